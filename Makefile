@@ -1,0 +1,89 @@
+# Everything a developer or a newcomer runs. `make help` lists it.
+
+DEVICE ?= cpu
+PYTHON ?= python3
+# How many tests run side by side; each keeps to one thread.
+JOBS ?= auto
+
+BIN := .venv/bin
+READY := .venv/ready-$(DEVICE)
+LOCKS := lock/cpu.txt lock/cuda.txt
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-slow check format bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "  DEVICE=cuda takes the lock for NVIDIA GPUs instead of the one for CPUs."
+
+install: $(READY)  ## set up .venv from the lock
+
+# --no-deps: the lock is the whole closure, so nothing else (no gigabytes of CUDA on a CPU machine) can come along.
+$(READY): lock/$(DEVICE).txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "genloom needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@rm -f .venv/ready-*
+	@echo "Installing what lock/$(DEVICE).txt pins; the first time takes a few minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r lock/$(DEVICE).txt \
+	  || { cat lock/cure-$(DEVICE).txt >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -W error -c 'import torch; print("torch", torch.__version__, "imports")' \
+	  || { cat lock/cure-$(DEVICE).txt >&2; exit 1; }
+	@touch $@
+
+demo: $(READY)  ## collect Shakespeare, train for two minutes, write, show what was copied
+	$(BIN)/genloom collect builtin:shakespeare --name shakespeare
+	$(BIN)/genloom train shakespeare --minutes 2
+	$(BIN)/genloom generate shakespeare --prompt "ROMEO:" --count 3 --seed 7
+	$(BIN)/genloom evaluate shakespeare
+	@echo
+	@echo "Now with your own files:"
+	@echo "  $(BIN)/genloom collect ./my-notes --name notes"
+	@echo "  $(BIN)/genloom train notes --minutes 10"
+	@echo "  $(BIN)/genloom generate notes --prompt \"On the sea\" --count 3"
+
+test: $(READY)  ## the tests, without the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+test-slow: $(READY)  ## the tests that take longer than a few seconds each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+check: $(READY)  ## format, lint, types, and who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ty check
+	$(BIN)/lint-imports
+
+format: $(READY)  ## rewrite the code to the format and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its peer in the same run
+	$(BIN)/python -m bench
+
+.venv/ready-bench: lock/bench.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r lock/bench.txt
+	@touch $@
+
+# uv lives in its own folder and only computes the pins; see docs/decisions/0002-lock.md.
+# What is pinned stays unless pyproject.toml forbids it; `make lock UPGRADE=--upgrade` takes what is newest.
+UV := build/lock/bin/uv
+RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header $(UPGRADE)
+
+lock: $(UV)  ## compute lock/*.txt from pyproject.toml
+	$(RESOLVE) --group dev pyproject.toml --output-file lock/cuda.txt
+	grep -vE '^(nvidia-|cuda-|triton==)' lock/cuda.txt \
+	  | sed -E "s/^(torch==[0-9.]+)$$/\1+cpu ; sys_platform == 'linux'\n\1 ; sys_platform != 'linux'/" > lock/cpu.txt
+	$(RESOLVE) --group bench --constraint lock/cuda.txt --output-file build/lock/bench.txt
+	grep -vxFf lock/cuda.txt build/lock/bench.txt > lock/bench.txt
+
+$(UV):
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
+
+clean:  ## remove .venv, builds and caches; the workspace stays
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find genloom tests -name __pycache__ -prune -exec rm -rf {} +
