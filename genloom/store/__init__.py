@@ -1,0 +1,1 @@
+"""Everything that lasts: data sets, models, runs and outputs as folders with manifests."""

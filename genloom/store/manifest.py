@@ -1,0 +1,88 @@
+"""The manifest that makes a folder complete: what is in it, by digest, written last."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genloom.store import files
+
+_FORMAT = 1
+_LARGEST_BYTES = 64 << 20
+
+
+def seal(folder: Path, name: str, counts: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the manifest `name` that a writer left in `folder`: the digest of every file, of the whole, the time.
+
+    The whole's digest covers the files whose path in the folder `counts`; equal content has equal digests.
+    """
+    path = folder / name
+    assert path.is_file(), f"whoever fills a folder leaves {name} in it"
+    content = read_json(path)
+    listed = {}
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p != path):
+        inside = file.relative_to(folder).as_posix()
+        listed[inside] = {"bytes": file.stat().st_size, "sha256": files.digest(file)}
+    whole = hashlib.sha256()
+    for inside, facts in listed.items():
+        if counts(inside):
+            whole.update(f"{facts['sha256']} {facts['bytes']} {inside}\n".encode())
+    sealed = content | {
+        **extra,
+        "format": _FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "digest": whole.hexdigest(),
+        "files": listed,
+    }
+    write_json(path, sealed)
+    return sealed
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A sealed manifest. Raises ValueError, naming the file and the cure, if it is damaged or from a newer Genloom."""
+    content = read_json(path)
+    if isinstance(content.get("format"), int) and content["format"] > _FORMAT:
+        raise ValueError(f"{path}: written by a newer Genloom (format {content['format']}). Upgrade this one.")
+    for key, kind in (("format", int), ("created", str), ("digest", str), ("files", dict)):
+        if not isinstance(content.get(key), kind):
+            raise damaged(path, f"{key!r} is missing or not what it should be")
+    return content
+
+
+def verify(folder: Path, content: Mapping[str, Any]) -> None:
+    """Compare every file in the folder with its digest in the manifest; ValueError names the first that differs."""
+    for inside, facts in content["files"].items():
+        path = folder / inside
+        if ".." in Path(inside).parts or Path(inside).is_absolute():
+            raise damaged(path, "the manifest points out of its folder")
+        if not path.is_file():
+            raise damaged(path, "the file is missing")
+        if path.stat().st_size != facts["bytes"] or files.digest(path) != facts["sha256"]:
+            raise damaged(path, "its content is not what was written")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of at most 64 MB; ValueError if it is anything else."""
+    size = path.stat().st_size
+    if size > _LARGEST_BYTES:
+        raise damaged(path, f"{size:,} bytes is too much for it")
+    try:
+        content = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise damaged(path, f"not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise damaged(path, "not a JSON object")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically; half a surrogate pair, which UTF-8 does not know, is written as its escape."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    files.write_atomic(path, text.encode("utf-8", "backslashreplace"))
+
+
+def damaged(path: Path, reason: str) -> ValueError:
+    """The error for something in the workspace that is not as it was written."""
+    return ValueError(f"{path} is damaged: {reason}. Restore it from a backup, or remove its folder and make it again.")

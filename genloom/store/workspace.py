@@ -1,0 +1,233 @@
+"""The workspace: the one folder in which data, models, runs and outputs live."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from genloom.store import files, manifest
+from genloom.store.dataset import Dataset, open_dataset
+from genloom.store.making import Making
+from genloom.store.model_folder import ModelFolder, is_essential, open_model_folder
+from genloom.store.names import checked, is_id, timed_id, unknown
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: its folder holds what is needed to go on with it."""
+
+    id: str
+    name: str
+    folder: Path
+    created: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that holds what a person collected, trained and made. It is created by the first write."""
+
+    root: Path
+
+    @staticmethod
+    def find(option: str | None = None) -> "Workspace":
+        """The folder named by the option, else by GENLOOM_HOME, else `genloom-workspace` where we stand."""
+        named = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
+        root = Path(named).expanduser().absolute()
+        if root.exists() and not root.is_dir():
+            raise ValueError(f"{root} is a file, not a workspace. Name a folder with --workspace or GENLOOM_HOME.")
+        return Workspace(root)
+
+    # data/<name>/<digest>/
+
+    def dataset(self, name: str) -> Dataset:
+        """The newest complete version of a data set. An unknown name gives a ValueError with the nearest known one."""
+        name = checked(name, "data set")
+        parent = self.root / "data" / name
+        versions = [open_dataset(name, folder) for folder in _folders(parent) if (folder / "manifest.json").is_file()]
+        if not versions:
+            raise unknown("data set", name, self._names("data"), f"Collect one: genloom collect FOLDER --name {name}")
+        return max(versions, key=lambda version: (version.created, version.digest))
+
+    def datasets(self) -> list[Dataset]:
+        """The newest version of every data set, by name; damaged ones are left out and told by `faults`."""
+        return _readable(self.dataset, self._names("data"))
+
+    def new_dataset(self, name: str) -> Making[Dataset]:
+        """Fill a folder with Parquet parts and, last, a `manifest.json` of one's own facts; the store adds the digests.
+
+        Content that is there already becomes the newest version again, under the new manifest.
+        """
+        name = checked(name, "data set")
+        parent = self.root / "data" / name
+
+        def finish(draft: Path) -> Dataset:
+            sealed = manifest.seal(draft, "manifest.json", lambda inside: True, {"name": name})
+            final = parent / sealed["digest"]
+            if not files.settle(draft, final):
+                open_dataset(name, final).verify()
+                manifest.write_json(final / "manifest.json", sealed)
+            return open_dataset(name, final)
+
+        return Making(parent, finish)
+
+    # models/<name>/<n>/
+
+    def model(self, ref: str) -> ModelFolder:
+        """The model `notes` (its newest version) or `notes/3`. An unknown one gives a ValueError with the nearest."""
+        name, slash, version = ref.partition("/")
+        name = checked(name, "model")
+        if slash and not (version.isascii() and version.isdigit()):
+            raise ValueError(f"{ref!r} is not a model. Name one like {name!r} (the newest) or '{name}/3' (version 3).")
+        known = self._versions(name)
+        if not known:
+            raise unknown("model", name, self._names("models"), f"Train one: genloom train {name}")
+        wanted = int(version) if slash else known[-1]
+        if wanted not in known:
+            raise ValueError(f"There is no version {wanted} of {name!r}. There is {', '.join(map(str, known))}.")
+        return open_model_folder(name, self.root / "models" / name / str(wanted))
+
+    def models(self) -> list[ModelFolder]:
+        """Every version of every model, by name and number; damaged ones are left out and told by `faults`."""
+        refs = [f"{name}/{version}" for name in self._names("models") for version in self._versions(name)]
+        return _readable(self.model, refs)
+
+    def new_model(self, name: str) -> Making[ModelFolder]:
+        """Fill a folder with weights, codec, job and, last, a `card.json` of one's own facts: a new version."""
+        name = checked(name, "model")
+        parent = self.root / "models" / name
+
+        def finish(draft: Path) -> ModelFolder:
+            manifest.seal(draft, "card.json", is_essential, {"name": name})
+            number = max(self._versions(name), default=0) + 1
+            while not files.settle(draft, parent / str(number)):  # another process was quicker
+                number += 1
+            return open_model_folder(name, parent / str(number))
+
+        return Making(parent, finish)
+
+    # runs/<id>/
+
+    def run(self, name_or_id: str) -> Run:
+        """The run with this id, or the newest run of this name."""
+        found = [run for run in self.runs() if name_or_id in (run.id, run.name)]
+        if not found:
+            raise unknown("run", name_or_id, {run.name for run in self.runs()}, "Start one: genloom train NAME")
+        return found[-1]
+
+    def runs(self) -> list[Run]:
+        """Every run, oldest first; damaged ones are left out and told by `faults`."""
+        complete = [f.name for f in _folders(self.root / "runs") if is_id(f.name) and (f / "run.json").is_file()]
+        return _readable(self._open_run, complete)
+
+    def new_run(self, name: str) -> Path:
+        """Make the folder of a new run."""
+        name, parent, moment, later = checked(name, "run"), self.root / "runs", datetime.now(UTC), 0
+        while True:
+            folder = parent / timed_id(moment, later)
+            with files.plain_errors(folder):
+                parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    folder.mkdir()
+                    break
+                except FileExistsError:
+                    later += 1
+        manifest.write_json(folder / "run.json", {"name": name, "created": moment.isoformat(timespec="microseconds")})
+        return folder
+
+    # outputs/<day>/<id>.<ext> and <id>.json
+
+    def record_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any]) -> str:
+        """Store what a model made, and how; returns its id. It exists once its record, written last, is on disk."""
+        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        extension = suffix.lstrip(".")
+        assert extension.isalnum(), suffix
+        assert extension != "json", "that is the record's"
+        moment, later = datetime.now(UTC), 0
+        folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
+        with files.locked(folder):  # an id is one output's, whatever its extension
+            while any(folder.glob(f"{timed_id(moment, later)}.*")):
+                later += 1
+            output = timed_id(moment, later)
+            path = folder / f"{output}.{extension}"
+            files.write_atomic(path, data)
+            facts = {"id": output, "file": path.name, "created": moment.isoformat(timespec="microseconds")}
+            manifest.write_json(folder / f"{output}.json", {**record, **facts, "sha256": files.digest(path)})
+        return output
+
+    def output(self, output: str) -> tuple[Path, dict[str, Any]]:
+        """Where an output lies, and its record."""
+        record = self.root / "outputs" / output[:10] / f"{output}.json"
+        if not is_id(output) or not record.is_file():
+            raise unknown("output", output, self.outputs(), "Make one: genloom generate NAME")
+        content = manifest.read_json(record)
+        path = record.parent / Path(str(content.get("file", ""))).name
+        if not path.is_file():
+            raise manifest.damaged(record, "the output it describes is missing")
+        return path, content
+
+    def outputs(self) -> list[str]:
+        """The ids of all outputs, oldest first."""
+        return sorted(p.stem for p in self.root.glob("outputs/*/*.json") if is_id(p.stem))
+
+    # what is wrong, and what lies about
+
+    def faults(self) -> list[str]:
+        """Every data set, model and run that can't be read, each as one sentence with its cure."""
+        data = [_fault(self.dataset, name) for name in self._names("data")]
+        models = [_fault(self.model, f"{name}/{n}") for name in self._names("models") for n in self._versions(name)]
+        runs = [_fault(self._open_run, f.name) for f in _folders(self.root / "runs") if (f / "run.json").is_file()]
+        return [fault for fault in (*data, *models, *runs) if fault is not None]
+
+    def leftovers(self) -> list[Path]:
+        """Unfinished files and folders: being written now, or left by a process that died."""
+        parents = [
+            self.root / "runs",
+            *self.root.glob("data/*"),
+            *self.root.glob("models/*"),
+            *self.root.glob("runs/*"),
+        ]
+        return [draft for parent in parents for draft in files.drafts(parent)]
+
+    def _open_run(self, run: str) -> Run:
+        path = self.root / "runs" / run / "run.json"
+        content = manifest.read_json(path)
+        if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
+            raise manifest.damaged(path, "the run's name or time is missing")
+        return Run(run, content["name"], path.parent, content["created"])
+
+    def _names(self, kind: str) -> list[str]:
+        complete = {"data": "*/manifest.json", "models": "*/card.json"}[kind]
+        return [folder.name for folder in _folders(self.root / kind) if any(folder.glob(complete))]
+
+    def _versions(self, name: str) -> list[int]:
+        folders = _folders(self.root / "models" / name)
+        return sorted(
+            int(f.name) for f in folders if f.name.isascii() and f.name.isdigit() and (f / "card.json").is_file()
+        )
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    if parent.is_dir():
+        yield from sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _readable(read: Callable[[str], Found], names: list[str]) -> list[Found]:
+    found = []
+    for name in names:
+        try:
+            found.append(read(name))
+        except ValueError:
+            continue  # `faults` tells it
+    return found
+
+
+def _fault(read: Callable[[str], object], name: str) -> str | None:
+    try:
+        read(name)
+    except ValueError as error:
+        return str(error)
+    return None

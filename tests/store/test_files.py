@@ -1,0 +1,181 @@
+"""Files and folders appear whole or not at all, whatever happens to the writer."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from genloom.store import files
+
+
+def test_write_atomic_writes_text_and_bytes_into_new_folders(tmp_path: Path) -> None:
+    files.write_atomic(tmp_path / "a" / "b" / "note.txt", "grün ☃")
+    files.write_atomic(tmp_path / "raw", b"\x00\xff")
+    assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "grün ☃".encode()
+    assert (tmp_path / "raw").read_bytes() == b"\x00\xff"
+    assert files.drafts(tmp_path) == []
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_disk_full_keeps_the_old_content_and_names_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    path = tmp_path / "card.json"
+    files.write_atomic(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, fails, full)
+    with pytest.raises(ValueError, match=r"card\.json: the disk is full.*--workspace"):
+        files.write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "no permission to write"),
+        (errno.EPERM, "no permission to write"),
+        (errno.EROFS, "read-only"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.ENAMETOOLONG, "too long"),
+    ],
+)
+def test_each_reason_is_told_in_words(tmp_path: Path, number: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words), files.plain_errors(tmp_path / "x"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_other_system_errors_pass_unchanged(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output") as caught, files.plain_errors(tmp_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert not isinstance(caught.value, ValueError)
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("in the way")
+    with pytest.raises(ValueError, match="models: a file stands where a folder is needed"):
+        files.write_atomic(tmp_path / "models" / "notes" / "card.json", "{}")
+    with (
+        pytest.raises(ValueError, match="models: a file stands where a folder is needed"),
+        files.folder_aside(tmp_path / "models" / "notes"),
+    ):
+        pytest.fail("the block must not start")
+    assert (tmp_path / "models").read_text() == "in the way"
+
+
+def test_folder_aside_appears_only_when_complete(tmp_path: Path) -> None:
+    final = tmp_path / "made" / "1"
+    with files.folder_aside(final) as draft:
+        (draft / "deep").mkdir()
+        (draft / "deep" / "part").write_text("x")
+        assert draft.parent == final.parent
+        assert not final.exists()
+    assert (final / "deep" / "part").read_text() == "x"
+    assert list(final.parent.iterdir()) == [final]
+
+
+def test_folder_aside_vanishes_on_any_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.folder_aside(tmp_path / "1") as draft:
+        (draft / "part").write_text("x")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_aside_does_not_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "kept").write_text("old")
+    with pytest.raises(ValueError, match="exists already"), files.folder_aside(tmp_path / "1") as draft:
+        (draft / "part").write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+    assert (tmp_path / "1" / "kept").read_text() == "old"
+
+
+def test_disk_full_while_filling_a_folder_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the disk is full"), files.folder_aside(tmp_path / "1") as draft:
+        (draft / "part").write_text("x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trouble_with_the_users_own_files_is_not_blamed_on_the_workspace(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), files.folder_aside(tmp_path / "1"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/somewhere/else.txt")
+
+
+_KILLED_WRITER = """
+import sys, time
+from pathlib import Path
+from genloom.store import files
+with files.folder_aside(Path(sys.argv[1]) / "1") as draft:
+    (draft / "part").write_text("half")
+    print(draft, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_writer_leaves_nothing_visible_and_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", _KILLED_WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert writer.stdout is not None
+        draft = Path(writer.stdout.readline().strip())
+        long_ago = time.time() - 3600
+        os.utime(draft, (long_ago, long_ago))
+        assert files.sweep(tmp_path) == [], "a living writer's draft stays"
+        assert files.drafts(tmp_path) == [draft]
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate(timeout=10)
+    assert not (tmp_path / "1").exists()
+    os.utime(draft, (long_ago, long_ago))
+    assert files.sweep(tmp_path) == [draft]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fresh_draft_is_left_alone(tmp_path: Path) -> None:
+    draft = tmp_path / ".0123456789ab.draft"
+    draft.mkdir()
+    assert files.sweep(tmp_path) == []
+    assert draft.is_dir()
+
+
+_KILLED_REWRITER = """
+import sys
+from pathlib import Path
+from genloom.store import files
+path, n = Path(sys.argv[1]), 0
+while True:
+    n += 1
+    files.write_atomic(path, f"{n}:" + str(n % 10) * 200_000)
+    if n == 1:
+        print("begun", flush=True)
+"""
+
+
+def test_kill_at_random_moments_never_leaves_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    for delay in (0.0, 0.003, 0.011, 0.017):
+        writer = subprocess.Popen([sys.executable, "-c", _KILLED_REWRITER, str(path)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        time.sleep(delay)
+        writer.kill()
+        writer.communicate(timeout=10)
+        number, _, content = path.read_text().partition(":")
+        assert content == str(int(number) % 10) * 200_000
+
+
+def test_digest_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert files.digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_free_bytes_of_a_place_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert files.free_bytes(tmp_path / "not" / "yet") > 0
