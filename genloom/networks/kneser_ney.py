@@ -142,8 +142,8 @@ class KneserNey:
         seen = np.bincount(ids, minlength=vocab) > 0
         symbols = np.flatnonzero(seen)
         stream = (np.cumsum(seen) - 1)[ids]
-        contexts, numbers = _trie(stream, order, len(symbols))
-        levels = _count(stream, contexts, numbers, len(symbols), discounts)
+        contexts, deepest, openings = _trie(stream, order, len(symbols))
+        levels = _count(stream, contexts, deepest, openings, len(symbols), discounts)
         return KneserNey(vocab, order, _narrow(symbols), levels)
 
     @cached_property
@@ -285,11 +285,12 @@ class KneserNey:
         return KneserNey(vocab, order, symbols, tuple(levels))
 
 
-def _trie(stream: Ints, order: int, width: int) -> tuple[list[Ints], list[Ints]]:
-    """The contexts of every level, and per level d the context numbers of positions d .. N - 1."""
-    contexts, numbers = [np.zeros(1, np.int64)], [np.zeros(len(stream), np.int64)]
+def _trie(stream: Ints, order: int, width: int) -> tuple[list[Ints], Ints, list[Ints]]:
+    """The contexts of every level, the deepest context of positions K .. N - 1, and per level d that of position d."""
+    contexts, number = [np.zeros(1, np.int64)], np.zeros(len(stream), np.int64)
+    openings = [number[:1].copy()]
     for depth in range(1, order):
-        key = numbers[-1][1:] * width + stream[: max(len(stream) - depth, 0)]
+        key = number[1:] * width + stream[: max(len(stream) - depth, 0)]
         bound = len(contexts[-1]) * width
         if bound <= 4 * len(stream) + 2**20:
             present = np.zeros(bound, bool)
@@ -298,16 +299,16 @@ def _trie(stream: Ints, order: int, width: int) -> tuple[list[Ints], list[Ints]]
         else:
             unique, number = np.unique(key, return_inverse=True)
         contexts.append(unique)
-        numbers.append(number)
-    return contexts, numbers
+        openings.append(number[:1].copy())
+    return contexts, number, openings
 
 
 def _count(
-    stream: Ints, contexts: list[Ints], numbers: list[Ints], width: int, discounts: np.ndarray | None
+    stream: Ints, contexts: list[Ints], deepest: Ints, openings: list[Ints], width: int, discounts: np.ndarray | None
 ) -> tuple[Level, ...]:
     """All levels: occurrences at the deepest, and below it one for each different token that stood before."""
     levels: list[Level] = []
-    key = numbers[-1] * width + stream[len(contexts) - 1 :]
+    key = deepest * width + stream[len(contexts) - 1 :]
     for depth in reversed(range(len(contexts))):
         bound = len(contexts[depth]) * width
         if bound <= 4 * len(stream) + 2**20:
@@ -324,7 +325,7 @@ def _count(
         if depth:
             key = contexts[depth][context] // width * width + token
             # The occurrence that opens the text has nothing before it; that nothing is one more different neighbour.
-            opening = numbers[depth - 1][:1] * width + stream[depth - 1 : depth]
+            opening = openings[depth - 1] * width + stream[depth - 1 : depth]
             key = np.concatenate([key, opening])
     return tuple(reversed(levels))
 

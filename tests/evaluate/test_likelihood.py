@@ -1,0 +1,82 @@
+"""Bits per byte: the number, and an interval that covers the truth as often as it says."""
+
+import math
+
+import numpy as np
+import pytest
+
+from genloom.evaluate.likelihood import Estimate, Pieces, bits_per_byte, difference, ratio
+
+
+def test_uniform_bytes_cost_eight_bits():
+    estimate = bits_per_byte(Pieces.of([(n * math.log(256), n) for n in (10, 200, 3000)]))
+    assert estimate.mean == pytest.approx(8)
+    assert (estimate.low, estimate.high) == (pytest.approx(8), pytest.approx(8))
+    assert estimate.count == 3
+
+
+def test_long_pieces_count_for_more():
+    estimate = bits_per_byte(Pieces.of([(math.log(2) * 100, 100), (math.log(2) * 3000, 1000)]))
+    assert estimate.mean == pytest.approx(3100 / 1100)
+    assert 0.999 < estimate.low < estimate.mean < estimate.high < 3.001
+
+
+def test_the_seed_decides_and_the_interval_is_around_the_mean():
+    rng = np.random.default_rng(0)
+    pieces = Pieces.of(zip(rng.gamma(20, 10, 40), rng.integers(50, 400, 40), strict=True))
+    assert bits_per_byte(pieces, seed=1) == bits_per_byte(pieces, seed=1)
+    assert bits_per_byte(pieces, seed=1) != bits_per_byte(pieces, seed=2)
+
+
+@pytest.mark.parametrize("count", [6, 15, 60])
+def test_the_interval_covers_the_truth(count):
+    rng = np.random.default_rng(count)
+    sizes = rng.integers(500, 1500, (400, count)).astype(float)
+    costs = sizes * rng.normal(2.0, 0.4, (400, count))
+    covered = [not ratio(cost, size).excludes(2.0) for cost, size in zip(costs, sizes, strict=True)]
+    assert 0.91 <= np.mean(covered) <= 0.99
+
+
+def test_one_piece_bounds_nothing():
+    estimate = bits_per_byte(Pieces.of([(10.0, 10)]))
+    assert estimate.mean == pytest.approx(1 / math.log(2))
+    assert not estimate.excludes(100.0)
+
+
+def test_pairs_show_what_two_separate_intervals_hide():
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(800, 1200, 50)
+    hard = rng.normal(2.0, 0.5, 50)  # what both models find hard
+    first = Pieces.of(zip(sizes * hard, sizes, strict=True))
+    second = Pieces.of(zip(sizes * (hard - 0.02 + rng.normal(0, 0.01, 50)), sizes, strict=True))
+    gap = difference(first, second)
+    assert gap.mean == pytest.approx(-0.02 / math.log(2), abs=0.01)
+    assert gap.excludes(0)
+    assert not bits_per_byte(first).excludes(bits_per_byte(second).mean)
+
+
+def test_different_pieces_are_not_compared():
+    with pytest.raises(ValueError, match="same pieces"):
+        difference(Pieces.of([(1.0, 2), (1.0, 3)]), Pieces.of([(1.0, 2), (1.0, 4)]))
+
+
+def test_many_pieces_become_blocks_with_nothing_lost():
+    rng = np.random.default_rng(4)
+    nats, sizes = rng.random(12_345), rng.integers(0, 9, 12_345)
+    pieces = Pieces.of(zip(nats, sizes, strict=True))
+    assert len(pieces.bytes) == 2000
+    assert pieces.nats.sum() == pytest.approx(nats.sum())
+    assert pieces.bytes.sum() == sizes.sum()
+    assert bits_per_byte(pieces).mean == pytest.approx(nats.sum() / math.log(2) / sizes.sum())
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"), [([], "no held-out text"), ([(0.0, 0)], "no held-out"), ([(math.nan, 3)], "broken")]
+)
+def test_what_cannot_be_measured_is_refused(pairs, said):
+    with pytest.raises(ValueError, match=said):
+        Pieces.of(pairs)
+
+
+def test_reads_well():
+    assert str(Estimate(2.38312, 2.3306, 2.4291, 9)) == "2.383 [2.331, 2.429]"
