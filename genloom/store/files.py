@@ -71,6 +71,25 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 @contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A draft next to `path` to write a long file into; it takes the place of `path` when the block ends well.
+
+    Raises ValueError, naming the cure, when the place can't be written.
+    """
+    with plain_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft_name(path.parent)
+        try:
+            yield draft
+            sync(draft)
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+@contextmanager
 def aside(parent: Path) -> Generator[Path]:
     """A new folder in `parent` to fill and then to `settle`; whatever is left of it at the end is removed.
 
