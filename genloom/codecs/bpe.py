@@ -1,0 +1,171 @@
+"""Text as byte pairs: a vocabulary learned from the corpus (byte-level BPE) that still writes any text exactly."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from genloom.codecs.settings import read_settings
+from genloom.codecs.symbols import SPECIALS, Ids, Stream, mended
+from genloom.types import Tokens
+
+_PIECE = 1 << 16  # characters of a long text that are encoded as one
+_LONGEST_WORD = 1 << 20  # characters without a blank before a text is cut inside a word
+_AT_ONCE = 256  # texts that are encoded side by side
+_LARGEST_FILE = 64 << 20
+_WORD_END = re.compile(r"(?<=\S)(?=[ \n\t\r])")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The size of the vocabulary, special tokens included, and how far a network reads."""
+
+    vocab: int = 4096
+    length: int = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """`decode(encode(text)) == text` for every Unicode text."""
+
+    config: Config
+    tokenizer: Tokenizer
+
+    @classmethod
+    def fit(cls, items: Iterable[str], config: Config) -> "Codec":
+        """Learn the vocabulary from the texts (Sennrich et al. 2016, over bytes as in GPT-2).
+
+        The result can be smaller than asked where there is too little text, and is the same for the same texts.
+        Raises ValueError if the size asked for has no room for the bytes and the special tokens.
+        """
+        smallest = 256 + len(SPECIALS)
+        if config.vocab < smallest:
+            raise ValueError(
+                f"A BPE vocabulary of {config.vocab} is too small: codec.vocab has to be {smallest} or more."
+            )
+        tokenizer = _byte_level(models.BPE())
+        # The special tokens stay outside of the tokenizer, so that no text can spell one.
+        trainer = trainers.BpeTrainer(
+            vocab_size=config.vocab - len(SPECIALS),
+            initial_alphabet=sorted(_ALPHABET),
+            min_frequency=2,
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator((piece for text in items for piece in _pieces(text)), trainer)
+        return cls(config, tokenizer)
+
+    @cached_property
+    def space(self) -> Tokens:
+        stop = self.specials["<|stop|>"]
+        return Tokens(len(self._bytes) + len(SPECIALS), self.config.length, start=stop, stop=stop)
+
+    @cached_property
+    def specials(self) -> dict[str, int]:
+        """The ids of the special tokens. No text encodes to them; they decode to nothing."""
+        return {name: len(self._bytes) + n for n, name in enumerate(SPECIALS)}
+
+    def encode(self, value: str) -> np.ndarray:
+        """The ids (L, uint16, or uint32 past 65,536 symbols) of a text, without start or stop."""
+        return next(self.encode_many([value]))
+
+    def encode_many(self, values: Iterable[str]) -> Iterator[np.ndarray]:
+        """The ids of each text, in order, on all cores."""
+        texts = iter(values)
+        while group := list(islice(texts, _AT_ONCE)):
+            pieces = [list(_pieces(text)) for text in group]
+            encoded = iter(self.tokenizer.encode_batch_fast([piece for text in pieces for piece in text]))
+            for text in pieces:
+                ids = [np.array(next(encoded).ids, self._dtype) for _ in text]
+                yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
+
+    def bytes_of(self, ids: Ids) -> bytes:
+        """The exact bytes the ids stand for; special tokens stand for none."""
+        table, vocab = self._bytes, self.space.vocab
+        ids_L = np.asarray(ids)
+        if not len(ids_L):
+            return b""
+        assert 0 <= ids_L.min() <= ids_L.max() < vocab, "ids outside the vocabulary"
+        return b"".join([table[i] for i in ids_L[ids_L < len(table)].tolist()])
+
+    def decode(self, x: Ids) -> str:
+        """The text of the ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
+        return self.bytes_of(x).decode(errors="replace")
+
+    def stream(self) -> Stream:
+        """A decoder for ids that come one after the other."""
+        return Stream(self.bytes_of)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "codec.json").write_text(json.dumps({"codec": "bpe", **asdict(self.config)}) + "\n")
+        (folder / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Codec":
+        """The codec as saved; ValueError names the file that is missing or damaged.
+
+        Of `tokenizer.json` only the vocabulary and its merges are taken, whatever else a file from elsewhere asks for.
+        """
+        config, path = read_settings(folder / "codec.json", "bpe", Config), folder / "tokenizer.json"
+        try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise ValueError(f"more than {_LARGEST_FILE >> 20} MB")
+            model = Tokenizer.from_str(path.read_text()).model
+            if not isinstance(model, models.BPE):
+                raise ValueError("not a byte-pair vocabulary")
+            codec = cls(config, _byte_level(model))
+            if not set(_ALPHABET.values()) <= {bytes_ for bytes_ in codec._bytes if len(bytes_) == 1}:
+                raise ValueError("it lacks some of the 256 bytes")
+        except Exception as error:  # the tokenizers library raises bare Exception
+            raise ValueError(f"{path} can't be used: {error}. Restore the model's folder or train it again.") from error
+        return codec
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        vocab = self.tokenizer.get_vocab(with_added_tokens=False)
+        table = [b""] * len(vocab)
+        for token, number in vocab.items():
+            if not (0 <= number < len(table)) or not all(c in _ALPHABET for c in token):
+                raise ValueError(f"the token {token!r} is not made of bytes")
+            table[number] = b"".join([_ALPHABET[c] for c in token])
+        return table
+
+    @property
+    def _dtype(self) -> type[np.unsignedinteger]:
+        return np.uint16 if self.space.vocab <= 1 << 16 else np.uint32
+
+
+def _byte_level(model: models.Model) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces that are encoded apart to the same ids: words end before a blank whatever comes after it."""
+    text = mended(text)
+    start = 0
+    while len(text) - start > _PIECE:
+        cut = _WORD_END.search(text, start + _PIECE, start + _LONGEST_WORD)
+        end = cut.start() if cut else min(start + _LONGEST_WORD, len(text))
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def _alphabet() -> dict[str, bytes]:
+    """The character that stands for each byte in a byte-level vocabulary (the table of GPT-2): itself if it prints."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): bytes([b]) for b in printable} | {chr(256 + n): bytes([b]) for n, b in enumerate(others)}
+
+
+_ALPHABET = _alphabet()
