@@ -1,0 +1,102 @@
+"""Parts are found by name among the built-ins and the installed plugins, and nowhere else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genloom import plugins
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Install a package of one module that offers parts: a real distribution as pip would lay it out."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def add(package: str, source: str, offers: dict[str, str]) -> None:
+        (tmp_path / f"{package}.py").write_text(source)
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"[{group}]\n{name} = {package}" for group, name in offers.items()]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        monkeypatch.delitem(sys.modules, package, raising=False)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("network", "transformer"),
+        ("network", "recurrent"),
+        ("network", "dense"),
+        ("objective", "autoregressive"),
+        ("objective", "flow"),
+        ("codec", "bytes"),
+        ("codec", "bpe"),
+        ("medium", "text"),
+    ],
+)
+def test_built_in_parts_are_listed(kind: plugins.Kind, name: str) -> None:
+    assert name in plugins.names(kind)
+
+
+def test_what_only_serves_a_part_is_not_one() -> None:
+    assert "attention" not in plugins.names("network")
+    with pytest.raises(ValueError, match="There is no network 'attention'"):
+        plugins.find("network", "attention")
+
+
+def test_a_built_in_part_is_its_module() -> None:
+    assert plugins.find("codec", "bytes").__name__ == "genloom.codecs.bytes"
+
+
+def test_the_nearest_name_is_suggested() -> None:
+    with pytest.raises(ValueError, match=r"There is no network 'transfomer'. Did you mean 'transformer'\?"):
+        plugins.find("network", "transfomer")
+    with pytest.raises(ValueError, match=r"There is no codec 'zzz'\. There is 'bpe', 'bytes'"):
+        plugins.find("codec", "zzz")
+
+
+@pytest.mark.parametrize("name", ["os", "../store/files", "genloom.store", "__init__", ""])
+def test_a_string_from_a_downloaded_job_imports_nothing_else(name: str) -> None:
+    with pytest.raises(ValueError, match="There is no network"):
+        plugins.find("network", name)
+
+
+def test_a_plugin_is_found_and_listed(install) -> None:
+    install("mamba_for_genloom", "class Config: ...\ndef build(role, config): ...\n", {"genloom.networks": "mamba"})
+    assert "mamba" in plugins.names("network")
+    assert "mamba" not in plugins.names("codec")
+    assert plugins.find("network", "mamba").__name__ == "mamba_for_genloom"
+
+
+def test_a_built_in_part_goes_before_a_plugin(install) -> None:
+    install("impostor", "class Config: ...\nclass Codec: ...\n", {"genloom.codecs": "bytes"})
+    assert plugins.find("codec", "bytes").__name__ == "genloom.codecs.bytes"
+
+
+def test_two_plugins_of_one_name_are_refused(install) -> None:
+    for package in ("first", "second"):
+        install(package, "class Config: ...\ndef build(role, config): ...\n", {"genloom.networks": "mamba"})
+    with pytest.raises(ValueError, match="Both first and second offer the network 'mamba'"):
+        plugins.find("network", "mamba")
+
+
+def test_a_plugin_that_does_not_import_is_named(install) -> None:
+    install("broken", "import no_such_module_anywhere\n", {"genloom.networks": "mamba"})
+    with pytest.raises(ValueError, match=r"'mamba' of the package broken can't be imported.*no_such_module_anywhere"):
+        plugins.find("network", "mamba")
+
+
+def test_a_plugin_that_lacks_something_is_named(install) -> None:
+    install("half", "class Config: ...\n", {"genloom.networks": "mamba"})
+    with pytest.raises(ValueError, match="lacks build"):
+        plugins.find("network", "mamba")
+
+
+def test_the_table_starts_without_torch() -> None:
+    code = "import sys; from genloom import plugins; plugins.names('network'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
