@@ -71,7 +71,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path) -> Generator[Path]:
     """A draft next to `path` to write a long file into; it takes the place of `path` when the block ends well.
 
     Raises ValueError, naming the cure, when the place can't be written.
