@@ -8,5 +8,5 @@ LICENCE = "public domain"
 
 
 def shakespeare() -> str:
-    """Nine plays of Shakespeare, 1.12 million characters of plain ASCII; their provenance is in README.md beside this."""
+    """Nine plays of Shakespeare, 1.12 million characters of plain ASCII; README.md beside this tells their origin."""
     return gzip.decompress(files(__name__).joinpath("shakespeare.txt.gz").read_bytes()).decode("ascii")

@@ -1,0 +1,78 @@
+"""Finds the licence of a file: in its head, in what it says of itself, or in a LICENSE file beside or above it."""
+
+import functools
+import re
+from pathlib import Path
+
+UNKNOWN = "unknown"
+COLUMNS = ("licence", "license", "licenses", "rights")
+HEAD = 4096  # characters in which a header stands
+SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
+LICENCE_FILE = re.compile(r"^(un)?(licen[cs]e|copying)([.-].*)?$", re.IGNORECASE)
+CC_URL = re.compile(r"creativecommons\.org/(licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/1\.0)", re.IGNORECASE)
+# The first phrase found names the licence, so the more special stand first.
+PHRASES = [
+    ("GNU AFFERO GENERAL PUBLIC LICENSE", "AGPL-3.0"),
+    ("GNU LESSER GENERAL PUBLIC LICENSE Version 3", "LGPL-3.0"),
+    ("GNU LESSER GENERAL PUBLIC LICENSE Version 2.1", "LGPL-2.1"),
+    ("GNU GENERAL PUBLIC LICENSE Version 3", "GPL-3.0"),
+    ("GNU GENERAL PUBLIC LICENSE Version 2", "GPL-2.0"),
+    ("Mozilla Public License Version 2.0", "MPL-2.0"),
+    ("Mozilla Public License, v. 2.0", "MPL-2.0"),
+    ("Apache License Version 2.0", "Apache-2.0"),
+    ("Apache License, Version 2.0", "Apache-2.0"),
+    ("PYTHON SOFTWARE FOUNDATION LICENSE", "PSF-2.0"),
+    ("This is free and unencumbered software released into the public domain", "Unlicense"),
+    ("Boost Software License", "BSL-1.0"),
+    ("Permission is hereby granted, free of charge, to any person obtaining a copy of this software and", "MIT"),
+    ("Permission to use, copy, modify, and/or distribute this software for any purpose", "ISC"),
+    ("Neither the name of", "BSD-3-Clause"),
+    ("Redistributions of source code must retain", "BSD-2-Clause"),
+    ("CC0 1.0 Universal", "CC0-1.0"),
+    ("Attribution-NonCommercial-ShareAlike 4.0", "CC-BY-NC-SA-4.0"),
+    ("Attribution-NonCommercial-NoDerivatives 4.0", "CC-BY-NC-ND-4.0"),
+    ("Attribution-NonCommercial 4.0", "CC-BY-NC-4.0"),
+    ("Attribution-NoDerivatives 4.0", "CC-BY-ND-4.0"),
+    ("Attribution-ShareAlike 4.0", "CC-BY-SA-4.0"),
+    ("Attribution 4.0 International", "CC-BY-4.0"),
+    ("public domain", "public domain"),
+]
+
+
+def is_licence_file(name: str) -> bool:
+    """LICENSE, LICENCE.md, COPYING, UNLICENSE and the like."""
+    return LICENCE_FILE.match(name) is not None and Path(name).suffix.lower() in ("", ".txt", ".md", ".rst", ".html")
+
+
+def in_head(text: str) -> str:
+    """The SPDX licence identifier in the first lines of a file, or ""."""
+    match = SPDX.search(text[:HEAD])
+    return match[1] if match else ""
+
+
+def named(statement: str) -> str:
+    """A short name for a licence statement: its SPDX identifier where it is recognised, else how it begins."""
+    if match := CC_URL.search(statement):
+        if match[2]:
+            return f"CC-{match[2].upper()}-{match[3]}"
+        return "CC0-1.0" if match[4].lower() == "zero" else "public domain"
+    flat = " ".join(statement.split())
+    for phrase, name in PHRASES:
+        if phrase.lower() in flat.lower():
+            return name
+    return flat[:80]
+
+
+@functools.lru_cache(4096)
+def beside(folder: Path, root: Path) -> str:
+    """The licence that a LICENSE file in the folder, or the nearest above it up to `root`, names, or ""."""
+    try:
+        files = sorted(entry for entry in folder.iterdir() if is_licence_file(entry.name) and entry.is_file())
+    except OSError:
+        files = []
+    for file in files:
+        with file.open("rb") as opened:
+            text = opened.read(64 << 10).decode("utf-8", "replace")
+        name = in_head(text) or named(text)
+        return name if len(name) < 40 else f"see {file.name}"
+    return "" if folder == root or root not in folder.parents else beside(folder.parent, root)

@@ -1,0 +1,120 @@
+"""What a collection can be asked for, and what it tells while it runs and at its end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCRUBS = ("email", "phone", "card", "iban", "ip", "name")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to collect; the defaults suit a folder of one's own writing.
+
+    licence: the licence of everything collected (else it is looked for, else "unknown").
+    column: the column or key that holds the text in csv, jsonl and parquet (else it is guessed).
+    scrub: kinds of personal data to blank out, out of SCRUBS.
+    near_duplicates: the share of common word 5-grams (Jaccard) from which two documents count as one; 0 removes only
+        exact copies.
+    min_quality, languages: drop documents of a lower score, or in other languages than these (ISO 639-1 codes).
+    val, test: shares of the text, by bytes. seed: another one chooses other documents for them.
+    piece_characters: the longest piece of a long document, 0 to choose by the size of the collection.
+    workers: processes, 0 to choose.
+    """
+
+    licence: str = ""
+    column: str = ""
+    scrub: tuple[str, ...] = ()
+    near_duplicates: float = 0.8
+    min_quality: float = 0.0
+    languages: tuple[str, ...] = ()
+    val: float = 0.05
+    test: float = 0.05
+    seed: int = 0
+    piece_characters: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if wrong := [kind for kind in self.scrub if kind not in SCRUBS]:
+            raise ValueError(f"scrub: {', '.join(map(repr, wrong))} is not known; choose out of {', '.join(SCRUBS)}")
+        if self.near_duplicates and not 0.6 <= self.near_duplicates <= 1:
+            raise ValueError(f"near_duplicates: {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
+        if not 0 <= self.min_quality <= 1:
+            raise ValueError(f"min_quality: {self.min_quality} must be between 0 and 1")
+        if self.val < 0 or self.test < 0 or self.val + self.test > 0.5:
+            raise ValueError(f"val and test: {self.val} and {self.test} must not be negative nor exceed half together")
+        if self.piece_characters and self.piece_characters < 256:
+            raise ValueError(f"piece_characters: {self.piece_characters} must be 0 (chosen) or at least 256")
+        if self.workers < 0:
+            raise ValueError(f"workers: {self.workers} must be 0 (chosen) or more")
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the user should know of one source: why it was skipped, or what was amiss in it."""
+
+    source: str
+    reason: str
+    skipped: bool = True
+
+
+@dataclass
+class Report:
+    """The counts of a collection."""
+
+    name: str = ""
+    digest: str = ""
+    folder: Path = field(default_factory=Path)
+    files: int = 0
+    documents: int = 0  # read, before anything was removed
+    kept: int = 0
+    bytes_read: int = 0
+    bytes_kept: int = 0
+    removed: Counter[str] = field(default_factory=Counter)  # reason → documents
+    repaired: int = 0  # documents with repaired characters
+    scrubbed: Counter[str] = field(default_factory=Counter)  # kind → places blanked out
+    licences: Counter[str] = field(default_factory=Counter)  # licence → documents
+    languages: Counter[str] = field(default_factory=Counter)
+    quality: Counter[str] = field(default_factory=Counter)  # "0.0" … "0.9" → documents, by tenths
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)  # split → documents, bytes
+    notes: list[Note] = field(default_factory=list)
+    notes_left_out: int = 0
+    files_skipped: int = 0
+
+    def note(self, note: Note, at_most: int = 1000) -> None:
+        """Keeps the note; beyond `at_most` they are only counted, so that a manifest stays readable."""
+        self.files_skipped += note.skipped
+        if len(self.notes) < at_most:
+            self.notes.append(note)
+        else:
+            self.notes_left_out += 1
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest holds and --json prints."""
+        return {
+            "documents": {"read": self.documents, "kept": self.kept, "removed": dict(self.removed.most_common())},
+            "bytes": {"read": self.bytes_read, "kept": self.bytes_kept},
+            "sources": {"read": self.files - self.files_skipped, "skipped": self.files_skipped},
+            "splits": self.splits,
+            "licences": dict(self.licences.most_common()),
+            "languages": dict(self.languages.most_common()),
+            "quality": dict(sorted(self.quality.items())),
+            "repaired": self.repaired,
+            "scrubbed": dict(self.scrubbed.most_common()),
+            "notes": [vars(note) for note in self.notes],
+            "notes_left_out": self.notes_left_out,
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a collection stands; the last one has stage "done" and carries the report."""
+
+    stage: str  # "reading" | "writing" | "done"
+    done: int  # bytes of the sources worked through, of `total`
+    total: int
+    documents: int = 0
+    kept: int = 0
+    skipped: int = 0  # files
+    report: Report | None = None

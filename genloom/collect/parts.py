@@ -1,0 +1,112 @@
+"""Writes documents to Parquet parts, placing them in train, val and test on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from genloom.collect.options import Options
+from genloom.collect.prepare import Document
+from genloom.collect.split import SMALL_BYTES, SMALL_DOCUMENTS, SPLITS, by_border, by_rank, place
+
+if TYPE_CHECKING:  # pyarrow takes a third of a second to import
+    import pyarrow.parquet as pq
+
+GROUP_BYTES = 8 << 20  # of text in a row group, which is what a reader holds in memory
+PART_BYTES = 512 << 20  # of text in a file
+
+
+class Parts:
+    """The files part-00000.parquet and on in `folder`; a context, left when all documents were added.
+
+    Columns id, text, source, licence, split, language, quality, bytes, in the order of adding. `splits` counts.
+    """
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        self._folder = folder
+        self._options = options
+        self._first: list[Document] | None = []  # until the collection turns out not to be small
+        self._first_bytes = 0
+        self._group: list[tuple[Document, str]] = []
+        self._group_bytes = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._part_bytes = 0
+        self._part = 0
+        self.splits = {split: {"documents": 0, "bytes": 0} for split in SPLITS}
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._decide_first(small=True)
+            self._write_group()
+        if self._writer:
+            self._writer.close()
+
+    def add(self, documents: Sequence[Document]) -> None:
+        """Takes documents in; they are on disk when the context is left."""
+        if self._first is not None:
+            self._first.extend(documents)
+            self._first_bytes += sum(document.size for document in documents)
+            if len(self._first) > SMALL_DOCUMENTS or self._first_bytes > SMALL_BYTES:
+                self._decide_first(small=False)
+            return
+        for document in documents:
+            self._put(document, self._border(document))
+
+    def _border(self, document: Document) -> str:
+        return by_border(place(document.digest, self._options.seed), self._options.val, self._options.test)
+
+    def _decide_first(self, small: bool) -> None:
+        first, self._first = self._first or [], None
+        if small:
+            places = [place(document.digest, self._options.seed) for document in first]
+            splits = by_rank(places, [d.size for d in first], self._options.val, self._options.test)
+        else:
+            splits = [self._border(document) for document in first]
+        for document, split in zip(first, splits, strict=True):
+            self._put(document, split)
+
+    def _put(self, document: Document, split: str) -> None:
+        self._group.append((document, split))
+        self._group_bytes += document.size
+        self.splits[split]["documents"] += 1
+        self.splits[split]["bytes"] += document.size
+        if self._group_bytes >= GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._group:
+            return
+        documents = [document for document, _ in self._group]
+        batch = pa.record_batch(
+            {
+                "id": pa.array([d.digest.hex() for d in documents], pa.string()),
+                "text": pa.array([d.text for d in documents], pa.string()),
+                "source": pa.array([d.source for d in documents], pa.string()),
+                "licence": pa.array([d.licence for d in documents], pa.string()),
+                "split": pa.array([split for _, split in self._group], pa.string()),
+                "language": pa.array([d.language for d in documents], pa.string()),
+                "quality": pa.array([d.quality for d in documents], pa.float32()),
+                "bytes": pa.array([d.size for d in documents], pa.int64()),
+            }
+        )
+        if self._writer is None:
+            path = self._folder / f"part-{self._part:05}.parquet"
+            # Texts are all different: a dictionary of them only costs.
+            few = ["licence", "split", "language"]
+            self._writer = pq.ParquetWriter(
+                path, batch.schema, compression="zstd", compression_level=1, use_dictionary=few
+            )
+        self._writer.write_batch(batch)
+        self._part_bytes += self._group_bytes
+        self._group, self._group_bytes = [], 0
+        if self._part_bytes >= PART_BYTES:
+            self._writer.close()
+            self._writer, self._part, self._part_bytes = None, self._part + 1, 0

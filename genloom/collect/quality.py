@@ -1,0 +1,37 @@
+"""A cheap sign of how much a text reads like running prose or code, from bounded samples of it."""
+
+import re
+import zlib
+
+SAMPLE = 1_000  # characters, taken at the beginning and in the middle
+LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def quality(text: str) -> float:
+    """From 0 to 1: near 1 for running text, towards 0 for tables of numbers, markup soup, noise and endless repetition.
+
+    The product of four ramps: share of letters among what is not blank, word length, distinct lines, and how well zlib
+    packs it (too well: repetition; not at all: noise). The idea of such heuristics is Gopher's (Rae et al. 2021, A1.1).
+    """
+    sample = text if len(text) <= 2 * SAMPLE else text[:SAMPLE] + "\n" + text[len(text) // 2 :][:SAMPLE]
+    words = sample.split()
+    if not words:
+        return 0.0
+    visible = sum(map(len, words))
+    letters = visible - sum(map(len, LETTERS.sub(" ", sample).split()))
+    score = _ramp(letters / visible, 0.25, 0.6)
+    if sample.isascii():  # scripts without blanks have no words in this sense
+        score *= _ramp(visible / len(words), 40, 14)
+    lines = [line for line in sample.split("\n") if len(line) > 1]
+    if len(lines) > 4:
+        score *= _ramp(len(set(lines)) / len(lines), 0.1, 0.5)
+    raw = sample.encode("utf-8", "replace")
+    if len(raw) > 300:
+        packed = len(zlib.compress(raw, 1)) / len(raw)
+        score *= _ramp(packed, 0.05, 0.2) * _ramp(packed, 0.95, 0.75)
+    return round(score, 3)
+
+
+def _ramp(value: float, zero: float, one: float) -> float:
+    """0 at `zero`, 1 at `one`, straight between, level beyond; `zero` may be the greater."""
+    return min(1.0, max(0.0, (value - zero) / (one - zero)))

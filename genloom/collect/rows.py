@@ -1,0 +1,190 @@
+"""Reads the rows of jsonl, json, csv and parquet files, one at a time, however large the file."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from genloom.collect.licence import COLUMNS as LICENCE_COLUMNS
+from genloom.media.text.encoding import Stream
+
+LINE_AT_MOST = 32 << 20  # characters of one row
+JSON_AT_MOST = 256 << 20  # characters of one .json
+LOOKED_AT = 64  # rows from which the column of text is guessed
+USUAL = ("text", "content", "body", "document", "article", "story", "passage", "message", "abstract", "completion")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row's text, or why there is none (`problem`)."""
+
+    number: int
+    text: str = ""
+    licence: str = ""
+    problem: str = ""
+
+
+def lines(blocks: Iterable[str], at_most: int = LINE_AT_MOST) -> Iterator[str | None]:
+    """The lines of a stream without their ends; None for one longer than `at_most`, which is not held in memory."""
+    rest, skipping = "", False
+    for block in blocks:
+        first, newline, remainder = block.partition("\n")
+        if not newline:
+            rest = "" if skipping else rest + block
+        else:
+            if skipping:
+                skipping = False
+                yield None
+            else:
+                yield rest + first
+            *whole, rest = remainder.split("\n")
+            yield from whole
+        if len(rest) > at_most:
+            rest, skipping = "", True
+    if skipping:
+        yield None
+    elif rest:
+        yield rest
+
+
+def jsonl(stream: Stream, column: str) -> Iterator[Row]:
+    """Rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings."""
+
+    def parsed() -> Iterator[tuple[int, Any]]:
+        for number, line in enumerate(lines(stream), 1):
+            if line is None:
+                yield number, ValueError(f"it is longer than {LINE_AT_MOST >> 20} MB")
+            elif line.strip():
+                try:
+                    yield number, json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    yield number, ValueError(f"it is not JSON ({str(error)[:80]})")
+
+    return _objects(parsed(), column)
+
+
+def json_array(stream: Stream, column: str) -> Iterator[Row]:
+    """Rows of a .json file that holds one array."""
+    parts, length = [], 0
+    for block in stream:
+        length += len(block)
+        if length > JSON_AT_MOST:
+            raise ValueError(f"it is larger than {JSON_AT_MOST >> 20} MB; save it with one row a line, as .jsonl")
+        parts.append(block)
+    try:
+        rows = json.loads("".join(parts))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({str(error)[:80]})") from error
+    if not isinstance(rows, list):
+        raise ValueError("it holds settings or other data, no list of texts")
+    return _objects(enumerate(rows, 1), column)
+
+
+def _objects(values: Iterator[tuple[int, Any]], column: str) -> Iterator[Row]:
+    head = list(islice(values, LOOKED_AT))
+    objects = [value for _, value in head if isinstance(value, dict)]
+    key = _column(column, objects) if objects else ""
+    if not objects and not any(isinstance(value, str) for _, value in head):
+        raise ValueError("none of its first rows is a JSON object or string")
+    for number, value in chain(head, values):
+        if isinstance(value, ValueError):
+            yield Row(number, problem=str(value))
+        elif isinstance(value, str):
+            yield Row(number, value)
+        elif not isinstance(value, dict) or not isinstance(value.get(key), str):
+            yield Row(number, problem=f"there is no text under {key!r}")
+        else:
+            yield Row(number, value[key], _licence(value))
+
+
+def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
+    """Rows of a .csv or .tsv whose first row names the columns."""
+    source = (f"{line}\n" if line is not None else "\n" for line in lines(stream))
+    head = list(islice(source, LOOKED_AT))
+    try:
+        dialect = csv.excel_tab if tabs else csv.Sniffer().sniff(head[0], ",;\t|")
+        delimiter = dialect.delimiter
+    except csv.Error:
+        delimiter = ","
+    csv.field_size_limit(LINE_AT_MOST)
+    reader = csv.reader(chain(head, source), delimiter=delimiter)
+    names = [name.strip() for name in next(reader, [])]
+    records = _records(reader, names)
+    first = list(islice(records, LOOKED_AT))
+    key = _column(column, [record for _, record in first if isinstance(record, dict)])
+    for number, record in chain(first, records):
+        if isinstance(record, str):
+            yield Row(number, problem=record)
+        else:
+            yield Row(number, record[key], _licence(record))
+
+
+def _records(reader: Any, names: list[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num, f"it is not CSV ({error})"
+            continue
+        if len(cells) == len(names):
+            yield reader.line_num, dict(zip(names, cells, strict=True))
+        elif cells:
+            yield reader.line_num, f"it has {len(cells)} columns where the first row names {len(names)}"
+
+
+def parquet(path: Path, column: str) -> Iterator[Row]:
+    """Rows of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            texts = [
+                f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+            ]
+            head = next(file.iter_batches(LOOKED_AT, columns=texts), None) if texts else None
+            key = _column(column, head.to_pylist() if head is not None else [])
+            wanted = [key, *(name for name in texts if name.lower() in LICENCE_COLUMNS)]
+            number = 0
+            for batch in file.iter_batches(LOOKED_AT, columns=wanted):
+                for record in batch.to_pylist():
+                    number += 1
+                    if record[key] is None:
+                        yield Row(number, problem=f"there is no text under {key!r}")
+                    else:
+                        yield Row(number, record[key], _licence(record))
+    except pa.ArrowException as error:
+        raise ValueError(f"it is damaged or not a Parquet file ({str(error).splitlines()[0][:120]})") from error
+
+
+def _column(wanted: str, records: list[dict[str, Any]]) -> str:
+    """The column of the text: the one wanted, else one usually so named, else the one with the longest texts."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if wanted:
+        if wanted not in names:
+            raise ValueError(f"it has no column {wanted!r}; it has {', '.join(map(str, names)) or 'none'}")
+        return wanted
+    lengths = {
+        name: sum(len(r[name]) for r in records if isinstance(r.get(name), str) and " " in r[name].strip())
+        for name in names
+    }
+    for usual in USUAL:
+        for name in names:
+            if str(name).lower() == usual and lengths[name]:
+                return name
+    best = max(lengths, key=lambda name: lengths[name], default="")
+    if not best or not lengths[best]:
+        raise ValueError(f"no column holds text ({', '.join(map(str, names)) or 'no columns'}); name it with --column")
+    return best
+
+
+def _licence(record: Mapping[str, Any]) -> str:
+    for name, value in record.items():
+        if str(name).lower() in LICENCE_COLUMNS and isinstance(value, str) and value.strip():
+            return value.strip()[:80]
+    return ""

@@ -1,0 +1,139 @@
+"""Collects text from files and folders into a data set of the workspace, streaming from end to end."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from genloom.collect.card import card
+from genloom.collect.cut import piece_length
+from genloom.collect.duplicates import Duplicates
+from genloom.collect.options import Note, Options, Progress, Report
+from genloom.collect.parts import Parts
+from genloom.collect.prepare import Batch, Job
+from genloom.collect.reading import Raw, read
+from genloom.collect.sources import Found, find
+from genloom.collect.workers import choose, prepared
+from genloom.store.workspace import Workspace
+
+JOB_BYTES = 2 << 20  # of text or of files in one job
+JOB_DOCUMENTS = 1024
+
+
+def collect(
+    sources: Sequence[str | Path], workspace: Workspace, name: str, options: Options | None = None
+) -> Iterator[Progress]:
+    """Collects files, folders and "builtin:shakespeare" into the data set `name`; the last Progress carries the Report.
+
+    Memory stays flat however large the sources. The result depends on the sources and options only, not on the number
+    of processes. ValueError where a source is missing or nothing could be read; then nothing is written.
+    """
+    options = options or Options()
+    found, notes = find(sources, leave_out=workspace.root)
+    report = Report(name=name, files=len(found) + sum(note.skipped for note in notes))
+    for note in notes:
+        report.note(note)
+    if not found:
+        raise ValueError(_nothing(sources, report))
+    total = sum(one.size for one in found)
+    making = workspace.new_dataset(name)
+    with making as folder:
+        yield from _fill(folder, found, total, report, options)
+        if not report.kept:
+            raise ValueError(_nothing(sources, report))
+        yield Progress("writing", total, total, report.documents, report.kept, report.files_skipped)
+        (folder / "CARD.md").write_text(card(report, options), encoding="utf-8")
+        manifest = {"medium": "text", **report.facts(), "sources_given": [_shown(s) for s in sources]}
+        manifest["options"] = {key: value for key, value in asdict(options).items() if key != "workers"}
+        (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+    report.digest, report.folder = making.made.digest, making.made.folder
+    yield Progress("done", total, total, report.documents, report.kept, report.files_skipped, report)
+
+
+def _fill(folder: Path, found: list[Found], total: int, report: Report, options: Options) -> Iterator[Progress]:
+    # What a .gz holds is not known before it is read; text packs to about a third.
+    limit = options.piece_characters or piece_length(sum(3 * f.size if f.is_packed else f.size for f in found))
+    done = 0
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, Parts(folder, options) as parts:
+        duplicates = Duplicates(Path(scratch), options.near_duplicates)
+        for batch in prepared(_jobs(found, options, limit, report), choose(options.workers, total)):
+            done += batch.consumed
+            _keep(batch, duplicates, parts, report)
+            yield Progress("reading", min(done, total), total, report.documents, report.kept, report.files_skipped)
+    report.splits = parts.splits
+
+
+def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) -> None:
+    """Adds the batch to the counts, and those of its documents that are no duplicates to the parts."""
+    report.documents += batch.seen
+    report.removed += batch.removed
+    report.scrubbed += batch.scrubbed
+    report.repaired += batch.repaired
+    for note in batch.notes:
+        report.note(note)
+    assert batch.sketches is not None
+    kept = []
+    for document, verdict in zip(batch.documents, duplicates.judge(batch.sketches), strict=True):
+        report.bytes_read += document.size
+        if verdict:
+            report.removed[verdict] += 1
+            continue
+        kept.append(document)
+        report.bytes_kept += document.size
+        report.licences[document.licence] += 1
+        report.languages[document.language] += 1
+        report.quality[f"{min(9, int(document.quality * 10)) / 10}"] += 1
+    report.kept += len(kept)
+    parts.add(kept)
+
+
+def _jobs(found: Iterable[Found], options: Options, limit: int, report: Report) -> Iterator[Job]:
+    """Small files together, to be read by the workers; large ones read here and handed on in pieces, in order."""
+    small: list[Found] = []
+    size = 0
+
+    for one in found:
+        if small and (one.streamed or size + one.size > JOB_BYTES or len(small) >= JOB_DOCUMENTS):
+            yield Job(options, limit, size, files=tuple(small))
+            small, size = [], 0
+        if one.streamed:
+            yield from _streamed(one, options, limit, report)
+        else:
+            small.append(one)
+            size += one.size
+    if small:
+        yield Job(options, limit, size, files=tuple(small))
+
+
+def _streamed(found: Found, options: Options, limit: int, report: Report) -> Iterator[Job]:
+    raws: list[Raw] = []
+    size, told = 0, 0
+    for raw in read(found, options, limit):
+        if isinstance(raw, Note):
+            report.note(raw)
+            continue
+        raws.append(raw)
+        size += len(raw.text)
+        if size >= JOB_BYTES or len(raws) >= JOB_DOCUMENTS:
+            # Of a packed file nobody knows how far it is read; it may tell at most what is left of its size.
+            consumed = min(size, found.size - told)
+            yield Job(options, limit, consumed, raws=tuple(raws))
+            raws, size, told = [], 0, told + consumed
+    yield Job(options, limit, found.size - told, raws=tuple(raws))
+
+
+def _nothing(sources: Sequence[str | Path], report: Report) -> str:
+    named = ", ".join(_shown(source) for source in sources) or "nothing"
+    if not report.notes and not report.removed:
+        return f"{named}: there is no file in it to collect; name a folder with txt, md, html, pdf, docx or epub files"
+    reasons = [f"{note.source}: {note.reason}" for note in report.notes[:5]]
+    reasons += [f"{count} documents: {reason}" for reason, count in report.removed.most_common()]
+    if report.files_skipped > 5:
+        reasons.append(f"and {report.files_skipped - 5} more")
+    return f"{named}: nothing in it could be collected. " + "; ".join(reasons)
+
+
+def _shown(source: str | Path) -> str:
+    """The source as the user gave it, without the path to it, which is nobody else's business."""
+    return str(source) if str(source).startswith("builtin:") else Path(source).resolve().name

@@ -1,0 +1,84 @@
+"""MinHash signatures of documents over their word 5-grams, and the band keys by which near-duplicates meet.
+
+B documents, T words of all of them, P = 128 hash functions, K band keys.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from rensa import RMinHash  # ty: ignore[missing-module-member]  # compiled, without stubs
+
+GRAM = 5  # words
+PERMUTATIONS = 128
+BANDS, ROWS = 16, 4  # two documents that share 0.8 of their 5-grams meet with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
+SEED = 20261121
+# Punctuation and blanks do not make texts differ.
+WORD_BYTES = bytes(b if b > 127 or chr(b).isalnum() else 32 for b in range(256))
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """`keys_BK`: uint64, the first of each row from the exact text; `marks_BP`: uint8, low bytes of the MinHash."""
+
+    keys_BK: np.ndarray
+    marks_BP: np.ndarray
+
+
+def sketch(texts: list[str], digests: list[bytes], near: bool) -> Sketches:
+    """The sketches of texts with the given SHA-256 digests; without `near` only what finds exact copies."""
+    exact_B1 = np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64).reshape(-1, 1)
+    if not near or not texts:
+        return Sketches(exact_B1, np.zeros((len(texts), 0), np.uint8))
+    hashes_BP = _minhash(texts)
+    rows_BKR = hashes_BP[:, : BANDS * ROWS].reshape(len(texts), BANDS, ROWS)
+    keys_BK = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), BANDS)).copy()
+    for row in range(ROWS):
+        keys_BK = _mix(keys_BK, rows_BKR[:, :, row])
+    return Sketches(np.concatenate([exact_B1, keys_BK], axis=1), hashes_BP.astype(np.uint8))
+
+
+def similarity(mark_P: np.ndarray, marks_NP: np.ndarray) -> np.ndarray:
+    """Estimates of the Jaccard similarity, from the equal bytes less those equal by chance (Li & König 2010, b = 8)."""
+    return ((marks_NP == mark_P).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
+
+
+def _minhash(texts: list[str]) -> np.ndarray:
+    """R-MinHash (Dahlgaard et al. 2017) of every text's grams, [B, P] uint64."""
+    words = [_words(text) for text in texts]
+    counts_B = np.array([len(row) for row in words])
+    hashed = RMinHash.hash_token_sets(words)
+    tokens_T = np.concatenate([np.array(row, dtype=np.uint64) for row in hashed])
+    padded = np.concatenate([tokens_T, np.zeros(GRAM, np.uint64)])
+    grams_T = tokens_T
+    for offset in range(1, GRAM):
+        grams_T = _mix(grams_T, padded[offset : offset + len(tokens_T)])
+    # A text shorter than a gram counts as one whole gram; grams that reach into the next text are left out.
+    ends_B = np.cumsum(counts_B)
+    starts_B = ends_B - counts_B
+    lengths_B = np.maximum(counts_B - GRAM + 1, 1)
+    borders = np.concatenate([[0], np.cumsum(lengths_B)])
+    flat = np.empty(borders[-1], np.uint64)
+    for i, length in enumerate(lengths_B):
+        if counts_B[i] >= GRAM:
+            flat[borders[i] : borders[i + 1]] = grams_T[starts_B[i] : starts_B[i] + length]
+        else:
+            whole = hashlib.blake2b(b" ".join(words[i]), digest_size=8).digest()
+            flat[borders[i]] = int.from_bytes(whole, "little")
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, borders.tolist(), num_perm=PERMUTATIONS, seed=SEED)
+    return np.array(matrix.to_rows(), dtype=np.uint64)
+
+
+def _words(text: str) -> list[bytes]:
+    """Lower-case words without punctuation; scripts without blanks are taken by single characters."""
+    lowered = text.lower()
+    words = lowered.encode("utf-8").translate(WORD_BYTES).split()
+    if len(words) * 24 > len(text) or len(text) < 24:
+        return words
+    return [character.encode("utf-8") for character in lowered if not character.isspace()]
+
+
+def _mix(state: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """A step of multiplicative hashing on uint64, wrapping round (after SplitMix64)."""
+    state = (state ^ value) * np.uint64(0x9E3779B97F4A7C15)
+    return state ^ (state >> np.uint64(29))

@@ -1,0 +1,141 @@
+"""Finds the files to collect, and says of each what it is read as."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from genloom.collect import builtin
+from genloom.collect.licence import is_licence_file
+from genloom.collect.options import Note
+from genloom.media import text
+
+BUILTIN = "builtin:"
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pdf": "document",
+    ".docx": "document",
+    ".epub": "document",
+    **dict.fromkeys(text.MARKUP, "markup"),
+}
+CURES = {
+    ".doc": "save it as .docx",
+    ".rtf": "save it as .docx",
+    ".odt": "save it as .docx",
+    ".pages": "export it as .docx or .pdf",
+    ".xls": "save it as .csv",
+    ".xlsx": "save it as .csv",
+    ".ods": "save it as .csv",
+    ".mobi": "convert it to .epub",
+    ".azw3": "convert it to .epub",
+    ".zip": "unpack it first",
+    ".tar": "unpack it first",
+    ".tgz": "unpack it first",
+    ".7z": "unpack it first",
+    ".bz2": "unpack it first",
+    ".xz": "unpack it first",
+    ".zst": "unpack it first",
+    ".ipynb": "export it as .py or .md",
+}
+SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-workspace"))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file to read: `name` as the user knows it, `format` how it is read, `root` the folder that was given."""
+
+    path: Path
+    name: str
+    size: int
+    format: str  # "text" "markup" "document" "jsonl" "json" "csv" "parquet" "builtin"
+    root: Path
+
+    @property
+    def streamed(self) -> bool:
+        """Whether it may hold far more text than fits in memory."""
+        return self.format != "document" and (self.size > 4 << 20 or self.format == "parquet" or self.is_packed)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a .gz, of which the size says little."""
+        return self.path.suffix.lower() == ".gz"
+
+
+def find(sources: Iterable[str | Path], leave_out: Path) -> tuple[list[Found], list[Note]]:
+    """The files of all sources in a fixed order, and what is skipped with its reason.
+
+    `leave_out` (the workspace) is never looked into. ValueError for a source that is not there.
+    """
+    found: dict[Path, Found] = {}
+    notes: list[Note] = []
+    for source in sources:
+        if str(source).startswith(BUILTIN):
+            one = _builtin(str(source))
+            found[one.path] = one
+            continue
+        given = Path(source).expanduser()
+        if not given.exists():
+            raise ValueError(f"{source}: there is no such file or folder; check the spelling and where you stand")
+        root = given.resolve()
+        if root.is_dir():
+            for path in _walk(root, leave_out.resolve(), notes):
+                _look(path, f"{root.name}/{path.relative_to(root).as_posix()}", root, found, notes)
+        else:
+            _look(root, root.name, root.parent, found, notes)
+    return list(found.values()), notes
+
+
+def _builtin(source: str) -> Found:
+    name = source.removeprefix(BUILTIN)
+    if name not in builtin.NAMES:
+        raise ValueError(f"{source}: there is no such built-in corpus; there is {', '.join(builtin.NAMES)}")
+    path = Path(builtin.__file__).with_name(f"{name}.txt.gz")
+    return Found(path, source, path.stat().st_size, "builtin", path.parent)
+
+
+def _walk(root: Path, leave_out: Path, notes: list[Note]) -> Iterable[Path]:
+    def cannot(error: OSError) -> None:
+        notes.append(Note(str(error.filename), f"the folder could not be opened ({error.strerror})"))
+
+    hidden = licences = 0
+    for folder, folders, files in os.walk(root, onerror=cannot):
+        here = Path(folder)
+        kept = [f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS and here / f != leave_out]
+        hidden += len(folders) - len(kept) + sum(file.startswith(".") for file in files)
+        folders[:] = sorted(kept)
+        licences += sum(map(is_licence_file, files))
+        yield from (here / file for file in sorted(files) if not file.startswith(".") and not is_licence_file(file))
+    if hidden:
+        reason = f"{hidden} hidden files, and folders of programs or of Genloom itself, were left out"
+        notes.append(Note(root.name, reason, skipped=False))
+    if licences:
+        reason = f"{licences} licence files were read for the licence of what lies beside them, not as texts"
+        notes.append(Note(root.name, reason, skipped=False))
+
+
+def _look(path: Path, name: str, root: Path, found: dict[Path, Found], notes: list[Note]) -> None:
+    try:
+        if not path.is_file():
+            notes.append(Note(name, "it is not a regular file, or a link that leads nowhere"))
+            return
+        size, real = path.stat().st_size, path.resolve()
+    except OSError as error:
+        notes.append(Note(name, f"it could not be looked at ({error.strerror})"))
+        return
+    suffix = path.suffix.lower()
+    if suffix in CURES:
+        notes.append(Note(name, f"{suffix} files are not read; {CURES[suffix]}"))
+    elif size == 0:
+        notes.append(Note(name, "it is empty"))
+    else:
+        inner = Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+        form = FORMATS.get(inner, "text")
+        if suffix == ".gz" and form in ("document", "parquet"):
+            notes.append(Note(name, f"{inner}.gz files are not read; unpack it first"))
+        else:
+            found.setdefault(real, Found(path, name, size, form, root))
