@@ -1,0 +1,99 @@
+"""Nearest passages against measuring every passage, and on passages that were planted."""
+
+import random
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genloom.trust.nearest import nearest
+from genloom.types import Item
+
+WORDS = (
+    "the",
+    "sea",
+    "and",
+    "a",
+    "ship",
+    "on",
+    "it",
+    "under",
+    "moon",
+    "so",
+    "far",
+    "from",
+    "home",
+    "we",
+    "sang",
+    "salt",
+)
+
+
+def prose(seed: int, words: int) -> str:
+    draw = random.Random(seed)
+    return " ".join(draw.choice(WORDS) for _ in range(words))
+
+
+def grams(text: str, size: int) -> set[str]:
+    return {text[i : i + size] for i in range(len(text) - size + 1)}
+
+
+def best_share(output: str, documents: list[str], size: int) -> float:
+    """Over all passages of two half lengths that begin at a whole number of half lengths."""
+    length, known = max(len(output), 200), grams(output, size)
+    half = length // 2
+    best = 0.0
+    for text in documents:
+        for start in range(0, max(len(text), 1), half):
+            within = {text[i : i + size] for i in range(start, min(start + 2 * half, len(text) - size + 1))}
+            best = max(best, len(within & known) / len(known))
+    return best
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), sizes=st.lists(st.integers(0, 150), min_size=1, max_size=6))
+def test_the_nearest_passage_is_the_nearest_of_all(seed, sizes):
+    documents = [prose(seed + i, words) for i, words in enumerate(sizes)]
+    outputs = [prose(seed - 1, 30), prose(seed - 2, 90)]
+    found = nearest(outputs, [Item(text, str(i)) for i, text in enumerate(documents)])
+    for output, matches in zip(outputs, found, strict=True):
+        assert (matches[0].share if matches else 0.0) == best_share(output, documents, 8)
+        assert all(match.text in documents[int(match.source)] for match in matches)
+
+
+def test_planted_passages_are_found_in_order_with_their_licences():
+    output = prose(1, 60)
+    half = len(output) // 2
+    filler = "0123456789 " * 400
+    documents = [
+        Item(filler, "digits"),
+        Item(filler[:500] + output[:half] + filler, "half", "CC-BY-4.0"),
+        Item(output, "whole", "CC0-1.0"),
+        Item(filler + output[: half // 2], "quarter"),
+    ]
+    [matches] = nearest([output], documents)
+    assert [match.source for match in matches] == ["whole", "half", "quarter"]
+    assert (matches[0].share, matches[0].licence, matches[0].offset) == (1.0, "CC0-1.0", 0)
+    assert 0.4 < matches[1].share < 0.6
+
+
+def test_passages_of_one_document_do_not_overlap():
+    output = prose(2, 50)
+    [matches] = nearest([output], [Item(f"{output} {output} {output}")], count=5)
+    offsets = sorted(match.offset for match in matches)
+    assert all(later - earlier >= len(output) // 2 * 2 for earlier, later in pairwise(offsets))
+    assert len(offsets) >= 2
+
+
+def test_long_documents_and_many_of_them_give_what_one_piece_gives(monkeypatch):
+    documents = [Item(prose(i, 400), str(i)) for i in range(20)]
+    outputs = [documents[7].value[900:1200], prose(99, 60), "short", ""]
+    whole = nearest(outputs, documents)
+    monkeypatch.setattr("genloom.trust.pieces._FIRST", 64)
+    cut = nearest(outputs, documents)
+    assert [[m.share for m in matches][:1] for matches in whole[:1]] == [
+        [m.share for m in matches][:1] for matches in cut[:1]
+    ]
+    assert cut[0][0].source == whole[0][0].source == "7"
+    assert whole[2:] == [[], []]
+    assert nearest([], documents) == []
