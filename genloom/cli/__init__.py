@@ -1,0 +1,40 @@
+"""The command line: `genloom VERB …`; every verb is one file."""
+
+import io
+import os
+import sys
+
+
+def main() -> None:
+    """Run this process's command and exit: 0 done, 1 something is wrong, 2 wrong use or input, 130 stopped."""
+    # A name in another alphabet than the terminal's must not end a command that has done its work.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output, like `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out one command and return its exit code; what the user can mend is one line on standard error."""
+    from cyclopts import CycloptsError, UnknownCommandError
+
+    from genloom.cli.app import app, unknown_verb
+
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnknownCommandError as error:
+        print(f"genloom: {unknown_verb(error)}", file=sys.stderr)
+        return 2
+    except (CycloptsError, ValueError) as error:
+        print(f"genloom: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("genloom: stopped", file=sys.stderr)
+        return 130
+    return code if isinstance(code, int) else 0

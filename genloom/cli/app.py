@@ -1,0 +1,34 @@
+"""The verbs and what each is for; a verb's file is imported only when it is called."""
+
+import difflib
+
+from cyclopts import App, Parameter, UnknownCommandError
+
+import genloom
+
+# The first line of the docstring of `run` in genloom/cli/<verb>.py, in the order a newcomer needs them.
+VERBS = {
+    "collect": "Gather text from files and folders into a data set.",
+    "list": "Show the data sets, models, runs and outputs of the workspace.",
+    "doctor": "Say what this machine can do and whether the workspace is sound.",
+}
+
+app = App(
+    name="genloom",
+    help="Make generative models that you own and teach.",
+    version=genloom.__version__,
+    version_flags=["--version"],
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),  # no --no-json, no --empty-scrub
+    suppress_keyboard_interrupt=False,
+)
+for _verb, _purpose in VERBS.items():
+    app.command(f"genloom.cli.{_verb}:run", name=_verb, help=_purpose)
+
+
+def unknown_verb(error: UnknownCommandError) -> str:
+    """What to say of a verb that is not there. The library's own words would import every verb, and so torch."""
+    verb = (error.unused_tokens or [""])[0]
+    close = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There is {', '.join(VERBS)}."
+    return f"There is no verb {verb!r}. {hint}"

@@ -1,0 +1,103 @@
+"""`genloom collect`: files and folders become a data set."""
+
+from pathlib import Path
+
+from genloom.cli.screen import size
+from genloom.cli.shared import Shared
+from genloom.collect import Options, collect, summary
+
+
+def run(
+    sources: list[str],
+    /,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    column: str | None = None,
+    scrub: list[str] | None = None,
+    near_duplicates: float = 0.8,
+    min_quality: float = 0.0,
+    languages: list[str] | None = None,
+    val: float = 0.05,
+    test: float = 0.05,
+    seed: int = 0,
+    piece_characters: int | None = None,
+    workers: int | None = None,
+    shared: Shared = Shared(),  # noqa: B008  it is frozen
+) -> None:
+    """Gather text from files and folders into a data set.
+
+    Reads txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Repairs characters, removes copies and
+    near-copies, records a licence for each document, and holds parts back for judging. What can't be read is listed
+    with its reason and skipped.
+
+    Parameters
+    ----------
+    sources
+        Files, folders, or builtin:shakespeare.
+    name
+        What to call the data set. Default: the name of the one source.
+    licence
+        The licence of everything collected. Default: what is found in or beside each file, else "unknown".
+    column
+        The column or key with the text, in csv, jsonl and parquet. Default: guessed.
+    scrub
+        Personal data to blank out: email, phone, card, iban, ip, name (best effort). Repeat for several.
+    near_duplicates
+        How alike two documents may be, from 0.6 to 1; 0 removes exact copies only.
+    min_quality
+        Leave out documents of a lower quality score, from 0 to 1.
+    languages
+        Leave out documents in other languages than these (codes like en, de). Repeat for several.
+    val
+        The share of the text held back to judge while training.
+    test
+        The share of the text held back to judge at the end.
+    seed
+        Another number holds other documents back.
+    piece_characters
+        The longest piece of a long document. Default: by the size of the collection.
+    workers
+        How many processes. Default: by the number of cores.
+    """
+    workspace, screen = shared.open()
+    options = Options(
+        licence=licence or "",
+        column=column or "",
+        scrub=tuple(scrub or ()),
+        near_duplicates=near_duplicates,
+        min_quality=min_quality,
+        languages=tuple(languages or ()),
+        val=val,
+        test=test,
+        seed=seed,
+        piece_characters=piece_characters or 0,
+        workers=workers or 0,
+    )
+    name = name or _named_after(sources)
+    report = None
+    with screen.progress("Collecting", 1.0) as bar:
+        for progress in collect(sources, workspace, name, options):
+            skipped = f", {progress.skipped:,} files skipped" if progress.skipped else ""
+            bar.update(
+                progress.done / max(progress.total, 1),
+                f"{size(progress.done)} of {size(progress.total)}, {progress.kept:,} documents kept{skipped}",
+            )
+            report = progress.report
+    assert report is not None, "a collection ends with its report"
+    screen.say(f"Data set {name!r} in {report.folder}")
+    for line in summary(report):
+        screen.say(line)
+    screen.say(f"Next: genloom train {_quoted(name)} --minutes 10")
+    screen.result({"name": name, "digest": report.digest, "folder": str(report.folder), **report.facts()})
+
+
+def _named_after(sources: list[str]) -> str:
+    if len(sources) != 1:
+        raise ValueError("There are several sources: say what to call the data set with --name.")
+    (source,) = sources
+    return source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name else name

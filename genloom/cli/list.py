@@ -1,0 +1,107 @@
+"""`genloom list`: what is in the workspace."""
+
+from typing import Any, Literal
+
+from genloom.cli.screen import Screen, size, table
+from genloom.cli.shared import Shared
+from genloom.store.workspace import Workspace
+
+Kind = Literal["data", "models", "runs", "outputs"]
+_SHOWN = 20  # outputs pile up: a person sees the newest
+
+
+def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:  # noqa: B008  it is frozen
+    """Show the data sets, models, runs and outputs of the workspace.
+
+    Parameters
+    ----------
+    kind
+        Only these.
+    """
+    workspace, screen = shared.open()
+    kinds: tuple[Kind, ...] = (kind,) if kind else ("data", "models", "runs", "outputs")
+    found = {each: _READ[each](workspace) for each in kinds}
+    faults = workspace.faults()
+    screen.result({"workspace": str(workspace.root), **found, "faults": faults})
+    screen.say(f"Workspace {workspace.root}")
+    for each in kinds:
+        _show(screen, each, found[each])
+    for fault in faults:
+        screen.say(f"damaged: {fault}")
+    if not any(found.values()) and not faults:
+        screen.say("Nothing here yet. Begin with: genloom collect FOLDER --name NAME")
+    return 1 if faults else 0
+
+
+def _show(screen: Screen, kind: Kind, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    shown = rows[-_SHOWN:] if kind == "outputs" else rows
+    screen.say()
+    screen.say(f"{kind} ({len(rows)}{', the newest' if len(shown) < len(rows) else ''})")
+    for line in table([tuple(_COLUMNS[kind](row)) for row in shown]):
+        screen.say(f"  {line}")
+
+
+def _data(workspace: Workspace) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": data.name,
+            "digest": data.digest,
+            "created": data.created,
+            "documents": sum(data.count(split) for split in ("train", "val", "test")),
+            "bytes": sum(data.size(split) for split in ("train", "val", "test")),
+            "licences": data.manifest.get("licences", {}),
+        }
+        for data in workspace.datasets()
+    ]
+
+
+def _models(workspace: Workspace) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model.ref,
+            "digest": model.digest,
+            "created": model.created,
+            "bytes": sum(facts["bytes"] for facts in model.card["files"].values()),
+        }
+        for model in workspace.models()
+    ]
+
+
+def _runs(workspace: Workspace) -> list[dict[str, Any]]:
+    return [{"run": run.id, "name": run.name, "created": run.created} for run in workspace.runs()]
+
+
+def _outputs(workspace: Workspace) -> list[dict[str, Any]]:
+    found = []
+    for output in workspace.outputs():
+        path, record = workspace.output(output)
+        found.append(
+            {"output": output, "model": record.get("model"), "prompt": record.get("prompt"), "file": str(path)}
+        )
+    return found
+
+
+_READ = {"data": _data, "models": _models, "runs": _runs, "outputs": _outputs}
+_COLUMNS = {
+    "data": lambda row: (
+        row["name"],
+        f"{row['documents']:,} documents",
+        size(row["bytes"]),
+        _day(row),
+        ", ".join(list(row["licences"])[:3]),
+    ),
+    "models": lambda row: (row["model"], size(row["bytes"]), _day(row), row["digest"][:12]),
+    "runs": lambda row: (row["run"], row["name"], _day(row)),
+    "outputs": lambda row: (row["output"], str(row["model"] or ""), _short(row["prompt"]), row["file"]),
+}
+
+
+def _day(row: dict[str, Any]) -> str:
+    return row["created"][:16].replace("T", " ")
+
+
+def _short(prompt: object) -> str:
+    words = " ".join(str(prompt or "").split())
+    return repr(words if len(words) <= 30 else words[:29] + "…")

@@ -1,0 +1,71 @@
+"""Results go to standard output, progress to standard error, and JSON stands alone."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from genloom.cli import screen
+from genloom.cli.screen import Screen, size, table
+
+
+def test_json_is_all_there_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen(json=True).progress("Collecting", 10) as bar:
+        bar.update(5)
+    Screen(json=True).say("for people")
+    Screen(json=True).result({"name": "Grüße", "n": 1})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"name": "Grüße", "n": 1}
+    assert err == ""
+
+
+def test_people_get_lines_and_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().say("for people")
+    Screen().result({"name": "notes"})
+    assert capsys.readouterr().out == "for people\n"
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 1.0, 6.0, 7.0, 12.0])
+    monkeypatch.setattr(screen.time, "monotonic", lambda: next(now))
+    with Screen().progress("Collecting", 8) as bar:
+        for done in (1, 2, 3, 4):
+            bar.update(done, f"{done} files")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "Collecting 25 %  2 files\nCollecting 50 %  4 files\n"
+
+
+def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with Screen().progress("Collecting", 4) as bar:
+        bar.update(2, "[2] files")
+        bar.update(4, "[4] files")
+    assert "Collecting" in terminal.getvalue()
+    assert "100%" in terminal.getvalue()
+    assert "[4] files" in terminal.getvalue()
+
+
+def test_sizes_for_people() -> None:
+    assert [size(n) for n in (0, 999, 1_100, 1_150_000, 2.5e9, 3e12)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.1 kB",
+        "1.1 MB",
+        "2.5 GB",
+        "3.0 TB",
+    ]
+
+
+def test_columns_are_aligned() -> None:
+    assert table([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]

@@ -1,0 +1,143 @@
+"""What a person does with collect, list and doctor."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genloom.cli import run
+from genloom.store.workspace import Workspace
+
+POEM = "The woods are lovely, dark and deep, but I have promises to keep, and miles to go before I sleep.\n"
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "my-notes"
+    folder.mkdir()
+    for n in range(12):
+        (folder / f"{n}.txt").write_text(f"Page {n}. On day {n * 17} I walked {n * 31} miles. {POEM}")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 and then nothing")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
+    return tmp_path / "workspace"
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    assert run([*arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_folder_becomes_a_data_set_named_after_it(
+    notes: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["collect", str(notes), "--workers", "1", "--near-duplicates", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "Data set 'my-notes' in " in out
+    assert "broken.pdf" in out
+    assert "genloom train my-notes" in out
+    data = Workspace(home).dataset("my-notes")
+    texts = [item.value for split in ("train", "val", "test") for item in data.documents(split)]
+    assert len(texts) == 12
+    assert all("promises to keep" in text for text in texts)
+
+
+def test_collect_tells_scripts_the_same(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = told(
+        capsys, "collect", str(notes / "1.txt"), str(notes / "2.txt"), "--name", "two", "--licence", "CC0-1.0",
+        "--workers", "1", "--near-duplicates", "0",
+    )  # fmt: skip
+    data = Workspace(home).dataset("two")
+    assert (facts["name"], facts["digest"], facts["folder"]) == ("two", data.digest, str(data.folder))
+    assert facts["documents"]["kept"] == 2
+    assert facts["licences"] == {"CC0-1.0": 2}
+
+
+def test_several_sources_need_a_name(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["collect", str(notes / "1.txt"), str(notes / "2.txt")]) == 2
+    assert "--name" in capsys.readouterr().err
+    assert not home.exists()
+
+
+def test_an_empty_workspace_says_how_to_begin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list"]) == 0
+    assert "Begin with: genloom collect" in capsys.readouterr().out
+    assert not home.exists()
+
+
+def test_list_shows_what_there_is(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["collect", str(notes), "--workers", "1", "--near-duplicates", "0", "--licence", "mine"])
+    workspace = Workspace(home)
+    with workspace.new_model("notes") as folder:
+        (folder / "weights.safetensors").write_bytes(b"x" * 5000)
+        (folder / "card.json").write_text("{}")
+    started = workspace.new_run("notes")
+    output = workspace.record_output("Once upon", ".txt", {"model": "notes/1", "prompt": "Once\nupon"})
+    capsys.readouterr()
+    assert run(["list"]) == 0
+    out = capsys.readouterr().out
+    for words in ("my-notes", "12 documents", "mine", "notes/1", "5.0 kB", started.name, output, "'Once upon'"):
+        assert words in out
+    facts = told(capsys, "list", "models")
+    assert [model["model"] for model in facts["models"]] == ["notes/1"]
+    assert "data" not in facts
+
+
+def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Workspace(home).new_model("notes") as folder:
+        (folder / "weights.safetensors").write_bytes(b"good")
+        (folder / "card.json").write_text("{}")
+    assert told(capsys, "doctor", "--verify")["problems"] == []
+    model = Workspace(home).model("notes")
+    (model.folder / "weights.safetensors").write_bytes(b"evil")
+    assert told(capsys, "doctor")["problems"] == []
+    (problem,) = told(capsys, "doctor", "--verify", code=1)["problems"]
+    assert "weights.safetensors is damaged" in problem
+    (model.folder / "card.json").write_text("{")
+    assert "card.json is damaged" in told(capsys, "list", code=1)["faults"][0]
+    assert run(["doctor"]) == 1
+    assert "To mend" in capsys.readouterr().out
+
+
+def test_doctor_knows_the_machine(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    facts = told(capsys, "doctor")
+    assert facts["machine"]["cores"] >= 1
+    assert facts["machine"]["memory"] > 100_000_000
+    assert facts["torch"]["version"] == torch.__version__
+    assert facts["workspace"] == {
+        "folder": str(home),
+        "exists": False,
+        "free": facts["workspace"]["free"],
+        "data sets": 0,
+        "models": 0,
+        "runs": 0,
+        "outputs": 0,
+        "leftovers": [],
+    }
+    assert run(["doctor"]) == 0
+    assert "All is well." in capsys.readouterr().out
+    assert not home.exists(), "looking makes nothing"
+
+
+def test_doctor_tells_what_keeps_it_from_writing(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from genloom.cli import doctor
+
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr(doctor.files, "free_bytes", lambda _: 1000)
+    full, fixed = told(capsys, "doctor", code=1)["problems"]
+    assert "Only 1.0 kB are free" in full
+    assert "the file system is read-only. Mount it for writing" in fixed
