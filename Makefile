@@ -55,14 +55,14 @@ check: $(READY)  ## format, lint, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/ty check
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY)  ## rewrite the code to the format and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its peer in the same run
-	$(BIN)/python -m bench
+	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
 
 .venv/ready-bench: lock/bench.txt $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r lock/bench.txt
