@@ -4,7 +4,8 @@ import re
 import zlib
 
 SAMPLE = 1_000  # characters, taken at the beginning and in the middle
-LETTERS = re.compile(r"[^\W\d_]+")
+OTHERS = re.compile(r"[\W\d_]+")
+ASCII_LETTERS = bytes(c for c in range(128) if chr(c).isalpha())
 
 
 def quality(text: str) -> float:
@@ -18,14 +19,17 @@ def quality(text: str) -> float:
     if not words:
         return 0.0
     visible = sum(map(len, words))
-    letters = visible - sum(map(len, LETTERS.sub(" ", sample).split()))
+    raw = sample.encode("utf-8")
+    if sample.isascii():
+        letters = len(raw) - len(raw.translate(None, ASCII_LETTERS))
+    else:
+        letters = len(OTHERS.sub("", sample))
     score = _ramp(letters / visible, 0.25, 0.6)
     if sample.isascii():  # scripts without blanks have no words in this sense
         score *= _ramp(visible / len(words), 40, 14)
     lines = [line for line in sample.split("\n") if len(line) > 1]
     if len(lines) > 4:
         score *= _ramp(len(set(lines)) / len(lines), 0.1, 0.5)
-    raw = sample.encode("utf-8", "replace")
     if len(raw) > 300:
         packed = len(zlib.compress(raw, 1)) / len(raw)
         score *= _ramp(packed, 0.05, 0.2) * _ramp(packed, 0.95, 0.75)

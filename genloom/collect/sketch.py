@@ -13,8 +13,8 @@ GRAM = 5  # words
 PERMUTATIONS = 128
 BANDS, ROWS = 16, 4  # two documents that share 0.8 of their 5-grams meet with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
 SEED = 20261121
-# Punctuation and blanks do not make texts differ.
-WORD_BYTES = bytes(b if b > 127 or chr(b).isalnum() else 32 for b in range(256))
+# Punctuation, blanks and capitals do not make texts differ.
+WORD_BYTES = bytes(ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else b if b > 127 else 32 for b in range(256))
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,10 @@ def _minhash(texts: list[str]) -> np.ndarray:
 
 def _words(text: str) -> list[bytes]:
     """Lower-case words without punctuation; scripts without blanks are taken by single characters."""
-    lowered = text.lower()
-    words = lowered.encode("utf-8").translate(WORD_BYTES).split()
+    words = text.encode("utf-8").translate(WORD_BYTES).split()
     if len(words) * 24 > len(text) or len(text) < 24:
         return words
-    return [character.encode("utf-8") for character in lowered if not character.isspace()]
+    return [character.encode("utf-8") for character in text if not character.isspace()]
 
 
 def _mix(state: np.ndarray, value: np.ndarray) -> np.ndarray:
