@@ -23,7 +23,7 @@ def run(
     seed: int = 0,
     piece_characters: int | None = None,
     workers: int | None = None,
-    shared: Shared = Shared(),  # noqa: B008  it is frozen
+    shared: Shared = Shared(),
 ) -> None:
     """Gather text from files and folders into a data set.
 

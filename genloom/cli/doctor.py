@@ -20,7 +20,7 @@ _LITTLE_DISK = 2_000_000_000
 def run(
     *,
     verify: bool = False,
-    shared: Shared = Shared(),  # noqa: B008  it is frozen
+    shared: Shared = Shared(),
 ) -> int:
     """Say what this machine can do and whether the workspace is sound.
 

@@ -10,7 +10,7 @@ Kind = Literal["data", "models", "runs", "outputs"]
 _SHOWN = 20  # outputs pile up: a person sees the newest
 
 
-def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:  # noqa: B008  it is frozen
+def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
     """Show the data sets, models, runs and outputs of the workspace.
 
     Parameters

@@ -28,6 +28,11 @@ class Screen:
         if not self.json:
             print(line, flush=True)
 
+    def note(self, line: str) -> None:
+        """A line for people about the work under way, beside the result."""
+        if not self.json:
+            print(line, file=sys.stderr, flush=True)
+
     def result(self, facts: Mapping[str, Any]) -> None:
         """The result for scripts."""
         if self.json:
@@ -79,6 +84,16 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
     return f"{count:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """A time for people: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
