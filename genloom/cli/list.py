@@ -74,13 +74,10 @@ def _runs(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _outputs(workspace: Workspace) -> list[dict[str, Any]]:
-    found = []
-    for output in workspace.outputs():
-        path, record = workspace.output(output)
-        found.append(
-            {"output": output, "model": record.get("model"), "prompt": record.get("prompt"), "file": str(path)}
-        )
-    return found
+    return [
+        {"output": path.stem, "model": record.get("model"), "prompt": record.get("prompt"), "file": str(path)}
+        for path, record in workspace.records()
+    ]
 
 
 _READ = {"data": _data, "models": _models, "runs": _runs, "outputs": _outputs}

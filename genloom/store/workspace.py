@@ -173,14 +173,19 @@ class Workspace:
         """The ids of all outputs, oldest first."""
         return sorted(p.stem for p in self.root.glob("outputs/*/*.json") if is_id(p.stem))
 
+    def records(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Where every output lies, and its record, oldest first; damaged ones are left out and told by `faults`."""
+        return _readable(self.output, self.outputs())
+
     # what is wrong, and what lies about
 
     def faults(self) -> list[str]:
-        """Every data set, model and run that can't be read, each as one sentence with its cure."""
+        """Every data set, model, run and output that can't be read, each with the reason and the cure."""
         data = [_fault(self.dataset, name) for name in self._names("data")]
         models = [_fault(self.model, f"{name}/{n}") for name in self._names("models") for n in self._versions(name)]
         runs = [_fault(self._open_run, f.name) for f in _folders(self.root / "runs") if (f / "run.json").is_file()]
-        return [fault for fault in (*data, *models, *runs) if fault is not None]
+        outputs = [_fault(self.output, output) for output in self.outputs()]
+        return [fault for fault in (*data, *models, *runs, *outputs) if fault is not None]
 
     def leftovers(self) -> list[Path]:
         """Unfinished files and folders: being written now, or left by a process that died."""

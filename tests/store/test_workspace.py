@@ -319,6 +319,10 @@ class TestOutputs:
         path.with_suffix(".json").write_text(json.dumps(record | {"file": "../../secret"}))
         with pytest.raises(ValueError, match="the output it describes is missing"):
             workspace.output(output)
+        fine = workspace.record_output("y", ".txt", {})
+        assert [path.stem for path, _ in workspace.records()] == [fine]
+        (fault,) = workspace.faults()
+        assert "the output it describes is missing" in fault
 
 
 def test_the_store_starts_without_torch() -> None:
