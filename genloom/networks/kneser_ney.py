@@ -158,6 +158,12 @@ class KneserNey:
         at = np.asarray(positions)[..., None] + np.arange(1 - self.order, 0)
         return np.where(at >= 0, np.asarray(ids)[np.maximum(at, 0)].astype(np.int64), NONE)
 
+    def contexts_after(self, rows: np.ndarray) -> np.ndarray:
+        """The contexts [..., L, K] that end with each token of rows [..., L], NONE before the first."""
+        before = [(0, 0)] * (np.ndim(rows) - 1) + [(self.order - 1, 0)]
+        padded = np.pad(np.asarray(rows, np.int64), before, constant_values=NONE)
+        return np.lib.stride_tricks.sliding_window_view(padded, self.order - 1, axis=-1)[..., 1:, :]
+
     def log_prob(self, ids: np.ndarray) -> NDArray[np.float64]:
         """Nats, N: log-probability of each token of a stream given the up to K tokens before it."""
         ids = np.asarray(ids).reshape(-1)

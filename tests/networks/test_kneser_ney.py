@@ -174,6 +174,23 @@ def test_positions_of_any_shape_and_streams_longer_than_a_chunk(monkeypatch):
     assert model.log_prob(ids[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_contexts_after_rows_are_those_at_the_places_after_them(order):
+    ids = text(7, 40, 6)
+    model = KneserNey.fit(ids, 6, order)
+    rows = np.stack([ids[:12], ids[20:32]])
+    contexts = model.contexts_after(rows)
+    assert contexts.shape == (2, 12, order - 1)
+    np.testing.assert_array_equal(contexts[0], model.contexts_at(ids, np.arange(1, 13)))
+    np.testing.assert_array_equal(contexts[1, 6:], model.contexts_at(ids, np.arange(27, 33)))
+    assert (contexts[:, 0, :-1] == NONE).all()
+    leave_out = np.stack([ids[1:13], ids[21:33]])
+    assert model.distribution(contexts, leave_out).shape == (2, 12, 6)
+    np.testing.assert_allclose(
+        model.distribution(contexts, leave_out)[0], model.distribution_at(ids, np.arange(1, 13)), atol=1e-12
+    )
+
+
 def test_arrays_round_trip_and_stay_small():
     ids = text(4, 5000, 7)
     model = KneserNey.fit(ids, 260, 5)

@@ -1,0 +1,59 @@
+"""The n-gram model on Shakespeare: what it reaches, and how long counting and asking it take.
+
+    python bench/ngram.py
+
+The first nine tenths of the text that ships with Genloom are counted, the last tenth is held out. The peer is the plain
+way to count the same n-grams, a `collections.Counter` over slices.
+"""
+
+import gzip
+import time
+from collections import Counter
+from importlib.resources import files
+
+import numpy as np
+from paired import Spread, paired
+
+from genloom.networks.kneser_ney import KneserNey
+
+ROUNDS = 7
+
+
+def main() -> None:
+    text = gzip.decompress(files("genloom.collect").joinpath("builtin/shakespeare.txt.gz").read_bytes())
+    ids = np.frombuffer(text, np.uint8)
+    cut = len(ids) * 9 // 10
+    train, held = ids[:cut], ids[cut:]
+    print(f"{cut:,} characters counted, {len(held):,} held out; times in ms, median [least, greatest] of {ROUNDS}")
+    rng = np.random.default_rng(0)
+    for order in range(3, 8):
+        model = KneserNey.fit(train, 256, order)
+        fit = spread(lambda order=order: KneserNey.fit(train, 256, order))
+        size = sum(array.nbytes for array in model.arrays().values()) / 1e6
+        print(f"order {order}: {-model.log_prob(held).mean():.4f} nats a character, fit {fit}, {size:.1f} MB")
+        for rows in (1, 32 * 64, 64 * 256):
+            at = rng.integers(0, cut, rows)
+            contexts = model.contexts_at(train, at)
+            fair = spread(lambda model=model, at=at: model.distribution_at(train, at, log=True, dtype=np.float32))
+            full = spread(lambda model=model, c=contexts: model.distribution(c, log=True, dtype=np.float32))
+            print(f"  {rows:6} rows of 256: leave-one-out {fair}, plain {full}")
+    counted = paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:cut], 5), 3)
+    print(f"order 5, fitting against counting with a Counter: {counted}")
+
+
+def count_plainly(text: bytes, order: int) -> list[Counter]:
+    return [Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, order + 1)]
+
+
+def spread(do) -> Spread:
+    do()
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        do()
+        seconds.append(1e3 * (time.perf_counter() - started))
+    return Spread.of(seconds)
+
+
+if __name__ == "__main__":
+    main()
