@@ -176,9 +176,8 @@ class KneserNey:
         probability = np.full(len(positions), 1 / self.vocab)
         for level, context in zip(self.levels, self._find(self.contexts_at(ids, positions)), strict=True):
             count = level.count(context, target)
-            share = (count - level.discount[np.minimum(count, 3)] + level.held[context] * probability) / level.totals[
-                context
-            ]
+            kept = count - level.discount[np.minimum(count, 3)]
+            share = (kept + level.held[context] * probability) / level.totals[context]
             probability = np.where(context != NONE, share, probability)
         return np.log(probability)
 
