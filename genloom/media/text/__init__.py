@@ -7,7 +7,7 @@ from pathlib import Path
 from genloom.media.text import encoding, extract
 from genloom.types import Item
 
-kind = "text"
+kind: str = "text"
 
 PROSE = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc")
 # fmt: off
@@ -19,7 +19,7 @@ CODE = (
 )
 # fmt: on
 MARKUP = (".html", ".htm", ".xhtml")
-suffixes = (*PROSE, *CODE, *MARKUP, ".pdf", ".docx", ".epub")
+suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, ".pdf", ".docx", ".epub")
 
 OPEN_AT_MOST = 256 << 20  # characters held as one item
 

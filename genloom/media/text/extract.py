@@ -1,5 +1,6 @@
 """Takes the running text out of HTML, PDF, Word and EPUB files, within bounds on size."""
 
+import logging
 import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
@@ -35,6 +36,8 @@ def html(markup: str) -> Extract:
     """The main text of a web page without its menus; all that shows where trafilatura finds no article."""
     import trafilatura
 
+    # It warns of pages that are no articles on the standard error, which is ours to use.
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     if len(markup) > TEXT_AT_MOST:
         raise ValueError(f"the page is larger than {TEXT_AT_MOST >> 20} MB")
     text = trafilatura.extract(markup, include_comments=False, include_tables=True, favor_recall=True) or ""
@@ -136,6 +139,7 @@ def _without_running_heads(pages: list[str]) -> list[str]:
 def docx(path: Path) -> Extract:
     """The paragraphs and tables of a Word document in their order."""
     import docx as python_docx
+    from docx.opc.exceptions import PackageNotFoundError
     from docx.table import Table
 
     _bounded_zip(path)
@@ -152,7 +156,7 @@ def docx(path: Path) -> Extract:
         ValueError,
         SyntaxError,
         zipfile.BadZipFile,
-        python_docx.opc.exceptions.PackageNotFoundError,
+        PackageNotFoundError,
     ) as error:
         raise ValueError(f"it is damaged or not a Word .docx document ({type(error).__name__})") from error
     return Extract("\n\n".join(piece for piece in pieces if piece.strip()))

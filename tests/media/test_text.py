@@ -1,0 +1,246 @@
+"""The medium text opens what people keep text in, and says plainly what it can't."""
+
+import gzip
+import random
+import warnings
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from genloom.media import text
+from genloom.media.text import encoding, extract
+from genloom.types import Item, Medium
+
+GERMAN = "Der Mond ist aufgegangen, die goldnen Sternlein prangen; für Größe und Übermut müßte man schön tönen.\n"
+FRENCH = "Élève à Orléans, où l'été dure très longtemps. Ça va être l’été “déjà” — côté cœur.\n"
+CZECH = "Příliš žluťoučký kůň úpěl ďábelské ódy. Dnes je hezký den a slunce svítí.\n"
+RUSSIAN = "Широка страна моя родная, много в ней лесов, полей и рек.\n"
+JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"
+
+
+def pdf_bytes(*pages: str) -> bytes:
+    """A PDF of one line of Helvetica for each line of each page, written out by hand."""
+    kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for i, page in enumerate(pages):
+        lines = " ".join(f"({line}) Tj T*" for line in page.split("\n"))
+        stream = f"BT /F1 12 Tf 14 TL 72 720 Td {lines} ET"
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * i} 0 R "
+            "/Resources << /Font << /F1 3 0 R >> >> >>"
+        )
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+    body, offsets = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{content}\nendobj\n".encode()
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
+    return body + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
+def write_epub(path: Path, chapters: dict[str, str], rights: str = "", extra: dict[str, bytes] | None = None) -> None:
+    items = "".join(f'<item id="c{i}" href="{name}"/>' for i, name in enumerate(chapters))
+    spine = "".join(f'<itemref idref="c{i}"/>' for i in range(len(chapters)))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr(
+            "META-INF/container.xml",
+            '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+            '<rootfile full-path="OEBPS/book.opf"/></rootfiles></container>',
+        )
+        book.writestr(
+            "OEBPS/book.opf",
+            '<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata>'
+            f"<dc:rights>{rights}</dc:rights></metadata><manifest>{items}</manifest><spine>{spine}</spine></package>",
+        )
+        for name, markup in chapters.items():
+            book.writestr(f"OEBPS/{name}", markup)
+        for name, content in (extra or {}).items():
+            book.writestr(name, content)
+
+
+def test_it_is_a_medium() -> None:
+    medium: Medium = text
+    assert medium.kind == "text"
+    assert {".txt", ".md", ".html", ".pdf", ".docx", ".epub", ".py"} <= set(medium.suffixes)
+
+
+@pytest.mark.parametrize(
+    ("content", "used"),
+    [
+        (GERMAN, "utf-8"),
+        (GERMAN, "utf-8-sig"),
+        (GERMAN, "cp1252"),
+        (FRENCH, "cp1252"),
+        ("Café\n", "cp1252"),
+        (CZECH, "cp1250"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8_r"),
+        (JAPANESE, "shift_jis"),
+        (JAPANESE, "utf-8"),
+        (GERMAN, "utf-16"),
+        (GERMAN, "utf-16-le"),
+        (GERMAN, "utf-16-be"),
+        (GERMAN, "utf-32"),
+    ],
+)
+def test_every_encoding_gives_the_same_text(tmp_path: Path, content: str, used: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(content.encode(used))
+    assert text.open(path).value == content
+
+
+def test_packed_text_and_all_kinds_of_newline(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"one\r\ntwo\rthree\nfour"))
+    assert text.open(path).value == "one\ntwo\nthree\nfour"
+
+
+def test_stray_bytes_in_utf8_are_read_as_windows_1252_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(GERMAN.encode() * 2000 + b"caf\xe9 \x93quoted\x94 \x81\n" + GERMAN.encode())
+    stream = encoding.stream(path)
+    content = "".join(stream)
+    assert "café “quoted” \ufffd\n" in content
+    assert content.count("Größe") == 2001
+    assert stream.mended == 4
+
+
+@pytest.mark.parametrize("low", [0, 1, 128])
+def test_binary_junk_is_no_text(tmp_path: Path, low: int) -> None:
+    draw = random.Random(3)
+    path = tmp_path / "junk.txt"
+    path.write_bytes(bytes(draw.randrange(low, 256) for _ in range(40_000)))
+    with pytest.raises(ValueError, match=r"junk\.txt: it does not hold text"):
+        text.open(path)
+
+
+def test_a_truncated_gz_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "half.txt.gz"
+    path.write_bytes(gzip.compress(random.Random(1).randbytes(1 << 20).hex().encode())[:-5000])
+    with pytest.raises(ValueError, match="damaged"):
+        text.open(path)
+
+
+def test_html_keeps_the_article_and_its_licence() -> None:
+    sentences = " ".join(f"Sentence number {i} tells of the sea and of what lies beyond it." for i in range(30))
+    markup = (
+        "<html><head><title>The Sea</title><style>p {color: red}</style></head><body>"
+        "<nav><a href='/'>Home</a><a href='/x'>Shop</a></nav>"
+        f"<article><h1>The Sea</h1><p>{sentences}</p><p>Fish &amp; ships.</p></article>"
+        '<footer>Imprint <a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC</a></footer>'
+        "<script>var hidden = 1;</script></body></html>"
+    )
+    found = extract.html(markup)
+    assert "Sentence number 29" in found.text
+    assert "Fish & ships." in found.text
+    assert "hidden" not in found.text
+    assert "color" not in found.text
+    assert "Shop" not in found.text
+    assert found.licence == "https://creativecommons.org/licenses/by/4.0/"
+
+
+def test_a_tiny_page_keeps_all_that_shows() -> None:
+    assert extract.html("<p>One.</p><ul><li>two</li><li>three</li></ul>").text == "One.\n- two\n- three"
+    assert extract.shown("<pre>a\n  b</pre><p>c   d\n e</p>") == "a\nb\n\nc d e"
+
+
+def test_pdf_pages_without_their_running_heads(tmp_path: Path) -> None:
+    path = tmp_path / "book.pdf"
+    path.write_bytes(pdf_bytes(*(f"My Great Book\nThis is what page {i} says.\nPage {i}" for i in range(1, 8))))
+    content = text.open(path).value
+    assert [f"This is what page {i} says." in content for i in range(1, 8)] == [True] * 7
+    assert "My Great Book" not in content
+    assert "Page 3" not in content
+
+
+def test_pdf_that_is_broken_or_empty(tmp_path: Path) -> None:
+    path = tmp_path / "broken.pdf"
+    path.write_bytes(pdf_bytes("text")[:60] + b"\0garbage")
+    with pytest.raises(ValueError, match=r"broken\.pdf: .*damaged"):
+        text.open(path)
+    path.write_bytes(pdf_bytes(""))
+    with pytest.raises(ValueError, match="OCR"):
+        text.open(path)
+
+
+def test_docx_paragraphs_and_tables_in_order(tmp_path: Path) -> None:
+    import docx
+
+    document = docx.Document()
+    document.add_heading("Letter", 1)
+    document.add_paragraph("First paragraph.")
+    table = document.add_table(rows=1, cols=2)
+    table.rows[0].cells[0].text, table.rows[0].cells[1].text = "left", "right"
+    document.add_paragraph("Last paragraph.")
+    path = tmp_path / "letter.docx"
+    document.save(str(path))
+    assert text.open(path).value == "Letter\n\nFirst paragraph.\n\nleft | right\n\nLast paragraph."
+
+
+def test_epub_in_reading_order_with_rights(tmp_path: Path) -> None:
+    path = tmp_path / "book.epub"
+    write_epub(path, {"two words.xhtml": "<p>Chapter the first.</p>", "b.xhtml": "<p>Then the second.</p>"}, "CC0")
+    item = text.open(path)
+    assert item.value == "Chapter the first.\n\nThen the second."
+    assert item.licence == "CC0"
+
+
+def test_epub_under_lock_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "locked.epub"
+    lock = b'<encryption xmlns:e="u"><e:EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/></encryption>'
+    write_epub(path, {"a.xhtml": "<p>x</p>"}, extra={"META-INF/encryption.xml": lock})
+    with pytest.raises(ValueError, match="DRM"):
+        text.open(path)
+
+
+@pytest.mark.parametrize("suffix", [".docx", ".epub"])
+def test_zip_bombs_are_refused_unopened(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"bomb{suffix}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        zeros = bytes(16 << 20)
+        for i in range(17):
+            archive.writestr(f"word/{i}.xml", zeros)
+    with pytest.raises(ValueError, match="would unfold to 272 MB"):
+        text.open(path)
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".docx", ".epub"])
+def test_junk_under_a_document_suffix_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"junk{suffix}"
+    path.write_bytes(random.Random(2).randbytes(5000))
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=rf"junk\{suffix}: it "):
+        text.open(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello.txt", "no document")
+    with pytest.raises(ValueError, match=rf"junk\{suffix}: it "):
+        text.open(path)
+
+
+def test_save_then_open_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    text.save(Item("Größe\n日本語 🌊\n"), path)
+    assert text.open(path).value == "Größe\n日本語 🌊\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+    with pytest.raises(ValueError, match="could not be written"):
+        text.save(Item("x"), tmp_path / "missing" / "out.txt")
+
+
+def test_preview_cuts_at_a_word() -> None:
+    assert text.preview(Item("short\n")) == "short"
+    shown = text.preview(Item("word " * 200), 50)
+    assert shown.endswith("word …")
+    assert len(shown) <= 52
+
+
+def test_check_names_what_is_wrong() -> None:
+    assert text.check(Item("All is well.\nReally.")) == []
+    assert text.check(Item("  ")) == ["it is empty"]
+    assert "could not be decoded" in text.check(Item("a\ufffdb"))[0]
+    assert text.check(Item("a\x00b")) == ["1 control characters"]
+    assert text.check(Item("again\n" * 20)) == ["19 of 20 lines are repeats"]
