@@ -1,0 +1,83 @@
+"""Classifier-free guidance: one wrapper network that follows a condition more strongly than the network itself would."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from genloom.types import Cache, Condition
+
+
+class Guided(nn.Module):
+    """Output without the condition plus `scale` times the difference the condition makes (Ho and Salimans 2021, equation 6).
+
+    `against` is a negative prompt to move away from; without one, no condition. Works on logits, velocities and signals alike, and with
+    the network's cache, which then holds both halves of the doubled batch.
+    """
+
+    def __init__(self, network: nn.Module, scale: float, against: Condition | None = None):
+        super().__init__()
+        self.network, self.scale, self.against = network, scale, against
+
+    def start(self, count: int, length: int) -> "Both":
+        return Both(self.network.start(2 * count, length))
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor | None = None,
+        cond: Condition | None = None,
+        lengths: Tensor | None = None,
+        cache: "Both | None" = None,
+    ) -> Tensor:
+        def twice(value: Tensor | None) -> Tensor | None:
+            return None if value is None else torch.cat([value, value])
+
+        both = (
+            None
+            if cond is None
+            else stacked(cond, self.against or cond.keep(torch.zeros(len(x), dtype=torch.bool, device=x.device)))
+        )
+        memory = {} if cache is None else {"cache": cache.doubled}
+        out = self.network(torch.cat([x, x]), twice(t), cond=both, lengths=twice(lengths), **memory)
+        with_it, without = out.chunk(2)
+        return without + self.scale * (with_it - without)
+
+
+@dataclass
+class Both:
+    """The memory of the rows with the condition, then of the same rows without."""
+
+    doubled: Cache
+
+    @property
+    def lengths(self) -> Tensor:
+        return self.doubled.lengths[: len(self.doubled.lengths) // 2]
+
+    def rows(self, rows: Tensor) -> "Both":
+        return Both(self.doubled.rows(torch.cat([rows, rows + len(self.doubled.lengths) // 2])))
+
+
+def stacked(first: Condition, second: Condition) -> Condition:
+    """Two conditions for one batch, row after row; prompts of different lengths are padded and masked."""
+
+    def joined(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+        return None if a is None or b is None else torch.cat([a, b])
+
+    first, second = masked(first, second), masked(second, first)
+    return Condition(
+        joined(first.tokens, second.tokens),
+        joined(first.mask, second.mask),
+        joined(first.vector, second.vector),
+        joined(first.field, second.field),
+    )
+
+
+def masked(cond: Condition, other: Condition) -> Condition:
+    """`cond` with its states padded to the length of the longer of the two, and a mask that says so."""
+    if cond.tokens is None or other.tokens is None:
+        return cond
+    mask = cond.mask if cond.mask is not None else cond.tokens.new_ones(cond.tokens.shape[:2], dtype=torch.bool)
+    room = max(other.tokens.shape[1] - cond.tokens.shape[1], 0)
+    tokens = nn.functional.pad(cond.tokens, (0, 0, 0, room))
+    return Condition(tokens, nn.functional.pad(mask, (0, room)), cond.vector, cond.field)

@@ -1,0 +1,66 @@
+"""Softmax attention between queries and keys, in the form that is fastest where it runs.
+
+Shape letters: B batch, H heads, G key heads, L queries, S keys, K head width.
+"""
+
+from functools import lru_cache
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WRITTEN_OUT_UP_TO = 1024  # keys; beyond this the score matrix costs more memory than it saves time
+
+
+def attend(
+    q_BHLK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, allowed: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """Mix values by the softmax of scaled scores; (B, H, L, K).
+
+    `allowed` is a boolean mask that broadcasts to B H L S; `causal` lets query i see keys 0..i and needs L = S. Key heads are shared by
+    equal groups of query heads (grouped-query attention, Ainslie et al. 2023).
+    """
+    if k_BGSK.shape[1] != q_BHLK.shape[1]:
+        share = q_BHLK.shape[1] // k_BGSK.shape[1]
+        k_BGSK, v_BGSK = k_BGSK.repeat_interleave(share, 1), v_BGSK.repeat_interleave(share, 1)
+    # torch's fused attention is several times slower than plain products on CPUs in bfloat16 (docs/log.md).
+    if q_BHLK.device.type == "cpu" and q_BHLK.dtype == torch.bfloat16 and k_BGSK.shape[2] <= WRITTEN_OUT_UP_TO:
+        if causal:
+            allowed = below_diagonal(q_BHLK.shape[2])
+        return written_out(q_BHLK, k_BGSK, v_BGSK, allowed)
+    return F.scaled_dot_product_attention(
+        q_BHLK, k_BGSK, v_BGSK, attn_mask=allowed, is_causal=causal and allowed is None
+    )
+
+
+def written_out(q_BHLK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, allowed: Tensor | None) -> Tensor:
+    scores_BHLS = (q_BHLK / sqrt(q_BHLK.shape[-1])) @ k_BHSK.mT
+    if allowed is not None:
+        scores_BHLS = scores_BHLS.masked_fill(~allowed, float("-inf"))
+    return scores_BHLS.softmax(-1) @ v_BHSK
+
+
+@lru_cache(maxsize=8)
+def below_diagonal(length: int) -> Tensor:
+    return torch.ones(length, length, dtype=torch.bool).tril_()
+
+
+class Rotary:
+    """Rotary positions (Su et al. 2021), in the half-split layout of Llama's weights; positions may differ by row."""
+
+    def __init__(self, width: int, base: float):
+        self.rates_K = base ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+
+    def angles(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""
+        angles = positions.float()[..., None] * self.rates_K.to(positions.device)
+        both = torch.cat([angles, angles], -1)
+        both = both if positions.ndim == 1 else both[:, None]
+        return both.cos().to(dtype), both.sin().to(dtype)
+
+
+def rotate(x_BHLK: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = angles
+    left, right = x_BHLK.chunk(2, -1)
+    return x_BHLK * cos + torch.cat([-right, left], -1) * sin

@@ -1,0 +1,84 @@
+"""What enters a network: symbols, signals on a grid, times and condition vectors, each made features.
+
+Shape letters: B batch, L length, C channels, D width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from genloom.types import Cond, Condition, Signal, Tokens
+
+
+class Symbols(nn.Module):
+    """Embeddings of symbols, with hashed tables of the pairs and triples they end (Huang et al. 2025, "Over-tokenized transformer")."""
+
+    def __init__(self, takes: Tokens, width: int, hashed: int, std: float):
+        super().__init__()
+        self.embed = nn.Embedding(takes.vocab, width)
+        nn.init.normal_(self.embed.weight, std=std)
+        self.hashed = nn.ModuleList(nn.Embedding(hashed, width) for _ in range(2)) if hashed else None
+        for table in self.hashed or ():
+            nn.init.zeros_(table.weight)
+
+    def before(self, count: int) -> Tensor:
+        """What stands before the first symbol: nothing, written -1; (count, 2)."""
+        return torch.full((count, 2), -1, dtype=torch.long, device=self.embed.weight.device)
+
+    def forward(self, x_BL: Tensor, last_B2: Tensor) -> Tensor:
+        h_BLD = self.embed(x_BL)
+        if self.hashed is None:
+            return h_BLD
+        long = torch.cat([last_B2, x_BL], 1)
+        pair = long[:, 1:-1] * 36313 + long[:, 2:] * 27191
+        triple = pair * 54059 + long[:, :-2] * 48271
+        rows = self.hashed[0].num_embeddings
+        return h_BLD + self.hashed[0](pair % rows) + self.hashed[1](triple % rows)
+
+
+def latest(last_B2: Tensor, x_BL: Tensor, counts_B: Tensor) -> Tensor:
+    """The last two symbols of each row after it has read `counts_B` symbols of `x_BL`."""
+    long = torch.cat([last_B2, x_BL], 1)
+    return torch.stack([long.gather(1, (counts_B + i)[:, None])[:, 0] for i in range(2)], 1)
+
+
+class Grid(nn.Module):
+    """A signal of one axis, and a condition on the same grid, made features."""
+
+    def __init__(self, takes: Signal, cond: Cond, width: int):
+        super().__init__()
+        self.enter = nn.Linear(takes.channels + cond.field, width)
+        self.field = cond.field
+
+    def forward(self, x_BCL: Tensor, cond: Condition | None) -> Tensor:
+        x_BCL = x_BCL.to(self.enter.weight.dtype)
+        if self.field:
+            given = None if cond is None else cond.field
+            blank = x_BCL.new_zeros(len(x_BCL), self.field, x_BCL.shape[2])
+            x_BCL = torch.cat([x_BCL, blank if given is None else given.to(x_BCL.dtype)], 1)
+        return self.enter(x_BCL.mT)
+
+
+class Inform(nn.Module):
+    """The time of a diffusion and a condition vector, made one vector for adaptive normalisation."""
+
+    def __init__(self, timed: bool, vector: int, width: int):
+        super().__init__()
+        self.timed = timed
+        self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)) if timed else None
+        self.vector = nn.Linear(vector, width) if vector else None
+
+    def forward(self, t_B: Tensor | None, cond: Condition | None, like: Tensor) -> Tensor:
+        news = like.new_zeros(len(like), like.shape[-1])
+        if self.time is not None:
+            assert t_B is not None, "this role is timed"
+            news = news + self.time(waves(t_B, 64).to(like.dtype))
+        if self.vector is not None and cond is not None and cond.vector is not None:
+            news = news + self.vector(cond.vector.to(like.dtype))
+        return news
+
+
+def waves(t_B: Tensor, width: int) -> Tensor:
+    """Sines and cosines of a time in [0, 1] at geometric rates, (B, width)."""
+    rates = 1000.0 ** torch.linspace(0, 1, width // 2, device=t_B.device)
+    angles = t_B.float()[:, None] * rates
+    return torch.cat([angles.cos(), angles.sin()], 1)

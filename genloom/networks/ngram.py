@@ -1,0 +1,149 @@
+"""Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
+
+The counts give log-probabilities; the network adds to them. While training, a stretch of text must not be predicted by counts that
+hold it, or the network would learn to trust them: either the counts come from the other folds of the text (as a new document's will),
+or, with one fold, each occurrence is taken out of the counts that predict it (leave one out). docs/log.md compares the two.
+
+Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genloom.networks import transformer
+from genloom.networks.kneser_ney import NONE, KneserNey
+from genloom.types import Cache, Condition, Role, Tokens
+
+
+@dataclass(frozen=True)
+class Config:
+    order: int = 6  # symbols an n-gram spans
+    folds: int = 8
+    base: transformer.Config = field(default_factory=transformer.Config)
+
+
+def build(role: Role, config: Config) -> nn.Module:
+    if not (isinstance(role.takes, Tokens) and isinstance(role.gives, Tokens) and role.causal):
+        raise ValueError(
+            "The n-gram network predicts the next symbol and does nothing else; choose another network for this objective."
+        )
+    return Ngram(transformer.build(role, config.base), role.takes.vocab, config)
+
+
+class Ngram(nn.Module):
+    """Logits B L V, float32: the base network's plus `scale` times the log-probabilities of the counts."""
+
+    def __init__(self, base: nn.Module, vocab: int, config: Config):
+        super().__init__()
+        self.base, self.vocab, self.order, self.folds = base, vocab, config.order, config.folds
+        self.scale = nn.Parameter(torch.ones(1))
+        self.counts: KneserNey | None = None
+        self.without: list[
+            KneserNey
+        ] = []  # counts of all folds but one; made again when training goes on, never stored
+        self.fold = 0
+        self.register_load_state_dict_pre_hook(make_room)
+
+    def fit(self, stream: np.ndarray) -> None:
+        """Count the training symbols. Must come before training; what is counted is kept with the weights."""
+        self.adopt(KneserNey.fit(stream, self.vocab, self.order))
+        size = len(stream) // self.folds
+        cuts = [(i * size, (i + 1) * size) for i in range(self.folds)] if self.folds > 1 else []
+        rest = [np.concatenate([stream[:begin], stream[end:]]) for begin, end in cuts]
+        self.without = [KneserNey.fit(part, self.vocab, self.order) for part in rest]
+
+    def begin(self, step: int) -> None:
+        """Make ready for a step, whose rows all come from one fold."""
+        self.fold = step % self.folds
+
+    def adopt(self, counts: KneserNey) -> None:
+        self.counts = counts
+        for name, array in counts.arrays().items():
+            self.register_buffer(buffer_name(name), torch.from_numpy(as_integers(array).copy()))
+
+    def start(self, count: int, length: int) -> "Recent":
+        last = np.full((count, self.order - 1), NONE, np.int64)
+        return Recent(self.base.start(count, length), last)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor | None = None,
+        cond: Condition | None = None,
+        lengths: Tensor | None = None,
+        cache: "Recent | None" = None,
+    ) -> Tensor:
+        logits_BLV = self.base(x, cond=cond, lengths=lengths, cache=None if cache is None else cache.base)
+        return logits_BLV.float() + self.scale.float() * self.prior(x, lengths, cache).to(x.device)
+
+    @torch.compiler.disable
+    def prior(self, x: Tensor, lengths: Tensor | None, cache: "Recent | None") -> Tensor:
+        """Log-probabilities of the symbol after each position, B L V; in training by counts that do not hold it."""
+        K, folded = self.order - 1, self.training and bool(self.without)
+        counts = self.without[self.fold] if folded else self.known()
+        x_BL = x.cpu().numpy()
+        B, L = x_BL.shape
+        last_BK = np.full((B, K), NONE, np.int64) if cache is None else cache.last
+        long = np.concatenate([last_BK, x_BL], 1)
+        contexts_BLK = (
+            np.lib.stride_tricks.sliding_window_view(long[:, 1:], K, axis=1) if K else np.zeros((B, L, 0), np.int64)
+        )
+        if cache is not None:
+            ends = np.full(B, L) if lengths is None else lengths.cpu().numpy()
+            cache.last = np.stack([row[end : end + K] for row, end in zip(long, ends, strict=True)])
+        leave_out = np.concatenate([x_BL[:, 1:], np.full((B, 1), NONE)], 1) if self.training and not folded else None
+        return torch.from_numpy(counts.distribution(contexts_BLK, leave_out, log=True, dtype=np.float32))
+
+    def known(self) -> KneserNey:
+        if self.counts is None:
+            arrays = {array_name(n): as_floats(n, b.numpy()) for n, b in self.named_buffers(recurse=False)}
+            if not arrays:
+                raise ValueError("This n-gram network has no counts yet: it must be fitted to its training data first.")
+            self.counts = KneserNey.from_arrays(arrays)
+        return self.counts
+
+
+@dataclass
+class Recent:
+    """The base network's memory, and the last symbols of each row, B K."""
+
+    base: Cache
+    last: np.ndarray
+
+    @property
+    def lengths(self) -> Tensor:
+        return self.base.lengths
+
+    def rows(self, rows: Tensor) -> "Recent":
+        return Recent(self.base.rows(rows), self.last[rows.cpu().numpy()])
+
+
+def make_room(network: Ngram, saved: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """The size of the counts is known only from what is loaded."""
+    found = {n.removeprefix(prefix): t for n, t in saved.items() if n.startswith(prefix + "count_")}
+    for name, tensor in found.items():
+        network.register_buffer(name, torch.empty_like(tensor))
+    network.counts = None
+
+
+# Buffers hold integers only: a copy of the network in lower precision must not round the discounts.
+def as_integers(array: np.ndarray) -> np.ndarray:
+    return array.view(np.int64) if array.dtype == np.float64 else array
+
+
+def as_floats(name: str, array: np.ndarray) -> np.ndarray:
+    return array.view(np.float64) if name.endswith("discount") else array
+
+
+def buffer_name(name: str) -> str:
+    return "count_" + name.replace(".", "_")
+
+
+def array_name(name: str) -> str:
+    depth, _, field_name = name.removeprefix("count_").partition("_")
+    return f"{depth}.{field_name}" if field_name else depth

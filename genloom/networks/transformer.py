@@ -1,0 +1,272 @@
+"""Attention over positions (the Llama and Qwen3 shape); it fills roles whose input is a sequence.
+
+Shape letters: B batch, L length, S cached length, D width, H heads, G key heads, K head width, F hidden width, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genloom.networks.attention import Rotary, attend, rotate
+from genloom.networks.embedding import Grid, Inform, Symbols, latest
+from genloom.types import Condition, Role, Tokens
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 256
+    depth: int = 4
+    heads: int = 4
+    key_heads: int = 0  # 0: as many as heads
+    hidden: int = 0  # 0: 4 x width, or 8/3 x width for SwiGLU, rounded up to 32
+    activation: str = "swiglu"  # or "relu2", squared ReLU (So et al. 2021)
+    qk_norm: bool = True
+    tied: bool = True  # one matrix reads symbols in and scores them at the end
+    softcap: float = 0.0  # bound of the logits; 0: none
+    hashed: int = 0  # rows of each hashed table of bigrams and trigrams added to the embedding; 0: none
+    rotary_base: float = 10000.0
+    norm_eps: float = 1e-5
+
+
+def build(role: Role, config: Config) -> nn.Module:
+    takes = role.takes
+    sequence = isinstance(takes, Tokens) or len(takes.size) == 1
+    if not sequence:
+        raise ValueError(f"The transformer reads sequences, and {takes} is none. Choose another network for it.")
+    if config.width % config.heads or (config.width // config.heads) % 2:
+        raise ValueError(
+            f"A transformer's width must be heads x an even number, got width {config.width}, heads {config.heads}."
+        )
+    if config.heads % (config.key_heads or config.heads):
+        raise ValueError(f"heads ({config.heads}) must be a multiple of key_heads ({config.key_heads}).")
+    if config.activation not in ("swiglu", "relu2"):
+        raise ValueError(f"Unknown activation {config.activation!r}: a transformer has swiglu or relu2.")
+    return Transformer(role, config)
+
+
+class Transformer(nn.Module):
+    """x is B L (symbols) or B C L (signal); gives logits B L V, features B C L, or B C for a role that gives a vector."""
+
+    def __init__(self, role: Role, config: Config):
+        super().__init__()
+        self.role, self.config = role, config
+        D = config.width
+        if isinstance(role.takes, Tokens):
+            self.enter = Symbols(role.takes, D, config.hashed, std=0.02 if config.tied else 1.0)
+        else:
+            self.enter = Grid(role.takes, role.cond, D)
+        self.inform = Inform(role.timed, role.cond.vector, D) if role.timed or role.cond.vector else None
+        self.blocks = nn.ModuleList(Block(config, role, self.inform is not None) for _ in range(config.depth))
+        self.window = role.takes.length if isinstance(role.takes, Tokens) else role.takes.size[0]
+        self.norm = nn.RMSNorm(D, config.norm_eps)
+        self.rotary = Rotary(D // config.heads, config.rotary_base)
+        out = role.gives.vocab if isinstance(role.gives, Tokens) else role.gives.channels
+        self.head = nn.Linear(D, out, bias=False)
+        nn.init.zeros_(self.head.weight)
+        if config.tied and isinstance(role.takes, Tokens) and isinstance(role.gives, Tokens):
+            self.head.weight = self.enter.embed.weight
+
+    def start(self, count: int, length: int) -> "Keys":
+        """An empty memory for `count` rows of up to `length` positions."""
+        config, like = self.config, self.norm.weight
+        shape = (count, config.key_heads or config.heads, length, config.width // config.heads)
+        pairs = [(like.new_zeros(shape), like.new_zeros(shape)) for _ in self.blocks]
+        return Keys(pairs, torch.zeros(count, dtype=torch.long, device=like.device), self.enter.before(count))
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor | None = None,
+        cond: Condition | None = None,
+        lengths: Tensor | None = None,
+        cache: "Keys | None" = None,
+    ) -> Tensor:
+        if isinstance(self.role.takes, Tokens):
+            h_BLD = self.enter(x, self.enter.before(len(x)) if cache is None else cache.last)
+        else:
+            h_BLD = self.enter(x, cond)
+        B, L, _ = h_BLD.shape
+        positions = torch.arange(L, device=h_BLD.device)
+        allowed, span = None, slice(0, L)
+        if cache is not None:
+            positions = cache.lengths[:, None] + positions
+            span = slice(max(int(cache.lengths.min()) + 1 - self.window, 0), int(positions.max()) + 1)
+            allowed = within(positions, torch.arange(span.start, span.stop, device=x.device), self.window)[:, None]
+        elif self.role.causal and L > self.window:
+            allowed = within(positions, positions, self.window)
+        elif lengths is not None and not self.role.causal:  # causal rows never see the padding to their right
+            allowed = (positions < lengths[:, None])[:, None, None]
+        angles = self.rotary.angles(positions, h_BLD.dtype)
+        news_BD = self.inform(t, cond, h_BLD) if self.inform is not None else None
+        for i, block in enumerate(self.blocks):
+            memory = None if cache is None else (*cache.pairs[i], positions, span)
+            h_BLD = block(h_BLD, angles, allowed, news_BD, cond, memory)
+        if cache is not None:
+            counts = torch.full_like(cache.lengths, L) if lengths is None else lengths
+            cache.lengths, cache.last = cache.lengths + counts, latest(cache.last, x, counts)
+        return self.leave(self.norm(h_BLD), lengths)
+
+    def leave(self, h_BLD: Tensor, lengths: Tensor | None) -> Tensor:
+        if isinstance(self.role.gives, Tokens):
+            logits_BLV = self.head(h_BLD)
+            cap = self.config.softcap
+            return cap * torch.tanh(logits_BLV / cap) if cap else logits_BLV
+        if self.role.gives.size:
+            return self.head(h_BLD).mT
+        return self.head(pooled(h_BLD, lengths, self.role.causal))
+
+
+def pooled(h_BLD: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
+    """One vector a row: the last real position of a causal network, the mean over the real ones of another."""
+    B, L, _ = h_BLD.shape
+    lengths = h_BLD.new_full((B,), L, dtype=torch.long) if lengths is None else lengths
+    if causal:
+        return h_BLD[torch.arange(B, device=h_BLD.device), lengths - 1]
+    real_BL1 = (torch.arange(L, device=h_BLD.device) < lengths[:, None])[..., None].to(h_BLD.dtype)
+    return (h_BLD * real_BL1).sum(1) / real_BL1.sum(1)
+
+
+@dataclass
+class Keys:
+    """Keys and values of every block, B G S K each, and the last symbols read (for hashed n-grams)."""
+
+    pairs: list[tuple[Tensor, Tensor]]
+    lengths: Tensor
+    last: Tensor
+
+    def rows(self, rows: Tensor) -> "Keys":
+        return Keys([(k[rows], v[rows]) for k, v in self.pairs], self.lengths[rows], self.last[rows])
+
+
+# Keys, values, the positions of the new ones, and the span of positions that can be seen.
+Memory = tuple[Tensor, Tensor, Tensor, slice]
+
+
+class Block(nn.Module):
+    def __init__(self, config: Config, role: Role, informed: bool):
+        super().__init__()
+        D = config.width
+        self.causal = role.causal
+        self.attention = Attention(config)
+        self.prompt = Prompt(config, role.cond.tokens) if role.cond.tokens else None
+        self.mlp = Mlp(config)
+        self.norm_attention, self.norm_mlp = nn.RMSNorm(D, config.norm_eps), nn.RMSNorm(D, config.norm_eps)
+        self.modulate = nn.Linear(D, 6 * D) if informed else None
+        if self.modulate is not None:
+            nn.init.zeros_(self.modulate.weight)
+            nn.init.zeros_(self.modulate.bias)
+
+    def forward(
+        self,
+        h_BLD: Tensor,
+        angles: tuple[Tensor, Tensor],
+        allowed: Tensor | None,
+        news_BD: Tensor | None,
+        cond: Condition | None,
+        memory: Memory | None,
+    ) -> Tensor:
+        a, m = self.norm_attention(h_BLD), self.norm_mlp
+        if self.modulate is None:
+            h_BLD = h_BLD + self.attention(a, angles, allowed, self.causal, memory)
+            if self.prompt is not None:
+                h_BLD = h_BLD + self.prompt(h_BLD, cond)
+            return h_BLD + self.mlp(m(h_BLD))
+        # Adaptive normalisation (DiT, Peebles and Xie 2023); the zero start makes it the identity.
+        assert news_BD is not None
+        shift, scale, gate, shift2, scale2, gate2 = self.modulate(F.silu(news_BD))[:, None].chunk(6, -1)
+        h_BLD = h_BLD + (1 + gate) * self.attention(a * (1 + scale) + shift, angles, allowed, self.causal, memory)
+        if self.prompt is not None:
+            h_BLD = h_BLD + self.prompt(h_BLD, cond)
+        return h_BLD + (1 + gate2) * self.mlp(m(h_BLD) * (1 + scale2) + shift2)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        D, self.heads, self.key_heads = config.width, config.heads, config.key_heads or config.heads
+        self.K = D // self.heads
+        self.qkv = nn.Linear(D, (self.heads + 2 * self.key_heads) * self.K, bias=False)
+        self.out = nn.Linear(D, D, bias=False)
+        self.norms = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2)) if config.qk_norm else None
+        nn.init.normal_(self.qkv.weight, std=D**-0.5)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(
+        self,
+        h_BLD: Tensor,
+        angles: tuple[Tensor, Tensor],
+        allowed: Tensor | None,
+        causal: bool,
+        memory: Memory | None,
+    ) -> Tensor:
+        B, L, D = h_BLD.shape
+        qkv = self.qkv(h_BLD).view(B, L, -1, self.K).transpose(1, 2)
+        q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], 1)
+        if self.norms is not None:
+            q, k = self.norms[0](q), self.norms[1](k)
+        q, k = rotate(q, angles), rotate(k, angles)
+        if memory is not None:
+            k, v = remember(memory, k, v)
+        mixed_BHLK = attend(q, k, v, allowed, causal and allowed is None)
+        return self.out(mixed_BHLK.transpose(1, 2).reshape(B, L, D))
+
+
+def remember(memory: Memory, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Write new keys and values at their positions; padding is overwritten later, and masked until then."""
+    keys, values, positions_BL, span = memory
+    rows_B1 = torch.arange(len(keys), device=keys.device)[:, None]
+    keys[rows_B1, :, positions_BL] = k.transpose(1, 2)
+    values[rows_B1, :, positions_BL] = v.transpose(1, 2)
+    return keys[:, :, span], values[:, :, span]
+
+
+def within(queries: Tensor, keys: Tensor, window: int) -> Tensor:
+    """Which keys each query may see: its own position and those before it, as far back as the network has learned."""
+    ago = queries[..., None] - keys
+    return (ago >= 0) & (ago < window)
+
+
+class Prompt(nn.Module):
+    """Cross-attention to a prompt's states; a learned state that is always there stands for 'no prompt'."""
+
+    def __init__(self, config: Config, given: int):
+        super().__init__()
+        D, self.heads = config.width, config.heads
+        self.norm = nn.RMSNorm(D, config.norm_eps)
+        self.ask = nn.Linear(D, D, bias=False)
+        self.tell = nn.Linear(given, 2 * D, bias=False)
+        self.nothing = nn.Parameter(torch.zeros(given))
+        self.out = nn.Linear(D, D, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, h_BLD: Tensor, cond: Condition | None) -> Tensor:
+        B, L, D = h_BLD.shape
+        states = self.nothing.expand(B, 1, -1)
+        allowed = None
+        if cond is not None and cond.tokens is not None:
+            states = torch.cat([states, cond.tokens.to(h_BLD.dtype)], 1)
+            if cond.mask is not None:
+                allowed = F.pad(cond.mask, (1, 0), value=True)[:, None, None]
+        q = self.ask(self.norm(h_BLD)).view(B, L, self.heads, -1).transpose(1, 2)
+        k, v = self.tell(states).view(B, states.shape[1], 2 * self.heads, -1).transpose(1, 2).chunk(2, 1)
+        return self.out(attend(q, k, v, allowed).transpose(1, 2).reshape(B, L, D))
+
+
+class Mlp(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        D, self.gated = config.width, config.activation == "swiglu"
+        hidden = config.hidden or -(-(8 * D // 3 if self.gated else 4 * D) // 32) * 32
+        self.up = nn.Linear(D, (1 + self.gated) * hidden, bias=False)
+        self.down = nn.Linear(hidden, D, bias=False)
+        nn.init.normal_(self.up.weight, std=D**-0.5)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, h_BLD: Tensor) -> Tensor:
+        if self.gated:
+            gate, up = self.up(h_BLD).chunk(2, -1)
+            return self.down(F.silu(gate) * up)
+        h_BLF = F.relu(self.up(h_BLD))
+        return self.down(h_BLF * h_BLF)  # a product: torch's square is several times slower here

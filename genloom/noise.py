@@ -1,0 +1,101 @@
+"""All randomness of sampling and training, drawn from a key, a nonce and a position.
+
+Every draw is a pseudo-random function (Philox-4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
+computed on the CPU so that each device and each batch size gets the same numbers. A row's noise depends on its own nonce
+alone: eight rows drawn together equal eight rows drawn one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WINDOW = 4  # symbols before a choice that key its noise, so that a mark is found again in a passage cut from its text
+POOL = 2**10  # nonces for text: small enough for detection to try them all
+_MASK = 2**64 - 1
+_BY_POSITION, _BY_CONTEXT = 0, 1
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The chance of `len(nonces)` rows. `key` is the owner's secret, or the seed of a training run."""
+
+    key: int
+    nonces: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.nonces)
+
+    def rows(self, rows: slice) -> Noise:
+        return Noise(self.key, self.nonces[rows])
+
+    def normal(self, shape: Sequence[int], position: int = 0) -> Tensor:
+        """Standard normal numbers, (rows, *shape) float32, by Box and Muller."""
+        n = prod(shape)
+        u = self._uniform(n + n % 2, position)
+        radius, angle = np.sqrt(-2 * np.log(u[:, 0::2])), 2 * np.pi * u[:, 1::2]
+        both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1)[:, :n]
+        return torch.from_numpy(both.astype(np.float32)).view(len(self), *shape)
+
+    def uniform(self, shape: Sequence[int], position: int = 0) -> Tensor:
+        """Numbers strictly between 0 and 1, (rows, *shape) float32."""
+        u = self._uniform(prod(shape), position).astype(np.float32)
+        return torch.from_numpy(np.minimum(u, np.float32(1 - 2**-24))).view(len(self), *shape)
+
+    def gumbel(self, shape: Sequence[int], position: int = 0) -> Tensor:
+        """Gumbel numbers, (rows, *shape) float32: the argmax of logits plus these is a sample of their softmax."""
+        u = self._uniform(prod(shape), position)
+        return torch.from_numpy((-np.log(-np.log(u))).astype(np.float32)).view(len(self), *shape)
+
+    def choose(self, logits_BV: Tensor, contexts: Sequence[np.ndarray]) -> Tensor:
+        """Sample one symbol a row (Gumbel-max), given all symbols before it; (rows,) int64.
+
+        The noise is keyed by the last few symbols, which lets the key's owner find a mark in any passage (Aaronson 2022). A window seen
+        before in the same row would bring the same noise again and so loops: there the position keys it instead.
+        """
+        assert len(contexts) == len(logits_BV) == len(self)
+        drawn = np.stack([self._choice(i, context, logits_BV.shape[1]) for i, context in enumerate(contexts)])
+        gumbel = torch.from_numpy((-np.log(-np.log(drawn))).astype(np.float32)).to(logits_BV.device)
+        return (logits_BV.float() + gumbel).argmax(1)
+
+    def _choice(self, row: int, context: np.ndarray, vocab: int) -> np.ndarray:
+        window = np.asarray(context[-WINDOW:], dtype=np.int64)
+        if len(window) < WINDOW or repeats(np.asarray(context), window):
+            return self._draw(row, vocab, len(context), _BY_POSITION)
+        return self._draw(row, vocab, fold(window), _BY_CONTEXT)
+
+    def _uniform(self, n: int, position: int) -> np.ndarray:
+        return np.stack([self._draw(i, n, position, _BY_POSITION) for i in range(len(self))])
+
+    def _draw(self, row: int, n: int, position: int, stream: int) -> np.ndarray:
+        bits = np.random.Philox(
+            key=[self.key & _MASK, self.nonces[row] & _MASK], counter=[0, 0, position & _MASK, stream]
+        )
+        return (bits.random_raw((n + 1) // 2).view(np.uint32)[:n] + 0.5) * 2.0**-32
+
+
+def training_noise(seed: int, step: int, first: int, count: int) -> Noise:
+    """The noise of rows `first` to `first + count` of a step's whole batch, however it is cut into pieces or ranks."""
+    return Noise(seed, tuple((step << 24) | row for row in range(first, first + count)))
+
+
+def fold(symbols: np.ndarray) -> int:
+    """One 64-bit number of a few symbols (FNV-1a over them)."""
+    value = 0xCBF29CE484222325
+    for symbol in symbols.tolist():
+        value = ((value ^ symbol) * 0x100000001B3) & _MASK
+    return value
+
+
+def repeats(context: np.ndarray, window: np.ndarray) -> bool:
+    """Whether `window`, the end of `context`, stands in it an earlier time."""
+    n = len(window)
+    found = np.ones(max(len(context) - n, 0), dtype=bool)
+    for k in range(n):
+        found &= context[k : k + len(found)] == window[k]
+    return bool(found.any())

@@ -1,0 +1,69 @@
+"""A generator learns to fool a critic that learns not to be fooled (GAN)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genloom.noise import Noise
+from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
+
+_LATENT, _NUDGE = 0, 1  # positions of the two draws of training
+
+
+@dataclass(frozen=True)
+class Controls:
+    temperature: float = 1.0  # spread of the latent draw
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    space: Signal
+    latent: int = 4
+    smooth: float = 0.05  # weight of the R1 and R2 penalties; large values freeze the modes
+    nudge: float = 0.01  # how far data are moved to feel the critic's slope
+    cond: Cond = Cond()
+    turns = (Turn("critic", ("critic",)), Turn("generator", ("generator",)))
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        vector = Cond(self.cond.tokens, self.cond.vector)
+        return {
+            "generator": Role(Signal(self.latent), self.space, cond=vector),
+            "critic": Role(self.space, Signal(1), cond=self.cond),
+        }
+
+    def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
+        """The relativistic loss with zero-centred penalties on real and made data (R3GAN, Huang et al. 2024).
+
+        It compares each made sample with a real one of its row, so a weight on a liked row counts for its rival too. There is no
+        likelihood here: `per_sample` ranks nothing.
+        """
+        z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
+        units = batch.x.new_ones(len(batch))
+        if turn.name == "generator":
+            fake = parts["generator"](z, cond=batch.cond).float()
+            gap_B = self.score(parts, fake, batch.cond) - self.score(parts, batch.x, batch.cond)
+            return Loss(F.softplus(-gap_B), units)
+        with torch.no_grad():
+            fake = parts["generator"](z, cond=batch.cond).float()
+        real_B, fake_B = self.score(parts, batch.x, batch.cond), self.score(parts, fake, batch.cond)
+        # The squared slope along random directions has the squared gradient as its mean; by a finite difference, it needs no second
+        # derivative, which sharded parameters do not offer.
+        step = self.nudge * noise.normal(batch.x.shape[1:], _NUDGE).to(batch.x.device)
+        slope_real = (self.score(parts, batch.x + step, batch.cond) - real_B) / self.nudge
+        slope_fake = (self.score(parts, fake + step, batch.cond) - fake_B) / self.nudge
+        per_sample = F.softplus(fake_B - real_B) + self.smooth / 2 * (slope_real.square() + slope_fake.square())
+        return Loss(per_sample, units, {"told_apart": (real_B > fake_B).float().mean().detach()})
+
+    def score(self, parts: Parts, x: Tensor, cond: Condition | None) -> Tensor:
+        return parts["critic"](x, cond=cond).float()[:, 0]
+
+    @torch.inference_mode()
+    def sample(
+        self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
+    ) -> Iterator[Tensor]:
+        device = next(parts["generator"].parameters()).device
+        yield parts["generator"](controls.temperature * noise.normal((self.latent,), 0).to(device), cond=cond).float()

@@ -1,0 +1,123 @@
+"""Predict the next symbol from the ones before it.
+
+Shape letters: B batch, L length, V vocabulary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genloom.noise import Noise
+from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Tokens, Turn
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How symbols are chosen. Off by default: the model's own distribution."""
+
+    prompts: tuple[np.ndarray, ...] = ()  # one row of symbols each; a row without one starts with `space.start`
+    length: int = 0  # symbols to write at most; 0: the space's length
+    temperature: float = 1.0  # 0: always the likeliest symbol
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    banned: tuple[int, ...] = ()
+    ended: np.ndarray = field(
+        default_factory=lambda: np.zeros(0, dtype=bool)
+    )  # B; the caller may end a row by setting it
+
+
+@dataclass(frozen=True)
+class Autoregressive:
+    space: Tokens
+    cond: Cond = Cond()
+    z_loss: float = 0.0  # weight of the squared log-partition, which keeps logits small (PaLM, Chowdhery et al. 2022)
+    turns = (Turn("model", ("model",)),)
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        return {"model": Role(self.space, self.space, causal=True, cond=self.cond)}
+
+    def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
+        """Minus log-likelihood of each row after its first symbol, in nats: exact, not a bound."""
+        counts_BL = counted(batch)
+        logits_BLV = parts["model"](batch.x, cond=batch.cond, lengths=batch.lengths)[:, :-1]
+        nll_BL = F.cross_entropy(logits_BLV.float().flatten(0, 1), batch.x[:, 1:].flatten(), reduction="none").view(
+            counts_BL.shape
+        )
+        per_sample = (nll_BL * counts_BL).sum(1)
+        metrics = {"nll": per_sample.sum().detach() / counts_BL.sum()}
+        if self.z_loss:
+            per_sample = per_sample + self.z_loss * (logits_BLV.float().logsumexp(-1).square() * counts_BL).sum(1)
+        return Loss(per_sample, counts_BL.sum(1), metrics)
+
+    @torch.inference_mode()
+    def sample(
+        self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
+    ) -> Iterator[Tensor]:
+        """Yield the symbols written so far, (count, n), prompts not among them; a row that has ended repeats `space.stop`."""
+        device = next(parts["model"].parameters()).device
+        contexts = [np.asarray(p, dtype=np.int64) for p in controls.prompts] or [np.array([self.space.start])] * count
+        longest = max(len(c) for c in contexts)
+        room = controls.length or self.space.length
+        ended = controls.ended if len(controls.ended) else np.zeros(count, dtype=bool)
+        cache = parts["model"].start(count, longest + room)
+        x_BL = torch.from_numpy(np.stack([np.pad(c, (0, longest - len(c))) for c in contexts])).to(device)
+        lengths = torch.tensor([len(c) for c in contexts], device=device)
+        logits_BLV = parts["model"](x_BL, cond=cond, lengths=lengths, cache=cache)
+        logits_BV = logits_BLV[torch.arange(count, device=device), lengths - 1]
+        written = torch.empty(count, 0, dtype=torch.long)
+        for _ in range(room):
+            narrowed_BV = narrow(logits_BV.float(), contexts, controls)
+            greedy = controls.temperature == 0
+            chosen_B = narrowed_BV.argmax(1).cpu() if greedy else noise.choose(narrowed_BV, contexts).cpu()
+            chosen_B[torch.from_numpy(ended)] = self.space.stop
+            written = torch.cat([written, chosen_B[:, None]], 1)
+            contexts = [np.append(c, s) for c, s in zip(contexts, chosen_B.tolist(), strict=True)]
+            ended |= (chosen_B == self.space.stop).numpy()
+            yield written
+            if ended.all():
+                return
+            logits_BV = parts["model"](chosen_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
+
+
+def counted(batch: Batch) -> Tensor:
+    """Which predictions count, B L-1: real positions after the first, where the batch's mask allows."""
+    counts_BL = torch.ones_like(batch.x[:, 1:], dtype=torch.float32)
+    if batch.mask is not None:
+        counts_BL = counts_BL * batch.mask[:, 1:]
+    if batch.lengths is not None:
+        positions = torch.arange(1, batch.x.shape[1], device=batch.x.device)
+        counts_BL = counts_BL * (positions < batch.lengths[:, None])
+    return counts_BL
+
+
+def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) -> Tensor:
+    """Logits with the repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
+    2024) applied in this order; what is cut off is minus infinity."""
+    if controls.banned:
+        logits_BV[:, list(controls.banned)] = float("-inf")
+    if controls.repetition_penalty != 1:
+        for row, context in zip(logits_BV, contexts, strict=True):
+            seen = torch.from_numpy(np.unique(context)).to(row.device)
+            row[seen] = torch.where(
+                row[seen] > 0, row[seen] / controls.repetition_penalty, row[seen] * controls.repetition_penalty
+            )
+    if controls.temperature > 0:
+        logits_BV = logits_BV / controls.temperature
+    off = torch.zeros_like(logits_BV, dtype=torch.bool)
+    if 0 < controls.top_k < logits_BV.shape[1]:
+        off |= logits_BV < logits_BV.topk(controls.top_k, 1).values[:, -1:]
+    if controls.top_p < 1:
+        ranked, order = logits_BV.masked_fill(off, float("-inf")).softmax(1).sort(1, descending=True)
+        beyond = ranked.cumsum(1) - ranked >= controls.top_p  # the likeliest symbol always stays
+        off |= torch.zeros_like(off).scatter(1, order, beyond)
+    if controls.min_p > 0:
+        probs_BV = logits_BV.softmax(1)
+        off |= probs_BV < controls.min_p * probs_BV.amax(1, keepdim=True)
+    return logits_BV.masked_fill(off, float("-inf"))

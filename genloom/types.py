@@ -1,0 +1,236 @@
+"""The vocabulary every package shares; at run time it imports nothing of Genloom and no torch.
+
+Shape letters: B batch, L length, V vocabulary, C channels, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:  # media and stores use this vocabulary and must start without torch
+    import numpy as np
+    from torch import Tensor, nn
+
+    from genloom.noise import Noise
+
+    Parts = Mapping[str, nn.Module]
+else:
+    Parts = Mapping
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A sequence of symbols: text, notes, codec codes, SELFIES."""
+
+    vocab: int
+    length: int  # the longest sequence a network is asked to read
+    start: int = 0  # the symbol that begins a document
+    stop: int = 0  # the symbol that ends one
+
+
+@dataclass(frozen=True)
+class Signal:
+    """An array of numbers: size () vector, (L,) audio, (H, W) image, (T, H, W) video."""
+
+    channels: int
+    size: tuple[int, ...] = ()
+
+
+Space = Tokens | Signal
+
+
+@dataclass(frozen=True)
+class Cond:
+    """Which conditions a role is given: the width of each kind, 0 where there is none."""
+
+    tokens: int = 0
+    vector: int = 0
+    field: int = 0
+
+
+@dataclass(frozen=True)
+class Role:
+    """What an objective asks of a network. The only thing the two know of each other."""
+
+    takes: Space
+    gives: Space
+    causal: bool = False
+    timed: bool = False
+    cond: Cond = Cond()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a sample is made from. A row switched off by `keep` is the unconditional one of guidance."""
+
+    tokens: Tensor | None = None  # B S D: a prompt's text states, for cross-attention
+    mask: Tensor | None = None  # B S, True where `tokens` holds a state; None: everywhere
+    vector: Tensor | None = None  # B D: class, target properties, pooled prompt
+    field: Tensor | None = None  # B C *size, the grid of x: known pixels and their mask, loads and supports
+
+    def map(self, change: Any) -> Condition:
+        """The same condition with `change` applied to every tensor that is there."""
+        return Condition(*(None if t is None else change(t) for t in (self.tokens, self.mask, self.vector, self.field)))
+
+    def rows(self, rows: slice | Tensor) -> Condition:
+        return self.map(lambda t: t[rows])
+
+    def keep(self, rows_B: Tensor) -> Condition:
+        """Switch off the rows where `rows_B` is False: no states to attend to, zero vector, zero field."""
+
+        def off(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t * rows_B.view(-1, *[1] * (t.ndim - 1)).to(t.dtype)
+
+        mask = self.mask
+        if self.tokens is not None and mask is None:
+            mask = self.tokens.new_ones(self.tokens.shape[:2], dtype=rows_B.dtype)
+        return Condition(
+            off(self.tokens), None if mask is None else mask & rows_B[:, None], off(self.vector), off(self.field)
+        )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimizer step: which parts learn in it. A GAN takes two, all others one."""
+
+    name: str
+    trains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples to learn from. Token sequences hold their first symbol, which is given and never predicted."""
+
+    x: Tensor
+    cond: Condition | None = None
+    weight: Tensor | None = None  # B, from ratings; None counts every sample once
+    mask: Tensor | None = None  # B L, True where a position counts in the loss
+    lengths: Tensor | None = None  # B, how many positions of each row are real; the rest is padding on the right
+
+    def map(self, change: Any) -> Batch:
+        return Batch(
+            change(self.x),
+            None if self.cond is None else self.cond.map(change),
+            *(None if t is None else change(t) for t in (self.weight, self.mask, self.lengths)),
+        )
+
+    def rows(self, rows: slice) -> Batch:
+        return self.map(lambda t: t[rows])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The same prompts answered twice: row i of `win` was preferred to row i of `lose`."""
+
+    win: Batch
+    lose: Batch
+    weight: Tensor | None = None
+
+    def map(self, change: Any) -> Pairs:
+        return Pairs(self.win.map(change), self.lose.map(change), None if self.weight is None else change(self.weight))
+
+    def rows(self, rows: slice) -> Pairs:
+        return self.map(lambda t: t[rows])
+
+    def __len__(self) -> int:
+        return len(self.win)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one turn costs each sample; reduced by the loop, never inside an objective."""
+
+    per_sample: Tensor  # B, nats where the objective has a likelihood (or a bound on it)
+    units: Tensor  # B, how many terms each row sums (predicted tokens; 1 for a picture): the mean is sum / units
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)  # scalars, detached
+
+
+Learned = TypeVar("Learned", Batch, Pairs)
+Learned_contra = TypeVar("Learned_contra", contravariant=True)
+
+
+class Objective(Protocol[Learned_contra]):
+    """What learning means: the loss and the sampler that agree on one process."""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]: ...
+
+    @property
+    def roles(self) -> dict[str, Role]: ...
+
+    def loss(self, parts: Parts, batch: Learned_contra, turn: Turn, noise: Noise) -> Loss: ...
+
+    def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Any) -> Iterator[Tensor]:
+        """Yield ever better drafts, `count` rows each; the last one is the result."""
+        ...
+
+
+class Cache(Protocol):
+    """What a causal network remembers of the positions it has read: keys and values, or a state."""
+
+    lengths: Tensor  # B, how many positions of each row were read
+
+    def rows(self, rows: Tensor) -> Cache:
+        """The memory of the chosen rows, in the order given."""
+        ...
+
+
+class CausalNetwork(Protocol):
+    """A network that reads left to right; reading in pieces through a cache equals reading at once."""
+
+    def start(self, count: int, length: int) -> Cache: ...
+
+    def __call__(
+        self,
+        x: Tensor,
+        t: Tensor | None = None,
+        cond: Condition | None = None,
+        lengths: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing of a medium with where it came from; for text, `value` is a str."""
+
+    value: Any
+    source: str = ""
+    licence: str = "unknown"
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Medium(Protocol):
+    """How things of one kind are opened, saved, shown and checked. Starts without torch."""
+
+    kind: str
+    suffixes: tuple[str, ...]
+
+    def open(self, path: Path) -> Item: ...
+
+    def save(self, item: Item, path: Path) -> None: ...
+
+    def preview(self, item: Item) -> str: ...
+
+    def check(self, item: Item) -> list[str]: ...
+
+
+class Codec(Protocol):
+    """Media to tensors and back."""
+
+    @property
+    def space(self) -> Space: ...
+
+    def encode(self, value: Any) -> np.ndarray: ...
+
+    def encode_many(self, values: Iterable[Any]) -> Iterator[np.ndarray]: ...
+
+    def decode(self, x: Sequence[int] | np.ndarray) -> Any: ...
+
+    def save(self, folder: Path) -> None: ...
