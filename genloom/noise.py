@@ -1,8 +1,8 @@
 """All randomness of sampling and training, drawn from a key, a nonce and a position.
 
-Every draw is a pseudo-random function (Philox-4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
-computed on the CPU so that each device and each batch size gets the same numbers. A row's noise depends on its own nonce
-alone: eight rows drawn together equal eight rows drawn one by one.
+Every draw is a pseudo-random function (Philox-4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")
+computed on the CPU, so that each device and each batch size gets the same numbers. A row's noise depends on its own
+nonce alone: eight rows drawn together equal eight rows drawn one by one.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class Noise:
     def choose(self, logits_BV: Tensor, contexts: Sequence[np.ndarray]) -> Tensor:
         """Sample one symbol a row (Gumbel-max), given all symbols before it; (rows,) int64.
 
-        The noise is keyed by the last few symbols, which lets the key's owner find a mark in any passage (Aaronson 2022). A window seen
-        before in the same row would bring the same noise again and so loops: there the position keys it instead.
+        The noise is keyed by the last few symbols, which lets the key's owner find a mark in any passage (Aaronson
+        2022). A window seen before in the same row would bring the same noise again and so loops: there the position
+        keys it instead.
         """
         assert len(contexts) == len(logits_BV) == len(self)
         drawn = np.stack([self._choice(i, context, logits_BV.shape[1]) for i, context in enumerate(contexts)])

@@ -5,10 +5,10 @@ Shape letters: B batch, L length, V vocabulary, C channels, D width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:  # media and stores use this vocabulary and must start without torch
     import numpy as np
@@ -17,8 +17,10 @@ if TYPE_CHECKING:  # media and stores use this vocabulary and must start without
     from genloom.noise import Noise
 
     Parts = Mapping[str, nn.Module]
+    Change = Callable[[Tensor], Tensor]
 else:
     Parts = Mapping
+    Change = Callable
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Condition:
     vector: Tensor | None = None  # B D: class, target properties, pooled prompt
     field: Tensor | None = None  # B C *size, the grid of x: known pixels and their mask, loads and supports
 
-    def map(self, change: Any) -> Condition:
+    def map(self, change: Change) -> Condition:
         """The same condition with `change` applied to every tensor that is there."""
         return Condition(*(None if t is None else change(t) for t in (self.tokens, self.mask, self.vector, self.field)))
 
@@ -110,14 +112,12 @@ class Batch:
     mask: Tensor | None = None  # B L, True where a position counts in the loss
     lengths: Tensor | None = None  # B, how many positions of each row are real; the rest is padding on the right
 
-    def map(self, change: Any) -> Batch:
-        return Batch(
-            change(self.x),
-            None if self.cond is None else self.cond.map(change),
-            *(None if t is None else change(t) for t in (self.weight, self.mask, self.lengths)),
-        )
+    def map(self, change: Change) -> Self:
+        weight, mask, lengths = (None if t is None else change(t) for t in (self.weight, self.mask, self.lengths))
+        cond = None if self.cond is None else self.cond.map(change)
+        return replace(self, x=change(self.x), cond=cond, weight=weight, mask=mask, lengths=lengths)
 
-    def rows(self, rows: slice) -> Batch:
+    def rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
@@ -132,10 +132,11 @@ class Pairs:
     lose: Batch
     weight: Tensor | None = None
 
-    def map(self, change: Any) -> Pairs:
-        return Pairs(self.win.map(change), self.lose.map(change), None if self.weight is None else change(self.weight))
+    def map(self, change: Change) -> Self:
+        weight = None if self.weight is None else change(self.weight)
+        return replace(self, win=self.win.map(change), lose=self.lose.map(change), weight=weight)
 
-    def rows(self, rows: slice) -> Pairs:
+    def rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
@@ -151,7 +152,7 @@ class Loss:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)  # scalars, detached
 
 
-Learned = TypeVar("Learned", Batch, Pairs)
+Learned = TypeVar("Learned", bound=Batch | Pairs)
 Learned_contra = TypeVar("Learned_contra", contravariant=True)
 
 

@@ -1,18 +1,20 @@
-"""Classifier-free guidance: one wrapper network that follows a condition more strongly than the network itself would."""
+"""Classifier-free guidance: a wrapper network that follows a condition more strongly than the network itself would."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from genloom.types import Cache, Condition
+from genloom.types import Cache, CausalNetwork, Condition
 
 
 class Guided(nn.Module):
-    """Output without the condition plus `scale` times the difference the condition makes (Ho and Salimans 2021, equation 6).
+    """Output without the condition plus `scale` times the difference it makes (Ho and Salimans 2021, equation 6).
 
-    `against` is a negative prompt to move away from; without one, no condition. Works on logits, velocities and signals alike, and with
-    the network's cache, which then holds both halves of the doubled batch.
+    `against` is a negative prompt to move away from, as many rows as there are samples; without one, no condition.
+    Works on logits, velocities and signals alike, and with the network's cache, which then holds both halves of the
+    doubled batch.
     """
 
     def __init__(self, network: nn.Module, scale: float, against: Condition | None = None):
@@ -20,7 +22,7 @@ class Guided(nn.Module):
         self.network, self.scale, self.against = network, scale, against
 
     def start(self, count: int, length: int) -> "Both":
-        return Both(self.network.start(2 * count, length))
+        return Both(cast(CausalNetwork, self.network).start(2 * count, length))
 
     def forward(
         self,

@@ -18,8 +18,8 @@ def attend(
 ) -> Tensor:
     """Mix values by the softmax of scaled scores; (B, H, L, K).
 
-    `allowed` is a boolean mask that broadcasts to B H L S; `causal` lets query i see keys 0..i and needs L = S. Key heads are shared by
-    equal groups of query heads (grouped-query attention, Ainslie et al. 2023).
+    `allowed` is a boolean mask that broadcasts to B H L S; `causal` lets query i see keys 0..i and needs L = S. Key
+    heads are shared by equal groups of query heads (grouped-query attention, Ainslie et al. 2023).
     """
     if k_BGSK.shape[1] != q_BHLK.shape[1]:
         share = q_BHLK.shape[1] // k_BGSK.shape[1]

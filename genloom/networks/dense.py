@@ -58,10 +58,9 @@ class Dense(nn.Module):
         if self.role.timed:
             assert t is not None, "this role is timed"
             parts.append(waves(t, 16).to(dtype))
-        for value, size in (
-            (cond and cond.vector, self.role.cond.vector),
-            (cond and cond.field, prod(self.field) if self.field else 0),
-        ):
+        cond = cond or Condition()
+        field_size = prod(self.field) if self.field else 0
+        for value, size in ((cond.vector, self.role.cond.vector), (cond.field, field_size)):
             if size:
                 parts.append(x.new_zeros(len(x), size).to(dtype) if value is None else value.flatten(1).to(dtype))
         return parts

@@ -10,15 +10,17 @@ from genloom.types import Cond, Condition, Signal, Tokens
 
 
 class Symbols(nn.Module):
-    """Embeddings of symbols, with hashed tables of the pairs and triples they end (Huang et al. 2025, "Over-tokenized transformer")."""
+    """Embeddings of symbols, with hashed tables of the pairs and triples they end.
+
+    Huang et al. 2025, "Over-tokenized transformer".
+    """
 
     def __init__(self, takes: Tokens, width: int, hashed: int, std: float):
         super().__init__()
         self.embed = nn.Embedding(takes.vocab, width)
         nn.init.normal_(self.embed.weight, std=std)
-        self.hashed = nn.ModuleList(nn.Embedding(hashed, width) for _ in range(2)) if hashed else None
-        for table in self.hashed or ():
-            nn.init.zeros_(table.weight)
+        self.pairs = zeros(hashed, width) if hashed else None
+        self.triples = zeros(hashed, width) if hashed else None
 
     def before(self, count: int) -> Tensor:
         """What stands before the first symbol: nothing, written -1; (count, 2)."""
@@ -26,13 +28,19 @@ class Symbols(nn.Module):
 
     def forward(self, x_BL: Tensor, last_B2: Tensor) -> Tensor:
         h_BLD = self.embed(x_BL)
-        if self.hashed is None:
+        if self.pairs is None or self.triples is None:
             return h_BLD
         long = torch.cat([last_B2, x_BL], 1)
         pair = long[:, 1:-1] * 36313 + long[:, 2:] * 27191
         triple = pair * 54059 + long[:, :-2] * 48271
-        rows = self.hashed[0].num_embeddings
-        return h_BLD + self.hashed[0](pair % rows) + self.hashed[1](triple % rows)
+        rows = self.pairs.num_embeddings
+        return h_BLD + self.pairs(pair % rows) + self.triples(triple % rows)
+
+
+def zeros(rows: int, width: int) -> nn.Embedding:
+    table = nn.Embedding(rows, width)
+    nn.init.zeros_(table.weight)
+    return table
 
 
 def latest(last_B2: Tensor, x_BL: Tensor, counts_B: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
 
-The counts give log-probabilities; the network adds to them. While training, a stretch of text must not be predicted by counts that
-hold it, or the network would learn to trust them: either the counts come from the other folds of the text (as a new document's will),
-or, with one fold, each occurrence is taken out of the counts that predict it (leave one out). docs/log.md compares the two.
+The counts give log-probabilities; the network adds to them. While training, a stretch of text must not be predicted by
+counts that hold it, or the network would learn to trust them: either the counts come from the other folds of the text
+(as a new document's will), or, with one fold, each occurrence is taken out of the counts that predict it (leave one
+out). docs/log.md compares the two.
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
@@ -30,7 +31,8 @@ class Config:
 def build(role: Role, config: Config) -> nn.Module:
     if not (isinstance(role.takes, Tokens) and isinstance(role.gives, Tokens) and role.causal):
         raise ValueError(
-            "The n-gram network predicts the next symbol and does nothing else; choose another network for this objective."
+            "The n-gram network predicts the next symbol and does nothing else; "
+            "choose another network for this objective."
         )
     return Ngram(transformer.build(role, config.base), role.takes.vocab, config)
 
@@ -38,7 +40,7 @@ def build(role: Role, config: Config) -> nn.Module:
 class Ngram(nn.Module):
     """Logits B L V, float32: the base network's plus `scale` times the log-probabilities of the counts."""
 
-    def __init__(self, base: nn.Module, vocab: int, config: Config):
+    def __init__(self, base: transformer.Transformer, vocab: int, config: Config):
         super().__init__()
         self.base, self.vocab, self.order, self.folds = base, vocab, config.order, config.folds
         self.scale = nn.Parameter(torch.ones(1))

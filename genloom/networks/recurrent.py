@@ -30,7 +30,10 @@ def build(role: Role, config: Config) -> nn.Module:
 
 
 class Recurrent(nn.Module):
-    """x is B L symbols; gives logits B L V, or B C for a role that gives a vector. Layers of GRU (Cho et al. 2014) with residuals."""
+    """x is B L symbols; gives logits B L V, or B C for a role that gives a vector.
+
+    Layers of gated recurrent units (Cho et al. 2014) with residuals.
+    """
 
     def __init__(self, role: Role, takes: Tokens, config: Config):
         super().__init__()

@@ -1,6 +1,7 @@
 """Attention over positions (the Llama and Qwen3 shape); it fills roles whose input is a sequence.
 
-Shape letters: B batch, L length, S cached length, D width, H heads, G key heads, K head width, F hidden width, V vocabulary.
+Shape letters: B batch, L length, S cached length, D width, H heads, G key heads, K head width, F hidden width,
+V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Config:
     norm_eps: float = 1e-5
 
 
-def build(role: Role, config: Config) -> nn.Module:
+def build(role: Role, config: Config) -> "Transformer":
     takes = role.takes
     sequence = isinstance(takes, Tokens) or len(takes.size) == 1
     if not sequence:
@@ -47,12 +48,13 @@ def build(role: Role, config: Config) -> nn.Module:
 
 
 class Transformer(nn.Module):
-    """x is B L (symbols) or B C L (signal); gives logits B L V, features B C L, or B C for a role that gives a vector."""
+    """x is B L (symbols) or B C L (signal); gives logits B L V, features B C L, or B C where a role gives a vector."""
 
     def __init__(self, role: Role, config: Config):
         super().__init__()
         self.role, self.config = role, config
         D = config.width
+        self.enter: Symbols | Grid
         if isinstance(role.takes, Tokens):
             self.enter = Symbols(role.takes, D, config.hashed, std=0.02 if config.tied else 1.0)
         else:
@@ -65,12 +67,13 @@ class Transformer(nn.Module):
         out = role.gives.vocab if isinstance(role.gives, Tokens) else role.gives.channels
         self.head = nn.Linear(D, out, bias=False)
         nn.init.zeros_(self.head.weight)
-        if config.tied and isinstance(role.takes, Tokens) and isinstance(role.gives, Tokens):
+        if config.tied and isinstance(self.enter, Symbols) and isinstance(role.gives, Tokens):
             self.head.weight = self.enter.embed.weight
 
     def start(self, count: int, length: int) -> "Keys":
         """An empty memory for `count` rows of up to `length` positions."""
         config, like = self.config, self.norm.weight
+        assert isinstance(self.enter, Symbols), "only symbols are read in pieces"
         shape = (count, config.key_heads or config.heads, length, config.width // config.heads)
         pairs = [(like.new_zeros(shape), like.new_zeros(shape)) for _ in self.blocks]
         return Keys(pairs, torch.zeros(count, dtype=torch.long, device=like.device), self.enter.before(count))
@@ -83,18 +86,18 @@ class Transformer(nn.Module):
         lengths: Tensor | None = None,
         cache: "Keys | None" = None,
     ) -> Tensor:
-        if isinstance(self.role.takes, Tokens):
+        if isinstance(self.enter, Symbols):
             h_BLD = self.enter(x, self.enter.before(len(x)) if cache is None else cache.last)
         else:
             h_BLD = self.enter(x, cond)
-        B, L, _ = h_BLD.shape
+        L = h_BLD.shape[1]
         positions = torch.arange(L, device=h_BLD.device)
         allowed, span = None, slice(0, L)
         if cache is not None:
             positions = cache.lengths[:, None] + positions
             span = slice(max(int(cache.lengths.min()) + 1 - self.window, 0), int(positions.max()) + 1)
             allowed = within(positions, torch.arange(span.start, span.stop, device=x.device), self.window)[:, None]
-        elif self.role.causal and L > self.window:
+        elif self.role.causal and self.window < L:
             allowed = within(positions, positions, self.window)
         elif lengths is not None and not self.role.causal:  # causal rows never see the padding to their right
             allowed = (positions < lengths[:, None])[:, None, None]

@@ -1,7 +1,7 @@
 """A generator learns to fool a critic that learns not to be fooled (GAN)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ class Adversarial:
     latent: int = 4
     smooth: float = 0.05  # weight of the R1 and R2 penalties; large values freeze the modes
     nudge: float = 0.01  # how far data are moved to feel the critic's slope
-    cond: Cond = Cond()
+    cond: Cond = field(default_factory=Cond)
     turns = (Turn("critic", ("critic",)), Turn("generator", ("generator",)))
 
     @property
@@ -38,8 +38,8 @@ class Adversarial:
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
         """The relativistic loss with zero-centred penalties on real and made data (R3GAN, Huang et al. 2024).
 
-        It compares each made sample with a real one of its row, so a weight on a liked row counts for its rival too. There is no
-        likelihood here: `per_sample` ranks nothing.
+        It compares each made sample with a real one of its row, so a weight on a liked row counts for its rival too.
+        There is no likelihood here: `per_sample` ranks nothing.
         """
         z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
         units = batch.x.new_ones(len(batch))
@@ -50,8 +50,8 @@ class Adversarial:
         with torch.no_grad():
             fake = parts["generator"](z, cond=batch.cond).float()
         real_B, fake_B = self.score(parts, batch.x, batch.cond), self.score(parts, fake, batch.cond)
-        # The squared slope along random directions has the squared gradient as its mean; by a finite difference, it needs no second
-        # derivative, which sharded parameters do not offer.
+        # The squared slope along random directions has the squared gradient as its mean; by a finite difference, it
+        # needs no second derivative, which sharded parameters do not offer.
         step = self.nudge * noise.normal(batch.x.shape[1:], _NUDGE).to(batch.x.device)
         slope_real = (self.score(parts, batch.x + step, batch.cond) - real_B) / self.nudge
         slope_fake = (self.score(parts, fake + step, batch.cond) - fake_B) / self.nudge

@@ -5,6 +5,7 @@ Shape letters: B batch, L length, V vocabulary.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.noise import Noise
-from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Tokens, Turn
+from genloom.types import Batch, CausalNetwork, Cond, Condition, Loss, Parts, Role, Tokens, Turn
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Controls:
 @dataclass(frozen=True)
 class Autoregressive:
     space: Tokens
-    cond: Cond = Cond()
+    cond: Cond = field(default_factory=Cond)
     z_loss: float = 0.0  # weight of the squared log-partition, which keeps logits small (PaLM, Chowdhery et al. 2022)
     turns = (Turn("model", ("model",)),)
 
@@ -60,13 +61,13 @@ class Autoregressive:
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
     ) -> Iterator[Tensor]:
-        """Yield the symbols written so far, (count, n), prompts not among them; a row that has ended repeats `space.stop`."""
+        """Yield the symbols written so far, (count, n), without the prompts; an ended row repeats `space.stop`."""
         device = next(parts["model"].parameters()).device
         contexts = [np.asarray(p, dtype=np.int64) for p in controls.prompts] or [np.array([self.space.start])] * count
         longest = max(len(c) for c in contexts)
         room = controls.length or self.space.length
         ended = controls.ended if len(controls.ended) else np.zeros(count, dtype=bool)
-        cache = parts["model"].start(count, longest + room)
+        cache = cast(CausalNetwork, parts["model"]).start(count, longest + room)
         x_BL = torch.from_numpy(np.stack([np.pad(c, (0, longest - len(c))) for c in contexts])).to(device)
         lengths = torch.tensor([len(c) for c in contexts], device=device)
         logits_BLV = parts["model"](x_BL, cond=cond, lengths=lengths, cache=cache)
@@ -98,8 +99,11 @@ def counted(batch: Batch) -> Tensor:
 
 
 def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) -> Tensor:
-    """Logits with the repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
-    2024) applied in this order; what is cut off is minus infinity."""
+    """Logits after the controls, in this order; what they cut off is minus infinity.
+
+    Repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
+    2024).
+    """
     if controls.banned:
         logits_BV[:, list(controls.banned)] = float("-inf")
     if controls.repetition_penalty != 1:

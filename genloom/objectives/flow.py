@@ -1,7 +1,8 @@
 """Learn the velocity that carries noise to data along straight lines (flow matching)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class Controls:
 @dataclass(frozen=True)
 class Flow:
     space: Signal
-    cond: Cond = Cond()
+    cond: Cond = field(default_factory=Cond)
     turns = (Turn("model", ("model",)),)
 
     @property
@@ -30,7 +31,7 @@ class Flow:
         return {"model": Role(self.space, self.space, timed=True, cond=self.cond)}
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
-        """Squared error of the velocity (Lipman et al. 2023; Liu et al. 2023), times logit-normal (Esser et al. 2024)."""
+        """Squared error of the velocity (Lipman, Liu et al. 2023), at logit-normal times (Esser et al. 2024)."""
         start = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
         t_B = noise.normal((), _TIME).sigmoid().to(batch.x.device)
         velocity = parts["model"](between(start, batch.x, t_B), t_B, cond=batch.cond).float()
@@ -53,7 +54,7 @@ class Flow:
 
         x = noise.normal((self.space.channels, *self.space.size), _NOISE).to(device)
         times = [shifted(i / controls.steps, controls.shift) for i in range(controls.steps + 1)]
-        for t, after in zip(times, times[1:], strict=False):
+        for t, after in pairwise(times):
             x, v = SOLVERS[controls.solver](velocity, x, t, after)
             yield x + (1 - after) * v
 

@@ -31,7 +31,7 @@ class Controls:
 @dataclass(frozen=True)
 class Masked:
     space: Tokens
-    cond: Cond = Cond()
+    cond: Cond = field(default_factory=Cond)
     turns = (Turn("model", ("model",)),)
 
     @property
@@ -44,7 +44,7 @@ class Masked:
         return {"model": Role(takes, Tokens(self.space.vocab + 1, self.space.length), cond=self.cond)}
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
-        """An unbiased estimate of a bound on minus log-likelihood, in nats (MDLM, Sahoo et al. 2024, equation 10, linear schedule)."""
+        """An estimate of a bound on minus log-likelihood, in nats (MDLM, Sahoo et al. 2024, equation 10, linear)."""
         real_BL = torch.ones_like(batch.x, dtype=torch.bool) if batch.mask is None else batch.mask.bool()
         if batch.lengths is not None:
             real_BL = real_BL & (torch.arange(batch.x.shape[1], device=batch.x.device) < batch.lengths[:, None])
@@ -61,7 +61,7 @@ class Masked:
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
     ) -> Iterator[Tensor]:
-        """Yield drafts (count, L) in which -1 stands for what is still hidden; hidden symbols appear in random order."""
+        """Yield drafts (count, L) in which -1 stands for what is still hidden; symbols appear in random order."""
         device = next(parts["model"].parameters()).device
         L = controls.length or self.space.length
         if controls.known is None:
@@ -74,7 +74,7 @@ class Masked:
         )  # a symbol appears when time has come down to its number
         steps = controls.steps or x_BL.shape[1]
         for i in range(steps):
-            # Time is cut at the quantiles of the hidden positions, so that each step writes as many symbols as any other.
+            # Time is cut at the quantiles of the hidden positions: each step writes as many symbols as any other.
             hidden_BL = x_BL == self.hidden
             rank_BL = order_BL.masked_fill(~hidden_BL, -1).argsort(1, descending=True).argsort(1)
             write_BL = hidden_BL & (rank_BL < (hidden_BL.sum(1, keepdim=True) / (steps - i)).ceil())

@@ -1,7 +1,7 @@
 """Learn from pairs with any objective whose loss bounds a likelihood.
 
-Uses the objective's own per-sample loss as minus log-likelihood, so one file serves text (DPO, Rafailov et al. 2023), masked
-diffusion, VAE and flow (Diffusion-DPO, Wallace et al. 2024).
+Uses the objective's own per-sample loss as minus log-likelihood, so one file serves text (DPO, Rafailov et al. 2023),
+masked diffusion, VAE and flow (Diffusion-DPO, Wallace et al. 2024).
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Preference:
         return self.base.roles
 
     def loss(self, parts: Parts, batch: Pairs, turn: Turn, noise: Noise) -> Loss:
-        """Equation 7 of DPO plus `anchor` times the winner's own loss a unit; winner, loser and reference see the same noise."""
+        """Equation 7 of DPO plus `anchor` times the winner's loss a unit; all see the same noise."""
 
         def surprise(model: Parts, side: Batch) -> tuple[Tensor, Tensor]:
             loss = self.base.loss(model, side, turn, noise)

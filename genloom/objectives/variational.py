@@ -1,7 +1,7 @@
 """Squeeze data through a small Gaussian bottleneck and rebuild it (VAE)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log, pi
 
 import torch
@@ -25,7 +25,7 @@ class Variational:
     beta: float = (
         1.0  # weight of the bottleneck's cost; 1 makes the loss the evidence bound (beta-VAE, Higgins et al. 2017)
     )
-    cond: Cond = Cond()
+    cond: Cond = field(default_factory=Cond)
     turns = (Turn("autoencoder", ("encoder", "decoder")),)
 
     @property

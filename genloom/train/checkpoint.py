@@ -1,4 +1,4 @@
-"""A run's state on disk: written aside, synced, renamed and named by its digest, so that a kill at any moment leaves a good one."""
+"""A run's state on disk, known by its digest and written aside, so that a kill at any moment leaves a good one."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Loaded:
 
 
 def save(state: State, folder: Path, keep: bool = False) -> Path:
-    """Write the state of this step; the small file beside it, which holds the digest, is written last and makes it count.
+    """Write the state of this step; the small file beside it, with the digest, is written last and makes it count.
 
     `keep` marks a state that later ones do not push out: the one from which a run can be extended.
     """
@@ -55,7 +55,7 @@ def load(state: State, folder: Path) -> Loaded | None:
 
 
 def rewind(folder: Path, before: int) -> int:
-    """Forget the checkpoints after step `before`, where a decay of the learning rate had begun; returns the step that is newest now."""
+    """Forget the checkpoints after step `before`, where the learning rate began to decay; returns the newest left."""
     found = [(path, facts["step"]) for path, facts in stored(folder)]
     for path, step in found:
         if step > before:

@@ -17,12 +17,12 @@ GIVE_UP_AFTER = 25  # steps in a row that had to be skipped
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to learn. Warm-up, stable, decay: before the decay begins, a run can be given more steps."""
+    """How long and how fast to learn. Warm-up, stable, decay: before the decay a run can be given more steps."""
 
     steps: int = 1000
     warmup: int = 10
     decay: float = 0.6  # the share of steps, at the end, over which the rate falls in a line to zero
-    rates: Rates = Rates()
+    rates: Rates = field(default_factory=Rates)
     clip: float = 1.0  # largest norm of the gradient; 0: no bound
     average: float = 0.0  # how slowly averaged weights follow; 0: none are kept
     pieces: int = 1  # gradient accumulation: parts a batch is cut into, with the same result
@@ -108,8 +108,8 @@ def train(
     while state.step < plan.steps:
         batch = batch_at(state.step).map(lambda t: t.to(device))
         for part in parts.values():
-            if hasattr(part, "begin"):
-                part.begin(state.step)
+            if begin := getattr(part, "begin", None):
+                begin(state.step)
         losses, metrics, skipped = {}, {}, False
         for turn in objective.turns:
             for name, part in state.parts.items():
@@ -132,7 +132,8 @@ def train(
         if bad_in_a_row == GIVE_UP_AFTER:
             raise ValueError(
                 f"Training stopped: {GIVE_UP_AFTER} steps in a row gave numbers that are not finite. "
-                "The weights are as they were before. Lower the learning rates (--set plan.rates.matrix=…) or look at the data."
+                "The weights are as they were before. "
+                "Lower the learning rates (--set plan.rates.matrix=…) or look at the data."
             )
         yield Progress(state.step, losses, metrics, skipped)
 
@@ -146,7 +147,7 @@ def gradients(
     plan: Plan,
     step: int,
 ) -> tuple[float, dict[str, float]]:
-    """Fill the gradients of the mean loss a unit over the whole batch, piece by piece; return that mean and the metrics."""
+    """Fill the gradients of the mean loss a unit over the whole batch, piece by piece; return it and the metrics."""
     rows, total, units = len(batch), 0.0, 0.0
     metrics: dict[str, float] = {}
     size = -(-rows // plan.pieces)
@@ -172,7 +173,7 @@ def reduced(loss: Loss, weight: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def working_copy(masters: nn.ModuleDict, plan: Plan) -> nn.ModuleDict:
-    """The parts that compute: the masters themselves, or a copy of lower precision that is refreshed after every step."""
+    """The parts that compute: the masters themselves, or a copy of lower precision, refreshed after every step."""
     if plan.precision not in ("float32", "bfloat16"):
         raise ValueError(f"Unknown precision {plan.precision!r}: choose float32 or bfloat16.")
     working = masters if plan.precision == "float32" else deepcopy(masters).to(torch.bfloat16)

@@ -80,7 +80,7 @@ class Optimizer:
                 group["lr"] = group["full"] * scale
             self.adam.step()
 
-    def muon(self, params: list[nn.Parameter], momenta: list[Tensor], scale: float) -> None:
+    def muon(self, params: list[Tensor], momenta: list[Tensor], scale: float) -> None:
         grads = [p.grad for p in params if p.grad is not None]
         m = self.rates.momentum
         torch._foreach_lerp_(momenta, grads, 1 - m)
@@ -131,7 +131,7 @@ def merged(groups: list[dict]) -> list[dict]:
 
 
 def orthogonalised(x_SRC: Tensor, rounds: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrices, roughly: Newton and Schulz's iteration with Muon's quintic (Jordan et al. 2024)."""
+    """Nearest semi-orthogonal matrices, roughly: Newton and Schulz's iteration, Muon's quintic (Jordan et al. 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = x_SRC.shape[1] <= x_SRC.shape[2]
     x = x_SRC if wide else x_SRC.mT
