@@ -3,9 +3,9 @@
     python bench/collect.py                    # 50 and 200 MB, three runs each
     python bench/collect.py --megabytes 20     # quicker
 
-The corpora are made from real text (the Python standard library, the documentation of installed packages, Shakespeare):
-paragraphs drawn at random with every eighth word exchanged, and one document in twenty a near-duplicate, one in forty an
-exact copy of an earlier one. They come as a folder of files, as one large file, and as JSON lines of about 1 kB.
+The corpora are made from real text (the Python standard library, the documentation of installed packages and
+Shakespeare): paragraphs drawn at random with every eighth word exchanged; one document in twenty is a near-duplicate,
+one in forty an exact copy of an earlier one. They come as a folder of files, one large file, and rows of about 1 kB.
 Memory is the proportional set size (PSS) of all processes together, sampled ten times a second.
 """
 
@@ -69,11 +69,9 @@ def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict
             counts = json.loads(output.splitlines()[-1])
             rates.append(size / seconds)
     middle = statistics.median(rates)
-    print(
-        f"{who:8} {shape:9} {size:6.1f} MB: {middle:6.1f} MB/s ({min(rates):.1f} to {max(rates):.1f}, {len(rates)} runs), "
-        f"peak {max(peaks):.0f} MB, kept {counts['kept']:,}, duplicates {counts['duplicates']:,} of {planted:,} planted",
-        flush=True,
-    )
+    found = f"kept {counts['kept']:,}, duplicates {counts['duplicates']:,} of {planted:,} planted"
+    speed = f"{middle:6.1f} MB/s ({min(rates):.1f} to {max(rates):.1f}, {len(rates)} runs)"
+    print(f"{who:8} {shape:9} {size:6.1f} MB: {speed}, peak {max(peaks):.0f} MB, {found}", flush=True)
     return {"who": who, "shape": shape, "MB": size, "MB/s": rates, "peak MB": peaks, "planted": planted, **counts}
 
 

@@ -41,7 +41,7 @@ class Document:
 
 @dataclass
 class Batch:
-    """What a worker gives back; `sketches` has a row for each document."""
+    """What a worker gives back; `sketches` has a row for each document, and is None where there is none."""
 
     consumed: int
     documents: list[Document] = field(default_factory=list)

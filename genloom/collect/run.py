@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from genloom.collect import licence
 from genloom.collect.card import card
 from genloom.collect.cut import piece_length
 from genloom.collect.duplicates import Duplicates
@@ -30,6 +31,7 @@ def collect(
     of processes. ValueError where a source is missing or nothing could be read; then nothing is written.
     """
     options = options or Options()
+    licence.beside.cache_clear()  # a LICENSE file may have been added since
     found, notes = find(sources, leave_out=workspace.root)
     report = Report(name=name, files=len(found) + sum(note.skipped for note in notes))
     for note in notes:
@@ -72,9 +74,9 @@ def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) ->
     report.repaired += batch.repaired
     for note in batch.notes:
         report.note(note)
-    assert batch.sketches is not None
+    verdicts = duplicates.judge(batch.sketches) if batch.sketches else []
     kept = []
-    for document, verdict in zip(batch.documents, duplicates.judge(batch.sketches), strict=True):
+    for document, verdict in zip(batch.documents, verdicts, strict=True):
         report.bytes_read += document.size
         if verdict:
             report.removed[verdict] += 1

@@ -103,15 +103,16 @@ def _walk(root: Path, leave_out: Path, notes: list[Note]) -> Iterable[Path]:
         notes.append(Note(str(error.filename), f"the folder could not be opened ({error.strerror})"))
 
     hidden = licences = 0
-    for folder, folders, files in os.walk(root, onerror=cannot):
+    for folder, all_folders, files in os.walk(root, onerror=cannot):
         here = Path(folder)
-        kept = [f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS and here / f != leave_out]
+        folders = [f for f in all_folders if here / f != leave_out]
+        kept = [f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS]
         hidden += len(folders) - len(kept) + sum(file.startswith(".") for file in files)
-        folders[:] = sorted(kept)
+        all_folders[:] = sorted(kept)
         licences += sum(map(is_licence_file, files))
         yield from (here / file for file in sorted(files) if not file.startswith(".") and not is_licence_file(file))
     if hidden:
-        reason = f"{hidden} hidden files, and folders of programs or of Genloom itself, were left out"
+        reason = f"{hidden} hidden files or folders of programs were left out"
         notes.append(Note(root.name, reason, skipped=False))
     if licences:
         reason = f"{licences} licence files were read for the licence of what lies beside them, not as texts"

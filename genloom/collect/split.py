@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 SPLITS = ("train", "val", "test")
 # Below these the shares of a plain hash would often come out badly, so the borders are set to what is there.
-SMALL_DOCUMENTS, SMALL_BYTES = 4_096, 32 << 20
+SMALL_DOCUMENTS, SMALL_BYTES = 4_096, 16 << 20
 NEEDED = {"val": 3, "test": 8}  # documents from which on a split is never empty
 
 
@@ -44,9 +44,9 @@ def by_rank(places: Sequence[float], sizes: Sequence[int], val: float, test: flo
 
 def _first_fit(waiting: Sequence[int], sizes: Sequence[int], room: float) -> list[int]:
     chosen: list[int] = []
-    taken = 0
+    taken, most = 0, max(1, len(sizes) // 4)  # beside one giant document all the others would fit
     for i in waiting:
-        if taken + sizes[i] / 2 <= room:
+        if taken + sizes[i] / 2 <= room and len(chosen) < most:
             chosen.append(i)
             taken += sizes[i]
         elif chosen:

@@ -1,0 +1,288 @@
+"""Someone's folder becomes a data set, and nothing is left out without a word."""
+
+import gzip
+import json
+import random
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genloom.collect import Options, Report, collect, summary
+from genloom.collect.builtin import shakespeare
+from genloom.collect.run import JOB_BYTES
+from genloom.store.workspace import Workspace
+from genloom.types import Item
+
+PLAY = shakespeare()
+MIT = 'Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated "x"'
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+def run(sources: list[Path | str], workspace: Workspace, options: Options | None = None, name: str = "notes") -> Report:
+    *_, last = collect(sources, workspace, name, options)
+    assert last.stage == "done"
+    assert last.report is not None
+    return last.report
+
+
+def stored(workspace: Workspace, name: str = "notes") -> dict[str, list[Item]]:
+    dataset = workspace.dataset(name)
+    dataset.verify()
+    return {split: list(dataset.documents(split)) for split in ("train", "val", "test")}
+
+
+def everything(workspace: Workspace, name: str = "notes") -> dict[str, Item]:
+    return {item.source: item for items in stored(workspace, name).values() for item in items}
+
+
+def part(number: int, size: int = 1500) -> str:
+    """Some of the plays, no two parts alike."""
+    return PLAY[number * 20_000 : number * 20_000 + size].strip()
+
+
+def test_every_format_is_read(notes: Path, workspace: Workspace) -> None:
+    import docx
+
+    (notes / "a.txt").write_text(part(0))
+    (notes / "b.md").write_bytes(("# Größe\n\n" + part(1)).encode("cp1252"))
+    (notes / "c.html").write_text(f"<html><body><article><p>{part(2)}</p></article></body></html>")
+    (notes / "d.py").write_text(
+        "# SPDX-License-Identifier: MIT\n" + "\n".join(f"x{i} = compute({i})" for i in range(50))
+    )
+    (notes / "e.jsonl").write_text("\n".join(json.dumps({"text": part(i), "license": "CC0-1.0"}) for i in (3, 4)))
+    (notes / "f.csv").write_text('id,story\n1,"' + part(5).replace('"', "'") + '"\n')
+    pq.write_table(pa.table({"content": [part(6)]}), notes / "g.parquet")
+    document = docx.Document()
+    document.add_paragraph(part(7))
+    document.save(str(notes / "h.docx"))
+    with zipfile.ZipFile(notes / "i.epub", "w") as book:
+        container = '<container xmlns="c"><rootfiles><rootfile full-path="b.opf"/></rootfiles></container>'
+        book.writestr("META-INF/container.xml", container)
+        items = '<manifest><item id="c" href="c.xhtml"/></manifest><spine><itemref idref="c"/></spine>'
+        book.writestr("b.opf", f'<package xmlns="o">{items}</package>')
+        book.writestr("c.xhtml", f"<p>{part(8)}</p>")
+    (notes / "j.txt.gz").write_bytes(gzip.compress(part(9).encode()))
+    (notes / "deep" / "er").mkdir(parents=True)
+    (notes / "deep" / "er" / "k").write_text(part(10))
+    report = run([notes], workspace)
+    items = everything(workspace)
+    whole = ["a.txt", "b.md", "c.html", "d.py", "h.docx", "i.epub", "j.txt.gz", "deep/er/k"]
+    rows = ["e.jsonl:1", "e.jsonl:2", "g.parquet:1"]
+    assert {f"notes/{source}" for source in whole + rows} <= set(items)
+    assert any(source.startswith("notes/f.csv:") for source in items)
+    assert len(items) == 12 == report.kept == report.documents
+    assert items["notes/a.txt"].value == part(0)
+    assert items["notes/b.md"].value.startswith("# Größe")
+    assert items["notes/d.py"].licence == "MIT"
+    assert items["notes/e.jsonl:2"].licence == "CC0-1.0"
+    assert items["notes/g.parquet:1"].value == part(6)
+    assert report.licences == {"unknown": 9, "CC0-1.0": 2, "MIT": 1}
+    assert report.notes == []
+
+
+def test_what_cannot_be_read_is_listed_with_its_reason(notes: Path, workspace: Workspace) -> None:
+    (notes / "good.txt").write_text(part(0))
+    (notes / "junk.txt").write_bytes(random.Random(1).randbytes(10_000))
+    (notes / "broken.pdf").write_bytes(b"%PDF-1.7\n garbage")
+    (notes / "old.doc").write_bytes(b"x")
+    (notes / "empty.txt").write_text("")
+    (notes / "rows.jsonl").write_text(json.dumps({"text": part(1)}) + "\n{broken\n")
+    (notes / "nothing.csv").write_text("a,b\n1,2\n")
+    (notes / "gone.txt").symlink_to(notes / "nowhere.txt")
+    report = run([notes], workspace)
+    reasons = {note.source.removeprefix("notes/"): note.reason for note in report.notes}
+    assert set(reasons) == {"junk.txt", "broken.pdf", "old.doc", "empty.txt", "rows.jsonl", "nothing.csv", "gone.txt"}
+    assert "does not hold text" in reasons["junk.txt"]
+    assert "damaged" in reasons["broken.pdf"]
+    assert "save it as .docx" in reasons["old.doc"]
+    assert "1 row was left out; the first is row 2" in reasons["rows.jsonl"]
+    assert report.files_skipped == 6
+    assert report.kept == 2
+    manifest = workspace.dataset("notes").manifest
+    assert {note["source"] for note in manifest["notes"]} == {note.source for note in report.notes}
+    card = (workspace.dataset("notes").folder / "CARD.md").read_text()
+    assert all(note.reason in card for note in report.notes)
+    assert "6 files could not be read:" in summary(report)
+
+
+@pytest.mark.parametrize(
+    "files", [{}, {"a.png": b"\x89PNG\r\n"}, {"a.txt": b"\0\1\2" * 500, "b.pdf": b"x"}, {"a.txt": b" \n"}]
+)
+def test_a_folder_of_nothing_is_one_clear_error(notes: Path, workspace: Workspace, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (notes / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"^notes: ") as caught:
+        run([notes], workspace)
+    assert all(name in str(caught.value) or content.isspace() for name, content in files.items())
+    assert workspace.datasets() == []
+    assert workspace.leftovers() == []
+
+
+def test_a_source_that_is_not_there(notes: Path, workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match="there is no such file or folder"):
+        run([notes / "missing"], workspace)
+    with pytest.raises(ValueError, match="there is shakespeare"):
+        run(["builtin:shakespear"], workspace)
+    (notes / "rows.csv").write_text("id,story\n1,once upon a time\n")
+    with pytest.raises(ValueError, match="no column 'txt'; it has id, story"):
+        run([notes], workspace, Options(column="txt"))
+
+
+def test_the_builtin_corpus_gets_sensible_splits(workspace: Workspace) -> None:
+    report = run(["builtin:shakespeare"], workspace)
+    splits = stored(workspace)
+    assert sum(len(items) for items in splits.values()) == report.kept > 50
+    for name in ("val", "test"):
+        share = report.splits[name]["bytes"] / report.bytes_kept
+        assert share == pytest.approx(0.05, abs=0.012)
+        assert len(splits[name]) >= 2
+    # nothing of the text is lost: the pieces, in the order of their numbers, are the plays
+    pieces = sorted(everything(workspace).values(), key=lambda item: int(item.source.split("#")[1]))
+    assert "".join("".join(item.value.split()) for item in pieces) == "".join(PLAY.split())
+    assert {item.licence for item in pieces} == {"public domain"}
+    assert report.languages == {"en": report.kept}
+
+
+def test_a_near_duplicate_never_straddles(notes: Path, workspace: Workspace) -> None:
+    draw = random.Random(5)
+    vocabulary = [word for word in PLAY.split() if word.isalpha()]
+    for i in range(60):
+        text = part(i % 55, 4000 + i)
+        (notes / f"{i:02}.txt").write_text(text)
+        words = text.split(" ")
+        for place in draw.sample(range(len(words)), 3):
+            words[place] = draw.choice(vocabulary)
+        (notes / f"twin-{i:02}.txt").write_text(" ".join(words))
+    (notes / "book.txt").write_text(PLAY[1_100_000:] * 1)
+    report = run([notes], workspace, Options(val=0.2, test=0.2))
+    splits = stored(workspace)
+    assert report.removed["near-duplicate"] + report.removed["exact copy"] >= 60
+    names = [{item.source.removeprefix("notes/").removeprefix("twin-") for item in items} for items in splits.values()]
+    assert len(names[0] | names[1] | names[2]) == sum(map(len, names))
+    grams = [[five_grams(item.value) for item in items] for items in splits.values()]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert max(len(a & b) / len(a | b) for a in grams[i] for b in grams[j]) < 0.87
+
+
+def five_grams(text: str) -> set[tuple[str, ...]]:
+    words = text.split()
+    return set(zip(*(words[i:] for i in range(5)), strict=False))
+
+
+def test_another_edition_of_a_book_does_not_come_twice(notes: Path, workspace: Workspace) -> None:
+    book = PLAY[:600_000]
+    (notes / "first.txt").write_text(book)
+    (notes / "second.txt").write_text(
+        "A foreword of the second edition. " * 90 + "\n\n" + book.replace("heart", "soul", 40)
+    )
+    report = run([notes], workspace)
+    assert report.bytes_kept < 1.25 * len(book)
+
+
+def test_as_many_processes_as_one_likes_and_the_same_result(notes: Path, workspace: Workspace) -> None:
+    for i in range(12):
+        (notes / f"{i}.txt").write_text(part(i, 9000))
+    (notes / "big.txt").write_text(PLAY * 4)  # streamed in jobs of its own
+    (notes / "bad.pdf").write_bytes(b"%PDF-1.7")
+    assert (notes / "big.txt").stat().st_size > 2 * JOB_BYTES
+    reports = [run([notes], workspace, Options(workers=workers), f"by-{workers}") for workers in (1, 2)]
+    folders = [workspace.dataset(report.name).folder for report in reports]
+    tables = [pq.read_table(folder / "part-00000.parquet") for folder in folders]
+    assert tables[0].equals(tables[1])
+    assert reports[0].facts() == reports[1].facts()
+
+
+def test_progress_goes_from_nothing_to_all(notes: Path, workspace: Workspace) -> None:
+    for i in range(5):
+        (notes / f"{i}.txt").write_text(part(i))
+    (notes / "big.txt.gz").write_bytes(gzip.compress(PLAY.encode() * 5))
+    told = list(collect([notes], workspace, "notes"))
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert done[-1] == told[-1].total == sum(path.stat().st_size for path in notes.iterdir())
+    assert [progress.stage for progress in told][-2:] == ["writing", "done"]
+    assert all(progress.report is None for progress in told[:-1])
+
+
+def test_who_stops_in_the_middle_leaves_nothing_behind(notes: Path, workspace: Workspace) -> None:
+    (notes / "a.txt").write_text(PLAY * 5)
+    progress = collect([notes], workspace, "notes")
+    next(progress)
+    progress.close()  # ty: ignore[missing-attribute]  # it is a generator
+    assert workspace.datasets() == []
+    assert workspace.leftovers() == []
+
+
+def test_the_workspace_and_hidden_folders_are_not_collected(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(part(0))
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "b.txt").write_text(part(1))
+    workspace = Workspace(tmp_path / "my-workspace")
+    first = run([tmp_path], workspace)
+    second = run([tmp_path], workspace)
+    assert first.kept == second.kept == 1
+    assert first.digest == second.digest
+    assert "hidden" in second.notes[0].reason
+
+
+def test_a_licence_given_or_beside(notes: Path, workspace: Workspace) -> None:
+    (notes / "LICENSE").write_text(MIT)
+    (notes / "a.txt").write_text(part(0))
+    assert run([notes], workspace).licences == {"MIT": 1}
+    assert run([notes / "a.txt"], workspace, Options(licence="my own")).licences == {"my own": 1}
+
+
+def test_filters_and_scrubbing(notes: Path, workspace: Workspace) -> None:
+    (notes / "english.txt").write_text(part(0) + "\n\nWrite to will@globe.example or 192.168.0.7.")
+    (notes / "german.txt").write_text(
+        "Der Mond ist aufgegangen, die goldnen Sternlein prangen am Himmel hell und klar. " * 3
+    )
+    (notes / "numbers.txt").write_text("\n".join(" ".join(f"{i * j:07}" for j in range(12)) for i in range(20)))
+    report = run([notes], workspace, Options(languages=("en", "und"), min_quality=0.3, scrub=("email", "ip")))
+    assert report.removed == {"other language": 1, "low quality": 1}
+    assert report.scrubbed == {"email": 1, "ip": 1}
+    (item,) = everything(workspace).values()
+    assert item.value.endswith("Write to [email] or [ip].")
+    assert item.meta["language"] == "en"
+    assert item.meta["quality"] > 0.9
+
+
+def test_seeds_choose_other_documents(notes: Path, workspace: Workspace) -> None:
+    for i in range(40):
+        (notes / f"{i}.txt").write_text(part(i))
+    held = []
+    for seed in (0, 0, 1):
+        run([notes], workspace, Options(seed=seed, val=0.2))
+        held.append({item.source for item in stored(workspace)["val"]})
+    assert held[0] == held[1] != held[2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scrub": ("emails",)},
+        {"near_duplicates": 0.3},
+        {"min_quality": 2},
+        {"val": 0.4, "test": 0.3},
+        {"val": -0.1},
+        {"piece_characters": 10},
+        {"workers": -1},
+    ],
+)
+def test_options_that_cannot_be(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Options(**wrong)

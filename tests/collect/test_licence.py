@@ -1,0 +1,61 @@
+"""Licences are found where people write them."""
+
+from pathlib import Path
+
+import pytest
+
+from genloom.collect.licence import beside, in_head, is_licence_file, named
+
+MIT = 'Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated "x"'
+
+
+@pytest.mark.parametrize(
+    ("head", "found"),
+    [
+        ("# SPDX-License-Identifier: MIT\nimport os", "MIT"),
+        ("/* SPDX-License-Identifier: GPL-2.0-only */", "GPL-2.0-only"),
+        ("<!-- SPDX-License-Identifier: CC-BY-4.0 -->\n# Title", "CC-BY-4.0"),
+        ("// SPDX-License-Identifier: Apache-2.0 OR MIT\n", "Apache-2.0 OR MIT"),
+        ("no header", ""),
+        ("x" * 5000 + "SPDX-License-Identifier: MIT", ""),
+    ],
+)
+def test_spdx_headers(head: str, found: str) -> None:
+    assert in_head(head) == found
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        (MIT, "MIT"),
+        ("Apache License\n                 Version 2.0, January 2004", "Apache-2.0"),
+        ("GNU GENERAL PUBLIC LICENSE\n   Version 3, 29 June 2007", "GPL-3.0"),
+        ("GNU LESSER GENERAL PUBLIC LICENSE\n   Version 2.1, February 1999", "LGPL-2.1"),
+        ("https://creativecommons.org/licenses/by-sa/4.0/", "CC-BY-SA-4.0"),
+        ("http://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0"),
+        ("This book is in the public domain.", "public domain"),
+        ("© 2020 by  the Author", "© 2020 by the Author"),
+        ("x" * 500, "x" * 80),
+    ],
+)
+def test_statements(statement: str, name: str) -> None:
+    assert named(statement) == name
+
+
+def test_the_nearest_licence_file_counts(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert beside(inner, tmp_path) == ""
+    beside.cache_clear()
+    (tmp_path / "LICENSE").write_text(MIT)
+    other = tmp_path / "other" / "deep"
+    other.mkdir(parents=True)
+    (tmp_path / "other" / "COPYING.txt").write_text("All of this is mine. " * 20)
+    assert beside(tmp_path, tmp_path) == "MIT"
+    assert beside(inner, tmp_path) == "MIT"
+    assert beside(other, tmp_path) == "see COPYING.txt"
+
+
+def test_what_is_a_licence_file() -> None:
+    assert all(map(is_licence_file, ["LICENSE", "LICENCE.md", "license.txt", "COPYING", "UNLICENSE", "LICENSE-MIT"]))
+    assert not any(map(is_licence_file, ["licensing.py", "my license.txt", "license.py", "copying.pdf"]))

@@ -1,0 +1,102 @@
+"""Rows are read one by one, broken ones are named and left out."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genloom.collect import rows
+from genloom.collect.rows import Row
+from genloom.media.text.encoding import stream
+
+
+def written(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
+    good = [{"id": i, "text": f"Row number {i}\nwith two lines", "license": "MIT"} for i in range(3)]
+    lines = [
+        json.dumps(good[0]),
+        "{broken",
+        json.dumps(good[1]),
+        "",
+        '{"id": 9}',
+        '"a plain string"',
+        json.dumps(good[2]),
+    ]
+    found = list(rows.jsonl(stream(written(tmp_path, "a.jsonl", "\n".join(lines))), ""))
+    assert [(row.number, row.text[:12], row.licence) for row in found if not row.problem] == [
+        (1, "Row number 0", "MIT"),
+        (3, "Row number 1", "MIT"),
+        (6, "a plain stri", ""),
+        (7, "Row number 2", "MIT"),
+    ]
+    assert [(row.number, row.problem[:14]) for row in found if row.problem] == [
+        (2, "it is not JSON"),
+        (5, "there is no te"),
+    ]
+
+
+def test_an_overlong_line_is_left_out_and_the_rest_read() -> None:
+    blocks = ["ab", "c\nsecond\nx", "x" * 50, "x" * 50, "\nlast", " one"]
+    assert list(rows.lines(blocks, at_most=40)) == ["abc", "second", None, "last one"]
+    assert list(rows.lines(["x" * 50], at_most=40)) == [None]
+    assert list(rows.lines([])) == []
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> None:
+    content = delimiter.join(["id", "title", "words"]) + "\n"
+    content += "".join(
+        delimiter.join([str(i), "A title", f'"Long text, row {i};\nits ""second"" line"']) + "\n" for i in range(5)
+    )
+    path = written(tmp_path, "a.csv", content)
+    found = list(rows.table(stream(path), "", tabs=False))
+    assert [row.text for row in found] == [f'Long text, row {i};\nits "second" line' for i in range(5)]
+    assert [row.text for row in rows.table(stream(path), "title", tabs=False)] == ["A title"] * 5
+
+
+def test_csv_rows_of_the_wrong_width_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "id,text\n1,good one\n2\n3,too,many\n4,good two\n")
+    found = list(rows.table(stream(path), "", tabs=False))
+    assert [row.text for row in found] == ["good one", "", "", "good two"]
+    assert [bool(row.problem) for row in found] == [False, True, True, False]
+
+
+def test_an_unclosed_quote_spoils_no_more_than_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "LINE_AT_MOST", 2000)
+    path = written(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
+    found = list(rows.table(stream(path), "", tabs=False))
+    assert found[0].text == "good one"
+    assert any("field larger" in row.problem for row in found)
+
+
+def test_a_usual_name_wins_over_the_longest(tmp_path: Path) -> None:
+    row = json.dumps({"notes": "much longer than the other " * 9, "Text": "the one"})
+    assert [r.text for r in rows.jsonl(stream(written(tmp_path, "a.jsonl", row)), "")] == ["the one"]
+
+
+def test_parquet_and_json_arrays(tmp_path: Path) -> None:
+    table = pa.table({"n": [1, 2, 3], "body": ["first text", None, "third text"], "licence": ["MIT", None, None]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = list(rows.parquet(tmp_path / "a.parquet", ""))
+    assert found[0] == Row(1, "first text", "MIT")
+    assert found[1].problem
+    assert found[2] == Row(3, "third text")
+    path = written(tmp_path, "a.json", json.dumps(["one text", {"x": 1}, {"text": "two texts"}]))
+    assert [row.text for row in rows.json_array(stream(path), "")] == ["one text", "", "two texts"]
+
+
+def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "id,story\n1,once upon a time\n")
+    with pytest.raises(ValueError, match="no column 'txet'; it has id, story"):
+        list(rows.table(stream(path), "txet", tabs=False))
+    with pytest.raises(ValueError, match="--column"):
+        list(rows.table(stream(written(tmp_path, "n.csv", "a,b\n1,2\n3,4\n")), "", tabs=False))
+    with pytest.raises(ValueError, match="not a Parquet file"):
+        list(rows.parquet(path, ""))

@@ -1,0 +1,57 @@
+"""Personal data is found where it is, and what only looks like it is left alone."""
+
+import pytest
+
+from genloom.collect.builtin import shakespeare
+from genloom.collect.options import SCRUBS
+from genloom.collect.scrub import scrub
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("email", "Write to anna.meyer+news@post.example.org.", "Write to [email]."),
+        ("email", "müller@bücher.example, bob@x.co", "[email], [email]"),
+        ("phone", "Call +49 421 218-1234 or (030) 123 4567.", "Call [phone] or [phone]."),
+        ("phone", "Tel. 0421/2181234, mobile 555-867-5309", "Tel. [phone], mobile [phone]"),
+        ("card", "My card 4111 1111 1111 1111 expires", "My card [card] expires"),
+        ("card", "5500-0000-0000-0004.", "[card]."),
+        ("iban", "IBAN DE89 3704 0044 0532 0130 00 BIC", "IBAN [iban] BIC"),
+        ("iban", "to GB29NWBK60161331926819.", "to [iban]."),
+        ("ip", "from 192.168.17.4 and 2001:db8::ff00:42:8329", "from [ip] and [ip]"),
+        ("name", "Dear Anna,\nMr. Smith met Anna.", "Dear [name],\nMr. [name] met [name]."),
+        ("name", "My name is Jan van der Berg. Berg said", "My name is [name]. [name] said"),
+        ("name", "See you.\n\nBest regards,\nMaria Lopez\n", "See you.\n\nBest regards,\n[name]\n"),
+    ],
+)
+def test_what_is_found(kind: str, before: str, after: str) -> None:
+    text, counts = scrub(before, (kind,))
+    assert text == after
+    assert counts == {kind: after.count(f"[{kind}]")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("card", "4111 1111 1111 1112 fails its checksum, 0000 0000 0000 0000 means nothing"),
+        ("iban", "DE89 3704 0044 0532 0130 01 fails its checksum"),
+        ("ip", "version 1.2.3, 300.1.1.1 and 127.0.0.1, at 10:30:00, std::vector"),
+        ("phone", "on 2024-05-17, 1914-1918, 3.14159265358979, $1,234,567 and 12345678901234567890"),
+        ("email", "@property a @ b, user@localhost"),
+        ("name", "Dear Sir,\nthe doctor said nothing."),
+    ],
+)
+def test_what_only_looks_like_it(kind: str, text: str) -> None:
+    assert scrub(text, (kind,)) == (text, {})
+
+
+def test_kinds_not_asked_for_stay() -> None:
+    text = "a@example.org 4111 1111 1111 1111"
+    assert scrub(text, ("card",))[0] == "a@example.org [card]"
+    assert scrub(text, ())[0] == text
+
+
+def test_a_play_holds_no_numbers_of_people() -> None:
+    play = shakespeare()[:200_000]
+    kinds = tuple(kind for kind in SCRUBS if kind != "name")
+    assert scrub(play, kinds) == (play, {})

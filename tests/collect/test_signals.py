@@ -1,0 +1,40 @@
+"""Language and quality are told from bounded samples."""
+
+import base64
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from genloom.collect.builtin import shakespeare
+from genloom.collect.language import language
+from genloom.collect.quality import quality
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("This is a short English sentence about the weather.", "en"),
+        ("Das ist ein kurzer Text über das Wetter in Bremen.", "de"),
+        ("Il était une fois une petite fille qui aimait la mer", "fr"),
+        ("吾輩は猫である。名前はまだ無い。どこで生れたか", "ja"),
+        ("Привет, как дела? Сегодня хорошая погода", "ru"),
+        ("12 34 56", "und"),
+        ("", "und"),
+    ],
+)
+def test_languages(text: str, code: str) -> None:
+    assert language(text) == code
+
+
+def test_prose_verse_and_code_are_good_and_what_is_none_of_them_is_not() -> None:
+    draw = random.Random(1)
+    assert quality(shakespeare()) > 0.95
+    assert quality(Path(json.__file__).read_text(encoding="utf-8")) > 0.9
+    assert quality("Широка страна моя родная, много в ней лесов, полей и рек. " * 3) > 0.9
+    assert quality("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。") > 0.9
+    assert quality("\n".join(f"{draw.random()},{draw.random()}" for _ in range(300))) < 0.1
+    assert quality(base64.b64encode(draw.randbytes(3000)).decode()) < 0.1
+    assert quality("all work and no play\n" * 200) < 0.3
+    assert quality("") == 0

@@ -1,0 +1,36 @@
+"""A file that kills the process reading it is named and skipped, and the others are collected."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from genloom.collect import Options, collect, workers
+from genloom.collect.prepare import Batch, Job, prepare
+from genloom.store.workspace import Workspace
+
+
+def crashing(job: Job) -> Batch:
+    """Stands in for a library that dies of a hostile file."""
+    if any(found.path.name == "deadly.txt" for found in job.files):
+        os._exit(139)
+    return prepare(job)
+
+
+def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name in ("a", "b", "deadly", "z"):
+        (folder / f"{name}.txt").write_text(f"The story of {name}, as it was told by {name} on a winter's night.")
+    monkeypatch.setattr(workers, "prepare", crashing)
+    *_, last = collect([folder], Workspace(tmp_path / "w"), "notes", Options(workers=2))
+    assert last.report is not None
+    assert last.report.kept == 3
+    assert [(note.source, note.skipped) for note in last.report.notes] == [("notes/deadly.txt", True)]
+    assert "crashed" in last.report.notes[0].reason
+
+
+def test_how_many_processes() -> None:
+    assert workers.choose(3, 0) == 3
+    assert workers.choose(0, 1000) == 1
+    assert 1 <= workers.choose(0, 1 << 30) <= (os.cpu_count() or 1)
