@@ -73,7 +73,7 @@ class Inform(nn.Module):
         super().__init__()
         self.timed = timed
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)) if timed else None
-        self.vector = nn.Linear(vector, width) if vector else None
+        self.vector = nn.Linear(vector, width, bias=False) if vector else None  # a zero vector says nothing
 
     def forward(self, t_B: Tensor | None, cond: Condition | None, like: Tensor) -> Tensor:
         news = like.new_zeros(len(like), like.shape[-1])

@@ -146,6 +146,9 @@ class KneserNey:
         levels = _count(stream, contexts, deepest, openings, len(symbols), discounts)
         return KneserNey(vocab, order, _narrow(symbols), levels)
 
+    def __deepcopy__(self, memo: dict) -> "KneserNey":
+        return self  # frozen, and large: the copies of a network share it
+
     @cached_property
     def compact(self) -> Ints:
         """V + 1: the number of a token among `symbols`, or NONE; the last entry answers for NONE itself."""

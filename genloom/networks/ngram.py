@@ -28,12 +28,14 @@ class Config:
     base: transformer.Config = field(default_factory=transformer.Config)
 
 
-def build(role: Role, config: Config) -> nn.Module:
+def build(role: Role, config: Config) -> "Ngram":
     if not (isinstance(role.takes, Tokens) and isinstance(role.gives, Tokens) and role.causal):
         raise ValueError(
             "The n-gram network predicts the next symbol and does nothing else; "
             "choose another network for this objective."
         )
+    if config.folds < 1:
+        raise ValueError(f"The n-gram network needs 1 fold of the text or more, got folds {config.folds}.")
     return Ngram(transformer.build(role, config.base), role.takes.vocab, config)
 
 
@@ -80,7 +82,7 @@ class Ngram(nn.Module):
         lengths: Tensor | None = None,
         cache: "Recent | None" = None,
     ) -> Tensor:
-        logits_BLV = self.base(x, cond=cond, lengths=lengths, cache=None if cache is None else cache.base)
+        logits_BLV = self.base(x, t, cond=cond, lengths=lengths, cache=None if cache is None else cache.base)
         return logits_BLV.float() + self.scale.float() * self.prior(x, lengths, cache).to(x.device)
 
     @torch.compiler.disable
@@ -103,7 +105,7 @@ class Ngram(nn.Module):
 
     def known(self) -> KneserNey:
         if self.counts is None:
-            arrays = {array_name(n): as_floats(n, b.numpy()) for n, b in self.named_buffers(recurse=False)}
+            arrays = {array_name(n): as_floats(n, b.cpu().numpy()) for n, b in self.named_buffers(recurse=False)}
             if not arrays:
                 raise ValueError("This n-gram network has no counts yet: it must be fitted to its training data first.")
             self.counts = KneserNey.from_arrays(arrays)

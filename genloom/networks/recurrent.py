@@ -22,9 +22,9 @@ class Config:
 def build(role: Role, config: Config) -> nn.Module:
     if not (isinstance(role.takes, Tokens) and role.causal):
         raise ValueError(f"The recurrent network reads symbols from left to right, and was asked to read {role.takes}.")
-    if role.cond.tokens or role.cond.field:
+    if role.timed or role.cond.tokens or role.cond.field:
         raise ValueError(
-            "The recurrent network reads a condition vector only; choose a transformer for prompts and fields."
+            "The recurrent network reads a condition vector only; choose a transformer for times, prompts and fields."
         )
     return Recurrent(role, role.takes, config)
 
@@ -41,7 +41,7 @@ class Recurrent(nn.Module):
         D = config.width
         self.embed = nn.Embedding(takes.vocab, D)
         nn.init.normal_(self.embed.weight, std=0.02 if config.tied else 1.0)
-        self.vector = nn.Linear(role.cond.vector, D) if role.cond.vector else None
+        self.vector = nn.Linear(role.cond.vector, D, bias=False) if role.cond.vector else None
         self.norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps) for _ in range(config.depth))
         self.layers = nn.ModuleList(nn.GRU(D, D, batch_first=True) for _ in range(config.depth))
         self.norm = nn.RMSNorm(D, config.norm_eps)

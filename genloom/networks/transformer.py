@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genloom.networks.attention import Rotary, attend, rotate
 from genloom.networks.embedding import Grid, Inform, Symbols, latest
-from genloom.types import Condition, Role, Tokens
+from genloom.types import Condition, Role, Signal, Tokens
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ def build(role: Role, config: Config) -> "Transformer":
     sequence = isinstance(takes, Tokens) or len(takes.size) == 1
     if not sequence:
         raise ValueError(f"The transformer reads sequences, and {takes} is none. Choose another network for it.")
+    if isinstance(takes, Tokens) and role.cond.field:
+        raise ValueError("The transformer reads a field beside a signal, not beside symbols. Choose another network.")
+    grid = (takes.length,) if isinstance(takes, Tokens) else takes.size
+    if isinstance(role.gives, Signal) and role.gives.size not in ((), grid):
+        raise ValueError(f"The transformer keeps the length of {takes}, so {role.gives} needs another: choose dense.")
     if config.width % config.heads or (config.width // config.heads) % 2:
         raise ValueError(
             f"A transformer's width must be heads x an even number, got width {config.width}, heads {config.heads}."
@@ -74,7 +79,7 @@ class Transformer(nn.Module):
         """An empty memory for `count` rows of up to `length` positions."""
         config, like = self.config, self.norm.weight
         assert isinstance(self.enter, Symbols), "only symbols are read in pieces"
-        shape = (count, config.key_heads or config.heads, length, config.width // config.heads)
+        shape = (count, config.key_heads or config.heads, length + 1, config.width // config.heads)
         pairs = [(like.new_zeros(shape), like.new_zeros(shape)) for _ in self.blocks]
         return Keys(pairs, torch.zeros(count, dtype=torch.long, device=like.device), self.enter.before(count))
 
@@ -94,7 +99,8 @@ class Transformer(nn.Module):
         positions = torch.arange(L, device=h_BLD.device)
         allowed, span = None, slice(0, L)
         if cache is not None:
-            positions = cache.lengths[:, None] + positions
+            room = cache.pairs[0][0].shape[2] - 1  # its last place takes what padding lies beyond all others
+            positions = (cache.lengths[:, None] + positions).clamp(max=room)
             span = slice(max(int(cache.lengths.min()) + 1 - self.window, 0), int(positions.max()) + 1)
             allowed = within(positions, torch.arange(span.start, span.stop, device=x.device), self.window)[:, None]
         elif self.role.causal and self.window < L:
@@ -109,6 +115,7 @@ class Transformer(nn.Module):
         if cache is not None:
             counts = torch.full_like(cache.lengths, L) if lengths is None else lengths
             cache.lengths, cache.last = cache.lengths + counts, latest(cache.last, x, counts)
+            assert int(cache.lengths.max()) <= cache.pairs[0][0].shape[2] - 1, "more was read than there is room for"
         return self.leave(self.norm(h_BLD), lengths)
 
     def leave(self, h_BLD: Tensor, lengths: Tensor | None) -> Tensor:

@@ -1,0 +1,264 @@
+"""Every network keeps the contracts in every role: batches, padding, conditions, causality, reading in pieces."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from genloom import plugins
+from genloom.networks import attention, dense, ngram, recurrent, transformer
+from genloom.testing import agree, check_network, example, stirred
+from genloom.types import Batch, Cond, Role, Signal, Tokens
+
+SYMBOLS, SERIES, VECTOR = Tokens(vocab=11, length=9), Signal(2, (6,)), Signal(3)
+SMALL = transformer.Config(width=16, depth=2, heads=4)
+READER = Role(SYMBOLS, SYMBOLS, causal=True)
+
+
+def fitted(network: ngram.Ngram) -> ngram.Ngram:
+    network.fit(np.random.default_rng(0).integers(0, SYMBOLS.vocab, 400))
+    return network
+
+
+CAUSAL = {
+    "transformer": lambda role: transformer.build(role, SMALL),
+    "transformer-shared-keys": lambda role: transformer.build(role, replace(SMALL, key_heads=2)),
+    "transformer-one-key-head": lambda role: transformer.build(role, replace(SMALL, key_heads=1)),
+    "transformer-plain": lambda role: transformer.build(role, replace(SMALL, qk_norm=False, activation="relu2")),
+    "transformer-untied": lambda role: transformer.build(role, replace(SMALL, tied=False, softcap=5.0)),
+    "transformer-hashed": lambda role: transformer.build(role, replace(SMALL, hashed=17)),
+    "recurrent": lambda role: recurrent.build(role, recurrent.Config(width=16, depth=2)),
+    "recurrent-untied": lambda role: recurrent.build(role, recurrent.Config(width=16, depth=1, tied=False)),
+    "ngram": lambda role: fitted(ngram.build(role, ngram.Config(order=4, folds=2, base=SMALL))),
+    "ngram-hashed": lambda role: fitted(ngram.build(role, ngram.Config(1, 1, replace(SMALL, hashed=17)))),
+}
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize("cond", [Cond(), Cond(vector=3), Cond(tokens=5), Cond(tokens=5, vector=3)], ids=str)
+def test_causal_networks(name, cond):
+    role = replace(READER, cond=cond)
+    if cond.tokens and "recurrent" in name:
+        with pytest.raises(ValueError, match="choose a transformer"):
+            CAUSAL[name](role)
+    else:
+        check_network(CAUSAL[name](role), role)
+
+
+BOTH_WAYS = {
+    "hidden symbols": Role(SYMBOLS, SYMBOLS, cond=Cond(tokens=2, vector=2)),
+    "series": Role(SERIES, SERIES, timed=True),
+    "series, all conditions": Role(SERIES, SERIES, timed=True, cond=Cond(2, 3, 1)),
+    "series to vector": Role(SERIES, Signal(5), cond=Cond(field=2)),
+    "symbols to vector": Role(SYMBOLS, Signal(5), cond=Cond(vector=2)),
+    "last symbol to vector": Role(SYMBOLS, Signal(5), causal=True),
+}
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_transformer_reads_both_ways(name):
+    check_network(transformer.build(BOTH_WAYS[name], SMALL), BOTH_WAYS[name])
+
+
+def test_recurrent_gives_a_vector():
+    role = Role(SYMBOLS, Signal(5), causal=True, cond=Cond(vector=2))
+    check_network(recurrent.build(role, recurrent.Config(width=16)), role)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        Role(VECTOR, VECTOR, timed=True, cond=Cond(vector=2, field=1)),
+        Role(SERIES, VECTOR, cond=Cond(field=2)),
+        Role(VECTOR, Signal(1, (4, 4)), cond=Cond(vector=2)),
+        Role(Signal(3, (2, 4, 4)), Signal(1)),
+    ],
+    ids=str,
+)
+def test_dense_maps_any_signal(role):
+    check_network(dense.build(role, dense.Config(width=24)), role)
+
+
+def test_every_network_is_checked_here():
+    assert set(plugins.names("network")) == {"transformer", "recurrent", "ngram", "dense"}
+
+
+@pytest.mark.parametrize(
+    ("network", "role"),
+    [
+        (transformer, Role(VECTOR, VECTOR)),
+        (transformer, Role(Signal(1, (4, 4)), Signal(1, (4, 4)))),
+        (transformer, Role(SYMBOLS, SYMBOLS, cond=Cond(field=1))),
+        (transformer, Role(SERIES, Signal(2, (7,)))),
+        (recurrent, Role(SYMBOLS, SYMBOLS)),
+        (recurrent, Role(SERIES, SERIES, causal=True)),
+        (recurrent, Role(SYMBOLS, SYMBOLS, causal=True, timed=True)),
+        (recurrent, Role(SYMBOLS, SYMBOLS, causal=True, cond=Cond(field=1))),
+        (dense, Role(SYMBOLS, SYMBOLS)),
+        (dense, Role(VECTOR, VECTOR, cond=Cond(tokens=1))),
+        (ngram, Role(SYMBOLS, SYMBOLS)),
+        (ngram, Role(SYMBOLS, Signal(3), causal=True)),
+        (ngram, Role(SYMBOLS, SYMBOLS, causal=True, cond=Cond(field=1))),
+    ],
+)
+def test_a_role_that_a_network_cannot_fill_is_refused(network, role):
+    with pytest.raises(ValueError, match=r"[Cc]hoose another network|choose|reads|maps"):
+        network.build(role, network.Config())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"width": 30}, {"width": 12, "heads": 4}, {"key_heads": 3}, {"activation": "gelu"}],
+    ids=str,
+)
+def test_sizes_that_do_not_fit_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"heads|activation"):
+        transformer.build(READER, replace(SMALL, **wrong))
+
+
+def test_a_long_context_slides_in_pieces_as_at_once():
+    """Beyond the length it was made for, a network sees as far back as it has learned, cached or not."""
+    role = Role(Tokens(11, 4), Tokens(11, 4), causal=True)
+    network = stirred(transformer.build(role, SMALL)).eval()
+    x = torch.randint(11, (3, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        full = network(x)
+        cache = network.start(3, 12)
+        pieces = [network(x[:, a:b], cache=cache) for a, b in ((0, 3), (3, 4), (4, 9), (9, 12))]
+        agree(torch.cat(pieces, 1), full, "pieces equal the whole")
+        changed = x.clone()
+        changed[:, 0] = (x[:, 0] + 1) % 11
+        reach = 2 * (4 - 1)  # positions that two layers of window four hand on
+        agree(network(changed)[:, reach + 1 :], full[:, reach + 1 :], "what is out of sight changes nothing")
+
+
+@pytest.mark.parametrize("window", [4, 16])
+def test_attention_written_out_for_bfloat16_equals_the_fused_one(window):
+    role = Role(Tokens(11, window), Tokens(11, window), causal=True)
+    network = stirred(transformer.build(role, SMALL)).eval().requires_grad_(False)
+    x = torch.randint(11, (3, 12), generator=torch.Generator().manual_seed(0))
+    exact, rough = network(x), network.to(torch.bfloat16)(x)
+    assert (exact - rough.float()).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_grouped_keys_are_shared_by_neighbouring_heads():
+    chance = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, heads, 5, 4, generator=chance) for heads in (4, 2, 2))
+    mixed = attention.attend(q, k, v, causal=True)
+    for head in range(4):
+        alone = attention.attend(q[:, [head]], k[:, [head // 2]], v[:, [head // 2]], causal=True)
+        agree(mixed[:, [head]], alone, "head h reads key head h // 2")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_the_softmax_of_scaled_scores(masked):
+    chance = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 5, 4, generator=chance) for _ in range(3))
+    allowed = torch.ones(5, 5, dtype=torch.bool).tril() if masked else torch.ones(5, 5, dtype=torch.bool)
+    scores = (q @ k.mT / 2).masked_fill(~allowed, float("-inf"))
+    agree(attention.attend(q, k, v, causal=masked), scores.softmax(-1) @ v, "attention")
+    agree(attention.written_out(q, k, v, allowed), scores.softmax(-1) @ v, "attention written out")
+
+
+def test_a_mask_made_while_sampling_serves_training_later():
+    attention.below_diagonal.cache_clear()
+    q = torch.randn(1, 1, 4, 4, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        attention.attend(q, q, q, causal=True)
+    q.requires_grad_(True)
+    attention.attend(q, q, q, causal=True).sum().backward()
+    assert q.grad is not None
+
+
+def test_rotary_scores_depend_on_distance_alone():
+    rotary = attention.Rotary(8, 10000.0)
+    chance = torch.Generator().manual_seed(0)
+    q, k = torch.randn(1, 1, 1, 8, generator=chance), torch.randn(1, 1, 1, 8, generator=chance)
+
+    def score(i: int, j: int) -> float:
+        turned = (attention.rotate(x, rotary.angles(torch.tensor([p]), torch.float32)) for x, p in ((q, i), (k, j)))
+        return float(next(turned).flatten() @ next(turned).flatten())
+
+    assert score(7, 3) == pytest.approx(score(104, 100), abs=1e-4)
+    assert score(7, 3) != pytest.approx(score(7, 4), abs=1e-3)
+    assert score(0, 0) == pytest.approx(float(q.flatten() @ k.flatten()), abs=1e-5)
+
+
+def test_the_ngram_network_starts_as_the_counts_alone():
+    network = fitted(ngram.build(READER, ngram.Config(order=3, base=replace(SMALL, tied=False)))).eval()
+    x, _, _ = example(READER, 2)
+    logits = network(x).detach()
+    agree(logits.softmax(-1).sum(-1), torch.ones(x.shape), "a distribution")
+    assert network.counts is not None
+    nats = -logits.log_softmax(-1)[0, :-1].gather(1, x[0, 1:, None])[:, 0]
+    agree(nats, -network.counts.log_prob(x[0].numpy())[1:].copy(), "what the counts say of the same row")
+
+
+def test_the_ngram_network_leaves_out_what_it_trains_on():
+    """With one fold, a symbol that followed its context once only is no likelier than if it had never followed."""
+    stream = np.array([0, 1, 2, 0, 1, 3, 0, 1, 2, 5, 6, 7])
+    network = ngram.build(READER, ngram.Config(order=3, folds=1, base=replace(SMALL, tied=False)))
+    network.fit(stream)
+    x = torch.tensor([[0, 5, 6, 7]])  # 5 6 → 7 once in the text
+    training = network.train()(x).detach().softmax(-1)[0, 2]
+    knowing = network.eval()(x).detach().softmax(-1)[0, 2]
+    assert knowing[7] > 0.3
+    assert training[7] < 0.15
+
+
+def test_the_ngram_network_trains_on_the_other_folds_counts():
+    stream = np.concatenate([np.tile([0, 1], 50), np.tile([0, 2], 50)])
+    network = ngram.build(READER, ngram.Config(order=2, folds=2, base=replace(SMALL, tied=False)))
+    network.fit(stream)
+    x = torch.tensor([[0, 0, 0]])
+
+    def likeliest() -> int:
+        return int(network(x).detach()[0, 1].argmax())
+
+    network.begin(0)  # rows come from the first fold, so the counts from the second
+    assert likeliest() == 2
+    network.begin(1)
+    assert likeliest() == 1
+    network.begin(2)
+    assert likeliest() == 2
+
+
+def test_counts_travel_with_the_weights():
+    network = stirred(fitted(ngram.build(READER, ngram.Config(order=4, base=SMALL)))).eval()
+    saved = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    empty = ngram.build(READER, ngram.Config(order=4, base=SMALL)).eval()
+    x, _, _ = example(READER, 3)
+    with pytest.raises(ValueError, match="no counts yet"):
+        empty(x)
+    empty.load_state_dict(saved)
+    assert torch.equal(empty(x), network(x))
+    half = empty.to(torch.bfloat16)  # must not round the counts or their discounts
+    agree(half.prior(x, None, None), network.prior(x, None, None), "counts in a copy of lower precision")
+
+
+def test_copies_share_the_counts():
+    """A working copy, an average and a reference need not each hold what never changes."""
+    network = fitted(ngram.build(READER, ngram.Config(order=4, folds=2, base=SMALL)))
+    copy = stirred(network)
+    assert isinstance(copy, ngram.Ngram)
+    assert copy.counts is network.counts
+    assert copy.without[0] is network.without[0]
+
+
+@pytest.mark.parametrize("wrong", [{"order": 0}, {"order": 9}, {"folds": 0}], ids=str)
+def test_ngram_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"order|folds"):
+        fitted(ngram.build(READER, ngram.Config(base=SMALL, **wrong)))
+
+
+def test_a_batch_moves_and_cuts_with_all_it_holds():
+    x, _, cond = example(Role(SYMBOLS, SYMBOLS, cond=Cond(tokens=2, vector=3)), 4)
+    batch = Batch(x, cond, weight=torch.ones(4), mask=x > 0, lengths=torch.arange(4))
+    cut = batch.rows(slice(1, 3))
+    assert len(cut) == 2
+    assert cut.cond is not None
+    for name in ("x", "weight", "mask", "lengths"):
+        assert torch.equal(getattr(cut, name), getattr(batch, name)[1:3])
+    for name in ("tokens", "mask", "vector"):
+        assert torch.equal(getattr(cut.cond, name), getattr(cond, name)[1:3])
