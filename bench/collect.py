@@ -6,11 +6,13 @@
 The corpora are made from real text (the Python standard library, the documentation of installed packages and
 Shakespeare): paragraphs drawn at random with every eighth word exchanged; one document in twenty is a near-duplicate,
 one in forty an exact copy of an earlier one. They come as a folder of files, one large file, and rows of about 1 kB.
-Memory is the proportional set size (PSS) of all processes together, sampled ten times a second.
+CPU seconds are those of all processes. Memory is the proportional set size (PSS) of all processes together, sampled
+ten times a second.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,11 +26,13 @@ import numpy as np
 import psutil
 
 RUNS = 3
+SHAPES = ("files", "one file", "rows")
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--megabytes", type=int, nargs="+", default=[50, 200])
+    arguments.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
     arguments.add_argument("--runs", type=int, default=RUNS)
     arguments.add_argument("--json", type=Path, help="write the figures here, too")
     arguments.add_argument("--run", nargs=3, metavar=("WHO", "CORPUS", "WORKSPACE"), help=argparse.SUPPRESS)
@@ -40,7 +44,7 @@ def main() -> None:
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         for megabytes in given.megabytes:
-            for shape in ("files", "one file", "rows"):
+            for shape in given.shapes:
                 if shape != "files" and megabytes != min(given.megabytes):
                     continue
                 corpus = Path(folder, f"{shape}-{megabytes}")
@@ -54,10 +58,10 @@ def main() -> None:
 def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict:
     """Median and spread of MB/s over runs in fresh processes; the peer, far slower, runs once on large corpora."""
     size = sum(path.stat().st_size for path in corpus.rglob("*.*")) / 1e6
-    rates, peaks, counts = [], [], {}
+    rates, peaks, busy, counts = [], [], [], {}
     for _ in range(runs if who == "genloom" or size < 60 else 1):
         with tempfile.TemporaryDirectory() as workspace:
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), _worked()
             command = [sys.executable, __file__, "--run", who, str(corpus), workspace]
             child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             peak = _Peak(child.pid)
@@ -68,11 +72,28 @@ def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict
                 raise SystemExit(f"{who} failed on {shape}")
             counts = json.loads(output.splitlines()[-1])
             rates.append(size / seconds)
+            busy.append(_worked() - worked)
     middle = statistics.median(rates)
     found = f"kept {counts['kept']:,}, duplicates {counts['duplicates']:,} of {planted:,} planted"
     speed = f"{middle:6.1f} MB/s ({min(rates):.1f} to {max(rates):.1f}, {len(rates)} runs)"
-    print(f"{who:8} {shape:9} {size:6.1f} MB: {speed}, peak {max(peaks):.0f} MB, {found}", flush=True)
-    return {"who": who, "shape": shape, "MB": size, "MB/s": rates, "peak MB": peaks, "planted": planted, **counts}
+    cost = f"{statistics.median(busy):.1f} CPU s, peak {max(peaks):.0f} MB"
+    print(f"{who:8} {shape:9} {size:6.1f} MB: {speed}, {cost}, {found}", flush=True)
+    return {
+        "who": who,
+        "shape": shape,
+        "MB": size,
+        "MB/s": rates,
+        "CPU s": busy,
+        "peak MB": peaks,
+        "planted": planted,
+        **counts,
+    }
+
+
+def _worked() -> float:
+    """Processor seconds of all children so far: what a machine that others use, too, does not blur."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class _Peak:
