@@ -38,6 +38,8 @@ class Options:
     def __post_init__(self) -> None:
         if wrong := [kind for kind in self.scrub if kind not in SCRUBS]:
             raise ValueError(f"scrub: {', '.join(map(repr, wrong))} is not known; choose out of {', '.join(SCRUBS)}")
+        if wrong := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
+            raise ValueError(f"languages: {', '.join(map(repr, wrong))} is no code of a language; write en, de, fr …")
         if self.near_duplicates and not 0.6 <= self.near_duplicates <= 1:
             raise ValueError(f"near_duplicates: {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
         if not 0 <= self.min_quality <= 1:

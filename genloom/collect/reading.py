@@ -44,7 +44,7 @@ def _read(found: Found, options: Options, limit: int) -> Iterator[Raw | Note]:
     else:
         stream = encoding.stream(found.path)
         if found.format == "markup":
-            taken = extract.html(_whole(stream))
+            taken = extract.guarded(extract.html, _whole(stream))
             yield from _cut([taken.text], found.name, _licence(found, options, taken.licence), limit)
         elif found.format == "text":
             yield from _text(stream, found, options, limit)

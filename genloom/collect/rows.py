@@ -105,7 +105,7 @@ def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
     source = (f"{line}\n" if line is not None else "\n" for line in lines(stream))
     head = list(islice(source, LOOKED_AT))
     try:
-        dialect = csv.excel_tab if tabs else csv.Sniffer().sniff(head[0], ",;\t|")
+        dialect = csv.excel_tab if tabs else csv.Sniffer().sniff("".join(head[:1]), ",;\t|")
         delimiter = dialect.delimiter
     except csv.Error:
         delimiter = ","

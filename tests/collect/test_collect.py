@@ -276,6 +276,7 @@ def test_seeds_choose_other_documents(notes: Path, workspace: Workspace) -> None
     [
         {"scrub": ("emails",)},
         {"near_duplicates": 0.3},
+        {"languages": ("english",)},
         {"min_quality": 2},
         {"val": 0.4, "test": 0.3},
         {"val": -0.1},

@@ -61,6 +61,12 @@ def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> Non
     assert [row.text for row in rows.table(stream(path), "title", tabs=False)] == ["A title"] * 5
 
 
+@pytest.mark.parametrize("content", ["\ufeff", "\n", "id,text\n"])
+def test_a_table_without_rows_is_named(tmp_path: Path, content: str) -> None:
+    with pytest.raises(ValueError, match="no column holds text"):
+        list(rows.table(stream(written(tmp_path, "a.csv", content)), "", tabs=False))
+
+
 def test_csv_rows_of_the_wrong_width_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "id,text\n1,good one\n2\n3,too,many\n4,good two\n")
     found = list(rows.table(stream(path), "", tabs=False))

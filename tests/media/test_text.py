@@ -222,6 +222,16 @@ def test_junk_under_a_document_suffix_is_named(tmp_path: Path, suffix: str) -> N
         text.open(path)
 
 
+def test_a_reader_that_trips_costs_one_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trips(path: Path) -> extract.Extract:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setitem(text.DOCUMENTS, ".pdf", trips)
+    (tmp_path / "odd.pdf").write_bytes(pdf_bytes("text"))
+    with pytest.raises(ValueError, match=r"odd\.pdf: its reader failed on it \(IndexError: list index"):
+        text.open(tmp_path / "odd.pdf")
+
+
 def test_save_then_open_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     text.save(Item("Größe\n日本語 🌊\n"), path)

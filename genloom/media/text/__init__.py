@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[extract.Extract, str]:
     """The text of one file and the encoding it was in ("" for PDF and the like). ValueError gives the bare reason."""
     suffix = path.suffix.lower()
     if suffix in DOCUMENTS:
-        return DOCUMENTS[suffix](path), ""
+        return extract.guarded(DOCUMENTS[suffix], path), ""
     stream = encoding.stream(path)
     blocks, length = [], 0
     for block in stream:
@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[extract.Extract, str]:
             raise ValueError(f"it holds more than {OPEN_AT_MOST >> 20} MB of text; collect it as a data set instead")
         blocks.append(block)
     text = "".join(blocks)
-    return (extract.html(text) if suffix in MARKUP else extract.Extract(text)), stream.encoding
+    return (extract.guarded(extract.html, text) if suffix in MARKUP else extract.Extract(text)), stream.encoding
 
 
 DOCUMENTS = {".pdf": extract.pdf, ".docx": extract.docx, ".epub": extract.epub}

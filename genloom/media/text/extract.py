@@ -5,11 +5,14 @@ import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import unquote
 
+Given = TypeVar("Given", str, Path)
 FILE_AT_MOST = 512 << 20  # bytes of a document file
 UNPACKED_AT_MOST = 256 << 20  # bytes a .docx or .epub may unfold to, by its own table of contents
 TEXT_AT_MOST = 64 << 20  # characters taken from one document
@@ -198,6 +201,16 @@ def _locked(book: zipfile.ZipFile) -> bool:
     methods = ElementTree.fromstring(book.read("META-INF/encryption.xml")).iterfind(".//{*}EncryptionMethod")
     fonts = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
     return any(method.attrib.get("Algorithm") not in fonts for method in methods)
+
+
+def guarded(reader: Callable[[Given], Extract], given: Given) -> Extract:
+    """What the reader makes of `given`; whatever its library trips over becomes a ValueError with the reason."""
+    try:
+        return reader(given)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # parsers fail in many ways on damaged files, and each must cost one file only
+        raise ValueError(f"its reader failed on it ({type(error).__name__}: {str(error)[:80]})") from error
 
 
 def _bounded(path: Path) -> None:
