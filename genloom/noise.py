@@ -74,9 +74,8 @@ class Noise:
         return np.stack([self._draw(i, n, position, _BY_POSITION) for i in range(len(self))])
 
     def _draw(self, row: int, n: int, position: int, stream: int) -> np.ndarray:
-        bits = np.random.Philox(
-            key=[self.key & _MASK, self.nonces[row] & _MASK], counter=[0, 0, position & _MASK, stream]
-        )
+        key = np.array([self.key & _MASK, self.nonces[row] & _MASK], np.uint64)  # a list would pass through float64
+        bits = np.random.Philox(key=key, counter=np.array([0, 0, position & _MASK, stream], np.uint64))
         return (bits.random_raw((n + 1) // 2).view(np.uint32)[:n] + 0.5) * 2.0**-32
 
 

@@ -66,6 +66,7 @@ def stacked(first: Condition, second: Condition) -> Condition:
     def joined(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])
 
+    first, second = whole(first, second), whole(second, first)
     first, second = masked(first, second), masked(second, first)
     return Condition(
         joined(first.tokens, second.tokens),
@@ -73,6 +74,15 @@ def stacked(first: Condition, second: Condition) -> Condition:
         joined(first.vector, second.vector),
         joined(first.field, second.field),
     )
+
+
+def whole(cond: Condition, other: Condition) -> Condition:
+    """`cond`, with what only the other says switched off in it."""
+    rows = next(t for t in (other.tokens, other.vector, other.field, torch.zeros(0)) if t is not None)
+    off = other.keep(torch.zeros(len(rows), dtype=torch.bool, device=rows.device))
+    tokens, mask = (off.tokens, off.mask) if cond.tokens is None else (cond.tokens, cond.mask)
+    vector = off.vector if cond.vector is None else cond.vector
+    return Condition(tokens, mask, vector, off.field if cond.field is None else cond.field)
 
 
 def masked(cond: Condition, other: Condition) -> Condition:
