@@ -109,7 +109,7 @@ class Batch:
     x: Tensor
     cond: Condition | None = None
     weight: Tensor | None = None  # B, from ratings; None counts every sample once
-    mask: Tensor | None = None  # B L, True where a position counts in the loss
+    mask: Tensor | None = None  # B L, or B *size of a signal: True where a position counts in the loss
     lengths: Tensor | None = None  # B, how many positions of each row are real; the rest is padding on the right
 
     def map(self, change: Change) -> Self:

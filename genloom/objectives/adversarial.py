@@ -41,6 +41,7 @@ class Adversarial:
         It compares each made sample with a real one of its row, so a weight on a liked row counts for its rival too.
         There is no likelihood here: `per_sample` ranks nothing.
         """
+        assert batch.mask is batch.lengths is None, "every position of a signal counts here"
         z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
         units = batch.x.new_ones(len(batch))
         if turn.name == "generator":

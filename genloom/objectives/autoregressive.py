@@ -20,7 +20,7 @@ from genloom.types import Batch, CausalNetwork, Cond, Condition, Loss, Parts, Ro
 class Controls:
     """How symbols are chosen. Off by default: the model's own distribution."""
 
-    prompts: tuple[np.ndarray, ...] = ()  # one row of symbols each; a row without one starts with `space.start`
+    prompts: tuple[np.ndarray, ...] = ()  # a row of symbols each; a row with none starts with `space.start`
     length: int = 0  # symbols to write at most; 0: the space's length
     temperature: float = 1.0  # 0: always the likeliest symbol
     top_k: int = 0
@@ -31,6 +31,19 @@ class Controls:
     ended: np.ndarray = field(
         default_factory=lambda: np.zeros(0, dtype=bool)
     )  # B; the caller may end a row by setting it
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "temperature": (self.temperature >= 0, "0 or more"),
+            "top_k": (self.top_k >= 0, "0 (off) or more"),
+            "top_p": (0 <= self.top_p <= 1, "from 0 to 1 (off)"),
+            "min_p": (0 <= self.min_p <= 1, "from 0 (off) to 1"),
+            "repetition_penalty": (self.repetition_penalty > 0, "above 0; 1 is off"),
+            "length": (self.length >= 0, "0 (as far as the model reads) or more"),
+        }
+        for name, (holds, wanted) in ranges.items():
+            if not holds:
+                raise ValueError(f"{name} must be {wanted}, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Autoregressive:
             counts_BL.shape
         )
         per_sample = (nll_BL * counts_BL).sum(1)
-        metrics = {"nll": per_sample.sum().detach() / counts_BL.sum()}
+        metrics = {"nll": per_sample.sum().detach() / counts_BL.sum().clamp(min=1)}
         if self.z_loss:
             per_sample = per_sample + self.z_loss * (logits_BLV.float().logsumexp(-1).square() * counts_BL).sum(1)
         return Loss(per_sample, counts_BL.sum(1), metrics)
@@ -63,7 +76,7 @@ class Autoregressive:
     ) -> Iterator[Tensor]:
         """Yield the symbols written so far, (count, n), without the prompts; an ended row repeats `space.stop`."""
         device = next(parts["model"].parameters()).device
-        contexts = [np.asarray(p, dtype=np.int64) for p in controls.prompts] or [np.array([self.space.start])] * count
+        contexts = started(controls.prompts, count, self.space)
         longest = max(len(c) for c in contexts)
         room = controls.length or self.space.length
         ended = controls.ended if len(controls.ended) else np.zeros(count, dtype=bool)
@@ -73,7 +86,7 @@ class Autoregressive:
         logits_BLV = parts["model"](x_BL, cond=cond, lengths=lengths, cache=cache)
         logits_BV = logits_BLV[torch.arange(count, device=device), lengths - 1]
         written = torch.empty(count, 0, dtype=torch.long)
-        for _ in range(room):
+        while True:
             narrowed_BV = narrow(logits_BV.float(), contexts, controls)
             greedy = controls.temperature == 0
             chosen_B = narrowed_BV.argmax(1).cpu() if greedy else noise.choose(narrowed_BV, contexts).cpu()
@@ -82,9 +95,16 @@ class Autoregressive:
             contexts = [np.append(c, s) for c, s in zip(contexts, chosen_B.tolist(), strict=True)]
             ended |= (chosen_B == self.space.stop).numpy()
             yield written
-            if ended.all():
+            if ended.all() or written.shape[1] == room:
                 return
             logits_BV = parts["model"](chosen_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
+
+
+def started(prompts: tuple[np.ndarray, ...], count: int, space: Tokens) -> list[np.ndarray]:
+    """What each row begins with: its prompt, or where that is missing or empty, the symbol that begins a document."""
+    assert len(prompts) in (0, count), f"{len(prompts)} prompts for {count} rows"
+    rows = prompts or (np.zeros(0),) * count
+    return [np.asarray(p if len(p) else [space.start], dtype=np.int64) for p in rows]
 
 
 def counted(batch: Batch) -> Tensor:
@@ -104,6 +124,7 @@ def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) ->
     Repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
     2024).
     """
+    logits_BV = logits_BV.clone()
     if controls.banned:
         logits_BV[:, list(controls.banned)] = float("-inf")
     if controls.repetition_penalty != 1:
@@ -119,7 +140,8 @@ def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) ->
         off |= logits_BV < logits_BV.topk(controls.top_k, 1).values[:, -1:]
     if controls.top_p < 1:
         ranked, order = logits_BV.masked_fill(off, float("-inf")).softmax(1).sort(1, descending=True)
-        beyond = ranked.cumsum(1) - ranked >= controls.top_p  # the likeliest symbol always stays
+        beyond = ranked.cumsum(1) - ranked >= controls.top_p
+        beyond[:, 0] = False  # the likeliest symbol always stays
         off |= torch.zeros_like(off).scatter(1, order, beyond)
     if controls.min_p > 0:
         probs_BV = logits_BV.softmax(1)

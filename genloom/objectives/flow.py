@@ -19,6 +19,12 @@ class Controls:
     solver: str = "heun"  # or "euler"
     shift: float = 1.0  # above 1: more of the steps near the noise, which large pictures need (Esser et al. 2024)
 
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise ValueError(f"Unknown solver {self.solver!r}. Known: {', '.join(SOLVERS)}.")
+        if self.steps < 1 or self.shift <= 0:
+            raise ValueError(f"steps must be 1 or more and shift above 0, got {self.steps} and {self.shift}.")
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -32,21 +38,21 @@ class Flow:
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
         """Squared error of the velocity (Lipman, Liu et al. 2023), at logit-normal times (Esser et al. 2024)."""
+        assert batch.lengths is None, "signals have one size; `mask` says which of its positions count"
         start = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
         t_B = noise.normal((), _TIME).sigmoid().to(batch.x.device)
         velocity = parts["model"](between(start, batch.x, t_B), t_B, cond=batch.cond).float()
         error = (velocity - (batch.x - start)).square()
-        if batch.mask is not None:
-            error = error * batch.mask
-        return Loss(error.flatten(1).mean(1), torch.ones_like(t_B))
+        if batch.mask is None:
+            return Loss(error.flatten(1).mean(1), torch.ones_like(t_B))
+        counts = batch.mask.unsqueeze(1).expand_as(error).flatten(1).float()
+        return Loss((error.flatten(1) * counts).sum(1) / counts.sum(1).clamp(min=1), (counts.amax(1) > 0).float())
 
     @torch.inference_mode()
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
     ) -> Iterator[Tensor]:
         """Yield after every step what the model now takes the data to be; the last is the solution of the equation."""
-        if controls.solver not in SOLVERS:
-            raise ValueError(f"Unknown solver {controls.solver!r}. Known: {', '.join(SOLVERS)}.")
         device = next(parts["model"].parameters()).device
 
         def velocity(x: Tensor, t: float) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.noise import Noise
+from genloom.objectives.autoregressive import started
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Tokens, Turn
 
 _TIME, _HIDE = 0, 1  # positions of the two draws of training
@@ -19,13 +20,17 @@ _TIME, _HIDE = 0, 1  # positions of the two draws of training
 
 @dataclass(frozen=True)
 class Controls:
-    prompts: tuple[np.ndarray, ...] = ()  # symbols that each row starts with
-    known: np.ndarray | None = None  # B L symbols to keep, -1 where the model writes: holes in a text
+    prompts: tuple[np.ndarray, ...] = ()  # a row of symbols each; a row with none starts with `space.start`
+    known: np.ndarray | None = None  # in place of prompts: B L symbols to keep, -1 where the model fills a hole
     banned: tuple[int, ...] = ()
     ended: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))  # nothing here can end early
-    length: int = 0  # 0: the space's length
+    length: int = 0  # symbols to write after the prompts; 0: up to the space's length
     steps: int = 0  # 0: one a symbol; fewer write several at once
-    temperature: float = 1.0
+    temperature: float = 1.0  # 0: always the likeliest symbol
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.steps < 0 or self.length < 0:
+            raise ValueError("temperature, steps and length must be 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Masked:
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
         """An estimate of a bound on minus log-likelihood, in nats (MDLM, Sahoo et al. 2024, equation 10, linear)."""
         real_BL = torch.ones_like(batch.x, dtype=torch.bool) if batch.mask is None else batch.mask.bool()
+        real_BL = real_BL & (torch.arange(batch.x.shape[1], device=batch.x.device) > 0)  # the first symbol is given
         if batch.lengths is not None:
             real_BL = real_BL & (torch.arange(batch.x.shape[1], device=batch.x.device) < batch.lengths[:, None])
         t_B1 = noise.uniform((1,), _TIME).to(batch.x.device) * (1 - 1e-3) + 1e-3
@@ -61,26 +67,41 @@ class Masked:
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
     ) -> Iterator[Tensor]:
-        """Yield drafts (count, L) in which -1 stands for what is still hidden; symbols appear in random order."""
+        """Yield drafts in which -1 stands for what is still hidden; symbols appear in random order.
+
+        A draft is (count, n) without the prompts, or with `known` of its shape.
+        """
         device = next(parts["model"].parameters()).device
-        L = controls.length or self.space.length
-        if controls.known is None:
-            x_BL = torch.full((count, L), self.hidden, device=device)
-        else:
-            x_BL = torch.from_numpy(controls.known.astype(np.int64)).to(device)
-            x_BL = torch.where(x_BL < 0, self.hidden, x_BL)
-        order_BL = noise.uniform((x_BL.shape[1],), 0).to(
-            device
-        )  # a symbol appears when time has come down to its number
-        steps = controls.steps or x_BL.shape[1]
+        x_BL, written_BN, lengths = self.blank(count, controls)
+        x_BL, written_BN = x_BL.to(device), written_BN.to(device)
+        lengths = None if lengths is None else lengths.to(device)
+        # A symbol appears when time has come down to its number.
+        order_BL = noise.uniform((x_BL.shape[1],), 0).to(device)
+        steps = controls.steps or written_BN.shape[1]
         for i in range(steps):
             # Time is cut at the quantiles of the hidden positions: each step writes as many symbols as any other.
             hidden_BL = x_BL == self.hidden
             rank_BL = order_BL.masked_fill(~hidden_BL, -1).argsort(1, descending=True).argsort(1)
             write_BL = hidden_BL & (rank_BL < (hidden_BL.sum(1, keepdim=True) / (steps - i)).ceil())
-            logits_BLV = self.predict(parts, x_BL, cond)
+            logits_BLV = self.predict(parts, x_BL, cond, lengths)
+            if controls.banned:
+                logits_BLV = logits_BLV.index_fill(2, torch.tensor(controls.banned, device=device), float("-inf"))
             if controls.temperature > 0:
                 logits_BLV = logits_BLV / controls.temperature
                 logits_BLV = logits_BLV + noise.gumbel(logits_BLV.shape[1:], 1 + i).to(device)
             x_BL = torch.where(write_BL, logits_BLV.argmax(-1), x_BL)
-            yield torch.where(x_BL == self.hidden, -1, x_BL).cpu()
+            yield torch.where(x_BL == self.hidden, -1, x_BL).gather(1, written_BN).cpu()
+
+    def blank(self, count: int, controls: Controls) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Rows with hidden symbols to fill, the positions of each that are asked for, and lengths where they differ."""
+        if controls.known is not None:
+            assert len(controls.known) == count, f"{len(controls.known)} rows are known, and {count} are asked for"
+            x_BL = torch.from_numpy(controls.known.astype(np.int64))
+            return torch.where(x_BL < 0, self.hidden, x_BL), torch.arange(x_BL.shape[1]).expand(x_BL.shape), None
+        prompts = started(controls.prompts, count, self.space)
+        begins_B = torch.tensor([len(p) for p in prompts])
+        longest = int(begins_B.max())
+        room = controls.length or max(self.space.length - longest, 1)
+        rows = [np.pad(np.pad(p, (0, room), constant_values=self.hidden), (0, longest - len(p))) for p in prompts]
+        lengths = begins_B + room if int(begins_B.min()) < longest else None
+        return torch.from_numpy(np.stack(rows)), begins_B[:, None] + torch.arange(room), lengths

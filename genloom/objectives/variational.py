@@ -38,6 +38,7 @@ class Variational:
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
         """The negative evidence bound in nats (Kingma and Welling 2014, equation 3, one draw)."""
+        assert batch.mask is batch.lengths is None, "every position of a signal counts here"
         mean, logvar = self.encode(parts, batch.x, batch.cond)
         z = mean + (logvar / 2).exp() * noise.normal(mean.shape[1:]).to(mean.device)
         rebuilt = parts["decoder"](z, cond=batch.cond).float()

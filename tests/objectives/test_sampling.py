@@ -1,0 +1,226 @@
+"""How symbols are chosen, and that remembering what was read changes nothing that is written."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genloom.noise import Noise
+from genloom.objectives.autoregressive import Autoregressive, Controls, narrow
+from genloom.testing import example, stirred
+from genloom.types import Cond, Condition, Role, Tokens
+
+SPACE = Tokens(vocab=6, length=12, start=5, stop=4)
+NETWORKS = ["transformer", "recurrent", "ngram"]
+CONDS = [Cond(), Cond(vector=3), Cond(tokens=2)]
+
+
+def network_of(toys, name: str, cond: Cond) -> nn.Module:
+    objective = Autoregressive(SPACE, cond)
+    toy = toys.Toy(objective, name)
+    return stirred(toys.parts_of(toy)["model"], 0.3).eval()
+
+
+def uncached(
+    network: nn.Module, cond: Condition | None, noise: Noise, controls: Controls, room: int
+) -> list[list[int]]:
+    """The plainest sampler: read each row from its beginning for every symbol, alone."""
+    written = []
+    for i in range(len(noise)):
+        context, own = list(controls.prompts[i]), None if cond is None else cond.rows(slice(i, i + 1))
+        for _ in range(room):
+            logits = network(torch.tensor([context]), cond=own)[:, -1].float()
+            choices = narrow(logits, [np.array(context)], controls)
+            symbol = int(noise.rows(slice(i, i + 1)).choose(choices, [np.array(context)]))
+            context.append(symbol)
+            if symbol == SPACE.stop:
+                break
+        row = context[len(controls.prompts[i]) :]
+        written.append(row + [SPACE.stop] * (room - len(row)))
+    return written
+
+
+@pytest.mark.parametrize("cond", CONDS, ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cached_and_uncached_samples_are_the_same_symbols(toys, name, cond):
+    if name == "recurrent" and cond.tokens:
+        pytest.skip("a recurrent network reads no prompt states")
+    network = network_of(toys, name, cond)
+    prompts = tuple(np.array([5, 0, 1, 2, 3][: 1 + i % 5]) for i in range(6))
+    controls = Controls(prompts, length=9, temperature=0.9, top_p=0.95, repetition_penalty=1.2)
+    noise = Noise(4, tuple(range(10, 16)))
+    _, _, given = example(Role(SPACE, SPACE, causal=True, cond=cond), 6)
+    with torch.no_grad():
+        wanted = uncached(network, given, noise, controls, 9)
+    *_, found = Autoregressive(SPACE, cond).sample({"model": network}, 6, given, noise, controls)
+    assert found.tolist() == [row[: found.shape[1]] for row in wanted]
+    assert len({tuple(row) for row in wanted}) > 3, "rows that are all alike would prove little"
+
+
+class Says(nn.Module):
+    """A stand-in network whose next-symbol logits are always the same; it remembers nothing."""
+
+    def __init__(self, logits: list[float]):
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def start(self, count: int, length: int) -> None:
+        return None
+
+    def forward(self, x: Tensor, cond: object = None, lengths: object = None, cache: object = None) -> Tensor:
+        return self.logits.expand(*x.shape, -1)
+
+
+LOGITS = [0.0, 1.0, 0.5, -1.0, -9.0, -9.0]
+
+
+def write(count: int, logits: list[float] = LOGITS, **controls) -> Tensor:
+    *_, last = Autoregressive(SPACE).sample(
+        {"model": Says(logits)}, count, None, Noise(0, tuple(range(count))), Controls(**controls)
+    )
+    return last
+
+
+def test_samples_follow_the_softmax():
+    first = write(3000, length=1)[:, 0]
+    expected = 3000 * torch.tensor(LOGITS).softmax(0)
+    counts = torch.bincount(first, minlength=6)
+    assert float(((counts - expected) ** 2 / expected)[:4].sum()) < 16.3  # chi-square, 3 degrees, p = 0.001
+
+
+@pytest.mark.parametrize("controls", [{"temperature": 0.0}, {"top_k": 1}, {"top_p": 0.0}, {"min_p": 1.0}], ids=str)
+def test_the_likeliest_symbol_alone(controls):
+    assert (write(20, length=6, **controls) == 1).all()
+
+
+def test_temperature_sharpens():
+    def share(t: float) -> float:
+        return (write(1500, length=1, temperature=t) == 1).float().mean().item()
+
+    assert share(0.5) == pytest.approx(float((2 * torch.tensor(LOGITS)).softmax(0)[1]), abs=0.04)
+    assert share(2.0) == pytest.approx(float((torch.tensor(LOGITS) / 2).softmax(0)[1]), abs=0.04)
+
+
+PROBS = torch.tensor([[0.4, 0.3, 0.15, 0.1, 0.05]])
+
+
+@pytest.mark.parametrize(
+    ("controls", "kept"),
+    [
+        ({}, {0, 1, 2, 3, 4}),
+        ({"top_k": 2}, {0, 1}),
+        ({"top_k": 9}, {0, 1, 2, 3, 4}),
+        ({"top_p": 0.5}, {0, 1}),
+        ({"top_p": 0.39}, {0}),
+        ({"top_p": 0.41}, {0, 1}),
+        ({"top_p": 0.86}, {0, 1, 2, 3}),
+        ({"min_p": 0.2}, {0, 1, 2, 3}),
+        ({"min_p": 0.3}, {0, 1, 2}),
+        ({"top_k": 3, "top_p": 0.8}, {0, 1}),  # of the three that are left, two hold more than 0.8
+        ({"banned": (0, 3)}, {1, 2, 4}),
+        ({"banned": (0,), "top_k": 1}, {1}),
+        ({"temperature": 0.5, "top_p": 0.8}, {0, 1}),  # sharpened first: 0.56, 0.32, …
+    ],
+    ids=str,
+)
+def test_exactly_the_right_symbols_are_kept(controls, kept):
+    logits = PROBS.log()
+    out = narrow(logits, [np.array([0])], Controls(**controls))
+    assert set(out.isfinite().nonzero()[:, 1].tolist()) == kept
+    assert torch.equal(logits, PROBS.log()), "narrowing must not change the logits it is given"
+    left = out.softmax(1)[0, sorted(kept)]
+    sharp = (PROBS ** (1 / controls.get("temperature", 1.0)))[0, sorted(kept)]
+    assert torch.allclose(left, sharp / sharp.sum(), atol=1e-6)
+
+
+def test_the_repetition_penalty_divides_what_is_above_zero_and_multiplies_what_is_below():
+    out = narrow(torch.tensor([[2.0, -1.0, 3.0, 0.5]]), [np.array([0, 1, 1])], Controls(repetition_penalty=1.5))
+    assert torch.allclose(out, torch.tensor([[2.0 / 1.5, -1.5, 3.0, 0.5]]))
+
+
+def test_what_is_banned_is_never_written():
+    assert not (write(300, length=8, banned=(1, 2)) == 1).any()
+    assert not (write(300, length=8, banned=(1, 2)) == 2).any()
+
+
+def test_a_row_that_has_ended_repeats_stop():
+    rows = write(60, [0.0, 0.0, 0.0, 0.0, 0.5, -9.0], length=10)
+    stops = rows == SPACE.stop
+    after = stops.cumsum(1) > 0
+    assert torch.equal(after, stops)
+    assert 0 < stops.any(1).float().mean() <= 1
+    assert not stops.all()
+
+
+def test_sampling_ends_when_every_row_has():
+    drafts = [
+        draft.shape[1]
+        for draft in Autoregressive(SPACE).sample(
+            {"model": Says([-9.0, -9.0, -9.0, -9.0, 9.0, -9.0])}, 3, None, Noise(0, (0, 1, 2)), Controls(length=8)
+        )
+    ]
+    assert drafts == [1]
+
+
+def test_the_caller_may_end_a_row():
+    ended = np.zeros(3, dtype=bool)
+    run = Autoregressive(SPACE).sample(
+        {"model": Says([9.0, 0.0, 0.0, 0.0, -9.0, -9.0])}, 3, None, Noise(0, (0, 1, 2)), Controls(length=4, ended=ended)
+    )
+    next(run)
+    ended[1] = True
+    *_, last = run
+    assert last.tolist() == [[0, 0, 0, 0], [0, 4, 4, 4], [0, 0, 0, 0]]
+
+
+def test_drafts_grow_by_a_symbol_up_to_the_length_of_the_space():
+    drafts = list(
+        Autoregressive(SPACE).sample({"model": Says(LOGITS)}, 2, None, Noise(0, (0, 1)), Controls(banned=(4,)))
+    )
+    assert [d.shape for d in drafts] == [(2, n) for n in range(1, 13)]
+    assert all(torch.equal(a, b[:, :-1]) for a, b in pairwise(drafts))
+
+
+def test_the_network_is_asked_once_for_each_symbol(toys):
+    network, calls = network_of(toys, "recurrent", Cond()), []
+    network.register_forward_hook(lambda *_: calls.append(1))
+    *_, last = Autoregressive(SPACE).sample(
+        {"model": network}, 2, None, Noise(0, (0, 1)), Controls(length=5, banned=(SPACE.stop,))
+    )
+    assert last.shape == (2, 5)
+    assert len(calls) == 5
+
+
+def test_a_row_without_a_prompt_begins_as_a_document_does(toys):
+    network = network_of(toys, "transformer", Cond())
+    noise = Noise(0, (3, 4))
+
+    def text(prompts: tuple) -> list:
+        controls = Controls(prompts, length=6)
+        *_, last = Autoregressive(SPACE).sample({"model": network}, 2, None, noise, controls)
+        return last.tolist()
+
+    start, empty = np.array([SPACE.start]), np.array([], dtype=np.int64)
+    assert text(()) == text((start, start)) == text((empty, empty))
+    long = np.array([5, 1, 2])
+    assert text((long, empty)) == text((long, start))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -0.1},
+        {"top_k": -1},
+        {"top_p": 1.5},
+        {"min_p": -0.1},
+        {"repetition_penalty": 0.0},
+        {"length": -1},
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        replace(Controls(), **wrong)

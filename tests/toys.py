@@ -1,0 +1,187 @@
+"""Toy worlds that a model learns in seconds: two kinds of things, told apart at a glance.
+
+Tokens are the start symbol and then zeros only or ones only; signals lie near -1 or near +1 on their first channel.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genloom import plugins
+from genloom.noise import Noise
+from genloom.objectives.adversarial import Adversarial
+from genloom.objectives.autoregressive import Autoregressive
+from genloom.objectives.flow import Flow
+from genloom.objectives.masked import Masked
+from genloom.objectives.variational import Variational
+from genloom.train.loop import Plan, State, train
+from genloom.train.optimizers import Rates
+from genloom.types import Batch, Cond, Condition, Objective, Signal, Space, Tokens
+
+torch.set_num_threads(1)
+
+TOKENS, VECTOR, SERIES = Tokens(vocab=4, length=7, start=3, stop=2), Signal(2), Signal(1, (4,))
+
+SIZES: dict[str, dict[str, Any]] = {
+    "transformer": {"width": 32, "depth": 2, "heads": 2},
+    "recurrent": {"width": 48, "depth": 1},
+    "dense": {"width": 64},
+    "ngram": {"order": 3, "folds": 2},
+}
+
+
+@dataclass(frozen=True)
+class Toy:
+    objective: Objective[Batch]
+    network: str
+    plan: Plan = field(default_factory=lambda: Plan(steps=100))
+
+    @property
+    def space(self) -> Space:
+        return self.objective.space  # ty: ignore[missing-attribute]  # each of these objectives has one
+
+    @property
+    def cond(self) -> Cond:
+        return self.objective.cond  # ty: ignore[missing-attribute]
+
+
+ADAM = Rates(family="adamw", matrix=2e-3, table=2e-3, vector=2e-3)
+SLOW = Plan(steps=600, decay=0.5, rates=ADAM, average=0.95)
+GAN = Plan(steps=1000, decay=0.3, rates=ADAM, average=0.98)
+
+TOYS = {
+    "autoregressive-transformer": Toy(Autoregressive(TOKENS), "transformer"),
+    "autoregressive-recurrent": Toy(Autoregressive(TOKENS), "recurrent"),
+    "autoregressive-ngram": Toy(Autoregressive(TOKENS), "ngram"),
+    "masked-transformer": Toy(Masked(TOKENS), "transformer", Plan(steps=150)),
+    "flow-dense": Toy(Flow(VECTOR), "dense", SLOW),
+    "flow-transformer": Toy(Flow(SERIES), "transformer", Plan(steps=200)),
+    "variational-dense": Toy(Variational(VECTOR), "dense", SLOW),
+    "adversarial-dense": Toy(Adversarial(VECTOR), "dense", GAN),
+}
+
+CONDITIONAL = {
+    "autoregressive-transformer-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "transformer"),
+    "autoregressive-transformer-tokens": Toy(Autoregressive(TOKENS, Cond(tokens=2)), "transformer"),
+    "autoregressive-recurrent-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "recurrent"),
+    "autoregressive-ngram-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "ngram"),
+    "masked-transformer-vector": Toy(Masked(TOKENS, Cond(vector=2)), "transformer", Plan(steps=150)),
+    "masked-transformer-tokens": Toy(Masked(TOKENS, Cond(tokens=2)), "transformer", Plan(steps=150)),
+    "flow-dense-vector": Toy(Flow(VECTOR, Cond(vector=2)), "dense", SLOW),
+    "flow-dense-field": Toy(Flow(VECTOR, Cond(field=1)), "dense", SLOW),
+    "flow-transformer-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "transformer", Plan(steps=200)),
+    "flow-transformer-vector": Toy(Flow(SERIES, Cond(vector=2)), "transformer", Plan(steps=200)),
+    "flow-transformer-field": Toy(Flow(SERIES, Cond(field=1)), "transformer", Plan(steps=200)),
+    "variational-dense-vector": Toy(Variational(VECTOR, cond=Cond(vector=2)), "dense", SLOW),
+    "adversarial-dense-vector": Toy(Adversarial(VECTOR, cond=Cond(vector=2)), "dense", GAN),
+}
+
+
+def world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> Tensor:
+    chance = torch.Generator().manual_seed(seed)
+    if kinds is None:
+        kinds = torch.randint(2, (count,), generator=chance)
+    if isinstance(space, Tokens):
+        return torch.cat([torch.full((count, 1), space.start), kinds[:, None].repeat(1, space.length - 1)], 1)
+    x = 0.1 * torch.randn(count, space.channels, *space.size, generator=chance)
+    x[:, 0] += (2.0 * kinds - 1).view(-1, *[1] * len(space.size))
+    return x
+
+
+def kinds_of(space: Space, x: Tensor) -> Tensor:
+    """1 where a sample looks like the second kind."""
+    if isinstance(space, Tokens):
+        return (x == 1).float().mean(1) > 0.5
+    return x[:, 0].flatten(1).mean(1) > 0 if x[:, 0].ndim > 1 else x[:, 0] > 0
+
+
+def share(space: Space, x: Tensor) -> float:
+    return kinds_of(space, x).float().mean().item()
+
+
+def valid(space: Space, x: Tensor) -> float:
+    if isinstance(space, Tokens):
+        return ((x == 0).all(1) | (x == 1).all(1)).float().mean().item()
+    near = (x[:, 0].abs() - 1).abs().flatten() < 0.4
+    alike = (x[:, 0] > 0).view(len(x), -1)
+    return (near.view(len(x), -1).all(1) & (alike.all(1) | ~alike.any(1))).float().mean().item()
+
+
+def condition(cond: Cond, space: Space, kinds: Tensor) -> Condition | None:
+    """Says of every row which kind it is to be, in the way that `cond` asks for."""
+    one_hot = torch.nn.functional.one_hot(kinds, 2).float()
+    if cond.vector:
+        return Condition(vector=one_hot)
+    if cond.tokens:  # one state that speaks and one that is masked and would lie
+        states = torch.stack([one_hot, 1 - one_hot], 1)
+        return Condition(states, mask=torch.tensor([[True, False]]).expand(len(kinds), 2))
+    if cond.field:
+        assert isinstance(space, Signal)
+        grid = (2.0 * kinds - 1).view(-1, *[1] * (1 + len(space.size)))
+        return Condition(field=grid.expand(len(kinds), 1, *space.size).contiguous())
+    return None
+
+
+def parts_of(toy: Toy, seed: int = 0) -> nn.ModuleDict:
+    torch.manual_seed(seed)
+    network = plugins.find("network", toy.network)
+    settings = dict(SIZES[toy.network])
+    if toy.network == "ngram":
+        settings["base"] = plugins.find("network", "transformer").Config(**SIZES["transformer"])
+    parts = nn.ModuleDict(
+        {name: network.build(role, network.Config(**settings)) for name, role in toy.objective.roles.items()}
+    )
+    for part in parts.values():
+        if fit := getattr(part, "fit", None):
+            fit(stream())
+    return parts
+
+
+def stream() -> np.ndarray:
+    """Many documents of the toy world in a row, balanced in every part."""
+    return world(TOKENS, 64, 0, torch.arange(64) % 2).flatten().numpy()
+
+
+def batches(toy: Toy, rows: int = 48, keep: float = 0.8):
+    """The batch of a step; of conditional toys, one row in five goes without its condition, as guidance needs it."""
+
+    def batch_at(step: int) -> Batch:
+        chance = torch.Generator().manual_seed(step)
+        kinds = torch.randint(2, (rows,), generator=chance)
+        cond = condition(toy.cond, toy.space, kinds)
+        if cond is not None:
+            cond = cond.keep(torch.rand(rows, generator=chance) < keep)
+        return Batch(world(toy.space, rows, step, kinds), cond)
+
+    return batch_at
+
+
+def learned(toy: Toy, batch_at: Any, plan: Plan, parts: nn.ModuleDict, objective: Any = None) -> nn.ModuleDict:
+    """Parts after training, ready to sample."""
+    state = State.fresh(parts, objective or toy.objective, plan)
+    for _ in train(objective or toy.objective, batch_at, plan, state):
+        pass
+    return state.best.eval()
+
+
+@lru_cache(maxsize=64)
+def trained(name: str) -> nn.ModuleDict:
+    toy = (TOYS | CONDITIONAL)[name]
+    return learned(toy, batches(toy), toy.plan, parts_of(toy))
+
+
+def again(name: str) -> nn.ModuleDict:
+    """A copy of the trained parts to teach further."""
+    return deepcopy(trained(name)).requires_grad_(True).train()
+
+
+def draw(toy: Toy, parts: Any, count: int = 200, cond: Condition | None = None, **controls: Any) -> Tensor:
+    kind = plugins.find("objective", type(toy.objective).__name__.lower()).Controls
+    noise = Noise(7, tuple(range(count)))
+    *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, replace(kind(), **controls))
+    return last
