@@ -1,5 +1,6 @@
 """A run's state on disk, known by its digest and written aside, so that a kill at any moment leaves a good one."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
 
 from genloom.model import machine
-from genloom.store.files import digest, write_atomic
+from genloom.store.files import digest, sweep, write_atomic
 from genloom.train.loop import State
 
 KEPT = 2  # the newest and the one before it, should the newest be damaged
@@ -27,31 +28,48 @@ def save(state: State, folder: Path, keep: bool = False) -> Path:
 
     `keep` marks a state that later ones do not push out: the one from which a run can be extended.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{state.step:09d}.safetensors"
-    write_atomic(path, as_bytes({n: t.detach().cpu().contiguous() for n, t in unshared(state.tensors()).items()}))
-    facts = {"step": state.step, "skipped": state.skipped, "keep": keep, "sha256": digest(path), "machine": machine()}
+    keep = keep or any(facts["keep"] for other, facts in stored(folder) if other == path)
+    data = as_bytes({n: t.detach().cpu().contiguous() for n, t in unshared(state.tensors()).items()})
+    write_atomic(path, data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    facts = {"step": state.step, "skipped": state.skipped, "keep": keep, "sha256": sha256, "machine": machine()}
     write_atomic(path.with_suffix(".json"), json.dumps(facts, indent=1))
+    rewind(folder, state.step)  # what is newer belongs to a future that was given up: it was damaged
     tidy(folder)
     return path
 
 
 def load(state: State, folder: Path) -> Loaded | None:
-    """Fill `state` with the newest undamaged checkpoint; None where there is none."""
-    warnings: list[str] = []
-    for path, facts in stored(folder):
-        if not path.exists() or digest(path) != facts.get("sha256"):
+    """Fill `state` with the newest undamaged checkpoint; None where there was never one.
+
+    Where all are damaged, `state` stays as it is, at its first step, and a warning says so. Raises ValueError for a
+    checkpoint of another model.
+    """
+    whole = dict(stored(folder))
+    damaged = [f for f in folder.glob("*.json") if f.with_suffix(".safetensors") not in whole]
+    warnings = [f"{path.name} cannot be read; the checkpoint before it is used." for path in sorted(damaged)]
+    for path, facts in whole.items():
+        if not path.exists() or digest(path) != facts["sha256"]:
             warnings.append(f"{path.name} is damaged (its digest does not match); the one before it is used.")
             continue
-        flat = load_file(path)
-        state.load(flat, facts["step"], facts["skipped"])
+        try:
+            state.load(load_file(path), facts["step"], facts["skipped"])
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(
+                f"{path}: this checkpoint is of another model than the run's job.toml describes ({reason}). "
+                "Put the job back as it was, or start a new run."
+            ) from None
         changed = [f"{k} {facts['machine'].get(k)} → {v}" for k, v in machine().items() if facts["machine"].get(k) != v]
         if changed:
             warnings.append(
                 f"This machine is set up differently ({'; '.join(changed)}): the run goes on, but not to the same bits."
             )
         return Loaded(state.step, tuple(warnings))
-    return None
+    if not warnings:
+        return None
+    return Loaded(state.step, (*warnings, "No checkpoint of this run is whole: it starts again from its beginning."))
 
 
 def rewind(folder: Path, before: int) -> int:
@@ -71,16 +89,23 @@ def stored(folder: Path) -> Iterator[tuple[Path, dict]]:
             facts = json.loads(facts_path.read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(facts, dict) and {"step", "skipped", "machine"} <= facts.keys():
+        complete = isinstance(facts, dict) and {"step", "skipped", "keep", "sha256", "machine"} <= facts.keys()
+        if complete and facts_path.stem == str(facts["step"]).zfill(9):
             yield facts_path.with_suffix(".safetensors"), facts
 
 
 def tidy(folder: Path) -> None:
+    """Remove all but the newest, the newest to keep, and what a kill during a save left behind."""
     plain = [path for path, facts in stored(folder) if not facts["keep"]]
     kept = [path for path, facts in stored(folder) if facts["keep"]]
     for path in plain[KEPT:] + kept[1:]:
         path.with_suffix(".json").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+    whole = {path.stem for path, _ in stored(folder)}
+    for path in (*folder.glob("*.json"), *folder.glob("*.safetensors")):
+        if path.stem not in whole:
+            path.unlink(missing_ok=True)
+    sweep(folder)
 
 
 def unshared(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -82,6 +82,7 @@ class State:
 
         self.parts.load_state_dict(below("parts/"))
         if self.average is not None:
+            self.average.load_state_dict(self.parts.state_dict())  # for what is no parameter and so never averaged
             for n, p in self.average.named_parameters():
                 p.data.copy_(flat[f"average/{n}"])
         for name, optimizer in self.optimizers.items():
@@ -107,10 +108,8 @@ def train(
     bad_in_a_row = 0
     while state.step < plan.steps:
         batch = batch_at(state.step).map(lambda t: t.to(device))
-        for part in parts.values():
-            if begin := getattr(part, "begin", None):
-                begin(state.step)
         losses, metrics, skipped = {}, {}, False
+        before = copies(state.tensors()) if len(objective.turns) > 1 else {}
         for turn in objective.turns:
             for name, part in state.parts.items():
                 part.requires_grad_(name in turn.trains)
@@ -124,8 +123,12 @@ def train(
                 break
             optimizer.step(plan.scale(state.step))
             refresh(parts, state.parts)
+        if skipped and before:  # an earlier turn has changed its parts: no half a step
+            state.load(before, state.step, state.skipped)
+            refresh(parts, state.parts)
         if state.average is not None and not skipped:
-            follow(state.average, state.parts, plan.average)
+            # The first steps are forgotten fast, or the average of a short run would be mostly its beginning.
+            follow(state.average, state.parts, min(plan.average, (state.step + 1) / (state.step + 10)))
         state.step += 1
         state.skipped += skipped
         bad_in_a_row = bad_in_a_row + 1 if skipped else 0
@@ -182,6 +185,10 @@ def working_copy(masters: nn.ModuleDict, plan: Plan) -> nn.ModuleDict:
         for part in working.values():
             part.compile(dynamic=False)
     return working
+
+
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def hand_over(parts: Parts, masters: nn.ModuleDict) -> None:

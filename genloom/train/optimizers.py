@@ -109,13 +109,14 @@ class Optimizer:
     def load(self, flat: Mapping[str, Tensor]) -> None:
         for n, m in self.momenta.items():
             m.copy_(flat[f"{n}/momentum"])
+        if self.adam is None:
+            return
+        self.adam.state.clear()  # a parameter that never had a gradient has no state
         for n in self.adam_names:
-            kept = {
-                key: flat[f"{n}/{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq") if f"{n}/{key}" in flat
-            }
-            if kept:
-                assert self.adam is not None
-                self.adam.state[self.params[n]] = kept
+            found = {key: flat[f"{n}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{n}/{key}" in flat}
+            if found:
+                place = self.params[n].device
+                self.adam.state[self.params[n]] = {key: t.to(place, copy=True) for key, t in found.items()}
 
 
 def merged(groups: list[dict]) -> list[dict]:

@@ -1,0 +1,311 @@
+"""The loop: pieces make the whole, a bad step changes nothing, a resumed run is the run that was never stopped."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from genloom.objectives.preference import Preference
+from genloom.testing import stirred
+from genloom.train.loop import GIVE_UP_AFTER, Plan, State, train
+from genloom.train.optimizers import Rates
+from genloom.types import Batch, Pairs
+
+ALL = [
+    "autoregressive-transformer",
+    "autoregressive-recurrent",
+    "autoregressive-ngram",
+    "masked-transformer",
+    "flow-dense",
+    "flow-transformer",
+    "variational-dense",
+    "adversarial-dense",
+]
+
+
+def ragged(toys, toy, rows: int = 7):
+    """Batches whose rows count differently: lengths, masks and weights, where the objective knows them."""
+
+    def batch_at(step: int) -> Batch:
+        batch = toys.batches(toy, rows)(step)
+        batch = replace(batch, weight=0.5 + torch.arange(rows) / rows)
+        if toy.space == toys.TOKENS:
+            mask = torch.arange(7) != 2 + step % 3
+            return replace(batch, lengths=1 + (torch.arange(rows) + step) % 7, mask=mask.expand(rows, 7))
+        return batch
+
+    return batch_at
+
+
+def ran(toys, toy, plan: Plan, batch_at, objective=None, seed: int = 0) -> tuple[State, list]:
+    state = State.fresh(toys.parts_of(toy, seed), objective or toy.objective, plan)
+    return state, list(train(objective or toy.objective, batch_at, plan, state))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_pieces_make_the_same_update_as_the_whole(toys, name):
+    toy = toys.TOYS[name]
+    plan = Plan(steps=2, warmup=1, rates=Rates(matrix=1e-3, table=1e-3, vector=1e-3), clip=0.0)
+    # Adam's first steps are the sign of the gradient, whose rounding near zero would be seen: compare the gradients.
+    whole, told = ran(toys, toy, replace(plan, steps=1), ragged(toys, toy))
+    for pieces in (2, 3, 7, 20):
+        cut, again = ran(toys, toy, replace(plan, steps=1, pieces=pieces), ragged(toys, toy))
+        last = toy.objective.turns[-1]
+        for name_, p in whole.optimizers[last.name].params.items():
+            q = cut.optimizers[last.name].params[name_]
+            assert (p.grad is None) == (q.grad is None)
+            if p.grad is not None and q.grad is not None:
+                assert torch.allclose(p.grad, q.grad, atol=1e-6, rtol=1e-4), f"{pieces} pieces, {name_}"
+        for turn, loss in told[0].losses.items():
+            assert again[0].losses[turn] == pytest.approx(loss, abs=1e-5)
+
+
+def test_pieces_make_the_same_update_with_pairs(toys):
+    toy = toys.TOYS["autoregressive-transformer"]
+    reference = {"model": stirred(toys.parts_of(toy)["model"])}
+    prefer = Preference(toy.objective, reference)
+
+    def pairs_at(step: int) -> Pairs:
+        return Pairs(toys.batches(toy, 7)(step), toys.batches(toy, 7)(step + 100), weight=1 + torch.arange(7.0))
+
+    whole, _ = ran(toys, toy, Plan(steps=1), pairs_at, prefer)
+    cut, _ = ran(toys, toy, Plan(steps=1, pieces=3), pairs_at, prefer)
+    for p, q in zip(whole.parts.parameters(), cut.parts.parameters(), strict=True):
+        if p.grad is not None and q.grad is not None:
+            assert torch.allclose(p.grad, q.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_the_gradient_is_that_of_the_mean_over_counted_symbols(toys):
+    """The plainest reference: one number, differentiated by torch."""
+    toy = toys.TOYS["autoregressive-transformer"]
+    batch = ragged(toys, toy)(0)
+    parts = toys.parts_of(toy)
+    logits = parts["model"](batch.x)[:, :-1].log_softmax(-1)
+    nll = -logits.gather(2, batch.x[:, 1:, None])[..., 0]
+    counts = batch.mask[:, 1:] & (torch.arange(1, 7) < batch.lengths[:, None])
+    mean = (nll * counts * batch.weight[:, None]).sum() / (counts * batch.weight[:, None]).sum()
+    mean.backward()
+    state, told = ran(toys, toy, Plan(steps=1, clip=0.0), ragged(toys, toy))
+    assert told[0].losses["model"] == pytest.approx(mean.item(), abs=1e-6)
+    for p, q in zip(parts.parameters(), state.parts.parameters(), strict=True):
+        if p.grad is not None and q.grad is not None:
+            assert torch.allclose(p.grad, q.grad, atol=1e-6)
+
+
+def frozen(state: State) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.tensors().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ALL)
+def test_a_resumed_run_is_the_run_that_was_never_stopped(toys, name, precision):
+    toy = toys.TOYS[name]
+    plan = Plan(steps=9, average=0.8, pieces=2, precision=precision, warmup=2)
+    batch_at = ragged(toys, toy)
+    whole, told = ran(toys, toy, plan, batch_at)
+    first = State.fresh(toys.parts_of(toy), toy.objective, plan)
+    run = train(toy.objective, batch_at, plan, first)
+    begun = [next(run) for _ in range(4)]
+    saved = frozen(first)
+    second = State.fresh(toys.parts_of(toy, seed=9), toy.objective, plan)
+    second.load(saved, first.step, first.skipped)
+    rest = list(train(toy.objective, batch_at, plan, second))
+    assert [p.losses for p in begun + rest] == [p.losses for p in told]
+    assert same(second.tensors(), whole.tensors())
+
+
+class Poisoned:
+    """An objective whose loss, or only its gradient, is not finite at one step and turn."""
+
+    def __init__(self, inner, steps: set[int], turn: str, gradient: bool):
+        self.inner, self.steps, self.turn, self.gradient = inner, steps, turn, gradient
+        self.turns, self.roles, self.sample = inner.turns, inner.roles, inner.sample
+
+    def loss(self, parts, batch, turn, noise):
+        loss = self.inner.loss(parts, batch, turn, noise)
+        if noise.nonces[0] >> 24 not in self.steps or turn.name != self.turn:
+            return loss
+        if self.gradient:  # zero, with a slope that is not finite
+            part = parts[turn.trains[0]]
+            first = next(p for p in part.parameters() if p.grad_fn is None and p.numel() > 1)
+            return replace(loss, per_sample=loss.per_sample + (first - first.detach()).abs().sqrt().sum())
+        return replace(loss, per_sample=loss.per_sample / 0)
+
+
+@pytest.mark.parametrize("gradient", [False, True], ids=["loss", "gradient"])
+@pytest.mark.parametrize(
+    ("name", "turn"),
+    [
+        ("autoregressive-transformer", "model"),
+        ("flow-dense", "model"),
+        ("adversarial-dense", "critic"),
+        ("adversarial-dense", "generator"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_step_that_is_not_finite_changes_nothing(toys, name, turn, gradient, precision, at):
+    toy = toys.TOYS[name]
+    objective = Poisoned(toy.objective, {at}, turn, gradient)
+    plan = Plan(steps=6, average=0.8, warmup=1, precision=precision)
+    state = State.fresh(toys.parts_of(toy), objective, plan)
+    run = train(objective, toys.batches(toy, 8), plan, state)
+    for _ in range(at):
+        assert not next(run).skipped
+    before = frozen(state)
+    progress = next(run)
+    assert progress.skipped
+    assert (state.step, state.skipped) == (at + 1, 1)
+    assert same(state.tensors(), before)
+    after = next(run)
+    assert not after.skipped
+    assert not same(state.tensors(), before)
+    assert all(t.isfinite().all() for t in state.tensors().values())
+    # What follows is what would have followed had the step not been: nothing of it is left anywhere.
+    other = State.fresh(toys.parts_of(toy), objective, plan)
+    other.load(before, at + 1, 1)
+    next(train(objective, toys.batches(toy, 8), plan, other))
+    assert same(other.tensors(), state.tensors())
+
+
+def test_after_too_many_bad_steps_it_gives_up_and_says_why(toys):
+    toy = toys.TOYS["flow-dense"]
+    plan = Plan(steps=100)
+    objective = Poisoned(toy.objective, set(range(3, 200)), "model", False)
+    state = State.fresh(toys.parts_of(toy), objective, plan)
+    seen = []
+    with pytest.raises(ValueError, match=f"{GIVE_UP_AFTER} steps in a row.*Lower the learning rates"):
+        for progress in train(objective, toys.batches(toy, 4), plan, state):
+            seen.append(progress.skipped)
+            if progress.step == 3:
+                before = frozen(state)
+    assert seen == [False] * 3 + [True] * (GIVE_UP_AFTER - 1)
+    assert same(state.tensors(), before)
+    scattered = Poisoned(toy.objective, set(range(0, 100, 2)), "model", False)
+    _, told = ran(toys, toy, plan, toys.batches(toy, 4), scattered)
+    assert sum(p.skipped for p in told) == 50
+
+
+def test_the_schedule_rises_stays_and_falls():
+    plan = Plan(steps=100, warmup=10, decay=0.5)
+    scales = [plan.scale(step) for step in range(100)]
+    assert scales[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert scales[9:51] == [1.0] * 42
+    assert scales[50:] == pytest.approx([1 - i / 50 for i in range(50)])
+    assert plan.decay_from == 50
+    assert [Plan(steps=3, warmup=0, decay=0.0).scale(i) for i in range(3)] == [1.0, 1.0, 1.0]
+    assert [Plan(steps=4, warmup=0, decay=1.0).scale(i) for i in range(4)] == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_a_run_is_the_start_of_a_longer_one_until_its_decay(toys):
+    toy = toys.TOYS["flow-dense"]
+    short, long = (Plan(steps=n, decay=0.4, warmup=2) for n in (10, 40))
+    _, a = ran(toys, toy, short, toys.batches(toy, 8))
+    _, b = ran(toys, toy, long, toys.batches(toy, 8))
+    assert [p.losses for p in a[: short.decay_from]] == [p.losses for p in b[: short.decay_from]]
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-3])
+def test_clipping_bounds_the_gradient(toys, clip):
+    toy = toys.TOYS["flow-dense"]
+    state, _ = ran(toys, toy, Plan(steps=1, clip=clip), toys.batches(toy, 8))
+    norm = torch.stack([p.grad.norm() for p in state.parts.parameters() if p.grad is not None]).norm()
+    assert norm < 1.01e-3 if clip else norm > 0.01
+
+
+def test_a_turn_moves_only_the_parts_it_trains(toys):
+    toy = toys.TOYS["adversarial-dense"]
+    only = replace_turns(toy.objective, 1)
+    state = State.fresh(toys.parts_of(toy), toy.objective, Plan(steps=1, warmup=1))
+    before = frozen(state)
+    list(train(only, toys.batches(toy, 8), Plan(steps=1, warmup=1), state))
+    now = state.tensors()
+    moved = {n.split("/")[1].split(".")[0] for n in before if n.startswith("parts/") and not now[n].equal(before[n])}
+    assert moved == {"generator"}
+
+
+def replace_turns(objective, index: int):
+    only = Poisoned(objective, set(), "", False)
+    only.turns = objective.turns[index : index + 1]
+    return only
+
+
+def test_the_average_follows_the_weights(toys):
+    toy = toys.TOYS["flow-dense"]
+    plan = Plan(steps=60, average=0.9, warmup=1)
+    state = State.fresh(toys.parts_of(toy), toy.objective, plan)
+    weight = state.parts["model"].enter.weight
+    slow = weight.detach().clone()
+    for progress in train(toy.objective, toys.batches(toy, 8), plan, state):
+        slow.lerp_(weight.detach(), 1 - min(0.9, progress.step / (progress.step + 9)))
+    assert state.best is state.average
+    assert torch.allclose(state.best["model"].enter.weight, slow, atol=1e-6)
+    assert not any(p.requires_grad for p in state.best.parameters())
+
+
+def test_the_average_of_a_short_run_has_forgotten_its_beginning(toys):
+    toy = toys.TOYS["flow-dense"]
+    state, _ = ran(toys, toy, Plan(steps=20, average=0.999, warmup=1), toys.batches(toy, 8))
+    begun = toys.parts_of(toy)["model"].enter.weight
+    ended, mean = state.parts["model"].enter.weight, state.best["model"].enter.weight
+    assert (mean - ended).norm() < 0.5 * (begun - ended).norm()
+
+
+@pytest.mark.parametrize("name", ["autoregressive-transformer", "autoregressive-recurrent", "flow-dense"])
+def test_a_copy_of_lower_precision_learns_too(toys, name):
+    toy = toys.TOYS[name]
+    plan = replace(toy.plan, steps=100, precision="bfloat16", average=0.0)
+    state, told = ran(toys, toy, plan, toys.batches(toy, 16))
+    assert {p.dtype for p in state.parts.parameters()} == {torch.float32}
+    _, precisely = ran(toys, toy, replace(plan, precision="float32"), toys.batches(toy, 16))
+    ends = [sum(p.losses["model"] for p in progress[-20:]) / 20 for progress in (told, precisely)]
+    assert ends[0] == pytest.approx(ends[1], rel=0.1)
+    assert ends[0] < 0.9 * told[0].losses["model"]
+    exact, _ = ran(toys, toy, replace(plan, precision="float32", steps=1), toys.batches(toy, 16))
+    rough, _ = ran(toys, toy, replace(plan, steps=1), toys.batches(toy, 16))
+    for p, q in zip(exact.parts.parameters(), rough.parts.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        if p.grad is not None and q.grad is not None:
+            assert (p.grad - q.grad).norm() < 0.1 * p.grad.norm() + 1e-3
+
+
+def test_an_unknown_precision_is_refused(toys):
+    toy = toys.TOYS["flow-dense"]
+    with pytest.raises(ValueError, match="float32 or bfloat16"):
+        ran(toys, toy, Plan(precision="int4"), toys.batches(toy, 4))
+
+
+def test_the_step_of_a_fold_follows_from_the_step(toys):
+    """Parts that want to know are told of each step before it begins, also after a resume."""
+    toy, told = toys.TOYS["flow-dense"], []
+
+    class Told(nn.Module):
+        def __init__(self, inner: nn.Module):
+            super().__init__()
+            self.inner = inner
+
+        def begin(self, step: int) -> None:
+            told.append(step)
+
+        def forward(self, *args, **named):
+            return self.inner(*args, **named)
+
+    parts = nn.ModuleDict({"model": Told(toys.parts_of(toy)["model"])})
+    state = State.fresh(parts, toy.objective, Plan(steps=5))
+    state.step = 2
+    list(train(toy.objective, toys.batches(toy, 4), Plan(steps=5), state))
+    assert told == [2, 3, 4]
+
+
+def test_the_same_run_gives_the_same_bits(toys):
+    toy = toys.TOYS["masked-transformer"]
+    runs = [ran(toys, toy, Plan(steps=5, seed=seed), toys.batches(toy, 8)) for seed in (1, 1, 2)]
+    assert same(runs[0][0].tensors(), runs[1][0].tensors())
+    assert not same(runs[0][0].tensors(), runs[2][0].tensors())
+    assert deepcopy(runs[0][1]) == runs[1][1]

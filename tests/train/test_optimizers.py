@@ -1,0 +1,192 @@
+"""Muon and AdamW do what their papers say, to the parameters they are meant for."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genloom.networks import dense, ngram, recurrent, transformer
+from genloom.train.optimizers import Optimizer, Rates, kinds, orthogonalised
+from genloom.types import Cond, Role, Signal, Tokens
+
+SYMBOLS = Tokens(7, 8)
+READER = Role(SYMBOLS, SYMBOLS, causal=True)
+SMALL = transformer.Config(width=16, depth=1, heads=2)
+
+
+def by_kind(network: nn.Module) -> dict[str, set[str]]:
+    found = kinds(network)
+    return {kind: {name for name in found if found[name] == kind} for kind in ("matrix", "table", "vector")}
+
+
+def test_kinds_of_a_tied_transformer():
+    found = by_kind(transformer.build(READER, SMALL))
+    assert found["table"] == {"enter.embed.weight"}
+    assert found["matrix"] == {
+        f"blocks.0.{name}.weight" for name in ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
+    }
+    assert found["vector"] == {
+        "norm.weight",
+        "blocks.0.norm_attention.weight",
+        "blocks.0.norm_mlp.weight",
+        "blocks.0.attention.norms.0.weight",
+        "blocks.0.attention.norms.1.weight",
+    }
+
+
+def test_kinds_of_ends_and_tables():
+    found = by_kind(transformer.build(READER, transformer.Config(width=16, depth=1, heads=2, tied=False, hashed=9)))
+    assert found["table"] == {"enter.embed.weight", "enter.pairs.weight", "enter.triples.weight"}
+    assert "head.weight" in found["vector"]
+    series = Signal(2, (5,))
+    found = by_kind(transformer.build(Role(series, series, timed=True, cond=Cond(3, 2)), SMALL))
+    assert {"enter.enter.weight", "enter.enter.bias", "head.weight"} <= found["vector"]
+    assert {"inform.time.0.weight", "blocks.0.prompt.tell.weight", "blocks.0.modulate.weight"} <= found["matrix"]
+    assert "blocks.0.prompt.nothing" in found["vector"]
+    assert not found["table"]
+
+
+def test_kinds_of_the_other_networks():
+    found = by_kind(recurrent.build(READER, recurrent.Config(width=8, depth=1)))
+    assert found["matrix"] == {"layers.0.weight_ih_l0", "layers.0.weight_hh_l0"}
+    assert found["table"] == {"embed.weight"}
+    found = by_kind(dense.build(Role(Signal(2), Signal(2)), dense.Config(width=8, depth=2)))
+    assert found["matrix"] == {"layers.0.weight"}
+    assert {"enter.weight", "head.weight", "layers.0.bias"} <= found["vector"]
+    found = by_kind(ngram.build(READER, ngram.Config(base=SMALL)))
+    assert "scale" in found["vector"]
+    assert found["table"] == {"base.enter.embed.weight"}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_parameter_has_one_kind(tied):
+    network = transformer.build(READER, transformer.Config(width=16, depth=2, heads=2, tied=tied))
+    assert set(kinds(network)) == {name for name, _ in network.named_parameters()}
+    assert ("head.weight" in kinds(network)) is not tied
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 8, 32), (2, 40, 10)], ids=str)
+def test_orthogonalised_has_singular_values_near_one(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(x))
+    assert values.min() > (0.3 if shape[1] == shape[2] else 0.65)  # a square one has values near zero, which lag
+    assert values.max() < 1.25
+    left, _, right = torch.linalg.svd(x, full_matrices=False)
+    near = orthogonalised(x).flatten(1)
+    assert torch.cosine_similarity(near, (left @ right).flatten(1)).min() > 0.9
+    assert torch.allclose(orthogonalised(100 * x), orthogonalised(x), atol=1e-3), "the size of a gradient is forgotten"
+
+
+def test_nothing_learned_moves_nothing():
+    assert not orthogonalised(torch.zeros(2, 4, 4)).any()
+
+
+def trained(rates: Rates, steps: int = 4, scale: float = 1.0, shape: tuple[int, ...] = (12, 6)) -> torch.Tensor:
+    chance = torch.Generator().manual_seed(0)
+    w = nn.Parameter(torch.randn(shape, generator=chance))
+    optimizer = Optimizer({"w": w}, {"w": "matrix"}, rates)
+    for _ in range(steps):
+        w.grad = torch.randn(shape, generator=chance)
+        optimizer.step(scale)
+    return w.detach()
+
+
+@pytest.mark.parametrize("shape", [(12, 6), (6, 12), (8, 8)], ids=str)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_muon_is_torchs_muon(shape, decay):
+    chance = torch.Generator().manual_seed(0)
+    w = nn.Parameter(torch.randn(shape, generator=chance))
+    reference = torch.optim.Muon([w], lr=0.02, momentum=0.95, weight_decay=decay, nesterov=True)
+    for _ in range(4):
+        w.grad = torch.randn(shape, generator=chance)
+        reference.step()
+    mine = trained(Rates(matrix=0.02, decay=decay), shape=shape)
+    # torch rounds to bfloat16 inside, so the two agree to its precision in what four steps of 0.02 move.
+    assert torch.allclose(mine, w.detach(), atol=4 * 0.02 * 0.03)
+    assert not torch.allclose(mine, trained(Rates(matrix=0.02, decay=decay), 3, shape=shape), atol=4 * 0.02 * 0.03)
+
+
+def test_stacked_matrices_move_as_each_alone():
+    chance = torch.Generator().manual_seed(0)
+    start = [torch.randn(5, 7, generator=chance) for _ in range(3)]
+    grads = [torch.randn(5, 7, generator=chance) for _ in range(3)]
+
+    def moved(chosen: list[int]) -> list[torch.Tensor]:
+        params = {str(i): nn.Parameter(start[i].clone()) for i in chosen}
+        for i in chosen:
+            params[str(i)].grad = grads[i].clone()
+        Optimizer(params, dict.fromkeys(params, "matrix"), Rates()).step(1.0)
+        return [p.detach() for p in params.values()]
+
+    together = moved([0, 1, 2])
+    for i in range(3):
+        assert torch.allclose(together[i], moved([i])[0], atol=1e-6)
+
+
+def test_adamw_is_torchs_adamw():
+    rates = Rates(family="adamw", matrix=0.01, betas=(0.8, 0.95), decay=0.1)
+    chance = torch.Generator().manual_seed(0)
+    w = nn.Parameter(torch.randn(12, 6, generator=chance))
+    reference = torch.optim.AdamW([w], lr=0.01, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.1)
+    for _ in range(4):
+        w.grad = torch.randn(12, 6, generator=chance)
+        reference.step()
+    assert torch.allclose(trained(rates), w.detach(), atol=1e-6)
+
+
+def test_rates_by_kind_and_scale():
+    rates = Rates(table=0.1, vector=0.01)
+    params = {"t": nn.Parameter(torch.zeros(4, 3)), "v": nn.Parameter(torch.zeros(5))}
+    optimizer = Optimizer(params, {"t": "table", "v": "vector"}, rates)
+    for p in params.values():
+        p.grad = torch.ones_like(p)
+    optimizer.step(0.5)  # the first step of Adam is the rate itself
+    assert torch.allclose(params["t"], torch.full((4, 3), -0.05))
+    assert torch.allclose(params["v"], torch.full((5,), -0.005))
+
+
+def test_what_has_no_gradient_stays():
+    params = {name: nn.Parameter(torch.ones(4, 4)) for name in ("a", "b", "c", "d")}
+    optimizer = Optimizer(params, {"a": "matrix", "b": "matrix", "c": "table", "d": "table"}, Rates())
+    params["a"].grad, params["c"].grad = torch.randn(4, 4), torch.randn(4, 4)
+    optimizer.step(1.0)
+    assert not torch.equal(params["a"], torch.ones(4, 4))
+    assert not torch.equal(params["c"], torch.ones(4, 4))
+    assert torch.equal(params["b"], torch.ones(4, 4))
+    assert torch.equal(params["d"], torch.ones(4, 4))
+
+
+def test_the_state_of_an_optimizer_makes_another_go_on_the_same():
+    chance = np.random.default_rng(0)
+
+    def fresh() -> tuple[dict[str, nn.Parameter], Optimizer]:
+        params = {n: nn.Parameter(torch.ones(4, 3)) for n in ("m", "t", "never")}
+        return params, Optimizer(params, {"m": "matrix", "t": "table", "never": "table"}, Rates())
+
+    grads = [torch.from_numpy(chance.normal(size=(4, 3)).astype(np.float32)) for _ in range(6)]
+
+    def walk(params: dict[str, nn.Parameter], optimizer: Optimizer, some: list[torch.Tensor]) -> None:
+        for grad in some:
+            params["m"].grad, params["t"].grad = grad.clone(), grad.clone()
+            optimizer.step(1.0)
+
+    whole_params, whole = fresh()
+    walk(whole_params, whole, grads)
+    first_params, first = fresh()
+    walk(first_params, first, grads[:3])
+    second_params, second = fresh()
+    second_params["never"].grad = torch.ones(4, 3)
+    second.step(1.0)  # a past of its own, of which nothing may be left
+    second_params["never"].grad = None
+    for name, p in first_params.items():
+        second_params[name].data.copy_(p)
+    second.load({name: tensor.clone() for name, tensor in first.state().items()})
+    assert set(second.state()) == set(first.state())
+    walk(second_params, second, grads[3:])
+    for name, p in whole_params.items():
+        assert torch.equal(second_params[name], p)
+
+
+def test_an_unknown_family_is_refused():
+    with pytest.raises(ValueError, match="muon or adamw"):
+        Optimizer({}, {}, Rates(family="sgd"))
