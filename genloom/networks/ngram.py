@@ -1,9 +1,7 @@
 """Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
 
-The counts give log-probabilities; the network adds to them. While training, a stretch of text must not be predicted by
-counts that hold it, or the network would learn to trust them: either the counts come from the other folds of the text
-(as a new document's will), or, with one fold, each occurrence is taken out of the counts that predict it (leave one
-out). docs/log.md compares the two.
+The counts give log-probabilities; the network adds to them. In training each occurrence is taken out of the counts that
+predict it (leave one out), or the network would learn to trust counts that hold the answer.
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
@@ -23,8 +21,7 @@ from genloom.types import Cache, Condition, Role, Tokens
 
 @dataclass(frozen=True)
 class Config:
-    order: int = 6  # symbols an n-gram spans
-    folds: int = 8
+    order: int = 7  # symbols an n-gram spans
     base: transformer.Config = field(default_factory=transformer.Config)
 
 
@@ -34,36 +31,22 @@ def build(role: Role, config: Config) -> "Ngram":
             "The n-gram network predicts the next symbol and does nothing else; "
             "choose another network for this objective."
         )
-    if config.folds < 1:
-        raise ValueError(f"The n-gram network needs 1 fold of the text or more, got folds {config.folds}.")
-    return Ngram(transformer.build(role, config.base), role.takes.vocab, config)
+    return Ngram(transformer.build(role, config.base), role.takes.vocab, config.order)
 
 
 class Ngram(nn.Module):
     """Logits B L V, float32: the base network's plus `scale` times the log-probabilities of the counts."""
 
-    def __init__(self, base: transformer.Transformer, vocab: int, config: Config):
+    def __init__(self, base: transformer.Transformer, vocab: int, order: int):
         super().__init__()
-        self.base, self.vocab, self.order, self.folds = base, vocab, config.order, config.folds
+        self.base, self.vocab, self.order = base, vocab, order
         self.scale = nn.Parameter(torch.ones(1))
         self.counts: KneserNey | None = None
-        self.without: list[
-            KneserNey
-        ] = []  # counts of all folds but one; made again when training goes on, never stored
-        self.fold = 0
         self.register_load_state_dict_pre_hook(make_room)
 
     def fit(self, stream: np.ndarray) -> None:
         """Count the training symbols. Must come before training; what is counted is kept with the weights."""
         self.adopt(KneserNey.fit(stream, self.vocab, self.order))
-        size = len(stream) // self.folds
-        cuts = [(i * size, (i + 1) * size) for i in range(self.folds)] if self.folds > 1 else []
-        rest = [np.concatenate([stream[:begin], stream[end:]]) for begin, end in cuts]
-        self.without = [KneserNey.fit(part, self.vocab, self.order) for part in rest]
-
-    def begin(self, step: int) -> None:
-        """Make ready for a step, whose rows all come from one fold."""
-        self.fold = step % self.folds
 
     def adopt(self, counts: KneserNey) -> None:
         self.counts = counts
@@ -87,9 +70,8 @@ class Ngram(nn.Module):
 
     @torch.compiler.disable
     def prior(self, x: Tensor, lengths: Tensor | None, cache: "Recent | None") -> Tensor:
-        """Log-probabilities of the symbol after each position, B L V; in training by counts that do not hold it."""
-        K, folded = self.order - 1, self.training and bool(self.without)
-        counts = self.without[self.fold] if folded else self.known()
+        """Log-probabilities of the symbol after each position, B L V; in training without the one that stands there."""
+        counts, K = self.known(), self.order - 1
         x_BL = x.cpu().numpy()
         B, L = x_BL.shape
         last_BK = np.full((B, K), NONE, np.int64) if cache is None else cache.last
@@ -100,7 +82,7 @@ class Ngram(nn.Module):
         if cache is not None:
             ends = np.full(B, L) if lengths is None else lengths.cpu().numpy()
             cache.last = np.stack([row[end : end + K] for row, end in zip(long, ends, strict=True)])
-        leave_out = np.concatenate([x_BL[:, 1:], np.full((B, 1), NONE)], 1) if self.training and not folded else None
+        leave_out = np.concatenate([x_BL[:, 1:], np.full((B, 1), NONE)], 1) if self.training else None
         return torch.from_numpy(counts.distribution(contexts_BLK, leave_out, log=True, dtype=np.float32))
 
     def known(self) -> KneserNey:

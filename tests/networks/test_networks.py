@@ -30,8 +30,8 @@ CAUSAL = {
     "transformer-hashed": lambda role: transformer.build(role, replace(SMALL, hashed=17)),
     "recurrent": lambda role: recurrent.build(role, recurrent.Config(width=16, depth=2)),
     "recurrent-untied": lambda role: recurrent.build(role, recurrent.Config(width=16, depth=1, tied=False)),
-    "ngram": lambda role: fitted(ngram.build(role, ngram.Config(order=4, folds=2, base=SMALL))),
-    "ngram-hashed": lambda role: fitted(ngram.build(role, ngram.Config(1, 1, replace(SMALL, hashed=17)))),
+    "ngram": lambda role: fitted(ngram.build(role, ngram.Config(order=4, base=SMALL))),
+    "ngram-hashed": lambda role: fitted(ngram.build(role, ngram.Config(1, replace(SMALL, hashed=17)))),
 }
 
 
@@ -196,32 +196,15 @@ def test_the_ngram_network_starts_as_the_counts_alone():
 
 
 def test_the_ngram_network_leaves_out_what_it_trains_on():
-    """With one fold, a symbol that followed its context once only is no likelier than if it had never followed."""
+    """A symbol that followed its context once only is no likelier than if it had never followed."""
     stream = np.array([0, 1, 2, 0, 1, 3, 0, 1, 2, 5, 6, 7])
-    network = ngram.build(READER, ngram.Config(order=3, folds=1, base=replace(SMALL, tied=False)))
+    network = ngram.build(READER, ngram.Config(order=3, base=replace(SMALL, tied=False)))
     network.fit(stream)
     x = torch.tensor([[0, 5, 6, 7]])  # 5 6 → 7 once in the text
     training = network.train()(x).detach().softmax(-1)[0, 2]
     knowing = network.eval()(x).detach().softmax(-1)[0, 2]
     assert knowing[7] > 0.3
     assert training[7] < 0.15
-
-
-def test_the_ngram_network_trains_on_the_other_folds_counts():
-    stream = np.concatenate([np.tile([0, 1], 50), np.tile([0, 2], 50)])
-    network = ngram.build(READER, ngram.Config(order=2, folds=2, base=replace(SMALL, tied=False)))
-    network.fit(stream)
-    x = torch.tensor([[0, 0, 0]])
-
-    def likeliest() -> int:
-        return int(network(x).detach()[0, 1].argmax())
-
-    network.begin(0)  # rows come from the first fold, so the counts from the second
-    assert likeliest() == 2
-    network.begin(1)
-    assert likeliest() == 1
-    network.begin(2)
-    assert likeliest() == 2
 
 
 def test_counts_travel_with_the_weights():
@@ -239,16 +222,15 @@ def test_counts_travel_with_the_weights():
 
 def test_copies_share_the_counts():
     """A working copy, an average and a reference need not each hold what never changes."""
-    network = fitted(ngram.build(READER, ngram.Config(order=4, folds=2, base=SMALL)))
+    network = fitted(ngram.build(READER, ngram.Config(order=4, base=SMALL)))
     copy = stirred(network)
     assert isinstance(copy, ngram.Ngram)
     assert copy.counts is network.counts
-    assert copy.without[0] is network.without[0]
 
 
-@pytest.mark.parametrize("wrong", [{"order": 0}, {"order": 9}, {"folds": 0}], ids=str)
+@pytest.mark.parametrize("wrong", [{"order": 0}, {"order": 9}], ids=str)
 def test_ngram_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"order|folds"):
+    with pytest.raises(ValueError, match="order"):
         fitted(ngram.build(READER, ngram.Config(base=SMALL, **wrong)))
 
 
