@@ -66,6 +66,18 @@ class Grid(nn.Module):
         return self.enter(x_BCL.mT)
 
 
+class Beside(nn.Module):
+    """A field that stands beside symbols, position by position, made features."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.read = nn.Linear(channels, width, bias=False)
+        nn.init.normal_(self.read.weight, std=0.5)
+
+    def forward(self, field_BCL: Tensor) -> Tensor:
+        return self.read(field_BCL.mT.to(self.read.weight.dtype))
+
+
 class Inform(nn.Module):
     """The time of a diffusion and a condition vector, made one vector for adaptive normalisation."""
 

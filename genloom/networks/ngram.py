@@ -1,13 +1,14 @@
 """Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
 
-The counts give log-probabilities; the network adds to them. In training each occurrence is taken out of the counts that
-predict it (leave one out), or the network would learn to trust counts that hold the answer.
+The counts give log-probabilities. The network reads them (square roots of probabilities, beside the symbols) and adds to
+them. In training each occurrence is taken out of the counts that predict it (leave one out), or the network would learn
+to trust counts that hold the answer.
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ def build(role: Role, config: Config) -> "Ngram":
             "The n-gram network predicts the next symbol and does nothing else; "
             "choose another network for this objective."
         )
-    return Ngram(transformer.build(role, config.base), role.takes.vocab, config.order)
+    transformer.check(role, config.base)
+    told = replace(role, cond=replace(role.cond, field=role.takes.vocab))
+    return Ngram(transformer.Transformer(told, config.base), role.takes.vocab, config.order)
 
 
 class Ngram(nn.Module):
@@ -65,8 +68,10 @@ class Ngram(nn.Module):
         lengths: Tensor | None = None,
         cache: "Recent | None" = None,
     ) -> Tensor:
-        logits_BLV = self.base(x, t, cond=cond, lengths=lengths, cache=None if cache is None else cache.base)
-        return logits_BLV.float() + self.scale.float() * self.prior(x, lengths, cache).to(x.device)
+        log_p_BLV = self.prior(x, lengths, cache).to(x.device)
+        told = replace(cond or Condition(), field=(log_p_BLV / 2).exp().mT)
+        logits_BLV = self.base(x, t, cond=told, lengths=lengths, cache=None if cache is None else cache.base)
+        return logits_BLV.float() + self.scale.float() * log_p_BLV
 
     @torch.compiler.disable
     def prior(self, x: Tensor, lengths: Tensor | None, cache: "Recent | None") -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.networks.attention import Rotary, attend, rotate
-from genloom.networks.embedding import Grid, Inform, Symbols, latest
+from genloom.networks.embedding import Beside, Grid, Inform, Symbols, latest
 from genloom.types import Condition, Role, Signal, Tokens
 
 
@@ -32,6 +32,12 @@ class Config:
 
 
 def build(role: Role, config: Config) -> "Transformer":
+    check(role, config)
+    return Transformer(role, config)
+
+
+def check(role: Role, config: Config) -> None:
+    """Raises ValueError for a role or a size that this network cannot have."""
     takes = role.takes
     sequence = isinstance(takes, Tokens) or len(takes.size) == 1
     if not sequence:
@@ -49,7 +55,6 @@ def build(role: Role, config: Config) -> "Transformer":
         raise ValueError(f"heads ({config.heads}) must be a multiple of key_heads ({config.key_heads}).")
     if config.activation not in ("swiglu", "relu2"):
         raise ValueError(f"Unknown activation {config.activation!r}: a transformer has swiglu or relu2.")
-    return Transformer(role, config)
 
 
 class Transformer(nn.Module):
@@ -64,6 +69,7 @@ class Transformer(nn.Module):
             self.enter = Symbols(role.takes, D, config.hashed, std=0.02 if config.tied else 1.0)
         else:
             self.enter = Grid(role.takes, role.cond, D)
+        self.beside = Beside(role.cond.field, D) if isinstance(role.takes, Tokens) and role.cond.field else None
         self.inform = Inform(role.timed, role.cond.vector, D) if role.timed or role.cond.vector else None
         self.blocks = nn.ModuleList(Block(config, role, self.inform is not None) for _ in range(config.depth))
         self.window = role.takes.length if isinstance(role.takes, Tokens) else role.takes.size[0]
@@ -93,6 +99,8 @@ class Transformer(nn.Module):
     ) -> Tensor:
         if isinstance(self.enter, Symbols):
             h_BLD = self.enter(x, self.enter.before(len(x)) if cache is None else cache.last)
+            if self.beside is not None and cond is not None and cond.field is not None:
+                h_BLD = h_BLD + self.beside(cond.field)
         else:
             h_BLD = self.enter(x, cond)
         L = h_BLD.shape[1]
