@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genloom.cli.screen import size
+from genloom.cli.screen import quoted, size
 from genloom.cli.shared import Shared
 from genloom.collect import Options, collect, summary
 
@@ -88,7 +88,7 @@ def run(
     screen.say(f"Data set {name!r} in {report.folder}")
     for line in summary(report):
         screen.say(line)
-    screen.say(f"Next: genloom train {_quoted(name)} --minutes 10")
+    screen.say(f"Next: genloom train {quoted(name)} --minutes 10")
     screen.result({"name": name, "digest": report.digest, "folder": str(report.folder), **report.facts()})
 
 
@@ -97,7 +97,3 @@ def _named_after(sources: list[str]) -> str:
         raise ValueError("There are several sources: say what to call the data set with --name.")
     (source,) = sources
     return source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if " " in name else name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 _SECONDS_BETWEEN_LINES = 5.0
+_CONTROLS = {n: "\ufffd" for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
 
 
 class Bar(Protocol):
@@ -27,6 +28,17 @@ class Screen:
         """A line for people."""
         if not self.json:
             print(line, flush=True)
+
+    @property
+    def live(self) -> bool:
+        """Whether a person watches standard output, so that text can appear as it is written."""
+        return not self.json and sys.stdout.isatty()
+
+    def text(self, text: str) -> None:
+        """What a model wrote, without a line's end; on a terminal it cannot move the cursor or change colours."""
+        if not self.json:
+            shown = text.translate(_CONTROLS) if sys.stdout.isatty() else text
+            print(shown, end="", flush=True)
 
     def note(self, line: str) -> None:
         """A line for people about the work under way, beside the result."""
@@ -100,3 +112,8 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
     """The rows as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def quoted(name: str) -> str:
+    """A name as it has to be typed."""
+    return f'"{name}"' if " " in name else name

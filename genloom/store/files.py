@@ -175,13 +175,19 @@ def drafts(parent: Path) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Generator[None]:
-    """Hold `folder`, made if missing, against every other process that asks for it in the same way."""
+def locked(folder: Path, busy: str = "") -> Generator[None]:
+    """Hold `folder`, made if missing, against every other process that asks for it in the same way.
+
+    Waits for another holder to end, or, where `busy` says what it does, raises ValueError with that.
+    """
     with plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise ValueError(busy) from None
         yield
     finally:
         os.close(lock)

@@ -43,14 +43,23 @@ class Workspace:
 
     # data/<name>/<digest>/
 
-    def dataset(self, name: str) -> Dataset:
-        """The newest complete version of a data set. An unknown name gives a ValueError with the nearest known one."""
+    def dataset(self, name: str, digest: str = "") -> Dataset:
+        """The newest complete version of a data set, or the one with this digest.
+
+        An unknown name gives a ValueError with the nearest known one.
+        """
         name = checked(name, "data set")
         parent = self.root / "data" / name
         versions = [open_dataset(name, folder) for folder in _folders(parent) if (folder / "manifest.json").is_file()]
         if not versions:
             raise unknown("data set", name, self._names("data"), f"Collect one: genloom collect FOLDER --name {name}")
-        return max(versions, key=lambda version: (version.created, version.digest))
+        wanted = [version for version in versions if digest in ("", version.digest)]
+        if not wanted:
+            raise ValueError(
+                f"The version {digest[:12]} of the data set {name!r} is not in the workspace any more. "
+                "Collect the same files again, or go on with the newest version."
+            )
+        return max(wanted, key=lambda version: (version.created, version.digest))
 
     def datasets(self) -> list[Dataset]:
         """The newest version of every data set, by name; damaged ones are left out and told by `faults`."""

@@ -1,0 +1,69 @@
+"""`genloom compare`: two models side by side on the same held-out text."""
+
+from pathlib import Path
+from typing import Literal
+
+from genloom.cli.evaluate import held_pieces, measured_on
+from genloom.cli.shared import Shared
+from genloom.evaluate.charts import comparison_chart
+from genloom.evaluate.compare import compare
+from genloom.evaluate.report import Evaluation
+from genloom.generate import engine
+from genloom.model import open_model
+from genloom.store.files import write_atomic
+
+
+def run(
+    first: str,
+    second: str,
+    /,
+    *,
+    data: str | None = None,
+    split: Literal["val", "test"] = "val",
+    prompt: str = "",
+    length: int | None = None,
+    seed: int = 0,
+    most: int = 300_000,
+    out: Path | None = None,
+    shared: Shared = Shared(),
+) -> None:
+    """Set two models side by side on the same held-out text.
+
+    Says that one is better only where the interval of their paired difference leaves no doubt.
+
+    Parameters
+    ----------
+    first
+        A model, like notes/1.
+    second
+        Another one, like notes/2.
+    data
+        The data set to measure on. Default: the one the first learned from.
+    split
+        Which held-out part.
+    prompt
+        What both write from, to be read side by side.
+    length
+        How many symbols they write at most. Default: 400.
+    seed
+        Another number writes something else.
+    most
+        How many bytes of held-out text to read at most.
+    out
+        Where to put the chart (a PNG file). Default: reports/ in the workspace.
+    """
+    workspace, screen = shared.open()
+    models = [open_model(workspace, ref) for ref in (first, second)]
+    dataset = measured_on(workspace, models[0], data)
+    named = f"{dataset.name}@{dataset.digest[:12]}:{split}"
+    measured = [Evaluation(m.ref, named, held_pieces(m, dataset, split, most, screen)) for m in models]
+    comparison = compare(measured[0], measured[1])
+    asked = engine.request([prompt], 1, seed, (), {"length": length, "temperature": 0.8})
+    for model, evaluation in zip(models, measured, strict=True):
+        screen.say(f"── {model.ref}: {evaluation.bits_per_byte} bits per byte")
+        screen.text(f"{engine.finished(model, asked).items[0]}\n\n")
+    path = out or workspace.root / "reports" / f"{models[0].ref}-{models[1].ref}.png".replace("/", "-")
+    write_atomic(path, comparison_chart(comparison))
+    screen.say(str(comparison))
+    screen.say(f"Chart: {path}")
+    screen.result({**comparison.report(), "chart": str(path)})

@@ -1,0 +1,200 @@
+"""`genloom evaluate`: how good a model is, and what its samples are made from."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from genloom.cli.screen import Screen
+from genloom.cli.shared import Shared
+from genloom.evaluate.charts import likelihood_bars, training_curve
+from genloom.evaluate.floor import floor
+from genloom.evaluate.likelihood import Pieces
+from genloom.evaluate.report import Evaluation, to_report
+from genloom.evaluate.samples import variety
+from genloom.generate import engine
+from genloom.likelihood import surprise
+from genloom.model import Model, open_model
+from genloom.store.dataset import Dataset
+from genloom.store.files import write_atomic
+from genloom.store.workspace import Workspace
+from genloom.train.log import read_log
+from genloom.trust.copied import Copied, copied
+
+
+def run(
+    model: str,
+    /,
+    *,
+    data: str | None = None,
+    split: Literal["val", "test"] = "val",
+    samples: int = 8,
+    length: int | None = None,
+    temperature: float = 0.8,
+    seed: int = 0,
+    most: int = 300_000,
+    out: Path | None = None,
+    shared: Shared = Shared(),
+) -> None:
+    """Measure a model on held-out text, and what its samples are made from.
+
+    Prints bits per byte with an interval beside what counting n-grams reaches, how varied samples are, and the longest
+    span each copied from the training text beside what unseen text shares by chance. Leaves charts and a JSON report.
+
+    Parameters
+    ----------
+    model
+        A model, like notes or notes/2.
+    data
+        Another data set to measure on. Default: the one it learned from.
+    split
+        Which held-out part: val was looked at while training, test never.
+    samples
+        How many samples to write.
+    length
+        How many symbols each sample has at most. Default: 400.
+    temperature
+        How daring the samples are.
+    seed
+        Another number writes other samples.
+    most
+        How many bytes of held-out text to read at most.
+    out
+        The folder for report and charts. Default: reports/<model> in the workspace.
+    """
+    workspace, screen = shared.open()
+    if samples < 1:
+        raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
+    opened = open_model(workspace, model)
+    dataset = measured_on(workspace, opened, data)
+    evaluation, found = _measured(opened, dataset, split, (samples, length, temperature, seed), most, screen)
+    folder = out or workspace.root / "reports" / opened.ref.replace("/", "-")
+    report = {**to_report(evaluation), "copied": _copies(found), "split": split}
+    write_atomic(folder / "evaluation.json", json.dumps(report, indent=1, ensure_ascii=False))
+    write_atomic(folder / "likelihood.png", likelihood_bars([evaluation]))
+    curve = _curve(workspace, opened, evaluation)
+    if curve is not None:
+        write_atomic(folder / "training.png", curve)
+    for line in _lines(evaluation, found, split):
+        screen.say(line)
+    screen.say(f"Report and charts in {folder}")
+    screen.result({**report, "folder": str(folder)})
+
+
+def _measured(
+    model: Model,
+    dataset: Dataset,
+    split: Literal["val", "test"],
+    sampling: tuple[int, int | None, float, int],
+    most: int,
+    screen: Screen,
+) -> tuple[Evaluation, Copied]:
+    count, length, temperature, seed = sampling
+    pieces = held_pieces(model, dataset, split, most, screen)
+    screen.note("Counting n-grams")
+    least = floor((item.value for item in dataset.documents("train")), held_texts(dataset, split, most))
+    screen.note(f"Writing {count} samples")
+    asked = engine.request([""], count, seed, (), {"length": length, "temperature": temperature})
+    texts = [item for portion in engine.portions(asked) for item in engine.finished(model, portion).items]
+    screen.note("Looking for copies")
+    found = copied(texts, dataset.documents("train"), dataset.documents(split))
+    evaluation = Evaluation(model.ref, f"{dataset.name}@{dataset.digest[:12]}:{split}", pieces, least, variety(texts))
+    return evaluation, found
+
+
+def measured_on(workspace: Workspace, model: Model, data: str | None) -> Dataset:
+    """The data set asked for, else the very version that the model learned from."""
+    if data is not None:
+        return workspace.dataset(data)
+    assert model.folder is not None, "it was opened from the workspace"
+    learned = model.folder.card["data"]
+    return workspace.dataset(learned["name"], learned["digest"])
+
+
+def held_pieces(model: Model, dataset: Dataset, split: Literal["val", "test"], most: int, screen: Screen) -> Pieces:
+    """What held-out text costs the model, piece by piece."""
+    held = held_texts(dataset, split, most)
+    if not held:
+        raise ValueError(
+            f"The data set {dataset.name!r} holds no {split} text. Collect more, or measure on another with --data."
+        )
+    pairs: list[tuple[float, int]] = []
+    total = sum(len(text.encode()) for text in held)
+    with screen.progress("Reading held-out text", total) as bar:
+        done = 0
+        for pair in surprise(model, held):
+            pairs.append(pair)
+            done += pair[1]
+            bar.update(done)
+    return Pieces.of(pairs)
+
+
+def held_texts(dataset: Dataset, split: Literal["val", "test"], most: int) -> list[str]:
+    """Held-out documents in pieces of a few thousand characters, which the interval needs, up to `most` bytes."""
+    texts, size = [], 0
+    for item in dataset.documents(split):
+        for start in range(0, len(item.value), 4000):
+            texts.append(item.value[start : start + 4000])
+            size += len(texts[-1].encode())
+            if size > most:
+                return texts
+    return texts
+
+
+def _curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes | None:
+    """The training curve, where the run's log is still there."""
+    assert model.folder is not None
+    try:
+        rows = read_log(workspace.run(model.folder.card["run"]).folder / "progress.jsonl")
+    except ValueError:  # the run was removed
+        return None
+    taken = [row for row in rows if "losses" in row]
+    if not taken:
+        return None
+    nats = 1.4426950408889634
+    held = [(row["step"], row["bits_per_byte"]) for row in rows if "bits_per_byte" in row]
+    bits = [next(iter(row["losses"].values())) * nats for row in taken]
+    unit = "bits a symbol" if model.design.codec != "bytes" else "bits per byte"
+    shown = held if unit == "bits per byte" else ()
+    least = evaluation.floor.bits_per_byte.mean if evaluation.floor and unit == "bits per byte" else None
+    return training_curve([row["step"] for row in taken], bits, shown, least, f"Training {model.ref}", unit)
+
+
+def _lines(evaluation: Evaluation, found: Copied, split: str) -> list[str]:
+    bits, seen = evaluation.bits_per_byte, evaluation.variety
+    size = int(evaluation.pieces.bytes.sum())
+    lines = [
+        f"{evaluation.model} on {size:,} bytes of held-out text ({split}):",
+        f"  {bits.mean:.3f} bits per byte (95 % interval {bits.low:.3f} to {bits.high:.3f}); less is better",
+    ]
+    if evaluation.floor is not None:
+        least = evaluation.floor.bits_per_byte
+        lines.append(f"  {least.mean:.3f} is what counting {evaluation.floor.order}-grams reaches (Kneser-Ney)")
+    if seen is not None:
+        lines.append(f"{seen.count} samples it wrote:")
+        lines.append(f"  {seen.distinct[1]:.0%} of their word pairs are distinct")
+        lines.append(f"  {seen.repeated:.1%} of the runs of four words repeat within a sample")
+        if seen.longest_loop:
+            lines.append(f"  {seen.longest_loop} words at most go round in a loop")
+    longest = max(found.copies, key=lambda copy: copy.length)
+    lines.append("Copied from the training text:")
+    lines.append(f"  {longest.length} characters in a row at most")
+    if longest.length:
+        lines.append(f"  {longest.text!r} from {longest.source} ({longest.licence})")
+    if found.baseline is not None:
+        lines.append(
+            f"  held-out text of the same length shares {found.baseline.median:.0f} (median) "
+            f"to {found.baseline.longest} by chance"
+        )
+    return lines
+
+
+def _copies(found: Copied) -> dict[str, Any]:
+    spans = [
+        {"length": c.length, "text": c.text, "source": c.source, "licence": c.licence, "offset": c.offset}
+        for c in found.copies
+    ]
+    base = found.baseline
+    return {
+        "spans": spans,
+        "baseline": None if base is None else {"median": base.median, "high": base.high, "longest": base.longest},
+    }

@@ -1,0 +1,185 @@
+"""`genloom train`: a data set becomes a model."""
+
+import signal
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from math import log
+from pathlib import Path
+from typing import Any
+
+from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
+from genloom.cli.shared import Shared
+from genloom.train.dial import Wishes
+from genloom.train.events import Checked, Contract, Event, Finished, Stage, Stepped, Warned
+from genloom.train.run import Request, train_model
+
+
+def run(
+    data: str,
+    /,
+    *,
+    minutes: float = 0.0,
+    params: int = 0,
+    tokens: int = 0,
+    steps: int = 0,
+    name: str | None = None,
+    resume: bool = False,
+    set: list[str] | None = None,
+    seed: int = 0,
+    threads: int = 0,
+    save_steps: int = 0,
+    shared: Shared = Shared(),
+) -> int:
+    """Train a model on a data set, within a time you choose.
+
+    Measures this machine, chooses sizes, prints what the run will take and what quality to expect, then trains. Stop it
+    with Ctrl-C, or lose the machine: --resume goes on to the same result.
+
+    Parameters
+    ----------
+    data
+        A data set; with --resume, the name or id of a run.
+    minutes
+        How long to train. Default: 5, where neither tokens nor steps are given.
+    params
+        About how many parameters the model shall have. Default: what the time and the text allow.
+    tokens
+        How many tokens to read in all.
+    steps
+        How many steps to take, exactly; with --resume, the step to train up to.
+    name
+        What to call the model. Default: like the data set.
+    resume
+        Go on with a run that was stopped or killed, or train a finished one further with --steps.
+    set
+        A value of the job, like network.base.width=384. Repeat for several.
+    seed
+        Another number starts from other weights and reads in another order.
+    threads
+        Processor threads. Default: all cores.
+    save_steps
+        Also save after so many steps. Default: every half minute.
+    """
+    workspace, screen = shared.open()
+    overrides = dict(_setting(text) for text in set or ())
+    wishes = Wishes(minutes=minutes, params=params, tokens=tokens, seed=seed)
+    request = Request(data, name or "", wishes, overrides, resume, steps, threads, save_steps=save_steps)
+    if resume and (minutes or tokens or params or overrides):
+        raise ValueError("A run goes on as it was planned. With --resume, only --steps says how far.")
+    finished, stopped = _watch(train_model(workspace, request), screen)
+    if finished is None:
+        again = quoted(name or data)
+        screen.say(
+            f"Stopped at step {stopped:,}; everything so far is saved. Go on with: genloom train --resume {again}"
+        )
+        screen.result({"stopped": stopped, "run": workspace.run(name or data).id})
+        return 130
+    made = workspace.model(finished.ref)
+    _say_result(finished, made.folder, screen)
+    screen.say(f'Next: genloom generate {quoted(made.name)} --prompt "…" --count 3')
+    screen.result({**asdict(finished), "folder": str(made.folder)})
+    return 0
+
+
+def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, int]:
+    """Show a run as it goes; Ctrl-C ends it between two steps, where it can save."""
+    step, seen = 0, ""
+    with closing(events), _interruption() as stop, screen.progress("Training", 1.0) as bar:
+        for event in events:
+            match event:
+                case Stage(text):
+                    screen.note(text)
+                case Contract():
+                    _say_contract(event, screen)
+                case Warned(text):
+                    screen.note(f"Note: {text}")
+                case Checked():
+                    seen = f", held-out {event.bits_per_byte:.3f} bits/byte"
+                case Stepped():
+                    step, stop.patient = event.step, True
+                    _draw(event, seen, bar)
+                case Finished():
+                    return event, event.fact["steps"]
+            if stop.asked:
+                return None, step
+    raise AssertionError("a run ends with its result")
+
+
+def _draw(event: Stepped, seen: str, bar: Bar) -> None:
+    alone = len(event.losses) == 1
+    loss = ", ".join(f"{'loss' if alone else name} {value / log(2):.3f} bits" for name, value in event.losses.items())
+    note = f"step {event.step:,}/{event.steps:,}, {loss}{seen}, {event.tokens_per_second:,.0f} tokens/s"
+    bar.update(event.step / event.steps, f"{note}, {duration(event.seconds_left)} left")
+
+
+def _say_contract(contract: Contract, screen: Screen) -> None:
+    expected = "unknown: no held-out text"
+    if contract.bits_per_byte is not None and contract.floor is not None:
+        spread = contract.bits_per_byte * contract.error
+        expected = (
+            f"{contract.bits_per_byte:.2f} ± {spread:.2f} bits per byte (counting 5-grams gives {contract.floor:.2f})"
+        )
+    rows: list[tuple[str, ...]] = [
+        ("  network", f"{contract.parameters:,} parameters"),
+        (
+            "  reads",
+            f"{contract.tokens:,} tokens in {contract.steps:,} steps, {contract.tokens_per_second:,.0f} a second",
+        ),
+        ("  takes", f"about {duration(contract.seconds)} and {size(contract.memory_bytes)} of memory"),
+        ("  expected", expected),
+    ]
+    screen.note("The contract:")
+    for line in table(rows):
+        screen.note(line)
+
+
+def _say_result(finished: Finished, folder: Path, screen: Screen) -> None:
+    forecast, fact = finished.forecast, finished.fact
+    screen.say(f"Model {finished.ref} is stored in {folder}")
+    rows: list[tuple[str, ...]] = [("", "forecast", "fact")]
+    if fact["bits_per_byte"] is not None:
+        expected = f"{forecast['bits_per_byte']:.3f}" if "bits_per_byte" in forecast else "-"
+        rows.append(("  bits per byte", expected, f"{fact['bits_per_byte']:.3f}"))
+    shown: dict[str, tuple[str, Callable[[float], str]]] = {
+        "training time": ("seconds", duration),
+        "memory": ("memory_bytes", size),
+        "tokens a second": ("tokens_per_second", "{:,.0f}".format),
+    }
+    for title, (key, told) in shown.items():
+        rows.append((f"  {title}", told(forecast[key]) if key in forecast else "-", told(fact[key])))
+    for line in table(rows):
+        screen.say(line)
+
+
+@dataclass
+class _Stop:
+    """Whether Ctrl-C was pressed; before the first step there is nothing to save, and it interrupts at once."""
+
+    asked: bool = False
+    patient: bool = False
+
+
+@contextmanager
+def _interruption() -> Generator[_Stop]:
+    """Ctrl-C, or the machine that shuts down, asks for a stop; asked again, it interrupts at once."""
+    stop = _Stop()
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.asked or not stop.patient:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise ValueError(f"--set {text!r} is not a setting. Write it like --set network.base.width=384")
+    return path.strip(), value.strip()

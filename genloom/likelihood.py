@@ -1,0 +1,87 @@
+"""How surprising a model finds things: minus log-likelihood, exact or bounded, of texts of any length.
+
+Shape letters: B windows, L length.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from genloom.model import Model
+from genloom.noise import Noise
+from genloom.types import Batch, Tokens
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of a document that the network reads at once; what stands before `first` is context, counted already."""
+
+    document: int
+    begin: int  # where in the document
+    ids: np.ndarray
+    first: int
+
+
+@torch.inference_mode()
+def surprise(model: Model, texts: Iterable[str], rows: int = 32) -> Iterator[tuple[float, int]]:
+    """For each text its minus log-likelihood in nats and its size in UTF-8 bytes, in order.
+
+    Windows overlap by half, so that all but the first symbols of a document are predicted from at least half of what
+    the network can read. Where the objective has a bound, it is a bound.
+    """
+    nats: dict[int, float] = {}
+    sizes: list[int] = []
+    waiting: list[Window] = []
+    done = 0
+    for n, text in enumerate(texts):
+        sizes.append(len(text.encode("utf-8", "replace")))
+        nats[n] = 0.0
+        waiting += windows(n, text, model)
+        while len(waiting) >= rows:
+            add(model, waiting[:rows], nats)
+            waiting = waiting[rows:]
+        while done < (waiting[0].document if waiting else n + 1):
+            yield nats.pop(done), sizes[done]
+            done += 1
+    if waiting:
+        add(model, waiting, nats)
+    for n in sorted(nats):
+        yield nats[n], sizes[n]
+
+
+def windows(document: int, text: str, model: Model) -> list[Window]:
+    space = model.codec.space
+    assert isinstance(space, Tokens), "only what is made of symbols has a likelihood here"
+    ids = np.concatenate([[space.start], model.codec.encode(text)]).astype(np.int64)
+    length, fresh = model.design.length, max(model.design.length // 2, 1)
+    found, first = [], 1
+    while first < len(ids):
+        begin = 0 if first == 1 else first + fresh - length
+        end = min(begin + length, len(ids))
+        found.append(Window(document, begin, ids[begin:end], first - begin))
+        first = end
+    return found
+
+
+def add(model: Model, batch: list[Window], nats: dict[int, float]) -> None:
+    longest = max(len(w.ids) for w in batch)
+    x_BL = np.stack([np.pad(w.ids, (0, longest - len(w.ids))) for w in batch])
+    mask_BL = np.stack([np.arange(longest) >= w.first for w in batch])
+    lengths = torch.tensor([len(w.ids) for w in batch])
+    asked = Batch(torch.from_numpy(x_BL), mask=torch.from_numpy(mask_BL), lengths=lengths).map(
+        lambda t: t.to(model.device)
+    )
+    noise = Noise(0, tuple((w.document << 32) + w.begin for w in batch))  # where the objective estimates a bound
+    loss = model.objective.loss(dict(model.parts.items()), asked, model.objective.turns[0], noise)
+    for window, value in zip(batch, loss.per_sample.tolist(), strict=True):
+        nats[window.document] += value
+
+
+def bits_per_byte(pairs: Iterable[tuple[float, int]]) -> float:
+    """The mean over all bytes, in bits; independent of how the codec cuts the text."""
+    nats, size = 0.0, 0
+    for value, count in pairs:
+        nats, size = nats + value, size + count
+    return nats / max(size, 1) / float(np.log(2))

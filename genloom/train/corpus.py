@@ -1,0 +1,122 @@
+"""A data set's text as one long stream of symbols on disk, and the batches cut from it.
+
+A step's batch is a function of the step alone: nothing about the order of the data needs saving.
+
+Shape letters: B rows, L length, N symbols of the stream.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genloom import plugins
+from genloom.settings import made
+from genloom.store.dataset import Dataset
+from genloom.store.files import replaced
+from genloom.types import Batch, Codec, Tokens
+
+MIXED_AT_ONCE = 32_000_000  # characters of documents kept in memory to be drawn from
+
+
+def write_stream(texts: Iterable[str], codec: Codec, path: Path) -> int:
+    """Encode documents, each ended by the stop symbol, into a raw file; return the number of symbols."""
+    space = codec.space
+    assert isinstance(space, Tokens)
+    kind = np.uint16 if space.vocab <= 2**16 else np.uint32
+    count = 0
+    with replaced(path) as draft, open(draft, "wb") as file:
+        for ids in codec.encode_many(texts):
+            file.write(np.append(ids, space.stop).astype(kind).tobytes())
+            count += len(ids) + 1
+    return count
+
+
+def mixed(texts: Iterable[str], key: str) -> Iterator[str]:
+    """Documents in an order drawn from `key`, as far as a bounded buffer allows.
+
+    Every stretch of the stream is then like every other, and like held-out text, which was drawn by chance too.
+    """
+    chance = np.random.default_rng(int(key[:16], 16))
+    buffer: list[str] = []
+    held = 0
+    for text in texts:
+        buffer.append(text)
+        held += len(text)
+        while held > MIXED_AT_ONCE:
+            at = int(chance.integers(len(buffer)))
+            buffer[at], buffer[-1] = buffer[-1], buffer[at]
+            held -= len(buffer[-1])
+            yield buffer.pop()
+    for at in chance.permutation(len(buffer)):
+        yield buffer[at]
+
+
+def read_stream(path: Path, vocab: int) -> np.ndarray:
+    """The symbols N of a stream, mapped from disk, not read."""
+    if path.stat().st_size == 0:
+        return np.zeros(0, np.uint16)
+    return np.memmap(path, np.uint16 if vocab <= 2**16 else np.uint32, mode="r")
+
+
+def encoded(folder: Path, dataset: Dataset, name: str, settings: Mapping[str, Any]) -> tuple[Codec, np.ndarray]:
+    """The codec fitted to the training text and that text as symbols; both are kept in the run's folder."""
+    module = plugins.find("codec", name)
+    kept, path = folder / "codec", folder / "train.symbols"
+    if path.exists():
+        codec = module.Codec.load(kept)
+    else:
+        codec = module.Codec.fit(
+            (item.value for item in dataset.documents("train")), made(module.Config, settings, "codec")
+        )
+        codec.save(kept)
+        write_stream(mixed((item.value for item in dataset.documents("train")), dataset.digest), codec, path)
+    assert isinstance(codec.space, Tokens)
+    return codec, read_stream(path, codec.space.vocab)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Every epoch cuts the stream at a new offset into blocks of `length` symbols and visits each once."""
+
+    stream: np.ndarray
+    rows: int
+    length: int
+    seed: int = 0
+    latest: dict[int, np.ndarray] = field(
+        default_factory=dict, compare=False
+    )  # the order of one epoch, made when needed
+
+    def __post_init__(self) -> None:
+        assert self.length > 1, "a block holds one symbol that is given and at least one to predict"
+        if self.count < 1:
+            raise ValueError(
+                f"The training text holds {len(self.stream)} symbols and the model reads {self.length} at once. "
+                "Collect more text, or choose a shorter length (--set length=…)."
+            )
+
+    @property
+    def count(self) -> int:
+        """Blocks an epoch. Neighbours share a symbol: the last to be predicted here is given there."""
+        return (len(self.stream) - 1) // (self.length - 1) - 1
+
+    def __call__(self, step: int) -> Batch:
+        index = step * self.rows + np.arange(self.rows)
+        starts = np.empty(self.rows, dtype=np.int64)
+        for epoch in np.unique(index // self.count):
+            mine = index // self.count == epoch
+            starts[mine] = self.order(int(epoch))[index[mine] % self.count]
+        blocks_BL = np.asarray(self.stream[starts[:, None] + np.arange(self.length)])
+        return Batch(torch.from_numpy(blocks_BL.astype(np.int64)))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Where the blocks of an epoch begin, in its order."""
+        if epoch not in self.latest:
+            chance = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            offset = chance.integers(self.length - 1)
+            self.latest.clear()
+            self.latest[epoch] = offset + chance.permutation(self.count) * (self.length - 1)
+        return self.latest[epoch]

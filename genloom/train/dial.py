@@ -1,0 +1,268 @@
+"""From one wish (minutes, parameters or tokens) to a whole job: measure this machine, choose sizes, forecast, promise.
+
+The rules and where their numbers come from stand in docs/scaling.md.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from genloom.model import objective_of, parts_of, space_of
+from genloom.networks.kneser_ney import KneserNey
+from genloom.settings import overridden
+from genloom.store.dataset import Dataset
+from genloom.train.corpus import Blocks, encoded
+from genloom.train.events import Contract, Event, Stage, Warned
+from genloom.train.job import Job
+from genloom.train.loop import State, train
+from genloom.types import Codec, Tokens
+
+SHAPES = (
+    (64, 2, 2),
+    (96, 3, 3),
+    (128, 4, 4),
+    (192, 4, 6),
+    (256, 5, 8),
+    (320, 6, 10),
+    (384, 8, 12),
+    (512, 10, 16),
+    (640, 12, 20),
+    (768, 14, 24),
+)
+BYTES_UP_TO = 8_000_000  # of training text: below, bytes learn more from it than byte pairs do
+COUNTED_UP_TO = 8_000_000  # symbols: below, n-gram counts under the network pay and fit in memory
+FEWEST_STEPS, MOST_STEPS = 60, 60_000
+OVERHEAD = 0.12  # share of the minutes for measuring, looks at held-out text and storing
+FORECAST_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks for; zeros leave the choice to the dial."""
+
+    minutes: float = 0.0
+    params: int = 0
+    tokens: int = 0
+    steps: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One size of network with what was measured of it here."""
+
+    job: Job
+    parameters: int
+    step_seconds: float
+    steps: int
+    forecast: float
+
+    @property
+    def tokens(self) -> int:
+        return self.steps * self.job.rows * (self.job.design.length - 1)
+
+
+def planned(
+    folder: Path, dataset: Dataset, name: str, wishes: Wishes, overrides: Mapping[str, str]
+) -> Generator[Event, None, Job]:
+    """Yield what is being done and at last the contract; return the job.
+
+    Raises ValueError for wishes that exclude each other or cannot be met, and for a misspelt setting.
+    """
+    if sum(bool(w) for w in (wishes.minutes, wishes.tokens, wishes.steps)) > 1:
+        raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
+    minutes = wishes.minutes or (0.0 if wishes.tokens or wishes.steps else 5.0)
+    size = dataset.size("train")
+    if not size:
+        raise ValueError(f"The data set {dataset.name!r} has no training text. Collect more, then train.")
+    base = overridden(first_job(dataset, name, size, wishes, overrides), overrides)
+    job = Job.of(base)
+    codec, stream = encoded(folder, dataset, job.design.codec, job.design.codec_settings)
+    job = fitted_to(job, stream, overrides)
+    floor = counted_floor(codec, stream, dataset)
+    yield Stage("Measuring this machine")
+    precision = faster_precision(job, codec, stream) if "plan.precision" not in overrides else job.plan.precision
+    job = replace(job, plan=replace(job.plan, precision=precision))
+    chosen = choose(list(candidates(job, codec, stream, wishes, minutes, floor, overrides)), wishes)
+    contract = Contract(
+        parameters=chosen.parameters,
+        steps=chosen.steps,
+        tokens=chosen.tokens,
+        seconds=round(chosen.steps * chosen.step_seconds, 1),
+        memory_bytes=memory_of(chosen),
+        tokens_per_second=round(chosen.job.rows * (chosen.job.design.length - 1) / chosen.step_seconds),
+        bits_per_byte=round(chosen.forecast, 4) if floor and job.design.objective == "autoregressive" else None,
+        error=FORECAST_ERROR,
+        floor=round(floor, 4) if floor else None,
+    )
+    if contract.memory_bytes > psutil.virtual_memory().available:
+        raise ValueError(
+            f"This run needs about {contract.memory_bytes / 1e9:.1f} GB, and "
+            f"{psutil.virtual_memory().available / 1e9:.1f} GB are free. "
+            "Close other programs or ask for fewer parameters (--params)."
+        )
+    if chosen.tokens > 40 * len(stream):
+        yield Warned(
+            f"The text will be read {chosen.tokens / len(stream):.0f} times over: "
+            "more text would serve better than more time."
+        )
+    yield contract
+    plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))
+    kept = {k: v for k, v in asdict(contract).items() if v is not None}
+    return replace(chosen.job, plan=plan, contract=kept)
+
+
+def first_job(dataset: Dataset, name: str, size: int, wishes: Wishes, overrides: Mapping[str, str]) -> dict[str, Any]:
+    """The job as tables before anything is measured: codec, objective and kind of network by the amount of text."""
+    by_bytes = size <= BYTES_UP_TO
+    codec: dict[str, Any] = {"name": "bytes"} if by_bytes else {"name": "bpe", "vocab": vocabulary(size)}
+    shape = {"activation": "relu2", "tied": False, "softcap": 15.0}
+    symbols = size if by_bytes else size / 3.5
+    counted = symbols <= COUNTED_UP_TO
+    causal = overrides.get("objective.name", "autoregressive") == "autoregressive"
+    kind = overrides.get("network.name") or ("ngram" if counted and causal else "transformer")
+    network: dict[str, Any] = {"ngram": {"base": shape}, "transformer": shape}.get(kind, {})
+    return {
+        "name": name,
+        "data": dataset.name,
+        "digest": dataset.digest,
+        "rows": 16,
+        "length": 128,
+        "codec": codec,
+        "objective": {"name": "autoregressive"},
+        "network": {"name": kind, **network},
+        "plan": {"steps": 1, "seed": wishes.seed},
+    }
+
+
+def vocabulary(size: int) -> int:
+    """Byte pairs to learn from so many bytes: each should be seen some hundred times."""
+    return int(2 ** np.clip(round(log(size / 2000, 2)), 9, 15))
+
+
+def fitted_to(job: Job, stream: np.ndarray, overrides: Mapping[str, str]) -> Job:
+    """The job with a length that the text can fill."""
+    room = len(stream) // 3
+    if room >= job.design.length or "length" in overrides:
+        return job
+    if room < 8:
+        raise ValueError(f"{len(stream)} symbols of training text are too few to learn from. Collect at least a page.")
+    return replace(job, design=replace(job.design, length=room))
+
+
+def counted_floor(codec: Codec, stream: np.ndarray, dataset: Dataset, order: int = 5) -> float:
+    """Bits per byte that an n-gram model of the codec's own symbols reaches on held-out text; 0 where there is none."""
+    held = [codec.encode(item.value) for item in islice(dataset.documents("val"), 200)]
+    size = sum(len(codec.decode(ids).encode()) for ids in held)
+    if not size:
+        return 0.0
+    space = codec.space
+    assert isinstance(space, Tokens)
+    counts = KneserNey.fit(np.asarray(stream[:COUNTED_UP_TO]), space.vocab, order)
+    nats = sum(-counts.log_prob(np.append(space.stop, ids))[1:].sum() for ids in held)
+    return float(nats / size / log(2))
+
+
+def sized(job: Job, shape: tuple[int, int, int]) -> Job:
+    """The job with its network at one of the sizes; what a person has set stays."""
+    settings = dict(job.design.network_settings)
+    inner = settings.get("base", settings) if job.design.network == "ngram" else settings
+    size = (
+        dict(zip(("width", "depth", "heads"), shape, strict=True))
+        if job.design.network != "recurrent"
+        else {"width": shape[0] * 2}
+    )
+    inner = {**size, **inner}
+    return replace(
+        job,
+        design=replace(
+            job.design, network_settings={**settings, "base": inner} if job.design.network == "ngram" else inner
+        ),
+    )
+
+
+def measured(job: Job, codec: Codec, stream: np.ndarray, count: int = 2) -> tuple[float, int]:
+    """Seconds a step, the fastest of a few after a first one, and the number of parameters."""
+    objective = objective_of(job.design, space_of(job.design, codec))
+    parts = parts_of(job.design, objective)
+    part = stream[: max(200_000, 40 * job.design.length)]
+    for network in parts.values():
+        if fit := getattr(network, "fit", None):
+            fit(np.asarray(part))
+    plan = replace(job.plan, steps=count + 1)
+    times, before = [], time.perf_counter()
+    for _ in train(objective, Blocks(part, job.rows, job.design.length, 0), plan, State.fresh(parts, objective, plan)):
+        now = time.perf_counter()
+        times.append(now - before)
+        before = now
+    return min(times[1:]), sum(p.numel() for p in parts.parameters())
+
+
+def faster_precision(job: Job, codec: Codec, stream: np.ndarray) -> str:
+    timed = {
+        p: measured(replace(sized(job, SHAPES[3]), plan=replace(job.plan, precision=p)), codec, stream)[0]
+        for p in ("float32", "bfloat16")
+    }
+    return min(timed, key=lambda p: timed[p])
+
+
+def candidates(
+    job: Job,
+    codec: Codec,
+    stream: np.ndarray,
+    wishes: Wishes,
+    minutes: float,
+    floor: float,
+    overrides: Mapping[str, str],
+) -> Iterator[Candidate]:
+    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse."""
+    best, before = float("inf"), None
+    for shape in SHAPES:
+        sizing = sized(job, shape)
+        if sizing == before:  # a person has set all sizes
+            return
+        before = sizing
+        seconds, parameters = measured(sizing, codec, stream)
+        tokens = sizing.rows * (sizing.design.length - 1)
+        steps = wishes.steps or -(-wishes.tokens // tokens) or int(minutes * 60 * (1 - OVERHEAD) / seconds)
+        if steps < FEWEST_STEPS and minutes and best < float("inf"):
+            return
+        steps = min(max(steps, 1), wishes.steps or wishes.tokens or MOST_STEPS)
+        forecast = (floor or 1.0) * ratio_to_floor(parameters, steps * tokens, len(stream))
+        yield Candidate(sizing, parameters, seconds, steps, forecast)
+        enough = parameters > 1.5 * wishes.params if wishes.params else forecast > best * 1.01
+        # Without a time to fill, the tokens say what size they can teach.
+        enough = enough or (not (minutes or wishes.params) and parameters > steps * tokens / 10)
+        best = min(best, forecast)
+        if enough:
+            return
+
+
+def choose(found: list[Candidate], wishes: Wishes) -> Candidate:
+    if wishes.params:
+        return min(found, key=lambda c: abs(log(c.parameters / wishes.params)))
+    return min(found, key=lambda c: c.forecast)
+
+
+def ratio_to_floor(parameters: int, tokens: int, text: int) -> float:
+    """Expected bits per byte, as a multiple of what n-gram counts reach (docs/scaling.md)."""
+    return 0.8 + 0.2 * exp(-tokens / 1e6)
+
+
+def memory_of(chosen: Candidate) -> int:
+    """Weights, gradients, optimizer and a working copy, and what a step keeps for its backward pass."""
+    design = chosen.job.design
+    inner = design.network_settings.get("base", design.network_settings)
+    width, depth = int(inner.get("width", 256)), int(inner.get("depth", 2))
+    heads = int(inner.get("heads", 1))
+    bytes_each = 2 if chosen.job.plan.precision == "bfloat16" else 4
+    positions = chosen.job.rows * design.length
+    kept = positions * depth * (16 * width + 3 * heads * design.length) * bytes_each
+    return int(18 * chosen.parameters + kept + positions * 4096 * 4 + psutil.Process().memory_info().rss)

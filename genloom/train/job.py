@@ -1,0 +1,91 @@
+"""A job: all that decides what a training run does, as one readable TOML file."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genloom.model import Design, whole
+from genloom.settings import as_toml, made, table
+from genloom.store.files import write_atomic
+from genloom.train.loop import Plan
+
+TABLES = ("name", "data", "digest", "rows", "medium", "length", "codec", "objective", "network", "plan", "contract")
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str  # of the model to be
+    data: str
+    digest: str  # of the data set, so that a resumed run learns from the same text
+    design: Design
+    plan: Plan
+    rows: int  # sequences a step
+    contract: Mapping[str, Any] = field(default_factory=dict)  # what was measured and promised before the run
+
+    @staticmethod
+    def of(tables: Mapping[str, Any]) -> "Job":
+        """Raises ValueError for a key no job has, naming the nearest, and for one that is missing."""
+        for key in tables:
+            if key not in TABLES:
+                near = difflib.get_close_matches(key, TABLES, 1)
+                raise ValueError(
+                    f"Unknown setting {key}.{f' Did you mean {near[0]!r}?' if near else ''} "
+                    f"A job has: {', '.join(TABLES)}."
+                )
+        for key in ("name", "data", "digest"):
+            if not isinstance(tables.get(key), str):
+                raise ValueError(f"A job must set {key}, and this one does not.")
+        for key in ("plan", "contract"):
+            if not isinstance(tables.get(key, {}), Mapping):
+                raise ValueError(f"{key} must be a table of settings, got {tables[key]!r}.")
+        plan = made(Plan, tables.get("plan", {}), "plan")
+        check_plan(plan)
+        return Job(
+            tables["name"],
+            tables["data"],
+            tables["digest"],
+            Design.of(tables),
+            plan,
+            whole(tables, "rows", 1),
+            dict(tables.get("contract", {})),
+        )
+
+    def tables(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "data": self.data,
+            "digest": self.digest,
+            "rows": self.rows,
+            **self.design.tables(),
+            "plan": table(self.plan),
+            "contract": dict(self.contract),
+        }
+
+    def save(self, path: Path) -> None:
+        write_atomic(path, as_toml(self.tables()))
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises ValueError for a plan that no run can follow."""
+    ranges = {
+        "steps": (plan.steps >= 1, "1 or more"),
+        "warmup": (plan.warmup >= 0, "0 or more"),
+        "decay": (0 <= plan.decay <= 1, "a share from 0 to 1"),
+        "clip": (plan.clip >= 0, "0 (no bound) or more"),
+        "average": (0 <= plan.average < 1, "0 (no averages) or more, below 1"),
+        "pieces": (plan.pieces >= 1, "1 or more"),
+        "seed": (0 <= plan.seed < 2**63, "0 or more"),
+    }
+    for name, (holds, wanted) in ranges.items():
+        if not holds:
+            raise ValueError(f"plan.{name} must be {wanted}, got {getattr(plan, name)}.")
+
+
+def read_job(path: Path) -> Job:
+    try:
+        return Job.of(tomllib.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: this job cannot be used: {error}") from None

@@ -1,0 +1,63 @@
+"""A run's progress as lines of JSON, for charts and for scripts; a resumed run takes it up at its own step."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from genloom.store.files import plain_errors, write_atomic
+from genloom.train.events import Checked, Stepped
+
+
+class Log:
+    """`progress.jsonl`: one line for a step or a look at held-out text; no step stands in it twice."""
+
+    def __init__(self, path: Path, step: int):
+        """Forget what an earlier process wrote after `step`: those steps are taken again."""
+        rows = [row for row in read_log(path) if row["step"] <= step]
+        write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self.path = path
+        self.seconds = max((float(row["seconds"]) for row in rows if "seconds" in row), default=0.0)
+
+    def write(self, event: Stepped | Checked) -> None:
+        with plain_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(event)) + "\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log; a line that a kill cut off is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+    return rows
+
+
+class Pace:
+    """Tokens a second over the last steps, pauses left out."""
+
+    def __init__(self, tokens: int):
+        self.tokens, self.times = tokens, [time.perf_counter()]
+
+    def tick(self) -> None:
+        self.times = [*self.times[-20:], time.perf_counter()]
+
+    def rest(self) -> None:
+        self.times = [time.perf_counter()]
+
+    @property
+    def step_seconds(self) -> float:
+        return (self.times[-1] - self.times[0]) / max(len(self.times) - 1, 1)
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.step_seconds if self.step_seconds else 0.0

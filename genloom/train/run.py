@@ -1,0 +1,276 @@
+"""A training run from a data set to a stored model: started, watched, killed, resumed, extended."""
+
+import json
+import shutil
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from genloom.likelihood import bits_per_byte, surprise
+from genloom.model import Model, complete, objective_of, parts_of, space_of, write_model
+from genloom.store import files
+from genloom.store.dataset import Dataset
+from genloom.store.files import write_atomic
+from genloom.store.model_folder import ModelFolder
+from genloom.store.workspace import Run, Workspace
+from genloom.train import checkpoint
+from genloom.train.corpus import Blocks, encoded
+from genloom.train.dial import Wishes, planned
+from genloom.train.events import Checked, Event, Finished, Stage, Stepped, Warned
+from genloom.train.job import Job, read_job
+from genloom.train.log import Log, Pace
+from genloom.train.loop import Plan, Progress, State, train
+
+CHECKS = 5  # looks at held-out text during a run
+CHECK_BYTES = 24_000
+FINAL_BYTES = 200_000
+
+
+SAVING_SHARE = 0.05  # of the time at most, however large the state
+
+
+@dataclass(frozen=True)
+class Request:
+    data: str  # a data set, or with `resume` the name or id of a run
+    name: str = ""  # of the model; like the data set where empty
+    wishes: Wishes = field(default_factory=Wishes)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    resume: bool = False
+    steps: int = 0  # 0: as many as the dial finds, or as the run still has
+    threads: int = 0  # 0: as many as torch takes
+    save_seconds: float = 30.0
+    save_steps: int = 0  # also save after so many steps; 0: by time alone
+
+    def __post_init__(self) -> None:
+        wishes = self.wishes
+        numbers = {
+            "minutes": wishes.minutes,
+            "params": wishes.params,
+            "tokens": wishes.tokens,
+            "steps": self.steps,
+            "threads": self.threads,
+            "save-steps": self.save_steps,
+            "seed": wishes.seed,
+        }
+        for name, value in numbers.items():
+            if not 0 <= value < 2**63:
+                raise ValueError(f"--{name} {value} makes no sense: give a number above 0, or leave it away.")
+
+
+def train_model(workspace: Workspace, request: Request) -> Generator[Event]:
+    """Train and yield what happens; close the iterator to stop, which saves.
+
+    Raises ValueError for what a person can mend: an unknown name, too little text, a misspelt setting, a full disk.
+    """
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    if request.resume:
+        run = resumable(workspace, request.data)
+        with held(run):
+            job, note = resumed(run, request)
+            if note:
+                yield Stage(note)
+            yield from carry_out(workspace, run, job, request)
+        return
+    dataset = workspace.dataset(request.data)
+    run = workspace.run(workspace.new_run(request.name or dataset.name).name)
+    with held(run):
+        job = yield from begun(run, dataset, request)
+        yield from carry_out(workspace, run, job, request)
+
+
+def begun(run: Run, dataset: Dataset, request: Request) -> Generator[Event, None, Job]:
+    """The job of a new run, stored; where that fails or is stopped, nothing of the run stays."""
+    try:
+        yield Stage("Fitting the codec and encoding the text")
+        wishes = replace(request.wishes, steps=request.steps or request.wishes.steps)
+        job = yield from planned(run.folder, dataset, run.name, wishes, request.overrides)
+        job = replace(job, design=complete(job.design))
+        job.save(run.folder / "job.toml")
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return job
+
+
+def held(run: Run) -> AbstractContextManager[None]:
+    """Keep every other process from the run: two that write its checkpoints would spoil each other's."""
+    busy = f"The run {run.id} is being trained by another process. Wait for it, or stop it first."
+    return files.locked(run.folder, busy)
+
+
+def resumable(workspace: Workspace, name_or_id: str) -> Run:
+    """The newest run of the name that has a job; one killed before that left nothing to go on with."""
+    run = workspace.run(name_or_id)
+    known = [r for r in workspace.runs() if name_or_id in (r.id, r.name) and (r.folder / "job.toml").exists()]
+    if not known:
+        raise ValueError(
+            f"The run {run.id} was stopped before training began, so there is nothing to resume. "
+            f"Start again: genloom train {run.name}"
+        )
+    return known[-1]
+
+
+def resumed(run: Run, request: Request) -> tuple[Job, str]:
+    """The job of a run to go on with, its plan changed to `request.steps` where that is asked; and a word about it."""
+    path = run.folder / "job.toml"
+    job = read_job(path)
+    done = run.folder / "done.json"
+    if request.steps in (0, job.plan.steps):
+        if done.exists():
+            raise ValueError(
+                f"The run {run.id} is finished: its model is {json.loads(done.read_text())['model']}. "
+                f"To train it further, say how far: --steps {2 * job.plan.steps}"
+            )
+        return job, ""
+    plan = replace(job.plan, steps=request.steps)
+    # Later states have learned at falling rates, which a run of the new length would not have done there.
+    start = checkpoint.rewind(run.folder / "state", min(job.plan.decay_from, plan.decay_from))
+    done.unlink(missing_ok=True)
+    job = replace(job, plan=plan, contract=stretched(job.contract, plan.steps / job.plan.steps, plan.steps))
+    job.save(path)
+    where = "as it was before its decay" if start else "from the beginning"
+    return job, f"Going on from step {start} towards {plan.steps}, with the learning rate {where}"
+
+
+def stretched(contract: Mapping[str, Any], ratio: float, steps: int) -> dict[str, Any]:
+    """The contract of a run that was given more or fewer steps; what quality to expect was not forecast for it."""
+    kept = {key: value for key, value in contract.items() if key != "bits_per_byte"}
+    scaled = {key: type(kept[key])(kept[key] * ratio) for key in ("tokens", "seconds") if key in kept}
+    return {**kept, **scaled, "steps": steps}
+
+
+def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Iterator[Event]:
+    """Train what is left of a job, then check, store and report."""
+    dataset = workspace.dataset(job.data, job.digest)
+    model, blocks, state = assembled(run.folder, dataset, job)
+    loaded = checkpoint.load(state, run.folder / "state")
+    if loaded is not None:
+        yield from (Warned(text) for text in loaded.warnings)
+    log = Log(run.folder / "progress.jsonl", state.step)
+    yield Stage(f"Training {job.name} from step {state.step} to {job.plan.steps}")
+    yield from steps(run.folder / "state", log, model, blocks, job, state, request, held_out(dataset, CHECK_BYTES))
+    yield Stage("Checking on held-out text and storing the model")
+    best = replace(model, parts=state.best.eval())
+    texts = held_out(dataset, FINAL_BYTES)
+    fact = {
+        "seconds": round(log.seconds, 1),
+        "memory_bytes": psutil.Process().memory_info().rss,
+        "bits_per_byte": bits_per_byte(surprise(best, texts)) if texts else None,
+        "tokens_per_second": round(state.step * job.rows * (job.design.length - 1) / max(log.seconds, 1e-9)),
+        "steps": state.step,
+        "skipped_steps": state.skipped,
+    }
+    made = stored(workspace, job, run, state.step)
+    if made is None:
+        making = workspace.new_model(job.name)
+        with making as folder:
+            write_model(best, folder, job.tables(), card_of(dataset, job, run, fact, best))
+        made = making.made
+    write_atomic(run.folder / "done.json", json.dumps({"model": made.ref}))
+    yield Finished(made.ref, run.id, fact["bits_per_byte"], log.seconds, job.contract, fact)
+
+
+def stored(workspace: Workspace, job: Job, run: Run, step: int) -> ModelFolder | None:
+    """The model that this run stored at this step before it was killed, if it came so far."""
+    for made in workspace.models():
+        fact = made.card.get("fact", {})
+        if made.name == job.name and made.card.get("run") == run.id and fact.get("steps") == step:
+            return made
+    return None
+
+
+def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, State]:
+    """The model at its first step, its batches and its state, all functions of the job."""
+    codec, stream = encoded(folder, dataset, job.design.codec, job.design.codec_settings)
+    objective = objective_of(job.design, space_of(job.design, codec))
+    torch.manual_seed(job.plan.seed)
+    parts = parts_of(job.design, objective)
+    for part in parts.values():
+        if fit := getattr(part, "fit", None):
+            fit(stream)
+    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed)
+    model = Model(job.name, codec, objective, parts, job.design)
+    return model, blocks, State.fresh(parts, objective, job.plan)
+
+
+def steps(
+    states: Path, log: Log, model: Model, blocks: Blocks, job: Job, state: State, request: Request, texts: list[str]
+) -> Iterator[Event]:
+    """Take the steps, write progress, look at held-out text now and then, and save so that a kill loses little."""
+    plan, before, begun = job.plan, log.seconds, time.perf_counter()
+    checks = {max(round(plan.steps * (i + 1) / (CHECKS + 1)), 1) for i in range(CHECKS)} if texts else set()
+    pace = Pace(job.rows * (job.design.length - 1))
+    saved, took = time.perf_counter(), 0.0
+    try:
+        for progress in train(model.objective, blocks, plan, state):
+            pace.tick()
+            log.seconds = before + time.perf_counter() - begun
+            if progress.skipped:
+                yield Warned(
+                    f"Step {progress.step} gave numbers that are not finite; it was skipped and no weight changed."
+                )
+            event = stepped(progress, plan, pace, log.seconds)
+            decays = progress.step == plan.decay_from
+            by_steps = bool(request.save_steps) and progress.step % request.save_steps == 0
+            by_time = time.perf_counter() - saved > max(request.save_seconds, took / SAVING_SHARE)
+            if decays or by_steps or by_time:
+                saving = time.perf_counter()
+                checkpoint.save(state, states, keep=decays)
+                saved = time.perf_counter()
+                took = saved - saving
+            if decays or by_steps or by_time or progress.step % 10 == 0 or progress.step == plan.steps:
+                log.write(event)
+            yield event
+            if progress.step in checks:
+                best = replace(model, parts=state.best.eval())
+                check = Checked(progress.step, bits_per_byte(surprise(best, texts)))
+                state.parts.train()
+                log.write(check)
+                yield check
+                pace.rest()
+    except GeneratorExit:
+        checkpoint.save(state, states)
+        raise
+    checkpoint.save(state, states)
+    log.seconds = before + time.perf_counter() - begun
+
+
+def stepped(progress: Progress, plan: Plan, pace: Pace, seconds: float) -> Stepped:
+    left = (plan.steps - progress.step) * pace.step_seconds
+    speed = round(pace.tokens_per_second)
+    return Stepped(progress.step, plan.steps, progress.losses, progress.metrics, speed, left, round(seconds, 3))
+
+
+def held_out(dataset: Dataset, limit: int) -> list[str]:
+    return some((item.value for item in dataset.documents("val")), limit)
+
+
+def some(texts: Iterable[str], limit: int) -> list[str]:
+    """Documents, the first whole ones and the beginning of the next, up to about `limit` characters."""
+    chosen, room = [], limit
+    for text in islice(texts, 10_000):
+        if room <= 0:
+            break
+        chosen.append(text[:room])
+        room -= len(text)
+    return chosen
+
+
+def card_of(dataset: Dataset, job: Job, run: Run, fact: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """What a model is and where it came from."""
+    return {
+        "data": {"name": dataset.name, "digest": dataset.digest, "licences": dataset.manifest.get("licences", {})},
+        "run": run.id,
+        "parameters": sum(p.numel() for p in model.parts.parameters()),
+        "forecast": dict(job.contract),
+        "fact": dict(fact),
+        "machine": checkpoint.machine(),
+    }
