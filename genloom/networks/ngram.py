@@ -1,8 +1,8 @@
 """Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
 
-The counts give log-probabilities. The network reads them (square roots of probabilities, beside the symbols) and adds to
-them. In training each occurrence is taken out of the counts that predict it (leave one out), or the network would learn
-to trust counts that hold the answer.
+The counts give log-probabilities. The network reads them (square roots of probabilities, beside the symbols) and adds
+to them. In training each occurrence is taken out of the counts that predict it (leave one out), or the network would
+learn to trust counts that hold the answer.
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
@@ -22,7 +22,7 @@ from genloom.types import Cache, Condition, Role, Tokens
 
 @dataclass(frozen=True)
 class Config:
-    order: int = 7  # symbols an n-gram spans
+    order: int = 8  # symbols an n-gram spans
     base: transformer.Config = field(default_factory=transformer.Config)
 
 
