@@ -1,0 +1,133 @@
+"""The contracts that plugin authors call hold for what is built in, and fail, with words, for what breaks them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genloom import plugins
+from genloom.networks import transformer
+from genloom.objectives.flow import Flow
+from genloom.testing import check_codec, check_network, check_objective
+from genloom.types import Batch, Role, Signal, Tokens
+
+TEXTS = ["", "To be, or not to be", "naïve café — 東京 🎭", "a\r\nb\x00c", "<|user|> is text here"]
+
+
+@pytest.mark.parametrize("name", plugins.names("codec"))
+def test_built_in_codecs_keep_the_contract(name):
+    module = plugins.find("codec", name)
+    check_codec(module.Codec.fit(["To be, or not to be, that is the question. " * 50], module.Config()), TEXTS)
+
+
+class Shifty:
+    """A codec with one fault at a time."""
+
+    def __init__(self, fault: str = ""):
+        self.fault = fault
+
+    @property
+    def space(self) -> Tokens:
+        return Tokens(256, 64)
+
+    def encode(self, value: str) -> np.ndarray:
+        data = np.frombuffer(value.encode(), np.uint8).astype(np.int64)
+        return data + 200 if self.fault == "outside" else data
+
+    def encode_many(self, values):
+        some = [self.encode(v) for v in values]
+        return iter(some[::-1] if self.fault == "order" else some)
+
+    def decode(self, x) -> str:
+        text = bytes(np.asarray(x, np.uint8)).decode()
+        return text.lower() if self.fault == "lossy" else text
+
+    def save(self, folder: Path) -> None:
+        (folder / "fault").write_text("lossy" if self.fault == "forgetful" else self.fault)
+
+    @staticmethod
+    def load(folder: Path) -> "Shifty":
+        fault = (folder / "fault").read_text()
+        return Forgetful() if fault == "lossy" else Shifty(fault)
+
+
+class Forgetful(Shifty):
+    def encode(self, value: str) -> np.ndarray:
+        return super().encode(value)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("outside", "outside the vocabulary"),
+        ("order", "encode_many"),
+        ("lossy", "decode"),
+        ("forgetful", "a saved codec"),
+    ],
+)
+def test_a_codec_that_breaks_its_contract_is_told_how(fault, words):
+    check_codec(Shifty(), ["To be", "Or not"])
+    with pytest.raises(AssertionError, match=words):
+        check_codec(Shifty(fault), ["To be", "Or not"])
+
+
+READER = Role(Tokens(7, 6), Tokens(7, 6), causal=True)
+
+
+class Faulty(nn.Module):
+    """A transformer with one fault at a time around it."""
+
+    def __init__(self, fault: str):
+        super().__init__()
+        config = transformer.Config(width=16, depth=1, heads=2)
+        both_ways = Role(READER.takes, READER.gives, causal=fault != "looks ahead")
+        self.fault, self.inner = fault, transformer.build(both_ways, config)
+
+    def start(self, count: int, length: int):
+        return self.inner.start(count, length)
+
+    def forward(self, x: Tensor, t=None, cond=None, lengths=None, cache=None) -> Tensor:
+        out = self.inner(x, t, cond=cond, lengths=lengths, cache=cache)
+        if self.fault == "mixes rows":
+            return out + out.mean(0)
+        if self.fault == "counts calls" and cache is not None:
+            return out + 0.1 * cache.lengths[:, None, None]
+        return out[..., :3] if self.fault == "narrow" else out
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("mixes rows", "a row read alone"),
+        ("looks ahead", "changes outputs before it"),
+        ("counts calls", "reading in pieces"),
+        ("narrow", "the role gives"),
+    ],
+)
+def test_a_network_that_breaks_its_contract_is_told_how(fault, words):
+    check_network(Faulty(""), READER)
+    with pytest.raises(AssertionError, match=words):
+        check_network(Faulty(fault), READER)
+
+
+class Batchwise(Flow):
+    """Normalises by the batch, which a loss that is kept by the row must not."""
+
+    def loss(self, parts, batch, turn, noise):
+        loss = super().loss(parts, batch, turn, noise)
+        return type(loss)(loss.per_sample / loss.per_sample.sum(), loss.units)
+
+
+def test_an_objective_that_breaks_its_contract_is_told_how(toys):
+    toy = toys.TOYS["flow-dense"]
+    batch = Batch(toys.world(toy.space, 4, 0))
+    parts = dict(toys.parts_of(toy).items())
+    check_objective(Flow(Signal(2)), parts, batch)
+    with pytest.raises(AssertionError, match="must not depend on its batch"):
+        check_objective(Batchwise(Signal(2)), parts, batch)
+    with pytest.raises(AssertionError, match="do not fill roles"):
+        check_objective(Flow(Signal(2)), {"other": parts["model"]}, batch)
+    with pytest.raises(AssertionError, match="not finite"):
+        check_objective(Flow(Signal(2)), parts, Batch(torch.full((4, 2), torch.inf)))
