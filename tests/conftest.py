@@ -1,4 +1,4 @@
-"""What all tests share: one thread each, so that many run side by side, and the toy worlds of the learning core."""
+"""What all tests share: one thread each, so that many run side by side, and the worlds they learn from."""
 
 import importlib.util
 import os
@@ -14,7 +14,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def toys() -> ModuleType:
     """tests/toys.py, loaded when asked for: tests that need no torch do not wait for it."""
-    spec = importlib.util.spec_from_file_location("genloom_toys", Path(__file__).with_name("toys.py"))
+    return _loaded("toys")
+
+
+@pytest.fixture(scope="session")
+def worlds() -> ModuleType:
+    """tests/worlds.py: small workspaces with data, runs and models."""
+    return _loaded("worlds")
+
+
+def _loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"genloom_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

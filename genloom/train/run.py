@@ -221,19 +221,19 @@ def steps(
             decays = progress.step == plan.decay_from
             by_steps = bool(request.save_steps) and progress.step % request.save_steps == 0
             by_time = time.perf_counter() - saved > max(request.save_seconds, took / SAVING_SHARE)
-            if decays or by_steps or by_time:
+            saves = decays or by_steps or by_time
+            if saves or progress.step % 10 == 0 or progress.step == plan.steps:
+                log.write(event)
+            check = checked(progress.step, replace(model, parts=state.best), texts) if progress.step in checks else None
+            if check:
+                log.write(check)
+            if saves:  # after the log: what comes after a saved step is written again, what comes before it is not
                 saving = time.perf_counter()
                 checkpoint.save(state, states, keep=decays)
                 saved = time.perf_counter()
                 took = saved - saving
-            if decays or by_steps or by_time or progress.step % 10 == 0 or progress.step == plan.steps:
-                log.write(event)
             yield event
-            if progress.step in checks:
-                best = replace(model, parts=state.best.eval())
-                check = Checked(progress.step, bits_per_byte(surprise(best, texts)))
-                state.parts.train()
-                log.write(check)
+            if check:
                 yield check
                 pace.rest()
     except GeneratorExit:
@@ -241,6 +241,16 @@ def steps(
         raise
     checkpoint.save(state, states)
     log.seconds = before + time.perf_counter() - begun
+
+
+def checked(step: int, model: Model, texts: list[str]) -> Checked:
+    """A look at held-out text, with the parts in evaluation mode meanwhile."""
+    training = [part for part in model.parts.values() if part.training]
+    model.parts.eval()
+    value = bits_per_byte(surprise(model, texts))
+    for part in training:
+        part.train()
+    return Checked(step, value)
 
 
 def stepped(progress: Progress, plan: Plan, pace: Pace, seconds: float) -> Stepped:

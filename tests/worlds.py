@@ -1,0 +1,109 @@
+"""Small workspaces: tales of a few words told again and again, and the jobs that learn them in seconds."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from genloom.settings import overridden
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+from genloom.train.events import Event, Finished
+from genloom.train.job import Job
+from genloom.train.run import Request, train_model
+
+torch.set_num_threads(1)
+
+WHO = ("The old king", "A young crow", "Zoë", "My naïve brother", "The 狐", "Nobody")
+DID = ("saw", "sang to", "forgot", "followed", "wrote for", "wept over")
+WHAT = ("the sea", "a red boat", "her letters", "the café", "a 😀 mask", "the last bell")
+
+
+def tales(count: int, seed: int = 0, lines: int = 12) -> list[str]:
+    draw = random.Random(seed)
+    told = [[f"{draw.choice(WHO)} {draw.choice(DID)} {draw.choice(WHAT)}." for _ in range(lines)] for _ in range(count)]
+    return [f"Tale {n}\n\n" + "\n".join(sentences) + "\n" for n, sentences in enumerate(told)]
+
+
+def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed: int = 0) -> Dataset:
+    """A data set of tales: every sixth is for validation, every sixth for the test."""
+    texts = tales(documents, seed)
+    splits = [{0: "val", 1: "test"}.get(n % 6, "train") for n in range(len(texts))]
+    columns = {
+        "id": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
+        "text": texts,
+        "source": [f"tales/{n}.txt" for n in range(len(texts))],
+        "licence": ["CC0-1.0"] * len(texts),
+        "split": splits,
+        "language": ["en"] * len(texts),
+        "quality": [1.0] * len(texts),
+        "bytes": [len(text.encode()) for text in texts],
+    }
+    making = workspace.new_dataset(name)
+    with making as folder:
+        pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+        (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(texts)}}))
+    return making.made
+
+
+def job(data: Dataset, steps: int = 12, **changes: str) -> Job:
+    """A small job; changes are written with two underscores for a dot: plan__average="0.9"."""
+    tables: dict[str, Any] = {
+        "name": data.name,
+        "data": data.name,
+        "digest": data.digest,
+        "rows": 4,
+        "length": 32,
+        "codec": {"name": "bytes"},
+        "objective": {"name": "autoregressive"},
+        "network": {"name": "transformer", "width": 16, "depth": 1, "heads": 2},
+        "plan": {"steps": steps, "warmup": 2, "rates": {"matrix": 0.02, "table": 0.02, "vector": 0.01}},
+    }
+    return Job.of(overridden(tables, {key.replace("__", "."): value for key, value in changes.items()}))
+
+
+def started(workspace: Workspace, planned: Job) -> str:
+    """The id of a new run that has its job and has not taken a step."""
+    folder = workspace.new_run(planned.name)
+    planned.save(folder / "job.toml")
+    return folder.name
+
+
+def carried_on(workspace: Workspace, run: str, **more: Any) -> Iterator[Event]:
+    return train_model(workspace, Request(run, resume=True, **more))
+
+
+def finished(workspace: Workspace, planned: Job, **more: Any) -> Finished:
+    *_, last = carried_on(workspace, started(workspace, planned), **more)
+    assert isinstance(last, Finished)
+    return last
+
+
+@cache
+def home(folder: Path) -> Workspace:
+    """A workspace with models that write tales: `tales`, from left to right, and `masks`, here and there."""
+    workspace = Workspace(folder)
+    data = dataset(workspace)
+    small = {"network__width": "32", "network__depth": "2", "rows": "16", "length": "48"}
+    finished(workspace, job(data, 200, **small))
+    finished(workspace, job(data, 60, name="masks", objective__name="masked", **small))
+    return workspace
+
+
+def files_of(workspace: Workspace, ref: str) -> dict[str, str]:
+    """The digests of what makes a model what it is, but for its job, in which the time of the machine stands."""
+    listed = workspace.model(ref).card["files"]
+    return {name: facts["sha256"] for name, facts in listed.items() if name != "job.toml"}
+
+
+def newest_state(workspace: Workspace, run: str) -> tuple[str, str]:
+    """The name and digest of a run's newest checkpoint: weights, optimizer and averages."""
+    path = max((workspace.run(run).folder / "state").glob("*.safetensors"))
+    return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
