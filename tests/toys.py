@@ -31,7 +31,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
     "recurrent": {"width": 48, "depth": 1},
     "dense": {"width": 64},
-    "ngram": {"order": 3},
+    "ngram": {"order": 3, "folds": 2},
 }
 
 

@@ -72,7 +72,7 @@ class Beside(nn.Module):
     def __init__(self, channels: int, width: int):
         super().__init__()
         self.read = nn.Linear(channels, width, bias=False)
-        nn.init.normal_(self.read.weight, std=0.5)
+        nn.init.normal_(self.read.weight, std=1.5)
 
     def forward(self, field_BCL: Tensor) -> Tensor:
         return self.read(field_BCL.mT.to(self.read.weight.dtype))

@@ -1,8 +1,9 @@
 """Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
 
 The counts give log-probabilities. The network reads them (square roots of probabilities, beside the symbols) and adds
-to them. In training each occurrence is taken out of the counts that predict it (leave one out), or the network would
-learn to trust counts that hold the answer.
+to them. Counts that hold the very text they predict would teach it to trust them too much, and counts with that one
+occurrence taken out tell it by what is missing: so training text is cut into folds, and each is predicted by the counts
+of the others, as a new document will be (docs/log.md).
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
@@ -23,6 +24,7 @@ from genloom.types import Cache, Condition, Role, Tokens
 @dataclass(frozen=True)
 class Config:
     order: int = 8  # symbols an n-gram spans
+    folds: int = 8  # of the training text, each predicted by the counts of the others
     base: transformer.Config = field(default_factory=transformer.Config)
 
 
@@ -32,24 +34,36 @@ def build(role: Role, config: Config) -> "Ngram":
             "The n-gram network predicts the next symbol and does nothing else; "
             "choose another network for this objective."
         )
+    if config.folds < 2:
+        raise ValueError(f"The n-gram network needs 2 folds of the text or more, got folds {config.folds}.")
     transformer.check(role, config.base)
     told = replace(role, cond=replace(role.cond, field=role.takes.vocab))
-    return Ngram(transformer.Transformer(told, config.base), role.takes.vocab, config.order)
+    return Ngram(transformer.Transformer(told, config.base), role.takes.vocab, config)
 
 
 class Ngram(nn.Module):
     """Logits B L V, float32: the base network's plus `scale` times the log-probabilities of the counts."""
 
-    def __init__(self, base: transformer.Transformer, vocab: int, order: int):
+    def __init__(self, base: transformer.Transformer, vocab: int, config: Config):
         super().__init__()
-        self.base, self.vocab, self.order = base, vocab, order
+        self.base, self.vocab, self.order, self.folds = base, vocab, config.order, config.folds
         self.scale = nn.Parameter(torch.ones(1))
         self.counts: KneserNey | None = None
+        self.others: tuple[KneserNey, ...] = ()  # by fold: what the other folds count; made by `fit`, never stored
+        self.fold = 0
         self.register_load_state_dict_pre_hook(make_room)
 
     def fit(self, stream: np.ndarray) -> None:
         """Count the training symbols. Must come before training; what is counted is kept with the weights."""
         self.adopt(KneserNey.fit(stream, self.vocab, self.order))
+        size = len(stream) // self.folds
+        cuts = [(i * size, (i + 1) * size) for i in range(self.folds)]
+        rest = (np.concatenate([stream[:begin], stream[end:]]) for begin, end in cuts)
+        self.others = tuple(KneserNey.fit(part, self.vocab, self.order) for part in rest)
+
+    def begin(self, step: int) -> None:
+        """Make ready for a training step, whose rows all come from fold `step` mod folds."""
+        self.fold = step % self.folds
 
     def adopt(self, counts: KneserNey) -> None:
         self.counts = counts
@@ -75,8 +89,9 @@ class Ngram(nn.Module):
 
     @torch.compiler.disable
     def prior(self, x: Tensor, lengths: Tensor | None, cache: "Recent | None") -> Tensor:
-        """Log-probabilities of the symbol after each position, B L V; in training without the one that stands there."""
-        counts, K = self.known(), self.order - 1
+        """Log-probabilities of the symbol after each position, B L V; in training as the other folds have it."""
+        K = self.order - 1
+        counts = self.others[self.fold] if self.training and self.others else self.known()
         x_BL = x.cpu().numpy()
         B, L = x_BL.shape
         last_BK = np.full((B, K), NONE, np.int64) if cache is None else cache.last
@@ -87,8 +102,7 @@ class Ngram(nn.Module):
         if cache is not None:
             ends = np.full(B, L) if lengths is None else lengths.cpu().numpy()
             cache.last = np.stack([row[end : end + K] for row, end in zip(long, ends, strict=True)])
-        leave_out = np.concatenate([x_BL[:, 1:], np.full((B, 1), NONE)], 1) if self.training else None
-        return torch.from_numpy(counts.distribution(contexts_BLK, leave_out, log=True, dtype=np.float32))
+        return torch.from_numpy(counts.distribution(contexts_BLK, log=True, dtype=np.float32))
 
     def known(self) -> KneserNey:
         if self.counts is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from genloom import plugins
 from genloom.settings import made
@@ -80,18 +81,20 @@ def encoded(folder: Path, dataset: Dataset, name: str, settings: Mapping[str, An
 
 @dataclass(frozen=True)
 class Blocks:
-    """Every epoch cuts the stream at a new offset into blocks of `length` symbols and visits each once."""
+    """Every epoch cuts the stream at a new offset into blocks of `length` symbols and visits each once, in a new order.
+
+    With several folds the stream is cut into as many equal stretches, and the rows of step s all come from stretch
+    s mod folds.
+    """
 
     stream: np.ndarray
     rows: int
     length: int
     seed: int = 0
-    latest: dict[int, np.ndarray] = field(
-        default_factory=dict, compare=False
-    )  # the order of one epoch, made when needed
+    folds: int = 1
+    orders: dict[int, tuple[int, np.ndarray]] = field(default_factory=dict, compare=False)  # by fold, made when needed
 
     def __post_init__(self) -> None:
-        assert self.length > 1, "a block holds one symbol that is given and at least one to predict"
         if self.count < 1:
             raise ValueError(
                 f"The training text holds {len(self.stream)} symbols and the model reads {self.length} at once. "
@@ -100,23 +103,27 @@ class Blocks:
 
     @property
     def count(self) -> int:
-        """Blocks an epoch. Neighbours share a symbol: the last to be predicted here is given there."""
-        return (len(self.stream) - 1) // (self.length - 1) - 1
+        """Blocks an epoch and fold. Neighbours share a symbol: the last to be predicted here is given there."""
+        return (len(self.stream) // self.folds - 1) // (self.length - 1) - 1
 
     def __call__(self, step: int) -> Batch:
-        index = step * self.rows + np.arange(self.rows)
+        fold, index = step % self.folds, step // self.folds * self.rows + np.arange(self.rows)
         starts = np.empty(self.rows, dtype=np.int64)
         for epoch in np.unique(index // self.count):
             mine = index // self.count == epoch
-            starts[mine] = self.order(int(epoch))[index[mine] % self.count]
+            starts[mine] = self.order(fold, int(epoch))[index[mine] % self.count]
         blocks_BL = np.asarray(self.stream[starts[:, None] + np.arange(self.length)])
         return Batch(torch.from_numpy(blocks_BL.astype(np.int64)))
 
-    def order(self, epoch: int) -> np.ndarray:
-        """Where the blocks of an epoch begin, in its order."""
-        if epoch not in self.latest:
-            chance = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-            offset = chance.integers(self.length - 1)
-            self.latest.clear()
-            self.latest[epoch] = offset + chance.permutation(self.count) * (self.length - 1)
-        return self.latest[epoch]
+    def order(self, fold: int, epoch: int) -> np.ndarray:
+        """Where the blocks of a fold begin, in the order of an epoch."""
+        if fold not in self.orders or self.orders[fold][0] != epoch:
+            chance = np.random.Generator(np.random.Philox(key=[self.seed, epoch * self.folds + fold]))
+            offset = fold * (len(self.stream) // self.folds) + chance.integers(self.length - 1)
+            self.orders[fold] = epoch, offset + chance.permutation(self.count) * (self.length - 1)
+        return self.orders[fold][1]
+
+
+def folds_of(parts: nn.ModuleDict) -> int:
+    """Into how many folds the networks want the text cut; 1 where none of them counts it."""
+    return max(int(getattr(part, "folds", 1)) for part in parts.values())

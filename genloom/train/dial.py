@@ -18,7 +18,7 @@ from genloom.model import objective_of, parts_of, space_of
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
-from genloom.train.corpus import Blocks, encoded
+from genloom.train.corpus import Blocks, encoded, folds_of
 from genloom.train.events import Contract, Event, Stage, Warned
 from genloom.train.job import Job
 from genloom.train.loop import State, train
@@ -36,9 +36,11 @@ SHAPES = (
     (640, 12, 20),
     (768, 14, 24),
 )
-BYTES_UP_TO = 8_000_000  # of training text: below, bytes learn more from it than byte pairs do
+SMALL = 2_000_000  # bytes of training text
+BYTES_UP_TO = 6_000_000  # of training text: below, bytes learn more from it than byte pairs do
 COUNTED_UP_TO = 8_000_000  # symbols: below, n-gram counts under the network pay and fit in memory
-FEWEST_STEPS, MOST_STEPS = 60, 60_000
+FEWEST_STEPS = 60
+LONG_RUN = 3000  # steps
 OVERHEAD = 0.12  # share of the minutes for measuring, looks at held-out text and storing
 FORECAST_ERROR = 0.05
 
@@ -123,18 +125,17 @@ def first_job(dataset: Dataset, name: str, size: int, wishes: Wishes, overrides:
     """The job as tables before anything is measured: codec, objective and kind of network by the amount of text."""
     by_bytes = size <= BYTES_UP_TO
     codec: dict[str, Any] = {"name": "bytes"} if by_bytes else {"name": "bpe", "vocab": vocabulary(size)}
-    shape = {"activation": "relu2", "tied": False, "softcap": 15.0}
-    symbols = size if by_bytes else size / 3.5
-    counted = symbols <= COUNTED_UP_TO
+    shape = {"tied": False, "softcap": 15.0}
     causal = overrides.get("objective.name", "autoregressive") == "autoregressive"
-    kind = overrides.get("network.name") or ("ngram" if counted and causal else "transformer")
-    network: dict[str, Any] = {"ngram": {"base": shape}, "transformer": shape}.get(kind, {})
+    kind = overrides.get("network.name") or ("ngram" if by_bytes and causal else "transformer")
+    grams = {"order": 8, "folds": 8} if size <= SMALL else {"order": 6, "folds": 4}  # counts cost memory
+    network: dict[str, Any] = {"ngram": {**grams, "base": shape}, "transformer": shape}.get(kind, {})
     return {
         "name": name,
         "data": dataset.name,
         "digest": dataset.digest,
-        "rows": 16,
-        "length": 128,
+        "rows": 8,
+        "length": 256,
         "codec": codec,
         "objective": {"name": "autoregressive"},
         "network": {"name": kind, **network},
@@ -149,7 +150,8 @@ def vocabulary(size: int) -> int:
 
 def fitted_to(job: Job, stream: np.ndarray, overrides: Mapping[str, str]) -> Job:
     """The job with a length that the text can fill."""
-    room = len(stream) // 3
+    folds = int(job.design.network_settings.get("folds", 8)) if job.design.network == "ngram" else 1
+    room = len(stream) // folds // 3
     if room >= job.design.length or "length" in overrides:
         return job
     if room < 8:
@@ -198,7 +200,8 @@ def measured(job: Job, codec: Codec, stream: np.ndarray, count: int = 2) -> tupl
             fit(np.asarray(part))
     plan = replace(job.plan, steps=count + 1)
     times, before = [], time.perf_counter()
-    for _ in train(objective, Blocks(part, job.rows, job.design.length, 0), plan, State.fresh(parts, objective, plan)):
+    blocks = Blocks(part, job.rows, job.design.length, 0, folds_of(parts))
+    for _ in train(objective, blocks, plan, State.fresh(parts, objective, plan)):
         now = time.perf_counter()
         times.append(now - before)
         before = now
@@ -234,7 +237,15 @@ def candidates(
         steps = wishes.steps or -(-wishes.tokens // tokens) or int(minutes * 60 * (1 - OVERHEAD) / seconds)
         if steps < FEWEST_STEPS and minutes and best < float("inf"):
             return
-        steps = min(max(steps, 1), wishes.steps or wishes.tokens or MOST_STEPS)
+        steps = max(steps, 1)
+        if not wishes.steps and "rows" not in overrides:  # a long run takes larger steps, not ever more of them
+            larger = 2 ** max(int(log(max(steps / LONG_RUN, 1), 2)), 0)
+            sizing, seconds, steps, tokens = (
+                replace(sizing, rows=sizing.rows * larger),
+                seconds * larger,
+                steps // larger,
+                tokens * larger,
+            )
         forecast = (floor or 1.0) * ratio_to_floor(parameters, steps * tokens, len(stream))
         yield Candidate(sizing, parameters, seconds, steps, forecast)
         enough = parameters > 1.5 * wishes.params if wishes.params else forecast > best * 1.01

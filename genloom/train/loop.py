@@ -108,6 +108,9 @@ def train(
     bad_in_a_row = 0
     while state.step < plan.steps:
         batch = batch_at(state.step).map(lambda t: t.to(device))
+        for part in parts.values():
+            if begin := getattr(part, "begin", None):
+                begin(state.step)
         losses, metrics, skipped = {}, {}, False
         before = copies(state.tensors()) if len(objective.turns) > 1 else {}
         for turn in objective.turns:

@@ -17,7 +17,7 @@ class Rates:
 
     family: str = "muon"  # or "adamw" for all
     matrix: float = 0.02
-    table: float = 0.02  # embeddings and tied heads
+    table: float = 0.03  # embeddings and tied heads
     vector: float = 0.005  # gains, biases, first and last layers
     betas: tuple[float, float] = (0.9, 0.99)
     momentum: float = 0.95

@@ -21,7 +21,7 @@ from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
 from genloom.train import checkpoint
-from genloom.train.corpus import Blocks, encoded
+from genloom.train.corpus import Blocks, encoded, folds_of
 from genloom.train.dial import Wishes, planned
 from genloom.train.events import Checked, Event, Finished, Stage, Stepped, Warned
 from genloom.train.job import Job, read_job
@@ -196,7 +196,7 @@ def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, 
     for part in parts.values():
         if fit := getattr(part, "fit", None):
             fit(stream)
-    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed)
+    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
     model = Model(job.name, codec, objective, parts, job.design)
     return model, blocks, State.fresh(parts, objective, job.plan)
 
