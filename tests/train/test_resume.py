@@ -48,9 +48,11 @@ def outcome(worlds: ModuleType, workspace: Workspace, run: str) -> tuple[Any, ..
     return worlds.files_of(workspace, ref), worlds.newest_state(workspace, run), steps
 
 
-def proven(worlds: ModuleType, workspace: Workspace, deaths: list[dict[str, float]], **job: str) -> list[int]:
+def proven(
+    worlds: ModuleType, workspace: Workspace, deaths: list[dict[str, float]], job: dict[str, str], steps: int = 24
+) -> list[int]:
     """A killed run leaves what an uninterrupted one leaves; the exit codes of its lives."""
-    planned = worlds.job(worlds.dataset(workspace), 24, **job)
+    planned = worlds.job(worlds.dataset(workspace), steps, **job)
     whole, torn = worlds.started(workspace, planned), worlds.started(workspace, planned)
     assert killed(workspace, whole, [], 2) == [0]
     codes = killed(workspace, torn, deaths, 2)
@@ -64,13 +66,13 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(worlds: ModuleType
     draw = random.Random(1)
     deaths: list[dict[str, float]] = [{"call": draw.randint(8, 40)} for _ in range(6)]
     deaths += [{"after": draw.uniform(0.05, 0.6)} for _ in range(3)]
-    codes = proven(worlds, workspace, deaths, **AVERAGED)
+    codes = proven(worlds, workspace, deaths, AVERAGED)
     assert codes.count(-signal.SIGKILL) >= 5, codes
 
 
 def test_a_run_killed_at_every_step_of_a_save_ends_in_the_same_bits(worlds: ModuleType, workspace: Workspace) -> None:
     """Each life dies one thing done to the disk later than the one before: first in the stream, then in the saves."""
-    codes = proven(worlds, workspace, [{"call": n} for n in range(1, 24)], **COUNTED)
+    codes = proven(worlds, workspace, [{"call": n} for n in range(1, 24)], COUNTED)
     assert codes.count(-signal.SIGKILL) >= 20, codes
 
 
@@ -80,8 +82,10 @@ def test_many_kills_at_random_moments_end_in_the_same_bits(
     worlds: ModuleType, workspace: Workspace, job: dict[str, str]
 ) -> None:
     draw = random.Random(2)
-    deaths = [{"call": draw.randint(1, 60)} if draw.random() < 0.6 else {"after": draw.random()} for _ in range(80)]
-    assert proven(worlds, workspace, deaths, **job).count(-signal.SIGKILL) >= 20
+    calls: list[dict[str, float]] = [{"call": draw.randint(1, 80)} for _ in range(30)]
+    times: list[dict[str, float]] = [{"after": draw.uniform(0.1, 0.7)} for _ in range(20)]
+    deaths = draw.sample(calls + times, 50)
+    assert proven(worlds, workspace, deaths, job, 400).count(-signal.SIGKILL) >= 20
 
 
 def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(worlds: ModuleType, workspace: Workspace) -> None:

@@ -1,0 +1,84 @@
+"""How surprising a model finds texts: exact, whatever batch they come in and however long they are."""
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from genloom.likelihood import bits_per_byte, surprise
+from genloom.model import Model, open_model
+from genloom.types import Tokens
+
+
+@pytest.fixture(scope="module")
+def model(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return open_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "tales")
+
+
+@pytest.fixture(scope="module")
+def texts(worlds: ModuleType) -> list[str]:
+    return ["", "The old king", *worlds.tales(3, seed=9), "狐", "", "Zoë saw 😀"]
+
+
+def by_hand(model: Model, text: str) -> float:
+    """Each symbol from those before it, one network call a symbol, with windows that overlap by half."""
+    assert isinstance(model.codec.space, Tokens)
+    ids = [model.codec.space.start, *model.codec.encode(text).tolist()]
+    length, total = model.design.length, 0.0
+    for at in range(1, len(ids)):
+        # The window that a symbol is counted in: the first holds `length` symbols, then each brings half as many.
+        more = max(0, -(-(at + 1 - length) // (length // 2)))
+        begin = more * (length // 2)
+        logits = model.parts["model"](torch.tensor([ids[begin:at]]))[0, -1].double()
+        total -= float(logits.log_softmax(0)[ids[at]])
+    return total
+
+
+def test_surprise_is_the_sum_over_symbols(model: Model, texts: list[str]) -> None:
+    found = list(surprise(model, texts))
+    assert [size for _, size in found] == [len(text.encode()) for text in texts]
+    for text, (nats, _) in zip(texts, found, strict=True):
+        assert nats == pytest.approx(by_hand(model, text), rel=1e-4, abs=1e-4)
+    assert max(len(model.codec.encode(text)) for text in texts) > 5 * model.design.length, "some need many windows"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 100])
+def test_the_size_of_the_batch_does_not_matter(model: Model, texts: list[str], rows: int) -> None:
+    wanted = np.array(list(surprise(model, texts)))
+    assert np.array(list(surprise(model, texts, rows))) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+
+
+def test_texts_come_back_in_order_and_as_soon_as_they_are_known(model: Model, texts: list[str]) -> None:
+    alone = [next(iter(surprise(model, [text]))) for text in texts]
+    assert np.array(list(surprise(model, texts, rows=3))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)
+    read = []
+    stream = surprise(model, (read.append(n) or text for n, text in enumerate(texts * 4)), rows=2)
+    next(stream)
+    assert len(read) < 6
+
+
+def test_nothing_is_no_surprise(model: Model) -> None:
+    assert list(surprise(model, [])) == []
+    assert list(surprise(model, ["", ""])) == [(0.0, 0), (0.0, 0)]
+    assert bits_per_byte([]) == 0.0
+
+
+def test_half_a_surrogate_pair_is_read_as_the_codec_writes_it(model: Model) -> None:
+    ((nats, size),) = surprise(model, ["a\ud800b"])
+    assert np.isfinite(nats)
+    assert size == 3
+
+
+def test_bits_per_byte_weighs_bytes(model: Model, worlds: ModuleType) -> None:
+    assert bits_per_byte([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
+    learned, noise = worlds.tales(4, seed=3), ["".join(reversed(text)) for text in worlds.tales(4, seed=3)]
+    assert bits_per_byte(surprise(model, learned)) < 1.5 < 3 < bits_per_byte(surprise(model, noise))
+
+
+def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> None:
+    masks = open_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "masks")
+    texts = worlds.tales(4, seed=3)
+    once, again = list(surprise(masks, texts, rows=3)), list(surprise(masks, texts, rows=64))
+    assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)
+    assert 0 < bits_per_byte(once) < 8

@@ -1,0 +1,165 @@
+"""Models in the store: opened as they were written, refused with one clear error where they are not."""
+
+import json
+import shutil
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from genloom.model import Design, complete, objective_of, open_model, parts_of, space_of
+from genloom.settings import as_toml
+from genloom.store import manifest
+from genloom.store.model_folder import is_essential
+from genloom.store.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of the workspace with models, to be spoilt."""
+    home = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    shutil.copytree(home.root / "models", tmp_path / "models")
+    return Workspace(tmp_path)
+
+
+def resealed(workspace: Workspace, ref: str = "tales/1") -> None:
+    """Make the digests right again: what is wrong is then in the content."""
+    folder = workspace.root / "models" / ref
+    manifest.seal(folder, "card.json", is_essential, {"name": ref.split("/")[0]})
+
+
+def test_a_model_opens_as_it_was_stored(workspace: Workspace) -> None:
+    model = open_model(workspace, "tales")
+    stored = load_file(workspace.root / "models/tales/1/weights.safetensors")
+    weights = model.parts.state_dict()
+    assert weights.keys() == stored.keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in stored.items())
+    assert not any(part.training for part in model.parts.modules())
+    assert not any(p.requires_grad for p in model.parts.parameters())
+    assert (model.ref, model.name, model.design.medium) == ("tales/1", "tales", "text")
+    assert open_model(workspace, "tales/1").ref == "tales/1"
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("tale", "There is no model 'tale'. Did you mean 'tales'?"),
+        ("tales/9", "There is no version 9 of 'tales'. There is 1."),
+        ("tales/x", "is not a model. Name one like 'tales'"),
+        ("../tales", "The model name '..' must start with a letter or digit"),
+    ],
+)
+def test_an_unknown_model_is_answered_with_the_nearest(workspace: Workspace, ref: str, words: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        open_model(workspace, ref)
+    assert words in str(caught.value)
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 4
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "job.toml", "codec/codec.json"])
+@pytest.mark.parametrize("hurt", [flipped, cut, Path.unlink])
+def test_a_damaged_file_is_named(workspace: Workspace, file: str, hurt) -> None:
+    path = workspace.root / "models/tales/1" / file
+    if hurt is cut and path.stat().st_size < 200:
+        path.write_text("")
+    else:
+        hurt(path)
+    with pytest.raises(ValueError, match=r"^[^\n]+ is damaged: [^\n]+Restore it from a backup") as caught:
+        open_model(workspace, "tales")
+    assert str(path) in str(caught.value)
+
+
+def test_weights_of_other_shapes_are_refused(workspace: Workspace) -> None:
+    path = workspace.root / "models/tales/1/weights.safetensors"
+    weights = load_file(path)
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name][:-1].contiguous()}, path)
+    resealed(workspace)
+    with pytest.raises(ValueError, match=r"^[^\n]+weights.safetensors: these weights do not fit[^\n]+Train it again.$"):
+        open_model(workspace, "tales")
+    save_file({k: v for k, v in weights.items() if k != name}, path)
+    resealed(workspace)
+    with pytest.raises(ValueError, match=r"^[^\n]+weights.safetensors: these weights do not fit"):
+        open_model(workspace, "tales")
+    path.write_bytes(b"no weights at all")
+    resealed(workspace)
+    with pytest.raises(ValueError, match=r"^[^\n]+weights.safetensors: these weights do not fit[^\n]+or are damaged"):
+        open_model(workspace, "tales")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"name": "tranformer"}}, "There is no network 'tranformer'. Did you mean 'transformer'?"),
+        ({"network": {"name": "os.system"}}, "There is no network 'os.system'."),
+        ({"objective": {"name": "autoregresive"}}, "Did you mean 'autoregressive'?"),
+        ({"codec": {"name": "byte"}}, "Did you mean 'bytes'?"),
+        ({"network": {"name": "transformer", "widht": 3}}, "Unknown setting network.widht. Did you mean 'width'?"),
+        ({"length": "long"}, "length must be a whole number"),
+        ({"objective": {"name": "variational"}}, "does not learn what the codec 'bytes' makes of the data"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(workspace: Workspace, changes: dict, words: str) -> None:
+    path = workspace.root / "models/tales/1/job.toml"
+    path.write_text(as_toml({**tomllib.loads(path.read_text()), **changes}))
+    resealed(workspace)
+    with pytest.raises(ValueError, match=r"^The model tales/1 in [^\n]+ cannot be opened: [^\n]+$") as caught:
+        open_model(workspace, "tales")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("job.toml", "name = "), ("codec/codec.json", "{}"), ("codec/codec.json", "["), ("codec/codec.json", None)],
+)
+def test_a_broken_job_or_codec_is_one_clear_error(workspace: Workspace, file: str, content: str | None) -> None:
+    path = workspace.root / "models/tales/1" / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    resealed(workspace)
+    with pytest.raises(ValueError, match=r"^The model tales/1 in [^\n]+ cannot be opened: [^\n]+$"):
+        open_model(workspace, "tales")
+
+
+def test_a_card_says_where_a_model_came_from(workspace: Workspace, worlds: ModuleType) -> None:
+    card = workspace.model("tales").card
+    assert card["data"]["name"] == "tales"
+    assert card["data"]["licences"] == {"CC0-1.0": 60}
+    assert card["parameters"] == sum(p.numel() for p in open_model(workspace, "tales").parts.parameters())
+    assert card["fact"]["steps"] == 200
+    assert card["machine"]["torch"] == torch.__version__
+    json.dumps(card)
+
+
+def test_a_design_is_completed_with_every_setting_and_comes_back() -> None:
+    design = Design("bytes", "masked", "transformer", 32, network_settings={"width": 16, "heads": 2})
+    whole = complete(design)
+    assert whole.network_settings["width"] == 16
+    assert whole.network_settings["norm_eps"] == 1e-5
+    assert complete(whole) == whole
+    assert Design.of(tomllib.loads(as_toml(whole.tables()))) == whole
+
+
+def test_the_network_reads_as_far_as_the_job_says() -> None:
+    from genloom.codecs.bytes import Codec, Config
+
+    design = Design("bytes", "autoregressive", "transformer", 32, network_settings={"width": 16, "heads": 2})
+    codec = Codec.fit((), Config())
+    objective = objective_of(design, space_of(design, codec))
+    assert space_of(design, codec) == replace(codec.space, length=32)
+    assert parts_of(design, objective)["model"].window == 32

@@ -1,0 +1,74 @@
+"""Tables of settings to frozen values and back."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genloom.settings import as_toml, made, overridden, table
+
+KEYS = st.text("abcdefghij_", min_size=1, max_size=6)
+VALUES = st.one_of(
+    st.integers(-(2**60), 2**60), st.floats(), st.booleans(), st.text(st.characters(exclude_categories=["Cs"]))
+)
+TABLES = st.recursive(
+    st.dictionaries(KEYS, st.one_of(VALUES, st.lists(VALUES, max_size=3)), max_size=4),
+    lambda inner: st.dictionaries(KEYS, st.one_of(VALUES, inner), max_size=4),
+    max_leaves=12,
+)
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 4
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Outer:
+    title: str = "x"
+    inner: Inner = field(default_factory=Inner)
+    maybe: int | None = None
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b)))
+
+
+@given(TABLES)
+def test_tables_come_back_from_toml(settings: dict[str, Any]) -> None:
+    assert same(tomllib.loads(as_toml(settings)), settings)
+
+
+def test_values_come_back_from_their_tables() -> None:
+    value = Outer("Grüße", Inner(7, (0.1, 0.2)))
+    assert table(value) == {"title": "Grüße", "inner": {"width": 7, "betas": [0.1, 0.2]}}
+    assert made(Outer, tomllib.loads(as_toml(table(value))), "job") == value
+
+
+def test_a_value_of_another_kind_and_a_key_that_is_not_there_are_named() -> None:
+    with pytest.raises(ValueError, match=r"^job\.inner\.width: Input should be a valid integer.*got 'wide'\.$"):
+        made(Outer, {"inner": {"width": "wide"}}, "job")
+    with pytest.raises(
+        ValueError, match=r"^Unknown setting job\.inner\.widht\. Did you mean 'width'\? job\.inner has: "
+    ):
+        made(Outer, {"inner": {"widht": 3}}, "job")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("0.5", 0.5), ("true", True), ("abc", "abc"), ('"3"', "3"), ("[1, 2]", [1, 2]), ("", "")],
+)
+def test_settings_from_the_command_line_are_read_as_toml_or_else_as_text(text: str, value: Any) -> None:
+    changed = overridden({"a": {"b": 1}}, {"a.c.d": text})
+    assert changed == {"a": {"b": 1, "c": {"d": value}}}
+    assert type(changed["a"]["c"]["d"]) is type(value)
