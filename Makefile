@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow check format bench lock clean
+.PHONY: help install demo test test-slow check format tree bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ check: $(READY)  ## format, lint, types, and who may import whom
 format: $(READY)  ## rewrite the code to the format and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+tree:  ## write the tree in README.md anew from the modules' first sentences
+	$(PYTHON) tools/readme_tree.py
 
 bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its peer in the same run
 	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done

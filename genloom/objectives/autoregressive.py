@@ -129,7 +129,8 @@ def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) ->
         logits_BV[:, list(controls.banned)] = float("-inf")
     if controls.repetition_penalty != 1:
         for row, context in zip(logits_BV, contexts, strict=True):
-            seen = torch.from_numpy(np.unique(context)).to(row.device)
+            # The first symbol begins the text and, in our codecs, ends it too: it must stay as likely as it is.
+            seen = torch.from_numpy(np.unique(context[1:])).to(row.device)
             row[seen] = torch.where(
                 row[seen] > 0, row[seen] / controls.repetition_penalty, row[seen] * controls.repetition_penalty
             )

@@ -56,7 +56,10 @@ class State:
         named = dict(parts.named_parameters())
         optimizers = {
             turn.name: Optimizer(
-                {n: p for n, p in named.items() if n.split(".", 1)[0] in turn.trains}, kind_of, plan.rates
+                {n: p for n, p in named.items() if n.split(".", 1)[0] in turn.trains},
+                kind_of,
+                plan.rates,
+                getattr(torch, plan.precision),
             )
             for turn in objective.turns
         }

@@ -44,10 +44,10 @@ def kinds(module: nn.Module) -> dict[str, str]:
 class Optimizer:
     """Both rules over the named parameters of one turn. Its state is a flat dict of tensors, as checkpoints want it."""
 
-    def __init__(self, params: Mapping[str, nn.Parameter], kind_of: Mapping[str, str], rates: Rates):
+    def __init__(self, params: Mapping[str, nn.Parameter], kind_of: Mapping[str, str], rates: Rates, dtype: torch.dtype = torch.float32):
         if rates.family not in ("muon", "adamw"):
             raise ValueError(f"Unknown optimizer family {rates.family!r}: choose muon or adamw.")
-        self.params, self.rates = dict(params), rates
+        self.params, self.rates, self.dtype = dict(params), rates, dtype  # dtype: of the products in Muon
         by_muon = {n: p for n, p in params.items() if kind_of[n] == "matrix" and rates.family == "muon"}
         self.momenta = {n: torch.zeros_like(p) for n, p in by_muon.items()}
         shapes = defaultdict(list)
@@ -85,7 +85,7 @@ class Optimizer:
         m = self.rates.momentum
         torch._foreach_lerp_(momenta, grads, 1 - m)
         ahead = torch._foreach_lerp(grads, momenta, m)  # Nesterov
-        update_SRC = orthogonalised(torch.stack(ahead).flatten(2))
+        update_SRC = orthogonalised(torch.stack(ahead).flatten(2), self.dtype)
         R, C = update_SRC.shape[1:]
         rate = self.rates.matrix * scale
         if self.rates.decay:
@@ -131,12 +131,12 @@ def merged(groups: list[dict]) -> list[dict]:
     return list(joined.values())
 
 
-def orthogonalised(x_SRC: Tensor, rounds: int = 5) -> Tensor:
+def orthogonalised(x_SRC: Tensor, dtype: torch.dtype = torch.float32, rounds: int = 5) -> Tensor:
     """Nearest semi-orthogonal matrices, roughly: Newton and Schulz's iteration, Muon's quintic (Jordan et al. 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = x_SRC.shape[1] <= x_SRC.shape[2]
     x = x_SRC if wide else x_SRC.mT
-    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(torch.bfloat16 if x.device.type == "cuda" else x.dtype)
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(rounds):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

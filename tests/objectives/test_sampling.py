@@ -137,7 +137,8 @@ def test_exactly_the_right_symbols_are_kept(controls, kept):
 
 
 def test_the_repetition_penalty_divides_what_is_above_zero_and_multiplies_what_is_below():
-    out = narrow(torch.tensor([[2.0, -1.0, 3.0, 0.5]]), [np.array([0, 1, 1])], Controls(repetition_penalty=1.5))
+    out = narrow(torch.tensor([[2.0, -1.0, 3.0, 0.5]]), [np.array([2, 0, 1, 1])], Controls(repetition_penalty=1.5))
+    # The symbol at the very beginning, 2, starts the text and was not said.
     assert torch.allclose(out, torch.tensor([[2.0 / 1.5, -1.5, 3.0, 0.5]]))
 
 

@@ -1,0 +1,103 @@
+"""What a minute, and five, make of character-level Shakespeare: nats a character on held-out text, beside counts.
+
+Two ways to hold text back: the well-known one, the last 10 % (here mostly one play that training never saw), and the
+one of `genloom collect`, whole pieces drawn by chance, which is what a user's run reports. The second is a real
+`genloom train --minutes`; the first trains the same job on the first 90 %.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from genloom.collect.builtin import shakespeare
+from genloom.likelihood import surprise
+from genloom.model import Model
+from genloom.networks.kneser_ney import KneserNey
+from genloom.store.workspace import Workspace
+from genloom.train.corpus import Blocks, folds_of
+from genloom.train.job import read_job
+from genloom.train.loop import State, train
+
+
+def product(workspace: Path, minutes: float) -> dict[str, float]:
+    """A run as a user starts it; its own report."""
+    command = [sys.executable, "-c", "from genloom.cli import main; main()", "train", "shakespeare"]
+    begun = time.perf_counter()
+    out = subprocess.run(
+        [*command, "--minutes", str(minutes), "--json", "--workspace", str(workspace)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    result = json.loads(out.stdout)
+    return {
+        "bits": result["fact"]["bits_per_byte"],
+        "forecast": result["forecast"]["bits_per_byte"],
+        "floor": result["forecast"]["floor"],
+        "training": result["fact"]["seconds"],
+        "process": time.perf_counter() - begun,
+    }
+
+
+def well_known(workspace: Path) -> tuple[float, float, float]:
+    """The newest run's job on the first 90 %, judged on the rest: nats a character, seconds, and the counts' nats."""
+    run = Workspace.find(str(workspace)).run("shakespeare")
+    job = read_job(run.folder / "job.toml")
+    from genloom import plugins
+    from genloom.model import objective_of, parts_of, space_of
+
+    codec = plugins.find("codec", job.design.codec).Codec.load(run.folder / "codec")
+    text = shakespeare()
+    cut = int(0.9 * len(text))
+    stream = codec.encode(text[:cut])
+    begun = time.perf_counter()
+    objective = objective_of(job.design, space_of(job.design, codec))
+    torch.manual_seed(0)
+    parts = parts_of(job.design, objective)
+    for part in parts.values():
+        if fit := getattr(part, "fit", None):
+            fit(stream)
+    blocks = Blocks(stream, job.rows, job.design.length, 0, folds_of(parts))
+    state = State.fresh(parts, objective, job.plan)
+    for _ in train(objective, blocks, job.plan, state):
+        pass
+    seconds = time.perf_counter() - begun
+    model = Model("bench", codec, objective, state.best.eval(), job.design)
+    ((nats, size),) = surprise(model, [text[cut:]])
+    counts = KneserNey.fit(stream, codec.space.vocab, 5).log_prob(codec.encode(text))
+    return nats / size, seconds, float(-counts[cut:].mean())
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__)
+    ask.add_argument("--minutes", type=float, nargs="+", default=[1, 5])
+    ask.add_argument("--only-product", action="store_true", help="leave out the well-known split")
+    given = ask.parse_args()
+    print(f"{torch.get_num_threads()} threads; nats a character; 5-gram Kneser-Ney on the same text beside it")
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        collect = [sys.executable, "-c", "from genloom.cli import main; main()", "collect", "builtin:shakespeare"]
+        subprocess.run([*collect, "--workspace", folder], check=True, capture_output=True)
+        for minutes in given.minutes:
+            own = product(workspace, minutes)
+            bits = math.log(2)
+            print(
+                f"{minutes:g} min, pieces held back by chance: {own['bits'] * bits:.3f} "
+                f"(forecast {own['forecast'] * bits:.3f}, counts {own['floor'] * bits:.3f}); "
+                f"training {own['training']:.0f} s, process {own['process']:.0f} s",
+                flush=True,
+            )
+            if not given.only_product:
+                nats, seconds, floor = well_known(workspace)
+                print(
+                    f"{minutes:g} min, last 10 %: {nats:.3f} (counts {floor:.3f}); training {seconds:.0f} s", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Training tokens a second of a 10-million-parameter transformer: Genloom's loop against transformers' Trainer.
+
+The same shape (Llama, 6 layers x 384, context 256, 256 symbols), text, batch and threads; the two take turns in one
+process, and what is compared is seconds a step after warm-up. The Trainer runs in float32 and in bfloat16 autocast;
+Genloom with the Trainer's optimizer, AdamW, and with its own default, Muon. `matmuls alone` is the floor: the products
+of a step, forward and backward, and nothing else.
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from genloom.collect.builtin import shakespeare
+from genloom.networks import transformer
+from genloom.objectives.autoregressive import Autoregressive
+from genloom.train.corpus import Blocks
+from genloom.train.loop import Plan, State, train
+from genloom.train.optimizers import Rates
+from genloom.types import Tokens
+
+LAYERS, WIDTH, HEADS, HIDDEN, CONTEXT, ROWS = 6, 384, 6, 1024, 256, 16
+STREAM = np.frombuffer(shakespeare().encode("ascii"), np.uint8)
+
+
+def ours(steps: int, precision: str, family: str, compiled: bool = False) -> Iterator[None]:
+    objective = Autoregressive(Tokens(256, CONTEXT + 1))
+    config = transformer.Config(WIDTH, LAYERS, HEADS, hidden=HIDDEN, qk_norm=False, tied=False)
+    parts = nn.ModuleDict({"model": transformer.build(objective.roles["model"], config)})
+    plan = Plan(steps=steps, precision=precision, compiled=compiled, rates=Rates(family=family))
+    for _ in train(objective, Blocks(STREAM, ROWS, CONTEXT + 1), plan, State.fresh(parts, objective, plan)):
+        yield
+
+
+def matmuls(steps: int) -> Iterator[None]:
+    """The weight products of a step, in bfloat16: what no loop over this network can be faster than."""
+    rows = ROWS * CONTEXT
+    shapes = [(WIDTH, 3 * WIDTH), (WIDTH, WIDTH), (WIDTH, 2 * HIDDEN), (HIDDEN, WIDTH)] * LAYERS + [(WIDTH, 256)]
+    pairs = [(torch.randn(rows, a).bfloat16(), torch.randn(a, b).bfloat16()) for a, b in shapes]
+    for _ in range(steps):
+        for x, w in pairs:
+            y = x @ w
+            y @ w.T
+            x.T @ y
+        yield
+
+
+def theirs(steps: int, bf16: bool, stamps: list[float]) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+    config = LlamaConfig(
+        vocab_size=256, hidden_size=WIDTH, intermediate_size=HIDDEN, num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS, max_position_embeddings=CONTEXT, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    rows = len(STREAM) // CONTEXT
+    data = [
+        {"input_ids": block, "labels": block}
+        for block in torch.from_numpy(STREAM[: rows * CONTEXT].astype(np.int64)).view(rows, -1)
+    ]
+
+    class Stamp(TrainerCallback):
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
+            stamps.append(time.perf_counter())
+
+    arguments = TrainingArguments(
+        "unused", max_steps=steps, per_device_train_batch_size=ROWS, bf16=bf16, use_cpu=True, report_to=[],
+        save_strategy="no",
+        logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
+    )  # fmt: skip
+    stamps.append(time.perf_counter())
+    Trainer(LlamaForCausalLM(config), arguments, train_dataset=data, callbacks=[Stamp()]).train()
+
+
+def seconds(work: Callable[[list[float]], None], warm: int) -> float:
+    """The median step of a run, its first steps left out."""
+    stamps: list[float] = []
+    work(stamps)
+    return statistics.median(np.diff(stamps)[warm:])
+
+
+def timed(stamps: list[float], steps: Iterator[None]) -> None:
+    for _ in steps:
+        stamps.append(time.perf_counter())
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__)
+    ask.add_argument("--rounds", type=int, default=3)
+    ask.add_argument("--steps", type=int, default=8)
+    ask.add_argument("--threads", type=int, default=0)
+    ask.add_argument("--compiled", action="store_true", help="also time our loop compiled (adds its compile time)")
+    given = ask.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    warnings.filterwarnings("ignore")
+    n = given.steps
+    contenders: dict[str, Callable[[list[float]], None]] = {
+        "Trainer float32": lambda s: theirs(n, False, s),
+        "Trainer bfloat16": lambda s: theirs(n, True, s),
+        "Genloom float32 AdamW": lambda s: timed(s, ours(n, "float32", "adamw")),
+        "Genloom bfloat16 AdamW": lambda s: timed(s, ours(n, "bfloat16", "adamw")),
+        "Genloom bfloat16 Muon": lambda s: timed(s, ours(n, "bfloat16", "muon")),
+        "matmuls alone bfloat16": lambda s: timed(s, matmuls(n)),
+    }
+    if given.compiled:
+        contenders["Genloom bfloat16 AdamW compiled"] = lambda s: timed(s, ours(n, "bfloat16", "adamw", True))
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(given.rounds):
+        for name, work in contenders.items():
+            found[name].append(seconds(work, 2))
+    peer = [min(a, b) for a, b in zip(found["Trainer float32"], found["Trainer bfloat16"], strict=True)]
+    print(
+        f"{torch.get_num_threads()} threads, {ROWS} x {CONTEXT} tokens a step, {given.rounds} rounds in turn; "
+        "median [min, max]"
+    )
+    for name, times in found.items():
+        speed = sorted(ROWS * CONTEXT / t for t in times)
+        ratio = sorted(p / t for p, t in zip(peer, times, strict=True))
+        print(
+            f"{name:28s} {statistics.median(speed):8,.0f} tokens/s [{speed[0]:,.0f}, {speed[-1]:,.0f}]   "
+            f"{statistics.median(ratio):.2f} x the faster Trainer [{ratio[0]:.2f}, {ratio[-1]:.2f}]"
+        )
+
+
+if __name__ == "__main__":
+    main()
