@@ -1,0 +1,161 @@
+"""From one wish to a whole job: what is promised, stored, and told after."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from genloom.store.workspace import Workspace
+from genloom.train import dial
+from genloom.train.dial import Wishes
+from genloom.train.events import Contract, Event, Finished, Warned
+from genloom.train.job import read_job
+from genloom.train.run import Request, train_model
+
+SMALL = {
+    "network.base.width": "16",
+    "network.base.depth": "1",
+    "network.base.heads": "2",
+    "length": "32",
+    "rows": "4",
+    "plan.precision": "float32",
+}
+
+
+@pytest.fixture
+def workspace(worlds: ModuleType, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    worlds.dataset(workspace)
+    return workspace
+
+
+def until_contract(workspace: Workspace, **wanted: Any) -> tuple[Contract, list[Event]]:
+    """The contract and what was told before it; the run is stopped there and leaves nothing."""
+    seen, events = [], train_model(workspace, Request("tales", **wanted))
+    for event in events:
+        if isinstance(event, Contract):
+            events.close()
+            return event, seen
+        seen.append(event)
+    raise AssertionError("a run begins with its contract")
+
+
+@pytest.mark.parametrize("wishes", [{"minutes": 1.0, "tokens": 100}, {"minutes": 1.0, "steps": 5}])
+def test_wishes_that_exclude_each_other_are_refused(workspace: Workspace, wishes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Choose one of --minutes, --tokens and --steps"):
+        until_contract(workspace, wishes=Wishes(**wishes))
+    assert workspace.runs() == []
+
+
+def test_the_contract_is_stored_and_the_fact_stands_beside_it(workspace: Workspace) -> None:
+    seen = list(train_model(workspace, Request("tales", steps=12, overrides=SMALL)))
+    (contract,) = [event for event in seen if isinstance(event, Contract)]
+    last = seen[-1]
+    assert isinstance(last, Finished)
+    kept = {key: value for key, value in asdict(contract).items() if value is not None}
+    assert read_job(workspace.run(last.run).folder / "job.toml").contract == kept
+    assert read_job(workspace.model(last.ref).folder / "job.toml").contract == kept
+    assert last.forecast == kept
+    card = workspace.model(last.ref).card
+    assert card["forecast"] == json.loads(json.dumps(kept))
+    assert card["fact"] == json.loads(json.dumps(last.fact))
+    assert contract.steps == last.fact["steps"] == 12
+    assert contract.tokens == 12 * 4 * 31
+    assert last.fact["bits_per_byte"] == last.bits_per_byte
+    assert last.bits_per_byte is not None
+    assert 0 < last.bits_per_byte < 8
+    assert contract.parameters == card["parameters"]
+    assert contract.floor is not None
+    assert 0.3 < contract.floor < 4
+
+
+def test_steps_are_taken_exactly_and_tokens_about(workspace: Workspace) -> None:
+    by_steps, _ = until_contract(workspace, steps=7, overrides=SMALL)
+    assert by_steps.steps == 7
+    by_tokens, _ = until_contract(workspace, wishes=Wishes(tokens=10_000), overrides=SMALL)
+    assert 10_000 <= by_tokens.tokens < 10_000 + 4 * 31
+
+
+def test_minutes_become_steps_at_the_speed_of_this_machine(workspace: Workspace) -> None:
+    contract, _ = until_contract(workspace, wishes=Wishes(minutes=0.5), overrides=SMALL)
+    assert 15 < contract.seconds < 30
+    assert contract.steps == pytest.approx(contract.seconds * contract.tokens_per_second / (4 * 31), rel=0.02)
+
+
+@pytest.mark.parametrize("wanted", [150_000, 1_000_000])
+def test_about_as_many_parameters_as_wished(workspace: Workspace, wanted: int) -> None:
+    overrides = {"network.name": "transformer", "length": "32", "rows": "4", "plan.precision": "float32"}
+    contract, _ = until_contract(workspace, steps=3, wishes=Wishes(params=wanted), overrides=overrides)
+    assert wanted / 2 < contract.parameters < wanted * 2
+
+
+def test_more_memory_than_there_is_is_refused_before_the_run(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dial.psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000_000, total=10**8))
+    with pytest.raises(ValueError, match=r"needs about \d.\d GB, and 0.1 GB are free. Close other programs or ask for"):
+        until_contract(workspace, steps=3, overrides=SMALL)
+    assert workspace.runs() == []
+
+
+def test_a_text_too_small_to_learn_from_says_so(worlds: ModuleType, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    worlds.dataset(workspace, documents=1)  # one document, and it is for validation
+    with pytest.raises(ValueError, match=r"has no training text\. Collect more, then train"):
+        list(train_model(workspace, Request("tales", steps=3)))
+
+
+def test_little_text_trains_with_a_shorter_length(worlds: ModuleType, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    worlds.dataset(workspace, documents=3)  # one to learn from
+    overrides = {key: value for key, value in SMALL.items() if key != "length"}
+    *_, last = train_model(workspace, Request("tales", steps=3, overrides=overrides))
+    assert isinstance(last, Finished)
+    assert 8 <= read_job(workspace.model(last.ref).folder / "job.toml").design.length < 256
+
+
+def test_text_read_many_times_over_is_named(workspace: Workspace) -> None:
+    _, seen = until_contract(workspace, wishes=Wishes(tokens=2_000_000), overrides=SMALL)
+    (warned,) = [event.text for event in seen if isinstance(event, Warned)]
+    assert "times over" in warned
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"network.base.widht": "3"}, "Unknown setting network.base.widht. Did you mean 'width'?"),
+        ({"network.name": "tranformer"}, "There is no network 'tranformer'. Did you mean 'transformer'?"),
+        ({"codec.name": "byte"}, "There is no codec 'byte'. Did you mean 'bytes'?"),
+        ({"codec.vocab": "500"}, "Unknown setting codec.vocab."),
+        ({"objective.name": "masked", "network.name": "recurrent"}, "reads symbols from left to right"),
+        ({"objective.name": "variational"}, "does not learn what the codec 'bytes' makes of the data"),
+        ({"plan.precision": "int8"}, "Unknown precision 'int8': choose float32 or bfloat16."),
+        ({"plan.rates.family": "sgd"}, "Unknown optimizer family 'sgd': choose muon or adamw."),
+        ({"network.base.heads": "3", "network.base.width": "16"}, "width must be heads x an even number"),
+    ],
+)
+def test_a_job_that_cannot_be_is_one_clear_error_and_no_run(
+    workspace: Workspace, overrides: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        until_contract(workspace, steps=2, overrides={"length": "32", "rows": "4", **overrides})
+    assert words in str(caught.value)
+    assert workspace.runs() == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"objective.name": "masked"},
+        {"network.name": "recurrent", "network.width": "16", "network.depth": "1"},
+        {"codec.name": "bpe", "codec.vocab": "300"},
+    ],
+)
+def test_every_kind_of_model_trains_from_one_setting(workspace: Workspace, overrides: dict[str, str]) -> None:
+    settings = {"length": "32", "rows": "4", "plan.precision": "float32", **overrides}
+    *_, last = train_model(workspace, Request("tales", steps=3, overrides=settings))
+    assert isinstance(last, Finished)
+    assert last.fact["steps"] == 3
