@@ -1,15 +1,17 @@
 """`genloom train`: a data set becomes a model."""
 
 import signal
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from math import log
+from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
 from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
 from genloom.cli.shared import Shared
+from genloom.settings import recipe as read_recipe
 from genloom.train.dial import Wishes
 from genloom.train.events import Checked, Contract, Event, Finished, Stage, Stepped, Warned
 from genloom.train.run import Request, train_model
@@ -25,6 +27,7 @@ def run(
     steps: int = 0,
     name: str | None = None,
     resume: bool = False,
+    recipe: Path | None = None,
     set: list[str] | None = None,
     seed: int = 0,
     threads: int = 0,
@@ -52,6 +55,8 @@ def run(
         What to call the model. Default: like the data set.
     resume
         Go on with a run that was stopped or killed, or train a finished one further with --steps.
+    recipe
+        A TOML file with values of the job, like recipes/text.toml; --set goes before it.
     set
         A value of the job, like network.base.width=384. Repeat for several.
     seed
@@ -62,7 +67,7 @@ def run(
         Also save after so many steps. Default: every half minute.
     """
     workspace, screen = shared.open()
-    overrides = dict(_setting(text) for text in set or ())
+    overrides = {**(read_recipe(recipe) if recipe else {}), **dict(_setting(text) for text in set or ())}
     wishes = Wishes(minutes=minutes, params=params, tokens=tokens, seed=seed)
     request = Request(data, name or "", wishes, overrides, resume, steps, threads, save_steps=save_steps)
     if resume and (minutes or tokens or params or overrides):
@@ -84,7 +89,7 @@ def run(
 
 def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, int]:
     """Show a run as it goes; Ctrl-C ends it between two steps, where it can save."""
-    step, seen = 0, ""
+    step, seen, losses = 0, "", {}
     with closing(events), _interruption() as stop, screen.progress("Training", 1.0) as bar:
         for event in events:
             match event:
@@ -98,7 +103,8 @@ def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, i
                     seen = f", held-out {event.bits_per_byte:.3f} bits/byte"
                 case Stepped():
                     step, stop.patient = event.step, True
-                    _draw(event, seen, bar)
+                    losses = _smoothed(losses, event.losses)
+                    _draw(event, losses, seen, bar)
                 case Finished():
                     return event, event.fact["steps"]
             if stop.asked:
@@ -106,11 +112,17 @@ def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, i
     raise AssertionError("a run ends with its result")
 
 
-def _draw(event: Stepped, seen: str, bar: Bar) -> None:
-    alone = len(event.losses) == 1
-    loss = ", ".join(f"{'loss' if alone else name} {value / log(2):.3f} bits" for name, value in event.losses.items())
+def _smoothed(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """Losses of the last twenty steps or so: one batch is harder than another."""
+    return {name: value + 0.95 * (before.get(name, value) - value) for name, value in now.items() if isfinite(value)}
+
+
+def _draw(event: Stepped, losses: Mapping[str, float], seen: str, bar: Bar) -> None:
+    alone = len(losses) == 1
+    loss = ", ".join(f"{'loss' if alone else name} {value / log(2):.3f} bits" for name, value in losses.items())
     note = f"step {event.step:,}/{event.steps:,}, {loss}{seen}, {event.tokens_per_second:,.0f} tokens/s"
-    bar.update(event.step / event.steps, f"{note}, {duration(event.seconds_left)} left")
+    left = "" if sys.stderr.isatty() else f", {duration(event.seconds_left)} left"  # a drawn bar tells it
+    bar.update(event.step / event.steps, note + left)
 
 
 def _say_contract(contract: Contract, screen: Screen) -> None:
