@@ -92,6 +92,14 @@ class Model:
         return next(self.parts.parameters()).device
 
 
+def check(design: Design) -> None:
+    """Raises ValueError for a part that does not exist and for a setting that a part does not have, before any work."""
+    made(plugins.find("codec", design.codec).Config, design.codec_settings, "codec")
+    made(plugins.find("network", design.network).Config, design.network_settings, "network")
+    plugins.find("objective", design.objective)
+    plugins.find("medium", design.medium)
+
+
 def objective_of(design: Design, space: Space) -> Objective[Batch]:
     module = plugins.find("objective", design.objective)
     kind = getattr(module, class_of(design.objective))

@@ -7,11 +7,14 @@ import math
 import tomllib
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 Value = TypeVar("Value")
+
+LARGEST_RECIPE = 1_000_000  # bytes
 
 
 def made(kind: type[Value], table: Mapping[str, Any], where: str) -> Value:
@@ -72,6 +75,27 @@ def overridden(settings: dict[str, Any], changes: Mapping[str, str]) -> dict[str
             inner = inner[key]
         inner[last] = value
     return settings
+
+
+def recipe(path: Path) -> dict[str, str]:
+    """The settings of a TOML file as `overridden` wants them; ValueError names the file where it cannot be read."""
+    try:
+        if path.stat().st_size > LARGEST_RECIPE:
+            raise ValueError(f"{path}: a recipe is a short file, and this one holds more than a million bytes.")
+        return flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: this recipe cannot be read: {error}. It must be a TOML file.") from None
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested tables as dotted paths with their values as TOML."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = json.dumps(value, ensure_ascii=False)
+    return found
 
 
 def as_toml(settings: Mapping[str, Any], prefix: str = "") -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from genloom.model import objective_of, parts_of, space_of
+from genloom.model import check, objective_of, parts_of, space_of
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
@@ -86,6 +86,7 @@ def planned(
         raise ValueError(f"The data set {dataset.name!r} has no training text. Collect more, then train.")
     base = overridden(first_job(dataset, name, size, wishes, overrides), overrides)
     job = Job.of(base)
+    check(job.design)
     codec, stream = encoded(folder, dataset, job.design.codec, job.design.codec_settings)
     job = fitted_to(job, stream, overrides)
     floor = counted_floor(codec, stream, dataset)

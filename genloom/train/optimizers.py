@@ -44,10 +44,16 @@ def kinds(module: nn.Module) -> dict[str, str]:
 class Optimizer:
     """Both rules over the named parameters of one turn. Its state is a flat dict of tensors, as checkpoints want it."""
 
-    def __init__(self, params: Mapping[str, nn.Parameter], kind_of: Mapping[str, str], rates: Rates, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        params: Mapping[str, nn.Parameter],
+        kind_of: Mapping[str, str],
+        rates: Rates,
+        dtype: torch.dtype = torch.float32,  # of the products in Muon
+    ):
         if rates.family not in ("muon", "adamw"):
             raise ValueError(f"Unknown optimizer family {rates.family!r}: choose muon or adamw.")
-        self.params, self.rates, self.dtype = dict(params), rates, dtype  # dtype: of the products in Muon
+        self.params, self.rates, self.dtype = dict(params), rates, dtype
         by_muon = {n: p for n, p in params.items() if kind_of[n] == "matrix" and rates.family == "muon"}
         self.momenta = {n: torch.zeros_like(p) for n, p in by_muon.items()}
         shapes = defaultdict(list)
