@@ -26,24 +26,31 @@ def attend(
         k_BGSK, v_BGSK = k_BGSK.repeat_interleave(share, 1), v_BGSK.repeat_interleave(share, 1)
     # torch's fused attention is several times slower than plain products on CPUs in bfloat16 (docs/log.md).
     if q_BHLK.device.type == "cpu" and q_BHLK.dtype == torch.bfloat16 and k_BGSK.shape[2] <= WRITTEN_OUT_UP_TO:
-        if causal:
-            allowed = below_diagonal(q_BHLK.shape[2])
-        return written_out(q_BHLK, k_BGSK, v_BGSK, allowed)
+        return written_out(q_BHLK, k_BGSK, v_BGSK, allowed, causal and allowed is None)
     return F.scaled_dot_product_attention(
         q_BHLK, k_BGSK, v_BGSK, attn_mask=allowed, is_causal=causal and allowed is None
     )
 
 
-def written_out(q_BHLK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, allowed: Tensor | None) -> Tensor:
-    scores_BHLS = (q_BHLK / sqrt(q_BHLK.shape[-1])) @ k_BHSK.mT
+def written_out(
+    q_BHLK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, allowed: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    q_BHLK = q_BHLK / sqrt(q_BHLK.shape[-1])
+    if causal:  # the mask is added within the product, which saves two passes over the scores
+        q, k = q_BHLK.flatten(0, 1), k_BHSK.flatten(0, 1)
+        scores = torch.baddbmm(above_diagonal(q.shape[1], q.dtype), q, k.mT).view(*q_BHLK.shape[:3], -1)
+        return scores.softmax(-1) @ v_BHSK
+    scores_BHLS = q_BHLK @ k_BHSK.mT
     if allowed is not None:
         scores_BHLS = scores_BHLS.masked_fill(~allowed, float("-inf"))
     return scores_BHLS.softmax(-1) @ v_BHSK
 
 
 @lru_cache(maxsize=8)
-def below_diagonal(length: int) -> Tensor:
-    return torch.ones(length, length, dtype=torch.bool).tril_()
+def above_diagonal(length: int, dtype: torch.dtype) -> Tensor:
+    """Minus infinity where a query would look ahead, else zero; (L, L)."""
+    with torch.inference_mode(False):  # it is kept, and may be used in training next
+        return torch.full((length, length), float("-inf"), dtype=dtype).triu_(1)
 
 
 class Rotary:

@@ -41,6 +41,14 @@ def build(role: Role, config: Config) -> "Ngram":
     return Ngram(transformer.Transformer(told, config.base), role.takes.vocab, config)
 
 
+def tables(config: Config, symbols: int) -> int:
+    """Bytes of the tables that training keeps: one of the whole text and one without each fold."""
+    return TABLE_BYTES * symbols * config.order * (1 + config.folds)
+
+
+TABLE_BYTES = 10  # a symbol, order and fold, as measured on the built-in text
+
+
 class Ngram(nn.Module):
     """Logits B L V, float32: the base network's plus `scale` times the log-probabilities of the counts."""
 

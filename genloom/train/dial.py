@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from math import exp, log
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from genloom.model import check, objective_of, parts_of, space_of
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
+from genloom.train import forecast
 from genloom.train.corpus import Blocks, encoded, folds_of
 from genloom.train.events import Contract, Event, Stage, Warned
 from genloom.train.job import Job
@@ -41,8 +42,7 @@ BYTES_UP_TO = 6_000_000  # of training text: below, bytes learn more from it tha
 COUNTED_UP_TO = 8_000_000  # symbols: below, n-gram counts under the network pay and fit in memory
 FEWEST_STEPS = 60
 LONG_RUN = 3000  # steps
-OVERHEAD = 0.12  # share of the minutes for measuring, looks at held-out text and storing
-FORECAST_ERROR = 0.05
+RESERVE = 0.04  # share of the minutes for what is not foreseen, and for storing
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Candidate:
     parameters: int
     step_seconds: float
     steps: int
-    forecast: float
+    forecast: float | None  # bits per byte; None where no rule is known
+    score: float  # the less, the better
 
     @property
     def tokens(self) -> int:
@@ -80,6 +81,7 @@ def planned(
     """
     if sum(bool(w) for w in (wishes.minutes, wishes.tokens, wishes.steps)) > 1:
         raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
+    begun = time.perf_counter()
     minutes = wishes.minutes or (0.0 if wishes.tokens or wishes.steps else 5.0)
     size = dataset.size("train")
     if not size:
@@ -90,19 +92,22 @@ def planned(
     codec, stream = encoded(folder, dataset, job.design.codec, job.design.codec_settings)
     job = fitted_to(job, stream, overrides)
     floor = counted_floor(codec, stream, dataset)
+    held = dataset.size("val")
     yield Stage("Measuring this machine")
     precision = faster_precision(job, codec, stream) if "plan.precision" not in overrides else job.plan.precision
     job = replace(job, plan=replace(job.plan, precision=precision))
-    chosen = choose(list(candidates(job, codec, stream, wishes, minutes, floor, overrides)), wishes)
+    chosen = choose(list(candidates(job, codec, stream, wishes, minutes, floor, held, begun, overrides)), wishes)
     contract = Contract(
         parameters=chosen.parameters,
         steps=chosen.steps,
         tokens=chosen.tokens,
         seconds=round(chosen.steps * chosen.step_seconds, 1),
-        memory_bytes=memory_of(chosen),
+        memory_bytes=forecast.memory(
+            chosen.job.design, chosen.job.plan, chosen.job.rows, chosen.parameters, len(stream)
+        ),
         tokens_per_second=round(chosen.job.rows * (chosen.job.design.length - 1) / chosen.step_seconds),
-        bits_per_byte=round(chosen.forecast, 4) if floor and job.design.objective == "autoregressive" else None,
-        error=FORECAST_ERROR,
+        bits_per_byte=round(chosen.forecast, 4) if chosen.forecast else None,
+        error=forecast.ERROR,
         floor=round(floor, 4) if floor else None,
     )
     if contract.memory_bytes > psutil.virtual_memory().available:
@@ -224,9 +229,14 @@ def candidates(
     wishes: Wishes,
     minutes: float,
     floor: float,
+    held: int,
+    begun: float,
     overrides: Mapping[str, str],
 ) -> Iterator[Candidate]:
-    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse."""
+    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse.
+
+    `held` is the bytes of held-out text, `begun` when the person's minutes began.
+    """
     best, before = float("inf"), None
     for shape in SHAPES:
         sizing = sized(job, shape)
@@ -235,7 +245,9 @@ def candidates(
         before = sizing
         seconds, parameters = measured(sizing, codec, stream)
         tokens = sizing.rows * (sizing.design.length - 1)
-        steps = wishes.steps or -(-wishes.tokens // tokens) or int(minutes * 60 * (1 - OVERHEAD) / seconds)
+        looks = forecast.looking_seconds(seconds / tokens, held)
+        room = max(begun + minutes * 60 * (1 - RESERVE) - time.perf_counter() - looks, 0.0)
+        steps = wishes.steps or -(-wishes.tokens // tokens) or int(room / seconds)
         if steps < FEWEST_STEPS and minutes and best < float("inf"):
             return
         steps = max(steps, 1)
@@ -247,12 +259,13 @@ def candidates(
                 steps // larger,
                 tokens * larger,
             )
-        forecast = (floor or 1.0) * ratio_to_floor(parameters, steps * tokens, len(stream))
-        yield Candidate(sizing, parameters, seconds, steps, forecast)
-        enough = parameters > 1.5 * wishes.params if wishes.params else forecast > best * 1.01
+        expected = forecast.bits_per_byte(sizing.design, parameters, steps * tokens, len(stream), floor)
+        score = forecast.misfit(parameters, steps * tokens) if expected is None else expected
+        yield Candidate(sizing, parameters, seconds, steps, expected, score)
+        enough = parameters > 1.5 * wishes.params if wishes.params else score > best * 1.01
         # Without a time to fill, the tokens say what size they can teach.
         enough = enough or (not (minutes or wishes.params) and parameters > steps * tokens / 10)
-        best = min(best, forecast)
+        best = min(best, score)
         if enough:
             return
 
@@ -260,21 +273,4 @@ def candidates(
 def choose(found: list[Candidate], wishes: Wishes) -> Candidate:
     if wishes.params:
         return min(found, key=lambda c: abs(log(c.parameters / wishes.params)))
-    return min(found, key=lambda c: c.forecast)
-
-
-def ratio_to_floor(parameters: int, tokens: int, text: int) -> float:
-    """Expected bits per byte, as a multiple of what n-gram counts reach (docs/scaling.md)."""
-    return 0.8 + 0.2 * exp(-tokens / 1e6)
-
-
-def memory_of(chosen: Candidate) -> int:
-    """Weights, gradients, optimizer and a working copy, and what a step keeps for its backward pass."""
-    design = chosen.job.design
-    inner = design.network_settings.get("base", design.network_settings)
-    width, depth = int(inner.get("width", 256)), int(inner.get("depth", 2))
-    heads = int(inner.get("heads", 1))
-    bytes_each = 2 if chosen.job.plan.precision == "bfloat16" else 4
-    positions = chosen.job.rows * design.length
-    kept = positions * depth * (16 * width + 3 * heads * design.length) * bytes_each
-    return int(18 * chosen.parameters + kept + positions * 4096 * 4 + psutil.Process().memory_info().rss)
+    return min(found, key=lambda c: c.score)

@@ -24,14 +24,10 @@ from genloom.train import checkpoint
 from genloom.train.corpus import Blocks, encoded, folds_of
 from genloom.train.dial import Wishes, planned
 from genloom.train.events import Checked, Event, Finished, Stage, Stepped, Warned
+from genloom.train.forecast import CHECK_BYTES, CHECKS, FINAL_BYTES
 from genloom.train.job import Job, read_job
 from genloom.train.log import Log, Pace
 from genloom.train.loop import Plan, Progress, State, train
-
-CHECKS = 5  # looks at held-out text during a run
-CHECK_BYTES = 24_000
-FINAL_BYTES = 200_000
-
 
 SAVING_SHARE = 0.05  # of the time at most, however large the state
 

@@ -159,10 +159,12 @@ def test_attention_is_the_softmax_of_scaled_scores(masked):
     scores = (q @ k.mT / 2).masked_fill(~allowed, float("-inf"))
     agree(attention.attend(q, k, v, causal=masked), scores.softmax(-1) @ v, "attention")
     agree(attention.written_out(q, k, v, allowed), scores.softmax(-1) @ v, "attention written out")
+    if masked:
+        agree(attention.written_out(q, k, v, causal=True), scores.softmax(-1) @ v, "the mask within the product")
 
 
 def test_a_mask_made_while_sampling_serves_training_later():
-    attention.below_diagonal.cache_clear()
+    attention.above_diagonal.cache_clear()
     q = torch.randn(1, 1, 4, 4, dtype=torch.bfloat16)
     with torch.inference_mode():
         attention.attend(q, q, q, causal=True)
