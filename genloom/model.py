@@ -150,7 +150,12 @@ def space_of(design: Design, codec: Codec) -> Space:
     return replace(space, length=design.length) if isinstance(space, Tokens) else space
 
 
-def open_model(workspace: Workspace, ref: str, device: str = "cpu") -> Model:
+def best_device() -> torch.device:
+    """Where networks compute: the first GPU, or where there is none, the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def open_model(workspace: Workspace, ref: str) -> Model:
     """The model `name` (its newest version) or `name/n`.
 
     Raises ValueError for an unknown name (naming the nearest) and for damaged or mismatched weights. Nothing in the
@@ -175,7 +180,7 @@ def open_model(workspace: Workspace, ref: str, device: str = "cpu") -> Model:
         raise ValueError(
             f"{weights}: these weights do not fit the model's job.toml or are damaged ({reason}). Train it again."
         ) from None
-    return Model(folder.name, codec, objective, parts.to(device).eval().requires_grad_(False), design, folder)
+    return Model(folder.name, codec, objective, parts.to(best_device()).eval().requires_grad_(False), design, folder)
 
 
 def write_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:

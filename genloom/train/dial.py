@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from genloom.model import check, objective_of, parts_of, space_of
+from genloom.model import best_device, check, objective_of, parts_of, space_of
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
@@ -204,6 +204,7 @@ def measured(job: Job, codec: Codec, stream: np.ndarray, count: int = 2) -> tupl
     for network in parts.values():
         if fit := getattr(network, "fit", None):
             fit(np.asarray(part))
+    parts.to(best_device())
     plan = replace(job.plan, steps=count + 1)
     times, before = [], time.perf_counter()
     blocks = Blocks(part, job.rows, job.design.length, 0, folds_of(parts))

@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from genloom.likelihood import bits_per_byte, surprise
-from genloom.model import Model, complete, objective_of, parts_of, space_of, write_model
+from genloom.model import Model, best_device, complete, objective_of, parts_of, space_of, write_model
 from genloom.store import files
 from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
@@ -192,6 +192,7 @@ def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, 
     for part in parts.values():
         if fit := getattr(part, "fit", None):
             fit(stream)
+    parts.to(best_device())
     blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
     model = Model(job.name, codec, objective, parts, job.design)
     return model, blocks, State.fresh(parts, objective, job.plan)
