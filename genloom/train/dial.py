@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import log
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ BYTES_UP_TO = 6_000_000  # of training text: below, bytes learn more from it tha
 COUNTED_UP_TO = 8_000_000  # symbols: below, n-gram counts under the network pay and fit in memory
 FEWEST_STEPS = 60
 LONG_RUN = 3000  # steps
+MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
 RESERVE = 0.04  # share of the minutes for what is not foreseen, and for storing
 
 
@@ -196,8 +198,11 @@ def sized(job: Job, shape: tuple[int, int, int]) -> Job:
     )
 
 
-def measured(job: Job, codec: Codec, stream: np.ndarray, count: int = 2) -> tuple[float, int]:
-    """Seconds a step, the fastest of a few after a first one, and the number of parameters."""
+def measured(job: Job, codec: Codec, stream: np.ndarray) -> tuple[float, int]:
+    """Seconds a step and the number of parameters.
+
+    The median of the later half of three steps, or of as many as go into a second: the first ones also fill tables.
+    """
     objective = objective_of(job.design, space_of(job.design, codec))
     parts = parts_of(job.design, objective)
     part = stream[: max(200_000, 40 * job.design.length)]
@@ -205,14 +210,16 @@ def measured(job: Job, codec: Codec, stream: np.ndarray, count: int = 2) -> tupl
         if fit := getattr(network, "fit", None):
             fit(np.asarray(part))
     parts.to(best_device())
-    plan = replace(job.plan, steps=count + 1)
+    plan = replace(job.plan, steps=MEASURED_STEPS)
     times, before = [], time.perf_counter()
     blocks = Blocks(part, job.rows, job.design.length, 0, folds_of(parts))
     for _ in train(objective, blocks, plan, State.fresh(parts, objective, plan)):
         now = time.perf_counter()
         times.append(now - before)
         before = now
-    return min(times[1:]), sum(p.numel() for p in parts.parameters())
+        if len(times) >= 3 and sum(times) > MEASURED_SECONDS:
+            break
+    return median(times[len(times) // 2 :]), sum(p.numel() for p in parts.parameters())
 
 
 def faster_precision(job: Job, codec: Codec, stream: np.ndarray) -> str:
