@@ -69,6 +69,11 @@ class Ngram(nn.Module):
         rest = (np.concatenate([stream[:begin], stream[end:]]) for begin, end in cuts)
         self.others = tuple(KneserNey.fit(part, self.vocab, self.order) for part in rest)
 
+    def share(self, other: "Ngram") -> None:
+        """Take over the counts of a network that was fitted to the same text."""
+        self.adopt(other.known())
+        self.others = other.others
+
     def begin(self, step: int) -> None:
         """Make ready for a training step, whose rows all come from fold `step` mod folds."""
         self.fold = step % self.folds

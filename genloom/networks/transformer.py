@@ -27,6 +27,7 @@ class Config:
     tied: bool = True  # one matrix reads symbols in and scores them at the end
     softcap: float = 0.0  # bound of the logits; 0: none
     hashed: int = 0  # rows of each hashed table of bigrams and trigrams added to the embedding; 0: none
+    dropout: float = 0.0  # share of features left out in training, where text is read many times over
     rotary_base: float = 10000.0
     norm_eps: float = 1e-5
 
@@ -53,6 +54,8 @@ def check(role: Role, config: Config) -> None:
         )
     if config.heads % (config.key_heads or config.heads):
         raise ValueError(f"heads ({config.heads}) must be a multiple of key_heads ({config.key_heads}).")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout is a share from 0 to below 1, got {config.dropout}.")
     if config.activation not in ("swiglu", "relu2"):
         raise ValueError(f"Unknown activation {config.activation!r}: a transformer has swiglu or relu2.")
 
@@ -166,7 +169,7 @@ class Block(nn.Module):
     def __init__(self, config: Config, role: Role, informed: bool):
         super().__init__()
         D = config.width
-        self.causal = role.causal
+        self.causal, self.dropout = role.causal, config.dropout
         self.attention = Attention(config)
         self.prompt = Prompt(config, role.cond.tokens) if role.cond.tokens else None
         self.mlp = Mlp(config)
@@ -187,17 +190,22 @@ class Block(nn.Module):
     ) -> Tensor:
         a, m = self.norm_attention(h_BLD), self.norm_mlp
         if self.modulate is None:
-            h_BLD = h_BLD + self.attention(a, angles, allowed, self.causal, memory)
+            h_BLD = h_BLD + self.thinned(self.attention(a, angles, allowed, self.causal, memory))
             if self.prompt is not None:
                 h_BLD = h_BLD + self.prompt(h_BLD, cond)
-            return h_BLD + self.mlp(m(h_BLD))
+            return h_BLD + self.thinned(self.mlp(m(h_BLD)))
         # Adaptive normalisation (DiT, Peebles and Xie 2023); the zero start makes it the identity.
         assert news_BD is not None
         shift, scale, gate, shift2, scale2, gate2 = self.modulate(F.silu(news_BD))[:, None].chunk(6, -1)
-        h_BLD = h_BLD + (1 + gate) * self.attention(a * (1 + scale) + shift, angles, allowed, self.causal, memory)
+        a = self.attention(a * (1 + scale) + shift, angles, allowed, self.causal, memory)
+        h_BLD = h_BLD + (1 + gate) * self.thinned(a)
         if self.prompt is not None:
             h_BLD = h_BLD + self.prompt(h_BLD, cond)
-        return h_BLD + (1 + gate2) * self.mlp(m(h_BLD) * (1 + scale2) + shift2)
+        return h_BLD + (1 + gate2) * self.thinned(self.mlp(m(h_BLD) * (1 + scale2) + shift2))
+
+    def thinned(self, x: Tensor) -> Tensor:
+        """Dropout (Srivastava et al. 2014); the loop seeds it by the step, so that a resumed run drops the same."""
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Attention(nn.Module):

@@ -95,10 +95,15 @@ def planned(
     job = fitted_to(job, stream, overrides)
     floor = counted_floor(codec, stream, dataset)
     held = dataset.size("val")
+    fitted: dict[str, Any] = {}
     yield Stage("Measuring this machine")
-    precision = faster_precision(job, codec, stream) if "plan.precision" not in overrides else job.plan.precision
+    precision = (
+        faster_precision(job, codec, stream, fitted) if "plan.precision" not in overrides else job.plan.precision
+    )
     job = replace(job, plan=replace(job.plan, precision=precision))
-    chosen = choose(list(candidates(job, codec, stream, wishes, minutes, floor, held, begun, overrides)), wishes)
+    chosen = choose(
+        list(candidates(job, codec, stream, wishes, minutes, floor, held, begun, fitted, overrides)), wishes
+    )
     contract = Contract(
         parameters=chosen.parameters,
         steps=chosen.steps,
@@ -198,21 +203,23 @@ def sized(job: Job, shape: tuple[int, int, int]) -> Job:
     )
 
 
-def measured(job: Job, codec: Codec, stream: np.ndarray) -> tuple[float, int]:
-    """Seconds a step and the number of parameters.
+def measured(job: Job, codec: Codec, stream: np.ndarray, fitted: dict[str, Any]) -> tuple[float, int]:
+    """Seconds a step and the number of parameters; `fitted` keeps what was fitted to the text, by role, for the next.
 
     The median of the later half of three steps, or of as many as go into a second: the first ones also fill tables.
     """
     objective = objective_of(job.design, space_of(job.design, codec))
     parts = parts_of(job.design, objective)
-    part = stream[: max(200_000, 40 * job.design.length)]
-    for network in parts.values():
-        if fit := getattr(network, "fit", None):
-            fit(np.asarray(part))
+    for name, network in parts.items():
+        if name in fitted and (share := getattr(network, "share", None)):
+            share(fitted[name])
+        elif fit := getattr(network, "fit", None):
+            fit(np.asarray(stream))
+            fitted[name] = network
     parts.to(best_device())
     plan = replace(job.plan, steps=MEASURED_STEPS)
     times, before = [], time.perf_counter()
-    blocks = Blocks(part, job.rows, job.design.length, 0, folds_of(parts))
+    blocks = Blocks(stream, job.rows, job.design.length, 0, folds_of(parts))
     for _ in train(objective, blocks, plan, State.fresh(parts, objective, plan)):
         now = time.perf_counter()
         times.append(now - before)
@@ -222,9 +229,9 @@ def measured(job: Job, codec: Codec, stream: np.ndarray) -> tuple[float, int]:
     return median(times[len(times) // 2 :]), sum(p.numel() for p in parts.parameters())
 
 
-def faster_precision(job: Job, codec: Codec, stream: np.ndarray) -> str:
+def faster_precision(job: Job, codec: Codec, stream: np.ndarray, fitted: dict[str, Any]) -> str:
     timed = {
-        p: measured(replace(sized(job, SHAPES[3]), plan=replace(job.plan, precision=p)), codec, stream)[0]
+        p: measured(replace(sized(job, SHAPES[3]), plan=replace(job.plan, precision=p)), codec, stream, fitted)[0]
         for p in ("float32", "bfloat16")
     }
     return min(timed, key=lambda p: timed[p])
@@ -239,6 +246,7 @@ def candidates(
     floor: float,
     held: int,
     begun: float,
+    fitted: dict[str, Any],
     overrides: Mapping[str, str],
 ) -> Iterator[Candidate]:
     """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse.
@@ -251,7 +259,7 @@ def candidates(
         if sizing == before:  # a person has set all sizes
             return
         before = sizing
-        seconds, parameters = measured(sizing, codec, stream)
+        seconds, parameters = measured(sizing, codec, stream, fitted)
         tokens = sizing.rows * (sizing.design.length - 1)
         looks = forecast.looking_seconds(seconds / tokens, held)
         room = max(begun + minutes * 60 * (1 - RESERVE) - time.perf_counter() - looks, 0.0)

@@ -111,6 +111,7 @@ def train(
     bad_in_a_row = 0
     while state.step < plan.steps:
         batch = batch_at(state.step).map(lambda t: t.to(device))
+        torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for what networks themselves draw: dropout
         for part in parts.values():
             if begin := getattr(part, "begin", None):
                 begin(state.step)

@@ -20,7 +20,7 @@ from genloom.train.log import read_log
 from genloom.train.run import Request, train_model
 
 AVERAGED = {"plan__average": "0.99"}
-COUNTED = {"network": "{name = 'ngram', base = {width = 16, depth = 1, heads = 2}}", **AVERAGED}
+COUNTED = {"network": "{name = 'ngram', base = {width = 16, depth = 1, heads = 2, dropout = 0.1}}", **AVERAGED}
 
 
 @pytest.fixture
