@@ -43,6 +43,7 @@ BYTES_UP_TO = 6_000_000  # of training text: below, bytes learn more from it tha
 COUNTED_UP_TO = 8_000_000  # symbols: below, n-gram counts under the network pay and fit in memory
 FEWEST_STEPS = 60
 LONG_RUN = 3000  # steps
+OFTEN, DROPOUT = 4, 0.1  # readings of the text from which dropout pays (docs/log.md), and how much
 MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
 RESERVE = 0.04  # share of the minutes for what is not foreseen, and for storing
 
@@ -131,7 +132,19 @@ def planned(
     yield contract
     plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))
     kept = {k: v for k, v in asdict(contract).items() if v is not None}
-    return replace(chosen.job, plan=plan, contract=kept)
+    job = replace(chosen.job, plan=plan, contract=kept)
+    return regularised(job, overrides) if chosen.tokens > OFTEN * len(stream) else job
+
+
+def regularised(job: Job, overrides: Mapping[str, str]) -> Job:
+    """The job with dropout where its network has it and nobody has set it: its text is read many times over."""
+    path, settings = ("network.base", "base") if job.design.network == "ngram" else ("network", "")
+    inner = dict(job.design.network_settings.get(settings, {}) if settings else job.design.network_settings)
+    if job.design.network not in ("ngram", "transformer") or f"{path}.dropout" in overrides:
+        return job
+    inner["dropout"] = DROPOUT
+    changed = {**job.design.network_settings, settings: inner} if settings else inner
+    return replace(job, design=replace(job.design, network_settings=changed))
 
 
 def first_job(dataset: Dataset, name: str, size: int, wishes: Wishes, overrides: Mapping[str, str]) -> dict[str, Any]:
