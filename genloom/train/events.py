@@ -23,7 +23,7 @@ class Contract:
     memory_bytes: int
     tokens_per_second: float
     bits_per_byte: float | None  # of held-out text; None where there is too little text to say
-    error: float  # how far off the forecast was, at most, in the runs it was fitted on
+    error: float  # the share of the forecast that is allowed for
     floor: float | None  # bits per byte of an n-gram model on the same text: what no training should fall short of
 
 
