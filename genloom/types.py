@@ -207,6 +207,14 @@ class Item:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str  # "system", "user" or "assistant"
+    content: str
+
+
 class Medium(Protocol):
     """How things of one kind are opened, saved, shown and checked. Starts without torch."""
 

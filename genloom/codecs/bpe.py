@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from genloom.codecs.roles import PLAIN, Roles
 from genloom.codecs.settings import read_settings
 from genloom.codecs.symbols import SPECIALS, Ids, Stream, mended
 from genloom.types import Tokens
@@ -69,6 +70,11 @@ class Codec:
     def specials(self) -> dict[str, int]:
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
         return {name: len(self._bytes) + n for n, name in enumerate(SPECIALS)}
+
+    @property
+    def roles(self) -> Roles:
+        """How a conversation is written."""
+        return PLAIN
 
     def encode(self, value: str) -> np.ndarray:
         """The ids (L, uint16, or uint32 past 65,536 symbols) of a text, without start or stop."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genloom.codecs.roles import PLAIN, Roles
 from genloom.codecs.settings import read_settings
 from genloom.codecs.symbols import SPECIALS, Ids, Stream, mended
 from genloom.types import Tokens
@@ -39,6 +40,11 @@ class Codec:
     def specials(self) -> dict[str, int]:
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
         return {name: 256 + n for n, name in enumerate(SPECIALS)}
+
+    @property
+    def roles(self) -> Roles:
+        """How a conversation is written."""
+        return PLAIN
 
     def encode(self, value: str) -> np.ndarray:
         """The ids (L, uint16) of a text, without start or stop. `<|user|>` in it is eight characters, no role."""

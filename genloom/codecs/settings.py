@@ -12,7 +12,7 @@ _LARGEST_BYTES = 1 << 16
 
 def read_settings(path: Path, codec: str, config: type[Settings]) -> Settings:
     """The `config` (a dataclass of positive integers) in `path`; ValueError names the file and what is wrong."""
-    content = _read(path)
+    content = read_json(path)
     found = content.pop("codec", None)
     if found != codec:
         raise _damaged(path, f"it is for the codec {found!r}, not {codec!r}")
@@ -25,7 +25,8 @@ def read_settings(path: Path, codec: str, config: type[Settings]) -> Settings:
     return config(**content)
 
 
-def _read(path: Path) -> dict[str, object]:
+def read_json(path: Path) -> dict[str, object]:
+    """The JSON object in a small file; ValueError names the file and what is wrong."""
     try:
         with open(path, "rb") as file:
             data = file.read(_LARGEST_BYTES + 1)
