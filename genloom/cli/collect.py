@@ -27,9 +27,10 @@ def run(
 ) -> None:
     """Gather text from files and folders into a data set.
 
-    Reads txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Repairs characters, removes copies and
-    near-copies, records a licence for each document, and holds parts back for judging. What can't be read is listed
-    with its reason and skipped.
+    Reads txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Rows with messages, or with a question and its
+    answer, become conversations to tune a model on. Repairs characters, removes copies and near-copies, records a
+    licence for each document, and holds parts back for judging. What can't be read is listed with its reason and
+    skipped.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def summary(report: Report) -> list[str]:
     """A few lines for the terminal: what was kept, removed, skipped, and under which licences it stands."""
     read = report.files - report.files_skipped
     lines = [
-        f"{_count(report.kept, 'document')} ({size(report.bytes_kept)}) from {_count(read, 'file')}: "
+        f"{_held(report)} ({size(report.bytes_kept)}) from {_count(read, 'file')}: "
         + ", ".join(f"{split} {size(facts['bytes'])}" for split, facts in report.splits.items())
     ]
     if report.removed:
@@ -93,7 +93,12 @@ def _by_reason(skipped: list[Note], at_most: int = 10) -> list[str]:
 
 def _opening(report: Report) -> str:
     files = _count(report.files - report.files_skipped, "file")
-    return f"{_count(report.kept, 'document')}, {size(report.bytes_kept)} of text, from {files}. Collected by Genloom."
+    return f"{_held(report)}, {size(report.bytes_kept)} of text, from {files}. Collected by Genloom."
+
+
+def _held(report: Report) -> str:
+    documents, talks = _count(report.kept, "document"), report.conversations
+    return f"{documents}, {talks:,} of them conversations" if talks else documents
 
 
 def size(count: int) -> str:

@@ -71,6 +71,7 @@ class Report:
     files: int = 0
     documents: int = 0  # read, before anything was removed
     kept: int = 0
+    conversations: int = 0  # of those kept
     bytes_read: int = 0
     bytes_kept: int = 0
     removed: Counter[str] = field(default_factory=Counter)  # reason → documents
@@ -96,6 +97,7 @@ class Report:
         """What the manifest holds and --json prints."""
         return {
             "documents": {"read": self.documents, "kept": self.kept, "removed": dict(self.removed.most_common())},
+            "conversations": self.conversations,
             "bytes": {"read": self.bytes_read, "kept": self.bytes_kept},
             "sources": {"read": self.files - self.files_skipped, "skipped": self.files_skipped},
             "splits": self.splits,

@@ -1,6 +1,8 @@
 """Writes documents to Parquet parts, placing them in train, val and test on the way."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,7 +21,8 @@ PART_BYTES = 512 << 20  # of text in a file
 class Parts:
     """The files part-00000.parquet and on in `folder`; a context, left when all documents were added.
 
-    Columns id, text, source, licence, split, language, quality, bytes, in the order of adding. `splits` counts.
+    Columns id, text, source, licence, split, language, quality, bytes and turns (JSON, "" where the document is no
+    conversation), in the order of adding. `splits` counts.
     """
 
     def __init__(self, folder: Path, options: Options) -> None:
@@ -95,6 +98,7 @@ class Parts:
                 "language": pa.array([d.language for d in documents], pa.string()),
                 "quality": pa.array([d.quality for d in documents], pa.float32()),
                 "bytes": pa.array([d.size for d in documents], pa.int64()),
+                "turns": pa.array([_turns(d) for d in documents], pa.string()),
             }
         )
         if self._writer is None:
@@ -110,3 +114,7 @@ class Parts:
         if self._part_bytes >= PART_BYTES:
             self._writer.close()
             self._writer, self._part, self._part_bytes = None, self._part + 1, 0
+
+
+def _turns(document: Document) -> str:
+    return json.dumps([asdict(turn) for turn in document.turns], ensure_ascii=False) if document.turns else ""

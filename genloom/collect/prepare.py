@@ -3,9 +3,10 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from genloom.collect.clean import clean
+from genloom.collect.conversations import rendered
 from genloom.collect.language import language
 from genloom.collect.options import Note, Options
 from genloom.collect.quality import quality
@@ -13,6 +14,9 @@ from genloom.collect.reading import Raw, read
 from genloom.collect.scrub import scrub
 from genloom.collect.sketch import Sketches, sketch
 from genloom.collect.sources import Found
+from genloom.types import Message
+
+BETWEEN = "\n\x1e\n"  # the turns of a conversation: cleaned text has no control characters
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Document:
     language: str
     quality: float
     size: int  # bytes of UTF-8
+    turns: tuple[Message, ...] = ()  # of a conversation; `text` shows them
 
 
 @dataclass
@@ -70,9 +75,10 @@ def _take(raws: Iterable[Raw | Note], batch: Batch, options: Options) -> None:
             batch.notes.append(raw)
             continue
         batch.seen += 1
-        text, repaired = clean(raw.text)
-        batch.repaired += repaired
-        if not text:
+        cleaned = [clean(part) for part in ([turn.content for turn in raw.turns] or [raw.text])]
+        batch.repaired += any(repaired for _, repaired in cleaned)
+        text = BETWEEN.join(part for part, _ in cleaned)
+        if not all(part for part, _ in cleaned):
             batch.removed["empty"] += 1
             continue
         code = language(text)
@@ -86,6 +92,8 @@ def _take(raws: Iterable[Raw | Note], batch: Batch, options: Options) -> None:
         if options.scrub:
             text, found = scrub(text, options.scrub)
             batch.scrubbed += found
+        turns = tuple(replace(t, content=c) for t, c in zip(raw.turns, text.split(BETWEEN), strict=bool(raw.turns)))
+        text = rendered(turns) or text
         data = text.encode("utf-8")
         digest = hashlib.sha256(data).digest()
-        batch.documents.append(Document(text, digest, raw.source, raw.licence, code, score, len(data)))
+        batch.documents.append(Document(text, digest, raw.source, raw.licence, code, score, len(data), turns))

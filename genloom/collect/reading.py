@@ -11,6 +11,9 @@ from genloom.collect.options import Note, Options
 from genloom.collect.sources import Found
 from genloom.media import text
 from genloom.media.text import encoding, extract
+from genloom.types import Message
+
+REASONS_AT_MOST = 5  # named of each file
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,12 @@ class Raw:
     text: str
     source: str
     licence: str
+    turns: tuple[Message, ...] = ()  # of a conversation, which is never cut; `text` is empty then
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return len(self.text) + sum(len(turn.content) for turn in self.turns)
 
 
 def read(found: Found, options: Options, limit: int) -> Iterator[Raw | Note]:
@@ -76,18 +85,27 @@ def _text(stream: encoding.Stream, found: Found, options: Options, limit: int) -
 
 def _rows(read_rows: Iterable[rows.Row], found: Found, options: Options, limit: int) -> Iterator[Raw | Note]:
     inherited = _licence(found, options, "")
-    broken, first, good = 0, "", 0
+    broken, good = 0, 0
+    reasons: dict[str, int] = {}  # with the first row that each befell
     for row in read_rows:
         if row.problem:
             broken += 1
-            first = first or f"the first is row {row.number}: {row.problem}"
+            if len(reasons) < REASONS_AT_MOST:
+                reasons.setdefault(row.problem, row.number)
             continue
         good += 1
-        own = options.licence or (licence.named(row.licence) if row.licence else inherited)
-        yield from _cut([row.text], f"{found.name}:{row.number}", own, limit)
+        own, source = (
+            options.licence or (licence.named(row.licence) if row.licence else inherited),
+            f"{found.name}:{row.number}",
+        )
+        if row.turns:
+            yield Raw("", source, own, row.turns)
+        else:
+            yield from _cut([row.text], source, own, limit)
     if broken:
         rows_word = "1 row was" if broken == 1 else f"{broken} rows were"
-        yield Note(found.name, f"{rows_word} left out; {first}", skipped=good == 0)
+        named = "; then ".join(f"row {number}: {problem}" for problem, number in reasons.items())
+        yield Note(found.name, f"{rows_word} left out; the first is {named}", skipped=good == 0)
 
 
 def _cut(blocks: Iterable[str], source: str, own: str, limit: int) -> Iterator[Raw]:

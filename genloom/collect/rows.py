@@ -8,8 +8,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from genloom.collect import conversations
 from genloom.collect.licence import COLUMNS as LICENCE_COLUMNS
 from genloom.media.text.encoding import Stream
+from genloom.types import Message
 
 LINE_AT_MOST = 32 << 20  # characters of one row
 JSON_AT_MOST = 256 << 20  # characters of one .json
@@ -19,12 +21,13 @@ USUAL = ("text", "content", "body", "document", "article", "story", "passage", "
 
 @dataclass(frozen=True)
 class Row:
-    """One row's text, or why there is none (`problem`)."""
+    """One row's text, or its turns where it is a conversation, or why there is neither (`problem`)."""
 
     number: int
     text: str = ""
     licence: str = ""
     problem: str = ""
+    turns: tuple[Message, ...] = ()
 
 
 def lines(blocks: Iterable[str], at_most: int = LINE_AT_MOST) -> Iterator[str | None]:
@@ -94,10 +97,24 @@ def _objects(values: Iterator[tuple[int, Any]], column: str) -> Iterator[Row]:
             yield Row(number, problem=str(value))
         elif isinstance(value, str):
             yield Row(number, value)
-        elif not isinstance(value, dict) or not isinstance(value.get(key), str):
-            yield Row(number, problem=f"there is no text under {key!r}")
         else:
-            yield Row(number, value[key], _licence(value))
+            yield _row(number, value if isinstance(value, dict) else {}, key, column)
+
+
+def _row(number: int, record: Mapping[str, Any], key: str, column: str) -> Row:
+    """A row as a conversation, or as the text under `key`; `column` is what the person named, which comes first."""
+    if not isinstance(record.get(column), str):
+        try:
+            turns = conversations.turns_of(record)
+        except ValueError as error:
+            return Row(number, problem=str(error))
+        if turns:
+            return Row(number, licence=_licence(record), turns=turns)
+    if not isinstance(record.get(key), str):
+        return Row(
+            number, problem=f"there is no text under {key!r}" if key else "it is no conversation like the others"
+        )
+    return Row(number, record[key], _licence(record))
 
 
 def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
@@ -119,7 +136,7 @@ def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
         if isinstance(record, str):
             yield Row(number, problem=record)
         else:
-            yield Row(number, record[key], _licence(record))
+            yield _row(number, record, key, column)
 
 
 def _records(reader: Any, names: list[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
@@ -147,28 +164,33 @@ def parquet(path: Path, column: str) -> Iterator[Row]:
             texts = [
                 f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
             ]
-            head = next(file.iter_batches(LOOKED_AT, columns=texts), None) if texts else None
+            lists = [name for name in file.schema_arrow.names if name in conversations.LISTS and name not in texts]
+            head = next(file.iter_batches(LOOKED_AT, columns=texts + lists), None) if texts or lists else None
             key = _column(column, head.to_pylist() if head is not None else [])
-            wanted = [key, *(name for name in texts if name.lower() in LICENCE_COLUMNS)]
+            named = {key, *conversations.COLUMNS}
+            wanted = [name for name in texts + lists if name in named or name.lower() in LICENCE_COLUMNS]
             number = 0
             for batch in file.iter_batches(LOOKED_AT, columns=wanted):
                 for record in batch.to_pylist():
                     number += 1
-                    if record[key] is None:
-                        yield Row(number, problem=f"there is no text under {key!r}")
-                    else:
-                        yield Row(number, record[key], _licence(record))
+                    yield _row(number, record, key, column)
     except pa.ArrowException as error:
         raise ValueError(f"it is damaged or not a Parquet file ({str(error).splitlines()[0][:120]})") from error
 
 
 def _column(wanted: str, records: list[dict[str, Any]]) -> str:
-    """The column of the text: the one wanted, else one usually so named, else the one with the longest texts."""
+    """The column of the text: the one wanted, else one usually so named, else the one with the longest texts.
+
+    It is "" where all rows are conversations, or none is an object.
+    """
     names = list(dict.fromkeys(name for record in records for name in record))
     if wanted:
         if wanted not in names:
             raise ValueError(f"it has no column {wanted!r}; it has {', '.join(map(str, names)) or 'none'}")
         return wanted
+    records = [record for record in records if not _converses(record)]
+    if not records and names:
+        return ""
     lengths = {
         name: sum(len(r[name]) for r in records if isinstance(r.get(name), str) and " " in r[name].strip())
         for name in names
@@ -181,6 +203,13 @@ def _column(wanted: str, records: list[dict[str, Any]]) -> str:
     if not best or not lengths[best]:
         raise ValueError(f"no column holds text ({', '.join(map(str, names)) or 'no columns'}); name it with --column")
     return best
+
+
+def _converses(record: Mapping[str, Any]) -> bool:
+    try:
+        return bool(conversations.turns_of(record))
+    except ValueError:
+        return True
 
 
 def _licence(record: Mapping[str, Any]) -> str:

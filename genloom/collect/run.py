@@ -83,6 +83,7 @@ def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) ->
             continue
         kept.append(document)
         report.bytes_kept += document.size
+        report.conversations += bool(document.turns)
         report.licences[document.licence] += 1
         report.languages[document.language] += 1
         report.quality[f"{min(9, int(document.quality * 10)) / 10}"] += 1
@@ -116,7 +117,7 @@ def _streamed(found: Found, options: Options, limit: int, report: Report) -> Ite
             report.note(raw)
             continue
         raws.append(raw)
-        size += len(raw.text)
+        size += raw.size
         if size >= JOB_BYTES or len(raws) >= JOB_DOCUMENTS:
             # Of a packed file nobody knows how far it is read; it may tell at most what is left of its size.
             consumed = min(size, found.size - told)

@@ -1,12 +1,13 @@
 """A data set: one version of a collected corpus, read as a stream."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.store import manifest
-from genloom.types import Item
+from genloom.types import Item, Message
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
@@ -19,7 +20,7 @@ _ROWS_AT_ONCE = 256  # documents can be large: a batch has to fit beside a train
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of Parquet parts with the columns id, text, source, licence, split, language, quality, bytes."""
+    """A folder of Parquet parts with the columns id, text, source, licence, split, language, quality, bytes, turns."""
 
     name: str
     digest: str
@@ -32,10 +33,15 @@ class Dataset:
         return str(self.manifest["created"])
 
     def documents(self, split: Split) -> Iterator[Item]:
-        """The documents of a split in the order collected, a few hundred in memory at a time."""
-        for batch in self._batches(split, ["id", "text", "source", "licence", "language", "quality", "bytes"]):
+        """The documents of a split in the order collected, a few hundred in memory at a time.
+
+        Of a conversation, `meta["turns"]` is the tuple of its Messages, and the text shows them.
+        """
+        for batch in self._batches(split, ["id", "text", "source", "licence", "language", "quality", "bytes", "turns"]):
             for row in batch.to_pylist():
                 text, source, licence = row.pop("text"), row.pop("source"), row.pop("licence")
+                if turns := row.pop("turns", ""):  # older data sets have no such column
+                    row["turns"] = tuple(Message(turn["role"], turn["content"]) for turn in json.loads(turns))
                 yield Item(text, source=source, licence=licence, meta=row)
 
     def size(self, split: Split) -> int:
@@ -59,8 +65,9 @@ class Dataset:
         for part in sorted(self.folder.glob("part-*.parquet")):
             try:
                 with pq.ParquetFile(part) as file:
-                    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[*columns, "split"]):
-                        yield batch.filter(pc.field("split") == split).select(columns or ["split"])
+                    known = [c for c in columns if c != "turns" or c in file.schema_arrow.names]
+                    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[*known, "split"]):
+                        yield batch.filter(pc.field("split") == split).select(known or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:
                 raise manifest.damaged(part, str(error).splitlines()[0]) from error
 
