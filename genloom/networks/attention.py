@@ -3,8 +3,9 @@
 Shape letters: B batch, H heads, G key heads, L queries, S keys, K head width.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
+from math import pi, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,8 @@ def written_out(
     q_BHLK = q_BHLK / sqrt(q_BHLK.shape[-1])
     if causal:  # the mask is added within the product, which saves two passes over the scores
         q, k = q_BHLK.flatten(0, 1), k_BHSK.flatten(0, 1)
-        scores = torch.baddbmm(above_diagonal(q.shape[1], q.dtype), q, k.mT).view(*q_BHLK.shape[:3], -1)
+        ahead = above_diagonal if torch.compiler.is_compiling() else remembered_above_diagonal
+        scores = torch.baddbmm(ahead(q.shape[1], q.dtype), q, k.mT).view(*q_BHLK.shape[:3], -1)
         return scores.softmax(-1) @ v_BHSK
     scores_BHLS = q_BHLK @ k_BHSK.mT
     if allowed is not None:
@@ -46,18 +48,40 @@ def written_out(
     return scores_BHLS.softmax(-1) @ v_BHSK
 
 
-@lru_cache(maxsize=8)
 def above_diagonal(length: int, dtype: torch.dtype) -> Tensor:
     """Minus infinity where a query would look ahead, else zero; (L, L)."""
-    with torch.inference_mode(False):  # it is kept, and may be used in training next
-        return torch.full((length, length), float("-inf"), dtype=dtype).triu_(1)
+    return torch.full((length, length), float("-inf"), dtype=dtype).triu(1)
+
+
+@lru_cache(maxsize=8)
+def remembered_above_diagonal(length: int, dtype: torch.dtype) -> Tensor:
+    """`above_diagonal`, made once; a compiler makes it part of its own program instead."""
+    with torch.inference_mode(False):  # it may be used in training next
+        return above_diagonal(length, dtype)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How rotary positions are stretched to longer texts: all alike, or as in Llama 3, where `length` is above 0."""
+
+    scale: float = 1.0
+    length: int = 0
+    low: float = 1.0
+    high: float = 4.0
+
+    def __call__(self, rates_K: Tensor) -> Tensor:
+        if not self.length:
+            return rates_K / self.scale
+        turns_K = self.length * rates_K / (2 * pi)
+        kept_K = ((turns_K - self.low) / (self.high - self.low)).clamp(0, 1)
+        return kept_K * rates_K + (1 - kept_K) * rates_K / self.scale
 
 
 class Rotary:
     """Rotary positions (Su et al. 2021), in the half-split layout of Llama's weights; positions may differ by row."""
 
-    def __init__(self, width: int, base: float):
-        self.rates_K = base ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    def __init__(self, width: int, base: float, scaling: Scaling = Scaling()):
+        self.rates_K = scaling(base ** (-torch.arange(0, width, 2, dtype=torch.float32) / width))
 
     def angles(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""

@@ -1,16 +1,18 @@
-"""Attention over positions (the Llama and Qwen3 shape); it fills roles whose input is a sequence.
+"""Attention over positions (the shape of Llama, Qwen and GPT-2); it fills roles whose input is a sequence.
 
 Shape letters: B batch, L length, S cached length, D width, H heads, G key heads, K head width, F hidden width,
 V vocabulary.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.attention import Rotary, attend, rotate
+from genloom.networks.attention import Rotary, Scaling, attend, rotate
 from genloom.networks.embedding import Beside, Grid, Inform, Symbols, latest
 from genloom.types import Condition, Role, Signal, Tokens
 
@@ -22,14 +24,28 @@ class Config:
     heads: int = 4
     key_heads: int = 0  # 0: as many as heads
     hidden: int = 0  # 0: 4 x width, or 8/3 x width for SwiGLU, rounded up to 32
-    activation: str = "swiglu"  # or "relu2", squared ReLU (So et al. 2021)
+    head_width: int = 0  # 0: width / heads
+    activation: str = "swiglu"  # or "relu2", squared ReLU (So et al. 2021), or "gelu" in its tanh form
+    norm: str = "rms"  # or "layer"
+    bias: str = ""  # which linear maps add one: "" none, "qkv", or "all"
     qk_norm: bool = True
     tied: bool = True  # one matrix reads symbols in and scores them at the end
     softcap: float = 0.0  # bound of the logits; 0: none
     hashed: int = 0  # rows of each hashed table of bigrams and trigrams added to the embedding; 0: none
     dropout: float = 0.0  # share of features left out in training, where text is read many times over
+    positions: str = "rotary"  # or "learned", one vector a position
+    window: int = 0  # how far back a position sees; 0: as far as the network has learned
     rotary_base: float = 10000.0
+    rotary_scale: float = 1.0  # positions are read as if they lay this much closer
+    rotary_length: int = 0  # of the texts before scaling: waves much shorter than it are kept (Llama 3); 0: none is
+    rotary_low: float = 1.0  # waves that turn less often than this in that length are scaled whole
+    rotary_high: float = 4.0  # waves that turn more often than this are kept
     norm_eps: float = 1e-5
+
+    @property
+    def K(self) -> int:
+        """The width of a head."""
+        return self.head_width or self.width // self.heads
 
 
 def build(role: Role, config: Config) -> "Transformer":
@@ -48,7 +64,7 @@ def check(role: Role, config: Config) -> None:
     grid = (takes.length,) if isinstance(takes, Tokens) else takes.size
     if isinstance(role.gives, Signal) and role.gives.size not in ((), grid):
         raise ValueError(f"The transformer keeps the length of {takes}, so {role.gives} needs another: choose dense.")
-    if config.width % config.heads or (config.width // config.heads) % 2:
+    if (config.width % config.heads and not config.head_width) or config.K % 2:
         raise ValueError(
             f"A transformer's width must be heads x an even number, got width {config.width}, heads {config.heads}."
         )
@@ -56,8 +72,37 @@ def check(role: Role, config: Config) -> None:
         raise ValueError(f"heads ({config.heads}) must be a multiple of key_heads ({config.key_heads}).")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout is a share from 0 to below 1, got {config.dropout}.")
-    if config.activation not in ("swiglu", "relu2"):
-        raise ValueError(f"Unknown activation {config.activation!r}: a transformer has swiglu or relu2.")
+    choices = {
+        "activation": ("swiglu", "relu2", "gelu"),
+        "norm": ("rms", "layer"),
+        "bias": ("", "qkv", "all"),
+        "positions": ("rotary", "learned"),
+    }
+    for setting, known in choices.items():
+        if (value := getattr(config, setting)) not in known:
+            raise ValueError(f"Unknown {setting} {value!r}: a transformer has {', '.join(map(repr, known))}.")
+
+
+def suited(size: int) -> dict[str, Any]:
+    """Settings to begin with for so many bytes of training text."""
+    return {"tied": False, "softcap": 15.0}
+
+
+def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
+    """The settings at a size of the dial's ladder, `heads` at most; what a person has set stays."""
+    width, groups = settings.get("width", width), settings.get("key_heads") or 1
+    fitting = (h for h in range(heads, 0, -1) if width % (2 * h) == 0 and h % groups == 0)
+    return {"width": width, "depth": depth, "heads": next(fitting, groups), **settings}
+
+
+def regularised(settings: Mapping[str, Any], dropout: float) -> dict[str, Any]:
+    """The settings for a text that is read many times over; what a person has set stays."""
+    return {"dropout": dropout, **settings}
+
+
+def kept(config: Config, length: int) -> int:
+    """Numbers a position that a step of training keeps for its backward pass."""
+    return config.depth * (16 * config.width + 3 * config.heads * length)
 
 
 class Transformer(nn.Module):
@@ -75,9 +120,12 @@ class Transformer(nn.Module):
         self.beside = Beside(role.cond.field, D) if isinstance(role.takes, Tokens) and role.cond.field else None
         self.inform = Inform(role.timed, role.cond.vector, D) if role.timed or role.cond.vector else None
         self.blocks = nn.ModuleList(Block(config, role, self.inform is not None) for _ in range(config.depth))
-        self.window = role.takes.length if isinstance(role.takes, Tokens) else role.takes.size[0]
-        self.norm = nn.RMSNorm(D, config.norm_eps)
-        self.rotary = Rotary(D // config.heads, config.rotary_base)
+        length = role.takes.length if isinstance(role.takes, Tokens) else role.takes.size[0]
+        self.window = min(config.window or length, length)
+        self.norm = norm_of(config)
+        self.places = nn.Embedding(length, D) if config.positions == "learned" else None
+        scaling = Scaling(config.rotary_scale, config.rotary_length, config.rotary_low, config.rotary_high)
+        self.rotary = Rotary(config.K, config.rotary_base, scaling)
         out = role.gives.vocab if isinstance(role.gives, Tokens) else role.gives.channels
         self.head = nn.Linear(D, out, bias=False)
         nn.init.zeros_(self.head.weight)
@@ -88,7 +136,7 @@ class Transformer(nn.Module):
         """An empty memory for `count` rows of up to `length` positions."""
         config, like = self.config, self.norm.weight
         assert isinstance(self.enter, Symbols), "only symbols are read in pieces"
-        shape = (count, config.key_heads or config.heads, length + 1, config.width // config.heads)
+        shape = (count, config.key_heads or config.heads, length + 1, config.K)
         pairs = [(like.new_zeros(shape), like.new_zeros(shape)) for _ in self.blocks]
         return Keys(pairs, torch.zeros(count, dtype=torch.long, device=like.device), self.enter.before(count))
 
@@ -118,7 +166,9 @@ class Transformer(nn.Module):
             allowed = within(positions, positions, self.window)
         elif lengths is not None and not self.role.causal:  # causal rows never see the padding to their right
             allowed = (positions < lengths[:, None])[:, None, None]
-        angles = self.rotary.angles(positions, h_BLD.dtype)
+        if self.places is not None:  # past the last place that was learned, all are that one
+            h_BLD = h_BLD + self.places(positions.clamp(max=self.places.num_embeddings - 1))
+        angles = None if self.places is not None else self.rotary.angles(positions, h_BLD.dtype)
         news_BD = self.inform(t, cond, h_BLD) if self.inform is not None else None
         for i, block in enumerate(self.blocks):
             memory = None if cache is None else (*cache.pairs[i], positions, span)
@@ -137,6 +187,11 @@ class Transformer(nn.Module):
         if self.role.gives.size:
             return self.head(h_BLD).mT
         return self.head(pooled(h_BLD, lengths, self.role.causal))
+
+
+def norm_of(config: Config) -> nn.Module:
+    kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
+    return kind(config.width, config.norm_eps)
 
 
 def pooled(h_BLD: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
@@ -173,7 +228,7 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.prompt = Prompt(config, role.cond.tokens) if role.cond.tokens else None
         self.mlp = Mlp(config)
-        self.norm_attention, self.norm_mlp = nn.RMSNorm(D, config.norm_eps), nn.RMSNorm(D, config.norm_eps)
+        self.norm_attention, self.norm_mlp = norm_of(config), norm_of(config)
         self.modulate = nn.Linear(D, 6 * D) if informed else None
         if self.modulate is not None:
             nn.init.zeros_(self.modulate.weight)
@@ -182,7 +237,7 @@ class Block(nn.Module):
     def forward(
         self,
         h_BLD: Tensor,
-        angles: tuple[Tensor, Tensor],
+        angles: tuple[Tensor, Tensor] | None,
         allowed: Tensor | None,
         news_BD: Tensor | None,
         cond: Condition | None,
@@ -212,9 +267,9 @@ class Attention(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         D, self.heads, self.key_heads = config.width, config.heads, config.key_heads or config.heads
-        self.K = D // self.heads
-        self.qkv = nn.Linear(D, (self.heads + 2 * self.key_heads) * self.K, bias=False)
-        self.out = nn.Linear(D, D, bias=False)
+        self.K = config.K
+        self.qkv = nn.Linear(D, (self.heads + 2 * self.key_heads) * self.K, bias=config.bias != "")
+        self.out = nn.Linear(self.heads * self.K, D, bias=config.bias == "all")
         self.norms = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2)) if config.qk_norm else None
         nn.init.normal_(self.qkv.weight, std=D**-0.5)
         nn.init.zeros_(self.out.weight)
@@ -222,21 +277,22 @@ class Attention(nn.Module):
     def forward(
         self,
         h_BLD: Tensor,
-        angles: tuple[Tensor, Tensor],
+        angles: tuple[Tensor, Tensor] | None,
         allowed: Tensor | None,
         causal: bool,
         memory: Memory | None,
     ) -> Tensor:
-        B, L, D = h_BLD.shape
+        B, L, _ = h_BLD.shape
         qkv = self.qkv(h_BLD).view(B, L, -1, self.K).transpose(1, 2)
         q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], 1)
         if self.norms is not None:
             q, k = self.norms[0](q), self.norms[1](k)
-        q, k = rotate(q, angles), rotate(k, angles)
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
         if memory is not None:
             k, v = remember(memory, k, v)
         mixed_BHLK = attend(q, k, v, allowed, causal and allowed is None)
-        return self.out(mixed_BHLK.transpose(1, 2).reshape(B, L, D))
+        return self.out(mixed_BHLK.transpose(1, 2).reshape(B, L, -1))
 
 
 def remember(memory: Memory, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -283,10 +339,10 @@ class Prompt(nn.Module):
 class Mlp(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
-        D, self.gated = config.width, config.activation == "swiglu"
+        D, self.activation, self.gated = config.width, config.activation, config.activation == "swiglu"
         hidden = config.hidden or -(-(8 * D // 3 if self.gated else 4 * D) // 32) * 32
-        self.up = nn.Linear(D, (1 + self.gated) * hidden, bias=False)
-        self.down = nn.Linear(hidden, D, bias=False)
+        self.up = nn.Linear(D, (1 + self.gated) * hidden, bias=config.bias == "all")
+        self.down = nn.Linear(hidden, D, bias=config.bias == "all")
         nn.init.normal_(self.up.weight, std=D**-0.5)
         nn.init.zeros_(self.down.weight)
 
@@ -294,5 +350,7 @@ class Mlp(nn.Module):
         if self.gated:
             gate, up = self.up(h_BLD).chunk(2, -1)
             return self.down(F.silu(gate) * up)
+        if self.activation == "gelu":
+            return self.down(F.gelu(self.up(h_BLD), approximate="tanh"))
         h_BLF = F.relu(self.up(h_BLD))
         return self.down(h_BLF * h_BLF)  # a product: torch's square is several times slower here

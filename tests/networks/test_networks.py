@@ -13,6 +13,7 @@ from genloom.types import Batch, Cond, Role, Signal, Tokens
 
 SYMBOLS, SERIES, VECTOR = Tokens(vocab=11, length=9), Signal(2, (6,)), Signal(3)
 SMALL = transformer.Config(width=16, depth=2, heads=4)
+GPT2 = replace(SMALL, qk_norm=False, bias="all", norm="layer", positions="learned", activation="gelu")
 READER = Role(SYMBOLS, SYMBOLS, causal=True)
 
 
@@ -28,6 +29,11 @@ CAUSAL = {
     "transformer-plain": lambda role: transformer.build(role, replace(SMALL, qk_norm=False, activation="relu2")),
     "transformer-untied": lambda role: transformer.build(role, replace(SMALL, tied=False, softcap=5.0)),
     "transformer-hashed": lambda role: transformer.build(role, replace(SMALL, hashed=17)),
+    "transformer-wide-heads": lambda role: transformer.build(role, replace(SMALL, head_width=6, key_heads=2)),
+    "transformer-qwen2": lambda role: transformer.build(role, replace(SMALL, qk_norm=False, bias="qkv")),
+    "transformer-gpt2": lambda role: transformer.build(role, GPT2),
+    "transformer-window": lambda role: transformer.build(role, replace(SMALL, window=3)),
+    "transformer-scaled": lambda role: transformer.build(role, replace(SMALL, rotary_scale=8.0, rotary_length=20)),
     "recurrent": lambda role: recurrent.build(role, recurrent.Config(width=16, depth=2)),
     "recurrent-untied": lambda role: recurrent.build(role, recurrent.Config(width=16, depth=1, tied=False)),
     "ngram": lambda role: fitted(ngram.build(role, ngram.Config(order=4, base=SMALL))),
@@ -109,18 +115,28 @@ def test_a_role_that_a_network_cannot_fill_is_refused(network, role):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"width": 30}, {"width": 12, "heads": 4}, {"key_heads": 3}, {"activation": "gelu"}],
+    [
+        {"width": 30},
+        {"width": 12, "heads": 4},
+        {"head_width": 5},
+        {"key_heads": 3},
+        {"activation": "tanh"},
+        {"norm": "batch"},
+        {"bias": "some"},
+        {"positions": "none"},
+    ],
     ids=str,
 )
 def test_sizes_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"heads|activation"):
+    with pytest.raises(ValueError, match=r"heads|activation|norm|bias|positions"):
         transformer.build(READER, replace(SMALL, **wrong))
 
 
-def test_a_long_context_slides_in_pieces_as_at_once():
-    """Beyond the length it was made for, a network sees as far back as it has learned, cached or not."""
-    role = Role(Tokens(11, 4), Tokens(11, 4), causal=True)
-    network = stirred(transformer.build(role, SMALL)).eval()
+@pytest.mark.parametrize(("length", "window"), [(4, 0), (12, 4)])
+def test_a_long_context_slides_in_pieces_as_at_once(length, window):
+    """Beyond its window, or the length it was made for, a network sees no further back, cached or not."""
+    role = Role(Tokens(11, length), Tokens(11, length), causal=True)
+    network = stirred(transformer.build(role, replace(SMALL, window=window))).eval()
     x = torch.randint(11, (3, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         full = network(x)
@@ -164,7 +180,7 @@ def test_attention_is_the_softmax_of_scaled_scores(masked):
 
 
 def test_a_mask_made_while_sampling_serves_training_later():
-    attention.above_diagonal.cache_clear()
+    attention.remembered_above_diagonal.cache_clear()
     q = torch.randn(1, 1, 4, 4, dtype=torch.bfloat16)
     with torch.inference_mode():
         attention.attend(q, q, q, causal=True)
@@ -185,6 +201,25 @@ def test_rotary_scores_depend_on_distance_alone():
     assert score(7, 3) == pytest.approx(score(104, 100), abs=1e-4)
     assert score(7, 3) != pytest.approx(score(7, 4), abs=1e-3)
     assert score(0, 0) == pytest.approx(float(q.flatten() @ k.flatten()), abs=1e-5)
+
+
+def test_scaled_rotary_keeps_short_waves_and_stretches_long_ones():
+    plain, llama = attention.Rotary(64, 10000.0), attention.Rotary(64, 10000.0, attention.Scaling(8.0, 256))
+    ratio = plain.rates_K / llama.rates_K
+    assert ratio[0] == 1, "a wave of six positions turns often within 256"
+    assert ratio[-1] == pytest.approx(8.0)
+    assert (ratio.diff() >= -1e-5).all(), "and between them it grows"
+    agree(attention.Rotary(64, 10000.0, attention.Scaling(2.0)).rates_K, plain.rates_K / 2, "without a length, all")
+
+
+def test_the_options_of_other_families_add_no_weights_by_default():
+    names = set(transformer.build(READER, SMALL).state_dict())
+    more = set(transformer.build(READER, GPT2).state_dict()) - names
+    assert not {name for name in names if "bias" in name or "places" in name}
+    assert {name.removeprefix("blocks.0.") for name in more if not name.startswith("blocks.1.")} == {
+        "places.weight", "norm.bias", "norm_attention.bias", "norm_mlp.bias",
+        "attention.qkv.bias", "attention.out.bias", "mlp.up.bias", "mlp.down.bias",
+    }  # fmt: skip
 
 
 def test_the_ngram_network_starts_as_the_counts_alone():
