@@ -5,7 +5,7 @@ Shape letters: B rows of a request.
 
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,18 +35,22 @@ class Request:
     nonces: tuple[int, ...]  # one a prompt; the output's chance
     stops: tuple[str, ...] = ()  # strings that end an output and are not part of it
     controls: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own: temperature, top_p, length …
+    ids: tuple[tuple[int, ...], ...] = ()  # symbols to go on from, one row a prompt, where text alone cannot say them
+    ends: tuple[int, ...] = ()  # symbols that end an output besides the codec's own
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
+        assert len(self.ids) in (0, len(self.prompts))
 
 
 @dataclass(frozen=True)
 class Draft:
     """The outputs as far as they are."""
 
-    items: tuple[Any, ...]  # whole: what was prompted and what was written
+    items: tuple[Any, ...]  # whole: what was prompted as text and what was written
     written: tuple[Any, ...]  # only what the model wrote
     ended: tuple[bool, ...]
+    symbols: tuple[int, ...]  # how many each row has, up to its end
 
 
 def request(
@@ -71,12 +75,20 @@ def request(
 def portions(asked: Request, rows: int = ROWS_AT_ONCE) -> list[Request]:
     """The request in batches that fit in memory, each to be generated, stored and replayed by itself."""
     cuts = [slice(first, first + rows) for first in range(0, len(asked.prompts), rows)]
-    return [replace(asked, prompts=asked.prompts[cut], nonces=asked.nonces[cut]) for cut in cuts]
+    return [
+        replace(asked, prompts=asked.prompts[cut], nonces=asked.nonces[cut], ids=asked.ids[cut] if asked.ids else ())
+        for cut in cuts
+    ]
 
 
-def generate(model: Model, asked: Request) -> Iterator[Draft]:
+def never() -> bool:
+    return False
+
+
+def generate(model: Model, asked: Request, enough: Callable[[], bool] = never) -> Iterator[Draft]:
     """Yield ever better drafts; the last is the result.
 
+    `enough` is asked after every draft whether to leave it at that; what was left is made again by `cut_short`.
     Raises ValueError for a setting that the model's sampler does not have, naming those it has.
     """
     controls, ended, prompts = prepared(model, asked)
@@ -85,9 +97,14 @@ def generate(model: Model, asked: Request) -> Iterator[Draft]:
     for draft in model.objective.sample(dict(model.parts.items()), len(asked.prompts), None, noise, controls):
         last = list(draft.cpu().numpy())
         yield read(model, asked, prompts, last, ended, final=False)
-        if ended.all():
+        if ended.all() or enough():
             break
     yield read(model, asked, prompts, last, ended, final=True)
+
+
+def cut_short(asked: Request, draft: Draft) -> Request:
+    """The request that gives a draft which was left before its end: the same, no longer than that."""
+    return asked if all(draft.ended) else replace(asked, controls={**asked.controls, "length": max(draft.symbols)})
 
 
 def finished(model: Model, asked: Request) -> Draft:
@@ -102,20 +119,23 @@ def prepared(model: Model, asked: Request) -> tuple[Any, np.ndarray, list[np.nda
     ended = np.zeros(len(asked.prompts), dtype=bool)
     known = {f.name for f in fields(kind)}
     given = {name: value for name, value in asked.controls.items() if value is not None}
-    settable = sorted(known - {"prompts", "banned", "ended", "known"})
+    settable = sorted(known - {"prompts", "banned", "ended", "known", "stops"})
     unknown = sorted(given.keys() - set(settable))
     if unknown:
         raise ValueError(
             f"A model with the objective {model.design.objective!r} has no setting {unknown[0]!r}. "
             f"It has: {', '.join(settable)}."
         )
-    prompts = [np.asarray(model.codec.encode(p), dtype=np.int64) for p in asked.prompts]
+    prompts = [np.asarray(model.codec.encode("" if asked.ids else p), dtype=np.int64) for p in asked.prompts]
     controls = made(kind, given, "generate")
     space = model.codec.space
     if "prompts" in known and isinstance(space, Tokens):
         room, read_back = spans(model, controls.length)
-        rows = tuple(led(space.start, p, read_back) for p in prompts)
-        controls = replace(controls, prompts=rows, banned=silent(model.codec, space), ended=ended, length=room)
+        rows = ready(asked.ids, space, read_back) or tuple(led(space.start, p, read_back) for p in prompts)
+        controls = replace(controls, prompts=rows, ended=ended, length=room)
+        controls = replace(controls, banned=silent(model.codec, (space.stop, *asked.ends)))
+        if "stops" in known:
+            controls = replace(controls, stops=asked.ends)
     elif any(asked.prompts):
         raise ValueError(f"A model with the objective {model.design.objective!r} takes no prompt; leave it away.")
     return controls, ended, prompts
@@ -148,20 +168,28 @@ def led(start: int, prompt: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([[start], prompt])[-length:]
 
 
-def silent(codec: Codec, space: Tokens) -> tuple[int, ...]:
+def ready(ids: tuple[tuple[int, ...], ...], space: Tokens, length: int) -> tuple[np.ndarray, ...]:
+    """Ready-made rows, of each as much of its end as the network reads; ValueError for symbols that are none."""
+    if not all(row and 0 <= min(row) <= max(row) < space.vocab for row in ids):
+        raise ValueError(f"Symbols to go on from must be numbers from 0 to {space.vocab - 1}, one or more.")
+    return tuple(np.array(row[-length:], dtype=np.int64) for row in ids)
+
+
+def silent(codec: Codec, stops: Sequence[int]) -> tuple[int, ...]:
     """Symbols that mark roles and padding: never written unless asked for."""
-    return tuple(i for i in getattr(codec, "specials", {}).values() if i != space.stop)
+    return tuple(i for i in getattr(codec, "specials", {}).values() if i not in stops)
 
 
 def read(
     model: Model, asked: Request, prompts: list[np.ndarray], rows: list[np.ndarray], ended: np.ndarray, final: bool
 ) -> Draft:
     """What the rows of a draft say, up to where each ends; rows that reach a stop string are marked as ended."""
-    items, written = [], []
+    items, written, symbols = [], [], []
     stop = getattr(model.codec.space, "stop", None)
     for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
-        if stop is not None and (row == stop).any():
-            row = row[: int((row == stop).argmax())]
+        ends = np.isin(row, (stop, *asked.ends)) if stop is not None else np.zeros(0, dtype=bool)
+        if ends.any():
+            row = row[: int(ends.argmax())]
         holes = stop is not None and bool((row < 0).any())
         news = with_holes(model.codec, row) if holes else model.codec.decode(row)
         if isinstance(news, str):
@@ -172,7 +200,8 @@ def read(
             whole = news
         items.append(whole)
         written.append(news)
-    return Draft(tuple(items), tuple(written), tuple(ended.tolist()))
+        symbols.append(len(row))
+    return Draft(tuple(items), tuple(written), tuple(ended.tolist()), tuple(symbols))
 
 
 def with_holes(codec: Codec, row: np.ndarray) -> str:
@@ -197,13 +226,19 @@ def until(text: str, stops: Sequence[str], hold_back: bool) -> tuple[str, bool]:
     return text, False
 
 
-def store(workspace: Workspace, model: Model, asked: Request, draft: Draft) -> list[str]:
-    """Put every output of a finished draft into the workspace with all it takes to make it again; returns their ids."""
+def store(
+    workspace: Workspace, model: Model, asked: Request, draft: Draft, facts: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Put every output of a finished draft into the workspace with all it takes to make it again; returns their ids.
+
+    `facts` are put into each record beside that, for whoever reads it.
+    """
     assert model.folder is not None, "only a stored model's outputs can be traced"
     medium = plugins.find("medium", model.design.medium)
     ids = []
     for row, (item, prompt) in enumerate(zip(draft.items, asked.prompts, strict=True)):
         record = {
+            **(facts or {}),
             "model": model.ref,
             "model_digest": model.folder.digest,
             "prompt": prompt,

@@ -28,6 +28,7 @@ class Controls:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     banned: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()  # symbols that end a row besides `space.stop`
     ended: np.ndarray = field(
         default_factory=lambda: np.zeros(0, dtype=bool)
     )  # B; the caller may end a row by setting it
@@ -80,6 +81,7 @@ class Autoregressive:
         longest = max(len(c) for c in contexts)
         room = controls.length or self.space.length
         ended = controls.ended if len(controls.ended) else np.zeros(count, dtype=bool)
+        stops = torch.tensor([self.space.stop, *controls.stops])
         cache = cast(CausalNetwork, parts["model"]).start(count, longest + room)
         x_BL = torch.from_numpy(np.stack([np.pad(c, (0, longest - len(c))) for c in contexts])).to(device)
         lengths = torch.tensor([len(c) for c in contexts], device=device)
@@ -93,7 +95,7 @@ class Autoregressive:
             chosen_B[torch.from_numpy(ended)] = self.space.stop
             written = torch.cat([written, chosen_B[:, None]], 1)
             contexts = [np.append(c, s) for c, s in zip(contexts, chosen_B.tolist(), strict=True)]
-            ended |= (chosen_B == self.space.stop).numpy()
+            ended |= torch.isin(chosen_B, stops).numpy()
             yield written
             if ended.all() or written.shape[1] == room:
                 return
@@ -129,8 +131,9 @@ def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) ->
         logits_BV[:, list(controls.banned)] = float("-inf")
     if controls.repetition_penalty != 1:
         for row, context in zip(logits_BV, contexts, strict=True):
-            # The first symbol begins the text and, in our codecs, ends it too: it must stay as likely as it is.
-            seen = torch.from_numpy(np.unique(context[1:])).to(row.device)
+            # The first symbol begins the text and, in our codecs, ends it too; stops end each turn of a conversation:
+            # they must stay as likely as they are.
+            seen = torch.from_numpy(np.setdiff1d(context[1:], controls.stops)).to(row.device)
             row[seen] = torch.where(
                 row[seen] > 0, row[seen] / controls.repetition_penalty, row[seen] * controls.repetition_penalty
             )

@@ -14,6 +14,7 @@ from genloom.generate.engine import Request, finished, generate, portions, repla
 from genloom.model import Model, open_model
 from genloom.noise import POOL
 from genloom.store.workspace import Workspace
+from genloom.types import Tokens
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,8 @@ def test_of_a_prompt_that_is_too_long_the_end_counts(model: Model) -> None:
 def test_special_symbols_are_text_in_a_prompt_and_never_written(model: Model) -> None:
     draft = finished(model, asked("<|user|><|stop|>", temperature=3.0, length=100, count=4))
     assert all(text.startswith("<|user|><|stop|>") for text in draft.items)
-    banned = engine.silent(model.codec, model.codec.space)  # ty: ignore[invalid-argument-type]
+    assert isinstance(model.codec.space, Tokens)
+    banned = engine.silent(model.codec, [model.codec.space.stop])
     assert len(banned) == 4
     assert not any(0 <= symbol < 256 for symbol in banned)
 
@@ -182,6 +184,45 @@ def test_the_likeliest_symbols_need_no_chance(model: Model) -> None:
     once = finished(model, asked("The", seed=1, temperature=0.0))
     assert once.items == finished(model, asked("The", seed=2, temperature=0.0)).items
     assert once.items == finished(model, asked("The", seed=3, top_k=1)).items
+
+
+def test_symbols_to_go_on_from_are_read_as_they_are(model: Model) -> None:
+    text = asked("Zoë", "The old", seed=5)
+    space = model.codec.space
+    assert isinstance(space, Tokens)
+    rows = tuple((space.start, *model.codec.encode(prompt).tolist()) for prompt in text.prompts)
+    named = replace(text, prompts=("first", "second"), ids=rows)
+    assert finished(model, named).written == finished(model, text).written
+    assert finished(model, named).items == finished(model, named).written, "what stands there already is no output"
+    assert [portion.ids for portion in portions(named, 1)] == [rows[:1], rows[1:]]
+
+
+@pytest.mark.parametrize("row", [(), (-1,), (5, 10_000)])
+def test_symbols_that_are_none_are_refused(model: Model, row: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="numbers from 0 to 260, one or more"):
+        finished(model, replace(asked(""), ids=(row,)))
+
+
+def test_symbols_can_end_an_output(model: Model) -> None:
+    free = finished(model, asked("The old king", seed=5, length=200))
+    bounded = finished(model, replace(asked("The old king", seed=5, length=200), ends=tuple(b".")))
+    assert bounded.written[0] == free.written[0].split(".")[0]
+    assert bounded.ended == (True,)
+    assert bounded.symbols == (len(bounded.written[0].encode()),)
+
+
+def test_a_draft_that_is_enough_is_made_again_by_the_request_cut_short(model: Model) -> None:
+    whole = asked("Zoë", seed=3, length=80, temperature=1.2)
+    for most in range(1, 24):
+        asks = iter([False] * (most - 1) + [True])
+        *_, last = generate(model, whole, lambda asks=asks: next(asks))
+        assert last.symbols == (most,)
+        assert finished(model, engine.cut_short(whole, last)) == last
+
+
+def test_what_ended_by_itself_is_not_cut_short(model: Model) -> None:
+    whole = asked("The old king", seed=5, length=200, stops=(".",))
+    assert engine.cut_short(whole, finished(model, whole)) == whole
 
 
 # outputs in the store

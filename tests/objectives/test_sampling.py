@@ -96,6 +96,20 @@ def test_the_likeliest_symbol_alone(controls):
     assert (write(20, length=6, **controls) == 1).all()
 
 
+def test_any_of_the_stops_ends_a_row_and_the_others_go_on():
+    free, bounded = write(40, length=8), write(40, length=8, stops=(0, 2))
+    for row, whole in zip(bounded.tolist(), free.tolist(), strict=True):
+        end = next((i + 1 for i, symbol in enumerate(whole) if symbol in (0, 2)), len(whole))
+        assert row == (whole[:end] + [SPACE.stop] * 8)[: bounded.shape[1]]
+
+
+def test_a_stop_that_was_read_stays_as_likely_as_it_was():
+    context = [np.array([5, 0, 1, 1])]
+    free = narrow(torch.tensor([LOGITS]), context, Controls(repetition_penalty=2.0))
+    bound = narrow(torch.tensor([LOGITS]), context, Controls(repetition_penalty=2.0, stops=(1,)))
+    assert (free[0, 1], bound[0, 1]) == (0.5, 1.0)
+
+
 def test_temperature_sharpens():
     def share(t: float) -> float:
         return (write(1500, length=1, temperature=t) == 1).float().mean().item()
