@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
+from math import log2
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ class Config:
 
     vocab: int = 4096
     length: int = 512
+
+
+def suited(size: int) -> dict[str, int]:
+    """Settings to begin with for so many bytes of training text: each pair should be seen some hundred times."""
+    return {"vocab": int(2 ** np.clip(round(log2(size / 2000)), 9, 15))}
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,10 @@
 Shape letters: B batch, C channels, D width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,11 @@ def build(role: Role, config: Config) -> nn.Module:
             "The dense network cannot attend to a prompt's states; choose a transformer, or give it a pooled vector."
         )
     return Dense(role, role.takes, role.gives, config)
+
+
+def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
+    """The settings at a size of the dial's ladder; what a person has set stays."""
+    return {"width": 2 * width, "depth": depth, **settings}
 
 
 class Dense(nn.Module):

@@ -41,12 +41,39 @@ def build(role: Role, config: Config) -> "Ngram":
     return Ngram(transformer.Transformer(told, config.base), role.takes.vocab, config)
 
 
+def suited(size: int) -> dict[str, Any]:
+    """Settings to begin with for so many bytes of training text: the tables of more text cost more memory."""
+    counts = {"order": 8, "folds": 8} if size <= SMALL else {"order": 6, "folds": 4}
+    return {**counts, "base": transformer.suited(size)}
+
+
+def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
+    """The settings at a size of the dial's ladder; what a person has set stays."""
+    return {**settings, "base": transformer.sized(settings.get("base", {}), width, depth, heads)}
+
+
+def regularised(settings: Mapping[str, Any], dropout: float) -> dict[str, Any]:
+    """The settings for a text that is read many times over; what a person has set stays."""
+    return {**settings, "base": transformer.regularised(settings.get("base", {}), dropout)}
+
+
+def folds(settings: Mapping[str, Any]) -> int:
+    """Stretches that the training text is cut into, each of which has to hold some rows."""
+    return settings.get("folds", Config.folds)
+
+
+def kept(config: Config, length: int) -> int:
+    """Numbers a position that a step of training keeps for its backward pass."""
+    return transformer.kept(config.base, length)
+
+
 def tables(config: Config, symbols: int) -> int:
     """Bytes of the tables that training keeps: one of the whole text and one without each fold."""
     return TABLE_BYTES * symbols * config.order * (1 + config.folds)
 
 
 TABLE_BYTES = 10  # a symbol, order and fold, as measured on the built-in text
+SMALL = 2_000_000  # bytes of training text
 
 
 class Ngram(nn.Module):

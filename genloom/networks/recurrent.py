@@ -3,7 +3,9 @@
 Shape letters: B batch, L length, D width, V vocabulary.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,16 @@ def build(role: Role, config: Config) -> nn.Module:
             "The recurrent network reads a condition vector only; choose a transformer for times, prompts and fields."
         )
     return Recurrent(role, role.takes, config)
+
+
+def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
+    """The settings at a size of the dial's ladder; what a person has set stays. Depth serves it less than width."""
+    return {"width": 2 * width, **settings}
+
+
+def kept(config: Config, length: int) -> int:
+    """Numbers a position that a step of training keeps for its backward pass."""
+    return config.depth * 10 * config.width
 
 
 class Recurrent(nn.Module):

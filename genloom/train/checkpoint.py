@@ -33,7 +33,7 @@ def save(state: State, folder: Path, keep: bool = False) -> Path:
     data = as_bytes({n: t.detach().cpu().contiguous() for n, t in unshared(state.tensors()).items()})
     write_atomic(path, data)
     sha256 = hashlib.sha256(data).hexdigest()
-    facts = {"step": state.step, "skipped": state.skipped, "keep": keep, "sha256": sha256, "machine": machine()}
+    facts = {"step": state.step, "skipped": state.skipped, "keep": keep, "sha256": sha256, "machine": setting(state)}
     write_atomic(path.with_suffix(".json"), json.dumps(facts, indent=1))
     rewind(folder, state.step)  # what is newer belongs to a future that was given up: it was damaged
     tidy(folder)
@@ -61,8 +61,8 @@ def load(state: State, folder: Path) -> Loaded | None:
                 f"{path}: this checkpoint is of another model than the run's job.toml describes ({reason}). "
                 "Put the job back as it was, or start a new run."
             ) from None
-        changed = [f"{k} {facts['machine'].get(k)} → {v}" for k, v in machine().items() if facts["machine"].get(k) != v]
-        if changed:
+        was, now = facts["machine"], setting(state)
+        if changed := [f"{k} {was.get(k)} → {v}" for k, v in now.items() if was.get(k) != v]:
             warnings.append(
                 f"This machine is set up differently ({'; '.join(changed)}): the run goes on, but not to the same bits."
             )
@@ -70,6 +70,11 @@ def load(state: State, folder: Path) -> Loaded | None:
     if not warnings:
         return None
     return Loaded(state.step, (*warnings, "No checkpoint of this run is whole: it starts again from its beginning."))
+
+
+def setting(state: State) -> dict[str, str | int]:
+    """What the last bits of a step depend on."""
+    return {**machine(), "compiled": state.compiled}
 
 
 def rewind(folder: Path, before: int) -> int:

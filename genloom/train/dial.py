@@ -1,29 +1,30 @@
 """From one wish (minutes, parameters or tokens) to a whole job: measure this machine, choose sizes, forecast, promise.
 
-The rules and where their numbers come from stand in docs/scaling.md.
+The rules and where their numbers come from stand in docs/scaling.md. What a network or codec thinks of its own
+settings, its module says: `suited`, `sized`, `regularised`, `folds`, each where it has something to say.
 """
 
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import log
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import psutil
 
-from genloom.model import best_device, check, objective_of, parts_of, space_of
+from genloom import plugins
+from genloom.model import check
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
 from genloom.train import forecast
-from genloom.train.corpus import Blocks, encoded, folds_of
+from genloom.train.corpus import encoded
 from genloom.train.events import Contract, Event, Stage, Warned
 from genloom.train.job import Job
-from genloom.train.loop import State, train
+from genloom.train.speed import Bench, uncompilable
 from genloom.types import Codec, Tokens
 
 SHAPES = (
@@ -38,14 +39,31 @@ SHAPES = (
     (640, 12, 20),
     (768, 14, 24),
 )
-SMALL = 2_000_000  # bytes of training text
-BYTES_UP_TO = 6_000_000  # of training text: below, bytes learn more from it than byte pairs do
-COUNTED_UP_TO = 8_000_000  # symbols: below, n-gram counts under the network pay and fit in memory
+TYPICAL = SHAPES[3]
+COUNTED_UP_TO = 8_000_000  # symbols that the floor is counted from
 FEWEST_STEPS = 60
 LONG_RUN = 3000  # steps
 OFTEN, DROPOUT = 4, 0.1  # readings of the text from which dropout pays (docs/log.md), and how much
-MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
+COMPILED_FROM = 400  # seconds of training: below, torch.compile has not repaid the half minute that it takes
 RESERVE = 0.04  # share of the minutes for what is not foreseen, and for storing
+
+
+@dataclass(frozen=True)
+class First:
+    """What a text is first tried with, where nobody has said: by its size and what is to be learned."""
+
+    up_to: float  # bytes of training text
+    objectives: tuple[str, ...]  # none: any
+    codec: str
+    network: str
+
+
+# Bytes learn more from little text than byte pairs do, and n-gram counts under the network pay there and fit in memory.
+FIRST = (
+    First(6e6, ("autoregressive",), "bytes", "ngram"),
+    First(6e6, (), "bytes", "transformer"),
+    First(float("inf"), (), "bpe", "transformer"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,24 @@ class Wishes:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """How long the steps may take, after what has been spent and what looking at held-out text will."""
+
+    wishes: Wishes
+    minutes: float  # 0: as long as the steps or tokens take
+    held: int  # bytes of held-out text
+    begun: float = field(default_factory=time.perf_counter)
+
+    def steps(self, step_seconds: float, tokens: int, start_seconds: float = 0.0) -> int:
+        """Steps of so many tokens there is time for from now on, or that are wished."""
+        if self.wishes.steps or self.wishes.tokens:
+            return self.wishes.steps or -(-self.wishes.tokens // tokens)
+        looks = forecast.looking_seconds(step_seconds / tokens, self.held)
+        end = self.begun + self.minutes * 60 * (1 - RESERVE)
+        return max(int((end - time.perf_counter() - looks - start_seconds) / step_seconds), 0)
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One size of network with what was measured of it here."""
 
@@ -67,12 +103,16 @@ class Candidate:
     parameters: int
     step_seconds: float
     steps: int
-    forecast: float | None  # bits per byte; None where no rule is known
     score: float  # the less, the better
+    start_seconds: float = 0.0  # of compiling
 
     @property
     def tokens(self) -> int:
-        return self.steps * self.job.rows * (self.job.design.length - 1)
+        return self.steps * tokens_of(self.job)
+
+    @property
+    def seconds(self) -> float:
+        return self.start_seconds + self.steps * self.step_seconds
 
 
 def planned(
@@ -84,8 +124,8 @@ def planned(
     """
     if sum(bool(w) for w in (wishes.minutes, wishes.tokens, wishes.steps)) > 1:
         raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
-    begun = time.perf_counter()
     minutes = wishes.minutes or (0.0 if wishes.tokens or wishes.steps else 5.0)
+    allowance = Allowance(wishes, minutes, dataset.size("val"))
     size = dataset.size("train")
     if not size:
         raise ValueError(f"The data set {dataset.name!r} has no training text. Collect more, then train.")
@@ -95,89 +135,92 @@ def planned(
     codec, stream = encoded(folder, dataset, job.design.codec, job.design.codec_settings)
     job = fitted_to(job, stream, overrides)
     floor = counted_floor(codec, stream, dataset)
-    held = dataset.size("val")
-    fitted: dict[str, Any] = {}
+    bench = Bench(codec, stream)
     yield Stage("Measuring this machine")
-    precision = (
-        faster_precision(job, codec, stream, fitted) if "plan.precision" not in overrides else job.plan.precision
-    )
-    job = replace(job, plan=replace(job.plan, precision=precision))
-    chosen = choose(
-        list(candidates(job, codec, stream, wishes, minutes, floor, held, begun, fitted, overrides)), wishes
-    )
-    contract = Contract(
-        parameters=chosen.parameters,
-        steps=chosen.steps,
-        tokens=chosen.tokens,
-        seconds=round(chosen.steps * chosen.step_seconds, 1),
-        memory_bytes=forecast.memory(
-            chosen.job.design, chosen.job.plan, chosen.job.rows, chosen.parameters, len(stream)
-        ),
-        tokens_per_second=round(chosen.job.rows * (chosen.job.design.length - 1) / chosen.step_seconds),
-        bits_per_byte=round(chosen.forecast, 4) if chosen.forecast else None,
-        error=forecast.ERROR,
-        floor=round(floor, 4) if floor else None,
-    )
-    if contract.memory_bytes > psutil.virtual_memory().available:
-        raise ValueError(
-            f"This run needs about {contract.memory_bytes / 1e9:.1f} GB, and "
-            f"{psutil.virtual_memory().available / 1e9:.1f} GB are free. "
-            "Close other programs or ask for fewer parameters (--params)."
-        )
+    if "plan.precision" not in overrides:
+        job = replace(job, plan=replace(job.plan, precision=bench.faster_precision(answered(job, "sized", *TYPICAL))))
+    chosen = choose(list(candidates(job, bench, allowance, floor, overrides)), wishes)
+    if "plan.compiled" not in overrides and chosen.seconds > COMPILED_FROM:
+        chosen = yield from compiled(chosen, bench, allowance)
     if chosen.tokens > 40 * len(stream):
         yield Warned(
             f"The text will be read {chosen.tokens / len(stream):.0f} times over: "
             "more text would serve better than more time."
         )
+    contract = promised(chosen, stream, floor)
     yield contract
     plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))
     kept = {k: v for k, v in asdict(contract).items() if v is not None}
     job = replace(chosen.job, plan=plan, contract=kept)
-    return regularised(job, overrides) if chosen.tokens > OFTEN * len(stream) else job
+    return answered(job, "regularised", DROPOUT) if chosen.tokens > OFTEN * len(stream) else job
 
 
-def regularised(job: Job, overrides: Mapping[str, str]) -> Job:
-    """The job with dropout where its network has it and nobody has set it: its text is read many times over."""
-    path, settings = ("network.base", "base") if job.design.network == "ngram" else ("network", "")
-    inner = dict(job.design.network_settings.get(settings, {}) if settings else job.design.network_settings)
-    if job.design.network not in ("ngram", "transformer") or f"{path}.dropout" in overrides:
+def promised(chosen: Candidate, stream: np.ndarray, floor: float) -> Contract:
+    """What the run will take and give. Raises ValueError where there is less memory than it takes."""
+    design, parameters = chosen.job.design, chosen.parameters
+    expected = forecast.bits_per_byte(design, parameters, chosen.tokens, len(stream), floor)
+    memory = forecast.memory(design, chosen.job.plan, chosen.job.rows, parameters, len(stream))
+    free = psutil.virtual_memory().available
+    if memory > free:
+        raise ValueError(
+            f"This run needs about {memory / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. "
+            "Close other programs or ask for fewer parameters (--params)."
+        )
+    return Contract(
+        parameters=parameters,
+        steps=chosen.steps,
+        tokens=chosen.tokens,
+        seconds=round(chosen.seconds, 1),
+        memory_bytes=memory,
+        tokens_per_second=round(tokens_of(chosen.job) / chosen.step_seconds),
+        bits_per_byte=round(expected, 4) if expected else None,
+        error=forecast.ERROR,
+        floor=round(floor, 4) if floor else None,
+    )
+
+
+def answered(job: Job, question: str, *given: Any) -> Job:
+    """The job with its network's settings as their owner answers; as it was where it has no answer."""
+    answer = getattr(plugins.find("network", job.design.network), question, None)
+    if answer is None:
         return job
-    inner["dropout"] = DROPOUT
-    changed = {**job.design.network_settings, settings: inner} if settings else inner
-    return replace(job, design=replace(job.design, network_settings=changed))
+    return replace(job, design=replace(job.design, network_settings=answer(job.design.network_settings, *given)))
 
 
 def first_job(dataset: Dataset, name: str, size: int, wishes: Wishes, overrides: Mapping[str, str]) -> dict[str, Any]:
     """The job as tables before anything is measured: codec, objective and kind of network by the amount of text."""
-    by_bytes = size <= BYTES_UP_TO
-    codec: dict[str, Any] = {"name": "bytes"} if by_bytes else {"name": "bpe", "vocab": vocabulary(size)}
-    shape = {"tied": False, "softcap": 15.0}
-    causal = overrides.get("objective.name", "autoregressive") == "autoregressive"
-    kind = overrides.get("network.name") or ("ngram" if by_bytes and causal else "transformer")
-    grams = {"order": 8, "folds": 8} if size <= SMALL else {"order": 6, "folds": 4}  # counts cost memory
-    network: dict[str, Any] = {"ngram": {**grams, "base": shape}, "transformer": shape}.get(kind, {})
+    asked = overridden({}, overrides)
+    objective = named(asked, "objective", "autoregressive")
+    first = next(f for f in FIRST if size <= f.up_to and (not f.objectives or objective in f.objectives))
     return {
         "name": name,
         "data": dataset.name,
         "digest": dataset.digest,
         "rows": 8,
         "length": 256,
-        "codec": codec,
+        "codec": suited("codec", named(asked, "codec", first.codec), size),
         "objective": {"name": "autoregressive"},
-        "network": {"name": kind, **network},
+        "network": suited("network", named(asked, "network", first.network), size),
         "plan": {"steps": 1, "seed": wishes.seed},
     }
 
 
-def vocabulary(size: int) -> int:
-    """Byte pairs to learn from so many bytes: each should be seen some hundred times."""
-    return int(2 ** np.clip(round(log(size / 2000, 2)), 9, 15))
+def named(asked: Mapping[str, Any], part: str, otherwise: str) -> str:
+    """The name of a part that a person asks for."""
+    table = asked.get(part)
+    return str(table.get("name", otherwise)) if isinstance(table, Mapping) else otherwise
+
+
+def suited(kind: plugins.Kind, name: str, size: int) -> dict[str, Any]:
+    """A part by name, with the settings that it begins with for so many bytes of text."""
+    begin = getattr(plugins.find(kind, name), "suited", None)
+    return {"name": name, **(begin(size) if begin else {})}
 
 
 def fitted_to(job: Job, stream: np.ndarray, overrides: Mapping[str, str]) -> Job:
     """The job with a length that the text can fill."""
-    folds = int(job.design.network_settings.get("folds", 8)) if job.design.network == "ngram" else 1
-    room = len(stream) // folds // 3
+    folds = getattr(plugins.find("network", job.design.network), "folds", None)
+    room = len(stream) // (folds(job.design.network_settings) if folds else 1) // 3
     if room >= job.design.length or "length" in overrides:
         return job
     if room < 8:
@@ -198,85 +241,21 @@ def counted_floor(codec: Codec, stream: np.ndarray, dataset: Dataset, order: int
     return float(nats / size / log(2))
 
 
-def sized(job: Job, shape: tuple[int, int, int]) -> Job:
-    """The job with its network at one of the sizes; what a person has set stays."""
-    settings = dict(job.design.network_settings)
-    inner = settings.get("base", settings) if job.design.network == "ngram" else settings
-    size = (
-        dict(zip(("width", "depth", "heads"), shape, strict=True))
-        if job.design.network != "recurrent"
-        else {"width": shape[0] * 2}
-    )
-    inner = {**size, **inner}
-    return replace(
-        job,
-        design=replace(
-            job.design, network_settings={**settings, "base": inner} if job.design.network == "ngram" else inner
-        ),
-    )
-
-
-def measured(job: Job, codec: Codec, stream: np.ndarray, fitted: dict[str, Any]) -> tuple[float, int]:
-    """Seconds a step and the number of parameters; `fitted` keeps what was fitted to the text, by role, for the next.
-
-    The median of the later half of three steps, or of as many as go into a second: the first ones also fill tables.
-    """
-    objective = objective_of(job.design, space_of(job.design, codec))
-    parts = parts_of(job.design, objective)
-    for name, network in parts.items():
-        if name in fitted and (share := getattr(network, "share", None)):
-            share(fitted[name])
-        elif fit := getattr(network, "fit", None):
-            fit(np.asarray(stream))
-            fitted[name] = network
-    parts.to(best_device())
-    plan = replace(job.plan, steps=MEASURED_STEPS)
-    times, before = [], time.perf_counter()
-    blocks = Blocks(stream, job.rows, job.design.length, 0, folds_of(parts))
-    for _ in train(objective, blocks, plan, State.fresh(parts, objective, plan)):
-        now = time.perf_counter()
-        times.append(now - before)
-        before = now
-        if len(times) >= 3 and sum(times) > MEASURED_SECONDS:
-            break
-    return median(times[len(times) // 2 :]), sum(p.numel() for p in parts.parameters())
-
-
-def faster_precision(job: Job, codec: Codec, stream: np.ndarray, fitted: dict[str, Any]) -> str:
-    timed = {
-        p: measured(replace(sized(job, SHAPES[3]), plan=replace(job.plan, precision=p)), codec, stream, fitted)[0]
-        for p in ("float32", "bfloat16")
-    }
-    return min(timed, key=lambda p: timed[p])
-
-
 def candidates(
-    job: Job,
-    codec: Codec,
-    stream: np.ndarray,
-    wishes: Wishes,
-    minutes: float,
-    floor: float,
-    held: int,
-    begun: float,
-    fitted: dict[str, Any],
-    overrides: Mapping[str, str],
+    job: Job, bench: Bench, allowance: Allowance, floor: float, overrides: Mapping[str, str]
 ) -> Iterator[Candidate]:
-    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse.
-
-    `held` is the bytes of held-out text, `begun` when the person's minutes began.
-    """
+    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse."""
+    wishes, minutes, symbols = allowance.wishes, allowance.minutes, len(bench.stream)
     best, before = float("inf"), None
     for shape in SHAPES:
-        sizing = sized(job, shape)
+        sizing = answered(job, "sized", *shape)
         if sizing == before:  # a person has set all sizes
             return
         before = sizing
-        seconds, parameters = measured(sizing, codec, stream, fitted)
-        tokens = sizing.rows * (sizing.design.length - 1)
-        looks = forecast.looking_seconds(seconds / tokens, held)
-        room = max(begun + minutes * 60 * (1 - RESERVE) - time.perf_counter() - looks, 0.0)
-        steps = wishes.steps or -(-wishes.tokens // tokens) or int(room / seconds)
+        speed = bench.speed(sizing)
+        seconds, parameters = speed.step_seconds, speed.parameters
+        tokens = tokens_of(sizing)
+        steps = allowance.steps(seconds, tokens)
         if steps < FEWEST_STEPS and minutes and best < float("inf"):
             return
         steps = max(steps, 1)
@@ -288,9 +267,9 @@ def candidates(
                 steps // larger,
                 tokens * larger,
             )
-        expected = forecast.bits_per_byte(sizing.design, parameters, steps * tokens, len(stream), floor)
+        expected = forecast.bits_per_byte(sizing.design, parameters, steps * tokens, symbols, floor)
         score = forecast.misfit(parameters, steps * tokens) if expected is None else expected
-        yield Candidate(sizing, parameters, seconds, steps, expected, score)
+        yield Candidate(sizing, parameters, seconds, steps, score)
         enough = parameters > 1.5 * wishes.params if wishes.params else score > best * 1.01
         # Without a time to fill, the tokens say what size they can teach.
         enough = enough or (not (minutes or wishes.params) and parameters > steps * tokens / 10)
@@ -303,3 +282,26 @@ def choose(found: list[Candidate], wishes: Wishes) -> Candidate:
     if wishes.params:
         return min(found, key=lambda c: abs(log(c.parameters / wishes.params)))
     return min(found, key=lambda c: c.score)
+
+
+def compiled(chosen: Candidate, bench: Bench, allowance: Allowance) -> Generator[Event, None, Candidate]:
+    """The candidate as it is or with compiled networks, whichever gets more steps done in its time, or is done sooner.
+
+    Both are measured again, and what that took is gone from the time.
+    """
+    yield Stage("Measuring whether torch.compile repays what it takes")
+    if why := uncompilable():
+        yield Warned(f"torch.compile does not work here, so networks run as they are: {why}")
+        return replace(chosen, steps=allowance.steps(chosen.step_seconds, tokens_of(chosen.job)))
+    found = []
+    for job in (chosen.job, replace(chosen.job, plan=replace(chosen.job.plan, compiled=True))):
+        speed = bench.speed(job)
+        start = speed.start_seconds if job.plan.compiled else 0.0
+        found.append(replace(chosen, job=job, step_seconds=speed.step_seconds, start_seconds=start))
+    found = [replace(c, steps=allowance.steps(c.step_seconds, tokens_of(c.job), c.start_seconds)) for c in found]
+    return min(found, key=lambda c: (-c.steps, c.seconds))
+
+
+def tokens_of(job: Job) -> int:
+    """Tokens a step."""
+    return job.rows * (job.design.length - 1)

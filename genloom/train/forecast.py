@@ -59,12 +59,10 @@ def looking_seconds(token_seconds: float, held_bytes: int) -> float:
 
 def memory(design: Design, plan: Plan, rows: int, parameters: int, symbols: int) -> int:
     """Bytes: weights, gradients, optimizer and working copy; what a step keeps for its backward pass; n-gram tables."""
-    settings = design.network_settings
-    inner = settings.get("base", settings)
-    width, depth, heads = (int(inner.get(key, least)) for key, least in (("width", 256), ("depth", 2), ("heads", 1)))
-    each = 2 if plan.precision == "bfloat16" else 4
-    positions = rows * design.length
-    kept = positions * depth * (16 * width + 3 * heads * design.length) * each + positions * 4096 * 4
     module = plugins.find("network", design.network)
-    tables = module.tables(made(module.Config, settings, "network"), symbols) if hasattr(module, "tables") else 0
+    config = made(module.Config, design.network_settings, "network")
+    each = 2 if plan.precision == "bfloat16" else 4
+    inside = module.kept(config, design.length) if hasattr(module, "kept") else 0
+    kept = rows * design.length * (inside * each + 4096 * 4)
+    tables = module.tables(config, symbols) if hasattr(module, "tables") else 0
     return int(18 * parameters + kept + tables + psutil.Process().memory_info().rss)

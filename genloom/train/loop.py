@@ -1,7 +1,7 @@
 """The one training loop: it knows turns and losses, never which kind of model it trains."""
 
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ class Plan:
     average: float = 0.0  # how slowly averaged weights follow; 0: none are kept
     pieces: int = 1  # gradient accumulation: parts a batch is cut into, with the same result
     precision: str = "float32"  # of forward and backward: or "bfloat16"; weights and optimizer stay float32
-    compiled: bool = False
+    compiled: bool = False  # by torch.compile, which takes half a minute and makes each step faster
     seed: int = 0
 
     @property
@@ -49,6 +49,7 @@ class State:
     optimizers: dict[str, Optimizer]
     step: int = 0
     skipped: int = 0
+    compiled: bool = False  # a compiler adds in another order, so that the last bits depend on it
 
     @classmethod
     def fresh(cls, parts: nn.ModuleDict, objective: Objective[Any], plan: Plan) -> "State":
@@ -64,7 +65,7 @@ class State:
             for turn in objective.turns
         }
         average = deepcopy(parts).requires_grad_(False) if plan.average else None
-        return cls(parts, average, optimizers)
+        return cls(parts, average, optimizers, compiled=plan.compiled)
 
     @property
     def best(self) -> nn.ModuleDict:
@@ -188,10 +189,17 @@ def working_copy(masters: nn.ModuleDict, plan: Plan) -> nn.ModuleDict:
         raise ValueError(f"Unknown precision {plan.precision!r}: choose float32 or bfloat16.")
     working = masters if plan.precision == "float32" else deepcopy(masters).to(torch.bfloat16)
     if plan.compiled:
-        working = working if working is not masters else nn.ModuleDict(dict(masters.items()))
+        torch.compiler.reset()  # it keeps few programs of a module, and those of earlier runs are of no more use
+        # Copies that share what is in them: masters also look at held-out text, whose every length would be compiled.
+        working = nn.ModuleDict({name: copy(part) for name, part in working.items()})
         for part in working.values():
             part.compile(dynamic=False)
     return working
+
+
+def shared(part: nn.Module, master: nn.Module) -> bool:
+    """Whether the part computes with the master's own weights."""
+    return all(own is theirs for own, theirs in zip(part.parameters(), master.parameters(), strict=True))
 
 
 def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -201,7 +209,7 @@ def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def hand_over(parts: Parts, masters: nn.ModuleDict) -> None:
     """Add the working copy's gradients to the masters', in float32; nothing to do when they are the same."""
     for name, part in parts.items():
-        if part is masters[name]:
+        if shared(part, masters[name]):
             continue
         for own, master in zip(part.parameters(), masters[name].parameters(), strict=True):
             if own.grad is not None:
@@ -212,7 +220,7 @@ def hand_over(parts: Parts, masters: nn.ModuleDict) -> None:
 @torch.no_grad()
 def refresh(parts: Parts, masters: nn.ModuleDict) -> None:
     for name, part in parts.items():
-        if part is not masters[name]:
+        if not shared(part, masters[name]):
             torch._foreach_copy_(list(part.parameters()), list(masters[name].parameters()))
 
 

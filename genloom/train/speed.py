@@ -1,0 +1,81 @@
+"""How fast this machine takes the steps of a job, and what makes it faster: a lower precision, compiling."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from genloom.model import best_device, objective_of, parts_of, space_of
+from genloom.train.corpus import Blocks, folds_of
+from genloom.train.job import Job
+from genloom.train.loop import State, train
+from genloom.types import Codec
+
+MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
+
+
+@dataclass(frozen=True)
+class Speed:
+    step_seconds: float
+    start_seconds: float  # what the first step takes beyond that: filling tables, compiling
+    parameters: int
+
+
+@dataclass
+class Bench:
+    """The text that steps are timed on; what networks fit to it is fitted once."""
+
+    codec: Codec
+    stream: np.ndarray
+    fitted: dict[str, Any] = field(default_factory=dict)  # networks by role
+
+    def speed(self, job: Job) -> Speed:
+        """The median of the later half of three steps, or of as many as go into a second and a half."""
+        times: list[float] = []
+        parameters, steps = self.started(job)
+        before = time.perf_counter()
+        for _ in steps:
+            now = time.perf_counter()
+            times.append(now - before)
+            before = now
+            if len(times) >= 3 and sum(times[1:]) > MEASURED_SECONDS:
+                break
+        usual = median(times[len(times) // 2 :])
+        return Speed(usual, max(times[0] - usual, 0.0), parameters)
+
+    def started(self, job: Job) -> tuple[int, Iterator[object]]:
+        """The number of parameters, and steps to take."""
+        objective = objective_of(job.design, space_of(job.design, self.codec))
+        parts = parts_of(job.design, objective)
+        for name, network in parts.items():
+            if name in self.fitted and (share := getattr(network, "share", None)):
+                share(self.fitted[name])
+            elif fit := getattr(network, "fit", None):
+                fit(np.asarray(self.stream))
+                self.fitted[name] = network
+        parts.to(best_device())
+        plan = replace(job.plan, steps=MEASURED_STEPS)
+        blocks = Blocks(self.stream, job.rows, job.design.length, 0, folds_of(parts))
+        steps = train(objective, blocks, plan, State.fresh(parts, objective, plan))
+        return sum(p.numel() for p in parts.parameters()), steps
+
+    def faster_precision(self, job: Job) -> str:
+        timed = {
+            p: self.speed(replace(job, plan=replace(job.plan, precision=p))).step_seconds
+            for p in ("float32", "bfloat16")
+        }
+        return min(timed, key=lambda p: timed[p])
+
+
+def uncompilable() -> str:
+    """Why torch.compile does not work here; empty where it does. Takes a few seconds the first time."""
+    torch.compiler.reset()
+    try:
+        torch.compile(torch.sin)(torch.ones(8, device=best_device()))
+    except Exception as error:  # a compiler's: anything may happen in it
+        return str(error).strip().splitlines()[0]
+    return ""
