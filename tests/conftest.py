@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,14 @@ def worlds() -> ModuleType:
     return _loaded("worlds")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `plain_toy`, `causal_network` or the like runs once for each name in that family of toys."""
+    for family in metafunc.fixturenames:
+        if family.endswith(("_toy", "_network")):
+            metafunc.parametrize(family, _loaded("toys").FAMILIES[family])
+
+
+@cache
 def _loaded(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"genloom_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None

@@ -82,6 +82,18 @@ CONDITIONAL = {
 }
 
 
+# Lists of names: a test that takes an argument of the name is run for each (conftest.py).
+FAMILIES = {
+    "plain_toy": list(TOYS),
+    "conditional_toy": list(CONDITIONAL),
+    "any_toy": [*TOYS, *CONDITIONAL],
+    "likely_toy": [name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial)],
+    "symbols_toy": [name for name, toy in TOYS.items() if toy.space == TOKENS],
+    "causal_toy": [name for name, toy in TOYS.items() if isinstance(toy.objective, Autoregressive)],
+    "causal_network": [toy.network for toy in TOYS.values() if isinstance(toy.objective, Autoregressive)],
+}
+
+
 def world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> Tensor:
     chance = torch.Generator().manual_seed(seed)
     if kinds is None:

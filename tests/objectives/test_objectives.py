@@ -15,51 +15,27 @@ from genloom.objectives.preference import Preference
 from genloom.testing import agree, check_objective, stirred
 from genloom.types import Batch, Pairs, Signal, Tokens
 
-PLAIN = [
-    "autoregressive-transformer",
-    "autoregressive-recurrent",
-    "autoregressive-ngram",
-    "masked-transformer",
-    "flow-dense",
-    "flow-transformer",
-    "variational-dense",
-    "adversarial-dense",
-]
-CONDITIONAL = [
-    "autoregressive-transformer-tokens",
-    "autoregressive-recurrent-vector",
-    "masked-transformer-vector",
-    "flow-dense-field",
-    "flow-transformer-tokens",
-    "variational-dense-vector",
-    "adversarial-dense-vector",
-]
-LIKELY = [name for name in PLAIN if "adversarial" not in name]
-
 
 def parts_of(toys, toy) -> dict[str, nn.Module]:
     return {name: part.eval() for name, part in toys.parts_of(toy).items()}
 
 
-@pytest.mark.parametrize("name", PLAIN + CONDITIONAL)
-def test_contracts(toys, name):
-    toy = (toys.TOYS | toys.CONDITIONAL)[name]
+def test_contracts(toys, any_toy):
+    toy = (toys.TOYS | toys.CONDITIONAL)[any_toy]
     batch = toys.batches(toy, 8)(0)
     check_objective(toy.objective, parts_of(toys, toy), replace(batch, weight=torch.rand(8)))
 
 
-@pytest.mark.parametrize("name", LIKELY)
-def test_contracts_of_pairs(toys, name):
-    toy = toys.TOYS[name]
+def test_contracts_of_pairs(toys, likely_toy):
+    toy = toys.TOYS[likely_toy]
     parts = parts_of(toys, toy)
     reference = {name: stirred(part, 0.05).requires_grad_(False) for name, part in parts.items()}
     pairs = Pairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
     check_objective(Preference(toy.objective, reference), parts, pairs)
 
 
-@pytest.mark.parametrize("name", LIKELY)
-def test_a_model_that_is_its_reference_prefers_nothing(toys, name):
-    toy = toys.TOYS[name]
+def test_a_model_that_is_its_reference_prefers_nothing(toys, likely_toy):
+    toy = toys.TOYS[likely_toy]
     parts = {n: stirred(p) for n, p in parts_of(toys, toy).items()}
     prefer = Preference(toy.objective, deepcopy(parts), anchor=0.0)
     pairs = Pairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
@@ -67,9 +43,8 @@ def test_a_model_that_is_its_reference_prefers_nothing(toys, name):
     agree(loss.per_sample, torch.full((6,), np.log(2.0)), "the log of two")
 
 
-@pytest.mark.parametrize("name", [n for n in PLAIN if "masked" in n or "autoregressive" in n])
-def test_padding_changes_nothing(toys, name):
-    toy = toys.TOYS[name]
+def test_padding_changes_nothing(toys, symbols_toy):
+    toy = toys.TOYS[symbols_toy]
     parts = {n: stirred(p) for n, p in parts_of(toys, toy).items()}
     noise, lengths = training_noise(0, 0, 0, 5), torch.tensor([1, 2, 4, 5, 5])
     x = torch.randint(4, (5, 5), generator=torch.Generator().manual_seed(1))
