@@ -1,0 +1,77 @@
+"""Weights rounded to 8 or 4 bits in groups of 32, in the order in which the C++ reads them.
+
+Shape letters: N rows, K columns, P panels of 16 rows, G groups of 32 columns, S steps of 4 columns.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ROWS, GROUP, STEP = 16, 32, 4
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A matrix as matrix.h describes it; rows beyond `rows` fill the last panel with zeros."""
+
+    rows: int
+    columns: int
+    bits: int
+    quants: Tensor  # P G bytes, uint8
+    scales: Tensor  # P G 1 R (8 bits: the scale) or P G 2 R (4 bits: the scale and the least weight), float16
+    bias: Tensor | None  # the rows of all panels, float32
+
+    @property
+    def padded(self) -> int:
+        return len(self.quants) * ROWS
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in (self.quants, self.scales))
+
+
+def pack(weight_NK: Tensor, bits: int, bias_N: Tensor | None = None) -> Packed:
+    """Round a matrix whose columns are whole groups.
+
+    8 bits: whole numbers from -127 to 127 times a scale (GGUF's Q8_0). 4 bits: 0 to 15 times a scale, plus the least
+    weight (Q4_1). Weights that come from such a grid are found again exactly.
+    """
+    N, K = weight_NK.shape
+    assert K % GROUP == 0 and bits in (4, 8)
+    padded_NK = weight_NK.new_zeros(-(-N // ROWS) * ROWS, K, dtype=torch.float32)
+    padded_NK[:N] = weight_NK
+    grouped = padded_NK.view(-1, ROWS, K // GROUP, GROUP).transpose(1, 2)  # P G R 32
+    if bits == 8:
+        scale = (grouped.abs().amax(-1) / 127).half()
+        whole = nearest(grouped, scale.float(), -127, 127) + 128
+        steps = whole.to(torch.uint8).unflatten(-1, (-1, STEP)).transpose(2, 3)  # P G S R 4
+        quants, scales = steps.flatten(2), scale[:, :, None]
+    else:
+        least, most = grouped.aminmax(dim=-1)
+        scale, least = ((most - least) / 15).half(), least.half()
+        whole = nearest(grouped - least.float()[..., None], scale.float(), 0, 15)
+        steps = whole.to(torch.uint8).unflatten(-1, (-1, STEP)).transpose(2, 3)
+        quants, scales = (steps[:, :, 0::2] | steps[:, :, 1::2] << 4).flatten(2), torch.stack([scale, least], 2)
+    bias = None
+    if bias_N is not None:
+        bias = torch.zeros(len(padded_NK))
+        bias[:N] = bias_N
+    return Packed(N, K, bits, quants.contiguous(), scales.contiguous(), bias)
+
+
+def nearest(values: Tensor, scale: Tensor, least: int, most: int) -> Tensor:
+    return (values / scale.clamp(min=2**-24)[..., None]).round_().clamp_(least, most)
+
+
+def unpack(packed: Packed) -> Tensor:
+    """The weights that the packed matrix stands for, N K float32."""
+    quants, scales = packed.quants, packed.scales.float()[:, :, :, :, None]
+    if packed.bits == 8:
+        steps = quants.unflatten(2, (-1, ROWS, STEP)).float() - 128
+        grouped = steps.transpose(2, 3).flatten(3) * scales[:, :, 0]
+    else:
+        both = quants.unflatten(2, (-1, ROWS, STEP))
+        steps = torch.stack([both & 15, both >> 4], 3).flatten(2, 3).float()
+        grouped = steps.transpose(2, 3).flatten(3) * scales[:, :, 0] + scales[:, :, 1]
+    return grouped.transpose(1, 2).reshape(-1, packed.columns)[: packed.rows]

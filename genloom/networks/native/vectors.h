@@ -1,0 +1,136 @@
+// Sixteen floats or integers at a time, in the instructions of the machine: AVX-512 with VNNI, else AVX2.
+//
+// Both give the same bits: integer sums are exact, and every floating-point operation below is written out lane by lane
+// (products are fused with additions only where `fused` says so; build.py compiles with -ffp-contract=off).
+#pragma once
+#include <immintrin.h>
+#include <cstdint>
+#include <cstring>
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+
+static inline Floats load(const float* from) { Floats v; memcpy(&v, from, 64); return v; }
+static inline void store(float* to, Floats v) { memcpy(to, &v, 64); }
+static inline Floats all(float value) { return value - Floats{}; }
+
+#if defined(__AVX512F__) && defined(__AVX512VNNI__) && defined(__AVX512BW__)
+
+static inline Floats fused(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+static inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+static inline Ints rounded(Floats a) { return (Ints)_mm512_cvtps_epi32((__m512)a); }
+static inline Floats floats(Ints a) { return (Floats)_mm512_cvtepi32_ps((__m512i)a); }
+static inline Floats halves(const uint16_t* from) { return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from)); }
+static inline void store_halves(uint16_t* to, Floats a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)a, 0)); }
+static inline void store_bytes(int8_t* to, Ints a) { _mm_storeu_si128((__m128i*)to, _mm512_cvtepi32_epi8((__m512i)a)); }
+
+// Weights of 16 rows, 4 columns each, as bytes. Biased bytes hold w + 128, since VNNI wants unsigned weights.
+struct Bytes { __m512i v; };
+static inline Bytes load_bytes(const uint8_t* from) { return {_mm512_loadu_si512(from)}; }
+static inline Bytes low_nibbles(Bytes b) { return {_mm512_and_si512(b.v, _mm512_set1_epi8(15))}; }
+static inline Bytes high_nibbles(Bytes b) { return {_mm512_and_si512(_mm512_srli_epi16(b.v, 4), _mm512_set1_epi8(15))}; }
+
+// What the sums of biased bytes start from, given the total of the activations they meet.
+static inline Ints unbiased(int32_t total) { return (Ints)_mm512_set1_epi32(-128 * total); }
+static inline Ints dot_nibbles(Ints sum, Bytes w, int32_t x4) { return (Ints)_mm512_dpbusd_epi32((__m512i)sum, w.v, _mm512_set1_epi32(x4)); }
+static inline Ints dot_biased(Ints sum, Bytes w, int32_t x4) { return dot_nibbles(sum, w, x4); }
+
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+
+struct Pair { __m256 low, high; };
+struct IntPair { __m256i low, high; };
+static inline Pair two(Floats a) { Pair p; memcpy(&p, &a, 64); return p; }
+static inline Floats one(__m256 low, __m256 high) { Pair p{low, high}; Floats a; memcpy(&a, &p, 64); return a; }
+static inline IntPair two(Ints a) { IntPair p; memcpy(&p, &a, 64); return p; }
+static inline Ints one(__m256i low, __m256i high) { IntPair p{low, high}; Ints a; memcpy(&a, &p, 64); return a; }
+
+static inline Floats fused(Floats a, Floats b, Floats c) {
+    Pair x = two(a), y = two(b), z = two(c);
+    return one(_mm256_fmadd_ps(x.low, y.low, z.low), _mm256_fmadd_ps(x.high, y.high, z.high));
+}
+static inline Floats larger(Floats a, Floats b) {
+    Pair x = two(a), y = two(b);
+    return one(_mm256_max_ps(x.low, y.low), _mm256_max_ps(x.high, y.high));
+}
+static inline Ints rounded(Floats a) { Pair x = two(a); return one(_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)); }
+static inline Floats floats(Ints a) { IntPair x = two(a); return one(_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)); }
+static inline Floats halves(const uint16_t* from) {
+    return one(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from + 1)));
+}
+static inline void store_halves(uint16_t* to, Floats a) {
+    Pair x = two(a);
+    _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph(x.low, 0));
+    _mm_storeu_si128((__m128i*)to + 1, _mm256_cvtps_ph(x.high, 0));
+}
+static inline void store_bytes(int8_t* to, Ints a) { for (int i = 0; i < 16; i++) to[i] = (int8_t)a[i]; }
+
+struct Bytes { __m256i low, high; };
+static inline Bytes load_bytes(const uint8_t* from) {
+    return {_mm256_loadu_si256((const __m256i*)from), _mm256_loadu_si256((const __m256i*)from + 1)};
+}
+static inline Bytes low_nibbles(Bytes b) {
+    __m256i mask = _mm256_set1_epi8(15);
+    return {_mm256_and_si256(b.low, mask), _mm256_and_si256(b.high, mask)};
+}
+static inline Bytes high_nibbles(Bytes b) { return low_nibbles({_mm256_srli_epi16(b.low, 4), _mm256_srli_epi16(b.high, 4)}); }
+
+static inline __m256i dot(__m256i sum, __m256i unsigned_bytes, __m256i signed_bytes) {
+    __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline Ints unbiased(int32_t) { return Ints{}; }
+static inline Ints dot_nibbles(Ints sum, Bytes w, int32_t x4) {
+    IntPair s = two(sum);
+    __m256i x = _mm256_set1_epi32(x4);
+    return one(dot(s.low, w.low, x), dot(s.high, w.high, x));
+}
+// The sign goes over to the activations, since pairs of products up to 255 x 127 would not fit in 16 bits.
+static inline Ints dot_biased(Ints sum, Bytes w, int32_t x4) {
+    IntPair s = two(sum);
+    __m256i x = _mm256_set1_epi32(x4), bias = _mm256_set1_epi8((char)128);
+    __m256i low = _mm256_xor_si256(w.low, bias), high = _mm256_xor_si256(w.high, bias);
+    return one(dot(s.low, _mm256_abs_epi8(low), _mm256_sign_epi8(x, low)),
+               dot(s.high, _mm256_abs_epi8(high), _mm256_sign_epi8(x, high)));
+}
+
+#else
+#error "genloom's native decoding needs AVX2 with FMA and F16C, or AVX-512 with VNNI"
+#endif
+
+static inline Floats magnitude(Floats a) { return (Floats)((Ints)a & 0x7fffffff); }
+
+// Lanes are summed pairwise, in an order that no compiler changes.
+static inline float sum(Floats a) {
+    float lane[16];
+    store(lane, a);
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+static inline float largest(Floats a) {
+    float most = a[0];
+    for (int i = 1; i < 16; i++) most = a[i] > most ? a[i] : most;
+    return most;
+}
+static inline int32_t sum(Ints a) {
+    int32_t total = 0;
+    for (int i = 0; i < 16; i++) total += a[i];
+    return total;
+}
+
+// e^a to about 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Cephes' expf).
+static inline Floats exponential(Floats a) {
+    a = larger(a, all(-87.0f));
+    a = -larger(-a, all(-88.0f));
+    Ints n = rounded(a * 1.44269504f);
+    Floats k = floats(n), r = fused(k, all(-0.693359375f), a);
+    r = fused(k, all(2.12194440e-4f), r);
+    Floats p = all(1.9875691500e-4f);
+    p = fused(p, r, all(1.3981999507e-3f));
+    p = fused(p, r, all(8.3334519073e-3f));
+    p = fused(p, r, all(4.1665795894e-2f));
+    p = fused(p, r, all(1.6666665459e-1f));
+    p = fused(p, r, all(5.0000001201e-1f));
+    p = fused(p, r * r, r + 1.0f);
+    return (Floats)((Ints)p + (n << 23));
+}
