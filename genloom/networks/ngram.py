@@ -146,7 +146,8 @@ class Ngram(nn.Module):
 
     def known(self) -> KneserNey:
         if self.counts is None:
-            arrays = {array_name(n): as_floats(n, b.cpu().numpy()) for n, b in self.named_buffers(recurse=False)}
+            counts = {n: b for n, b in self.named_buffers(recurse=False) if n.startswith("count_")}
+            arrays = {array_name(n): as_floats(n, b.cpu().numpy()) for n, b in counts.items()}
             if not arrays:
                 raise ValueError("This n-gram network has no counts yet: it must be fitted to its training data first.")
             self.counts = KneserNey.from_arrays(arrays)

@@ -19,13 +19,14 @@ class Rates:
     matrix: float = 0.02
     table: float = 0.03  # embeddings and tied heads
     vector: float = 0.005  # gains, biases, first and last layers
+    adapter: float = 5e-4  # the two factors of low-rank adapters; always by AdamW
     betas: tuple[float, float] = (0.9, 0.99)
     momentum: float = 0.95
     decay: float = 0.0  # decoupled weight decay of matrices, times the rate
 
 
 def kinds(module: nn.Module) -> dict[str, str]:
-    """For every parameter by name: `matrix`, `table` or `vector`."""
+    """For every parameter by name: `matrix`, `table`, `vector`, or what its module calls its `kind`."""
     found, seen = {}, set()
     for path, part in module.named_modules():
         for name, p in part.named_parameters(recurse=False):
@@ -34,7 +35,9 @@ def kinds(module: nn.Module) -> dict[str, str]:
             seen.add(id(p))
             full = f"{path}.{name}" if path else name
             at_an_end = path.rsplit(".", 1)[-1] in ("head", "enter")
-            if isinstance(part, nn.Embedding):
+            if isinstance(kind := getattr(part, "kind", None), str):
+                found[full] = kind
+            elif isinstance(part, nn.Embedding):
                 found[full] = "table"
             else:
                 found[full] = "matrix" if p.ndim >= 2 and not at_an_end else "vector"
@@ -60,7 +63,7 @@ class Optimizer:
         for n, p in by_muon.items():
             shapes[tuple(p.shape)].append(n)
         self.stacks = list(shapes.values())
-        rate_of = {"matrix": rates.matrix, "table": rates.table, "vector": rates.vector}
+        rate_of = {kind: getattr(rates, kind) for kind in ("matrix", "table", "vector", "adapter")}
         self.adam_names = [n for n in params if n not in by_muon]
         groups = [
             {

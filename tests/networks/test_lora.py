@@ -1,0 +1,285 @@
+"""Adapters: nothing at first, sums of each other, the same once merged, and all that training moves or stores."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genloom.networks import dense, lora, ngram, recurrent, transformer
+from genloom.objectives.autoregressive import Autoregressive
+from genloom.testing import agree, check_network, stirred
+from genloom.train import checkpoint
+from genloom.train.loop import Plan, State, train
+from genloom.train.optimizers import Rates, kinds
+from genloom.types import Batch, Role, Signal, Tokens
+
+SPACE = Tokens(vocab=13, length=12)
+ROLE = Role(SPACE, SPACE, causal=True)
+SMALL = transformer.Config(width=16, depth=2, heads=4, key_heads=2)
+WAYS = {
+    "plain": lora.Config(3, 5.0),
+    "one target": lora.Config(2, 8.0, ("k",)),
+    "queries and values": lora.Config(4, 4.0, ("q", "v")),
+    "rank-stabilised": lora.Config(4, 3.0, rank_stabilised=True),
+    "decomposed": lora.Config(3, 5.0, decomposed=True),
+    "decomposed, some": lora.Config(3, 5.0, ("v", "gate", "down"), decomposed=True),
+}
+BASES = {
+    "grouped": SMALL,
+    "untied, with biases": replace(SMALL, tied=False, bias="all"),
+    "relu2": replace(SMALL, activation="relu2"),
+}
+X = torch.randint(SPACE.vocab, (3, 9), generator=torch.Generator().manual_seed(0))
+
+
+def built(config: transformer.Config = SMALL) -> nn.Module:
+    torch.manual_seed(0)
+    return stirred(transformer.build(ROLE, config)).eval()
+
+
+@torch.no_grad()
+def learned(network: nn.Module, seed: int = 1) -> nn.Module:
+    """As if the newest adapter had been trained."""
+    chance = torch.Generator().manual_seed(seed)
+    for p in network.parameters():
+        p.add_(torch.randn(p.shape, generator=chance) * 0.2)
+    return network
+
+
+def outputs(network: nn.Module) -> Tensor:
+    return network(X).detach()
+
+
+@pytest.mark.parametrize(
+    ("base", "way"),
+    [(base, way) for base in BASES for way in WAYS if base != "relu2" or "gate" not in WAYS[way].targets],
+)
+def test_an_adapter_changes_nothing_then_something_and_merges_to_the_same(base: str, way: str) -> None:
+    network = built(BASES[base])
+    before, names = outputs(network), list(network.state_dict())
+    lora.attach(network, WAYS[way])
+    agree(outputs(network), before, "a fresh adapter is the identity")
+    adapted = outputs(learned(network))
+    assert (adapted - before).abs().max() > 0.01
+    merged = lora.merge(network)
+    agree(outputs(merged), adapted, "the merged network is the adapted one")
+    assert list(merged.state_dict()) == names
+    assert not any(isinstance(part, lora.Adapter | lora.Adapted | lora.Tied) for part in merged.modules())
+    agree(outputs(network), adapted, "merging leaves the adapted network as it is")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_adapter_is_its_formula(way: str) -> None:
+    """W x + scale B A x, target by target; with decomposed weights, rows rescaled to their learned lengths."""
+    config = WAYS[way]
+    network = built()
+    plain = {path: network.get_parameter(f"{path}.weight").detach().clone() for path in lora.targets(network)}
+    lora.attach(network, config)
+    learned(network)
+    merged = lora.merge(network)
+    for path, linear, adapter in lora.adapters(network):
+        expected = plain[path].clone()
+        factors = zip(adapter.A.chunk(len(adapter.spans)), adapter.spans.values(), strict=True)
+        done = 0
+        for A, rows in factors:
+            size = rows.stop - rows.start
+            B = adapter.B[done : done + size]
+            expected[rows] += config.scale * (B @ A).detach()
+            if adapter.gain is not None:
+                lengths = plain[path][rows].norm(dim=1) * (1 + adapter.gain[done : done + size].detach())
+                expected[rows] *= (lengths / expected[rows].norm(dim=1))[:, None]
+            done += size
+        agree(merged.get_parameter(f"{path}.weight").detach(), expected, f"the merged {path}")
+        x = torch.randn(2, 5, linear.in_features, generator=torch.Generator().manual_seed(2))
+        agree(linear(x).detach(), x @ expected.mT, f"the adapted {path}")
+
+
+def test_scales() -> None:
+    assert lora.Config(4, 6.0).scale == 1.5
+    assert lora.Config(4, 6.0, rank_stabilised=True).scale == 3.0
+
+
+def pair() -> nn.Module:
+    network = built()
+    lora.attach(network, WAYS["plain"], "one")
+    learned(network)
+    lora.attach(network, WAYS["decomposed, some"], "two/2.0")
+    return learned(network, seed=2)
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in lora.merge(network).parameters()])
+
+
+def test_adapters_sum_and_are_switched_without_touching_the_base() -> None:
+    network, base = pair(), built()
+    found = {}
+    for names in ((), ("one",), ("two/2.0",), ("one", "two/2.0")):
+        lora.switch(network, names)
+        found[names] = weights(network)
+        agree(outputs(lora.merge(network)), outputs(network), f"merged {names}")
+    plain = torch.cat([p.detach().flatten() for p in base.parameters()])
+    assert torch.equal(found[()], plain)
+    both = found[("one",)] + found[("two/2.0",)] - plain
+    agree(found[("one", "two/2.0")], both, "two adapters are summed")
+    lora.switch(network, ())
+    assert torch.equal(outputs(network), outputs(base))
+
+
+def test_a_sharing_copy_is_switched_by_itself_and_holds_no_second_base() -> None:
+    network = pair()
+    other = lora.sharing(network)
+    lora.switch(other, ())
+    assert torch.equal(outputs(other), outputs(built()))
+    assert (outputs(network) - outputs(other)).abs().max() > 0.01
+    mine, theirs = ({t.data_ptr() for t in (*n.parameters(), *n.buffers())} for n in (network, other))
+    assert mine == theirs
+
+
+def test_only_the_newest_adapter_is_a_parameter_or_in_the_state() -> None:
+    network = pair()
+    names = [name for name, _ in network.named_parameters()]
+    assert names == list(network.state_dict())
+    assert names
+    assert all(name.rsplit(".", 2)[1] in "01" and name.rsplit(".", 1)[1] in ("A", "B", "gain") for name in names)
+    own = [p for _, _, a in lora.adapters(network) if a.name == "two/2.0" for p in a.parameters()]
+    assert {id(p) for p in network.parameters()} == {id(p) for p in own}
+    assert set(kinds(network).values()) == {"adapter"}
+
+
+def test_a_tied_head_stays_tied_in_copies_of_another_type() -> None:
+    network = pair()
+    for copy in (network, deepcopy(network), deepcopy(network).to(torch.bfloat16), lora.sharing(network)):
+        assert copy.get_submodule("head").weight is copy.get_submodule("enter.embed").weight
+    half = deepcopy(network).to(torch.bfloat16)
+    assert {t.dtype for t in (*half.parameters(), *half.buffers()) if t.is_floating_point()} == {torch.bfloat16}
+    assert (outputs(half).float() - outputs(network)).abs().max() < 0.15 * outputs(network).abs().max()
+    merged = lora.merge(network)
+    assert merged.get_submodule("head").weight is merged.get_submodule("enter.embed").weight
+
+
+def test_an_adapted_network_keeps_the_contracts() -> None:
+    check_network(pair(), ROLE)
+    signal = Role(Signal(3), Signal(2), timed=True)
+    network = stirred(dense.build(signal, dense.Config(width=24)))
+    lora.attach(network, lora.Config(2, 4.0))
+    check_network(learned(network), signal)
+    lora.merge(network)
+
+
+def test_the_ngram_networks_base_is_adapted() -> None:
+    network = ngram.build(ROLE, ngram.Config(order=2, base=SMALL))
+    network.fit(X.flatten().numpy())
+    stored, network = stirred(network).state_dict(), ngram.build(ROLE, ngram.Config(order=2, base=SMALL)).eval()
+    network.load_state_dict(stored)
+    lora.attach(network, lora.Config(2, 4.0))
+    learned(network)
+    agree(outputs(lora.merge(network)), outputs(network), "merged")
+
+
+def test_dropout_leaves_out_in_training_only() -> None:
+    network = built()
+    lora.attach(network, lora.Config(4, 8.0, dropout=0.5))
+    learned(network)
+    still = outputs(network)
+    assert torch.equal(outputs(network), still)
+    network.train()
+    assert not torch.equal(outputs(network), outputs(network))
+
+
+@pytest.mark.slow
+def test_compiled_it_computes_the_same() -> None:
+    network = pair()
+    want = outputs(network)
+    network.compile(backend="aot_eager", dynamic=False)
+    agree(outputs(network), want, "compiled")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: lora.Config(0), "rank of an adapter is 1 or more, got 0"),
+        (lambda: lora.Config(4, 0.0), "alpha of an adapter is above 0"),
+        (lambda: lora.Config(4, float("nan")), "alpha of an adapter is above 0"),
+        (lambda: lora.Config(dropout=1.0), "dropout of an adapter is a share"),
+        (lambda: lora.attach(built(), lora.Config(targets=("q", "w"))), "has no 'w' to adapt. It has: q, k, v, o, ga"),
+        (lambda: lora.attach(pair(), lora.Config(), "one"), "There is an adapter 'one' already"),
+        (lambda: lora.switch(pair(), ["one", "three"]), "There is no adapter 'three' here. There is: one, two/2.0."),
+        (lambda: lora.attach(recurrent.build(ROLE, recurrent.Config(16)), lora.Config()), "adapt a transformer"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error(make, words: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        make()
+    assert words in str(caught.value)
+
+
+def test_a_merge_that_is_not_the_same_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = pair()
+    monkeypatch.setattr(lora.Adapter, "change", lambda self, weight: torch.full_like(weight, 0.01))
+    with pytest.raises(ValueError, match=r"merged network is not the adapted one: outputs differ by [^\n]+ allowed"):
+        lora.merge(network)
+    monkeypatch.undo()
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="not finite"):
+        lora.merge(network)
+
+
+OBJECTIVE = Autoregressive(SPACE)
+PLANS = {
+    "float32": Plan(steps=6, warmup=1, rates=Rates(adapter=0.01)),
+    "bfloat16": Plan(steps=6, warmup=1, rates=Rates(adapter=0.01), precision="bfloat16"),
+    "averaged, in pieces": Plan(steps=6, warmup=1, rates=Rates(adapter=0.01), average=0.9, pieces=2),
+}
+
+
+def batch_at(step: int) -> Batch:
+    return Batch(torch.randint(4, (4, SPACE.length), generator=torch.Generator().manual_seed(step)))
+
+
+def begun(plan: Plan, config: lora.Config = WAYS["plain"]) -> State:
+    network = built()
+    torch.manual_seed(3)
+    lora.attach(network, config)
+    return State.fresh(nn.ModuleDict({"model": network.train()}), OBJECTIVE, plan)
+
+
+def losses(plan: Plan, state: State) -> Iterator[float]:
+    return (progress.losses["model"] for progress in train(OBJECTIVE, batch_at, plan, state))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_training_moves_the_adapters_alone(name: str) -> None:
+    state = begun(PLANS[name])
+    network = state.parts["model"]
+    before = {n: t.clone() for n, t in network.named_buffers()}
+    first, *_, last = losses(PLANS[name], state)
+    assert last < first
+    assert all(torch.equal(t, before[n]) for n, t in network.named_buffers())
+    assert all(p.abs().max() > 0 for p in network.parameters())
+    assert state.optimizers["model"].momenta == {}, "Muon has nothing to do"
+    lora.merge(state.best["model"])
+
+
+@pytest.mark.parametrize("config", [WAYS["plain"], replace(WAYS["decomposed"], dropout=0.2)], ids=["plain", "more"])
+def test_a_run_resumes_to_the_same_bits_from_a_small_checkpoint(tmp_path: Path, config: lora.Config) -> None:
+    plan = PLANS["averaged, in pieces"]
+    whole, halted = begun(plan, config), begun(plan, config)
+    for _ in losses(plan, whole):
+        pass
+    for _, _ in zip(range(3), losses(plan, halted), strict=False):
+        pass
+    path = checkpoint.save(halted, tmp_path)
+    resumed = begun(plan, config)
+    checkpoint.load(resumed, tmp_path)
+    for _ in losses(plan, resumed):
+        pass
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, resumed.tensors()[name]), name
+    size = 4 * sum(p.numel() for p in halted.parts.parameters())
+    assert path.stat().st_size < 4 * size + 20_000  # weights, averages, two moments; the base is not in it
