@@ -60,7 +60,7 @@ class Codec:
         # The special tokens stay outside of the tokenizer, so that no text can spell one.
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab - len(SPECIALS),
-            initial_alphabet=sorted(_ALPHABET),
+            initial_alphabet=sorted(ALPHABET),
             min_frequency=2,
             show_progress=False,
         )
@@ -132,7 +132,7 @@ class Codec:
             if not isinstance(model, models.BPE):
                 raise ValueError("not a byte-pair vocabulary")
             codec = cls(config, _byte_level(model))
-            if not set(_ALPHABET.values()) <= {bytes_ for bytes_ in codec._bytes if len(bytes_) == 1}:
+            if not set(ALPHABET.values()) <= {bytes_ for bytes_ in codec._bytes if len(bytes_) == 1}:
                 raise ValueError("it lacks some of the 256 bytes")
         except Exception as error:  # the tokenizers library raises bare Exception
             raise ValueError(f"{path} can't be used: {error}. Restore the model's folder or train it again.") from error
@@ -143,9 +143,9 @@ class Codec:
         vocab = self.tokenizer.get_vocab(with_added_tokens=False)
         table = [b""] * len(vocab)
         for token, number in vocab.items():
-            if not (0 <= number < len(table)) or not all(c in _ALPHABET for c in token):
+            if not (0 <= number < len(table)) or not all(c in ALPHABET for c in token):
                 raise ValueError(f"the token {token!r} is not made of bytes")
-            table[number] = b"".join([_ALPHABET[c] for c in token])
+            table[number] = b"".join([ALPHABET[c] for c in token])
         return table
 
     @property
@@ -180,4 +180,4 @@ def _alphabet() -> dict[str, bytes]:
     return {chr(b): bytes([b]) for b in printable} | {chr(256 + n): bytes([b]) for n, b in enumerate(others)}
 
 
-_ALPHABET = _alphabet()
+ALPHABET = _alphabet()

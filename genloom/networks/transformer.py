@@ -147,21 +147,42 @@ class Transformer(nn.Module):
         cond: Condition | None = None,
         lengths: Tensor | None = None,
         cache: "Keys | None" = None,
+        segments: Tensor | None = None,
+        leaves: bool = True,
     ) -> Tensor:
+        """`segments` B L numbers the documents of packed rows. With `leaves` off, what `leave` takes is given."""
+        h_BLD = self.states(x, t, cond, lengths, cache, segments)
+        return self.leave(h_BLD, lengths) if leaves else h_BLD
+
+    def states(
+        self,
+        x: Tensor,
+        t: Tensor | None,
+        cond: Condition | None,
+        lengths: Tensor | None,
+        cache: "Keys | None",
+        segments: Tensor | None,
+    ) -> Tensor:
+        """Features B L D of every position, normed, from which logits are made."""
+        positions = None if segments is None else restarted(segments)
         if isinstance(self.enter, Symbols):
-            h_BLD = self.enter(x, self.enter.before(len(x)) if cache is None else cache.last)
+            h_BLD = self.enter(x, self.enter.before(len(x)) if cache is None else cache.last, positions)
             if self.beside is not None and cond is not None and cond.field is not None:
                 h_BLD = h_BLD + self.beside(cond.field)
         else:
             h_BLD = self.enter(x, cond)
         L = h_BLD.shape[1]
-        positions = torch.arange(L, device=h_BLD.device)
+        if positions is None:
+            positions = torch.arange(L, device=h_BLD.device)
         allowed, span = None, slice(0, L)
         if cache is not None:
             room = cache.pairs[0][0].shape[2] - 1  # its last place takes what padding lies beyond all others
             positions = (cache.lengths[:, None] + positions).clamp(max=room)
             span = slice(max(int(cache.lengths.min()) + 1 - self.window, 0), int(positions.max()) + 1)
             allowed = within(positions, torch.arange(span.start, span.stop, device=x.device), self.window)[:, None]
+        elif segments is not None:
+            assert self.role.causal and lengths is None, "packed rows are read left to right, and are full"
+            allowed = (within(positions, positions[:, None], self.window) & alike(segments))[:, None]
         elif self.role.causal and self.window < L:
             allowed = within(positions, positions, self.window)
         elif lengths is not None and not self.role.causal:  # causal rows never see the padding to their right
@@ -177,9 +198,9 @@ class Transformer(nn.Module):
             counts = torch.full_like(cache.lengths, L) if lengths is None else lengths
             cache.lengths, cache.last = cache.lengths + counts, latest(cache.last, x, counts)
             assert int(cache.lengths.max()) <= cache.pairs[0][0].shape[2] - 1, "more was read than there is room for"
-        return self.leave(self.norm(h_BLD), lengths)
+        return self.norm(h_BLD)
 
-    def leave(self, h_BLD: Tensor, lengths: Tensor | None) -> Tensor:
+    def leave(self, h_BLD: Tensor, lengths: Tensor | None = None) -> Tensor:
         if isinstance(self.role.gives, Tokens):
             logits_BLV = self.head(h_BLD)
             cap = self.config.softcap
@@ -189,7 +210,7 @@ class Transformer(nn.Module):
         return self.head(pooled(h_BLD, lengths, self.role.causal))
 
 
-def norm_of(config: Config) -> nn.Module:
+def norm_of(config: Config) -> nn.RMSNorm | nn.LayerNorm:
     kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
     return kind(config.width, config.norm_eps)
 
@@ -308,6 +329,18 @@ def within(queries: Tensor, keys: Tensor, window: int) -> Tensor:
     """Which keys each query may see: its own position and those before it, as far back as the network has learned."""
     ago = queries[..., None] - keys
     return (ago >= 0) & (ago < window)
+
+
+def alike(segments: Tensor) -> Tensor:
+    """Which positions of a row belong to the same document, B L L."""
+    return segments[:, :, None] == segments[:, None]
+
+
+def restarted(segments: Tensor) -> Tensor:
+    """Positions B L that begin with 0 in each document of a row."""
+    index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
+    begins = F.pad(segments[:, 1:] != segments[:, :-1], (1, 0), value=True)
+    return index - torch.where(begins, index, 0).cummax(1).values
 
 
 class Prompt(nn.Module):
