@@ -1,0 +1,267 @@
+"""What is acknowledged is on the disk, once, in one chain: with threads, killed processes and a server for a team."""
+
+import os
+import pwd
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genloom.store.ledger import Ledger, open_ledger
+
+SERVER = ("initdb", "postgres", "pg_ctl")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a PostgreSQL server started from the system's package for these tests alone."""
+    places = (os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
+    programs = {name: shutil.which(name, path=os.pathsep.join(places)) for name in SERVER}
+    if missing := [name for name, found in programs.items() if found is None]:
+        pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not found (apt-get install postgresql)")
+    # PostgreSQL refuses to run as root, and its socket's path has room for a hundred characters only.
+    root = os.geteuid() == 0
+    user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid} if root else {}
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    if root:
+        shutil.chown(folder, **user)
+
+    def call(name: str, *arguments: str) -> None:
+        command = [str(programs[name]), "-D", str(folder / "data"), *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, **user)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    try:
+        call("initdb", "--username=genloom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        call("pg_ctl", "--wait", f"--log={folder}/log", f"-o -k {folder} -c listen_addresses=''", "start")
+        try:
+            yield f"postgresql://genloom@/postgres?host={folder}"
+        finally:
+            call("pg_ctl", "--mode=immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty ledger on each database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        return
+    address = request.getfixturevalue("server")
+    yield address
+    import sqlalchemy as sql
+
+    engine = open_ledger(tmp_path, address).database.engine
+    with engine.begin() as connection:
+        connection.execute(sql.text("DROP TABLE IF EXISTS genloom_events"))
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(url: str, tmp_path: Path) -> Iterator[Ledger]:
+    opened = open_ledger(tmp_path, url)
+    yield opened
+    opened.database.engine.dispose()
+
+
+def test_what_was_written_is_read_in_order(ledger: Ledger) -> None:
+    assert list(ledger.events()) == []
+    assert ledger.head() is None
+    written = [
+        ledger.append(kind, {"n": n, "words": "Zoë 😀", "parts": [1, None, 0.1]})
+        for n, kind in enumerate(("rating", "choice", "rating", "withdrawal"))
+    ]
+    assert list(ledger.events()) == written
+    assert [e.seq for e in written] == [1, 2, 3, 4]
+    assert len({e.id for e in written}) == 4
+    assert [e.body["n"] for e in ledger.events(["rating"])] == [0, 2]
+    assert list(ledger.events(["rating", "withdrawal"], after=2)) == [written[2], written[3]]
+    assert ledger.event(written[1].id) == written[1]
+    assert ledger.head() == written[-1]
+    ledger.verify()
+
+
+def test_each_event_fixes_all_before_it(ledger: Ledger) -> None:
+    first, second = (ledger.append("rating", {"value": 1}) for _ in range(2))
+    assert (first.previous, second.previous) == ("", first.digest)
+    assert first.digest != second.digest
+
+
+def test_an_id_given_again_is_once(ledger: Ledger) -> None:
+    first = ledger.append("rating", {"value": 1}, id="mine")
+    assert ledger.append("rating", {"value": 1}, id="mine") == first
+    assert list(ledger.events()) == [first]
+    with pytest.raises(ValueError, match="The id 'mine' stands for another rating"):
+        ledger.append("rating", {"value": -1}, id="mine")
+    assert list(ledger.events()) == [first]
+
+
+def test_threads_share_a_wait_for_the_disk_and_lose_nothing(ledger: Ledger) -> None:
+    told: list[str] = []
+
+    def write(name: int) -> None:
+        told.extend(ledger.append("rating", {"name": name, "n": n}, id=f"{name}/{n}").id for n in range(5))
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == sorted(event.id for event in ledger.events())
+    assert len(told) == 40
+    for name in range(8):
+        assert [e.body["n"] for e in ledger.events() if e.body["name"] == name] == [0, 1, 2, 3, 4]
+    ledger.verify()
+
+
+def test_many_events_come_in_pages(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genloom.store.ledger._PAGE", 3)
+    for n in range(7):
+        ledger.append("rating", {"n": n})
+    seen = []
+    for event in ledger.events():  # a reader that takes its time holds no writer up
+        seen.append(event.body["n"])
+        if event.seq == 1:
+            ledger.append("rating", {"n": 7})
+    assert seen == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_database_refuses_to_change_or_remove_what_was_written(ledger: Ledger) -> None:
+    import sqlalchemy as sql
+
+    ledger.append("rating", {"value": 1})
+    for statement in ("UPDATE genloom_events SET kind = 'choice'", "DELETE FROM genloom_events"):
+        with (
+            pytest.raises(sql.exc.SQLAlchemyError, match="append-only"),
+            ledger.database.engine.begin() as connection,
+        ):
+            connection.execute(sql.text(statement))
+    ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("tampering", "words"),
+    [
+        ("UPDATE genloom_events SET body = '{\"n\":9}' WHERE seq = 2", r"entry 2 \(e1\) was changed"),
+        ("UPDATE genloom_events SET at = '2020' WHERE seq = 3", r"entry 3 \(e2\) was changed"),
+        ("DELETE FROM genloom_events WHERE seq = 2", "entry 2 is missing"),
+        ("DELETE FROM genloom_events WHERE seq = 1", "entry 1 is missing"),
+        ("UPDATE genloom_events SET previous = 'x' WHERE seq = 3", r"entry 3 \(e2\) does not follow"),
+    ],
+)
+def test_the_chain_tells_the_first_entry_that_was_tampered_with(tampering: str, words: str, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    for n in range(4):
+        ledger.append("rating", {"n": n}, id=f"e{n}")
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
+        connection.execute("DROP TRIGGER genloom_no_update")
+        connection.execute("DROP TRIGGER genloom_no_delete")
+        connection.execute(tampering)
+    connection.close()
+    with pytest.raises(ValueError, match=words):
+        ledger.verify()
+
+
+def test_a_file_left_in_wal_mode_is_taken_out_of_it(tmp_path: Path) -> None:
+    """Old SQLite libraries can corrupt such a file, whoever put it into that mode."""
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    open_ledger(tmp_path).append("rating", {})
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "new")
+    assert (list(ledger.events()), ledger.head()) == ([], None)
+    ledger.verify()
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_environment_names_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENLOOM_LEDGER", f"sqlite:///{tmp_path}/team/ours.db")
+    open_ledger(tmp_path).append("rating", {})
+    assert [p.name for p in (tmp_path / "team").iterdir()] == ["ours.db"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("nonsense", "cannot be read. Give --ledger or GENLOOM_LEDGER like postgresql://"),
+        ("mysql://me:secret@host/x", r"cannot lie at mysql://me:\*\*\*@host/x"),
+        ("sqlite://", "cannot lie at sqlite://"),
+    ],
+)
+def test_an_address_that_is_none_is_told(address: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=words):
+        open_ledger(tmp_path, address)
+
+
+def test_a_server_that_is_not_there_is_told_without_the_password(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path, f"postgresql://me:secret@/x?host={tmp_path}")
+    with pytest.raises(ValueError, match=r"cannot be written: .*Start the server, or correct the address") as error:
+        ledger.append("rating", {})
+    assert "secret" not in str(error.value)
+
+
+def test_a_file_that_is_no_ledger_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"something else" * 1000)
+    with pytest.raises(ValueError, match=r"file is not a database. Move that file away or restore"):
+        open_ledger(tmp_path).append("rating", {})
+    with pytest.raises(ValueError, match=r"ledger\.sqlite: the ledger cannot be read"):
+        list(open_ledger(tmp_path).events())
+
+
+@pytest.mark.parametrize("id", ["x" * 65, "a\nb"])
+def test_ids_are_short_and_printable(id: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at most 64 printable characters"):
+        open_ledger(tmp_path).append("rating", {}, id=id)
+
+
+def test_an_unknown_event_is_told_with_the_nearest(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.append("rating", {}, id="abcdef")
+    with pytest.raises(ValueError, match=r"There is no entry in the ledger 'abcdeg'\. Did you mean 'abcdef'"):
+        ledger.event("abcdeg")
+
+
+def survivors(tmp_path: Path, writers: int, seconds: float, url: str = "") -> tuple[int, int]:
+    """Let writers be killed; check that what they were told is there, once. Returns how many died and what was told."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    command = [sys.executable, Path(__file__).with_name("writers.py"), tmp_path, notes, str(writers), str(seconds)]
+    environment = {**os.environ, "GENLOOM_LEDGER": url}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    ledger = open_ledger(tmp_path, url)
+    ledger.verify()
+    found = Counter((event.body["rater"], event.body["number"]) for event in ledger.events())
+    ledger.database.engine.dispose()
+    told = {(file.name, n) for file in notes.iterdir() for n in range(len(file.read_text().splitlines()))}
+    assert told <= found.keys()
+    assert set(found.values()) <= {1}
+    assert len(found) <= len(told) + writers, "at most the rating under way is there beside what was told"
+    return int(done.stdout), len(told)
+
+
+def test_no_rating_is_lost_or_doubled_when_writers_are_killed(tmp_path: Path) -> None:
+    killed, told = survivors(tmp_path, writers=4, seconds=1)
+    assert killed > 3
+    assert told > 3
+
+
+@pytest.mark.slow
+def test_sixteen_writers_killed_at_random_lose_and_double_nothing(tmp_path: Path, url: str) -> None:
+    killed, told = survivors(tmp_path, writers=16, seconds=30, url=url)
+    assert killed > 100
+    assert told > 100
