@@ -16,7 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise, training_noise
-from genloom.types import Batch, CausalNetwork, Codec, Cond, Condition, Objective, Pairs, Parts, Role, Space, Tokens
+from genloom.types import (
+    Attempts,
+    Batch,
+    CausalNetwork,
+    Codec,
+    Cond,
+    Condition,
+    Objective,
+    Opinions,
+    Pairs,
+    Parts,
+    Role,
+    Space,
+    Tokens,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 CLOSE = 2e-4  # float32 sums in another order differ by less
@@ -132,7 +146,9 @@ def check_pieces(network: nn.Module, x: Tensor, cond: Condition) -> None:
         lengths = lengths + more
 
 
-def check_objective(objective: Objective[Any], parts: Parts, batch: Batch | Pairs, controls: Any = None) -> None:
+def check_objective(
+    objective: Objective[Any], parts: Parts, batch: Batch | Pairs | Opinions | Attempts, controls: Any = None
+) -> None:
     """Losses are one number a row, finite, a function of the noise and of the row alone; samples likewise.
 
     `controls` are the sampler's; by default `Controls()` of the objective's module. Every part that a turn trains must
@@ -157,7 +173,8 @@ def check_objective(objective: Objective[Any], parts: Parts, batch: Batch | Pair
                 alone = objective.loss(parts, batch.rows(one), turn, noise.rows(one))
                 agree(alone.per_sample, loss.per_sample[one], "the loss of a row must not depend on its batch")
                 agree(alone.units, loss.units[one], "the units of a row must not depend on its batch")
-    check_samples(objective, parts, batch.win if isinstance(batch, Pairs) else batch, controls)
+    batch = batch.win if isinstance(batch, Pairs) else batch
+    check_samples(objective, parts, batch if isinstance(batch, Batch) else batch.batch, controls)
 
 
 def check_samples(objective: Objective[Any], parts: Parts, batch: Batch, controls: Any) -> None:

@@ -111,11 +111,15 @@ class Batch:
     weight: Tensor | None = None  # B, from ratings; None counts every sample once
     mask: Tensor | None = None  # B L, or B *size of a signal: True where a position counts in the loss
     lengths: Tensor | None = None  # B, how many positions of each row are real; the rest is padding on the right
+    segments: Tensor | None = None  # B L, numbers of the documents packed into a row, which must not see each other
+    reference: Tensor | None = None  # B, minus log-likelihoods before learning from ratings, where they are known
 
     def map(self, change: Change) -> Self:
-        weight, mask, lengths = (None if t is None else change(t) for t in (self.weight, self.mask, self.lengths))
+        optional = ("weight", "mask", "lengths", "segments", "reference")
+        there = {name: getattr(self, name) for name in optional}
+        changed = {name: None if t is None else change(t) for name, t in there.items()}
         cond = None if self.cond is None else self.cond.map(change)
-        return replace(self, x=change(self.x), cond=cond, weight=weight, mask=mask, lengths=lengths)
+        return replace(self, x=change(self.x), cond=cond, **changed)
 
     def rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
@@ -144,6 +148,50 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Opinions:
+    """Samples that were liked or disliked, each by itself."""
+
+    batch: Batch
+    good: Tensor  # B, True where a sample was liked
+    others: Batch  # the same prompts, each answered by another row: what an answer gains without being the right one
+    baseline: Tensor | None = None  # B, that gain over the whole batch, which the loop asks for before it cuts it up
+    weight: Tensor | None = None
+
+    def map(self, change: Change) -> Self:
+        baseline, weight = (None if t is None else change(t) for t in (self.baseline, self.weight))
+        batch, others = self.batch.map(change), self.others.map(change)
+        return replace(self, batch=batch, good=change(self.good), others=others, baseline=baseline, weight=weight)
+
+    def rows(self, rows: slice) -> Self:
+        return self.map(lambda t: t[rows])
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Samples that a model drew itself, and how much better each did than the others of its group."""
+
+    batch: Batch
+    advantage: Tensor  # B
+    before: Tensor | None = None  # B, minus log-likelihoods when they were drawn; None: this model has just drawn them
+    weight: Tensor | None = None
+
+    def map(self, change: Change) -> Self:
+        before, weight = (None if t is None else change(t) for t in (self.before, self.weight))
+        return replace(
+            self, batch=self.batch.map(change), advantage=change(self.advantage), before=before, weight=weight
+        )
+
+    def rows(self, rows: slice) -> Self:
+        return self.map(lambda t: t[rows])
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+
+@dataclass(frozen=True)
 class Loss:
     """What one turn costs each sample; reduced by the loop, never inside an objective."""
 
@@ -152,7 +200,7 @@ class Loss:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)  # scalars, detached
 
 
-Learned = TypeVar("Learned", bound=Batch | Pairs)
+Learned = TypeVar("Learned", bound=Batch | Pairs | Opinions | Attempts)
 Learned_contra = TypeVar("Learned_contra", contravariant=True)
 
 

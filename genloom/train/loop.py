@@ -162,6 +162,8 @@ def gradients(
     rows, total, units = len(batch), 0.0, 0.0
     metrics: dict[str, float] = {}
     size = -(-rows // plan.pieces)
+    if prepare := getattr(objective, "prepare", None):  # what belongs to the whole batch and not to a piece of it
+        batch = prepare(parts, batch, turn, training_noise(plan.seed, step, 0, rows), size)
     for first in range(0, rows, size):
         piece = batch.rows(slice(first, first + size)) if plan.pieces > 1 else batch
         loss = objective.loss(parts, piece, turn, training_noise(plan.seed, step, first, len(piece)))

@@ -1,0 +1,37 @@
+"""How much likelier a model finds samples than it did before it learned from ratings."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from genloom.noise import Noise
+from genloom.types import Batch, Loss, Objective, Parts, Turn
+
+
+def log_ratio(
+    base: Objective[Batch], parts: Parts, reference: Parts, batch: Batch, turn: Turn, noise: Noise
+) -> tuple[Tensor, Loss]:
+    """The rise in log-likelihood of each row over the reference, B, in nats, and the loss of the model itself.
+
+    Both see the same noise: where the loss is a bound estimated by a draw, the draw's own spread cancels out.
+    """
+    loss = base.loss(parts, batch, turn, noise)
+    return before(base, reference, batch, turn, noise) - loss.per_sample, loss
+
+
+@torch.no_grad()
+def before(base: Objective[Batch], reference: Parts, batch: Batch, turn: Turn, noise: Noise) -> Tensor:
+    """Minus log-likelihood of each row under the reference, B: what the batch brings along, or else computed."""
+    if batch.reference is not None:
+        return batch.reference
+    assert reference, "without reference parts, the batch has to bring its reference"
+    return base.loss(reference, batch, turn, noise).per_sample
+
+
+def known(base: Objective[Batch], reference: Parts, batch: Batch, noise: Noise) -> Batch:
+    """The batch with its reference written into it: one look a sample for a whole run, in place of one a step.
+
+    Only for objectives whose loss is exact: the loss of the others is another one under each step's noise.
+    """
+    return replace(batch, reference=before(base, reference, batch, base.turns[0], noise))
