@@ -11,8 +11,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sql
+from sqlalchemy.exc import SQLAlchemyError
 
 from genloom.store.ledger import Ledger, open_ledger
 
@@ -28,15 +31,16 @@ def server() -> Iterator[str]:
         pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not found (apt-get install postgresql)")
     # PostgreSQL refuses to run as root, and its socket's path has room for a hundred characters only.
     root = os.geteuid() == 0
-    user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid} if root else {}
+    nobody = pwd.getpwnam("nobody")
+    user: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid} if root else {}
     folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
     if root:
         shutil.chown(folder, **user)
 
     def call(name: str, *arguments: str) -> None:
         command = [str(programs[name]), "-D", str(folder / "data"), *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, **user)
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60, **user)
+        assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
     try:
         call("initdb", "--username=genloom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
@@ -57,8 +61,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     address = request.getfixturevalue("server")
     yield address
-    import sqlalchemy as sql
-
     engine = open_ledger(tmp_path, address).database.engine
     with engine.begin() as connection:
         connection.execute(sql.text("DROP TABLE IF EXISTS genloom_events"))
@@ -135,12 +137,10 @@ def test_many_events_come_in_pages(ledger: Ledger, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_database_refuses_to_change_or_remove_what_was_written(ledger: Ledger) -> None:
-    import sqlalchemy as sql
-
     ledger.append("rating", {"value": 1})
     for statement in ("UPDATE genloom_events SET kind = 'choice'", "DELETE FROM genloom_events"):
         with (
-            pytest.raises(sql.exc.SQLAlchemyError, match="append-only"),
+            pytest.raises(SQLAlchemyError, match="append-only"),
             ledger.database.engine.begin() as connection,
         ):
             connection.execute(sql.text(statement))
