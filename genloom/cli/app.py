@@ -11,9 +11,10 @@ VERBS = {
     "collect": "Gather text from files and folders into a data set.",
     "train": "Train a model on a data set, within a time you choose.",
     "generate": "Write with a model; every output is stored and can be traced and replayed.",
+    "chat": "Talk with a model; conversations are kept and can be gone on with.",
     "evaluate": "Measure a model on held-out text, and what its samples are made from.",
     "compare": "Set two models side by side on the same held-out text.",
-    "list": "Show the data sets, models, runs and outputs of the workspace.",
+    "list": "Show the data sets, models, runs, outputs and conversations of the workspace.",
     "doctor": "Say what this machine can do and whether the workspace is sound.",
 }
 

@@ -1,17 +1,19 @@
 """`genloom list`: what is in the workspace."""
 
+import typing
 from typing import Any, Literal
 
 from genloom.cli.screen import Screen, size, table
 from genloom.cli.shared import Shared
 from genloom.store.workspace import Workspace
 
-Kind = Literal["data", "models", "runs", "outputs"]
-_SHOWN = 20  # outputs pile up: a person sees the newest
+Kind = Literal["data", "models", "runs", "outputs", "conversations"]
+_SHOWN = 20  # what piles up: a person sees the newest
+_MANY = ("outputs", "conversations")
 
 
 def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
-    """Show the data sets, models, runs and outputs of the workspace.
+    """Show the data sets, models, runs, outputs and conversations of the workspace.
 
     Parameters
     ----------
@@ -19,7 +21,7 @@ def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
         Only these.
     """
     workspace, screen = shared.open()
-    kinds: tuple[Kind, ...] = (kind,) if kind else ("data", "models", "runs", "outputs")
+    kinds: tuple[Kind, ...] = (kind,) if kind else typing.get_args(Kind)
     found = {each: _READ[each](workspace) for each in kinds}
     faults = workspace.faults()
     screen.result({"workspace": str(workspace.root), **found, "faults": faults})
@@ -36,7 +38,7 @@ def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
 def _show(screen: Screen, kind: Kind, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    shown = rows[-_SHOWN:] if kind == "outputs" else rows
+    shown = rows[-_SHOWN:] if kind in _MANY else rows
     screen.say()
     screen.say(f"{kind} ({len(rows)}{', the newest' if len(shown) < len(rows) else ''})")
     for line in table([tuple(_COLUMNS[kind](row)) for row in shown]):
@@ -80,7 +82,20 @@ def _outputs(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-_READ = {"data": _data, "models": _models, "runs": _runs, "outputs": _outputs}
+def _conversations(workspace: Workspace) -> list[dict[str, Any]]:
+    return [
+        {
+            "conversation": talk.id,
+            "title": talk.known_as,
+            "model": talk.model,
+            "questions": len(talk.questions),
+            "changed": talk.changed,
+        }
+        for talk in workspace.conversations()
+    ]
+
+
+_READ = {"data": _data, "models": _models, "runs": _runs, "outputs": _outputs, "conversations": _conversations}
 _COLUMNS = {
     "data": lambda row: (
         row["name"],
@@ -92,6 +107,12 @@ _COLUMNS = {
     "models": lambda row: (row["model"], size(row["bytes"]), _day(row), row["digest"][:12]),
     "runs": lambda row: (row["run"], row["name"], _day(row)),
     "outputs": lambda row: (row["output"], str(row["model"] or ""), _short(row["prompt"]), row["file"]),
+    "conversations": lambda row: (
+        row["conversation"],
+        row["model"],
+        f"{row['questions']} questions",
+        _short(row["title"]),
+    ),
 }
 
 

@@ -1,13 +1,14 @@
-"""The workspace: the one folder in which data, models, runs and outputs live."""
+"""The workspace: the one folder in which data, models, runs, outputs and conversations live."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genloom.store import files, manifest
+from genloom.store import conversation, files, manifest
+from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
 from genloom.store.making import Making
 from genloom.store.model_folder import ModelFolder, is_essential, open_model_folder
@@ -186,20 +187,53 @@ class Workspace:
         """Where every output lies, and its record, oldest first; damaged ones are left out and told by `faults`."""
         return _readable(self.output, self.outputs())
 
+    # conversations/<id>.json
+
+    def keep_conversation(self, said: Conversation) -> Conversation:
+        """Write the conversation as it is now; one without an id becomes a new one. Returns it as it is kept."""
+        moment, folder = datetime.now(UTC), self.root / "conversations"
+        now = moment.isoformat(timespec="microseconds")
+        if said.id:
+            assert is_id(said.id), said.id
+            kept = replace(said, changed=now)
+            conversation.write(folder / f"{kept.id}.json", kept)
+            return kept
+        with files.locked(folder):
+            later = 0
+            while (folder / f"{timed_id(moment, later)}.json").exists():
+                later += 1
+            kept = replace(said, id=timed_id(moment, later), created=now, changed=now)
+            conversation.write(folder / f"{kept.id}.json", kept)
+        return kept
+
+    def conversation(self, id_or_title: str) -> Conversation:
+        """The conversation with this id, or the one changed last of those known by this title."""
+        found = [c for c in self.conversations() if id_or_title in (c.id, c.known_as)]
+        if not found:
+            known = {c.known_as for c in self.conversations()}
+            raise unknown("conversation", id_or_title, known, "Begin one: genloom chat MODEL")
+        return found[-1]
+
+    def conversations(self) -> list[Conversation]:
+        """Every conversation, the one changed last at the end; damaged ones are left out and told by `faults`."""
+        return sorted(_readable(self._open_conversation, self._conversations()), key=lambda c: (c.changed, c.id))
+
     # what is wrong, and what lies about
 
     def faults(self) -> list[str]:
-        """Every data set, model, run and output that can't be read, each with the reason and the cure."""
+        """Every data set, model, run, output and conversation that can't be read, each with the reason and the cure."""
         data = [_fault(self.dataset, name) for name in self._names("data")]
         models = [_fault(self.model, f"{name}/{n}") for name in self._names("models") for n in self._versions(name)]
         runs = [_fault(self._open_run, f.name) for f in _folders(self.root / "runs") if (f / "run.json").is_file()]
         outputs = [_fault(self.output, output) for output in self.outputs()]
-        return [fault for fault in (*data, *models, *runs, *outputs) if fault is not None]
+        talks = [_fault(self._open_conversation, name) for name in self._conversations()]
+        return [fault for fault in (*data, *models, *runs, *outputs, *talks) if fault is not None]
 
     def leftovers(self) -> list[Path]:
         """Unfinished files and folders: being written now, or left by a process that died."""
         parents = [
             self.root / "runs",
+            self.root / "conversations",
             *self.root.glob("data/*"),
             *self.root.glob("models/*"),
             *self.root.glob("runs/*"),
@@ -212,6 +246,12 @@ class Workspace:
         if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
             raise manifest.damaged(path, "the run's name or time is missing")
         return Run(run, content["name"], path.parent, content["created"])
+
+    def _open_conversation(self, name: str) -> Conversation:
+        return conversation.read(self.root / "conversations" / f"{name}.json")
+
+    def _conversations(self) -> list[str]:
+        return sorted(p.stem for p in self.root.glob("conversations/*.json") if is_id(p.stem))
 
     def _names(self, kind: str) -> list[str]:
         complete = {"data": "*/manifest.json", "models": "*/card.json"}[kind]

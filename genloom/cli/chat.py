@@ -1,0 +1,89 @@
+"""`genloom chat`: talk with a model."""
+
+import sys
+from dataclasses import replace
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from genloom.cli.lines import lines
+from genloom.cli.shared import Shared
+from genloom.cli.talk import Talk
+from genloom.generate.conversation import LENGTH, speaking
+from genloom.model import open_model
+from genloom.store.conversation import Conversation
+
+
+def run(
+    model: str,
+    /,
+    *,
+    once: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    conversation: str | None = None,
+    system: str | None = None,
+    temperature: float = 0.7,
+    top_k: int | None = None,
+    top_p: float = 0.9,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.05,
+    length: int = LENGTH,
+    seed: int | None = None,
+    shared: Shared = Shared(),
+) -> None:
+    """Talk with a model; conversations are kept and can be gone on with.
+
+    Type /help while talking to see what else can be done. Ctrl-C stops an answer, Ctrl-D leaves.
+
+    Parameters
+    ----------
+    model
+        A model that learned from conversations, like smollm2.
+    once
+        Ask only this, print the answer and leave; - reads the question from standard input.
+    conversation
+        Go on with this one, by its id or title (genloom list conversations shows them).
+    system
+        What the model is told about its part before everything else.
+    temperature
+        How daring: 0 always takes the likeliest symbol, 1 draws as the model believes.
+    top_k
+        Only draw from so many likeliest symbols.
+    top_p
+        Only draw from the likeliest symbols that make up this share of the belief.
+    min_p
+        Only draw from symbols at least this likely compared with the likeliest.
+    repetition_penalty
+        Above 1, symbols that stand in the conversation already become less likely.
+    length
+        How many symbols an answer has at most.
+    seed
+        The same number gives the same answers to the same questions. Default: new ones each time.
+    """
+    workspace, screen = shared.open()
+    if length < 1:
+        raise ValueError(f"--length {length} leaves nothing to write. Give a number above 0.")
+    if shared.json and once is None:
+        raise ValueError('--json needs one question: genloom chat MODEL --once "…" --json')
+    controls: dict[str, Any] = {
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+    }
+    started = Conversation() if conversation is None else workspace.conversation(conversation)
+    opened = open_model(workspace, model)
+    speaking(opened)
+    if system is not None:
+        started = replace(started, system=system)
+    with lines(workspace.root / "conversations" / "history") as typed:
+        talk = Talk(workspace, screen, typed, opened, controls, seed, started)
+        if once is None:
+            talk.loop()
+            return
+        question = sys.stdin.read() if once == "-" else once
+        if not question.strip():
+            raise ValueError('There is no question. Ask one: genloom chat MODEL --once "…"')
+        talk.ask(question.strip(), kept=conversation is not None)
+        screen.result(talk.facts())

@@ -1,0 +1,243 @@
+"""What a person does in a chat: asks, stops, asks again, edits, leaves and comes back; and what a script asks."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from genloom.cli import run
+from genloom.store.workspace import Workspace
+
+
+@pytest.fixture
+def home(
+    worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Workspace:
+    made = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    shutil.copytree(made.root / "models", tmp_path / "workspace/models")
+    monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
+    return Workspace(tmp_path / "workspace")
+
+
+def typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *lines: str, options: tuple[str, ...] = ()
+) -> tuple[str, str]:
+    """What a chat shows (out, err) to somebody who types these lines and leaves."""
+    waiting: Iterator[str] = iter(lines)
+
+    def next_line() -> str:
+        try:
+            return next(waiting)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", next_line)
+    capsys.readouterr()
+    assert run(["chat", "tales", "--length", "12", "--seed", "1", *options]) == 0
+    return capsys.readouterr()
+
+
+def test_one_question_for_a_script(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["chat", "tales", "--once", "Who saw the sea?", "--length", "20", "--seed", "3"]
+    assert run(asked) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert run([*asked, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (out, facts["question"], facts["model"]) == (facts["answer"] + "\n", "Who saw the sea?", "tales/1")
+    assert Path(facts["file"]).read_text(encoding="utf-8") == facts["answer"]
+    assert facts["conversation"] is None
+    assert home.conversations() == []
+    assert run(["generate", "--replay", facts["id"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == facts["answer"]
+
+
+def test_one_question_from_standard_input(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "question").write_text("Who?\nAnd why?\n")
+    with (tmp_path / "question").open() as question:
+        monkeypatch.setattr(sys, "stdin", question)
+        assert run(["chat", "tales", "--once", "-", "--length", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["question"] == "Who?\nAnd why?"
+
+
+def test_a_conversation_is_kept_and_gone_on_with(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, err = typed(capsys, monkeypatch, "Who is king?", "  /tmp is mine", "/save Of kings", options=("--system", "S"))
+    (talk,) = home.conversations()
+    assert (talk.title, talk.system, talk.model) == ("Of kings", "S", "tales/1")
+    assert talk.questions == ("Who is king?", "/tmp is mine")
+    assert out == "".join(message.content + "\n" for message in talk.messages[1::2])
+    assert f"Kept as 'Of kings' ({talk.id})" in err
+    assert run(["list", "conversations"]) == 0
+    assert re.search(rf"{talk.id}  tales/1  2 questions  'Of kings'", capsys.readouterr().out)
+    out, _ = typed(capsys, monkeypatch, "More?", options=("--conversation", "Of kings"))
+    assert out.startswith(f"› /tmp is mine\n{talk.messages[-1].content}\n"), "where it was left is shown"
+    assert home.conversation(talk.id).questions[-1] == "More?"
+    once = ["chat", "tales", "--once", "And?", "--conversation", talk.id, "--length", "5", "--json"]
+    assert run(once) == 0
+    assert json.loads(capsys.readouterr().out)["conversation"] == talk.id
+    assert home.conversation(talk.id).questions[-1] == "And?"
+
+
+def test_answers_are_taken_back_and_questions_changed(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["One?", "Two?", "/retry", "/retry", "/edit 1 Eins?", "/edit Uno?", "/edit 7 Seven?", "/edit"]
+    _, err = typed(capsys, monkeypatch, *lines)
+    (talk,) = home.conversations()
+    assert talk.questions == ("Uno?",)
+    assert len(home.outputs()) == 6, "an answer that was taken back is still an output"
+    said = [home.output(output)[1] for output in home.outputs()]
+    assert [record["prompt"] for record in said] == ["One?", "Two?", "Two?", "Two?", "Eins?", "Uno?"]
+    assert len({record["request"]["nonces"][0] for record in said[1:4]}) == 3
+    assert "There is no question 7 in this conversation; it has 1." in err
+    assert "Say what the question shall be" in err
+
+
+def test_several_conversations_stand_side_by_side(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["One?", "/new", "Two?", "/list", "/load One?", "More?", "/load Three?", "/tokens", "/quit", "never read"]
+    out, err = typed(capsys, monkeypatch, *lines)
+    second, first = home.conversations()
+    assert (first.questions, second.questions) == (("One?", "More?"), ("Two?",))
+    assert f"{first.id}  1 questions  One?\n{second.id}  1 questions  Two?" in out
+    assert "There is no conversation 'Three?'" in err
+    assert re.search(r"\d+ of the 48 symbols that the model reads", out)
+
+
+def test_help_and_what_is_no_command(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, err = typed(
+        capsys, monkeypatch, "/help", "/retyr", "/retry", "/save", "", "   ", "/system You are a king.", "/system"
+    )
+    for command in ("/retry", "/edit [NUMBER] [TEXT]", "/load TITLE", "/quit"):
+        assert f"\n{command} " in f"\n{out}"
+    assert "There is no command /retyr. Did you mean /retry?" in err
+    assert "Nothing was asked yet" in err
+    assert "Nothing was said yet" in err
+    assert err.count("The system prompt: You are a king.") == 2
+    assert home.conversations() == home.outputs() == []
+
+
+def test_questions_of_several_lines(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(capsys, monkeypatch, "One\\", "two\\", "three", '"""Vier', "", 'fünf"""', '"""', "six", '"""')
+    (talk,) = home.conversations()
+    assert talk.questions == ("One\ntwo\nthree", "Vier\n\nfünf", "six")
+
+
+def test_a_long_conversation_says_what_is_not_read(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, err = typed(capsys, monkeypatch, "x" * 20, "y" * 20, "z" * 60)
+    assert "its first 2 messages are not read any more" in err
+    assert "only its end is read" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tales", "--json"], "--json needs one question"),
+        (["tales", "--once", " "], "There is no question"),
+        (["tales", "--once", "x", "--length", "0"], "--length 0 leaves nothing"),
+        (["tales", "--once", "x", "--top-p", "7"], "top_p must be"),
+        (["tales", "--conversation", "none"], "There is no conversation 'none'"),
+        (["talse", "--once", "x"], "Did you mean 'tales'?"),
+        (["masks", "--once", "x"], "masks/1 cannot chat"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    home: Workspace, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert run(["chat", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+    assert home.outputs() == []
+
+
+class Person:
+    """Somebody at a terminal."""
+
+    def __init__(self, *arguments: str):
+        self.ours, theirs = pty.openpty()
+        command = [sys.executable, "-c", "from genloom.cli import main; main()", *arguments]
+        environment = {**os.environ, "TERM": "dumb", "INPUTRC": os.devnull}
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
+        )
+        os.close(theirs)
+        self.seen = b""
+
+    def types(self, text: str) -> None:
+        os.write(self.ours, text.encode())
+
+    def waits_for(self, words: str, seconds: float = 60) -> str:
+        """What appeared before these words, which must come."""
+        end = time.monotonic() + seconds
+        while words.encode() not in self.seen:
+            assert time.monotonic() < end, f"{words!r} did not appear in {self.seen!r}"
+            self.seen += os.read(self.ours, 65536)
+        before, _, self.seen = self.seen.partition(words.encode())
+        return before.decode()
+
+    def reads(self, count: int) -> str:
+        """So much, at least, of what comes next."""
+        while len(self.seen) < count:
+            self.seen += os.read(self.ours, 65536)
+        return self.seen.decode(errors="replace")
+
+    def leaves(self) -> int:
+        self.types("\x04")
+        code = self.process.wait(60)
+        os.close(self.ours)
+        return code
+
+
+def test_on_a_terminal(home: Workspace) -> None:
+    """Editing, history, Ctrl-C while an answer is written and at the prompt, and Ctrl-D."""
+    person = Person("chat", "tales", "--length", "100000", "--temperature", "1.5")
+    person.waits_for("› ")
+    person.types("Who saw thy\x7fe sea?\n")
+    person.waits_for("\n")
+    person.reads(20)
+    os.kill(person.process.pid, signal.SIGINT)
+    assert "\x1b" not in person.waits_for("› ")
+    (talk,) = home.conversations()
+    assert talk.questions == ("Who saw the sea?",)
+    assert 10 < len(talk.messages[1].content) < 100_000, "what was said is kept"
+    person.types("half a question")
+    person.waits_for("half a question")
+    os.kill(person.process.pid, signal.SIGINT)
+    person.waits_for("› ")
+    person.types("/edit\n")
+    person.waits_for("› Who saw the sea?")
+    person.types("\x15Who else?\n")
+    person.waits_for("Who else?")
+    person.waits_for("\n")
+    person.reads(20)
+    os.kill(person.process.pid, signal.SIGINT)
+    person.waits_for("› ")
+    person.types("/list\n")
+    person.waits_for("1 questions")
+    assert person.leaves() == 0
+    assert home.conversation(talk.id).questions == ("Who else?",)
+    history = home.root / "conversations/history"
+    assert "/list" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
