@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genloom.store import conversation, files, manifest
+from genloom.store import champion, conversation, files, manifest
 from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
 from genloom.store.making import Making
@@ -87,7 +87,10 @@ class Workspace:
     # models/<name>/<n>/
 
     def model(self, ref: str) -> ModelFolder:
-        """The model `notes` (its newest version) or `notes/3`. An unknown one gives a ValueError with the nearest."""
+        """The model `notes` (the version promoted, else the newest) or `notes/3`.
+
+        An unknown one gives a ValueError with the nearest.
+        """
         name, slash, version = ref.partition("/")
         name = checked(name, "model")
         if slash and not (version.isascii() and version.isdigit()):
@@ -95,10 +98,12 @@ class Workspace:
         known = self._versions(name)
         if not known:
             raise unknown("model", name, self._names("models"), f"Train one: genloom train {name}")
-        wanted = int(version) if slash else known[-1]
+        folder = self.root / "models" / name
+        wanted = int(version) if slash else champion.read(folder) or known[-1]
         if wanted not in known:
-            raise ValueError(f"There is no version {wanted} of {name!r}. There is {', '.join(map(str, known))}.")
-        return open_model_folder(name, self.root / "models" / name / str(wanted))
+            cure = "" if slash else f" Put another one into use: genloom promote {name} --to N"
+            raise ValueError(f"There is no version {wanted} of {name!r}. There is {', '.join(map(str, known))}.{cure}")
+        return open_model_folder(name, folder / str(wanted))
 
     def models(self) -> list[ModelFolder]:
         """Every version of every model, by name and number; damaged ones are left out and told by `faults`."""
