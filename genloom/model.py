@@ -4,7 +4,7 @@ import json
 import platform
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from genloom import plugins
+from genloom.networks import lora, peft
 from genloom.settings import as_toml, made, table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
@@ -82,6 +83,7 @@ class Model:
     parts: nn.ModuleDict
     design: Design
     folder: ModelFolder | None = None  # None while it is being trained
+    adapters: tuple[str, ...] = ()  # the tuned models, as refs, whose adapters act in the parts
 
     @property
     def ref(self) -> str:
@@ -90,6 +92,17 @@ class Model:
     @property
     def device(self) -> torch.device:
         return next(self.parts.parameters()).device
+
+    def switched(self, adapters: Sequence[str]) -> "Model":
+        """The same model with these of its attached adapters acting, summed, and no others; the weights are shared.
+
+        Raises ValueError for an adapter that `open_model` did not attach.
+        """
+        parts = nn.ModuleDict({name: lora.sharing(part) for name, part in self.parts.items()})
+        for part in parts.values():
+            lora.switch(part, adapters)
+        attached = [ref for part in parts.values() for ref in lora.names(part)]
+        return replace(self, parts=parts, adapters=tuple(ref for ref in attached if ref in adapters))
 
 
 def check(design: Design) -> None:
@@ -150,23 +163,93 @@ def space_of(design: Design, codec: Codec) -> Space:
     return replace(space, length=design.length) if isinstance(space, Tokens) else space
 
 
+LONGEST_CHAIN = 8  # models tuned on tuned models
+
+
 def best_device() -> torch.device:
     """Where networks compute: the first GPU, or where there is none, the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def open_model(workspace: Workspace, ref: str) -> Model:
-    """The model `name` (its newest version) or `name/n`.
+def open_model(workspace: Workspace, ref: str, adapters: Sequence[str] = ()) -> Model:
+    """The model `name` (its newest version) or `name/n`, with the adapters of further tuned models added to its own.
 
-    Raises ValueError for an unknown name (naming the nearest) and for damaged or mismatched weights. Nothing in the
-    folder is executed.
+    Raises ValueError for an unknown name (naming the nearest), for damaged or mismatched weights, for a base that is
+    gone or another, and for adapters on another base. Nothing in the folder is executed.
     """
-    folder = workspace.model(ref)
+    chain = lineage(workspace, workspace.model(ref))
+    model, own = opened(chain[0]), chain[-1]
+    for more in adapters:
+        above = lineage(workspace, workspace.model(more))
+        if len(above) == 1 or above[0].digest != chain[0].digest:
+            raise ValueError(
+                f"{above[-1].ref} is no adapter on {chain[0].ref}. "
+                f"Make one: genloom train NAME --from {chain[0].ref} --method lora"
+            )
+        chain += [tuned for tuned in above[1:] if tuned.ref not in {known.ref for known in chain}]
+    for tuned in chain[1:]:
+        adapt(model, tuned)
+    model.parts.eval().requires_grad_(False)
+    codec = codec_of(model.design, own) if own.is_adapter else model.codec
+    return replace(model, name=own.name, codec=codec, folder=own, adapters=tuple(tuned.ref for tuned in chain[1:]))
+
+
+def lineage(workspace: Workspace, folder: ModelFolder) -> list[ModelFolder]:
+    """The whole model that everything stands on, and the tuned ones on it, each on the one before, up to `folder`."""
+    chain = [folder]
+    while chain[0].is_adapter:
+        ref, digest = base_of(chain[0])
+        try:
+            below = workspace.model(ref)
+        except ValueError as error:
+            raise ValueError(
+                f"The model {chain[0].ref} was tuned on {ref}, which is not here: {error} "
+                f"Import or restore {ref}; without it the adapter is of no use."
+            ) from None
+        if below.digest != digest:
+            raise ValueError(
+                f"{ref} is not the model that {chain[0].ref} was tuned on: its digest differs. "
+                f"Restore that one, or tune again: genloom train {chain[0].name} --from {ref} --method lora"
+            )
+        if len(chain) == LONGEST_CHAIN:
+            raise ValueError(f"{folder.ref} is tuned {LONGEST_CHAIN} times over, which is more than can be opened.")
+        chain.insert(0, below)
+    return chain
+
+
+def base_of(folder: ModelFolder) -> tuple[str, str]:
+    """The ref and digest of the model that a tuned one stands on."""
+    path = folder.folder / "job.toml"
+    try:
+        base = tomllib.loads(path.read_text()).get("base")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}. Restore it from a backup, or tune again.") from None
+    if not isinstance(base, Mapping) or not all(isinstance(base.get(key), str) for key in ("ref", "digest")):
+        raise ValueError(f"{path} does not say which model {folder.ref} was tuned on. Tune again.")
+    return base["ref"], base["digest"]
+
+
+def adapt(model: Model, tuned: ModelFolder) -> None:
+    """Attach the adapter of a tuned model to the one network of `model`, in place."""
+    tuned.verify()
+    (network,) = model.parts.values()
+    try:
+        peft.from_peft(network, tuned.folder / "adapter", tuned.ref)
+    except ValueError as error:
+        raise ValueError(f"The model {tuned.ref} cannot be opened: {error}") from None
+
+
+def codec_of(design: Design, folder: ModelFolder) -> Codec:
+    return plugins.find("codec", design.codec).Codec.load(folder.folder / "codec")
+
+
+def opened(folder: ModelFolder) -> Model:
+    """A whole model, one with weights of its own."""
     folder.verify()
     weights = folder.folder / "weights.safetensors"
     try:
         design = Design.of(tomllib.loads((folder.folder / "job.toml").read_text()))
-        codec = plugins.find("codec", design.codec).Codec.load(folder.folder / "codec")
+        codec = codec_of(design, folder)
         objective = objective_of(design, space_of(design, codec))
         parts = parts_of(design, objective)
     except FileNotFoundError as error:
@@ -183,6 +266,15 @@ def open_model(workspace: Workspace, ref: str) -> Model:
     return Model(folder.name, codec, objective, parts.to(best_device()).eval().requires_grad_(False), design, folder)
 
 
+def merged_model(model: Model) -> Model:
+    """The model with the adapters that act folded into its weights, as a plain one; the parts are checked to be equal.
+
+    Raises ValueError where the outputs of a fixed input differ by more than `lora.TOLERANCE` of the largest.
+    """
+    parts = nn.ModuleDict({name: lora.merge(part) for name, part in model.parts.items()})
+    return replace(model, parts=parts.eval().requires_grad_(False), adapters=())
+
+
 def write_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Fill a model folder: weights, codec, job and card; the caller's store makes it appear whole."""
     tensors, seen = {}, set()
@@ -191,6 +283,27 @@ def write_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mappin
         tensors[name] = (tensor.clone() if place in seen else tensor).detach().cpu().contiguous()
         seen.add(place)
     save_file(tensors, folder / "weights.safetensors")
+    describe(model, folder, job, card)
+
+
+def write_adapter(
+    model: Model, name: str, base: ModelFolder, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]
+) -> None:
+    """Fill the folder of a model that was tuned by the adapter `name`: the adapter, codec, job and card, and no more.
+
+    The job is told the base and the adapter, so that `open_model` puts them together again; the card, its parent.
+    """
+    if len(model.parts) != 1:
+        raise ValueError(f"A model of {len(model.parts)} networks cannot be tuned by an adapter: use --method full.")
+    (network,) = model.parts.values()
+    peft.to_peft(network, name, folder / "adapter", base.ref)
+    config = next(adapter.config for _, _, adapter in lora.adapters(network) if adapter.name == name)
+    parent = {"ref": base.ref, "digest": base.digest}
+    tables = {**job, "base": parent, "adapter": {"method": "lora", **table(config)}}
+    describe(model, folder, tables, {**card, "parents": [parent]})
+
+
+def describe(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     (folder / "codec").mkdir()
     model.codec.save(folder / "codec")
     (folder / "job.toml").write_text(as_toml(job))

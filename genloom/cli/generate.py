@@ -14,6 +14,7 @@ def run(
     model: str | None = None,
     /,
     *,
+    adapter: list[str] | None = None,
     prompt: list[str] | None = None,
     prompts: Path | None = None,
     count: int = 1,
@@ -35,6 +36,8 @@ def run(
     ----------
     model
         A model, like notes (its newest version) or notes/2.
+    adapter
+        A model that was tuned on the same base with --method lora: what it learned is added. Repeat for several.
     prompt
         What the text begins with. Repeat for several.
     prompts
@@ -81,7 +84,7 @@ def run(
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
     }
-    opened = open_model(workspace, model)
+    opened = open_model(workspace, model, adapter or ())
     asked = engine.request(_prompts(prompt, prompts), count, seed, stop or (), controls)
     results: list[dict[str, Any]] = []
     for portion in engine.portions(asked):
@@ -96,7 +99,7 @@ def run(
             else:
                 screen.say(f"── {len(results)} of {len(asked.prompts)} · {output} · {path}")
                 screen.text(f"{item}\n\n")
-    screen.result({"model": opened.ref, "outputs": results})
+    screen.result({"model": opened.ref, "adapters": list(opened.adapters), "outputs": results})
 
 
 def _copied(path: Path, out: Path | None) -> Path:

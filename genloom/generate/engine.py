@@ -241,6 +241,7 @@ def store(
             **(facts or {}),
             "model": model.ref,
             "model_digest": model.folder.digest,
+            "adapters": {ref: workspace.model(ref).digest for ref in model.adapters},
             "prompt": prompt,
             "written": draft.written[row] if isinstance(item, str) else None,
             "row": row,
@@ -263,12 +264,13 @@ def replay(workspace: Workspace, output: str) -> tuple[Path, Any]:
         raise ValueError(f"{path.with_suffix('.json')} does not say how {output} was made. It cannot be replayed.")
     if digest(path) != record["sha256"]:
         raise ValueError(f"{path} was changed since it was written, so a replay cannot give the same bytes.")
-    model = open_model(workspace, record["model"])
-    assert model.folder is not None
-    if model.folder.digest != record["model_digest"]:
-        raise ValueError(
-            f"{record['model']} is not the model that wrote {output}: its digest differs. It cannot be replayed."
-        )
+    adapters = tuple(record.get("adapters", {}))
+    for ref, known in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
+        if workspace.model(ref).digest != known:
+            raise ValueError(f"{ref} is not the model that wrote {output}: its digest differs. It cannot be replayed.")
+    model = open_model(workspace, record["model"], adapters)
+    if adapters != model.adapters:
+        model = model.switched(adapters)
     item = finished(model, made(Request, record["request"], "request")).items[record["row"]]
     if as_file(plugins.find("medium", model.design.medium), item) != path.read_bytes():
         now = machine()

@@ -52,9 +52,9 @@ class Adapter(nn.Module):
     rows: Tensor  # of W, that the rows of B add to
     squares: Tensor  # of the lengths of the rows of W, O
 
-    def __init__(self, name: str, config: Config, spans: dict[str, slice], linear: nn.Linear):
+    def __init__(self, name: str, number: int, config: Config, spans: dict[str, slice], linear: nn.Linear):
         super().__init__()
-        self.name, self.config, self.spans, self.active = name, config, spans, True
+        self.name, self.number, self.config, self.spans, self.active = name, number, config, spans, True
         self.features = linear.out_features
         sizes = [span.stop - span.start for span in spans.values()]
         like, T, count = linear.weight, len(spans), sum(sizes)
@@ -165,7 +165,8 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
     All that was there before, other adapters too, is frozen: no parameter any more and not in the `state_dict`.
     Raises ValueError for a target that the network does not have and a name that is taken.
     """
-    if name in names(network):
+    others = names(network)
+    if name in others:
         raise ValueError(f"There is an adapter {name!r} already. Choose another name for this one.")
     places = targets(network)
     known = list(dict.fromkeys(target for spans in places.values() for target in spans))
@@ -182,7 +183,7 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
             linear = network.get_submodule(path)
             assert isinstance(linear, nn.Linear)
             adapted = linear if isinstance(linear, Adapted) else Adapted(linear)
-            adapted.adapters.append(Adapter(name, config, chosen, adapted))
+            adapted.adapters.append(Adapter(name, len(others), config, chosen, adapted))
             network.set_submodule(path, adapted.train(linear.training))
 
 
@@ -249,7 +250,7 @@ def adapters(network: nn.Module) -> Iterator[tuple[str, Adapted, Adapter]]:
 
 def names(network: nn.Module) -> list[str]:
     """The adapters that are attached, in the order in which they came."""
-    return list(dict.fromkeys(adapter.name for _, _, adapter in adapters(network)))
+    return [name for _, name in sorted({(adapter.number, adapter.name) for _, _, adapter in adapters(network)})]
 
 
 def switch(network: nn.Module, chosen: Sequence[str]) -> None:

@@ -9,7 +9,10 @@ from genloom.store import manifest
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """`card.json job.toml weights.safetensors codec/`, and for people `CARD.md samples/`."""
+    """`card.json job.toml weights.safetensors codec/`, and for people `CARD.md samples/`.
+
+    A model that was tuned by an adapter has `adapter/` in place of weights: it needs the base that its job names.
+    """
 
     name: str
     version: int
@@ -23,13 +26,18 @@ class ModelFolder:
 
     @property
     def digest(self) -> str:
-        """What the model is: SHA-256 over weights, codec and job; equal models have equal digests."""
+        """What the model is: SHA-256 over weights or adapter, codec and job; equal models have equal digests."""
         return str(self.card["digest"])
 
     @property
     def created(self) -> str:
         """When it was written, as an ISO 8601 time in UTC."""
         return str(self.card["created"])
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it holds an adapter on another model, and no weights of its own."""
+        return any(inside.startswith("adapter/") for inside in self.card["files"])
 
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
@@ -38,7 +46,7 @@ class ModelFolder:
 
 def is_essential(inside: str) -> bool:
     """Whether a file of the folder makes the model what it is, so that the digest covers it."""
-    return inside in ("weights.safetensors", "job.toml") or inside.startswith("codec/")
+    return inside in ("weights.safetensors", "job.toml") or inside.startswith(("codec/", "adapter/"))
 
 
 def open_model_folder(name: str, folder: Path) -> ModelFolder:
