@@ -86,13 +86,13 @@ class Allowance:
     held: int  # bytes of held-out text
     begun: float = field(default_factory=time.perf_counter)
 
-    def steps(self, step_seconds: float, tokens: int, start_seconds: float = 0.0) -> int:
+    def steps(self, step_seconds: float, tokens: int) -> int:
         """Steps of so many tokens there is time for from now on, or that are wished."""
         if self.wishes.steps or self.wishes.tokens:
             return self.wishes.steps or -(-self.wishes.tokens // tokens)
         looks = forecast.looking_seconds(step_seconds / tokens, self.held)
         end = self.begun + self.minutes * 60 * (1 - RESERVE)
-        return max(int((end - time.perf_counter() - looks - start_seconds) / step_seconds), 0)
+        return max(int((end - time.perf_counter() - looks) / step_seconds), 0)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,6 @@ class Candidate:
     step_seconds: float
     steps: int
     score: float  # the less, the better
-    start_seconds: float = 0.0  # of compiling
 
     @property
     def tokens(self) -> int:
@@ -112,7 +111,7 @@ class Candidate:
 
     @property
     def seconds(self) -> float:
-        return self.start_seconds + self.steps * self.step_seconds
+        return self.steps * self.step_seconds
 
 
 def planned(
@@ -140,6 +139,8 @@ def planned(
     if "plan.precision" not in overrides:
         job = replace(job, plan=replace(job.plan, precision=bench.faster_precision(answered(job, "sized", *TYPICAL))))
     chosen = choose(list(candidates(job, bench, allowance, floor, overrides)), wishes)
+    if chosen.tokens > OFTEN * len(stream):
+        chosen = replace(chosen, job=answered(chosen.job, "regularised", DROPOUT))
     if "plan.compiled" not in overrides and chosen.seconds > COMPILED_FROM:
         chosen = yield from compiled(chosen, bench, allowance)
     if chosen.tokens > 40 * len(stream):
@@ -151,8 +152,7 @@ def planned(
     yield contract
     plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))
     kept = {k: v for k, v in asdict(contract).items() if v is not None}
-    job = replace(chosen.job, plan=plan, contract=kept)
-    return answered(job, "regularised", DROPOUT) if chosen.tokens > OFTEN * len(stream) else job
+    return replace(chosen.job, plan=plan, contract=kept)
 
 
 def promised(chosen: Candidate, stream: np.ndarray, floor: float) -> Contract:
@@ -285,21 +285,19 @@ def choose(found: list[Candidate], wishes: Wishes) -> Candidate:
 
 
 def compiled(chosen: Candidate, bench: Bench, allowance: Allowance) -> Generator[Event, None, Candidate]:
-    """The candidate as it is or with compiled networks, whichever gets more steps done in its time, or is done sooner.
+    """The candidate as it is or with compiled networks, whichever is faster, with the steps there is still time for.
 
-    Both are measured again, and what that took is gone from the time.
+    What is compiled here is kept on disk by torch, so the run itself does not wait for it again.
     """
-    yield Stage("Measuring whether torch.compile repays what it takes")
+    yield Stage("Measuring whether torch.compile makes it faster")
+    jobs = [chosen.job]
     if why := uncompilable():
-        yield Warned(f"torch.compile does not work here, so networks run as they are: {why}")
-        return replace(chosen, steps=allowance.steps(chosen.step_seconds, tokens_of(chosen.job)))
-    found = []
-    for job in (chosen.job, replace(chosen.job, plan=replace(chosen.job.plan, compiled=True))):
-        speed = bench.speed(job)
-        start = speed.start_seconds if job.plan.compiled else 0.0
-        found.append(replace(chosen, job=job, step_seconds=speed.step_seconds, start_seconds=start))
-    found = [replace(c, steps=allowance.steps(c.step_seconds, tokens_of(c.job), c.start_seconds)) for c in found]
-    return min(found, key=lambda c: (-c.steps, c.seconds))
+        yield Warned(f"torch.compile does not work here, so the networks run without it: {why}")
+    else:
+        jobs.append(replace(chosen.job, plan=replace(chosen.job.plan, compiled=True)))
+    found = [replace(chosen, job=job, step_seconds=bench.speed(job).step_seconds) for job in jobs]
+    faster = min(found, key=lambda c: c.step_seconds)
+    return replace(faster, steps=max(allowance.steps(faster.step_seconds, tokens_of(faster.job)), 1))
 
 
 def tokens_of(job: Job) -> int:

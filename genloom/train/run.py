@@ -28,6 +28,7 @@ from genloom.train.forecast import CHECK_BYTES, CHECKS, FINAL_BYTES
 from genloom.train.job import Job, read_job
 from genloom.train.log import Log, Pace
 from genloom.train.loop import Plan, Progress, State, train
+from genloom.train.speed import uncompilable
 
 SAVING_SHARE = 0.05  # of the time at most, however large the state
 
@@ -146,6 +147,9 @@ def stretched(contract: Mapping[str, Any], ratio: float, steps: int) -> dict[str
 def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Iterator[Event]:
     """Train what is left of a job, then check, store and report."""
     dataset = workspace.dataset(job.data, job.digest)
+    if job.plan.compiled and (why := uncompilable()):
+        yield Warned(f"torch.compile does not work here, so the networks run without it: {why}")
+        job = replace(job, plan=replace(job.plan, compiled=False))
     model, blocks, state = assembled(run.folder, dataset, job)
     loaded = checkpoint.load(state, run.folder / "state")
     if loaded is not None:

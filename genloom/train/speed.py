@@ -21,7 +21,6 @@ MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
 @dataclass(frozen=True)
 class Speed:
     step_seconds: float
-    start_seconds: float  # what the first step takes beyond that: filling tables, compiling
     parameters: int
 
 
@@ -42,10 +41,9 @@ class Bench:
             now = time.perf_counter()
             times.append(now - before)
             before = now
-            if len(times) >= 3 and sum(times[1:]) > MEASURED_SECONDS:
+            if len(times) >= 3 and sum(times[1:]) > MEASURED_SECONDS:  # the first fills tables, or compiles
                 break
-        usual = median(times[len(times) // 2 :])
-        return Speed(usual, max(times[0] - usual, 0.0), parameters)
+        return Speed(median(times[len(times) // 2 :]), parameters)
 
     def started(self, job: Job) -> tuple[int, Iterator[object]]:
         """The number of parameters, and steps to take."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -313,3 +314,43 @@ def test_the_lock_of_a_killed_process_is_gone(worlds: ModuleType, workspace: Wor
     run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 6))
     assert killed(workspace, run, [{"call": 12}], 1) == [-signal.SIGKILL, 0]
     assert (workspace.run(run).folder / "done.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [COUNTED, {**AVERAGED, "network__dropout": "0.1", "plan__precision": '"bfloat16"'}],
+    ids=["counted", "bfloat16"],
+)
+def test_a_compiled_run_killed_at_random_moments_ends_in_the_same_bits(
+    worlds: ModuleType, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    """Dropout too: what a compiled program draws follows from the step. Nothing is compiled before it starts."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    deaths: list[dict[str, float]] = [{"call": 25}, {"after": 20}, {"call": 40}]
+    codes = proven(worlds, workspace, deaths, {**changes, "plan__compiled": "true"})
+    assert codes.count(-signal.SIGKILL) >= 2, codes
+    facts = [json.loads(path.read_text()) for path in (workspace.root / "runs").glob("*/state/*.json")]
+    assert {state["machine"]["compiled"] for state in facts} == {True}, "none went on without"
+
+
+def test_a_run_that_is_compiled_no_longer_is_named(
+    worlds: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a compiler takes a run over."""
+    planned = worlds.job(worlds.dataset(workspace), 6)
+    run = worlds.started(workspace, planned)
+    events = worlds.carried_on(workspace, run, save_steps=2)
+    next(event for event in events if isinstance(event, Stepped) and event.step == 3)
+    events.close()
+    newest = max((workspace.run(run).folder / "state").glob("*.json"))
+    facts = json.loads(newest.read_text())
+    newest.write_text(json.dumps({**facts, "machine": {**facts["machine"], "compiled": True}}))
+    replace(planned, plan=replace(planned.plan, compiled=True)).save(workspace.run(run).folder / "job.toml")
+    monkeypatch.setattr("genloom.train.run.uncompilable", lambda: "no C++ compiler")
+    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, Warned)]
+    assert len(warned) == 2
+    assert "torch.compile does not work here" in warned[0]
+    assert "no C++ compiler" in warned[0]
+    assert "compiled True → False" in warned[1]
+    assert "not to the same bits" in warned[1]
