@@ -81,9 +81,13 @@ def test_a_challenger_does_not_take_the_place_of_who_is_held(workspace: Workspac
 def test_a_command_killed_after_the_ledger_and_before_the_file_is_made_good(
     workspace: Workspace, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def killed(folder: Path, version: int, event: str) -> None:
+        if version == 2:
+            raise KeyboardInterrupt
+
     promote(workspace, ledger, "notes", 1, "person")
     with monkeypatch.context() as patch:
-        patch.setattr("genloom.store.champion.write", lambda *facts: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("genloom.store.champion.write", killed)
         with pytest.raises(KeyboardInterrupt):
             promote(workspace, ledger, "notes", 2, "person")
     assert in_use(workspace) == 1
