@@ -18,6 +18,7 @@ def run(
     model: str,
     /,
     *,
+    adapter: list[str] | None = None,
     once: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     conversation: str | None = None,
     system: str | None = None,
@@ -38,6 +39,8 @@ def run(
     ----------
     model
         A model that learned from conversations, like smollm2.
+    adapter
+        A model that was tuned on the same base with --method lora: what it learned is added. Repeat for several.
     once
         Ask only this, print the answer and leave; - reads the question from standard input.
     conversation
@@ -73,7 +76,7 @@ def run(
         "repetition_penalty": repetition_penalty,
     }
     started = Conversation() if conversation is None else workspace.conversation(conversation)
-    opened = open_model(workspace, model)
+    opened = open_model(workspace, model, adapter or ())
     speaking(opened)
     if system is not None:
         started = replace(started, system=system)

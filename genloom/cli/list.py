@@ -63,6 +63,7 @@ def _models(workspace: Workspace) -> list[dict[str, Any]]:
     return [
         {
             "model": model.ref,
+            "base": model.card["parents"][0]["ref"] if model.is_adapter else "",
             "digest": model.digest,
             "created": model.created,
             "bytes": sum(facts["bytes"] for facts in model.card["files"].values()),
@@ -104,7 +105,13 @@ _COLUMNS = {
         _day(row),
         ", ".join(list(row["licences"])[:3]),
     ),
-    "models": lambda row: (row["model"], size(row["bytes"]), _day(row), row["digest"][:12]),
+    "models": lambda row: (
+        row["model"],
+        size(row["bytes"]),
+        _day(row),
+        row["digest"][:12],
+        f"on {row['base']}" if row["base"] else "",
+    ),
     "runs": lambda row: (row["run"], row["name"], _day(row)),
     "outputs": lambda row: (row["output"], str(row["model"] or ""), _short(row["prompt"]), row["file"]),
     "conversations": lambda row: (
