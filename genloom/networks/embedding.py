@@ -26,13 +26,17 @@ class Symbols(nn.Module):
         """What stands before the first symbol: nothing, written -1; (count, 2)."""
         return torch.full((count, 2), -1, dtype=torch.long, device=self.embed.weight.device)
 
-    def forward(self, x_BL: Tensor, last_B2: Tensor) -> Tensor:
+    def forward(self, x_BL: Tensor, last_B2: Tensor, positions: Tensor | None = None) -> Tensor:
+        """`positions`, B L, where documents begin within a row: nothing stands before position 0 of each."""
         h_BLD = self.embed(x_BL)
         if self.pairs is None or self.triples is None:
             return h_BLD
         long = torch.cat([last_B2, x_BL], 1)
-        pair = long[:, 1:-1] * 36313 + long[:, 2:] * 27191
-        triple = pair * 54059 + long[:, :-2] * 48271
+        one, two = long[:, 1:-1], long[:, :-2]
+        if positions is not None:
+            one, two = one.masked_fill(positions < 1, -1), two.masked_fill(positions < 2, -1)
+        pair = one * 36313 + x_BL * 27191
+        triple = pair * 54059 + two * 48271
         rows = self.pairs.num_embeddings
         return h_BLD + self.pairs(pair % rows) + self.triples(triple % rows)
 

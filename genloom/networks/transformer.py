@@ -181,7 +181,7 @@ class Transformer(nn.Module):
             span = slice(max(int(cache.lengths.min()) + 1 - self.window, 0), int(positions.max()) + 1)
             allowed = within(positions, torch.arange(span.start, span.stop, device=x.device), self.window)[:, None]
         elif segments is not None:
-            assert self.role.causal and lengths is None, "packed rows are read left to right, and are full"
+            assert self.role.causal, "documents are packed for what reads left to right"
             allowed = (within(positions, positions[:, None], self.window) & alike(segments))[:, None]
         elif self.role.causal and self.window < L:
             allowed = within(positions, positions, self.window)
@@ -208,6 +208,10 @@ class Transformer(nn.Module):
         if self.role.gives.size:
             return self.head(h_BLD).mT
         return self.head(pooled(h_BLD, lengths, self.role.causal))
+
+    def scores(self) -> tuple[Tensor, float]:
+        """The matrix V D by which `leave` scores symbols, and the soft bound of the logits; 0: none."""
+        return self.head.weight, self.config.softcap
 
 
 def norm_of(config: Config) -> nn.RMSNorm | nn.LayerNorm:

@@ -1,18 +1,19 @@
 """Predict the next symbol from the ones before it.
 
-Shape letters: B batch, L length, V vocabulary.
+Shape letters: B batch, L length, V vocabulary, D width, N positions that count.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from genloom.noise import Noise
+from genloom.objectives.cross_entropy import PAYS_FROM, cross_entropy
 from genloom.types import Batch, CausalNetwork, Cond, Condition, Loss, Parts, Role, Tokens, Turn
 
 
@@ -47,6 +48,14 @@ class Controls:
                 raise ValueError(f"{name} must be {wanted}, got {getattr(self, name)}.")
 
 
+class Scoring(Protocol):
+    """A network that can be asked for what its logits are made from, with `leaves` off."""
+
+    def scores(self) -> tuple[Tensor, float]:
+        """The matrix (V, D) that scores symbols, and the soft bound of the logits; 0: none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Autoregressive:
     space: Tokens
@@ -61,15 +70,33 @@ class Autoregressive:
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
         """Minus log-likelihood of each row after its first symbol, in nats: exact, not a bound."""
         counts_BL = counted(batch)
-        logits_BLV = parts["model"](batch.x, cond=batch.cond, lengths=batch.lengths)[:, :-1]
-        nll_BL = F.cross_entropy(logits_BLV.float().flatten(0, 1), batch.x[:, 1:].flatten(), reduction="none").view(
-            counts_BL.shape
+        network = parts["model"]
+        fused = self.space.vocab >= PAYS_FROM and hasattr(network, "scores")
+        costs_BL, nll_BL = (self.by_chunks if fused else self.at_once)(network, batch, counts_BL)
+        metrics = {"nll": (nll_BL * counts_BL).sum().detach() / counts_BL.sum().clamp(min=1)}
+        return Loss((costs_BL * counts_BL).sum(1), counts_BL.sum(1), metrics)
+
+    def at_once(self, network: nn.Module, batch: Batch, counts_BL: Tensor) -> tuple[Tensor, Tensor]:
+        """What each prediction costs and its negative log-likelihood, B L-1."""
+        logits_BLV = network(batch.x, cond=batch.cond, lengths=batch.lengths, **packed(batch))[:, :-1].float()
+        nll_BL = F.cross_entropy(logits_BLV.flatten(0, 1), batch.x[:, 1:].flatten(), reduction="none").view_as(
+            counts_BL
         )
-        per_sample = (nll_BL * counts_BL).sum(1)
-        metrics = {"nll": per_sample.sum().detach() / counts_BL.sum().clamp(min=1)}
-        if self.z_loss:
-            per_sample = per_sample + self.z_loss * (logits_BLV.float().logsumexp(-1).square() * counts_BL).sum(1)
-        return Loss(per_sample, counts_BL.sum(1), metrics)
+        if not self.z_loss:
+            return nll_BL, nll_BL
+        return nll_BL + self.z_loss * logits_BLV.logsumexp(-1).square(), nll_BL
+
+    def by_chunks(self, network: nn.Module, batch: Batch, counts_BL: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for a large vocabulary, of which the logits are never all there; what doesn't count is skipped."""
+        h_BLD = network(batch.x, cond=batch.cond, lengths=batch.lengths, leaves=False, **packed(batch))[:, :-1]
+        where = counts_BL.flatten().nonzero()[:, 0]
+        h_ND = h_BLD.flatten(0, 1).index_select(0, where)
+        weight_VD, softcap = cast(Scoring, network).scores()
+        found = cross_entropy(h_ND, weight_VD, batch.x[:, 1:].flatten()[where], softcap, self.z_loss)
+        costs_BL, nll_BL = (
+            counts_BL.new_zeros(counts_BL.numel()).index_put((where,), f).view_as(counts_BL) for f in found
+        )
+        return costs_BL, nll_BL
 
     @torch.inference_mode()
     def sample(
@@ -117,7 +144,14 @@ def counted(batch: Batch) -> Tensor:
     if batch.lengths is not None:
         positions = torch.arange(1, batch.x.shape[1], device=batch.x.device)
         counts_BL = counts_BL * (positions < batch.lengths[:, None])
+    if batch.segments is not None:  # no document says how the next one begins
+        counts_BL = counts_BL * (batch.segments[:, 1:] == batch.segments[:, :-1])
     return counts_BL
+
+
+def packed(batch: Batch) -> dict[str, Tensor]:
+    """What tells a network which documents a row holds; most rows hold one, and most networks know of no more."""
+    return {} if batch.segments is None else {"segments": batch.segments}
 
 
 def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) -> Tensor:

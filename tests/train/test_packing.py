@@ -1,0 +1,178 @@
+"""Packed rows: no document sees another, nothing is lost, and a step's batch follows from its number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from genloom.codecs import bytes as utf8
+from genloom.networks import transformer
+from genloom.noise import training_noise
+from genloom.objectives.autoregressive import Autoregressive
+from genloom.train.packing import Documents, Packed, fitted, pieces, symbols_of, write_documents
+from genloom.types import Batch, Item, Message, Role, Tokens
+
+CODEC = utf8.Codec.fit((), utf8.Config())
+STOP = CODEC.space.stop
+TEXTS = ["The sea.", "A longer tale of a red boat and a bell.", "Zoë", "No one wept over the last letter.", "狐 😀"]
+TALK = (
+    Message("user", "Who wept?"),
+    Message("assistant", "Nobody."),
+    Message("user", "Why?"),
+    Message("assistant", "!"),
+)
+
+
+def documents(texts: list[str] = TEXTS) -> Documents:
+    return Documents.of(symbols_of(CODEC, Item(text)) for text in texts)
+
+
+def network(**config: object) -> nn.Module:
+    torch.manual_seed(0)
+    space = Tokens(CODEC.space.vocab, 64, STOP, STOP)
+    settings = {"width": 16, "depth": 2, "heads": 4, "key_heads": 2, **config}
+    made = transformer.build(Role(space, space, causal=True), transformer.Config(**settings))  # ty: ignore
+    for p in made.parameters():
+        nn.init.normal_(p, std=0.3)
+    return made
+
+
+def losses(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss of each position after the first, B L-1, 0 where it does not count."""
+    objective = Autoregressive(Tokens(CODEC.space.vocab, 64, STOP, STOP))
+    found = []
+    assert batch.mask is not None
+    for at in range(1, batch.x.shape[1]):
+        only = torch.zeros_like(batch.mask)
+        only[:, at] = batch.mask[:, at]
+        asked = Batch(batch.x, mask=only, lengths=batch.lengths, segments=batch.segments)
+        found.append(objective.loss({"model": model}, asked, objective.turns[0], training_noise(0, 0, 0, 1)).per_sample)
+    return torch.stack(found, 1).detach()
+
+
+def by_document(model: nn.Module, packed: Packed) -> dict[str, float]:
+    """The loss of every document, by its text, over an epoch."""
+    found: dict[str, float] = {}
+    for step in range(-(-len(packed.packs) // packed.rows)):
+        batch = packed(step)
+        nll_BL = losses(model, batch)
+        for row in range(packed.rows):
+            numbers = batch.segments[row] if batch.segments is not None else torch.zeros(packed.length)
+            for number in numbers.unique():
+                mine = numbers == number
+                text = CODEC.decode(batch.x[row][mine].numpy())
+                if text:
+                    found[text] = float(nll_BL[row][mine[1:]].sum())
+    return found
+
+
+@pytest.mark.parametrize("config", [{}, {"hashed": 32}, {"window": 8}, {"positions": "learned", "qk_norm": False}])
+def test_packed_documents_cost_what_they_cost_alone(config: dict[str, object]) -> None:
+    model = network(**config)
+    together = by_document(model, Packed(documents(), 2, 64, STOP))
+    alone = by_document(model, Packed(documents(), 1, 64, STOP, alone=True))
+    assert len(together) == len(TEXTS)
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_packed_documents_cost_the_same_in_low_precision_as_alone() -> None:
+    model = network().to(torch.bfloat16)
+    together = by_document(model, Packed(documents(), 2, 64, STOP))
+    assert together == pytest.approx(by_document(model, Packed(documents(), 1, 64, STOP, alone=True)), rel=0.02)
+
+
+def test_changing_a_document_changes_no_other() -> None:
+    model = network(hashed=32)
+    before = by_document(model, Packed(documents(), 1, 128, STOP))
+    changed = [TEXTS[0], "B" + TEXTS[1][1:], *TEXTS[2:]]
+    after = by_document(model, Packed(documents(changed), 1, 128, STOP))
+    assert [t for t in before if before[t] != after.get(t)] == [TEXTS[1]]
+
+
+def test_gradients_stay_within_a_document() -> None:
+    model = network()
+    batch = Packed(documents(), 1, 128, STOP)(0)
+    assert batch.segments is not None
+    noticed: list[Tensor] = []
+    model.enter.embed.register_forward_hook(lambda *a: (a[2].retain_grad(), noticed.append(a[2]))[0])  # ty: ignore
+    logits_BLV = model(batch.x, segments=batch.segments)
+    logits_BLV[0, batch.segments[0] == 1].sum().backward()
+    assert noticed[0].grad is not None
+    reached = noticed[0].grad[0].abs().sum(1) > 0
+    assert torch.equal(reached, batch.segments[0] == 1)
+
+
+def test_only_the_answers_of_a_conversation_count() -> None:
+    ids, counts = symbols_of(CODEC, Item("", meta={"turns": TALK}))
+    assert CODEC.decode(ids[counts]) == "Nobody.!"
+    assert (ids[counts] == STOP).sum() == 2, "and that it ends"
+    packed = Packed(Documents.of([(ids, counts), symbols_of(CODEC, Item("Plain."))]), 1, 96, STOP)
+    batch = packed(0)
+    assert batch.mask is not None
+    counted = batch.x[0][batch.mask[0]].numpy()
+    assert sorted(CODEC.decode(counted)) == sorted("Nobody.!Plain.")
+    assert len(counted) == len("Nobody.!Plain.") + 3
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(2, 17))
+def test_every_symbol_that_counts_is_predicted_once(sizes: list[int], length: int) -> None:
+    parts = [(np.arange(n) + 1000 * i, np.arange(n) % 3 > 0) for i, n in enumerate(sizes)]
+    stored = Documents.of(parts)
+    found = list(pieces(stored, length))
+    assert all(2 <= piece.end - piece.begin <= length for piece in found)
+    predicted = [n for piece in found for n in range(piece.begin + 1, piece.end) if stored.counts[n]]
+    begins = np.concatenate([[0], stored.ends[:-1]])
+    assert sorted(predicted) == [n for n in np.flatnonzero(stored.counts).tolist() if n not in begins]
+
+
+@given(st.lists(st.integers(1, 50), max_size=60))
+def test_rows_are_filled_within_the_bound_and_hold_each_piece_once(sizes: list[int]) -> None:
+    rows = fitted(sizes, 50)
+    assert sorted(n for row in rows for n in row) == list(range(len(sizes)))
+    assert all(sum(sizes[n] for n in row) <= 50 for row in rows)
+    assert len(rows) <= 2 * -(-sum(sizes) // 50)
+
+
+def test_a_long_document_is_cut_and_said_so() -> None:
+    packed = Packed(documents(["x" * 100, "short"]), 1, 32, STOP)
+    assert packed.cut == 1
+    masks = [packed(step).mask for step in range(len(packed.packs))]
+    seen = sum(int(mask.sum()) for mask in masks if mask is not None)
+    assert seen == 100 + 1 + 5 + 1
+
+
+def test_the_order_follows_from_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        packed = Packed(documents([f"Text {n} " * 3 for n in range(40)]), 1, 32, STOP, seed)
+        return [packed.row(epoch * len(packed.packs) + n) for n in range(len(packed.packs))]
+
+    assert order(1, 0) == order(1, 0)
+    assert sorted(order(1, 0)) == sorted(order(1, 1)) == list(range(len(order(1, 0))))
+    assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
+
+
+def test_a_batch_is_a_function_of_the_step() -> None:
+    packed = Packed(documents(), 2, 48, STOP, seed=5)
+    first = [packed(step) for step in range(6)]
+    again = {step: Packed(documents(), 2, 48, STOP, seed=5)(step) for step in (4, 1)}
+    for step, batch in again.items():
+        assert torch.equal(batch.x, first[step].x)
+        assert torch.equal(batch.segments, first[step].segments)  # ty: ignore[invalid-argument-type]
+
+
+def test_documents_on_disk_are_the_documents(tmp_path: Path) -> None:
+    found = [symbols_of(CODEC, Item(text)) for text in TEXTS]
+    write_documents(found, tmp_path)
+    stored, kept = Documents.read(tmp_path), Documents.of(found)
+    for name in ("ids", "counts", "ends"):
+        assert np.array_equal(getattr(stored, name), getattr(kept, name))
+    assert isinstance(stored.ids, np.memmap), "mapped from disk, not read"
+
+
+def test_no_text_to_learn_from_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no training text"):
+        Packed(Documents.of([]), 1, 32, STOP)
