@@ -1,6 +1,9 @@
 """From one wish to a whole job: what is promised, stored, and told after."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,8 +15,9 @@ from genloom.store.workspace import Workspace
 from genloom.train import dial
 from genloom.train.dial import Wishes
 from genloom.train.events import Contract, Event, Finished, Warned
-from genloom.train.job import read_job
+from genloom.train.job import Job, read_job
 from genloom.train.run import Request, train_model
+from genloom.train.speed import Bench, Speed
 
 SMALL = {
     "network.base.width": "16",
@@ -41,6 +45,17 @@ def until_contract(workspace: Workspace, **wanted: Any) -> tuple[Contract, list[
             return event, seen
         seen.append(event)
     raise AssertionError("a run begins with its contract")
+
+
+def job_of(workspace: Workspace, wishes: Wishes) -> tuple[Job, list[Event]]:
+    """The job of a small network for the wishes, and what is told on the way."""
+    folder, seen = workspace.new_run("tales"), []
+    planning = dial.planned(folder, workspace.dataset("tales"), "tales", wishes, SMALL)
+    while True:
+        try:
+            seen.append(next(planning))
+        except StopIteration as ended:
+            return ended.value, seen
 
 
 @pytest.mark.parametrize("wishes", [{"minutes": 1.0, "tokens": 100}, {"minutes": 1.0, "steps": 5}])
@@ -83,6 +98,42 @@ def test_minutes_become_steps_at_the_speed_of_this_machine(workspace: Workspace)
     contract, _ = until_contract(workspace, wishes=Wishes(minutes=0.5), overrides=SMALL)
     assert 15 < contract.seconds < 30
     assert contract.steps == pytest.approx(contract.seconds * contract.tokens_per_second / (4 * 31), rel=0.02)
+
+
+@pytest.mark.parametrize(("compiled_seconds", "wanted"), [(0.01, True), (0.03, False)])
+def test_a_long_run_is_compiled_where_that_is_faster(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, compiled_seconds: float, wanted: bool
+) -> None:
+    def speed(bench: Bench, job: Job) -> Speed:
+        return Speed(compiled_seconds if job.plan.compiled else 0.02, 1000)
+
+    monkeypatch.setattr(Bench, "speed", speed)
+    monkeypatch.setattr(dial, "uncompilable", str)
+    job, _ = job_of(workspace, Wishes(minutes=15.0))
+    assert job.plan.compiled is wanted
+    seconds = min(compiled_seconds, 0.02) * job.rows / 4
+    assert 700 < job.plan.steps * seconds < 900
+    short, _ = job_of(workspace, Wishes(minutes=2.0))
+    assert not short.plan.compiled, "too short to repay it"
+    fixed, _ = job_of(workspace, Wishes(steps=50_000))
+    assert (fixed.plan.steps, fixed.plan.compiled) == (50_000, wanted)
+
+
+def test_without_a_compiler_a_long_run_says_so(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bench, "speed", lambda bench, job: Speed(0.02, 1000))
+    monkeypatch.setattr(dial, "uncompilable", lambda: "no C++ compiler")
+    job, seen = job_of(workspace, Wishes(minutes=15.0))
+    assert not job.plan.compiled
+    assert [e.text for e in seen if isinstance(e, Warned) and "torch.compile does not work here" in e.text]
+
+
+@pytest.mark.slow
+def test_a_compiler_that_is_missing_is_told(tmp_path: Path) -> None:
+    """In a process of its own, whose compiler is a file that does not exist."""
+    code = "from genloom.train.speed import uncompilable; print(repr(uncompilable()))"
+    environment = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() not in ("", "''")
 
 
 @pytest.mark.parametrize("wanted", [150_000, 1_000_000])

@@ -327,9 +327,9 @@ def test_a_compiled_run_killed_at_random_moments_ends_in_the_same_bits(
 ) -> None:
     """Dropout too: what a compiled program draws follows from the step. Nothing is compiled before it starts."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    deaths: list[dict[str, float]] = [{"call": 25}, {"after": 20}, {"call": 40}]
+    deaths: list[dict[str, float]] = [{"call": 25}, {"call": 40}, {"call": 15}, {"after": 12}]
     codes = proven(worlds, workspace, deaths, {**changes, "plan__compiled": "true"})
-    assert codes.count(-signal.SIGKILL) >= 2, codes
+    assert codes.count(-signal.SIGKILL) >= 3, codes
     facts = [json.loads(path.read_text()) for path in (workspace.root / "runs").glob("*/state/*.json")]
     assert {state["machine"]["compiled"] for state in facts} == {True}, "none went on without"
 
