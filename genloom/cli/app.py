@@ -12,6 +12,7 @@ VERBS = {
     "train": "Train a model on a data set, within a time you choose.",
     "generate": "Write with a model; every output is stored and can be traced and replayed.",
     "chat": "Talk with a model; conversations are kept and can be gone on with.",
+    "import": "Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
     "evaluate": "Measure a model on held-out text, and what its samples are made from.",
     "compare": "Set two models side by side on the same held-out text.",
     "list": "Show the data sets, models, runs, outputs and conversations of the workspace.",
@@ -28,7 +29,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for _verb, _purpose in VERBS.items():
-    app.command(f"genloom.cli.{_verb}:run", name=_verb, help=_purpose)
+    _module = "import_" if _verb == "import" else _verb  # Python keeps that word to itself
+    app.command(f"genloom.cli.{_module}:run", name=_verb, help=_purpose)
 
 
 def unknown_verb(error: UnknownCommandError) -> str:
