@@ -1,0 +1,202 @@
+"""Whether a challenger replaces the champion: only when held-out ratings prove it better and nothing shows it worse."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Group = Literal["preference", "reward", "check", "regression"]
+Numbers = Sequence[float] | NDArray[Any]
+
+ALPHA = 0.05  # of an interval's two sides together: a model that is no better is promoted half as often, or less
+LEAST = 10  # prompts; fewer prove nothing
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing measured of both versions on the same held-out prompts.
+
+    `gain` and its interval are the challenger's lead in the measure's own unit, above zero where it is better.
+    """
+
+    name: str
+    group: Group
+    champion: float
+    challenger: float
+    gain: float
+    low: float
+    high: float
+    count: int  # prompts, or pieces of text
+    allowed: float = 0.0  # how much worse the challenger may be
+    proof: bool = False  # whether a gain in it counts as a reason to promote
+    evidence: float | None = None  # how much the odds have risen that the gain is real, if it was looked at on the way
+
+    @property
+    def better(self) -> bool:
+        """Shown to be better: the interval lies above zero, and the evidence, where it is asked for, is enough."""
+        return self.low > 0 and (self.evidence is None or self.evidence >= 1 / ALPHA)
+
+    @property
+    def fatal(self) -> bool:
+        """Shown to be worse, and by more than is allowed."""
+        return self.high < 0 and self.gain < -self.allowed
+
+    @property
+    def fell(self) -> bool:
+        """Worse by more than is allowed, whether or not so few prompts can show it."""
+        return self.gain < -self.allowed
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate says, and why, in sentences for a person."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    alarms: tuple[str, ...]
+    measures: tuple[Measure, ...]
+
+
+def decide(measures: Sequence[Measure]) -> Decision:
+    """Promote if every measure that bears proof shows a gain, there is one, and none of all measures is fatal.
+
+    All of the proofs have to hold, so that more of them make a false promotion rarer. Raises ValueError where two
+    measures share a name.
+    """
+    if len({m.name for m in measures}) < len(measures):
+        raise ValueError("Two measures of the gate have the same name; give each its own.")
+    proofs = [m for m in measures if m.proof]
+    reasons = [proved(m) for m in proofs]
+    if not proofs:
+        reasons.append("Nothing was measured on held-out ratings, so nothing can show that the challenger is better.")
+    reasons += [f"{m.name} got worse: {change(m)}." for m in measures if m.fatal]
+    taste = any(m.gain > 0 for m in measures if m.group in ("preference", "reward"))
+    alarms = [
+        f"Taste rises while {m.name} falls: {change(m)}. Read what the challenger writes."
+        for m in measures
+        if taste and m.group == "check" and m.fell
+    ]
+    promote = bool(proofs) and all(m.better and m.count >= LEAST for m in proofs) and not any(m.fatal for m in measures)
+    return Decision(promote, tuple(reasons), tuple(alarms), tuple(measures))
+
+
+def proved(measure: Measure) -> str:
+    if measure.count < LEAST:
+        return f"{measure.name} rests on {measure.count} held-out prompts, and {LEAST} are the least that count."
+    if measure.better:
+        return f"{measure.name} got better: {change(measure)}."
+    if measure.low > 0:
+        return f"{measure.name} may be better ({change(measure)}), but it was looked at on the way: rate more of them."
+    return f"{measure.name} is not shown to be better: {change(measure)}."
+
+
+def change(measure: Measure) -> str:
+    return (
+        f"{measure.champion:.3g} → {measure.challenger:.3g} "
+        f"(gain {measure.gain:+.3g}, interval {measure.low:+.3g} to {measure.high:+.3g}, {measure.count} held out)"
+    )
+
+
+def paired(
+    name: str,
+    group: Group,
+    champion: Numbers,
+    challenger: Numbers,
+    better: Literal["higher", "lower"] = "higher",
+    allowed: float = 0.0,
+    proof: bool = False,
+    seed: int = 0,
+) -> Measure:
+    """A measure from one number a prompt for either version; the prompts are the same, in the same order.
+
+    The interval is the bootstrap over prompts (Efron 1979), whose tails are set back for few prompts by the method of
+    Hesterberg (2014, section 5.3). Raises ValueError for lists that do not fit and for numbers that are not finite.
+    """
+    first, second = np.asarray(champion, np.float64), np.asarray(challenger, np.float64)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise ValueError(
+            f"{name}: both versions must be measured on the same prompts, got {len(first)}, {len(second)}."
+        )
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError(f"{name}: a measurement is not a finite number; measure again.")
+    leads = second - first if better == "higher" else first - second
+    low, high = bootstrap(leads, seed)
+    return Measure(
+        name, group, first.mean(), second.mean(), leads.mean(), low, high, len(leads), allowed=allowed, proof=proof
+    )
+
+
+def wins(name: str, outcomes: Numbers, group: Group = "preference", looked: bool = False) -> Measure:
+    """A measure, and a proof, from comparisons of the two versions, one a prompt: 1 the challenger won, 0.5 a tie, 0.
+
+    Champion and challenger are their win rates, ties counted half; the gain is their difference. `looked` says that
+    someone could have stopped, or gone on, because of what the comparisons so far had shown: then the interval is not
+    enough, and the evidence has to be as well.
+    """
+    x = np.asarray(outcomes, np.float64)
+    if not len(x) or not ((x >= 0) & (x <= 1)).all():
+        raise ValueError(f"{name}: outcomes must be from 0 (lost) to 1 (won), and there must be one at least.")
+    rate = float(x.mean())
+    low, high = share(float(x.sum()), len(x))
+    known = float(evidence(x)[-1]) if looked else None
+    return Measure(
+        name, group, 1 - rate, rate, 2 * rate - 1, 2 * low - 1, 2 * high - 1, len(x), proof=True, evidence=known
+    )
+
+
+def by_prompt(prompts: Sequence[str], values: Sequence[float]) -> list[float]:
+    """One number a prompt, the mean of its own: answers to one prompt are not independent of each other."""
+    told: dict[str, list[float]] = {}
+    for prompt, value in zip(prompts, values, strict=True):
+        told.setdefault(prompt, []).append(value)
+    return [float(np.mean(of_one)) for of_one in told.values()]
+
+
+def bootstrap(values: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of a mean; one value alone bounds nothing."""
+    count = len(values)
+    if count < 2:
+        return -math.inf, math.inf
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+    means = drawn @ values / count
+    spread = math.sqrt(count / (count - 1)) * student(count - 1) / 1.959964
+    low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
+    mean = float(values.mean())
+    return mean - spread * (mean - float(low)), mean + spread * (float(high) - mean)
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % point of Student's t (the expansion of Abramowitz and Stegun, 26.7.5)."""
+    z = 1.959964
+    terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    return sum(term / freedom**power for power, term in enumerate(terms))
+
+
+def share(won: float, count: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share (Clopper and Pearson 1934); halves, for ties, only make it wider."""
+    p = (np.arange(20000) + 0.5) / 20000
+
+    def beta(a: float, b: float, q: float) -> float:
+        logs = (a - 1) * np.log(p) + (b - 1) * np.log1p(-p)
+        mass = np.cumsum(np.exp(logs - logs.max()))
+        return float(np.interp(q, mass / mass[-1], p))
+
+    low = 0.0 if won <= 0 else beta(won, count - won + 1, ALPHA / 2)
+    high = 1.0 if won >= count else beta(won + 1, count - won, 1 - ALPHA / 2)
+    return low, high
+
+
+def evidence(outcomes: Numbers, even: float = 0.5) -> NDArray[np.float64]:
+    """After each comparison, what a gambler owns who began with 1 and bet that the challenger wins more than it loses.
+
+    The bets are spread over many stakes, each kept throughout (a mixture of the test martingales of Waudby-Smith and
+    Ramdas 2023, section 4). If the challenger is no better, the gambler ever reaches 20 in at most one case of twenty,
+    whenever someone looks, and whatever makes them stop (Ville 1939).
+    """
+    x = np.asarray(outcomes, np.float64)
+    stakes = (np.arange(100) + 0.5)[:, None] / 100 / even
+    return np.exp(np.cumsum(np.log1p(stakes * (x - even)), 1)).mean(0)
