@@ -63,7 +63,7 @@ def _models(workspace: Workspace) -> list[dict[str, Any]]:
     return [
         {
             "model": model.ref,
-            "base": model.card["parents"][0]["ref"] if model.is_adapter else "",
+            "parent": model.parent,
             "digest": model.digest,
             "created": model.created,
             "bytes": sum(facts["bytes"] for facts in model.card["files"].values()),
@@ -110,7 +110,7 @@ _COLUMNS = {
         size(row["bytes"]),
         _day(row),
         row["digest"][:12],
-        f"on {row['base']}" if row["base"] else "",
+        f"from {row['parent']}" if row["parent"] else "",
     ),
     "runs": lambda row: (row["run"], row["name"], _day(row)),
     "outputs": lambda row: (row["output"], str(row["model"] or ""), _short(row["prompt"]), row["file"]),

@@ -39,6 +39,14 @@ class ModelFolder:
         """Whether it holds an adapter on another model, and no weights of its own."""
         return any(inside.startswith("adapter/") for inside in self.card["files"])
 
+    @property
+    def parent(self) -> str:
+        """The model that it was tuned on, as a ref; "" for one trained from nothing."""
+        match self.card.get("parents"):
+            case [{"ref": str(ref)}, *_]:
+                return ref
+        return ""
+
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
         manifest.verify(self.folder, self.card)
