@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from genloom.cli.battery import TASKS, chosen, compare_battery
 from genloom.cli.evaluate import held_pieces, measured_on
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import comparison_chart
@@ -24,6 +25,9 @@ def run(
     length: int | None = None,
     seed: int = 0,
     most: int = 300_000,
+    battery: bool = False,
+    tasks: str = ",".join(TASKS),
+    items: int = 0,
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
@@ -49,11 +53,20 @@ def run(
         Another number writes something else.
     most
         How many bytes of held-out text to read at most.
+    battery
+        Ask both a few hundred questions instead: what they complete, know, reckon and follow.
+    tasks
+        Which questions of the battery: cloze, choice, arithmetic, instructions, with commas between.
+    items
+        How many questions of each task at most. Default: all.
     out
         Where to put the chart (a PNG file). Default: reports/ in the workspace.
     """
     workspace, screen = shared.open()
     models = [open_model(workspace, ref) for ref in (first, second)]
+    if battery:
+        compare_battery(models[0], models[1], chosen(tasks), items, screen)
+        return
     dataset = measured_on(workspace, models[0], data)
     named = f"{dataset.name}@{dataset.digest[:12]}:{split}"
     measured = [Evaluation(m.ref, named, held_pieces(m, dataset, split, most, screen)) for m in models]

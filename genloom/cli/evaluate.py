@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from genloom.cli.battery import TASKS, chosen, evaluate_battery
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import likelihood_bars, training_curve
@@ -32,6 +33,9 @@ def run(
     temperature: float = 0.8,
     seed: int = 0,
     most: int = 300_000,
+    battery: bool = False,
+    tasks: str = ",".join(TASKS),
+    items: int = 0,
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
@@ -58,6 +62,12 @@ def run(
         Another number writes other samples.
     most
         How many bytes of held-out text to read at most.
+    battery
+        Ask it a few hundred questions instead: what it completes, knows, reckons and follows.
+    tasks
+        Which questions of the battery: cloze, choice, arithmetic, instructions, with commas between.
+    items
+        How many questions of each task at most. Default: all.
     out
         The folder for report and charts. Default: reports/<model> in the workspace.
     """
@@ -65,9 +75,12 @@ def run(
     if samples < 1:
         raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     opened = open_model(workspace, model)
+    folder = out or workspace.root / "reports" / opened.ref.replace("/", "-")
+    if battery:
+        evaluate_battery(opened, chosen(tasks), items, folder / "battery.json", screen)
+        return
     dataset = measured_on(workspace, opened, data)
     evaluation, found = _measured(opened, dataset, split, (samples, length, temperature, seed), most, screen)
-    folder = out or workspace.root / "reports" / opened.ref.replace("/", "-")
     report = {**to_report(evaluation), "copied": _copies(found), "split": split}
     write_atomic(folder / "evaluation.json", json.dumps(report, indent=1, ensure_ascii=False))
     write_atomic(folder / "likelihood.png", likelihood_bars([evaluation]))

@@ -72,20 +72,28 @@ def _newer(messages: Sequence[Message]) -> int:
     return next((i for i, message in enumerate(messages) if i and message.role == "user"), 0)
 
 
-def question(
-    model: Model, messages: Sequence[Message], seed: int | None, controls: Mapping[str, Any]
-) -> tuple[engine.Request, Fitted]:
-    """The request for an answer to `messages`, the last of which is the user's, and what of them the model reads.
+def questions(
+    model: Model, conversations: Sequence[Sequence[Message]], seed: int | None, controls: Mapping[str, Any]
+) -> tuple[engine.Request, list[Fitted]]:
+    """The request for an answer to each conversation, whose last word is the user's, and what of them the model reads.
 
     At least half of what the model reads at once is the conversation's. Without a seed every answer is another.
     Raises ValueError where the model cannot chat.
     """
-    codec = speaking(model)
-    most = model.design.length
+    codec, most = speaking(model), model.design.length
     room = int(controls.get("length") or LENGTH)
-    given = fitted(codec, messages, most - min(room, most // 2))
-    asked = engine.request([messages[-1].content], 1, seed, (), {**controls, "length": room})
-    return replace(asked, ids=(tuple(given.ids.tolist()),), ends=stop_ids(codec)), given
+    given = [fitted(codec, messages, most - min(room, most // 2)) for messages in conversations]
+    last = [messages[-1].content for messages in conversations]
+    asked = engine.request(last, 1, seed, (), {**controls, "length": room})
+    return replace(asked, ids=tuple(tuple(g.ids.tolist()) for g in given), ends=stop_ids(codec)), given
+
+
+def question(
+    model: Model, messages: Sequence[Message], seed: int | None, controls: Mapping[str, Any]
+) -> tuple[engine.Request, Fitted]:
+    """The same for one conversation."""
+    asked, (given,) = questions(model, [messages], seed, controls)
+    return asked, given
 
 
 def keep(

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,31 @@ def test_compare_sets_two_models_side_by_side(home: Path, capsys: pytest.Capture
     assert facts["first"]["model"] == "my notes/1"
 
 
+def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = seen(capsys, "evaluate", "my notes", "--battery", "--items", "4", "--tasks", "cloze, arithmetic")
+    assert re.search(r"^cloze +of four words +\d+\.\d % +\d+\.\d to \d+\.\d +4 +25\.0 %$", out, re.MULTILINE)
+    assert "my notes/1: cloze\nmy notes/1: arithmetic\n" in err
+    report = home / "reports/my notes-1/battery.json"
+    assert f"Report in {report}" in out
+    facts = told(capsys, "evaluate", "my notes", "--battery", "--items", "2")
+    assert {score["task"] for score in facts["battery"]} == {"cloze", "choice", "arithmetic", "instructions"}
+    assert json.loads(report.read_text())["battery"] == facts["battery"]
+
+
+def test_two_models_take_the_battery_side_by_side(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ["compare", "my notes", "my notes/1", "--battery", "--items", "3"]
+    out, _ = seen(capsys, *ask)
+    assert out.splitlines()[0].split() == [
+        "task", "measure", "my", "notes/1", "my", "notes/1", "difference", "95", "%", "interval", "verdict"
+    ]  # fmt: skip
+    for line in out.splitlines()[1:]:
+        assert "+0.0 %" in line
+        assert line.endswith("no difference shown")
+    facts = told(capsys, *ask)["battery"]
+    assert {gap["first"]["task"] for gap in facts} == {"cloze", "choice", "arithmetic", "instructions"}
+    assert all(gap["first"] == gap["second"] for gap in facts)
+
+
 def test_a_model_is_measured_on_the_very_data_it_learned_from(
     worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +223,8 @@ def test_a_model_is_measured_on_the_very_data_it_learned_from(
         (["generate", "--replay", "2026-01-01-000000"], "There is no output '2026-01-01-000000'"),
         (["evaluate", "my notes", "--data", "yours"], "There is no data set 'yours'"),
         (["evaluate", "my notes", "--samples", "0"], "--samples 0 leaves nothing to look at"),
+        (["evaluate", "my notes", "--battery", "--tasks", "chess"], "there is no task chess. Choose cloze, choice,"),
+        (["evaluate", "my notes", "--battery", "--items", "-1"], "--items -1 makes no sense"),
         (["compare", "my notes", "other things"], "There is no model 'other things'"),
     ],
 )
