@@ -3,45 +3,51 @@
 Shape letters: B windows, L length.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 
+from genloom.codecs.roles import Speaking, written
 from genloom.model import Model
 from genloom.noise import Noise
-from genloom.types import Batch, Tokens
+from genloom.types import Batch, Message, Tokens
+
+Told = str | Sequence[Message]  # a text, or a conversation, of which the answers are measured, given what was asked
+POSITIONS = 16_384  # read at once, padding included
 
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a document that the network reads at once; what stands before `first` is context, counted already."""
+    """A piece of a document that the network reads at once."""
 
     document: int
     begin: int  # where in the document
     ids: np.ndarray
-    first: int
+    counts: np.ndarray  # L, False where a symbol is not measured: what was counted already, and what is only given
 
 
 @torch.inference_mode()
-def surprise(model: Model, texts: Iterable[str], rows: int = 32) -> Iterator[tuple[float, int]]:
+def surprise(model: Model, texts: Iterable[Told], rows: int = 32) -> Iterator[tuple[float, int]]:
     """For each text its minus log-likelihood in nats and its size in UTF-8 bytes, in order.
 
-    Windows overlap by half, so that all but the first symbols of a document are predicted from at least half of what
-    the network can read. Where the objective has a bound, it is a bound.
+    Of a conversation, these are of the assistant's answers. Windows overlap by half, so that all but the first symbols
+    of a document are predicted from at least half of what the network can read. Where the objective has a bound, it is
+    a bound.
     """
     nats: dict[int, float] = {}
     sizes: list[int] = []
     waiting: list[Window] = []
     done = 0
     for n, text in enumerate(texts):
-        sizes.append(len(text.encode("utf-8", "replace")))
+        sizes.append(size(text))
         nats[n] = 0.0
         waiting += windows(n, text, model)
-        while len(waiting) >= rows:
-            add(model, waiting[:rows], nats)
-            waiting = waiting[rows:]
+        while enough := full(waiting, rows):
+            add(model, waiting[:enough], nats)
+            waiting = waiting[enough:]
         while done < (waiting[0].document if waiting else n + 1):
             yield nats.pop(done), sizes[done]
             done += 1
@@ -51,16 +57,38 @@ def surprise(model: Model, texts: Iterable[str], rows: int = 32) -> Iterator[tup
         yield nats[n], sizes[n]
 
 
-def windows(document: int, text: str, model: Model) -> list[Window]:
+def size(text: Told) -> int:
+    """Bytes of what is measured."""
+    said = [text] if isinstance(text, str) else [turn.content for turn in text if turn.role == "assistant"]
+    return sum(len(part.encode("utf-8", "replace")) for part in said)
+
+
+def full(waiting: list[Window], rows: int) -> int:
+    """How many of the windows make a batch; 0 while there is room for more."""
+    longest = 0
+    for count, window in enumerate(waiting[:rows]):
+        longest = max(longest, len(window.ids))
+        if count and longest * (count + 1) > POSITIONS:
+            return count
+    return rows if len(waiting) >= rows else 0
+
+
+def windows(document: int, text: Told, model: Model) -> list[Window]:
     space = model.codec.space
     assert isinstance(space, Tokens), "only what is made of symbols has a likelihood here"
-    ids = np.concatenate([[space.start], model.codec.encode(text)]).astype(np.int64)
+    if isinstance(text, str):
+        ids = np.concatenate([[space.start], model.codec.encode(text)]).astype(np.int64)
+        counts = np.ones(len(ids), bool)
+    else:
+        ids, counts = written(cast(Speaking, model.codec), text, reply=False)
     length, fresh = model.design.length, max(model.design.length // 2, 1)
     found, first = [], 1
     while first < len(ids):
         begin = 0 if first == 1 else first + fresh - length
         end = min(begin + length, len(ids))
-        found.append(Window(document, begin, ids[begin:end], first - begin))
+        fresh_here = np.arange(begin, end) >= first
+        if (mine := counts[begin:end] & fresh_here).any():
+            found.append(Window(document, begin, ids[begin:end], mine))
         first = end
     return found
 
@@ -68,7 +96,7 @@ def windows(document: int, text: str, model: Model) -> list[Window]:
 def add(model: Model, batch: list[Window], nats: dict[int, float]) -> None:
     longest = max(len(w.ids) for w in batch)
     x_BL = np.stack([np.pad(w.ids, (0, longest - len(w.ids))) for w in batch])
-    mask_BL = np.stack([np.arange(longest) >= w.first for w in batch])
+    mask_BL = np.stack([np.pad(w.counts, (0, longest - len(w.ids))) for w in batch])
     lengths = torch.tensor([len(w.ids) for w in batch])
     asked = Batch(torch.from_numpy(x_BL), mask=torch.from_numpy(mask_BL), lengths=lengths).map(
         lambda t: t.to(model.device)

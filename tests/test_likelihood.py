@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from genloom.codecs.roles import written
 from genloom.likelihood import bits_per_byte, surprise
 from genloom.model import Model, open_model
-from genloom.types import Tokens
+from genloom.types import Message, Tokens
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,21 @@ def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_fa
     once, again = list(surprise(masks, texts, rows=3)), list(surprise(masks, texts, rows=64))
     assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)
     assert 0 < bits_per_byte(once) < 8
+
+
+def test_of_a_conversation_the_answers_are_measured(model: Model) -> None:
+    talk = (Message("user", "Who wept?"), Message("assistant", "Nobody, 狐."), Message("user", "Why?"))
+    [(nats, size)] = surprise(model, [talk])
+    assert size == len("Nobody, 狐.".encode())
+    ids, answered = written(model.codec, talk, reply=False)  # ty: ignore[invalid-argument-type]
+    assert isinstance(model.codec.space, Tokens)
+    log_p = model.parts["model"](torch.from_numpy(ids[None]))[0].double().log_softmax(1)
+    by_hand = -sum(float(log_p[at - 1, ids[at]]) for at in np.flatnonzero(answered))
+    assert nats == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_texts_and_conversations_are_measured_together_in_order(model: Model, texts: list[str]) -> None:
+    talks = [(Message("user", text), Message("assistant", f"{text}!")) for text in texts]
+    mixed = [told for pair in zip(texts, talks, strict=True) for told in pair]
+    alone = [next(surprise(model, [told])) for told in mixed]
+    assert np.array(list(surprise(model, mixed))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)
