@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -20,6 +21,9 @@ from genloom.settings import as_toml, made, table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.types import Batch, Codec, Objective, Space, Tokens
+
+LARGEST = {"depth": 1024}
+LARGEST_SETTING = 1 << 20  # of any other whole number of a network
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,26 @@ def parts_of(design: Design, objective: Objective[Batch]) -> nn.ModuleDict:
     """Fresh networks, one for each role of the objective."""
     module = plugins.find("network", design.network)
     config = made(module.Config, design.network_settings, "network")
+    check_sizes(design.network_settings, "network")
+    with torch.device("meta"):  # which counts and fills nothing
+        drafts = [module.build(role, config) for role in objective.roles.values()]
+    weights, room = sum(p.numel() for d in drafts for p in d.parameters()), psutil.virtual_memory().total
+    if 4 * weights > room:
+        raise ValueError(
+            f"A network of these settings has {weights:,} parameters, which is {4 * weights / 1e9:,.0f} GB, "
+            f"and this machine has {room / 1e9:,.0f} GB of memory. Choose a smaller network.width or network.depth."
+        )
     return nn.ModuleDict({name: module.build(role, config) for name, role in objective.roles.items()})
+
+
+def check_sizes(settings: Mapping[str, Any], where: str) -> None:
+    """Raises ValueError for a number that no network here can have: what is built takes time and memory by it."""
+    for name, value in settings.items():
+        largest = LARGEST.get(name, LARGEST_SETTING)
+        if isinstance(value, Mapping):
+            check_sizes(value, f"{where}.{name}")
+        elif isinstance(value, int) and value > largest:
+            raise ValueError(f"{where}.{name} is {value:,}; it can be at most {largest:,}.")
 
 
 def complete(design: Design) -> Design:

@@ -73,7 +73,7 @@ def _models(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _runs(workspace: Workspace) -> list[dict[str, Any]]:
-    return [{"run": run.id, "name": run.name, "created": run.created} for run in workspace.runs()]
+    return [{"run": run.id, "name": run.name, "created": run.created, "model": run.model} for run in workspace.runs()]
 
 
 def _outputs(workspace: Workspace) -> list[dict[str, Any]]:
@@ -112,7 +112,12 @@ _COLUMNS = {
         row["digest"][:12],
         f"from {row['parent']}" if row["parent"] else "",
     ),
-    "runs": lambda row: (row["run"], row["name"], _day(row)),
+    "runs": lambda row: (
+        row["run"],
+        row["name"],
+        _day(row),
+        f"finished: {row['model']}" if row["model"] else "to resume",
+    ),
     "outputs": lambda row: (row["output"], str(row["model"] or ""), _short(row["prompt"]), row["file"]),
     "conversations": lambda row: (
         row["conversation"],

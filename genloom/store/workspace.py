@@ -26,6 +26,12 @@ class Run:
     folder: Path
     created: str
 
+    @property
+    def model(self) -> str:
+        """The model that came of it; empty while it is not finished."""
+        done = self.folder / "done.json"
+        return str(manifest.read_json(done).get("model", "")) if done.is_file() else ""
+
 
 @dataclass(frozen=True)
 class Workspace:

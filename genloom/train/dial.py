@@ -159,13 +159,8 @@ def promised(chosen: Candidate, stream: np.ndarray, floor: float) -> Contract:
     """What the run will take and give. Raises ValueError where there is less memory than it takes."""
     design, parameters = chosen.job.design, chosen.parameters
     expected = forecast.bits_per_byte(design, parameters, chosen.tokens, len(stream), floor)
-    memory = forecast.memory(design, chosen.job.plan, chosen.job.rows, parameters, len(stream))
     free = psutil.virtual_memory().available
-    if memory > free:
-        raise ValueError(
-            f"This run needs about {memory / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. "
-            "Close other programs or ask for fewer parameters (--params)."
-        )
+    memory = forecast.check_memory(design, chosen.job.plan, chosen.job.rows, parameters, len(stream), free)
     return Contract(
         parameters=parameters,
         steps=chosen.steps,

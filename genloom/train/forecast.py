@@ -57,6 +57,17 @@ def looking_seconds(token_seconds: float, held_bytes: int) -> float:
     return 2 * looked * token_seconds / 3
 
 
+def check_memory(design: Design, plan: Plan, rows: int, parameters: int, symbols: int, room: int) -> int:
+    """The bytes that a run takes. Raises ValueError where there is room for fewer."""
+    needed = memory(design, plan, rows, parameters, symbols)
+    if needed > room:
+        raise ValueError(
+            f"This run needs about {needed / 1e9:.1f} GB, and {room / 1e9:.1f} GB are free. "
+            "Close other programs or ask for fewer parameters (--params) or rows (--set rows=…)."
+        )
+    return needed
+
+
 def memory(design: Design, plan: Plan, rows: int, parameters: int, symbols: int) -> int:
     """Bytes: weights, gradients, optimizer and working copy; what a step keeps for its backward pass; n-gram tables."""
     module = plugins.find("network", design.network)

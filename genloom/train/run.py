@@ -20,8 +20,8 @@ from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
-from genloom.train import checkpoint
-from genloom.train.corpus import Blocks, encoded, folds_of
+from genloom.train import checkpoint, forecast
+from genloom.train.corpus import Blocks, discard_damaged, encoded, folds_of
 from genloom.train.dial import Wishes, planned
 from genloom.train.events import Checked, Event, Finished, Stage, Stepped, Warned
 from genloom.train.forecast import CHECK_BYTES, CHECKS, FINAL_BYTES
@@ -150,6 +150,8 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
     if job.plan.compiled and (why := uncompilable()):
         yield Warned(f"torch.compile does not work here, so the networks run without it: {why}")
         job = replace(job, plan=replace(job.plan, compiled=False))
+    if damaged := discard_damaged(run.folder):
+        yield Warned(damaged)
     model, blocks, state = assembled(run.folder, dataset, job)
     loaded = checkpoint.load(state, run.folder / "state")
     if loaded is not None:
@@ -197,6 +199,8 @@ def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, 
         if fit := getattr(part, "fit", None):
             fit(stream)
     parts.to(best_device())
+    count = sum(p.numel() for p in parts.parameters())
+    forecast.check_memory(job.design, job.plan, job.rows, count, len(stream), psutil.virtual_memory().total)
     blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
     model = Model(job.name, codec, objective, parts, job.design)
     return model, blocks, State.fresh(parts, objective, job.plan)
