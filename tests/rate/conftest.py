@@ -1,0 +1,32 @@
+"""A workspace with outputs to rate, written by nobody in particular."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.workspace import Workspace
+
+Told = Callable[..., str]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def ledger(workspace: Workspace) -> Ledger:
+    return open_ledger(workspace.root)
+
+
+@pytest.fixture
+def told(workspace: Workspace) -> Told:
+    """Stores an output and returns its id: told("prompt", "text", model="notes/1")."""
+
+    def store(prompt: str, text: str = "text", model: str = "notes/1", **facts: object) -> str:
+        record = {"model": model, "prompt": prompt, "written": text, **facts}
+        return workspace.record_output(prompt + text, ".txt", record)
+
+    return store
