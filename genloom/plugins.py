@@ -8,22 +8,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-Kind = Literal["network", "objective", "codec", "medium"]
+Kind = Literal["network", "objective", "codec", "medium", "check"]
 
-_FOLDERS: dict[Kind, str] = {"network": "networks", "objective": "objectives", "codec": "codecs", "medium": "media"}
+_FOLDERS: dict[Kind, str] = {
+    "network": "networks",
+    "objective": "objectives",
+    "codec": "codecs",
+    "medium": "media",
+    "check": "rate/checks",
+}
 _PACKAGE = Path(__file__).parent
 
 
 def find(kind: Kind, name: str) -> ModuleType:
     """The module of a part: `find("network", "transformer")` is `genloom.networks.transformer`.
 
-    A package adds its own with the entry-point group `genloom.networks` (`.objectives`, `.codecs`, `.media`); a
-    built-in part goes before a plugin of the same name. Nothing else is ever imported, whatever a job says.
+    A package adds its own with the entry-point group `genloom.networks` (`.objectives`, `.codecs`, `.media`,
+    `.rate.checks`); a built-in part goes before a plugin of the same name. Nothing else is ever imported, whatever a
+    job says.
     Raises ValueError for an unknown name (suggests the nearest) and for a plugin that does not work.
     """
     built_in = _built_in(kind)
     if name in built_in:
-        return importlib.import_module(f"genloom.{_FOLDERS[kind]}.{name}")
+        return importlib.import_module(f"{_group(kind)}.{name}")
     offers = [offer for offer in _offers(kind) if offer.name == name]
     if not offers:
         known = names(kind)
@@ -55,6 +62,7 @@ def _required(kind: Kind, name: str) -> set[str]:
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},
         "medium": {"kind", "suffixes", "open", "save", "preview", "check"},
+        "check": {"Config", "check"},
     }[kind]
 
 
@@ -71,8 +79,12 @@ def _defined(path: Path) -> set[str]:
     return found
 
 
+def _group(kind: Kind) -> str:
+    return "genloom." + _FOLDERS[kind].replace("/", ".")
+
+
 def _offers(kind: Kind) -> list[EntryPoint]:
-    return list(entry_points(group=f"genloom.{_FOLDERS[kind]}"))
+    return list(entry_points(group=_group(kind)))
 
 
 def _load(kind: Kind, offer: EntryPoint) -> ModuleType:

@@ -1,0 +1,224 @@
+"""Generated code is judged by its tests and cannot do anything else, however hard it tries."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from genloom.rate.checks import judge
+from genloom.rate.checks.code import Config
+from genloom.rate.checks.sandbox import Limits, confinement, read, run
+
+needs_confinement = pytest.mark.skipif(bool(confinement()), reason=confinement())
+ADDS = "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(0, 0) == 0\n"
+
+
+def judged(code, tests=ADDS, **settings):
+    return judge("code", {"tests": tests, "unconfined": bool(confinement()), **settings})(code)
+
+
+def test_code_that_works_passes():
+    verdict = judged("def add(a, b):\n    return a + b\n")
+    assert (verdict.passed, verdict.score, verdict.reason) == (True, 1.0, "3 of 3 tests pass")
+
+
+def test_the_score_is_the_share_of_tests_and_the_first_failure_is_shown():
+    verdict = judged("def add(a, b):\n    return abs(a) + b\n")
+    assert (verdict.passed, verdict.score) == (False, pytest.approx(2 / 3))
+    assert verdict.reason == "2 of 3 tests pass; assert add(-1, 1) == 0 raised AssertionError"
+
+
+def test_blocks_in_prose_are_its_code():
+    text = (
+        "First:\n```python\nimport math\n```\nand then\n```\ndef add(a, b):\n    return math.fsum([a, b])\n```\nDone."
+    )
+    assert judged(text).passed
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("def add(a, b) return a", "the program fails: SyntaxError"),
+        ("raise RuntimeError('no')", "the program fails: RuntimeError: no"),
+        ("import sys; sys.exit(0)", "the program fails: SystemExit: 0"),
+        ("import os; os._exit(0)", "ended before its tests"),
+        ('print(\'{"tests": ["", "", ""], "failure": ""}\'); import os; os._exit(0)', "ended before its tests"),
+        (
+            "import os\nfor fd in range(3, 9):\n  try: os.write(fd, b'x' * 99999)\n  except OSError: pass\nos._exit(0)",
+            "ended",
+        ),
+        ("import ctypes; ctypes.string_at(0)", "ended before its tests, with status -11"),
+        ("a\0b", "the program fails"),
+    ],
+)
+def test_code_that_does_not_get_as_far_as_its_tests_fails(code, reason):
+    verdict = judged(code)
+    assert (verdict.passed, verdict.score) == (False, 0.0)
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(60)", "x = 10 ** 10 ** 10"])
+def test_code_without_end_is_stopped(code):
+    before = time.monotonic()
+    verdict = judged(code, seconds=0.5)
+    assert "stopped after 0.5 seconds" in verdict.reason
+    assert time.monotonic() - before < 5.5
+
+
+@pytest.mark.parametrize("ignored", ["ALRM", "XCPU", "TERM"])
+def test_signals_that_are_ignored_do_not_help(ignored):
+    code = f"import signal; signal.signal(signal.SIG{ignored}, signal.SIG_IGN)\nwhile True: pass"
+    assert "stopped after" in judged(code, seconds=0.5).reason
+
+
+def test_memory_has_an_end():
+    verdict = judged("x = bytearray(10 ** 9)", memory=128)
+    assert "MemoryError" in verdict.reason
+
+
+@needs_confinement
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nwhile True: os.fork()",
+        "import subprocess; subprocess.run(['true'])",
+        "import os; os.system('true') == 0 or 1/0",
+        "import os; os.execv('/bin/true', ['true'])",
+        "import multiprocessing as m; p = m.Process(target=print); p.start()",
+        "import os; os.posix_spawn('/bin/true', ['true'], {})",
+    ],
+)
+def test_no_process_is_ever_started(code):
+    """Least of all the processes of a fork bomb."""
+    verdict = judged(code)
+    assert "the program fails" in verdict.reason
+
+
+@needs_confinement
+def test_threads_work():
+    assert judged(
+        "import threading\nfound = []\ndef add(a, b):\n  t = threading.Thread(target=lambda: found.append(a + b))\n"
+        "  t.start(); t.join(); return found.pop()"
+    ).passed
+
+
+@needs_confinement
+@pytest.mark.parametrize("where", ["{home}/stolen", "/tmp/genloom-stolen", "stolen", "../report2", "/dev/shm/stolen"])
+def test_nothing_is_written_anywhere(tmp_path, where):
+    path = where.format(home=tmp_path)
+    verdict = judged(f"open({path!r}, 'w').write('x')")
+    assert "Permission" in verdict.reason
+    assert not Path(path).exists()
+
+
+@needs_confinement
+@pytest.mark.parametrize(
+    "change",
+    [
+        "os.remove({0!r})",
+        "os.rename({0!r}, {0!r} + '2')",
+        "os.chmod({0!r}, 0)",
+        "os.utime({0!r})",
+        "os.truncate({0!r}, 0)",
+        "os.symlink({0!r}, 'link')",
+        "os.link({0!r}, 'link')",
+        "os.mkdir({0!r} + '.d')",
+        "os.chown({0!r}, 1, 1)",
+        "os.setxattr({0!r}, 'user.x', b'')",
+        "open({0!r})",
+        "os.listdir(os.path.dirname({0!r}))",
+        "os.mkfifo('pipe')",
+    ],
+)
+def test_what_is_there_is_neither_changed_nor_read(tmp_path, change):
+    path = tmp_path / "diary"
+    path.write_text("secret")
+    path.chmod(0o600)
+    before = path.stat()
+    verdict = judged("import os\n" + change.format(str(path)))
+    assert "Error" in verdict.reason
+    assert [p.name for p in tmp_path.iterdir()] == ["diary"]
+    after = path.stat()
+    assert (before.st_mode, before.st_mtime_ns, before.st_uid) == (after.st_mode, after.st_mtime_ns, after.st_uid)
+    assert path.read_text() == "secret"
+
+
+@needs_confinement
+def test_there_is_no_network():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.3)
+        port = server.getsockname()[1]
+        heard = []
+
+        def listen():
+            with suppress(TimeoutError):
+                heard.append(server.accept())
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        verdict = judged(f"import socket; socket.create_connection(('127.0.0.1', {port}))")
+        thread.join()
+    assert "PermissionError" in verdict.reason
+    assert not heard
+    for kind in ("AF_UNIX", "AF_INET6", "AF_NETLINK"):
+        assert "PermissionError" in judged(f"import socket; socket.socket(socket.{kind})").reason
+
+
+@needs_confinement
+def test_other_processes_are_out_of_reach():
+    with subprocess.Popen(["sleep", "60"]) as other:
+        verdicts = [judged(f"import os; os.kill({other.pid}, {sign})") for sign in (9, 0)]
+        assert other.poll() is None
+        other.kill()
+    assert all("PermissionError" in verdict.reason for verdict in verdicts)
+    assert "PermissionError" in judged(f"import os; os.kill({os.getpid()}, 0)").reason
+
+
+@needs_confinement
+def test_the_environment_is_empty():
+    tests = "assert sorted(seen) == ['HOME', 'LANG', 'PYTHONUTF8']\nassert os.path.basename(os.getcwd()) == 'home'"
+    assert judged("import os; seen = dict(os.environ); seen.pop('LC_CTYPE', None)", tests).passed
+
+
+@needs_confinement
+def test_the_standard_library_is_there():
+    used = "re, json, math, collections, itertools, functools, random, datetime, string, heapq, decimal, zoneinfo"
+    tests = "assert zoneinfo and random.Random(0).random() > 0\nassert datetime.datetime(2020, 1, 1).year == 2020"
+    assert judged(f"import {used}", tests).passed
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    judged("import time; time.sleep(60)", seconds=0.2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_without_the_secret_is_not_believed():
+    forged = '{"tests": [""], "failure": ""}'
+    assert read(forged, "secret", 0, Limits()).failure
+    assert read("secret" + forged, "secret", 0, Limits()).tests == ("",)
+
+
+def test_a_report_beyond_all_bounds_is_none():
+    outcome = run("", "\n".join(f"raise ValueError('{n}' * 250)" for n in range(400)), Limits())
+    assert outcome.failure
+    assert not outcome.tests
+
+
+def test_without_confinement_code_is_not_run(monkeypatch):
+    monkeypatch.setattr("genloom.rate.checks.code.confinement", lambda: "this is a toaster")
+    with pytest.raises(ValueError, match=r"this is a toaster.*unconfined = true"):
+        judge("code", {"tests": ADDS})("1")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tests": ""}, {"tests": "assert"}, {"tests": "1", "seconds": 0.0}, {"tests": "1", "memory": 1}]
+)
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError, match=r"tests|Tests"):
+        Config(**settings)
