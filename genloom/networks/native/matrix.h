@@ -55,7 +55,7 @@ static inline int32_t four(const int8_t* values) { int32_t x; memcpy(&x, values,
 // The products of one panel with N tokens from `first` on: 16 numbers a token. N hides the latency of the sums, and the
 // weights, unpacked once, serve N tokens.
 template <int N>
-static inline void products(const Matrix& m, int panel, const Activations& x, int first, Floats* out) {
+__attribute__((noinline)) static void products(const Matrix& m, int panel, const Activations& x, int first, Floats* out) {
     const int groups = x.groups(), columns = x.columns;
     const int bytes = m.bits == 4 ? 256 : 512;
     const uint8_t* w = m.quants + (size_t)panel * groups * bytes;
@@ -65,7 +65,6 @@ static inline void products(const Matrix& m, int panel, const Activations& x, in
     for (int i = 0; i < N; i++) out[i] = m.bias ? load(m.bias + panel * ROWS) : Floats{};
     if (m.bits == 4) {
         for (int g = 0; g < groups; g++, w += 256, scales += 32) {
-            for (int line = 0; line < 256; line += 64) __builtin_prefetch(w + 2560 + line);
             Ints sums[N] = {};
             for (int step = 0; step < 8; step += 2) {
                 Bytes both = load_bytes(w + step * 32), low = low_nibbles(both), high = high_nibbles(both);
@@ -83,7 +82,6 @@ static inline void products(const Matrix& m, int panel, const Activations& x, in
         }
     } else {
         for (int g = 0; g < groups; g++, w += 512, scales += 16) {
-            for (int line = 0; line < 512; line += 64) __builtin_prefetch(w + 3072 + line);
             Ints sums[N];
             for (int i = 0; i < N; i++) sums[i] = unbiased(x.totals[at + (size_t)i * groups + g]);
             for (int step = 0; step < 8; step++) {

@@ -6,7 +6,6 @@ Shape letters: B rows, L length, N tokens, D width, V vocabulary, P positions, K
 import ctypes
 from ctypes import POINTER, Structure, byref, c_float, c_int32, c_size_t, c_void_p
 from dataclasses import dataclass
-from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from genloom.networks.embedding import Symbols
 from genloom.networks.native.build import available, library
-from genloom.networks.native.packing import GROUP, Packed, pack
+from genloom.networks.native.packing import GROUP, Packed, pack, together
 from genloom.networks.transformer import Transformer
 from genloom.types import Condition, Tokens
 
@@ -133,13 +132,16 @@ class Quantised(nn.Module):
     def __init__(self, network: Transformer, bits: int, compiled: ctypes.CDLL):
         super().__init__()
         assert isinstance(network.enter, Symbols)
-        self.bits, self.role, self.config = bits, network.role, network.config
+        assert isinstance(network.role.gives, Tokens)
+        self.bits, self.config, self.vocab = bits, network.config, network.role.gives.vocab
         self.compiled, self.rotary, self.window = compiled, network.rotary, network.window
         self.embed = nn.Embedding.from_pretrained(network.enter.embed.weight.detach())
-        self.kept: list[Any] = []  # what the structures of C point into
-        self.layers = (Layer * len(network.blocks))(*(self._layer(block, bits) for block in network.blocks))
-        self.head = packed_linear(network.head, 8)
-        self.weights = [m for m in self.kept if isinstance(m, Packed)] + [self.head]
+        self.kept: list[Tensor] = []  # what the structures of C point into
+        *inner, self.head = together([packed(m, bits) for m in matrices(network)] + [packed(network.head, 8)])
+        self.weights = [*inner, self.head]
+        fours = [inner[i : i + 4] for i in range(0, len(inner), 4)]
+        layers = [self._layer(block, four) for block, four in zip(network.blocks, fours, strict=True)]
+        self.layers = (Layer * len(layers))(*layers)
         self.norm = self._vector(network.norm.weight)
         self.angles: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
         self.scratch = torch.zeros(0, dtype=torch.uint8)
@@ -185,7 +187,7 @@ class Quantised(nn.Module):
         """Logits (B, V) after the last symbol of every row; a long prompt needs no others."""
         plan = self._plan(x, lengths, cache)
         ends = np.flatnonzero(np.diff(plan.rows, append=-1))
-        logits_BV = torch.zeros(len(x), self.role.gives.vocab)
+        logits_BV = torch.zeros(len(x), self.vocab)
         logits_BV[torch.from_numpy(plan.rows[ends]).long()] = self._read(x, plan, ends, cache)
         return logits_BV
 
@@ -201,18 +203,20 @@ class Quantised(nn.Module):
 
     def _read(self, x: Tensor, plan: Plan, chosen: np.ndarray, cache: Slots) -> Tensor:
         """Read all tokens of a plan; logits of the chosen ones (they ascend)."""
-        c, vocab = self.config, self.role.gives.vocab
+        c = self.config
         h_ND = self.embed(x[torch.from_numpy(plan.rows).long(), torch.from_numpy(plan.places)]).float()
         shape = (c.depth, c.key_heads or c.heads, -(-cache.room // BLOCK) * BLOCK * c.K)
         for part in (cache.keys, cache.values):
-            assert part.shape[1:] == shape and part.dtype == torch.float16 and part.is_contiguous(), "another's memory"
+            assert (part.shape[1:], part.dtype, part.is_contiguous()) == (shape, torch.float16, True), (
+                "another's memory"
+            )
         logits = torch.empty(len(chosen), self.head.padded)
         for first in range(0, len(h_ND), AT_ONCE):
             end = min(first + AT_ONCE, len(h_ND))
             here = slice(*np.searchsorted(chosen, (first, end)))
             self._step(h_ND[first:end], plan, first, chosen[here] - first, cache, logits[here])
         cache.lengths = cache.lengths + torch.from_numpy(np.bincount(plan.rows, minlength=len(x)))
-        logits_NV = logits[:, :vocab]
+        logits_NV = logits[:, : self.vocab]
         cap = c.softcap
         return cap * torch.tanh(logits_NV / cap) if cap else logits_NV
 
@@ -228,7 +232,6 @@ class Quantised(nn.Module):
             needed = self.compiled.genloom_scratch(byref(network), n, memory.room, threads)
             if len(self.scratch) < needed:
                 self.scratch = torch.empty(needed, dtype=torch.uint8)
-            assert h_ND.is_contiguous() and h_ND.dtype == torch.float32 and logits.is_contiguous()
             areas = (c_void_p(t.data_ptr()) for t in (h_ND, logits, self.scratch))
             self.compiled.genloom_step(byref(network), byref(memory), byref(batch), *areas, threads)
 
@@ -241,12 +244,9 @@ class Quantised(nn.Module):
             self.angles[0].data_ptr(), self.angles[1].data_ptr(),
         )  # fmt: skip
 
-    def _layer(self, block: nn.Module, bits: int) -> Layer:
-        attention, mlp = block.get_submodule("attention"), block.get_submodule("mlp")
-        packed = [packed_linear(m, bits) for m in (attention.qkv, attention.out, mlp.up, mlp.down)]
-        self.kept += packed
-        norms = [block.norm_attention, block.norm_mlp, *(attention.norms or ())]
-        return Layer(*map(as_matrix, packed), *(self._vector(norm.weight) for norm in norms))
+    def _layer(self, block: Any, four: list[Packed]) -> Layer:
+        norms = [block.norm_attention, block.norm_mlp, *(block.attention.norms or ())]
+        return Layer(*map(as_matrix, four), *(self._vector(norm.weight) for norm in norms))
 
     def _vector(self, weight: Tensor) -> int:
         kept = weight.detach().float().contiguous().clone()
@@ -254,13 +254,11 @@ class Quantised(nn.Module):
         return kept.data_ptr()
 
 
-def packed_linear(linear: nn.Module, bits: int) -> Packed:
+def packed(linear: nn.Module, bits: int) -> Packed:
     assert isinstance(linear, nn.Linear)
     return pack(linear.weight.detach(), bits, None if linear.bias is None else linear.bias.detach())
 
 
-def as_matrix(packed: Packed) -> Matrix:
-    bias = 0 if packed.bias is None else packed.bias.data_ptr()
-    return Matrix(
-        packed.padded, packed.columns, packed.bits, packed.quants.data_ptr(), packed.scales.data_ptr(), bias
-    )
+def as_matrix(m: Packed) -> Matrix:
+    bias = 0 if m.bias is None else m.bias.data_ptr()
+    return Matrix(m.padded, m.columns, m.bits, m.quants.data_ptr(), m.scales.data_ptr(), bias)
