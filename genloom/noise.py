@@ -49,8 +49,8 @@ class Noise:
 
     def gumbel(self, shape: Sequence[int], position: int = 0) -> Tensor:
         """Gumbel numbers, (rows, *shape) float32: the argmax of logits plus these is a sample of their softmax."""
-        u = self._uniform(prod(shape), position)
-        return torch.from_numpy((-np.log(-np.log(u))).astype(np.float32)).view(len(self), *shape)
+        bits = np.stack([self._bits(i, prod(shape), position, _BY_POSITION) for i in range(len(self))])
+        return torch.from_numpy(gumbels(bits)).view(len(self), *shape)
 
     def choose(self, logits_BV: Tensor, contexts: Sequence[np.ndarray]) -> Tensor:
         """Sample one symbol a row (Gumbel-max), given all symbols before it; (rows,) int64.
@@ -60,23 +60,49 @@ class Noise:
         keys it instead.
         """
         assert len(contexts) == len(logits_BV) == len(self)
-        drawn = np.stack([self._choice(i, context, logits_BV.shape[1]) for i, context in enumerate(contexts)])
-        gumbel = torch.from_numpy((-np.log(-np.log(drawn))).astype(np.float32)).to(logits_BV.device)
-        return (logits_BV.float() + gumbel).argmax(1)
+        rows = logits_BV.float().cpu().numpy()
+        drawn = (self._choice(i, context, logits_BV.shape[1]) for i, context in enumerate(contexts))
+        return torch.tensor([likeliest(row, bits) for row, bits in zip(rows, drawn, strict=True)])
 
     def _choice(self, row: int, context: np.ndarray, vocab: int) -> np.ndarray:
         window = np.asarray(context[-WINDOW:], dtype=np.int64)
         if len(window) < WINDOW or repeats(np.asarray(context), window):
-            return self._draw(row, vocab, len(context), _BY_POSITION)
-        return self._draw(row, vocab, fold(window), _BY_CONTEXT)
+            return self._bits(row, vocab, len(context), _BY_POSITION)
+        return self._bits(row, vocab, fold(window), _BY_CONTEXT)
 
     def _uniform(self, n: int, position: int) -> np.ndarray:
         return np.stack([self._draw(i, n, position, _BY_POSITION) for i in range(len(self))])
 
     def _draw(self, row: int, n: int, position: int, stream: int) -> np.ndarray:
+        return fractions(self._bits(row, n, position, stream))
+
+    def _bits(self, row: int, n: int, position: int, stream: int) -> np.ndarray:
+        """Random numbers of 32 bits."""
         key = np.array([self.key & _MASK, self.nonces[row] & _MASK], np.uint64)  # a list would pass through float64
         bits = np.random.Philox(key=key, counter=np.array([0, 0, position & _MASK, stream], np.uint64))
-        return (bits.random_raw((n + 1) // 2).view(np.uint32)[:n] + 0.5) * 2.0**-32
+        return bits.random_raw((n + 1) // 2).view(np.uint32)[:n]
+
+
+def fractions(bits: np.ndarray) -> np.ndarray:
+    """Numbers strictly between 0 and 1, float64."""
+    return (bits + 0.5) * 2.0**-32
+
+
+def gumbels(bits: np.ndarray) -> np.ndarray:
+    return (-np.log(-np.log(fractions(bits)))).astype(np.float32)
+
+
+def likeliest(logits: np.ndarray, bits: np.ndarray) -> int:
+    """Where logits plus Gumbel noise are greatest, of float32 logits (V).
+
+    The logarithms are only taken where they can matter. To beat the likeliest symbol's sum s, a symbol needs noise
+    -log(-log u) of at least s - logit, that is -log u of at most exp(logit - s); and 1 - u is less than -log u.
+    """
+    best = int(logits.argmax())
+    least = float(logits[best] + gumbels(bits[best : best + 1])[0]) - 1e-3  # more than float32 rounds
+    within = (~bits).astype(np.float32) <= np.exp(logits - np.float32(least - 32 * np.log(2)))  # 1 - u, times 2^32
+    able = np.flatnonzero(within)
+    return int(able[(logits[able] + gumbels(bits[able])).argmax()])
 
 
 def training_noise(seed: int, step: int, first: int, count: int) -> Noise:

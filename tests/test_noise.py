@@ -112,6 +112,18 @@ def test_repeats(context, seen):
     assert repeats(np.array(context), np.array(context[-4:])) is seen
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 5.0, 30.0])
+def test_a_choice_is_the_greatest_sum_of_logit_and_gumbel_noise(spread):
+    """Only few sums are computed; the choice is the one that all of them would give."""
+    chance = torch.Generator().manual_seed(1)
+    for position in range(1, 40):
+        logits = spread * torch.randn(1, 3000, generator=chance)
+        logits[:, ::7] = float("-inf")
+        context = np.arange(WINDOW - 1) if position < 4 else np.zeros(3 + position, np.int64)
+        gumbel = Noise(1, (5,)).gumbel((3000,), len(context))
+        assert Noise(1, (5,)).choose(logits, [context]) == (logits + gumbel).argmax(1)
+
+
 @pytest.mark.parametrize("context", [[1], [1, 2, 3, 4, 5], [1, 2, 3, 4, 1, 2, 3, 4]], ids=["short", "new", "seen"])
 def test_choices_follow_the_softmax(context):
     logits, n = torch.tensor([0.0, 1.0, -1.0, 2.0, float("-inf")]), 4000

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from genloom.noise import Noise
 from genloom.objectives.cross_entropy import PAYS_FROM, cross_entropy
-from genloom.types import Batch, CausalNetwork, Cond, Condition, Loss, Parts, Role, Tokens, Turn
+from genloom.types import Batch, Cache, CausalNetwork, Cond, Condition, Loss, Parts, Role, Tokens, Turn
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,18 @@ class Scoring(Protocol):
     def scores(self) -> tuple[Tensor, float]:
         """The matrix (V, D) that scores symbols, and the soft bound of the logits; 0: none."""
         ...
+
+
+class Leaving(Protocol):
+    """A network that can make logits of what it gives with `leaves` off."""
+
+    def leave(self, h_BLD: Tensor) -> Tensor: ...
+
+
+class LastOnly(Protocol):
+    """A network that can give the logits after each row's last symbol alone, B V."""
+
+    def last(self, x: Tensor, lengths: Tensor, cache: Cache) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -109,11 +121,9 @@ class Autoregressive:
         room = controls.length or self.space.length
         ended = controls.ended if len(controls.ended) else np.zeros(count, dtype=bool)
         stops = torch.tensor([self.space.stop, *controls.stops])
-        cache = cast(CausalNetwork, parts["model"]).start(count, longest + room)
         x_BL = torch.from_numpy(np.stack([np.pad(c, (0, longest - len(c))) for c in contexts])).to(device)
         lengths = torch.tensor([len(c) for c in contexts], device=device)
-        logits_BLV = parts["model"](x_BL, cond=cond, lengths=lengths, cache=cache)
-        logits_BV = logits_BLV[torch.arange(count, device=device), lengths - 1]
+        logits_BV, cache = read_prompts(parts["model"], x_BL, cond, lengths, longest + room)
         written = torch.empty(count, 0, dtype=torch.long)
         while True:
             narrowed_BV = narrow(logits_BV.float(), contexts, controls)
@@ -127,6 +137,31 @@ class Autoregressive:
             if ended.all() or written.shape[1] == room:
                 return
             logits_BV = parts["model"](chosen_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
+
+
+def read_prompts(
+    network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, room: int
+) -> tuple[Tensor, Cache]:
+    """Logits after each row's last symbol, B V, and the memory to go on with; equal rows are read once."""
+    start = cast(CausalNetwork, network).start
+    once, which = torch.cat([lengths_B[:, None], x_BL], 1).unique(dim=0, return_inverse=True)
+    if cond is not None or len(once) == len(x_BL):
+        cache = start(len(x_BL), room)
+        return read_to_end(network, x_BL, cond, lengths_B, cache), cache
+    cache = start(len(once), room)
+    return read_to_end(network, once[:, 1:], None, once[:, 0], cache)[which], cache.rows(which)
+
+
+def read_to_end(network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, cache: Cache) -> Tensor:
+    """Logits after the last symbol of each row, B V; where a network can, no others are computed."""
+    if hasattr(network, "last"):
+        return cast(LastOnly, network).last(x_BL, lengths_B, cache)
+    if not hasattr(network, "leave"):
+        logits_BLV = network(x_BL, cond=cond, lengths=lengths_B, cache=cache)
+        return logits_BLV[torch.arange(len(x_BL), device=x_BL.device), lengths_B - 1]
+    h_BLD = network(x_BL, cond=cond, lengths=lengths_B, cache=cache, leaves=False)
+    ends_B1D = h_BLD[torch.arange(len(x_BL), device=x_BL.device), lengths_B - 1][:, None]
+    return cast(Leaving, network).leave(ends_B1D)[:, 0]
 
 
 def started(prompts: tuple[np.ndarray, ...], count: int, space: Tokens) -> list[np.ndarray]:
@@ -160,7 +195,8 @@ def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) ->
     Repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
     2024).
     """
-    logits_BV = logits_BV.clone()
+    if controls.banned or controls.repetition_penalty != 1:
+        logits_BV = logits_BV.clone()
     if controls.banned:
         logits_BV[:, list(controls.banned)] = float("-inf")
     if controls.repetition_penalty != 1:
@@ -171,17 +207,33 @@ def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) ->
             row[seen] = torch.where(
                 row[seen] > 0, row[seen] / controls.repetition_penalty, row[seen] * controls.repetition_penalty
             )
-    if controls.temperature > 0:
+    if controls.temperature not in (0, 1):
         logits_BV = logits_BV / controls.temperature
-    off = torch.zeros_like(logits_BV, dtype=torch.bool)
+    cuts = []
     if 0 < controls.top_k < logits_BV.shape[1]:
-        off |= logits_BV < logits_BV.topk(controls.top_k, 1).values[:, -1:]
+        cuts.append(logits_BV < logits_BV.topk(controls.top_k, 1).values[:, -1:])
     if controls.top_p < 1:
-        ranked, order = logits_BV.masked_fill(off, float("-inf")).softmax(1).sort(1, descending=True)
-        beyond = ranked.cumsum(1) - ranked >= controls.top_p
-        beyond[:, 0] = False  # the likeliest symbol always stays
-        off |= torch.zeros_like(off).scatter(1, order, beyond)
+        cuts.append(beyond(logits_BV.masked_fill(cuts[0], float("-inf")) if cuts else logits_BV, controls.top_p))
     if controls.min_p > 0:
         probs_BV = logits_BV.softmax(1)
-        off |= probs_BV < controls.min_p * probs_BV.amax(1, keepdim=True)
-    return logits_BV.masked_fill(off, float("-inf"))
+        cuts.append(probs_BV < controls.min_p * probs_BV.amax(1, keepdim=True))
+    for off in cuts:
+        logits_BV = logits_BV.masked_fill(off, float("-inf"))
+    return logits_BV
+
+
+def beyond(logits_BV: Tensor, top_p: float) -> Tensor:
+    """What lies outside of the likeliest symbols that make up `top_p`, B V; the likeliest itself never does.
+
+    A few of the likeliest are ranked, and more only where these do not make it up: sorting thousands takes long.
+    """
+    probs_BV, ranks = logits_BV.softmax(1), 64
+    while True:
+        ranked, order = probs_BV.topk(min(ranks, probs_BV.shape[1]), 1)
+        before = ranked.cumsum(1) - ranked
+        if ranks >= probs_BV.shape[1] or bool((before[:, -1] >= top_p).all()):
+            break
+        ranks *= 8
+    inside = before < top_p
+    inside[:, 0] = True
+    return torch.ones_like(probs_BV, dtype=torch.bool).scatter(1, order, ~inside)

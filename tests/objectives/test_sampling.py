@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, Controls, narrow
+from genloom.objectives.autoregressive import Autoregressive, Controls, beyond, narrow
 from genloom.testing import example, stirred
 from genloom.types import Cond, Condition, Role, Tokens
 
@@ -59,14 +59,17 @@ def test_cached_and_uncached_samples_are_the_same_symbols(toys, causal_network, 
 
 
 class Says(nn.Module):
-    """A stand-in network whose next-symbol logits are always the same; it remembers nothing."""
+    """A stand-in network whose next-symbol logits are always the same; as its own memory it remembers nothing."""
 
     def __init__(self, logits: list[float]):
         super().__init__()
         self.logits = nn.Parameter(torch.tensor(logits))
 
-    def start(self, count: int, length: int) -> None:
-        return None
+    def start(self, count: int, length: int) -> "Says":
+        return self
+
+    def rows(self, rows: Tensor) -> "Says":
+        return self
 
     def forward(self, x: Tensor, cond: object = None, lengths: object = None, cache: object = None) -> Tensor:
         return self.logits.expand(*x.shape, -1)
@@ -237,3 +240,28 @@ def test_a_row_without_a_prompt_begins_as_a_document_does(toys):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         replace(Controls(), **wrong)
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("top_p", [0.0, 0.3, 0.9, 0.9999])
+def test_top_p_ranks_as_many_as_it_needs(sharpness, top_p):
+    logits = sharpness * torch.randn(3, 2000, generator=torch.Generator().manual_seed(0))
+    ranked, order = logits.softmax(1).sort(1, descending=True)
+    outside = ranked.cumsum(1) - ranked >= top_p
+    outside[:, 0] = False
+    assert torch.equal(beyond(logits, top_p), torch.zeros_like(outside).scatter(1, order, outside))
+
+
+def test_equal_prompts_are_read_once(toys):
+    """What several outputs of one prompt share is computed once, and each goes on by itself."""
+    network, read = network_of(toys, "transformer", Cond()), []
+    network.register_forward_pre_hook(lambda _, given: read.append(given[0].shape))
+    prompts = tuple(np.array(p) for p in ([5, 0, 1], [5, 2], [5, 0, 1], [5, 0, 1]))
+    noise = Noise(4, (1, 2, 3, 4))
+    controls = Controls(prompts, length=6)
+    *_, together = Autoregressive(SPACE).sample({"model": network}, 4, None, noise, controls)
+    assert read[0] == (2, 3)
+    for i, prompt in enumerate(prompts):
+        alone = Controls((prompt,), length=6)
+        *_, found = Autoregressive(SPACE).sample({"model": network}, 1, None, noise.rows(slice(i, i + 1)), alone)
+        assert found[0].tolist() == together[i].tolist()[: found.shape[1]]
