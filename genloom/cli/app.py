@@ -13,6 +13,7 @@ VERBS = {
     "generate": "Write with a model; every output is stored and can be traced and replayed.",
     "chat": "Talk with a model; conversations are kept and can be gone on with.",
     "import": "Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
+    "export": "Write a model for other programs: a Hugging Face folder, a .gguf file or a PEFT adapter.",
     "evaluate": "Measure a model on held-out text, and what its samples are made from.",
     "compare": "Set two models side by side on the same held-out text.",
     "list": "Show the data sets, models, runs, outputs and conversations of the workspace.",
@@ -28,9 +29,15 @@ app = App(
     default_parameter=Parameter(negative=()),  # no --no-json, no --empty-scrub
     suppress_keyboard_interrupt=False,
 )
+
+
+def module_of(verb: str) -> str:
+    """The module of a verb."""
+    return f"genloom.cli.{'import_' if verb == 'import' else verb}"  # Python keeps that word to itself
+
+
 for _verb, _purpose in VERBS.items():
-    _module = "import_" if _verb == "import" else _verb  # Python keeps that word to itself
-    app.command(f"genloom.cli.{_module}:run", name=_verb, help=_purpose)
+    app.command(f"{module_of(_verb)}:run", name=_verb, help=_purpose)
 
 
 def unknown_verb(error: UnknownCommandError) -> str:

@@ -15,14 +15,13 @@ from genloom.codecs.bpe import ALPHABET
 from genloom.codecs.roles import Roles, load_roles, save_roles
 from genloom.codecs.settings import read_json
 from genloom.codecs.symbols import Ids, Stream, mended
-from genloom.codecs.tokenizer_json import BLANK, LARGEST_FILE, built, parsed, parts
+from genloom.codecs.tokenizer_json import BLANK, BYTE_SYMBOL, LARGEST_FILE, built, parsed, parts
 from genloom.settings import made
 from genloom.types import Tokens
 
 _AT_ONCE = 256  # texts that are encoded side by side
 _PIECE = 1 << 16  # characters of a long text that are encoded as one
 _WORD_END = re.compile(r"(?<=[a-zA-Z])(?= [a-zA-Z])")  # where every byte-level tokenizer begins a new word
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ class Codec:
             elif self.byte_level:
                 table[number] = b"".join([ALPHABET.get(c) or c.encode() for c in symbol])
             else:
-                byte = _BYTE.fullmatch(symbol)
+                byte = BYTE_SYMBOL.fullmatch(symbol)
                 table[number] = bytes.fromhex(byte[1]) if byte else symbol.replace(BLANK, " ").encode()
         return table
 

@@ -1,6 +1,7 @@
 """A tokenizer.json from elsewhere, read as data: only byte pairs, only known parts, sizes bounded."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ PRE_TOKENIZERS = ("ByteLevel", "Digits", "Metaspace", "Split")
 DECODERS = ("ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip")
 POST_PROCESSORS = ("ByteLevel", "TemplateProcessing")
 BLANK = "▁"  # how vocabularies of SentencePiece write a blank
+BYTE_SYMBOL = re.compile(r"<0x([0-9A-F]{2})>")  # and how they write a byte
 
 
 def parsed(text: str | bytes) -> dict[str, Any]:

@@ -38,7 +38,7 @@ GPT2_NAMES = {
     "output": "lm_head", "attn_norm": "ln_1", "attn_qkv": "attn.c_attn", "attn_output": "attn.c_proj",
     "ffn_norm": "ln_2", "ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj",
 }  # fmt: skip
-_GPT2_TURNED = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
+GPT2_TURNED = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
 _BLOCK = re.compile(r"blk\.(\d{1,4})\.(\w+)\.(weight|bias)")
 
 
@@ -118,7 +118,8 @@ def config_of(path: Path, head: Header) -> dict[str, Any]:
     if kind == "gpt2":
         return common | {
             "n_embd": value("embedding_length"), "n_layer": value("block_count"),
-            "n_positions": value("context_length"), "n_head": value("attention.head_count"), "n_inner": value("feed_forward_length"),
+            "n_positions": value("context_length"), "n_head": value("attention.head_count"),
+            "n_inner": value("feed_forward_length"),
             "layer_norm_epsilon": value("attention.layer_norm_epsilon", 1e-5),
         }  # fmt: skip
     width, heads = value("embedding_length"), value("attention.head_count")
@@ -170,7 +171,7 @@ def renamed(path: Path, head: Header, config: Mapping[str, Any]) -> dict[str, Lo
         which, kind = (inside[2], inside[3]) if inside else (name.rpartition(".")[0], name.rpartition(".")[2])
         if which not in names:
             raise ValueError(f"it holds the tensor {name!r}, which its architecture does not have")
-        change = "turned" if gpt2 and which in _GPT2_TURNED and kind == "weight" else ""
+        change = "turned" if gpt2 and which in GPT2_TURNED and kind == "weight" else ""
         if permuted and which in ("attn_q", "attn_k"):
             change = "num_attention_heads" if which == "attn_q" else "num_key_value_heads"
         new = f"{block}.{int(inside[1])}.{names[which]}.{kind}" if inside else f"{names[which]}.{kind}"

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from genloom.codecs import tokenizer
-from genloom.codecs.tokenizer_json import LARGEST_FILE, parsed, parts
+from genloom.codecs.tokenizer_json import LARGEST_FILE, parsed
 from genloom.exchange.architectures import Shape, shape_of
 from genloom.exchange.safetensors_file import tensors_of
 from genloom.exchange.source import Source, speaking
-from genloom.exchange.vocabulary import from_files
+from genloom.exchange.vocabulary import begins, from_files
 from genloom.exchange.weights import Load
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -88,11 +88,10 @@ def codec_of(folder: Path, shape: Shape) -> tuple[tokenizer.Codec, tuple[str, ..
     """The vocabulary with its roles, and what the user should know of it."""
     settings = json_of(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     content = vocabulary_of(folder, settings, shape)
-    begins, end = (_symbol(settings.get(f"{which}_token")) for which in ("bos", "eos"))
-    steps = parts(parsed(content), "post_processor")
-    heads = [step["single"][0] for step in steps if step["type"] == "TemplateProcessing" and step.get("single")]
-    written = any("SpecialToken" in head for head in heads) if steps else bool(settings.get("add_bos_token"))
-    return speaking(content, shape, (begins, end, written), template_of(folder, settings))
+    first, last = (_symbol(settings.get(f"{which}_token")) for which in ("bos", "eos"))
+    whole = parsed(content)
+    written = begins(whole) if whole["post_processor"] else bool(settings.get("add_bos_token"))
+    return speaking(content, shape, (first, last, written), template_of(folder, settings))
 
 
 def vocabulary_of(folder: Path, settings: dict[str, Any], shape: Shape) -> str:

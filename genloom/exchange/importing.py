@@ -132,7 +132,7 @@ def again(weights: Path, design: Design, found: Source) -> Parity:
     parts = parts_of(design, objective)
     parts.load_state_dict(load_file(weights))
     ids = text_of(found.codec, design.length)
-    return compared(parts.eval().requires_grad_(False)["model"], found.config, found.own, found.gguf, ids, "float32")
+    return compared(parts.eval().requires_grad_(False)["model"], found.config, found.own, found.gguf, ids)
 
 
 def card_of(found: Source, facts: dict[str, Any], model: Model) -> dict[str, Any]:

@@ -4,7 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genloom.codecs.tokenizer_json import BLANK
+from genloom.codecs import bpe, tokenizer
+from genloom.codecs import bytes as plain
+from genloom.codecs.tokenizer_json import BLANK, BYTE_SYMBOL, parts
+from genloom.types import Codec
 
 # Kinds of symbols in a GGUF file.
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
@@ -122,3 +125,100 @@ def from_files(vocab: Mapping[str, int], merges: str, added: list[dict[str, Any]
     """The tokenizer.json of a vocab.json and a merges.txt."""
     pairs = [line for line in merges.split("\n") if line.strip() and not line.startswith("#version")]
     return byte_level(vocab, pairs, added, cut)
+
+
+def content_of(codec: Codec) -> dict[str, Any]:
+    """The tokenizer.json of any text codec; ValueError for a codec that no tokenizer.json can express."""
+    if isinstance(codec, tokenizer.Codec):
+        return codec.content
+    if isinstance(codec, bpe.Codec):
+        content = json.loads(codec.tokenizer.to_str())
+    elif isinstance(codec, plain.Codec):
+        letters = {byte: letter for letter, byte in bpe.ALPHABET.items()}
+        vocab = {letters[bytes([n])]: n for n in range(256)}
+        content = {"version": "1.0", "normalizer": None, "pre_tokenizer": _BYTES, "decoder": _BYTES}
+        content["model"] = {"type": "BPE", "vocab": vocab, "merges": []}
+    else:
+        raise ValueError(
+            f"The codec {type(codec).__module__.rpartition('.')[2]!r} cannot be written as a tokenizer.json. "
+            "Exported can be models of text with the codec bytes, bpe or tokenizer."
+        )
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = [{"id": number, "content": name, **flags} for name, number in codec.specials.items()]
+    start = next(name for name, number in codec.specials.items() if number == codec.space.start)
+    return {
+        **content,
+        "added_tokens": added,
+        "post_processor": {  # a text begins with the symbol that began every document in training
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": start, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {start: {"id": start, "ids": [codec.space.start], "tokens": [start]}},
+        },
+    }
+
+
+def begins(content: Mapping[str, Any]) -> bool:
+    """Whether the tokenizer writes a symbol before every text."""
+    steps = [step for step in parts(content, "post_processor") if step["type"] == "TemplateProcessing"]
+    return any(step.get("single") and "SpecialToken" in step["single"][0] for step in steps)
+
+
+def to_gguf(content: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """The fields `tokenizer.ggml.…` of a tokenizer.json, padded to the model's rows.
+
+    Raises ValueError for a way to cut words that llama.cpp does not have.
+    """
+    model = content["model"]
+    symbols = {number: symbol for symbol, number in model["vocab"].items()}
+    added = {token["id"]: token for token in content["added_tokens"]}
+    symbols |= {number: token["content"] for number, token in added.items()}
+    merges = [tuple(m.split(" ", 1)) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    fields = {
+        "tokenizer.ggml.tokens": [symbols.get(n, f"[PAD{n}]") for n in range(rows)],
+        "tokenizer.ggml.token_type": [_kind(n, symbols, added, model) for n in range(rows)],
+        "tokenizer.ggml.add_bos_token": begins(content),
+    }
+    if model.get("byte_fallback"):
+        rank = {"".join(pair): -float(n) for n, pair in reversed(list(enumerate(merges)))}
+        prefix = any(step["type"] == "Prepend" for step in parts(content, "normalizer")) or any(
+            step.get("prepend_scheme") in ("always", "first") for step in parts(content, "pre_tokenizer")
+        )
+        lowest = -float(len(merges)) - 1
+        scores = [rank.get(symbols.get(n, ""), lowest) for n in range(rows)]
+        return {
+            **fields, "tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default",
+            "tokenizer.ggml.scores": scores, "tokenizer.ggml.add_space_prefix": prefix,
+        }  # fmt: skip
+    return {
+        **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": _cut_of(content),
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in merges],
+    }  # fmt: skip
+
+
+def _kind(number: int, symbols: Mapping[int, str], added: Mapping[int, Any], model: Mapping[str, Any]) -> int:
+    if number not in symbols:
+        return UNUSED
+    if symbols[number] == model.get("unk_token") and model.get("byte_fallback"):
+        return UNKNOWN
+    if number in added:
+        return CONTROL if added[number]["special"] else USER
+    return BYTE if model.get("byte_fallback") and BYTE_SYMBOL.fullmatch(symbols[number]) else NORMAL
+
+
+def _cut_of(content: Mapping[str, Any]) -> str:
+    """The name that llama.cpp gives to a way of cutting words."""
+    steps = [_essence(step) for step in parts(content, "pre_tokenizer")]
+    if not content["model"]["merges"]:  # single bytes: nothing is merged, however words are cut
+        return "gpt-2"
+    for name, known in CUTS.items():
+        if steps == [_essence(step) for step in known]:
+            return name
+    raise ValueError(
+        "This model's vocabulary cuts words in a way that llama.cpp has no name for. Export it with --to hf instead."
+    )
+
+
+def _essence(step: Mapping[str, Any]) -> dict[str, Any]:
+    """A step without what changes no ids."""
+    return {key: value for key, value in step.items() if key != "trim_offsets"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genloom.cli import doctor, run
-from genloom.cli.app import VERBS
+from genloom.cli.app import VERBS, module_of
 from genloom.cli.shared import Shared
 
 
@@ -47,7 +47,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_says_what_it_is_for_and_takes_the_shared_options(verb: str) -> None:
-    carry_out = import_module(f"genloom.cli.{verb}").run
+    carry_out = import_module(module_of(verb)).run
     assert (carry_out.__doc__ or "").splitlines()[0] == VERBS[verb]
     assert inspect.signature(carry_out).parameters["shared"].default == Shared()
 
@@ -56,7 +56,7 @@ def test_every_verb_says_what_it_is_for_and_takes_the_shared_options(verb: str) 
 def test_every_option_of_a_verb_is_explained(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([verb, "--help"]) == 0
     shown = capsys.readouterr().out
-    carry_out = import_module(f"genloom.cli.{verb}").run
+    carry_out = import_module(module_of(verb)).run
     explained = inspect.getdoc(carry_out) or ""
     for name in inspect.signature(carry_out).parameters:
         assert f"\n{name}\n    " in explained or name == "shared"
