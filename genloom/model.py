@@ -17,6 +17,7 @@ from torch import nn
 
 from genloom import plugins
 from genloom.networks import lora, peft
+from genloom.networks.unfilled import Unfilled
 from genloom.settings import as_toml, made, table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
@@ -134,7 +135,7 @@ def parts_of(design: Design, objective: Objective[Batch]) -> nn.ModuleDict:
     module = plugins.find("network", design.network)
     config = made(module.Config, design.network_settings, "network")
     check_sizes(design.network_settings, "network")
-    with torch.device("meta"):  # which counts and fills nothing
+    with torch.device("meta"), Unfilled():  # which counts and fills nothing
         drafts = [module.build(role, config) for role in objective.roles.values()]
     weights, room = sum(p.numel() for d in drafts for p in d.parameters()), psutil.virtual_memory().total
     if 4 * weights > room:
@@ -274,7 +275,8 @@ def opened(folder: ModelFolder) -> Model:
         design = Design.of(tomllib.loads((folder.folder / "job.toml").read_text()))
         codec = codec_of(design, folder)
         objective = objective_of(design, space_of(design, codec))
-        parts = parts_of(design, objective)
+        with Unfilled():
+            parts = parts_of(design, objective)
     except FileNotFoundError as error:
         raise ValueError(f"{error.filename}: the model {folder.ref} lacks this file. Train it again.") from None
     except ValueError as error:

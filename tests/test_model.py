@@ -44,6 +44,17 @@ def test_a_model_opens_as_it_was_stored(workspace: Workspace) -> None:
     assert open_model(workspace, "tales/1").ref == "tales/1"
 
 
+def test_opening_a_model_draws_nothing(workspace: Workspace) -> None:
+    """What is overwritten at once would take longer to draw than to load."""
+    before = torch.get_rng_state()
+    first, second = open_model(workspace, "tales"), open_model(workspace, "tales")
+    assert torch.equal(before, torch.get_rng_state())
+    for name, tensor in [*first.parts.named_parameters(), *first.parts.named_buffers()]:
+        assert torch.equal(
+            tensor, {**dict(second.parts.named_parameters()), **dict(second.parts.named_buffers())}[name]
+        )
+
+
 @pytest.mark.parametrize(
     ("ref", "words"),
     [
