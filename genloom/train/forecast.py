@@ -62,7 +62,7 @@ def check_memory(design: Design, plan: Plan, rows: int, parameters: int, symbols
     needed = memory(design, plan, rows, parameters, symbols)
     if needed > room:
         raise ValueError(
-            f"This run needs about {needed / 1e9:.1f} GB, and {room / 1e9:.1f} GB are free. "
+            f"This run needs about {needed / 1e9:,.1f} GB of memory, and there are {room / 1e9:.1f} GB. "
             "Close other programs or ask for fewer parameters (--params) or rows (--set rows=…)."
         )
     return needed

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -13,14 +13,22 @@ from typing import Any
 import psutil
 import torch
 
-from genloom.likelihood import bits_per_byte, surprise
-from genloom.model import Model, best_device, complete, objective_of, parts_of, space_of, write_model
+from genloom.likelihood import Told, bits_per_byte, surprise
+from genloom.model import (
+    Model,
+    best_device,
+    complete,
+    objective_of,
+    parts_of,
+    space_of,
+    write_model,
+)
 from genloom.store import files
 from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
-from genloom.train import checkpoint, forecast
+from genloom.train import checkpoint, forecast, tuning
 from genloom.train.corpus import Blocks, discard_damaged, encoded, folds_of
 from genloom.train.dial import Wishes, planned
 from genloom.train.events import Checked, Event, Finished, Stage, Stepped, Warned
@@ -29,6 +37,7 @@ from genloom.train.job import Job, read_job
 from genloom.train.log import Log, Pace
 from genloom.train.loop import Plan, Progress, State, train
 from genloom.train.speed import uncompilable
+from genloom.types import Batch
 
 SAVING_SHARE = 0.05  # of the time at most, however large the state
 
@@ -37,6 +46,8 @@ SAVING_SHARE = 0.05  # of the time at most, however large the state
 class Request:
     data: str  # a data set, or with `resume` the name or id of a run
     name: str = ""  # of the model; like the data set where empty
+    base: str = ""  # a model to tune; none: a new one is trained
+    method: str = "lora"  # of tuning, or "full"
     wishes: Wishes = field(default_factory=Wishes)
     overrides: Mapping[str, str] = field(default_factory=dict)
     resume: bool = False
@@ -79,16 +90,20 @@ def train_model(workspace: Workspace, request: Request) -> Generator[Event]:
     dataset = workspace.dataset(request.data)
     run = workspace.run(workspace.new_run(request.name or dataset.name).name)
     with held(run):
-        job = yield from begun(run, dataset, request)
+        job = yield from begun(workspace, run, dataset, request)
         yield from carry_out(workspace, run, job, request)
 
 
-def begun(run: Run, dataset: Dataset, request: Request) -> Generator[Event, None, Job]:
+def begun(workspace: Workspace, run: Run, dataset: Dataset, request: Request) -> Generator[Event, None, Job]:
     """The job of a new run, stored; where that fails or is stopped, nothing of the run stays."""
     try:
-        yield Stage("Fitting the codec and encoding the text")
         wishes = replace(request.wishes, steps=request.steps or request.wishes.steps)
-        job = yield from planned(run.folder, dataset, run.name, wishes, request.overrides)
+        if request.base:
+            asked = request.base, request.method
+            job = yield from tuning.planned(run.folder, workspace, dataset, run.name, asked, wishes, request.overrides)
+        else:
+            yield Stage("Fitting the codec and encoding the text")
+            job = yield from planned(run.folder, dataset, run.name, wishes, request.overrides)
         job = replace(job, design=complete(job.design))
         job.save(run.folder / "job.toml")
     except BaseException:
@@ -152,21 +167,25 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
         job = replace(job, plan=replace(job.plan, compiled=False))
     if damaged := discard_damaged(run.folder):
         yield Warned(damaged)
-    model, blocks, state = assembled(run.folder, dataset, job)
+    if job.base:
+        model, batches, state = tuning.assembled(run.folder, workspace, dataset, job)
+        seen = tuning.held_out(dataset, tuning.CHECK_BYTES)
+    else:
+        model, batches, state = assembled(run.folder, dataset, job)
+        seen = held_out(dataset, CHECK_BYTES)
     loaded = checkpoint.load(state, run.folder / "state")
     if loaded is not None:
         yield from (Warned(text) for text in loaded.warnings)
     log = Log(run.folder / "progress.jsonl", state.step)
     yield Stage(f"Training {job.name} from step {state.step} to {job.plan.steps}")
-    yield from steps(run.folder / "state", log, model, blocks, job, state, request, held_out(dataset, CHECK_BYTES))
+    yield from steps(run.folder / "state", log, model, batches, job, state, request, seen)
     yield Stage("Checking on held-out text and storing the model")
     best = replace(model, parts=state.best.eval())
-    texts = held_out(dataset, FINAL_BYTES)
     fact = {
         "seconds": round(log.seconds, 1),
         "memory_bytes": psutil.Process().memory_info().rss,
-        "bits_per_byte": bits_per_byte(surprise(best, texts)) if texts else None,
-        "tokens_per_second": round(state.step * job.rows * (job.design.length - 1) / max(log.seconds, 1e-9)),
+        **(tuning.known(best, dataset) if job.base else known(best, dataset)),
+        "tokens_per_second": round(state.step * job.tokens / max(log.seconds, 1e-9)),
         "steps": state.step,
         "skipped_steps": state.skipped,
     }
@@ -174,7 +193,11 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
     if made is None:
         making = workspace.new_model(job.name)
         with making as folder:
-            write_model(best, folder, job.tables(), card_of(dataset, job, run, fact, best))
+            card = card_of(dataset, job, run, fact, best)
+            if job.base:
+                tuning.write(workspace, best, folder, job, card)
+            else:
+                write_model(best, folder, job.tables(), card)
         made = making.made
     write_atomic(run.folder / "done.json", json.dumps({"model": made.ref}))
     yield Finished(made.ref, run.id, fact["bits_per_byte"], log.seconds, job.contract, fact)
@@ -199,23 +222,30 @@ def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, 
         if fit := getattr(part, "fit", None):
             fit(stream)
     parts.to(best_device())
+    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
     count = sum(p.numel() for p in parts.parameters())
     forecast.check_memory(job.design, job.plan, job.rows, count, len(stream), psutil.virtual_memory().total)
-    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
     model = Model(job.name, codec, objective, parts, job.design)
     return model, blocks, State.fresh(parts, objective, job.plan)
 
 
 def steps(
-    states: Path, log: Log, model: Model, blocks: Blocks, job: Job, state: State, request: Request, texts: list[str]
+    states: Path,
+    log: Log,
+    model: Model,
+    batches: Callable[[int], Batch],
+    job: Job,
+    state: State,
+    request: Request,
+    texts: Sequence[Told],
 ) -> Iterator[Event]:
     """Take the steps, write progress, look at held-out text now and then, and save so that a kill loses little."""
     plan, before, begun = job.plan, log.seconds, time.perf_counter()
     checks = {max(round(plan.steps * (i + 1) / (CHECKS + 1)), 1) for i in range(CHECKS)} if texts else set()
-    pace = Pace(job.rows * (job.design.length - 1))
+    pace = Pace(job.tokens)
     saved, took = time.perf_counter(), 0.0
     try:
-        for progress in train(model.objective, blocks, plan, state):
+        for progress in train(model.objective, batches, plan, state):
             pace.tick()
             log.seconds = before + time.perf_counter() - begun
             if progress.skipped:
@@ -248,7 +278,7 @@ def steps(
     log.seconds = before + time.perf_counter() - begun
 
 
-def checked(step: int, model: Model, texts: list[str]) -> Checked:
+def checked(step: int, model: Model, texts: Sequence[Told]) -> Checked:
     """A look at held-out text, with the parts in evaluation mode meanwhile."""
     training = [part for part in model.parts.values() if part.training]
     model.parts.eval()
@@ -262,6 +292,12 @@ def stepped(progress: Progress, plan: Plan, pace: Pace, seconds: float) -> Stepp
     left = (plan.steps - progress.step) * pace.step_seconds
     speed = round(pace.tokens_per_second)
     return Stepped(progress.step, plan.steps, progress.losses, progress.metrics, speed, left, round(seconds, 3))
+
+
+def known(model: Model, dataset: Dataset) -> dict[str, float | None]:
+    """What the fact says of the model: bits per byte of held-out text, where there is any."""
+    texts = held_out(dataset, FINAL_BYTES)
+    return {"bits_per_byte": bits_per_byte(surprise(model, texts)) if texts else None}
 
 
 def held_out(dataset: Dataset, limit: int) -> list[str]:

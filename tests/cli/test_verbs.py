@@ -76,16 +76,31 @@ def test_list_shows_what_there_is(notes: Path, home: Path, capsys: pytest.Captur
     with workspace.new_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"x" * 5000)
         (folder / "card.json").write_text("{}")
-    started = workspace.new_run("notes")
+    started, ended = workspace.new_run("notes"), workspace.new_run("notes")
+    (ended / "done.json").write_text('{"model": "notes/1"}')
     output = workspace.record_output("Once upon", ".txt", {"model": "notes/1", "prompt": "Once\nupon"})
     capsys.readouterr()
     assert run(["list"]) == 0
     out = capsys.readouterr().out
-    for words in ("my-notes", "12 documents", "mine", "notes/1", "5.0 kB", started.name, output, "'Once upon'"):
+    for words in (
+        "my-notes",
+        "12 documents",
+        "mine",
+        "notes/1",
+        "5.0 kB",
+        started.name,
+        output,
+        "'Once upon'",
+        "finished: notes/1",
+        "to resume",
+    ):
         assert words in out
     facts = told(capsys, "list", "models")
     assert [model["model"] for model in facts["models"]] == ["notes/1"]
     assert "data" not in facts
+    assert f"{started.name}  notes" in out
+    runs = {row["run"]: row["model"] for row in told(capsys, "list", "runs")["runs"]}
+    assert runs == {started.name: "", ended.name: "notes/1"}
 
 
 def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

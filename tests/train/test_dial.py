@@ -147,7 +147,7 @@ def test_more_memory_than_there_is_is_refused_before_the_run(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dial.psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000_000, total=10**8))
-    with pytest.raises(ValueError, match=r"needs about \d.\d GB, and 0.1 GB are free. Close other programs or ask for"):
+    with pytest.raises(ValueError, match=r"needs about \d.\d GB of memory, and there are 0.1 GB. Close"):
         until_contract(workspace, steps=3, overrides=SMALL)
     assert workspace.runs() == []
 

@@ -327,9 +327,9 @@ def test_a_compiled_run_killed_at_random_moments_ends_in_the_same_bits(
 ) -> None:
     """Dropout too: what a compiled program draws follows from the step. Nothing is compiled before it starts."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    deaths: list[dict[str, float]] = [{"call": 25}, {"call": 40}, {"call": 15}, {"after": 12}]
+    deaths: list[dict[str, float]] = [{"call": 25}, {"call": 40}, {"after": 12}]
     codes = proven(worlds, workspace, deaths, {**changes, "plan__compiled": "true"})
-    assert codes.count(-signal.SIGKILL) >= 3, codes
+    assert codes.count(-signal.SIGKILL) >= 2, codes
     facts = [json.loads(path.read_text()) for path in (workspace.root / "runs").glob("*/state/*.json")]
     assert {state["machine"]["compiled"] for state in facts} == {True}, "none went on without"
 
@@ -354,3 +354,39 @@ def test_a_run_that_is_compiled_no_longer_is_named(
     assert "no C++ compiler" in warned[0]
     assert "compiled True → False" in warned[1]
     assert "not to the same bits" in warned[1]
+
+
+def test_damaged_symbols_are_noticed_and_made_again(worlds: ModuleType, workspace: Workspace) -> None:
+    planned = worlds.job(worlds.dataset(workspace), 9)
+    whole, hurt = worlds.started(workspace, planned), worlds.started(workspace, planned)
+    list(worlds.carried_on(workspace, whole))
+    events = worlds.carried_on(workspace, hurt)
+    next(event for event in events if isinstance(event, Stepped) and event.step == 4)
+    events.close()
+    symbols = workspace.run(hurt).folder / "train.symbols"
+    content = symbols.read_bytes()
+    symbols.write_bytes(content[:-2] + b"\x00\x00")
+    warned = [event.text for event in worlds.carried_on(workspace, hurt) if isinstance(event, Warned)]
+    assert len(warned) == 1
+    assert "train.symbols is damaged" in warned[0]
+    assert symbols.read_bytes() == content
+    assert outcome(worlds, workspace, hurt)[:2] == outcome(worlds, workspace, whole)[:2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network__width": "1_000_000_000"}, "network.width is 1,000,000,000; it can be at most 1,048,576."),
+        ({"network__depth": "1_000_000_000"}, "network.depth is 1,000,000,000; it can be at most 1,024."),
+        ({"network__width": "1_000_000", "network__depth": "2"}, "Choose a smaller network.width or network.depth."),
+        ({"rows": "2_000_000_000"}, "Close other programs or ask for fewer parameters"),
+        ({"length": "2_000_000_000"}, "and the model reads 2000000000 at once"),
+    ],
+)
+def test_sizes_of_an_edited_job_that_no_machine_has_are_one_clear_error(
+    worlds: ModuleType, workspace: Workspace, changes: dict[str, str], words: str
+) -> None:
+    run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 4, **changes))
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        list(worlds.carried_on(workspace, run))
+    assert words in str(caught.value)
