@@ -16,6 +16,11 @@ VERBS = {
     "export": "Write a model for other programs: a Hugging Face folder, a .gguf file or a PEFT adapter.",
     "evaluate": "Measure a model on held-out text, and what its samples are made from.",
     "compare": "Set two models side by side on the same held-out text.",
+    "rate": "Say what you think of an output, or which of two is better; the model can learn from it.",
+    "arena": "Choose between two answers to each prompt, without knowing whose they are; the model can learn from it.",
+    "ratings": "Show what was rated and what it is worth, take a rating back, or write the ratings for other programs.",
+    "promote": "Put a version of a model into use; the ledger keeps that you decided it.",
+    "rollback": "Put the version of a model back into use that was before the last promotion.",
     "list": "Show the data sets, models, runs, outputs and conversations of the workspace.",
     "doctor": "Say what this machine can do and whether the workspace is sound.",
 }

@@ -34,7 +34,7 @@ def test_help_is_quick() -> None:
 def test_starting_imports_neither_torch_nor_pyarrow(arguments: str) -> None:
     code = (
         "import sys; from genloom.cli import run; run(sys.argv[1:]); "
-        "sys.exit(' '.join({'torch', 'pyarrow', 'numpy', 'matplotlib'} & set(sys.modules)) or 0)"
+        "sys.exit(' '.join({'torch', 'pyarrow', 'numpy', 'matplotlib', 'sqlalchemy'} & set(sys.modules)) or 0)"
     )
     ended = subprocess.run([sys.executable, "-c", code, arguments], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,107 @@
+"""`genloom rate`: what a person, or a program that says it is one, thinks of an output."""
+
+import getpass
+
+from genloom.cli.shared import Shared
+from genloom.rate.ratings import Scale, Winner, choose, rate
+from genloom.store.ledger import Event, open_ledger
+from genloom.store.workspace import Workspace
+
+
+def run(
+    output: str | None = None,
+    /,
+    *,
+    up: bool = False,
+    down: bool = False,
+    stars: int | None = None,
+    note: str | None = None,
+    pair: tuple[str, str] | None = None,
+    winner: Winner | None = None,
+    rater: str | None = None,
+    machine: bool = False,
+    id: str = "",
+    ledger: str = "",
+    shared: Shared = Shared(),
+) -> None:
+    """Say what you think of an output, or which of two is better; the model can learn from it.
+
+    Parameters
+    ----------
+    output
+        The id of an output, as genloom generate shows it; last is the newest.
+    up
+        It is good.
+    down
+        It is bad.
+    stars
+        How good it is, from 1 to 5.
+    note
+        What you want to remember about it. Nothing is learned from a note.
+    pair
+        Two outputs for the same prompt, to choose from.
+    winner
+        Which of the pair is better: the first is a, the second b; bad if neither is any good.
+    rater
+        Who says so. [default: your name on this machine]
+    machine
+        The rater is a program.
+    id
+        An id of your own for this rating: with it, the same command given again is one rating.
+    ledger
+        Where ratings are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
+    """
+    workspace, screen = shared.open()
+    kept = open_ledger(workspace.root, ledger)
+    who = rater or getpass.getuser()
+    if pair is not None or winner is not None:
+        if pair is None or winner is None or output is not None or up or down or stars is not None or note is not None:
+            raise ValueError("A choice is made with --pair A B --winner a (or b, tie, bad) and nothing else.")
+        a, b = (_named(workspace, each) for each in pair)
+        event = choose(workspace, kept, a, b, winner, who, machine, id)
+    else:
+        scale, value = _value(up, down, stars, note)
+        if output is None:
+            raise ValueError("Which output? Give its id: genloom rate ID --up (genloom list outputs shows them)")
+        event = rate(workspace, kept, _named(workspace, output), who, scale, value, note or "", machine, id)
+    screen.say(f"{_said(event)}, says {who}.")
+    screen.say(f"Kept as {event.id}; to take it back: genloom ratings withdraw {event.id}")
+    screen.result({"event": event.id, "at": event.at, "kind": event.kind, **event.body})
+
+
+def _value(up: bool, down: bool, stars: int | None, note: str | None) -> tuple[Scale, int]:
+    if up + down + (stars is not None) > 1:
+        raise ValueError("Give one of --up, --down and --stars.")
+    if up or down:
+        return "thumb", 1 if up else -1
+    if stars is not None:
+        return "stars", stars
+    if note is not None:
+        return "note", 0
+    raise ValueError('What do you think of it? Give --up, --down, --stars 4 or --note "too long".')
+
+
+def _named(workspace: Workspace, output: str) -> str:
+    if output != "last":
+        return output
+    known = workspace.outputs()
+    if not known:
+        raise ValueError("There is no output yet. Make one: genloom generate NAME")
+    return known[-1]
+
+
+def _said(event: Event) -> str:
+    said = event.body
+    if event.kind == "choice":
+        outcomes = {
+            "a": f"{said['a']} is better than {said['b']}",
+            "b": f"{said['b']} is better than {said['a']}",
+            "tie": f"{said['a']} and {said['b']} are equally good",
+            "bad": f"Neither {said['a']} nor {said['b']} is any good",
+        }
+        return outcomes[said["winner"]]
+    if said["scale"] == "note":
+        return f"A note on {said['output']}"
+    if said["scale"] == "stars":
+        return f"{said['output']} has {said['value']} of 5 stars"
+    return f"{said['output']} is {'good' if said['value'] > 0 else 'bad'}"
