@@ -33,6 +33,7 @@ class Measure:
     count: int  # prompts, or pieces of text
     allowed: float = 0.0  # how much worse the challenger may be
     proof: bool = False  # whether a gain in it counts as a reason to promote
+    against: bool = False  # the versions were set against each other: champion and challenger are win rates
     evidence: float | None = None  # how much the odds have risen that the gain is real, if it was looked at on the way
 
     @property
@@ -95,10 +96,19 @@ def proved(measure: Measure) -> str:
 
 
 def change(measure: Measure) -> str:
+    if measure.against:
+        low, high = win_interval(measure)
+        rate = f"{100 * measure.challenger:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+        return f"the challenger wins {rate} of {measure.count} held-out comparisons"
     return (
-        f"{measure.champion:.3g} → {measure.challenger:.3g} "
+        f"{measure.champion:.4g} → {measure.challenger:.4g} "
         f"(gain {measure.gain:+.3g}, interval {measure.low:+.3g} to {measure.high:+.3g}, {measure.count} held out)"
     )
+
+
+def win_interval(measure: Measure) -> tuple[float, float]:
+    """The interval of the challenger's win rate; the measure's own is of the lead, a difference of two win rates."""
+    return (1 + measure.low) / 2, (1 + measure.high) / 2
 
 
 def paired(
@@ -117,17 +127,17 @@ def paired(
     Hesterberg (2014, section 5.3). Raises ValueError for lists that do not fit and for numbers that are not finite.
     """
     first, second = np.asarray(champion, np.float64), np.asarray(challenger, np.float64)
-    if first.shape != second.shape or first.ndim != 1 or not len(first):
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
         raise ValueError(
-            f"{name}: both versions must be measured on the same prompts, got {len(first)}, {len(second)}."
+            f"{name}: both versions must be measured on the same prompts, two or more; "
+            f"they are on {first.size} and {second.size}."
         )
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError(f"{name}: a measurement is not a finite number; measure again.")
     leads = second - first if better == "higher" else first - second
     low, high = bootstrap(leads, seed)
-    return Measure(
-        name, group, first.mean(), second.mean(), leads.mean(), low, high, len(leads), allowed=allowed, proof=proof
-    )
+    means = float(first.mean()), float(second.mean()), float(leads.mean())
+    return Measure(name, group, *means, low, high, len(leads), allowed=allowed, proof=proof)
 
 
 def wins(name: str, outcomes: Numbers, group: Group = "preference", looked: bool = False) -> Measure:
@@ -143,9 +153,8 @@ def wins(name: str, outcomes: Numbers, group: Group = "preference", looked: bool
     rate = float(x.mean())
     low, high = share(float(x.sum()), len(x))
     known = float(evidence(x)[-1]) if looked else None
-    return Measure(
-        name, group, 1 - rate, rate, 2 * rate - 1, 2 * low - 1, 2 * high - 1, len(x), proof=True, evidence=known
-    )
+    lead = 2 * rate - 1, 2 * low - 1, 2 * high - 1
+    return Measure(name, group, 1 - rate, rate, *lead, len(x), proof=True, against=True, evidence=known)
 
 
 def by_prompt(prompts: Sequence[str], values: Sequence[float]) -> list[float]:
