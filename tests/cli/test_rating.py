@@ -1,0 +1,268 @@
+"""What a person does with outputs: rate them, choose, take it back, put a version into use; and what scripts read."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from genloom.cli import run
+from genloom.store.ledger import open_ledger
+from genloom.store.workspace import Workspace
+
+Told = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace of two outputs for one prompt and one for another, and of a person called zoe."""
+    monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
+    monkeypatch.delenv("GENLOOM_LEDGER", raising=False)
+    monkeypatch.setenv("LOGNAME", "zoe")
+    workspace = Workspace.find()
+    for prompt, text in (("A tale", " of the sea"), ("A tale", " of a boat"), ("Why?", " Because.")):
+        record = {"model": "notes/1", "prompt": prompt, "written": text}
+        workspace.record_output(prompt + text, ".txt", record)
+    return workspace
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Told:
+    """What a verb tells scripts."""
+
+    def tell(*arguments: str, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert run([*arguments, "--json"]) == code, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    return tell
+
+
+def seen(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    capsys.readouterr()
+    assert run(list(arguments)) == code
+    return capsys.readouterr().out
+
+
+def test_outputs_are_rated_and_the_list_says_what_it_is_worth(
+    home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sea, boat, why = home.outputs()
+    up = told("rate", sea, "--up")
+    assert (up["output"], up["scale"], up["value"], up["rater"], up["machine"]) == (sea, "thumb", 1, "zoe", False)
+    assert f"{boat} is bad, says zoe." in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
+    assert f"{why} has 4 of 5 stars, says judge." in seen(
+        capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine"
+    )
+    told("rate", why, "--note", "short")
+    listed = told("ratings")
+    assert [r["effect"] for r in listed["ratings"]] == ["pair", "pair", "opinion", "a note"]
+    assert [r["machine"] for r in listed["ratings"]] == [False, False, True, False]
+    assert (listed["pairs"], listed["opinions"], listed["enough"]) == (1, 1, False)
+    assert listed["learned_from"] + listed["held_out"] == 2
+    assert "Rate about" in listed["missing"]
+    shown = seen(capsys, "ratings")
+    for words in (up["event"], f"{sea} good", f"{why} ****", "4 ratings give 1 pairs and 1 opinions", "Rate about"):
+        assert words in shown
+
+
+def test_a_choice_between_two(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    sea, boat, _ = home.outputs()
+    assert f"{boat} is better than {sea}, says zoe." in seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
+    facts = told("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
+    assert (facts["kind"], facts["winner"], facts["prompt"], facts["rater"]) == ("choice", "bad", "A tale", "other")
+    listed = told("ratings")
+    assert [r["says"] for r in listed["ratings"]] == [f"{sea} < {boat}", f"{sea} both bad {boat}"]
+
+
+def test_the_same_command_id_is_one_rating(home: Workspace, told: Told) -> None:
+    first = told("rate", "last", "--up", "--id", "mine")
+    assert told("rate", "last", "--up", "--id", "mine") == first
+    assert len(told("ratings")["ratings"]) == 1
+
+
+def test_a_rating_is_taken_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    event = told("rate", "last", "--up")["event"]
+    assert f"{event} is withdrawn" in seen(capsys, "ratings", "withdraw", event)
+    listed = told("ratings")
+    assert [r["effect"] for r in listed["ratings"]] == ["withdrawn"]
+    assert listed["opinions"] == 0
+
+
+def test_contradictions_are_shown(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    sea, boat, _ = home.outputs()
+    for rater, winner in (("me", "a"), ("you", "b")):
+        seen(capsys, "rate", "--pair", sea, boat, "--winner", winner, "--rater", rater)
+    assert f"Contradiction: me and you contradict each other about {sea} and {boat}" in seen(capsys, "ratings")
+
+
+def test_ratings_are_written_for_other_programs(home: Workspace, told: Told, tmp_path: Path) -> None:
+    sea, boat, why = home.outputs()
+    told("rate", "--pair", sea, boat, "--winner", "a")
+    told("rate", why, "--down")
+    (dpo,) = told("ratings", "export", "--to", "dpo")["rows"]
+    assert (dpo["prompt"], dpo["chosen"], dpo["rejected"]) == ("A tale", " of the sea", " of a boat")
+    assert told("ratings", "export", "--to", "kto", "--out", str(tmp_path / "kto.jsonl"))["rows"] == 3
+    kto = [json.loads(line) for line in (tmp_path / "kto.jsonl").read_text().splitlines()]
+    assert [(row["prompt"], row["completion"], row["label"]) for row in kto] == [
+        ("A tale", " of the sea", True), ("A tale", " of a boat", False), ("Why?", " Because.", False),
+    ]  # fmt: skip
+    entries = told("ratings", "export", "--to", "jsonl")["rows"]
+    assert [entry["kind"] for entry in entries] == ["choice", "rating"]
+    assert entries[1]["previous"] == entries[0]["digest"]
+
+
+def test_answers_of_a_chat_are_exported_as_messages(home: Workspace, told: Told) -> None:
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    facts = {"model": "notes/1", "prompt": "Why?", "conversation": said}
+    a, b = (home.record_output(text, ".txt", {**facts, "written": text}) for text in ("So.", "Because of that."))
+    told("rate", "--pair", a, b, "--winner", "a")
+    (row,) = told("ratings", "export", "--to", "dpo")["rows"]
+    assert row["prompt"] == said
+    assert row["chosen"] == [{"role": "assistant", "content": "So."}]
+
+
+def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    told("rate", "last", "--up")
+    head = open_ledger(home.root).head()
+    assert head is not None
+    assert told("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
+    assert "1 entries, each as it was written." in seen(capsys, "ratings", "verify")
+    import sqlite3
+
+    with sqlite3.connect(home.root / "ledger.sqlite") as connection:
+        connection.execute("DROP TRIGGER genloom_no_update")
+        connection.execute("UPDATE genloom_events SET body = replace(body, '\"value\":1', '\"value\":-1')")
+    connection.close()
+    facts = told("ratings", "verify", code=1)
+    assert (facts["sound"], "entry 1" in facts["problem"]) == (False, True)
+
+
+def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    for version in range(3):
+        with home.new_model("notes") as folder:
+            (folder / "weights.safetensors").write_bytes(bytes([version]))
+            (folder / "card.json").write_text("{}")
+    shown = seen(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
+    assert "notes now means notes/1." in shown
+    assert "notes now means notes/3, and no longer notes/1." in seen(capsys, "promote", "notes", "--to", "3")
+    facts = told("rollback", "notes")
+    assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")
+    assert home.model("notes").version == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rate"], "What do you think of it?"),
+        (["rate", "--up"], "Which output? Give its id"),
+        (["rate", "last", "--up", "--down"], "Give one of --up, --down and --stars"),
+        (["rate", "last", "--stars", "6"], "one of 1, 2, 3, 4, 5, and 6 is not"),
+        (["rate", "last", "--note", " "], "The note is empty"),
+        (["rate", "last", "--up", "--rater", "a/b"], "contains '/'"),
+        (["rate", "--pair", "last", "last", "--winner", "a"], "was given twice"),
+        (["rate", "--pair", "FIRST", "last", "--winner", "a"], "answer different prompts"),
+        (["rate", "--pair", "last", "last"], "--pair A B --winner a"),
+        (["rate", "last", "--winner", "a"], "--pair A B --winner a"),
+        (["rate", "2026-01-01-000000", "--up"], "There is no output '2026-01-01-000000'"),
+        (["rate", "last", "--up", "--ledger", "mysql://x/y"], "The ledger cannot lie at mysql://x/y"),
+        (["ratings", "withdraw"], "genloom ratings withdraw ID"),
+        (["ratings", "export"], "genloom ratings export --to jsonl"),
+        (["ratings", "list", "x"], "genloom ratings withdraw ID"),
+        (["ratings", "withdraw", "x"], "There is no entry in the ledger 'x'"),
+        (["ratings", "--model", "nothing"], "There is no model 'nothing'"),
+        (["promote", "notes", "--to", "2"], "There is no model 'notes'"),
+        (["rollback", "notes"], "There is no model 'notes'"),
+        (["arena", "notes"], "Which prompts shall be answered?"),
+        (["arena", "notes", "--prompts", "/no/such"], "/no/such: these prompts cannot be read"),
+        (["arena", "notes", "--prompt", "x", "--temperature", "0"], "always gives the same answer"),
+        (["arena", "notes", "--prompt", "x", "--repeats", "2"], "--repeats is a share from 0 to 1"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line_and_writes_nothing(
+    arguments: list[str], words: str, home: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = home.outputs()[0]
+    assert run([first if each == "FIRST" else each for each in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+    assert not (home.root / "ledger.sqlite").exists()
+
+
+@pytest.fixture(scope="module")
+def tales(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with two versions of a model that writes."""
+    workspace = Workspace(tmp_path_factory.mktemp("arena") / "workspace")
+    data = worlds.dataset(workspace)
+    for steps in (4, 5):
+        worlds.finished(workspace, worlds.job(data, steps))
+    return workspace.root
+
+
+ROUND = ["--prompt", "The old", "--prompt", "Zoë", "--prompt", "A", "--prompt", "B", "--prompt", "C", "--length", "12"]
+
+
+@pytest.fixture
+def arena(
+    tales: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, str]]:
+    """Plays with typed answers; returns standard output and error."""
+
+    def play(*arguments: str, typed: str) -> tuple[str, str]:
+        monkeypatch.setenv("GENLOOM_HOME", str(tales))
+        monkeypatch.setenv("LOGNAME", "zoe")
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in typed.split())))
+        capsys.readouterr()
+        assert run(["arena", *arguments]) == 0
+        return capsys.readouterr()
+
+    return play
+
+
+def test_a_round_is_gone_on_with_where_it_was_left(
+    arena: Callable[..., tuple[str, str]], tales: Path, told: Told
+) -> None:
+    given = ["tales", *ROUND, "--repeats", "0.2"]
+    out, _ = arena(*given, typed="a what B q")
+    assert "── 1 of 6 · " in out
+    assert "tales/" not in out.partition("choices now")[0], "whose answers they are is not told"
+    assert out.count("a or b: which is better") == 2, "an answer that is none gets the help"
+    assert "2 choices now, 2 in this round." in out
+    assert len(Workspace(tales).outputs()) in (6, 8), "the next pair may have been made meanwhile"
+    out, _ = arena(*given, typed="s t x a")
+    assert "── 3 of 6 · " in out
+    assert "3 choices now, 5 in this round." in out
+    out, _ = arena(*given, typed="a a a")
+    assert "── 6 of 6 · " in out, "the pair that was skipped comes back"
+    assert "1 choices now" in out
+    out, _ = arena(*given, typed="a")
+    assert "0 choices now" in out
+    listed = told("ratings")["ratings"]
+    assert [r["rater"] for r in listed] == ["zoe"] * len(listed)
+    assert sum(r["effect"].startswith("replaced") for r in listed) == 1, "the pair shown twice"
+    for output, record in Workspace(tales).records():
+        assert record["prompt"] in ROUND
+        assert output.is_file()
+
+
+def test_two_versions_meet_blind(arena: Callable[..., tuple[str, str]]) -> None:
+    out, err = arena("tales/1", "--against", "tales/2", *ROUND, "--repeats", "0", "--json", typed="a a b b t")
+    facts = json.loads(out)
+    assert sum(facts["wins"].values()) == 4
+    assert set(facts["wins"]) <= {"tales/1", "tales/2"}
+    assert (facts["first"], facts["second"], facts["ties"], facts["bad"]) == (2, 2, 1, 0)
+    assert len(facts["choices"]) == 5
+    assert re.search(r"── 5 of 5 · .*\n── A\n", err)
+
+
+def test_a_model_does_not_meet_itself_by_name(
+    arena: Callable[..., tuple[str, str]], tales: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("GENLOOM_HOME", str(tales))
+    assert run(["arena", "tales", "--against", "tales/2", *ROUND]) == 2
+    assert "are the same model" in capsys.readouterr().err
