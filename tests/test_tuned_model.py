@@ -3,6 +3,7 @@
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from genloom.cli import run
+from genloom.exchange.exporting import send
 from genloom.generate import engine
-from genloom.model import Model, merged_model, open_model, write_adapter, write_model
+from genloom.model import Model, merged_model, open_model, parts_of, write_adapter, write_model
 from genloom.networks import lora, peft
 from genloom.settings import as_toml
 from genloom.store import manifest
@@ -175,6 +177,27 @@ def test_generate_takes_adapters_on_the_command_line(workspace: Workspace, capsy
         "notes/1": "tales/1",
         "tales/1": "",
     }
+
+
+def test_an_adapter_leaves_in_peft_s_format_where_its_modules_have_llama_s_names(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    ref = tuned(workspace, "notes", targets=("q", "down"))
+    out = send(workspace, ref, "peft", tmp_path / "out", None, lambda share, what: None).path
+    stored = workspace.model(ref).folder / "adapter"
+    assert (out / peft.WEIGHTS).read_bytes() == (stored / peft.WEIGHTS).read_bytes()
+    assert json.loads((out / peft.CONFIG).read_text())["target_modules"] == ["down_proj", "q_proj"]
+    base = open_model(workspace, "tales")
+    settings = {"width": 16, "heads": 2, "depth": 1, "activation": "gelu", "positions": "learned"}
+    design = replace(base.design, network_settings=settings)
+    other = replace(base, design=design, parts=parts_of(design, base.objective))
+    making = workspace.new_model("other")
+    with making as folder:
+        write_model(other, folder, design.tables(), {})
+    ref = tuned(workspace, "notes", base="other")
+    with pytest.raises(ValueError, match=r"of another family. Export it whole: --to hf"):
+        send(workspace, ref, "peft", tmp_path / "more", None, lambda share, what: None)
+    assert not (tmp_path / "more").exists()
 
 
 def resealed(workspace: Workspace, ref: str) -> None:

@@ -115,6 +115,7 @@ def adapter(workspace: Workspace, model: Model, out: Path, say: Say) -> Exported
             f"{model.ref} has no adapter: its weights are its own. Export it with --to hf or --to gguf, "
             f"or tune an adapter: genloom train NAME --from {model.ref} --method lora"
         )
+    peft.check_named(model.parts["model"])
     base, _ = base_of(model.folder)
     ids = text_of(model.codec, model.design.length)
     with fresh(out, "") as (draft, final):
