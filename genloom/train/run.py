@@ -218,13 +218,13 @@ def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, 
     objective = objective_of(job.design, space_of(job.design, codec))
     torch.manual_seed(job.plan.seed)
     parts = parts_of(job.design, objective)
+    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
+    count = sum(p.numel() for p in parts.parameters())
+    forecast.check_memory(job.design, job.plan, job.rows, count, len(stream), psutil.virtual_memory().total)
     for part in parts.values():
         if fit := getattr(part, "fit", None):
             fit(stream)
     parts.to(best_device())
-    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
-    count = sum(p.numel() for p in parts.parameters())
-    forecast.check_memory(job.design, job.plan, job.rows, count, len(stream), psutil.virtual_memory().total)
     model = Model(job.name, codec, objective, parts, job.design)
     return model, blocks, State.fresh(parts, objective, job.plan)
 

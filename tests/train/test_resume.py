@@ -381,6 +381,7 @@ def test_damaged_symbols_are_noticed_and_made_again(worlds: ModuleType, workspac
         ({"network__width": "1_000_000", "network__depth": "2"}, "Choose a smaller network.width or network.depth."),
         ({"rows": "2_000_000_000"}, "Close other programs or ask for fewer parameters"),
         ({"length": "2_000_000_000"}, "and the model reads 2000000000 at once"),
+        ({"network": "{name = 'ngram', folds = 1_000_000}"}, "and the model reads 32 at once"),
     ],
 )
 def test_sizes_of_an_edited_job_that_no_machine_has_are_one_clear_error(
