@@ -17,6 +17,7 @@ from torch import nn
 
 from genloom import plugins
 from genloom.networks import lora, peft
+from genloom.networks import precision as precisions
 from genloom.networks.unfilled import Unfilled
 from genloom.settings import as_toml, made, table
 from genloom.store.model_folder import ModelFolder
@@ -89,6 +90,7 @@ class Model:
     design: Design
     folder: ModelFolder | None = None  # None while it is being trained
     adapters: tuple[str, ...] = ()  # the tuned models, as refs, whose adapters act in the parts
+    precision: str = "float32"  # in which the parts compute
 
     @property
     def ref(self) -> str:
@@ -195,11 +197,14 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def open_model(workspace: Workspace, ref: str, adapters: Sequence[str] = ()) -> Model:
+def open_model(workspace: Workspace, ref: str, adapters: Sequence[str] = (), precision: str = "float32") -> Model:
     """The model `name` (its newest version) or `name/n`, with the adapters of further tuned models added to its own.
 
+    `precision` is one of networks.precision.PRECISIONS; below float32 the model is for reading only.
+
     Raises ValueError for an unknown name (naming the nearest), for damaged or mismatched weights, for a base that is
-    gone or another, and for adapters on another base. Nothing in the folder is executed.
+    gone or another, for adapters on another base, and for a precision that this model cannot have. Nothing in the
+    folder is executed.
     """
     chain = lineage(workspace, workspace.model(ref))
     model, own = opened(chain[0]), chain[-1]
@@ -215,7 +220,18 @@ def open_model(workspace: Workspace, ref: str, adapters: Sequence[str] = ()) -> 
         adapt(model, tuned)
     model.parts.eval().requires_grad_(False)
     codec = codec_of(model.design, own) if own.is_adapter else model.codec
-    return replace(model, name=own.name, codec=codec, folder=own, adapters=tuple(tuned.ref for tuned in chain[1:]))
+    model = replace(model, name=own.name, codec=codec, folder=own, adapters=tuple(tuned.ref for tuned in chain[1:]))
+    return at_precision(model, precision)
+
+
+def at_precision(model: Model, precision: str) -> Model:
+    """The model with parts that compute in this precision; adapters become part of weights that are rounded."""
+    found = {precisions.chosen(part, precision) for part in model.parts.values()}
+    precision = found.pop() if len(found) == 1 else "float32"
+    if precision in precisions.BITS and model.adapters:
+        model = replace(merged_model(model), adapters=model.adapters)
+    parts = {name: precisions.at(part, precision) for name, part in model.parts.items()}
+    return replace(model, parts=nn.ModuleDict(parts), precision=precision)
 
 
 def lineage(workspace: Workspace, folder: ModelFolder) -> list[ModelFolder]:

@@ -29,6 +29,7 @@ def run(
     repetition_penalty: float = 1.05,
     length: int = LENGTH,
     seed: int | None = None,
+    precision: str = "auto",
     shared: Shared = Shared(),
 ) -> None:
     """Talk with a model; conversations are kept and can be gone on with.
@@ -61,6 +62,9 @@ def run(
         How many symbols an answer has at most.
     seed
         The same number gives the same answers to the same questions. Default: new ones each time.
+    precision
+        float32, bfloat16, int8 or int4: the fewer bits, the faster, and a little less exact. Default: int8 for a large
+        transformer on a processor that can, else float32.
     """
     workspace, screen = shared.open()
     if length < 1:
@@ -76,7 +80,7 @@ def run(
         "repetition_penalty": repetition_penalty,
     }
     started = Conversation() if conversation is None else workspace.conversation(conversation)
-    opened = open_model(workspace, model, adapter or ())
+    opened = open_model(workspace, model, adapter or (), precision)
     speaking(opened)
     if system is not None:
         started = replace(started, system=system)

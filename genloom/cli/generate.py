@@ -26,6 +26,7 @@ def run(
     repetition_penalty: float | None = None,
     stop: list[str] | None = None,
     seed: int | None = None,
+    precision: str = "auto",
     out: Path | None = None,
     replay: str | None = None,
     shared: Shared = Shared(),
@@ -60,6 +61,9 @@ def run(
         End where this string would be written. Repeat for several.
     seed
         The same number gives the same outputs. Default: new ones each time.
+    precision
+        float32, bfloat16, int8 or int4: the fewer bits, the faster, and a little less exact. Default: int8 for a large
+        transformer on a processor that can, else float32.
     out
         A folder to put the outputs into as well.
     replay
@@ -84,7 +88,7 @@ def run(
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
     }
-    opened = open_model(workspace, model, adapter or ())
+    opened = open_model(workspace, model, adapter or (), precision)
     asked = engine.request(_prompts(prompt, prompts), count, seed, stop or (), controls)
     results: list[dict[str, Any]] = []
     for portion in engine.portions(asked):

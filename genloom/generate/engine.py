@@ -242,6 +242,7 @@ def store(
             "model": model.ref,
             "model_digest": model.folder.digest,
             "adapters": {ref: workspace.model(ref).digest for ref in model.adapters},
+            "precision": model.precision,
             "prompt": prompt,
             "written": draft.written[row] if isinstance(item, str) else None,
             "row": row,
@@ -268,7 +269,7 @@ def replay(workspace: Workspace, output: str) -> tuple[Path, Any]:
     for ref, known in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
         if workspace.model(ref).digest != known:
             raise ValueError(f"{ref} is not the model that wrote {output}: its digest differs. It cannot be replayed.")
-    model = open_model(workspace, record["model"], adapters)
+    model = open_model(workspace, record["model"], adapters, record.get("precision", "float32"))
     if adapters != model.adapters:
         model = model.switched(adapters)
     item = finished(model, made(Request, record["request"], "request")).items[record["row"]]

@@ -8,10 +8,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from genloom.generate import engine
 from genloom.generate.engine import Request, finished, generate, portions, replay, request, store
-from genloom.model import Model, open_model
+from genloom.model import Model, open_model, parts_of, write_model
+from genloom.networks import precision as precisions
+from genloom.networks.native import build as native
 from genloom.noise import POOL
 from genloom.store.workspace import Workspace
 from genloom.types import Tokens
@@ -242,6 +245,23 @@ def test_an_output_replays_to_the_same_bytes(workspace: Workspace) -> None:
         assert record["prompt"] == prompt
         assert record["request"]["controls"]["top_p"] == 0.9
         assert record["request"]["nonces"][record["row"]] == made.nonces[record["row"]]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8", "int4"])
+def test_a_replay_computes_in_the_precision_of_the_output(workspace: Workspace, model: Model, precision: str) -> None:
+    if precision in precisions.BITS and native.available():
+        pytest.skip(native.available())
+    design = replace(model.design, network_settings={"width": 32, "depth": 1, "heads": 1, "tied": False})
+    parts = parts_of(design, model.objective)
+    torch.nn.init.normal_(parts["model"].get_parameter("head.weight"), generator=torch.Generator().manual_seed(0))
+    with workspace.new_model("noise") as folder:
+        write_model(replace(model, parts=parts, design=design), folder, design.tables(), {})
+    writer = open_model(workspace, "noise", (), precision)
+    made = asked("Zoë", "My", seed=9, count=2, temperature=1.1)
+    draft = finished(writer, made)
+    for output, text in zip(store(workspace, writer, made, draft), draft.items, strict=True):
+        assert replay(workspace, output)[1] == text
+        assert json.loads(workspace.output(output)[0].with_suffix(".json").read_text())["precision"] == precision
 
 
 @pytest.fixture

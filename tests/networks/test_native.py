@@ -148,7 +148,7 @@ def test_long_texts_are_read_in_pieces_beyond_the_length_learned() -> None:
 
 
 def test_the_sampler_writes_the_same_alone_and_in_company() -> None:
-    parts = nn.ModuleDict({"model": quantised(network_of(), 8)})
+    parts = {"model": quantised(network_of(), 8)}
     prompts = tuple(symbols(n + 1).numpy() for n in (0, 4, 9))
     noise = Noise(1, (5, 6, 7))
     *_, all_rows = Autoregressive(SYMBOLS).sample(parts, 3, None, noise, Controls(prompts, length=12))

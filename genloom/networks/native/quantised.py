@@ -45,7 +45,7 @@ def supported(network: nn.Module) -> str:
     return f"{reasons[0]}, which native decoding does not know" if reasons else ""
 
 
-def matrices(network: Transformer) -> list[nn.Module]:
+def matrices(network: Transformer) -> list[Any]:
     inner = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
     return [block.get_submodule(name) for block in network.blocks for name in inner]
 
@@ -254,9 +254,9 @@ class Quantised(nn.Module):
         return kept.data_ptr()
 
 
-def packed(linear: nn.Module, bits: int) -> Packed:
-    assert isinstance(linear, nn.Linear)
-    return pack(linear.weight.detach(), bits, None if linear.bias is None else linear.bias.detach())
+def packed(linear: Any, bits: int) -> Packed:
+    weight, bias = linear.weight, getattr(linear, "bias", None)
+    return pack(weight.detach(), bits, None if bias is None else bias.detach())
 
 
 def as_matrix(m: Packed) -> Matrix:

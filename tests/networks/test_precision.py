@@ -1,0 +1,47 @@
+"""At which precision networks compute, and what `auto` takes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from genloom.networks import precision, transformer
+from genloom.networks.native.quantised import Quantised
+from genloom.testing import stirred
+from genloom.types import Role, Tokens
+
+SYMBOLS = Tokens(vocab=50, length=16)
+SMALL = transformer.Config(width=64, depth=1, heads=2)
+
+
+def network_of(config: transformer.Config = SMALL) -> nn.Module:
+    torch.manual_seed(0)
+    return stirred(transformer.build(Role(SYMBOLS, SYMBOLS, causal=True), config)).eval().requires_grad_(False)
+
+
+def test_auto_rounds_large_transformers_where_the_machine_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "available", lambda: "")
+    assert precision.chosen(network_of(), "auto") == "float32"
+    monkeypatch.setattr(precision, "PAYS_FROM", 1000)
+    assert precision.chosen(network_of(), "auto") == "int8"
+    assert precision.chosen(network_of(replace(SMALL, hashed=17)), "auto") == "float32"
+    assert precision.chosen(network_of(), "bfloat16") == "bfloat16"
+    monkeypatch.setattr(precision, "available", lambda: "no compiler")
+    assert precision.chosen(network_of(), "auto") == "float32"
+    with pytest.raises(ValueError, match="choose one of auto, float32"):
+        precision.chosen(network_of(), "int3")
+
+
+def test_fewer_bits_are_less_exact_and_close() -> None:
+    x = torch.randint(SYMBOLS.vocab, (2, 16), generator=torch.Generator().manual_seed(0))
+    exact, off = network_of()(x), {}
+    for name in ("float32", "bfloat16", "int8", "int4"):
+        if name in precision.BITS and precision.available():
+            pytest.skip(precision.available())
+        network = precision.at(network_of(), name)
+        off[name] = float((network(x).float() - exact).norm() / exact.norm())
+        assert isinstance(network, Quantised) == (name in precision.BITS)
+    assert off["float32"] == 0
+    assert 0 < off["bfloat16"] < off["int4"] < 0.5
+    assert 0 < off["int8"] < 0.1
