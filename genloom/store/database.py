@@ -114,7 +114,9 @@ def open_database(root: Path, url: str = "") -> Database:
     if kind not in ("postgresql", "postgres"):
         raise ValueError(_cure(f"The ledger cannot lie at {parsed.render_as_string(hide_password=True)}."))
     try:
-        engine = sql.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        address = parsed.set(drivername="postgresql+psycopg")
+        # So that what is read behind the lock is what was committed before it.
+        engine = sql.create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True)
     except ModuleNotFoundError:
         raise ValueError("A ledger on PostgreSQL needs psycopg: pip install 'genloom[team]'") from None
     return Database(engine, parsed.render_as_string(hide_password=True))

@@ -85,10 +85,12 @@ class Ledger:
             if not draft.done:
                 group, self._waiting, self._writing = self._waiting, [], True
         if group:
-            self._write(group)
-            with self._change:
-                self._writing = False
-                self._change.notify_all()
+            try:
+                self._write(group)
+            finally:
+                with self._change:
+                    self._writing = False
+                    self._change.notify_all()
         if draft.error is not None:
             raise draft.error
         assert draft.event is not None

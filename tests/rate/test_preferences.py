@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 
 Told = Callable[..., str]
+ONE: Any = pytest.approx(1)
 
 
 class Desk:
@@ -56,7 +58,7 @@ def test_a_choice_is_a_pair_of_weight_one(desk: Desk, told: Told) -> None:
     a, b = told("A tale"), told("A tale")
     event = desk.choice(a, b, "b")
     found = desk.found()
-    assert found.pairs == (Preference("A tale", b, a, pytest.approx(1), (event,)),)
+    assert found.pairs == (Preference("A tale", b, a, ONE, (event,)),)
     assert (found.opinions, found.contradictions, dict(found.unused)) == ((), (), {})
     assert found.raters == {"me": pytest.approx(1)}
 
@@ -65,7 +67,7 @@ def test_both_bad_are_two_bad_opinions_and_a_tie_says_nothing(desk: Desk, told: 
     a, b = told("A tale"), told("A tale")
     bad, tie = desk.choice(a, b, "bad"), desk.choice(told("B"), told("B"), "tie")
     found = desk.found()
-    assert found.opinions == tuple(Opinion("A tale", output, False, pytest.approx(1), (bad,)) for output in (a, b))
+    assert found.opinions == tuple(Opinion("A tale", output, False, ONE, (bad,)) for output in (a, b))
     assert (found.pairs, found.unused) == ((), {tie: "a tie"})
 
 
@@ -73,8 +75,8 @@ def test_thumbs_on_one_prompt_are_pairs_and_others_are_opinions(desk: Desk, told
     good, bad, alone = told("A tale"), told("A tale"), told("Another")
     up, down, single = desk.up(good), desk.down(bad), desk.down(alone)
     found = desk.found()
-    assert found.pairs == (Preference("A tale", good, bad, pytest.approx(1), tuple(sorted((up, down)))),)
-    assert found.opinions == (Opinion("Another", alone, False, pytest.approx(1), (single,)),)
+    assert found.pairs == (Preference("A tale", good, bad, ONE, tuple(sorted((up, down)))),)
+    assert found.opinions == (Opinion("Another", alone, False, ONE, (single,)),)
 
 
 def test_equal_thumbs_on_one_prompt_stay_opinions(desk: Desk, told: Told) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from genloom.store.ledger import Ledger, open_ledger
@@ -117,7 +118,7 @@ def test_threads_share_a_wait_for_the_disk_and_lose_nothing(ledger: Ledger) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(told) == sorted(event.id for event in ledger.events())
+    assert sorted(told) == sorted(each.id for each in ledger.events())
     assert len(told) == 40
     for name in range(8):
         assert [e.body["n"] for e in ledger.events() if e.body["name"] == name] == [0, 1, 2, 3, 4]
@@ -129,9 +130,9 @@ def test_many_events_come_in_pages(ledger: Ledger, monkeypatch: pytest.MonkeyPat
     for n in range(7):
         ledger.append("rating", {"n": n})
     seen = []
-    for event in ledger.events():  # a reader that takes its time holds no writer up
-        seen.append(event.body["n"])
-        if event.seq == 1:
+    for each in ledger.events():  # a reader that takes its time holds no writer up
+        seen.append(each.body["n"])
+        if each.seq == 1:
             ledger.append("rating", {"n": 7})
     assert seen == [0, 1, 2, 3, 4, 5, 6, 7]
 
@@ -179,6 +180,26 @@ def test_a_file_left_in_wal_mode_is_taken_out_of_it(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "ledger.sqlite")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     connection.close()
+
+
+def test_a_commit_waits_for_file_and_folder(tmp_path: Path) -> None:
+    with open_ledger(tmp_path).database.writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3, "EXTRA"
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+
+
+def test_a_full_disk_is_told_and_what_was_acknowledged_stays(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    kept = ledger.append("rating", {"n": 1})
+
+    @event.listens_for(ledger.database.engine, "connect")
+    def fill(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count=1")  # SQLite keeps to what the file has already
+
+    with pytest.raises(ValueError, match=r"disk is full\. Free some space on its disk; what was acknowledged is kept"):
+        ledger.append("rating", {"words": "x" * 100_000})
+    assert list(open_ledger(tmp_path).events()) == [kept]
+    assert open_ledger(tmp_path).append("rating", {}).seq == 2
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
@@ -245,7 +266,7 @@ def survivors(tmp_path: Path, writers: int, seconds: float, url: str = "") -> tu
     assert (done.returncode, done.stderr) == (0, "")
     ledger = open_ledger(tmp_path, url)
     ledger.verify()
-    found = Counter((event.body["rater"], event.body["number"]) for event in ledger.events())
+    found = Counter((each.body["rater"], each.body["number"]) for each in ledger.events())
     ledger.database.engine.dispose()
     told = {(file.name, n) for file in notes.iterdir() for n in range(len(file.read_text().splitlines()))}
     assert told <= found.keys()
