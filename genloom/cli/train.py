@@ -26,6 +26,8 @@ def run(
     tokens: int = 0,
     steps: int = 0,
     name: str | None = None,
+    from_: str | None = None,
+    method: str | None = None,
     resume: bool = False,
     recipe: Path | None = None,
     set: list[str] | None = None,
@@ -34,7 +36,7 @@ def run(
     save_steps: int = 0,
     shared: Shared = Shared(),
 ) -> int:
-    """Train a model on a data set, within a time you choose.
+    """Train a model on a data set, or tune one that there is, within a time you choose.
 
     Measures this machine, chooses sizes, prints what the run will take and what quality to expect, then trains. Stop it
     with Ctrl-C, or lose the machine: --resume goes on to the same result.
@@ -53,6 +55,10 @@ def run(
         How many steps to take, exactly; with --resume, the step to train up to.
     name
         What to call the model. Default: like the data set.
+    from_
+        A model to tune: it goes on learning, from text, or from conversations how to answer.
+    method
+        How to tune it: lora learns a small adapter on it, full all its weights. Default: lora.
     resume
         Go on with a run that was stopped or killed, or train a finished one further with --steps.
     recipe
@@ -69,8 +75,21 @@ def run(
     workspace, screen = shared.open()
     overrides = {**(read_recipe(recipe) if recipe else {}), **dict(_setting(text) for text in set or ())}
     wishes = Wishes(minutes=minutes, params=params, tokens=tokens, seed=seed)
-    request = Request(data, name or "", wishes, overrides, resume, steps, threads, save_steps=save_steps)
-    if resume and (minutes or tokens or params or overrides):
+    request = Request(
+        data,
+        name or "",
+        from_ or "",
+        method or "lora",
+        wishes,
+        overrides,
+        resume,
+        steps,
+        threads,
+        save_steps=save_steps,
+    )
+    if method and not (from_ or resume):
+        raise ValueError("--method says how to tune a model: name the model too, with --from MODEL.")
+    if resume and (minutes or tokens or params or overrides or from_ or method):
         raise ValueError("A run goes on as it was planned. With --resume, only --steps says how far.")
     finished, stopped = _watch(train_model(workspace, request), screen)
     if finished is None:
@@ -126,14 +145,19 @@ def _draw(event: Stepped, losses: Mapping[str, float], seen: str, bar: Bar) -> N
 
 
 def _say_contract(contract: Contract, screen: Screen) -> None:
-    expected = "unknown: no held-out text"
+    expected = (
+        "unknown: no held-out text"
+        if contract.before is None
+        else f"less than the {contract.before:.3f} bits per byte of now"
+    )
     if contract.bits_per_byte is not None and contract.floor is not None:
         spread = contract.bits_per_byte * contract.error
         expected = (
             f"{contract.bits_per_byte:.2f} ± {spread:.2f} bits per byte (counting 5-grams gives {contract.floor:.2f})"
         )
+    learning = f", of which {contract.trained:,} learn" if contract.trained else ""
     rows: list[tuple[str, ...]] = [
-        ("  network", f"{contract.parameters:,} parameters"),
+        ("  network", f"{contract.parameters:,} parameters{learning}"),
         (
             "  reads",
             f"{contract.tokens:,} tokens in {contract.steps:,} steps, {contract.tokens_per_second:,.0f} a second",
@@ -153,6 +177,8 @@ def _say_result(finished: Finished, folder: Path, screen: Screen) -> None:
     if fact["bits_per_byte"] is not None:
         expected = f"{forecast['bits_per_byte']:.3f}" if "bits_per_byte" in forecast else "-"
         rows.append(("  bits per byte", expected, f"{fact['bits_per_byte']:.3f}"))
+    if "general_bits_per_byte" in fact:
+        rows = _before_and_after(forecast, fact)
     shown: dict[str, tuple[str, Callable[[float], str]]] = {
         "training time": ("seconds", duration),
         "memory": ("memory_bytes", size),
@@ -162,6 +188,18 @@ def _say_result(finished: Finished, folder: Path, screen: Screen) -> None:
         rows.append((f"  {title}", told(forecast[key]) if key in forecast else "-", told(fact[key])))
     for line in table(rows):
         screen.say(line)
+
+
+def _before_and_after(forecast: Mapping[str, Any], fact: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What tuning has taught, and what it may have cost."""
+    rows: list[tuple[str, ...]] = [("", "before", "after")]
+    for title, before, after in (
+        ("  bits per byte", "before", "bits_per_byte"),
+        ("  of general text", "general_before", "general_bits_per_byte"),
+    ):
+        if fact[after] is not None:
+            rows.append((title, f"{forecast[before]:.3f}" if before in forecast else "-", f"{fact[after]:.3f}"))
+    return [*rows, ("", "forecast", "fact")]
 
 
 @dataclass

@@ -25,6 +25,9 @@ class Contract:
     bits_per_byte: float | None  # of held-out text; None where there is too little text to say
     error: float  # the share of the forecast that is allowed for
     floor: float | None  # bits per byte of an n-gram model on the same text: what no training should fall short of
+    trained: int | None = None  # of the parameters, where an adapter learns and not all of them
+    before: float | None = None  # bits per byte before a model is tuned
+    general_before: float | None = None  # and on general text, which tuning may make it forget
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from genloom.model import Design, whole
-from genloom.settings import as_toml, made, table
+from genloom.settings import as_toml, made, plain, table
 from genloom.store.files import write_atomic
 from genloom.train.loop import Plan
 
-TABLES = ("name", "data", "digest", "rows", "medium", "length", "codec", "objective", "network", "plan", "contract")
+TABLES = (
+    *("name", "data", "digest", "rows", "row_length", "medium", "length", "codec", "objective", "network", "plan"),
+    *("base", "adapter", "contract"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,20 @@ class Job:
     design: Design
     plan: Plan
     rows: int  # sequences a step
+    row_length: int = 0  # symbols of a row into which documents are packed; 0: as many as the network reads
+    base: Mapping[str, str] = field(default_factory=dict)  # `ref` and `digest` of the model to tune; none: a new one
+    adapter: Mapping[str, Any] = field(default_factory=dict)  # what is learned of it; none: all its weights
     contract: Mapping[str, Any] = field(default_factory=dict)  # what was measured and promised before the run
+
+    @property
+    def symbols(self) -> int:
+        """What a row holds."""
+        return self.row_length or self.design.length
+
+    @property
+    def tokens(self) -> int:
+        """Predicted a step, at most."""
+        return self.rows * (self.symbols - 1)
 
     @staticmethod
     def of(tables: Mapping[str, Any]) -> "Job":
@@ -38,7 +54,7 @@ class Job:
         for key in ("name", "data", "digest"):
             if not isinstance(tables.get(key), str):
                 raise ValueError(f"A job must set {key}, and this one does not.")
-        for key in ("plan", "contract"):
+        for key in ("plan", "base", "adapter", "contract"):
             if not isinstance(tables.get(key, {}), Mapping):
                 raise ValueError(f"{key} must be a table of settings, got {tables[key]!r}.")
         plan = made(Plan, tables.get("plan", {}), "plan")
@@ -50,6 +66,9 @@ class Job:
             Design.of(tables),
             plan,
             whole(tables, "rows", 1),
+            whole(tables, "row_length", 2) if tables.get("row_length") else 0,
+            dict(tables.get("base", {})),
+            dict(tables.get("adapter", {})),
             dict(tables.get("contract", {})),
         )
 
@@ -59,8 +78,11 @@ class Job:
             "data": self.data,
             "digest": self.digest,
             "rows": self.rows,
+            **({"row_length": self.row_length} if self.row_length else {}),
             **self.design.tables(),
             "plan": table(self.plan),
+            **({"base": dict(self.base)} if self.base else {}),
+            **({"adapter": plain(self.adapter)} if self.adapter else {}),
             "contract": dict(self.contract),
         }
 

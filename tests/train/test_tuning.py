@@ -1,0 +1,189 @@
+"""A stored model goes on learning, by an adapter or whole, from text and conversations; killed, to the same bits."""
+
+import json
+import shutil
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from genloom.likelihood import bits_per_byte, surprise
+from genloom.model import open_model
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+from genloom.train import tuning
+from genloom.train.dial import Wishes
+from genloom.train.events import Contract, Event, Finished, Stepped, Warned
+from genloom.train.run import Request, train_model
+from tests.train.test_resume import killed, outcome
+
+FEW = {"rows": "4", "row_length": "48"}
+
+
+@pytest.fixture
+def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    home = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    for kind in ("models", "data"):
+        shutil.copytree(home.root / kind, tmp_path / kind)
+    return Workspace(tmp_path)
+
+
+def talks(workspace: Workspace, count: int = 60) -> Dataset:
+    """Short conversations, all answered alike."""
+    asked = [f"Who saw bell {n}?" for n in range(count)]
+    turns = [[{"role": "user", "content": q}, {"role": "assistant", "content": f"Nobody: {q[8:-1]}."}] for q in asked]
+    texts = [f"user: {t[0]['content']}\n\nassistant: {t[1]['content']}" for t in turns]
+    columns = {
+        "id": [f"{n:064x}" for n in range(count)],
+        "text": texts,
+        "source": [f"talks.jsonl:{n}" for n in range(count)],
+        "licence": ["CC0-1.0"] * count,
+        "split": [{0: "val", 1: "test"}.get(n % 6, "train") for n in range(count)],
+        "language": ["en"] * count,
+        "quality": [1.0] * count,
+        "bytes": [len(text.encode()) for text in texts],
+        "turns": [json.dumps(t) for t in turns],
+    }
+    making = workspace.new_dataset("talks")
+    with making as folder:
+        pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+        (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": count}}))
+    return making.made
+
+
+def tuned(workspace: Workspace, data: str = "talks", base: str = "tales", **more: Any) -> list[Event]:
+    more = {"steps": 30, "overrides": FEW, **more}
+    return list(train_model(workspace, Request(data, "answers", base, **more)))
+
+
+def result(events: list[Event]) -> Finished:
+    assert isinstance(events[-1], Finished)
+    return events[-1]
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_model_learns_to_answer_and_says_what_it_forgot(workspace: Workspace, method: str) -> None:
+    talks(workspace)
+    rates = {"plan.rates.adapter": "0.01", "plan.rates.matrix": "0.003", "plan.rates.table": "0.003"}
+    events = tuned(workspace, method=method, overrides={**FEW, **rates})
+    [contract] = [event for event in events if isinstance(event, Contract)]
+    last = result(events)
+    assert contract.before is not None
+    assert last.fact["bits_per_byte"] < 0.8 * contract.before
+    base, model = open_model(workspace, "tales"), open_model(workspace, last.ref)
+    held = tuning.held_out(workspace.dataset("talks"), tuning.FINAL_BYTES)
+    assert contract.before == pytest.approx(bits_per_byte(surprise(base, held)), rel=1e-5)
+    assert last.fact["bits_per_byte"] == pytest.approx(bits_per_byte(surprise(model, held)), rel=1e-5)
+    general = bits_per_byte(surprise(base, [tuning.general()]))
+    assert contract.general_before == pytest.approx(general, rel=1e-5)
+    assert last.fact["general_bits_per_byte"] != pytest.approx(general, rel=1e-4)
+    card, total = workspace.model(last.ref).card, sum(p.numel() for p in base.parts.parameters())
+    assert card["parents"] == [{"ref": "tales/1", "digest": workspace.model("tales").digest}]
+    adapted = sum(p.numel() for p in model.parts.parameters()) - (total if method == "full" else 0)
+    assert (contract.trained, contract.parameters) == (
+        (adapted, total + adapted) if method == "lora" else (None, total)
+    )
+    assert card["parameters"] == contract.parameters
+    assert workspace.model(last.ref).is_adapter == (method == "lora")
+
+
+def test_the_job_holds_base_and_adapter(workspace: Workspace) -> None:
+    talks(workspace)
+    ref = result(tuned(workspace, steps=2, overrides={**FEW, "adapter.rank": "3", "adapter.targets": "['q', 'v']"})).ref
+    job = tomllib.loads((workspace.model(ref).folder / "job.toml").read_text())
+    assert job["base"]["ref"] == "tales/1"
+    assert (job["adapter"]["method"], job["adapter"]["rank"], job["adapter"]["targets"]) == ("lora", 3, ["q", "v"])
+    assert (job["rows"], job["row_length"], job["length"]) == (4, 48, open_model(workspace, "tales").design.length)
+    assert job["contract"]["before"] > 0
+
+
+def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
+    """The run measures steps before it begins; a run of the same job that measures nothing ends in the same bits."""
+    data = talks(workspace)
+    ref = result(tuned(workspace, steps=4)).ref
+    job = tuning.Job.of(tomllib.loads((workspace.model(ref).folder / "job.toml").read_text()))
+    model, batches, state = tuning.assembled(workspace.new_run("again"), workspace, data, job)
+    for _ in tuning.train(model.objective, batches, job.plan, state):
+        pass
+    stored = open_model(workspace, ref).parts.state_dict()
+    assert stored.keys() == state.parts.state_dict().keys() or len(stored) == len(state.parts.state_dict())
+    for mine, theirs in zip(state.parts.state_dict().values(), stored.values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
+def test_a_killed_run_ends_in_the_same_bits(worlds: ModuleType, workspace: Workspace, method: str) -> None:
+    data = talks(workspace)
+    ref = result(tuned(workspace, steps=8, method=method)).ref
+    job = tuning.Job.of(tomllib.loads((workspace.model(ref).folder / "job.toml").read_text()))
+    job = replace(job, name="tales-tuned", data=data.name)
+    whole, torn = worlds.started(workspace, job), worlds.started(workspace, job)
+    assert killed(workspace, whole, [], 2) == [0]
+    assert killed(workspace, torn, [{"call": 1}, {"call": 9}, {"call": 17}], 2) == [-9, -9, -9, 0]
+    assert outcome(worlds, workspace, torn) == outcome(worlds, workspace, whole)
+
+
+def test_a_tuned_model_is_tuned_further(workspace: Workspace) -> None:
+    talks(workspace)
+    first = result(tuned(workspace, steps=2)).ref
+    assert result(tuned(workspace, base=first, steps=2)).ref == "answers/2"
+    assert open_model(workspace, "answers/2").adapters == ("answers/1", "answers/2")
+    whole = result(tuned(workspace, base="answers/2", steps=2, method="full")).ref
+    assert open_model(workspace, whole).adapters == ()
+
+
+def test_plain_text_and_a_model_that_fills_gaps(workspace: Workspace) -> None:
+    """A network that reads both ways cannot take packed rows: it gets a document a row."""
+    events = tuned(workspace, data="tales", base="masks", steps=3, method="full")
+    assert any(isinstance(event, Warned) and "are cut" in event.text for event in events)
+    assert len([event for event in events if isinstance(event, Stepped)]) == 3
+    assert result(events).fact["bits_per_byte"] > 0
+
+
+def test_little_text_is_not_read_more_than_a_few_times(workspace: Workspace) -> None:
+    data = talks(workspace, 12)
+    events = tuned(workspace, steps=0, wishes=Wishes(minutes=5))
+    assert any(isinstance(event, Warned) and "4 times over" in event.text for event in events)
+    job = tuning.Job.of(tomllib.loads((workspace.model("answers").folder / "job.toml").read_text()))
+    batches = tuning.assembled(workspace.new_run("again"), workspace, data, job)[1]
+    assert job.plan.steps == -(-4 * len(batches.packs) // 4)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"base": "tails"}, r"no model 'tails'. Did you mean 'tales'"),
+        ({"method": "lroa"}, r"Unknown method 'lroa'. Did you mean 'lora'"),
+        ({"overrides": {"network.width": "8"}}, r"network.width is the base's"),
+        ({"overrides": {"adapter.rank": "8"}, "method": "full"}, r"adapter.rank is a setting of an adapter"),
+        ({"overrides": {"adapter.rnk": "8"}}, r"adapter.rnk. Did you mean 'rank'"),
+        ({"overrides": {"row_length": "4096"}}, r"tales/1 reads 48 symbols at once"),
+        ({"wishes": Wishes(params=1000)}, r"leave --params away"),
+        ({"wishes": Wishes(minutes=1)}, r"Choose one of --minutes, --tokens and --steps"),
+    ],
+)
+def test_what_tuning_cannot_do_is_one_clear_error(workspace: Workspace, more: dict[str, Any], message: str) -> None:
+    talks(workspace)
+    with pytest.raises(ValueError, match=message):
+        tuned(workspace, **more)
+    assert not workspace.runs()
+
+
+def test_without_its_base_a_run_is_not_resumed(worlds: ModuleType, workspace: Workspace) -> None:
+    talks(workspace)
+    job = tuning.Job.of(
+        tomllib.loads((workspace.model(result(tuned(workspace, steps=2)).ref).folder / "job.toml").read_text())
+    )
+    run = worlds.started(workspace, replace(job, base={**job.base, "digest": "0" * 64}))
+    with pytest.raises(ValueError, match="the tales/1 that is here is another model"):
+        list(worlds.carried_on(workspace, run))
+    run = worlds.started(workspace, job)
+    shutil.rmtree(workspace.root / "models" / "tales")
+    with pytest.raises(ValueError, match=r"This run tunes tales/1, which cannot be opened: There is no model 'tales'"):
+        list(worlds.carried_on(workspace, run))
