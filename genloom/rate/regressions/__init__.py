@@ -1,0 +1,1 @@
+"""What a challenger must not get worse at, whatever its ratings: text in general, refusals, insults, bias."""
