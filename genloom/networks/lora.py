@@ -190,8 +190,11 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
 def targets(network: nn.Module) -> dict[str, dict[str, slice]]:
     """What can be adapted: for each linear map, by path, the rows of every target in it.
 
-    The transformer's fused maps hold several; any other map is one, known by its name. Maps at the ends are left out.
+    The transformer's fused maps hold several; any other map is one, known by its name. Maps at the ends are left out,
+    and networks with recurrent layers have none.
     """
+    if any(isinstance(part, nn.RNNBase) for part in network.modules()):
+        return {}  # torch's recurrent layers keep a list of their weights that freezing does not reach
     found: dict[str, dict[str, slice]] = {}
     for path, part in network.named_modules():
         if isinstance(part, Attention):

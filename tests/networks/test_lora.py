@@ -15,10 +15,11 @@ from genloom.testing import agree, check_network, stirred
 from genloom.train import checkpoint
 from genloom.train.loop import Plan, State, train
 from genloom.train.optimizers import Rates, kinds
-from genloom.types import Batch, Role, Signal, Tokens
+from genloom.types import Batch, Cond, Role, Signal, Tokens
 
 SPACE = Tokens(vocab=13, length=12)
 ROLE = Role(SPACE, SPACE, causal=True)
+TOLD = replace(ROLE, cond=Cond(vector=2))
 SMALL = transformer.Config(width=16, depth=2, heads=4, key_heads=2)
 WAYS = {
     "plain": lora.Config(3, 5.0),
@@ -209,7 +210,7 @@ def test_compiled_it_computes_the_same() -> None:
         (lambda: lora.attach(built(), lora.Config(targets=("q", "w"))), "has no 'w' to adapt. It has: q, k, v, o, ga"),
         (lambda: lora.attach(pair(), lora.Config(), "one"), "There is an adapter 'one' already"),
         (lambda: lora.switch(pair(), ["one", "three"]), "There is no adapter 'three' here. There is: one, two/2.0."),
-        (lambda: lora.attach(recurrent.build(ROLE, recurrent.Config(16)), lora.Config()), "adapt a transformer"),
+        (lambda: lora.attach(recurrent.build(TOLD, recurrent.Config(16)), lora.Config()), "adapt a transformer"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(make, words: str) -> None:
