@@ -27,6 +27,7 @@ LLAMA31 = replace(
     before={**LLAMA3.before, "system": LLAMA3.before["system"] + _DATED},
     system=" ",  # trimmed to nothing, but a turn
 )
+# Blanks before the first question after a system turn are kept by the template and trimmed here.
 LLAMA2 = Roles(
     {"system": "<s>[INST] <<SYS>>\n", "user": "<s>[INST] ", "assistant": " "},
     {"system": "\n<</SYS>>\n\n", "user": " [/INST]", "assistant": " </s>"},

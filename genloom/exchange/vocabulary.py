@@ -55,7 +55,7 @@ def from_gguf(metadata: Mapping[str, Any]) -> str:
         if not isinstance(merges, list) or not all(isinstance(m, str) for m in merges):
             raise ValueError("it holds no merges (tokenizer.ggml.merges)")
         name = str(metadata.get("tokenizer.ggml.pre", "default"))
-        return byte_level(vocab, merges, added, name)
+        return byte_level(vocab, [merge for merge in merges if merge], added, name)
     if kind == "llama":
         scores = metadata.get("tokenizer.ggml.scores")
         if not isinstance(scores, list) or len(scores) != len(tokens):
@@ -192,7 +192,8 @@ def to_gguf(content: Mapping[str, Any], rows: int) -> dict[str, Any]:
         }  # fmt: skip
     return {
         **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": _cut_of(content),
-        "tokenizer.ggml.merges": [" ".join(pair) for pair in merges],
+        # An empty list would not be written at all, and llama.cpp wants one.
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in merges] or [""],
     }  # fmt: skip
 
 
