@@ -29,7 +29,7 @@ def run(
     Parameters
     ----------
     verify
-        Read every data set and model and compare each file with its recorded digest.
+        Read every data set, model and rating and compare each with its recorded digest.
     """
     workspace, screen = shared.open()
     machine, tensors, store = _machine(), _tensors(), _store(workspace)
@@ -129,7 +129,9 @@ def _problems(workspace: Workspace, store: dict[str, Any], verify: bool) -> Iter
         yield str(error)
     yield from workspace.faults()
     if verify:
-        for thing in (*workspace.datasets(), *workspace.models()):
+        from genloom.store.ledger import open_ledger  # a third of a second, for this question only
+
+        for thing in (*workspace.datasets(), *workspace.models(), open_ledger(workspace.root)):
             try:
                 thing.verify()
             except ValueError as error:

@@ -60,10 +60,12 @@ def _data(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _models(workspace: Workspace) -> list[dict[str, Any]]:
+    used = {model.ref for model in workspace.models_in_use()}
     return [
         {
             "model": model.ref,
             "parent": model.parent,
+            "in_use": model.ref in used,
             "digest": model.digest,
             "created": model.created,
             "bytes": sum(facts["bytes"] for facts in model.card["files"].values()),
@@ -110,6 +112,7 @@ _COLUMNS = {
         size(row["bytes"]),
         _day(row),
         row["digest"][:12],
+        "in use" if row["in_use"] else "",
         f"from {row['parent']}" if row["parent"] else "",
     ),
     "runs": lambda row: (

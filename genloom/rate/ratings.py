@@ -173,10 +173,11 @@ def standing(ledger: Ledger) -> Standing:
     counting = {each.about: each for each in judged if each.event not in gone}
     counts = {each.event for each in counting.values()}
     left = [each for each in judged if each.event in counts]
+    replaced = [each for each in judged if each.event not in counts and each.event not in gone]
     return Standing(
         tuple(each for each in left if isinstance(each, Rating)),
         tuple(each for each in left if isinstance(each, Choice)),
-        tuple(each for each in judged if each.event not in counts | gone),
+        tuple(replaced),
         tuple(each for each in judged if each.event in gone),
     )
 

@@ -1,5 +1,6 @@
 """What each rating and choice says of an output by itself, or of two outputs for the same prompt."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -137,7 +138,7 @@ def _compared(group: Sequence[Rating], prompts: Mapping[str, str]) -> list[Voice
     """A voice for every two outputs that were rated differently."""
     ordered = sorted(group, key=lambda rating: rating.output)
     pairs = [(a, b) for a, b in combinations(ordered, 2) if a.value != b.value]
-    meets = {each.event: sum(each in pair for pair in pairs) for each in ordered}
+    meets = Counter(each.event for pair in pairs for each in pair)
     return [
         Voice(
             a.rater,

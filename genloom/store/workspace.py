@@ -116,6 +116,10 @@ class Workspace:
         refs = [f"{name}/{version}" for name in self._names("models") for version in self._versions(name)]
         return _readable(self.model, refs)
 
+    def models_in_use(self) -> list[ModelFolder]:
+        """Of every model the version that its name alone means."""
+        return _readable(self.model, self._names("models"))
+
     def new_model(self, name: str) -> Making[ModelFolder]:
         """Fill a folder with weights, codec, job and, last, a `card.json` of one's own facts: a new version."""
         name = checked(name, "model")
@@ -234,11 +238,13 @@ class Workspace:
     def faults(self) -> list[str]:
         """Every data set, model, run, output and conversation that can't be read, each with the reason and the cure."""
         data = [_fault(self.dataset, name) for name in self._names("data")]
-        models = [_fault(self.model, f"{name}/{n}") for name in self._names("models") for n in self._versions(name)]
+        versions = [f"{name}/{n}" for name in self._names("models") for n in self._versions(name)]
+        models = [_fault(self.model, ref) for ref in (*versions, *self._names("models"))]
         runs = [_fault(self._open_run, f.name) for f in _folders(self.root / "runs") if (f / "run.json").is_file()]
         outputs = [_fault(self.output, output) for output in self.outputs()]
         talks = [_fault(self._open_conversation, name) for name in self._conversations()]
-        return [fault for fault in (*data, *models, *runs, *outputs, *talks) if fault is not None]
+        found = dict.fromkeys((*data, *models, *runs, *outputs, *talks))  # a damaged version in use is told once
+        return [fault for fault in found if fault is not None]
 
     def leftovers(self) -> list[Path]:
         """Unfinished files and folders: being written now, or left by a process that died."""

@@ -138,6 +138,7 @@ def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.Capt
         connection.execute("DROP TRIGGER genloom_no_update")
         connection.execute("UPDATE genloom_events SET body = replace(body, '\"value\":1', '\"value\":-1')")
     connection.close()
+    assert "entry 1" in told("doctor", "--verify", code=1)["problems"][-1]
     facts = told("ratings", "verify", code=1)
     assert (facts["sound"], "entry 1" in facts["problem"]) == (False, True)
 
@@ -153,6 +154,7 @@ def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys:
     facts = told("rollback", "notes")
     assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")
     assert home.model("notes").version == 1
+    assert [row["in_use"] for row in told("list", "models")["models"]] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,10 @@ def test_a_champion_that_is_gone_or_damaged_is_told_with_the_cure(workspace: Wor
     (workspace.root / "models/notes/3/card.json").unlink()
     with pytest.raises(ValueError, match=r"no version 3 of 'notes'.*genloom promote notes --to N"):
         workspace.model("notes")
+    assert [fault for fault in workspace.faults() if "genloom promote notes --to N" in fault]
+    assert workspace.models_in_use() == []
     rollback(workspace, ledger, "notes")
-    assert in_use(workspace) == 2
+    assert [model.ref for model in workspace.models_in_use()] == ["notes/2"]
     (workspace.root / "models/notes/champion.json").write_text(json.dumps({"version": "x"}))
     with pytest.raises(ValueError, match=r"it names no version. Promote one: genloom promote notes --to N"):
         workspace.model("notes")
