@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.noise import Noise
+from genloom.objectives.ahead import Ahead, Rewinding
 from genloom.objectives.cross_entropy import PAYS_FROM, cross_entropy
 from genloom.types import Batch, Cache, CausalNetwork, Cond, Condition, Loss, Parts, Role, Tokens, Turn
 
@@ -125,6 +126,9 @@ class Autoregressive:
         lengths = torch.tensor([len(c) for c in contexts], device=device)
         logits_BV, cache = read_prompts(parts["model"], x_BL, cond, lengths, longest + room)
         written = torch.empty(count, 0, dtype=torch.long)
+        ahead = None
+        if count == 1 and hasattr(parts["model"], "rewind"):
+            ahead = Ahead(cast(Rewinding, parts["model"]), cache, longest + room)
         while True:
             narrowed_BV = narrow(logits_BV.float(), contexts, controls)
             greedy = controls.temperature == 0
@@ -136,7 +140,10 @@ class Autoregressive:
             yield written
             if ended.all() or written.shape[1] == room:
                 return
-            logits_BV = parts["model"](chosen_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
+            if ahead is not None:
+                logits_BV = ahead.after(contexts[0])
+            else:
+                logits_BV = parts["model"](chosen_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
 
 
 def read_prompts(

@@ -256,3 +256,13 @@ def test_of_two_processes_one_compiles_and_both_load(tmp_path: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert len(list((tmp_path / "genloom" / "native").glob("*.so"))) == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_guessed_symbols_change_nothing_that_is_written(temperature: float) -> None:
+    network = quantised(network_of(), 8)
+    controls = Controls((symbols(5).numpy(),), length=59, temperature=temperature, top_k=3)
+    *_, quick = Autoregressive(SYMBOLS).sample({"model": network}, 1, None, Noise(1, (5,)), controls)
+    two = replace(controls, prompts=(controls.prompts[0], symbols(9).numpy()))  # rows in company are not guessed ahead
+    *_, slow = Autoregressive(SYMBOLS).sample({"model": network}, 2, None, Noise(1, (5, 6)), two)
+    assert quick[0].tolist() == slow[0].tolist()[: quick.shape[1]]

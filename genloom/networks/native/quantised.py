@@ -191,6 +191,10 @@ class Quantised(nn.Module):
         logits_BV[torch.from_numpy(plan.rows[ends]).long()] = self._read(x, plan, ends, cache)
         return logits_BV
 
+    def rewind(self, cache: Slots, length: int) -> None:
+        """Forget what rows have read beyond `length` symbols; it is written over."""
+        cache.lengths = cache.lengths.clamp(max=length)
+
     def _plan(self, x: Tensor, lengths: Tensor | None, cache: Slots) -> Plan:
         B, L = x.shape
         counts = np.full(B, L) if lengths is None else lengths.numpy()
