@@ -32,6 +32,7 @@ def before(base: Objective[Batch], reference: Parts, batch: Batch, turn: Turn, n
 def known(base: Objective[Batch], reference: Parts, batch: Batch, noise: Noise) -> Batch:
     """The batch with its reference written into it: one look a sample for a whole run, in place of one a step.
 
-    Only for objectives whose loss is exact: the loss of the others is another one under each step's noise.
+    Only for objectives whose loss is exact: the loss of the others is another one under each step's noise. The
+    reference must compute as the model will, in its precision and without dropout, or the first rise is not zero.
     """
     return replace(batch, reference=before(base, reference, batch, base.turns[0], noise))
