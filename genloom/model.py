@@ -231,7 +231,7 @@ def at_precision(model: Model, precision: str) -> Model:
     if precision in precisions.BITS and model.adapters:
         model = replace(merged_model(model), adapters=model.adapters)
     parts = {name: precisions.at(part, precision) for name, part in model.parts.items()}
-    return replace(model, parts=nn.ModuleDict(parts), precision=precision)
+    return replace(model, parts=nn.ModuleDict(parts).eval(), precision=precision)
 
 
 def lineage(workspace: Workspace, folder: ModelFolder) -> list[ModelFolder]:
