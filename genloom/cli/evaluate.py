@@ -36,6 +36,7 @@ def run(
     battery: bool = False,
     tasks: str = ",".join(TASKS),
     items: int = 0,
+    precision: str | None = None,
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
@@ -68,13 +69,16 @@ def run(
         Which questions of the battery: cloze, choice, arithmetic, instructions, with commas between.
     items
         How many questions of each task at most. Default: all.
+    precision
+        How exactly it computes: float32, bfloat16, int8, int4 or auto, as generate takes it. Default: float32, and auto
+        for the battery.
     out
         The folder for report and charts. Default: reports/<model> in the workspace.
     """
     workspace, screen = shared.open()
     if samples < 1:
         raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
-    opened = open_model(workspace, model)
+    opened = open_model(workspace, model, (), precision or ("auto" if battery else "float32"))
     folder = out or workspace.root / "reports" / opened.ref.replace("/", "-")
     if battery:
         evaluate_battery(opened, chosen(tasks), items, folder / "battery.json", screen)
@@ -119,7 +123,9 @@ def measured_on(workspace: Workspace, model: Model, data: str | None) -> Dataset
     if data is not None:
         return workspace.dataset(data)
     assert model.folder is not None, "it was opened from the workspace"
-    learned = model.folder.card["data"]
+    learned = model.folder.card.get("data")
+    if learned is None:
+        raise ValueError(f"{model.ref} was not trained here. Say on which data set to measure it: --data NAME")
     return workspace.dataset(learned["name"], learned["digest"])
 
 
@@ -157,8 +163,8 @@ def _curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes 
     """The training curve, where the run's log is still there."""
     assert model.folder is not None
     try:
-        rows = read_log(workspace.run(model.folder.card["run"]).folder / "progress.jsonl")
-    except ValueError:  # the run was removed
+        rows = read_log(workspace.run(model.folder.card.get("run", "")).folder / "progress.jsonl")
+    except ValueError:  # it was imported, or the run was removed
         return None
     taken = [row for row in rows if "losses" in row]
     if not taken:

@@ -96,8 +96,12 @@ class Codec:
 
     def decode(self, x: Ids) -> str:
         """The text of the ids, which begin it; bytes that are not UTF-8, which a model may write, become U+FFFD."""
-        text = self.bytes_of(x).decode(errors="replace")
+        text = self.after(x)
         return text.removeprefix(" ") if self._prepends else text
+
+    def after(self, x: Ids) -> str:
+        """The text of ids that follow others: a blank before it is one that was written."""
+        return self.bytes_of(x).decode(errors="replace")
 
     def stream(self) -> Stream:
         """A decoder for ids that come one after the other."""

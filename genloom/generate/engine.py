@@ -191,7 +191,9 @@ def read(
         if ends.any():
             row = row[: int(ends.argmax())]
         holes = stop is not None and bool((row < 0).any())
-        news = with_holes(model.codec, row) if holes else model.codec.decode(row)
+        # Some vocabularies write a blank before every text; one that goes on has no such blank to leave out.
+        told = getattr(model.codec, "after", model.codec.decode) if len(prompt) else model.codec.decode
+        news = with_holes(model.codec, row) if holes else told(row)
         if isinstance(news, str):
             news, hit = until(news, asked.stops, hold_back=not (final or ended[i]))
             ended[i] |= hit and not holes

@@ -92,6 +92,7 @@ def test_a_blank_stands_before_a_text_but_not_where_one_goes_on() -> None:
     assert len(ids) == 1
     assert BLANKS.decode(ids) == "to"
     assert BLANKS.bytes_of(ids) == b" to"
+    assert BLANKS.after(ids) == " to"
 
 
 def test_roles_mark_what_the_assistant_writes_whatever_blanks_are_added() -> None:

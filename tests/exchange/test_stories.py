@@ -88,6 +88,11 @@ def test_people_are_told_how_close_it_is_and_how_to_go_on(there: Path, capsys: p
         assert words in out
 
 
+def test_evaluate_asks_on_which_data(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", str(there)]) == 0
+    assert "--data NAME" in told(capsys, "evaluate", "there", code=2)
+
+
 def change_config(**changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         path = folder / "config.json"

@@ -1,0 +1,102 @@
+"""Vocabularies of GGUF files: every way to cut words, and those of SentencePiece, there and back to the same ids."""
+
+import json
+from typing import Any
+
+import pytest
+
+from genloom.codecs import bpe, tokenizer
+from genloom.codecs import bytes as plain
+from genloom.exchange.vocabulary import CUTS, byte_level, content_of, from_files, from_gguf, to_gguf
+
+TEXT = "The capital of France's 1234 pages, don't!\n\n  it is (x = 12)…  Grüße, 世界 🙂\t\r\n end"
+LEARNED = bpe.Codec.fit([TEXT * 20], bpe.Config(vocab=400))
+MODEL = json.loads(LEARNED.tokenizer.to_str())["model"]
+ADDED = [{"id": len(MODEL["vocab"]), "content": "<|end|>", "special": True}]
+
+
+def codec_of(content: str) -> tokenizer.Codec:
+    return tokenizer.Codec.of(content, tokenizer.Config())
+
+
+def merges() -> list[str]:
+    return [" ".join(pair) for pair in MODEL["merges"]]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_every_way_to_cut_words_goes_there_and_back(cut: str) -> None:
+    codec = codec_of(byte_level(MODEL["vocab"], merges(), ADDED, cut))
+    fields = to_gguf(codec.content, len(MODEL["vocab"]) + 4)
+    assert fields["tokenizer.ggml.pre"] == cut
+    assert fields["tokenizer.ggml.token_type"][-4:] == [3, 5, 5, 5]
+    back = codec_of(from_gguf(fields))
+    assert back.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
+    assert back.specials == codec.specials
+    assert back.decode(back.encode(TEXT)) == TEXT
+
+
+def test_the_ways_differ_in_digits() -> None:
+    pieces = {cut: len(codec_of(byte_level(MODEL["vocab"], merges(), [], cut)).encode("1234 1234")) for cut in CUTS}
+    assert pieces["smollm"] == pieces["qwen2"] >= pieces["llama-bpe"] >= pieces["gpt-2"]
+
+
+def sentencepiece() -> dict[str, Any]:
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "▁", "t", "o", "e", "▁t", "to", "▁to"]
+    scores = [0.0] * (len(tokens) - 7) + [-9.0, -8.0, -8.0, -8.0, -2.0, -1.0, -3.0]
+    kinds = [2, 3, 3, *[6] * 256, *[1] * 7]
+    return {
+        "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": kinds,
+    }  # fmt: skip
+
+
+def test_sentencepiece_merges_by_its_scores() -> None:
+    codec = codec_of(from_gguf(sentencepiece()))
+    symbols = sentencepiece()["tokenizer.ggml.tokens"]
+    assert [symbols[i] for i in codec.encode("to t é")] == ["▁to", "▁t", "▁", "<0xC3>", "<0xA9>"]
+    assert codec.decode(codec.encode("to t é\n")) == "to t é\n"
+    fields = to_gguf(codec.content, len(symbols))
+    assert fields["tokenizer.ggml.token_type"] == sentencepiece()["tokenizer.ggml.token_type"]
+    back = codec_of(from_gguf(fields))
+    for text in ("to t é", "ttoo  otto", "", "<s>to"):
+        assert back.encode(text).tolist() == codec.encode(text).tolist()
+
+
+def test_codecs_learned_here_keep_their_ids() -> None:
+    for codec in (LEARNED, plain.Codec.fit([], plain.Config())):
+        content = content_of(codec)
+        there = codec_of(json.dumps(content))
+        assert there.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
+        assert there.specials == codec.specials
+        back = codec_of(from_gguf(to_gguf(content, codec.space.vocab)))
+        assert back.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
+
+
+def test_a_list_of_merges_as_gpt2_came_with() -> None:
+    codec = codec_of(from_files(MODEL["vocab"], "\n".join(["#version: 0.2", *merges(), ""]), [], "gpt-2"))
+    assert codec.encode(TEXT).tolist() == LEARNED.encode(TEXT).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tokenizer.ggml.model": "bert"}, "'bert'"),
+        ({"tokenizer.ggml.tokens": None}, "no vocabulary"),
+        ({"tokenizer.ggml.tokens": [1, 2]}, "no vocabulary"),
+        ({"tokenizer.ggml.token_type": [1]}, "kinds"),
+        ({"tokenizer.ggml.scores": [1.0]}, "scores"),
+        ({"tokenizer.ggml.model": "gpt2"}, "no merges"),
+        ({"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.merges": [], "tokenizer.ggml.pre": "tekken"}, "'tekken'"),
+    ],
+    ids=str,
+)
+def test_fields_that_lie_or_are_unknown_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        from_gguf({**sentencepiece(), **changes})
+
+
+def test_a_way_to_cut_words_without_a_name_is_refused() -> None:
+    content = json.loads(byte_level(MODEL["vocab"], merges(), [], "gpt-2"))
+    content["pre_tokenizer"]["pretokenizers"][0]["add_prefix_space"] = True
+    with pytest.raises(ValueError, match="no name for"):
+        to_gguf(codec_of(json.dumps(content)).content, 500)
