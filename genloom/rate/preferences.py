@@ -172,7 +172,8 @@ def enough(prefs: Preferences) -> None:
     learn, held = places.count("train"), places.count("val")
     if learn >= LEAST_TO_LEARN and held >= LEAST_HELD_OUT:
         return
-    more = max(LEAST_TO_LEARN - learn, 0) + max(LEAST_HELD_OUT - held, 0)
+    # Of new prompts, chance holds out a quarter.
+    more = max(math.ceil((LEAST_TO_LEARN - learn) * 4 / 3), (LEAST_HELD_OUT - held) * 4)
     shows = ", ".join(
         f"{max(4 * needed(effect) - learn - held, more):,} more for one of {0.5 + effect:.0%}"
         for effect in (0.25, 0.15, 0.1)
