@@ -240,6 +240,10 @@ class Keys:
     def rows(self, rows: Tensor) -> "Keys":
         return Keys([(k[rows], v[rows]) for k, v in self.pairs], self.lengths[rows], self.last[rows])
 
+    def empty(self, row: int) -> None:
+        """Give a row to another text."""
+        self.lengths[row], self.last[row] = 0, -1
+
 
 # Keys, values, the positions of the new ones, and the span of positions that can be seen.
 Memory = tuple[Tensor, Tensor, Tensor, slice]

@@ -130,9 +130,7 @@ class Autoregressive:
         if count == 1 and hasattr(parts["model"], "rewind"):
             ahead = Ahead(cast(Rewinding, parts["model"]), cache, longest + room)
         while True:
-            narrowed_BV = narrow(logits_BV.float(), contexts, controls)
-            greedy = controls.temperature == 0
-            chosen_B = narrowed_BV.argmax(1).cpu() if greedy else noise.choose(narrowed_BV, contexts).cpu()
+            chosen_B = symbols(logits_BV, contexts, noise, controls)
             chosen_B[torch.from_numpy(ended)] = self.space.stop
             written = torch.cat([written, chosen_B[:, None]], 1)
             contexts = [np.append(c, s) for c, s in zip(contexts, chosen_B.tolist(), strict=True)]
@@ -194,6 +192,12 @@ def counted(batch: Batch) -> Tensor:
 def packed(batch: Batch) -> dict[str, Tensor]:
     """What tells a network which documents a row holds; most rows hold one, and most networks know of no more."""
     return {} if batch.segments is None else {"segments": batch.segments}
+
+
+def symbols(logits_BV: Tensor, contexts: list[np.ndarray], noise: Noise, controls: Controls) -> Tensor:
+    """The next symbol of each row, on the processor: the likeliest, or drawn, under the controls."""
+    narrowed_BV = narrow(logits_BV.float(), contexts, controls)
+    return narrowed_BV.argmax(1).cpu() if controls.temperature == 0 else noise.choose(narrowed_BV, contexts).cpu()
 
 
 def narrow(logits_BV: Tensor, contexts: list[np.ndarray], controls: Controls) -> Tensor:

@@ -109,6 +109,10 @@ class Slots:
     def rows(self, rows: Tensor) -> "Slots":
         return Slots(self.keys[rows], self.values[rows], self.room, self.lengths[rows])
 
+    def empty(self, row: int) -> None:
+        """Give a row to another text."""
+        self.lengths[row] = 0
+
 
 @dataclass(frozen=True)
 class Plan:
