@@ -1,6 +1,5 @@
 """`genloom arena`: blind choices between two answers, one pair after the other."""
 
-import getpass
 import sys
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
+from genloom.cli.rate import own_name
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.codecs.roles import stop_ids
@@ -81,7 +81,7 @@ def run(
         raise ValueError(f"{model} and {against} are the same model. Leave --against away, or name another version.")
     controls = {"length": length, "temperature": temperature, "top_p": top_p}
     contenders = Contenders(workspace, first, second, chat, controls, asked)
-    arena = Arena(screen, contenders, open_ledger(workspace.root, ledger), rater or getpass.getuser())
+    arena = Arena(screen, contenders, open_ledger(workspace.root, ledger), rater or own_name())
     arena.go(showings(contenders.bout, asked, arena.rater, repeats))
     arena.tell()
 

@@ -53,7 +53,7 @@ def run(
     """
     workspace, screen = shared.open()
     kept = open_ledger(workspace.root, ledger)
-    who = rater or getpass.getuser()
+    who = rater or own_name()
     if pair is not None or winner is not None:
         if pair is None or winner is None or output is not None or up or down or stars is not None or note is not None:
             raise ValueError("A choice is made with --pair A B --winner a (or b, tie, bad) and nothing else.")
@@ -67,6 +67,14 @@ def run(
     screen.say(f"{_said(event)}, says {who}.")
     screen.say(f"Kept as {event.id}; to take it back: genloom ratings withdraw {event.id}")
     screen.result({"event": event.id, "at": event.at, "kind": event.kind, **event.body})
+
+
+def own_name() -> str:
+    """The name of who sits at this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have none
+        raise ValueError("This machine does not know your name. Give it: --rater NAME") from None
 
 
 def _value(up: bool, down: bool, stars: int | None, note: str | None) -> tuple[Scale, int]:

@@ -85,6 +85,17 @@ def test_the_same_command_id_is_one_rating(home: Workspace, told: Told) -> None:
     assert len(told("ratings")["ratings"]) == 1
 
 
+def test_who_has_no_name_is_asked_for_one(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert run(["rate", "last", "--up"]) == 2
+    assert capsys.readouterr().err == "genloom: This machine does not know your name. Give it: --rater NAME\n"
+
+
 def test_a_rating_is_taken_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     event = told("rate", "last", "--up")["event"]
     assert f"{event} is withdrawn" in seen(capsys, "ratings", "withdraw", event)
