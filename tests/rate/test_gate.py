@@ -149,7 +149,7 @@ def test_a_real_gain_is_found_in_four_cases_of_five(rate, count):
 
 
 def test_who_looks_after_every_comparison_is_fooled_no_more_often():
-    """By the interval alone, it would be in more than one case of seven; the gambler's 20 it is not."""
+    """By the interval alone it would be twice as often; by the evidence in one case of twenty at most."""
     draw, fooled, fooled_by_intervals = np.random.default_rng(4), 0, 0
     for _ in range(300):
         outcomes = draw.integers(0, 2, 150).astype(float)
