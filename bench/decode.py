@@ -1,0 +1,290 @@
+"""Tokens a second of SmolLM2 read by Genloom, llama.cpp and transformers: one and many streams, and a long prompt.
+
+The same weights, prompts and threads, greedy; all take turns in one process, a prompt of 30 tokens and 128 new ones,
+the prompt's time included. Genloom is its whole sampler, token by token, and for one stream also with prompt lookup,
+which its users get (how much that helps depends on how much the text repeats itself). llama.cpp is the plainest loop
+over its low-level interface, all streams in one batch; transformers its `generate`. Beside the speed: bits per byte of
+a text, each reader by its own logits. llama.cpp reads the file that the weights came in (Q4_1, as Genloom's int4) and
+Genloom's own export (Q8_0, as int8); build it without AMX, which its kernels for it can't use on every machine:
+
+    CMAKE_ARGS="-DGGML_NATIVE=ON -DGGML_AMX_TILE=OFF -DGGML_AMX_INT8=OFF -DGGML_AMX_BF16=OFF" \
+        pip install --no-binary llama-cpp-python llama-cpp-python
+"""
+
+import argparse
+import ctypes
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genloom.collect.builtin import shakespeare
+from genloom.exchange import catalogue
+from genloom.exchange.exporting import send
+from genloom.exchange.importing import bring
+from genloom.model import Model, at_precision, open_model
+from genloom.noise import Noise
+from genloom.objectives.autoregressive import Autoregressive, Controls
+from genloom.store.workspace import Workspace
+
+PROMPT, NEW, LONG, WINDOW = 30, 128, 512, 512
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One of those compared: how it writes after prompts, how it reads one, and what it says of each next token."""
+
+    write: Callable[[np.ndarray], object]  # (streams, PROMPT) ids; writes NEW more for each
+    read: Callable[[np.ndarray], object]  # (LONG,) ids, to the logits of the last
+    logits: Callable[[np.ndarray], np.ndarray]  # (L,) ids to (L, V)
+
+
+class TokenByToken(nn.Module):
+    """A network that cannot read anew, so that nothing is guessed."""
+
+    def __init__(self, network: Any):
+        super().__init__()
+        self.network, self.start, self.last = network, network.start, network.last
+
+    def forward(self, x: Tensor, cond: None = None, cache: Any = None) -> Tensor:
+        return self.network(x, cache=cache)
+
+
+def ours(model: Model, guessing: bool = False) -> Reader:
+    network: Any = model.parts["model"]
+    writer = network if guessing else TokenByToken(network)
+    objective = model.objective
+    assert isinstance(objective, Autoregressive)
+
+    def write(prompts: np.ndarray) -> None:
+        count = len(prompts)
+        stop = (objective.space.stop,)
+        controls = Controls(tuple(prompts), length=NEW, temperature=0, banned=stop)  # none ends before the others
+        *_, last = objective.sample({"model": writer}, count, None, Noise(0, (0,) * count), controls)
+        assert last.shape == (count, NEW)
+
+    @torch.inference_mode()
+    def read(prompt: np.ndarray) -> None:
+        network.last(torch.from_numpy(prompt)[None], torch.tensor([len(prompt)]), network.start(1, len(prompt)))
+
+    @torch.inference_mode()
+    def logits(ids: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(ids)[None])[0].numpy()
+
+    return Reader(write, read, logits)
+
+
+def transformers_reader(model: Model) -> Reader:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    network: Any = model.parts["model"]
+    c = network.config
+    config = LlamaConfig(
+        vocab_size=network.role.gives.vocab, hidden_size=c.width, intermediate_size=c.hidden, num_hidden_layers=c.depth,
+        num_attention_heads=c.heads, num_key_value_heads=c.key_heads, max_position_embeddings=8192, pad_token_id=0,
+        tie_word_embeddings=c.tied, rms_norm_eps=c.norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": c.rotary_base},
+    )  # fmt: skip
+    theirs: Any = LlamaForCausalLM(config)
+    theirs.load_state_dict(renamed(network), strict=False)
+    theirs = theirs.to(torch.bfloat16).eval()
+
+    def write(prompts: np.ndarray) -> None:
+        x = torch.from_numpy(prompts)
+        kept = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
+        assert theirs.generate(x, attention_mask=torch.ones_like(x), **kept).shape[1] == PROMPT + NEW
+
+    @torch.inference_mode()
+    def read(prompt: np.ndarray) -> None:
+        theirs(torch.from_numpy(prompt)[None], logits_to_keep=1, use_cache=True)
+
+    @torch.inference_mode()
+    def logits(ids: np.ndarray) -> np.ndarray:
+        return theirs(torch.from_numpy(ids)[None]).logits[0].float().numpy()
+
+    return Reader(write, read, logits)
+
+
+def renamed(network: Any) -> dict[str, Tensor]:
+    """The weights under the names of transformers' Llama."""
+    found = {"model.embed_tokens.weight": network.enter.embed.weight, "model.norm.weight": network.norm.weight}
+    found["lm_head.weight"] = network.head.weight
+    for i, block in enumerate(network.blocks):
+        at, a = f"model.layers.{i}.", block.attention
+        q, k, v = a.qkv.weight.split([a.heads * a.K, a.key_heads * a.K, a.key_heads * a.K])
+        gate, up = block.mlp.up.weight.chunk(2)
+        found |= {at + f"self_attn.{n}_proj.weight": w for n, w in (("q", q), ("k", k), ("v", v), ("o", a.out.weight))}
+        found |= {
+            at + f"mlp.{n}_proj.weight": w for n, w in (("gate", gate), ("up", up), ("down", block.mlp.down.weight))
+        }
+        found[at + "input_layernorm.weight"] = block.norm_attention.weight
+        found[at + "post_attention_layernorm.weight"] = block.norm_mlp.weight
+    return found
+
+
+class Llama:
+    """llama.cpp's low-level interface: every stream is a sequence, all of them in one batch."""
+
+    def __init__(self, path: Path, streams: int, threads: int):
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+        self.vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
+        wanted = llama_cpp.llama_context_default_params()
+        wanted.n_ctx, wanted.n_seq_max = max(streams * 256, 2 * LONG), streams
+        wanted.n_batch = wanted.n_ubatch = max(streams * PROMPT, LONG)
+        wanted.n_threads = wanted.n_threads_batch = threads
+        self.context = llama_cpp.llama_init_from_model(self.model, wanted)
+        self.batch = llama_cpp.llama_batch_init(wanted.n_batch, 0, 1)
+
+    def clear(self) -> None:
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+
+    def decode(self, ids: np.ndarray, first: int, every: bool = False) -> list[int]:
+        """Reads (streams, n) ids from position `first` on; the places of the logits that were asked for."""
+        batch, asked, n = self.batch, [], 0
+        for stream, row in enumerate(ids.tolist()):
+            for i, symbol in enumerate(row):
+                batch.token[n], batch.pos[n], batch.n_seq_id[n], batch.seq_id[n][0] = symbol, first + i, 1, stream
+                batch.logits[n] = every or i == len(row) - 1
+                asked += [n] if batch.logits[n] else []
+                n += 1
+        batch.n_tokens = n
+        assert llama_cpp.llama_decode(self.context, batch) == 0
+        return asked
+
+    def at(self, place: int) -> np.ndarray:
+        return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self.context, place), (self.vocab,))
+
+    def write(self, prompts: np.ndarray) -> None:
+        self.clear()
+        asked = self.decode(prompts, 0)
+        for step in range(NEW - 1):
+            chosen = np.array([[int(self.at(place).argmax())] for place in asked])
+            asked = self.decode(chosen, PROMPT + step)
+        for place in asked:
+            self.at(place).argmax()
+
+    def read(self, prompt: np.ndarray) -> None:
+        self.clear()
+        self.at(self.decode(prompt[None], 0)[-1])
+
+    def logits(self, ids: np.ndarray) -> np.ndarray:
+        self.clear()
+        return np.stack([self.at(place) for place in self.decode(ids[None], 0, every=True)])
+
+
+def bits_per_byte(reader: Reader, stream: np.ndarray, sizes: np.ndarray, windows: int) -> float:
+    """Of `windows` pieces of text, each read by itself after its first token."""
+    nats = size = 0.0
+    for piece in stream[: windows * WINDOW].reshape(windows, WINDOW):
+        logits = torch.from_numpy(reader.logits(piece)[:-1]).float()
+        nats += float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(piece[1:]), reduction="sum"))
+        size += sizes[piece[1:]].sum()
+    return nats / math.log(2) / size
+
+
+Clock = Callable[[], float]
+
+
+def seconds(work: Callable[[], object], clock: Clock) -> float:
+    started = clock()
+    work()
+    return clock() - started
+
+
+def compare(
+    readers: dict[str, Reader], work: Callable[[Reader], object], tokens: int, rounds: int, clock: Clock, title: str
+) -> None:
+    """All readers in turn, a first round that doesn't count; tokens a second and the ratio to each peer."""
+    times: dict[str, list[float]] = {name: [] for name in readers}
+    for turn in range(rounds + 1):
+        for name in list(readers)[:: 1 if turn % 2 else -1]:
+            times[name].append(seconds(lambda name=name: work(readers[name]), clock))
+    times = {name: found[1:] for name, found in times.items()}
+    print(f"\n{title}: tokens/s, median [least, greatest] of {rounds} rounds in turn, and times as fast as each peer")
+    peers = [name for name in readers if not name.startswith("Genloom")]
+    for name, found in times.items():
+        speed = sorted(tokens / t for t in found)
+        line = f"{name:22s} {statistics.median(speed):8,.0f} [{speed[0]:,.0f}, {speed[-1]:,.0f}]"
+        if name not in peers:
+            ratios = {p: statistics.median(b / a for a, b in zip(found, times[p], strict=True)) for p in peers}
+            line += "   " + ", ".join(f"{ratio:.2f} x {peer}" for peer, ratio in ratios.items())
+        print(line, flush=True)
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--rounds", type=int, default=5)
+    ask.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    ask.add_argument("--streams", type=int, nargs="+", default=[1, 16])
+    ask.add_argument("--windows", type=int, default=8, help="pieces of 512 tokens for bits per byte")
+    ask.add_argument(
+        "--busy", action="store_true", help="count the process's own time: for one thread among others' work"
+    )
+    ask.add_argument("--gguf", type=Path, help="the model as a file; by default smollm2 of the catalogue")
+    given = ask.parse_args()
+    clock = time.process_time if given.busy else time.perf_counter
+    warnings.filterwarnings("ignore")
+    silent = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        gguf = given.gguf or stack.enter_context(catalogue.opened(catalogue.entry("smollm2")))
+        workspace = Workspace(folder)
+        bring(workspace, str(gguf), "model", lambda *_: None)
+        exported = send(workspace, "model", "gguf", folder / "export", "q8_0", lambda *_: None).path
+        whole = open_model(workspace, "model")
+        rounded = {p: at_precision(whole, p) for p in ("int8", "int4")}
+        theirs = transformers_reader(whole)
+        stream = np.asarray(whole.codec.encode(shakespeare()[:100_000]), np.int64)
+        codec: Any = whole.codec
+        sizes = np.array([len(codec.bytes_of([i])) for i in range(codec.space.vocab)])
+
+        def all_readers(streams: int, threads: int) -> dict[str, Reader]:
+            torch.set_num_threads(threads)
+            llamas = {
+                "llama.cpp Q8_0": Llama(exported, streams, threads),
+                "llama.cpp Q4_1": Llama(gguf, streams, threads),
+            }
+            made = {name: Reader(x.write, x.read, x.logits) for name, x in llamas.items()}
+            own = {f"Genloom {p}": ours(model) for p, model in rounded.items()}
+            if streams == 1:
+                own |= {f"Genloom {p}, lookup": ours(model, guessing=True) for p, model in rounded.items()}
+            return {**own, **made, "transformers bf16": theirs}
+
+        readers = all_readers(1, max(given.threads))
+        print(f"\nBits per byte of {given.windows} x {WINDOW} tokens of Shakespeare")
+        for name, reader in {"Genloom float32": ours(whole, guessing=True), **readers}.items():
+            if "lookup" in name:
+                continue
+            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.windows):.4f}", flush=True)
+        for threads in given.threads:
+            for streams in given.streams:
+                prompts = stream[: streams * PROMPT].reshape(streams, PROMPT)
+                title = f"{threads} threads, {streams} streams, {PROMPT} + {NEW} tokens"
+                compare(
+                    all_readers(streams, threads),
+                    lambda r, p=prompts: r.write(p),
+                    streams * NEW,
+                    given.rounds,
+                    clock,
+                    title,
+                )
+            title = f"{threads} threads, a prompt of {LONG} tokens"
+            compare(all_readers(1, threads), lambda r: r.read(stream[:LONG]), LONG, given.rounds, clock, title)
+
+
+if __name__ == "__main__":
+    main()
