@@ -56,8 +56,8 @@ def _built_in(kind: Kind) -> list[str]:
 
 
 def _required(kind: Kind, name: str) -> set[str]:
-    if kind == "objective":  # objectives/autoregressive.py holds the class Autoregressive
-        return {"".join(word.capitalize() for word in name.split("_"))}
+    if kind == "objective":  # objectives/autoregressive.py holds the class Autoregressive, and Controls of its sampler
+        return {"".join(word.capitalize() for word in name.split("_")), "Controls"}
     return {
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},

@@ -13,6 +13,11 @@ from genloom.types import Batch, Cond, Condition, Loss, Pairs, Parts, Role, Sign
 
 
 @dataclass(frozen=True)
+class Controls:
+    """Nothing: a judge has no sampler."""
+
+
+@dataclass(frozen=True)
 class Reward:
     """The model of Bradley and Terry (1952): the difference of two scores is the log-odds that one is preferred."""
 
