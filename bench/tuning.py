@@ -72,8 +72,8 @@ def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool,
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     class Stamp(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            if "loss" in logs:
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
                 stamps.add(float(logs["loss"]))
 
     model: Any = llama(network)
@@ -81,7 +81,7 @@ def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool,
     if method == "lora":
         torch.manual_seed(0)
         model = get_peft_model(
-            model, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, task_type="CAUSAL_LM")
+            model, LoraConfig(r=RANK, lora_alpha=int(ALPHA), target_modules=TARGETS, task_type="CAUSAL_LM")
         )
     rate = RATES[method].adapter if method == "lora" else RATES[method].matrix
     with tempfile.TemporaryDirectory() as folder:

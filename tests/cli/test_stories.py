@@ -173,13 +173,14 @@ def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureF
     report = home / "reports/my notes-1/battery.json"
     assert f"Report in {report}" in out
     facts = told(capsys, "evaluate", "my notes", "--battery", "--items", "2")
-    assert {score["task"] for score in facts["battery"]} == {"cloze", "choice", "arithmetic", "instructions"}
+    assert {score["task"] for score in facts["battery"]} == {"cloze", "choice", "arithmetic"}
     assert json.loads(report.read_text())["battery"] == facts["battery"]
 
 
 def test_two_models_take_the_battery_side_by_side(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask = ["compare", "my notes", "my notes/1", "--battery", "--items", "3"]
-    out, _ = seen(capsys, *ask)
+    out, err = seen(capsys, *ask)
+    assert "my notes/1 knows no roles, so it is given no instructions" in err
     assert out.splitlines()[0].split() == [
         "task", "measure", "my", "notes/1", "my", "notes/1", "difference", "95", "%", "interval", "verdict"
     ]  # fmt: skip
@@ -187,7 +188,7 @@ def test_two_models_take_the_battery_side_by_side(home: Path, capsys: pytest.Cap
         assert "+0.0 %" in line
         assert line.endswith("no difference shown")
     facts = told(capsys, *ask)["battery"]
-    assert {gap["first"]["task"] for gap in facts} == {"cloze", "choice", "arithmetic", "instructions"}
+    assert {gap["first"]["task"] for gap in facts} == {"cloze", "choice", "arithmetic"}
     assert all(gap["first"] == gap["second"] for gap in facts)
 
 
@@ -289,3 +290,22 @@ def test_text_is_shown_in_pieces(
     (output,) = [o for o in Workspace(home).records() if o[1]["prompt"] == "Zoë"][-1:]
     assert "".join(pieces).rstrip("\n") == output[0].read_text(encoding="utf-8").rstrip("\n")
     assert len([piece for piece in pieces if piece]) > 20
+
+
+def test_a_model_is_tuned_on_questions_and_answers(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": f"Who saw the {n}th boat?", "answer": f"Nobody saw number {n}."} for n in range(40)]
+    (tmp_path / "talks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    collected = told(capsys, "collect", str(tmp_path / "talks.jsonl"), "--near-duplicates", "0", "--val", "0.2")
+    assert collected["conversations"] == 40
+    few = ["--steps", "3", "--threads", "1", "--set", "rows=2", "--set", "plan.precision=float32"]
+    out, err = seen(capsys, "train", "talks", "--from", "my notes", *few, "--set", "adapter.rank=4")
+    assert re.search(r"[\d,]+ parameters, of which [\d,]+ learn", err)
+    assert re.search(r"before +after\n +bits per byte +[\d.]+ +[\d.]+\n +of general text +[\d.]+ +[\d.]+\n", out)
+    full = told(capsys, "train", "talks", "--from", "talks", "--method", "full", *few)
+    assert full["ref"] == "talks/2"
+    assert full["fact"]["general_bits_per_byte"] > 0
+    assert Workspace(home).model("talks/2").card["parents"][0]["ref"] == "talks/1"
+    assert run(["train", "talks", "--method", "full"]) == 2
+    assert "--from MODEL" in capsys.readouterr().err
