@@ -22,7 +22,7 @@ def run(
     once: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     conversation: str | None = None,
     system: str | None = None,
-    temperature: float = 0.7,
+    temperature: float = 0.3,
     top_k: int | None = None,
     top_p: float = 0.9,
     min_p: float | None = None,

@@ -28,6 +28,7 @@ def run(
     battery: bool = False,
     tasks: str = ",".join(TASKS),
     items: int = 0,
+    precision: str | None = None,
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
@@ -59,11 +60,15 @@ def run(
         Which questions of the battery: cloze, choice, arithmetic, instructions, with commas between.
     items
         How many questions of each task at most. Default: all.
+    precision
+        How exactly it computes: float32, bfloat16, int8, int4 or auto, as generate takes it. Default: float32, and auto
+        for the battery.
     out
         Where to put the chart (a PNG file). Default: reports/ in the workspace.
     """
     workspace, screen = shared.open()
-    models = [open_model(workspace, ref) for ref in (first, second)]
+    wanted = precision or ("auto" if battery else "float32")
+    models = [open_model(workspace, ref, (), wanted) for ref in (first, second)]
     if battery:
         compare_battery(models[0], models[1], chosen(tasks), items, screen)
         return

@@ -26,11 +26,17 @@ class Fitted:
 
 
 def speaking(model: Model) -> Speaking:
-    """The model's codec, which knows how conversations are written; ValueError where it does not."""
-    if getattr(model.codec, "roles", None) is None or not engine.left_to_right(model):
+    """The model's codec, which knows how conversations are written; ValueError where the model has never met any.
+
+    A codec that is learned here has symbols for roles; a model comes to know them by being tuned or as an import.
+    """
+    card = {} if model.folder is None else model.folder.card
+    taught = bool(card.get("parents") or card.get("source"))
+    if not taught or getattr(model.codec, "roles", None) is None or not engine.left_to_right(model):
         raise ValueError(
-            f"The model {model.ref} cannot chat: it knows no roles, since it learned plain text. "
-            "Train it on conversations, import one that chats (genloom import smollm2), or use genloom generate."
+            f"The model {model.ref} cannot chat: it knows no roles, since it learned plain text. Tune it on "
+            f"conversations (genloom train DATA --from {model.ref}), import one that chats (genloom import smollm2), "
+            "or use genloom generate."
         )
     return cast(Speaking, model.codec)
 

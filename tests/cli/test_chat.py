@@ -26,7 +26,9 @@ def home(
     made = worlds.home(tmp_path_factory.getbasetemp() / "home")
     shutil.copytree(made.root / "models", tmp_path / "workspace/models")
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
-    return Workspace(tmp_path / "workspace")
+    workspace = Workspace(tmp_path / "workspace")
+    worlds.taught(workspace, "tales")
+    return workspace
 
 
 def typed(
@@ -148,6 +150,14 @@ def test_a_long_conversation_says_what_is_not_read(
     _, err = typed(capsys, monkeypatch, "x" * 20, "y" * 20, "z" * 60)
     assert "its first 2 messages are not read any more" in err
     assert "only its end is read" in err
+
+
+def test_the_battery_gives_instructions_to_a_model_that_chats(
+    home: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", "tales", "--battery", "--tasks", "instructions", "--items", "3", "--json"]) == 0
+    (score,) = json.loads(capsys.readouterr().out)["battery"]
+    assert (score["task"], score["items"], len(score["credits"])) == ("instructions", 3, 3)
 
 
 @pytest.mark.parametrize(

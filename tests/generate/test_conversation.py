@@ -31,7 +31,9 @@ def codecs(worlds: ModuleType) -> dict[str, Speaking]:
 @pytest.fixture
 def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     shutil.copytree(worlds.home(tmp_path_factory.getbasetemp() / "home").root / "models", tmp_path / "models")
-    return Workspace(tmp_path)
+    workspace = Workspace(tmp_path)
+    worlds.taught(workspace, "tales")
+    return workspace
 
 
 @pytest.fixture
@@ -122,6 +124,15 @@ def test_without_a_seed_every_answer_is_another(model: Model) -> None:
     assert question(model, TURNS, 5, {})[0] == question(model, TURNS, 5, {})[0]
 
 
-def test_a_model_that_sees_all_at_once_cannot_chat(workspace: Workspace) -> None:
+def test_a_model_that_learned_plain_text_only_cannot_chat(
+    worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plain = open_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "tales")
+    with pytest.raises(ValueError, match=r"tales/1 cannot chat: .*genloom train DATA --from tales/1"):
+        speaking(plain)
+
+
+def test_a_model_that_sees_all_at_once_cannot_chat(worlds: ModuleType, workspace: Workspace) -> None:
+    worlds.taught(workspace, "masks")
     with pytest.raises(ValueError, match=r"masks/1 cannot chat: .*genloom import smollm2"):
         speaking(open_model(workspace, "masks"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+\S", re.MULTILINE)
+_BULLET = re.compile(r"^\s*-\s*\S", re.MULTILINE)
 _SENTENCES = (
     "The grey cat sleeps on the warm stove.",
     "Every morning the baker opens his shop at six.",
@@ -78,7 +78,7 @@ def _bullets(n: int, chance: random.Random) -> Instruction:
         f"Name {count} {things}. Write exactly {count} bullet points, each on a line that begins with a hyphen.",
         lambda text: len(_BULLET.findall(text)) == count,
         "\n".join(f"- {name}" for name in _NAMED[:count]),
-        "\n".join(f"- {name}" for name in _NAMED[: count + 1]),
+        "\n".join(f"{at}. {name}" for at, name in enumerate(_NAMED[:count], start=1)),
     )
 
 

@@ -78,3 +78,10 @@ def test_json_may_stand_in_a_fence_and_nothing_else_around_it() -> None:
     assert first.kept(first.right.replace("31", '"31"'))
     for text in ("[]", "{}", "null", "[" * 10_000, first.right + "!", first.right.replace("}", ', "x": 1}')):
         assert not first.kept(text)
+
+
+def test_bullet_points_are_counted() -> None:
+    (first, *_) = [i for i in INSTRUCTIONS if i.kind == "bullet points"]
+    assert first.kept(f"Here they are:\n\n{first.right}")
+    assert not first.kept(f"{first.right}\n- one more")
+    assert not first.kept("\n".join(first.right.splitlines()[1:]))
