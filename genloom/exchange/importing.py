@@ -130,7 +130,10 @@ def again(weights: Path, design: Design, found: Source) -> Parity:
     """The parity of the weights as they were written, read back as every verb reads them."""
     objective = objective_of(design, space_of(design, found.codec))
     parts = parts_of(design, objective)
-    parts.load_state_dict(load_file(weights))
+    written = load_file(weights)
+    if design.network_settings["tied"]:  # one matrix with two names, written under the first
+        written.setdefault("model.head.weight", written["model.enter.embed.weight"])
+    parts.load_state_dict(written)
     ids = text_of(found.codec, design.length)
     return compared(parts.eval().requires_grad_(False)["model"], found.config, found.own, found.gguf, ids)
 
