@@ -13,7 +13,7 @@ import psutil
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from genloom import plugins
 from genloom.networks import lora, peft
@@ -298,7 +298,9 @@ def opened(folder: ModelFolder) -> Model:
     except ValueError as error:
         raise ValueError(f"The model {folder.ref} in {folder.folder} cannot be opened: {error}") from None
     try:
-        parts.load_state_dict(load_file(weights))
+        found = load_file(weights)
+        tied = {name: found[first] for name, first in shared(parts.state_dict()).items() if first in found}
+        parts.load_state_dict({**tied, **found})
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
@@ -318,13 +320,26 @@ def merged_model(model: Model) -> Model:
 
 def write_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Fill a model folder: weights, codec, job and card; the caller's store makes it appear whole."""
+    own = model.parts.state_dict()
+    tied = shared(own)
     tensors, seen = {}, set()
-    for name, tensor in model.parts.state_dict().items():
-        place = tensor.untyped_storage().data_ptr()
-        tensors[name] = (tensor.clone() if place in seen else tensor).detach().cpu().contiguous()
-        seen.add(place)
+    for name, tensor in own.items():
+        if name not in tied:
+            place = tensor.untyped_storage().data_ptr()
+            tensors[name] = (tensor.clone() if place in seen else tensor).detach().cpu().contiguous()
+            seen.add(place)
     save_file(tensors, folder / "weights.safetensors")
     describe(model, folder, job, card)
+
+
+def shared(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names of tensors that are another one under a second name, as of a tied head, with the first name of each."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    return {
+        name: first[place]
+        for name, tensor in tensors.items()
+        if first.setdefault(place := (tensor.data_ptr(), tensor.shape), name) != name and tensor.numel()
+    }
 
 
 def write_adapter(
