@@ -151,7 +151,7 @@ def compared() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]
                     {"prompt_ids": p, "completion_ids": a, "KL_completion_ids": o, "label": g}
                     for p, a, o, g in zip(data.prompts, data.wins, others, data.good, strict=True)
                 ]
-            peer = trainer(
+            peer: Any = trainer(
                 model=deepcopy(model),
                 ref_model=deepcopy(reference),
                 args=config(output_dir=folder, **common, **said),
