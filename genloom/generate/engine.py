@@ -7,6 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,39 @@ def generate(model: Model, asked: Request, enough: Callable[[], bool] = never) -
     controls, ended, prompts = prepared(model, asked)
     noise = Noise(KEY, asked.nonces)
     last: list[np.ndarray] = []
+    heard = [Heard(model, prompt) for prompt in prompts]
     for draft in model.objective.sample(dict(model.parts.items()), len(asked.prompts), None, noise, controls):
         last = list(draft.cpu().numpy())
-        yield read(model, asked, prompts, last, ended, final=False)
+        yield read(model, asked, heard, last, ended, final=False)
         if ended.all() or enough():
             break
-    yield read(model, asked, prompts, last, ended, final=True)
+    yield read(model, asked, heard, last, ended, final=True)
+
+
+class Heard:
+    """What a row says so far; where it only grows, each symbol is decoded once."""
+
+    def __init__(self, model: Model, prompt: np.ndarray):
+        codec: Any = model.codec
+        self.codec, self.prompt = codec, prompt
+        # Some vocabularies write a blank before every text; one that goes on has no such blank to leave out.
+        goes_on = len(prompt) > 0 or not hasattr(codec, "after")
+        self.told = getattr(codec, "after", codec.decode) if goes_on else codec.decode
+        self.stream = codec.stream() if goes_on and left_to_right(model) and hasattr(codec, "stream") else None
+        self.count, self.text = 0, ""
+
+    @cached_property
+    def start(self) -> str:
+        """What was prompted as text."""
+        return self.codec.decode(self.prompt)
+
+    def __call__(self, row: np.ndarray, final: bool) -> Any:
+        """The value of a row, which begins with the row before; characters may be left out that are not whole."""
+        if self.stream is None or final:
+            return self.told(row)
+        self.text += self.stream.feed(row[self.count :])
+        self.count = len(row)
+        return self.text
 
 
 def cut_short(asked: Request, draft: Draft) -> Request:
@@ -181,23 +209,21 @@ def silent(codec: Codec, stops: Sequence[int]) -> tuple[int, ...]:
 
 
 def read(
-    model: Model, asked: Request, prompts: list[np.ndarray], rows: list[np.ndarray], ended: np.ndarray, final: bool
+    model: Model, asked: Request, heard: list[Heard], rows: list[np.ndarray], ended: np.ndarray, final: bool
 ) -> Draft:
     """What the rows of a draft say, up to where each ends; rows that reach a stop string are marked as ended."""
     items, written, symbols = [], [], []
     stop = getattr(model.codec.space, "stop", None)
-    for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+    for i, (said, row) in enumerate(zip(heard, rows, strict=True)):
         ends = np.isin(row, (stop, *asked.ends)) if stop is not None else np.zeros(0, dtype=bool)
         if ends.any():
             row = row[: int(ends.argmax())]
         holes = stop is not None and bool((row < 0).any())
-        # Some vocabularies write a blank before every text; one that goes on has no such blank to leave out.
-        told = getattr(model.codec, "after", model.codec.decode) if len(prompt) else model.codec.decode
-        news = with_holes(model.codec, row) if holes else told(row)
+        news = with_holes(model.codec, row) if holes else said(row, final or bool(ended[i]))
         if isinstance(news, str):
             news, hit = until(news, asked.stops, hold_back=not (final or ended[i]))
             ended[i] |= hit and not holes
-            whole = model.codec.decode(prompt) + news
+            whole = said.start + news
         else:
             whole = news
         items.append(whole)
