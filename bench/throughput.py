@@ -11,6 +11,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def theirs(steps: int, bf16: bool, stamps: list[float]) -> None:
         num_key_value_heads=HEADS, max_position_embeddings=CONTEXT, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     rows = len(STREAM) // CONTEXT
-    data = [
+    data: Any = [  # the Trainer takes whatever has rows
         {"input_ids": block, "labels": block}
         for block in torch.from_numpy(STREAM[: rows * CONTEXT].astype(np.int64)).view(rows, -1)
     ]

@@ -81,7 +81,7 @@ class Rotary:
     """Rotary positions (Su et al. 2021), in the half-split layout of Llama's weights; positions may differ by row."""
 
     def __init__(self, width: int, base: float, scaling: Scaling = Scaling()):
-        places_K = torch.arange(0, width, 2, dtype=torch.float32, device="cpu")  # also in a network made without weights
+        places_K = torch.arange(0, width, 2, dtype=torch.float32, device="cpu")  # also where weights have no place
         self.rates_K = scaling(base ** (-places_K / width))
 
     def angles(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ def write(path: Path, conversation: Conversation) -> None:
 def read(path: Path) -> Conversation:
     """The conversation in a file; ValueError names the file if it is damaged."""
     content = manifest.read_json(path)
-    facts = {name: str(content.get(name, "")) for name in ("title", "model", "created", "changed", "system")}
+    facts: dict[str, Any] = {n: str(content.get(n, "")) for n in ("title", "model", "created", "changed", "system")}
     if not isinstance(content.get("messages"), list):
         raise manifest.damaged(path, "it does not say what was said")
     said = [_said(path, entry) for entry in content["messages"]]
