@@ -14,7 +14,7 @@ from genloom.train.loop import Plan
 
 TABLES = (
     *("name", "data", "digest", "rows", "row_length", "medium", "length", "codec", "objective", "network", "plan"),
-    *("base", "adapter", "contract"),
+    *("base", "adapter", "learning", "contract"),
 )
 
 
@@ -29,6 +29,7 @@ class Job:
     row_length: int = 0  # symbols of a row into which documents are packed; 0: as many as the network reads
     base: Mapping[str, str] = field(default_factory=dict)  # `ref` and `digest` of the model to tune; none: a new one
     adapter: Mapping[str, Any] = field(default_factory=dict)  # what is learned of it; none: all its weights
+    learning: Mapping[str, Any] = field(default_factory=dict)  # how ratings are learned from; none: it is text
     contract: Mapping[str, Any] = field(default_factory=dict)  # what was measured and promised before the run
 
     @property
@@ -54,7 +55,7 @@ class Job:
         for key in ("name", "data", "digest"):
             if not isinstance(tables.get(key), str):
                 raise ValueError(f"A job must set {key}, and this one does not.")
-        for key in ("plan", "base", "adapter", "contract"):
+        for key in ("plan", "base", "adapter", "learning", "contract"):
             if not isinstance(tables.get(key, {}), Mapping):
                 raise ValueError(f"{key} must be a table of settings, got {tables[key]!r}.")
         plan = made(Plan, tables.get("plan", {}), "plan")
@@ -69,6 +70,7 @@ class Job:
             whole(tables, "row_length", 2) if tables.get("row_length") else 0,
             dict(tables.get("base", {})),
             dict(tables.get("adapter", {})),
+            dict(tables.get("learning", {})),
             dict(tables.get("contract", {})),
         )
 
@@ -83,6 +85,7 @@ class Job:
             "plan": table(self.plan),
             **({"base": dict(self.base)} if self.base else {}),
             **({"adapter": plain(self.adapter)} if self.adapter else {}),
+            **({"learning": dict(self.learning)} if self.learning else {}),
             "contract": dict(self.contract),
         }
 
