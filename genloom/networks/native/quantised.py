@@ -57,7 +57,9 @@ def quantised(network: nn.Module, bits: int, path: str = "") -> "Quantised":
     """
     reason = supported(network) or (not path and available())
     if reason:
-        raise ValueError(f"This model cannot be read with {bits} bits: {reason}. Choose --precision float32.")
+        raise ValueError(
+            f"This model cannot be read with {bits} bits: {reason.rstrip('.')}. Choose --precision float32."
+        )
     if bits not in (4, 8):
         raise ValueError(f"Weights are rounded to 8 or 4 bits, and {bits} was asked for.")
     assert isinstance(network, Transformer)
