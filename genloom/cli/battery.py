@@ -15,7 +15,7 @@ from genloom.model import Model
 from genloom.store.files import write_atomic
 from genloom.types import Message
 
-_ANSWER = 160  # symbols of an answer at most; what is asked for is short
+_ANSWER = 96  # symbols of an answer at most; what is asked for is short
 
 
 def chosen(tasks: str) -> tuple[str, ...]:
