@@ -85,7 +85,10 @@ def write_folder(leaving: Leaving, folder: Path, precision: str) -> None:
 def write_gguf(leaving: Leaving, path: Path, precision: str) -> None:
     """Write a file that llama.cpp reads; vectors stay float32, as do rows that are no whole blocks of `precision`."""
     gguf = library()
-    architecture = {name: kind for kind, name in ARCHITECTURES.items()}[leaving.shape.architecture]
+    kinds = {name: kind for kind, name in ARCHITECTURES.items()}
+    if leaving.shape.architecture not in kinds:
+        raise ValueError("A GGUF file cannot say that attention has a sliding window. Export with --to hf.")
+    architecture = kinds[leaving.shape.architecture]
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in metadata(leaving, architecture, gguf.LlamaFileType[_FILE_TYPES[precision]]).items():
         _field(writer, key, value)

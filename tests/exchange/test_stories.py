@@ -212,6 +212,8 @@ def test_export_asks_for_what_there_is(home: Workspace, tmp_path: Path, capsys: 
     assert "hf, gguf, peft" in told(capsys, "export", "own", out, "--to", "onnx", code=2)
     assert "float16, q8_0, float32" in told(capsys, "export", "own", out, "--to", "gguf", "--precision", "q9", code=2)
     assert "has no adapter" in told(capsys, "export", "own", out, "--to", "peft", code=2)
+    own(home, qk_norm=False, window=8)
+    assert "Export with --to hf" in told(capsys, "export", "own", out, "--to", "gguf", code=2)
     assert "exists already" in told(capsys, "export", "own", str(tmp_path), code=2)
 
 
