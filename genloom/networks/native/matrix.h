@@ -82,6 +82,8 @@ __attribute__((noinline)) static void products(const Matrix& m, int panel, const
         }
     } else {
         for (int g = 0; g < groups; g++, w += 512, scales += 16) {
+            if (N == 1)  // nothing else hides the memory here; into the second cache, a page ahead
+                for (int line = 0; line < 512; line += 64) __builtin_prefetch(w + 4096 + line, 0, 2);
             Ints sums[N];
             for (int i = 0; i < N; i++) sums[i] = unbiased(x.totals[at + (size_t)i * groups + g]);
             for (int step = 0; step < 8; step++) {
