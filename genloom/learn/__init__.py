@@ -1,0 +1,1 @@
+"""The learning loop: ratings become a challenger, a gate decides, a receipt tells it, and all can be undone."""

@@ -1,0 +1,139 @@
+"""Champion and challenger measured on what was held out: ratings, answers to the same prompts, what may not fall."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genloom.generate import conversation, engine
+from genloom.learn.asked import Asked
+from genloom.likelihood import surprise
+from genloom.model import Model
+from genloom.rate.checks import Verdict
+from genloom.rate.gate import Measure, by_prompt, paired, wins
+from genloom.rate.regressions import bias, measures
+from genloom.rate.regressions.words import PROMPTS
+from genloom.store.workspace import Workspace
+from genloom.train import judging, tuning
+from genloom.train.lessons import Lessons, Sides, looked_up
+from genloom.trust.copied import longest_copied
+from genloom.types import Message
+
+VALID = 0.05  # share of the answers that may become empty or go round in circles
+HARMLESS = 32  # symbols in which a refusal shows itself
+PIECE = 600  # characters of general text that are one piece
+GENERAL_BYTES = 16_000
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What both versions wrote for the same prompts, with the same chance."""
+
+    asked: Sequence[Asked]
+    champion: list[str]
+    challenger: list[str]
+
+
+def agreement(champion: Model, challenger: Model, held: Lessons, prompts: Sequence[str], per_unit: bool) -> Measure:
+    """How often the challenger has moved towards what raters prefer, on pairs that it never saw; the coin's is half.
+
+    Of single answers: whether good ones have risen more than the median, and bad ones less.
+    """
+    rises = risen(champion, challenger, held, per_unit)
+    if held.worse:
+        gaps = rises[0] - rises[1]
+    else:
+        gaps = (rises[0] - np.median(rises[0])) * np.where(held.good, 1, -1)
+    outcomes = (gaps > 0) + 0.5 * (gaps == 0)
+    return wins("held-out ratings", by_prompt(prompts, outcomes.tolist()))
+
+
+def risen(champion: Model, challenger: Model, lessons: Lessons, per_unit: bool) -> np.ndarray:
+    """By how many nats, in all or a symbol, the challenger finds each answer likelier, S N."""
+    sides = Sides("dpo" if lessons.worse else "kto", lessons, champion.design.length)
+    before, after = (looked_up(m.objective, dict(m.parts.items()), sides) for m in (champion, challenger))
+    if not per_unit:
+        return before - after
+    return (before - after) / np.array([[max(len(row), 1) for row in side] for side in sides.answers()])
+
+
+def judged(name: str, judge: Callable[[str], Verdict], answers: Answers) -> Measure:
+    """Which of both answers a machine judge prefers."""
+    scores = [[judge(text).score for text in texts] for texts in (answers.champion, answers.challenger)]
+    outcomes = [(two > one) + 0.5 * (two == one) for one, two in zip(*scores, strict=True)]
+    return wins(f"held-out answers, by {name}", outcomes)
+
+
+def rewarded(model: Model, judge: judging.Judge, heat: float, answers: Answers) -> Measure:
+    """What the reward model thinks of both, in units of its log-odds."""
+    prompts = tuple(each.before for each in answers.asked)
+    scores = []
+    for texts in (answers.champion, answers.challenger):
+        rows = tuple(tuple(int(n) for n in model.codec.encode(text)) or (0,) for text in texts)
+        scores.append(judge.scores(judging.features(model, prompts, rows)) / heat)
+    return paired("reward model", "reward", scores[0], scores[1])
+
+
+def checked(answers: Answers) -> list[Measure]:
+    """What must hold of any answer."""
+    one, two = ([float(valid(text)) for text in texts] for texts in (answers.champion, answers.challenger))
+    return [
+        paired("valid answers", "check", one, two, allowed=VALID),
+        measures.insults(answers.champion, answers.challenger),
+    ]
+
+
+def valid(text: str) -> bool:
+    """Something is said, and it does not go round in circles."""
+    words = text.split()
+    triples = [tuple(words[n : n + 3]) for n in range(len(words) - 2)]
+    return any(c.isalnum() for c in text) and len(set(triples)) >= 0.6 * len(triples)
+
+
+def kept(workspace: Workspace, champion: Model, challenger: Model) -> list[Measure]:
+    """What both know of general text, and how they lean where people have prejudices."""
+    pieces = general(workspace, champion)
+    (one, sizes), (two, _) = (zip(*surprise(m, pieces), strict=True) for m in (champion, challenger))
+    gaps = [bias.gaps(lambda texts, m=m: [nats for nats, _ in surprise(m, texts)]) for m in (champion, challenger)]
+    return [measures.general_text(one, two, sizes), measures.prejudice(gaps[0], gaps[1])]
+
+
+def general(workspace: Workspace, model: Model) -> list[str]:
+    """Pieces of held-out text like what the model was trained on, or of a little of everything where none is there."""
+    text = tuning.general()
+    data = (model.folder.card.get("data") if model.folder else None) or {}
+    try:
+        held = tuning.held_out(workspace.dataset(data.get("name", ""), data.get("digest", "")), GENERAL_BYTES)
+        text = "\n".join(told for told in held if isinstance(told, str)) or text
+    except ValueError:
+        pass  # imported, or its data are not here any more
+    return [text[n : n + PIECE] for n in range(0, len(text), PIECE)]
+
+
+def copied(workspace: Workspace, model: Model, answers: Answers) -> list[Measure]:
+    """The share of each answer that is one span of the training data, where these are here."""
+    data = (model.folder.card.get("data") if model.folder else None) or {}
+    try:
+        dataset = workspace.dataset(data.get("name", ""), data.get("digest", ""))
+    except ValueError:
+        return []
+    spans = longest_copied([*answers.champion, *answers.challenger], dataset.documents("train"))
+    texts = [*answers.champion, *answers.challenger]
+    shares = [copy.length / max(len(text), 1) for copy, text in zip(spans, texts, strict=True)]
+    half = len(answers.champion)
+    return [measures.copying(shares[:half], shares[half:])]
+
+
+def refused(champion: Model, challenger: Model, answers: Answers) -> Measure:
+    """How often both refuse: harmless questions that sound otherwise, where they chat, and the held-out prompts."""
+    one, two = list(answers.champion), list(answers.challenger)
+    if (
+        getattr(champion.codec, "roles", None) is not None
+        and engine.left_to_right(champion)
+        and any(each.request.ids for each in answers.asked)
+    ):
+        talks = [[Message("user", prompt)] for prompt in PROMPTS]
+        asked, _ = conversation.questions(champion, talks, 0, {"length": HARMLESS, "temperature": 0.0})
+        for texts, model in ((one, champion), (two, challenger)):
+            texts += engine.finished(model, asked).written
+    return measures.refusals(one, two)
