@@ -112,7 +112,7 @@ def test_adapters_are_added_and_switched_without_opening_the_base_again(
     alone = {name: logits(open_model(workspace, name)) for name in ("tales", "notes", "letters")}
     onto = open_model(workspace, "notes", adapters=("letters",))
     assert torch.equal(logits(onto), logits(both))
-    monkeypatch.setattr("genloom.model.load_file", lambda *_: pytest.fail("the base was opened again"))
+    monkeypatch.setattr("genloom.model.opening.load_file", lambda *_: pytest.fail("the base was opened again"))
     before = logits(both)
     assert torch.equal(logits(both.switched(("letters/1",))), alone["letters"])
     assert torch.equal(logits(both.switched(("notes/1",))), alone["notes"])

@@ -1,0 +1,63 @@
+"""Models written to the store: whole ones, and those that are an adapter on another."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genloom.model.design import Model
+from genloom.networks import lora, peft
+from genloom.settings import as_toml, table
+from genloom.store.model_folder import ModelFolder
+
+
+def write_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """Fill a model folder: weights, codec, job and card; the caller's store makes it appear whole."""
+    own = model.parts.state_dict()
+    tied = shared(own)
+    tensors, seen = {}, set()
+    for name, tensor in own.items():
+        if name not in tied:
+            place = tensor.untyped_storage().data_ptr()
+            tensors[name] = (tensor.clone() if place in seen else tensor).detach().cpu().contiguous()
+            seen.add(place)
+    save_file(tensors, folder / "weights.safetensors")
+    describe(model, folder, job, card)
+
+
+def shared(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names of tensors that are another one under a second name, as of a tied head, with the first name of each."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    return {
+        name: first[place]
+        for name, tensor in tensors.items()
+        if first.setdefault(place := (tensor.data_ptr(), tensor.shape), name) != name and tensor.numel()
+    }
+
+
+def write_adapter(
+    model: Model, name: str, base: ModelFolder, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]
+) -> None:
+    """Fill the folder of a model that was tuned by the adapter `name`: the adapter, codec, job and card, and no more.
+
+    The job is told the base and the adapter, so that `open_model` puts them together again; the card, its parent.
+    """
+    if len(model.parts) != 1:
+        raise ValueError(f"A model of {len(model.parts)} networks cannot be tuned by an adapter: use --method full.")
+    (network,) = model.parts.values()
+    peft.to_peft(network, name, folder / "adapter", base.ref)
+    config = next(adapter.config for _, _, adapter in lora.adapters(network) if adapter.name == name)
+    parent = {"ref": base.ref, "digest": base.digest}
+    tables = {**job, "base": parent, "adapter": {"method": "lora", **table(config)}}
+    describe(model, folder, tables, {**card, "parents": [parent]})
+
+
+def describe(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    (folder / "codec").mkdir()
+    model.codec.save(folder / "codec")
+    (folder / "job.toml").write_text(as_toml(job))
+    (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False))
