@@ -39,6 +39,8 @@ demo: $(READY)  ## collect Shakespeare, train for two minutes, write, show what 
 	$(BIN)/genloom train shakespeare --minutes 2
 	$(BIN)/genloom generate shakespeare --prompt "ROMEO:" --count 3 --seed 7
 	$(BIN)/genloom evaluate shakespeare
+	$(BIN)/genloom import smollm2
+	$(BIN)/genloom chat smollm2 --once "What is the capital of France?" --temperature 0
 	@echo
 	@echo "Now with your own files:"
 	@echo "  $(BIN)/genloom collect ./my-notes --name notes"
@@ -67,8 +69,10 @@ tree:  ## write the tree in README.md anew from the modules' first sentences
 bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its peer in the same run
 	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
 
+# llama.cpp is built here, with this machine's instructions but AMX, of which its present version dies (docs/log.md).
 .venv/ready-bench: lock/bench.txt $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r lock/bench.txt
+	@CMAKE_ARGS="-DGGML_NATIVE=ON -DGGML_AMX_TILE=OFF -DGGML_AMX_INT8=OFF -DGGML_AMX_BF16=OFF -DLLAVA_BUILD=OFF" \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r lock/bench.txt
 	@touch $@
 
 # uv lives in its own folder and only computes the pins; see docs/decisions/0002-lock.md.

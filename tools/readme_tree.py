@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- tree: made by `make tree` -->\n", "<!-- end of tree -->"
 FOLDERS = {
     "genloom": "",
+    "genloom/model": "codec, objective and networks put together",
     "genloom/media": "files of a kind, opened and saved",
     "genloom/codecs": "media to tensors and back",
     "genloom/networks": "tensors to tensors",
@@ -18,6 +19,9 @@ FOLDERS = {
     "genloom/train": "a data set to a model",
     "genloom/generate": "a model to outputs",
     "genloom/evaluate": "how good a model is",
+    "genloom/rate": "what people and machines think of outputs, and what that proves",
+    "genloom/learn": "a round of learning from ratings: preferences, challenger, gate, receipt",
+    "genloom/exchange": "models from other programs and for them, each checked against its source",
     "genloom/trust": "where an output comes from",
     "genloom/cli": "one file a verb",
 }

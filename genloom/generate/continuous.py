@@ -1,4 +1,6 @@
-"""Texts of several users written in one batch, which each joins and leaves between two steps (Yu et al. 2022, "Orca").
+"""Texts of several users written in one batch, which each joins and leaves between two steps.
+
+Yu et al. 2022, "Orca: a distributed serving system for transformer-based generative models".
 
 Shape letters: B rows, L length, V vocabulary.
 """
