@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -198,19 +199,25 @@ class Person:
     def types(self, text: str) -> None:
         os.write(self.ours, text.encode())
 
+    def looks(self, wanted: str, end: float) -> None:
+        """See what appears next, which must be before `end`."""
+        ready, _, _ = select.select([self.ours], [], [], max(end - time.monotonic(), 0))
+        assert ready, f"{wanted} did not appear in {self.seen!r}"
+        self.seen += os.read(self.ours, 65536)
+
     def waits_for(self, words: str, seconds: float = 60) -> str:
         """What appeared before these words, which must come."""
         end = time.monotonic() + seconds
         while words.encode() not in self.seen:
-            assert time.monotonic() < end, f"{words!r} did not appear in {self.seen!r}"
-            self.seen += os.read(self.ours, 65536)
+            self.looks(repr(words), end)
         before, _, self.seen = self.seen.partition(words.encode())
         return before.decode()
 
-    def reads(self, count: int) -> str:
+    def reads(self, count: int, seconds: float = 60) -> str:
         """So much, at least, of what comes next."""
+        end = time.monotonic() + seconds
         while len(self.seen) < count:
-            self.seen += os.read(self.ours, 65536)
+            self.looks(f"{count} bytes", end)
         return self.seen.decode(errors="replace")
 
     def leaves(self) -> int:
