@@ -48,7 +48,7 @@ def symbols(*shape: int) -> Tensor:
 def rounded(x: Tensor) -> Tensor:
     """Activations as the C++ rounds them: groups of 32, each with its own scale."""
     grouped = x.unflatten(-1, (-1, GROUP))
-    scale = grouped.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
+    scale = grouped.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 32767
     return ((grouped / scale).round() * scale).flatten(-2)
 
 
@@ -75,9 +75,8 @@ def test_the_network_is_what_its_rounded_weights_say(name: str, bits: int, monke
     monkeypatch.setattr(transformer, "attend", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a))
     wanted = emulated(network, bits)(x)
     off = (found - wanted).norm(dim=-1) / wanted.norm(dim=-1)
-    assert off[:, :4].median() < 1e-5
-    assert off.mean() < 8e-3, "where a sum lies between two numbers, one may be rounded up and one down"
-    assert (found - exact).norm() / exact.norm() < (0.06 if bits == 8 else 0.4)
+    assert off.mean() < 3e-4, "keys and values between two numbers may be rounded up here and down there"
+    assert (found - exact).norm() / exact.norm() < (0.03 if bits == 8 else 0.4)
 
 
 @pytest.fixture(scope="module", params=["avx512", "avx2"])

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from genloom.networks import precision, transformer
-from genloom.networks.native.quantised import Quantised
+from genloom.networks.native.packing import pack, unpack
+from genloom.networks.native.quantised import Quantised, matrices
 from genloom.testing import stirred
 from genloom.types import Role, Tokens
 
@@ -31,6 +32,19 @@ def test_auto_rounds_large_transformers_where_the_machine_can(monkeypatch: pytes
     assert precision.chosen(network_of(), "auto") == "float32"
     with pytest.raises(ValueError, match="choose one of auto, float32"):
         precision.chosen(network_of(), "int3")
+
+
+def test_auto_takes_four_bits_where_they_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "available", lambda: "")
+    monkeypatch.setattr(precision, "PAYS_FROM", 1000)
+    network = network_of()
+    assert isinstance(network, transformer.Transformer)
+    for layer in matrices(network):
+        layer.weight.data = unpack(pack(layer.weight, 4))
+    assert precision.chosen(network, "auto") == "int4"
+    tuned = matrices(network)[-1].weight
+    tuned.data += 0.01 * torch.randn(len(tuned), 1) @ torch.randn(1, tuned.shape[1])
+    assert precision.chosen(network, "auto") == "int8"
 
 
 def test_fewer_bits_are_less_exact_and_close() -> None:

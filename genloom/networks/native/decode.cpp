@@ -55,7 +55,7 @@ struct Cutter {
     }
     Activations activations(size_t tokens, int columns) {
         size_t groups = tokens * (columns / GROUP);
-        return {columns, piece<int8_t>(tokens * columns), piece<float>(groups), piece<float>(groups), piece<int32_t>(groups)};
+        return {columns, piece<int16_t>(tokens * columns), piece<float>(groups), piece<float>(groups)};
     }
 };
 

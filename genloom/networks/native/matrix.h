@@ -1,8 +1,9 @@
-// A weight matrix in panels of 16 rows and groups of 32 columns, times activations rounded to 8 bits.
+// A weight matrix in panels of 16 rows and groups of 32 columns, times activations.
 //
-// Within a group the bytes stand as the dot product takes them: step by step, 16 rows x 4 columns. A 4-bit matrix holds
-// two steps in a byte (even steps in the low nibble) and a weight is scale x nibble + least (GGUF's Q4_1); an 8-bit one
-// holds w + 128 and a weight is scale x w (GGUF's Q8_0). quantised.py packs both.
+// Activations have 16 bits, since rounding them to 8 would show in what a model says; products are summed exactly, in 32.
+// Weights stand as the dot product takes them, which wants two columns of a row side by side in 16 bits each: a lane of 32
+// bits holds four such pairs of nibbles or two of bytes, 4 or 8 bits apart. A weight is scale x nibble + least (GGUF's
+// Q4_1) or scale x signed byte (Q8_0). packing.py packs both.
 #pragma once
 #include "vectors.h"
 
@@ -10,7 +11,7 @@ enum { ROWS = 16, GROUP = 32 };
 
 struct Matrix {
     int32_t rows, columns, bits;  // rows in whole panels, columns in whole groups
-    const uint8_t* quants;        // panel, group, step (4 of nibbles or 8 of bytes), 16 rows, 4 columns
+    const uint8_t* quants;        // panel, group, line (4 of nibbles or 8 of bytes), 16 rows, 32 bits
     const uint16_t* scales;       // panel, group, (scale, least) or (scale), 16 rows; float16
     const float* bias;            // rows, or null
 };
@@ -18,25 +19,23 @@ struct Matrix {
 // Rows of activations, each group of 32 with its own scale.
 struct Activations {
     int columns;
-    int8_t* values;   // token, column
+    int16_t* values;  // token, column
     float* scales;    // token, group
     float* sums;      // token, group: scale x sum of the values, which meets the least of 4-bit weights
-    int32_t* totals;  // token, group: sum of the values, which takes the bias out of 8-bit weights
 
     int groups() const { return columns / GROUP; }
 };
 
 static inline void quantise(Floats a, Floats b, const Activations& to, int token, int group) {
     float most = largest(larger(magnitude(a), magnitude(b)));
-    float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+    float scale = most / 32767, inverse = most > 0 ? 32767 / most : 0;
     Ints left = rounded(a * inverse), right = rounded(b * inverse);
-    int8_t* values = to.values + (size_t)token * to.columns + group * GROUP;
-    store_bytes(values, left);
-    store_bytes(values + 16, right);
+    int16_t* values = to.values + (size_t)token * to.columns + group * GROUP;
+    store_shorts(values, left);
+    store_shorts(values + 16, right);
     size_t at = (size_t)token * to.groups() + group;
     to.scales[at] = scale;
-    to.totals[at] = sum(left + right);
-    to.sums[at] = scale * to.totals[at];
+    to.sums[at] = scale * sum(left + right);
 }
 
 // Root-mean-square normalisation (Zhang and Sennrich 2019) of a row, and its rounding.
@@ -50,52 +49,49 @@ static inline void normalise(const float* x, const float* weight, float eps, con
     }
 }
 
-static inline int32_t four(const int8_t* values) { int32_t x; memcpy(&x, values, 4); return x; }
+// The sums of N tokens with one group of one panel; a group's values stand `columns` apart from token to token.
+template <int BITS, int N>
+static inline void add_group(const uint8_t* w, const int16_t* values, int columns, Ints* sums) {
+    const int pairs = 16 / BITS;
+#pragma GCC unroll 8
+    for (int line = 0; line < BITS; line++) {
+        const Naturals lanes = load_naturals(w + line * 64);
+#pragma GCC unroll 4
+        for (int pair = 0; pair < pairs; pair++) {
+            Shorts weights = BITS == 4 ? (Shorts)(lanes >> 4 * pair & 15) : (Shorts)(lanes << 8 * (1 - pair)) >> 8;
+            for (int i = 0; i < N; i++) sums[i] = dot(sums[i], weights, two(values + i * columns + 2 * (line * pairs + pair)));
+        }
+    }
+}
 
 // The products of one panel with N tokens from `first` on: 16 numbers a token. N hides the latency of the sums, and the
 // weights, unpacked once, serve N tokens.
-template <int N>
-__attribute__((noinline)) static void products(const Matrix& m, int panel, const Activations& x, int first, Floats* out) {
-    const int groups = x.groups(), columns = x.columns;
-    const int bytes = m.bits == 4 ? 256 : 512;
+template <int BITS, int N>
+static inline void panel_products(const Matrix& m, int panel, const Activations& x, int first, Floats* products) {
+    const int groups = x.groups(), columns = x.columns, bytes = GROUP * ROWS * BITS / 8, numbers = BITS == 4 ? 2 * ROWS : ROWS;
     const uint8_t* w = m.quants + (size_t)panel * groups * bytes;
-    const uint16_t* scales = m.scales + (size_t)panel * groups * (m.bits == 4 ? 32 : 16);
-    const int8_t* values = x.values + (size_t)first * columns;
-    const size_t at = (size_t)first * groups;
+    const uint16_t* scales = m.scales + (size_t)panel * groups * numbers;
+    const int16_t* values = x.values + (size_t)first * columns;
+    const float *x_scales = x.scales + (size_t)first * groups, *x_sums = x.sums + (size_t)first * groups;
+    Floats out[N];
     for (int i = 0; i < N; i++) out[i] = m.bias ? load(m.bias + panel * ROWS) : Floats{};
-    if (m.bits == 4) {
-        for (int g = 0; g < groups; g++, w += 256, scales += 32) {
-            Ints sums[N] = {};
-            for (int step = 0; step < 8; step += 2) {
-                Bytes both = load_bytes(w + step * 32), low = low_nibbles(both), high = high_nibbles(both);
-                for (int i = 0; i < N; i++) {
-                    const int8_t* v = values + (size_t)i * columns + g * GROUP + step * 4;
-                    sums[i] = dot_nibbles(dot_nibbles(sums[i], low, four(v)), high, four(v + 4));
-                }
-            }
-            Floats scale = halves(scales), least = halves(scales + 16);
-            for (int i = 0; i < N; i++) {
-                size_t k = at + (size_t)i * groups + g;
-                out[i] = fused(floats(sums[i]), scale * x.scales[k], out[i]);
-                out[i] = fused(least, all(x.sums[k]), out[i]);
-            }
-        }
-    } else {
-        for (int g = 0; g < groups; g++, w += 512, scales += 16) {
-            if (N == 1)  // nothing else hides the memory here; into the second cache, a page ahead
-                for (int line = 0; line < 512; line += 64) __builtin_prefetch(w + 4096 + line, 0, 2);
-            Ints sums[N];
-            for (int i = 0; i < N; i++) sums[i] = unbiased(x.totals[at + (size_t)i * groups + g]);
-            for (int step = 0; step < 8; step++) {
-                Bytes bytes = load_bytes(w + step * 64);
-                for (int i = 0; i < N; i++)
-                    sums[i] = dot_biased(sums[i], bytes, four(values + (size_t)i * columns + g * GROUP + step * 4));
-            }
-            Floats scale = halves(scales);
-            for (int i = 0; i < N; i++)
-                out[i] = fused(floats(sums[i]), scale * x.scales[at + (size_t)i * groups + g], out[i]);
+    for (int g = 0; g < groups; g++, w += bytes, scales += numbers) {
+        if (N > 1)  // while this panel is multiplied, the next one comes into the second cache
+            for (int line = 0; line < bytes; line += 64) __builtin_prefetch(w + (size_t)groups * bytes + line, 0, 2);
+        Ints sums[N] = {};
+        add_group<BITS, N>(w, values + g * GROUP, columns, sums);
+        Floats scale = halves(scales), least = BITS == 4 ? halves(scales + ROWS) : Floats{};
+        for (int i = 0; i < N; i++) {
+            out[i] = fused(floats(sums[i]), scale * x_scales[i * groups + g], out[i]);
+            if (BITS == 4) out[i] = fused(least, all(x_sums[i * groups + g]), out[i]);
         }
     }
+    for (int i = 0; i < N; i++) products[i] = out[i];
+}
+
+template <int N>
+__attribute__((noinline)) static void products(const Matrix& m, int panel, const Activations& x, int first, Floats* out) {
+    m.bits == 4 ? panel_products<4, N>(m, panel, x, first, out) : panel_products<8, N>(m, panel, x, first, out);
 }
 
 // Calls work(N, first) for tiles of 8, 4, 2 and 1 tokens; what a token gets does not depend on its tile.

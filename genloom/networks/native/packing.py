@@ -1,6 +1,7 @@
 """Weights rounded to 8 or 4 bits in groups of 32, in the order in which the C++ reads them.
 
-Shape letters: N rows, K columns, P panels of 16 rows, G groups of 32 columns, S steps of 4 columns.
+Shape letters: N rows, K columns, P panels of R = 16 rows, G groups of 32 columns, S lines of 64 bytes, H the two
+columns of a pair.
 """
 
 import mmap
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-ROWS, GROUP, STEP = 16, 32, 4
+ROWS, GROUP = 16, 32
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,27 @@ def pack(weight_NK: Tensor, bits: int, bias_N: Tensor | None = None) -> Packed:
     grouped = padded_NK.view(-1, ROWS, K // GROUP, GROUP).transpose(1, 2)  # P G R 32
     if bits == 8:
         scale = (grouped.abs().amax(-1) / 127).half()
-        whole = nearest(grouped, scale.float(), -127, 127) + 128
-        steps = whole.to(torch.uint8).unflatten(-1, (-1, STEP)).transpose(2, 3)  # P G S R 4
-        quants, scales = steps.flatten(2), scale[:, :, None]
+        whole = nearest(grouped, scale.float(), -127, 127).to(torch.int8).view(torch.uint8)
+        bytes_, scales = whole.unflatten(-1, (8, 2, 2)), scale[:, :, None]  # P G R S 2 H, pair by pair
     else:
         least, most = grouped.aminmax(dim=-1)
         scale, least = ((most - least) / 15).half(), least.half()
-        whole = nearest(grouped - least.float()[..., None], scale.float(), 0, 15)
-        steps = whole.to(torch.uint8).unflatten(-1, (-1, STEP)).transpose(2, 3)
-        quants, scales = (steps[:, :, 0::2] | steps[:, :, 1::2] << 4).flatten(2), torch.stack([scale, least], 2)
+        whole = nearest(grouped - least.float()[..., None], scale.float(), 0, 15).to(torch.uint8)
+        pairs = whole.unflatten(-1, (4, 2, 2, 2))
+        bytes_, scales = pairs[..., 0, :] | pairs[..., 1, :] << 4, torch.stack([scale, least], 2)
+    quants = bytes_.permute(0, 1, 3, 2, 5, 4).flatten(
+        2
+    )  # a lane: the bytes of the pairs' first columns, then the second
     bias = None
     if bias_N is not None:
         bias = torch.zeros(len(padded_NK))
         bias[:N] = bias_N
     return Packed(N, K, bits, quants.contiguous(), scales.contiguous(), bias)
+
+
+def exact(weight_NK: Tensor, bits: int) -> bool:
+    """Whether rounding loses nothing."""
+    return torch.equal(unpack(pack(weight_NK, bits)), weight_NK)
 
 
 def nearest(values: Tensor, scale: Tensor, least: int, most: int) -> Tensor:
@@ -89,12 +97,11 @@ def aligned(size: int) -> int:
 
 def unpack(packed: Packed) -> Tensor:
     """The weights that the packed matrix stands for, N K float32."""
-    quants, scales = packed.quants, packed.scales.float()[:, :, :, :, None]
+    scales = packed.scales.float()[:, :, :, :, None]
+    bytes_ = packed.quants.unflatten(2, (-1, ROWS, 2, 2)).permute(0, 1, 3, 2, 5, 4)  # P G R S 2 H
     if packed.bits == 8:
-        steps = quants.unflatten(2, (-1, ROWS, STEP)).float() - 128
-        grouped = steps.transpose(2, 3).flatten(3) * scales[:, :, 0]
+        grouped = bytes_.reshape(*bytes_.shape[:3], GROUP).view(torch.int8) * scales[:, :, 0]
     else:
-        both = quants.unflatten(2, (-1, ROWS, STEP))
-        steps = torch.stack([both & 15, both >> 4], 3).flatten(2, 3).float()
-        grouped = steps.transpose(2, 3).flatten(3) * scales[:, :, 0] + scales[:, :, 1]
+        nibbles = torch.stack([bytes_ & 15, bytes_ >> 4], 5)
+        grouped = nibbles.flatten(3) * scales[:, :, 0] + scales[:, :, 1]
     return grouped.transpose(1, 2).reshape(-1, packed.columns)[: packed.rows]

@@ -9,6 +9,8 @@
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
+typedef int16_t Shorts __attribute__((vector_size(64)));
+typedef uint16_t Naturals __attribute__((vector_size(64)));
 
 static inline Floats load(const float* from) { Floats v; memcpy(&v, from, 64); return v; }
 static inline void store(float* to, Floats v) { memcpy(to, &v, 64); }
@@ -22,18 +24,8 @@ static inline Ints rounded(Floats a) { return (Ints)_mm512_cvtps_epi32((__m512)a
 static inline Floats floats(Ints a) { return (Floats)_mm512_cvtepi32_ps((__m512i)a); }
 static inline Floats halves(const uint16_t* from) { return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from)); }
 static inline void store_halves(uint16_t* to, Floats a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)a, 0)); }
-static inline void store_bytes(int8_t* to, Ints a) { _mm_storeu_si128((__m128i*)to, _mm512_cvtepi32_epi8((__m512i)a)); }
-
-// Weights of 16 rows, 4 columns each, as bytes. Biased bytes hold w + 128, since VNNI wants unsigned weights.
-struct Bytes { __m512i v; };
-static inline Bytes load_bytes(const uint8_t* from) { return {_mm512_loadu_si512(from)}; }
-static inline Bytes low_nibbles(Bytes b) { return {_mm512_and_si512(b.v, _mm512_set1_epi8(15))}; }
-static inline Bytes high_nibbles(Bytes b) { return {_mm512_and_si512(_mm512_srli_epi16(b.v, 4), _mm512_set1_epi8(15))}; }
-
-// What the sums of biased bytes start from, given the total of the activations they meet.
-static inline Ints unbiased(int32_t total) { return (Ints)_mm512_set1_epi32(-128 * total); }
-static inline Ints dot_nibbles(Ints sum, Bytes w, int32_t x4) { return (Ints)_mm512_dpbusd_epi32((__m512i)sum, w.v, _mm512_set1_epi32(x4)); }
-static inline Ints dot_biased(Ints sum, Bytes w, int32_t x4) { return dot_nibbles(sum, w, x4); }
+static inline void store_shorts(int16_t* to, Ints a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtepi32_epi16((__m512i)a)); }
+static inline Ints dot(Ints sum, Shorts w, int32_t x2) { return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)w, _mm512_set1_epi32(x2)); }
 
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
@@ -62,40 +54,21 @@ static inline void store_halves(uint16_t* to, Floats a) {
     _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph(x.low, 0));
     _mm_storeu_si128((__m128i*)to + 1, _mm256_cvtps_ph(x.high, 0));
 }
-static inline void store_bytes(int8_t* to, Ints a) { for (int i = 0; i < 16; i++) to[i] = (int8_t)a[i]; }
-
-struct Bytes { __m256i low, high; };
-static inline Bytes load_bytes(const uint8_t* from) {
-    return {_mm256_loadu_si256((const __m256i*)from), _mm256_loadu_si256((const __m256i*)from + 1)};
-}
-static inline Bytes low_nibbles(Bytes b) {
-    __m256i mask = _mm256_set1_epi8(15);
-    return {_mm256_and_si256(b.low, mask), _mm256_and_si256(b.high, mask)};
-}
-static inline Bytes high_nibbles(Bytes b) { return low_nibbles({_mm256_srli_epi16(b.low, 4), _mm256_srli_epi16(b.high, 4)}); }
-
-static inline __m256i dot(__m256i sum, __m256i unsigned_bytes, __m256i signed_bytes) {
-    __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-static inline Ints unbiased(int32_t) { return Ints{}; }
-static inline Ints dot_nibbles(Ints sum, Bytes w, int32_t x4) {
-    IntPair s = two(sum);
-    __m256i x = _mm256_set1_epi32(x4);
-    return one(dot(s.low, w.low, x), dot(s.high, w.high, x));
-}
-// The sign goes over to the activations, since pairs of products up to 255 x 127 would not fit in 16 bits.
-static inline Ints dot_biased(Ints sum, Bytes w, int32_t x4) {
-    IntPair s = two(sum);
-    __m256i x = _mm256_set1_epi32(x4), bias = _mm256_set1_epi8((char)128);
-    __m256i low = _mm256_xor_si256(w.low, bias), high = _mm256_xor_si256(w.high, bias);
-    return one(dot(s.low, _mm256_abs_epi8(low), _mm256_sign_epi8(x, low)),
-               dot(s.high, _mm256_abs_epi8(high), _mm256_sign_epi8(x, high)));
+static inline void store_shorts(int16_t* to, Ints a) { for (int i = 0; i < 16; i++) to[i] = (int16_t)a[i]; }
+static inline Ints dot(Ints sum, Shorts w, int32_t x2) {
+    Ints weights = (Ints)w;
+    IntPair s = two(sum), v = two(weights);
+    __m256i x = _mm256_set1_epi32(x2);
+    return one(_mm256_add_epi32(s.low, _mm256_madd_epi16(v.low, x)), _mm256_add_epi32(s.high, _mm256_madd_epi16(v.high, x)));
 }
 
 #else
 #error "genloom's native decoding needs AVX2 with FMA and F16C, or AVX-512 with VNNI"
 #endif
+
+// `dot` above adds to 16 sums the products of two weights each with one pair of activations, all of 16 bits.
+static inline Naturals load_naturals(const uint8_t* from) { Naturals v; memcpy(&v, from, 64); return v; }
+static inline int32_t two(const int16_t* from) { int32_t pair; memcpy(&pair, from, 4); return pair; }
 
 static inline Floats magnitude(Floats a) { return (Floats)((Ints)a & 0x7fffffff); }
 
