@@ -13,7 +13,7 @@ from genloom.evaluate.likelihood import Pieces
 from genloom.evaluate.report import Evaluation, to_report
 from genloom.evaluate.samples import variety
 from genloom.generate import engine
-from genloom.likelihood import surprise
+from genloom.likelihood import Told, size, surprise
 from genloom.model import Model, open_model
 from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
@@ -108,7 +108,9 @@ def _measured(
     count, length, temperature, seed = sampling
     pieces = held_pieces(model, dataset, split, most, screen)
     screen.note("Counting n-grams")
-    least = floor((item.value for item in dataset.documents("train")), held_texts(dataset, split, most))
+    held = held_texts(model, dataset, split, most)
+    plain = [told for told in held if isinstance(told, str)]  # counting cannot tell an answer from what was asked
+    least = floor((i.value for i in dataset.documents("train")), plain) if len(plain) == len(held) else None
     screen.note(f"Writing {count} samples")
     asked = engine.request([""], count, seed, (), {"length": length, "temperature": temperature})
     texts = [item for portion in engine.portions(asked) for item in engine.finished(model, portion).items]
@@ -131,13 +133,13 @@ def measured_on(workspace: Workspace, model: Model, data: str | None) -> Dataset
 
 def held_pieces(model: Model, dataset: Dataset, split: Literal["val", "test"], most: int, screen: Screen) -> Pieces:
     """What held-out text costs the model, piece by piece."""
-    held = held_texts(dataset, split, most)
+    held = held_texts(model, dataset, split, most)
     if not held:
         raise ValueError(
             f"The data set {dataset.name!r} holds no {split} text. Collect more, or measure on another with --data."
         )
     pairs: list[tuple[float, int]] = []
-    total = sum(len(text.encode()) for text in held)
+    total = sum(size(told) for told in held)
     with screen.progress("Reading held-out text", total) as bar:
         done = 0
         for pair in surprise(model, held):
@@ -147,16 +149,22 @@ def held_pieces(model: Model, dataset: Dataset, split: Literal["val", "test"], m
     return Pieces.of(pairs)
 
 
-def held_texts(dataset: Dataset, split: Literal["val", "test"], most: int) -> list[str]:
-    """Held-out documents in pieces of a few thousand characters, which the interval needs, up to `most` bytes."""
-    texts, size = [], 0
+def held_texts(model: Model, dataset: Dataset, split: Literal["val", "test"], most: int) -> list[Told]:
+    """Held-out documents in pieces of a few thousand characters, which the interval needs, up to `most` bytes.
+
+    Conversations stay whole, for a model that knows roles: of them the answers are measured, given what was asked.
+    """
+    held: list[Told] = []
+    room = most
+    speaks = getattr(model.codec, "roles", None) is not None
     for item in dataset.documents(split):
-        for start in range(0, len(item.value), 4000):
-            texts.append(item.value[start : start + 4000])
-            size += len(texts[-1].encode())
-            if size > most:
-                return texts
-    return texts
+        turns = item.meta.get("turns") if speaks else None
+        for told in [turns] if turns else [item.value[n : n + 4000] for n in range(0, len(item.value), 4000)]:
+            held.append(told)
+            room -= size(told)
+            if room < 0:
+                return held
+    return held
 
 
 def _curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes | None:
@@ -180,9 +188,9 @@ def _curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes 
 
 def _lines(evaluation: Evaluation, found: Copied, split: str) -> list[str]:
     bits, seen = evaluation.bits_per_byte, evaluation.variety
-    size = int(evaluation.pieces.bytes.sum())
+    measured = int(evaluation.pieces.bytes.sum())
     lines = [
-        f"{evaluation.model} on {size:,} bytes of held-out text ({split}):",
+        f"{evaluation.model} on {measured:,} bytes of held-out text ({split}):",
         f"  {bits.mean:.3f} bits per byte (95 % interval {bits.low:.3f} to {bits.high:.3f}); less is better",
     ]
     if evaluation.floor is not None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from math import isfinite, log
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
 from genloom.cli.shared import Shared
 from genloom.settings import recipe as read_recipe
+from genloom.store.model_folder import ModelFolder
+from genloom.store.workspace import Workspace
 from genloom.train.dial import Wishes
 from genloom.train.events import Checked, Contract, Event, Finished, Stage, Stepped, Warned
 from genloom.train.run import Request, train_model
@@ -101,9 +104,21 @@ def run(
         return 130
     made = workspace.model(finished.ref)
     _say_result(finished, made.folder, screen)
-    screen.say(f'Next: genloom generate {quoted(made.name)} --prompt "…" --count 3')
+    verb = (
+        f"chat {quoted(made.name)}"
+        if _talks(workspace, made)
+        else f'generate {quoted(made.name)} --prompt "…" --count 3'
+    )
+    screen.say(f"Next: genloom {verb}")
     screen.result({**asdict(finished), "folder": str(made.folder)})
     return 0
+
+
+def _talks(workspace: Workspace, made: ModelFolder) -> bool:
+    """Whether the model was tuned on conversations, as far as the first documents tell."""
+    learned = made.card["data"]
+    documents = workspace.dataset(learned["name"], learned["digest"]).documents("train")
+    return "parents" in made.card and any("turns" in item.meta for item in islice(documents, 64))
 
 
 def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, int]:

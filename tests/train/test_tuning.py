@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from genloom.cli import run
 from genloom.likelihood import bits_per_byte, surprise
 from genloom.model import open_model
 from genloom.store.dataset import Dataset
@@ -91,6 +92,20 @@ def test_a_model_learns_to_answer_and_says_what_it_forgot(workspace: Workspace, 
     )
     assert card["parameters"] == contract.parameters
     assert workspace.model(last.ref).is_adapter == (method == "lora")
+
+
+def test_of_conversations_the_answers_are_evaluated(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    talks(workspace)
+    here = ["--workspace", str(workspace.root)]
+    few = [word for name, value in FEW.items() for word in ("--set", f"{name}={value}")]
+    assert run(["train", "talks", "--from", "tales", "--name", "answers", "--steps", "3", *few, *here]) == 0
+    assert "Next: genloom chat answers" in capsys.readouterr().out
+    assert run(["evaluate", "answers", "--samples", "1", "--length", "8", "--json", *here]) == 0
+    report = json.loads(capsys.readouterr().out)
+    held = tuning.held_out(workspace.dataset("talks"), tuning.FINAL_BYTES)
+    answers = bits_per_byte(surprise(open_model(workspace, "answers"), held))
+    assert report["bits_per_byte"]["mean"] == pytest.approx(answers, rel=1e-5)
+    assert report["floor"] is None
 
 
 def test_the_job_holds_base_and_adapter(workspace: Workspace) -> None:
