@@ -1,10 +1,13 @@
 """`genloom rate`: what a person, or a program that says it is one, thinks of an output."""
 
 import getpass
+from collections import Counter
 
+from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
+from genloom.rate.machine import rate_pairs
 from genloom.rate.ratings import Scale, Winner, choose, rate
-from genloom.store.ledger import Event, open_ledger
+from genloom.store.ledger import Event, Ledger, open_ledger
 from genloom.store.workspace import Workspace
 
 
@@ -20,6 +23,7 @@ def run(
     winner: Winner | None = None,
     rater: str | None = None,
     machine: bool = False,
+    judge: str | None = None,
     id: str = "",
     ledger: str = "",
     shared: Shared = Shared(),
@@ -29,7 +33,7 @@ def run(
     Parameters
     ----------
     output
-        The id of an output, as genloom generate shows it; last is the newest.
+        The id of an output, as genloom generate shows it; last is the newest. With --judge, a model.
     up
         It is good.
     down
@@ -46,6 +50,9 @@ def run(
         Who says so. [default: your name on this machine]
     machine
         The rater is a program.
+    judge
+        A machine check that chooses between every two outputs of the model for one prompt, like length:most=1 or
+        "regex:pattern=[!]"; the ledger says that it is a machine.
     id
         An id of your own for this rating: with it, the same command given again is one rating.
     ledger
@@ -53,6 +60,11 @@ def run(
     """
     workspace, screen = shared.open()
     kept = open_ledger(workspace.root, ledger)
+    if judge is not None:
+        if output is None or up or down or stars is not None or note is not None or pair is not None:
+            raise ValueError("A machine rates the outputs of a model: genloom rate MODEL --judge length:most=1")
+        _by_machine(workspace, kept, output, judge, screen)
+        return
     who = rater or own_name()
     if pair is not None or winner is not None:
         if pair is None or winner is None or output is not None or up or down or stars is not None or note is not None:
@@ -67,6 +79,14 @@ def run(
     screen.say(f"{_said(event)}, says {who}.")
     screen.say(f"Kept as {event.id}; to take it back: genloom ratings withdraw {event.id}")
     screen.result({"event": event.id, "at": event.at, "kind": event.kind, **event.body})
+
+
+def _by_machine(workspace: Workspace, kept: Ledger, model: str, judge: str, screen: Screen) -> None:
+    events = rate_pairs(workspace, kept, workspace.model(model).name, judge)
+    counts = Counter("ties" if event.body["winner"] == "tie" else "choices" for event in events)
+    who = events[0].body["rater"] if events else judge
+    screen.say(f"{counts['choices']} choices and {counts['ties']} ties, by a machine: {who}.")
+    screen.result({"rater": who, "choices": counts["choices"], "ties": counts["ties"], "machine": True})
 
 
 def own_name() -> str:

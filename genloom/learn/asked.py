@@ -1,7 +1,7 @@
 """What a rated output was asked and what it answered, as the model's symbols, to be learned from and asked again."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,14 +93,21 @@ def joined(one: Lessons, other: Lessons) -> Lessons:
 
 
 def questions(workspace: Workspace, model: Model, outputs: Iterable[str], most: int) -> list[Asked]:
-    """What the outputs were asked, each prompt once, up to so many; the first output of a prompt says how."""
+    """What the outputs were asked, each prompt once, up to so many; the first output of a prompt says how.
+
+    Their chance is a new one: with that of an output which was preferred, its writer would write that again.
+    """
     found: dict[str, Asked] = {}
     for output in outputs:
         each = asked_of(model, workspace.output(output)[1])
         found.setdefault(each.prompt, each)
         if len(found) == most:
             break
-    return list(found.values())
+    nonces = engine.request(list(found) or [""], 1, 0, (), {}).nonces
+    return [
+        replace(each, request=replace(each.request, nonces=(nonce,)))
+        for each, nonce in zip(found.values(), nonces, strict=bool(found))
+    ]
 
 
 def answered(workspace: Workspace, model: Model, asked: Sequence[Asked], facts: Mapping[str, Any]) -> list[str]:

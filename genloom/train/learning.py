@@ -4,7 +4,7 @@ import difflib
 import json
 import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -18,6 +18,7 @@ from genloom.model import Model, open_model
 from genloom.networks import lora
 from genloom.objectives.kto import KTO
 from genloom.objectives.preference import Preference
+from genloom.objectives.rehearsal import Rehearsal, Rehearsed
 from genloom.settings import made, overridden, table
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
@@ -30,18 +31,22 @@ from genloom.train.lessons import Drawn, Lessons, Sides, looked_up
 from genloom.train.log import Log
 from genloom.train.loop import Plan, State, working_copy
 from genloom.train.optimizers import Rates
+from genloom.train.packing import Packed
 from genloom.types import Batch, Objective
 
 METHODS = ("dpo", "kto", "weighted")
 DATA = "ratings"  # what the job of such a run says its data are
 ADAPTED_FROM = 20_000_000  # parameters; smaller models learn with all their weights
 ROWS = 8  # lessons a step
+READ_AGAIN = 256  # symbols of a row of text at most
 EPOCHS = 4  # readings of the lessons at most, where only the time was given
 SETTABLE = ("rows", "plan", "adapter", "learning")
 RATES = {
     "adapter": Rates("adamw", adapter=5e-4),
-    "full": Rates("adamw", matrix=3e-4, table=3e-4, vector=3e-4),
+    "full": Rates("adamw", matrix=5e-4, table=5e-4, vector=5e-4),
 }
+
+Batches = Callable[[int], Any]  # the batch of a step
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Settings:
     anchor: float = 0.1
     per_unit: bool = False  # by the mean over an answer's symbols and not by their sum: length alone wins nothing
     flipped: float = 0.1  # share of ratings that are believed to be the wrong way round
+    rehearsal: float = 5.0  # weight of reading again what the model was trained on, where that is here
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -131,9 +137,11 @@ def planned(folder: Path, workspace: Workspace, base: ModelFolder, request: Requ
     size = sum(weight.numel() for weight in (*model.parts.parameters(), *model.parts.buffers()))
     weights = "adapter" if size >= ADAPTED_FROM and lora.targets(next(iter(model.parts.values()))) else "full"
     job = first_job(model.design, base, request, weights)
-    model = learner(model, job)
     sides = sides_of(model, job, request.lessons)
-    batches = Drawn(sides, job.rows, job.plan.seed, np.zeros((len(sides.answers()), len(sides.lessons)), np.float32))
+    job = replace(job, row_length=min(READ_AGAIN, model.design.length))
+    model, text = learner(model, job), known_text(folder, workspace, base, model, job)
+    unknown = np.zeros((len(sides.answers()), len(sides.lessons)), np.float32)
+    model, batches = rehearsing(model, Drawn(sides, job.rows, job.plan.seed, unknown), text, job)
     yield Stage("Measuring this machine")
 
     def step_seconds(precision: str) -> float:
@@ -146,8 +154,6 @@ def planned(folder: Path, workspace: Workspace, base: ModelFolder, request: Requ
     looking = took / 4 * len(sides.lessons) / job.rows  # a step reads forwards and twice as long backwards
     left = (request.wishes.minutes or 5.0) * 60 * (1 - RESERVE) - looking - (time.perf_counter() - begun)
     steps = request.wishes.steps or max(min(int(left / took), ceil(EPOCHS * len(sides.lessons) / job.rows)), 1)
-    tokens = int(np.mean([len(p) + len(a) for p, a in zip(sides.lessons.prompts, sides.lessons.answers, strict=True)]))
-    job = replace(job, row_length=max(min(tokens, model.design.length), 2))
     contract = tuning.promised(job, tuning.parameters(model, base, job), steps, took)
     yield contract
     told = {key: value for key, value in asdict(contract).items() if value is not None}
@@ -186,7 +192,31 @@ def sides_of(model: Model, job: Job, lessons: Lessons) -> Sides:
     return Sides.of(settings_of(job).method, lessons, model.design.length)
 
 
-def assembled(folder: Path, workspace: Workspace, job: Job) -> tuple[Model, Drawn, State]:
+def known_text(folder: Path, workspace: Workspace, base: ModelFolder, model: Model, job: Job) -> Packed | None:
+    """What the base was trained on, in rows; None where that is not here or nothing shall be read again."""
+    data = base.card.get("data")
+    if not (data and settings_of(job).rehearsal):
+        return None
+    try:
+        dataset = workspace.dataset(data["name"], data["digest"])
+    except ValueError:
+        return None
+    return tuning.packed(tuning.encoded(folder, dataset, model), model, job)
+
+
+def rehearsing(model: Model, lessons: Drawn, text: Packed | None, job: Job) -> tuple[Model, Batches]:
+    """The model and the batches of a run that also reads text again, where there is some."""
+    if text is None:
+        return model, lessons
+    base = getattr(model.objective, "base", model.objective)
+    objective: Any = Rehearsal(model.objective, base, settings_of(job).rehearsal)
+    # Lessons can be fewer than the rows of a step; both have to have as many.
+    return replace(model, objective=objective), lambda step: Rehearsed(
+        lessons(step), text(step).rows(slice(0, lessons.rows))
+    )
+
+
+def assembled(folder: Path, workspace: Workspace, job: Job) -> tuple[Model, Batches, State]:
     """The model at its first step, its batches and its state, all functions of the job and the lessons."""
     base = open_model(workspace, job.base["ref"])
     if base.folder is None or base.folder.digest != job.base["digest"]:
@@ -199,7 +229,9 @@ def assembled(folder: Path, workspace: Workspace, job: Job) -> tuple[Model, Draw
     sides = sides_of(model, job, Lessons.read(folder, job.digest))
     # Before its first step the learner is its own reference: an adapter adds nothing yet.
     parts = dict(working_copy(model.parts, replace(job.plan, compiled=False)).items())
-    batches = Drawn(sides, job.rows, job.plan.seed, looked_up(objective, parts, sides))
+    lessons = Drawn(sides, job.rows, job.plan.seed, looked_up(objective, parts, sides))
+    text = known_text(folder, workspace, base.folder, model, job)
+    model, batches = rehearsing(model, lessons, text, job)
     return model, batches, State.fresh(model.parts, model.objective, job.plan)
 
 
@@ -212,7 +244,7 @@ def carry_out(workspace: Workspace, of: Run, job: Job, request: Request) -> Iter
     if loaded is not None:
         yield from (Warned(text) for text in loaded.warnings)
     log = Log(of.folder / "progress.jsonl", state.step)
-    yield Stage(f"Learning from {len(batches.sides.lessons)} lessons, step {state.step} to {job.plan.steps}")
+    yield Stage(f"Learning from ratings, step {state.step} to {job.plan.steps}")
     saving = run.Request(of.id, save_seconds=request.save_seconds)
     yield from run.steps(of.folder / "state", log, model, cast(Any, batches), job, state, saving, ())
     best = replace(model, parts=state.best.eval())
@@ -226,18 +258,18 @@ def carry_out(workspace: Workspace, of: Run, job: Job, request: Request) -> Iter
     if challenger is None:
         making = workspace.new_model(job.name)
         with making as folder:
-            tuning.write(workspace, best, folder, job, card_of(workspace, job, of, fact, len(batches.sides.lessons)))
+            tuning.write(workspace, best, folder, job, card_of(workspace, job, of, fact))
         challenger = making.made
     write_atomic(of.folder / "done.json", json.dumps({"model": challenger.ref}))
     yield Finished(challenger.ref, of.id, None, log.seconds, job.contract, fact)
 
 
-def card_of(workspace: Workspace, job: Job, of: Run, fact: Mapping[str, Any], count: int) -> dict[str, Any]:
+def card_of(workspace: Workspace, job: Job, of: Run, fact: Mapping[str, Any]) -> dict[str, Any]:
     """What the challenger is and where it came from; the data are those of its base."""
     data = workspace.model(job.base["ref"]).card.get("data")
     return {
         **({"data": data} if data else {}),
-        "ratings": {"digest": job.digest, "lessons": count},
+        "ratings": {"digest": job.digest},
         "run": of.id,
         "forecast": dict(job.contract),
         "fact": dict(fact),

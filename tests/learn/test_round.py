@@ -1,0 +1,180 @@
+"""Stories of learning: a taste is learned and proved, chance is not, a killed round goes on, forgetting is proved."""
+
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from genloom.generate import engine
+from genloom.learn.forgetting import Forgotten, forget, weights
+from genloom.learn.round import Learned, Wanted, learn
+from genloom.model import open_model
+from genloom.rate.machine import rate_pairs
+from genloom.rate.ratings import choose, rate
+from genloom.rate.receipt import as_text, from_json
+from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.workspace import Workspace
+from genloom.train.dial import Wishes
+from genloom.train.events import Stepped
+
+TASTE = "regex:pattern=^(The|A|Zo)"  # some of the beginnings of a tale
+SLOW = {"plan.rates.matrix": "3e-4", "plan.rates.table": "3e-4", "plan.rates.vector": "3e-4"}  # and so forgets less
+CALM = {"plan.precision": "float32", "learning.anchor": "1.0", **SLOW}
+
+
+@pytest.fixture(scope="module")
+def written(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which a model of tales has answered many prompts, some of them in several ways."""
+    home = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    root = tmp_path_factory.mktemp("written")
+    for kind in ("models", "data"):
+        shutil.copytree(home.root / kind, root / kind)
+    workspace = Workspace(root)
+    model = open_model(workspace, "tales")
+    asked = engine.request([f"Tale {n}\n\n" for n in range(100)], 3, 0, (), {"length": 10, "temperature": 1.2})
+    engine.store(workspace, model, asked, engine.finished(model, asked))
+    return root
+
+
+@pytest.fixture
+def workspace(written: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(written, tmp_path / "home")
+    return Workspace(tmp_path / "home")
+
+
+@pytest.fixture
+def ledger(workspace: Workspace) -> Ledger:
+    return open_ledger(workspace.root)
+
+
+def groups(workspace: Workspace) -> list[list[tuple[str, str]]]:
+    """Outputs and what they say, by prompt."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, record in workspace.records():
+        found.setdefault(record["prompt"], []).append((path.stem, record["written"]))
+    return list(found.values())
+
+
+def tossed(workspace: Workspace, ledger: Ledger, seed: int, count: int = 80) -> None:
+    """Ratings of somebody who answers like a coin."""
+    coin = random.Random(seed)
+    for group in groups(workspace)[:count]:
+        choose(workspace, ledger, group[0][0], group[1][0], "a" if coin.random() < 0.5 else "b", "coin")
+
+
+def learned(workspace: Workspace, ledger: Ledger, **more: Any) -> Learned:
+    wanted = {"wishes": Wishes(steps=60), "overrides": CALM, **more}
+    *_, last = learn(workspace, ledger, Wanted("tales", **wanted))
+    assert isinstance(last, Learned)
+    return last
+
+
+def test_a_taste_is_learned_proved_and_put_into_use(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    last = learned(workspace, ledger)
+    measures = {m.name: m for m in last.receipt.decision.measures}
+    assert measures["held-out ratings"].better
+    assert measures["reward model"].gain > 0
+    assert last.receipt.decision.promote, as_text(last.receipt)
+    assert workspace.model("tales").ref == last.receipt.challenger == "tales/2"
+    folder = workspace.run(last.run).folder
+    assert from_json((folder / "receipt.json").read_bytes()) == last.receipt
+    assert "judge-regex" in (folder / "receipt.html").read_text()
+    *_, entry, promotion = ledger.events()
+    assert (entry.kind, promotion.kind) == ("round", "promotion")
+    assert entry.body["receipt"] == promotion.body["receipt"] == last.digest
+    assert workspace.model("tales/2").parent == "tales/1"
+
+
+def test_the_answers_of_both_versions_are_outputs_that_can_be_replayed(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    last = learned(workspace, ledger, judge=TASTE, wishes=Wishes(steps=3), answers=12)
+    assert "held-out answers, by judge-regex" in {m.name for m in last.receipt.decision.measures}
+    made = [(path.stem, record) for path, record in workspace.records() if record.get("learn") == last.run]
+    by = [[r["request"]["nonces"][r["row"]] for _, r in made if r["model"] == ref] for ref in ("tales/1", "tales/2")]
+    assert by[0] == by[1], "the same chance for both"
+    assert len(by[0]) == 12
+    engine.replay(workspace, made[-1][0])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ratings_of_a_coin_put_nothing_into_use(workspace: Workspace, ledger: Ledger, seed: int) -> None:
+    tossed(workspace, ledger, seed)
+    last = learned(workspace, ledger, wishes=Wishes(steps=10))
+    assert not last.receipt.decision.promote
+    assert workspace.model("tales").ref == "tales/1"
+
+
+def test_too_few_ratings_are_refused_with_the_number_that_is_missing(workspace: Workspace, ledger: Ledger) -> None:
+    tossed(workspace, ledger, 0, 20)
+    with pytest.raises(ValueError, match=r"Rate about \d+ more"):
+        learned(workspace, ledger)
+    assert not list(workspace.root.glob("models/tales/2"))
+
+
+def test_a_round_that_was_broken_off_goes_on_to_the_same_bits(workspace: Workspace, ledger: Ledger, tmp_path) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    shutil.copytree(workspace.root, tmp_path / "other")
+    other = Workspace(tmp_path / "other")
+    whole = learned(workspace, ledger, wishes=Wishes(steps=12))
+    wanted = Wanted("tales", wishes=Wishes(steps=12), overrides=CALM)
+    begun = learn(other, open_ledger(other.root), wanted)
+    for event in begun:
+        if isinstance(event, Stepped) and event.step == 5:
+            break
+    begun.close()
+    steps = []
+    for event in learn(other, open_ledger(other.root), wanted):
+        if isinstance(event, Stepped):
+            steps.append(event.step)
+    assert steps == list(range(6, 13))
+    assert weights(other, "tales/2") == weights(workspace, whole.receipt.challenger)
+    assert len(other.runs()) == len(workspace.runs())
+
+
+@pytest.mark.parametrize("method", ["kto", "weighted"])
+def test_single_thumbs_teach(workspace: Workspace, ledger: Ledger, method: str) -> None:
+    for (output, text), *_ in groups(workspace):
+        rate(workspace, ledger, output, "mia", "thumb", 1 if re.match("The|A|Zo", text) else -1)
+    last = learned(
+        workspace, ledger, method=method, overrides={**CALM, "learning.rehearsal": "0.0", "learning.beta": "1.0"}
+    )
+    [proof] = [m for m in last.receipt.decision.measures if m.proof]
+    assert proof.challenger > 0.6
+    assert last.receipt.ratings.opinions == 100
+
+
+def test_forgetting_a_rater_equals_never_having_heard_them(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    tossed(workspace, ledger, 3)
+    last = learned(workspace, ledger, wishes=Wishes(steps=8))
+    *_, gone = forget(workspace, ledger, "tales", rater="coin")
+    assert isinstance(gone, Forgotten)
+    assert gone.before == "tales/1"
+    assert gone.tainted == (last.receipt.challenger,)
+    assert len(gone.withdrawn) == 80
+    assert gone.proof == weights(workspace, gone.made) != weights(workspace, last.receipt.challenger)
+    with pytest.raises(ValueError, match="nothing of 'coin'"):
+        list(forget(workspace, ledger, "tales", rater="coin"))
+
+
+def test_the_verbs_learn_and_forget(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from genloom.cli.app import app
+
+    def said(*words: str) -> Any:
+        app([*words, "--workspace", str(workspace.root), "--json"], result_action="return_value")
+        return json.loads(capsys.readouterr().out)
+
+    assert said("rate", "tales", "--judge", TASTE)["machine"]
+    assert said("rate", "tales", "--judge", TASTE)["choices"] == 0, "rated already"
+    out = tmp_path / "report.html"
+    found = said("learn", "tales", "--steps", "2", "--out", str(out))
+    assert "Receipt of a learning round" in out.read_text()
+    gone = said("forget", "tales", "--rater", "judge-regex")
+    assert gone["tainted"] == [found["challenger"]]
+    assert gone["made"] == "", "nothing else was rated"
