@@ -63,8 +63,8 @@ def run(
     seed
         The same number gives the same answers to the same questions. Default: new ones each time.
     precision
-        float32, bfloat16, int8 or int4: the fewer bits, the faster, and a little less exact. Default: for a
-        large transformer on a processor that can, int4 where that loses nothing, else int8; otherwise float32.
+        float32, bfloat16, int8 or int4: the fewer bits, the faster, and a little less exact. Default for a large
+        transformer on a processor that can: int4 where that loses nothing, else int8; for others float32.
     """
     workspace, screen = shared.open()
     if length < 1:

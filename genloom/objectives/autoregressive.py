@@ -69,6 +69,14 @@ class LastOnly(Protocol):
     def last(self, x: Tensor, lengths: Tensor, cache: Cache) -> Tensor: ...
 
 
+class Resuming(Protocol):
+    """A network that keeps what it read last, and gives the same bits for a text whatever the pieces it is read in."""
+
+    def resume(self, x_L: Tensor, length: int) -> Cache:
+        """A memory for a row of up to `length` positions that has read some symbols of x already, never the last."""
+        ...
+
+
 @dataclass(frozen=True)
 class Autoregressive:
     space: Tokens
@@ -147,8 +155,15 @@ class Autoregressive:
 def read_prompts(
     network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, room: int
 ) -> tuple[Tensor, Cache]:
-    """Logits after each row's last symbol, B V, and the memory to go on with; equal rows are read once."""
+    """Logits after each row's last symbol, B V, and the memory to go on with; equal rows are read once.
+
+    A single row goes on from what it shares with the text before, as each turn of a conversation does.
+    """
     start = cast(CausalNetwork, network).start
+    if cond is None and len(x_BL) == 1 and hasattr(network, "resume"):
+        cache = cast(Resuming, network).resume(x_BL[0], room)
+        left = lengths_B - cache.lengths
+        return read_to_end(network, x_BL[:, -int(left) :], None, left, cache), cache
     once, which = torch.cat([lengths_B[:, None], x_BL], 1).unique(dim=0, return_inverse=True)
     if cond is not None or len(once) == len(x_BL):
         cache = start(len(x_BL), room)

@@ -265,3 +265,36 @@ def test_guessed_symbols_change_nothing_that_is_written(temperature: float) -> N
     two = replace(controls, prompts=(controls.prompts[0], symbols(9).numpy()))  # rows in company are not guessed ahead
     *_, slow = Autoregressive(SYMBOLS).sample({"model": network}, 2, None, Noise(1, (5, 6)), two)
     assert quick[0].tolist() == slow[0].tolist()[: quick.shape[1]]
+
+
+def test_a_text_resumed_gives_the_bits_of_one_read_anew() -> None:
+    network, x = quantised(network_of(), 8), symbols(60)
+    whole = network(x[None])[0]
+
+    def resumed(ids: Tensor, known: int) -> Tensor:
+        cache = network.resume(ids, 60)
+        assert cache.lengths.tolist() == [known]
+        return network(ids[None, known:], cache=cache)[0]
+
+    assert torch.equal(resumed(x[:40], 0), whole[:40])
+    assert torch.equal(resumed(x[:50], 40), whole[40:50])
+    assert torch.equal(resumed(x[:50], 49), whole[49:50]), "the last symbol is read for its logits"
+    other = torch.cat([x[:17], x[:20]])
+    assert torch.equal(resumed(other, 17), network(other[None])[0, 17:])
+    network.rewind(network.resumed, 5)
+    assert torch.equal(resumed(x, 5), whole[5:])
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_second_turn_is_written_the_same_with_and_without_the_first(temperature: float) -> None:
+    def written(network: Quantised, prompt: np.ndarray) -> list[int]:
+        controls = Controls((prompt,), length=20, temperature=temperature)
+        *_, last = Autoregressive(SYMBOLS).sample({"model": network}, 1, None, Noise(1, (5,)), controls)
+        return last[0].tolist()
+
+    network = quantised(network_of(), 8)
+    first = symbols(9).numpy()
+    second = np.concatenate([first, written(network, first), first[:4]])
+    turn = written(network, second)
+    assert turn == written(quantised(network_of(), 8), second)
+    assert turn == written(network, second), "and once more, as when an answer is tried again"

@@ -105,11 +105,16 @@ class Slots:
 
     keys: Tensor  # B layers heads P*K, float16
     values: Tensor
-    room: int  # positions that may be read
+    symbols: Tensor  # B P, what was read
     lengths: Tensor
 
+    @property
+    def room(self) -> int:
+        """Positions that may be read."""
+        return self.symbols.shape[1]
+
     def rows(self, rows: Tensor) -> "Slots":
-        return Slots(self.keys[rows], self.values[rows], self.room, self.lengths[rows])
+        return Slots(self.keys[rows], self.values[rows], self.symbols[rows], self.lengths[rows])
 
     def empty(self, row: int) -> None:
         """Give a row to another text."""
@@ -151,8 +156,9 @@ class Quantised(nn.Module):
         self.norm = self._vector(network.norm.weight)
         self.angles: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
         self.scratch = torch.zeros(0, dtype=torch.uint8)
-        self.busy = Lock()  # the scratch area serves one step at a time
+        self.busy = Lock()  # the scratch area serves one step at a time, and `resume` none
         compiled.genloom_scratch.restype = c_size_t
+        self.resumed = self.start(1, 0)  # of the last text; no more are kept
 
     @property
     def bytes(self) -> int:
@@ -168,7 +174,24 @@ class Quantised(nn.Module):
             cosines, sines = self.rotary.angles(torch.arange(-(-length // 1024) * 1024), torch.float32)
             half = c.K // 2
             self.angles = cosines[:, :half].contiguous(), sines[:, :half].contiguous()
-        return Slots(keys, values, length, torch.zeros(count, dtype=torch.long))
+        return Slots(keys, values, torch.zeros(count, length, dtype=torch.long), torch.zeros(count, dtype=torch.long))
+
+    def resume(self, x_L: Tensor, length: int) -> Slots:
+        """A memory for one row that has read as much of a text as the last text resumed here began with.
+
+        That may still be going on. The last symbol is always left to read, for its logits.
+        """
+        fresh = self.start(1, length)
+        with self.busy:
+            last, self.resumed = self.resumed, fresh
+            known = min(int(last.lengths), len(x_L) - 1)
+            differs = (last.symbols[0, :known] != x_L[:known]).nonzero()
+            known = int(differs[0]) if len(differs) else known
+            size = -(-known // BLOCK) * BLOCK * self.config.K
+            fresh.keys[..., :size] = last.keys[..., :size]
+            fresh.values[..., :size] = last.values[..., :size]
+            fresh.symbols[0, :known], fresh.lengths[0] = x_L[:known], known
+        return fresh
 
     def forward(
         self,
@@ -214,12 +237,16 @@ class Quantised(nn.Module):
     def _read(self, x: Tensor, plan: Plan, chosen: np.ndarray, cache: Slots) -> Tensor:
         """Read all tokens of a plan; logits of the chosen ones (they ascend)."""
         c = self.config
-        h_ND = self.embed(x[torch.from_numpy(plan.rows).long(), torch.from_numpy(plan.places)]).float()
+        rows_N = torch.from_numpy(plan.rows).long()
+        x_N = x[rows_N, torch.from_numpy(plan.places)]
+        h_ND = self.embed(x_N).float()
         shape = (c.depth, c.key_heads or c.heads, -(-cache.room // BLOCK) * BLOCK * c.K)
         for part in (cache.keys, cache.values):
             assert (part.shape[1:], part.dtype, part.is_contiguous()) == (shape, torch.float16, True), (
                 "another's memory"
             )
+        with self.busy:
+            cache.symbols[rows_N, torch.from_numpy(plan.positions).long()] = x_N
         logits = torch.empty(len(chosen), self.head.padded)
         for first in range(0, len(h_ND), AT_ONCE):
             end = min(first + AT_ONCE, len(h_ND))
