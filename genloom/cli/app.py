@@ -9,7 +9,7 @@ import genloom
 # The first line of the docstring of `run` in genloom/cli/<verb>.py, in the order a newcomer needs them.
 VERBS = {
     "collect": "Gather text from files and folders into a data set.",
-    "train": "Train a model on a data set, within a time you choose.",
+    "train": "Train a model on a data set, or tune one that there is, within a time you choose.",
     "generate": "Write with a model; every output is stored and can be traced and replayed.",
     "chat": "Talk with a model; conversations are kept and can be gone on with.",
     "import": "Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
@@ -19,7 +19,7 @@ VERBS = {
     "rate": "Say what you think of an output, or which of two is better; the model can learn from it.",
     "arena": "Choose between two answers to each prompt, without knowing whose they are; the model can learn from it.",
     "ratings": "Show what was rated and what it is worth, take a rating back, or write the ratings for other programs.",
-    "learn": "Learn from what was rated; the new version is put into use only if it is proved better.",
+    "learn": "Learn from what was rated; the new version is put into use only if held-out ratings prove it better.",
     "forget": "Take back what was learned from a rater or an output, and prove that nothing of it is left.",
     "promote": "Put a version of a model into use; the ledger keeps that you decided it.",
     "rollback": "Put the version of a model back into use that was before the last promotion.",
