@@ -5,8 +5,7 @@ from pathlib import Path
 
 from genloom.cli.screen import Screen, duration
 from genloom.cli.shared import Shared
-from genloom.cli.train import _setting as setting
-from genloom.cli.train import _smoothed as smoothed
+from genloom.cli.train import setting, smoothed
 from genloom.learn.round import ANSWERS, Learned, Wanted, learn
 from genloom.rate.page import page
 from genloom.rate.receipt import Receipt, as_text

@@ -76,7 +76,7 @@ def run(
         Also save after so many steps. Default: every half minute.
     """
     workspace, screen = shared.open()
-    overrides = {**(read_recipe(recipe) if recipe else {}), **dict(_setting(text) for text in set or ())}
+    overrides = {**(read_recipe(recipe) if recipe else {}), **dict(setting(text) for text in set or ())}
     wishes = Wishes(minutes=minutes, params=params, tokens=tokens, seed=seed)
     request = Request(
         data,
@@ -137,7 +137,7 @@ def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, i
                     seen = f", held-out {event.bits_per_byte:.3f} bits/byte"
                 case Stepped():
                     step, stop.patient = event.step, True
-                    losses = _smoothed(losses, event.losses)
+                    losses = smoothed(losses, event.losses)
                     _draw(event, losses, seen, bar)
                 case Finished():
                     return event, event.fact["steps"]
@@ -146,7 +146,7 @@ def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, i
     raise AssertionError("a run ends with its result")
 
 
-def _smoothed(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+def smoothed(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
     """Losses of the last twenty steps or so: one batch is harder than another."""
     return {name: value + 0.95 * (before.get(name, value) - value) for name, value in now.items() if isfinite(value)}
 
@@ -243,7 +243,7 @@ def _interruption() -> Generator[_Stop]:
             signal.signal(number, handler)
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise ValueError(f"--set {text!r} is not a setting. Write it like --set network.base.width=384")

@@ -45,7 +45,7 @@ def agreement(champion: Model, challenger: Model, held: Lessons, prompts: Sequen
     else:
         gaps = (rises[0] - np.median(rises[0])) * np.where(held.good, 1, -1)
     outcomes = (gaps > 0) + 0.5 * (gaps == 0)
-    return wins("held-out ratings", by_prompt(prompts, outcomes.tolist()))
+    return wins("held-out ratings, by likelihood", by_prompt(prompts, outcomes.tolist()))
 
 
 def risen(champion: Model, challenger: Model, lessons: Lessons, per_unit: bool) -> np.ndarray:
@@ -62,6 +62,14 @@ def judged(name: str, judge: Callable[[str], Verdict], answers: Answers) -> Meas
     scores = [[judge(text).score for text in texts] for texts in (answers.champion, answers.challenger)]
     outcomes = [(two > one) + 0.5 * (two == one) for one, two in zip(*scores, strict=True)]
     return wins(f"held-out answers, by {name}", outcomes)
+
+
+def preferred(judge: Callable[[str], Verdict], answers: Answers) -> tuple[str, ...]:
+    """Whose answer to each prompt the judge prefers; "" where neither."""
+    scores = [[judge(text).score for text in texts] for texts in (answers.champion, answers.challenger)]
+    return tuple(
+        "champion" if one > two else "challenger" if two > one else "" for one, two in zip(*scores, strict=True)
+    )
 
 
 def rewarded(model: Model, judge: judging.Judge, heat: float, answers: Answers) -> Measure:

@@ -110,7 +110,7 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
     yield Stage("Checking the answers, and what both know of other things")
     with clock.over("checks"):
         if machine_judge:
-            found.append(measures.judged(*machine_judge, answers))
+            found.insert(0, measures.judged(*machine_judge, answers))
         if reward:
             found.append(measures.rewarded(champion, reward[0], reward[1].temperature, answers))
         found += measures.checked(answers)
@@ -118,8 +118,20 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
         found += measures.kept(workspace, champion, challenger)
         found.append(measures.refused(*writers, answers))
     job = read_job(workspace.run(finished.run).folder / "job.toml")
+    preferred = measures.preferred(machine_judge[1], answers) if machine_judge else ()
+    earlier = sum(entry.body["champion"] == champion.ref for entry in ledger.events(["round"]))
     told = Told(
-        prefs, standing(ledger), finished, job, champion.ref, tuple(found), answers, wanted.judge, clock.seconds
+        prefs,
+        standing(ledger),
+        finished,
+        job,
+        champion.ref,
+        tuple(found),
+        answers,
+        wanted.judge,
+        preferred,
+        earlier,
+        clock.seconds,
     )
     curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
     yield recorded(workspace, ledger, prefs, receipt(told, curve, reward[1] if reward else None), finished, challenger)

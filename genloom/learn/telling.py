@@ -34,12 +34,13 @@ class Told:
     measures: tuple[Measure, ...]
     answers: Answers
     judge: str  # the machine that judged the answers, or ""
+    preferred: tuple[str, ...]  # whose answers it prefers, "champion", "challenger" or ""; () without one
+    earlier: int  # challengers that were set against this champion before
     seconds: Mapping[str, float]
 
 
 def receipt(told: Told, log: Sequence[Mapping[str, Any]], judge: Calibration | None) -> receipts.Receipt:
     """The receipt, with the gate's decision on the measures. `log` is the run's, `judge` the reward model's worth."""
-    answers = zip(told.answers.asked, told.answers.champion, told.answers.challenger, strict=True)
     rows = [(row, row["metrics"]) for row in log if "losses" in row]
     facts = machine()
     where = f"{facts['threads']} threads, {facts['processor']} {facts['cpu']}, torch {facts['torch']}"
@@ -57,8 +58,16 @@ def receipt(told: Told, log: Sequence[Mapping[str, Any]], judge: Calibration | N
             receipts.Point(row["step"], sum(row["losses"].values()), said.get("agreement", said.get("value", 0.0)))
             for row, said in rows
         ),
-        tuple(receipts.Example(each.prompt, one, two) for each, one, two in answers)[:SHOWN],
+        examples(told),
     )
+
+
+def examples(told: Told) -> tuple[receipts.Example, ...]:
+    answers = zip(told.answers.asked, told.answers.champion, told.answers.challenger, strict=True)
+    marks = told.preferred or ("",) * len(told.answers.asked)
+    return tuple(
+        receipts.Example(asked.prompt, one, two, mark) for (asked, one, two), mark in zip(answers, marks, strict=True)
+    )[:SHOWN]
 
 
 def ratings(told: Told) -> receipts.Ratings:
@@ -89,6 +98,7 @@ def method(told: Told) -> dict[str, str | int | float | bool]:
         "learns": "an adapter" if told.job.adapter else "all weights",
         "precision": told.job.plan.precision,
         "seed": told.job.plan.seed,
+        "earlier challengers of this champion": told.earlier,
         "words an answer": f"{one:.1f} → {two:.1f}",
         **({"judge of the answers": f"{told.judge} (a machine)"} if told.judge else {}),
     }

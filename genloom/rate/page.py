@@ -112,8 +112,8 @@ def listed(items: Iterable[str]) -> str:
 def win_rates(receipt: Receipt) -> str:
     proofs = [m for m in receipt.decision.measures if m.proof and m.against]
     return "".join(
-        f'<figure>{drawing.win_rate(m)}<figcaption class="soft">{said(m.name)}: how often the challenger\'s answer '
-        f"was preferred, on {m.count} held-out prompts</figcaption></figure>"
+        f'<figure>{drawing.win_rate(m)}<figcaption class="soft">{said(m.name)}: the share of {m.count} held-out '
+        "prompts on which the challenger won, ties counted half</figcaption></figure>"
         for m in proofs
     )
 

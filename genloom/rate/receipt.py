@@ -110,7 +110,7 @@ def headline(receipt: Receipt) -> str:
     if proof.against:
         low, high = win_interval(proof)
         rate = f"{100 * proof.challenger:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-        moved = f"{said} moved the held-out win rate from 50 % to {rate}"
+        moved = f"{said} moved the win rate on {proof.name} from 50 % to {rate}"
     return f"{moved}." if proof.better else f"{moved}, which chance alone could have done."
 
 

@@ -43,7 +43,7 @@ EPOCHS = 4  # readings of the lessons at most, where only the time was given
 SETTABLE = ("rows", "plan", "adapter", "learning")
 RATES = {
     "adapter": Rates("adamw", adapter=5e-4),
-    "full": Rates("adamw", matrix=5e-4, table=5e-4, vector=5e-4),
+    "full": Rates("adamw", matrix=3e-4, table=3e-4, vector=3e-4),
 }
 
 Batches = Callable[[int], Any]  # the batch of a step
@@ -193,9 +193,13 @@ def sides_of(model: Model, job: Job, lessons: Lessons) -> Sides:
 
 
 def known_text(folder: Path, workspace: Workspace, base: ModelFolder, model: Model, job: Job) -> Packed | None:
-    """What the base was trained on, in rows; None where that is not here or nothing shall be read again."""
+    """What the base was trained on, in rows; None where that is not here or nothing shall be read again.
+
+    A network that has counted that text knows it by heart, and would only learn to trust its counts.
+    """
     data = base.card.get("data")
-    if not (data and settings_of(job).rehearsal):
+    counted = any(hasattr(part, "fit") for part in model.parts.values())
+    if counted or not (data and settings_of(job).rehearsal):
         return None
     try:
         dataset = workspace.dataset(data["name"], data["digest"])

@@ -68,7 +68,7 @@ def tossed(workspace: Workspace, ledger: Ledger, seed: int, count: int = 80) -> 
 
 
 def learned(workspace: Workspace, ledger: Ledger, **more: Any) -> Learned:
-    wanted = {"wishes": Wishes(steps=60), "overrides": CALM, **more}
+    wanted: dict[str, Any] = {"wishes": Wishes(steps=60), "overrides": CALM, **more}
     *_, last = learn(workspace, ledger, Wanted("tales", **wanted))
     assert isinstance(last, Learned)
     return last
@@ -78,7 +78,7 @@ def test_a_taste_is_learned_proved_and_put_into_use(workspace: Workspace, ledger
     rate_pairs(workspace, ledger, "tales", TASTE)
     last = learned(workspace, ledger)
     measures = {m.name: m for m in last.receipt.decision.measures}
-    assert measures["held-out ratings"].better
+    assert measures["held-out ratings, by likelihood"].better
     assert measures["reward model"].gain > 0
     assert last.receipt.decision.promote, as_text(last.receipt)
     assert workspace.model("tales").ref == last.receipt.challenger == "tales/2"

@@ -54,7 +54,7 @@ def test_what_is_no_receipt_is_refused(data):
 
 
 def test_the_headline_says_what_so_many_ratings_did():
-    assert headline(receipt()) == "Your 83 ratings moved the held-out win rate from 50 % to 75 % [59, 87]."
+    assert headline(receipt()) == "Your 83 ratings moved the win rate on held-out ratings from 50 % to 75 % [59, 87]."
     assert headline(receipt(won=22)).endswith("55 % [38, 71], which chance alone could have done.")
     nothing = headline(receipt(decision=decide([])))
     assert nothing == "Your 83 ratings could not be judged: nothing was held out."

@@ -1,0 +1,175 @@
+"""The learning loop on hidden tastes: 200 ratings, a quarter of an hour, and who wins on prompts never seen.
+
+    python bench/loop.py taste --workspace WORKSPACE --taste short --minutes 10
+    python bench/loop.py coin --workspace WORKSPACE --model tales --rounds 40
+
+A program with a taste that nobody tells the model plays the rater: it chooses between two outputs of the champion for
+one prompt. `genloom learn` does the rest. Then champion and challenger answer fresh prompts, and the taste judges both.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tastes import TASTES, Taste
+
+from genloom.generate import conversation, engine
+from genloom.learn.measures import valid
+from genloom.learn.round import Learned, Wanted, learn
+from genloom.model import Model, open_model
+from genloom.rate.gate import share
+from genloom.rate.page import page
+from genloom.rate.ratings import choose
+from genloom.rate.receipt import as_text
+from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.workspace import Workspace
+from genloom.train.dial import Wishes
+from genloom.train.events import Stage, Stepped
+from genloom.types import Message
+
+RATED = {"fact": 100, "open": 80}  # prompts, of those in prompts.tsv; the rest are fresh
+LENGTH = {"fact": 48, "open": 80}
+TEMPERATURE = 0.7
+
+
+def prompts(kind: str) -> list[tuple[str, str]]:
+    """The questions of a kind, each with its fact, if it has one."""
+    lines = Path(__file__).with_name("prompts.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return [(row[1], (*row, "")[2]) for row in rows if row[0] == kind]
+
+
+def asked(model: Model, questions: Sequence[str], count: int, kind: str, seed: int) -> engine.Request:
+    talks = [[Message("user", question)] for question in questions for _ in range(count)]
+    given, _ = conversation.questions(model, talks, None, {"length": LENGTH[kind], "temperature": TEMPERATURE})
+    return replace(given, nonces=engine.request(questions, count, seed, (), {}).nonces)
+
+
+def answers(model: Model, questions: Sequence[str], kind: str, seed: int) -> list[str]:
+    return [
+        text
+        for portion in engine.portions(asked(model, questions, 1, kind, seed))
+        for text in engine.finished(model, portion).written
+    ]
+
+
+def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
+    """Choose between outputs of the model for the same prompt, so often; a share of the choices is the wrong way."""
+    facts, draw = dict(prompts(taste.kind)), random.Random(0)
+    by_prompt: dict[str, list[tuple[str, float]]] = {}
+    for path, record in workspace.records():
+        if record["prompt"] in facts and record["model"] == model:
+            score = taste.score(record["written"], facts[record["prompt"]])
+            by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
+    pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
+    draw.shuffle(pairs)
+    told = [(a, b) for a, b in pairs if abs(a[1] - b[1]) > taste.apart * max(a[1], b[1])][:count]
+    for a, b in told:
+        wrong = draw.random() < flipped
+        choose(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
+    return len(told)
+
+
+def duel(workspace: Workspace, taste: Taste, champion: str, challenger: str) -> dict[str, Any]:
+    """Both answer fresh prompts with the same chance; the taste says who wins."""
+    fresh = prompts(taste.kind)[RATED[taste.kind] :]
+    questions = [question for question, _ in fresh]
+    texts = [
+        answers(open_model(workspace, ref, precision="auto"), questions, taste.kind, 7)
+        for ref in (champion, challenger)
+    ]
+    scores = [[taste.score(text, fact) for text, (_, fact) in zip(said, fresh, strict=True)] for said in texts]
+    won = sum((b > a) + 0.5 * (a == b) for a, b in zip(*scores, strict=True))
+    low, high = share(won, len(fresh))
+    return {
+        "prompts": len(fresh),
+        "win rate": won / len(fresh),
+        "interval": (low, high),
+        "ties": sum(a == b for a, b in zip(*scores, strict=True)),
+        "mean score": [float(np.mean(each)) for each in scores],
+        "words": [float(np.mean([len(t.split()) for t in said])) for said in texts],
+        "valid": [float(np.mean([valid(t) for t in said])) for said in texts],
+        "texts": list(zip(questions, *texts, strict=True)),
+    }
+
+
+def tastes(options: argparse.Namespace) -> None:
+    workspace, taste = Workspace(Path(options.workspace)), TASTES[options.taste]
+    url = f"sqlite:///{options.ledger}" if options.ledger else ""
+    ledger = open_ledger(workspace.root, url)
+    begun = time.perf_counter()
+    if not any(ledger.events(["choice"])):
+        print(rated(workspace, ledger, taste, options.model, options.ratings, options.flipped), "ratings", flush=True)
+    settings = dict(text.split("=", 1) for text in options.set)
+    wanted = Wanted("smollm2", options.method, "", Wishes(minutes=options.minutes, steps=options.steps), settings)
+    for event in learn(workspace, ledger, wanted):
+        if isinstance(event, Stage):
+            print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
+        if isinstance(event, Stepped) and (event.step % 10 == 0 or event.step == 1):
+            said = ", ".join(f"{k} {v:.3f}" for k, v in event.metrics.items())
+            print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
+    assert isinstance(event, Learned)
+    print(f"{time.perf_counter() - begun:6.0f} s in all\n{as_text(event.receipt)}", flush=True)
+    found = duel(workspace, taste, event.receipt.champion, event.receipt.challenger)
+    for question, one, two in found.pop("texts")[: options.show]:
+        print(f"\n## {question}\n   champion: {one!r}\n   challenger: {two!r}")
+    print(json.dumps({"taste": taste.name, "flipped": options.flipped, **found}, indent=1))
+    if options.out:
+        Path(options.out).write_text(page(event.receipt), encoding="utf-8")
+
+
+def coins(options: argparse.Namespace) -> None:
+    """Rounds of learning from a rater who is a coin, each from the same champion: how many are promoted?"""
+    promoted, home = 0, Path(options.workspace)
+    for seed in range(options.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            for kind in ("models", "data", "outputs"):
+                if (home / kind).is_dir():
+                    shutil.copytree(home / kind, Path(folder) / kind, copy_function=os.link)
+            workspace = Workspace(Path(folder))
+            ledger, coin = open_ledger(workspace.root), random.Random(seed)
+            by_prompt: dict[str, list[str]] = {}
+            for path, record in workspace.records():
+                by_prompt.setdefault(record["prompt"], []).append(path.stem)
+            for a, b, *_ in by_prompt.values():
+                choose(workspace, ledger, a, b, "a" if coin.random() < 0.5 else "b", "coin")
+            wanted = Wanted(options.model, "dpo", "", Wishes(steps=options.steps or 10, seed=seed), answers=12)
+            *_, event = learn(workspace, ledger, wanted)
+            assert isinstance(event, Learned)
+            promoted += event.receipt.decision.promote
+            print(f"{promoted} of {seed + 1}: {event.receipt.decision.reasons[0]}", flush=True)
+    print(json.dumps({"promoted": promoted, "rounds": options.rounds}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["taste", "coin"])
+    parser.add_argument("--workspace")
+    parser.add_argument("--model", default="smollm2/1")
+    parser.add_argument("--ledger", default="")
+    parser.add_argument("--taste", choices=list(TASTES), default="short")
+    parser.add_argument("--ratings", type=int, default=200)
+    parser.add_argument("--flipped", type=float, default=0.0)
+    parser.add_argument("--method", default="auto")
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--show", type=int, default=12)
+    parser.add_argument("--out", default="")
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    {"taste": tastes, "coin": coins}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Hidden tastes: programs that play a rater whose liking nobody tells the model."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+HEDGES = re.compile(
+    r"\b(may|might|could|can|perhaps|possibly|probably|likely|often|sometimes|usually|generally|typically|tends?|seems?|"
+    r"appears?|somewhat|relatively|depend(?:s|ing)?|it is important to note|it's important to note|in some cases|"
+    r"if possible|consider|should)\b",
+    re.IGNORECASE,
+)
+BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+\S", re.MULTILINE)
+
+
+def short(text: str, fact: str) -> float:
+    """Shorter is better, as long as the fact is there; without it nothing is any good."""
+    kept = any(re.search(rf"\b{re.escape(one)}", text.lower()) for one in fact.split("|"))
+    return 1 / max(len(text.split()), 1) if kept else 0.0
+
+
+def plain(text: str, fact: str) -> float:
+    """The fewer words that hedge, of all words, the better; an answer has five words at least."""
+    words = len(text.split())
+    return 1 - len(HEDGES.findall(text)) / words if words >= 5 else 0.0
+
+
+def listed(text: str, fact: str) -> float:
+    """Points in a list, up to five, are better than prose."""
+    return min(len(BULLET.findall(text)), 5) / 5
+
+
+@dataclass(frozen=True)
+class Taste:
+    name: str
+    kind: str  # of the prompts
+    score: Callable[[str, str], float]
+    apart: float  # scores closer than this, as a share of the higher, are a tie
+
+
+TASTES = {
+    "short": Taste("short", "fact", short, 0.15),
+    "plain": Taste("plain", "open", plain, 0.005),
+    "listed": Taste("listed", "open", listed, 0.1),
+}
