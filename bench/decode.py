@@ -5,7 +5,8 @@ the prompt's time included. Genloom is its whole sampler, token by token, and fo
 which its users get (how much that helps depends on how much the text repeats itself). llama.cpp is the plainest loop
 over its low-level interface, all streams in one batch; transformers its `generate`. Beside the speed: bits per byte of
 a text, each reader by its own logits. llama.cpp reads the file that the weights came in (Q4_1, as Genloom's int4) and
-Genloom's own export (Q8_0, as int8); build it without AMX, which its kernels for it can't use on every machine:
+Genloom's own export (Q8_0, as int8), and is left out where llama-cpp-python is not installed. Build it without AMX,
+which its kernels for it can't use on every machine:
 
     CMAKE_ARGS="-DGGML_NATIVE=ON -DGGML_AMX_TILE=OFF -DGGML_AMX_INT8=OFF -DGGML_AMX_BF16=OFF" \
         pip install --no-binary llama-cpp-python llama-cpp-python
@@ -13,7 +14,9 @@ Genloom's own export (Q8_0, as int8); build it without AMX, which its kernels fo
 
 import argparse
 import ctypes
+import importlib.util
 import math
+import os
 import statistics
 import tempfile
 import time
@@ -24,7 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -38,6 +40,8 @@ from genloom.noise import Noise
 from genloom.objectives.autoregressive import Autoregressive, Controls
 from genloom.store.workspace import Workspace
 
+llama_cpp: Any = importlib.import_module("llama_cpp") if importlib.util.find_spec("llama_cpp") else None
+
 PROMPT, NEW, LONG, WINDOW = 30, 128, 512, 512
 
 
@@ -50,12 +54,14 @@ class Reader:
     logits: Callable[[np.ndarray], np.ndarray]  # (L,) ids to (L, V)
 
 
-class TokenByToken(nn.Module):
-    """A network that cannot read anew, so that nothing is guessed."""
+class Anew(nn.Module):
+    """A network that keeps nothing of the text before and, but for `guessing`, cannot go back in one."""
 
-    def __init__(self, network: Any):
+    def __init__(self, network: Any, guessing: bool):
         super().__init__()
         self.network, self.start, self.last = network, network.start, network.last
+        if guessing:
+            self.rewind = network.rewind
 
     def forward(self, x: Tensor, cond: None = None, cache: Any = None) -> Tensor:
         return self.network(x, cache=cache)
@@ -63,7 +69,6 @@ class TokenByToken(nn.Module):
 
 def ours(model: Model, guessing: bool = False) -> Reader:
     network: Any = model.parts["model"]
-    writer = network if guessing else TokenByToken(network)
     objective = model.objective
     assert isinstance(objective, Autoregressive)
 
@@ -71,7 +76,7 @@ def ours(model: Model, guessing: bool = False) -> Reader:
         count = len(prompts)
         stop = (objective.space.stop,)
         controls = Controls(tuple(prompts), length=NEW, temperature=0, banned=stop)  # none ends before the others
-        *_, last = objective.sample({"model": writer}, count, None, Noise(0, (0,) * count), controls)
+        *_, last = objective.sample({"model": Anew(network, guessing)}, count, None, Noise(0, (0,) * count), controls)
         assert last.shape == (count, NEW)
 
     @torch.inference_mode()
@@ -214,18 +219,21 @@ def compare(
     print(f"\n{title}: tokens/s, median [least, greatest] of {rounds} rounds in turn, and times as fast as each peer")
     peers = [name for name in readers if not name.startswith("Genloom")]
     for name, found in times.items():
-        speed = sorted(tokens / t for t in found)
-        line = f"{name:22s} {statistics.median(speed):8,.0f} [{speed[0]:,.0f}, {speed[-1]:,.0f}]"
+        line = f"{name:22s} {spread([tokens / t for t in found], ',.0f')}"
         if name not in peers:
-            ratios = {p: statistics.median(b / a for a, b in zip(found, times[p], strict=True)) for p in peers}
-            line += "   " + ", ".join(f"{ratio:.2f} x {peer}" for peer, ratio in ratios.items())
+            ratios = {p: [b / a for a, b in zip(found, times[p], strict=True)] for p in peers}
+            line += "".join(f"   {spread(ratio, '.2f')} x {peer}" for peer, ratio in ratios.items())
         print(line, flush=True)
+
+
+def spread(found: list[float], form: str) -> str:
+    return f"{statistics.median(found):{form}} [{min(found):{form}}, {max(found):{form}}]"
 
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--rounds", type=int, default=5)
-    ask.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    ask.add_argument("--rounds", type=int, default=3)
+    ask.add_argument("--threads", type=int, nargs="+", default=[min(2, os.cpu_count() or 1)])
     ask.add_argument("--streams", type=int, nargs="+", default=[1, 16])
     ask.add_argument("--windows", type=int, default=8, help="pieces of 512 tokens for bits per byte")
     ask.add_argument(
@@ -235,10 +243,13 @@ def main() -> None:
     given = ask.parse_args()
     clock = time.process_time if given.busy else time.perf_counter
     warnings.filterwarnings("ignore")
-    silent = llama_cpp.llama_log_callback(lambda *_: None)
-    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
-    llama_cpp.llama_backend_init()
-    print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
+    if llama_cpp is None:
+        print("llama.cpp is not compared: llama-cpp-python is not installed (see --help)")
+    else:
+        silent = llama_cpp.llama_log_callback(lambda *_: None)
+        llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         gguf = given.gguf or stack.enter_context(catalogue.opened(catalogue.entry("smollm2")))
@@ -254,10 +265,8 @@ def main() -> None:
 
         def all_readers(streams: int, threads: int) -> dict[str, Reader]:
             torch.set_num_threads(threads)
-            llamas = {
-                "llama.cpp Q8_0": Llama(exported, streams, threads),
-                "llama.cpp Q4_1": Llama(gguf, streams, threads),
-            }
+            files = {"llama.cpp Q8_0": exported, "llama.cpp Q4_1": gguf} if llama_cpp else {}
+            llamas = {name: Llama(path, streams, threads) for name, path in files.items()}
             made = {name: Reader(x.write, x.read, x.logits) for name, x in llamas.items()}
             own = {f"Genloom {p}": ours(model) for p, model in rounded.items()}
             if streams == 1:
@@ -266,7 +275,7 @@ def main() -> None:
 
         readers = all_readers(1, max(given.threads))
         print(f"\nBits per byte of {given.windows} x {WINDOW} tokens of Shakespeare")
-        for name, reader in {"Genloom float32": ours(whole, guessing=True), **readers}.items():
+        for name, reader in {"Genloom float32": ours(whole), **readers}.items():
             if "lookup" in name:
                 continue
             print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.windows):.4f}", flush=True)

@@ -51,14 +51,14 @@ static inline void normalise(const float* x, const float* weight, float eps, con
 
 // The sums of N tokens with one group of one panel; a group's values stand `columns` apart from token to token.
 template <int BITS, int N>
-static inline void add_group(const uint8_t* w, const int16_t* values, int columns, Ints* sums) {
+static inline void add_group(const uint8_t* w, const int16_t* values, int columns, Lanes* sums) {
     const int pairs = 16 / BITS;
 #pragma GCC unroll 8
     for (int line = 0; line < BITS; line++) {
-        const Naturals lanes = load_naturals(w + line * 64);
+        const Lanes lanes = load_lanes(w + line * 64);
 #pragma GCC unroll 4
         for (int pair = 0; pair < pairs; pair++) {
-            Shorts weights = BITS == 4 ? (Shorts)(lanes >> 4 * pair & 15) : (Shorts)(lanes << 8 * (1 - pair)) >> 8;
+            Lanes weights = BITS == 4 ? nibbles(lanes, pair) : bytes(lanes, pair);
             for (int i = 0; i < N; i++) sums[i] = dot(sums[i], weights, two(values + i * columns + 2 * (line * pairs + pair)));
         }
     }
@@ -68,17 +68,17 @@ static inline void add_group(const uint8_t* w, const int16_t* values, int column
 // weights, unpacked once, serve N tokens.
 template <int BITS, int N>
 static inline void panel_products(const Matrix& m, int panel, const Activations& x, int first, Floats* products) {
-    const int groups = x.groups(), columns = x.columns, bytes = GROUP * ROWS * BITS / 8, numbers = BITS == 4 ? 2 * ROWS : ROWS;
-    const uint8_t* w = m.quants + (size_t)panel * groups * bytes;
+    const int groups = x.groups(), columns = x.columns, size = GROUP * ROWS * BITS / 8, numbers = BITS == 4 ? 2 * ROWS : ROWS;
+    const uint8_t* w = m.quants + (size_t)panel * groups * size;
     const uint16_t* scales = m.scales + (size_t)panel * groups * numbers;
     const int16_t* values = x.values + (size_t)first * columns;
     const float *x_scales = x.scales + (size_t)first * groups, *x_sums = x.sums + (size_t)first * groups;
     Floats out[N];
     for (int i = 0; i < N; i++) out[i] = m.bias ? load(m.bias + panel * ROWS) : Floats{};
-    for (int g = 0; g < groups; g++, w += bytes, scales += numbers) {
+    for (int g = 0; g < groups; g++, w += size, scales += numbers) {
         if (N > 1)  // while this panel is multiplied, the next one comes into the second cache
-            for (int line = 0; line < bytes; line += 64) __builtin_prefetch(w + (size_t)groups * bytes + line, 0, 2);
-        Ints sums[N] = {};
+            for (int line = 0; line < size; line += 64) __builtin_prefetch(w + (size_t)groups * size + line, 0, 2);
+        Lanes sums[N] = {};
         add_group<BITS, N>(w, values + g * GROUP, columns, sums);
         Floats scale = halves(scales), least = BITS == 4 ? halves(scales + ROWS) : Floats{};
         for (int i = 0; i < N; i++) {

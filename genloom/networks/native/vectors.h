@@ -9,8 +9,6 @@
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
-typedef int16_t Shorts __attribute__((vector_size(64)));
-typedef uint16_t Naturals __attribute__((vector_size(64)));
 
 static inline Floats load(const float* from) { Floats v; memcpy(&v, from, 64); return v; }
 static inline void store(float* to, Floats v) { memcpy(to, &v, 64); }
@@ -25,7 +23,15 @@ static inline Floats floats(Ints a) { return (Floats)_mm512_cvtepi32_ps((__m512i
 static inline Floats halves(const uint16_t* from) { return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from)); }
 static inline void store_halves(uint16_t* to, Floats a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)a, 0)); }
 static inline void store_shorts(int16_t* to, Ints a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtepi32_epi16((__m512i)a)); }
-static inline Ints dot(Ints sum, Shorts w, int32_t x2) { return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)w, _mm512_set1_epi32(x2)); }
+
+// Sixteen lanes of 32 bits that the compiler keeps in registers: it would not, on AVX2, keep vectors of 64 bytes.
+struct Lanes { __m512i all; };
+static inline Lanes load_lanes(const uint8_t* from) { return {_mm512_loadu_si512(from)}; }
+static inline Lanes nibbles(Lanes a, int pair) { return {_mm512_and_si512(_mm512_srli_epi16(a.all, 4 * pair), _mm512_set1_epi16(15))}; }
+static inline Lanes bytes(Lanes a, int pair) { return {_mm512_srai_epi16(_mm512_slli_epi16(a.all, 8 * (1 - pair)), 8)}; }
+// Adds the products of two weights in each lane with one pair of activations, all of 16 bits.
+static inline Lanes dot(Lanes sum, Lanes w, int32_t x2) { return {_mm512_dpwssd_epi32(sum.all, w.all, _mm512_set1_epi32(x2))}; }
+static inline Floats floats(Lanes a) { return floats((Ints)a.all); }
 
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
@@ -55,19 +61,25 @@ static inline void store_halves(uint16_t* to, Floats a) {
     _mm_storeu_si128((__m128i*)to + 1, _mm256_cvtps_ph(x.high, 0));
 }
 static inline void store_shorts(int16_t* to, Ints a) { for (int i = 0; i < 16; i++) to[i] = (int16_t)a[i]; }
-static inline Ints dot(Ints sum, Shorts w, int32_t x2) {
-    Ints weights = (Ints)w;
-    IntPair s = two(sum), v = two(weights);
-    __m256i x = _mm256_set1_epi32(x2);
-    return one(_mm256_add_epi32(s.low, _mm256_madd_epi16(v.low, x)), _mm256_add_epi32(s.high, _mm256_madd_epi16(v.high, x)));
+
+struct Lanes { __m256i low, high; };
+static inline Lanes load_lanes(const uint8_t* from) {
+    return {_mm256_loadu_si256((const __m256i*)from), _mm256_loadu_si256((const __m256i*)from + 1)};
 }
+static inline __m256i nibbles(__m256i a, int pair) { return _mm256_and_si256(_mm256_srli_epi16(a, 4 * pair), _mm256_set1_epi16(15)); }
+static inline __m256i bytes(__m256i a, int pair) { return _mm256_srai_epi16(_mm256_slli_epi16(a, 8 * (1 - pair)), 8); }
+static inline Lanes nibbles(Lanes a, int pair) { return {nibbles(a.low, pair), nibbles(a.high, pair)}; }
+static inline Lanes bytes(Lanes a, int pair) { return {bytes(a.low, pair), bytes(a.high, pair)}; }
+static inline Lanes dot(Lanes sum, Lanes w, int32_t x2) {
+    __m256i x = _mm256_set1_epi32(x2);
+    return {_mm256_add_epi32(sum.low, _mm256_madd_epi16(w.low, x)), _mm256_add_epi32(sum.high, _mm256_madd_epi16(w.high, x))};
+}
+static inline Floats floats(Lanes a) { return one(_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)); }
 
 #else
 #error "genloom's native decoding needs AVX2 with FMA and F16C, or AVX-512 with VNNI"
 #endif
 
-// `dot` above adds to 16 sums the products of two weights each with one pair of activations, all of 16 bits.
-static inline Naturals load_naturals(const uint8_t* from) { Naturals v; memcpy(&v, from, 64); return v; }
 static inline int32_t two(const int16_t* from) { int32_t pair; memcpy(&pair, from, 4); return pair; }
 
 static inline Floats magnitude(Floats a) { return (Floats)((Ints)a & 0x7fffffff); }
