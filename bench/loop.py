@@ -1,6 +1,7 @@
 """The learning loop on hidden tastes: 200 ratings, a quarter of an hour, and who wins on prompts never seen.
 
     python bench/loop.py taste --workspace WORKSPACE --taste short --minutes 10
+    python bench/loop.py scratch --workspace WORKSPACE --model shakespeare --minutes 1
     python bench/loop.py coin --workspace WORKSPACE --model tales --rounds 40
 
 A program with a taste that nobody tells the model plays the rater: it chooses between two outputs of the champion for
@@ -28,6 +29,7 @@ from genloom.learn.measures import valid
 from genloom.learn.round import Learned, Wanted, learn
 from genloom.model import Model, open_model
 from genloom.rate.gate import share
+from genloom.rate.machine import named, rate_pairs
 from genloom.rate.page import page
 from genloom.rate.ratings import choose
 from genloom.rate.receipt import as_text
@@ -128,6 +130,36 @@ def tastes(options: argparse.Namespace) -> None:
         Path(options.out).write_text(page(event.receipt), encoding="utf-8")
 
 
+FRESH = ("Good night", "The king", "Where is")  # how nobody in speakers.txt begins
+STAYS = "regex:pattern=[A-Z]{3};absent=true"  # the taste: whoever speaks goes on speaking
+
+
+def scratch(options: argparse.Namespace) -> None:
+    """A model of Shakespeare trained here learns a taste; then both versions go on from speeches never seen."""
+    workspace, name = Workspace(Path(options.workspace)), options.model.partition("/")[0]
+    known = Path(__file__).with_name("speakers.txt").read_text(encoding="utf-8").splitlines()
+    fresh = [f"{who}: {said}" for said in FRESH for who in dict.fromkeys(line.partition(":")[0] for line in known)]
+    controls = {"length": 60, "temperature": 0.8}
+    champion = open_model(workspace, name)
+    for portion in engine.portions(engine.request(known, 4, 0, (), controls)):
+        engine.store(workspace, champion, portion, engine.finished(champion, portion))
+    ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
+    print(len(rate_pairs(workspace, ledger, name, STAYS)), "ratings")
+    *_, event = learn(workspace, ledger, Wanted(name, wishes=Wishes(minutes=options.minutes, steps=options.steps)))
+    assert isinstance(event, Learned)
+    print(as_text(event.receipt))
+    texts = []
+    for ref in (event.receipt.champion, event.receipt.challenger):
+        model, portions = open_model(workspace, ref), engine.portions(engine.request(fresh, 1, 7, (), controls))
+        texts.append([text for portion in portions for text in engine.finished(model, portion).written])
+    judge = named(STAYS)[1]
+    one, two = ([judge(text).score for text in said] for said in texts)
+    won = sum((b > a) + 0.5 * (a == b) for a, b in zip(one, two, strict=True))
+    print(json.dumps({"prompts": len(fresh), "win rate": won / len(fresh), "interval": share(won, len(fresh)),
+                      "taste met": [float(np.mean(one)), float(np.mean(two))],
+                      "valid": [float(np.mean([valid(t) for t in said])) for said in texts]}, indent=1))  # fmt: skip
+
+
 def coins(options: argparse.Namespace) -> None:
     """Rounds of learning from a rater who is a coin, each from the same champion: how many are promoted?"""
     promoted, home = 0, Path(options.workspace)
@@ -153,7 +185,7 @@ def coins(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["taste", "coin"])
+    parser.add_argument("what", choices=["taste", "scratch", "coin"])
     parser.add_argument("--workspace")
     parser.add_argument("--model", default="smollm2/1")
     parser.add_argument("--ledger", default="")
@@ -168,7 +200,7 @@ def main() -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
-    {"taste": tastes, "coin": coins}[options.what](options)
+    {"taste": tastes, "scratch": scratch, "coin": coins}[options.what](options)
 
 
 if __name__ == "__main__":
