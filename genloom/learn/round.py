@@ -90,6 +90,7 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
         wanted.wishes,
         wanted.overrides,
         wanted.save_seconds,
+        frozenset(entry.body["run"] for entry in ledger.events(["round"])),
     )
     with clock.over("learning"):
         finished = yield from passed_on(learn_model(workspace, request))

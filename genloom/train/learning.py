@@ -87,6 +87,7 @@ class Request:
     wishes: Wishes = field(default_factory=Wishes)  # minutes or steps, and the seed
     overrides: Mapping[str, str] = field(default_factory=dict)
     save_seconds: float = 30.0
+    judged: frozenset[str] = frozenset()  # runs that are over, their challengers judged: asked again, a new one begins
 
 
 def learn_model(workspace: Workspace, request: Request) -> Generator[Event]:
@@ -114,10 +115,10 @@ def learn_model(workspace: Workspace, request: Request) -> Generator[Event]:
 
 
 def unfinished(workspace: Workspace, base: ModelFolder, request: Request) -> Run | None:
-    """The newest run of the same lessons, base and settings, where it has not ended."""
+    """The newest run of the same lessons, base and settings, where its challenger was not judged."""
     for known in reversed(workspace.runs()):
         path = known.folder / "job.toml"
-        if known.name != request.name or known.model or not path.is_file():
+        if known.name != request.name or known.id in request.judged or not path.is_file():
             continue
         job = read_job(path)
         asked = first_job(job.design, base, request, "full" if not job.adapter else "adapter")

@@ -20,7 +20,7 @@ from genloom.rate.receipt import as_text, from_json
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
 from genloom.train.dial import Wishes
-from genloom.train.events import Stepped
+from genloom.train.events import Finished, Stepped
 
 TASTE = "regex:pattern=^(The|A|Zo)"  # some of the beginnings of a tale
 SLOW = {"plan.rates.matrix": "3e-4", "plan.rates.table": "3e-4", "plan.rates.vector": "3e-4"}  # and so forgets less
@@ -135,6 +135,21 @@ def test_a_round_that_was_broken_off_goes_on_to_the_same_bits(workspace: Workspa
     assert steps == list(range(6, 13))
     assert weights(other, "tales/2") == weights(workspace, whole.receipt.challenger)
     assert len(other.runs()) == len(workspace.runs())
+
+
+def test_a_challenger_that_was_not_judged_yet_is_judged_and_not_trained_again(
+    workspace: Workspace, ledger: Ledger
+) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    wanted = Wanted("tales", wishes=Wishes(steps=2), overrides=CALM)
+    begun = learn(workspace, ledger, wanted)
+    assert any(isinstance(event, Finished) for event in begun)
+    begun.close()  # here it is killed
+    events = list(learn(workspace, ledger, wanted))
+    assert not any(isinstance(event, Stepped) for event in events)
+    assert isinstance(events[-1], Learned)
+    assert events[-1].receipt.challenger == "tales/2"
+    assert any(isinstance(event, Stepped) for event in learn(workspace, ledger, wanted)), "once judged, it is over"
 
 
 @pytest.mark.parametrize("method", ["kto", "weighted"])
