@@ -91,8 +91,8 @@ def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool,
             lr_scheduler_type="constant", weight_decay=0.0, adam_beta2=0.99, train_sampling_strategy="sequential",
             dataloader_pin_memory=False,
         )  # fmt: skip
-        rows = [{"input_ids": row, "labels": row} for row in data]
-        trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[Stamp()])  # ty: ignore[invalid-argument-type]
+        rows: Any = [{"input_ids": row, "labels": row} for row in data]  # the Trainer takes whatever has rows
+        trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[Stamp()])
         trainer.train()
 
 
