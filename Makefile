@@ -34,11 +34,21 @@ $(READY): lock/$(DEVICE).txt pyproject.toml
 	  || { cat lock/cure-$(DEVICE).txt >&2; exit 1; }
 	@touch $@
 
-demo: $(READY)  ## collect Shakespeare, train for two minutes, write, show what was copied
+# The taste that the demo teaches, as a program can check it: no other speaker breaks in.
+JUDGE := regex:pattern=[A-Z]{3};absent=true
+
+demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's ratings; ask a pretrained model
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare
 	$(BIN)/genloom train shakespeare --minutes 2
 	$(BIN)/genloom generate shakespeare --prompt "ROMEO:" --count 3 --seed 7
 	$(BIN)/genloom evaluate shakespeare
+	@echo
+	@echo "A machine judge, in the place of a person, likes speeches into which no other speaker breaks. Learning that:"
+	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --length 60 > genloom-workspace/rated.txt
+	$(BIN)/genloom rate shakespeare --judge '$(JUDGE)'
+	$(BIN)/genloom learn shakespeare --minutes 1 --judge '$(JUDGE)' --out genloom-workspace/report.html
+	@echo
+	@echo "A pretrained model:"
 	$(BIN)/genloom import smollm2
 	$(BIN)/genloom chat smollm2 --once "What is the capital of France?" --temperature 0
 	@echo
@@ -46,6 +56,8 @@ demo: $(READY)  ## collect Shakespeare, train for two minutes, write, show what 
 	@echo "  $(BIN)/genloom collect ./my-notes --name notes"
 	@echo "  $(BIN)/genloom train notes --minutes 10"
 	@echo "  $(BIN)/genloom generate notes --prompt \"On the sea\" --count 3"
+	@echo "  $(BIN)/genloom chat smollm2"
+	@echo "The receipt of what was learned, with charts, to open in a browser: genloom-workspace/report.html"
 
 test: $(READY)  ## the tests, without the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
