@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow check format tree bench lock clean
+.PHONY: help install demo test test-slow check format tree bench bench-loop lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,7 +79,22 @@ tree:  ## write the tree in README.md anew from the modules' first sentences
 	$(PYTHON) tools/readme_tree.py
 
 bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its peer in the same run
-	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
+	@for each in $(filter-out $(LEARNING),$(wildcard bench/*.py)); do echo "== $$each"; $(BIN)/python "$$each"; done
+	@$(MAKE) --no-print-directory bench-loop
+
+LEARNING := bench/loop.py bench/tastes.py
+LOOP := $(BIN)/python bench/loop.py
+
+bench-loop: $(READY)  ## the figures of learning from ratings: about an hour
+	export GENLOOM_HOME=$$(mktemp -d); \
+	$(BIN)/genloom collect builtin:shakespeare --name shakespeare; \
+	$(BIN)/genloom train shakespeare --minutes 1; \
+	$(LOOP) scratch --workspace $$GENLOOM_HOME --model shakespeare --minutes 1; \
+	$(LOOP) coin --workspace $$GENLOOM_HOME --model shakespeare --rounds 40 --steps 10; \
+	$(BIN)/genloom import smollm2; \
+	for taste in short plain listed; do $(LOOP) taste --workspace $$GENLOOM_HOME --taste $$taste --minutes 10; done; \
+	$(LOOP) taste --workspace $$GENLOOM_HOME --taste short --flipped 0.3 --minutes 10; \
+	rm -r $$GENLOOM_HOME
 
 # llama.cpp is built here, with this machine's instructions but AMX, of which its present version dies (docs/log.md).
 .venv/ready-bench: lock/bench.txt $(READY)
