@@ -77,14 +77,14 @@ def test_a_step_in_pieces_is_the_step_of_the_whole(toys, likely_toy):
         agree(made[1][1][name], tensor, name)
 
 
-def moved(toys, name, steps):
+def moved(toys, name, steps, rows=16):
     """What a toy makes after it learned from thumbs for the second kind and against the first."""
     toy = toys.TOYS[name]
     reference = dict(deepcopy(toys.trained(name)).items())
     strength = {"beta": 2.0, "bad": 2.0} if "flow" in name else {}
     adam = Rates(family="adamw", matrix=1e-3, table=1e-3, vector=1e-3)
     kto, plan = KTO(toy.objective, reference, **strength), Plan(steps=steps, seed=1, rates=adam)
-    parts = toys.learned(toy, lambda step: opinions(toys, toy, 16, step), plan, toys.again(name).eval(), kto)
+    parts = toys.learned(toy, lambda step: opinions(toys, toy, rows, step), plan, toys.again(name).eval(), kto)
     return toy.space, toys.draw(toy, parts)
 
 
@@ -97,7 +97,8 @@ def test_thumbs_move_it_and_leave_it_valid(toys, name, steps):
 
 @pytest.mark.slow
 def test_thumbs_move_every_toy_and_leave_it_valid(toys, likely_toy):
-    space, x = moved(toys, likely_toy, 300 if "variational" in likely_toy else 150)
+    steps, rows = (300, 32) if "variational" in likely_toy else (150, 16)  # whose loss is the noisiest
+    space, x = moved(toys, likely_toy, steps, rows)
     assert toys.share(space, x) > 0.8
     assert toys.valid(space, x) > 0.8
 
