@@ -231,38 +231,46 @@ class Person:
         raise AssertionError(f"no new prompt appeared in {self.seen!r}")
 
     def leaves(self) -> int:
+        """Ctrl-D at a prompt; typed before it is there, it would be lost."""
+        self.waits_for("› ")
         self.types("\x04")
-        code = self.process.wait(60)
+        return self.process.wait(60)
+
+    def __enter__(self) -> "Person":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(60)
         os.close(self.ours)
-        return code
 
 
 def test_on_a_terminal(home: Workspace) -> None:
     """Editing, history, Ctrl-C while an answer is written and at the prompt, and Ctrl-D."""
-    person = Person("chat", "tales", "--length", "100000", "--temperature", "1.5")
-    person.waits_for("› ")
-    person.types("Who saw thy\x7fe sea?\n")
-    person.waits_for("\n")
-    person.reads(20)
-    os.kill(person.process.pid, signal.SIGINT)
-    assert "\x1b" not in person.waits_for("› ")
-    (talk,) = home.conversations()
-    assert talk.questions == ("Who saw the sea?",)
-    assert 10 < len(talk.messages[1].content) < 100_000, "what was said is kept"
-    person.types("half a question")
-    person.waits_for("half a question")
-    person.presses_ctrl_c_at_the_prompt()
-    person.types("/edit\n")
-    person.waits_for("› Who saw the sea?")
-    person.types("\x15Who else?\n")
-    person.waits_for("Who else?")
-    person.waits_for("\n")
-    person.reads(20)
-    os.kill(person.process.pid, signal.SIGINT)
-    person.waits_for("› ")
-    person.types("/list\n")
-    person.waits_for("1 questions")
-    assert person.leaves() == 0
+    with Person("chat", "tales", "--length", "100000", "--temperature", "1.5") as person:
+        person.waits_for("› ")
+        person.types("Who saw thy\x7fe sea?\n")
+        person.waits_for("\n")
+        person.reads(20)
+        os.kill(person.process.pid, signal.SIGINT)
+        assert "\x1b" not in person.waits_for("› ")
+        (talk,) = home.conversations()
+        assert talk.questions == ("Who saw the sea?",)
+        assert 10 < len(talk.messages[1].content) < 100_000, "what was said is kept"
+        person.types("half a question")
+        person.waits_for("half a question")
+        person.presses_ctrl_c_at_the_prompt()
+        person.types("/edit\n")
+        person.waits_for("› Who saw the sea?")
+        person.types("\x15Who else?\n")
+        person.waits_for("Who else?")
+        person.waits_for("\n")
+        person.reads(20)
+        os.kill(person.process.pid, signal.SIGINT)
+        person.waits_for("› ")
+        person.types("/list\n")
+        person.waits_for("1 questions")
+        assert person.leaves() == 0
     assert home.conversation(talk.id).questions == ("Who else?",)
     history = home.root / "conversations/history"
     assert "/list" in history.read_text()
