@@ -8,13 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-Kind = Literal["network", "objective", "codec", "medium", "check"]
+Kind = Literal["network", "objective", "codec", "medium", "text_encoder", "check"]
 
 _FOLDERS: dict[Kind, str] = {
     "network": "networks",
     "objective": "objectives",
     "codec": "codecs",
     "medium": "media",
+    "text_encoder": "text_encoders",
     "check": "rate/checks",
 }
 _PACKAGE = Path(__file__).parent
@@ -24,8 +25,8 @@ def find(kind: Kind, name: str) -> ModuleType:
     """The module of a part: `find("network", "transformer")` is `genloom.networks.transformer`.
 
     A package adds its own with the entry-point group `genloom.networks` (`.objectives`, `.codecs`, `.media`,
-    `.rate.checks`); a built-in part goes before a plugin of the same name. Nothing else is ever imported, whatever a
-    job says.
+    `.text_encoders`, `.rate.checks`); a built-in part goes before a plugin of the same name. Nothing else is ever
+    imported, whatever a job says.
     Raises ValueError for an unknown name (suggests the nearest) and for a plugin that does not work.
     """
     built_in = _built_in(kind)
@@ -36,7 +37,7 @@ def find(kind: Kind, name: str) -> ModuleType:
         known = names(kind)
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         hint = f"Did you mean {close[0]!r}?" if close else f"There is {', '.join(map(repr, known))}."
-        raise ValueError(f"There is no {kind} {name!r}. {hint}")
+        raise ValueError(f"There is no {kind.replace('_', ' ')} {name!r}. {hint}")
     if len(offers) > 1:
         packages = " and ".join(sorted(_package(offer) for offer in offers))
         raise ValueError(f"Both {packages} offer the {kind} {name!r}. Uninstall one of them.")
@@ -61,6 +62,7 @@ def _required(kind: Kind, name: str) -> set[str]:
     return {
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},
+        "text_encoder": {"Config", "build"},
         "medium": {"kind", "suffixes", "open", "save", "preview", "check"},
         "check": {"Config", "check"},
     }[kind]

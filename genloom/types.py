@@ -31,6 +31,7 @@ class Tokens:
     length: int  # the longest sequence a network is asked to read
     start: int = 0  # the symbol that begins a document
     stop: int = 0  # the symbol that ends one
+    grid: tuple[int, ...] = ()  # of codes that fill a grid after the start, as a picture's do; (): of any length
 
 
 @dataclass(frozen=True)
@@ -291,3 +292,14 @@ class Codec(Protocol):
     def decode(self, x: Sequence[int] | np.ndarray) -> Any: ...
 
     def save(self, folder: Path) -> None: ...
+
+
+class TextEncoder(Protocol):
+    """What a prompt means, as states that a network attends to."""
+
+    @property
+    def width(self) -> int: ...
+
+    def states(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """For each prompt its states, (S, width) float32; (0, width) of an empty one."""
+        ...

@@ -1,6 +1,6 @@
 """A model put together: codec, objective and networks, designed in a job, opened from the store and saved to it."""
 
-from genloom.model.design import Design, Model, check, complete, objective_of, parts_of, space_of, whole
+from genloom.model.design import Design, Model, check, complete, objective_of, parts_of, prompts_of, space_of, whole
 from genloom.model.machine import machine
 from genloom.model.opening import at_precision, base_of, best_device, merged_model, open_model
 from genloom.model.writing import write_adapter, write_model
@@ -18,6 +18,7 @@ __all__ = [
     "objective_of",
     "open_model",
     "parts_of",
+    "prompts_of",
     "space_of",
     "whole",
     "write_adapter",

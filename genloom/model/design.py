@@ -1,8 +1,9 @@
-"""What a model is made of: codec, objective and networks, as a job describes them, and put together."""
+"""What a model is made of: codec, objective, networks and prompts, as a job describes them, and put together."""
 
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import psutil
@@ -12,9 +13,9 @@ from torch import nn
 from genloom import plugins
 from genloom.networks import lora
 from genloom.networks.unfilled import Unfilled
-from genloom.settings import made, table
+from genloom.settings import made, plain, table
 from genloom.store.model_folder import ModelFolder
-from genloom.types import Batch, Codec, Objective, Space, Tokens
+from genloom.types import Batch, Codec, Cond, Objective, Space, TextEncoder, Tokens
 
 LARGEST = {"depth": 1024}
 LARGEST_SETTING = 1 << 20  # of any other whole number of a network
@@ -22,44 +23,52 @@ LARGEST_SETTING = 1 << 20  # of any other whole number of a network
 
 @dataclass(frozen=True)
 class Design:
-    """Which codec, objective and network a model has, with the settings of each."""
+    """Which codec, objective and network a model has, and what reads its prompts, with the settings of each."""
 
     codec: str
     objective: str
     network: str
-    length: int  # the longest sequence the network reads
+    length: int = 0  # the longest sequence the network reads; 0: what the codec gives has one size
     medium: str = "text"
     codec_settings: Mapping[str, Any] = field(default_factory=dict)
     objective_settings: Mapping[str, Any] = field(default_factory=dict)
     network_settings: Mapping[str, Any] = field(default_factory=dict)
+    prompts: str = ""  # the text encoder; "": the model is given no prompts
+    prompts_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(job: Mapping[str, Any]) -> "Design":
-        """The design a job describes: tables `codec`, `objective`, `network`, each with a `name`, and `length`."""
+        """The design a job describes: tables `codec`, `objective`, `network`, each with a `name`, and `length`.
+
+        A table `prompts` with the name of a text encoder is there where the model is given prompts.
+        """
         settings: dict[str, dict[str, Any]] = {}
-        for part in ("codec", "objective", "network"):
+        for part in ("codec", "objective", "network", *(("prompts",) if "prompts" in job else ())):
             if not isinstance(job.get(part), Mapping) or not isinstance(job[part].get("name"), str):
                 raise ValueError(f"A job must say which {part} it takes, as {part}.name, and this one does not.")
             settings[part] = dict(job[part])
-        codec, objective, network = (values.pop("name") for values in settings.values())
+        names = {part: values.pop("name") for part, values in settings.items()}
         return Design(
-            codec,
-            objective,
-            network,
-            whole(job, "length", 2),
+            names["codec"],
+            names["objective"],
+            names["network"],
+            whole(job, "length", 2) if job.get("length") else 0,
             str(job.get("medium", "text")),
             settings["codec"],
             settings["objective"],
             settings["network"],
+            names.get("prompts", ""),
+            settings.get("prompts", {}),
         )
 
     def tables(self) -> dict[str, Any]:
         return {
             "medium": self.medium,
-            "length": self.length,
+            **({"length": self.length} if self.length else {}),
             "codec": {"name": self.codec, **self.codec_settings},
             "objective": {"name": self.objective, **self.objective_settings},
             "network": {"name": self.network, **self.network_settings},
+            **({"prompts": {"name": self.prompts, **self.prompts_settings}} if self.prompts else {}),
         }
 
 
@@ -83,6 +92,7 @@ class Model:
     folder: ModelFolder | None = None  # None while it is being trained
     adapters: tuple[str, ...] = ()  # the tuned models, as refs, whose adapters act in the parts
     precision: str = "float32"  # in which the parts compute
+    prompts: TextEncoder | None = None  # what reads prompts, where the model is given them
 
     @property
     def ref(self) -> str:
@@ -110,18 +120,44 @@ def check(design: Design) -> None:
     made(plugins.find("network", design.network).Config, design.network_settings, "network")
     plugins.find("objective", design.objective)
     plugins.find("medium", design.medium)
+    if design.prompts:
+        made(plugins.find("text_encoder", design.prompts).Config, design.prompts_settings, "prompts")
 
 
 def objective_of(design: Design, space: Space) -> Objective[Batch]:
+    """The objective on what the codec gives, conditioned on prompts where the design has them.
+
+    Raises ValueError for an objective that does not learn such data or is given no prompts.
+    """
     module = plugins.find("objective", design.objective)
     kind = getattr(module, class_of(design.objective))
-    takes = typing.get_type_hints(kind).get("space")
-    if takes is None or not isinstance(space, takes):
+    hints = typing.get_type_hints(kind)
+    if "space" not in hints or not isinstance(space, hints["space"]):
         raise ValueError(
             f"The objective {design.objective!r} does not learn what the codec {design.codec!r} makes of the data. "
             "For text choose objective.name = autoregressive or masked."
         )
-    return made(kind, {**design.objective_settings, "space": space}, "objective")
+    settings = {**design.objective_settings, "space": space}
+    if (prompts := prompts_of(design)) is not None:
+        if "cond" not in hints:
+            raise ValueError(
+                f"The objective {design.objective!r} is given no prompts. Leave them away: --set prompts.name=''"
+            )
+        settings["cond"] = Cond(tokens=prompts.width)
+    return made(kind, settings, "objective")
+
+
+def prompts_of(design: Design) -> TextEncoder | None:
+    """What reads the prompts of such models; they share it, for it never learns."""
+    if not design.prompts:
+        return None
+    module = plugins.find("text_encoder", design.prompts)
+    return _encoder(design.prompts, made(module.Config, design.prompts_settings, "prompts"))
+
+
+@lru_cache(maxsize=2)
+def _encoder(name: str, config: Any) -> TextEncoder:
+    return plugins.find("text_encoder", name).build(config)
 
 
 def parts_of(design: Design, objective: Objective[Batch]) -> nn.ModuleDict:
@@ -161,13 +197,16 @@ def complete(design: Design) -> Design:
         for part, name, given in (
             ("codec", design.codec, design.codec_settings),
             ("network", design.network, design.network_settings),
+            ("text_encoder", design.prompts, design.prompts_settings),
         )
+        if name
     }
     return replace(
         design,
         codec_settings=settings["codec"],
         network_settings=settings["network"],
-        objective_settings={**defaults, **design.objective_settings},
+        objective_settings={**plain(defaults), **design.objective_settings},
+        prompts_settings=settings.get("text_encoder", {}),
     )
 
 
@@ -176,6 +215,10 @@ def class_of(objective: str) -> str:
 
 
 def space_of(design: Design, codec: Codec) -> Space:
-    """The codec's space, with the length that the network reads."""
+    """The codec's space, with the length that the network reads where that is not the codec's to say."""
     space = codec.space
-    return replace(space, length=design.length) if isinstance(space, Tokens) else space
+    if not isinstance(space, Tokens) or space.grid:
+        return space
+    if not design.length:
+        raise ValueError("length must be a whole number from 2 on: how many symbols the network reads at once.")
+    return replace(space, length=design.length)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from genloom import plugins
-from genloom.model.design import Design, Model, objective_of, parts_of, space_of
+from genloom.model.design import Design, Model, objective_of, parts_of, prompts_of, space_of
 from genloom.model.writing import shared
 from genloom.networks import lora, peft
 from genloom.networks import precision as precisions
@@ -130,13 +130,14 @@ def opened(folder: ModelFolder) -> Model:
     try:
         found = load_file(weights)
         tied = {name: found[first] for name, first in shared(parts.state_dict()).items() if first in found}
-        parts.load_state_dict({**tied, **found})
+        parts.load_state_dict({**tied, **found})  # which also makes float32 of weights stored in 16 bits
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
             f"{weights}: these weights do not fit the model's job.toml or are damaged ({reason}). Train it again."
         ) from None
-    return Model(folder.name, codec, objective, parts.to(best_device()).eval().requires_grad_(False), design, folder)
+    parts = parts.to(best_device()).eval().requires_grad_(False)
+    return Model(folder.name, codec, objective, parts, design, folder, prompts=prompts_of(design))
 
 
 def merged_model(model: Model) -> Model:
