@@ -16,6 +16,7 @@ from genloom.generate import conversation, engine
 from genloom.model import Model, open_model
 from genloom.rate.bout import Showing, bout_of, showings
 from genloom.rate.ratings import Choice, Winner, choose, judgement
+from genloom.rate.wording import counted
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
 from genloom.types import Message
@@ -200,7 +201,7 @@ class Arena:
         wins = Counter(_writer(self.contenders.workspace, c) for c in chosen if c.winner in ("a", "b"))
         counts = Counter(c.winner for c in chosen)
         self.screen.say()
-        self.screen.say(f"{self.shown} choices now, {len(chosen)} in this round.")
+        self.screen.say(f"{counted(self.shown, 'choice')} now, {len(chosen)} in this round.")
         if self.contenders.first is not self.contenders.second:
             for model in (self.contenders.first, self.contenders.second):
                 self.screen.say(f"{model.ref} won {wins[model.ref]}")

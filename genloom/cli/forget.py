@@ -4,6 +4,7 @@ from contextlib import closing
 
 from genloom.cli.shared import Shared
 from genloom.learn.forgetting import Forgotten, forget
+from genloom.rate.wording import counted
 from genloom.store.ledger import open_ledger
 from genloom.train.events import Stage, Stepped
 
@@ -38,7 +39,8 @@ def run(model: str, /, *, rater: str = "", item: str = "", ledger: str = "", sha
                 bar.update(last.step / last.steps)
     assert isinstance(last, Forgotten)
     screen.say(
-        f"{len(last.withdrawn)} entries of the ledger are withdrawn; {last.before} stands before their first use."
+        f"Withdrawn: {counted(len(last.withdrawn), 'entry', 'entries')} of the ledger. "
+        f"{last.before} stands before their first use."
     )
     if last.tainted:
         screen.say(f"Learned from them, and not in use any more: {', '.join(last.tainted)}. They lie on disk still.")

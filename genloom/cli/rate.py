@@ -7,6 +7,7 @@ from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.rate.machine import rate_pairs
 from genloom.rate.ratings import Scale, Winner, choose, rate
+from genloom.rate.wording import counted
 from genloom.store.ledger import Event, Ledger, open_ledger
 from genloom.store.workspace import Workspace
 
@@ -85,7 +86,7 @@ def _by_machine(workspace: Workspace, kept: Ledger, model: str, judge: str, scre
     events = rate_pairs(workspace, kept, workspace.model(model).name, judge)
     counts = Counter("ties" if event.body["winner"] == "tie" else "choices" for event in events)
     who = events[0].body["rater"] if events else judge
-    screen.say(f"{counts['choices']} choices and {counts['ties']} ties, by a machine: {who}.")
+    screen.say(f"{counted(counts['choices'], 'choice')} and {counted(counts['ties'], 'tie')}, by a machine: {who}.")
     screen.result({"rater": who, "choices": counts["choices"], "ties": counts["ties"], "machine": True})
 
 

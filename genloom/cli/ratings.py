@@ -11,6 +11,7 @@ from genloom.rate.export import Format, rows
 from genloom.rate.preferences import Preferences, enough, preferences, split
 from genloom.rate.promotion import settle
 from genloom.rate.ratings import Choice, Rating, standing, withdraw
+from genloom.rate.wording import counted
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
@@ -75,7 +76,7 @@ def _export(workspace: Workspace, kept: Ledger, to: Format, model: str, out: Pat
     lines = [json.dumps(row, ensure_ascii=False) for row in found]
     if out is not None:
         write_atomic(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
-        screen.say(f"{len(found)} rows are in {out}")
+        screen.say(f"{counted(len(found), 'row')} written to {out}")
     else:
         for line in lines:
             screen.say(line)
@@ -93,7 +94,7 @@ def _verify(workspace: Workspace, kept: Ledger, screen: Screen) -> int:
         settle(workspace, kept, name)
     head = kept.head()
     screen.result({"sound": True, "entries": head.seq if head else 0, "digest": head.digest if head else ""})
-    screen.say(f"{head.seq if head else 0} entries, each as it was written.")
+    screen.say(f"{counted(head.seq if head else 0, 'entry', 'entries')}, each as it was written.")
     if head:
         screen.say(f"Note the newest one's digest to be able to tell later that none was cut off: {head.digest}")
     return 0
@@ -127,8 +128,9 @@ def _list(workspace: Workspace, kept: Ledger, model: str, screen: Screen) -> Non
                        for r in listed[-_SHOWN:]]):  # fmt: skip
         screen.say(line)
     screen.say()
-    screen.say(f"{len(listed)} ratings give {len(found.pairs)} pairs and {len(found.opinions)} opinions; "
-               f"{places['val']} of these are held out.")  # fmt: skip
+    given = "gives" if len(listed) == 1 else "give"
+    screen.say(f"{counted(len(listed), 'rating')} {given} {counted(len(found.pairs), 'pair')} and "
+               f"{counted(len(found.opinions), 'opinion')}, of which {places['val']} held out.")  # fmt: skip
     screen.say("Raters, by how far their word counts (1: nothing is known of them): "
                + ", ".join(f"{rater} {weight:.2f}" for rater, weight in found.raters.items()))  # fmt: skip
     for clash in found.contradictions:

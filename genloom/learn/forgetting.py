@@ -13,6 +13,7 @@ from genloom.model import open_model
 from genloom.rate.preferences import preferences
 from genloom.rate.promotion import promote
 from genloom.rate.ratings import withdraw
+from genloom.rate.wording import counted
 from genloom.store.ledger import Event as Entry
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
@@ -61,7 +62,7 @@ def forget(
     tainted = stained(rounds, first)
     back = workspace.model(before)
     if workspace.model(model).ref in tainted:
-        promote(workspace, ledger, model, back.version, "person", f"forgets {len(ids)} ratings")
+        promote(workspace, ledger, model, back.version, "person", f"forgets {counted(len(ids), 'rating')}")
     job = read_job(workspace.run(first.body["run"]).folder / "job.toml")
     yield Stage(f"Learning anew on {before}, without them")
     with tempfile.TemporaryDirectory() as folder:

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genloom.rate.wording import counted
+
 Group = Literal["preference", "reward", "check", "regression"]
 Numbers = Sequence[float] | NDArray[Any]
 
-ALPHA = 0.05  # of an interval's two sides together: a model that is no better is promoted half as often, or less
+ALPHA = 0.05  # of the first challenger's interval, both sides together; what all may err on one side together
 LEAST = 10  # prompts; fewer prove nothing
 _RESAMPLES = 2000
 
@@ -35,11 +37,12 @@ class Measure:
     proof: bool = False  # whether a gain in it counts as a reason to promote
     against: bool = False  # the versions were set against each other: champion and challenger are win rates
     evidence: float | None = None  # how much the odds have risen that the gain is real, if it was looked at on the way
+    alpha: float = ALPHA  # how often the interval misses, both sides together
 
     @property
     def better(self) -> bool:
         """Shown to be better: the interval lies above zero, and the evidence, where it is asked for, is enough."""
-        return self.low > 0 and (self.evidence is None or self.evidence >= 1 / ALPHA)
+        return self.low > 0 and (self.evidence is None or self.evidence >= 1 / self.alpha)
 
     @property
     def fatal(self) -> bool:
@@ -60,6 +63,16 @@ class Decision:
     reasons: tuple[str, ...]
     alarms: tuple[str, ...]
     measures: tuple[Measure, ...]
+
+
+def spent(earlier: int) -> float:
+    """The alpha of the next challenger of a champion that so many were set against before.
+
+    Who tries often enough wins once by chance. So each challenger's interval may err half as often as the one before
+    (alpha spending, Lan and DeMets 1983): all their errors to the challenger's side, however many are tried, add up to
+    ALPHA at most. A champion that was replaced leaves its successor a fresh account.
+    """
+    return ALPHA / 2**earlier
 
 
 def decide(measures: Sequence[Measure]) -> Decision:
@@ -87,19 +100,21 @@ def decide(measures: Sequence[Measure]) -> Decision:
 
 def proved(measure: Measure) -> str:
     if measure.count < LEAST:
-        return f"{measure.name} rests on {measure.count} held-out prompts, and {LEAST} are the least that count."
+        return f"{measure.name} rests on {counted(measure.count, 'held-out prompt')}, and {LEAST} are the least that count."
     if measure.better:
         return f"{measure.name} got better: {change(measure)}."
     if measure.low > 0:
         return f"{measure.name} may be better ({change(measure)}), but it was looked at on the way: rate more of them."
-    return f"{measure.name} is not shown to be better: {change(measure)}."
+    tries = round(math.log2(ALPHA / measure.alpha))
+    before = f" (an interval of {100 * (1 - measure.alpha):.4g} %, as {counted(tries, 'challenger')} came before)"
+    return f"{measure.name} is not shown to be better: {change(measure)}{before if tries else ''}."
 
 
 def change(measure: Measure) -> str:
     if measure.against:
         low, high = win_interval(measure)
         rate = f"{100 * measure.challenger:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-        return f"the challenger wins {rate} of {measure.count} held-out comparisons"
+        return f"the challenger wins {rate} of {counted(measure.count, 'held-out comparison')}"
     return (
         f"{measure.champion:.4g} → {measure.challenger:.4g} "
         f"(gain {measure.gain:+.3g}, interval {measure.low:+.3g} to {measure.high:+.3g}, {measure.count} held out)"
@@ -140,21 +155,23 @@ def paired(
     return Measure(name, group, *means, low, high, len(leads), allowed=allowed, proof=proof)
 
 
-def wins(name: str, outcomes: Numbers, group: Group = "preference", looked: bool = False) -> Measure:
+def wins(
+    name: str, outcomes: Numbers, group: Group = "preference", looked: bool = False, alpha: float = ALPHA
+) -> Measure:
     """A measure, and a proof, from comparisons of the two versions, one a prompt: 1 the challenger won, 0.5 a tie, 0.
 
     Champion and challenger are their win rates, ties counted half; the gain is their difference. `looked` says that
     someone could have stopped, or gone on, because of what the comparisons so far had shown: then the interval is not
-    enough, and the evidence has to be as well.
+    enough, and the evidence has to be as well. `alpha` is what `spent` has left.
     """
     x = np.asarray(outcomes, np.float64)
     if not len(x) or not ((x >= 0) & (x <= 1)).all():
         raise ValueError(f"{name}: outcomes must be from 0 (lost) to 1 (won), and there must be one at least.")
     rate = float(x.mean())
-    low, high = share(float(x.sum()), len(x))
+    low, high = share(float(x.sum()), len(x), alpha)
     known = float(evidence(x)[-1]) if looked else None
     lead = 2 * rate - 1, 2 * low - 1, 2 * high - 1
-    return Measure(name, group, 1 - rate, rate, *lead, len(x), proof=True, against=True, evidence=known)
+    return Measure(name, group, 1 - rate, rate, *lead, len(x), proof=True, against=True, evidence=known, alpha=alpha)
 
 
 def by_prompt(prompts: Sequence[str], values: Sequence[float]) -> list[float]:
@@ -185,8 +202,8 @@ def student(freedom: int) -> float:
     return sum(term / freedom**power for power, term in enumerate(terms))
 
 
-def share(won: float, count: int) -> tuple[float, float]:
-    """The exact 95 % interval of a share (Clopper and Pearson 1934); halves, for ties, only make it wider."""
+def share(won: float, count: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """The exact interval of a share (Clopper and Pearson 1934), of 95 %; halves, for ties, only make it wider."""
     p = (np.arange(20000) + 0.5) / 20000
 
     def beta(a: float, b: float, q: float) -> float:
@@ -194,8 +211,8 @@ def share(won: float, count: int) -> tuple[float, float]:
         mass = np.cumsum(np.exp(logs - logs.max()))
         return float(np.interp(q, mass / mass[-1], p))
 
-    low = 0.0 if won <= 0 else beta(won, count - won + 1, ALPHA / 2)
-    high = 1.0 if won >= count else beta(won + 1, count - won, 1 - ALPHA / 2)
+    low = 0.0 if won <= 0 else beta(won, count - won + 1, alpha / 2)
+    high = 1.0 if won >= count else beta(won + 1, count - won, 1 - alpha / 2)
     return low, high
 
 

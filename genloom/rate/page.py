@@ -7,6 +7,7 @@ from html import escape
 from genloom.rate import drawing
 from genloom.rate.gate import Measure
 from genloom.rate.receipt import Example, Receipt, digest, duration, headline, judged, outcome, parts, shown
+from genloom.rate.wording import counted
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff; --card: #f6f7f9; --rule: #dfe3e8;
@@ -112,8 +113,8 @@ def listed(items: Iterable[str]) -> str:
 def win_rates(receipt: Receipt) -> str:
     proofs = [m for m in receipt.decision.measures if m.proof and m.against]
     return "".join(
-        f'<figure>{drawing.win_rate(m)}<figcaption class="soft">{said(m.name)}: the share of {m.count} held-out '
-        "prompts on which the challenger won, ties counted half</figcaption></figure>"
+        f'<figure>{drawing.win_rate(m)}<figcaption class="soft">{said(m.name)}: the challenger won on this share of '
+        f"{counted(m.count, 'held-out prompt')}, ties counted half</figcaption></figure>"
         for m in proofs
     )
 
@@ -148,12 +149,12 @@ def example(one: Example) -> str:
 def learned_from(receipt: Receipt) -> str:
     r = receipt.ratings
     numbers = (
-        (r.total, "ratings that stand"),
-        (r.pairs, "pairs"),
-        (r.opinions, "single opinions"),
-        (r.prompts, "prompts"),
-        (r.held_out, f"held out, on {r.held_out_prompts} prompts"),
-        (r.contradictions, "contradictions"),
+        (r.total, "rating that stands" if r.total == 1 else "ratings that stand"),
+        (r.pairs, "pair" if r.pairs == 1 else "pairs"),
+        (r.opinions, "single opinion" if r.opinions == 1 else "single opinions"),
+        (r.prompts, "prompt" if r.prompts == 1 else "prompts"),
+        (r.held_out, f"held out, on {counted(r.held_out_prompts, 'prompt')}"),
+        (r.contradictions, "contradiction" if r.contradictions == 1 else "contradictions"),
         (r.withdrawn, "withdrawn"),
     )
     tiles = "".join(f'<div class="tile"><b>{count:,}</b>{said(what)}</div>' for count, what in numbers)

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Decision, Measure, win_interval
+from genloom.rate.wording import counted
 
 LARGEST = 50_000_000  # bytes of a receipt's JSON
 
@@ -102,7 +103,7 @@ def digest(receipt: Receipt) -> str:
 
 def headline(receipt: Receipt) -> str:
     """One sentence: what so many ratings did."""
-    said = f"Your {receipt.ratings.total} ratings"
+    said = f"Your {counted(receipt.ratings.total, 'rating')}"
     proof = next((m for m in receipt.decision.measures if m.proof), None)
     if proof is None:
         return f"{said} could not be judged: nothing was held out."
@@ -137,11 +138,12 @@ def as_text(receipt: Receipt) -> str:
         lines += ["", "The reward model", f"  {judged(receipt.judge)}"]
     lines += ["", "Learned from"]
     lines.append(
-        f"  {ratings.total} ratings of {len(ratings.raters)} raters on {ratings.prompts} prompts: "
-        f"{ratings.pairs} pairs and {ratings.opinions} single opinions; "
-        f"{ratings.held_out} of them, on {ratings.held_out_prompts} prompts, only judged."
+        f"  {counted(ratings.total, 'rating')} of {counted(len(ratings.raters), 'rater')} "
+        f"on {counted(ratings.prompts, 'prompt')}: "
+        f"{counted(ratings.pairs, 'pair')} and {counted(ratings.opinions, 'single opinion')}; "
+        f"{ratings.held_out} of them, on {counted(ratings.held_out_prompts, 'prompt')}, only judged."
     )
-    lines.append(f"  {ratings.contradictions} contradictions, {ratings.withdrawn} withdrawn.")
+    lines.append(f"  {counted(ratings.contradictions, 'contradiction')}, {ratings.withdrawn} withdrawn.")
     lines += [f"  {count} without effect: {reason}" for reason, count in Counter(ratings.unused.values()).most_common()]
     lines += ["", "Cost", f"  {duration(cost.total)}: {parts(cost)}"]
     return "\n".join(lines) + "\n"

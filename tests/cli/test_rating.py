@@ -66,7 +66,7 @@ def test_outputs_are_rated_and_the_list_says_what_it_is_worth(
     assert listed["learned_from"] + listed["held_out"] == 2
     assert "Rate about" in listed["missing"]
     shown = seen(capsys, "ratings")
-    for words in (up["event"], f"{sea} good", f"{why} ****", "4 ratings give 1 pairs and 1 opinions", "Rate about"):
+    for words in (up["event"], f"{sea} good", f"{why} ****", "4 ratings give 1 pair and 1 opinion, ", "Rate about"):
         assert words in shown
 
 
@@ -142,7 +142,7 @@ def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.Capt
     head = open_ledger(home.root).head()
     assert head is not None
     assert told("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
-    assert "1 entries, each as it was written." in seen(capsys, "ratings", "verify")
+    assert "1 entry, each as it was written." in seen(capsys, "ratings", "verify")
     import sqlite3
 
     with sqlite3.connect(home.root / "ledger.sqlite") as connection:
@@ -252,7 +252,7 @@ def test_a_round_is_gone_on_with_where_it_was_left(
     assert "3 choices now, 5 in this round." in out
     out, _ = arena(*given, typed="a a a")
     assert "── 6 of 6 · " in out, "the pair that was skipped comes back"
-    assert "1 choices now" in out
+    assert "1 choice now" in out
     out, _ = arena(*given, typed="a")
     assert "0 choices now" in out
     listed = told("ratings")["ratings"]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genloom.rate.gate import Measure, bootstrap, by_prompt, decide, evidence, paired, share, student, wins
+from genloom.rate.gate import Measure, bootstrap, by_prompt, decide, evidence, paired, share, spent, student, wins
 
 
 def regression(champion, challenger, allowed=0.0, name="bits per byte"):
@@ -178,3 +178,17 @@ def test_evidence_is_asked_for_where_someone_looked():
 def test_a_measure_at_its_bound_is_not_fatal():
     at = Measure("x", "check", 1.0, 0.9, -0.1, -0.15, -0.05, 50, allowed=0.1)
     assert not at.fatal
+
+
+def test_who_tries_often_has_to_show_more():
+    """A coin's challengers against one champion, up to twelve rounds: what is ever promoted stays below a twentieth."""
+    draw = np.random.default_rng(4)
+    ever = [
+        any(decide([wins("ratings", draw.integers(0, 2, 20), alpha=spent(k))]).promote for k in range(12))
+        for _ in range(300)
+    ]
+    assert 0 < np.mean(ever) <= 0.05
+    assert sum(spent(k) for k in range(50)) / 2 <= 0.05
+    assert wins("ratings", [1.0] * 14 + [0.0] * 6, alpha=spent(3)).low < wins("ratings", [1.0] * 14 + [0.0] * 6).low
+    [reason] = decide([wins("ratings", [1.0] * 15 + [0.0] * 5, alpha=spent(2))]).reasons
+    assert "an interval of 98.75 %, as 2 challengers came before" in reason
