@@ -278,6 +278,10 @@ class Medium(Protocol):
 
     def check(self, item: Item) -> list[str]: ...
 
+    def pack(self, value: Any) -> bytes: ...
+
+    def unpack(self, data: bytes) -> Any: ...
+
 
 class Codec(Protocol):
     """Media to tensors and back."""
@@ -295,11 +299,14 @@ class Codec(Protocol):
 
 
 class TextEncoder(Protocol):
-    """What a prompt means, as states that a network attends to."""
+    """Prompts to the states that a network attends to."""
 
-    @property
-    def width(self) -> int: ...
+    width: int
 
     def states(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """For each prompt its states, (S, width) float32; (0, width) of an empty one."""
+        """(S, width) float32 for every text; (0, width) for one that says nothing."""
+        ...
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the text what each of its states stands for begins and ends."""
         ...

@@ -96,3 +96,16 @@ def check(item: Item) -> list[str]:
     if len(lines) >= 8 and len(set(lines)) < len(lines) / 2:
         problems.append(f"{len(lines) - len(set(lines))} of {len(lines)} lines are repeats")
     return problems
+
+
+def pack(value: str) -> bytes:
+    """The text as UTF-8."""
+    return value.encode("utf-8")
+
+
+def unpack(data: bytes) -> str:
+    """The text that `pack` was given; ValueError where the bytes are damaged."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no text in UTF-8 ({error})") from error

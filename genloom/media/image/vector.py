@@ -1,0 +1,157 @@
+"""Draws SVG with resvg: what is drawn is only what was looked at, and nothing is read from a file or a network."""
+
+import base64
+import binascii
+import gzip
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from genloom.media.image import description, markup
+
+HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
+REFERENCE = re.compile(r"url\(\s*['\"]?#([^'\")\s]+)")
+DRAWN_AT_MOST = 300_000  # elements, each counted as often as it is referred to
+ASPECT_AT_MOST = 100
+LENGTH = re.compile(r"^\s*([0-9.eE+-]+)\s*(px|pt|pc|mm|cm|in)?\s*$")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG that was looked through, with what it says of itself and what was left out of it."""
+
+    source: str
+    said: description.Description
+    changes: tuple[str, ...]
+
+    def render(self, side: int) -> bytes:
+        """A PNG with transparency, its longer side `side` pixels. ValueError gives the bare reason."""
+        import resvg_py
+
+        try:
+            return resvg_py.svg_to_bytes(svg_string=self.source, width=side, height=side, skip_system_fonts=True)
+        except ValueError as error:
+            raise ValueError(f"it cannot be drawn ({str(error)[:100]})") from error
+
+
+def is_svg(data: bytes) -> bool:
+    """Whether the bytes are markup (perhaps gzipped), which of all pictures only SVG is."""
+    return data.startswith(b"\x1f\x8b") or data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+
+
+def parse(data: bytes, check_raster: Callable[[bytes], None]) -> Drawing:
+    """Looks through an SVG; `check_raster` raises ValueError for a raster picture inside it that is too large.
+
+    Scripts are left out. ValueError for what would have to be fetched, for too much, and for what is no SVG.
+    """
+    root = markup.parse(_unpacked(data))
+    if root.tag.rpartition("}")[2] != "svg":
+        raise ValueError(f"it is no SVG but a document of <{root.tag.rpartition('}')[2][:40]}>")
+    changes = []
+    if _without(root, "script"):
+        changes.append("its scripts were left out")
+    _check_shape(root)
+    _check_hrefs(root, check_raster)
+    _check_expansion(root)
+    if any(_local(element) == "text" for element in root.iter()):
+        changes.append("its lettering was left out, since no fonts are loaded")
+    said = description.of_svg(root)
+    return Drawing(ElementTree.tostring(root, encoding="unicode"), said, tuple(changes))
+
+
+def _unpacked(data: bytes) -> bytes:
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        unfolded = zlib.decompressobj(wbits=31).decompress(data, markup.BYTES_AT_MOST + 1)
+    except (zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise ValueError("it is damaged (not a whole compressed SVG)") from error
+    return unfolded
+
+
+def _local(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _without(root: Element, name: str) -> int:
+    """Takes out all elements of a name; how many there were."""
+    found = 0
+    for parent in list(root.iter()):
+        for child in [child for child in parent if _local(child) == name]:
+            parent.remove(child)
+            found += 1
+    return found
+
+
+def _check_shape(root: Element) -> None:
+    """Refuses sizes that no picture has; what is not given, resvg takes from the drawing."""
+    view = re.split(r"[\s,]+", root.get("viewBox", "").strip())
+    try:
+        sizes = [float(number) for number in view[2:4]]
+    except ValueError:
+        sizes = []
+    for name in ("width", "height"):
+        if match := LENGTH.match(root.get(name, "")):
+            sizes.append(float(match[1]))
+    if any(not 1e-6 < size < 1e9 for size in sizes):
+        raise ValueError("it has no size, or one that no picture has")
+    for one, other in zip(sizes[::2], sizes[1::2], strict=False):
+        if max(one, other) > ASPECT_AT_MOST * min(one, other):
+            raise ValueError(f"it is {ASPECT_AT_MOST} times as long as wide, or more")
+
+
+def _check_hrefs(root: Element, check_raster: Callable[[bytes], None]) -> None:
+    for element in root.iter():
+        if _local(element) not in ("image", "feImage", "use", "tref"):
+            continue
+        for href in (element.get(name, "").strip() for name in HREFS):
+            if href.startswith("data:"):
+                _check_embedded(href, check_raster)
+            elif href and not href.startswith("#"):
+                raise ValueError(f"it refers to {href[:80]!r}, which is not fetched; save it with its pictures inside")
+
+
+def _check_embedded(href: str, check_raster: Callable[[bytes], None]) -> None:
+    head, _, body = href.partition(",")
+    try:
+        data = base64.b64decode(unquote_to_bytes(body)) if head.rstrip().endswith("base64") else unquote_to_bytes(body)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("a picture inside it is damaged") from error
+    if is_svg(data):
+        raise ValueError("it has another SVG inside it, which is not drawn; save it as plain SVG")
+    try:
+        check_raster(data)
+    except ValueError as error:
+        raise ValueError(f"a picture inside it cannot be read: {error}") from error
+
+
+def _check_expansion(root: Element) -> None:
+    """Refuses drawings whose references multiply: ten levels of ten <use> are ten thousand million elements."""
+    named = {element.get("id"): element for element in root.iter() if element.get("id")}
+    styled = [target for style in root.iter() if _local(style) == "style" for target in _targets(style.text or "")]
+    known: dict[Element, int] = {}
+
+    def cost(element: Element) -> int:
+        if element in known:
+            return known[element]
+        known[element] = 0  # a loop, which resvg leaves out, adds nothing
+        targets = _targets(" ".join(element.attrib.values())) + (styled if element.get("class") else [])
+        targets += [href[1:] for name in HREFS if (href := element.get(name, "")).startswith("#")]
+        total = 1 + sum(map(cost, element)) + sum(cost(named[target]) for target in targets if target in named)
+        if total > DRAWN_AT_MOST:
+            raise ValueError("its references multiply to more than can be drawn")
+        known[element] = total
+        return total
+
+    try:
+        cost(root)
+    except RecursionError as error:
+        raise ValueError("its references are nested too deep") from error
+
+
+def _targets(text: str) -> list[str]:
+    return REFERENCE.findall(text) if "url(" in text else []
