@@ -178,12 +178,12 @@ class Attempts:
     advantage: Tensor  # B
     before: Tensor | None = None  # B, minus log-likelihoods when they were drawn; None: this model has just drawn them
     weight: Tensor | None = None
+    earned: Tensor | None = None  # B, what the judges gave, to be told
 
     def map(self, change: Change) -> Self:
-        before, weight = (None if t is None else change(t) for t in (self.before, self.weight))
-        return replace(
-            self, batch=self.batch.map(change), advantage=change(self.advantage), before=before, weight=weight
-        )
+        there = {name: getattr(self, name) for name in ("before", "weight", "earned")}
+        changed = {name: None if t is None else change(t) for name, t in there.items()}
+        return replace(self, batch=self.batch.map(change), advantage=change(self.advantage), **changed)
 
     def rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
@@ -301,7 +301,8 @@ class Codec(Protocol):
 class TextEncoder(Protocol):
     """Prompts to the states that a network attends to."""
 
-    width: int
+    @property
+    def width(self) -> int: ...
 
     def states(self, texts: Sequence[str]) -> list[np.ndarray]:
         """(S, width) float32 for every text; (0, width) for one that says nothing."""

@@ -1,0 +1,54 @@
+"""Text states without weights: a fixed vector for each word, pseudo-random, for tests and tiny models."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 64
+    length: int = 24  # words of a prompt at most; what comes after them is not read
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.length < 1:
+            raise ValueError(f"words needs a width and a length of 1 or more, got {self.width} and {self.length}.")
+
+
+def build(config: Config) -> "Words":
+    return Words(config)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Knows a word again, in capitals or not, and nothing of its meaning or its place."""
+
+    config: Config
+
+    @property
+    def width(self) -> int:
+        return self.config.width
+
+    def states(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """(S, width) float32 for every text: a vector of length 1 a word."""
+        return [self.read(text) for text in texts]
+
+    def read(self, text: str) -> np.ndarray:
+        words = [text[begin:end].lower() for begin, end in self.spans(text)]
+        return np.array([vector(word, self.width) for word in words], np.float32).reshape(len(words), self.width)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the text the word of each of its states begins and ends."""
+        return [found.span() for found in _WORD.finditer(text)][: self.config.length]
+
+
+def vector(word: str, width: int) -> np.ndarray:
+    """Equally likely in every direction, and the same for a word on every machine."""
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
+    direction = np.random.Generator(np.random.Philox(key=seed)).standard_normal(width)
+    return direction / np.linalg.norm(direction)

