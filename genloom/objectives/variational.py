@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import log, pi
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.noise import Noise
@@ -20,11 +21,14 @@ class Controls:
 @dataclass(frozen=True)
 class Variational:
     space: Signal
-    latent: int = 2
+    latent: int = 2  # channels of the bottleneck
+    grid: tuple[int, ...] = ()  # its sides: (16, 16) keeps where in a picture things are; () is a vector
     spread: float = 0.1  # standard deviation of the decoder: how exactly it must rebuild the data
     beta: float = (
         1.0  # weight of the bottleneck's cost; 1 makes the loss the evidence bound (beta-VAE, Higgins et al. 2017)
     )
+    edges: float = 0.0  # weight of the error of edges at every scale, by which pictures come out crisp
+    coarse: float = 0.0  # weight of rebuilding the halved picture from the halved grid, which makes latents smooth
     cond: Cond = field(default_factory=Cond)
     turns = (Turn("autoencoder", ("encoder", "decoder")),)
 
@@ -32,24 +36,34 @@ class Variational:
     def roles(self) -> dict[str, Role]:
         vector = Cond(self.cond.tokens, self.cond.vector)  # a latent has no grid for a field
         return {
-            "encoder": Role(self.space, Signal(2 * self.latent), cond=self.cond),
-            "decoder": Role(Signal(self.latent), self.space, cond=vector),
+            "encoder": Role(self.space, Signal(2 * self.latent, self.grid), cond=self.cond),
+            "decoder": Role(Signal(self.latent, self.grid), self.space, cond=vector),
         }
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
-        """The negative evidence bound in nats (Kingma and Welling 2014, equation 3, one draw)."""
+        """The negative evidence bound in nats (Kingma and Welling 2014, equation 3, one draw), and what is added."""
         assert batch.mask is batch.lengths is None, "every position of a signal counts here"
         mean, logvar = self.encode(parts, batch.x, batch.cond)
         z = mean + (logvar / 2).exp() * noise.normal(mean.shape[1:]).to(mean.device)
         rebuilt = parts["decoder"](z, cond=batch.cond).float()
-        error = ((batch.x - rebuilt) / self.spread).square().flatten(1)
-        rebuild_B = 0.5 * error.sum(1) + error.shape[1] * (log(self.spread) + 0.5 * log(2 * pi))
-        squeeze_B = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
+        rebuild_B = self.rebuild(batch.x, rebuilt)
+        squeeze_B = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).sum(1)
         metrics = {"rebuild": rebuild_B.mean().detach(), "squeeze": squeeze_B.mean().detach()}
+        if self.coarse:  # Skorokhodov et al. 2025, "Improving the diffusability of autoencoders"
+            small = parts["decoder"](F.avg_pool2d(z, 2), cond=batch.cond).float()
+            rebuild_B = rebuild_B + self.coarse * self.rebuild(F.avg_pool2d(batch.x, 2), small)
         return Loss(rebuild_B + self.beta * squeeze_B, torch.ones_like(squeeze_B), metrics)
 
+    def rebuild(self, x: Tensor, rebuilt: Tensor) -> Tensor:
+        """Minus log-likelihood of x around its rebuilt self, B nats; `edges` adds that of its bands (Laplace's law)."""
+        error = ((x - rebuilt) / self.spread).square().flatten(1)
+        nats_B = 0.5 * error.sum(1) + error.shape[1] * (log(self.spread) + 0.5 * log(2 * pi))
+        if not self.edges:
+            return nats_B
+        return nats_B + self.edges * bands(x - rebuilt) / self.spread
+
     def encode(self, parts: Parts, x: Tensor, cond: Condition | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latent, B Z each."""
+        """Mean and log-variance of the latent, B Z *grid each."""
         mean, logvar = parts["encoder"](x, cond=cond).float().chunk(2, 1)
         return mean, logvar.clamp(-20, 10)
 
@@ -58,6 +72,20 @@ class Variational:
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
     ) -> Iterator[Tensor]:
         device = next(parts["decoder"].parameters()).device
-        z = controls.temperature * noise.normal((self.latent,), 0).to(device)
+        z = controls.temperature * noise.normal((self.latent, *self.grid), 0).to(device)
         x = parts["decoder"](z, cond=cond).float()
         yield x + self.spread * noise.normal(x.shape[1:], 1).to(device) if controls.noisy else x
+
+
+def bands(error: Tensor) -> Tensor:
+    """The sum of the absolute values of a picture's Laplacian pyramid (B C H W), B, each band as heavy as the finest.
+
+    Burt and Adelson 1983; as a loss, Bojanowski et al. 2018. The pyramid is linear, so it is taken of the error.
+    """
+    total_B, weight = error.new_zeros(len(error)), 1.0
+    while min(error.shape[2:]) > 4 and not any(side % 2 for side in error.shape[2:]):
+        smaller = F.avg_pool2d(error, 2)
+        band = error - F.interpolate(smaller, scale_factor=2, mode="nearest")
+        total_B = total_B + weight * band.abs().flatten(1).sum(1)
+        error, weight = smaller, 4 * weight
+    return total_B + weight * error.abs().flatten(1).sum(1)
