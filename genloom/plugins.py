@@ -1,4 +1,4 @@
-"""The table of parts: networks, objectives, codecs and media by name, built in or from installed packages."""
+"""The table of parts (networks, objectives, codecs, media …) by name, built in or from installed packages."""
 
 import ast
 import difflib
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-Kind = Literal["network", "objective", "codec", "medium", "text_encoder", "check"]
+Kind = Literal["network", "objective", "codec", "medium", "text_encoder", "features", "preparation", "check"]
 
 _FOLDERS: dict[Kind, str] = {
     "network": "networks",
@@ -16,6 +16,8 @@ _FOLDERS: dict[Kind, str] = {
     "codec": "codecs",
     "medium": "media",
     "text_encoder": "text_encoders",
+    "features": "evaluate/features",
+    "preparation": "collect",
     "check": "rate/checks",
 }
 _PACKAGE = Path(__file__).parent
@@ -25,8 +27,8 @@ def find(kind: Kind, name: str) -> ModuleType:
     """The module of a part: `find("network", "transformer")` is `genloom.networks.transformer`.
 
     A package adds its own with the entry-point group `genloom.networks` (`.objectives`, `.codecs`, `.media`,
-    `.text_encoders`, `.rate.checks`); a built-in part goes before a plugin of the same name. Nothing else is ever
-    imported, whatever a job says.
+    `.text_encoders`, `.evaluate.features`, `.rate.checks`); a built-in part goes before a plugin of the same name.
+    Nothing else is ever imported, whatever a job says.
     Raises ValueError for an unknown name (suggests the nearest) and for a plugin that does not work.
     """
     built_in = _built_in(kind)
@@ -63,7 +65,9 @@ def _required(kind: Kind, name: str) -> set[str]:
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},
         "text_encoder": {"Config", "build"},
-        "medium": {"kind", "suffixes", "open", "save", "preview", "check"},
+        "medium": {"kind", "suffixes", "open", "save", "preview", "check", "pack", "unpack"},
+        "features": {"KEY", "extractor", "sketch"},
+        "preparation": {"own", "sort", "settled", "read", "document", "sketch", "similarity", "columns", "sections"},
         "check": {"Config", "check"},
     }[kind]
 

@@ -13,6 +13,8 @@ kind: str = "image"
 
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")
 
+features: str = "efficientnet"  # in which pictures are compared: a file of evaluate/features
+
 WRITTEN = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF",
     ".tiff": "TIFF",
