@@ -1,0 +1,150 @@
+"""Where the things of a plan stand: beside, above, worn, held, read, sat on, in rows; sizes and gaps by chance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recipes.icons.places import PLACES
+from recipes.icons.plans import Plan, Thing
+
+# The width and height of a thing, the longer of them 1.
+Shape = Callable[[Thing], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A thing's centre and its longer side, in shares of the picture's side; `icon` where it is not the noun's own."""
+
+    thing: Thing
+    x: float
+    y: float
+    side: float
+    icon: str = ""
+
+
+def arranged(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+    """The spots of a plan, those behind first."""
+    ground = PLACES[plan.place].ground
+    if plan.acts:
+        return _acting(plan, shape, rng)
+    if len(plan.things) == 3:
+        return _trio(plan.things, rng)
+    if len(plan.things) == 2:
+        return _two(plan, shape, rng)
+    thing = plan.things[0]
+    return _alone(thing, shape, ground, rng) if thing.count == 1 else _several(thing, ground, rng)
+
+
+def _alone(thing: Thing, shape: Shape, ground: bool, rng: np.random.Generator) -> list[Spot]:
+    low, high = {"": (0.60, 0.82), "big": (0.88, 0.96), "small": (0.26, 0.36)}[thing.size]
+    side = float(rng.uniform(low, high))
+    room = (0.96 - side) / 2
+    x = 0.5 + 0.7 * float(rng.uniform(-room, room))
+    if ground:
+        return [Spot(thing, x, _standing(thing, side, shape, rng), side)]
+    return [Spot(thing, x, 0.5 + 0.5 * float(rng.uniform(-room, room)), side)]
+
+
+def _standing(thing: Thing, side: float, shape: Shape, rng: np.random.Generator) -> float:
+    """The centre's height of a thing that stands on the ground."""
+    half = side * shape(thing)[1] / 2
+    return max(float(rng.uniform(0.85, 0.94)) - half, half + 0.01)
+
+
+# Centres of things that are alike, around the middle of a square of side 1.
+ROW2 = ((-0.25, 0.0), (0.25, 0.0))
+COLUMN2 = ((0.0, -0.25), (0.0, 0.25))
+SLANT2 = ((-0.23, -0.2), (0.23, 0.2))
+ROW3 = ((-0.33, 0.0), (0.0, 0.0), (0.33, 0.0))
+UP3 = ((-0.25, 0.23), (0.25, 0.23), (0.0, -0.23))
+DOWN3 = ((-0.25, -0.23), (0.25, -0.23), (0.0, 0.23))
+SQUARE4 = ((-0.25, -0.24), (0.25, -0.24), (-0.25, 0.24), (0.25, 0.24))
+_FORMS = {2: (ROW2, COLUMN2, SLANT2), 3: (UP3, DOWN3, ROW3), 4: (SQUARE4,)}
+_GROUNDED = {2: (ROW2,), 3: (ROW3, UP3), 4: (SQUARE4,)}
+
+
+def _several(thing: Thing, ground: bool, rng: np.random.Generator) -> list[Spot]:
+    forms = (_GROUNDED if ground else _FORMS)[thing.count]
+    form = forms[int(rng.integers(len(forms)))]
+    return _rows(thing, form, (0.5, 0.70 if ground and form in (ROW2, ROW3) else 0.5), 1.0, rng)
+
+
+def _rows(
+    thing: Thing,
+    form: tuple[tuple[float, float], ...],
+    centre: tuple[float, float],
+    room: float,
+    rng: np.random.Generator,
+) -> list[Spot]:
+    """A thing as often as it counts around a centre, in a square of side `room`, none touching another."""
+    gap = min(max(abs(a[0] - b[0]), abs(a[1] - b[1])) for a in form for b in form if a != b)
+    side = gap * room * float(rng.uniform(0.80, 0.90))
+    jitter = rng.uniform(-0.02 * room, 0.02 * room, (len(form), 2)).tolist()
+    one = replace(thing, count=1)
+    return [
+        Spot(one, centre[0] + room * x + dx, centre[1] + room * y + dy, side)
+        for (x, y), (dx, dy) in zip(form, jitter, strict=True)
+    ]
+
+
+def _two(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+    ground = PLACES[plan.place].ground
+    relation = (
+        plan.relation or ("left of", "right of", "above", "below")[int(rng.choice(4, p=(0.35, 0.35, 0.15, 0.15)))]
+    )
+    beside = relation in ("left of", "right of")
+    sign = -1 if relation in ("left of", "above") else 1
+    spots = []
+    for thing, way in zip(plan.things, (sign, -sign), strict=True):
+        low, high = {"": (0.37, 0.46), "big": (0.47, 0.50), "small": (0.20, 0.26)}[thing.size]
+        side = float(rng.uniform(low, high))
+        along = 0.5 + way * float(rng.uniform(0.24, 0.26))
+        across = 0.5 + float(rng.uniform(-0.08, 0.08))
+        if thing.count > 1:
+            centre = (along, 0.5) if beside else (0.5, along)
+            spots += _rows(thing, COLUMN2 if beside else ROW2, centre, 0.86, rng)
+        elif beside:
+            spots.append(Spot(thing, along, _standing(thing, side, shape, rng) if ground else across, side))
+        else:
+            spots.append(Spot(thing, across, along, side))
+    return spots
+
+
+def _trio(things: tuple[Thing, ...], rng: np.random.Generator) -> list[Spot]:
+    form = (UP3, DOWN3)[int(rng.integers(2))]
+    spots = [_rows(replace(thing, count=3), form, (0.5, 0.5), 1.0, rng) for thing in things]
+    return [spots[k][at] for k, at in enumerate(rng.permutation(3).tolist())]
+
+
+def _acting(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+    """Who acts, with what is worn on the head, held at one side, read in front, sat on below or stood under."""
+    who, what = plan.things[:2]
+    side = float(rng.uniform(0.54, 0.60))
+    x = 0.5 + float(rng.uniform(-0.07, 0.07))
+    foot = float(rng.uniform(0.92, 0.97))
+    spots: list[Spot]
+    match plan.relation:
+        case "wearing":
+            high, hat = side * shape(who)[1], 0.62 * side
+            brim = foot - 0.84 * high  # a hat covers the tips of the ears
+            spots = [_on(who, x, foot, side, shape), _on(what, x, brim, hat, shape)]
+        case "reading":
+            icon = "" if what.colour else "open-book"
+            spots = [_on(who, x, foot - 0.08, side, shape), Spot(what, x, foot - 0.12, 0.62 * side, icon)]
+        case "holding":
+            way = 1 if rng.random() < 0.5 else -1
+            spots = [_on(who, x, foot, side, shape), _on(what, x + way * 0.46 * side, foot - 0.03, 0.55 * side, shape)]
+        case "on":
+            seat = float(rng.uniform(0.52, 0.60))
+            top = foot - seat * shape(what)[1]
+            spots = [_on(what, x, foot, seat, shape), _on(who, x, top + 0.06, 0.40, shape)]
+        case "under":
+            spots = [_on(who, x, foot, 0.46, shape), Spot(what, x, 0.25, 0.42)]
+    if len(plan.things) > 2:
+        spots.append(Spot(plan.things[2], 0.14 if x > 0.5 else 0.86, 0.15, 0.26))
+    return spots
+
+
+def _on(thing: Thing, x: float, bottom: float, side: float, shape: Shape) -> Spot:
+    return Spot(thing, x, bottom - side * shape(thing)[1] / 2, side)
