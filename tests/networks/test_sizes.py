@@ -13,6 +13,7 @@ from genloom.types import Role, Signal, Tokens
 
 SYMBOLS = Role(Tokens(vocab=16, length=8), Tokens(vocab=16, length=8), causal=True)
 VECTORS = Role(Signal(2), Signal(2))
+PICTURES = Role(Signal(2, (8, 8)), Signal(2, (8, 8)))
 NETWORKS = plugins.names("network")
 DROPPING = [name for name in NETWORKS if hasattr(plugins.find("network", name), "regularised")]
 
@@ -21,10 +22,12 @@ def built(name: str, settings: dict[str, Any]) -> Any:
     """A network of these settings, on the first of the roles that it can fill."""
     module = plugins.find("network", name)
     config = made(module.Config, settings, "network")
-    try:
-        return module.build(SYMBOLS, config)
-    except ValueError:
-        return module.build(VECTORS, config)
+    for role in (SYMBOLS, VECTORS):
+        try:
+            return module.build(role, config)
+        except ValueError:
+            continue
+    return module.build(PICTURES, config)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
