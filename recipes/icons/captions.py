@@ -1,0 +1,59 @@
+"""Captions of single icons, in several forms, from their labels, tags, categories and styles."""
+
+import numpy as np
+
+from recipes.icons.colours import NAMES
+from recipes.icons.fetch import Icon
+from recipes.icons.heldout import held_out
+from recipes.icons.vocabulary import NOUNS, article
+
+# How each set looks. Fluent is what a prompt without a style gets, so it is named now and then; the others always.
+STYLES = {
+    "fluent-emoji-flat": "flat style",
+    "noto": "glossy style",
+    "twemoji": "simple style",
+    "flat-color-icons": "office style",
+    "icon-park": "outline style",
+}
+# Words of categories that can be counted, and of things that cannot.
+_COUNTED = {"Animals & Nature", "Food & Drink", "Objects", "Travel & Places", "Activities", "Animals", "Foods"}
+_MASS = {"fire", "fog", "wind", "bread", "rice", "bacon", "butter", "salt", "honey", "sake", "money", "sushi", "jeans"}
+_KINDS = {
+    "Animals & Nature": "nature",
+    "Food & Drink": "food",
+    "Travel & Places": "travel",
+    "Smileys & Emotion": "emoji",
+}
+
+
+def caption(icon: Icon, rng: np.random.Generator) -> str:
+    """One caption of the icon, its form drawn by chance."""
+    label = _counted(icon)
+    forms = [icon.label, label, label, label, f"an icon of {label}"]
+    if icon.tags:
+        picked = [icon.tags[k] for k in rng.permutation(len(icon.tags))[:2]]
+        forms.append(", ".join([icon.label, *(tag for tag in picked if tag not in icon.label)]))
+    if icon.category in _KINDS:
+        forms.append(f"{label}, {_KINDS[icon.category]}")
+    said = forms[int(rng.integers(len(forms)))]
+    style = STYLES[icon.set]
+    return f"{said}, {style}" if icon.set != "fluent-emoji-flat" or rng.random() < 0.12 else said
+
+
+def shows_held_out(icon: Icon) -> bool:
+    """Whether the icon's own words name a thing in a colour that is kept for measuring, as "green apple" may be."""
+    words = icon.label.split()
+    return any(
+        held_out("colours", noun, colour)
+        for colour in NAMES.keys() & words
+        for noun, known in NOUNS.items()
+        if noun in icon.label or known.icon == icon.name
+    )
+
+
+def _counted(icon: Icon) -> str:
+    last = icon.label.split()[-1]
+    several = last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    if icon.category not in _COUNTED or several or last in _MASS or " and " in icon.label:
+        return icon.label
+    return article(icon.label)
