@@ -1,8 +1,8 @@
-"""`genloom collect`: files and folders become a data set."""
+"""`genloom collect`: files and folders, of text or of pictures, become a data set."""
 
 from pathlib import Path
 
-from genloom.cli.screen import quoted, size
+from genloom.cli import screen as shown
 from genloom.cli.shared import Shared
 from genloom.collect import Options, collect, summary
 
@@ -12,8 +12,11 @@ def run(
     /,
     *,
     name: str | None = None,
+    medium: str | None = None,
     licence: str | None = None,
     column: str | None = None,
+    size: int = 512,
+    background: str = "white",
     scrub: list[str] | None = None,
     near_duplicates: float = 0.8,
     min_quality: float = 0.0,
@@ -25,12 +28,15 @@ def run(
     workers: int | None = None,
     shared: Shared = Shared(),
 ) -> None:
-    """Gather text from files and folders into a data set.
+    """Gather text or pictures from files and folders into a data set.
 
-    Reads txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Rows with messages, or with a question and its
-    answer, become conversations to tune a model on. Repairs characters, removes copies and near-copies, records a
-    licence for each document, and holds parts back for judging. What can't be read is listed with its reason and
-    skipped.
+    Text: txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Rows with messages, or with a question and its
+    answer, become conversations to tune a model on. Pictures: png, jpg, webp, gif, bmp, tiff, svg, and parquet with
+    pictures in it; captions come from a .txt or .json beside a picture, a table (csv, jsonl, parquet) with a column
+    file_name, the file itself (EXIF, XMP, title), or its name.
+
+    Removes copies and near-copies, records a licence for each document, and holds parts back for judging. What can't be
+    read is listed with its reason and skipped.
 
     Parameters
     ----------
@@ -38,22 +44,28 @@ def run(
         Files, folders, or builtin:shakespeare.
     name
         What to call the data set. Default: the name of the one source.
+    medium
+        What to collect: text or image. Default: what most of the files are.
     licence
         The licence of everything collected. Default: what is found in or beside each file, else "unknown".
     column
-        The column or key with the text, in csv, jsonl and parquet. Default: guessed.
+        The column or key with the text or the caption, in csv, jsonl and parquet. Default: guessed.
+    size
+        Pixels of a picture's longer side, which larger pictures are brought down to.
+    background
+        The colour to show where a picture is transparent: a name, or one like #ffeedd.
     scrub
         Personal data to blank out: email, phone, card, iban, ip, name (best effort). Repeat for several.
     near_duplicates
-        How alike two documents may be, from 0.6 to 1; 0 removes exact copies only.
+        How alike two documents or pictures may be, from 0.6 to 1; 0 removes exact copies only.
     min_quality
         Leave out documents of a lower quality score, from 0 to 1.
     languages
         Leave out documents in other languages than these (codes like en, de). Repeat for several.
     val
-        The share of the text held back to judge while training.
+        The share of the data held back to judge while training.
     test
-        The share of the text held back to judge at the end.
+        The share of the data held back to judge at the end.
     seed
         Another number holds other documents back.
     piece_characters
@@ -63,8 +75,11 @@ def run(
     """
     workspace, screen = shared.open()
     options = Options(
+        medium=medium or "",
         licence=licence or "",
         column=column or "",
+        size=size,
+        background=background,
         scrub=tuple(scrub or ()),
         near_duplicates=near_duplicates,
         min_quality=min_quality,
@@ -82,14 +97,14 @@ def run(
             skipped = f", {progress.skipped:,} files skipped" if progress.skipped else ""
             bar.update(
                 progress.done / max(progress.total, 1),
-                f"{size(progress.done)} of {size(progress.total)}, {progress.kept:,} documents kept{skipped}",
+                f"{shown.size(progress.done)} of {shown.size(progress.total)}, {progress.kept:,} kept{skipped}",
             )
             report = progress.report
     assert report is not None, "a collection ends with its report"
     screen.say(f"Data set {name!r} in {report.folder}")
     for line in summary(report):
         screen.say(line)
-    screen.say(f"Next: genloom train {quoted(name)} --minutes 10")
+    screen.say(f"Next: genloom train {shown.quoted(name)} --minutes 10")
     screen.result({"name": name, "digest": report.digest, "folder": str(report.folder), **report.facts()})
 
 

@@ -1,14 +1,29 @@
 """Finds exact copies and near-duplicates among documents as they stream by, with little memory for each."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from genloom.collect.sketch import Sketches, similarity
-
 FULL = 0.6  # of the table, before it doubles
 SPREAD = np.uint64(0xD6E8FEB86659FD93)
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """What documents are compared by, B of them.
+
+    `keys_BK`: uint64, the first of each row from the exact document, the others shared by documents that may be alike.
+    `marks_BP`: uint8, what says how alike two documents are.
+    """
+
+    keys_BK: np.ndarray
+    marks_BP: np.ndarray
+
+
+Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a mark [P] with marks [N, P]
 
 
 class KeyTable:
@@ -78,8 +93,9 @@ class Duplicates:
     `folder` holds the tables while the collection runs; about 0.5 KB a document.
     """
 
-    def __init__(self, folder: Path, threshold: float) -> None:
+    def __init__(self, folder: Path, threshold: float, similarity: Similarity) -> None:
         self._table = KeyTable(folder)
+        self._similarity = similarity
         self._threshold = threshold
         self._folder = folder
         self._exact = _array(folder / "exact-0", 4096, np.uint64)
@@ -121,7 +137,7 @@ class Duplicates:
             return "exact copy"
         if self._marks is None or not self._threshold:
             return ""
-        return "near-duplicate" if similarity(mark_P, self._marks[met]).max() >= self._threshold else ""
+        return "near-duplicate" if self._similarity(mark_P, self._marks[met]).max() >= self._threshold else ""
 
     def _reserve(self, wanted: int, permutations: int) -> None:
         if permutations and self._marks is None:

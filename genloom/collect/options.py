@@ -1,6 +1,6 @@
 """What a collection can be asked for, and what it tells while it runs and at its end."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,26 @@ SCRUBS = ("email", "phone", "card", "iban", "ip", "name")
 
 @dataclass(frozen=True)
 class Options:
-    """How to collect; the defaults suit a folder of one's own writing.
+    """How to collect; the defaults suit a folder of one's own work.
 
+    medium: what the sources hold, "" for what most of the files are.
     licence: the licence of everything collected (else it is looked for, else "unknown").
-    column: the column or key that holds the text in csv, jsonl and parquet (else it is guessed).
+    column: the column or key that holds the text or the caption in csv, jsonl and parquet (else it is guessed).
+    size: pixels of the longer side of a picture, which larger ones are brought down to.
+    background: the colour that shows where a picture is transparent.
     scrub: kinds of personal data to blank out, out of SCRUBS.
-    near_duplicates: the share of common word 5-grams (Jaccard) from which two documents count as one; 0 removes only
-        exact copies.
+    near_duplicates: how alike two documents are that count as one, of texts the share of common word 5-grams
+        (Jaccard), of pictures 1 less what thumbnails differ by; 0 removes only exact copies.
     min_quality, languages: drop documents of a lower score, or in other languages than these (ISO 639-1 codes).
-    val, test: shares of the text, by bytes. seed: another one chooses other documents for them.
+    val, test: shares of the data, by bytes. seed: another one chooses other documents for them.
     piece_characters: the longest piece of a long document, 0 to choose by the size of the collection.
     workers: processes, 0 to choose.
     """
 
+    medium: str = ""
     licence: str = ""
+    size: int = 512
+    background: str = "white"
     column: str = ""
     scrub: tuple[str, ...] = ()
     near_duplicates: float = 0.8
@@ -48,6 +54,8 @@ class Options:
             raise ValueError(f"val and test: {self.val} and {self.test} must not be negative nor exceed half together")
         if self.piece_characters and self.piece_characters < 256:
             raise ValueError(f"piece_characters: {self.piece_characters} must be 0 (chosen) or at least 256")
+        if not 16 <= self.size <= 4096:
+            raise ValueError(f"size: {self.size} must be from 16 to 4096 pixels")
         if self.workers < 0:
             raise ValueError(f"workers: {self.workers} must be 0 (chosen) or more")
 
@@ -66,20 +74,18 @@ class Report:
     """The counts of a collection."""
 
     name: str = ""
+    medium: str = ""
     digest: str = ""
     folder: Path = field(default_factory=Path)
     files: int = 0
     documents: int = 0  # read, before anything was removed
     kept: int = 0
-    conversations: int = 0  # of those kept
     bytes_read: int = 0
     bytes_kept: int = 0
     removed: Counter[str] = field(default_factory=Counter)  # reason → documents
-    repaired: int = 0  # documents with repaired characters
-    scrubbed: Counter[str] = field(default_factory=Counter)  # kind → places blanked out
     licences: Counter[str] = field(default_factory=Counter)  # licence → documents
-    languages: Counter[str] = field(default_factory=Counter)
-    quality: Counter[str] = field(default_factory=Counter)  # "0.0" … "0.9" → documents, by tenths
+    tallies: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # the medium's own counts
+    own: dict[str, Any] = field(default_factory=dict)  # those, as the manifest holds them
     splits: dict[str, dict[str, int]] = field(default_factory=dict)  # split → documents, bytes
     notes: list[Note] = field(default_factory=list)
     notes_left_out: int = 0
@@ -97,15 +103,11 @@ class Report:
         """What the manifest holds and --json prints."""
         return {
             "documents": {"read": self.documents, "kept": self.kept, "removed": dict(self.removed.most_common())},
-            "conversations": self.conversations,
             "bytes": {"read": self.bytes_read, "kept": self.bytes_kept},
             "sources": {"read": self.files - self.files_skipped, "skipped": self.files_skipped},
             "splits": self.splits,
             "licences": dict(self.licences.most_common()),
-            "languages": dict(self.languages.most_common()),
-            "quality": dict(sorted(self.quality.items())),
-            "repaired": self.repaired,
-            "scrubbed": dict(self.scrubbed.most_common()),
+            **self.own,
             "notes": [vars(note) for note in self.notes],
             "notes_left_out": self.notes_left_out,
         }

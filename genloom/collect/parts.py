@@ -1,32 +1,30 @@
 """Writes documents to Parquet parts, placing them in train, val and test on the way."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from genloom.collect.options import Options
-from genloom.collect.prepare import Document
+from genloom.collect.preparation import Document, Preparation
 from genloom.collect.split import SMALL_BYTES, SMALL_DOCUMENTS, SPLITS, by_border, by_rank, place
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow.parquet as pq
 
-GROUP_BYTES = 8 << 20  # of text in a row group, which is what a reader holds in memory
-PART_BYTES = 512 << 20  # of text in a file
+GROUP_BYTES = 8 << 20  # in a row group, which is what a reader holds in memory
+PART_BYTES = 512 << 20  # in a file
 
 
 class Parts:
     """The files part-00000.parquet and on in `folder`; a context, left when all documents were added.
 
-    Columns id, text, source, licence, split, language, quality, bytes and turns (JSON, "" where the document is no
-    conversation), in the order of adding. `splits` counts.
+    Columns id, text, source, licence, split, bytes and those of the medium, in the order of adding. `splits` counts.
     """
 
-    def __init__(self, folder: Path, options: Options) -> None:
+    def __init__(self, folder: Path, options: Options, preparation: Preparation) -> None:
         self._folder = folder
+        self._preparation = preparation
         self._options = options
         self._first: list[Document] | None = []  # until the collection turns out not to be small
         self._first_bytes = 0
@@ -95,16 +93,14 @@ class Parts:
                 "source": pa.array([d.source for d in documents], pa.string()),
                 "licence": pa.array([d.licence for d in documents], pa.string()),
                 "split": pa.array([split for _, split in self._group], pa.string()),
-                "language": pa.array([d.language for d in documents], pa.string()),
-                "quality": pa.array([d.quality for d in documents], pa.float32()),
                 "bytes": pa.array([d.size for d in documents], pa.int64()),
-                "turns": pa.array([_turns(d) for d in documents], pa.string()),
+                **self._preparation.columns(documents),
             }
         )
         if self._writer is None:
             path = self._folder / f"part-{self._part:05}.parquet"
             # Texts are all different: a dictionary of them only costs.
-            few = ["licence", "split", "language"]
+            few = ["licence", "split"]
             self._writer = pq.ParquetWriter(
                 path, batch.schema, compression="zstd", compression_level=1, use_dictionary=few
             )
@@ -114,7 +110,3 @@ class Parts:
         if self._part_bytes >= PART_BYTES:
             self._writer.close()
             self._writer, self._part, self._part_bytes = None, self._part + 1, 0
-
-
-def _turns(document: Document) -> str:
-    return json.dumps([asdict(turn) for turn in document.turns], ensure_ascii=False) if document.turns else ""

@@ -1,4 +1,4 @@
-"""Collects text from files and folders into a data set of the workspace, streaming from end to end."""
+"""Collects files and folders into a data set of the workspace, streaming from end to end."""
 
 import json
 import tempfile
@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from genloom.collect import licence
+from genloom.collect import licence, preparation
 from genloom.collect.card import card
-from genloom.collect.cut import piece_length
+from genloom.collect.choice import chosen
 from genloom.collect.duplicates import Duplicates
 from genloom.collect.options import Note, Options, Progress, Report
 from genloom.collect.parts import Parts
+from genloom.collect.preparation import Preparation, Raw
 from genloom.collect.prepare import Batch, Job
-from genloom.collect.reading import Raw, read
 from genloom.collect.sources import Found, find
-from genloom.collect.workers import choose, prepared
+from genloom.collect.tabular import counted
+from genloom.collect.workers import choose, done_by
 from genloom.store.workspace import Workspace
 
-JOB_BYTES = 2 << 20  # of text or of files in one job
+JOB_BYTES = 2 << 20  # of documents or of files in one job
 JOB_DOCUMENTS = 1024
 
 
@@ -32,34 +33,40 @@ def collect(
     """
     options = options or Options()
     licence.beside.cache_clear()  # a LICENSE file may have been added since
-    found, notes = find(sources, leave_out=workspace.root)
-    report = Report(name=name, files=len(found) + sum(note.skipped for note in notes))
-    for note in notes:
+    files, notes = find(sources, leave_out=workspace.root)
+    medium = chosen(options.medium, files)
+    prepared = preparation.of(medium)
+    found, unread = prepared.sort(files)
+    report = Report(name=name, medium=medium)
+    for note in [*notes, *unread]:
         report.note(note)
+    report.files = len(found) + report.files_skipped
     if not found:
-        raise ValueError(_nothing(sources, report))
+        raise ValueError(_nothing(sources, report, prepared))
     total = sum(one.size for one in found)
     making = workspace.new_dataset(name)
     with making as folder:
-        yield from _fill(folder, found, total, report, options)
+        yield from _fill(folder, found, report, prepared, options)
         if not report.kept:
-            raise ValueError(_nothing(sources, report))
+            raise ValueError(_nothing(sources, report, prepared))
         yield Progress("writing", total, total, report.documents, report.kept, report.files_skipped)
+        report.own = prepared.facts(report)
         (folder / "CARD.md").write_text(card(report, options), encoding="utf-8")
-        manifest = {"medium": "text", **report.facts(), "sources_given": [_shown(s) for s in sources]}
+        manifest = {"medium": medium, **report.facts(), "sources_given": [_shown(s) for s in sources]}
         manifest["options"] = {key: value for key, value in asdict(options).items() if key != "workers"}
         (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     report.digest, report.folder = making.made.digest, making.made.folder
     yield Progress("done", total, total, report.documents, report.kept, report.files_skipped, report)
 
 
-def _fill(folder: Path, found: list[Found], total: int, report: Report, options: Options) -> Iterator[Progress]:
-    # What a .gz holds is not known before it is read; text packs to about a third.
-    limit = options.piece_characters or piece_length(sum(3 * f.size if f.is_packed else f.size for f in found))
-    done = 0
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, Parts(folder, options) as parts:
-        duplicates = Duplicates(Path(scratch), options.near_duplicates)
-        for batch in prepared(_jobs(found, options, limit, report), choose(options.workers, total)):
+def _fill(
+    folder: Path, found: list[Found], report: Report, prepared: Preparation, options: Options
+) -> Iterator[Progress]:
+    options = prepared.settled(options, found)
+    done, total = 0, sum(one.size for one in found)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, Parts(folder, options, prepared) as parts:
+        duplicates = Duplicates(Path(scratch), options.near_duplicates, prepared.similarity)
+        for batch in done_by(_jobs(found, options, report, prepared), choose(options.workers, total)):
             done += batch.consumed
             _keep(batch, duplicates, parts, report)
             yield Progress("reading", min(done, total), total, report.documents, report.kept, report.files_skipped)
@@ -70,8 +77,8 @@ def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) ->
     """Adds the batch to the counts, and those of its documents that are no duplicates to the parts."""
     report.documents += batch.seen
     report.removed += batch.removed
-    report.scrubbed += batch.scrubbed
-    report.repaired += batch.repaired
+    for name, counts in batch.tallies.items():
+        report.tallies[name] += counts
     for note in batch.notes:
         report.note(note)
     verdicts = duplicates.judge(batch.sketches) if batch.sketches else []
@@ -83,36 +90,35 @@ def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) ->
             continue
         kept.append(document)
         report.bytes_kept += document.size
-        report.conversations += bool(document.turns)
         report.licences[document.licence] += 1
-        report.languages[document.language] += 1
-        report.quality[f"{min(9, int(document.quality * 10)) / 10}"] += 1
+        for name, value in document.tallied.items():
+            report.tallies[name][value] += 1
     report.kept += len(kept)
     parts.add(kept)
 
 
-def _jobs(found: Iterable[Found], options: Options, limit: int, report: Report) -> Iterator[Job]:
+def _jobs(found: Iterable[Found], options: Options, report: Report, prepared: Preparation) -> Iterator[Job]:
     """Small files together, to be read by the workers; large ones read here and handed on in pieces, in order."""
     small: list[Found] = []
     size = 0
 
     for one in found:
         if small and (one.streamed or size + one.size > JOB_BYTES or len(small) >= JOB_DOCUMENTS):
-            yield Job(options, limit, size, files=tuple(small))
+            yield Job(report.medium, options, size, files=tuple(small))
             small, size = [], 0
         if one.streamed:
-            yield from _streamed(one, options, limit, report)
+            yield from _streamed(one, options, report, prepared)
         else:
             small.append(one)
             size += one.size
     if small:
-        yield Job(options, limit, size, files=tuple(small))
+        yield Job(report.medium, options, size, files=tuple(small))
 
 
-def _streamed(found: Found, options: Options, limit: int, report: Report) -> Iterator[Job]:
+def _streamed(found: Found, options: Options, report: Report, prepared: Preparation) -> Iterator[Job]:
     raws: list[Raw] = []
     size, told = 0, 0
-    for raw in read(found, options, limit):
+    for raw in prepared.read(found, options):
         if isinstance(raw, Note):
             report.note(raw)
             continue
@@ -121,17 +127,17 @@ def _streamed(found: Found, options: Options, limit: int, report: Report) -> Ite
         if size >= JOB_BYTES or len(raws) >= JOB_DOCUMENTS:
             # Of a packed file nobody knows how far it is read; it may tell at most what is left of its size.
             consumed = min(size, found.size - told)
-            yield Job(options, limit, consumed, raws=tuple(raws))
+            yield Job(report.medium, options, consumed, raws=tuple(raws))
             raws, size, told = [], 0, told + consumed
-    yield Job(options, limit, found.size - told, raws=tuple(raws))
+    yield Job(report.medium, options, found.size - told, raws=tuple(raws))
 
 
-def _nothing(sources: Sequence[str | Path], report: Report) -> str:
+def _nothing(sources: Sequence[str | Path], report: Report, prepared: Preparation) -> str:
     named = ", ".join(_shown(source) for source in sources) or "nothing"
     if not report.notes and not report.removed:
-        return f"{named}: there is no file in it to collect; name a folder with txt, md, html, pdf, docx or epub files"
+        return f"{named}: there is no file in it to collect; name a folder with {prepared.offer}"
     reasons = [f"{note.source}: {note.reason}" for note in report.notes[:5]]
-    reasons += [f"{count} documents: {reason}" for reason, count in report.removed.most_common()]
+    reasons += [f"{counted(count, prepared.noun)}: {reason}" for reason, count in report.removed.most_common()]
     if report.files_skipped > 5:
         reasons.append(f"and {report.files_skipped - 5} more")
     return f"{named}: nothing in it could be collected. " + "; ".join(reasons)

@@ -1,4 +1,4 @@
-"""Finds the files to collect, and says of each what it is read as."""
+"""Finds the files to collect."""
 
 import os
 from collections.abc import Iterable
@@ -8,57 +8,21 @@ from pathlib import Path
 from genloom.collect import builtin
 from genloom.collect.licence import is_licence_file
 from genloom.collect.options import Note
-from genloom.media import text
 
 BUILTIN = "builtin:"
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pdf": "document",
-    ".docx": "document",
-    ".epub": "document",
-    **dict.fromkeys(text.MARKUP, "markup"),
-}
-CURES = {
-    ".doc": "save it as .docx",
-    ".rtf": "save it as .docx",
-    ".odt": "save it as .docx",
-    ".pages": "export it as .docx or .pdf",
-    ".xls": "save it as .csv",
-    ".xlsx": "save it as .csv",
-    ".ods": "save it as .csv",
-    ".mobi": "convert it to .epub",
-    ".azw3": "convert it to .epub",
-    ".zip": "unpack it first",
-    ".tar": "unpack it first",
-    ".tgz": "unpack it first",
-    ".7z": "unpack it first",
-    ".bz2": "unpack it first",
-    ".xz": "unpack it first",
-    ".zst": "unpack it first",
-    ".ipynb": "export it as .py or .md",
-}
 SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-workspace"))
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file to read: `name` as the user knows it, `format` how it is read, `root` the folder that was given."""
+    """A file that may be read: `name` as the user knows it, `root` the folder that was given."""
 
     path: Path
     name: str
     size: int
-    format: str  # "text" "markup" "document" "jsonl" "json" "csv" "parquet" "builtin"
     root: Path
-
-    @property
-    def streamed(self) -> bool:
-        """Whether it may hold far more text than fits in memory."""
-        return self.format != "document" and (self.size > 4 << 20 or self.format == "parquet" or self.is_packed)
+    format: str = ""  # how it is read, in the words of the medium's preparation
+    streamed: bool = False  # it may hold far more than fits in memory
 
     @property
     def is_packed(self) -> bool:
@@ -67,7 +31,7 @@ class Found:
 
 
 def find(sources: Iterable[str | Path], leave_out: Path) -> tuple[list[Found], list[Note]]:
-    """The files of all sources in a fixed order, and what is skipped with its reason.
+    """The files of all sources in a fixed order whatever they hold, and what is skipped with its reason.
 
     `leave_out` (the workspace) is never looked into. ValueError for a source that is not there.
     """
@@ -95,7 +59,7 @@ def _builtin(source: str) -> Found:
     if name not in builtin.NAMES:
         raise ValueError(f"{source}: there is no such built-in corpus; there is {', '.join(builtin.NAMES)}")
     path = Path(builtin.__file__).with_name(f"{name}.txt.gz")
-    return Found(path, source, path.stat().st_size, "builtin", path.parent)
+    return Found(path, source, path.stat().st_size, path.parent)
 
 
 def _walk(root: Path, leave_out: Path, notes: list[Note]) -> Iterable[Path]:
@@ -128,15 +92,7 @@ def _look(path: Path, name: str, root: Path, found: dict[Path, Found], notes: li
     except OSError as error:
         notes.append(Note(name, f"it could not be looked at ({error.strerror})"))
         return
-    suffix = path.suffix.lower()
-    if suffix in CURES:
-        notes.append(Note(name, f"{suffix} files are not read; {CURES[suffix]}"))
-    elif size == 0:
+    if size == 0:
         notes.append(Note(name, "it is empty"))
     else:
-        inner = Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
-        form = FORMATS.get(inner, "text")
-        if suffix == ".gz" and form in ("document", "parquet"):
-            notes.append(Note(name, f"{inner}.gz files are not read; unpack it first"))
-        else:
-            found.setdefault(real, Found(path, name, size, form, root))
+        found.setdefault(real, Found(path, name, size, root))

@@ -22,7 +22,7 @@ def choose(wanted: int, total_bytes: int) -> int:
     return wanted or (processors if total_bytes >= PAYS_FROM else 1)
 
 
-def prepared(jobs: Iterable[Job], workers: int) -> Iterator[Batch]:
+def done_by(jobs: Iterable[Job], workers: int) -> Iterator[Batch]:
     """The batches of all jobs in their order. A file whose reader crashes its process is noted and skipped."""
     if workers == 1:
         yield from map(prepare, jobs)

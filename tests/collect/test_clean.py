@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genloom.collect.builtin import shakespeare
-from genloom.collect.clean import clean
+from genloom.collect.text.clean import clean
 
 
 @pytest.mark.parametrize(

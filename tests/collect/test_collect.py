@@ -154,7 +154,7 @@ def test_the_builtin_corpus_gets_sensible_splits(workspace: Workspace) -> None:
     pieces = sorted(everything(workspace).values(), key=lambda item: int(item.source.split("#")[1]))
     assert "".join("".join(item.value.split()) for item in pieces) == "".join(PLAY.split())
     assert {item.licence for item in pieces} == {"public domain"}
-    assert report.languages == {"en": report.kept}
+    assert report.tallies["languages"] == {"en": report.kept}
 
 
 def test_a_near_duplicate_never_straddles(notes: Path, workspace: Workspace) -> None:
@@ -254,7 +254,7 @@ def test_filters_and_scrubbing(notes: Path, workspace: Workspace) -> None:
     (notes / "numbers.txt").write_text("\n".join(" ".join(f"{i * j:07}" for j in range(12)) for i in range(20)))
     report = run([notes], workspace, Options(languages=("en", "und"), min_quality=0.3, scrub=("email", "ip")))
     assert report.removed == {"other language": 1, "low quality": 1}
-    assert report.scrubbed == {"email": 1, "ip": 1}
+    assert report.tallies["scrubbed"] == {"email": 1, "ip": 1}
     (item,) = everything(workspace).values()
     assert item.value.endswith("Write to [email] or [ip].")
     assert item.meta["language"] == "en"

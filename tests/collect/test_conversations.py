@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genloom.collect import Options, Report, collect, summary
-from genloom.collect.conversations import rendered, turns_of
+from genloom.collect.text.conversations import rendered, turns_of
 from genloom.store.workspace import Workspace
 from genloom.types import Item, Message
 
@@ -98,7 +98,7 @@ def test_a_file_of_conversations_and_text(tmp_path: Path) -> None:
     assert [(t.role, t.content) for t in turns] == list(zip(("user", "assistant"), QUESTIONS[0], strict=True))
     assert by_source["chat.jsonl:1"].value == rendered(turns)
     assert "turns" not in by_source["chat.jsonl:4"].meta
-    assert report.conversations == 3
+    assert report.own["conversations"] == 3
     assert "4 documents, 3 of them conversations" in summary(report)[0]
     assert "4 documents, 3 of them conversations" in (report.folder / "CARD.md").read_text()
     [note] = report.notes
@@ -126,7 +126,7 @@ def test_a_named_column_of_text_comes_first(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "Why?", "answer": "Because.", "passage": "The passage, as a text."}))
     report, [item] = run(path, Workspace(tmp_path / "w"), Options(column="passage"))
-    assert (item.value, report.conversations) == ("The passage, as a text.", 0)
+    assert (item.value, report.own["conversations"]) == ("The passage, as a text.", 0)
 
 
 def test_personal_data_is_blanked_out_in_every_turn(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_personal_data_is_blanked_out_in_every_turn(tmp_path: Path) -> None:
     report, [item] = run(path, Workspace(tmp_path / "w"), Options(scrub=("email", "name")))
     assert [t.content for t in item.meta["turns"]] == ["My name is [name], [email].", "Hello [name]!"]
     assert "Erika" not in item.value
-    assert report.scrubbed == {"email": 1, "name": 2}
+    assert report.tallies["scrubbed"] == {"email": 1, "name": 2}
 
 
 def test_a_long_conversation_is_never_cut(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genloom.collect.builtin import shakespeare
-from genloom.collect.cut import LARGEST, SMALLEST, piece_length, pieces
+from genloom.collect.text.cut import LARGEST, SMALLEST, piece_length, pieces
 
 
 def blocks(text: str, size: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from genloom.collect.builtin import shakespeare
 from genloom.collect.duplicates import Duplicates, KeyTable
-from genloom.collect.sketch import GRAM, similarity, sketch
+from genloom.collect.text.sketch import GRAM, similarity, sketch
 
 WORDS = sorted({word.lower() for word in shakespeare().split() if word.isalpha()})
 
@@ -45,7 +45,7 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> N
     assert min(jaccard(a, b) for a, b in zip(originals, twins, strict=True)) > 0.87
     texts = [*originals, *twins]
     draw.shuffle(texts)
-    duplicates = Duplicates(tmp_path, 0.8)
+    duplicates = Duplicates(tmp_path, 0.8, similarity)
     verdicts = [
         verdict for start in range(0, len(texts), 50) for verdict in judge(duplicates, texts[start : start + 50])
     ]
@@ -59,24 +59,32 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> N
 def test_case_and_punctuation_make_no_difference(tmp_path: Path) -> None:
     text = shakespeare()[:5000]
     other = text.replace(",", " --").replace(".", "!").upper()
-    assert judge(Duplicates(tmp_path, 0.8), [text, other, text]) == ["", "near-duplicate", "exact copy"]
+    assert judge(Duplicates(tmp_path, 0.8, similarity), [text, other, text]) == ["", "near-duplicate", "exact copy"]
 
 
 def test_japanese_has_no_blanks_and_is_compared_all_the_same(tmp_path: Path) -> None:
     draw = random.Random(2)
     one = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
     other = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
-    assert judge(Duplicates(tmp_path, 0.8), [one, one[:990] + "変" + one[991:], other]) == ["", "near-duplicate", ""]
+    assert judge(Duplicates(tmp_path, 0.8, similarity), [one, one[:990] + "変" + one[991:], other]) == [
+        "",
+        "near-duplicate",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "one", "one two three four", "a b c d e", "?!"])
 def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
-    assert judge(Duplicates(tmp_path, 0.8), [text, "quite another text", text]) == ["", "", "exact copy"]
+    assert judge(Duplicates(tmp_path, 0.8, similarity), [text, "quite another text", text]) == ["", "", "exact copy"]
 
 
 def test_only_exact_copies_where_asked(tmp_path: Path) -> None:
     text = shakespeare()[:5000]
-    assert judge(Duplicates(tmp_path, 0.0), [text, text + " more", text], near=False) == ["", "", "exact copy"]
+    assert judge(Duplicates(tmp_path, 0.0, similarity), [text, text + " more", text], near=False) == [
+        "",
+        "",
+        "exact copy",
+    ]
 
 
 def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     for size in (len(texts), 700):  # the table and the marks grow on the way
         folder = tmp_path / str(size)
         folder.mkdir()
-        duplicates = Duplicates(folder, 0.8)
+        duplicates = Duplicates(folder, 0.8, similarity)
         outcomes.append([v for i in range(0, len(texts), size) for v in judge(duplicates, texts[i : i + size])])
         assert list(folder.iterdir()) == []
     assert outcomes[0] == outcomes[1]

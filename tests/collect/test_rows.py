@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import rows
-from genloom.collect.rows import Row
+from genloom.collect import tables
+from genloom.collect.text import rows
+from genloom.collect.text.rows import Row
 from genloom.media.text.encoding import stream
 
 
@@ -44,9 +45,9 @@ def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
 
 def test_an_overlong_line_is_left_out_and_the_rest_read() -> None:
     blocks = ["ab", "c\nsecond\nx", "x" * 50, "x" * 50, "\nlast", " one"]
-    assert list(rows.lines(blocks, at_most=40)) == ["abc", "second", None, "last one"]
-    assert list(rows.lines(["x" * 50], at_most=40)) == [None]
-    assert list(rows.lines([])) == []
+    assert list(tables.lines(blocks, at_most=40)) == ["abc", "second", None, "last one"]
+    assert list(tables.lines(["x" * 50], at_most=40)) == [None]
+    assert list(tables.lines([])) == []
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -75,7 +76,7 @@ def test_csv_rows_of_the_wrong_width_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unclosed_quote_spoils_no_more_than_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "LINE_AT_MOST", 2000)
+    monkeypatch.setattr(tables, "LINE_AT_MOST", 2000)
     path = written(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
     found = list(rows.table(stream(path), "", tabs=False))
     assert found[0].text == "good one"

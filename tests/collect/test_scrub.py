@@ -4,7 +4,7 @@ import pytest
 
 from genloom.collect.builtin import shakespeare
 from genloom.collect.options import SCRUBS
-from genloom.collect.scrub import scrub
+from genloom.collect.text.scrub import scrub
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from genloom.collect.builtin import shakespeare
-from genloom.collect.language import language
-from genloom.collect.quality import quality
+from genloom.collect.text.language import language
+from genloom.collect.text.quality import quality
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ B documents, T words of all of them, P = 128 hash functions, K band keys.
 """
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 from rensa import RMinHash  # ty: ignore[missing-module-member]  # compiled, without stubs
+
+from genloom.collect.duplicates import Sketches
 
 GRAM = 5  # words
 PERMUTATIONS = 128
@@ -15,14 +16,6 @@ BANDS, ROWS = 16, 4  # two documents that share 0.8 of their 5-grams meet with 1
 SEED = 20261121
 # Punctuation, blanks and capitals do not make texts differ.
 WORD_BYTES = bytes(ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else b if b > 127 else 32 for b in range(256))
-
-
-@dataclass(frozen=True)
-class Sketches:
-    """`keys_BK`: uint64, the first of each row from the exact text; `marks_BP`: uint8, low bytes of the MinHash."""
-
-    keys_BK: np.ndarray
-    marks_BP: np.ndarray
 
 
 def sketch(texts: list[str], digests: list[bytes], near: bool) -> Sketches:

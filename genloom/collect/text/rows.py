@@ -1,19 +1,18 @@
-"""Reads the rows of jsonl, json, csv and parquet files, one at a time, however large the file."""
+"""Finds the text or the conversation in each row of jsonl, json, csv and parquet files."""
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from genloom.collect import conversations
+from genloom.collect import tables
 from genloom.collect.licence import COLUMNS as LICENCE_COLUMNS
+from genloom.collect.text import conversations
 from genloom.media.text.encoding import Stream
 from genloom.types import Message
 
-LINE_AT_MOST = 32 << 20  # characters of one row
 JSON_AT_MOST = 256 << 20  # characters of one .json
 LOOKED_AT = 64  # rows from which the column of text is guessed
 USUAL = ("text", "content", "body", "document", "article", "story", "passage", "message", "abstract", "completion")
@@ -30,43 +29,9 @@ class Row:
     turns: tuple[Message, ...] = ()
 
 
-def lines(blocks: Iterable[str], at_most: int = LINE_AT_MOST) -> Iterator[str | None]:
-    """The lines of a stream without their ends; None for one longer than `at_most`, which is not held in memory."""
-    rest, skipping = "", False
-    for block in blocks:
-        first, newline, remainder = block.partition("\n")
-        if not newline:
-            rest = "" if skipping else rest + block
-        else:
-            if skipping:
-                skipping = False
-                yield None
-            else:
-                yield rest + first
-            *whole, rest = remainder.split("\n")
-            yield from whole
-        if len(rest) > at_most:
-            rest, skipping = "", True
-    if skipping:
-        yield None
-    elif rest:
-        yield rest
-
-
 def jsonl(stream: Stream, column: str) -> Iterator[Row]:
     """Rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings."""
-
-    def parsed() -> Iterator[tuple[int, Any]]:
-        for number, line in enumerate(lines(stream), 1):
-            if line is None:
-                yield number, ValueError(f"it is longer than {LINE_AT_MOST >> 20} MB")
-            elif line.strip():
-                try:
-                    yield number, json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    yield number, ValueError(f"it is not JSON ({str(error)[:80]})")
-
-    return _objects(parsed(), column)
+    return _objects(tables.jsonl(stream), column)
 
 
 def json_array(stream: Stream, column: str) -> Iterator[Row]:
@@ -119,17 +84,7 @@ def _row(number: int, record: Mapping[str, Any], key: str, column: str) -> Row:
 
 def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
     """Rows of a .csv or .tsv whose first row names the columns."""
-    source = (f"{line}\n" if line is not None else "\n" for line in lines(stream))
-    head = list(islice(source, LOOKED_AT))
-    try:
-        dialect = csv.excel_tab if tabs else csv.Sniffer().sniff("".join(head[:1]), ",;\t|")
-        delimiter = dialect.delimiter
-    except csv.Error:
-        delimiter = ","
-    csv.field_size_limit(LINE_AT_MOST)
-    reader = csv.reader(chain(head, source), delimiter=delimiter)
-    names = [name.strip() for name in next(reader, [])]
-    records = _records(reader, names)
+    records = tables.csv_rows(stream, tabs)
     first = list(islice(records, LOOKED_AT))
     key = _column(column, [record for _, record in first if isinstance(record, dict)])
     for number, record in chain(first, records):
@@ -137,21 +92,6 @@ def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
             yield Row(number, problem=record)
         else:
             yield _row(number, record, key, column)
-
-
-def _records(reader: Any, names: list[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.line_num, f"it is not CSV ({error})"
-            continue
-        if len(cells) == len(names):
-            yield reader.line_num, dict(zip(names, cells, strict=True))
-        elif cells:
-            yield reader.line_num, f"it has {len(cells)} columns where the first row names {len(names)}"
 
 
 def parquet(path: Path, column: str) -> Iterator[Row]:

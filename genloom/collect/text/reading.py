@@ -5,10 +5,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from genloom.collect import builtin, licence, rows
-from genloom.collect.cut import pieces
+from genloom.collect import builtin, licence
 from genloom.collect.options import Note, Options
 from genloom.collect.sources import Found
+from genloom.collect.text import rows
+from genloom.collect.text.cut import pieces
 from genloom.media import text
 from genloom.media.text import encoding, extract
 from genloom.types import Message
@@ -26,15 +27,20 @@ class Raw:
     turns: tuple[Message, ...] = ()  # of a conversation, which is never cut; `text` is empty then
 
     @property
+    def alone(self) -> bool:
+        """Whether it is all of its file."""
+        return not self.source.rpartition("/")[2].rpartition(":")[1]
+
+    @property
     def size(self) -> int:
         """Characters."""
         return len(self.text) + sum(len(turn.content) for turn in self.turns)
 
 
-def read(found: Found, options: Options, limit: int) -> Iterator[Raw | Note]:
-    """The documents of a file in pieces of about `limit` characters; bad input yields a Note and never raises."""
+def read(found: Found, options: Options) -> Iterator[Raw | Note]:
+    """The documents of a file in pieces of about `piece_characters`; bad input yields a Note and never raises."""
     try:
-        yield from _read(found, options, limit)
+        yield from _read(found, options, options.piece_characters)
     except (OSError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield Note(found.name, f"it could not be read ({getattr(error, 'strerror', None) or error})")
     except (ValueError, RecursionError, MemoryError) as error:

@@ -1,0 +1,60 @@
+"""Tells people what a data set of pictures holds."""
+
+import re
+from collections import Counter
+from typing import Any
+
+from genloom.collect.options import Report
+from genloom.collect.tabular import counted, shares
+
+REMOVED = {
+    "exact copy": "exact copies of another picture",
+    "near-duplicate": "nearly the same as another picture",
+}
+SPLIT_NOTE = (
+    "`train` is what models learn from; `val` and `test` are held back to judge them. Which picture goes where follows "
+    "from its pixels alone. Pictures that look nearly the same as another were removed, so that nothing held back has "
+    "a twin to learn from. All are stored without loss, as PNG."
+)
+
+
+def kind_of(change: str) -> str:
+    """What was said of one picture, without its numbers, so that it can be counted."""
+    return re.sub(r" from .*$|: .*$| \(.*$|(?<= )\d+ (?=frames)", "", change)
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """The counts of formats, of who said the captions, and of what was changed or looks doubtful."""
+    tallies = report.tallies
+    return {name: dict((+tallies[name]).most_common()) for name in ("formats", "captions", "changed", "doubtful")}
+
+
+def kept(report: Report) -> str:
+    """How many pictures, and how many of them have no caption."""
+    pictures, silent = counted(report.kept, "picture"), report.tallies["captions"]["none"]
+    return f"{pictures}, {silent:,} of them without a caption" if silent else pictures
+
+
+def changes(report: Report) -> list[str]:
+    """Where the captions are from, what was converted, and what looks doubtful though it was kept."""
+    said = "captions from " + _listed(Counter({by: n for by, n in report.tallies["captions"].items() if by != "none"}))
+    lines = [said] if said != "captions from " else []
+    if converted := +report.tallies["changed"]:
+        lines.append("converted: " + _listed(converted))
+    if doubtful := +report.tallies["doubtful"]:
+        lines.append("worth a look: " + _listed(doubtful))
+    return lines
+
+
+def sections(report: Report) -> list[str]:
+    """Who said the captions, and the formats."""
+    return [
+        "## Captions",
+        shares(report.tallies["captions"], "from", noun="picture"),
+        "## Formats",
+        shares(report.tallies["formats"], "format", noun="picture"),
+    ]
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{kind} ({n:,})" for kind, n in counts.most_common())

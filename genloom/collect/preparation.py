@@ -1,0 +1,117 @@
+"""What collecting a medium needs beyond what is common to all: found by the medium's name, like every part."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+
+from genloom import plugins
+from genloom.collect.duplicates import Sketches
+from genloom.collect.options import Note, Options, Report
+from genloom.collect.sources import Found
+
+if TYPE_CHECKING:  # pyarrow takes a third of a second to import
+    import pyarrow as pa
+
+Tallies = dict[str, Counter[str]]  # what is counted, by its name
+
+
+class Raw(Protocol):
+    """Something read from a source, before any work was done on it."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is all of its file."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes or characters, for the size of jobs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as it will be stored, but for its split."""
+
+    text: str  # itself, or the caption of what it is
+    digest: bytes  # SHA-256 of what counts as the same document
+    source: str
+    licence: str
+    size: int  # bytes of UTF-8, or of packed content
+    columns: Mapping[str, Any] = field(default_factory=dict)  # what the medium keeps besides
+    tallied: Mapping[str, str] = field(default_factory=dict)  # counted in the report if the document is kept
+
+
+class Preparation(Protocol):
+    """The work on the documents of a medium: which files hold them, how they are read, made uniform and compared."""
+
+    noun: str  # what a document is called
+    offer: str  # the files that can be collected, for people
+    removed: Mapping[str, str]  # reasons why a document is left out → what people are told of it
+    split_note: str  # of the card
+
+    def own(self, files: Sequence[Found]) -> list[Found]:
+        """The files that are surely of this medium, or that belong to one that is."""
+        ...
+
+    def sort(self, files: Sequence[Found]) -> tuple[list[Found], list[Note]]:
+        """The files to be read, each with its format, and a note of every other."""
+        ...
+
+    def settled(self, options: Options, found: Sequence[Found]) -> Options:
+        """The options with everything chosen that was left to be chosen."""
+        ...
+
+    def read(self, found: Found, options: Options) -> Iterator[Any]:
+        """A Raw for every document of a file; bad input yields a Note and never raises."""
+        ...
+
+    def document(self, raw: Any, options: Options, tallies: Tallies) -> tuple[Document, Any]:
+        """What is stored of a Raw, and its likeness, which `sketch` takes. ValueError where it cannot be read.
+
+        Raises Left where the options do not want it. Counts in `tallies` what it changed.
+        """
+        ...
+
+    def sketch(self, likenesses: list[Any], digests: list[bytes], near: bool) -> Sketches:
+        """What copies are found by; without `near` only exact ones."""
+        ...
+
+    def similarity(self, mark_P: np.ndarray, marks_NP: np.ndarray) -> np.ndarray:
+        """How alike documents are by their marks, up to 1."""
+        ...
+
+    def columns(self, documents: Sequence[Document]) -> dict[str, "pa.Array"]:
+        """The columns of the medium for the data set."""
+        ...
+
+    def facts(self, report: Report) -> dict[str, Any]:
+        """What the manifest holds of the medium's own counts."""
+        ...
+
+    def kept(self, report: Report) -> str:
+        """What the data set holds, in a few words for people."""
+        ...
+
+    def changes(self, report: Report) -> list[str]:
+        """What was changed in the documents, a line each, for people."""
+        ...
+
+    def sections(self, report: Report) -> list[str]:
+        """Sections of the card about the medium's own counts, in Markdown."""
+        ...
+
+
+class Left(Exception):
+    """Raised for a document that the options do not want; its reason is one of the preparation's `removed`."""
+
+
+def of(medium: str) -> Preparation:
+    """The preparation of a medium; ValueError for a medium that cannot be collected."""
+    return cast(Preparation, plugins.find("preparation", medium))

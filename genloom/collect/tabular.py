@@ -1,0 +1,28 @@
+"""Numbers as people read them on a card: counts with their nouns, sizes, tables of shares."""
+
+from collections import Counter
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: "1.1 MB"."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def counted(n: int, noun: str) -> str:
+    """The number with its noun: "1 file", "1,200 files"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ("---",) * len(head), *rows])
+
+
+def shares(counts: Counter[str], title: str, ordered: bool = False, noun: str = "document") -> str:
+    """A table of the most frequent, or of all in their order, with the share of each."""
+    total = sum(counts.values())
+    rows = list(counts.items()) if ordered else counts.most_common(20)
+    return table((title, f"{noun}s", "share"), [(k.replace("|", "/"), f"{n:,}", f"{n / total:.1%}") for k, n in rows])

@@ -1,0 +1,69 @@
+"""Tells people what a data set of texts holds."""
+
+from collections import Counter
+from typing import Any
+
+from genloom.collect.options import Report
+from genloom.collect.tabular import counted, shares
+
+REMOVED = {
+    "exact copy": "exact copies of another document",
+    "near-duplicate": "nearly the same as another document",
+    "empty": "empty",
+    "other language": "in a language that was not asked for",
+    "low quality": "below the quality that was asked for",
+}
+SCRUBBED = {
+    "email": "e-mail addresses",
+    "phone": "telephone numbers",
+    "card": "card numbers",
+    "iban": "bank account numbers (IBAN)",
+    "ip": "internet addresses (IP)",
+    "name": "names (best effort: some will have been missed)",
+}
+SPLIT_NOTE = (
+    "`train` is what models learn from; `val` and `test` are held back to judge them. Which document goes where "
+    "follows from its text alone. Texts that are nearly the same as another were removed, so that nothing held back "
+    "has a twin to learn from. Long documents were cut between paragraphs; each piece counts as a document."
+)
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """The counts of conversations, languages, quality by tenths, repairs and blanked places."""
+    return {
+        "conversations": report.tallies["conversations"]["documents"],
+        "languages": dict(report.tallies["languages"].most_common()),
+        "quality": dict(sorted(report.tallies["quality"].items())),
+        "repaired": report.tallies["repaired"]["documents"],
+        "scrubbed": dict(report.tallies["scrubbed"].most_common()),
+    }
+
+
+def kept(report: Report) -> str:
+    """How many documents, and how many of them are conversations."""
+    documents, talks = counted(report.kept, "document"), report.tallies["conversations"]["documents"]
+    return f"{documents}, {talks:,} of them conversations" if talks else documents
+
+
+def changes(report: Report) -> list[str]:
+    """What was repaired and blanked out."""
+    lines = []
+    if repaired := report.tallies["repaired"]["documents"]:
+        lines.append(f"{counted(repaired, 'document')} had broken characters, which were repaired")
+    if scrubbed := report.tallies["scrubbed"]:
+        lines.append("blanked out: " + ", ".join(f"{n:,} {SCRUBBED[kind]}" for kind, n in scrubbed.most_common()))
+    return lines
+
+
+def sections(report: Report) -> list[str]:
+    """The languages and the quality."""
+    quality = Counter(dict(sorted(report.tallies["quality"].items(), reverse=True)))
+    return [
+        "## Languages",
+        shares(report.tallies["languages"], "language")
+        + "\n\n`und`: too little text to tell; `zxx`: no human language.",
+        "## Quality",
+        shares(quality, "score from", ordered=True)
+        + "\n\nNear 1 reads like running text, towards 0 are tables, markup, noise and repetition. "
+        "It is a rough sign, made from a sample of each document.",
+    ]
