@@ -26,13 +26,13 @@ _KINDS = {
 }
 
 
-def caption(icon: Icon, rng: np.random.Generator) -> str:
-    """One caption of the icon, its form drawn by chance."""
-    label = _counted(icon)
-    forms = [icon.label, label, label, label, f"an icon of {label}"]
-    if icon.tags:
-        picked = [icon.tags[k] for k in rng.permutation(len(icon.tags))[:2]]
-        forms.append(", ".join([icon.label, *(tag for tag in picked if tag not in icon.label)]))
+def caption(icon: Icon, place: str, rng: np.random.Generator) -> str:
+    """One caption of the icon at a place said like "on the beach" (or ""), its form drawn by chance."""
+    label = f"{_counted(icon)} {place}".strip()
+    bare = f"{icon.label} {place}".strip()
+    forms = [bare, label, label, label, f"an icon of {label}"]
+    if tags := [tag for tag in icon.tags if tag.isalpha() and tag not in icon.label]:
+        forms.append(", ".join([bare, *(tags[k] for k in rng.permutation(len(tags))[:2])]))
     if icon.category in _KINDS:
         forms.append(f"{label}, {_KINDS[icon.category]}")
     said = forms[int(rng.integers(len(forms)))]

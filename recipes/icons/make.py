@@ -20,12 +20,15 @@ from PIL import Image
 
 from recipes.icons.captions import caption, shows_held_out
 from recipes.icons.fetch import SETS, WORDS, Icon, fetch, icons
-from recipes.icons.places import PASTELS
+from recipes.icons.places import PLACES
+from recipes.icons.plans import one_of, place_of
 from recipes.icons.scenes import Painter, rendered
 
 MAIN = "fluent-emoji-flat"  # the set that scenes are drawn with, and the style of a prompt that names none
 # The share of all pictures that are single icons, by their set; the rest are scenes.
 MIXTURE = {MAIN: 0.24, "noto": 0.045, "twemoji": 0.035, "flat-color-icons": 0.01}
+# Of people and faces there are many that look alike, so each comes more seldom than a thing.
+WEIGHTS = {"People & Body": 0.25, "Smileys & Emotion": 0.6}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Maker:
     def __init__(self, sets: Mapping[str, Sequence[Icon]], size: int = 64) -> None:
         self.size = size
         self._sets = {name: [icon for icon in some if not shows_held_out(icon)] for name, some in sets.items()}
+        weights = {
+            name: np.array([WEIGHTS.get(icon.category, 1.0) for icon in some]) for name, some in self._sets.items()
+        }
+        self._chances = {name: each / each.sum() for name, each in weights.items()}
         self._painter = Painter({icon.name: icon.svg for icon in sets[MAIN]}, size)
         self._rendered: dict[tuple[str, str], Image.Image] = {}
         self._credit = sets[MAIN][0]
@@ -55,17 +62,16 @@ class Maker:
         for name, share in MIXTURE.items():
             which -= share
             if which < 0:
-                return self._icon(self._sets[name][int(rng.integers(len(self._sets[name])))], rng)
+                chances = self._chances[name]
+                return self._icon(self._sets[name][int(rng.choice(len(chances), p=chances))], rng)
         scene = self._painter.scene(seed, number)
         return Picture(scene.picture, scene.caption, self._credit.licence, MAIN, json.dumps(scene.layout()))
 
     def _icon(self, icon: Icon, rng: np.random.Generator) -> Picture:
-        """An icon by itself, nearly as large as the picture, on white or on a colour that the caption names."""
-        said, colour = caption(icon, rng), (255, 255, 255)
-        if rng.random() < 0.15:
-            name = list(PASTELS)[int(rng.integers(len(PASTELS)))]
-            said, colour = f"{said}, {name} background", PASTELS[name]
-        canvas = Image.new("RGB", (self.size, self.size), colour)
+        """An icon by itself, nearly as large as the picture, on white or at a place that the caption names."""
+        place = place_of(rng, scenery=0.2 if icon.set == MAIN else 0.0, plain=0.12)
+        said = caption(icon, one_of(rng, PLACES[place].phrases), rng)
+        canvas = Image.fromarray(np.rint(PLACES[place].paint(self.size, rng)).astype(np.uint8))
         side = round(self.size * float(rng.uniform(0.80, 0.94)))
         at = (self.size - side) // 2
         drawn = self._drawn(icon).resize((side, side), Image.Resampling.HAMMING).convert("RGBA")

@@ -56,9 +56,9 @@ class Plan:
 def said(plan: Plan, rng: np.random.Generator) -> str:
     """The sentence of a plan, in one of its forms."""
     words = [thing.said(only=plan.relation == "under" and k > 0) for k, thing in enumerate(plan.things)]
-    place = _one(rng, PLACES[plan.place].phrases)
+    place = one_of(rng, PLACES[plan.place].phrases)
     if plan.relation in POSITIONS and rng.random() < 0.55:
-        sentence = f"{words[0]} {_one(rng, POSITIONS[plan.relation])} {words[1]}"
+        sentence = f"{words[0]} {one_of(rng, POSITIONS[plan.relation])} {words[1]}"
     elif plan.acts:
         sentence = f"{words[0]} {plan.relation} {words[1]}"
         if len(words) > 2:
@@ -85,27 +85,29 @@ _SCENERY = tuple(name for name in PLACES if name and not name.endswith("backgrou
 _PLAIN = tuple(name for name in PLACES if name.endswith("background"))
 
 
-def _one(rng: np.random.Generator, of: tuple[str, ...]) -> str:
+def one_of(rng: np.random.Generator, of: tuple[str, ...]) -> str:
+    """One of some words, by chance."""
     return of[int(rng.integers(len(of)))]
 
 
 def _thing(rng: np.random.Generator, of: tuple[str, ...] = tuple(NOUNS), coloured: float = 0.5) -> Thing:
-    noun = _one(rng, of)
-    return Thing(noun, _one(rng, tuple(NAMES)) if NOUNS[noun].colours and rng.random() < coloured else "")
+    noun = one_of(rng, of)
+    return Thing(noun, one_of(rng, tuple(NAMES)) if NOUNS[noun].colours and rng.random() < coloured else "")
 
 
-def _place(rng: np.random.Generator, scenery: float = 0.25, plain: float = 0.1) -> str:
+def place_of(rng: np.random.Generator, scenery: float = 0.25, plain: float = 0.1) -> str:
+    """A place by chance, scenery or a plain colour with these shares, else white."""
     which = rng.random()
-    return _one(rng, _SCENERY) if which < scenery else _one(rng, _PLAIN) if which < scenery + plain else ""
+    return one_of(rng, _SCENERY) if which < scenery else one_of(rng, _PLAIN) if which < scenery + plain else ""
 
 
 def _single(rng: np.random.Generator) -> Plan:
-    thing = replace(_thing(rng, coloured=0.6), size=_one(rng, ("", "", "", "", "", "big", "small")))
-    return Plan((thing,), place=_place(rng, scenery=0.4))
+    thing = replace(_thing(rng, coloured=0.6), size=one_of(rng, ("", "", "", "", "", "big", "small")))
+    return Plan((thing,), place=place_of(rng, scenery=0.4))
 
 
 def _several(rng: np.random.Generator) -> Plan:
-    return Plan((replace(_thing(rng), count=int(rng.integers(2, 5))),), place=_place(rng))
+    return Plan((replace(_thing(rng), count=int(rng.integers(2, 5))),), place=place_of(rng))
 
 
 def _pair(rng: np.random.Generator) -> Plan:
@@ -118,22 +120,22 @@ def _pair(rng: np.random.Generator) -> Plan:
     elif which < 0.28:
         first, second = replace(first, size="big"), replace(second, size="small")
     relation = tuple(POSITIONS)[int(rng.choice(4, p=(0.3, 0.3, 0.2, 0.2)))]
-    return Plan((first, second), relation, _place(rng))
+    return Plan((first, second), relation, place_of(rng))
 
 
 def _three(rng: np.random.Generator) -> Plan:
-    return Plan((_thing(rng), _thing(rng), _thing(rng)), place=_place(rng))
+    return Plan((_thing(rng), _thing(rng), _thing(rng)), place=place_of(rng))
 
 
 def _act(rng: np.random.Generator) -> Plan:
-    relation = _one(rng, tuple(ACTS))
+    relation = one_of(rng, tuple(ACTS))
     things = (_thing(rng, ACTORS), _thing(rng, ACTS[relation]))
     which = rng.random()
     if relation != "under" and which < 0.25:
         return Plan((*things, Thing("moon")), relation, "night")
     if relation != "under" and which < 0.35:
-        return Plan((*things, Thing("sun")), relation, _one(rng, ("grass", "beach", "sky")))
-    return Plan(things, relation, _place(rng))
+        return Plan((*things, Thing("sun")), relation, one_of(rng, ("grass", "beach", "sky")))
+    return Plan(things, relation, place_of(rng))
 
 
 KINDS: tuple[Callable[[np.random.Generator], Plan], ...] = (_single, _several, _pair, _three, _act)

@@ -141,4 +141,5 @@ ONLY = ("moon", "sun")  # there is one of it: said with "the"
 
 def article(words: str) -> str:
     """`words` after "a" or "an", as they sound."""
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+    hard = words.startswith(("eu", "uni", "one", "use"))  # begins with a consonant, as it is said
+    return f"{'an' if words[0] in 'aeiou' and not hard else 'a'} {words}"
