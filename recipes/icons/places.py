@@ -75,7 +75,7 @@ PASTELS: dict[str, Colour] = {
 
 
 # Behind white things, where a caption says nothing of the background.
-SOFT: tuple[Colour, ...] = tuple(PASTELS[name] for name in ("pink", "light green", "light blue", "purple"))
+SOFT: tuple[Colour, ...] = ((120, 178, 232), (238, 140, 170), (120, 190, 130), (160, 130, 214), (150, 154, 164))
 
 
 def _plain(colour: Colour) -> Callable[[int, np.random.Generator], np.ndarray]:
