@@ -1,6 +1,6 @@
 """Learn the velocity that carries noise to data along straight lines (flow matching)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -8,22 +8,45 @@ import torch
 from torch import Tensor
 
 from genloom.noise import Noise
+from genloom.objectives.solvers import SOLVERS, Velocity
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
 
-_NOISE, _TIME = 0, 1  # positions of the two draws of training; a sampler's one draw is at _NOISE
+_NOISE, _TIME = 0, 1  # positions of the two draws of training; a sampler starts from the one at _NOISE
+_AGAIN = 2  # and the positions from which on it draws where it goes back in time
 
 
 @dataclass(frozen=True)
 class Controls:
+    """How the equation is solved, and what of the solution is known; its tensors are made as large as B C *size."""
+
     steps: int = 20
-    solver: str = "heun"  # or "euler"
+    solver: str = "heun"  # or "euler", "multistep"
     shift: float = 1.0  # above 1: more of the steps near the noise, which large pictures need (Esser et al. 2024)
+    known: Tensor | None = None  # data that is kept, but for the places
+    mask: Tensor | None = None  # where this is True: they are made anew, so that they fit
+    again: int = 0  # times that each step is taken back and done over, which makes them fit better
+    start: Tensor | None = None  # data to make variations of
+    strength: float = 1.0  # how far towards noise `start` is carried first: 0 keeps it, 1 forgets it
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
             raise ValueError(f"Unknown solver {self.solver!r}. Known: {', '.join(SOLVERS)}.")
-        if self.steps < 1 or self.shift <= 0:
-            raise ValueError(f"steps must be 1 or more and shift above 0, got {self.steps} and {self.shift}.")
+        if self.steps < 1 or self.shift <= 0 or self.again < 0:
+            raise ValueError(
+                "steps must be 1 or more, shift above 0 and again 0 or more, "
+                f"got {self.steps}, {self.shift} and {self.again}."
+            )
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength is a share from 0 (keep the start) to 1 (forget it), got {self.strength}.")
+        if (self.known is None) != (self.mask is None):
+            raise ValueError("What is known comes with a mask that says where: give both known and mask, or neither.")
+
+    @property
+    def times(self) -> list[float]:
+        """The times at which the equation is solved, from noise (0) or the noised start to data (1)."""
+        first = 0.0 if self.start is None else 1 - self.strength
+        steps = max(round(self.steps * (1 - first)), 1)
+        return [first + (1 - first) * shifted(i / steps, self.shift) for i in range(steps + 1)]
 
 
 @dataclass(frozen=True)
@@ -42,11 +65,7 @@ class Flow:
         start = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
         t_B = noise.normal((), _TIME).sigmoid().to(batch.x.device)
         velocity = parts["model"](between(start, batch.x, t_B), t_B, cond=batch.cond).float()
-        error = (velocity - (batch.x - start)).square()
-        if batch.mask is None:
-            return Loss(error.flatten(1).mean(1), torch.ones_like(t_B))
-        counts = batch.mask.unsqueeze(1).expand_as(error).flatten(1).float()
-        return Loss((error.flatten(1) * counts).sum(1) / counts.sum(1).clamp(min=1), (counts.amax(1) > 0).float())
+        return squared(velocity - (batch.x - start), batch.mask)
 
     @torch.inference_mode()
     def sample(
@@ -59,36 +78,51 @@ class Flow:
             return parts["model"](x, x.new_full((count,), t), cond=cond).float()
 
         x = noise.normal((self.space.channels, *self.space.size), _NOISE).to(device)
-        times = [shifted(i / controls.steps, controls.shift) for i in range(controls.steps + 1)]
-        for t, after in pairwise(times):
-            x, v = SOLVERS[controls.solver](velocity, x, t, after)
-            yield x + (1 - after) * v
+        yield from solutions(velocity, x, noise, controls)
 
 
-Velocity = Callable[[Tensor, float], Tensor]
+def solutions(velocity: Velocity, noise_B: Tensor, noise: Noise, controls: Controls) -> Iterator[Tensor]:
+    """Yield what the data seem to be after every step from `noise_B`, B C *size, under the controls."""
+    solve, last, draws = SOLVERS[controls.solver], None, _AGAIN
+    known, mask, start = (None if v is None else v.to(noise_B) for v in (controls.known, controls.mask, controls.start))
+    times = controls.times
+    x = noise_B if start is None else between(noise_B, start.expand_as(noise_B), times[0])
+
+    def fitted(x: Tensor, t: float) -> Tensor:
+        """x with what is known in its place, carried to the time t."""
+        if known is None or mask is None:
+            return x
+        return torch.where(mask > 0, x, between(noise_B, known.expand_as(x), t))
+
+    for t, after in pairwise(times):
+        for _ in range(controls.again if after < 1 else 0):
+            # Back to t with fresh noise (RePaint, Lugmayr et al. 2022, algorithm 1): what was filled in meets the rest.
+            x, _, _ = solve(velocity, x, t, after, None)
+            fresh, draws = noise.normal(x.shape[1:], draws).to(x.device), draws + 1
+            x, last = fitted(taken_back(fitted(x, after), fresh, t, after), t), None
+        x, v, last = solve(velocity, x, t, after, last)
+        x = fitted(x, after)
+        yield fitted(x + (1 - after) * v, 1)
 
 
-def euler(velocity: Velocity, x: Tensor, t: float, after: float) -> tuple[Tensor, Tensor]:
-    v = velocity(x, t)
-    return x + (after - t) * v, v
+def taken_back(x: Tensor, fresh: Tensor, t: float, after: float) -> Tensor:
+    """x of the time `after` noised to the time t: scaled down, with as much fresh noise as t then lacks."""
+    return t / after * x + ((1 - t) ** 2 - (t / after * (1 - after)) ** 2) ** 0.5 * fresh
 
 
-def heun(velocity: Velocity, x: Tensor, t: float, after: float) -> tuple[Tensor, Tensor]:
-    """Heun's second-order step (Karras et al. 2022, algorithm 1, without churn); one Euler step at the end of time."""
-    v = velocity(x, t)
-    if after == 1:
-        return x + (after - t) * v, v
-    v2 = velocity(x + (after - t) * v, after)
-    return x + (after - t) * (v + v2) / 2, v2
-
-
-SOLVERS = {"euler": euler, "heun": heun}
-
-
-def between(noise: Tensor, data: Tensor, t_B: Tensor) -> Tensor:
-    """The point at time t on the line from noise (0) to data (1)."""
-    t = t_B.view(-1, *[1] * (data.ndim - 1))
+def between(noise: Tensor, data: Tensor, t: Tensor | float) -> Tensor:
+    """The point at time t, one number or B, on the line from noise (0) to data (1)."""
+    t = t if isinstance(t, float | int) else t.view(-1, *[1] * (data.ndim - 1))
     return (1 - t) * noise + t * data
+
+
+def squared(error: Tensor, mask: Tensor | None) -> Loss:
+    """The mean square over a row's positions, B C *size, or over those that its mask, B *size, marks as counting."""
+    square, ones = error.square(), error.new_ones(len(error))
+    if mask is None:
+        return Loss(square.flatten(1).mean(1), ones)
+    counts = mask.unsqueeze(1).expand_as(error).flatten(1).float()
+    return Loss((square.flatten(1) * counts).sum(1) / counts.sum(1).clamp(min=1), (counts.amax(1) > 0).float())
 
 
 def shifted(t: float, shift: float) -> float:
