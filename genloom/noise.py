@@ -17,6 +17,7 @@ from torch import Tensor
 
 WINDOW = 4  # symbols before a choice that key its noise, so that a mark is found again in a passage cut from its text
 POOL = 2**10  # nonces for text: small enough for detection to try them all
+SIGNAL_POOL = 2**16  # nonces for signals, of which each is tried with one product
 _MASK = 2**64 - 1
 _BY_POSITION, _BY_CONTEXT = 0, 1
 

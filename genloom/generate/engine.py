@@ -7,25 +7,30 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from genloom import plugins
+from genloom.generate import conditions, original, sequences
+from genloom.generate.interpolation import Toward, Turned
+from genloom.generate.original import Original
+from genloom.generate.reading import Draft, Texts, Whole
 from genloom.model import Model, machine, open_model
-from genloom.noise import POOL, Noise
+from genloom.noise import POOL, SIGNAL_POOL, Noise
 from genloom.settings import made, table
 from genloom.store.files import digest
 from genloom.store.workspace import Workspace
-from genloom.types import Codec, Item, Tokens
+from genloom.types import Item, Space, Tokens
 
 KEY = 0x67656E6C6F6F6D  # of the noise while a workspace has no key of its own: outputs are replayable, not marked
-
-
 LENGTH = 400  # symbols to write where nobody says how many
 ROWS_AT_ONCE = 32  # what a network remembers of so many rows fits in the memory of a small machine
+# Controls of samplers that the engine itself fills in.
+INTERNAL = {"prompts", "banned", "ended", "stops", "known", "mask", "start", "strength"}
 
 
 @dataclass(frozen=True)
@@ -35,27 +40,24 @@ class Request:
     prompts: tuple[str, ...]
     nonces: tuple[int, ...]  # one a prompt; the output's chance
     stops: tuple[str, ...] = ()  # strings that end an output and are not part of it
-    controls: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own: temperature, top_p, length …
+    controls: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own, and those of conditions.Strength
     ids: tuple[tuple[int, ...], ...] = ()  # symbols to go on from, one row a prompt, where text alone cannot say them
     ends: tuple[int, ...] = ()  # symbols that end an output besides the codec's own
+    original: Original | None = None  # the picture that all are made from
+    toward: Toward | None = None  # the other end of the way on which the outputs lie
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
         assert len(self.ids) in (0, len(self.prompts))
 
 
-@dataclass(frozen=True)
-class Draft:
-    """The outputs as far as they are."""
-
-    items: tuple[Any, ...]  # whole: what was prompted as text and what was written
-    written: tuple[Any, ...]  # only what the model wrote
-    ended: tuple[bool, ...]
-    symbols: tuple[int, ...]  # how many each row has, up to its end
-
-
 def request(
-    prompts: Sequence[str], count: int, seed: int | None, stops: Sequence[str], controls: Mapping[str, Any]
+    prompts: Sequence[str],
+    count: int,
+    seed: int | None,
+    stops: Sequence[str],
+    controls: Mapping[str, Any],
+    pool: int = POOL,
 ) -> Request:
     """`count` outputs for each prompt. Nonces come from a small pool, so that a mark can be found; a seed fixes them.
 
@@ -68,18 +70,34 @@ def request(
     chance = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
     nonces: list[int] = []
     for _ in prompts:
-        drawn = chance.permutation(POOL)
-        nonces += [int(drawn[i % POOL]) + POOL * (i // POOL) for i in range(count)]
+        drawn = chance.permutation(pool)
+        nonces += [int(drawn[i % pool]) + pool * (i // pool) for i in range(count)]
     return Request(tuple(p for p in prompts for _ in range(count)), tuple(nonces), tuple(stops), dict(controls))
 
 
 def portions(asked: Request, rows: int = ROWS_AT_ONCE) -> list[Request]:
     """The request in batches that fit in memory, each to be generated, stored and replayed by itself."""
-    cuts = [slice(first, first + rows) for first in range(0, len(asked.prompts), rows)]
-    return [
-        replace(asked, prompts=asked.prompts[cut], nonces=asked.nonces[cut], ids=asked.ids[cut] if asked.ids else ())
-        for cut in cuts
-    ]
+    return [rows_of(asked, slice(first, first + rows)) for first in range(0, len(asked.prompts), rows)]
+
+
+def rows_of(asked: Request, rows: slice) -> Request:
+    return replace(
+        asked,
+        prompts=asked.prompts[rows],
+        nonces=asked.nonces[rows],
+        ids=asked.ids[rows],
+        toward=None if asked.toward is None else asked.toward.rows(rows),
+    )
+
+
+def pool_of(space: Space) -> int:
+    """How many nonces outputs of a space are drawn from."""
+    return POOL if written(space) else SIGNAL_POOL
+
+
+def written(space: Space) -> bool:
+    """Whether outputs are sequences that a stop symbol ends, and not of one size."""
+    return isinstance(space, Tokens) and not space.grid
 
 
 def never() -> bool:
@@ -93,41 +111,29 @@ def generate(model: Model, asked: Request, enough: Callable[[], bool] = never) -
     Raises ValueError for a setting that the model's sampler does not have, naming those it has.
     """
     controls, ended, prompts = prepared(model, asked)
-    noise = Noise(KEY, asked.nonces)
-    last: list[np.ndarray] = []
-    heard = [Heard(model, prompt) for prompt in prompts]
-    for draft in model.objective.sample(dict(model.parts.items()), len(asked.prompts), None, noise, controls):
-        last = list(draft.cpu().numpy())
-        yield read(model, asked, heard, last, ended, final=False)
+    parts, cond = conditions.told(model, asked.prompts, asked.toward, asked.controls)
+    read: Callable[[Tensor, bool], Draft]
+    if written(model.codec.space):
+        read = Texts(model.codec, prompts, asked.stops, asked.ends, ended, left_to_right(model))
+    elif asked.original is None:
+        read = Whole(model.codec)
+    else:
+        begun, paste = original.given(asked.original, model)
+        controls, read = replace(controls, **begun), Whole(model.codec, paste)
+    last = None
+    for last in model.objective.sample(parts, len(asked.prompts), cond, chance(asked), controls):
+        yield read(last, False)
         if ended.all() or enough():
             break
-    yield read(model, asked, heard, last, ended, final=True)
+    assert last is not None, "a sampler yields a draft"
+    yield read(last, True)
 
 
-class Heard:
-    """What a row says so far; where it only grows, each symbol is decoded once."""
-
-    def __init__(self, model: Model, prompt: np.ndarray):
-        codec: Any = model.codec
-        self.codec, self.prompt = codec, prompt
-        # Some vocabularies write a blank before every text; one that goes on has no such blank to leave out.
-        goes_on = len(prompt) > 0 or not hasattr(codec, "after")
-        self.told = getattr(codec, "after", codec.decode) if goes_on else codec.decode
-        self.stream = codec.stream() if goes_on and left_to_right(model) and hasattr(codec, "stream") else None
-        self.count, self.text = 0, ""
-
-    @cached_property
-    def start(self) -> str:
-        """What was prompted as text."""
-        return self.codec.decode(self.prompt)
-
-    def __call__(self, row: np.ndarray, final: bool) -> Any:
-        """The value of a row, which begins with the row before; characters may be left out that are not whole."""
-        if self.stream is None or final:
-            return self.told(row)
-        self.text += self.stream.feed(row[self.count :])
-        self.count = len(row)
-        return self.text
+def chance(asked: Request) -> Noise:
+    """The noise of the rows: a function of their nonces."""
+    if asked.toward is None:
+        return Noise(KEY, asked.nonces)
+    return Turned(KEY, asked.nonces, asked.toward.nonces, asked.toward.shares)
 
 
 def cut_short(asked: Request, draft: Draft) -> Request:
@@ -143,52 +149,44 @@ def finished(model: Model, asked: Request) -> Draft:
 
 def prepared(model: Model, asked: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """The sampler's controls, the flags that end rows from outside, and the prompts as the codec's symbols."""
-    kind = plugins.find("objective", model.design.objective).Controls
-    ended = np.zeros(len(asked.prompts), dtype=bool)
-    known = {f.name for f in fields(kind)}
-    given = {name: value for name, value in asked.controls.items() if value is not None}
-    settable = sorted(known - {"prompts", "banned", "ended", "known", "stops"})
-    unknown = sorted(given.keys() - set(settable))
-    if unknown:
-        raise ValueError(
-            f"A model with the objective {model.design.objective!r} has no setting {unknown[0]!r}. "
-            f"It has: {', '.join(settable)}."
-        )
-    prompts = [np.asarray(model.codec.encode("" if asked.ids else p), dtype=np.int64) for p in asked.prompts]
-    controls = made(kind, given, "generate")
-    space = model.codec.space
-    if "prompts" in known and isinstance(space, Tokens):
-        room, read_back = spans(model, controls.length)
-        rows = ready(asked.ids, space, read_back) or tuple(led(space.start, p, read_back) for p in prompts)
-        controls = replace(controls, prompts=rows, ended=ended, length=room)
-        controls = replace(controls, banned=silent(model.codec, (space.stop, *asked.ends)))
-        if "stops" in known:
-            controls = replace(controls, stops=asked.ends)
-    elif any(asked.prompts):
-        raise ValueError(f"A model with the objective {model.design.objective!r} takes no prompt; leave it away.")
-    return controls, ended, prompts
+    kind, space = plugins.find("objective", model.design.objective).Controls, model.codec.space
+    names = {f.name for f in fields(kind)}
+    check(model, asked, names)
+    given = {name: value for name, value in asked.controls.items() if name in names and value is not None}
+    controls, ended = made(kind, given, "generate"), np.zeros(len(asked.prompts), dtype=bool)
+    if not isinstance(space, Tokens):
+        return controls, ended, []
+    if space.grid:
+        starts = (np.array([space.start]),) * len(asked.prompts)
+        return replace(controls, prompts=starts, ended=ended, length=prod(space.grid)), ended, []
+    texts = ["" if asked.ids or model.prompts is not None else prompt for prompt in asked.prompts]
+    prompts = [np.asarray(model.codec.encode(text), dtype=np.int64) for text in texts]
+    causal = left_to_right(model)
+    room, read_back = sequences.spans(model, controls.length or LENGTH * causal, causal)
+    rows = sequences.ready(asked.ids, space, read_back) or tuple(led(space.start, p, read_back) for p in prompts)
+    banned = sequences.silent(model.codec, (space.stop, *asked.ends))
+    controls = replace(controls, prompts=rows, ended=ended, length=room, banned=banned)
+    return replace(controls, stops=asked.ends) if "stops" in names else controls, ended, prompts
 
 
-def left_to_right(model: Model) -> bool:
-    """Whether the model writes symbol after symbol, so that what a draft says stays."""
-    return all(role.causal for role in model.objective.roles.values())
+def check(model: Model, asked: Request, names: set[str]) -> None:
+    """Raises ValueError for what this model, whose sampler has controls of these names, cannot be asked for."""
+    this, space = f"A model with the objective {model.design.objective!r}", model.codec.space
+    given = {name for name, value in asked.controls.items() if value is not None}
+    if unknown := sorted(given - set(settings(model))):
+        raise ValueError(f"{this} has no setting {unknown[0]!r}. It has: {', '.join(settings(model))}.")
+    if model.prompts is None and not isinstance(space, Tokens) and any(asked.prompts):
+        raise ValueError(f"{this} takes no prompt; leave it away.")
+    if asked.original is not None and "start" not in names:
+        raise ValueError(f"{this} does not start from a picture: leave --source away.")
+    if asked.toward is not None and isinstance(space, Tokens):
+        raise ValueError(f"{this} writes symbols, and there is nothing between two of them: leave --interpolate away.")
 
 
-def spans(model: Model, length: int) -> tuple[int, int]:
-    """How many symbols to write, and how many before them are read.
-
-    A causal network goes on as long as one likes and reads what lies just behind; another sees all of it at once.
-    """
-    most = model.design.length
-    if left_to_right(model):
-        return length or LENGTH, most
-    if length >= most:
-        raise ValueError(
-            f"A model with the objective {model.design.objective!r} sees {most} symbols at once, prompt included: "
-            f"choose a length below {most}."
-        )
-    room = length or max(most // 2, 1)
-    return room, most - room
+def settings(model: Model) -> list[str]:
+    """The controls that a request to this model can have."""
+    sampler = {f.name for f in fields(plugins.find("objective", model.design.objective).Controls)} - INTERNAL
+    return sorted(sampler | {f.name for f in fields(conditions.Strength)} if model.prompts is not None else sampler)
 
 
 def led(start: int, prompt: np.ndarray, length: int) -> np.ndarray:
@@ -196,62 +194,9 @@ def led(start: int, prompt: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([[start], prompt])[-length:]
 
 
-def ready(ids: tuple[tuple[int, ...], ...], space: Tokens, length: int) -> tuple[np.ndarray, ...]:
-    """Ready-made rows, of each as much of its end as the network reads; ValueError for symbols that are none."""
-    if not all(row and 0 <= min(row) <= max(row) < space.vocab for row in ids):
-        raise ValueError(f"Symbols to go on from must be numbers from 0 to {space.vocab - 1}, one or more.")
-    return tuple(np.array(row[-length:], dtype=np.int64) for row in ids)
-
-
-def silent(codec: Codec, stops: Sequence[int]) -> tuple[int, ...]:
-    """Symbols that mark roles and padding: never written unless asked for."""
-    return tuple(i for i in getattr(codec, "specials", {}).values() if i not in stops)
-
-
-def read(
-    model: Model, asked: Request, heard: list[Heard], rows: list[np.ndarray], ended: np.ndarray, final: bool
-) -> Draft:
-    """What the rows of a draft say, up to where each ends; rows that reach a stop string are marked as ended."""
-    items, written, symbols = [], [], []
-    stop = getattr(model.codec.space, "stop", None)
-    for i, (said, row) in enumerate(zip(heard, rows, strict=True)):
-        ends = np.isin(row, (stop, *asked.ends)) if stop is not None else np.zeros(0, dtype=bool)
-        if ends.any():
-            row = row[: int(ends.argmax())]
-        holes = stop is not None and bool((row < 0).any())
-        news = with_holes(model.codec, row) if holes else said(row, final or bool(ended[i]))
-        if isinstance(news, str):
-            news, hit = until(news, asked.stops, hold_back=not (final or ended[i]))
-            ended[i] |= hit and not holes
-            whole = said.start + news
-        else:
-            whole = news
-        items.append(whole)
-        written.append(news)
-        symbols.append(len(row))
-    return Draft(tuple(items), tuple(written), tuple(ended.tolist()), tuple(symbols))
-
-
-def with_holes(codec: Codec, row: np.ndarray) -> str:
-    """The text of a draft in which some symbols are not written yet, each shown as a dot."""
-    runs = np.split(row, np.flatnonzero(np.diff(row < 0)) + 1)
-    return "".join("·" * len(run) if run[0] < 0 else codec.decode(run) for run in runs)
-
-
-def until(text: str, stops: Sequence[str], hold_back: bool) -> tuple[str, bool]:
-    """Text up to the first stop string, and whether there was one.
-
-    `hold_back` also takes off an end that may become something else: the beginning of a stop string, or a character
-    that is not whole.
-    """
-    found = [at for at in (text.find(s) for s in stops if s) if at >= 0]
-    if found:
-        return text[: min(found)], True
-    if hold_back:
-        text = text.rstrip("\ufffd")
-        longest = max((n for s in stops for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
-        text = text[: len(text) - longest]
-    return text, False
+def left_to_right(model: Model) -> bool:
+    """Whether the model writes symbol after symbol, so that what a draft says stays."""
+    return all(role.causal for role in model.objective.roles.values())
 
 
 def store(
@@ -263,6 +208,9 @@ def store(
     """
     assert model.folder is not None, "only a stored model's outputs can be traced"
     medium = plugins.find("medium", model.design.medium)
+    told = table(replace(asked, original=None))
+    if asked.original is not None:
+        told["original"] = original.kept(workspace, asked.original, medium)
     ids = []
     for row, (item, prompt) in enumerate(zip(draft.items, asked.prompts, strict=True)):
         record = {
@@ -274,7 +222,7 @@ def store(
             "prompt": prompt,
             "written": draft.written[row] if isinstance(item, str) else None,
             "row": row,
-            "request": table(asked),
+            "request": told,
             "machine": machine(),
         }
         ids.append(workspace.record_output(as_file(medium, item), medium.suffixes[0], record))
@@ -300,8 +248,11 @@ def replay(workspace: Workspace, output: str) -> tuple[Path, Any]:
     model = open_model(workspace, record["model"], adapters, record.get("precision", "float32"))
     if adapters != model.adapters:
         model = model.switched(adapters)
-    item = finished(model, made(Request, record["request"], "request")).items[record["row"]]
-    if as_file(plugins.find("medium", model.design.medium), item) != path.read_bytes():
+    medium, told = plugins.find("medium", model.design.medium), dict(record["request"])
+    picture = told.pop("original", None)
+    asked = replace(made(Request, told, "request"), original=picture and original.again(workspace, picture, medium))
+    item = finished(model, asked).items[record["row"]]
+    if as_file(medium, item) != path.read_bytes():
         now = machine()
         changed = [f"{k}: {v} → {now.get(k)}" for k, v in record["machine"].items() if now.get(k) != v]
         reason = f"The machine changed ({'; '.join(changed)})." if changed else "Genloom itself may have changed since."

@@ -1,5 +1,6 @@
 """The workspace: the one folder in which data, models, runs, outputs and conversations live."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -201,6 +202,21 @@ class Workspace:
     def records(self) -> list[tuple[Path, dict[str, Any]]]:
         """Where every output lies, and its record, oldest first; damaged ones are left out and told by `faults`."""
         return _readable(self.output, self.outputs())
+
+    # outputs/originals/<sha256>.<ext>
+
+    def keep_original(self, data: bytes, suffix: str) -> str:
+        """Store what outputs were made from, once, so that they can be made again; returns its digest."""
+        digest = hashlib.sha256(data).hexdigest()
+        files.write_atomic(self.root / "outputs" / "originals" / f"{digest}{suffix}", data)
+        return digest
+
+    def original(self, digest: str) -> bytes:
+        """The bytes with this digest; ValueError where they are gone or were changed."""
+        found = list((self.root / "outputs" / "originals").glob(f"{Path(digest).name}.*"))
+        if not found or files.digest(found[0]) != digest:
+            raise ValueError(f"What this output was made from ({digest[:12]}) is gone or changed: restore a backup.")
+        return found[0].read_bytes()
 
     # conversations/<id>.json
 

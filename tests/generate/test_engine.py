@@ -12,6 +12,7 @@ import torch
 
 from genloom.generate import engine
 from genloom.generate.engine import Request, finished, generate, portions, replay, request, store
+from genloom.generate.sequences import silent
 from genloom.model import Model, open_model, parts_of, write_model
 from genloom.networks import precision as precisions
 from genloom.networks.native import build as native
@@ -154,7 +155,7 @@ def test_special_symbols_are_text_in_a_prompt_and_never_written(model: Model) ->
     draft = finished(model, asked("<|user|><|stop|>", temperature=3.0, length=100, count=4))
     assert all(text.startswith("<|user|><|stop|>") for text in draft.items)
     assert isinstance(model.codec.space, Tokens)
-    banned = engine.silent(model.codec, [model.codec.space.stop])
+    banned = silent(model.codec, [model.codec.space.stop])
     assert len(banned) == 4
     assert not any(0 <= symbol < 256 for symbol in banned)
 
