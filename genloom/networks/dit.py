@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.networks.attention import attend, rotate
-from genloom.networks.embedding import Inform
+from genloom.networks.embedding import Inform, States
 from genloom.types import Condition, Role, Signal
 
 
@@ -61,7 +61,7 @@ class Dit(nn.Module):
         self.enter = nn.Linear((takes.channels + role.cond.field) * each, D)
         self.places = nn.Embedding(prod(self.grid), D)
         nn.init.normal_(self.places.weight, std=0.02)
-        self.prompt = Prompt(role.cond.tokens, D) if role.cond.tokens else None
+        self.states = States(role.cond.tokens, D) if role.cond.tokens else None
         self.inform = Inform(role.timed, role.cond.vector, D) if role.timed or role.cond.vector else None
         self.modulate = nn.Linear(D, 6 * D)
         nn.init.zeros_(self.modulate.weight)
@@ -80,9 +80,10 @@ class Dit(nn.Module):
         N = h_BLD.shape[1]
         news_BD = h_BLD.new_zeros(len(x), self.config.width) if self.inform is None else self.inform(t, cond, h_BLD)
         allowed, S = None, 0
-        if self.prompt is not None and cond is not None and cond.tokens is not None:
-            states_BSD, said_BD, allowed = self.prompt(cond.tokens.to(h_BLD.dtype), cond.mask, N)
-            h_BLD, news_BD, S = torch.cat([states_BSD, h_BLD], 1), news_BD + said_BD, states_BSD.shape[1]
+        if self.states is not None and cond is not None and cond.tokens is not None:
+            states_BSD, sum_BD = self.states(cond.tokens, cond.mask)
+            h_BLD, news_BD, S = torch.cat([states_BSD, h_BLD], 1), news_BD + sum_BD, states_BSD.shape[1]
+            allowed = None if cond.mask is None else F.pad(cond.mask, (0, N), value=True)[:, None, None]
         angles = rotations(S, self.grid, self.config.head_width, h_BLD)
         changes_BD = self.modulate(F.silu(news_BD))
         earlier: list[Tensor] = []
@@ -111,26 +112,6 @@ class Dit(nn.Module):
         x = rows.view(len(rows), *self.grid, self.gives, *[patch] * axes)
         pairs = (place for i in range(axes) for place in (1 + i, 2 + axes + i))
         return x.permute(0, 1 + axes, *pairs).reshape(len(x), self.gives, *(patch * n for n in self.grid))
-
-
-class Prompt(nn.Module):
-    """A prompt's states made positions that stand before the patches, and their mean made news for all of them."""
-
-    def __init__(self, given: int, width: int):
-        super().__init__()
-        self.norm = nn.RMSNorm(given)
-        self.read = nn.Linear(given, width, bias=False)
-        self.sum = nn.Linear(given, width, bias=False)
-
-    def forward(self, states_BSD: Tensor, mask_BS: Tensor | None, patches: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Positions B S D, one vector a row B D (zero where no state is there), and which keys may be seen."""
-        states_BSD = self.norm(states_BSD)
-        if mask_BS is None:
-            return self.read(states_BSD), self.sum(states_BSD.mean(1)), None
-        real_BS1 = mask_BS[..., None].to(states_BSD.dtype)
-        mean = (states_BSD * real_BS1).sum(1) / real_BS1.sum(1).clamp(min=1)
-        allowed = F.pad(mask_BS, (0, patches), value=True)[:, None, None]
-        return self.read(states_BSD * real_BS1), self.sum(mean), allowed
 
 
 class Block(nn.Module):

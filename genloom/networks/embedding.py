@@ -1,6 +1,6 @@
 """What enters a network: symbols, signals on a grid, times and condition vectors, each made features.
 
-Shape letters: B batch, L length, C channels, D width.
+Shape letters: B batch, L length, S states of a prompt, C channels, D width.
 """
 
 import torch
@@ -99,6 +99,26 @@ class Inform(nn.Module):
         if self.vector is not None and cond is not None and cond.vector is not None:
             news = news + self.vector(cond.vector.to(like.dtype))
         return news
+
+
+class States(nn.Module):
+    """A prompt's states made features, and their mean made news for the whole sample."""
+
+    def __init__(self, given: int, width: int):
+        super().__init__()
+        self.norm = nn.RMSNorm(given)
+        self.read = nn.Linear(given, width, bias=False)
+        self.sum = nn.Linear(given, width, bias=False)
+
+    def forward(self, states_BSD: Tensor, mask_BS: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features B S D, which the mask must keep from being seen where it is off, and a vector B D.
+
+        The vector of a row without states is zero: it says nothing.
+        """
+        states_BSD = self.norm(states_BSD.to(self.read.weight.dtype))
+        real_BS = states_BSD.new_ones(states_BSD.shape[:2]) if mask_BS is None else mask_BS.to(states_BSD.dtype)
+        mean_BD = (states_BSD * real_BS[..., None]).sum(1) / real_BS.sum(1, keepdim=True).clamp(min=1)
+        return self.read(states_BSD), self.sum(mean_BD)
 
 
 def waves(t_B: Tensor, width: int) -> Tensor:

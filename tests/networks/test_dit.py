@@ -53,7 +53,7 @@ def test_muon_has_the_matrices_inside_and_adam_the_rest():
     parts = torch.nn.ModuleDict({"model": dit.build(flow.roles["model"], SMALL)})
     optimizer = State.fresh(parts, flow, Plan()).optimizers["model"]
     by_muon = {name.removeprefix("model.") for name in optimizer.momenta}
-    assert {"modulate.weight", "prompt.read.weight", "blocks.0.qkv.weight", "blocks.2.down.weight"} <= by_muon
+    assert {"modulate.weight", "states.read.weight", "blocks.0.qkv.weight", "blocks.2.down.weight"} <= by_muon
     assert not {"enter.weight", "head.weight", "places.weight", "blocks.0.changes", "skips.0"} & by_muon
 
 
