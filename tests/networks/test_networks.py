@@ -87,7 +87,7 @@ def test_dense_maps_any_signal(role):
 
 
 def test_every_network_is_checked_here():
-    assert set(plugins.names("network")) == {"transformer", "recurrent", "ngram", "dense", "dit", "convolution"}
+    assert set(plugins.names("network")) == {"transformer", "recurrent", "ngram", "dense", "dit", "unet", "convolution"}
 
 
 @pytest.mark.parametrize(
