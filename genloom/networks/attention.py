@@ -5,6 +5,7 @@ Shape letters: B batch, H heads, G key heads, L queries, S keys, K head width.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from math import pi, sqrt
 
 import torch
@@ -58,6 +59,12 @@ def remembered_above_diagonal(length: int, dtype: torch.dtype) -> Tensor:
     """`above_diagonal`, made once; a compiler makes it part of its own program instead."""
     with torch.inference_mode(False):  # it may be used in training next
         return above_diagonal(length, dtype)
+
+
+def spans(**sizes: int) -> dict[str, slice]:
+    """The rows of a linear map that holds several maps of these sizes, one after the other."""
+    ends = accumulate(sizes.values())
+    return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.attention import attend, rotate
+from genloom.networks.attention import attend, rotate, spans
 from genloom.networks.embedding import Inform, States
 from genloom.types import Condition, Role, Signal
 
@@ -144,6 +144,12 @@ class Block(nn.Module):
         q, k, v = self.qkv(h_BLD).view(B, L, 3, -1, self.K).permute(2, 0, 3, 1, 4)
         q, k = rotate(self.norms_qk[0](q), angles), rotate(self.norms_qk[1](k), angles)
         return self.out(attend(q, k, v, allowed).transpose(1, 2).reshape(B, L, D))
+
+    def adapts(self) -> dict[str, dict[str, slice]]:
+        """The maps that adapters are attached to, by the rows of each."""
+        D, hidden = self.out.out_features, self.down.in_features
+        attention = {"qkv": spans(q=D, k=D, v=D), "out": spans(o=D)}
+        return {**attention, "up": spans(gate=hidden, up=hidden), "down": spans(down=D)}
 
 
 def rotations(states: int, grid: tuple[int, ...], width: int, like: Tensor) -> tuple[Tensor, Tensor]:

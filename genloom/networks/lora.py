@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.transformer import Attention, Mlp
 from genloom.types import Role, Tokens
 
 TOLERANCE = 1e-4  # of merged outputs in float32, as a share of the largest; sums in another order differ by less
@@ -190,21 +189,15 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
 def targets(network: nn.Module) -> dict[str, dict[str, slice]]:
     """What can be adapted: for each linear map, by path, the rows of every target in it.
 
-    The transformer's fused maps hold several; any other map is one, known by its name. Maps at the ends are left out,
-    and networks with recurrent layers have none.
+    Fused maps hold several, which the part they belong to `adapts`; any other map is one, known by its name. Maps at
+    the ends are left out, and networks with recurrent layers have none.
     """
     if any(isinstance(part, nn.RNNBase) for part in network.modules()):
         return {}  # torch's recurrent layers keep a list of their weights that freezing does not reach
     found: dict[str, dict[str, slice]] = {}
     for path, part in network.named_modules():
-        if isinstance(part, Attention):
-            K, H, G = part.K, part.heads, part.key_heads
-            cuts = {"q": slice(0, H * K), "k": slice(H * K, (H + G) * K), "v": slice((H + G) * K, (H + 2 * G) * K)}
-            found |= {f"{path}.qkv": cuts, f"{path}.out": {"o": slice(0, part.out.out_features)}}
-        elif isinstance(part, Mlp):
-            wide = part.down.in_features
-            cuts = {"gate": slice(0, wide), "up": slice(wide, 2 * wide)} if part.gated else {"up": slice(0, wide)}
-            found |= {f"{path}.up": cuts, f"{path}.down": {"down": slice(0, part.down.out_features)}}
+        if adapts := getattr(part, "adapts", None):
+            found |= {f"{path}.{name}": spans for name, spans in adapts().items()}
         elif isinstance(part, nn.Linear) and path not in found:
             *_, name = (word for word in path.split(".") if not word.isdigit())
             if name not in ("head", "enter"):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.attention import Rotary, Scaling, attend, rotate
+from genloom.networks.attention import Rotary, Scaling, attend, rotate, spans
 from genloom.networks.embedding import Beside, Grid, Inform, Symbols, latest
 from genloom.types import Condition, Role, Signal, Tokens
 
@@ -323,6 +323,11 @@ class Attention(nn.Module):
         mixed_BHLK = attend(q, k, v, allowed, causal and allowed is None)
         return self.out(mixed_BHLK.transpose(1, 2).reshape(B, L, -1))
 
+    def adapts(self) -> dict[str, dict[str, slice]]:
+        """The maps that adapters are attached to, by the rows of each."""
+        queries, keys = self.heads * self.K, self.key_heads * self.K
+        return {"qkv": spans(q=queries, k=keys, v=keys), "out": spans(o=self.out.out_features)}
+
 
 def remember(memory: Memory, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Write new keys and values at their positions; padding is overwritten later, and masked until then."""
@@ -395,3 +400,9 @@ class Mlp(nn.Module):
             return self.down(F.gelu(self.up(h_BLD), approximate="tanh"))
         h_BLF = F.relu(self.up(h_BLD))
         return self.down(h_BLF * h_BLF)  # a product: torch's square is several times slower here
+
+    def adapts(self) -> dict[str, dict[str, slice]]:
+        """The maps that adapters are attached to, by the rows of each."""
+        hidden = self.down.in_features
+        up = spans(gate=hidden, up=hidden) if self.gated else spans(up=hidden)
+        return {"up": up, "down": spans(down=self.down.out_features)}

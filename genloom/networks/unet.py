@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.attention import attend
+from genloom.networks.attention import attend, spans
 from genloom.networks.embedding import Inform, States
 from genloom.types import Condition, Role, Signal
 
@@ -168,6 +168,12 @@ class Attention(nn.Module):
             allowed = None if mask_BS is None else F.pad(mask_BS, (N, 0), value=True)[:, None, None]
         mixed = attend(self.norms[0](q), self.norms[1](k), v, allowed)
         return x + self.out(mixed.transpose(1, 2).reshape(B, N, C)).mT.reshape(x.shape)
+
+    def adapts(self) -> dict[str, dict[str, slice]]:
+        """The maps that adapters are attached to, by the rows of each."""
+        C = self.out.out_features
+        prompt = {} if self.tell is None else {"tell": spans(k=C, v=C)}
+        return {"qkv": spans(q=C, k=C, v=C), "out": spans(o=C), **prompt}
 
 
 def convolution(axes: int, given: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv1d | nn.Conv2d:

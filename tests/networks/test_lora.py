@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genloom.networks import dense, lora, ngram, recurrent, transformer
+from genloom.networks import dense, dit, lora, ngram, recurrent, transformer, unet
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.testing import agree, check_network, stirred
+from genloom.testing import agree, check_network, example, stirred
 from genloom.train import checkpoint
 from genloom.train.loop import Plan, State, train
 from genloom.train.optimizers import Rates, kinds
@@ -284,3 +284,27 @@ def test_a_run_resumes_to_the_same_bits_from_a_small_checkpoint(tmp_path: Path, 
         assert torch.equal(tensor, resumed.tensors()[name]), name
     size = 4 * sum(p.numel() for p in halted.parts.parameters())
     assert path.stat().st_size < 4 * size + 20_000  # weights, averages, two moments; the base is not in it
+
+
+PICTURE = Role(Signal(2, (4, 4)), Signal(2, (4, 4)), timed=True, cond=Cond(tokens=5))
+PICTURING = {
+    "dit": lambda: dit.build(PICTURE, dit.Config(width=16, depth=2, head_width=8)),
+    "unet": lambda: unet.build(PICTURE, unet.Config(width=8, levels=(1, 2), blocks=1, head_width=4, groups=4)),
+}
+
+
+@pytest.mark.parametrize("targets", [(), ("q", "v", "o")], ids=str)
+@pytest.mark.parametrize("name", PICTURING)
+def test_networks_of_pictures_are_adapted_inside_their_fused_maps(name: str, targets: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    network = stirred(PICTURING[name]()).eval()
+    x, t, cond = example(PICTURE, rows=3)
+    before, names = network(x, t, cond=cond).detach(), list(network.state_dict())
+    lora.attach(network, lora.Config(3, 5.0, targets, decomposed=True))
+    agree(network(x, t, cond=cond).detach(), before, "a fresh adapter is the identity")
+    assert {path.rsplit(".", 1)[-1] for path, _, _ in lora.adapters(network)} >= {"qkv", "out"}
+    adapted = learned(network)(x, t, cond=cond).detach()
+    assert (adapted - before).abs().max() > 0.01
+    merged = lora.merge(network)
+    agree(merged(x, t, cond=cond).detach(), adapted, "the merged network is the adapted one")
+    assert sorted(merged.state_dict()) == sorted(names)
