@@ -10,6 +10,7 @@ from genloom.media.image import decoding, terminal
 from genloom.types import Item
 
 kind: str = "image"
+plural: str = "pictures"  # how people call several of them
 
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")
 

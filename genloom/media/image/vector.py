@@ -33,7 +33,9 @@ class Drawing:
         import resvg_py
 
         try:
-            return resvg_py.svg_to_bytes(svg_string=self.source, width=side, height=side, skip_system_fonts=True)
+            return resvg_py.svg_to_bytes(
+                svg_string=self.source, width=side, height=side, dpi=96, skip_system_fonts=True
+            )
         except ValueError as error:
             raise ValueError(f"it cannot be drawn ({str(error)[:100]})") from error
 

@@ -1,0 +1,248 @@
+"""Pictures of every usual kind become sRGB pixels, and what is wrong with one is said in plain words."""
+
+import contextlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, PngImagePlugin
+
+from genloom.media import image
+from genloom.media.image import decoding
+from genloom.types import Item
+
+RED, GREEN = (200, 30, 20), (20, 160, 60)
+
+
+def scene(height: int = 24, width: int = 32) -> np.ndarray:
+    """A smooth picture no two pixels of which are alike, its left upper corner dark and its right red."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([columns * 240 / width, rows * 240 / height, 40 + rows * 0], axis=-1).astype(np.uint8)
+
+
+def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def test_what_is_saved_is_opened_again(tmp_path: Path) -> None:
+    pixels = scene()
+    for suffix in image.WRITTEN:
+        path = tmp_path / f"picture{suffix}"
+        image.save(Item(pixels), path)
+        item = image.open(path)
+        assert item.value.shape == pixels.shape
+        assert item.value.dtype == np.uint8
+        lossless = suffix in (".png", ".bmp", ".tif", ".tiff")
+        assert np.abs(item.value.astype(int) - pixels).mean() <= (0 if lossless else 8)
+        assert item.source == str(path)
+        assert (item.licence, item.meta["caption"]) == ("unknown", "")
+    assert {path.suffix for path in tmp_path.iterdir()} == set(image.WRITTEN)  # nothing aside is left
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"not written as \.xyz files; name it \.png"):
+        image.save(Item(scene()), tmp_path / "a.xyz")
+    with pytest.raises(ValueError, match="choose another place"):
+        image.save(Item(scene()), tmp_path / "nowhere" / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_unpack_gives_what_pack_was_given(height: int, width: int, random) -> None:
+    pixels = np.frombuffer(random.randbytes(height * width * 3), np.uint8).reshape(height, width, 3)
+    packed = image.pack(pixels)
+    assert np.array_equal(image.unpack(packed), pixels)
+    assert image.pack(pixels) == packed
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]), st.data())
+def test_damage_is_one_clear_error_or_a_picture(format: str, data) -> None:
+    """Whatever happens to the bytes, there are pixels or a ValueError, never anything else."""
+    good = bytearray(encoded(Image.fromarray(scene()), format))
+    for _ in range(data.draw(st.integers(1, 6))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    damaged = bytes(good[: data.draw(st.integers(0, len(good)))])
+    with contextlib.suppress(ValueError):
+        assert decoding.decode(damaged).pixels.shape[2] == 3
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_cut_short(tmp_path: Path, format: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = encoded(Image.fromarray(noise), format)
+    path = tmp_path / f"a.{format.lower()}"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"{path.name}: it is damaged"):
+        image.open(path)
+
+
+def test_no_picture_and_nothing_at_all(tmp_path: Path) -> None:
+    for content, reason in (
+        (b"", "it is empty"),
+        (b"hello, I am a text", "not a picture"),
+        (b"\x89PNG\r\n", "damaged"),
+    ):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(ValueError, match=reason):
+            image.open(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="could not be read: No such file"):
+        image.open(tmp_path / "b.png")
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A small PNG whose header promises any number of pixels."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (12_000, 9_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"too large .*100 million pixels are allowed.*save a smaller copy"):
+        decoding.decode(bomb(*size))
+
+
+def test_a_zero_sized_picture() -> None:
+    with pytest.raises(ValueError, match=r"it is damaged|it has no pixels"):
+        decoding.decode(bomb(0, 5))
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, GREEN, (0, 0, 255))]
+    for format in ("GIF", "WEBP", "PNG"):
+        data = encoded(
+            frames[0],
+            format,
+            save_all=True,
+            append_images=frames[1:],
+            **({} if format == "GIF" else {"lossless": True}),
+        )
+        picture = decoding.decode(data)
+        assert np.abs(picture.pixels.astype(int) - RED).max() < 4
+        assert picture.changes == ("the first of its 3 frames was taken",)
+
+
+def test_every_kind_of_pixel_becomes_eight_bits_of_rgb() -> None:
+    ramp = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
+    deep = decoding.decode(encoded(Image.fromarray(ramp)))
+    assert np.array_equal(deep.pixels[..., 0].ravel(), np.arange(256))
+    assert deep.changes == ("16 bits a pixel were made 8",)
+    cmyk = decoding.decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
+    assert np.abs(cmyk.pixels[4, 4].astype(int) - (255, 0, 0)).max() < 30
+    assert "CMYK was made RGB" in cmyk.changes
+    real = decoding.decode(encoded(Image.fromarray(np.linspace(-3, 9, 64, dtype=np.float32).reshape(8, 8)), "TIFF"))
+    assert (real.pixels.min(), real.pixels.max()) == (0, 255)
+    for mode in ("1", "L", "P"):
+        drawn = decoding.decode(encoded(Image.fromarray(scene()).convert(mode)))
+        assert drawn.pixels.shape == (24, 32, 3)
+        assert np.corrcoef(drawn.pixels.mean(axis=2).ravel(), scene().mean(axis=2).ravel())[0, 1] > 0.3
+
+
+def test_what_is_transparent_shows_the_background() -> None:
+    clear = Image.new("RGBA", (10, 10), (0, 0, 0, 0))
+    clear.paste((*RED, 255), (0, 0, 5, 10))
+    picture = decoding.decode(encoded(clear))
+    assert tuple(picture.pixels[0, 0]) == RED
+    assert tuple(picture.pixels[0, 9]) == (255, 255, 255)
+    assert picture.transparent == 0.5
+    assert tuple(decoding.decode(encoded(clear), background="#102030").pixels[0, 9]) == (16, 32, 48)
+    half = decoding.decode(encoded(Image.new("LA", (4, 4), (0, 128))))
+    assert 125 <= half.pixels[0, 0, 0] <= 129
+    palette = clear.convert("P")
+    palette.info["transparency"] = palette.getpixel((9, 0))
+    assert tuple(decoding.decode(encoded(palette, transparency=palette.getpixel((9, 0)))).pixels[0, 9]) == (
+        255,
+        255,
+        255,
+    )
+    with pytest.raises(ValueError, match="'reddish' is no colour; write white"):
+        decoding.decode(encoded(clear), background="reddish")
+
+
+def test_a_photo_is_turned_upright() -> None:
+    upright = Image.fromarray(scene(24, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    picture = decoding.decode(encoded(upright.rotate(90, expand=True), "JPEG", exif=exif, quality=95))
+    assert picture.pixels.shape == (24, 32, 3)
+    assert (picture.width, picture.height) == (32, 24)
+    assert np.abs(picture.pixels.astype(int) - scene()).mean() < 4
+
+
+def test_colours_follow_the_profile() -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = scene()
+    assert np.array_equal(decoding.decode(encoded(Image.fromarray(pixels), icc_profile=srgb)).pixels, pixels)
+    for broken in (lab, b"no profile at all"):
+        picture = decoding.decode(encoded(Image.fromarray(pixels), icc_profile=broken))
+        assert np.array_equal(picture.pixels, pixels)
+        assert picture.changes == ("its colour profile is damaged and was left out",)
+
+
+def test_a_large_picture_is_brought_to_size() -> None:
+    large = Image.fromarray(scene(300, 600))
+    for format in ("PNG", "JPEG"):
+        picture = decoding.decode(encoded(large, format), side=60)
+        assert picture.pixels.shape == (30, 60, 3)
+        assert (picture.width, picture.height) == (600, 300)
+        assert np.abs(picture.pixels[15, 30].astype(int) - scene(300, 600)[150, 300]).max() < 8
+    assert decoding.decode(encoded(Image.fromarray(scene())), side=60).pixels.shape == (24, 32, 3)
+    assert decoding.decode(encoded(Image.new("RGB", (4000, 2))), side=100).pixels.shape == (1, 100, 3)
+
+
+def test_what_a_file_says_of_itself() -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x8298] = "A red\n fox ", "CC-BY-4.0"
+    said = decoding.decode(encoded(Image.fromarray(scene()), "JPEG", exif=exif))
+    assert (said.said.caption, said.licence) == ("A red fox", "CC-BY-4.0")
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>'
+        '<rdf:li xml:lang="x-default">A blue whale</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF>'
+        "</x:xmpmeta>"
+    )
+    assert decoding.decode(encoded(Image.fromarray(scene()), "WEBP", xmp=xmp.encode())).said.caption == "A blue whale"
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Description", "A green leaf")
+    texts.add_text("Copyright", "me")
+    said = decoding.decode(encoded(Image.fromarray(scene()), pnginfo=texts))
+    assert (said.said.caption, said.licence) == ("A green leaf", "me")
+    exif[0x010E] = "OLYMPUS DIGITAL CAMERA"
+    assert decoding.decode(encoded(Image.fromarray(scene()), "JPEG", exif=exif)).said.caption == ""
+
+
+@pytest.mark.parametrize(
+    ("pixels", "meta", "problem"),
+    [
+        (np.full((40, 40, 3), 255, np.uint8), {}, "it is blank: one colour all over"),
+        (np.random.default_rng(0).integers(250, 254, (40, 40, 3), np.uint8), {}, "it is nearly one colour all over"),
+        (scene(8, 12), {}, "it is tiny: 12 × 8 pixels"),
+        (scene(20, 400), {}, "it is a narrow strip: 400 × 20 pixels"),
+        (scene(), {"transparent": 0.97}, "it is mostly transparent (97%)"),
+    ],
+)
+def test_checks_speak_plainly(pixels: np.ndarray, meta: dict, problem: str) -> None:
+    assert image.check(Item(pixels, meta=meta)) == [problem]
+    assert image.check(Item(scene())) == []
+
+
+def test_a_terminal_shows_two_pixels_a_character() -> None:
+    lines = image.preview(Item(scene(40, 80)), columns=20).split("\n")
+    assert len(lines) == 5
+    assert all(line.count("▀") == 20 and line.endswith("\x1b[0m") for line in lines)
+    flat = image.preview(Item(np.full((4, 4, 3), 7, np.uint8)))
+    assert flat == "\n".join(["\x1b[38;2;7;7;7m\x1b[48;2;7;7;7m▀▀▀▀\x1b[0m"] * 2)
