@@ -85,7 +85,7 @@ class Maker:
         return self._rendered[key]
 
 
-def credits(sets: Mapping[str, Sequence[Icon]]) -> str:
+def attribution(sets: Mapping[str, Sequence[Icon]]) -> str:
     """Who drew the icons and under which licence, as CC-BY asks."""
     lines = ["# Whose drawings these pictures are made of", ""]
     for name, some in sets.items():
@@ -136,7 +136,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     maker = Maker(sets, given.size)
     write(given.out / "icons.parquet", (maker.picture(given.seed, number) for number in range(given.pictures)))
-    (given.out / "ATTRIBUTION.md").write_text(credits(sets), encoding="utf-8")
+    (given.out / "ATTRIBUTION.md").write_text(attribution(sets), encoding="utf-8")
     print(f"{given.pictures:,} pictures in {given.out / 'icons.parquet'}, their credits in ATTRIBUTION.md")
 
 

@@ -15,7 +15,6 @@ from recipes.icons.places import PLACES, SOFT
 from recipes.icons.plans import Plan, Thing, drawn, said
 from recipes.icons.vocabulary import NOUNS
 
-_SPRITE = 160  # pixels that a sprite is rendered in, once, to be reduced from
 _APART = 0.15  # the distance in OKLab from which a thing is told from what is behind it
 
 
@@ -57,10 +56,13 @@ class Sprite:
 
 
 class Painter:
-    """Draws scenes with the icons of `svgs` (SVG text by Fluent's names) as pictures of size × size."""
+    """Draws scenes with the icons of `svgs` (SVG text by Fluent's names) as pictures of size × size.
 
-    def __init__(self, svgs: Mapping[str, str], size: int = 64) -> None:
-        self.size = size
+    Each thing is rendered once, at `detail` × `detail`, and reduced from that.
+    """
+
+    def __init__(self, svgs: Mapping[str, str], size: int = 64, detail: int = 160) -> None:
+        self.size, self.detail = size, detail
         self._svgs = svgs
         self._sprites: dict[tuple[str, str], Sprite] = {}
 
@@ -90,10 +92,10 @@ class Painter:
         if key not in self._sprites:
             svg = self._svgs[key[0]]
             if colour:
-                share = areas(svg, np.asarray(rendered(svg, 64)))
+                share = areas(svg, np.asarray(rendered(svg, min(self.detail, 64))))
                 chosen = tuple(code for code in NOUNS[noun].body if code in share) or body(share)
                 svg = recoloured(svg, colour, chosen, share)
-            whole = rendered(svg, _SPRITE)
+            whole = rendered(svg, self.detail)
             picture = whole.crop(whole.getbbox()).convert("RGBa")
             sums = np.asarray(picture, np.float64).sum((0, 1))
             self._sprites[key] = Sprite(picture, oklab(255 * sums[:3] / sums[3]))
