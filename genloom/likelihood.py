@@ -1,4 +1,4 @@
-"""How surprising a model finds things: minus log-likelihood, exact or bounded, of texts of any length.
+"""How surprising a model finds what it has not learned: texts of any length in bits, samples by their loss.
 
 Shape letters: B windows, L length.
 """
@@ -17,6 +17,44 @@ from genloom.types import Batch, Message, Tokens
 
 Told = str | Sequence[Message]  # a text, or a conversation, of which the answers are measured, given what was asked
 POSITIONS = 16_384  # read at once, padding included
+ROWS = 64  # samples read at once
+BITS, LOSS = "bits per byte", "held-out loss"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a look at held-out data found; the less, the better."""
+
+    name: str
+    value: float
+
+    @property
+    def key(self) -> str:
+        return key_of(self.name)
+
+
+def key_of(measure: str) -> str:
+    """How records call a measure."""
+    return measure.replace(" ", "_").replace("-", "_")
+
+
+def measured(model: Model, held: Sequence[Told] | Batch) -> Measured:
+    """Texts in bits per byte, which compare between codecs; samples by the mean loss of the model's objective."""
+    if isinstance(held, Batch):
+        return Measured(LOSS, mean_loss(model, held))
+    return Measured(BITS, bits_per_byte(surprise(model, held)))
+
+
+@torch.inference_mode()
+def mean_loss(model: Model, held: Batch) -> float:
+    """The loss a unit in the objective's first turn; the noise is the same for every model and at every step."""
+    parts, turn = dict(model.parts.items()), model.objective.turns[0]
+    total, units = 0.0, 0.0
+    for first in range(0, len(held), ROWS):
+        batch = held.rows(slice(first, first + ROWS)).map(lambda t: t.to(model.device))
+        loss = model.objective.loss(parts, batch, turn, Noise(0, tuple(range(first, first + len(batch)))))
+        total, units = total + loss.per_sample.sum().item(), units + loss.units.sum().item()
+    return total / max(units, 1e-12)
 
 
 @dataclass(frozen=True)

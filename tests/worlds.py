@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from genloom.media import image
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -51,6 +53,48 @@ def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed
         pq.write_table(pa.table(columns), folder / "part-00000.parquet")
         (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(texts)}}))
     return making.made
+
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 230)}
+
+
+def pictures(workspace: Workspace, name: str = "tiles", count: int = 60, side: int = 8, seed: int = 0) -> Dataset:
+    """A data set of pictures of one colour, which their captions name: every sixth is for validation, and the test."""
+    chance, names = np.random.default_rng(seed), list(COLOURS)
+    colours = [names[n % len(names)] for n in range(count)]
+    shown = [np.array(COLOURS[c]) + chance.integers(-20, 20, (side, side, 3)) for c in colours]
+    content = [image.pack(x.clip(0, 255).astype(np.uint8)) for x in shown]
+    columns = {
+        "id": [hashlib.sha256(data).hexdigest() for data in content],
+        "text": [f"a {colour} tile" for colour in colours],
+        "source": [f"tiles/{n}.png" for n in range(count)],
+        "licence": ["CC0-1.0"] * count,
+        "split": [{0: "val", 1: "test"}.get(n // len(names) % 6, "train") for n in range(count)],
+        "bytes": [len(data) for data in content],
+        "content": content,
+    }
+    making = workspace.new_dataset(name)
+    with making as folder:
+        pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+        (folder / "manifest.json").write_text(json.dumps({"medium": "image", "licences": {"CC0-1.0": count}}))
+    return making.made
+
+
+def picture_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
+    """A small job on pictures with prompts; changes are written as for `job`."""
+    tables: dict[str, Any] = {
+        "name": data.name,
+        "data": data.name,
+        "digest": data.digest,
+        "rows": 8,
+        "medium": "image",
+        "codec": {"name": "pixels", "size": 8},
+        "objective": {"name": "flow"},
+        "network": {"name": "dit", "width": 32, "depth": 2, "head_width": 16},
+        "prompts": {"name": "words", "width": 16},
+        "plan": {"steps": steps, "warmup": 2, "rates": {"matrix": 0.02, "table": 0.02, "vector": 0.01}},
+    }
+    return Job.of(overridden(tables, {key.replace("__", "."): value for key, value in changes.items()}))
 
 
 def job(data: Dataset, steps: int = 12, **changes: str) -> Job:

@@ -2,9 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from math import isfinite, log
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import Any
 
 from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
 from genloom.cli.shared import Shared
+from genloom.likelihood import BITS, Measured
 from genloom.settings import recipe as read_recipe
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.train.dial import Wishes
-from genloom.train.events import Checked, Contract, Event, Finished, Stage, Stepped, Warned
+from genloom.train.events import TOKENS, Checked, Contract, Event, Finished, Stage, Stepped, Warned
 from genloom.train.run import Request, train_model
 
 
@@ -53,7 +54,7 @@ def run(
     params
         About how many parameters the model shall have. Default: what the time and the text allow.
     tokens
-        How many tokens to read in all.
+        How many tokens to read in all; of what has one size, like pictures, how many samples.
     steps
         How many steps to take, exactly; with --resume, the step to train up to.
     name
@@ -109,8 +110,11 @@ def run(
         if _talks(workspace, made)
         else f'generate {quoted(made.name)} --prompt "…" --count 3'
     )
+    if (used := workspace.model(made.name)).ref != made.ref:
+        screen.say(f"In use is still {used.ref}. To use the new one: genloom promote {quoted(made.name)}")
+        screen.say(f"              or by its name: genloom generate {quoted(made.ref)} …")
     screen.say(f"Next: genloom {verb}")
-    screen.result({**asdict(finished), "folder": str(made.folder)})
+    screen.result({**finished.facts(), "folder": str(made.folder)})
     return 0
 
 
@@ -134,7 +138,7 @@ def _watch(events: Generator[Event], screen: Screen) -> tuple[Finished | None, i
                 case Warned(text):
                     screen.note(f"Note: {text}")
                 case Checked():
-                    seen = f", held-out {event.bits_per_byte:.3f} bits/byte"
+                    seen = f", {told(event.found)}"
                 case Stepped():
                     step, stop.patient = event.step, True
                     losses = smoothed(losses, event.losses)
@@ -151,69 +155,81 @@ def smoothed(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str,
     return {name: value + 0.95 * (before.get(name, value) - value) for name, value in now.items() if isfinite(value)}
 
 
+def told(found: Measured) -> str:
+    """A look at held-out data in a few words."""
+    return f"held-out {found.value:.3f} bits/byte" if found.name == BITS else f"{found.name} {found.value:.4f}"
+
+
 def _draw(event: Stepped, losses: Mapping[str, float], seen: str, bar: Bar) -> None:
     alone = len(losses) == 1
-    loss = ", ".join(f"{'loss' if alone else name} {value / log(2):.3f} bits" for name, value in losses.items())
-    note = f"step {event.step:,}/{event.steps:,}, {loss}{seen}, {event.tokens_per_second:,.0f} tokens/s"
+    amounts = {
+        name: f"{value / log(2):.3f} bits" if event.unit == TOKENS else f"{value:.4f}" for name, value in losses.items()
+    }
+    loss = ", ".join(f"{'loss' if alone else name} {amount}" for name, amount in amounts.items())
+    note = f"step {event.step:,}/{event.steps:,}, {loss}{seen}, {event.speed:,.0f} {event.unit.word}/s"
     left = "" if sys.stderr.isatty() else f", {duration(event.seconds_left)} left"  # a drawn bar tells it
     bar.update(event.step / event.steps, note + left)
 
 
 def _say_contract(contract: Contract, screen: Screen) -> None:
-    expected = (
-        "unknown: no held-out text"
-        if contract.before is None
-        else f"less than the {contract.before:.3f} bits per byte of now"
-    )
-    if contract.bits_per_byte is not None and contract.floor is not None:
-        spread = contract.bits_per_byte * contract.error
-        expected = (
-            f"{contract.bits_per_byte:.2f} ± {spread:.2f} bits per byte (counting 5-grams gives {contract.floor:.2f})"
-        )
     learning = f", of which {contract.trained:,} learn" if contract.trained else ""
+    word = contract.unit.word
     rows: list[tuple[str, ...]] = [
         ("  network", f"{contract.parameters:,} parameters{learning}"),
-        (
-            "  reads",
-            f"{contract.tokens:,} tokens in {contract.steps:,} steps, {contract.tokens_per_second:,.0f} a second",
-        ),
+        ("  reads", f"{contract.amount:,} {word} in {contract.steps:,} steps, {contract.speed:,.0f} a second"),
         ("  takes", f"about {duration(contract.seconds)} and {size(contract.memory_bytes)} of memory"),
-        ("  expected", expected),
+        ("  expected", _expected(contract)),
     ]
     screen.note("The contract:")
     for line in table(rows):
         screen.note(line)
 
 
+def _expected(contract: Contract) -> str:
+    if contract.expected is not None and contract.floor is not None:
+        spread = contract.expected * contract.error
+        counted = f"counting 5-grams gives {contract.floor:.2f}"
+        return f"{contract.expected:.2f} ± {spread:.2f} {contract.measure} ({counted})"
+    if contract.before is not None:
+        return f"less than the {contract.before:.3f} {contract.measure} of now"
+    return f"unknown: nothing foretells the {contract.measure} of such a model"
+
+
 def _say_result(finished: Finished, folder: Path, screen: Screen) -> None:
     forecast, fact = finished.forecast, finished.fact
     screen.say(f"Model {finished.ref} is stored in {folder}")
     rows: list[tuple[str, ...]] = [("", "forecast", "fact")]
-    if fact["bits_per_byte"] is not None:
-        expected = f"{forecast['bits_per_byte']:.3f}" if "bits_per_byte" in forecast else "-"
-        rows.append(("  bits per byte", expected, f"{fact['bits_per_byte']:.3f}"))
-    if "general_bits_per_byte" in fact:
-        rows = _before_and_after(forecast, fact)
-    shown: dict[str, tuple[str, Callable[[float], str]]] = {
-        "training time": ("seconds", duration),
-        "memory": ("memory_bytes", size),
-        "tokens a second": ("tokens_per_second", "{:,.0f}".format),
-    }
-    for title, (key, told) in shown.items():
-        rows.append((f"  {title}", told(forecast[key]) if key in forecast else "-", told(fact[key])))
+    if (found := finished.found) is not None:
+        rows.append(
+            (f"  {found.name}", f"{forecast[found.key]:.3f}" if found.key in forecast else "-", f"{found.value:.3f}")
+        )
+        if "before" in forecast:
+            rows = _before_and_after(found, forecast, fact)
+    for title, key, shown in (
+        ("training time", "seconds", duration),
+        ("memory", "memory_bytes", size),
+        *((f"{word} a second", f"{word}_per_second", "{:,.0f}".format) for word in ("tokens", "samples")),
+    ):
+        if key in fact:
+            rows.append((f"  {title}", shown(forecast[key]) if key in forecast else "-", shown(fact[key])))
     for line in table(rows):
         screen.say(line)
 
 
-def _before_and_after(forecast: Mapping[str, Any], fact: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _before_and_after(found: Measured, forecast: Mapping[str, Any], fact: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """What tuning has taught, and what it may have cost."""
-    rows: list[tuple[str, ...]] = [("", "before", "after")]
-    for title, before, after in (
-        ("  bits per byte", "before", "bits_per_byte"),
-        ("  of general text", "general_before", "general_bits_per_byte"),
-    ):
-        if fact[after] is not None:
-            rows.append((title, f"{forecast[before]:.3f}" if before in forecast else "-", f"{fact[after]:.3f}"))
+    rows: list[tuple[str, ...]] = [
+        ("", "before", "after"),
+        (f"  {found.name}", f"{forecast['before']:.3f}", f"{found.value:.3f}"),
+    ]
+    if (general := fact.get(f"general_{found.key}")) is not None:
+        rows.append(
+            (
+                "  of general data",
+                f"{forecast['general_before']:.3f}" if "general_before" in forecast else "-",
+                f"{general:.3f}",
+            )
+        )
     return [*rows, ("", "forecast", "fact")]
 
 

@@ -5,22 +5,18 @@ A step's batch is a function of the step alone: nothing about the order of the d
 Shape letters: B rows, L length, N symbols of the stream.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from genloom import plugins
-from genloom.settings import made
-from genloom.store.dataset import Dataset
-from genloom.store.files import digest, replaced, write_atomic
+from genloom.store.files import replaced
 from genloom.types import Batch, Codec, Tokens
 
-SYMBOLS, DIGEST = "train.symbols", "train.sha256"
+SYMBOLS = "train.symbols"
 MIXED_AT_ONCE = 32_000_000  # characters of documents kept in memory to be drawn from
 
 
@@ -62,33 +58,6 @@ def read_stream(path: Path, vocab: int) -> np.ndarray:
     if path.stat().st_size == 0:
         return np.zeros(0, np.uint16)
     return np.memmap(path, np.uint16 if vocab <= 2**16 else np.uint32, mode="r")
-
-
-def discard_damaged(folder: Path) -> str:
-    """Remove a run's symbols if they are not those that were written, to be made again; what to tell, or nothing."""
-    path, told = folder / SYMBOLS, folder / DIGEST
-    if not (path.exists() and told.exists()) or told.read_text() == digest(path):
-        return ""
-    path.unlink()
-    return f"{path.name} is damaged (its digest does not match): the text is encoded again."
-
-
-def encoded(folder: Path, dataset: Dataset, name: str, settings: Mapping[str, Any]) -> tuple[Codec, np.ndarray]:
-    """The codec fitted to the training text and that text as symbols; both are kept in the run's folder."""
-    module = plugins.find("codec", name)
-    kept, path, told = folder / "codec", folder / SYMBOLS, folder / DIGEST
-    if told.exists():  # it is written last
-        codec = module.Codec.load(kept)
-    else:
-        codec = module.Codec.fit(
-            (item.value for item in dataset.documents("train")), made(module.Config, settings, "codec")
-        )
-        codec.save(kept)
-    if not (told.exists() and path.exists()):
-        write_stream(mixed((item.value for item in dataset.documents("train")), dataset.digest), codec, path)
-        write_atomic(told, digest(path))
-    assert isinstance(codec.space, Tokens)
-    return codec, read_stream(path, codec.space.vocab)
 
 
 @dataclass(frozen=True)

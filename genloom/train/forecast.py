@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from math import log2
 
 import psutil
+import torch
+from torch import Tensor
 
 from genloom import plugins
 from genloom.model import Design
+from genloom.noise import training_noise
 from genloom.settings import made
 from genloom.train.loop import Plan
+from genloom.types import Batch, Objective, Parts
 
-CHECKS = 5  # looks at held-out text during a run
-CHECK_BYTES = 24_000  # of text each time
-FINAL_BYTES = 200_000  # and at the end
+CHECKS = 5  # looks at held-out data during a run
 ERROR = 0.05  # an allowance for other text: twice the largest error seen on the built-in one
 
 
@@ -51,15 +53,14 @@ def misfit(parameters: int, tokens: int) -> float:
     return abs(log2(max(tokens, 1) / (20 * max(parameters, 1))))
 
 
-def looking_seconds(token_seconds: float, held_bytes: int) -> float:
-    """How long all looks at held-out text take: windows overlap by half, reading costs a third of training."""
-    looked = CHECKS * min(CHECK_BYTES, held_bytes) + min(FINAL_BYTES, held_bytes)
-    return 2 * looked * token_seconds / 3
+def looking_seconds(unit_seconds: float, looked: int) -> float:
+    """How long all looks at held-out data take that read so much in all: a third of training on as much."""
+    return looked * unit_seconds / 3
 
 
-def check_memory(design: Design, plan: Plan, rows: int, parameters: int, symbols: int, room: int) -> int:
+def check_memory(plan: Plan, parameters: int, kept: int, room: int) -> int:
     """The bytes that a run takes. Raises ValueError where there is room for fewer."""
-    needed = memory(design, plan, rows, parameters, symbols)
+    needed = memory(plan, parameters, kept)
     if needed > room:
         raise ValueError(
             f"This run needs about {needed / 1e9:,.1f} GB of memory, and there are {room / 1e9:.1f} GB. "
@@ -68,12 +69,47 @@ def check_memory(design: Design, plan: Plan, rows: int, parameters: int, symbols
     return needed
 
 
-def memory(design: Design, plan: Plan, rows: int, parameters: int, symbols: int) -> int:
-    """Bytes: weights, gradients, optimizer and working copy; what a step keeps for its backward pass; n-gram tables."""
+def memory(plan: Plan, parameters: int, kept: int) -> int:
+    """Bytes: weights, gradients, optimizer, working copy and averages, and what a step keeps for its backward pass."""
+    averages = 4 * parameters if plan.average else 0
+    return int(18 * parameters + averages + kept + psutil.Process().memory_info().rss)
+
+
+def kept_of_symbols(design: Design, plan: Plan) -> int:
+    """Bytes that a step keeps of each sequence for its backward pass, by the network's own count."""
     module = plugins.find("network", design.network)
     config = made(module.Config, design.network_settings, "network")
-    each = 2 if plan.precision == "bfloat16" else 4
     inside = module.kept(config, design.length) if hasattr(module, "kept") else 0
-    kept = rows * design.length * (inside * each + 4096 * 4)
-    tables = module.tables(config, symbols) if hasattr(module, "tables") else 0
-    return int(18 * parameters + kept + tables + psutil.Process().memory_info().rss)
+    return design.length * (inside * each(plan) + 4096 * 4)
+
+
+def tables(design: Design, symbols: int) -> int:
+    """Bytes of what a network counts in so many symbols."""
+    module = plugins.find("network", design.network)
+    config = made(module.Config, design.network_settings, "network")
+    return module.tables(config, symbols) if hasattr(module, "tables") else 0
+
+
+def kept_of_samples(objective: Objective[Batch], parts: Parts, batch: Batch, plan: Plan) -> int:
+    """Bytes that a step keeps of each sample for its backward pass, counted while a few are read."""
+    own = {p.untyped_storage().data_ptr() for part in parts.values() for p in part.parameters()}
+    most = 0
+    for turn in objective.turns:
+        kept: dict[int, int] = {}
+
+        def keep(t: Tensor, kept: dict[int, int] = kept) -> Tensor:
+            place = t.untyped_storage()
+            if place.data_ptr() not in own:
+                kept[place.data_ptr()] = place.nbytes()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            loss = objective.loss(parts, batch, turn, training_noise(plan.seed, 0, 0, len(batch)))
+        most = max(most, sum(kept.values()))
+        del loss
+    return most // len(batch) * each(plan) // 4
+
+
+def each(plan: Plan) -> int:
+    """Bytes of a number in a forward pass."""
+    return 2 if plan.precision == "bfloat16" else 4

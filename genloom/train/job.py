@@ -13,8 +13,8 @@ from genloom.store.files import write_atomic
 from genloom.train.loop import Plan
 
 TABLES = (
-    *("name", "data", "digest", "rows", "row_length", "medium", "length", "codec", "objective", "network", "plan"),
-    *("base", "adapter", "learning", "contract"),
+    *("name", "data", "digest", "rows", "row_length", "medium", "length", "codec", "objective", "network", "prompts"),
+    *("unprompted", "plan", "base", "adapter", "learning", "contract"),
 )
 
 
@@ -25,12 +25,13 @@ class Job:
     digest: str  # of the data set, so that a resumed run learns from the same text
     design: Design
     plan: Plan
-    rows: int  # sequences a step
+    rows: int  # sequences or samples a step
     row_length: int = 0  # symbols of a row into which documents are packed; 0: as many as the network reads
     base: Mapping[str, str] = field(default_factory=dict)  # `ref` and `digest` of the model to tune; none: a new one
     adapter: Mapping[str, Any] = field(default_factory=dict)  # what is learned of it; none: all its weights
     learning: Mapping[str, Any] = field(default_factory=dict)  # how ratings are learned from; none: it is text
     contract: Mapping[str, Any] = field(default_factory=dict)  # what was measured and promised before the run
+    unprompted: float = 0.1  # share of the samples that are read without their prompt, which guidance needs
 
     @property
     def symbols(self) -> int:
@@ -38,9 +39,9 @@ class Job:
         return self.row_length or self.design.length
 
     @property
-    def tokens(self) -> int:
-        """Predicted a step, at most."""
-        return self.rows * (self.symbols - 1)
+    def amount(self) -> int:
+        """What a step reads: symbols that are predicted, at most, or where samples have one size, samples."""
+        return self.rows * (self.symbols - 1) if self.symbols else self.rows
 
     @staticmethod
     def of(tables: Mapping[str, Any]) -> "Job":
@@ -60,6 +61,9 @@ class Job:
                 raise ValueError(f"{key} must be a table of settings, got {tables[key]!r}.")
         plan = made(Plan, tables.get("plan", {}), "plan")
         check_plan(plan)
+        unprompted = tables.get("unprompted", 0.1)
+        if isinstance(unprompted, bool) or not isinstance(unprompted, int | float) or not 0 <= unprompted < 1:
+            raise ValueError(f"unprompted must be a share from 0 to below 1, got {unprompted!r}.")
         return Job(
             tables["name"],
             tables["data"],
@@ -72,6 +76,7 @@ class Job:
             dict(tables.get("adapter", {})),
             dict(tables.get("learning", {})),
             dict(tables.get("contract", {})),
+            float(unprompted),
         )
 
     def tables(self) -> dict[str, Any]:
@@ -82,6 +87,7 @@ class Job:
             "rows": self.rows,
             **({"row_length": self.row_length} if self.row_length else {}),
             **self.design.tables(),
+            **({"unprompted": self.unprompted} if self.design.prompts else {}),
             "plan": table(self.plan),
             **({"base": dict(self.base)} if self.base else {}),
             **({"adapter": plain(self.adapter)} if self.adapter else {}),

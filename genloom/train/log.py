@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from genloom.train.events import Checked, Stepped
 
 
 class Log:
-    """`progress.jsonl`: one line for a step or a look at held-out text; no step stands in it twice."""
+    """`progress.jsonl`: one line for a step or a look at what is held out; no step stands in it twice."""
 
     def __init__(self, path: Path, step: int):
         """Forget what an earlier process wrote after `step`: those steps are taken again."""
@@ -22,7 +21,7 @@ class Log:
 
     def write(self, event: Stepped | Checked) -> None:
         with plain_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(event)) + "\n")
+            file.write(json.dumps(event.facts()) + "\n")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -43,10 +42,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Pace:
-    """Tokens a second over the last steps, pauses left out."""
+    """How much is read a second over the last steps, pauses left out."""
 
-    def __init__(self, tokens: int):
-        self.tokens, self.times = tokens, [time.perf_counter()]
+    def __init__(self, amount: int):
+        self.amount, self.times = amount, [time.perf_counter()]
 
     def tick(self) -> None:
         self.times = [*self.times[-20:], time.perf_counter()]
@@ -59,5 +58,5 @@ class Pace:
         return (self.times[-1] - self.times[0]) / max(len(self.times) - 1, 1)
 
     @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.step_seconds if self.step_seconds else 0.0
+    def speed(self) -> float:
+        return self.amount / self.step_seconds if self.step_seconds else 0.0

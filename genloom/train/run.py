@@ -3,39 +3,31 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from genloom.likelihood import Told, bits_per_byte, surprise
-from genloom.model import (
-    Model,
-    best_device,
-    complete,
-    objective_of,
-    parts_of,
-    space_of,
-    write_model,
-)
+from genloom.likelihood import Measured, Told, key_of, measured
+from genloom.model import Model, best_device, complete, objective_of, parts_of, prompts_of, space_of, write_model
 from genloom.store import files
 from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
 from genloom.train import checkpoint, forecast, tuning
-from genloom.train.corpus import Blocks, discard_damaged, encoded, folds_of
 from genloom.train.dial import Wishes, planned
-from genloom.train.events import Checked, Event, Finished, Stage, Stepped, Warned
-from genloom.train.forecast import CHECK_BYTES, CHECKS, FINAL_BYTES
+from genloom.train.events import TOKENS, Checked, Event, Finished, Stage, Stepped, Unit, Warned
+from genloom.train.forecast import CHECKS
 from genloom.train.job import Job, read_job
 from genloom.train.log import Log, Pace
 from genloom.train.loop import Plan, Progress, State, train
+from genloom.train.material import Batches, Material, prepared
+from genloom.train.sealed import discard_damaged
 from genloom.train.speed import uncompilable
 from genloom.types import Batch
 
@@ -102,8 +94,8 @@ def begun(workspace: Workspace, run: Run, dataset: Dataset, request: Request) ->
             asked = request.base, request.method
             job = yield from tuning.planned(run.folder, workspace, dataset, run.name, asked, wishes, request.overrides)
         else:
-            yield Stage("Fitting the codec and encoding the text")
-            job = yield from planned(run.folder, dataset, run.name, wishes, request.overrides)
+            yield Stage(f"Fitting the codec and encoding the {dataset.medium}")
+            job = yield from planned(run.folder, workspace, dataset, run.name, wishes, request.overrides)
         job = replace(job, design=complete(job.design))
         job.save(run.folder / "job.toml")
     except BaseException:
@@ -155,7 +147,7 @@ def resumed(run: Run, request: Request) -> tuple[Job, str]:
 def stretched(contract: Mapping[str, Any], ratio: float, steps: int) -> dict[str, Any]:
     """The contract of a run that was given more or fewer steps; what quality to expect was not forecast for it."""
     kept = {key: value for key, value in contract.items() if key != "bits_per_byte"}
-    scaled = {key: type(kept[key])(kept[key] * ratio) for key in ("tokens", "seconds") if key in kept}
+    scaled = {key: type(kept[key])(kept[key] * ratio) for key in ("tokens", "samples", "seconds") if key in kept}
     return {**kept, **scaled, "steps": steps}
 
 
@@ -167,25 +159,30 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
         job = replace(job, plan=replace(job.plan, compiled=False))
     if damaged := discard_damaged(run.folder):
         yield Warned(damaged)
+    material: Material | tuning.Written
     if job.base:
-        model, batches, state = tuning.assembled(run.folder, workspace, dataset, job)
-        seen = tuning.held_out(dataset, tuning.CHECK_BYTES)
+        base = tuning.base_model(workspace, job)
+        material = yield from tuning.prepared(run.folder, dataset, base)
+        model, batches, state = tuning.assembled(material, base, job)
     else:
-        model, batches, state = assembled(run.folder, dataset, job)
-        seen = held_out(dataset, CHECK_BYTES)
+        material = yield from prepared(run.folder, workspace, dataset, job.design)
+        model, batches, state = assembled(material, job)
+    held = material.held_out(material.check)
     loaded = checkpoint.load(state, run.folder / "state")
     if loaded is not None:
         yield from (Warned(text) for text in loaded.warnings)
     log = Log(run.folder / "progress.jsonl", state.step)
     yield Stage(f"Training {job.name} from step {state.step} to {job.plan.steps}")
-    yield from steps(run.folder / "state", log, model, batches, job, state, request, seen)
-    yield Stage("Checking on held-out text and storing the model")
+    yield from steps(run.folder / "state", log, model, batches, job, state, request, held, material.unit)
+    yield Stage(f"Checking on held-out {dataset.medium} and storing the model")
     best = replace(model, parts=state.best.eval())
+    found = known(best, material)
     fact = {
         "seconds": round(log.seconds, 1),
         "memory_bytes": psutil.Process().memory_info().rss,
-        **(tuning.known(best, dataset) if job.base else known(best, dataset)),
-        "tokens_per_second": round(state.step * job.tokens / max(log.seconds, 1e-9)),
+        key_of(material.measure): None if found is None else found.value,
+        **(tuning.kept_knowledge(workspace, best, job) if job.base else {}),
+        f"{material.unit.key}_per_second": round(state.step * job.amount / max(log.seconds, 1e-9)),
         "steps": state.step,
         "skipped_steps": state.skipped,
     }
@@ -200,7 +197,7 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
                 write_model(best, folder, job.tables(), card)
         made = making.made
     write_atomic(run.folder / "done.json", json.dumps({"model": made.ref}))
-    yield Finished(made.ref, run.id, fact["bits_per_byte"], log.seconds, job.contract, fact)
+    yield Finished(made.ref, run.id, found, log.seconds, job.contract, fact)
 
 
 def stored(workspace: Workspace, job: Job, run: Run, step: int) -> ModelFolder | None:
@@ -212,21 +209,20 @@ def stored(workspace: Workspace, job: Job, run: Run, step: int) -> ModelFolder |
     return None
 
 
-def assembled(folder: Path, dataset: Dataset, job: Job) -> tuple[Model, Blocks, State]:
+def assembled(material: Material, job: Job) -> tuple[Model, Batches, State]:
     """The model at its first step, its batches and its state, all functions of the job."""
-    codec, stream = encoded(folder, dataset, job.design.codec, job.design.codec_settings)
-    objective = objective_of(job.design, space_of(job.design, codec))
+    objective = objective_of(job.design, space_of(job.design, material.codec))
     torch.manual_seed(job.plan.seed)
     parts = parts_of(job.design, objective)
-    blocks = Blocks(stream, job.rows, job.design.length, job.plan.seed, folds_of(parts))
+    model = Model(job.name, material.codec, objective, parts, job.design, prompts=prompts_of(job.design))
+    batches = material.batches(job, model)
     count = sum(p.numel() for p in parts.parameters())
-    forecast.check_memory(job.design, job.plan, job.rows, count, len(stream), psutil.virtual_memory().total)
+    kept = material.kept(job, model) * job.rows + material.tables(job.design)
+    forecast.check_memory(job.plan, count, kept, psutil.virtual_memory().total)
     for part in parts.values():
-        if fit := getattr(part, "fit", None):
-            fit(stream)
+        material.fitted(part)
     parts.to(best_device())
-    model = Model(job.name, codec, objective, parts, job.design)
-    return model, blocks, State.fresh(parts, objective, job.plan)
+    return model, batches, State.fresh(parts, objective, job.plan)
 
 
 def steps(
@@ -237,12 +233,13 @@ def steps(
     job: Job,
     state: State,
     request: Request,
-    texts: Sequence[Told],
+    held: Sequence[Told] | Batch,
+    unit: Unit = TOKENS,
 ) -> Iterator[Event]:
-    """Take the steps, write progress, look at held-out text now and then, and save so that a kill loses little."""
+    """Take the steps, write progress, look at held-out data now and then, and save so that a kill loses little."""
     plan, before, begun = job.plan, log.seconds, time.perf_counter()
-    checks = {max(round(plan.steps * (i + 1) / (CHECKS + 1)), 1) for i in range(CHECKS)} if texts else set()
-    pace = Pace(job.tokens)
+    checks = {max(round(plan.steps * (i + 1) / (CHECKS + 1)), 1) for i in range(CHECKS)} if len(held) else set()
+    pace = Pace(job.amount)
     saved, took = time.perf_counter(), 0.0
     try:
         for progress in train(model.objective, batches, plan, state):
@@ -252,14 +249,14 @@ def steps(
                 yield Warned(
                     f"Step {progress.step} gave numbers that are not finite; it was skipped and no weight changed."
                 )
-            event = stepped(progress, plan, pace, log.seconds)
+            event = stepped(progress, plan, pace, log.seconds, unit)
             decays = progress.step == plan.decay_from
             by_steps = bool(request.save_steps) and progress.step % request.save_steps == 0
             by_time = time.perf_counter() - saved > max(request.save_seconds, took / SAVING_SHARE)
             saves = decays or by_steps or by_time
             if saves or progress.step % 10 == 0 or progress.step == plan.steps:
                 log.write(event)
-            check = checked(progress.step, replace(model, parts=state.best), texts) if progress.step in checks else None
+            check = checked(progress.step, replace(model, parts=state.best), held) if progress.step in checks else None
             if check:
                 log.write(check)
             if saves:  # after the log: what comes after a saved step is written again, what comes before it is not
@@ -278,41 +275,27 @@ def steps(
     log.seconds = before + time.perf_counter() - begun
 
 
-def checked(step: int, model: Model, texts: Sequence[Told]) -> Checked:
-    """A look at held-out text, with the parts in evaluation mode meanwhile."""
+def known(model: Model, material: Material | tuning.Written) -> Measured | None:
+    """What the model knows of held-out data, where there are any."""
+    held = material.held_out(material.final)
+    return measured(model, held) if len(held) else None
+
+
+def checked(step: int, model: Model, held: Sequence[Told] | Batch) -> Checked:
+    """A look at held-out data, with the parts in evaluation mode meanwhile."""
     training = [part for part in model.parts.values() if part.training]
     model.parts.eval()
-    value = bits_per_byte(surprise(model, texts))
+    found = measured(model, held)
     for part in training:
         part.train()
-    return Checked(step, value)
+    return Checked(step, found)
 
 
-def stepped(progress: Progress, plan: Plan, pace: Pace, seconds: float) -> Stepped:
+def stepped(progress: Progress, plan: Plan, pace: Pace, seconds: float, unit: Unit) -> Stepped:
     left = (plan.steps - progress.step) * pace.step_seconds
-    speed = round(pace.tokens_per_second)
-    return Stepped(progress.step, plan.steps, progress.losses, progress.metrics, speed, left, round(seconds, 3))
-
-
-def known(model: Model, dataset: Dataset) -> dict[str, float | None]:
-    """What the fact says of the model: bits per byte of held-out text, where there is any."""
-    texts = held_out(dataset, FINAL_BYTES)
-    return {"bits_per_byte": bits_per_byte(surprise(model, texts)) if texts else None}
-
-
-def held_out(dataset: Dataset, limit: int) -> list[str]:
-    return some((item.value for item in dataset.documents("val")), limit)
-
-
-def some(texts: Iterable[str], limit: int) -> list[str]:
-    """Documents, the first whole ones and the beginning of the next, up to about `limit` characters."""
-    chosen, room = [], limit
-    for text in islice(texts, 10_000):
-        if room <= 0:
-            break
-        chosen.append(text[:room])
-        room -= len(text)
-    return chosen
+    return Stepped(
+        progress.step, plan.steps, progress.losses, progress.metrics, round(pace.speed), left, round(seconds, 3), unit
+    )
 
 
 def card_of(dataset: Dataset, job: Job, run: Run, fact: Mapping[str, Any], model: Model) -> dict[str, Any]:

@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 
-from genloom.model import best_device, objective_of, parts_of, space_of
-from genloom.train.corpus import Blocks, folds_of
+from genloom.model import Model, best_device, objective_of, parts_of, space_of
 from genloom.train.job import Job
 from genloom.train.loop import State, train
-from genloom.types import Codec
+from genloom.train.material import Material
 
 MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
 
@@ -22,20 +20,20 @@ MEASURED_STEPS, MEASURED_SECONDS = 40, 1.5
 class Speed:
     step_seconds: float
     parameters: int
+    kept: int = 0  # bytes that a step keeps of each row for its backward pass
 
 
 @dataclass
 class Bench:
-    """The text that steps are timed on; what networks fit to it is fitted once."""
+    """The data that steps are timed on; what networks fit to it is fitted once."""
 
-    codec: Codec
-    stream: np.ndarray
+    material: Material
     fitted: dict[str, Any] = field(default_factory=dict)  # networks by role
 
     def speed(self, job: Job) -> Speed:
         """The median of the later half of three steps, or of as many as go into a second and a half."""
         times: list[float] = []
-        parameters, steps = self.started(job)
+        parameters, kept, steps = self.started(job)
         before = time.perf_counter()
         for _ in steps:
             now = time.perf_counter()
@@ -43,23 +41,23 @@ class Bench:
             before = now
             if len(times) >= 3 and sum(times[1:]) > MEASURED_SECONDS:  # the first fills tables, or compiles
                 break
-        return Speed(median(times[len(times) // 2 :]), parameters)
+        return Speed(median(times[len(times) // 2 :]), parameters, kept)
 
-    def started(self, job: Job) -> tuple[int, Iterator[object]]:
-        """The number of parameters, and steps to take."""
-        objective = objective_of(job.design, space_of(job.design, self.codec))
+    def started(self, job: Job) -> tuple[int, int, Iterator[object]]:
+        """The number of parameters, the bytes that a step keeps of a row, and steps to take."""
+        objective = objective_of(job.design, space_of(job.design, self.material.codec))
         parts = parts_of(job.design, objective)
         for name, network in parts.items():
             if name in self.fitted and (share := getattr(network, "share", None)):
                 share(self.fitted[name])
-            elif fit := getattr(network, "fit", None):
-                fit(np.asarray(self.stream))
+            elif self.material.fitted(network):
                 self.fitted[name] = network
         parts.to(best_device())
         plan = replace(job.plan, steps=MEASURED_STEPS)
-        blocks = Blocks(self.stream, job.rows, job.design.length, 0, folds_of(parts))
-        steps = train(objective, blocks, plan, State.fresh(parts, objective, plan))
-        return sum(p.numel() for p in parts.parameters()), steps
+        model = Model(job.name, self.material.codec, objective, parts, job.design)
+        kept = self.material.kept(job, model)
+        steps = train(objective, self.material.batches(job, model), plan, State.fresh(parts, objective, plan))
+        return sum(p.numel() for p in parts.parameters()), kept, steps
 
     def faster_precision(self, job: Job) -> str:
         timed = {

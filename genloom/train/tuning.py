@@ -1,41 +1,51 @@
-"""Tuning a stored model on documents and conversations: what is learned, what it takes, and what may be forgotten."""
+"""Tuning a stored model on data of one's own: what is learned, what it takes, and what may be forgotten."""
 
 import difflib
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import asdict, replace
-from math import ceil, log2
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
-from genloom.codecs.roles import Speaking, roles_of
-from genloom.likelihood import Told, bits_per_byte, size, surprise
-from genloom.model import Model, merged_model, open_model, write_adapter, write_model
+from genloom.likelihood import BITS, Told, key_of, measured
+from genloom.model import (
+    Design,
+    Model,
+    check,
+    merged_model,
+    objective_of,
+    open_model,
+    parts_of,
+    space_of,
+    stacked_up,
+    write_adapter,
+    write_model,
+)
 from genloom.networks import lora
 from genloom.settings import made, overridden, table
 from genloom.store.dataset import Dataset
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
-from genloom.train import forecast
+from genloom.train import forecast, samples
 from genloom.train.dial import RESERVE, Wishes
-from genloom.train.events import Contract, Event, Stage, Warned
+from genloom.train.documents import Written, encoded
+from genloom.train.events import TOKENS, Contract, Event, Stage, Unit, Warned
 from genloom.train.job import Job
 from genloom.train.loop import Plan, State, train
+from genloom.train.material import Batches, Pool, pooled
 from genloom.train.optimizers import Rates
-from genloom.train.packing import Documents, Packed, symbols_of, write_documents
-from genloom.types import Tokens
+from genloom.types import Batch
 
 METHODS = ("lora", "full")
 ADAPTER = "default"  # its name in the network while it learns
-SETTABLE = ("rows", "row_length", "plan", "adapter")  # the rest of a job is the base's
-STEP_SYMBOLS = 1024  # a step, about
-SHORTEST_ROW, LONGEST_ROW = 64, 1024  # unless a person says otherwise
-EPOCHS = 4  # readings of the documents at most, where only the time was given (Muennighoff et al. 2023)
-CHECK_BYTES, FINAL_BYTES = 4_000, 24_000  # of held-out text, during a run and before and after it
+SETTABLE = {  # the rest of a job is the base's
+    "lora": ("rows", "row_length", "unprompted", "plan", "adapter"),
+    "full": ("rows", "row_length", "unprompted", "plan", "objective"),
+}
 STILL = Rates("adamw", matrix=0.0, table=0.0, vector=0.0, adapter=0.0)  # to time steps that change nothing
 RATES = {
     "lora": Rates("adamw", adapter=5e-4),
@@ -54,58 +64,58 @@ def planned(
 ) -> Generator[Event, None, Job]:
     """Yield what is being done and at last the contract; return the job. `asked` is the base and the method.
 
-    Raises ValueError for what a person can mend: an unknown base or method, too little text, wishes that exclude each
+    Raises ValueError for what a person can mend: an unknown base or method, too little data, wishes that exclude each
     other, a setting that is the base's.
     """
     begun = time.perf_counter()
     ref, method = asked
-    check(method, wishes, overrides)
+    check_wishes(method, wishes, overrides)
     if not dataset.size("train"):
-        raise ValueError(f"The data set {dataset.name!r} has no training text. Collect more, then train.")
+        raise ValueError(f"The data set {dataset.name!r} has no training {dataset.medium}. Collect more, then train.")
     base = workspace.model(ref)
     model = open_model(workspace, base.ref)
+    if dataset.medium != model.design.medium:
+        raise ValueError(f"{base.ref} learned {model.design.medium}, and {dataset.name!r} holds {dataset.medium}.")
     job = first_job(model, base, dataset, name, method, wishes.seed, overrides)
     model = learner(model, job)
-    yield Stage("Encoding the documents")
-    documents = encoded(folder, dataset, model)
-    job = shaped(job, documents)
-    batches = packed(documents, model, job)
-    if batches.cut:
-        longest = int(np.diff(documents.ends, prepend=0).max())
-        yield Warned(
-            f"{batches.cut:,} of {len(documents.ends):,} documents are longer than a row of {job.symbols} symbols and "
-            f"are cut. To read them whole: --set row_length={min(longest, job.design.length)}"
-        )
+    yield Stage(f"Encoding the {dataset.medium}")
+    material = yield from prepared(folder, dataset, model)
+    job = material.shaped(job)
+    for warning in material.warnings(job, model):
+        yield Warned(warning)
     yield Stage(f"Measuring what {job.base['ref']} knows before")
     looking = time.perf_counter()
     model.parts.eval()
-    before = known(model, dataset)
+    held = material.held_out(material.final)
+    before = measured(model, held).value if len(held) else None
+    general = next(iter(kept_knowledge(workspace, model, job).values()), None)
     model.parts.train()
     looking = time.perf_counter() - looking
     yield Stage("Measuring this machine")
     if "plan.precision" not in overrides:
-        job = replace(job, plan=replace(job.plan, precision=faster_precision(job, model, documents)))
-    seconds = step_seconds(job, model, batches)
+        job = replace(job, plan=replace(job.plan, precision=faster_precision(job, model, material)))
+    seconds = step_seconds(job, model, material.batches(job, model))
     end = begun + (wishes.minutes or 5.0) * 60 * (1 - RESERVE) - 2 * looking  # after the run, and all looks within it
-    steps = wishes.steps or -(-wishes.tokens // job.tokens) or max(int((end - time.perf_counter()) / seconds), 1)
-    enough = ceil(EPOCHS * len(batches.packs) / job.rows)
+    steps = wishes.steps or -(-wishes.tokens // job.amount) or max(int((end - time.perf_counter()) / seconds), 1)
+    enough = ceil(material.epochs * material.size(job, model) / job.rows)
     if steps > enough and not (wishes.steps or wishes.tokens):
         steps = enough
         yield Warned(
-            f"The documents will be read {EPOCHS} times over, which takes less than the time you gave; reading so "
-            "little text more often would teach it by heart. If that is what you want, say --steps."
+            f"The {dataset.medium} will be read {material.epochs} times over, which takes less than the time you gave; "
+            "reading so little more often would teach it by heart. If that is what you want, say --steps."
         )
+    kept = material.kept(job, model)
     contract = replace(
-        promised(job, parameters(model, base, job), steps, seconds),
-        before=before["bits_per_byte"],
-        general_before=before["general_bits_per_byte"],
+        promised(job, parameters(model, base, job), steps, seconds, kept, material.unit, material.measure),
+        before=before,
+        general_before=general,
     )
     yield contract
     plan = replace(job.plan, steps=steps, warmup=max(steps // 20, 1))
-    return replace(job, plan=plan, contract={k: v for k, v in asdict(contract).items() if v is not None})
+    return replace(job, plan=plan, contract=contract.facts())
 
 
-def check(method: str, wishes: Wishes, overrides: Mapping[str, str]) -> None:
+def check_wishes(method: str, wishes: Wishes, overrides: Mapping[str, str]) -> None:
     """Raises ValueError for wishes that tuning cannot meet."""
     if method not in METHODS:
         near = difflib.get_close_matches(method, METHODS, 1)
@@ -116,10 +126,11 @@ def check(method: str, wishes: Wishes, overrides: Mapping[str, str]) -> None:
     if wishes.params:
         raise ValueError("A tuned model has the size of its base: leave --params away.")
     for path in overrides:
-        if (first := path.split(".")[0]) not in SETTABLE:
-            raise ValueError(f"{path} is the base's and stays as it is. Tuning lets you set: {', '.join(SETTABLE)}.")
-        if first == "adapter" and method == "full":
+        if path.split(".")[0] == "adapter" and method == "full":
             raise ValueError(f"{path} is a setting of an adapter: choose --method lora for it.")
+        if path.split(".")[0] not in SETTABLE[method]:
+            known = ", ".join(SETTABLE[method])
+            raise ValueError(f"{path} is the base's and stays as it is. Tuning lets you set: {known}.")
 
 
 def first_job(
@@ -128,6 +139,8 @@ def first_job(
     """The job before anything is measured."""
     plan = Plan(steps=1, decay=0.8, rates=RATES[method], seed=seed)
     tables = Job(name, dataset.name, dataset.digest, model.design, plan, 1).tables()
+    if "objective.name" in overrides:  # another one around the same networks, with settings of its own
+        tables["objective"] = {}
     tables["base"] = {"ref": base.ref, "digest": base.digest}
     if method == "lora":
         tables["adapter"] = {"method": method, **table(lora.Config())}
@@ -135,6 +148,7 @@ def first_job(
     tables = overridden(tables, overrides)
     rows = tables.pop("rows")
     job = Job.of({**tables, "rows": rows or 1})
+    check(job.design)
     if job.row_length > job.design.length:
         raise ValueError(
             f"{base.ref} reads {job.design.length} symbols at once, so row_length {job.row_length} is too long."
@@ -143,8 +157,13 @@ def first_job(
 
 
 def learner(model: Model, job: Job) -> Model:
-    """The base as it was opened, made ready to learn: with a new adapter, or with all its weights free."""
+    """The base as it was opened, made ready to learn: with a new adapter, or with all its weights free.
+
+    Its objective may be another one than the base had.
+    """
     torch.manual_seed(job.plan.seed)
+    if job.design != model.design:
+        model = around(merged_model(model) if model.adapters else model, job.design)
     if job.adapter:
         if len(model.parts) != 1:
             raise ValueError(
@@ -158,35 +177,33 @@ def learner(model: Model, job: Job) -> Model:
     return replace(model, name=job.name, folder=None, parts=model.parts.train().requires_grad_(True))
 
 
-def encoded(folder: Path, dataset: Dataset, model: Model) -> Documents:
-    """The documents as symbols, kept in the run's folder. ValueError where the base cannot hold a conversation."""
-    if not (folder / "documents.ends").exists():
-        codec = cast(Speaking, model.codec)
-        if any("turns" in item.meta for item in dataset.documents("train")):
-            roles_of(codec)
-        write_documents((symbols_of(model.codec, item) for item in dataset.documents("train")), folder)
-    return Documents.read(folder)
+def around(model: Model, design: Design) -> Model:
+    """The model with another objective around its networks; what a network has more for it starts afresh.
+
+    Raises ValueError where the networks that the objective asks for are not those of the model.
+    """
+    objective = objective_of(design, space_of(design, model.codec))
+    parts = parts_of(design, objective)
+    known = model.parts.state_dict()
+    wanted = {name: tensor.shape for name, tensor in parts.state_dict().items()}
+    if unfit := [name for name, tensor in known.items() if wanted.get(name) != tensor.shape]:
+        raise ValueError(
+            f"The objective {design.objective!r} needs other networks than {model.ref} has ({unfit[0]} does not fit). "
+            "Train a new model for it."
+        )
+    parts.load_state_dict(known, strict=False)
+    return replace(model, objective=objective, parts=parts.to(model.device), design=design)
 
 
-def shaped(job: Job, documents: Documents) -> Job:
-    """The job with rows that most documents fit into, and as many of them as make a step."""
-    most = float(np.quantile(np.diff(documents.ends, prepend=0), 0.95)) if len(documents.ends) else 0.0
-    fitting = 2 ** ceil(log2(max(most, 2)))
-    length = job.row_length or min(max(fitting, SHORTEST_ROW), LONGEST_ROW, job.design.length)
-    return replace(job, row_length=length, rows=job.rows or max(STEP_SYMBOLS // length, 1))
+def prepared(folder: Path, dataset: Dataset, model: Model) -> Generator[Event, None, Written | Pool]:
+    """What the data set is for the model, encoded if it is not yet. ValueError where it cannot hold a conversation."""
+    if samples.fixed(model.codec.space):
+        return (yield from pooled(folder, dataset, model.codec, model.design))
+    return Written(model.codec, encoded(folder, dataset, model), dataset)
 
 
-def packed(documents: Documents, model: Model, job: Job) -> Packed:
-    """The batches of a run. Networks that cannot tell documents within a row apart get one a row."""
-    space = model.codec.space
-    assert isinstance(space, Tokens), "documents are made of symbols"
-    causal = all(role.causal for role in model.objective.roles.values())
-    together = causal and all(hasattr(part, "scores") for part in model.parts.values())
-    return Packed(documents, job.rows, job.symbols, space.stop, job.plan.seed, alone=not together)
-
-
-def assembled(folder: Path, workspace: Workspace, dataset: Dataset, job: Job) -> tuple[Model, Packed, State]:
-    """The model at its first step, its batches and its state, all functions of the job."""
+def base_model(workspace: Workspace, job: Job) -> Model:
+    """The model that a run tunes. ValueError where it is not here, or is another one."""
     ref = job.base["ref"]
     try:
         model = open_model(workspace, ref)
@@ -197,12 +214,16 @@ def assembled(folder: Path, workspace: Workspace, dataset: Dataset, job: Job) ->
             f"This run tunes {ref}, and the {ref} that is here is another model: its digest differs. "
             "Restore the one that the run began with, or start again."
         )
-    model = learner(model, job)
-    batches = packed(encoded(folder, dataset, model), model, job)
-    return model, batches, State.fresh(model.parts, model.objective, job.plan)
+    return model
 
 
-def step_seconds(job: Job, model: Model, batches: Packed) -> float:
+def assembled(material: Written | Pool, base: Model, job: Job) -> tuple[Model, Batches, State]:
+    """The model at its first step, its batches and its state, all functions of the job."""
+    model = learner(base, job)
+    return model, material.batches(job, model), State.fresh(model.parts, model.objective, job.plan)
+
+
+def step_seconds(job: Job, model: Model, batches: Batches) -> float:
     """The fastest of two steps after a first, which also fills tables; the model stays as it is."""
     plan = replace(job.plan, steps=3, rates=STILL)
     times, before = [], time.perf_counter()
@@ -212,9 +233,9 @@ def step_seconds(job: Job, model: Model, batches: Packed) -> float:
     return min(times[1:])
 
 
-def faster_precision(job: Job, model: Model, documents: Documents) -> str:
+def faster_precision(job: Job, model: Model, material: Written | Pool) -> str:
     one = replace(job, rows=1)
-    batches = packed(documents, model, one)
+    batches = material.batches(one, model)
     timed = {
         p: step_seconds(replace(one, plan=replace(job.plan, precision=p)), model, batches)
         for p in ("float32", "bfloat16")
@@ -222,13 +243,20 @@ def faster_precision(job: Job, model: Model, documents: Documents) -> str:
     return min(timed, key=lambda p: timed[p])
 
 
-def promised(job: Job, counts: Mapping[str, int], steps: int, seconds: float) -> Contract:
-    """What the run will take. Raises ValueError where there is less memory than it takes."""
+def promised(
+    job: Job,
+    counts: Mapping[str, int],
+    steps: int,
+    seconds: float,
+    kept: int,
+    unit: Unit = TOKENS,
+    measure: str = BITS,
+) -> Contract:
+    """What the run will take; `kept` bytes a row. Raises ValueError where there is less memory than it takes."""
     total = counts["parameters"]
     trained = counts.get("trained", total)
     frozen = 6 * (total - trained)  # in both precisions
-    design = replace(job.design, length=job.symbols)
-    memory = forecast.memory(design, job.plan, job.rows, trained, 0) + frozen
+    memory = forecast.memory(job.plan, trained, kept * job.rows) + frozen
     free = psutil.virtual_memory().available
     if memory > free:
         raise ValueError(
@@ -238,14 +266,16 @@ def promised(job: Job, counts: Mapping[str, int], steps: int, seconds: float) ->
     return Contract(
         parameters=total,
         steps=steps,
-        tokens=steps * job.tokens,
+        amount=steps * job.amount,
         seconds=round(steps * seconds, 1),
         memory_bytes=memory,
-        tokens_per_second=round(job.tokens / seconds),
-        bits_per_byte=None,
+        speed=round(job.amount / seconds),
+        expected=None,
         error=forecast.ERROR,
         floor=None,
         trained=counts.get("trained"),
+        unit=unit,
+        measure=measure,
     )
 
 
@@ -259,39 +289,42 @@ def parameters(model: Model, base: ModelFolder, job: Job) -> dict[str, int]:
     )
 
 
-def known(model: Model, dataset: Dataset) -> dict[str, float | None]:
-    """Bits per byte of held-out documents, where there are any, and of general text.
+def kept_knowledge(workspace: Workspace, model: Model, job: Job) -> dict[str, float]:
+    """What the model knows of data in general, which tuning may make it forget; empty where none is at hand.
 
-    Of conversations, they are of the answers, given what was asked.
+    Of symbols that is a little of everything; of samples, what is held out of the data that the base learned.
     """
-    texts = held_out(dataset, FINAL_BYTES)
-    return {
-        "bits_per_byte": bits_per_byte(surprise(model, texts)) if texts else None,
-        "general_bits_per_byte": bits_per_byte(surprise(model, [general()])),
-    }
+    if not samples.fixed(model.codec.space):
+        held: Sequence[Told] | Batch = [general()]
+    else:
+        held = held_by_base(workspace, model, job)
+    if not len(held):
+        return {}
+    found = measured(model, held)
+    return {f"general_{key_of(found.name)}": found.value}
+
+
+def held_by_base(workspace: Workspace, model: Model, job: Job) -> Batch | tuple[()]:
+    """Held-out samples of the data set that the base was trained on, where that is here."""
+    learned = workspace.model(job.base["ref"]).card.get("data") or {}
+    try:
+        dataset = workspace.dataset(learned.get("name", ""), learned.get("digest", ""))
+    except ValueError:
+        return ()
+    return samples.held_out(dataset, model.codec, model.prompts, Pool.check)
 
 
 def write(workspace: Workspace, model: Model, folder: Path, job: Job, card: Mapping[str, Any]) -> None:
-    """Fill a model folder with what was learned, an adapter or all weights, and say what it was learned on."""
+    """Fill a model folder with what was learned, an adapter or all weights, and say what it was learned on.
+
+    Where as many adapters stand on each other as can be opened, they become one whole model again.
+    """
     base = workspace.model(job.base["ref"])
     card = {**card, **parameters(model, base, job), "parents": [dict(job.base)]}
-    if job.adapter:
+    if job.adapter and not stacked_up(workspace, base):
         write_adapter(model, ADAPTER, base, folder, job.tables(), card)
     else:
-        write_model(model, folder, job.tables(), card)
-
-
-def held_out(dataset: Dataset, limit: int) -> list[Told]:
-    """Held-out documents up to about `limit` bytes of what is measured; the last text is cut, a conversation never."""
-    chosen: list[Told] = []
-    room = limit
-    for item in dataset.documents("val"):
-        if room <= 0:
-            break
-        told: Told = item.meta.get("turns") or item.value[:room]
-        chosen.append(told)
-        room -= size(told)
-    return chosen
+        write_model(merged_model(model) if job.adapter else model, folder, job.tables(), card)
 
 
 def general() -> str:

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genloom.codecs import bpe
 from genloom.codecs import bytes as utf8
 from genloom.train import corpus
-from genloom.train.corpus import Blocks, encoded, mixed, read_stream, write_stream
-from genloom.types import Tokens
+from genloom.train.corpus import Blocks, mixed, read_stream, write_stream
 
 CODEC = utf8.Codec.fit((), utf8.Config())
 STOP = CODEC.space.stop
@@ -129,20 +127,3 @@ def test_a_text_too_short_for_the_length_says_so() -> None:
         ValueError, match=r"holds 30 symbols and the model reads 64 at once. Collect more text, or choose"
     ):
         Blocks(np.zeros(30, np.uint16), 4, 64)
-
-
-@pytest.mark.parametrize(("name", "settings"), [("bytes", {}), ("bpe", {"vocab": 300})])
-def test_the_codec_and_the_stream_are_kept_in_the_run(worlds, tmp_path: Path, name: str, settings: dict) -> None:
-    from genloom.store.workspace import Workspace
-
-    data = worlds.dataset(Workspace(tmp_path / "workspace"))
-    codec, stream = encoded(tmp_path, data, name, settings)
-    assert isinstance(codec.space, Tokens)
-    parts = np.split(stream, np.flatnonzero(stream == codec.space.stop) + 1)[:-1]
-    assert sorted(codec.decode(part) for part in parts) == sorted(item.value for item in data.documents("train"))
-    before = (tmp_path / "train.symbols").stat().st_mtime_ns
-    again, same = encoded(tmp_path, data, name, settings)
-    assert (tmp_path / "train.symbols").stat().st_mtime_ns == before
-    assert again.space == codec.space
-    assert np.array_equal(stream, same)
-    assert isinstance(again, {"bytes": utf8.Codec, "bpe": bpe.Codec}[name])

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -50,7 +49,7 @@ def until_contract(workspace: Workspace, **wanted: Any) -> tuple[Contract, list[
 def job_of(workspace: Workspace, wishes: Wishes) -> tuple[Job, list[Event]]:
     """The job of a small network for the wishes, and what is told on the way."""
     folder, seen = workspace.new_run("tales"), []
-    planning = dial.planned(folder, workspace.dataset("tales"), "tales", wishes, SMALL)
+    planning = dial.planned(folder, workspace, workspace.dataset("tales"), "tales", wishes, SMALL)
     while True:
         try:
             seen.append(next(planning))
@@ -70,7 +69,7 @@ def test_the_contract_is_stored_and_the_fact_stands_beside_it(workspace: Workspa
     (contract,) = [event for event in seen if isinstance(event, Contract)]
     last = seen[-1]
     assert isinstance(last, Finished)
-    kept = {key: value for key, value in asdict(contract).items() if value is not None}
+    kept = contract.facts()
     assert read_job(workspace.run(last.run).folder / "job.toml").contract == kept
     assert read_job(workspace.model(last.ref).folder / "job.toml").contract == kept
     assert last.forecast == kept
@@ -78,10 +77,12 @@ def test_the_contract_is_stored_and_the_fact_stands_beside_it(workspace: Workspa
     assert card["forecast"] == json.loads(json.dumps(kept))
     assert card["fact"] == json.loads(json.dumps(last.fact))
     assert contract.steps == last.fact["steps"] == 12
-    assert contract.tokens == 12 * 4 * 31
-    assert last.fact["bits_per_byte"] == last.bits_per_byte
-    assert last.bits_per_byte is not None
-    assert 0 < last.bits_per_byte < 8
+    assert contract.amount == 12 * 4 * 31
+    assert kept["tokens"] == contract.amount
+    assert last.found is not None
+    assert (last.found.name, last.found.value) == ("bits per byte", last.fact["bits_per_byte"])
+    assert 0 < last.found.value < 8
+    assert last.facts()["bits_per_byte"] == last.found.value
     assert contract.parameters == card["parameters"]
     assert contract.floor is not None
     assert 0.3 < contract.floor < 4
@@ -91,13 +92,13 @@ def test_steps_are_taken_exactly_and_tokens_about(workspace: Workspace) -> None:
     by_steps, _ = until_contract(workspace, steps=7, overrides=SMALL)
     assert by_steps.steps == 7
     by_tokens, _ = until_contract(workspace, wishes=Wishes(tokens=10_000), overrides=SMALL)
-    assert 10_000 <= by_tokens.tokens < 10_000 + 4 * 31
+    assert 10_000 <= by_tokens.amount < 10_000 + 4 * 31
 
 
 def test_minutes_become_steps_at_the_speed_of_this_machine(workspace: Workspace) -> None:
     contract, _ = until_contract(workspace, wishes=Wishes(minutes=0.5), overrides=SMALL)
     assert 15 < contract.seconds < 30
-    assert contract.steps == pytest.approx(contract.seconds * contract.tokens_per_second / (4 * 31), rel=0.02)
+    assert contract.steps == pytest.approx(contract.seconds * contract.speed / (4 * 31), rel=0.02)
 
 
 @pytest.mark.parametrize(("compiled_seconds", "wanted"), [(0.01, True), (0.03, False)])

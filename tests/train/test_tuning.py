@@ -18,9 +18,10 @@ from genloom.likelihood import bits_per_byte, surprise
 from genloom.model import open_model
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train import tuning
+from genloom.train import documents, tuning
 from genloom.train.dial import Wishes
 from genloom.train.events import Contract, Event, Finished, Stepped, Warned
+from genloom.train.job import Job
 from genloom.train.run import Request, train_model
 from tests.train.test_resume import killed, outcome
 
@@ -68,6 +69,13 @@ def result(events: list[Event]) -> Finished:
     return events[-1]
 
 
+def assembled(workspace: Workspace, data: Dataset, job: Job) -> tuple[Any, Any, Any]:
+    """What a run of the job begins with."""
+    base = tuning.base_model(workspace, job)
+    material = documents.Written(base.codec, documents.encoded(workspace.new_run("again"), data, base), data)
+    return tuning.assembled(material, base, job)
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_model_learns_to_answer_and_says_what_it_forgot(workspace: Workspace, method: str) -> None:
     talks(workspace)
@@ -78,7 +86,7 @@ def test_a_model_learns_to_answer_and_says_what_it_forgot(workspace: Workspace, 
     assert contract.before is not None
     assert last.fact["bits_per_byte"] < 0.8 * contract.before
     base, model = open_model(workspace, "tales"), open_model(workspace, last.ref)
-    held = tuning.held_out(workspace.dataset("talks"), tuning.FINAL_BYTES)
+    held = documents.held_out(workspace.dataset("talks"), documents.Written.final)
     assert contract.before == pytest.approx(bits_per_byte(surprise(base, held)), rel=1e-5)
     assert last.fact["bits_per_byte"] == pytest.approx(bits_per_byte(surprise(model, held)), rel=1e-5)
     general = bits_per_byte(surprise(base, [tuning.general()]))
@@ -102,7 +110,7 @@ def test_of_conversations_the_answers_are_evaluated(workspace: Workspace, capsys
     assert "Next: genloom chat answers" in capsys.readouterr().out
     assert run(["evaluate", "answers", "--samples", "1", "--length", "8", "--json", *here]) == 0
     report = json.loads(capsys.readouterr().out)
-    held = tuning.held_out(workspace.dataset("talks"), tuning.FINAL_BYTES)
+    held = documents.held_out(workspace.dataset("talks"), documents.Written.final)
     answers = bits_per_byte(surprise(open_model(workspace, "answers"), held))
     assert report["bits_per_byte"]["mean"] == pytest.approx(answers, rel=1e-5)
     assert report["floor"] is None
@@ -122,8 +130,8 @@ def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
     """The run measures steps before it begins; a run of the same job that measures nothing ends in the same bits."""
     data = talks(workspace)
     ref = result(tuned(workspace, steps=4)).ref
-    job = tuning.Job.of(tomllib.loads((workspace.model(ref).folder / "job.toml").read_text()))
-    model, batches, state = tuning.assembled(workspace.new_run("again"), workspace, data, job)
+    job = Job.of(tomllib.loads((workspace.model(ref).folder / "job.toml").read_text()))
+    model, batches, state = assembled(workspace, data, job)
     for _ in tuning.train(model.objective, batches, job.plan, state):
         pass
     stored = open_model(workspace, ref).parts.state_dict()
@@ -136,7 +144,7 @@ def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
 def test_a_killed_run_ends_in_the_same_bits(worlds: ModuleType, workspace: Workspace, method: str) -> None:
     data = talks(workspace)
     ref = result(tuned(workspace, steps=8, method=method)).ref
-    job = tuning.Job.of(tomllib.loads((workspace.model(ref).folder / "job.toml").read_text()))
+    job = Job.of(tomllib.loads((workspace.model(ref).folder / "job.toml").read_text()))
     job = replace(job, name="tales-tuned", data=data.name)
     whole, torn = worlds.started(workspace, job), worlds.started(workspace, job)
     assert killed(workspace, whole, [], 2) == [0]
@@ -165,8 +173,8 @@ def test_little_text_is_not_read_more_than_a_few_times(workspace: Workspace) -> 
     data = talks(workspace, 12)
     events = tuned(workspace, steps=0, wishes=Wishes(minutes=5))
     assert any(isinstance(event, Warned) and "4 times over" in event.text for event in events)
-    job = tuning.Job.of(tomllib.loads((workspace.model("answers").folder / "job.toml").read_text()))
-    batches = tuning.assembled(workspace.new_run("again"), workspace, data, job)[1]
+    job = Job.of(tomllib.loads((workspace.model("answers").folder / "job.toml").read_text()))
+    batches: Any = assembled(workspace, data, job)[1]
     assert job.plan.steps == -(-4 * len(batches.packs) // 4)
 
 
@@ -192,7 +200,7 @@ def test_what_tuning_cannot_do_is_one_clear_error(workspace: Workspace, more: di
 
 def test_without_its_base_a_run_is_not_resumed(worlds: ModuleType, workspace: Workspace) -> None:
     talks(workspace)
-    job = tuning.Job.of(
+    job = Job.of(
         tomllib.loads((workspace.model(result(tuned(workspace, steps=2)).ref).folder / "job.toml").read_text())
     )
     run = worlds.started(workspace, replace(job, base={**job.base, "digest": "0" * 64}))

@@ -1,0 +1,141 @@
+"""Samples of one size with their prompts, and the batches drawn from them."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genloom.codecs import pixels
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+from genloom.text_encoders import words
+from genloom.train.samples import (
+    AT_ONCE,
+    STATES_BY,
+    Rows,
+    Samples,
+    encoded,
+    fixed,
+    held_out,
+    layout,
+    read_rows,
+    write_rows,
+)
+from genloom.types import Item, Signal, Tokens
+
+CODEC = pixels.Codec(pixels.Config(size=8))
+WORDS = words.build(words.Config(width=16))
+
+
+@pytest.fixture
+def tiles(worlds: ModuleType, tmp_path: Path) -> Dataset:
+    return worlds.pictures(Workspace(tmp_path))
+
+
+def written(items: list[Item], folder: Path, prompts: words.Words | None = WORDS) -> Rows:
+    for _ in write_rows(encoded(items, CODEC, prompts), folder):
+        pass
+    return read_rows(folder, CODEC.space, prompts)
+
+
+def numbered(count: int) -> Samples:
+    """Samples whose one number says which they are, each with a prompt."""
+    x = np.arange(count, dtype=np.float16).reshape(-1, 1)
+    return Samples(Rows(x, np.ones((count, 2), np.float16), np.arange(1, count + 1)), 5, 3, 0.5)
+
+
+def test_what_is_kept_are_the_samples_and_what_their_prompts_mean(tiles: Dataset, tmp_path: Path) -> None:
+    items = list(tiles.documents("train")) * 3
+    assert len(items) > AT_ONCE, "more than are encoded side by side"
+    rows = written(items, tmp_path)
+    batch = rows.batch(np.array([len(items) - 1, 0, 70]))
+    assert len(rows) == len(items)
+    assert batch.x.dtype == torch.float32
+    assert batch.cond is not None
+    assert batch.cond.tokens is not None
+    assert batch.cond.mask is not None
+    assert batch.cond.mask.sum(1).tolist() == [3, 3, 3], "three words each"
+    assert batch.cond.tokens.shape == (3, STATES_BY, 16)
+    for row, item in enumerate((items[-1], items[0], items[70])):
+        assert np.allclose(batch.x[row].numpy(), CODEC.encode(item.value), atol=1e-3)
+        assert np.allclose(batch.cond.tokens[row, :3].numpy(), WORDS.states([item.meta["caption"]])[0], atol=1e-3)
+        assert not batch.cond.tokens[row, 3:].any()
+
+
+def test_a_model_without_prompts_is_given_none(tiles: Dataset, tmp_path: Path) -> None:
+    rows = written(list(tiles.documents("train")), tmp_path, None)
+    assert rows.batch(np.arange(2)).cond is None
+    assert Samples(rows, 4, 0, 0.5)(0).cond is None
+
+
+def test_empty_prompts_have_no_states_to_attend_to(tmp_path: Path) -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    rows = written([Item(picture), Item(picture, meta={"caption": "one word"})], tmp_path)
+    cond = rows.batch(np.array([0, 1])).cond
+    assert cond is not None
+    assert cond.mask is not None
+    assert cond.mask.sum(1).tolist() == [0, 2]
+
+
+@given(count=st.integers(1, 30), rows=st.integers(1, 12), seed=st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_every_epoch_reads_each_sample_once(count: int, rows: int, seed: int) -> None:
+    samples = Samples(Rows(np.arange(count, dtype=np.float16).reshape(-1, 1)), rows, seed)
+    read = np.concatenate([samples(step).x[:, 0].numpy() for step in range(-(-3 * count // rows))])
+    for epoch in range(3):
+        assert sorted(read[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_a_batch_is_a_function_of_the_step() -> None:
+    walked, jumped = numbered(23), numbered(23)
+    batches = [walked(step) for step in range(40)]
+    for step in (39, 0, 20, 21, 7):
+        there = jumped(step)
+        assert there.x.equal(batches[step].x)
+        assert there.cond is not None
+        assert there.cond.mask is not None
+        assert there.cond.mask.equal(batches[step].cond.mask)  # ty: ignore[unresolved-attribute]
+    firsts = [batch.x[0].item() for batch in batches]
+    assert len(set(firsts)) > 10, "the order is drawn"
+
+
+def test_about_the_share_asked_for_goes_without_its_prompt() -> None:
+    samples = numbered(23)
+    kept = [samples(step).cond.mask.any(1) for step in range(200)]  # ty: ignore[unresolved-attribute]
+    assert 0.45 < torch.cat(kept).float().mean() < 0.55
+
+
+def test_held_out_samples_come_with_their_prompts(tiles: Dataset) -> None:
+    batch = held_out(tiles, CODEC, WORDS, 5)
+    values = [CODEC.encode(item.value) for item in tiles.documents("val")][:5]
+    assert len(batch) == 5
+    assert np.allclose(batch.x.numpy(), np.stack(values), atol=1e-3)  # ty: ignore[unresolved-attribute]
+    assert batch.cond.mask.sum(1).tolist() == [3] * 5  # ty: ignore[unresolved-attribute]
+
+
+def test_nothing_held_out_is_empty(worlds: ModuleType, tmp_path: Path) -> None:
+    held = worlds.pictures(Workspace(tmp_path), count=0)
+    assert len(held_out(held, CODEC, None, 5)) == 0
+
+
+def test_symbols_that_fill_a_grid_begin_with_the_start() -> None:
+    class Codes:
+        space = Tokens(300, 5, start=299, stop=299, grid=(2, 2))
+
+        def encode_many(self, values):
+            return (np.array([value] * 4, np.uint16) for value in values)
+
+    (rows,) = encoded([Item(7), Item(8)], Codes(), None)  # ty: ignore[invalid-argument-type]
+    assert rows.x.tolist() == [[299, 7, 7, 7, 7], [299, 8, 8, 8, 8]]
+    assert rows.batch(np.array([1])).x.dtype == torch.int64
+
+
+def test_what_has_one_size_is_drawn_by_samples() -> None:
+    assert fixed(Signal(4, (16, 16)))
+    assert fixed(Tokens(10, 5, grid=(2, 2)))
+    assert not fixed(Tokens(10, 5))
+    assert layout(Tokens(70_000, 5, grid=(2, 2))) == ((5,), np.uint32)
