@@ -15,13 +15,13 @@ def read_settings(path: Path, codec: str, config: type[Settings]) -> Settings:
     content = read_json(path)
     found = content.pop("codec", None)
     if found != codec:
-        raise _damaged(path, f"it is for the codec {found!r}, not {codec!r}")
+        raise damaged(path, f"it is for the codec {found!r}, not {codec!r}")
     names = {field.name for field in fields(config)}  # ty: ignore[invalid-argument-type]
     if set(content) != names:
-        raise _damaged(path, f"it must set {', '.join(sorted(names))}")
+        raise damaged(path, f"it must set {', '.join(sorted(names))}")
     for name, value in content.items():
         if type(value) is not int or value < 1:
-            raise _damaged(path, f"{name} must be a whole number above 0, not {value!r}")
+            raise damaged(path, f"{name} must be a whole number above 0, not {value!r}")
     return config(**content)
 
 
@@ -32,13 +32,13 @@ def read_json(path: Path) -> dict[str, object]:
             data = file.read(_LARGEST_BYTES + 1)
         content = json.loads(data)
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise damaged(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"not valid JSON ({error})") from error
+        raise damaged(path, f"not valid JSON ({error})") from error
     if not isinstance(content, dict):
-        raise _damaged(path, "not a JSON object")
+        raise damaged(path, "not a JSON object")
     return content
 
 
-def _damaged(path: Path, reason: str) -> ValueError:
+def damaged(path: Path, reason: str) -> ValueError:
     return ValueError(f"{path} can't be used: {reason}. Restore the model's folder or train it again.")

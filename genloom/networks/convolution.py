@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -107,7 +107,7 @@ class Convolution(nn.Module):
         found = []
         for i, blocks in enumerate(self.levels):
             h = self.steps[i - 1](h) if i else h
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 h = block(h, known_BD)
             found.append(h)
         return found

@@ -11,6 +11,7 @@ from genloom.noise import Noise
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
 
 _LATENT, _NUDGE = 0, 1  # positions of the two draws of training
+PLAN = {"average": 0.999}  # what such a model is trained with unless a job says otherwise
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,19 @@ class Adversarial:
         """
         assert batch.mask is batch.lengths is None, "every position of a signal counts here"
         z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
-        units = batch.x.new_ones(len(batch))
         if turn.name == "generator":
             fake = parts["generator"](z, cond=batch.cond).float()
-            gap_B = self.score(parts, fake, batch.cond) - self.score(parts, batch.x, batch.cond)
-            return Loss(F.softplus(-gap_B), units)
+            return Loss(self.fooling(parts, batch, fake), batch.x.new_ones(len(batch)))
         with torch.no_grad():
             fake = parts["generator"](z, cond=batch.cond).float()
+        return self.telling_apart(parts, batch, fake, noise)
+
+    def fooling(self, parts: Parts, batch: Batch, fake: Tensor) -> Tensor:
+        """What it costs whoever made `fake` that the critic prefers the real ones, B."""
+        return F.softplus(self.score(parts, batch.x, batch.cond) - self.score(parts, fake, batch.cond))
+
+    def telling_apart(self, parts: Parts, batch: Batch, fake: Tensor, noise: Noise) -> Loss:
+        """What it costs the critic to take `fake` for real, and to have a steep slope at either."""
         real_B, fake_B = self.score(parts, batch.x, batch.cond), self.score(parts, fake, batch.cond)
         # The squared slope along random directions has the squared gradient as its mean; by a finite difference, it
         # needs no second derivative, which sharded parameters do not offer.
@@ -57,7 +64,8 @@ class Adversarial:
         slope_real = (self.score(parts, batch.x + step, batch.cond) - real_B) / self.nudge
         slope_fake = (self.score(parts, fake + step, batch.cond) - fake_B) / self.nudge
         per_sample = F.softplus(fake_B - real_B) + self.smooth / 2 * (slope_real.square() + slope_fake.square())
-        return Loss(per_sample, units, {"told_apart": (real_B > fake_B).float().mean().detach()})
+        told = {"told_apart": (real_B > fake_B).float().mean().detach()}
+        return Loss(per_sample, torch.ones_like(per_sample), told)
 
     def score(self, parts: Parts, x: Tensor, cond: Condition | None) -> Tensor:
         return parts["critic"](x, cond=cond).float()[:, 0]

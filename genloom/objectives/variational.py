@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import log, pi
+from math import log, pi, prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.noise import Noise
+from genloom.rounding import check_levels, points_of, rounded
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
 
 
@@ -23,36 +24,60 @@ class Variational:
     space: Signal
     latent: int = 2  # channels of the bottleneck
     grid: tuple[int, ...] = ()  # its sides: (16, 16) keeps where in a picture things are; () is a vector
+    levels: tuple[int, ...] = ()  # to which the bottleneck is rounded, one number a channel; (): Gaussian
     spread: float = 0.1  # standard deviation of the decoder: how exactly it must rebuild the data
     beta: float = (
         1.0  # weight of the bottleneck's cost; 1 makes the loss the evidence bound (beta-VAE, Higgins et al. 2017)
     )
-    edges: float = 0.0  # weight of the error of edges at every scale, by which pictures come out crisp
-    coarse: float = 0.0  # weight of rebuilding the halved picture from the halved grid, which makes latents smooth
+    edges: float = 0.0  # of pictures: weight of the error of edges at every scale, by which they come out crisp
+    coarse: float = (
+        0.0  # of pictures: weight of rebuilding the halved picture from the halved grid, which makes latents smooth
+    )
     cond: Cond = field(default_factory=Cond)
     turns = (Turn("autoencoder", ("encoder", "decoder")),)
+
+    def __post_init__(self) -> None:
+        if self.levels:
+            check_levels(self.levels)
+            if len(self.levels) != self.latent:
+                raise ValueError(f"levels must have a number for each of {self.latent} channels, got {self.levels}.")
+        if (self.edges and len(self.space.size) != 2) or (self.coarse and len(self.grid) != 2):
+            raise ValueError("Edges and coarse are of pictures: set objective.edges and objective.coarse to 0.")
 
     @property
     def roles(self) -> dict[str, Role]:
         vector = Cond(self.cond.tokens, self.cond.vector)  # a latent has no grid for a field
+        latent = Signal(self.latent, self.grid)
+        given = latent if self.levels else Signal(2 * self.latent, self.grid)
         return {
-            "encoder": Role(self.space, Signal(2 * self.latent, self.grid), cond=self.cond),
-            "decoder": Role(Signal(self.latent, self.grid), self.space, cond=vector),
+            "encoder": Role(self.space, given, cond=self.cond),
+            "decoder": Role(latent, self.space, cond=vector),
         }
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
-        """The negative evidence bound in nats (Kingma and Welling 2014, equation 3, one draw), and what is added."""
+        loss, _ = self.rebuilt(parts, batch, noise)
+        return loss
+
+    def rebuilt(self, parts: Parts, batch: Batch, noise: Noise) -> tuple[Loss, Tensor]:
+        """The negative evidence bound in nats (Kingma and Welling 2014, equation 3, one draw), and what came out."""
         assert batch.mask is batch.lengths is None, "every position of a signal counts here"
-        mean, logvar = self.encode(parts, batch.x, batch.cond)
-        z = mean + (logvar / 2).exp() * noise.normal(mean.shape[1:]).to(mean.device)
-        rebuilt = parts["decoder"](z, cond=batch.cond).float()
-        rebuild_B = self.rebuild(batch.x, rebuilt)
-        squeeze_B = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).sum(1)
+        z, squeeze_B = self.squeezed(parts, batch, noise)
+        out = parts["decoder"](z, cond=batch.cond).float()
+        rebuild_B = self.rebuild(batch.x, out)
         metrics = {"rebuild": rebuild_B.mean().detach(), "squeeze": squeeze_B.mean().detach()}
         if self.coarse:  # Skorokhodov et al. 2025, "Improving the diffusability of autoencoders"
             small = parts["decoder"](F.avg_pool2d(z, 2), cond=batch.cond).float()
             rebuild_B = rebuild_B + self.coarse * self.rebuild(F.avg_pool2d(batch.x, 2), small)
-        return Loss(rebuild_B + self.beta * squeeze_B, torch.ones_like(squeeze_B), metrics)
+        return Loss(rebuild_B + self.beta * squeeze_B, torch.ones_like(squeeze_B), metrics), out
+
+    def squeezed(self, parts: Parts, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
+        """A draw of the latent, B Z *grid, and what it costs to tell it to one who knows the prior, B nats."""
+        if self.levels:  # one point of a uniform prior, which always costs the same
+            z = rounded(parts["encoder"](batch.x, cond=batch.cond).float(), self.levels)
+            return z, z.new_full((len(z),), prod(self.grid) * log(prod(self.levels)))
+        mean, logvar = self.encode(parts, batch.x, batch.cond)
+        z = mean + (logvar / 2).exp() * noise.normal(mean.shape[1:]).to(mean.device)
+        return z, 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).sum(1)
 
     def rebuild(self, x: Tensor, rebuilt: Tensor) -> Tensor:
         """Minus log-likelihood of x around its rebuilt self, B nats; `edges` adds that of its bands (Laplace's law)."""
@@ -72,7 +97,11 @@ class Variational:
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
     ) -> Iterator[Tensor]:
         device = next(parts["decoder"].parameters()).device
-        z = controls.temperature * noise.normal((self.latent, *self.grid), 0).to(device)
+        if self.levels:
+            codes = (noise.uniform(self.grid, 0) * prod(self.levels)).long()
+            z = points_of(codes, self.levels).to(device)
+        else:
+            z = controls.temperature * noise.normal((self.latent, *self.grid), 0).to(device)
         x = parts["decoder"](z, cond=cond).float()
         yield x + self.spread * noise.normal(x.shape[1:], 1).to(device) if controls.noisy else x
 
