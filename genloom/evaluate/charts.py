@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from genloom.evaluate.battery.score import Score
+
 # Okabe and Ito's colours, told apart by every kind of colour vision; line styles and marks carry the same difference.
 _BLUE, _GREEN, _RED, _GREY, _PALE = "#0072B2", "#009E73", "#D55E00", "#5A5A5A", "#A6A6A6"
 _PLAIN = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}  # keeps lines out of numbers
@@ -44,7 +46,7 @@ def training_curve(
     unit: str = "bits per byte",
 ) -> bytes:
     """Loss by step: every training step faintly, their running mean, and the (step, loss) pairs of held-out text."""
-    with _drawing(8, 4.8) as figure:
+    with drawing(8, 4.8) as figure:
         axes = figure.subplots()
         losses = np.asarray(train, np.float64)
         if len(losses):
@@ -68,7 +70,7 @@ def training_curve(
         axes.margins(x=0.02)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper right")
-        return _png(figure)
+        return png(figure)
 
 
 def likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-out text") -> bytes:
@@ -77,18 +79,18 @@ def likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-out te
     floor = next((evaluation.floor for evaluation in evaluations if evaluation.floor), None)
     if floor:
         rows.append((f"{floor.order}-gram floor", floor.bits_per_byte, _PALE))
-    with _drawing(8, 1.5 + 0.55 * len(rows)) as figure:
+    with drawing(8, 1.5 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
         _bars(axes, rows)
         axes.set_title(title)
-        return _png(figure)
+        return png(figure)
 
 
 def comparison_chart(comparison: Comparison) -> bytes:
     """Two models' bits per byte, and below them their paired difference with the interval that gives the verdict."""
     first, second, gap = comparison.first, comparison.second, comparison.difference
     colour = {"better": _GREEN, "worse": _RED, "no difference shown": _GREY}[comparison.verdict]
-    with _drawing(8, 4.9) as figure:
+    with drawing(8, 4.9) as figure:
         above, below = figure.subplots(2, height_ratios=[3, 2])
         _bars(above, [(first.model, first.bits_per_byte, _PALE), (second.model, second.bits_per_byte, _BLUE)])
         above.set_title(f"{second.model} against {first.model}: {comparison.verdict}")
@@ -105,7 +107,27 @@ def comparison_chart(comparison: Comparison) -> bytes:
         below.set_xlabel(f"difference in bits per byte, {over}")
         for x, text, side in ((0.0, f"← {second.model} better", "left"), (1.0, f"{first.model} better →", "right")):
             below.annotate(text, (x, 1), (0, 6), "axes fraction", "offset points", ha=side, color=_GREY)
-        return _png(figure)
+        return png(figure)
+
+
+def shares_chart(scores: "Sequence[Score]", title: str) -> bytes:
+    """The share right of each task with its 95 % interval, and a mark where whoever judges would put the truth."""
+    with drawing(8, 1.5 + 0.55 * len(scores)) as figure:
+        axes = figure.subplots()
+        at = range(len(scores))
+        found = [score.accuracy for score in scores]
+        means = [100 * one.mean for one in found]
+        spread = [[100 * (one.mean - one.low) for one in found], [100 * (one.high - one.mean) for one in found]]
+        axes.barh(at, means, height=0.62, color=_BLUE, xerr=spread, error_kw={"capsize": 4, "linewidth": 1.6})
+        bounds = [100 * score.bound for score in scores]
+        axes.plot(bounds, at, "|", color=_RED, markersize=20, markeredgewidth=2, label="real pictures, the same judge")
+        told = zip(scores, found, means, strict=True)
+        axes.set_yticks(list(at), [f"{score.measure}: {mean:.0f} % of {one.count}" for score, one, mean in told])
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set(title=title, xlim=(0, 102), xlabel="pictures that show what was asked, %, 95 % interval")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25))
+        return png(figure)
 
 
 def _bars(axes: "Axes", rows: Sequence[tuple[str, Estimate, str]]) -> None:
@@ -140,7 +162,7 @@ def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 @contextmanager
-def _drawing(width: float, height: float) -> "Generator[Figure]":
+def drawing(width: float, height: float) -> "Generator[Figure]":
     """A figure of its own, outside pyplot, so that charts can be drawn on any thread and none is left open."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -152,7 +174,8 @@ def _drawing(width: float, height: float) -> "Generator[Figure]":
         yield figure
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """The figure as a file."""
     memory = io.BytesIO()
     figure.savefig(memory, format="png")
     return memory.getvalue()

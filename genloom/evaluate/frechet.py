@@ -44,4 +44,4 @@ def _moments(x_ND: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The mean, and a factor F of the covariance FᵀF with no more rows than it needs."""
     x = np.asarray(x_ND, np.float64)
     centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
-    return x.mean(0), np.linalg.qr(centred, mode="r") if len(x) > x.shape[1] else centred
+    return x.mean(0), np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred

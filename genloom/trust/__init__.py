@@ -1,1 +1,1 @@
-"""What can be known of an output afterwards; for now, what it copied and what it lies nearest to."""
+"""What can be known of an output afterwards: what it copied, what it lies nearest to, what it looks like."""

@@ -26,6 +26,7 @@ class Score:
     measure: str
     credits: tuple[float, ...]  # one an item: 1 right, 0 wrong, a share where several were equally likely
     chance: float  # what guessing reaches
+    bound: float = 1.0  # what could be reached: below 1 where whoever judges errs
 
     @property
     def name(self) -> str:
@@ -39,6 +40,7 @@ class Score:
         """The score as JSON values."""
         got = self.accuracy
         facts = {"accuracy": got.mean, "low": got.low, "high": got.high, "items": got.count, "chance": self.chance}
+        facts |= {"bound": self.bound}
         return {"task": self.task, "measure": self.measure, **facts, "credits": list(self.credits)}
 
 
