@@ -67,7 +67,7 @@ def _required(kind: Kind, name: str) -> set[str]:
         "text_encoder": {"Config", "build"},
         "medium": {"kind", "suffixes", "open", "save", "preview", "check", "pack", "unpack"},
         "features": {"KEY", "extractor", "sketch"},
-        "preparation": {"own", "sort", "settled", "read", "document", "sketch", "similarity", "columns", "sections"},
+        "preparation": {"claims", "sort", "settled", "read", "document", "sketch", "similarity", "columns", "sections"},
         "check": {"Config", "check"},
     }[kind]
 

@@ -12,8 +12,9 @@ ANY = "text"  # what a file may hold whatever its name, so that any other medium
 def chosen(wanted: str, files: Sequence[Found]) -> str:
     """The medium wanted, else the one that most of the files are of. ValueError for one that cannot be collected."""
     if wanted:
+        plugins.find("medium", wanted)
         preparation.of(wanted)
         return wanted
-    claimed = {medium: len(preparation.of(medium).own(files)) for medium in plugins.names("preparation")}
+    claimed = {medium: preparation.of(medium).claims(files) for medium in plugins.names("preparation")}
     best = max(claimed, key=lambda medium: (claimed[medium], medium != ANY))
     return best if claimed[best] else ANY

@@ -56,8 +56,8 @@ class Preparation(Protocol):
     removed: Mapping[str, str]  # reasons why a document is left out → what people are told of it
     split_note: str  # of the card
 
-    def own(self, files: Sequence[Found]) -> list[Found]:
-        """The files that are surely of this medium, or that belong to one that is."""
+    def claims(self, files: Sequence[Found]) -> int:
+        """How many of the files, or of the documents in them, are of this medium by their names."""
         ...
 
     def sort(self, files: Sequence[Found]) -> tuple[list[Found], list[Note]]:

@@ -7,7 +7,6 @@ import socket
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -183,5 +182,4 @@ def test_odd_but_honest_drawings() -> None:
     ):
         picture = decoding.decode(svg(RED, shape), side=32)
         assert max(picture.pixels.shape[:2]) == 32
-        assert np.ptp(picture.pixels.reshape(-1, 3), axis=0).max() >= 0
-        assert tuple(picture.pixels[1, 1]) == (255, 0, 0)
+        assert tuple(picture.pixels[0, 0]) == (255, 0, 0)

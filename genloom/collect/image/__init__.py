@@ -23,7 +23,7 @@ noun = "picture"
 offer = "png, jpg, webp, gif, bmp, tiff or svg files, or parquet files with pictures in them"
 removed = telling.REMOVED
 split_note = telling.SPLIT_NOTE
-own = files.own
+claims = files.claims
 sort = files.sort
 read = reading.read
 similarity = likeness.similarity
@@ -50,7 +50,7 @@ def document(raw: Raw, options: Options, tallies: Tallies) -> tuple[Document, np
         (captions.words(raw.stem), "the file's name"),
         (captions.words(raw.folder), "the folder's name"),
     )
-    own_licence = raw.licence or licence.named(picture.licence)
+    said = raw.licence or licence.named(picture.licence)
     content = image.pack(pixels)
     height, width, _ = pixels.shape
     tallies["changed"].update(telling.kind_of(change) for change in picture.changes)
@@ -62,7 +62,7 @@ def document(raw: Raw, options: Options, tallies: Tallies) -> tuple[Document, np
             caption,
             digest,
             raw.source,
-            options.licence or own_licence or raw.inherited,
+            options.licence or said or raw.inherited,
             len(content),
             {"content": content, "width": width, "height": height},
             {"captions": said_by, "formats": picture.format},

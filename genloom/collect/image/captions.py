@@ -30,6 +30,7 @@ NAMELESS = frozenset((
 ))
 # fmt: on
 HEX = re.compile(r"^(?=.*\d)[0-9a-f]{6,}$", re.IGNORECASE)
+UUID = re.compile(r"^[0-9a-f-]{32,}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def beside(path: Path, root: Path) -> tuple[Said, str]:
     while True:
         inside = path.relative_to(folder).as_posix()
         for entries in _tables(folder):
-            if inside in entries:
-                return entries[inside], "a table beside it"
+            if found := entries.get(inside) or entries.get(path.name):
+                return found, "a table beside it"
         if folder == root or root not in folder.parents:
             return Said(""), ""
         folder = folder.parent
@@ -77,6 +78,8 @@ def line(value: Any) -> str:
 
 def words(name: str) -> str:
     """The words in the name of a file: "red-apple_03" is "red apple", "IMG_1234" says nothing."""
+    if UUID.match(name):
+        return ""
     spaced = re.sub(r"(?<=[a-zà-ÿ])(?=[A-Z])|[\W_]+", " ", name)
     found = [word for word in spaced.split() if not HEX.match(word)]
     found = [word for word in (re.sub(r"^\d+|\d+$", "", word) for word in found) if word]

@@ -14,15 +14,17 @@ CURES = dict.fromkeys((".heic", ".heif", ".avif", ".jxl", ".psd", ".xcf", ".ai",
 PACKED = (".zip", ".tar", ".tgz", ".gz", ".7z", ".bz2", ".xz", ".zst", ".rar")
 
 
-def own(files: Sequence[Found]) -> list[Found]:
-    """The pictures, the files that hold some, and what lies beside them to describe them."""
+def claims(files: Sequence[Found]) -> int:
+    """How many pictures there are, with those in tables, and how many files that describe them."""
     pictures = [one for one in files if _holds(one.path)]
     beside = _Beside(pictures)
-    return [*pictures, *(one for one in files if one.path not in beside.pictures and beside.describes(one.path))]
+    inside = sum(parquet.count(one.path) - 1 for one in pictures if one.path.suffix.lower() == ".parquet")
+    return len(pictures) + inside + sum(one.path not in beside.pictures and beside.describes(one.path) for one in files)
 
 
 def sort(files: Sequence[Found]) -> tuple[list[Found], list[Note]]:
     """The pictures and the files that hold some; of all others a note, but for what describes a picture."""
+    captions.forget()
     found = [one for one in files if _holds(one.path)]
     beside = _Beside(found)
     notes, others = [], Counter()

@@ -36,6 +36,13 @@ def holds_pictures(path: Path) -> bool:
         return False
 
 
+def count(path: Path) -> int:
+    """The rows of a Parquet file that holds pictures."""
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(path).num_rows
+
+
 def rows(path: Path, column: str) -> Iterator[Row]:
     """The rows that hold a picture; `column` names the captions. ValueError where the file is damaged."""
     import pyarrow as pa

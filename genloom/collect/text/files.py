@@ -42,9 +42,9 @@ CURES = {
 STREAMED_FROM = 4 << 20  # bytes
 
 
-def own(files: Sequence[Found]) -> list[Found]:
-    """The files that are read as text by their suffix."""
-    return [one for one in files if _inner(one.path) in text.suffixes or _inner(one.path) in FORMATS]
+def claims(files: Sequence[Found]) -> int:
+    """How many files are read as text by their suffix."""
+    return sum(_inner(one.path) in text.suffixes or _inner(one.path) in FORMATS for one in files)
 
 
 def sort(files: Sequence[Found]) -> tuple[list[Found], list[Note]]:

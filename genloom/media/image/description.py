@@ -49,7 +49,7 @@ def embedded(image: "Image.Image") -> Description:
         said = merged(said, _xmp(packet if isinstance(packet, bytes) else str(packet).encode()))
     texts = {str(key).lower(): value for key, value in image.info.items() if isinstance(value, str)}
     chunks = Description(
-        next((c for key in ("description", "title", "caption", "comment") if (c := _caption(texts.get(key)))), ""),
+        next((c for key in ("description", "caption", "title") if (c := _caption(texts.get(key)))), ""),
         _line(texts.get("copyright") or texts.get("license"), LICENCE_AT_MOST),
     )
     return merged(said, chunks)
