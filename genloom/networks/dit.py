@@ -16,6 +16,8 @@ from genloom.networks.attention import attend, rotate, spans
 from genloom.networks.embedding import Inform, States
 from genloom.types import Condition, Role, Signal
 
+SHARE = 8  # every so manieth feature comes from the neighbour on a side
+
 
 @dataclass(frozen=True)
 class Config:
@@ -66,7 +68,7 @@ class Dit(nn.Module):
         self.modulate = nn.Linear(D, 6 * D)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(config, self.grid) for _ in range(config.depth))
         self.skips = nn.ParameterList(nn.Parameter(torch.zeros(D)) for _ in range(config.depth // 2))
         self.norm = nn.RMSNorm(D, config.norm_eps)
         self.head = nn.Linear(D, gives.channels * each)
@@ -115,11 +117,15 @@ class Dit(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and SwiGLU; one map serves the modulation of all blocks, and each adds its own constant (PixArt)."""
+    """Attention and SwiGLU; one map serves the modulation of all blocks, and each adds its own constant (PixArt).
 
-    def __init__(self, config: Config):
+    What SwiGLU reads of a patch is in part its neighbours', which is as near to a convolution as one gets for nothing
+    (Wang et al. 2022, "When shift operation meets vision transformer").
+    """
+
+    def __init__(self, config: Config, grid: tuple[int, ...]):
         super().__init__()
-        D, self.K = config.width, config.head_width
+        D, self.K, self.grid = config.width, config.head_width, grid
         hidden = config.hidden or -(-8 * D // 3 // 32) * 32
         self.norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps, elementwise_affine=False) for _ in range(2))
         self.norms_qk = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2))
@@ -136,7 +142,7 @@ class Block(nn.Module):
         changes = (changes_BD + self.changes)[:, None].chunk(6, -1)
         shift, scale, gate, shift2, scale2, gate2 = changes
         h_BLD = h_BLD + (1 + gate) * self.mixed(self.norms[0](h_BLD) * (1 + scale) + shift, angles, allowed)
-        a, b = self.up(self.norms[1](h_BLD) * (1 + scale2) + shift2).chunk(2, -1)
+        a, b = self.up(blended(self.norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
         return h_BLD + (1 + gate2) * self.down(F.silu(a) * b)
 
     def mixed(self, h_BLD: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None) -> Tensor:
@@ -150,6 +156,23 @@ class Block(nn.Module):
         D, hidden = self.out.out_features, self.down.in_features
         attention = {"qkv": spans(q=D, k=D, v=D), "out": spans(o=D)}
         return {**attention, "up": spans(gate=hidden, up=hidden), "down": spans(down=D)}
+
+
+def blended(h_BLD: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Patches of which a few features are those of the next patch on each side; zero beyond the edge."""
+    count = prod(grid)
+    words, patches = h_BLD[:, :-count], h_BLD[:, -count:].unflatten(1, grid)
+    few = h_BLD.shape[2] // SHARE
+    moving = patches[..., : 2 * len(grid) * few].split(few, -1)
+    moved = [beside(part, axis=1 + i // 2, before=i % 2 == 0) for i, part in enumerate(moving)]
+    blend = torch.cat([*moved, patches[..., 2 * len(grid) * few :]], -1)
+    return torch.cat([words, blend.flatten(1, -2)], 1)
+
+
+def beside(x: Tensor, axis: int, before: bool) -> Tensor:
+    """What the neighbours on one side hold."""
+    rest, edge = x.narrow(axis, 0 if before else 1, x.shape[axis] - 1), torch.zeros_like(x.narrow(axis, 0, 1))
+    return torch.cat([edge, rest] if before else [rest, edge], axis)
 
 
 def rotations(states: int, grid: tuple[int, ...], width: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,14 @@ def test_patches_are_joined_again():
     assert torch.equal(network.joined(network.cut(x, None)), x)
 
 
+def test_an_eighth_of_the_features_comes_from_each_neighbour():
+    h = torch.arange(1.0, 13).view(1, 12, 1).expand(1, 12, 16)  # two words, then two rows of five patches
+    blend = dit.blended(h, (2, 5))
+    assert torch.equal(blend[:, :2], h[:, :2])
+    at = blend[0, 2:].view(2, 5, 16)[1, 3]  # the patch 11: above it is 6, left of it 10, right of it 12
+    assert at.tolist() == [6, 6, 0, 0, 10, 10, 12, 12, *[11] * 8]
+
+
 def test_a_prompt_of_no_words_is_no_prompt():
     role = Role(PICTURE, PICTURE, timed=True, cond=Cond(tokens=5))
     network, (x, t, _) = stirred(dit.build(role, SMALL)), example(role, rows=3)
