@@ -305,7 +305,7 @@ class TextEncoder(Protocol):
     def width(self) -> int: ...
 
     def states(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """(S, width) float32 for every text; (0, width) for one that says nothing."""
+        """(S, width) float32 of root mean square 1 for every text; (0, width) for one that says nothing."""
         ...
 
     def spans(self, text: str) -> list[tuple[int, int]]:

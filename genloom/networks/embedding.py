@@ -102,11 +102,13 @@ class Inform(nn.Module):
 
 
 class States(nn.Module):
-    """A prompt's states made features, and their mean made news for the whole sample."""
+    """A prompt's states made features, and their mean made news for the whole sample.
+
+    States come with a root mean square of 1, those of weighted words with more or less, which a norm would undo.
+    """
 
     def __init__(self, given: int, width: int):
         super().__init__()
-        self.norm = nn.RMSNorm(given)
         self.read = nn.Linear(given, width, bias=False)
         self.sum = nn.Linear(given, width, bias=False)
 
@@ -115,7 +117,7 @@ class States(nn.Module):
 
         The vector of a row without states is zero: it says nothing.
         """
-        states_BSD = self.norm(states_BSD.to(self.read.weight.dtype))
+        states_BSD = states_BSD.to(self.read.weight.dtype)
         real_BS = states_BSD.new_ones(states_BSD.shape[:2]) if mask_BS is None else mask_BS.to(states_BSD.dtype)
         mean_BD = (states_BSD * real_BS[..., None]).sum(1) / real_BS.sum(1, keepdim=True).clamp(min=1)
         return self.read(states_BSD), self.sum(mean_BD)

