@@ -119,7 +119,7 @@ class Dit(nn.Module):
 class Block(nn.Module):
     """Attention and SwiGLU; one map serves the modulation of all blocks, and each adds its own constant (PixArt).
 
-    What SwiGLU reads of a patch is in part its neighbours', which is as near to a convolution as one gets for nothing
+    What both read of a patch is in part its neighbours', which is as near to a convolution as one gets for nothing
     (Wang et al. 2022, "When shift operation meets vision transformer").
     """
 
@@ -141,7 +141,8 @@ class Block(nn.Module):
     ) -> Tensor:
         changes = (changes_BD + self.changes)[:, None].chunk(6, -1)
         shift, scale, gate, shift2, scale2, gate2 = changes
-        h_BLD = h_BLD + (1 + gate) * self.mixed(self.norms[0](h_BLD) * (1 + scale) + shift, angles, allowed)
+        seen = blended(self.norms[0](h_BLD) * (1 + scale) + shift, self.grid)
+        h_BLD = h_BLD + (1 + gate) * self.mixed(seen, angles, allowed)
         a, b = self.up(blended(self.norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
         return h_BLD + (1 + gate2) * self.down(F.silu(a) * b)
 
