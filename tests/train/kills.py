@@ -16,6 +16,8 @@ from typing import Any
 import torch
 import torch._dynamo  # the optimizer's first step imports it, which takes a second: here, once for all lives
 
+import genloom.media.image  # and these, to read data: once for all lives too
+import genloom.media.text  # noqa: F401
 from genloom.store import files
 from genloom.store.workspace import Workspace
 from genloom.train.run import Request, train_model
