@@ -36,7 +36,7 @@ def evaluate_battery(model: Model, tasks: Sequence[str], items: int, path: Path,
     write_atomic(path, json.dumps(report, indent=1, ensure_ascii=False))
     head = ("task", "measure", "right", "95 % interval", "items", "guessing")
     rows = [
-        (s.task, s.measure, _percent(s.accuracy.mean), _interval(s.accuracy), str(s.accuracy.count), _percent(s.chance))
+        (s.task, s.measure, percent(s.accuracy.mean), interval(s.accuracy), str(s.accuracy.count), percent(s.chance))
         for s in found
     ]
     for line in table([head, *rows]):
@@ -47,7 +47,11 @@ def evaluate_battery(model: Model, tasks: Sequence[str], items: int, path: Path,
 
 def compare_battery(first: Model, second: Model, tasks: Sequence[str], items: int, screen: Screen) -> None:
     """Measure both and show what the second gets right more than the first, item by item."""
-    found = gaps(*(measured(model, tasks, items, screen) for model in (first, second)))
+    show_gaps(gaps(*(measured(model, tasks, items, screen) for model in (first, second))), first, second, screen)
+
+
+def show_gaps(found: Sequence[Gap], first: Model, second: Model, screen: Screen) -> None:
+    """The table of what the second gets right more than the first."""
     head = ("task", "measure", first.ref, second.ref, "difference", "95 % interval", "verdict")
     for line in table([head, *map(_gap_row, found)]):
         screen.say(line)
@@ -85,8 +89,8 @@ def answers(model: Model) -> Answer | None:
 
 
 def _gap_row(gap: Gap) -> tuple[str, ...]:
-    means = (_percent(gap.first.accuracy.mean), _percent(gap.second.accuracy.mean))
-    moved = (f"{100 * gap.difference.mean:+.1f} %", _interval(gap.difference))
+    means = (percent(gap.first.accuracy.mean), percent(gap.second.accuracy.mean))
+    moved = (f"{100 * gap.difference.mean:+.1f} %", interval(gap.difference))
     return (gap.first.task, gap.first.measure, *means, *moved, gap.verdict)
 
 
@@ -95,9 +99,11 @@ def _gap_report(gap: Gap) -> dict[str, Any]:
     return {"first": gap.first.report(), "second": gap.second.report(), "difference": moved, "verdict": gap.verdict}
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as the tables show it."""
     return f"{100 * share:.1f} %"
 
 
-def _interval(found: Estimate) -> str:
+def interval(found: Estimate) -> str:
+    """The bounds of a share as the tables show them, in percent."""
     return f"{100 * found.low:.1f} to {100 * found.high:.1f}"

@@ -5,6 +5,7 @@ from typing import Literal
 
 from genloom.cli.battery import TASKS, chosen, compare_battery
 from genloom.cli.evaluate import held_pieces, measured_on
+from genloom.cli.features import SAMPLES, compare_features, compare_prompted, features_of
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import comparison_chart
 from genloom.evaluate.compare import compare
@@ -23,6 +24,7 @@ def run(
     split: Literal["val", "test"] = "val",
     prompt: str = "",
     length: int | None = None,
+    samples: int | None = None,
     seed: int = 0,
     most: int = 300_000,
     battery: bool = False,
@@ -32,7 +34,7 @@ def run(
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
-    """Set two models side by side on the same held-out text.
+    """Set two models side by side on the same held-out text, or captions of pictures.
 
     Says that one is better only where the interval of their paired difference leaves no doubt.
 
@@ -50,6 +52,8 @@ def run(
         What both write from, to be read side by side.
     length
         How many symbols they write at most. Default: 400.
+    samples
+        How many pictures each makes. Default: 200.
     seed
         Another number writes something else.
     most
@@ -69,10 +73,18 @@ def run(
     workspace, screen = shared.open()
     wanted = precision or ("auto" if battery else "float32")
     models = [open_model(workspace, ref, (), wanted) for ref in (first, second)]
+    seen = features_of(models[0])
+    if battery and seen is not None:
+        compare_prompted(models, items, seed, screen)
+        return
     if battery:
         compare_battery(models[0], models[1], chosen(tasks), items, screen)
         return
     dataset = measured_on(workspace, models[0], data)
+    path = out or workspace.root / "reports" / f"{models[0].ref}-{models[1].ref}.png".replace("/", "-")
+    if seen is not None:
+        compare_features(workspace, models, seen, dataset, split, samples or SAMPLES, seed, path, screen)
+        return
     named = f"{dataset.name}@{dataset.digest[:12]}:{split}"
     measured = [Evaluation(m.ref, named, held_pieces(m, dataset, split, most, screen)) for m in models]
     comparison = compare(measured[0], measured[1])
@@ -80,7 +92,6 @@ def run(
     for model, evaluation in zip(models, measured, strict=True):
         screen.say(f"── {model.ref}: {evaluation.bits_per_byte} bits per byte")
         screen.text(f"{engine.finished(model, asked).items[0]}\n\n")
-    path = out or workspace.root / "reports" / f"{models[0].ref}-{models[1].ref}.png".replace("/", "-")
     write_atomic(path, comparison_chart(comparison))
     screen.say(str(comparison))
     screen.say(f"Chart: {path}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genloom.cli.battery import TASKS, chosen, evaluate_battery
+from genloom.cli.features import SAMPLES, evaluate_features, evaluate_prompted, features_of
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import likelihood_bars, training_curve
@@ -21,6 +22,8 @@ from genloom.store.workspace import Workspace
 from genloom.train.log import read_log
 from genloom.trust.copied import Copied, copied
 
+TEXTS = 8  # samples where nobody says how many
+
 
 def run(
     model: str,
@@ -28,7 +31,7 @@ def run(
     *,
     data: str | None = None,
     split: Literal["val", "test"] = "val",
-    samples: int = 8,
+    samples: int | None = None,
     length: int | None = None,
     temperature: float = 0.8,
     seed: int = 0,
@@ -40,10 +43,12 @@ def run(
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
-    """Measure a model on held-out text, and what its samples are made from.
+    """Measure a model on held-out data, and what its samples are made from.
 
-    Prints bits per byte with an interval beside what counting n-grams reaches, how varied samples are, and the longest
-    span each copied from the training text beside what unseen text shares by chance. Leaves charts and a JSON report.
+    Of text, prints bits per byte with an interval beside what counting n-grams reaches, how varied samples are, and the
+    longest span each copied from the training text beside what unseen text shares by chance. Of pictures, how far they
+    lie from held-out ones with the same captions, how varied they are, and the training pictures nearest to each.
+    Leaves charts and a JSON report.
 
     Parameters
     ----------
@@ -54,7 +59,7 @@ def run(
     split
         Which held-out part: val was looked at while training, test never.
     samples
-        How many samples to write.
+        How many samples to make. Default: 8 texts, or 200 pictures.
     length
         How many symbols each sample has at most. Default: 400.
     temperature
@@ -64,7 +69,8 @@ def run(
     most
         How many bytes of held-out text to read at most.
     battery
-        Ask it a few hundred questions instead: what it completes, knows, reckons and follows.
+        Ask it a few hundred questions instead: what it completes, knows, reckons and follows, or whether it draws the
+        things, counts, colours and positions that prompts name.
     tasks
         Which questions of the battery: cloze, choice, arithmetic, instructions, with commas between.
     items
@@ -76,15 +82,23 @@ def run(
         The folder for report and charts. Default: reports/<model> in the workspace.
     """
     workspace, screen = shared.open()
-    if samples < 1:
+    if samples is not None and samples < 1:
         raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     opened = open_model(workspace, model, (), precision or ("auto" if battery else "float32"))
     folder = out or workspace.root / "reports" / opened.ref.replace("/", "-")
+    seen = features_of(opened)
+    if battery and seen is not None:
+        evaluate_prompted(opened, items, seed, folder, screen)
+        return
     if battery:
         evaluate_battery(opened, chosen(tasks), items, folder / "battery.json", screen)
         return
     dataset = measured_on(workspace, opened, data)
-    evaluation, found = _measured(opened, dataset, split, (samples, length, temperature, seed), most, screen)
+    if seen is not None:
+        evaluate_features(workspace, opened, seen, dataset, split, samples or SAMPLES, seed, folder, screen)
+        return
+    sampling = (samples or TEXTS, length, temperature, seed)
+    evaluation, found = _measured(opened, dataset, split, sampling, most, screen)
     report = {**to_report(evaluation), "copied": _copies(found), "split": split}
     write_atomic(folder / "evaluation.json", json.dumps(report, indent=1, ensure_ascii=False))
     write_atomic(folder / "likelihood.png", likelihood_bars([evaluation]))

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genloom.evaluate.detector import CELL, SIZE, Detector, Labels, Network
+from genloom.evaluate.detector import CELL, SIZE, Detector, Labels, Network, load
 from genloom.evaluate.faithfulness import Asked, Wanted, shown
 from genloom.noise import Noise
 from genloom.train.loop import Plan, State, train
@@ -147,11 +147,12 @@ def main() -> None:
     ask.add_argument("packages", type=Path)
     ask.add_argument("out", type=Path)
     ask.add_argument("--steps", type=int, default=2000)
+    ask.add_argument("--begin", type=Path, help="an earlier detector of the same nouns to go on from")
     given = ask.parse_args()
     fluent = icons("fluent-emoji-flat", fetch(SETS["fluent-emoji-flat"], given.packages), fetch(WORDS, given.packages))
     painter = Painter({icon.name: icon.svg for icon in fluent}, SIZE)
     torch.manual_seed(0)
-    parts = nn.ModuleDict({"model": Network(LABELS)})
+    parts = nn.ModuleDict({"model": load(given.begin).network.requires_grad_() if given.begin else Network(LABELS)})
     plan = Plan(given.steps, warmup=30, average=0.995, precision="bfloat16")
     objective: Any = Detecting()  # it learns, and is never asked for samples
     state = State.fresh(parts, objective, plan)

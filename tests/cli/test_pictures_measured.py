@@ -1,0 +1,113 @@
+"""Evaluate and compare on models of pictures, as a person runs them."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genloom.cli import run
+from genloom.cli.features import kept
+from genloom.evaluate import faithfulness
+from genloom.evaluate.features import efficientnet
+from genloom.networks.efficientnet import PACKAGE
+from genloom.store.workspace import Workspace
+from genloom.types import Item
+
+pytest.importorskip(PACKAGE)
+
+
+@pytest.fixture(scope="module")
+def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with 180 tiles and two models of them, the second longer trained."""
+    workspace = Workspace(tmp_path_factory.mktemp("tiles") / "workspace")
+    data = worlds.pictures(workspace, count=180)
+    worlds.finished(workspace, worlds.picture_job(data, 2))
+    worlds.finished(workspace, worlds.picture_job(data, 80, rows="32"))
+    return workspace.root
+
+
+@pytest.fixture(autouse=True)
+def small_features(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENLOOM_HOME", str(home))
+    monkeypatch.setattr(efficientnet, "SIZE", 32)
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_says_how_near_pictures_are_and_what_they_copy(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = told(capsys, "evaluate", "tiles/2", "--samples", "24")
+    assert facts["distance"]["count"] == 24
+    assert facts["real"]["frechet"] > 0
+    assert 0 <= facts["manifold"]["coverage"] <= 1
+    assert facts["reconstruction"] is None  # pixels lose nothing
+    assert facts["loss"] > 0
+    assert facts["copied"]["held"] == 24
+    assert len(facts["copied"]["nearest"]) == 24
+    assert facts["copied"]["nearest"][0][0]["licence"] == "CC0-1.0"
+    folder = Path(facts["folder"])
+    assert {path.name for path in folder.iterdir()} == {"evaluation.json", "samples.png", "copied.png"}
+
+
+def test_what_is_said_names_the_figures_and_the_count(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", "tiles/2", "--samples", "20"]) == 0
+    out, _ = capsys.readouterr()
+    for said in ("on 20 held-out captions", "Fréchet distance", "for training data in its place", "coverage", "Vendi",
+                 "What did it copy?", "of 20 lie nearer to a training item"):  # fmt: skip
+        assert said in out
+
+
+def test_features_of_held_out_pictures_are_kept_and_damage_is_mended(tmp_path: Path) -> None:
+    looks = []
+
+    def extract(values: Any) -> np.ndarray:
+        looks.append(1)
+        return np.stack(list(values)).astype(np.float32)
+
+    items, path = [Item(np.arange(3)), Item(np.arange(3) + 1)], tmp_path / "features" / "some.npy"
+    first = kept(path, extract, items)
+    assert np.array_equal(kept(path, extract, items), first)
+    assert len(looks) == 1
+    path.write_bytes(path.read_bytes()[:-4])
+    assert np.array_equal(kept(path, extract, items), first)
+    assert len(looks) == 2
+
+
+def test_the_model_that_learned_longer_is_better(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = told(capsys, "compare", "tiles/1", "tiles/2", "--samples", "30")
+    assert facts["verdict"] == "better"
+    assert facts["models"][1]["frechet"] < facts["models"][0]["frechet"]
+    assert Path(facts["sheet"]).is_file()
+    assert told(capsys, "compare", "tiles/2", "tiles/2", "--samples", "30")["verdict"] == "no difference shown"
+
+
+def test_a_detector_says_whether_pictures_show_what_was_asked(
+    home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    facts = told(capsys, "evaluate", "tiles/2", "--battery", "--items", "2", "--out", str(tmp_path))
+    assert [row["measure"] for row in facts["battery"]] == list(faithfulness.TASKS)
+    assert all(row["items"] == 2 and row["bound"] > 0.8 for row in facts["battery"])
+    assert all(row["accuracy"] < 0.5 for row in facts["battery"])  # tiles of one colour show nothing
+    assert {path.name for path in tmp_path.iterdir()} == {"battery.json", "battery.png", "prompted.png"}
+    gaps = told(capsys, "compare", "tiles/1", "tiles/2", "--battery", "--items", "1")
+    assert {gap["verdict"] for gap in gaps["battery"]} == {"no difference shown"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["evaluate", "tiles", "--samples", "5"], "Measure 20 or more"),
+        (["evaluate", "tiles", "--samples", "0"], "Give a number above 0"),
+    ],
+)
+def test_mistakes_are_told_with_their_cure(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], cure: str
+) -> None:
+    assert run(arguments) != 0
+    assert cure in capsys.readouterr().err
