@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genloom.model import Design, complete, objective_of, open_model, parts_of, space_of, write_model
+from genloom.model import Design, complete, objective_of, open_model, parts_of, space_of, write_model, write_small
 from genloom.settings import as_toml
 from genloom.store import manifest
 from genloom.store.model_folder import is_essential
@@ -58,6 +58,25 @@ def test_a_tied_head_is_stored_once(workspace: Workspace) -> None:
     assert "model.head.weight" not in stored
     weights = open_model(workspace, "tied").parts.state_dict()
     assert torch.equal(weights["model.head.weight"], stored["model.enter.embed.weight"])
+
+
+def test_weights_of_16_bits_in_several_files_open_as_those_of_32(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genloom.model.writing.LARGEST_FILE", 20_000)
+    tales = open_model(workspace, "tales")
+    making = workspace.new_model("small")
+    with making as folder:
+        write_small(tales, folder, tales.design.tables(), {})
+    assert len(making.made.weights) > 1
+    assert all(path.stat().st_size < 25_000 for path in making.made.weights)
+    small = open_model(workspace, "small").parts.state_dict()
+    for name, tensor in tales.parts.state_dict().items():
+        rounded = tensor.to(torch.bfloat16).float() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        assert torch.equal(small[name], rounded), name
+    making.made.weights[1].write_bytes(b"something else")
+    with pytest.raises(ValueError, match=r"weights-2\.safetensors is damaged"):
+        open_model(workspace, "small")
 
 
 def test_opening_a_model_draws_nothing(workspace: Workspace) -> None:

@@ -30,7 +30,7 @@ def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
         _show(screen, each, found[each])
     for fault in faults:
         screen.say(f"damaged: {fault}")
-    if not any(found.values()) and not faults:
+    if all(row.get("built_in") for rows in found.values() for row in rows) and not faults:
         screen.say("Nothing here yet. Begin with: genloom collect FOLDER --name NAME")
     return 1 if faults else 0
 
@@ -61,16 +61,18 @@ def _data(workspace: Workspace) -> list[dict[str, Any]]:
 
 def _models(workspace: Workspace) -> list[dict[str, Any]]:
     used = {model.ref for model in workspace.models_in_use()}
+    own = workspace.models()
     return [
         {
             "model": model.ref,
             "parent": model.parent,
+            "built_in": model not in own,
             "in_use": model.ref in used,
             "digest": model.digest,
             "created": model.created,
             "bytes": sum(facts["bytes"] for facts in model.card["files"].values()),
         }
-        for model in workspace.models()
+        for model in sorted([*workspace.models_built_in(), *own], key=lambda model: (model.name, model.version))
     ]
 
 
@@ -112,7 +114,7 @@ _COLUMNS = {
         size(row["bytes"]),
         _day(row),
         row["digest"][:12],
-        "in use" if row["in_use"] else "",
+        ", ".join(told for told, so in (("in use", row["in_use"]), ("built in", row["built_in"])) if so),
         f"from {row['parent']}" if row["parent"] else "",
     ),
     "runs": lambda row: (

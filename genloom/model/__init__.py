@@ -2,8 +2,8 @@
 
 from genloom.model.design import Design, Model, check, complete, objective_of, parts_of, prompts_of, space_of, whole
 from genloom.model.machine import machine
-from genloom.model.opening import at_precision, base_of, best_device, merged_model, open_model
-from genloom.model.writing import write_adapter, write_model
+from genloom.model.opening import at_precision, base_of, best_device, merged_model, open_model, stacked_up
+from genloom.model.writing import write_adapter, write_model, write_small
 
 __all__ = [
     "Design",
@@ -20,7 +20,9 @@ __all__ = [
     "parts_of",
     "prompts_of",
     "space_of",
+    "stacked_up",
     "whole",
     "write_adapter",
     "write_model",
+    "write_small",
 ]

@@ -87,6 +87,11 @@ def lineage(workspace: Workspace, folder: ModelFolder) -> list[ModelFolder]:
     return chain
 
 
+def stacked_up(workspace: Workspace, folder: ModelFolder) -> bool:
+    """Whether as many models stand on each other here as can be opened, so that none more can stand on this one."""
+    return len(lineage(workspace, folder)) == LONGEST_CHAIN
+
+
 def base_of(folder: ModelFolder) -> tuple[str, str]:
     """The ref and digest of the model that a tuned one stands on."""
     path = folder.folder / "job.toml"
@@ -116,7 +121,7 @@ def codec_of(design: Design, folder: ModelFolder) -> Codec:
 def opened(folder: ModelFolder) -> Model:
     """A whole model, one with weights of its own."""
     folder.verify()
-    weights = folder.folder / "weights.safetensors"
+    weights = folder.weights or [folder.folder / "weights.safetensors"]
     try:
         design = Design.of(tomllib.loads((folder.folder / "job.toml").read_text()))
         codec = codec_of(design, folder)
@@ -128,13 +133,13 @@ def opened(folder: ModelFolder) -> Model:
     except ValueError as error:
         raise ValueError(f"The model {folder.ref} in {folder.folder} cannot be opened: {error}") from None
     try:
-        found = load_file(weights)
+        found = {name: tensor for file in weights for name, tensor in load_file(file).items()}
         tied = {name: found[first] for name, first in shared(parts.state_dict()).items() if first in found}
         parts.load_state_dict({**tied, **found})  # which also makes float32 of weights stored in 16 bits
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
-            f"{weights}: these weights do not fit the model's job.toml or are damaged ({reason}). Train it again."
+            f"{weights[0]}: these weights do not fit the model's job.toml or are damaged ({reason}). Train it again."
         ) from None
     parts = parts.to(best_device()).eval().requires_grad_(False)
     return Model(folder.name, codec, objective, parts, design, folder, prompts=prompts_of(design))

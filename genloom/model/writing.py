@@ -14,19 +14,40 @@ from genloom.networks import lora, peft
 from genloom.settings import as_toml, table
 from genloom.store.model_folder import ModelFolder
 
+LARGEST_FILE = 15 << 20  # bytes, a margin below what hosts of code like a file to have
+
 
 def write_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Fill a model folder: weights, codec, job and card; the caller's store makes it appear whole."""
+    save_file(tensors_of(model), folder / "weights.safetensors")
+    describe(model, folder, job, card)
+
+
+def write_small(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """The same with matrices of 16 bits, in files of at most LARGEST_FILE bytes: what a package can carry."""
+    files: list[dict[str, Tensor]] = [{}]
+    for name, tensor in tensors_of(model).items():
+        small = tensor.to(torch.bfloat16) if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        if files[-1] and sum(t.nbytes for t in (*files[-1].values(), small)) > LARGEST_FILE:
+            files.append({})
+        files[-1][name] = small
+    for number, tensors in enumerate(files, 1):
+        save_file(tensors, folder / ("weights.safetensors" if len(files) == 1 else f"weights-{number}.safetensors"))
+    describe(model, folder, job, card)
+
+
+def tensors_of(model: Model) -> dict[str, Tensor]:
+    """The weights by name, each stored once."""
     own = model.parts.state_dict()
     tied = shared(own)
-    tensors, seen = {}, set()
+    tensors: dict[str, Tensor] = {}
+    seen = set()
     for name, tensor in own.items():
         if name not in tied:
             place = tensor.untyped_storage().data_ptr()
             tensors[name] = (tensor.clone() if place in seen else tensor).detach().cpu().contiguous()
             seen.add(place)
-    save_file(tensors, folder / "weights.safetensors")
-    describe(model, folder, job, card)
+    return tensors
 
 
 def shared(tensors: Mapping[str, Tensor]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from genloom.store import champion, files
+from genloom.store import built_in, champion, files
 from genloom.store.ledger import Event, Ledger
 from genloom.store.model_folder import ModelFolder
 from genloom.store.names import checked
@@ -56,7 +56,8 @@ def settle(workspace: Workspace, ledger: Ledger, name: str) -> int | None:
     Returns the version in use; None where none was ever promoted.
     """
     folder = workspace.root / "models" / checked(name, "model")
-    if not folder.is_dir() or not _reigns(ledger, folder.name):
+    known = folder.is_dir() or built_in.folder_of(folder.name).is_dir()
+    if not known or not _reigns(ledger, folder.name):
         return None
     with files.locked(folder):
         version, event = _reigns(ledger, folder.name)[-1]  # read under the lock: the file never goes back in time

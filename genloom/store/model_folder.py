@@ -1,17 +1,20 @@
 """A model as it lies on disk: one immutable version with its card."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genloom.store import manifest
+from genloom.store import files, manifest
+from genloom.store.making import Making
 
 
 @dataclass(frozen=True)
 class ModelFolder:
     """`card.json job.toml weights.safetensors codec/`, and for people `CARD.md samples/`.
 
-    A model that was tuned by an adapter has `adapter/` in place of weights: it needs the base that its job names.
+    Large weights may be cut into several files, `weights-1.safetensors` and so on. A model that was tuned by an adapter
+    has `adapter/` in place of weights: it needs the base that its job names.
     """
 
     name: str
@@ -47,6 +50,11 @@ class ModelFolder:
                 return ref
         return ""
 
+    @property
+    def weights(self) -> list[Path]:
+        """The files that hold its own weights."""
+        return [self.folder / inside for inside in sorted(self.card["files"]) if is_weights(inside)]
+
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
         manifest.verify(self.folder, self.card)
@@ -54,10 +62,33 @@ class ModelFolder:
 
 def is_essential(inside: str) -> bool:
     """Whether a file of the folder makes the model what it is, so that the digest covers it."""
-    return inside in ("weights.safetensors", "job.toml") or inside.startswith(("codec/", "adapter/"))
+    return is_weights(inside) or inside == "job.toml" or inside.startswith(("codec/", "adapter/"))
+
+
+def is_weights(inside: str) -> bool:
+    return inside.startswith("weights") and inside.endswith(".safetensors")
 
 
 def open_model_folder(name: str, folder: Path) -> ModelFolder:
     """The version in `folder`; ValueError if its card is damaged."""
     card = manifest.read(folder / "card.json")
     return ModelFolder(name, int(folder.name), folder, card)
+
+
+def versions_in(parent: Path) -> list[int]:
+    """The numbers of the complete versions that lie in a model's folder."""
+    found = parent.iterdir() if parent.is_dir() else ()
+    return sorted(int(f.name) for f in found if f.name.isascii() and f.name.isdigit() and (f / "card.json").is_file())
+
+
+def new_version(parent: Path, name: str, known: Callable[[], list[int]]) -> Making[ModelFolder]:
+    """Fill a folder that becomes the version after all that are known."""
+
+    def finish(draft: Path) -> ModelFolder:
+        manifest.seal(draft, "card.json", is_essential, {"name": name})
+        number = max(known(), default=0) + 1
+        while not files.settle(draft, parent / str(number)):  # another process was quicker
+            number += 1
+        return open_model_folder(name, parent / str(number))
+
+    return Making(parent, finish)

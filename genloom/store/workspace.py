@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genloom.store import champion, conversation, files, manifest
+from genloom.store import built_in, champion, conversation, files, manifest
 from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
 from genloom.store.making import Making
-from genloom.store.model_folder import ModelFolder, is_essential, open_model_folder
+from genloom.store.model_folder import ModelFolder, new_version, open_model_folder, versions_in
 from genloom.store.names import checked, is_id, timed_id, unknown
 
 Found = TypeVar("Found")
@@ -94,7 +94,7 @@ class Workspace:
     # models/<name>/<n>/
 
     def model(self, ref: str) -> ModelFolder:
-        """The model `notes` (the version promoted, else the newest) or `notes/3`.
+        """The model `notes` (the version promoted, else the newest) or `notes/3`; some come with the package.
 
         An unknown one gives a ValueError with the nearest.
         """
@@ -104,36 +104,34 @@ class Workspace:
             raise ValueError(f"{ref!r} is not a model. Name one like {name!r} (the newest) or '{name}/3' (version 3).")
         known = self._versions(name)
         if not known:
-            raise unknown("model", name, self._names("models"), f"Train one: genloom train {name}")
+            names = {*self._names("models"), *built_in.names()}
+            raise unknown("model", name, names, f"Train one: genloom train {name}")
         folder = self.root / "models" / name
         wanted = int(version) if slash else champion.read(folder) or known[-1]
         if wanted not in known:
             cure = "" if slash else f" Put another one into use: genloom promote {name} --to N"
             raise ValueError(f"There is no version {wanted} of {name!r}. There is {', '.join(map(str, known))}.{cure}")
-        return open_model_folder(name, folder / str(wanted))
+        own = folder / str(wanted)
+        return open_model_folder(name, own if own.is_dir() else built_in.folder_of(name) / str(wanted))
 
     def models(self) -> list[ModelFolder]:
-        """Every version of every model, by name and number; damaged ones are left out and told by `faults`."""
-        refs = [f"{name}/{version}" for name in self._names("models") for version in self._versions(name)]
+        """Every version made here, by name and number; damaged ones are left out and told by `faults`."""
+        refs = [f"{n}/{version}" for n in self._names("models") for version in versions_in(self.root / "models" / n)]
         return _readable(self.model, refs)
+
+    def models_built_in(self) -> list[ModelFolder]:
+        """Every version that comes with the package, but for those whose number one made here has."""
+        refs = [f"{n}/{version}" for n in built_in.names() for version in versions_in(built_in.folder_of(n))]
+        return [model for model in _readable(self.model, refs) if model.folder.is_relative_to(built_in.FOLDER)]
 
     def models_in_use(self) -> list[ModelFolder]:
         """Of every model the version that its name alone means."""
-        return _readable(self.model, self._names("models"))
+        return _readable(self.model, sorted({*self._names("models"), *built_in.names()}))
 
     def new_model(self, name: str) -> Making[ModelFolder]:
         """Fill a folder with weights, codec, job and, last, a `card.json` of one's own facts: a new version."""
         name = checked(name, "model")
-        parent = self.root / "models" / name
-
-        def finish(draft: Path) -> ModelFolder:
-            manifest.seal(draft, "card.json", is_essential, {"name": name})
-            number = max(self._versions(name), default=0) + 1
-            while not files.settle(draft, parent / str(number)):  # another process was quicker
-                number += 1
-            return open_model_folder(name, parent / str(number))
-
-        return Making(parent, finish)
+        return new_version(self.root / "models" / name, name, lambda: self._versions(name))
 
     # runs/<id>/
 
@@ -254,7 +252,7 @@ class Workspace:
     def faults(self) -> list[str]:
         """Every data set, model, run, output and conversation that can't be read, each with the reason and the cure."""
         data = [_fault(self.dataset, name) for name in self._names("data")]
-        versions = [f"{name}/{n}" for name in self._names("models") for n in self._versions(name)]
+        versions = [f"{n}/{v}" for n in self._names("models") for v in versions_in(self.root / "models" / n)]
         models = [_fault(self.model, ref) for ref in (*versions, *self._names("models"))]
         runs = [_fault(self._open_run, f.name) for f in _folders(self.root / "runs") if (f / "run.json").is_file()]
         outputs = [_fault(self.output, output) for output in self.outputs()]
@@ -291,10 +289,8 @@ class Workspace:
         return [folder.name for folder in _folders(self.root / kind) if any(folder.glob(complete))]
 
     def _versions(self, name: str) -> list[int]:
-        folders = _folders(self.root / "models" / name)
-        return sorted(
-            int(f.name) for f in folders if f.name.isascii() and f.name.isdigit() and (f / "card.json").is_file()
-        )
+        """Of a model, those made here and those that are built in."""
+        return sorted({*versions_in(self.root / "models" / name), *versions_in(built_in.folder_of(name))})
 
 
 def _folders(parent: Path) -> Iterator[Path]:

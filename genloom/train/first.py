@@ -75,9 +75,10 @@ def named(asked: Mapping[str, Any], part: str) -> str:
 
 def at_hand(workspace: Workspace, codecs: tuple[str, ...], size: int) -> str:
     """The first codec that needs no trained model, or whose model is here."""
+    known = {used.name for used in workspace.models_in_use()}
     for name in codecs[:-1]:
         model = suited("codec", name, size).get("model", "")
-        if not model or any(known.name == model for known in workspace.models_in_use()):
+        if not model or model in known:
             return name
     return codecs[-1]
 
