@@ -5,6 +5,7 @@ import numpy as np
 from recipes.icons.colours import NAMES
 from recipes.icons.fetch import Icon
 from recipes.icons.heldout import held_out
+from recipes.icons.plans import COUNTS
 from recipes.icons.vocabulary import NOUNS, article
 
 # How each set looks. Fluent is what a prompt without a style gets, so it is named now and then; the others always.
@@ -40,15 +41,18 @@ def caption(icon: Icon, place: str, rng: np.random.Generator) -> str:
     return f"{said}, {style}" if icon.set != "fluent-emoji-flat" or rng.random() < 0.12 else said
 
 
-def shows_held_out(icon: Icon) -> bool:
-    """Whether the icon's own words name a thing in a colour that is kept for measuring, as "green apple" may be."""
-    words = icon.label.split()
-    return any(
-        held_out("colours", noun, colour)
-        for colour in NAMES.keys() & words
+def shows_held_out(icon: Icon, place: str = "") -> bool:
+    """Whether the icon shows there what is kept for measuring: "green apple", "two hearts", a fox on the beach."""
+    said = f" {icon.label} {icon.name.replace('-', ' ')} "
+    nouns = [
+        noun
         for noun, known in NOUNS.items()
-        if noun in icon.label or known.icon == icon.name
-    )
+        if known.icon == icon.name or f" {noun} " in said or f" {known.plural} " in said
+    ]
+    shown = [("colours", noun, colour) for noun in nouns for colour in NAMES if f" {colour} " in said]
+    shown += [("counting", noun, str(count)) for noun in nouns for count, word in COUNTS.items() if f" {word} " in said]
+    shown += [("one", noun, place) for noun in nouns if place]
+    return any(held_out(*each) for each in shown)
 
 
 def _counted(icon: Icon) -> str:

@@ -70,6 +70,7 @@ class Maker:
     def _icon(self, icon: Icon, rng: np.random.Generator) -> Picture:
         """An icon by itself, nearly as large as the picture, on white or at a place that the caption names."""
         place = place_of(rng, scenery=0.2 if icon.set == MAIN else 0.0, plain=0.12)
+        place = "" if shows_held_out(icon, place) else place
         said = caption(icon, one_of(rng, PLACES[place].phrases), rng)
         canvas = Image.fromarray(np.rint(PLACES[place].paint(self.size, rng)).astype(np.uint8))
         side = round(self.size * float(rng.uniform(0.80, 0.94)))

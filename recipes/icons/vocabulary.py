@@ -141,5 +141,6 @@ ONLY = ("moon", "sun")  # there is one of it: said with "the"
 
 def article(words: str) -> str:
     """`words` after "a" or "an", as they sound."""
-    hard = words.startswith(("eu", "uni", "one", "use"))  # begins with a consonant, as it is said
-    return f"{'an' if words[0] in 'aeiou' and not hard else 'a'} {words}"
+    if words.startswith(("eu", "uni", "one", "use", "hour")):  # not as they are written
+        return f"{'an' if words[0] == 'h' else 'a'} {words}"
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

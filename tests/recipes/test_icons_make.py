@@ -18,6 +18,8 @@ from recipes.icons.colours import NAMES
 from recipes.icons.fetch import Icon, Package, fetch, icons, members
 from recipes.icons.heldout import held_out
 from recipes.icons.make import MIXTURE, Maker, attribution, write
+from recipes.icons.places import PLACES
+from recipes.icons.plans import COUNTS
 from recipes.icons.vocabulary import NOUNS
 
 BODY = '<rect x="2" y="4" width="28" height="24" fill="#f92f60"/>'
@@ -142,10 +144,15 @@ def test_a_caption_says_the_label_the_place_and_every_style_but_the_main_one():
     assert "a scissors" not in {caption(icon("noto", "scissors"), "", rng) for _ in range(40)}
 
 
-def test_an_icon_that_shows_a_held_out_colour_is_known():
+def test_an_icon_that_shows_what_is_held_out_is_known():
     noun, colour = next((n, c) for n in NOUNS for c in NAMES if held_out("colours", n, c))
     assert shows_held_out(icon("noto", "x", f"{colour} {noun}"))
     assert not shows_held_out(icon("noto", "x", noun))
+    noun, count = next((n, c) for n in NOUNS for c in COUNTS if held_out("counting", n, c))
+    assert shows_held_out(icon("noto", "x", f"{COUNTS[count]} {NOUNS[noun].plural}"))
+    noun, place = next((n, p) for n in NOUNS for p in PLACES if held_out("one", n, p))
+    assert shows_held_out(icon("noto", NOUNS[noun].icon, "x"), place)
+    assert not shows_held_out(icon("noto", NOUNS[noun].icon, "x"))
 
 
 def test_a_picture_is_a_function_of_seed_and_number(sets):

@@ -144,6 +144,7 @@ def test_grammar():
     rng = np.random.default_rng(0)
     assert article("orange apple") == "an orange apple"
     assert article("unicorn") == "a unicorn"
+    assert article("hourglass") == "an hourglass"
     assert Thing("mouse", "red", 3).said() == "three red mice"
     assert prompt(Plan((Thing("apple"), Thing("fox", "blue")), "left of")) == "an apple left of a blue fox"
     moonlit = Plan((Thing("fox", "red"), Thing("book"), Thing("moon")), "reading", "night")
