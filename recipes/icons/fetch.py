@@ -152,7 +152,7 @@ _SIGNS = re.compile(
 # Categories whose icons are things to look at, no signs of an interface and no marks of a company.
 _GROUPS = {
     *("Activities", "Animals & Nature", "Food & Drink", "Objects", "People & Body", "Smileys & Emotion"),
-    *("Travel & Places", "Animals", "Baby", "Clothes", "Foods", "Game", "Life", "Music", "Travel", "Weather"),
+    *("Travel & Places", "Animals", "Baby", "Clothes", "Foods", "Life", "Music", "Travel", "Weather"),
 }
 
 

@@ -26,7 +26,7 @@ from recipes.icons.scenes import Painter, rendered
 
 MAIN = "fluent-emoji-flat"  # the set that scenes are drawn with, and the style of a prompt that names none
 # The share of all pictures that are single icons, by their set; the rest are scenes.
-MIXTURE = {MAIN: 0.24, "noto": 0.045, "twemoji": 0.035, "flat-color-icons": 0.01}
+MIXTURE = {MAIN: 0.24, "noto": 0.045, "twemoji": 0.035, "flat-color-icons": 0.01, "icon-park": 0.02}
 # Of people and faces there are many that look alike, so each comes more seldom than a thing.
 WEIGHTS = {"People & Body": 0.25, "Smileys & Emotion": 0.6}
 
