@@ -18,9 +18,9 @@ def summary(report: Report) -> list[str]:
     lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
         lines.append(f"{counted(report.files_skipped, 'file')} could not be read:")
-        lines += _by_reason([note for note in report.notes if note.skipped])
-    lines += [f"note: {note.source}: {note.reason}" for note in report.notes if not note.skipped][:10]
-    return lines
+        lines += [f"  {line}" for line in _by_reason([note for note in report.notes if note.skipped], "file")]
+    told = _by_reason([note for note in report.notes if not note.skipped], prepared.noun)
+    return [*lines, *(f"note: {line}" for line in told)]
 
 
 def card(report: Report, options: Options) -> str:
@@ -53,17 +53,17 @@ def _removed(report: Report, prepared: Preparation, how: str = "") -> list[str]:
     return [f"{how}{n:,} {prepared.removed[reason]}" for reason, n in report.removed.most_common()]
 
 
-def _by_reason(skipped: list[Note], at_most: int = 10) -> list[str]:
-    """A line for each reason: with the file it befell, or how many files and the first of them."""
+def _by_reason(notes: list[Note], noun: str, at_most: int = 10) -> list[str]:
+    """A line for each reason: with the source it befell, or how many sources and the first of them."""
     sources: dict[str, list[str]] = {}
-    for note in skipped:
+    for note in notes:
         sources.setdefault(note.reason, []).append(note.source)
     lines = [
-        f"  {files[0]}: {reason}" if len(files) == 1 else f"  {len(files):,} files, {files[0]} the first: {reason}"
-        for reason, files in sources.items()
+        f"{names[0]}: {reason}" if len(names) == 1 else f"{len(names):,} {noun}s, {names[0]} the first: {reason}"
+        for reason, names in sources.items()
     ]
     rest = len(lines) - at_most
-    return lines if rest <= 0 else [*lines[:at_most], f"  and for {rest} other reasons, all listed in CARD.md"]
+    return lines if rest <= 0 else [*lines[:at_most], f"and for {counted(rest, 'other reason')}, all listed in CARD.md"]
 
 
 def _opening(report: Report, prepared: Preparation) -> str:

@@ -46,6 +46,7 @@ class Document:
     size: int  # bytes of UTF-8, or of packed content
     columns: Mapping[str, Any] = field(default_factory=dict)  # what the medium keeps besides
     tallied: Mapping[str, str] = field(default_factory=dict)  # counted in the report if the document is kept
+    doubts: tuple[str, ...] = ()  # why a person should look at it
 
 
 class Preparation(Protocol):

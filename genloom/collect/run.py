@@ -93,6 +93,8 @@ def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) ->
         report.licences[document.licence] += 1
         for name, value in document.tallied.items():
             report.tallies[name][value] += 1
+        for doubt in document.doubts:
+            report.note(Note(document.source, doubt, skipped=False))
     report.kept += len(kept)
     parts.add(kept)
 

@@ -55,7 +55,7 @@ def document(raw: Raw, options: Options, tallies: Tallies) -> tuple[Document, np
     height, width, _ = pixels.shape
     tallies["changed"].update(telling.kind_of(change) for change in picture.changes)
     tallies["changed"]["made smaller"] += (width, height) != (picture.width, picture.height) and picture.format != "SVG"
-    tallies["doubtful"].update(telling.kind_of(fault) for fault in image.check(Item(pixels, meta=picture.facts())))
+    doubts = tuple(telling.kind_of(doubt) for doubt in image.check(Item(pixels, meta=picture.facts())))
     digest = hashlib.sha256(f"{width} {height} ".encode() + pixels.tobytes()).digest()
     return (
         Document(
@@ -66,6 +66,7 @@ def document(raw: Raw, options: Options, tallies: Tallies) -> tuple[Document, np
             len(content),
             {"content": content, "width": width, "height": height},
             {"captions": said_by, "formats": picture.format},
+            doubts,
         ),
         likeness.thumbnail(pixels),
     )

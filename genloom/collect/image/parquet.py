@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 
 USUAL = ("image", "content", "img", "picture", "photo", "png", "jpg", "jpeg", "webp", "svg", "bytes")
 ROWS_AT_ONCE = 64
+BUFFER = 1 << 20  # bytes: without it all pictures of a row group, often gigabytes, are read at once
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def rows(path: Path, column: str) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, buffer_size=BUFFER) as file:
             schema = file.schema_arrow
             pictures = _column(schema)
             if column and column not in schema.names:

@@ -24,9 +24,9 @@ def kind_of(change: str) -> str:
 
 
 def facts(report: Report) -> dict[str, Any]:
-    """The counts of formats, of who said the captions, and of what was changed or looks doubtful."""
+    """The counts of formats, of who said the captions, and of what was changed."""
     tallies = report.tallies
-    return {name: dict((+tallies[name]).most_common()) for name in ("formats", "captions", "changed", "doubtful")}
+    return {name: dict((+tallies[name]).most_common()) for name in ("formats", "captions", "changed")}
 
 
 def kept(report: Report) -> str:
@@ -36,13 +36,13 @@ def kept(report: Report) -> str:
 
 
 def changes(report: Report) -> list[str]:
-    """Where the captions are from, what was converted, and what looks doubtful though it was kept."""
+    """Where the captions are from, how to add those that lack, and what was converted."""
     said = "captions from " + _listed(Counter({by: n for by, n in report.tallies["captions"].items() if by != "none"}))
     lines = [said] if said != "captions from " else []
+    if report.tallies["captions"]["none"]:
+        lines.append("to caption a picture, put a .txt file of its name beside it, or a table with file_name and text")
     if converted := +report.tallies["changed"]:
         lines.append("converted: " + _listed(converted))
-    if doubtful := +report.tallies["doubtful"]:
-        lines.append("worth a look: " + _listed(doubtful))
     return lines
 
 

@@ -80,7 +80,7 @@ def check(item: Item) -> list[str]:
         problems.append(f"it is a narrow strip: {width} × {height} pixels")
     if (item.value == item.value[0, 0]).all():
         problems.append("it is blank: one colour all over")
-    elif item.value.std(axis=(0, 1)).max() < UNIFORM:
+    elif item.value.std(axis=(0, 1), dtype=np.float32).max() < UNIFORM:
         problems.append("it is nearly one colour all over")
     if (clear := item.meta.get("transparent", 0.0)) > 0.95:
         problems.append(f"it is mostly transparent ({clear:.0%})")
