@@ -19,16 +19,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tastes import TASTES, Taste
 
 from genloom.generate import conversation, engine
-from genloom.learn.measures import valid
+from genloom.learn.measures import Judge, valid
 from genloom.learn.round import Learned, Wanted, learn
 from genloom.model import Model, open_model
-from genloom.rate.gate import share
+from genloom.rate.gate import share, win_interval
 from genloom.rate.machine import named, rate_pairs
 from genloom.rate.page import page
 from genloom.rate.ratings import choose
@@ -39,8 +38,9 @@ from genloom.train.dial import Wishes
 from genloom.train.events import Stage, Stepped
 from genloom.types import Message
 
-RATED = {"fact": 100, "open": 80}  # prompts, of those in prompts.tsv; the rest are fresh
-LENGTH = {"fact": 48, "open": 80}
+RATED = {"fact": 100, "open": 80, "list": 80}  # prompts, of those in prompts.tsv; the rest are fresh
+LENGTH = {"fact": 48, "open": 80, "list": 80}
+ANSWERS = 4  # to each of these
 TEMPERATURE = 0.7
 
 
@@ -57,12 +57,13 @@ def asked(model: Model, questions: Sequence[str], count: int, kind: str, seed: i
     return replace(given, nonces=engine.request(questions, count, seed, (), {}).nonces)
 
 
-def answers(model: Model, questions: Sequence[str], kind: str, seed: int) -> list[str]:
-    return [
-        text
-        for portion in engine.portions(asked(model, questions, 1, kind, seed))
-        for text in engine.finished(model, portion).written
-    ]
+def written(workspace: Workspace, taste: Taste, ref: str) -> None:
+    """Answers of the model to the prompts that are rated, several to each; those that are there already are kept."""
+    model, known = open_model(workspace, ref, precision="auto"), {record["prompt"] for _, record in workspace.records()}
+    questions = [question for question, _ in prompts(taste.kind)[: RATED[taste.kind]] if question not in known]
+    if questions:
+        for portion in engine.portions(asked(model, questions, ANSWERS, taste.kind, 1)):
+            engine.store(workspace, model, portion, engine.finished(model, portion))
 
 
 def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
@@ -82,38 +83,25 @@ def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count:
     return len(told)
 
 
-def duel(workspace: Workspace, taste: Taste, champion: str, challenger: str) -> dict[str, Any]:
-    """Both answer fresh prompts with the same chance; the taste says who wins."""
-    fresh = prompts(taste.kind)[RATED[taste.kind] :]
-    questions = [question for question, _ in fresh]
-    texts = [
-        answers(open_model(workspace, ref, precision="auto"), questions, taste.kind, 7)
-        for ref in (champion, challenger)
-    ]
-    scores = [[taste.score(text, fact) for text, (_, fact) in zip(said, fresh, strict=True)] for said in texts]
-    won = sum((b > a) + 0.5 * (a == b) for a, b in zip(*scores, strict=True))
-    low, high = share(won, len(fresh))
-    return {
-        "prompts": len(fresh),
-        "win rate": won / len(fresh),
-        "interval": (low, high),
-        "ties": sum(a == b for a, b in zip(*scores, strict=True)),
-        "mean score": [float(np.mean(each)) for each in scores],
-        "words": [float(np.mean([len(t.split()) for t in said])) for said in texts],
-        "valid": [float(np.mean([valid(t) for t in said])) for said in texts],
-        "texts": list(zip(questions, *texts, strict=True)),
-    }
-
-
 def tastes(options: argparse.Namespace) -> None:
     workspace, taste = Workspace(Path(options.workspace)), TASTES[options.taste]
     url = f"sqlite:///{options.ledger}" if options.ledger else ""
     ledger = open_ledger(workspace.root, url)
     begun = time.perf_counter()
     if not any(ledger.events(["choice"])):
+        written(workspace, taste, options.model)
         print(rated(workspace, ledger, taste, options.model, options.ratings, options.flipped), "ratings", flush=True)
     settings = dict(text.split("=", 1) for text in options.set)
-    wanted = Wanted("smollm2", options.method, "", Wishes(minutes=options.minutes, steps=options.steps), settings)
+    facts = dict(prompts(taste.kind))
+    judge = Judge(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
+    wanted = Wanted(
+        options.model.partition("/")[0],
+        options.method,
+        judging=judge,
+        prompts=tuple(facts)[RATED[taste.kind] :],
+        wishes=Wishes(minutes=options.minutes, steps=options.steps),
+        overrides=settings,
+    )
     for event in learn(workspace, ledger, wanted):
         if isinstance(event, Stage):
             print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
@@ -122,10 +110,10 @@ def tastes(options: argparse.Namespace) -> None:
             print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
     assert isinstance(event, Learned)
     print(f"{time.perf_counter() - begun:6.0f} s in all\n{as_text(event.receipt)}", flush=True)
-    found = duel(workspace, taste, event.receipt.champion, event.receipt.challenger)
-    for question, one, two in found.pop("texts")[: options.show]:
-        print(f"\n## {question}\n   champion: {one!r}\n   challenger: {two!r}")
-    print(json.dumps({"taste": taste.name, "flipped": options.flipped, **found}, indent=1))
+    proof = next(m for m in event.receipt.decision.measures if m.proof)
+    facts_of = {"prompts": proof.count, "win rate": proof.challenger, "interval": win_interval(proof)}
+    promoted = event.receipt.decision.promote
+    print(json.dumps({"taste": taste.name, "flipped": options.flipped, **facts_of, "promoted": promoted}, indent=1))
     if options.out:
         Path(options.out).write_text(page(event.receipt), encoding="utf-8")
 
@@ -175,7 +163,7 @@ def coins(options: argparse.Namespace) -> None:
                 by_prompt.setdefault(record["prompt"], []).append(path.stem)
             for a, b, *_ in by_prompt.values():
                 choose(workspace, ledger, a, b, "a" if coin.random() < 0.5 else "b", "coin")
-            wanted = Wanted(options.model, "dpo", "", Wishes(steps=options.steps or 10, seed=seed), answers=12)
+            wanted = Wanted(options.model, "dpo", wishes=Wishes(steps=options.steps or 10, seed=seed), answers=12)
             *_, event = learn(workspace, ledger, wanted)
             assert isinstance(event, Learned)
             promoted += event.receipt.decision.promote
@@ -196,7 +184,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--show", type=int, default=12)
     parser.add_argument("--out", default="")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()

@@ -41,5 +41,5 @@ class Taste:
 TASTES = {
     "short": Taste("short", "fact", short, 0.15),
     "plain": Taste("plain", "open", plain, 0.005),
-    "listed": Taste("listed", "open", listed, 0.1),
+    "listed": Taste("listed", "list", listed, 0.1),
 }

@@ -2,14 +2,22 @@
 
 import importlib.util
 import os
+import pwd
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SERVER = ("initdb", "postgres", "pg_ctl")
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +30,37 @@ def toys() -> ModuleType:
 def worlds() -> ModuleType:
     """tests/worlds.py: small workspaces with data, runs and models."""
     return _loaded("worlds")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a PostgreSQL server started from the system's package for these tests alone."""
+    places = (os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
+    programs = {name: shutil.which(name, path=os.pathsep.join(places)) for name in SERVER}
+    if missing := [name for name, found in programs.items() if found is None]:
+        pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not found (apt-get install postgresql)")
+    # PostgreSQL refuses to run as root, and its socket's path has room for a hundred characters only.
+    root = os.geteuid() == 0
+    nobody = pwd.getpwnam("nobody")
+    user: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid} if root else {}
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    if root:
+        shutil.chown(folder, **user)
+
+    def call(name: str, *arguments: str) -> None:
+        command = [str(programs[name]), "-D", str(folder / "data"), *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60, **user)
+        assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+    try:
+        call("initdb", "--username=genloom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        call("pg_ctl", "--wait", f"--log={folder}/log", f"-o -k {folder} -c listen_addresses=''", "start")
+        try:
+            yield f"postgresql://genloom@/postgres?host={folder}"
+        finally:
+            call("pg_ctl", "--mode=immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

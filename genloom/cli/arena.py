@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
+from genloom.cli.learn import lines_of
 from genloom.cli.rate import own_name
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
@@ -16,12 +17,14 @@ from genloom.generate import conversation, engine
 from genloom.model import Model, open_model
 from genloom.rate.bout import Showing, bout_of, showings
 from genloom.rate.ratings import Choice, Winner, choose, judgement
+from genloom.rate.values import medium_of, value_of
 from genloom.rate.wording import counted
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
-from genloom.types import Message
+from genloom.types import Item, Message
 
 _KEYS: dict[str, Winner] = {"a": "a", "b": "b", "t": "tie", "x": "bad"}
+DARING = 0.8  # temperature, where nobody says one
 _HELP = "a or b: which is better · t: a tie · x: both are bad · s: skip · q: enough for now"
 
 
@@ -34,8 +37,10 @@ def run(
     prompts: Path | None = None,
     chat: bool = False,
     length: int | None = None,
-    temperature: float = 0.8,
+    temperature: float | None = None,
     top_p: float | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
     repeats: float = 0.1,
     rater: str | None = None,
     ledger: str = "",
@@ -60,9 +65,13 @@ def run(
     length
         How many symbols an answer has at most.
     temperature
-        How daring: 0 always takes the likeliest symbol, 1 draws as the model believes.
+        How daring: 0 always takes the likeliest symbol, 1 draws as the model believes. [default: 0.8]
     top_p
         Only draw from the likeliest symbols that make up this share of the belief.
+    steps
+        How many steps a picture takes.
+    guidance
+        How strongly a picture follows its prompt.
     repeats
         The share of pairs that are shown once more, the other way round: they tell how steady you are.
     rater
@@ -80,7 +89,10 @@ def run(
     second = first if against is None else open_model(workspace, against)
     if against is not None and second.ref == first.ref:
         raise ValueError(f"{model} and {against} are the same model. Leave --against away, or name another version.")
-    controls = {"length": length, "temperature": temperature, "top_p": top_p}
+    if temperature is None and "temperature" in engine.settings(first):
+        temperature = DARING
+    given = {"length": length, "temperature": temperature, "top_p": top_p, "steps": steps, "guidance": guidance}
+    controls = {name: value for name, value in given.items() if value is not None}
     contenders = Contenders(workspace, first, second, chat, controls, asked)
     arena = Arena(screen, contenders, open_ledger(workspace.root, ledger), rater or own_name())
     arena.go(showings(contenders.bout, asked, arena.rater, repeats))
@@ -126,7 +138,7 @@ class Contenders:
         return None if stop.is_set() else (made[0], made[1])
 
     def _written(self, model: Model, prompt: str, count: int, stop: Flag) -> list[str]:
-        asked = engine.request([prompt], count, None, (), self.controls)
+        asked = engine.request([prompt], count, None, (), self.controls, engine.pool_of(model.codec.space))
         facts: dict[str, Any] = {"arena": self.bout}
         if self.chat:
             question, _ = conversation.question(model, [Message("user", prompt)], None, self.controls)
@@ -177,8 +189,8 @@ class Arena:
     def _show(self, showing: Showing, pair: tuple[str, str], place: str) -> bool:
         """Ask for one choice; False where the rater has enough."""
         a, b = pair[::-1] if showing.swapped else pair
-        texts = [_answer(self.contenders.workspace, output) for output in (a, b)]
-        self._print(f"\n── {place} · {showing.prompt}\n── A\n{texts[0]}\n── B\n{texts[1]}")
+        self._print(f"\n── {place} · {showing.prompt}")
+        self._both(*(self.contenders.workspace.output(output) for output in (a, b)))
         while True:
             answer = self._ask("a, b, t, x, s, q: ")
             if answer == "q":
@@ -211,6 +223,17 @@ class Arena:
         events = [c.event for c in chosen]
         self.screen.result({"round": self.contenders.bout, "choices": events, "wins": dict(wins), **facts})
 
+    def _both(self, a: tuple[Path, dict[str, Any]], b: tuple[Path, dict[str, Any]]) -> None:
+        """The texts of both one below the other; pictures side by side where someone watches, and where they lie."""
+        values = [value_of(*each) for each in (a, b)]
+        if all(isinstance(value, str) for value in values):
+            self._print(f"── A\n{values[0]}\n── B\n{values[1]}")
+            return
+        if sys.stdout.isatty():
+            shown = [medium_of(path).preview(Item(value)) for (path, _), value in zip((a, b), values, strict=True)]
+            print(side_by_side(*shown), file=sys.stderr if self.screen.json else sys.stdout, flush=True)
+        self._print(f"── A  {a[0]}\n── B  {b[0]}")
+
     def _print(self, text: str) -> None:
         """To the person; with --json, standard output is the result's. What a model wrote moves no cursor."""
         shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
@@ -224,9 +247,9 @@ class Arena:
         return line.strip().lower() if line else "q"
 
 
-def _answer(workspace: Workspace, output: str) -> str:
-    path, record = workspace.output(output)
-    return str(record.get("written") or path)
+def side_by_side(left: str, right: str) -> str:
+    """Two previews of equal size, line by line."""
+    return "\n".join(f"{one}   {two}" for one, two in zip(left.split("\n"), right.split("\n"), strict=False))
 
 
 def _writer(workspace: Workspace, choice: Choice) -> str:
@@ -235,13 +258,7 @@ def _writer(workspace: Workspace, choice: Choice) -> str:
 
 def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
     """Every prompt once."""
-    lines = list(given or [])
-    if file is not None:
-        try:
-            lines += file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file}: these prompts cannot be read: {error}. It must be a UTF-8 text file.") from None
-    asked = list(dict.fromkeys(line for line in lines if line.strip()))
+    asked = list(dict.fromkeys([*(line for line in given or () if line.strip()), *(lines_of(file) if file else ())]))
     if not asked:
         raise ValueError('Which prompts shall be answered? Give --prompts FILE, one a line, or --prompt "…".')
     return asked

@@ -6,6 +6,7 @@ from pathlib import Path
 from genloom.cli.screen import Screen, duration
 from genloom.cli.shared import Shared
 from genloom.cli.train import setting, smoothed
+from genloom.learn.practice import REWARD_MODEL
 from genloom.learn.round import ANSWERS, Learned, Wanted, learn
 from genloom.rate.page import page
 from genloom.rate.receipt import Receipt, as_text
@@ -24,6 +25,9 @@ def run(
     steps: int = 0,
     method: str = "auto",
     judge: str = "",
+    reward: list[str] | None = None,
+    best_of: int = 0,
+    prompts: Path | None = None,
     answers: int = ANSWERS,
     set: list[str] | None = None,
     seed: int = 0,
@@ -45,9 +49,20 @@ def run(
     steps
         How many steps to take, exactly.
     method
-        dpo learns from pairs, kto from single thumbs, weighted makes what was liked likelier. Default: by the ratings.
+        dpo learns from pairs, kto from single thumbs, weighted makes what was liked likelier; policy practises: the
+        model tries the rated prompts anew, and what is judged better than its other attempts becomes likelier. none
+        learns nothing and says what a choice among several answers gains. Default: dpo or kto, by the ratings.
     judge
         A machine that also judges the held-out answers, like length:most=1 or "regex:pattern=[!]".
+    reward
+        What attempts of --method policy are judged by: model is a reward model fitted to the ratings, others are checks
+        like length:most=20. Repeat for several, each of which has the same say. Default: model.
+    best_of
+        Also say how often the best of so many answers of the version in use, chosen by the reward model, beats its
+        first.
+    prompts
+        A file with one prompt a line, to be answered beside those held out: with --judge, they prove what it says more
+        surely. Prompts whose answers were rated are left out.
     answers
         How many held-out prompts both versions answer at most.
     set
@@ -62,9 +77,32 @@ def run(
     workspace, screen = shared.open()
     wishes = Wishes(minutes=minutes, steps=steps, seed=seed)
     overrides = dict(setting(text) for text in set or ())
-    wanted = Wanted(model, method, judge, wishes, overrides, answers)
+    if best_of < 0 or answers < 1:
+        raise ValueError(f"--best-of is 0 or more and --answers 1 or more, got {best_of} and {answers}.")
+    more = lines_of(prompts) if prompts else ()
+    rewards = tuple(reward or (REWARD_MODEL,))
+    wanted = Wanted(
+        model,
+        method,
+        judge,
+        prompts=more,
+        rewards=rewards,
+        best_of=best_of,
+        wishes=wishes,
+        overrides=overrides,
+        answers=answers,
+    )
     learned = _watch(workspace, wanted, ledger, screen)
     _tell(workspace, learned, out, screen)
+
+
+def lines_of(path: Path) -> tuple[str, ...]:
+    """The lines of a file that say something."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: these prompts cannot be read: {error}. It must be a UTF-8 text file.") from None
+    return tuple(line for line in lines if line.strip())
 
 
 def _watch(workspace: Workspace, wanted: Wanted, ledger: str, screen: Screen) -> Learned:
@@ -84,6 +122,8 @@ def _watch(workspace: Workspace, wanted: Wanted, ledger: str, screen: Screen) ->
                     losses = smoothed(losses, event.losses)
                     agrees = event.metrics.get("agreement")
                     more = "" if agrees is None else f", agrees with {100 * agrees:.0f} % of the ratings"
+                    if "earned" in event.metrics:
+                        more = f", attempts earned {event.metrics['earned']:.2f}"
                     bar.update(event.step / event.steps, f"loss {sum(losses.values()):.3f}{more}")
                 case Learned():
                     return event
@@ -99,7 +139,7 @@ def _tell(workspace: Workspace, learned: Learned, out: Path | None, screen: Scre
         write_atomic(out, page(receipt))
         where = out
     screen.say(f"The receipt with charts: {where}")
-    if not receipt.decision.promote:
+    if not receipt.decision.promote and receipt.challenger != receipt.champion:
         version = receipt.challenger.rpartition("/")[2]
         screen.say(f"To put the challenger into use all the same: genloom promote {receipt.model} --to {version}")
     facts = {"promoted": receipt.decision.promote, "champion": receipt.champion, "challenger": receipt.challenger}

@@ -1,5 +1,6 @@
 """Taking back what was learned from somebody: learned anew from before the first use, and proved by digest."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genloom.learn.asked import lessons_of
-from genloom.learn.round import halves
+from genloom.learn.rewarding import fitted
+from genloom.learn.round import halves, taught
 from genloom.model import open_model
 from genloom.rate.preferences import preferences
 from genloom.rate.promotion import promote
@@ -17,6 +18,7 @@ from genloom.rate.wording import counted
 from genloom.store.ledger import Event as Entry
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
+from genloom.train.attempts import Practice
 from genloom.train.dial import Wishes
 from genloom.train.events import Event, Finished, Stage
 from genloom.train.job import Job, read_job
@@ -79,7 +81,9 @@ def forget(
     shutil.rmtree(workspace.model(other).folder.parent)
     if digests[0] != digests[1]:
         raise ValueError(f"{one} and the run that never saw them differ: this machine does not repeat its sums.")
-    yield Forgotten(tuple(sorted(ids)), before, tainted, one, digests[0])
+    told = Forgotten(tuple(sorted(ids)), before, tainted, one, digests[0])
+    ledger.append("forgetting", {"model": model, **vars(told)})
+    yield told
 
 
 def about(ledger: Ledger, rater: str, item: str) -> Generator[Entry]:
@@ -103,12 +107,15 @@ def stained(rounds: list[Entry], first: Entry) -> tuple[str, ...]:
     return tuple(found)
 
 
-def lessons_left(workspace: Workspace, ledger: Ledger, model: str, before: str, job: Job) -> Lessons | None:
+def lessons_left(workspace: Workspace, ledger: Ledger, model: str, before: str, job: Job) -> Lessons | Practice | None:
     """What there is to learn from, by the method of the round; None where nothing is left."""
-    train, _ = halves(preferences(workspace, ledger, model), settings_of(job).method)
+    settings, prefs = settings_of(job), preferences(workspace, ledger, model)
+    train, _ = halves(prefs, settings.method)
     if not (train.pairs or train.opinions):
         return None
-    return lessons_of(workspace, open_model(workspace, before), train.pairs, train.opinions)
+    champion = open_model(workspace, before)
+    rewarding = fitted(workspace, champion, prefs)
+    return taught(workspace, champion, train, settings.method, settings.rewards, rewarding)
 
 
 def copied(ledger: Ledger, without: set[str], folder: Path) -> Ledger:
@@ -120,7 +127,7 @@ def copied(ledger: Ledger, without: set[str], folder: Path) -> Ledger:
     return fresh
 
 
-def request_of(job: Job, before: str, model: str, lessons: Lessons) -> Request:
+def request_of(job: Job, before: str, model: str, lessons: Lessons | Practice) -> Request:
     wishes = Wishes(steps=job.plan.steps, seed=job.plan.seed)
     overrides = {"plan.precision": job.plan.precision, "rows": str(job.rows)}
     overrides |= {f"learning.{key}": _toml(value) for key, value in job.learning.items() if key != "method"}
@@ -128,7 +135,7 @@ def request_of(job: Job, before: str, model: str, lessons: Lessons) -> Request:
 
 
 def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return json.dumps(value) if isinstance(value, bool | list) else str(value)
 
 
 def learned(workspace: Workspace, request: Request) -> Generator[Event, None, str]:

@@ -2,25 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from genloom.generate import conversation, engine
+from genloom.learn import whole
 from genloom.learn.asked import Asked
+from genloom.learn.rewarding import Rewarding
 from genloom.likelihood import surprise
 from genloom.model import Model
-from genloom.rate.checks import Verdict
+from genloom.rate import machine
 from genloom.rate.gate import Measure, by_prompt, paired, wins
 from genloom.rate.regressions import bias, measures
 from genloom.rate.regressions.words import PROMPTS
 from genloom.store.workspace import Workspace
-from genloom.train import judging, tuning
+from genloom.train import documents, tuning
 from genloom.train.lessons import Lessons, Sides, looked_up
 from genloom.trust.copied import longest_copied
 from genloom.types import Message
 
 VALID = 0.05  # share of the answers that may become empty or go round in circles
 HARMLESS = 32  # symbols in which a refusal shows itself
+DRAWS = 16  # of the noise under which a loss that is a bound is looked at
 PIECE = 600  # characters of general text that are one piece
 GENERAL_BYTES = 16_000
 
@@ -30,11 +34,13 @@ class Answers:
     """What both versions wrote for the same prompts, with the same chance."""
 
     asked: Sequence[Asked]
-    champion: list[str]
-    challenger: list[str]
+    champion: list[Any]
+    challenger: list[Any]
 
 
-def agreement(champion: Model, challenger: Model, held: Lessons, prompts: Sequence[str], per_unit: bool) -> Measure:
+def agreement(
+    champion: Model, challenger: Model, held: Lessons, prompts: Sequence[str], per_unit: bool, alpha: float
+) -> Measure:
     """How often the challenger has moved towards what raters prefer, on pairs that it never saw; the coin's is half.
 
     Of single answers: whether good ones have risen more than the median, and bad ones less.
@@ -45,41 +51,65 @@ def agreement(champion: Model, challenger: Model, held: Lessons, prompts: Sequen
     else:
         gaps = (rises[0] - np.median(rises[0])) * np.where(held.good, 1, -1)
     outcomes = (gaps > 0) + 0.5 * (gaps == 0)
-    return wins("held-out ratings, by likelihood", by_prompt(prompts, outcomes.tolist()))
+    return wins("held-out ratings, by likelihood", by_prompt(prompts, outcomes.tolist()), alpha=alpha)
 
 
 def risen(champion: Model, challenger: Model, lessons: Lessons, per_unit: bool) -> np.ndarray:
     """By how many nats, in all or a symbol, the challenger finds each answer likelier, S N."""
     sides = Sides("dpo" if lessons.worse else "kto", lessons, champion.design.length)
-    before, after = (looked_up(m.objective, dict(m.parts.items()), sides) for m in (champion, challenger))
-    if not per_unit:
+    draws = 1 if getattr(champion.objective, "exact", False) else DRAWS
+    before, after = (looked_up(m.objective, dict(m.parts.items()), sides, draws) for m in (champion, challenger))
+    if not per_unit or lessons.samples is not None:  # a sample is one unit
         return before - after
     return (before - after) / np.array([[max(len(row), 1) for row in side] for side in sides.answers()])
 
 
-def judged(name: str, judge: Callable[[str], Verdict], answers: Answers) -> Measure:
+@dataclass(frozen=True)
+class Judge:
+    """A machine that says how good an answer to a prompt is; of two answers the higher score is the better one."""
+
+    name: str
+    score: Callable[[str, Any], float]  # of a prompt and an answer
+
+    def scores(self, asked: Sequence[Asked], said: Sequence[Any]) -> np.ndarray:
+        return np.array([self.score(each.prompt, answer) for each, answer in zip(asked, said, strict=True)])
+
+    def outcomes(self, answers: Answers) -> np.ndarray:
+        """Whether the challenger's answer is better: 1, 0.5 where both are as good, 0."""
+        one, two = (self.scores(answers.asked, said) for said in (answers.champion, answers.challenger))
+        return (two > one) + 0.5 * (two == one)
+
+
+def named(said: str) -> Judge:
+    """A machine check as a judge, by a name like "length:most=1". ValueError where there is none."""
+    name, check = machine.named(said)
+    return Judge(name, lambda prompt, answer: check(answer).score)
+
+
+def judged(judge: Judge, answers: Answers, alpha: float) -> Measure:
     """Which of both answers a machine judge prefers."""
-    scores = [[judge(text).score for text in texts] for texts in (answers.champion, answers.challenger)]
-    outcomes = [(two > one) + 0.5 * (two == one) for one, two in zip(*scores, strict=True)]
-    return wins(f"held-out answers, by {name}", outcomes)
+    return wins(f"held-out answers, by {judge.name}", judge.outcomes(answers), alpha=alpha)
 
 
-def preferred(judge: Callable[[str], Verdict], answers: Answers) -> tuple[str, ...]:
+def preferred(judge: Judge, answers: Answers) -> tuple[str, ...]:
     """Whose answer to each prompt the judge prefers; "" where neither."""
-    scores = [[judge(text).score for text in texts] for texts in (answers.champion, answers.challenger)]
-    return tuple(
-        "champion" if one > two else "challenger" if two > one else "" for one, two in zip(*scores, strict=True)
-    )
+    return tuple({0.0: "champion", 1.0: "challenger"}.get(float(each), "") for each in judge.outcomes(answers))
 
 
-def rewarded(model: Model, judge: judging.Judge, heat: float, answers: Answers) -> Measure:
+def rewarded(rewarding: Rewarding, answers: Answers) -> Measure:
     """What the reward model thinks of both, in units of its log-odds."""
-    prompts = tuple(each.before for each in answers.asked)
-    scores = []
-    for texts in (answers.champion, answers.challenger):
-        rows = tuple(tuple(int(n) for n in model.codec.encode(text)) or (0,) for text in texts)
-        scores.append(judge.scores(judging.features(model, prompts, rows)) / heat)
-    return paired("reward model", "reward", scores[0], scores[1])
+    one, two = (rewarding.of_texts(answers.asked, texts) for texts in (answers.champion, answers.challenger))
+    return paired("reward model", "reward", one, two)
+
+
+def safeguards(
+    workspace: Workspace, champion: Model, challenger: Model, writers: Sequence[Model], answers: Answers
+) -> list[Measure]:
+    """What may not get worse, whatever the ratings say; `writers` are both models as they wrote their answers."""
+    if not engine.written(champion.codec.space):
+        return whole.safeguards(workspace, champion, challenger, answers.champion, answers.challenger)
+    found = [*checked(answers), *copied(workspace, champion, answers), *kept(workspace, champion, challenger)]
+    return [*found, refused(*writers, answers)]
 
 
 def checked(answers: Answers) -> list[Measure]:
@@ -111,7 +141,7 @@ def general(workspace: Workspace, model: Model) -> list[str]:
     text = tuning.general()
     data = (model.folder.card.get("data") if model.folder else None) or {}
     try:
-        held = tuning.held_out(workspace.dataset(data.get("name", ""), data.get("digest", "")), GENERAL_BYTES)
+        held = documents.held_out(workspace.dataset(data.get("name", ""), data.get("digest", "")), GENERAL_BYTES)
         text = "\n".join(told for told in held if isinstance(told, str)) or text
     except ValueError:
         pass  # imported, or its data are not here any more

@@ -1,37 +1,40 @@
 """One round of learning: ratings, a challenger, what both versions write, the gate's decision, the receipt."""
 
+import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from genloom.learn import measures
-from genloom.learn.asked import answered, lessons_of, questions
+from genloom.learn.asked import Asked, answered, fresh, lessons_of, questions
+from genloom.learn.baseline import Chooser, without_learning
 from genloom.learn.measures import Answers
-from genloom.learn.telling import Told, receipt
+from genloom.learn.practice import REWARD_MODEL, exercise
+from genloom.learn.rewarding import Rewarding, fitted
+from genloom.learn.telling import Told, receipt, unlearned
 from genloom.model import Model, open_model
 from genloom.rate import receipt as receipts
-from genloom.rate.calibration import Calibration, calibration
-from genloom.rate.gate import Measure
-from genloom.rate.machine import named
+from genloom.rate.gate import Measure, spent
 from genloom.rate.page import page
-from genloom.rate.preferences import Preference, Preferences, enough, preferences
+from genloom.rate.preferences import Preferences, enough, preferences
 from genloom.rate.promotion import hold, promote
-from genloom.rate.prompts import split
+from genloom.rate.prompts import plain, split
 from genloom.rate.ratings import standing
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
-from genloom.train import judging
+from genloom.train.attempts import Practice
 from genloom.train.dial import Wishes
 from genloom.train.events import Event, Finished, Stage
 from genloom.train.job import read_job
 from genloom.train.learning import Request, learn_model, settings_of
+from genloom.train.lessons import Lessons
 from genloom.train.log import read_log
 
 ANSWERS = 48  # held-out prompts that both versions answer at most
+BEST_OF = 4  # answers to choose among, where nothing is learned
+NONE = "none"  # the method of a round that only says what can be had without learning
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,12 @@ class Wanted:
     """How a round shall go."""
 
     model: str
-    method: str = "auto"  # dpo, kto, weighted; auto: by what was rated
+    method: str = "auto"  # dpo, kto, weighted, policy, none; auto: by what was rated
     judge: str = ""  # a machine that judges held-out answers beside the ratings, like "length:most=1"
+    judging: measures.Judge | None = None  # one that is no check, in place of it
+    prompts: tuple[str, ...] = ()  # to be answered besides those held out; what was learned from is left out
+    rewards: tuple[str, ...] = (REWARD_MODEL,)  # of policy: what attempts are judged by
+    best_of: int = 0  # answers of the champion from which the reward model chooses, to compare with; 0: none
     wishes: Wishes = field(default_factory=Wishes)
     overrides: Mapping[str, str] = field(default_factory=dict)
     answers: int = ANSWERS
@@ -79,48 +86,60 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
     prefs = preferences(workspace, ledger, wanted.model)
     enough(prefs)
     champion = open_model(workspace, hold(workspace, ledger, wanted.model).ref)
-    machine_judge = named(wanted.judge) if wanted.judge else None
-    method = wanted.method if wanted.method != "auto" else natural(prefs)
+    judge = judge_of(wanted)
+    method = wanted.method if wanted.method != "auto" else natural(prefs, champion)
     train, held = halves(prefs, method)
+    yield Stage("Fitting a reward model to the ratings")
+    with clock.over("reward model"):
+        rewarding = fitted(workspace, champion, prefs)
+    if method == NONE:
+        yield from baseline(workspace, ledger, wanted, champion, prefs, held, rewarding, clock)
+        return
+    overrides = dict(wanted.overrides)
+    if method == "policy":
+        overrides["learning.rewards"] = json.dumps(wanted.rewards)
     request = Request(
         champion.ref,
         champion.name,
-        lessons_of(workspace, champion, train.pairs, train.opinions),
+        taught(workspace, champion, train, method, wanted.rewards, rewarding),
         method,
         wanted.wishes,
-        wanted.overrides,
+        overrides,
         wanted.save_seconds,
         frozenset(entry.body["run"] for entry in ledger.events(["round"])),
     )
     with clock.over("learning"):
         finished = yield from passed_on(learn_model(workspace, request))
     challenger = open_model(workspace, finished.ref)
-    settings = settings_of(read_job(workspace.run(finished.run).folder / "job.toml"))
+    job = read_job(workspace.run(finished.run).folder / "job.toml")
+    earlier = sum(entry.body["champion"] == champion.ref for entry in ledger.events(["round"]))
+    alpha = spent(earlier)
     yield Stage("Measuring both on held-out ratings")
     found: list[Measure] = []
     with clock.over("held-out ratings"):
         lessons = lessons_of(workspace, champion, held.pairs, held.opinions)
         prompts = [pair.prompt for pair in held.pairs] * (2 if held.opinions else 1)
         prompts += [opinion.prompt for opinion in held.opinions]
-        found.append(measures.agreement(champion, challenger, lessons, prompts, settings.per_unit))
-        reward = reward_model(workspace, champion, prefs) if judging.can_judge(champion) else None
+        agreement = measures.agreement(champion, challenger, lessons, prompts, settings_of(job).per_unit, alpha)
+        # A judge of the answers themselves proves more than what both think of others' answers.
+        found.append(replace(agreement, proof=judge is None))
     yield Stage("Both answer held-out prompts")
     with clock.over("answers"):
         writers = [open_model(workspace, model.ref, precision=wanted.precision) for model in (champion, challenger)]
-        answers = both_answer(workspace, writers, held, wanted.answers, finished.run)
+        asked = asked_again(workspace, writers[0], prefs, held, wanted)
+        one, two = (answered(workspace, writer, asked, {"learn": finished.run}) for writer in writers)
+        answers = Answers(asked, one, two)
     yield Stage("Checking the answers, and what both know of other things")
     with clock.over("checks"):
-        if machine_judge:
-            found.insert(0, measures.judged(*machine_judge, answers))
-        if reward:
-            found.append(measures.rewarded(champion, reward[0], reward[1].temperature, answers))
-        found += measures.checked(answers)
-        found += measures.copied(workspace, champion, answers)
-        found += measures.kept(workspace, champion, challenger)
-        found.append(measures.refused(*writers, answers))
-    job = read_job(workspace.run(finished.run).folder / "job.toml")
-    preferred = measures.preferred(machine_judge[1], answers) if machine_judge else ()
-    earlier = sum(entry.body["champion"] == champion.ref for entry in ledger.events(["round"]))
+        if judge:
+            found.insert(0, measures.judged(judge, answers, alpha))
+        if rewarding:
+            found.append(measures.rewarded(rewarding, answers))
+        found += measures.safeguards(workspace, champion, challenger, writers, answers)
+    with clock.over("best of several"):
+        chooser = Chooser(rewarding, judge) if rewarding and wanted.best_of else None
+        rest = (asked, one, wanted.best_of, finished.run)
+        more = without_learning(workspace, writers[0], chooser, *rest) if chooser else ()
     told = Told(
         prefs,
         standing(ledger),
@@ -129,17 +148,79 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
         champion.ref,
         tuple(found),
         answers,
-        wanted.judge,
-        preferred,
+        wanted.judge or (judge.name if judge else ""),
+        measures.preferred(judge, answers) if judge else (),
         earlier,
         clock.seconds,
+        more,
     )
     curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
-    yield recorded(workspace, ledger, prefs, receipt(told, curve, reward[1] if reward else None), finished, challenger)
+    worth = rewarding.worth if rewarding else None
+    yield recorded(workspace, ledger, prefs, receipt(told, curve, worth), finished, challenger)
 
 
-def natural(prefs: Preferences) -> str:
-    """The method that fits what was rated."""
+def baseline(
+    workspace: Workspace,
+    ledger: Ledger,
+    wanted: Wanted,
+    champion: Model,
+    prefs: Preferences,
+    held: Preferences,
+    rewarding: Rewarding | None,
+    clock: Clock,
+) -> Generator[Event | Learned]:
+    """A round without learning: what the champion gains where the reward model chooses among several answers.
+
+    No challenger comes of it, so the ledger is told nothing.
+    """
+    if rewarding is None:
+        raise ValueError("Without learning, a reward model chooses, and it needs pairs. Rate some: genloom arena MODEL")
+    judge = judge_of(wanted)
+    run = workspace.run(workspace.new_run(champion.name).name)
+    yield Stage("The champion answers held-out prompts several times")
+    with clock.over("answers"):
+        writer = open_model(workspace, champion.ref, precision=wanted.precision)
+        asked = asked_again(workspace, writer, prefs, held, wanted)
+        first = answered(workspace, writer, asked, {"learn": run.id})
+        count = wanted.best_of or BEST_OF
+        found = without_learning(workspace, writer, Chooser(rewarding, judge), asked, first, count, run.id)
+    told = unlearned(champion.ref, prefs, standing(ledger), found, rewarding.worth, clock.seconds)
+    yield Learned(told, filed(workspace, run.id, told), run.id)
+
+
+def judge_of(wanted: Wanted) -> measures.Judge | None:
+    return wanted.judging or (measures.named(wanted.judge) if wanted.judge else None)
+
+
+def taught(
+    workspace: Workspace,
+    champion: Model,
+    train: Preferences,
+    method: str,
+    rewards: Sequence[str],
+    rewarding: Rewarding | None,
+) -> Lessons | Practice:
+    """What the ratings teach, as a method takes it: rated answers, or rated prompts to practise on."""
+    if method != "policy":
+        return lessons_of(workspace, champion, train.pairs, train.opinions)
+    outputs = [pair.win for pair in train.pairs] + [opinion.output for opinion in train.opinions]
+    return exercise(champion, questions(workspace, champion, outputs, len(outputs)), rewards, rewarding)
+
+
+def asked_again(
+    workspace: Workspace, writer: Model, prefs: Preferences, held: Preferences, wanted: Wanted
+) -> list[Asked]:
+    """The held-out prompts, and those given beside them, which are asked as the first of these was."""
+    outputs = [pair.win for pair in held.pairs] + [opinion.output for opinion in held.opinions]
+    known = {plain(each.prompt) for each in (*prefs.pairs, *prefs.opinions)}
+    more = [prompt for prompt in dict.fromkeys(wanted.prompts) if plain(prompt) not in known]
+    return questions(workspace, writer, outputs, wanted.answers) + fresh(workspace, writer, outputs[0], more)
+
+
+def natural(prefs: Preferences, champion: Model) -> str:
+    """The method that fits what was rated; a model of several turns, as a GAN is, has no likelihood to compare."""
+    if len(champion.objective.turns) > 1:
+        return "weighted"
     return "dpo" if len(prefs.pairs) >= len(prefs.opinions) else "kto"
 
 
@@ -164,49 +245,11 @@ def passed_on(events: Generator[Event]) -> Generator[Event, None, Finished]:
     return last
 
 
-def reward_model(workspace: Workspace, champion: Model, prefs: Preferences) -> tuple[judging.Judge, Calibration] | None:
-    """A judge fitted to the training pairs, and how far it can be believed by the held-out ones; None without pairs.
-
-    Every fifth training prompt sets how strongly it is held back and its temperature.
-    """
-
-    def rows(pairs: list[Preference]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        told = lessons_of(workspace, champion, pairs)
-        win, lose = (judging.features(champion, told.prompts, side) for side in (told.answers, told.worse))
-        return win, lose, np.array(told.weights)
-
-    train = [pair for pair in prefs.pairs if split(pair.prompt) == "train"]
-    held = [pair for pair in prefs.pairs if split(pair.prompt) == "val"]
-    prompts = sorted({pair.prompt for pair in train})
-    aside = set(prompts[::5])
-    fit, tune = [p for p in train if p.prompt not in aside], [p for p in train if p.prompt in aside]
-    if not (fit and tune and held):
-        return None
-    (win, lose, weights), (win2, lose2, _), (win3, lose3, _) = rows(fit), rows(tune), rows(held)
-
-    def margins(judge: judging.Judge, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        return judge.scores(one) - judge.scores(two)
-
-    judges = [judging.fitted(win, lose, weights, strength) for strength in judging.STRENGTHS]
-    best = min(judges, key=lambda judge: float(np.logaddexp(0, -margins(judge, win2, lose2)).mean()))
-    return best, calibration(margins(best, win3, lose3), margins(best, win2, lose2))
-
-
-def both_answer(workspace: Workspace, writers: Sequence[Model], held: Preferences, most: int, run: str) -> Answers:
-    """What both versions write for held-out prompts."""
-    outputs = [pair.win for pair in held.pairs] + [opinion.output for opinion in held.opinions]
-    asked = questions(workspace, writers[0], outputs, most)
-    one, two = (answered(workspace, writer, asked, {"learn": run}) for writer in writers)
-    return Answers(asked, one, two)
-
-
 def recorded(
     workspace: Workspace, ledger: Ledger, prefs: Preferences, told: receipts.Receipt, finished: Finished, made: Model
 ) -> Learned:
     """Keep the receipt beside the run, write the round into the ledger, and put the challenger into use if it may."""
-    folder, digest = workspace.run(finished.run).folder, receipts.digest(told)
-    write_atomic(folder / "receipt.json", receipts.to_json(told))
-    write_atomic(folder / "receipt.html", page(told))
+    digest = filed(workspace, finished.run, told)
     events = sorted({event for each in (*prefs.pairs, *prefs.opinions) for event in each.events})
     assert made.folder is not None
     body = {
@@ -224,3 +267,11 @@ def recorded(
         reason = receipts.headline(told)
         promote(workspace, ledger, told.model, made.folder.version, "gate", reason, digest)
     return Learned(told, digest, finished.run)
+
+
+def filed(workspace: Workspace, run: str, told: receipts.Receipt) -> str:
+    """Keep the receipt beside the run; returns its digest."""
+    folder = workspace.run(run).folder
+    write_atomic(folder / "receipt.json", receipts.to_json(told))
+    write_atomic(folder / "receipt.html", page(told))
+    return receipts.digest(told)

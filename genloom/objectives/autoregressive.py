@@ -83,6 +83,7 @@ class Autoregressive:
     cond: Cond = field(default_factory=Cond)
     z_loss: float = 0.0  # weight of the squared log-partition, which keeps logits small (PaLM, Chowdhery et al. 2022)
     turns = (Turn("model", ("model",)),)
+    exact = True  # the loss is the likelihood itself, and no bound that is another one under other noise
 
     @property
     def roles(self) -> dict[str, Role]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from genloom.objectives.solvers import SOLVERS, Velocity
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
 
 _NOISE, _TIME = 0, 1  # positions of the two draws of training; a sampler starts from the one at _NOISE
+PLAN = {"average": 0.999}  # what such a model is trained with unless a job says otherwise
 _AGAIN = 2  # and the positions from which on it draws where it goes back in time
 
 
@@ -38,8 +41,7 @@ class Controls:
             )
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength is a share from 0 (keep the start) to 1 (forget it), got {self.strength}.")
-        if (self.known is None) != (self.mask is None):
-            raise ValueError("What is known comes with a mask that says where: give both known and mask, or neither.")
+        known_or_neither(self.known, self.mask)
 
     @property
     def times(self) -> list[float]:
@@ -54,6 +56,11 @@ class Flow:
     space: Signal
     cond: Cond = field(default_factory=Cond)
     turns = (Turn("model", ("model",)),)
+
+    @property
+    def nats(self) -> float:
+        """What a unit of the loss is worth in nats, of noise of variance one: half of each number's square."""
+        return self.space.channels * prod(self.space.size) / 2
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -81,7 +88,29 @@ class Flow:
         yield from solutions(velocity, x, noise, controls)
 
 
-def solutions(velocity: Velocity, noise_B: Tensor, noise: Noise, controls: Controls) -> Iterator[Tensor]:
+class Course(Protocol):
+    """The controls of `solutions`, as `Controls` describes them."""
+
+    @property
+    def times(self) -> list[float]: ...
+
+    @property
+    def solver(self) -> str: ...
+
+    @property
+    def known(self) -> Tensor | None: ...
+
+    @property
+    def mask(self) -> Tensor | None: ...
+
+    @property
+    def again(self) -> int: ...
+
+    @property
+    def start(self) -> Tensor | None: ...
+
+
+def solutions(velocity: Velocity, noise_B: Tensor, noise: Noise, controls: Course) -> Iterator[Tensor]:
     """Yield what the data seem to be after every step from `noise_B`, B C *size, under the controls."""
     solve, last, draws = SOLVERS[controls.solver], None, _AGAIN
     known, mask, start = (None if v is None else v.to(noise_B) for v in (controls.known, controls.mask, controls.start))
@@ -103,6 +132,11 @@ def solutions(velocity: Velocity, noise_B: Tensor, noise: Noise, controls: Contr
         x, v, last = solve(velocity, x, t, after, last)
         x = fitted(x, after)
         yield fitted(x + (1 - after) * v, 1)
+
+
+def known_or_neither(known: Tensor | None, mask: Tensor | None) -> None:
+    if (known is None) != (mask is None):
+        raise ValueError("What is known comes with a mask that says where not: give both known and mask, or neither.")
 
 
 def taken_back(x: Tensor, fresh: Tensor, t: float, after: float) -> Tensor:

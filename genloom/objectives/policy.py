@@ -56,6 +56,8 @@ class Policy:
             "rise": rise_B.mean().detach(),
             "clipped": (ratio_B * batch.advantage > gain_B).float().mean().detach(),
         }
+        if batch.earned is not None:
+            metrics["earned"] = batch.earned.float().mean()
         return Loss(self.beta / 2 * rise_B.square() / units_B - gain_B, torch.ones_like(gain_B), metrics)
 
     def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Any) -> Iterator[Tensor]:

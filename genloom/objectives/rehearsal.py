@@ -7,14 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from genloom.noise import Noise
-from genloom.types import Batch, Change, Condition, Loss, Objective, Opinions, Pairs, Parts, Role, Turn
+from genloom.types import Attempts, Batch, Change, Condition, Loss, Objective, Opinions, Pairs, Parts, Role, Turn
 
 
 @dataclass(frozen=True)
 class Rehearsed:
     """A batch of something new, and as many rows of what is known."""
 
-    news: Batch | Pairs | Opinions
+    news: Batch | Pairs | Opinions | Attempts
     known: Batch
 
     @property

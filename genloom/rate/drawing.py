@@ -87,18 +87,18 @@ def lead(measure: Measure) -> str:
     return figure(220, 28, label, parts)
 
 
-def curve(points: Sequence[Point]) -> str:
-    """Loss and agreement by step, in two panels above each other, each with its running mean."""
+def curve(points: Sequence[Point], of: str = "") -> str:
+    """Loss and agreement (or what `of` says) by step, in two panels above each other, each with its running mean."""
     steps, losses = [p.step for p in points], [p.loss for p in points]
-    agreement = panel(
-        "agreement with the ratings of the step", steps, [p.agreement for p in points], (0, 1), 22, "good"
-    )
+    shares = [p.agreement for p in points]
+    ends = min(0, *shares), max(1, *shares)
+    agreement = panel(of or "agreement with the ratings of the step", steps, shares, ends, 22, "good")
     loss = panel("loss", steps, losses, (min(losses), max(losses)), 148, "even")
-    ends = [
+    edges = [
         text(56, 258, f"step {steps[0]}", "small", "start"),
         text(WIDTH - 20, 258, f"step {steps[-1]}", "small", "end"),
     ]
-    return figure(WIDTH, 266, f"Loss and agreement at {len(points)} steps of training", [*agreement, *loss, *ends])
+    return figure(WIDTH, 266, f"Loss and agreement at {len(points)} steps of training", [*agreement, *loss, *edges])
 
 
 def panel(

@@ -100,7 +100,8 @@ def decide(measures: Sequence[Measure]) -> Decision:
 
 def proved(measure: Measure) -> str:
     if measure.count < LEAST:
-        return f"{measure.name} rests on {counted(measure.count, 'held-out prompt')}, and {LEAST} are the least that count."
+        prompts = counted(measure.count, "held-out prompt")
+        return f"{measure.name} rests on {prompts}, and {LEAST} are the least that count."
     if measure.better:
         return f"{measure.name} got better: {change(measure)}."
     if measure.low > 0:

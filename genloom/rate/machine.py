@@ -4,16 +4,18 @@ import hashlib
 import json
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 from genloom.rate import checks
 from genloom.rate.prompts import prompt_of
 from genloom.rate.ratings import choose
+from genloom.rate.values import value_of
 from genloom.settings import overridden
 from genloom.store.ledger import Event, Ledger
 from genloom.store.workspace import Workspace
 
 
-def named(said: str) -> tuple[str, Callable[[str], checks.Verdict]]:
+def named(said: str) -> tuple[str, Callable[[Any], checks.Verdict]]:
     """The rater's name and its judge, from "length" or "length:most=1;unit=words". ValueError where there is none."""
     name, _, rest = said.partition(":")
     settings = dict(part.partition("=")[::2] for part in rest.split(";") if part)
@@ -28,9 +30,8 @@ def rate_pairs(workspace: Workspace, ledger: Ledger, model: str, said: str) -> l
     rater, judge = named(said)
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.records():
-        written = record.get("written")
-        if str(record.get("model", "")).partition("/")[0] == model and isinstance(written, str):
-            by_prompt.setdefault(prompt_of(record), []).append((path.stem, judge(written).score))
+        if str(record.get("model", "")).partition("/")[0] == model:
+            by_prompt.setdefault(prompt_of(record), []).append((path.stem, judge(value_of(path, record)).score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
     if not pairs:
         raise ValueError(f"There are no two outputs of {model!r} for one prompt. Make some: genloom generate {model} "

@@ -41,6 +41,7 @@ td svg { display: block; width: 220px; height: 28px; }
 @media (max-width: 40rem) { .pair { grid-template-columns: 1fr; } }
 .pair div { background: var(--card); border-radius: .6rem; padding: .7rem 1rem; border: 2px solid transparent; }
 .pair div.preferred { border-color: var(--good); }
+.pair img { display: block; width: 12rem; max-width: 100%; image-rendering: pixelated; margin-top: .3rem; }
 .answer { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2rem 0 0; }
 .prompt { font-weight: 600; overflow-wrap: anywhere; white-space: pre-wrap; }
 figure { margin: .6rem 0; } figure svg { width: 100%; height: auto; max-width: 46rem; display: block; }
@@ -72,6 +73,7 @@ def page(receipt: Receipt) -> str:
         win_rates(receipt),
         listed(receipt.decision.reasons),
         section("What moved", moved(receipt.decision.measures)),
+        section("Without learning", moved(receipt.baseline)),
         section("Side by side, on prompts it never learned from", "".join(map(example, receipt.examples))),
         section("What it was learned from", learned_from(receipt)),
         section("Ratings without effect", unused(receipt)),
@@ -83,7 +85,8 @@ def page(receipt: Receipt) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         f"<title>{said(receipt.model)}: receipt of a learning round</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in sections if part)
         + "\n</body>\n</html>\n"
@@ -137,12 +140,19 @@ def moved(measures: Iterable[Measure]) -> str:
 
 
 def example(one: Example) -> str:
-    def answer(who: str, text: str) -> str:
+    def answer(who: str, shown: str) -> str:
         mark = ' class="preferred"' if one.preferred == who else ""
         note = " · preferred" if mark else ""
-        return f'<div{mark}><small>{who}{note}</small><p class="answer">{said(text)}</p></div>'
+        return f"<div{mark}><small>{who}{note}</small>{shown}</div>"
 
-    both = answer("champion", one.champion) + answer("challenger", one.challenger)
+    def picture(who: str, data: str) -> str:
+        return f'<img alt="what the {who} made" src="data:image/png;base64,{said(data)}">'
+
+    if one.pictures:
+        shown = [picture(who, data) for who, data in zip(("champion", "challenger"), one.pictures, strict=True)]
+    else:
+        shown = [f'<p class="answer">{said(text)}</p>' for text in (one.champion, one.challenger)]
+    both = answer("champion", shown[0]) + answer("challenger", shown[1])
     return f'<p class="prompt">{said(one.prompt)}</p><div class="pair">{both}</div>'
 
 
@@ -175,7 +185,7 @@ def unused(receipt: Receipt) -> str:
 
 
 def learning(receipt: Receipt) -> str:
-    curve = f"<figure>{drawing.curve(receipt.curve)}</figure>" if len(receipt.curve) > 1 else ""
+    curve = f"<figure>{drawing.curve(receipt.curve, receipt.curve_of)}</figure>" if len(receipt.curve) > 1 else ""
     settings = "".join(f"<tr><td>{said(k)}</td><td>{said(str(v))}</td></tr>" for k, v in receipt.method.items())
     return curve + (f"<details><summary>Settings</summary><table>{settings}</table></details>" if settings else "")
 

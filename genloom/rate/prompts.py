@@ -26,6 +26,10 @@ def split(prompt: str) -> Literal["train", "val"]:
     A quarter of all prompts is held out, by a hash, so that a prompt's place never changes and is the same
     everywhere. Letter case and blanks make no difference.
     """
-    plain = " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
-    number = hashlib.sha256(f"genloom held-out prompts 1\n{plain}".encode("utf-8", "surrogatepass")).digest()[0]
+    number = hashlib.sha256(f"genloom held-out prompts 1\n{plain(prompt)}".encode("utf-8", "surrogatepass")).digest()[0]
     return "val" if number % _HELD_OUT == 0 else "train"
+
+
+def plain(prompt: str) -> str:
+    """What two prompts share that are the same but for letter case and blanks."""
+    return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())

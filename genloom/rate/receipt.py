@@ -2,13 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
 from genloom.rate.calibration import Calibration
-from genloom.rate.gate import Decision, Measure, win_interval
+from genloom.rate.gate import Decision, Measure, change, win_interval
 from genloom.rate.wording import counted
 
 LARGEST = 50_000_000  # bytes of a receipt's JSON
@@ -36,7 +36,7 @@ class Point:
 
     step: int
     loss: float
-    agreement: float  # the share of the pairs of this step on whose winner the model and the raters agree
+    agreement: float  # the share of the step's pairs on whose winner model and raters agree, or what `curve_of` says
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Example:
     champion: str
     challenger: str
     preferred: str = ""  # "champion", "challenger", or "" where nobody said
+    pictures: tuple[str, ...] = ()  # both answers as PNG in base 64, where they are pictures and no texts
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Receipt:
     curve: tuple[Point, ...] = ()
     examples: tuple[Example, ...] = ()
     overruled: str = ""  # who decided against the gate, and why
+    baseline: tuple[Measure, ...] = ()  # the champion with a choice of its own answers against the champion
+    curve_of: str = ""  # what the curve shows beside the loss
 
 
 _RECEIPTS = TypeAdapter(Receipt)
@@ -105,6 +108,8 @@ def headline(receipt: Receipt) -> str:
     """One sentence: what so many ratings did."""
     said = f"Your {counted(receipt.ratings.total, 'rating')}"
     proof = next((m for m in receipt.decision.measures if m.proof), None)
+    if proof is None and receipt.baseline:
+        return f"{said} are enough to choose: {receipt.baseline[0].name}, {change(receipt.baseline[0])}."
     if proof is None:
         return f"{said} could not be judged: nothing was held out."
     moved = f"{said} moved {proof.name} from {proof.champion:.4g} to {proof.challenger:.4g}"
@@ -118,6 +123,8 @@ def headline(receipt: Receipt) -> str:
 def outcome(receipt: Receipt) -> str:
     if receipt.overruled:
         return f"The gate was overruled: {receipt.overruled}"
+    if receipt.challenger == receipt.champion:
+        return f"Nothing was learned; {receipt.champion} stays in use."
     if receipt.decision.promote:
         return f"Promoted: {receipt.challenger} replaces {receipt.champion}."
     return f"Kept: {receipt.champion} stays in use; {receipt.challenger} remains a challenger."
@@ -129,11 +136,8 @@ def as_text(receipt: Receipt) -> str:
     lines = [outcome(receipt), headline(receipt), "", "Why"]
     lines += [f"  {reason}" for reason in decision.reasons]
     lines += [f"  ALARM: {alarm}" for alarm in decision.alarms]
-    lines += ["", "Measured on what was held out"]
-    widest = max((len(m.name) for m in decision.measures), default=0)
-    for m in decision.measures:
-        values = f"{m.champion:8.4g} → {m.challenger:<8.4g}"
-        lines.append(f"  {m.name:{widest}}  {values} gain {m.gain:+.3g} [{m.low:+.3g}, {m.high:+.3g}]  {shown(m)}")
+    lines += ["", "Measured on what was held out", *measured(decision.measures)] if decision.measures else []
+    lines += ["", "Without learning", *measured(receipt.baseline)] if receipt.baseline else []
     if receipt.judge:
         lines += ["", "The reward model", f"  {judged(receipt.judge)}"]
     lines += ["", "Learned from"]
@@ -147,6 +151,15 @@ def as_text(receipt: Receipt) -> str:
     lines += [f"  {count} without effect: {reason}" for reason, count in Counter(ratings.unused.values()).most_common()]
     lines += ["", "Cost", f"  {duration(cost.total)}: {parts(cost)}"]
     return "\n".join(lines) + "\n"
+
+
+def measured(measures: Sequence[Measure]) -> list[str]:
+    widest = max(len(m.name) for m in measures)
+    return [
+        f"  {m.name:{widest}}  {m.champion:8.4g} → {m.challenger:<8.4g} "
+        f"gain {m.gain:+.3g} [{m.low:+.3g}, {m.high:+.3g}]  {shown(m)}"
+        for m in measures
+    ]
 
 
 def shown(measure: Measure) -> str:

@@ -4,11 +4,12 @@ import difflib
 import json
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import psutil
@@ -17,13 +18,14 @@ import torch
 from genloom.model import Model, open_model
 from genloom.networks import lora
 from genloom.objectives.kto import KTO
+from genloom.objectives.policy import Policy
 from genloom.objectives.preference import Preference
-from genloom.objectives.rehearsal import Rehearsal, Rehearsed
 from genloom.settings import made, overridden, table
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
-from genloom.train import checkpoint, run, tuning
+from genloom.train import checkpoint, documents, forecast, run, samples, tuning
+from genloom.train.attempts import Attempting, Practice
 from genloom.train.dial import RESERVE, Wishes
 from genloom.train.events import Event, Finished, Stage, Warned
 from genloom.train.job import Job, read_job
@@ -31,14 +33,14 @@ from genloom.train.lessons import Drawn, Lessons, Sides, looked_up
 from genloom.train.log import Log
 from genloom.train.loop import Plan, State, working_copy
 from genloom.train.optimizers import Rates
-from genloom.train.packing import Packed
-from genloom.types import Batch, Objective
+from genloom.train.rehearsing import READ_AGAIN, rehearsing, what_it_knows
+from genloom.types import Batch, Objective, Parts
 
-METHODS = ("dpo", "kto", "weighted")
+METHODS = ("dpo", "kto", "weighted", "policy")
 DATA = "ratings"  # what the job of such a run says its data are
 ADAPTED_FROM = 20_000_000  # parameters; smaller models learn with all their weights
 ROWS = 8  # lessons a step
-READ_AGAIN = 256  # symbols of a row of text at most
+ATTEMPTS = 16  # a step of practice
 EPOCHS = 4  # readings of the lessons at most, where only the time was given
 SETTABLE = ("rows", "plan", "adapter", "learning")
 RATES = {
@@ -59,19 +61,28 @@ class Settings:
     per_unit: bool = False  # by the mean over an answer's symbols and not by their sum: length alone wins nothing
     flipped: float = 0.1  # share of ratings that are believed to be the wrong way round
     rehearsal: float = 5.0  # weight of reading again what the model was trained on, where that is here
+    group: int = 4  # of policy: attempts at a prompt, each judged against the others
+    advantage: Literal["grpo", "rloo"] = "grpo"
+    rewards: tuple[str, ...] = ("model",)  # of policy: the reward model, machine checks, or both
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             near = difflib.get_close_matches(self.method, METHODS, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"Unknown method {self.method!r}.{hint} Choose {', '.join(METHODS)}.")
+        if self.group < 2:
+            raise ValueError(f"learning.group is {self.group}: an attempt is judged against others, so 2 or more.")
 
-    def objective(self, base: Objective[Batch]) -> Objective[Any]:
+    def objective(self, base: Objective[Batch], reference: Parts) -> Objective[Any]:
+        """The objective around `base`; `reference` is empty where the batches know what it thinks."""
+        beta = self.beta * getattr(base, "nats", 1.0)  # it is the price of a nat
         match self.method:
             case "dpo":
-                return Preference(base, {}, self.beta, self.anchor, self.per_unit, self.flipped)
+                return Preference(base, reference, beta, self.anchor, self.per_unit, self.flipped)
             case "kto":
-                return KTO(base, {}, self.beta, self.anchor)
+                return KTO(base, reference, beta, self.anchor)
+            case "policy":
+                return Policy(base, reference, beta)
             case _:
                 return base
 
@@ -82,7 +93,7 @@ class Request:
 
     base: str  # the champion, as a ref
     name: str  # of the model whose next version the challenger is
-    lessons: Lessons
+    lessons: Lessons | Practice
     method: str = "dpo"
     wishes: Wishes = field(default_factory=Wishes)  # minutes or steps, and the seed
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -138,11 +149,10 @@ def planned(folder: Path, workspace: Workspace, base: ModelFolder, request: Requ
     size = sum(weight.numel() for weight in (*model.parts.parameters(), *model.parts.buffers()))
     weights = "adapter" if size >= ADAPTED_FROM and lora.targets(next(iter(model.parts.values()))) else "full"
     job = first_job(model.design, base, request, weights)
-    sides = sides_of(model, job, request.lessons)
     job = replace(job, row_length=min(READ_AGAIN, model.design.length))
-    model, text = learner(model, job), known_text(folder, workspace, base, model, job)
-    unknown = np.zeros((len(sides.answers()), len(sides.lessons)), np.float32)
-    model, batches = rehearsing(model, Drawn(sides, job.rows, job.plan.seed, unknown), text, job)
+    known = yield from what_it_knows(folder, workspace, model, job, settings_of(job).rehearsal)
+    model, drawn = ready(model, job, request.lessons, look=False)
+    model, batches = rehearsing(model, drawn, known, settings_of(job).rehearsal)
     yield Stage("Measuring this machine")
 
     def step_seconds(precision: str) -> float:
@@ -152,76 +162,83 @@ def planned(folder: Path, workspace: Workspace, base: ModelFolder, request: Requ
     seconds = {precision: step_seconds(precision) for precision in choices}
     job = at(job, min(seconds, key=lambda precision: seconds[precision]))
     took = seconds[job.plan.precision]
-    looking = took / 4 * len(sides.lessons) / job.rows  # a step reads forwards and twice as long backwards
+    epoch = len(request.lessons) * group_of(job) / job.rows  # in steps
+    looking = took / 4 * epoch  # a step reads forwards and twice as long backwards
     left = (request.wishes.minutes or 5.0) * 60 * (1 - RESERVE) - looking - (time.perf_counter() - begun)
-    steps = request.wishes.steps or max(min(int(left / took), ceil(EPOCHS * len(sides.lessons) / job.rows)), 1)
-    contract = tuning.promised(job, tuning.parameters(model, base, job), steps, took)
+    steps = request.wishes.steps or max(min(int(left / took), ceil(EPOCHS * epoch)), 1)
+    kept = documents.kept(job) if not samples.fixed(model.codec.space) else kept_of(model, job, batches)
+    contract = tuning.promised(job, tuning.parameters(model, base, job), steps, took, kept)
     yield contract
-    told = {key: value for key, value in asdict(contract).items() if value is not None}
-    return replace(job, plan=replace(job.plan, steps=steps, warmup=max(steps // 20, 1)), contract=told)
+    return replace(job, plan=replace(job.plan, steps=steps, warmup=max(steps // 20, 1)), contract=contract.facts())
 
 
 def first_job(design: Any, base: ModelFolder, request: Request, weights: str) -> Job:
     """The job before anything is measured."""
     plan = Plan(steps=1, decay=0.8, rates=RATES[weights], seed=request.wishes.seed)
-    tables = Job(request.name, DATA, request.lessons.digest, design, plan, ROWS).tables()
+    rows = ATTEMPTS if request.method == "policy" else ROWS
+    tables = Job(request.name, DATA, request.lessons.digest, design, plan, rows).tables()
     tables["base"] = {"ref": base.ref, "digest": base.digest}
     tables["learning"] = table(Settings(request.method))
     if weights == "adapter":
         tables["adapter"] = {"method": "lora", **table(lora.Config())}
     job = Job.of(overridden(tables, request.overrides))
-    settings_of(job)
+    if job.rows % group_of(job):
+        raise ValueError(f"rows is {job.rows}, and attempts come in groups: set a multiple of {group_of(job)}.")
     return job
+
+
+def group_of(job: Job) -> int:
+    """How many rows of a step are about one prompt."""
+    settings = settings_of(job)
+    return settings.group if settings.method == "policy" else 1
 
 
 def settings_of(job: Job) -> Settings:
     return made(Settings, job.learning, "learning")
 
 
+def kept_of(model: Model, job: Job, batches: Batches) -> int:
+    """Bytes that a step keeps of each row of samples for its backward pass."""
+    few: Any = batches(0).rows(slice(0, 2))
+    return forecast.kept_of_samples(model.objective, dict(model.parts.items()), few, job.plan)
+
+
 def at(job: Job, precision: str) -> Job:
     return replace(job, plan=replace(job.plan, precision=precision))
 
 
-def learner(model: Model, job: Job) -> Model:
-    """The base made ready to learn, with the objective of the method; dropout stays off, as the reference has none."""
-    ready = tuning.learner(model, job)
-    ready.parts.eval()
-    return replace(ready, objective=settings_of(job).objective(model.objective))
+def ready(base: Model, job: Job, lessons: Lessons | Practice, look: bool = True) -> tuple[Model, Drawn | Attempting]:
+    """The base made ready to learn, with the objective of the method, and the batches that it learns from.
 
-
-def sides_of(model: Model, job: Job, lessons: Lessons) -> Sides:
-    return Sides.of(settings_of(job).method, lessons, model.design.length)
-
-
-def known_text(folder: Path, workspace: Workspace, base: ModelFolder, model: Model, job: Job) -> Packed | None:
-    """What the base was trained on, in rows; None where that is not here or nothing shall be read again.
-
-    A network that has counted that text knows it by heart, and would only learn to trust its counts.
+    Dropout stays off. Before its first step the learner is its own reference: an adapter adds nothing yet. Where the
+    loss is exact, the reference is asked once about every rated answer (unless `look` says not to); else it stays
+    beside the learner, so that both see the same noise.
     """
-    data = base.card.get("data")
-    counted = any(hasattr(part, "fit") for part in model.parts.values())
-    if counted or not (data and settings_of(job).rehearsal):
-        return None
-    try:
-        dataset = workspace.dataset(data["name"], data["digest"])
-    except ValueError:
-        return None
-    return tuning.packed(tuning.encoded(folder, dataset, model), model, job)
+    settings, plan = settings_of(job), replace(job.plan, compiled=False)
+    model = tuning.learner(base, job)
+    model.parts.eval()
+    if isinstance(lessons, Lessons) and getattr(base.objective, "exact", False):
+        sides = Sides.of(settings.method, lessons, model.design.length)
+        unknown = np.zeros((len(sides.answers()), len(sides.lessons)), np.float32)
+        parts = dict(working_copy(model.parts, plan).items())
+        known = looked_up(base.objective, parts, sides) if look else unknown
+        return taught_by(model, settings, {}), Drawn(sides, job.rows, plan.seed, known)
+    before = dict(working_copy(deepcopy(model.parts).requires_grad_(False), plan).items())
+    if isinstance(lessons, Lessons):
+        sides = Sides.of(settings.method, lessons, model.design.length)
+        return taught_by(model, settings, before), Drawn(sides, job.rows, plan.seed)
+    model = taught_by(model, settings, {})
+    ways = settings.group, plan.seed, settings.advantage
+    return model, Attempting(lessons, model, base.objective, before, job.rows, *ways)
 
 
-def rehearsing(model: Model, lessons: Drawn, text: Packed | None, job: Job) -> tuple[Model, Batches]:
-    """The model and the batches of a run that also reads text again, where there is some."""
-    if text is None:
-        return model, lessons
-    base = getattr(model.objective, "base", model.objective)
-    objective: Any = Rehearsal(model.objective, base, settings_of(job).rehearsal)
-    # Lessons can be fewer than the rows of a step; both have to have as many.
-    return replace(model, objective=objective), lambda step: Rehearsed(
-        lessons(step), text(step).rows(slice(0, lessons.rows))
-    )
+def taught_by(model: Model, settings: Settings, reference: Parts) -> Model:
+    return replace(model, objective=settings.objective(model.objective, reference))
 
 
-def assembled(folder: Path, workspace: Workspace, job: Job) -> tuple[Model, Batches, State]:
+def assembled(
+    folder: Path, workspace: Workspace, job: Job, lessons: Lessons | Practice
+) -> Generator[Event, None, tuple[Model, Batches, State]]:
     """The model at its first step, its batches and its state, all functions of the job and the lessons."""
     base = open_model(workspace, job.base["ref"])
     if base.folder is None or base.folder.digest != job.base["digest"]:
@@ -229,22 +246,18 @@ def assembled(folder: Path, workspace: Workspace, job: Job) -> tuple[Model, Batc
             f"This run learns on {job.base['ref']}, and the one that is here is another model: its digest differs. "
             "Restore the one that the run began with, or learn again."
         )
-    objective = base.objective
-    model = learner(base, job)
-    sides = sides_of(model, job, Lessons.read(folder, job.digest))
-    # Before its first step the learner is its own reference: an adapter adds nothing yet.
-    parts = dict(working_copy(model.parts, replace(job.plan, compiled=False)).items())
-    lessons = Drawn(sides, job.rows, job.plan.seed, looked_up(objective, parts, sides))
-    text = known_text(folder, workspace, base.folder, model, job)
-    model, batches = rehearsing(model, lessons, text, job)
+    assert lessons.digest == job.digest, "a run is gone on with by its own lessons"
+    known = yield from what_it_knows(folder, workspace, base, job, settings_of(job).rehearsal)
+    model, drawn = ready(base, job, lessons)
+    model, batches = rehearsing(model, drawn, known, settings_of(job).rehearsal)
     return model, batches, State.fresh(model.parts, model.objective, job.plan)
 
 
-def carry_out(workspace: Workspace, of: Run, job: Job, request: Request) -> Iterator[Event]:
+def carry_out(workspace: Workspace, of: Run, job: Job, request: Request) -> Generator[Event]:
     """Take the steps that are left and store the challenger as the next version."""
     yield Stage("Asking the champion about the rated answers")
     torch.manual_seed(job.plan.seed)
-    model, batches, state = assembled(of.folder, workspace, job)
+    model, batches, state = yield from assembled(of.folder, workspace, job, request.lessons)
     loaded = checkpoint.load(state, of.folder / "state")
     if loaded is not None:
         yield from (Warned(text) for text in loaded.warnings)

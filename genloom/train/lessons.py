@@ -1,4 +1,4 @@
-"""What ratings teach, as symbols: better and worse answers to prompts, kept by digest, and the batches made of them.
+"""What ratings teach: better and worse answers to prompts, as symbols or as samples, and the batches made of them.
 
 Shape letters: B rows, N lessons, S sides of a lesson: a better and a worse answer, or an answer and another's.
 """
@@ -16,23 +16,27 @@ from genloom.noise import training_noise
 from genloom.objectives.answers import answered
 from genloom.objectives.reference import before
 from genloom.store.files import write_atomic
+from genloom.train.samples import Rows as Samples
 from genloom.types import Batch, Objective, Opinions, Pairs, Parts
 
-LARGEST = 1 << 30  # bytes of a file of lessons
 LOOKED_AT_ONCE = 8  # rows, when the reference is asked
 
-Rows = tuple[tuple[int, ...], ...]
+Rows = tuple[tuple[int, ...], ...]  # of symbols; where there are samples, each row is the number of one
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """Row i is a prompt, an answer and a worse one; or, where `worse` is empty, an answer and whether it is good."""
+    """Row i is a prompt, an answer and a worse one; or, where `worse` is empty, an answer and whether it is good.
+
+    What is no text is among `samples`, and a row names it by its number; its prompt is the one that sample came with.
+    """
 
     prompts: Rows
     answers: Rows
     worse: Rows
     good: tuple[bool, ...]  # () of pairs
     weights: tuple[float, ...]
+    samples: Samples | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.prompts), len(self.answers), len(self.worse) or len(self.good), len(self.weights)}
@@ -53,9 +57,8 @@ class Lessons:
         if not self.worse:
             return self
         count = len(self)
-        return Lessons(
-            self.prompts * 2, self.answers + self.worse, (), (True,) * count + (False,) * count, self.weights * 2
-        )
+        good = (True,) * count + (False,) * count
+        return Lessons(self.prompts * 2, self.answers + self.worse, (), good, self.weights * 2, self.samples)
 
     @property
     def liked(self) -> "Lessons":
@@ -70,27 +73,21 @@ class Lessons:
             (),
             (True,) * len(kept),
             tuple(single.weights[n] for n in kept),
+            self.samples,
         )
 
     def json(self) -> bytes:
-        return json.dumps(vars(self), separators=(",", ":")).encode()
+        told = {**vars(self), "samples": None if self.samples is None else digest_of(self.samples)}
+        return json.dumps(told, separators=(",", ":")).encode()
 
     def save(self, folder: Path) -> None:
+        """Keep what was learned from beside the run, for who wants to know; a run that goes on is told it anew."""
         write_atomic(folder / "lessons.json", self.json())
 
-    @staticmethod
-    def read(folder: Path, digest: str) -> "Lessons":
-        """Raises ValueError where the file is not the one whose digest is given."""
-        path = folder / "lessons.json"
-        data = path.read_bytes() if path.is_file() and path.stat().st_size < LARGEST else b""
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise ValueError(f"{path} is missing or damaged: it is not what the run began with. Learn again.")
-        said = json.loads(data)
 
-        def rows(name: str) -> Rows:
-            return tuple(tuple(row) for row in said[name])
-
-        return Lessons(rows("prompts"), rows("answers"), rows("worse"), tuple(said["good"]), tuple(said["weights"]))
+def digest_of(samples: Samples) -> str:
+    states = b"" if samples.states is None else samples.states.tobytes() + samples.ends.tobytes()
+    return hashlib.sha256(samples.x.tobytes() + states).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -119,24 +116,27 @@ class Sides:
                 return [told.answers]
 
     def batch(self, side: int, chosen: Sequence[int]) -> Batch:
-        answers = self.answers()[side]
-        prompts = [np.array(self.lessons.prompts[n], np.int64) for n in chosen]
-        return answered(prompts, [np.array(answers[n], np.int64) for n in chosen], self.length)
+        answers, prompts = self.answers()[side], self.lessons.prompts
+        if (samples := self.lessons.samples) is not None:
+            shown = samples.batch(np.array([answers[n][0] for n in chosen]))
+            return replace(shown, cond=samples.batch(np.array([prompts[n][0] for n in chosen])).cond)
+        given = [np.array(prompts[n], np.int64) for n in chosen]
+        return answered(given, [np.array(answers[n], np.int64) for n in chosen], self.length)
 
 
 class Drawn:
     """The batch of a step; every epoch reads each lesson once, in an order drawn from (seed, epoch)."""
 
-    def __init__(self, sides: Sides, rows: int, seed: int, reference_SN: np.ndarray):
+    def __init__(self, sides: Sides, rows: int, seed: int, reference_SN: np.ndarray | None = None):
         self.sides, self.rows, self.seed = sides, min(rows, len(sides.lessons)), seed
-        self.reference_SN = torch.from_numpy(reference_SN)
+        self.reference_SN = None if reference_SN is None else torch.from_numpy(reference_SN)
 
     def __call__(self, step: int) -> Batch | Pairs | Opinions:
-        chosen = [self.row(index) for index in range(step * self.rows, (step + 1) * self.rows)]
-        batches = [
-            replace(self.sides.batch(side, chosen), reference=self.reference_SN[side, chosen])
-            for side in range(len(self.reference_SN))
-        ]
+        count = len(self.sides.lessons)
+        chosen = [place_of(index, count, self.seed) for index in range(step * self.rows, (step + 1) * self.rows)]
+        batches = [self.sides.batch(side, chosen) for side in range(len(self.sides.answers()))]
+        if (known := self.reference_SN) is not None:
+            batches = [replace(batch, reference=known[side, chosen]) for side, batch in enumerate(batches)]
         told = self.sides.lessons
         weight = torch.tensor([told.weights[n] for n in chosen], dtype=torch.float32)
         match self.sides.method:
@@ -148,23 +148,29 @@ class Drawn:
             case _:
                 return replace(batches[0], weight=weight)
 
-    def row(self, index: int) -> int:
-        """The lesson that is read at `index` of all epochs' lessons."""
-        epoch, place = divmod(index, len(self.sides.lessons))
-        chance = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        return int(chance.permutation(len(self.sides.lessons))[place])
+
+def place_of(index: int, count: int, seed: int) -> int:
+    """Which of `count` things is read at `index` of all epochs' things; every epoch reads each once."""
+    epoch, place = divmod(index, count)
+    chance = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    return int(chance.permutation(count)[place])
 
 
 @torch.no_grad()
-def looked_up(base: Objective[Batch], parts: Parts, sides: Sides) -> np.ndarray:
-    """Minus log-likelihoods of all answers before learning, S N float32, in nats."""
+def looked_up(base: Objective[Batch], parts: Parts, sides: Sides, draws: int = 1) -> np.ndarray:
+    """Minus log-likelihoods of all answers, S N float32: where the loss is a bound, the mean of so many draws of it.
+
+    All sides of a lesson see the same noise, and so does every model that is asked.
+    """
     count = len(sides.lessons)
     found_SN = np.zeros((len(sides.answers()), count), np.float32)
-    device = next(parts["model"].parameters()).device
+    device = next(next(iter(parts.values())).parameters()).device
     for side in range(len(found_SN)):
         for first in range(0, count, LOOKED_AT_ONCE):
             chosen = list(range(first, min(first + LOOKED_AT_ONCE, count)))
             batch = sides.batch(side, chosen).map(lambda t: t.to(device))
-            noise = training_noise(0, 0, first, len(chosen))
-            found_SN[side, chosen] = before(base, parts, batch, base.turns[0], noise).float().cpu().numpy()
+            for draw in range(draws):
+                noise = training_noise(0, draw, first, len(chosen))
+                found = before(base, parts, batch, base.turns[0], noise).float().cpu().numpy()
+                found_SN[side, chosen] += found / draws
     return found_SN

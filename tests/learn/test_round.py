@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 from genloom.generate import engine
 from genloom.learn.forgetting import Forgotten, forget, weights
 from genloom.learn.round import Learned, Wanted, learn
+from genloom.learn.unseen import Unseen, documents_with, unsee
 from genloom.model import open_model
 from genloom.rate.machine import rate_pairs
 from genloom.rate.ratings import choose, rate
 from genloom.rate.receipt import as_text, from_json
 from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.removal import holds
 from genloom.store.workspace import Workspace
 from genloom.train.dial import Wishes
 from genloom.train.events import Finished, Stepped
@@ -193,3 +196,101 @@ def test_the_verbs_learn_and_forget(workspace: Workspace, tmp_path: Path, capsys
     gone = said("forget", "tales", "--rater", "judge-regex")
     assert gone["tainted"] == [found["challenger"]]
     assert gone["made"] == "", "nothing else was rated"
+
+
+def practised(workspace: Workspace, ledger: Ledger, **more: Any) -> Learned:
+    wanted: dict[str, Any] = {"method": "policy", "rewards": ("model", TASTE), "wishes": Wishes(steps=6), "answers": 12}
+    overrides = {**CALM, "rows": "8", "learning.rehearsal": "0.0"}
+    return learned(workspace, ledger, **{**wanted, "overrides": overrides, **more})
+
+
+def test_practice_goes_on_where_it_was_broken_off_and_its_receipt_says_what_attempts_earned(
+    workspace: Workspace, ledger: Ledger, tmp_path: Path
+) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    shutil.copytree(workspace.root, tmp_path / "other")
+    other = Workspace(tmp_path / "other")
+    whole = practised(workspace, ledger)
+    assert whole.receipt.method["rewards"] == f"model, {TASTE}"
+    assert whole.receipt.curve_of == "what the attempts of the step earned"
+    overrides = {**CALM, "rows": "8", "learning.rehearsal": "0.0"}
+    wanted = Wanted("tales", "policy", rewards=("model", TASTE), wishes=Wishes(steps=6), overrides=overrides)
+    begun = learn(other, open_ledger(other.root), wanted)
+    earned = [event.metrics["earned"] for event in islice((e for e in begun if isinstance(e, Stepped)), 3)]
+    begun.close()
+    assert len(set(earned)) == 3, "every step has attempts of its own"
+    *_, last = learn(other, open_ledger(other.root), wanted)
+    assert isinstance(last, Learned)
+    assert weights(other, last.receipt.challenger) == weights(workspace, whole.receipt.challenger)
+    assert weights(workspace, whole.receipt.challenger) != weights(workspace, "tales/1")
+
+
+@pytest.mark.slow
+def test_practice_makes_likelier_what_its_judge_rewards(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    overrides = {**CALM, "rows": "32", "learning.rehearsal": "0.0", "plan.rates.matrix": "1e-3"}
+    last = practised(workspace, ledger, rewards=(TASTE,), wishes=Wishes(steps=40), overrides=overrides, judge=TASTE)
+    measures = {m.name: m for m in last.receipt.decision.measures}
+    assert measures["held-out answers, by judge-regex"].challenger > 0.55, as_text(last.receipt)
+    assert last.receipt.curve[-1].agreement > last.receipt.curve[0].agreement
+
+
+def test_practice_without_a_judge_that_can_be_had_is_refused(workspace: Workspace, ledger: Ledger) -> None:
+    for (output, text), *_ in groups(workspace):
+        rate(workspace, ledger, output, "mia", "thumb", 1 if re.match("The|A|Zo", text) else -1)
+    with pytest.raises(ValueError, match="A reward model is fitted to pairs"):
+        practised(workspace, ledger)
+    with pytest.raises(ValueError, match="attempts come in groups: set a multiple of 4"):
+        practised(workspace, ledger, rewards=(TASTE,), overrides={"rows": "6"})
+
+
+def test_without_learning_the_reward_model_chooses(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    entries = len(list(ledger.events()))
+    last = learned(workspace, ledger, method="none", judge=TASTE, best_of=4, answers=12)
+    best, first = last.receipt.baseline
+    assert best.name == "best of 4, by judge-regex"
+    assert first.name.startswith("first good one, of ")
+    assert not best.proof
+    assert last.receipt.champion == last.receipt.challenger == "tales/1"
+    assert "Nothing was learned; tales/1 stays in use." in as_text(last.receipt)
+    assert "Without learning" in (workspace.run(last.run).folder / "receipt.html").read_text()
+    assert len(list(ledger.events())) == entries + 1, "that tales/1 is in use, and nothing else"
+
+
+def test_a_judge_is_asked_about_prompts_that_nobody_rated(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    prompts = ("Tale 5\n\n", *(f"Tale {n}\n\n" for n in range(200, 230)))
+    last = learned(workspace, ledger, judge=TASTE, wishes=Wishes(steps=2), answers=12, prompts=prompts, best_of=2)
+    measures = {m.name: m for m in last.receipt.decision.measures}
+    assert measures["held-out answers, by judge-regex"].count == 42, "the one that was rated is left out"
+    assert last.receipt.baseline[0].name == "best of 2, by judge-regex"
+
+
+def test_each_further_challenger_of_a_champion_has_to_show_more(workspace: Workspace, ledger: Ledger) -> None:
+    tossed(workspace, ledger, 0)
+    alphas = [
+        next(m.alpha for m in learned(workspace, ledger, wishes=Wishes(steps=1), answers=2).receipt.decision.measures)
+        for _ in range(2)
+    ]
+    assert alphas == [0.05, 0.025]
+
+
+def test_forgetting_a_document_equals_never_having_read_it(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", TASTE)
+    last = learned(workspace, ledger, wishes=Wishes(steps=1), answers=2)
+    before = workspace.dataset("tales")
+    item = next(iter(before.documents("train"))).meta["id"]
+    assert documents_with(workspace, item)
+    *_, gone = unsee(workspace, ledger, "tales", item)
+    assert isinstance(gone, Unseen)
+    assert gone.tainted == ("tales/1", "masks/1", last.receipt.challenger)
+    assert gone.in_use == ("masks/1",)
+    assert workspace.model("tales").ref == gone.made
+    assert gone.proof == weights(workspace, gone.made) != weights(workspace, "tales/1")
+    data = workspace.dataset("tales")
+    assert (data.digest, data.count("train")) == (gone.data, before.count("train") - 1)
+    assert not holds(data, item)
+    assert [entry.body["item"] for entry in ledger.events(["forgetting"])] == [item]
+    with pytest.raises(ValueError, match="No version of 'masks' saw the document nothing; no model did"):
+        list(unsee(workspace, ledger, "masks", "nothing"))

@@ -1,17 +1,13 @@
 """What is acknowledged is on the disk, once, in one chain: with threads, killed processes and a server for a team."""
 
 import os
-import pwd
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sql
@@ -19,39 +15,6 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from genloom.store.ledger import Ledger, open_ledger
-
-SERVER = ("initdb", "postgres", "pg_ctl")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of a PostgreSQL server started from the system's package for these tests alone."""
-    places = (os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
-    programs = {name: shutil.which(name, path=os.pathsep.join(places)) for name in SERVER}
-    if missing := [name for name, found in programs.items() if found is None]:
-        pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not found (apt-get install postgresql)")
-    # PostgreSQL refuses to run as root, and its socket's path has room for a hundred characters only.
-    root = os.geteuid() == 0
-    nobody = pwd.getpwnam("nobody")
-    user: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid} if root else {}
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    if root:
-        shutil.chown(folder, **user)
-
-    def call(name: str, *arguments: str) -> None:
-        command = [str(programs[name]), "-D", str(folder / "data"), *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60, **user)
-        assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-
-    try:
-        call("initdb", "--username=genloom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
-        call("pg_ctl", "--wait", f"--log={folder}/log", f"-o -k {folder} -c listen_addresses=''", "start")
-        try:
-            yield f"postgresql://genloom@/postgres?host={folder}"
-        finally:
-            call("pg_ctl", "--mode=immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,122 @@
+"""Learning a hidden taste in pictures: 200 ratings of a program, a round of learning, and who wins on fresh prompts.
+
+    python bench/tastes_pictures.py --workspace WORKSPACE --model icons --taste blue --minutes 5
+
+The program chooses between two pictures of the champion for one prompt; nobody tells the model what it likes. Champion
+and challenger draw held-out and fresh prompts with the same chance, and the gate's judge is the taste.
+"""
+
+import argparse
+import json
+import random
+import time
+from itertools import combinations, islice
+from pathlib import Path
+
+from genloom.generate import engine
+from genloom.learn.measures import Judge
+from genloom.learn.round import Learned, Wanted, learn
+from genloom.model import open_model
+from genloom.rate.checks import judge
+from genloom.rate.gate import win_interval
+from genloom.rate.page import page
+from genloom.rate.ratings import choose
+from genloom.rate.receipt import as_text
+from genloom.rate.values import value_of
+from genloom.settings import overridden
+from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.workspace import Workspace
+from genloom.train.dial import Wishes
+from genloom.train.events import Stage, Stepped
+
+TASTES = {
+    "blue": ("colour", {"name": "blue", "least": 1.0}),
+    "centred": ("centred", {"most": 0.0}),
+    "outline": ("outline", {"least": 0.15}),
+}
+RATED = 80  # things whose pictures are rated; the rest are fresh
+PICTURES = 4  # of each
+APART = 0.02  # by how much a score has to be higher to be noticed
+
+
+def drawn(workspace: Workspace, ref: str, controls: dict[str, float]) -> None:
+    """Pictures of the rated things, several of each; those that are there already are kept."""
+    model, known = open_model(workspace, ref), {record["prompt"] for _, record in workspace.records()}
+    asked = [prompt for prompt in prompts()[:RATED] if prompt not in known]
+    if asked:
+        pool = engine.pool_of(model.codec.space)
+        for portion in engine.portions(engine.request(asked, PICTURES, 1, (), controls, pool)):
+            engine.store(workspace, model, portion, engine.finished(model, portion))
+
+
+def prompts() -> list[str]:
+    things = Path(__file__).with_name("things.txt").read_text(encoding="utf-8").split()
+    random.Random(0).shuffle(things)
+    return [f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}" for thing in things]
+
+
+def rated(workspace: Workspace, ledger: Ledger, taste: Judge, name: str, count: int, flipped: float) -> int:
+    """Choose between pictures for the same prompt, so often; a share of the choices is the wrong way."""
+    draw, by_prompt = random.Random(0), {}
+    for path, record in workspace.records():
+        if record["model"].partition("/")[0] == name and record["prompt"] in prompts()[:RATED]:
+            score = taste.score(record["prompt"], value_of(path, record))
+            by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
+    pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
+    draw.shuffle(pairs)
+    told = list(islice(((a, b) for a, b in pairs if abs(a[1] - b[1]) > APART), count))
+    for a, b in told:
+        wrong = draw.random() < flipped
+        choose(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
+    return len(told)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", required=True)
+    parser.add_argument("--model", default="icons")
+    parser.add_argument("--taste", choices=list(TASTES), default="blue")
+    parser.add_argument("--ledger", default="", help="a file of its own for each taste")
+    parser.add_argument("--ratings", type=int, default=200)
+    parser.add_argument("--flipped", type=float, default=0.0)
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--solver-steps", type=int, default=8)
+    parser.add_argument("--method", default="auto")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--out", default="")
+    options = parser.parse_args()
+    workspace, name = Workspace(Path(options.workspace)), options.model.partition("/")[0]
+    ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
+    kind, settings = TASTES[options.taste]
+    check = judge(kind, overridden(settings, {}))
+    taste = Judge(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
+    begun = time.perf_counter()
+    if not any(ledger.events(["choice"])):
+        drawn(workspace, options.model, {"steps": options.solver_steps})
+        print(rated(workspace, ledger, taste, name, options.ratings, options.flipped), "ratings", flush=True)
+    wanted = Wanted(
+        name,
+        options.method,
+        judging=taste,
+        prompts=tuple(prompts()[RATED:]),
+        wishes=Wishes(minutes=options.minutes, steps=options.steps),
+        overrides=dict(text.split("=", 1) for text in options.set),
+    )
+    for event in learn(workspace, ledger, wanted):
+        if isinstance(event, Stage):
+            print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
+        if isinstance(event, Stepped) and event.step % 10 == 0:
+            said = ", ".join(f"{key} {value:.3f}" for key, value in event.metrics.items())
+            print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
+    assert isinstance(event, Learned)
+    print(f"{time.perf_counter() - begun:6.0f} s in all\n{as_text(event.receipt)}", flush=True)
+    proof = next(m for m in event.receipt.decision.measures if m.proof)
+    facts = {"prompts": proof.count, "win rate": proof.challenger, "interval": win_interval(proof)}
+    print(json.dumps({"taste": options.taste, **facts, "promoted": event.receipt.decision.promote}, indent=1))
+    if options.out:
+        Path(options.out).write_text(page(event.receipt), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Stories of learning with pictures: rated, learned from, judged, shown, through the same round as text."""
+
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genloom.generate import engine
+from genloom.learn.asked import lessons_of
+from genloom.learn.forgetting import weights
+from genloom.learn.measures import Judge
+from genloom.learn.round import Learned, Wanted, learn
+from genloom.model import open_model
+from genloom.rate.preferences import preferences
+from genloom.rate.ratings import choose, rate
+from genloom.rate.receipt import as_text
+from genloom.rate.values import value_of
+from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.workspace import Workspace
+from genloom.train.dial import Wishes
+from genloom.train.events import Stepped
+
+BLUENESS = Judge("blueness", lambda prompt, picture: float(picture[..., 2].mean() - picture[..., 0].mean()))
+CALM = {"plan.precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def drawn(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which a model of coloured tiles has drawn two for many prompts."""
+    workspace = Workspace(tmp_path_factory.mktemp("drawn"))
+    data = worlds.pictures(workspace)
+    worlds.finished(workspace, worlds.picture_job(data, 150))
+    model = open_model(workspace, "tiles")
+    pool = engine.pool_of(model.codec.space)
+    asked = engine.request([f"tile {n}" for n in range(80)], 2, 0, (), {"steps": 6, "guidance": 1.0}, pool)
+    for portion in engine.portions(asked, 160):
+        engine.store(workspace, model, portion, engine.finished(model, portion))
+    return workspace.root
+
+
+@pytest.fixture
+def workspace(drawn: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(drawn, tmp_path / "home")
+    return Workspace(tmp_path / "home")
+
+
+@pytest.fixture
+def ledger(workspace: Workspace) -> Ledger:
+    return open_ledger(workspace.root)
+
+
+def rated(workspace: Workspace, ledger: Ledger) -> None:
+    """Of two tiles for a prompt the bluer one is chosen."""
+    by_prompt: dict[str, list[tuple[str, float]]] = {}
+    for path, record in workspace.records():
+        score = BLUENESS.score(record["prompt"], value_of(path, record))
+        by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
+    for (a, one), (b, two) in by_prompt.values():
+        choose(workspace, ledger, a, b, "a" if one > two else "b", "mia")
+
+
+def wanted(**more: Any) -> Wanted:
+    settings: dict[str, Any] = {"judging": BLUENESS, "wishes": Wishes(steps=4), "overrides": CALM, "answers": 12}
+    return Wanted("tiles", **{**settings, **more})
+
+
+def learned(workspace: Workspace, ledger: Ledger, **more: Any) -> Learned:
+    *_, last = learn(workspace, ledger, wanted(**more))
+    assert isinstance(last, Learned)
+    return last
+
+
+def test_pairs_of_pictures_become_lessons_with_the_states_of_their_prompts(
+    workspace: Workspace, ledger: Ledger
+) -> None:
+    rated(workspace, ledger)
+    model, pairs = open_model(workspace, "tiles"), preferences(workspace, ledger, "tiles").pairs
+    lessons = lessons_of(workspace, model, pairs[:3])
+    samples = lessons.samples
+    assert samples is not None
+    assert model.prompts is not None
+    batch = samples.batch(np.array([row[0] for row in lessons.worse]))
+    pictures = model.codec.decode_many(batch.x.numpy())  # ty: ignore[missing-attribute]
+    for pair, picture, states in zip(pairs, pictures, batch.cond.tokens, strict=False):  # ty: ignore
+        assert np.abs(picture.astype(int) - value_of(*workspace.output(pair.lose)).astype(int)).max() <= 1
+        told = model.prompts.states([pair.prompt])[0]
+        assert np.allclose(states[: len(told)], told, atol=1e-3)
+    assert lessons.digest != lessons_of(workspace, model, pairs[1:4]).digest
+
+
+def test_a_round_with_pictures_ends_with_a_receipt_that_shows_them(workspace: Workspace, ledger: Ledger) -> None:
+    rated(workspace, ledger)
+    last = learned(workspace, ledger)
+    names = {m.name for m in last.receipt.decision.measures}
+    assert {"held-out answers, by blueness", "held-out ratings, by likelihood", "sound outputs"} <= names
+    assert "held-out loss" in names
+    page = (workspace.run(last.run).folder / "receipt.html").read_text()
+    assert page.count('src="data:image/png;base64,iVBOR') == 2 * len(last.receipt.examples)
+    assert workspace.model("tiles/2").parent == "tiles/1"
+
+
+def test_a_round_with_pictures_goes_on_where_it_was_broken_off(
+    workspace: Workspace, ledger: Ledger, tmp_path: Path
+) -> None:
+    rated(workspace, ledger)
+    shutil.copytree(workspace.root, tmp_path / "other")
+    other = Workspace(tmp_path / "other")
+    whole = learned(workspace, ledger)
+    begun = learn(other, open_ledger(other.root), wanted())
+    for event in begun:
+        if isinstance(event, Stepped) and event.step == 2:
+            break
+    begun.close()
+    *_, last = learn(other, open_ledger(other.root), wanted())
+    assert isinstance(last, Learned)
+    assert weights(other, last.receipt.challenger) == weights(workspace, whole.receipt.challenger)
+
+
+@pytest.mark.parametrize("method", ["kto", "weighted"])
+def test_single_thumbs_about_pictures_teach(workspace: Workspace, ledger: Ledger, method: str) -> None:
+    for path, record in workspace.records():
+        blue = value_of(path, record)[..., 2].mean() > 150
+        rate(workspace, ledger, path.stem, "mia", "thumb", 1 if blue else -1)
+    last = learned(workspace, ledger, method=method)
+    assert last.receipt.method["method"] == method
+    assert all(np.isfinite(point.loss) for point in last.receipt.curve)
+
+
+@pytest.mark.slow
+def test_a_hidden_taste_for_a_colour_is_learned_and_proved(workspace: Workspace, ledger: Ledger) -> None:
+    rated(workspace, ledger)
+    fresh = tuple(f"tile {n}" for n in range(100, 140))
+    last = learned(workspace, ledger, wishes=Wishes(steps=60), prompts=fresh)
+    assert last.receipt.decision.promote, as_text(last.receipt)
+    measures = {m.name: m for m in last.receipt.decision.measures}
+    assert measures["held-out answers, by blueness"].challenger > 0.7

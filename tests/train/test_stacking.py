@@ -1,0 +1,32 @@
+"""Models tuned on tuned models: before there are too many to open, they become one whole model again."""
+
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from genloom.model import open_model, opening
+from genloom.store.workspace import Workspace
+from genloom.train.events import Finished
+from genloom.train.run import Request, train_model
+
+
+def test_a_model_on_which_no_adapter_can_stand_any_more_is_made_whole(
+    worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    for kind in ("models", "data"):
+        shutil.copytree(home.root / kind, tmp_path / kind)
+    workspace = Workspace(tmp_path)
+    monkeypatch.setattr(opening, "LONGEST_CHAIN", 3)
+    refs = ["tales/1"]
+    for _ in range(4):
+        few = {"rows": "2", "row_length": "32", "plan.precision": "float32"}
+        *_, last = train_model(workspace, Request("tales", "tales", refs[-1], steps=1, overrides=few))
+        assert isinstance(last, Finished)
+        refs.append(last.ref)
+    made = [workspace.model(ref) for ref in refs]
+    assert [folder.is_adapter for folder in made] == [False, True, True, False, True]
+    assert [folder.parent for folder in made[1:]] == refs[:-1]
+    assert open_model(workspace, refs[-1]).adapters == (refs[-1],)
