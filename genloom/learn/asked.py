@@ -124,11 +124,15 @@ def joined(one: Lessons, other: Lessons) -> Lessons:
 def questions(workspace: Workspace, model: Model, outputs: Iterable[str], most: int) -> list[Asked]:
     """What the outputs were asked, each prompt once, up to so many; the first output of a prompt says how.
 
+    What was made from a picture, or lies between two, is left out: a prompt alone does not ask for it again.
     Their chance is a new one: with that of an output which was preferred, its writer would write that again.
     """
     found: dict[str, Asked] = {}
     for output in outputs:
-        each = asked_of(model, workspace.output(output)[1])
+        record = workspace.output(output)[1]
+        if any((record.get("request") or {}).get(name) for name in ("original", "toward")):
+            continue
+        each = asked_of(model, record)
         found.setdefault(each.prompt, each)
         if len(found) == most:
             break

@@ -1,5 +1,6 @@
 """Stories of learning with pictures: rated, learned from, judged, shown, through the same round as text."""
 
+import io
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genloom.cli import run
+from genloom.cli.arena import side_by_side
 from genloom.generate import engine
 from genloom.learn.asked import lessons_of
 from genloom.learn.forgetting import weights
@@ -127,6 +130,20 @@ def test_single_thumbs_about_pictures_teach(workspace: Workspace, ledger: Ledger
     last = learned(workspace, ledger, method=method)
     assert last.receipt.method["method"] == method
     assert all(np.isfinite(point.loss) for point in last.receipt.curve)
+
+
+def test_the_arena_says_where_both_pictures_lie_and_shows_them_side_by_side(
+    workspace: Workspace, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("b\n"))
+    asked = ["arena", "tiles", "--prompt", "tile 1", "--steps", "2", "--guidance", "1", "--rater", "mia"]
+    assert run([*asked, "--workspace", str(workspace.root)]) == 0
+    told = capsys.readouterr().out
+    [choice] = ledger.events(["choice"])
+    for letter, output in (("A", choice.body["a"]), ("B", choice.body["b"])):
+        assert f"── {letter}  {workspace.output(output)[0]}" in told
+    assert choice.body["winner"] == "b"
+    assert side_by_side("one\ntwo", "1\n2") == "one   1\ntwo   2"
 
 
 @pytest.mark.slow
