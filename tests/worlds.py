@@ -3,23 +3,26 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from genloom.codecs import pixels
 from genloom.media import image
+from genloom.model import Design, Model, objective_of, parts_of, write_model
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.events import Event, Finished
 from genloom.train.job import Job
 from genloom.train.run import Request, train_model
+from genloom.types import Codec
 
 torch.set_num_threads(1)
 
@@ -58,15 +61,21 @@ def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 230)}
 
 
-def pictures(workspace: Workspace, name: str = "tiles", count: int = 60, side: int = 8, seed: int = 0) -> Dataset:
+def pictures(
+    workspace: Workspace,
+    name: str = "tiles",
+    count: int = 60,
+    side: int = 8,
+    colours: Mapping[str, tuple[int, int, int]] = COLOURS,
+) -> Dataset:
     """A data set of pictures of one colour, which their captions name: every sixth is for validation, and the test."""
-    chance, names = np.random.default_rng(seed), list(COLOURS)
-    colours = [names[n % len(names)] for n in range(count)]
-    shown = [np.array(COLOURS[c]) + chance.integers(-20, 20, (side, side, 3)) for c in colours]
+    chance, names = np.random.default_rng(0), list(colours)
+    named = [names[n % len(names)] for n in range(count)]
+    shown = [np.array(colours[colour]) + chance.integers(-20, 20, (side, side, 3)) for colour in named]
     content = [image.pack(x.clip(0, 255).astype(np.uint8)) for x in shown]
     columns = {
         "id": [hashlib.sha256(data).hexdigest() for data in content],
-        "text": [f"a {colour} tile" for colour in colours],
+        "text": [f"a {colour} tile" for colour in named],
         "source": [f"tiles/{n}.png" for n in range(count)],
         "licence": ["CC0-1.0"] * count,
         "split": [{0: "val", 1: "test"}.get(n // len(names) % 6, "train") for n in range(count)],
@@ -139,6 +148,29 @@ def home(folder: Path) -> Workspace:
     finished(workspace, job(data, 200, **small))
     finished(workspace, job(data, 60, name="masks", objective__name="masked", **small))
     return workspace
+
+
+def blots(workspace: Workspace, side: int = 16) -> str:
+    """The ref of a model of pictures that has learned nothing, so that any two of its pictures are far apart."""
+    design = Design(
+        codec="pixels",
+        objective="flow",
+        network="dit",
+        medium="image",
+        codec_settings={"size": side},
+        network_settings={"width": 32, "depth": 2, "head_width": 16, "patch": 4},
+        prompts="words",
+        prompts_settings={"width": 16},
+    )
+    codec = cast(Codec, pixels.Codec(pixels.Config(side)))
+    objective = objective_of(design, codec.space)
+    parts = parts_of(design, objective)
+    for n, weight in enumerate(parts.parameters()):
+        torch.nn.init.normal_(weight, std=0.3, generator=torch.Generator().manual_seed(n))
+    making = workspace.new_model("blots")
+    with making as folder:
+        write_model(Model("blots", codec, objective, parts, design), folder, design.tables(), {})
+    return making.made.ref
 
 
 def taught(workspace: Workspace, name: str) -> None:

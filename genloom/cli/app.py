@@ -10,7 +10,7 @@ import genloom
 VERBS = {
     "collect": "Gather text from files and folders into a data set.",
     "train": "Train a model on a data set, or tune one that there is, within a time you choose.",
-    "generate": "Write with a model; every output is stored and can be traced and replayed.",
+    "generate": "Write or make pictures with a model; every output is stored and can be traced and replayed.",
     "chat": "Talk with a model; conversations are kept and can be gone on with.",
     "import": "Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
     "export": "Write a model for other programs: a Hugging Face folder, a .gguf file or a PEFT adapter.",

@@ -2,11 +2,12 @@
 
 import sys
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from genloom.cli.lines import lines
+from genloom.cli.sampling import WRITING, Writing
 from genloom.cli.shared import Shared
 from genloom.cli.talk import Talk
 from genloom.generate.conversation import LENGTH, speaking
@@ -22,12 +23,7 @@ def run(
     once: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     conversation: str | None = None,
     system: str | None = None,
-    temperature: float = 0.3,
-    top_k: int | None = None,
-    top_p: float = 0.9,
-    min_p: float | None = None,
-    repetition_penalty: float = 1.05,
-    length: int = LENGTH,
+    writing: Writing = WRITING,
     seed: int | None = None,
     precision: str = "auto",
     shared: Shared = Shared(),
@@ -48,18 +44,6 @@ def run(
         Go on with this one, by its id or title (genloom list conversations shows them).
     system
         What the model is told about its part before everything else.
-    temperature
-        How daring: 0 always takes the likeliest symbol, 1 draws as the model believes.
-    top_k
-        Only draw from so many likeliest symbols.
-    top_p
-        Only draw from the likeliest symbols that make up this share of the belief.
-    min_p
-        Only draw from symbols at least this likely compared with the likeliest.
-    repetition_penalty
-        Above 1, symbols that stand in the conversation already become less likely.
-    length
-        How many symbols an answer has at most.
     seed
         The same number gives the same answers to the same questions. Default: new ones each time.
     precision
@@ -67,18 +51,9 @@ def run(
         transformer on a processor that can: int4 where that loses nothing, else int8; for others float32.
     """
     workspace, screen = shared.open()
-    if length < 1:
-        raise ValueError(f"--length {length} leaves nothing to write. Give a number above 0.")
     if shared.json and once is None:
         raise ValueError('--json needs one question: genloom chat MODEL --once "…" --json')
-    controls: dict[str, Any] = {
-        "length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
+    controls = writing.controls(length=LENGTH, temperature=0.3, top_p=0.9, repetition_penalty=1.05)
     started = Conversation() if conversation is None else workspace.conversation(conversation)
     opened = open_model(workspace, model, adapter or (), precision)
     speaking(opened)

@@ -1,13 +1,24 @@
-"""`genloom generate`: a model writes."""
+"""`genloom generate`: a model writes, or makes pictures."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from genloom.cli.screen import Screen
+from cyclopts import Parameter
+
+from genloom.cli.pictures import PICTURING, Picturing
+from genloom.cli.sampling import MAKING, WRITING, Making, Writing
+from genloom.cli.screen import Screen, table
 from genloom.cli.shared import Shared
-from genloom.generate import engine
+from genloom.generate import engine, presets
+from genloom.generate.sheet import sheet
 from genloom.model import Model, open_model
+from genloom.rate.values import medium_of
 from genloom.store.files import write_atomic
+from genloom.types import Item
+
+DARING = 0.8  # temperature, where nobody says one
 
 
 def run(
@@ -17,13 +28,12 @@ def run(
     adapter: list[str] | None = None,
     prompt: list[str] | None = None,
     prompts: Path | None = None,
+    preset: list[str] | None = None,
+    list_presets: Annotated[bool, Parameter(name="--presets")] = False,
     count: int = 1,
-    length: int | None = None,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    repetition_penalty: float | None = None,
+    writing: Writing = WRITING,
+    making: Making = MAKING,
+    picturing: Picturing = PICTURING,
     stop: list[str] | None = None,
     seed: int | None = None,
     precision: str = "auto",
@@ -31,7 +41,7 @@ def run(
     replay: str | None = None,
     shared: Shared = Shared(),
 ) -> None:
-    """Write with a model; every output is stored and can be traced and replayed.
+    """Write or make pictures with a model; every output is stored and can be traced and replayed.
 
     Parameters
     ----------
@@ -40,23 +50,17 @@ def run(
     adapter
         A model that was tuned on the same base with --method lora: what it learned is added. Repeat for several.
     prompt
-        What the text begins with. Repeat for several.
+        What a text begins with, or what a picture shows; there (fox:1.3) makes more of the fox and (fox:0.5) less, and
+        \\( \\) \\: are plain signs. Repeat for several.
     prompts
         A file with one prompt a line.
+    preset
+        Words around the prompt, and settings: the styles flat, glossy, simple, office, outline; the places night and
+        beach; draft, fine, faithful, free; and those in presets.toml of the workspace. Repeat for several.
+    list_presets
+        Show the presets there are.
     count
         How many outputs for each prompt.
-    length
-        How many symbols to write at most: letters, or pieces of words where the model has those. Default: 400.
-    temperature
-        How daring: 0 always takes the likeliest symbol, 1 draws as the model believes.
-    top_k
-        Only draw from so many likeliest symbols.
-    top_p
-        Only draw from the likeliest symbols that make up this share of the belief.
-    min_p
-        Only draw from symbols at least this likely compared with the likeliest.
-    repetition_penalty
-        Above 1, symbols that stand in the text already become less likely.
     stop
         End where this string would be written. Repeat for several.
     seed
@@ -70,40 +74,80 @@ def run(
         The id of a stored output: make it again and compare, byte for byte.
     """
     workspace, screen = shared.open()
+    if list_presets:
+        _presets(presets.known(workspace.root), screen)
+        return
     if replay is not None:
         path, item = engine.replay(workspace, replay)
-        screen.text(f"{item}\n")
+        _show(item, path, screen)
         screen.note(f"The same bytes as {path}")
-        screen.result({"id": replay, "file": str(path), "text": str(item), "identical": True})
+        screen.result({"id": replay, "file": str(path), **_text(item), "identical": True})
         return
     if model is None:
         raise ValueError("Which model shall write? Name one: genloom generate MODEL (genloom list shows them)")
-    if length is not None and length < 1:
-        raise ValueError(f"--length {length} leaves nothing to write. Give a number above 0.")
-    controls = {
-        "length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
+    chosen = presets.named(preset or (), workspace.root)
+    controls = {name: value for one in chosen for name, value in one.controls.items()}
+    controls |= writing.controls() | making.controls()
+    said = _prompts(prompt, prompts)
+    for one in chosen:
+        said = [one.around(text) for text in said]
     opened = open_model(workspace, model, adapter or (), precision)
-    asked = engine.request(_prompts(prompt, prompts), count, seed, stop or (), controls)
+    if "temperature" in engine.settings(opened):
+        controls = {"temperature": DARING, **controls}
+    ends = 2 if picturing.interpolate and len(said) == 1 and count == 1 else count
+    asked = engine.request(said, ends, seed, stop or (), controls, engine.pool_of(opened.codec.space))
+    asked = picturing.request(asked, opened)
     results: list[dict[str, Any]] = []
+    pictures: list[Any] = []
     for portion in engine.portions(asked):
         streamed = screen.live and len(asked.prompts) == 1 and engine.left_to_right(opened)
-        draft = _streamed(opened, portion, screen) if streamed else _written(opened, portion, screen)
+        draft = _streamed(opened, portion, screen) if streamed else _finished(opened, portion, screen)
         ids = engine.store(workspace, opened, portion, draft)
-        for output, started, item, written in zip(ids, portion.prompts, draft.items, draft.written, strict=True):
+        for row, (output, item) in enumerate(zip(ids, draft.items, strict=True)):
             path = _copied(workspace.output(output)[0], out)
-            results.append({"id": output, "prompt": started, "text": item, "written": written, "file": str(path)})
+            facts = {"id": output, "prompt": portion.prompts[row], "nonce": portion.nonces[row], "file": str(path)}
+            results.append({**facts, **_text(item, written=draft.written[row])})
             if streamed:
                 screen.note(f"── {output} · {path}")
             else:
                 screen.say(f"── {len(results)} of {len(asked.prompts)} · {output} · {path}")
-                screen.text(f"{item}\n\n")
-    screen.result({"model": opened.ref, "adapters": list(opened.adapters), "outputs": results})
+                _show(item, path, screen)
+        pictures += draft.items if picturing.grid else []
+    together = {"sheet": str(_sheet(pictures, Path(results[0]["file"]), screen))} if pictures else {}
+    screen.result({"model": opened.ref, "adapters": list(opened.adapters), "outputs": results, **together})
+
+
+def _text(item: Any, **more: Any) -> dict[str, Any]:
+    """What a script is told of a text; of anything else it has the file."""
+    return {"text": item, **more} if isinstance(item, str) else {}
+
+
+def _show(item: Any, path: Path, screen: Screen) -> None:
+    """A text as it is; of anything else, where a person watches, what its medium can show on a terminal."""
+    if isinstance(item, str):
+        screen.text(f"{item}\n\n")
+    elif screen.live:
+        screen.say(medium_of(path).preview(Item(item)))
+
+
+def _sheet(pictures: Sequence[Any], first: Path, screen: Screen) -> Path:
+    """The pictures on one sheet beside the first of them."""
+    if any(getattr(picture, "ndim", 0) != 3 for picture in pictures):
+        raise ValueError("--grid puts pictures on a sheet, and these are none. The outputs themselves are stored.")
+    path = first.with_name(f"sheet-{first.stem}.png")
+    medium_of(path).save(Item(sheet(pictures)), path)
+    screen.say(f"── all {len(pictures)} · {path}")
+    return path
+
+
+def _presets(known: Mapping[str, presets.Preset], screen: Screen) -> None:
+    rows: list[tuple[str, ...]] = []
+    for name, one in known.items():
+        settings = ", ".join(f"{setting} {value}" for setting, value in one.controls.items())
+        rows.append((name, one.about, one.prompt.replace(presets.PLACE, "…"), settings))
+    for line in table(rows):
+        screen.say(line)
+    screen.result({"presets": {name: asdict(one) for name, one in known.items()}})
 
 
 def _copied(path: Path, out: Path | None) -> Path:
@@ -126,14 +170,13 @@ def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
     return [*(given or []), *lines]
 
 
-def _written(model: Model, asked: engine.Request, screen: Screen) -> engine.Draft:
+def _finished(model: Model, asked: engine.Request, screen: Screen) -> engine.Draft:
     """The finished draft, with a bar while it grows."""
-    length = int(asked.controls.get("length") or engine.LENGTH)
-    last = None
-    with screen.progress("Writing", length) as bar:
+    total, last = engine.steps(model, asked), None
+    with screen.progress("Generating", total) as bar:
         for steps, draft in enumerate(engine.generate(model, asked), start=1):
             ended = f"{sum(draft.ended)} of {len(draft.ended)} ended" if any(draft.ended) else ""
-            bar.update(min(steps, length), ended)
+            bar.update(min(steps, total), ended)
             last = draft
     assert last is not None, "there is a prompt, so there is a draft"
     return last

@@ -24,7 +24,7 @@ from genloom.noise import POOL, SIGNAL_POOL, Noise
 from genloom.settings import made, table
 from genloom.store.files import digest
 from genloom.store.workspace import Workspace
-from genloom.types import Item, Space, Tokens
+from genloom.types import Item, Signal, Space, Tokens
 
 KEY = 0x67656E6C6F6F6D  # of the noise while a workspace has no key of its own: outputs are replayable, not marked
 LENGTH = 400  # symbols to write where nobody says how many
@@ -90,6 +90,18 @@ def rows_of(asked: Request, rows: slice) -> Request:
     )
 
 
+def between(asked: Request, frames: int) -> Request:
+    """The request for a row of outputs on the way from the first of two to the second.
+
+    Two prompts share one draw of chance, so that only what is said changes. Raises ValueError for other than two.
+    """
+    if len(asked.prompts) != 2 or frames < 2:
+        raise ValueError(f"A way needs two ends and 2 frames or more, got {len(asked.prompts)} and {frames}.")
+    end = asked.nonces[0] if asked.prompts[0] != asked.prompts[1] else asked.nonces[1]
+    ends = Toward(asked.prompts[1:] * frames, (end,) * frames, tuple(np.linspace(0, 1, frames).tolist()))
+    return replace(asked, prompts=asked.prompts[:1] * frames, nonces=asked.nonces[:1] * frames, toward=ends)
+
+
 def pool_of(space: Space) -> int:
     """How many nonces outputs of a space are drawn from."""
     return POOL if written(space) else SIGNAL_POOL
@@ -150,8 +162,8 @@ def finished(model: Model, asked: Request) -> Draft:
 def prepared(model: Model, asked: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """The sampler's controls, the flags that end rows from outside, and the prompts as the codec's symbols."""
     kind, space = plugins.find("objective", model.design.objective).Controls, model.codec.space
-    names = {f.name for f in fields(kind)}
-    check(model, asked, names)
+    names = controls_of(model)
+    check(model, asked)
     given = {name: value for name, value in asked.controls.items() if name in names and value is not None}
     controls, ended = made(kind, given, "generate"), np.zeros(len(asked.prompts), dtype=bool)
     if not isinstance(space, Tokens):
@@ -169,24 +181,40 @@ def prepared(model: Model, asked: Request) -> tuple[Any, np.ndarray, list[np.nda
     return replace(controls, stops=asked.ends) if "stops" in names else controls, ended, prompts
 
 
-def check(model: Model, asked: Request, names: set[str]) -> None:
-    """Raises ValueError for what this model, whose sampler has controls of these names, cannot be asked for."""
+def check(model: Model, asked: Request) -> None:
+    """Raises ValueError for what this model cannot be asked for."""
     this, space = f"A model with the objective {model.design.objective!r}", model.codec.space
     given = {name for name, value in asked.controls.items() if value is not None}
     if unknown := sorted(given - set(settings(model))):
         raise ValueError(f"{this} has no setting {unknown[0]!r}. It has: {', '.join(settings(model))}.")
     if model.prompts is None and not isinstance(space, Tokens) and any(asked.prompts):
         raise ValueError(f"{this} takes no prompt; leave it away.")
-    if asked.original is not None and "start" not in names:
+    if asked.original is not None and not starts_from_pictures(model):
         raise ValueError(f"{this} does not start from a picture: leave --source away.")
     if asked.toward is not None and isinstance(space, Tokens):
         raise ValueError(f"{this} writes symbols, and there is nothing between two of them: leave --interpolate away.")
 
 
+def starts_from_pictures(model: Model) -> bool:
+    space = model.codec.space
+    return "start" in controls_of(model) and isinstance(space, Signal) and len(space.size) == 2
+
+
 def settings(model: Model) -> list[str]:
     """The controls that a request to this model can have."""
-    sampler = {f.name for f in fields(plugins.find("objective", model.design.objective).Controls)} - INTERNAL
-    return sorted(sampler | {f.name for f in fields(conditions.Strength)} if model.prompts is not None else sampler)
+    prompts = {f.name for f in fields(conditions.Strength)} if model.prompts is not None else set()
+    return sorted((controls_of(model) - INTERNAL) | prompts)
+
+
+def controls_of(model: Model) -> set[str]:
+    """The names of all controls of the model's sampler."""
+    return {f.name for f in fields(plugins.find("objective", model.design.objective).Controls)}
+
+
+def steps(model: Model, asked: Request) -> int:
+    """How many drafts the request will give at most, the last one twice."""
+    controls, _, _ = prepared(model, asked)
+    return int(getattr(controls, "length" if written(model.codec.space) else "steps", 1))
 
 
 def led(start: int, prompt: np.ndarray, length: int) -> np.ndarray:

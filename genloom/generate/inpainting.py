@@ -110,7 +110,8 @@ def pulled(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.where(weights > 0, mean, finer)
 
 
-def widened(picture: np.ndarray, left: int, top: int, right: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with room on its sides, in pixels, and where that room is."""
+def widened(picture: np.ndarray, left: int, right: int, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture (H, W, 3) or mask (H, W) with room on its sides, in pixels, and where that room is."""
     room = ((top, bottom), (left, right))
-    return np.pad(picture, [*room, (0, 0)]), np.pad(np.zeros(picture.shape[:2], bool), room, constant_values=True)
+    wide = np.pad(picture, (*room, (0, 0))[: picture.ndim])
+    return wide, np.pad(np.zeros(picture.shape[:2], bool), room, constant_values=True)

@@ -10,7 +10,6 @@ import torch
 from genloom.generate.inpainting import Hole
 from genloom.model import Model
 from genloom.store.workspace import Workspace
-from genloom.types import Signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +34,8 @@ class Original:
 
 
 def given(original: Original, model: Model) -> tuple[dict[str, Any], Callable[[Any], Any]]:
-    """What a sampler is given so as to begin with the picture, and what makes a whole picture of what comes of it.
-
-    Raises ValueError where the model does not make pictures.
-    """
+    """What a sampler is given so as to begin with the picture, and what makes a whole picture of what comes of it."""
     codec: Any = model.codec
-    if not isinstance(codec.space, Signal) or len(codec.space.size) != 2:
-        raise ValueError(f"The model {model.ref} does not start from a picture: leave --source away.")
     if original.missing is None:
         start = torch.from_numpy(codec.encode(original.picture)).float()
         return {"start": start, "strength": original.change}, lambda made: made

@@ -6,46 +6,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from genloom.codecs import pixels
 from genloom.generate.engine import Request, finished, generate, pool_of, portions, replay, request, store
 from genloom.generate.interpolation import Toward
 from genloom.generate.original import Original
 from genloom.media import image
-from genloom.model import Design, Model, objective_of, open_model, parts_of, write_model
+from genloom.model import Model, objective_of, open_model, parts_of
 from genloom.noise import SIGNAL_POOL
 from genloom.store.workspace import Workspace
-from genloom.types import Codec
 
 SIDE = 16
-DESIGN = Design(
-    codec="pixels",
-    objective="flow",
-    network="dit",
-    medium="image",
-    codec_settings={"size": SIDE},
-    network_settings={"width": 32, "depth": 2, "head_width": 16, "patch": 4},
-    prompts="words",
-    prompts_settings={"width": 16},
-)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with a model that has learned nothing, so that its pictures are far from one another."""
-    workspace, codec = Workspace(tmp_path_factory.mktemp("pictures")), cast(Codec, pixels.Codec(pixels.Config(SIDE)))
-    objective = objective_of(DESIGN, codec.space)
-    torch.manual_seed(0)
-    parts = parts_of(DESIGN, objective)
-    for weight in parts.parameters():
-        torch.nn.init.normal_(weight, std=0.3)
-    with workspace.new_model("blots") as folder:
-        write_model(Model("blots", codec, objective, parts, DESIGN), folder, DESIGN.tables(), {})
+def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("pictures"))
+    worlds.blots(workspace, SIDE)
     return workspace
 
 
@@ -148,7 +130,7 @@ def test_a_setting_that_cannot_be_is_refused_in_words_that_help(model: Model, co
 
 
 def test_a_model_without_prompts_takes_none(model: Model) -> None:
-    design = replace(DESIGN, prompts="", prompts_settings={})
+    design = replace(model.design, prompts="", prompts_settings={})
     objective = objective_of(design, model.codec.space)
     blind = replace(model, objective=objective, parts=parts_of(design, objective), design=design, prompts=None)
     assert pictures(blind, asked(count=2)).shape == (2, SIDE, SIDE, 3)

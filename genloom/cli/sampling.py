@@ -1,0 +1,64 @@
+"""The options that say how a model draws: those of texts, and those of what is made in steps from noise."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Writing:
+    """How symbols are drawn one after the other."""
+
+    length: int | None = None
+    """How many symbols, letters or pieces of words, to write at most. Default: 400, for an answer in a chat 512."""
+
+    temperature: float | None = None
+    """How daring: 0 always takes the likeliest symbol, 1 draws as the model believes. Default: 0.8, in a chat 0.3."""
+
+    top_k: int | None = None
+    """Only draw from so many likeliest symbols."""
+
+    top_p: float | None = None
+    """Only draw from the likeliest symbols that make up this share of the belief. Default in a chat: 0.9."""
+
+    min_p: float | None = None
+    """Only draw from symbols at least this likely compared with the likeliest."""
+
+    repetition_penalty: float | None = None
+    """Above 1, symbols that stand in the text already become less likely. Default in a chat: 1.05."""
+
+    def controls(self, **otherwise: Any) -> dict[str, Any]:
+        """What was asked for by name, and `otherwise` for what was not. Raises ValueError for a length of nothing."""
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"--length {self.length} leaves nothing to write. Give a number above 0.")
+        return asked(self, otherwise)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Making:
+    """How things that are whole from the start are made from noise, and how closely they follow a prompt."""
+
+    negative: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """What a picture shall not be like, in words."""
+
+    guidance: float | None = None
+    """How closely a picture follows its prompt: 1 as the model has learned, more is closer and less varied."""
+
+    steps: int | None = None
+    """In how many steps a picture is made: fewer are quicker, more are finer."""
+
+    solver: str | None = None
+    """How a step is taken: euler is quick, heun looks twice, multistep remembers the step before."""
+
+    def controls(self) -> dict[str, Any]:
+        return asked(self, {})
+
+
+def asked(options: Writing | Making, otherwise: dict[str, Any]) -> dict[str, Any]:
+    return otherwise | {name: value for name, value in asdict(options).items() if value is not None}
+
+
+WRITING, MAKING = Writing(), Making()  # where nothing is said
