@@ -1,0 +1,111 @@
+"""The missing part of a picture: Genloom's model against OpenCV's Telea fill and a fill with the mean colour.
+
+    python bench/inpainting.py --model icons --count 100
+
+New scenes of the recipe `recipes/icons`, which no model has seen, lose a rectangle; each way fills it. What is measured
+is how unlike the filled part looks to what was there: the distance of normalised EfficientNet-Lite0 feature maps at
+five scales, limited to the part (LPIPS with every channel counted alike). Known pixels must come back exactly.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
+
+from genloom.evaluate.battery.score import wilson
+from genloom.evaluate.features.efficientnet import Unlikeness
+from genloom.evaluate.likelihood import ratio
+from genloom.generate import engine
+from genloom.generate.original import Original
+from genloom.model import Model, open_model
+from genloom.store.workspace import Workspace
+from recipes.icons.fetch import SETS, WORDS, fetch, icons
+from recipes.icons.make import MAIN
+from recipes.icons.scenes import Painter
+
+SEED = 4242  # of scenes that no recipe trains on
+
+Fill = Callable[[np.ndarray, np.ndarray, str], np.ndarray]  # picture, what is missing, caption
+
+
+def hole(rng: np.random.Generator, side: int) -> np.ndarray:
+    """A rectangle of a sixth to a third of the picture."""
+    height, width = rng.integers(round(0.4 * side), round(0.6 * side), 2)
+    top, left = rng.integers(0, side - height), rng.integers(0, side - width)
+    missing = np.zeros((side, side), bool)
+    missing[top : top + height, left : left + width] = True
+    return missing
+
+
+def telea(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
+    return cv2.inpaint(picture, missing.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+
+
+def mean(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
+    filled = picture.copy()
+    filled[missing] = picture[~missing].mean(0).round()
+    return filled
+
+
+def by_model(model: Model, prompted: bool, controls: dict[str, float]) -> Fill:
+    def fill(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
+        asked = engine.request([caption if prompted else ""], 1, 0, (), controls, engine.pool_of(model.codec.space))
+        return engine.finished(model, engine.replace(asked, original=Original(picture, missing))).items[0]
+
+    return fill
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    ask.add_argument("--model", default="icons")
+    ask.add_argument("--workspace")
+    ask.add_argument("--count", type=int, default=100)
+    ask.add_argument("--steps", type=int, default=20)
+    ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
+    given = ask.parse_args()
+    model = open_model(Workspace.find(given.workspace), given.model)
+    drawn = icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
+    painter = Painter({icon.name: icon.svg for icon in drawn})
+    controls = {"steps": given.steps}
+    ways: dict[str, Fill] = {
+        f"{model.ref}, with the caption": by_model(model, True, controls),
+        f"{model.ref}, without": by_model(model, False, controls),
+        "OpenCV Telea": telea,
+        "mean colour": mean,
+    }
+    unlike = Unlikeness()
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    seconds, changed = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
+    for number in range(given.count):
+        scene = painter.scene(SEED, number)
+        missing = hole(np.random.default_rng((SEED, number)), len(scene.picture))
+        seen = np.where(missing[..., None], np.uint8(0), scene.picture)  # so that nobody sees the truth
+        for name, fill in ways.items():
+            started = time.perf_counter()
+            filled = fill(seen, missing, scene.caption)
+            seconds[name] += time.perf_counter() - started
+            changed[name] += int((filled[~missing] != scene.picture[~missing]).any())
+            found[name].append(unlike(filled, scene.picture, missing))
+    print(f"{given.count} new scenes, each without a rectangle; feature distance of the filled part to what was there")
+    ones = np.ones(given.count)
+    for name, each in found.items():
+        told = f"{ratio(np.array(each), ones)}, {seconds[name] / given.count:.3f} s each"
+        print(f"{name:28s} {told}, known pixels changed in {changed[name]} of {given.count}")
+    own, *_ = found
+    for name in ("OpenCV Telea", "mean colour"):
+        gap = np.array(found[own]) - np.array(found[name])
+        wins = wilson(float((gap < 0).sum()), given.count)
+        print(
+            f"Genloom against {name}: distance {ratio(gap, ones)} (below 0 is better), nearer to the truth in "
+            f"{100 * wins.mean:.0f} % [{100 * wins.low:.0f}, {100 * wins.high:.0f}] of scenes"
+        )
+
+
+if __name__ == "__main__":
+    main()
