@@ -47,8 +47,8 @@ def measured(model: Model, held: Sequence[Told] | Batch) -> Measured:
 
 @torch.inference_mode()
 def mean_loss(model: Model, held: Batch) -> float:
-    """The loss a unit in the objective's first turn; the noise is the same for every model and at every step."""
-    parts, turn = dict(model.parts.items()), model.objective.turns[0]
+    """The loss a unit in the objective's last turn; the noise is the same for every model and at every step."""
+    parts, turn = dict(model.parts.items()), model.objective.turns[-1]  # of a critic's two, the one it serves
     total, units = 0.0, 0.0
     for first in range(0, len(held), ROWS):
         batch = held.rows(slice(first, first + ROWS)).map(lambda t: t.to(model.device))

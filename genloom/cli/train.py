@@ -111,8 +111,8 @@ def run(
         else f'generate {quoted(made.name)} --prompt "…" --count 3'
     )
     if (used := workspace.model(made.name)).ref != made.ref:
-        screen.say(f"In use is still {used.ref}. To use the new one: genloom promote {quoted(made.name)}")
-        screen.say(f"              or by its name: genloom generate {quoted(made.ref)} …")
+        promoting = f"genloom promote {quoted(made.name)} --to {made.version}"
+        screen.say(f"In use is still {used.ref}. To use the new one: {promoting}")
     screen.say(f"Next: genloom {verb}")
     screen.result({**finished.facts(), "folder": str(made.folder)})
     return 0

@@ -22,7 +22,7 @@ from genloom.train import forecast
 from genloom.train.events import Contract, Event, Stage, Warned
 from genloom.train.first import first_tables
 from genloom.train.job import Job
-from genloom.train.material import Material, prepared
+from genloom.train.material import Material, called, prepared
 from genloom.train.speed import Bench, Speed, uncompilable
 
 SHAPES = (
@@ -104,7 +104,9 @@ def planned(
         raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
     minutes = wishes.minutes or (0.0 if wishes.tokens or wishes.steps else 5.0)
     if not dataset.size("train"):
-        raise ValueError(f"The data set {dataset.name!r} has no training {dataset.medium}. Collect more, then train.")
+        raise ValueError(
+            f"The data set {dataset.name!r} has no training {called(dataset.medium)}. Collect more, then train."
+        )
     job = Job.of(overridden(first_job(workspace, dataset, name, wishes, overrides), overrides))
     check(job.design)
     material = yield from prepared(folder, workspace, dataset, job.design)
@@ -122,8 +124,8 @@ def planned(
         chosen = yield from compiled(chosen, bench, allowance)
     if chosen.amount > material.plenty * len(material):
         yield Warned(
-            f"The {dataset.medium} will be read {chosen.amount / len(material):.0f} times over: "
-            f"more of it would serve better than more time."
+            f"The {called(dataset.medium)} will be read {chosen.amount / len(material):.0f} times over: "
+            "more data would serve better than more time."
         )
     contract = promised(chosen, material, floor)
     yield contract

@@ -30,7 +30,7 @@ from genloom.train.samples import Rows, Samples
 from genloom.types import Batch, Codec, TextEncoder, Tokens
 
 COUNTED_UP_TO = 8_000_000  # symbols that the floor is counted from
-TELL_EVERY = 10.0  # seconds of encoding
+TELL_EVERY = 30.0  # seconds of encoding
 FEW = 16  # samples a step where a model is tuned on a few
 
 Batches = Callable[[int], Batch]  # the batch of a step
@@ -190,8 +190,13 @@ def pooled(folder: Path, dataset: Dataset, codec: Codec, design: Design) -> Gene
                 last = time.perf_counter()
                 yield Stage(f"Encoded {done:,} of {count:,}")
         sealed.seal(folder, samples.FILES)
-    word = getattr(plugins.find("medium", design.medium), "plural", "samples")
-    return Pool(codec, samples.read_rows(folder, codec.space, prompts), prompts, dataset, Unit("samples", word))
+    unit = Unit("samples", called(design.medium))
+    return Pool(codec, samples.read_rows(folder, codec.space, prompts), prompts, dataset, unit)
+
+
+def called(medium: str) -> str:
+    """How people call several things of a medium: pictures; where it does not say, as it is called itself."""
+    return str(getattr(plugins.find("medium", medium), "plural", medium))
 
 
 def codec_for(folder: Path, workspace: Workspace, dataset: Dataset, design: Design) -> Codec:

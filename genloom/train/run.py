@@ -26,7 +26,7 @@ from genloom.train.forecast import CHECKS
 from genloom.train.job import Job, read_job
 from genloom.train.log import Log, Pace
 from genloom.train.loop import Plan, Progress, State, train
-from genloom.train.material import Batches, Material, prepared
+from genloom.train.material import Batches, Material, called, prepared
 from genloom.train.sealed import discard_damaged
 from genloom.train.speed import uncompilable
 from genloom.types import Batch
@@ -94,7 +94,7 @@ def begun(workspace: Workspace, run: Run, dataset: Dataset, request: Request) ->
             asked = request.base, request.method
             job = yield from tuning.planned(run.folder, workspace, dataset, run.name, asked, wishes, request.overrides)
         else:
-            yield Stage(f"Fitting the codec and encoding the {dataset.medium}")
+            yield Stage(f"Fitting the codec and encoding the {called(dataset.medium)}")
             job = yield from planned(run.folder, workspace, dataset, run.name, wishes, request.overrides)
         job = replace(job, design=complete(job.design))
         job.save(run.folder / "job.toml")
@@ -174,7 +174,7 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
     log = Log(run.folder / "progress.jsonl", state.step)
     yield Stage(f"Training {job.name} from step {state.step} to {job.plan.steps}")
     yield from steps(run.folder / "state", log, model, batches, job, state, request, held, material.unit)
-    yield Stage(f"Checking on held-out {dataset.medium} and storing the model")
+    yield Stage(f"Checking on held-out {called(dataset.medium)} and storing the model")
     best = replace(model, parts=state.best.eval())
     found = known(best, material)
     fact = {

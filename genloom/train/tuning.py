@@ -11,11 +11,13 @@ from typing import Any
 import psutil
 import torch
 
+from genloom import plugins
 from genloom.likelihood import BITS, Told, key_of, measured
 from genloom.model import (
     Design,
     Model,
     check,
+    complete,
     merged_model,
     objective_of,
     open_model,
@@ -36,7 +38,7 @@ from genloom.train.documents import Written, encoded
 from genloom.train.events import TOKENS, Contract, Event, Stage, Unit, Warned
 from genloom.train.job import Job
 from genloom.train.loop import Plan, State, train
-from genloom.train.material import Batches, Pool, pooled
+from genloom.train.material import Batches, Pool, called, pooled
 from genloom.train.optimizers import Rates
 from genloom.types import Batch
 
@@ -71,14 +73,19 @@ def planned(
     ref, method = asked
     check_wishes(method, wishes, overrides)
     if not dataset.size("train"):
-        raise ValueError(f"The data set {dataset.name!r} has no training {dataset.medium}. Collect more, then train.")
+        raise ValueError(
+            f"The data set {dataset.name!r} has no training {called(dataset.medium)}. Collect more, then train."
+        )
     base = workspace.model(ref)
     model = open_model(workspace, base.ref)
     if dataset.medium != model.design.medium:
-        raise ValueError(f"{base.ref} learned {model.design.medium}, and {dataset.name!r} holds {dataset.medium}.")
+        raise ValueError(
+            f"{base.ref} makes {called(model.design.medium)}, and {dataset.name!r} holds {called(dataset.medium)}. "
+            "Choose data or a model of the other kind."
+        )
     job = first_job(model, base, dataset, name, method, wishes.seed, overrides)
     model = learner(model, job)
-    yield Stage(f"Encoding the {dataset.medium}")
+    yield Stage(f"Encoding the {called(dataset.medium)}")
     material = yield from prepared(folder, dataset, model)
     job = material.shaped(job)
     for warning in material.warnings(job, model):
@@ -101,8 +108,8 @@ def planned(
     if steps > enough and not (wishes.steps or wishes.tokens):
         steps = enough
         yield Warned(
-            f"The {dataset.medium} will be read {material.epochs} times over, which takes less than the time you gave; "
-            "reading so little more often would teach it by heart. If that is what you want, say --steps."
+            f"The {called(dataset.medium)} will be read {material.epochs} times over, which takes less than the time "
+            "you gave; reading so little more often would teach it by heart. If that is what you want, say --steps."
         )
     kept = material.kept(job, model)
     contract = replace(
@@ -139,8 +146,9 @@ def first_job(
     """The job before anything is measured."""
     plan = Plan(steps=1, decay=0.8, rates=RATES[method], seed=seed)
     tables = Job(name, dataset.name, dataset.digest, model.design, plan, 1).tables()
-    if "objective.name" in overrides:  # another one around the same networks, with settings of its own
+    if objective := overrides.get("objective.name"):  # another one around the same networks, with settings of its own
         tables["objective"] = {}
+        tables["plan"] |= getattr(plugins.find("objective", objective), "PLAN", {})
     tables["base"] = {"ref": base.ref, "digest": base.digest}
     if method == "lora":
         tables["adapter"] = {"method": method, **table(lora.Config())}
@@ -162,7 +170,7 @@ def learner(model: Model, job: Job) -> Model:
     Its objective may be another one than the base had.
     """
     torch.manual_seed(job.plan.seed)
-    if job.design != model.design:
+    if complete(job.design) != complete(model.design):
         model = around(merged_model(model) if model.adapters else model, job.design)
     if job.adapter:
         if len(model.parts) != 1:

@@ -1,6 +1,5 @@
 """Models of pictures through the one trainer: promised, trained, killed and resumed to the same bits, opened, tuned."""
 
-import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +39,11 @@ def workspace(tmp_path: Path) -> Workspace:
 def trained(workspace: Workspace, **wanted: Any) -> list[Event]:
     wanted = {"steps": 12, "overrides": SMALL, **wanted}
     return list(train_model(workspace, Request("tiles", **wanted)))
+
+
+def tuned(workspace: Workspace, data: str = "mine", **wanted: Any) -> list[Event]:
+    wanted = {"base": "tiles", "steps": 8, "overrides": {"plan.precision": "float32"}, **wanted}
+    return list(train_model(workspace, Request(data, **wanted)))
 
 
 def result(events: list[Event]) -> Finished:
@@ -186,6 +190,63 @@ def test_the_dial_chooses_by_the_time_there_is(worlds: ModuleType, workspace: Wo
     assert contract.floor is None
 
 
+@pytest.fixture
+def tuneable(worlds: ModuleType, workspace: Workspace) -> Workspace:
+    """A model of red, green and blue tiles, and a few pictures of another colour."""
+    worlds.finished(workspace, worlds.picture_job(worlds.pictures(workspace), 60, rows="16"))
+    worlds.pictures(workspace, "mine", 18, colours={"grey": (120, 120, 120)})
+    return workspace
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_few_pictures_tune_a_model_and_it_says_what_it_forgot(tuneable: Workspace, method: str) -> None:
+    rates = {"plan.rates.adapter": "0.01", "plan.rates.matrix": "0.003", "plan.precision": "float32"}
+    events = tuned(tuneable, method=method, steps=40, overrides=rates)
+    (contract,) = [event for event in events if isinstance(event, Contract)]
+    last = result(events)
+    assert last.found is not None
+    assert contract.before is not None
+    assert last.found.value < 0.8 * contract.before
+    assert (contract.unit.word, contract.amount) == ("pictures", 40 * 16)
+    assert contract.general_before is not None
+    assert last.fact["general_held_out_loss"] > contract.general_before
+    made = tuneable.model(last.ref)
+    assert made.is_adapter == (method == "lora")
+    assert made.parent == "tiles/1"
+    model = open_model(tuneable, last.ref)
+    held = held_out(tuneable.dataset("mine"), model.codec, model.prompts, 1024)
+    assert mean_loss(model, held) == pytest.approx(last.found.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
+
+
+def test_a_tuned_model_of_pictures_killed_ends_in_the_same_bits(worlds: ModuleType, tuneable: Workspace) -> None:
+    job = read_job(tuneable.model(result(tuned(tuneable)).ref).folder / "job.toml")
+    whole, torn = worlds.started(tuneable, job), worlds.started(tuneable, job)
+    assert killed(tuneable, whole, [], 2) == [0]
+    assert killed(tuneable, torn, [{"call": 2}, {"call": 9}, {"call": 17}], 2) == [-9, -9, -9, 0]
+    assert outcome(worlds, tuneable, torn) == outcome(worlds, tuneable, whole)
+
+
+def test_another_objective_goes_around_the_same_network(tuneable: Workspace) -> None:
+    """Velocities of a trained flow become jumps: few steps in place of many."""
+    settings = {"objective.name": "shortcut", "objective.levels": "2", "plan.precision": "float32"}
+    last = result(tuned(tuneable, "tiles", name="fast", method="full", steps=4, overrides=settings))
+    model = open_model(tuneable, last.ref)
+    assert model.design.objective == "shortcut"
+    assert model.design.network == "dit"
+    assert tuneable.model("fast").parent == "tiles/1"
+
+
+def test_an_objective_of_other_networks_is_refused(tuneable: Workspace) -> None:
+    with pytest.raises(ValueError, match=r"other networks than tiles/1 has|needs another network"):
+        tuned(tuneable, "tiles", name="other", method="full", overrides={"objective.name": "variational"})
+
+
+def test_text_does_not_tune_what_makes_pictures(worlds: ModuleType, tuneable: Workspace) -> None:
+    worlds.dataset(tuneable)
+    with pytest.raises(ValueError, match="tiles/1 makes pictures, and 'tales' holds text"):
+        tuned(tuneable, "tales")
+
+
 def test_the_commands_say_pictures(
     worlds: ModuleType, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +258,7 @@ def test_the_commands_say_pictures(
     assert "48 pictures in 6 steps" in told.err
     assert "held-out loss" in told.out
     assert "bits per byte" not in told.out + told.err
-    assert run(["train", "tiles", "--steps", "6", *few, "--json", *here]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["held_out_loss"] == facts["fact"]["held_out_loss"]
+    assert "In use is still" not in told.out
+    assert run(["promote", "tiles", "--to", "1", *here]) == 0
+    assert run(["train", "tiles", "--steps", "6", *few, *here]) == 0
+    assert "In use is still tiles/1. To use the new one: genloom promote tiles --to 2" in capsys.readouterr().out

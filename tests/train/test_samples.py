@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from genloom.train.samples import (
 )
 from genloom.types import Item, Signal, Tokens
 
-CODEC = pixels.Codec(pixels.Config(size=8))
+CODEC: Any = pixels.Codec(pixels.Config(size=8))
 WORDS = words.build(words.Config(width=16))
 
 
@@ -40,6 +41,11 @@ def written(items: list[Item], folder: Path, prompts: words.Words | None = WORDS
     for _ in write_rows(encoded(items, CODEC, prompts), folder):
         pass
     return read_rows(folder, CODEC.space, prompts)
+
+
+def prompts_of(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The states of a batch's prompts, and where there are any."""
+    return batch.cond.tokens, batch.cond.mask
 
 
 def numbered(count: int) -> Samples:
@@ -55,15 +61,13 @@ def test_what_is_kept_are_the_samples_and_what_their_prompts_mean(tiles: Dataset
     batch = rows.batch(np.array([len(items) - 1, 0, 70]))
     assert len(rows) == len(items)
     assert batch.x.dtype == torch.float32
-    assert batch.cond is not None
-    assert batch.cond.tokens is not None
-    assert batch.cond.mask is not None
-    assert batch.cond.mask.sum(1).tolist() == [3, 3, 3], "three words each"
-    assert batch.cond.tokens.shape == (3, STATES_BY, 16)
+    states, there = prompts_of(batch)
+    assert there.sum(1).tolist() == [3, 3, 3], "three words each"
+    assert states.shape == (3, STATES_BY, 16)
     for row, item in enumerate((items[-1], items[0], items[70])):
         assert np.allclose(batch.x[row].numpy(), CODEC.encode(item.value), atol=1e-3)
-        assert np.allclose(batch.cond.tokens[row, :3].numpy(), WORDS.states([item.meta["caption"]])[0], atol=1e-3)
-        assert not batch.cond.tokens[row, 3:].any()
+        assert np.allclose(states[row, :3].numpy(), WORDS.states([item.meta["caption"]])[0], atol=1e-3)
+        assert not states[row, 3:].any()
 
 
 def test_a_model_without_prompts_is_given_none(tiles: Dataset, tmp_path: Path) -> None:
@@ -75,10 +79,8 @@ def test_a_model_without_prompts_is_given_none(tiles: Dataset, tmp_path: Path) -
 def test_empty_prompts_have_no_states_to_attend_to(tmp_path: Path) -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     rows = written([Item(picture), Item(picture, meta={"caption": "one word"})], tmp_path)
-    cond = rows.batch(np.array([0, 1])).cond
-    assert cond is not None
-    assert cond.mask is not None
-    assert cond.mask.sum(1).tolist() == [0, 2]
+    _, there = prompts_of(rows.batch(np.array([0, 1])))
+    assert there.sum(1).tolist() == [0, 2]
 
 
 @given(count=st.integers(1, 30), rows=st.integers(1, 12), seed=st.integers(0, 3))
@@ -94,27 +96,25 @@ def test_a_batch_is_a_function_of_the_step() -> None:
     walked, jumped = numbered(23), numbered(23)
     batches = [walked(step) for step in range(40)]
     for step in (39, 0, 20, 21, 7):
-        there = jumped(step)
-        assert there.x.equal(batches[step].x)
-        assert there.cond is not None
-        assert there.cond.mask is not None
-        assert there.cond.mask.equal(batches[step].cond.mask)  # ty: ignore[unresolved-attribute]
+        again = jumped(step)
+        assert again.x.equal(batches[step].x)
+        assert prompts_of(again)[1].equal(prompts_of(batches[step])[1])
     firsts = [batch.x[0].item() for batch in batches]
     assert len(set(firsts)) > 10, "the order is drawn"
 
 
 def test_about_the_share_asked_for_goes_without_its_prompt() -> None:
     samples = numbered(23)
-    kept = [samples(step).cond.mask.any(1) for step in range(200)]  # ty: ignore[unresolved-attribute]
+    kept = [prompts_of(samples(step))[1].any(1) for step in range(200)]
     assert 0.45 < torch.cat(kept).float().mean() < 0.55
 
 
 def test_held_out_samples_come_with_their_prompts(tiles: Dataset) -> None:
-    batch = held_out(tiles, CODEC, WORDS, 5)
+    batch: Any = held_out(tiles, CODEC, WORDS, 5)
     values = [CODEC.encode(item.value) for item in tiles.documents("val")][:5]
     assert len(batch) == 5
-    assert np.allclose(batch.x.numpy(), np.stack(values), atol=1e-3)  # ty: ignore[unresolved-attribute]
-    assert batch.cond.mask.sum(1).tolist() == [3] * 5  # ty: ignore[unresolved-attribute]
+    assert np.allclose(batch.x.numpy(), np.stack(values), atol=1e-3)
+    assert prompts_of(batch)[1].sum(1).tolist() == [3] * 5
 
 
 def test_nothing_held_out_is_empty(worlds: ModuleType, tmp_path: Path) -> None:
@@ -129,7 +129,8 @@ def test_symbols_that_fill_a_grid_begin_with_the_start() -> None:
         def encode_many(self, values):
             return (np.array([value] * 4, np.uint16) for value in values)
 
-    (rows,) = encoded([Item(7), Item(8)], Codes(), None)  # ty: ignore[invalid-argument-type]
+    codec: Any = Codes()
+    (rows,) = encoded([Item(7), Item(8)], codec, None)
     assert rows.x.tolist() == [[299, 7, 7, 7, 7], [299, 8, 8, 8, 8]]
     assert rows.batch(np.array([1])).x.dtype == torch.int64
 
