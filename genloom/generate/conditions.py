@@ -15,7 +15,7 @@ from genloom.generate.interpolation import Toward, mixed
 from genloom.model import Model
 from genloom.settings import made
 from genloom.text_encoders import weighting
-from genloom.types import Condition, Parts
+from genloom.types import Condition, Parts, Tokens
 
 GUIDANCE = 3.0  # where nobody says how strongly
 
@@ -30,6 +30,12 @@ class Strength:
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= 100:
             raise ValueError(f"guidance must be from 0 to 100, got {self.guidance}.")
+
+
+def guidable(model: Model) -> bool:
+    """Whether guidance can be chosen: what was given prompts predicts a step, and has not learned one strength."""
+    steps = any(role.timed or isinstance(role.gives, Tokens) for role in model.objective.roles.values())
+    return model.prompts is not None and steps and not hasattr(model.objective, "guidance")
 
 
 def told(

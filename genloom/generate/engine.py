@@ -170,7 +170,8 @@ def prepared(model: Model, asked: Request) -> tuple[Any, np.ndarray, list[np.nda
         return controls, ended, []
     if space.grid:
         starts = (np.array([space.start]),) * len(asked.prompts)
-        return replace(controls, prompts=starts, ended=ended, length=prod(space.grid)), ended, []
+        whole = {"prompts": starts, "length": prod(space.grid), "banned": (space.start, space.stop)}
+        return replace(controls, ended=ended, **whole), ended, []
     texts = ["" if asked.ids or model.prompts is not None else prompt for prompt in asked.prompts]
     prompts = [np.asarray(model.codec.encode(text), dtype=np.int64) for text in texts]
     causal = left_to_right(model)
@@ -202,8 +203,8 @@ def starts_from_pictures(model: Model) -> bool:
 
 def settings(model: Model) -> list[str]:
     """The controls that a request to this model can have."""
-    prompts = {f.name for f in fields(conditions.Strength)} if model.prompts is not None else set()
-    return sorted((controls_of(model) - INTERNAL) | prompts)
+    strength = {f.name for f in fields(conditions.Strength)} if conditions.guidable(model) else set()
+    return sorted((controls_of(model) - INTERNAL) | strength)
 
 
 def controls_of(model: Model) -> set[str]:
@@ -214,7 +215,7 @@ def controls_of(model: Model) -> set[str]:
 def steps(model: Model, asked: Request) -> int:
     """How many drafts the request will give at most, the last one twice."""
     controls, _, _ = prepared(model, asked)
-    return int(getattr(controls, "length" if written(model.codec.space) else "steps", 1))
+    return int(getattr(controls, "steps", 0) or getattr(controls, "length", 1))
 
 
 def led(start: int, prompt: np.ndarray, length: int) -> np.ndarray:

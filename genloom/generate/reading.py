@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, overload
 
 import numpy as np
 from torch import Tensor
 
-from genloom.types import Codec
+from genloom.types import Codec, Tokens
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,10 @@ class Decoded(Sequence[Any]):
 
     @cached_property
     def values(self) -> list[Any]:
-        return [self.whole.finish(value) for value in self.whole.codec.decode_many(self.rows.cpu().numpy())]
+        codec, rows = self.whole.codec, self.rows.cpu().numpy()
+        if isinstance(codec.space, Tokens):  # places that are not written yet show some code
+            rows = np.pad(rows.clip(0), ((0, 0), (0, prod(codec.space.grid) - rows.shape[1])))
+        return [self.whole.finish(value) for value in codec.decode_many(rows)]
 
     @overload
     def __getitem__(self, at: int) -> Any: ...

@@ -3,16 +3,17 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from genloom.codecs import pixels
+from genloom.generate import engine
 from genloom.generate.engine import Request, finished, generate, pool_of, portions, replay, request, store
 from genloom.generate.interpolation import Toward
 from genloom.generate.original import Original
@@ -20,6 +21,7 @@ from genloom.media import image
 from genloom.model import Model, objective_of, open_model, parts_of
 from genloom.noise import SIGNAL_POOL
 from genloom.store.workspace import Workspace
+from genloom.types import Codec, Tokens
 
 SIDE = 16
 
@@ -138,6 +140,42 @@ def test_a_model_without_prompts_takes_none(model: Model) -> None:
         finished(blind, asked("fox"))
     with pytest.raises(ValueError, match="no setting 'guidance'"):
         finished(blind, asked(guidance=2.0))
+
+
+def test_a_strength_that_was_learned_is_not_chosen_again(model: Model) -> None:
+    design = replace(model.design, objective="shortcut")
+    objective = objective_of(design, model.codec.space)
+    quick = replace(model, objective=objective, parts=parts_of(design, objective), design=design)
+    assert pictures(quick, asked("fox", count=2, steps=2)).shape == (2, SIDE, SIDE, 3)
+    assert engine.settings(quick) == ["again", "steps"]
+    with pytest.raises(ValueError, match="no setting 'guidance'"):
+        finished(quick, asked("fox", guidance=2.0, steps=2))
+
+
+@dataclass(frozen=True)
+class Quarters:
+    """A picture as the shades of its quarters, 0 to 4; 5 begins a sample."""
+
+    space = Tokens(6, 5, start=5, stop=5, grid=(2, 2))
+
+    def decode_many(self, rows: np.ndarray) -> list[np.ndarray]:
+        assert rows.shape[1] == 4
+        assert rows.min() >= 0
+        return [row.reshape(2, 2).astype(np.uint8) for row in rows]
+
+
+@pytest.mark.parametrize("objective", ["masked", "autoregressive"])
+def test_codes_that_fill_a_grid_are_drawn_from_prompts(model: Model, objective: str) -> None:
+    sizes = {"width": 16, "depth": 1, "heads": 1}
+    design = replace(model.design, objective=objective, network="transformer", network_settings=sizes)
+    learned = objective_of(design, Quarters.space)
+    writer = replace(
+        model, codec=cast(Codec, Quarters()), objective=learned, parts=parts_of(design, learned).eval(), design=design
+    )
+    drafts = list(generate(writer, request(["fox", ""], 8, 0, (), {"guidance": 2.0}, pool_of(Quarters.space))))
+    assert engine.steps(writer, request(["fox"], 1, 0, (), {})) == 4
+    assert all(item.shape == (2, 2) for draft in drafts for item in draft.items)
+    assert np.stack(drafts[-1].items).max() <= 4
 
 
 def test_nonces_of_pictures_come_from_a_larger_pool(model: Model) -> None:
