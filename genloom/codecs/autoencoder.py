@@ -60,7 +60,7 @@ class Autoencoder:
     def of_model(cls, model: Any) -> "Autoencoder":
         """That of a trained model; ValueError where the model is none or looks at prompts."""
         objective = model.objective
-        if set(objective.roles) < {"encoder", "decoder"} or not isinstance(model.codec.space, Signal):
+        if not {"encoder", "decoder"} <= set(objective.roles) or not isinstance(model.codec.space, Signal):
             raise ValueError(
                 f"The model {model.name!r} has no encoder and decoder to make a codec of. Train one: "
                 "--set objective.name=mixture --set codec.name=pixels --set network.name=convolution"
