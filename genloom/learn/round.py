@@ -77,6 +77,22 @@ class Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What is known when a round begins."""
+
+    workspace: Workspace
+    ledger: Ledger
+    wanted: Wanted
+    champion: Model
+    prefs: Preferences
+    train: Preferences  # what is learned from
+    held: Preferences  # what only judges
+    rewarding: Rewarding | None
+    judge: measures.Judge | None
+    clock: Clock
+
+
 def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Event | Learned]:
     """Yield what happens; the last is the receipt. A round that was broken off is gone on with when asked again.
 
@@ -86,47 +102,61 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
     prefs = preferences(workspace, ledger, wanted.model)
     enough(prefs)
     champion = open_model(workspace, hold(workspace, ledger, wanted.model).ref)
-    judge = judge_of(wanted)
     method = wanted.method if wanted.method != "auto" else natural(prefs, champion)
     train, held = halves(prefs, method)
+    judge = wanted.judging or (measures.named(wanted.judge) if wanted.judge else None)
     yield Stage("Fitting a reward model to the ratings")
     with clock.over("reward model"):
         rewarding = fitted(workspace, champion, prefs)
+    begun = Begun(workspace, ledger, wanted, champion, prefs, train, held, rewarding, judge, clock)
     if method == NONE:
-        yield from baseline(workspace, ledger, wanted, champion, prefs, held, rewarding, clock)
+        yield from baseline(begun)
         return
+    with clock.over("learning"):
+        finished = yield from passed_on(learn_model(workspace, request_of(begun, method)))
+    challenger = open_model(workspace, finished.ref)
+    told = yield from measured(begun, finished, challenger)
+    curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
+    worth = rewarding.worth if rewarding else None
+    yield recorded(workspace, ledger, prefs, receipt(told, curve, worth), finished, challenger)
+
+
+def request_of(begun: Begun, method: str) -> Request:
+    wanted, champion = begun.wanted, begun.champion
     overrides = dict(wanted.overrides)
     if method == "policy":
         overrides["learning.rewards"] = json.dumps(wanted.rewards)
-    request = Request(
+    return Request(
         champion.ref,
         champion.name,
-        taught(workspace, champion, train, method, wanted.rewards, rewarding),
+        taught(begun.workspace, champion, begun.train, method, wanted.rewards, begun.rewarding),
         method,
         wanted.wishes,
         overrides,
         wanted.save_seconds,
-        frozenset(entry.body["run"] for entry in ledger.events(["round"])),
+        frozenset(entry.body["run"] for entry in begun.ledger.events(["round"])),
     )
-    with clock.over("learning"):
-        finished = yield from passed_on(learn_model(workspace, request))
-    challenger = open_model(workspace, finished.ref)
+
+
+def measured(begun: Begun, finished: Finished, challenger: Model) -> Generator[Event, None, Told]:
+    """Both versions on what was held out; the next challenger of the same champion will have to show more."""
+    workspace, wanted, champion, held = begun.workspace, begun.wanted, begun.champion, begun.held
+    judge, rewarding, clock = begun.judge, begun.rewarding, begun.clock
     job = read_job(workspace.run(finished.run).folder / "job.toml")
-    earlier = sum(entry.body["champion"] == champion.ref for entry in ledger.events(["round"]))
+    earlier = sum(entry.body["champion"] == champion.ref for entry in begun.ledger.events(["round"]))
     alpha = spent(earlier)
     yield Stage("Measuring both on held-out ratings")
-    found: list[Measure] = []
     with clock.over("held-out ratings"):
         lessons = lessons_of(workspace, champion, held.pairs, held.opinions)
         prompts = [pair.prompt for pair in held.pairs] * (2 if held.opinions else 1)
         prompts += [opinion.prompt for opinion in held.opinions]
         agreement = measures.agreement(champion, challenger, lessons, prompts, settings_of(job).per_unit, alpha)
         # A judge of the answers themselves proves more than what both think of others' answers.
-        found.append(replace(agreement, proof=judge is None))
+        found = [replace(agreement, proof=judge is None)]
     yield Stage("Both answer held-out prompts")
     with clock.over("answers"):
         writers = [open_model(workspace, model.ref, precision=wanted.precision) for model in (champion, challenger)]
-        asked = asked_again(workspace, writers[0], prefs, held, wanted)
+        asked = asked_again(begun, writers[0])
         one, two = (answered(workspace, writer, asked, {"learn": finished.run}) for writer in writers)
         answers = Answers(asked, one, two)
     yield Stage("Checking the answers, and what both know of other things")
@@ -136,13 +166,15 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
         if rewarding:
             found.append(measures.rewarded(rewarding, answers))
         found += measures.safeguards(workspace, champion, challenger, writers, answers)
-    with clock.over("best of several"):
-        chooser = Chooser(rewarding, judge) if rewarding and wanted.best_of else None
-        rest = (asked, one, wanted.best_of, finished.run)
-        more = without_learning(workspace, writers[0], chooser, *rest) if chooser else ()
-    told = Told(
-        prefs,
-        standing(ledger),
+    more: tuple[Measure, ...] = ()
+    if rewarding and wanted.best_of:
+        yield Stage("The champion answers several times, and the reward model chooses")
+        with clock.over("best of several"):
+            rest = (asked, one, wanted.best_of, finished.run)
+            more = without_learning(workspace, writers[0], Chooser(rewarding, judge), *rest)
+    return Told(
+        begun.prefs,
+        standing(begun.ledger),
         finished,
         job,
         champion.ref,
@@ -154,42 +186,30 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
         clock.seconds,
         more,
     )
-    curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
-    worth = rewarding.worth if rewarding else None
-    yield recorded(workspace, ledger, prefs, receipt(told, curve, worth), finished, challenger)
 
 
-def baseline(
-    workspace: Workspace,
-    ledger: Ledger,
-    wanted: Wanted,
-    champion: Model,
-    prefs: Preferences,
-    held: Preferences,
-    rewarding: Rewarding | None,
-    clock: Clock,
-) -> Generator[Event | Learned]:
+def baseline(begun: Begun) -> Generator[Event | Learned]:
     """A round without learning: what the champion gains where the reward model chooses among several answers.
 
     No challenger comes of it, so the ledger is told nothing.
     """
-    if rewarding is None:
-        raise ValueError("Without learning, a reward model chooses, and it needs pairs. Rate some: genloom arena MODEL")
-    judge = judge_of(wanted)
+    if begun.rewarding is None:
+        raise ValueError(
+            "Without learning, a reward model chooses. It needs pairs (genloom arena MODEL) and a network that shows its "
+            "states, which only those that write text do so far."
+        )
+    workspace, champion, wanted = begun.workspace, begun.champion, begun.wanted
     run = workspace.run(workspace.new_run(champion.name).name)
     yield Stage("The champion answers held-out prompts several times")
-    with clock.over("answers"):
+    with begun.clock.over("answers"):
         writer = open_model(workspace, champion.ref, precision=wanted.precision)
-        asked = asked_again(workspace, writer, prefs, held, wanted)
+        asked = asked_again(begun, writer)
         first = answered(workspace, writer, asked, {"learn": run.id})
-        count = wanted.best_of or BEST_OF
-        found = without_learning(workspace, writer, Chooser(rewarding, judge), asked, first, count, run.id)
-    told = unlearned(champion.ref, prefs, standing(ledger), found, rewarding.worth, clock.seconds)
+        chooser, count = Chooser(begun.rewarding, begun.judge), wanted.best_of or BEST_OF
+        found = without_learning(workspace, writer, chooser, asked, first, count, run.id)
+    stands, worth = standing(begun.ledger), begun.rewarding.worth
+    told = unlearned(champion.ref, begun.prefs, stands, found, worth, begun.clock.seconds)
     yield Learned(told, filed(workspace, run.id, told), run.id)
-
-
-def judge_of(wanted: Wanted) -> measures.Judge | None:
-    return wanted.judging or (measures.named(wanted.judge) if wanted.judge else None)
 
 
 def taught(
@@ -207,10 +227,9 @@ def taught(
     return exercise(champion, questions(workspace, champion, outputs, len(outputs)), rewards, rewarding)
 
 
-def asked_again(
-    workspace: Workspace, writer: Model, prefs: Preferences, held: Preferences, wanted: Wanted
-) -> list[Asked]:
+def asked_again(begun: Begun, writer: Model) -> list[Asked]:
     """The held-out prompts, and those given beside them, which are asked as the first of these was."""
+    workspace, prefs, held, wanted = begun.workspace, begun.prefs, begun.held, begun.wanted
     outputs = [pair.win for pair in held.pairs] + [opinion.output for opinion in held.opinions]
     known = {plain(each.prompt) for each in (*prefs.pairs, *prefs.opinions)}
     more = [prompt for prompt in dict.fromkeys(wanted.prompts) if plain(prompt) not in known]

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def open_database(root: Path, url: str = "") -> Database:
         engine = sql.create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True)
     except ModuleNotFoundError:
         raise ValueError("A ledger on PostgreSQL needs psycopg: pip install 'genloom[team]'") from None
-    return Database(engine, parsed.render_as_string(hide_password=True))
+    database = Database(engine, parsed.render_as_string(hide_password=True))
+    weakref.finalize(database, engine.dispose)  # its connections are closed when nobody holds the ledger any more
+    return database
 
 
 def _cure(problem: str) -> str:
