@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from genloom import plugins
 from genloom.cli.battery import interval, percent, show_gaps
 from genloom.cli.screen import Screen, table
+from genloom.codecs.autoencoder import Autoencoder
 from genloom.evaluate.appearance import LEAST, Appearance, Distance, Reconstruction, appearance, distance, nearer, psnr
 from genloom.evaluate.battery.score import Score, gaps
 from genloom.evaluate.charts import shares_chart
@@ -30,6 +31,7 @@ from genloom.trust.lookalike import Lookalikes, lookalikes
 from genloom.types import Item
 
 SAMPLES = 200  # where nobody says how many
+_LITERAL = str.maketrans({mark: f"\\{mark}" for mark in "():\\"})
 _SHOWN = 24  # samples on the sheets
 _CALIBRATED = 200  # held-out values that the threshold of a near copy rests on
 
@@ -106,11 +108,16 @@ def made_on(
             f"{len(held)} things of the part {split} of {dataset.name!r} are too few to tell distances. "
             f"Measure {LEAST} or more: raise --samples, collect more, or name other data with --data."
         )
-    captions = [str(item.meta.get("caption", "")) if model.prompts is not None else "" for item in held]
+    captions = [as_prompt(str(item.meta.get("caption", ""))) if model.prompts is not None else "" for item in held]
     outputs = generated(model, captions, seed, screen)
     size = "x".join(map(str, held[0].value.shape[:2]))
     path = workspace.root / "features" / f"{dataset.digest[:16]}-{split}-{len(held)}-{size}-{seen.KEY}.npy"
     return Made(outputs, extract(outputs), held, kept(path, extract, held))
+
+
+def as_prompt(caption: str) -> str:
+    """The prompt that says a caption word for word: what stands for weights in prompts stands for itself in it."""
+    return caption.translate(_LITERAL)
 
 
 def generated(model: Model, captions: Sequence[str], seed: int, screen: Screen) -> list[Any]:
@@ -152,9 +159,10 @@ def held_loss(model: Model, held: Sequence[Item]) -> float:
 
 
 def reconstruction(model: Model, made: Made, extract: Any) -> Reconstruction | None:
-    """What the codec loses of the held-out values; None where it loses nothing."""
+    """What the codec, or a model that is an autoencoder, loses of the held-out values; None where nothing is lost."""
+    coder: Any = Autoencoder.of_model(model) if {"encoder", "decoder"} <= set(model.objective.roles) else model.codec
     values = [item.value for item in made.held]
-    back = [model.codec.decode(model.codec.encode(value)) for value in values]
+    back = [coder.decode(coder.encode(value)) for value in values]
     if all(np.array_equal(one, other) for one, other in zip(values, back, strict=True)):
         return None
     return Reconstruction(psnr(values, back), distance(extract(back), made.held_features).frechet)
@@ -267,7 +275,8 @@ def lines(told: Appearance, copies: Lookalikes) -> list[str]:
     )
     if told.reconstruction is not None:
         lost = told.reconstruction
-        said.append(f"The codec brings held-out data back at {lost.psnr:.1f} dB, Fréchet distance {lost.frechet:.1f}")
+        said.append(f"Encoded and decoded, held-out data come back at {lost.psnr:.1f} dB (PSNR),")
+        said.append(f"  Fréchet distance {lost.frechet:.2f} (rFID)")
     if copies.threshold is not None:
         said.append("What did it copy?")
         said.append(f"  {copies.near_copies} of {len(copies.matches)} lie nearer to a training item than 95 % of the")

@@ -32,10 +32,10 @@ class Distance:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a codec loses: decoded values beside those that were encoded."""
+    """What an autoencoder loses: decoded values beside those that were encoded."""
 
     psnr: float  # decibels, mean over values
-    frechet: float
+    frechet: float  # rFID
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Appearance:
     manifold: Manifold
     made: Diversity
     held: Diversity
-    reconstruction: Reconstruction | None  # None where the codec loses nothing
+    reconstruction: Reconstruction | None  # None where coding loses nothing
 
     def report(self) -> dict[str, Any]:
         """The measures as JSON values."""

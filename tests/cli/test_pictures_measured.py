@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from genloom.cli import run
-from genloom.cli.features import kept
+from genloom.cli.features import as_prompt, kept
 from genloom.evaluate import faithfulness
 from genloom.evaluate.features import efficientnet
 from genloom.networks.efficientnet import PACKAGE
 from genloom.store.workspace import Workspace
+from genloom.text_encoders.weighting import weighted
 from genloom.types import Item
 
 pytest.importorskip(PACKAGE)
@@ -97,6 +98,11 @@ def test_a_detector_says_whether_pictures_show_what_was_asked(
     assert {path.name for path in tmp_path.iterdir()} == {"battery.json", "battery.png", "prompted.png"}
     gaps = told(capsys, "compare", "tiles/1", "tiles/2", "--battery", "--items", "1")
     assert {gap["verdict"] for gap in gaps["battery"]} == {"no difference shown"}
+
+
+@pytest.mark.parametrize("caption", ["a clock (alarm: red)", "open ( and :1.3)", "back\\slash :)", "a fox"])
+def test_captions_are_asked_for_word_for_word(caption: str) -> None:
+    assert weighted(as_prompt(caption)).text == caption
 
 
 @pytest.mark.parametrize(
