@@ -26,6 +26,11 @@ def parse(data: bytes) -> Element:
         raise ValueError(f"it is damaged ({str(error)[:80]})") from error
 
 
+def local(element: Element) -> str:
+    """The name of an element without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
 class _Bounded:
     """A TreeBuilder that refuses what is too deep or has too much in it."""
 

@@ -11,11 +11,8 @@ from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from genloom.media.image import description, markup
+from genloom.media.image import description, effort, markup
 
-HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
-REFERENCE = re.compile(r"url\(\s*['\"]?#([^'\")\s]+)")
-DRAWN_AT_MOST = 300_000  # elements, each counted as often as it is referred to
 ASPECT_AT_MOST = 100
 LENGTH = re.compile(r"^\s*([0-9.eE+-]+)\s*(px|pt|pc|mm|cm|in)?\s*$")
 
@@ -51,15 +48,15 @@ def parse(data: bytes, check_raster: Callable[[bytes], None]) -> Drawing:
     Scripts are left out. ValueError for what would have to be fetched, for too much, and for what is no SVG.
     """
     root = markup.parse(_unpacked(data))
-    if root.tag.rpartition("}")[2] != "svg":
-        raise ValueError(f"it is no SVG but a document of <{root.tag.rpartition('}')[2][:40]}>")
+    if markup.local(root) != "svg":
+        raise ValueError(f"it is no SVG but a document of <{markup.local(root)[:40]}>")
     changes = []
     if _without(root, "script"):
         changes.append("its scripts were left out")
     _check_shape(root)
     _check_hrefs(root, check_raster)
-    _check_expansion(root)
-    if any(_local(element) == "text" for element in root.iter()):
+    effort.check(root)
+    if any(markup.local(element) == "text" for element in root.iter()):
         changes.append("its lettering was left out, since no fonts are loaded")
     said = description.of_svg(root)
     return Drawing(ElementTree.tostring(root, encoding="unicode"), said, tuple(changes))
@@ -75,15 +72,11 @@ def _unpacked(data: bytes) -> bytes:
     return unfolded
 
 
-def _local(element: Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
 def _without(root: Element, name: str) -> int:
     """Takes out all elements of a name; how many there were."""
     found = 0
     for parent in list(root.iter()):
-        for child in [child for child in parent if _local(child) == name]:
+        for child in [child for child in parent if markup.local(child) == name]:
             parent.remove(child)
             found += 1
     return found
@@ -108,9 +101,9 @@ def _check_shape(root: Element) -> None:
 
 def _check_hrefs(root: Element, check_raster: Callable[[bytes], None]) -> None:
     for element in root.iter():
-        if _local(element) not in ("image", "feImage", "use", "tref"):
+        if markup.local(element) not in ("image", "feImage", "use", "tref"):
             continue
-        for href in (element.get(name, "").strip() for name in HREFS):
+        for href in (element.get(name, "").strip() for name in effort.HREFS):
             if href.startswith("data:"):
                 _check_embedded(href, check_raster)
             elif href and not href.startswith("#"):
@@ -129,31 +122,3 @@ def _check_embedded(href: str, check_raster: Callable[[bytes], None]) -> None:
         check_raster(data)
     except ValueError as error:
         raise ValueError(f"a picture inside it cannot be read: {error}") from error
-
-
-def _check_expansion(root: Element) -> None:
-    """Refuses drawings whose references multiply: ten levels of ten <use> are ten thousand million elements."""
-    named = {element.get("id"): element for element in root.iter() if element.get("id")}
-    styled = [target for style in root.iter() if _local(style) == "style" for target in _targets(style.text or "")]
-    known: dict[Element, int] = {}
-
-    def cost(element: Element) -> int:
-        if element in known:
-            return known[element]
-        known[element] = 0  # a loop, which resvg leaves out, adds nothing
-        targets = _targets(" ".join(element.attrib.values())) + (styled if element.get("class") else [])
-        targets += [href[1:] for name in HREFS if (href := element.get(name, "")).startswith("#")]
-        total = 1 + sum(map(cost, element)) + sum(cost(named[target]) for target in targets if target in named)
-        if total > DRAWN_AT_MOST:
-            raise ValueError("its references multiply to more than can be drawn")
-        known[element] = total
-        return total
-
-    try:
-        cost(root)
-    except RecursionError as error:
-        raise ValueError("its references are nested too deep") from error
-
-
-def _targets(text: str) -> list[str]:
-    return REFERENCE.findall(text) if "url(" in text else []
