@@ -60,11 +60,13 @@ def first_tables(workspace: Workspace, dataset: Dataset, asked: Mapping[str, str
 
 
 def beginning(medium: str, size: int, objective: str) -> First:
-    known = [f for f in FIRST.get(medium, ()) if size <= f.up_to]
-    fitting = [f for f in known if objective in f.objectives or not (objective and f.objectives)]
+    """What fits the data and the objective, if one is asked for; a plugin's medium may say it as FIRST."""
+    known = FIRST.get(medium) or getattr(plugins.find("medium", medium), "FIRST", ())
     if not known:
-        raise ValueError(f"Nothing is known to begin with on {medium!r}. Say --set codec.name=… network.name=…")
-    return (fitting or known)[0]
+        raise ValueError(f"The medium {medium!r} does not say what a model of it is made of. Upgrade its package.")
+    large = [first for first in known if size <= first.up_to]
+    fitting = [first for first in large if not first.objectives or objective in ("", *first.objectives)]
+    return (fitting or large)[0]
 
 
 def named(asked: Mapping[str, Any], part: str) -> str:

@@ -1,0 +1,78 @@
+"""What a data set is first tried with: by its medium, its size, what is to be learned, and what is at hand."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from genloom import plugins
+from genloom.store import built_in
+from genloom.store.workspace import Workspace
+from genloom.train import first
+from genloom.train.first import FIRST, beginning, first_tables
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setattr(built_in, "FOLDER", tmp_path / "builtin")
+    return Workspace(tmp_path / "workspace")
+
+
+def trained(workspace: Workspace, name: str) -> None:
+    with workspace.new_model(name) as folder:
+        (folder / "card.json").write_text("{}")
+
+
+def test_every_name_is_that_of_a_part() -> None:
+    for medium, firsts in FIRST.items():
+        assert medium in plugins.names("medium")
+        for each in firsts:
+            assert each.network in plugins.names("network")
+            assert set(each.codecs) <= set(plugins.names("codec"))
+            assert set(each.objectives) <= set(plugins.names("objective"))
+            assert {each.prompts} - {""} <= set(plugins.names("text_encoder"))
+
+
+@pytest.mark.parametrize(
+    ("medium", "size", "objective", "network", "codec"),
+    [
+        ("text", 100_000, "", "ngram", "bytes"),
+        ("text", 100_000, "masked", "transformer", "bytes"),
+        ("text", 10**9, "autoregressive", "transformer", "bpe"),
+        ("image", 10**6, "", "dit", "learned"),
+        ("image", 10**6, "masked", "transformer", "codes"),
+        ("image", 10**6, "adversarial", "convolution", "pixels"),
+    ],
+)
+def test_a_beginning_fits_the_data_and_what_is_to_be_learned(
+    medium: str, size: int, objective: str, network: str, codec: str
+) -> None:
+    chosen = beginning(medium, size, objective)
+    assert (chosen.network, chosen.codecs[0]) == (network, codec)
+
+
+def test_a_medium_of_which_nothing_is_known_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first, "FIRST", {})
+    with pytest.raises(ValueError, match="The medium 'image' does not say what a model of it is made of"):
+        beginning("image", 10, "")
+
+
+def test_a_codec_that_needs_a_trained_model_is_taken_where_that_is_here(
+    worlds: ModuleType, workspace: Workspace
+) -> None:
+    data = worlds.pictures(workspace)
+    assert first_tables(workspace, data, {})["codec"]["name"] == "pixels"
+    trained(workspace, "icons-vae")
+    tables = first_tables(workspace, data, {})
+    assert tables["codec"] == {"name": "learned", "model": "icons-vae"}
+    assert (tables["medium"], tables["objective"]["name"], tables["prompts"]) == ("image", "flow", {"name": "minilm"})
+    assert "length" not in tables
+    assert tables["plan"]["average"] > 0.9, "a flow is kept as the average of its weights"
+    assert first_tables(workspace, data, {"codec.name": "pixels"})["codec"]["name"] == "pixels"
+    assert first_tables(workspace, data, {"objective.name": "variational"})["network"]["name"] == "convolution"
+
+
+def test_text_begins_as_it_did(worlds: ModuleType, workspace: Workspace) -> None:
+    tables = first_tables(workspace, worlds.dataset(workspace), {})
+    assert (tables["codec"]["name"], tables["network"]["name"], tables["rows"]) == ("bytes", "ngram", 8)
+    assert (tables["length"], tables["plan"], "prompts" in tables) == (256, {}, False)
