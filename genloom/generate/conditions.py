@@ -43,7 +43,7 @@ def told(
 ) -> tuple[Parts, Condition | None]:
     """The model's parts, made to follow the prompts as strongly as `controls` say, and the prompts as their condition.
 
-    Raises ValueError for a weight in a prompt that cannot be read, and for a strength that the model cannot have.
+    Raises ValueError for a weight in a prompt that cannot be read.
     """
     parts = dict(model.parts.items())
     if model.prompts is None:
@@ -54,14 +54,8 @@ def told(
     if toward is not None:
         states = mixed(states, weighting.states(model.prompts, toward.prompts), toward.shares)
     (avoided,) = weighting.states(model.prompts, [strength.negative])
-    learned = getattr(model.objective, "guidance", None)  # how strongly such a model follows prompts by itself
-    if learned is not None and (strength.negative or controls.get("guidance") not in (None, learned)):
-        raise ValueError(
-            f"{model.ref} has learned to follow prompts with a guidance of {learned:g}, which is fixed. "
-            "Leave guidance and the negative prompt away, or ask the model that it was made from."
-        )
     cond, against = padded(states, model.device), padded([avoided] * len(states), model.device)
-    if learned is not None or strength.guidance == 1 or not (len(avoided) or any(map(len, states))):
+    if not guidable(model) or strength.guidance == 1 or not (len(avoided) or any(map(len, states))):
         return parts, cond
     return {name: Guided(part, strength.guidance, against) for name, part in parts.items()}, cond
 

@@ -28,10 +28,9 @@ def pictures(model: Model, **controls: object) -> np.ndarray:
 def test_a_flow_becomes_a_model_of_few_steps(few: Model) -> None:
     assert np.array_equal(pictures(few), pictures(few, steps=4))
     assert not np.array_equal(pictures(few), pictures(few, steps=1))
-    assert np.array_equal(pictures(few), pictures(few, guidance=2.0))
 
 
 @pytest.mark.parametrize("controls", [{"guidance": 3.0}, {"negative": "moon"}, {"steps": 3}, {"steps": 16}], ids=str)
 def test_what_it_has_not_learned_is_refused(few: Model, controls: dict) -> None:
-    with pytest.raises(ValueError, match=r"has learned|power of two"):
+    with pytest.raises(ValueError, match=r"no setting|power of two|has learned up to"):
         pictures(few, **controls)
