@@ -8,14 +8,14 @@ import genloom
 
 # The first line of the docstring of `run` in genloom/cli/<verb>.py, in the order a newcomer needs them.
 VERBS = {
-    "collect": "Gather text from files and folders into a data set.",
+    "collect": "Gather text or pictures from files and folders into a data set.",
     "train": "Train a model on a data set, or tune one that there is, within a time you choose.",
     "generate": "Write or make pictures with a model; every output is stored and can be traced and replayed.",
     "chat": "Talk with a model; conversations are kept and can be gone on with.",
     "import": "Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
     "export": "Write a model for other programs: a Hugging Face folder, a .gguf file or a PEFT adapter.",
-    "evaluate": "Measure a model on held-out text, and what its samples are made from.",
-    "compare": "Set two models side by side on the same held-out text.",
+    "evaluate": "Measure a model on held-out data, and what its samples are made from.",
+    "compare": "Set two models side by side on the same held-out data.",
     "rate": "Say what you think of an output, or which of two is better; the model can learn from it.",
     "arena": "Choose between two answers to each prompt, without knowing whose they are; the model can learn from it.",
     "ratings": "Show what was rated and what it is worth, take a rating back, or write the ratings for other programs.",

@@ -34,7 +34,7 @@ def run(
     out: Path | None = None,
     shared: Shared = Shared(),
 ) -> None:
-    """Set two models side by side on the same held-out text, or captions of pictures.
+    """Set two models side by side on the same held-out data.
 
     Says that one is better only where the interval of their paired difference leaves no doubt.
 
