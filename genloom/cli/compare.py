@@ -1,4 +1,4 @@
-"""`genloom compare`: two models side by side on the same held-out text."""
+"""`genloom compare`: two models side by side on the same held-out data."""
 
 from pathlib import Path
 from typing import Literal
