@@ -85,18 +85,32 @@ class Scaling:
 
 
 class Rotary:
-    """Rotary positions (Su et al. 2021), in the half-split layout of Llama's weights; positions may differ by row."""
+    """Rotary positions (Su et al. 2021), in the half-split layout of Llama's weights; positions may differ by row.
 
-    def __init__(self, width: int, base: float, scaling: Scaling = Scaling()):
+    Where positions after the first fill a grid, row by row, they turn by their place on each of its axes.
+    """
+
+    def __init__(self, width: int, base: float, scaling: Scaling = Scaling(), grid: tuple[int, ...] = ()):
         places_K = torch.arange(0, width, 2, dtype=torch.float32, device="cpu")  # also where weights have no place
-        self.rates_K = scaling(base ** (-places_K / width))
+        self.rates_K, self.grid = scaling(base ** (-places_K / width)), grid
 
     def angles(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""
-        angles = positions.float()[..., None] * self.rates_K.to(positions.device)
+        places = places_on(self.grid, positions) if self.grid else positions[..., None]
+        axes = places.shape[-1]
+        angles = (places.float()[..., None, :] * self.rates_K.to(positions.device).view(-1, axes)).flatten(-2)
         both = torch.cat([angles, angles], -1)
         both = both if positions.ndim == 1 else both[:, None]
         return both.cos().to(dtype), both.sin().to(dtype)
+
+
+def places_on(grid: tuple[int, ...], positions: Tensor) -> Tensor:
+    """Where the positions lie on each axis, (..., axes); the first, which stands before the grid, at -1 on all."""
+    rest, places = positions - 1, []
+    for side in reversed(grid):
+        places.append(rest % side)
+        rest = rest.div(side, rounding_mode="floor")
+    return torch.where(positions[..., None] > 0, torch.stack(places[::-1], -1), -1)
 
 
 def rotate(x_BHLK: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:

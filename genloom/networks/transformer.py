@@ -68,6 +68,10 @@ def check(role: Role, config: Config) -> None:
         raise ValueError(
             f"A transformer's width must be heads x an even number, got width {config.width}, heads {config.heads}."
         )
+    if isinstance(takes, Tokens) and takes.grid and config.K % (2 * len(takes.grid)):
+        raise ValueError(
+            f"On a grid of {len(takes.grid)} axes, heads must be a multiple of {2 * len(takes.grid)} wide."
+        )
     if config.heads % (config.key_heads or config.heads):
         raise ValueError(f"heads ({config.heads}) must be a multiple of key_heads ({config.key_heads}).")
     if not 0 <= config.dropout < 1:
@@ -125,7 +129,8 @@ class Transformer(nn.Module):
         self.norm = norm_of(config)
         self.places = nn.Embedding(length, D) if config.positions == "learned" else None
         scaling = Scaling(config.rotary_scale, config.rotary_length, config.rotary_low, config.rotary_high)
-        self.rotary = Rotary(config.K, config.rotary_base, scaling)
+        grid = role.takes.grid if isinstance(role.takes, Tokens) else ()
+        self.rotary = Rotary(config.K, config.rotary_base, scaling, grid)
         out = role.gives.vocab if isinstance(role.gives, Tokens) else role.gives.channels
         self.head = nn.Linear(D, out, bias=False)
         nn.init.zeros_(self.head.weight)

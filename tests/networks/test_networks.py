@@ -67,6 +67,22 @@ def test_transformer_reads_both_ways(name):
     check_network(transformer.build(BOTH_WAYS[name], SMALL), BOTH_WAYS[name])
 
 
+@pytest.mark.parametrize("cond", [Cond(), Cond(tokens=5)], ids=str)
+@pytest.mark.parametrize("causal", [True, False])
+def test_transformer_reads_codes_of_a_grid(causal, cond):
+    codes = replace(SYMBOLS, grid=(2, 4))
+    role = Role(codes, codes, causal=causal, cond=cond)
+    check_network(transformer.build(role, SMALL), role)
+
+
+def test_places_on_a_grid():
+    places = attention.places_on((2, 3), torch.arange(7))
+    assert places.tolist() == [[-1, -1], [0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    plain, turned = attention.Rotary(8, 100.0), attention.Rotary(8, 100.0, grid=(2, 3))
+    at = torch.tensor([5])  # the second of the second row, and so turned by 1 on both axes, each at its own rates
+    agree(turned.angles(at, torch.float32)[0], plain.angles(torch.tensor([1]), torch.float32)[0], "both axes at 1")
+
+
 def test_recurrent_gives_a_vector():
     role = Role(SYMBOLS, Signal(5), causal=True, cond=Cond(vector=2))
     check_network(recurrent.build(role, recurrent.Config(width=16)), role)
