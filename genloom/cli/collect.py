@@ -41,7 +41,8 @@ def run(
     Parameters
     ----------
     sources
-        Files, folders, or builtin:shakespeare.
+        Files, folders, or builtin:shakespeare. The caption of a picture is taken from a .txt or .json beside it, a
+        table (csv, jsonl, parquet) with file_name and text, the file itself (EXIF, XMP, title), or its name.
     name
         What to call the data set. Default: the name of the one source.
     medium

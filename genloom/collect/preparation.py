@@ -56,6 +56,7 @@ class Preparation(Protocol):
     offer: str  # the files that can be collected, for people
     removed: Mapping[str, str]  # reasons why a document is left out → what people are told of it
     split_note: str  # of the card
+    foreign: tuple[str, ...]  # the options that mean nothing here
 
     def claims(self, files: Sequence[Found]) -> int:
         """How many of the files, or of the documents in them, are of this medium by their names."""
@@ -116,3 +117,10 @@ class Left(Exception):
 def of(medium: str) -> Preparation:
     """The preparation of a medium; ValueError for a medium that cannot be collected."""
     return cast(Preparation, plugins.find("preparation", medium))
+
+
+def check_options(options: Options, medium: str) -> None:
+    """ValueError where something is asked for that means nothing for the medium."""
+    for name in of(medium).foreign:
+        if getattr(options, name) != getattr(Options, name):
+            raise ValueError(f"{name} means nothing where the medium is {medium}; leave it out")

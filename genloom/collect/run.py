@@ -36,6 +36,7 @@ def collect(
     files, notes = find(sources, leave_out=workspace.root)
     medium = chosen(options.medium, files)
     prepared = preparation.of(medium)
+    preparation.check_options(options, medium)
     found, unread = prepared.sort(files)
     report = Report(name=name, medium=medium)
     for note in [*notes, *unread]:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -174,6 +175,15 @@ def test_a_data_set_is_collected_again_as_it_was(folder: Path, workspace: Worksp
     again = workspace.dataset("again")
     values = [{item.meta["id"]: item.meta["caption"] for item in d.documents("train")} for d in (first, again)]
     assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("name", ["scrub", "languages", "size", "background"])
+def test_what_means_nothing_for_the_medium_is_said(folder: Path, workspace: Workspace, name: str) -> None:
+    asked: dict[str, Any] = {"scrub": ("email",), "languages": ("en",), "size": 64, "background": "black"}
+    write(folder / "a.png", 0)
+    medium = "text" if name in ("size", "background") else "image"
+    with pytest.raises(ValueError, match=f"^{name} means nothing where the medium is {medium}; leave it out"):
+        run(folder, workspace, Options(medium=medium, **{name: asked[name]}))
 
 
 def test_a_column_named_for_captions(folder: Path, workspace: Workspace) -> None:

@@ -23,6 +23,7 @@ noun = "picture"
 offer = "png, jpg, webp, gif, bmp, tiff or svg files, or parquet files with pictures in them"
 removed = telling.REMOVED
 split_note = telling.SPLIT_NOTE
+foreign = ("scrub", "min_quality", "languages", "piece_characters")
 claims = files.claims
 sort = files.sort
 read = reading.read

@@ -26,6 +26,7 @@ noun = "document"
 offer = "txt, md, html, pdf, docx or epub files"
 removed = telling.REMOVED
 split_note = telling.SPLIT_NOTE
+foreign = ("size", "background")
 claims = files.claims
 sort = files.sort
 read = reading.read

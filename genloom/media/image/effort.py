@@ -34,9 +34,10 @@ class _Count:
     """Counts, of elements with all that they refer to, the units and how deep a renderer has to go."""
 
     def __init__(self, root: Element) -> None:
-        self._named = {element.get("id"): element for element in root.iter() if element.get("id")}
+        self._named = {name: element for element in root.iter() if (name := element.get("id"))}
         sheets = " ".join(style.text or "" for style in root.iter() if markup.local(style) == "style")
-        self._styled = REFERENCE.findall(sheets)  # which classes have them is not looked up: all may
+        # Which classes refer to them is not looked up: all may.
+        self._styled = sorted(self._named.keys() & REFERENCE.findall(sheets))
         self._styled_layers = bool(LAYERED.search(sheets))
         self._known: dict[Element, tuple[int, int]] = {}
 
