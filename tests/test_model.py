@@ -1,7 +1,9 @@
 """Models in the store: opened as they were written, refused with one clear error where they are not."""
 
 import json
+import runpy
 import shutil
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from genloom.likelihood import bits_per_byte, surprise
 from genloom.model import Design, complete, objective_of, open_model, parts_of, space_of, write_model, write_small
 from genloom.settings import as_toml
-from genloom.store import manifest
+from genloom.store import built_in, manifest
 from genloom.store.model_folder import is_essential
 from genloom.store.workspace import Workspace
 
@@ -209,3 +212,20 @@ def test_the_network_reads_as_far_as_the_job_says() -> None:
     objective = objective_of(design, space_of(design, codec))
     assert space_of(design, codec) == replace(codec.space, length=32)
     assert parts_of(design, objective)["model"].window == 32
+
+
+def test_a_trained_model_is_put_into_the_package(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(built_in, "FOLDER", tmp_path / "builtin")
+    monkeypatch.setattr(sys, "argv", ["build_in.py", "tales/1", "--name", "told", "--workspace", str(workspace.root)])
+    runpy.run_path(str(Path(__file__).parents[1] / "tools" / "build_in.py"), run_name="__main__")
+    assert "told/1 is in" in capsys.readouterr().out
+    made, source = workspace.model("told"), workspace.model("tales")
+    made.verify()
+    assert made.folder == built_in.FOLDER / "told" / "1"
+    assert made.card["data"] == source.card["data"]
+    assert made.card["files"]["weights.safetensors"]["bytes"] < source.card["files"]["weights.safetensors"]["bytes"]
+    text = "Nobody saw the sea. " * 5
+    told = [bits_per_byte(surprise(open_model(workspace, name), [text])) for name in ("told", "tales")]
+    assert told[0] == pytest.approx(told[1], rel=0.02)

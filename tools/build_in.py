@@ -37,7 +37,7 @@ def main() -> None:
         write_small(model, folder, job, {**card, "parameters": sum(p.numel() for p in model.parts.parameters())})
         if log := logged(workspace, str(card.get("run", ""))):
             write_atomic(folder / "progress.jsonl", log)
-    made = open_model(workspace, f"{name}/{making.made.version}")
+    made = open_model(Workspace(built_in.FOLDER / "none"), making.made.ref)  # where no other has its name
     for part, network in model.parts.items():
         print(f"{part}: outputs changed by {lora.drift(network, made.parts[part]):.2%} of the largest")
     for inside, facts in making.made.card["files"].items():
