@@ -221,6 +221,9 @@ def test_what_a_file_says_of_itself() -> None:
     texts.add_text("Copyright", "me")
     said = decoding.decode(encoded(Image.fromarray(scene()), pnginfo=texts))
     assert (said.said.caption, said.licence) == ("A green leaf", "me")
+    exif[0x010E] = "Füchse im Café".encode()
+    said = decoding.decode(encoded(Image.fromarray(scene()), "JPEG", exif=exif))
+    assert said.said.caption == "Füchse im Café"
     exif[0x010E] = "OLYMPUS DIGITAL CAMERA"
     assert decoding.decode(encoded(Image.fromarray(scene()), "JPEG", exif=exif)).said.caption == ""
 

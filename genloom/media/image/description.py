@@ -41,7 +41,9 @@ def embedded(image: "Image.Image") -> Description:
     """What stands in a loaded picture's EXIF, XMP or text chunks; a damaged block says nothing."""
     try:
         exif = image.getexif()
-        said = Description(_caption(exif.get(IMAGE_DESCRIPTION)), _line(exif.get(COPYRIGHT), LICENCE_AT_MOST))
+        said = Description(
+            _caption(_as_utf8(exif.get(IMAGE_DESCRIPTION))), _line(_as_utf8(exif.get(COPYRIGHT)), LICENCE_AT_MOST)
+        )
     except Exception:  # EXIF is a free-form directory of offsets: a damaged one must not cost the picture
         said = NOTHING
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
@@ -80,6 +82,14 @@ def _rdf(root: Element) -> Description:
 
     link = next((e.get(f"{{{RDF}}}resource", "") for e in root.iter(f"{{{CC}}}license")), "")
     return Description(_caption(said("description") or said("title")), _line(link or said("rights"), LICENCE_AT_MOST))
+
+
+def _as_utf8(value: object) -> object:
+    """EXIF knows only ASCII, Pillow reads it as Latin-1, and everybody writes UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8") if isinstance(value, str) else value
+    except UnicodeError:
+        return value
 
 
 def _caption(value: object) -> str:
