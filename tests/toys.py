@@ -18,6 +18,8 @@ from genloom.objectives.adversarial import Adversarial
 from genloom.objectives.autoregressive import Autoregressive
 from genloom.objectives.flow import Flow
 from genloom.objectives.masked import Masked
+from genloom.objectives.mixture import Mixture
+from genloom.objectives.shortcut import Shortcut
 from genloom.objectives.variational import Variational
 from genloom.train.loop import Plan, State, train
 from genloom.train.optimizers import Rates
@@ -26,12 +28,16 @@ from genloom.types import Batch, Cond, Condition, Objective, Signal, Space, Toke
 torch.set_num_threads(1)
 
 TOKENS, VECTOR, SERIES = Tokens(vocab=4, length=7, start=3, stop=2), Signal(2), Signal(1, (4,))
+PICTURE, CODES = Signal(1, (4, 4)), replace(TOKENS, grid=(2, 3))
 
 SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
     "recurrent": {"width": 48, "depth": 1},
     "dense": {"width": 64},
     "ngram": {"order": 3, "folds": 2},
+    "convolution": {"width": 8, "grow": 1},
+    "dit": {"width": 16, "depth": 2, "head_width": 8},
+    "unet": {"width": 16, "levels": (1,), "blocks": 1, "attention": 0, "head_width": 8, "groups": 4},
 }
 
 
@@ -51,8 +57,12 @@ class Toy:
 
 
 SLOW = Plan(steps=400, average=0.95)
+CRISP = Plan(steps=150, average=0.9)
+# Of jumps 1, 1/2 and 1/4. These worlds have no more to show than they are, so that guidance would only overdo it.
+JUMPS: dict[str, Any] = {"guidance": 1.0, "levels": 3, "anchored": 0.5}
 # Orthogonal updates throw a GAN off its balance.
 GAN = Plan(steps=600, average=0.98, rates=Rates(family="adamw", matrix=3e-3, table=3e-3, vector=3e-3))
+PICTURE_GAN = Plan(steps=300, average=0.97, rates=Rates("adamw", 6e-3, 6e-3, 6e-3, betas=(0.5, 0.99)))
 
 TOYS = {
     "autoregressive-transformer": Toy(Autoregressive(TOKENS), "transformer"),
@@ -61,8 +71,18 @@ TOYS = {
     "masked-transformer": Toy(Masked(TOKENS), "transformer", Plan(steps=150)),
     "flow-dense": Toy(Flow(VECTOR), "dense", SLOW),
     "flow-transformer": Toy(Flow(SERIES), "transformer", Plan(steps=200)),
+    "flow-dit": Toy(Flow(SERIES), "dit", Plan(steps=200)),
+    "flow-unet": Toy(Flow(SERIES), "unet", Plan(steps=200)),
+    "shortcut-dense": Toy(Shortcut(VECTOR, **JUMPS), "dense", replace(SLOW, steps=800)),
+    "shortcut-transformer": Toy(Shortcut(SERIES, **JUMPS), "transformer", SLOW),
+    "shortcut-dit": Toy(Shortcut(SERIES, **JUMPS), "dit", SLOW),
+    "shortcut-unet": Toy(Shortcut(SERIES, **JUMPS), "unet", replace(SLOW, steps=300)),
     "variational-dense": Toy(Variational(VECTOR), "dense", SLOW),
+    "variational-convolution": Toy(Variational(PICTURE, latent=1, spread=0.3, edges=0.1), "convolution", CRISP),
     "adversarial-dense": Toy(Adversarial(VECTOR), "dense", GAN),
+    "adversarial-convolution": Toy(Adversarial(PICTURE, smooth=1.0), "convolution", PICTURE_GAN),
+    "mixture-dense": Toy(Mixture(VECTOR, latent=2, features=0.0), "dense", SLOW),
+    "mixture-convolution": Toy(Mixture(PICTURE, latent=2, spread=0.3, beta=1.0), "convolution", CRISP),
 }
 
 CONDITIONAL = {
@@ -72,13 +92,26 @@ CONDITIONAL = {
     "autoregressive-ngram-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "ngram"),
     "masked-transformer-vector": Toy(Masked(TOKENS, Cond(vector=2)), "transformer", Plan(steps=150)),
     "masked-transformer-tokens": Toy(Masked(TOKENS, Cond(tokens=2)), "transformer", Plan(steps=150)),
+    "masked-transformer-grid": Toy(Masked(CODES, Cond(tokens=2)), "transformer", Plan(steps=150)),
+    "autoregressive-transformer-grid": Toy(Autoregressive(CODES, Cond(tokens=2)), "transformer"),
     "flow-dense-vector": Toy(Flow(VECTOR, Cond(vector=2)), "dense", SLOW),
     "flow-dense-field": Toy(Flow(VECTOR, Cond(field=1)), "dense", SLOW),
     "flow-transformer-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "transformer", Plan(steps=200)),
     "flow-transformer-vector": Toy(Flow(SERIES, Cond(vector=2)), "transformer", Plan(steps=200)),
     "flow-transformer-field": Toy(Flow(SERIES, Cond(field=1)), "transformer", Plan(steps=200)),
+    "flow-dit-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "dit", Plan(steps=200)),
+    "flow-unet-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "unet", Plan(steps=200)),
+    "shortcut-dense-vector": Toy(Shortcut(VECTOR, Cond(vector=2), **JUMPS), "dense", SLOW),
+    "shortcut-dit-tokens": Toy(Shortcut(SERIES, Cond(tokens=2), **JUMPS), "dit", Plan(steps=200)),
     "variational-dense-vector": Toy(Variational(VECTOR, cond=Cond(vector=2)), "dense", SLOW),
+    "variational-convolution-tokens": Toy(Variational(PICTURE, spread=0.3, cond=Cond(tokens=2)), "convolution", CRISP),
     "adversarial-dense-vector": Toy(Adversarial(VECTOR, cond=Cond(vector=2)), "dense", GAN),
+    "adversarial-convolution-vector": Toy(
+        Adversarial(PICTURE, smooth=1.0, cond=Cond(vector=2)), "convolution", PICTURE_GAN
+    ),
+    "mixture-convolution-vector": Toy(
+        Mixture(PICTURE, latent=2, spread=0.3, beta=1.0, cond=Cond(vector=2)), "convolution", CRISP
+    ),
 }
 
 
@@ -87,7 +120,9 @@ FAMILIES = {
     "plain_toy": list(TOYS),
     "conditional_toy": list(CONDITIONAL),
     "any_toy": [*TOYS, *CONDITIONAL],
-    "likely_toy": [name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial)],
+    "likely_toy": [
+        name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | Mixture | Shortcut)
+    ],
     "symbols_toy": [name for name, toy in TOYS.items() if toy.space == TOKENS],
     "causal_toy": [name for name, toy in TOYS.items() if isinstance(toy.objective, Autoregressive)],
     "causal_network": [toy.network for toy in TOYS.values() if isinstance(toy.objective, Autoregressive)],

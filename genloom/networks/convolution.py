@@ -3,7 +3,7 @@
 Shape letters: B batch, C channels, H height, W width, D width of the condition.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -79,7 +79,11 @@ class Convolution(nn.Module):
         step = doubled if grows else halved
         self.steps = nn.ModuleList(step(a, b) for a, b in pairwise(widths))
         depth = config.grow if grows else config.shrink
-        self.levels = nn.ModuleList(nn.ModuleList(Block(width, known) for _ in range(depth)) for width in widths)
+        # Normalised, a bright picture and a faint one look alike, and a critic has no slope from one to the other.
+        self.normed = normed if gives.size else as_it_is
+        self.levels = nn.ModuleList(
+            nn.ModuleList(Block(width, known, self.normed) for _ in range(depth)) for width in widths
+        )
         if self.to_vector:
             self.head = nn.Linear(last * prod(self.smallest), gives.channels)
         elif grows and count:
@@ -90,7 +94,7 @@ class Convolution(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h = F.silu(normed(self.features(x, cond)[-1]))
+        h = F.silu(self.normed(self.features(x, cond)[-1]))
         return self.head(h.flatten(1) if self.to_vector else h)
 
     def features(self, x: Tensor, cond: Condition | None = None) -> list[Tensor]:
@@ -116,18 +120,23 @@ class Convolution(nn.Module):
 class Block(nn.Module):
     """Two convolutions beside the way straight on; a condition scales and shifts what they read."""
 
-    def __init__(self, width: int, known: int):
+    def __init__(self, width: int, known: int, normed: Callable[[Tensor], Tensor]):
         super().__init__()
+        self.normed = normed
         self.read, self.write = same(width, width), same(width, width)
         nn.init.zeros_(self.write.weight)  # so that a deep network starts as a shallow one
         self.tell = nn.Linear(known, 2 * width, bias=False) if known else None
 
     def forward(self, h: Tensor, known_BD: Tensor) -> Tensor:
-        x = normed(h)
+        x = self.normed(h)
         if self.tell is not None:
             scale, shift = self.tell(known_BD)[:, :, None, None].chunk(2, 1)
             x = x * (1 + scale) + shift
         return h + self.write(F.silu(self.read(x)))
+
+
+def as_it_is(h: Tensor) -> Tensor:
+    return h
 
 
 def normed(h: Tensor) -> Tensor:

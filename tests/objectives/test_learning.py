@@ -24,7 +24,7 @@ def test_no_pair_of_objective_and_network_is_left_out(toys):
         kind = getattr(plugins.find("objective", objective), objective.capitalize())
         for network in plugins.names("network"):
             module = plugins.find("network", network)
-            for space in (toys.TOKENS, toys.VECTOR, toys.SERIES):
+            for space in (toys.TOKENS, toys.VECTOR, toys.SERIES, toys.PICTURE):
                 if not isinstance(space, get_type_hints(kind)["space"]):
                     continue
                 with suppress(ValueError):  # by which a network says that a role is not for it
