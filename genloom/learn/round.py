@@ -195,8 +195,8 @@ def baseline(begun: Begun) -> Generator[Event | Learned]:
     """
     if begun.rewarding is None:
         raise ValueError(
-            "Without learning, a reward model chooses. It needs pairs (genloom arena MODEL) and a network that shows its "
-            "states, which only those that write text do so far."
+            "Without learning, a reward model chooses. It needs pairs (genloom arena MODEL) and a network that shows "
+            "its states, which only those that write text do so far."
         )
     workspace, champion, wanted = begun.workspace, begun.champion, begun.wanted
     run = workspace.run(workspace.new_run(champion.name).name)

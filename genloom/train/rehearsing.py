@@ -48,7 +48,7 @@ def what_it_knows(
 def some(dataset: Dataset, model: Model, job: Job) -> Samples | None:
     few = islice(dataset.documents("train"), SEEN_AGAIN)
     parts = list(samples.encoded(few, model.codec, model.prompts))
-    return Samples(samples.together(parts), job.rows, job.plan.seed) if parts else None
+    return Samples(samples.together(parts), job.rows, job.plan.seed, job.unprompted) if parts else None
 
 
 def rehearsing(
