@@ -23,7 +23,7 @@ class Controls:
     """How the equation is solved, and what of the solution is known; its tensors are made as large as B C *size."""
 
     steps: int = 20
-    solver: str = "heun"  # or "euler", "multistep"
+    solver: str = "multistep"  # or "heun", "euler"
     shift: float = 1.0  # above 1: more of the steps near the noise, which large pictures need (Esser et al. 2024)
     known: Tensor | None = None  # data that is kept, but for the places
     mask: Tensor | None = None  # where this is True: they are made anew, so that they fit

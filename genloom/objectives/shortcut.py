@@ -89,36 +89,24 @@ class Shortcut:
 
     @torch.no_grad()
     def halves(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The mean velocity of each row's jump, made in two halves."""
-        finest_B = level_B == self.levels - 1
-        mean = torch.empty_like(x)
-        for rows, way in ((finest_B, self.followed), (~finest_B, self.composed)):
-            if rows.any():
-                mean[rows] = way(parts, x[rows], t_B[rows], level_B[rows], None if cond is None else cond.rows(rows))
-        return mean
-
-    def composed(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The mean of two jumps of the next level."""
-        half_B = 0.5 ** (level_B + 1)
-        first = self.velocity(parts, x, t_B, level_B + 1, cond)
-        second = self.velocity(parts, x + along(half_B, x) * first, t_B + half_B, level_B + 1, cond)
-        return (first + second) / 2
+        """The mean velocity of each row's jump, made in two halves: jumps of the next level, or of the flow itself."""
+        shortest_B = level_B == self.levels - 1
+        next_B, half_B = torch.where(shortest_B, _VELOCITY, level_B + 1), 0.5 ** (level_B + 1)
+        first = self.followed(parts, x, t_B, next_B, cond)
+        second = self.followed(parts, x + along(half_B, x) * first, t_B + half_B, next_B, cond)
+        # A velocity in the middle is the mean, to the second order; two jumps come one after the other.
+        return torch.where(along(shortest_B, x), second, (first + second) / 2)
 
     def followed(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The velocity in the middle of the shortest jump, which second-order steps take for its mean."""
-        half_B = 0.5 ** (level_B + 1)
-        first = self.guided(parts, x, t_B, cond)
-        return self.guided(parts, x + along(half_B, x) * first, t_B + half_B, cond)
-
-    def guided(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
-        """The velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
-        level_B = torch.full_like(t_B, _VELOCITY, dtype=torch.long)
-        with_it = self.velocity(parts, x, t_B, level_B, cond)
-        if cond is None or self.guidance == 1:
-            return with_it
-        off = cond.keep(torch.zeros_like(t_B, dtype=torch.bool))
-        without = self.velocity(parts, x, t_B, level_B, off)
-        return without + self.guidance * (with_it - without)
+        """The velocity of each row; at level -1 under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
+        velocity = self.velocity(parts, x, t_B, level_B, cond)
+        rows = (level_B == _VELOCITY).nonzero()[:, 0]
+        if cond is None or self.guidance == 1 or not len(rows):
+            return velocity
+        off = cond.rows(rows).keep(torch.zeros_like(rows, dtype=torch.bool))
+        without = self.velocity(parts, x[rows], t_B[rows], level_B[rows], off)
+        velocity[rows] = without + self.guidance * (velocity[rows] - without)
+        return velocity
 
     def velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
         """The mean velocity of a jump of each row's level; at level -1 the velocity itself."""
@@ -146,5 +134,5 @@ class Shortcut:
         yield from solutions(velocity, x, noise, controls)
 
 
-def along(length_B: Tensor, x: Tensor) -> Tensor:
-    return length_B.view(-1, *[1] * (x.ndim - 1))
+def along(value_B: Tensor, x: Tensor) -> Tensor:
+    return value_B.view(-1, *[1] * (x.ndim - 1))
