@@ -2,9 +2,11 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 import time
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -58,10 +60,12 @@ def test_every_option_of_a_verb_is_explained(verb: str, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     carry_out = import_module(module_of(verb)).run
     explained = inspect.getdoc(carry_out) or ""
-    for name in inspect.signature(carry_out).parameters:
-        assert f"\n{name}\n    " in explained or name == "shared"
-    assert "--workspace" in shown
-    assert "--json" in shown
+    for name, parameter in inspect.signature(carry_out).parameters.items():
+        if not is_dataclass(parameter.default):
+            assert f"\n{name}\n    " in explained
+            continue
+        for option in fields(parameter.default):  # which its class explains, for all verbs that have it
+            assert re.search(rf"--{option.name.replace('_', '-')}( [A-Z]+)?  +[A-Z][a-z]* ", shown), option.name
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
