@@ -1,5 +1,6 @@
 """What collecting a medium needs beyond what is common to all: found by the medium's name, like every part."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ class Left(Exception):
     """Raised for a document that the options do not want; its reason is one of the preparation's `removed`."""
 
 
+@functools.cache  # it is asked for each batch, and looking through the files of a folder takes as long as some do
 def of(medium: str) -> Preparation:
     """The preparation of a medium; ValueError for a medium that cannot be collected."""
     return cast(Preparation, plugins.find("preparation", medium))
