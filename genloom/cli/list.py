@@ -5,15 +5,17 @@ from typing import Any, Literal
 
 from genloom.cli.screen import Screen, size, table
 from genloom.cli.shared import Shared
+from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 
-Kind = Literal["data", "models", "runs", "outputs", "conversations"]
+Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations"]
 _SHOWN = 20  # what piles up: a person sees the newest
 _MANY = ("outputs", "conversations")
+_TITLES = {"builtin": "built-in models"}
 
 
 def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
-    """Show the data sets, models, runs, outputs and conversations of the workspace.
+    """Show the data sets, models, runs, outputs and conversations of the workspace, and the models built in.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
         _show(screen, each, found[each])
     for fault in faults:
         screen.say(f"damaged: {fault}")
-    if all(row.get("built_in") for rows in found.values() for row in rows) and not faults:
+    if not any(rows for each, rows in found.items() if each != "builtin") and not faults:
         screen.say("Nothing here yet. Begin with: genloom collect FOLDER --name NAME")
     return 1 if faults else 0
 
@@ -40,7 +42,7 @@ def _show(screen: Screen, kind: Kind, rows: list[dict[str, Any]]) -> None:
         return
     shown = rows[-_SHOWN:] if kind in _MANY else rows
     screen.say()
-    screen.say(f"{kind} ({len(rows)}{', the newest' if len(shown) < len(rows) else ''})")
+    screen.say(f"{_TITLES.get(kind, kind)} ({len(rows)}{', the newest' if len(shown) < len(rows) else ''})")
     for line in table([tuple(_COLUMNS[kind](row)) for row in shown]):
         screen.say(f"  {line}")
 
@@ -60,19 +62,25 @@ def _data(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _models(workspace: Workspace) -> list[dict[str, Any]]:
+    return _described(workspace, workspace.models())
+
+
+def _built_in(workspace: Workspace) -> list[dict[str, Any]]:
+    return _described(workspace, workspace.models_built_in())
+
+
+def _described(workspace: Workspace, models: list[ModelFolder]) -> list[dict[str, Any]]:
     used = {model.ref for model in workspace.models_in_use()}
-    own = workspace.models()
     return [
         {
             "model": model.ref,
             "parent": model.parent,
-            "built_in": model not in own,
             "in_use": model.ref in used,
             "digest": model.digest,
             "created": model.created,
             "bytes": sum(facts["bytes"] for facts in model.card["files"].values()),
         }
-        for model in sorted([*workspace.models_built_in(), *own], key=lambda model: (model.name, model.version))
+        for model in models
     ]
 
 
@@ -100,7 +108,25 @@ def _conversations(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-_READ = {"data": _data, "models": _models, "runs": _runs, "outputs": _outputs, "conversations": _conversations}
+def _as_model(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["model"],
+        size(row["bytes"]),
+        _day(row),
+        row["digest"][:12],
+        "in use" if row["in_use"] else "",
+        f"from {row['parent']}" if row["parent"] else "",
+    )
+
+
+_READ = {
+    "data": _data,
+    "models": _models,
+    "builtin": _built_in,
+    "runs": _runs,
+    "outputs": _outputs,
+    "conversations": _conversations,
+}
 _COLUMNS = {
     "data": lambda row: (
         row["name"],
@@ -109,14 +135,8 @@ _COLUMNS = {
         _day(row),
         ", ".join(list(row["licences"])[:3]),
     ),
-    "models": lambda row: (
-        row["model"],
-        size(row["bytes"]),
-        _day(row),
-        row["digest"][:12],
-        ", ".join(told for told, so in (("in use", row["in_use"]), ("built in", row["built_in"])) if so),
-        f"from {row['parent']}" if row["parent"] else "",
-    ),
+    "models": _as_model,
+    "builtin": _as_model,
     "runs": lambda row: (
         row["run"],
         row["name"],

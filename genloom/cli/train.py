@@ -12,13 +12,15 @@ from typing import Any
 
 from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
 from genloom.cli.shared import Shared
-from genloom.likelihood import BITS, Measured
+from genloom.likelihood import BITS, LOSS, Measured
 from genloom.settings import recipe as read_recipe
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.train.dial import Wishes
 from genloom.train.events import TOKENS, Checked, Contract, Event, Finished, Stage, Stepped, Warned
 from genloom.train.run import Request, train_model
+
+GENERAL = {BITS: "  of general text", LOSS: "  of what the base learned"}  # what tuning may make a model forget
 
 
 def run(
@@ -225,7 +227,7 @@ def _before_and_after(found: Measured, forecast: Mapping[str, Any], fact: Mappin
     if (general := fact.get(f"general_{found.key}")) is not None:
         rows.append(
             (
-                "  of general data",
+                GENERAL[found.name],
                 f"{forecast['general_before']:.3f}" if "general_before" in forecast else "-",
                 f"{general:.3f}",
             )
