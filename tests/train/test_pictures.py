@@ -218,6 +218,7 @@ def test_a_few_pictures_tune_a_model_and_it_says_what_it_forgot(tuneable: Worksp
     assert mean_loss(model, held) == pytest.approx(last.found.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
 
 
+@pytest.mark.slow
 def test_a_tuned_model_of_pictures_killed_ends_in_the_same_bits(worlds: ModuleType, tuneable: Workspace) -> None:
     job = read_job(tuneable.model(result(tuned(tuneable)).ref).folder / "job.toml")
     whole, torn = worlds.started(tuneable, job), worlds.started(tuneable, job)
