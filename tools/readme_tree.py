@@ -13,6 +13,7 @@ FOLDERS = {
     "genloom/media": "files of a kind, opened and saved",
     "genloom/codecs": "media to tensors and back",
     "genloom/networks": "tensors to tensors",
+    "genloom/text_encoders": "prompts to states that networks attend to",
     "genloom/objectives": "what learning means: a loss and the sampler that agrees with it",
     "genloom/store": "what lies on disk",
     "genloom/collect": "files and folders to a data set",
@@ -24,6 +25,7 @@ FOLDERS = {
     "genloom/exchange": "models from other programs and for them, each checked against its source",
     "genloom/trust": "where an output comes from",
     "genloom/cli": "one file a verb",
+    "recipes/icons": "the data of the built-in model of pictures, from pinned packages to scenes with captions",
 }
 
 
