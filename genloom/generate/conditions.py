@@ -26,10 +26,17 @@ class Strength:
 
     guidance: float = GUIDANCE
     negative: str = ""  # what outputs shall not be like
+    guided_from: float = 0.0  # the time, from noise (0) to data (1), before which there is no guidance
+    guided_until: float = 1.0  # and the time after which there is none
 
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= 100:
             raise ValueError(f"guidance must be from 0 to 100, got {self.guidance}.")
+        if not 0 <= self.guided_from <= self.guided_until <= 1:
+            raise ValueError(
+                "guided_from and guided_until are times from 0 to 1, the first the smaller, "
+                f"got {self.guided_from} and {self.guided_until}."
+            )
 
 
 def guidable(model: Model) -> bool:
@@ -57,7 +64,8 @@ def told(
     cond, against = padded(states, model.device), padded([avoided] * len(states), model.device)
     if not guidable(model) or strength.guidance == 1 or not (len(avoided) or any(map(len, states))):
         return parts, cond
-    return {name: Guided(part, strength.guidance, against) for name, part in parts.items()}, cond
+    span = strength.guided_from, strength.guided_until
+    return {name: Guided(part, strength.guidance, against, span) for name, part in parts.items()}, cond
 
 
 def padded(states: Sequence[np.ndarray], device: torch.device) -> Condition:

@@ -14,12 +14,19 @@ class Guided(nn.Module):
 
     `against` is a negative prompt to move away from, as many rows as there are samples; without one, no condition.
     Works on logits, velocities and signals alike, and with the network's cache, which then holds both halves of the
-    doubled batch.
+    doubled batch. Where there is time, `span` says between which two there is guidance: without it, at half the cost,
+    pictures vary more at first and become no better at last (Kynkäänniemi et al. 2024).
     """
 
-    def __init__(self, network: nn.Module, scale: float, against: Condition | None = None):
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: float,
+        against: Condition | None = None,
+        span: tuple[float, float] = (0.0, 1.0),
+    ):
         super().__init__()
-        self.network, self.scale, self.against = network, scale, against
+        self.network, self.scale, self.against, self.span = network, scale, against, span
 
     def start(self, count: int, length: int) -> "Both":
         return Both(cast(CausalNetwork, self.network).start(2 * count, length))
@@ -32,6 +39,9 @@ class Guided(nn.Module):
         lengths: Tensor | None = None,
         cache: "Both | None" = None,
     ) -> Tensor:
+        if t is not None and not self.span[0] <= float(t[0]) <= self.span[1]:  # a sampler's rows share their time
+            return self.network(x, t, cond=cond, lengths=lengths)
+
         def twice(value: Tensor | None) -> Tensor | None:
             return None if value is None else torch.cat([value, value])
 

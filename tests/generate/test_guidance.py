@@ -40,6 +40,14 @@ def test_the_formula(name):
     agree(Guided(network, 2.5)(x, t), without, "without a condition there is nothing to follow")
 
 
+def test_there_is_guidance_between_two_times_only():
+    network, _, x, t, cond = case("series")
+    guided, plain = Guided(network, 2.5), Guided(network, 2.5, span=(0.2, 0.7))
+    for time, wanted in ((0.1, network), (0.2, guided), (0.7, guided), (0.8, network)):
+        t = torch.full_like(t, time)
+        agree(plain(x, t, cond=cond), wanted(x, t, cond=cond), f"at {time}")
+
+
 @pytest.mark.parametrize("name", ["symbols", "recurrent"])
 @pytest.mark.parametrize("negative", [False, True])
 def test_reading_in_pieces_equals_reading_at_once(name, negative):

@@ -118,9 +118,14 @@ def test_words_can_be_weighed(model: Model) -> None:
 @pytest.mark.parametrize(
     ("controls", "said"),
     [
-        ({"temperature": 1.0}, "no setting 'temperature'. It has: again, guidance, negative, shift, solver, steps."),
+        (
+            {"temperature": 1.0},
+            "no setting 'temperature'. "
+            "It has: again, guidance, guided_from, guided_until, negative, shift, solver, steps.",
+        ),
         ({"mask": 1}, "no setting 'mask'"),
         ({"guidance": -1}, "guidance must be from 0 to 100"),
+        ({"guided_from": 0.8, "guided_until": 0.2}, "guided_from and guided_until are times"),
         ({"solver": "magic"}, "Unknown solver 'magic'"),
         ({"guidance": "much"}, "generate.guidance: Input should be a valid number"),
     ],
