@@ -120,8 +120,7 @@ def test_words_can_be_weighed(model: Model) -> None:
     [
         (
             {"temperature": 1.0},
-            "no setting 'temperature'. "
-            "It has: again, guidance, guided_from, guided_until, negative, shift, solver, steps.",
+            "no setting 'temperature'. It has: again, guidance, guided_from, guided_until, negative, shift, solver",
         ),
         ({"mask": 1}, "no setting 'mask'"),
         ({"guidance": -1}, "guidance must be from 0 to 100"),
