@@ -1,5 +1,7 @@
 """Rounded channels: every code is a point and back, zero is in the middle, gradients pass."""
 
+from math import prod
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ LEVELS = [(8, 8, 8), (7, 5, 5), (2, 3, 4)]
 
 @pytest.mark.parametrize("levels", LEVELS, ids=str)
 def test_every_code_is_one_point(levels):
-    codes = torch.arange(torch.tensor(levels).prod())[:, None]
+    codes = torch.arange(prod(levels))[:, None]
     points = points_of(codes, levels)
     assert torch.equal(codes_of(points, levels), codes)
     assert points.abs().max() <= 1

@@ -1,6 +1,6 @@
 """Media as the latent of an autoencoder trained here: the codec of latent diffusion."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import isfinite
@@ -61,7 +61,7 @@ class Codec:
     def encode_many(self, values: Iterable[Any]) -> Iterator[np.ndarray]:
         return map(self.encode, values)
 
-    def decode(self, x: np.ndarray) -> Any:
+    def decode(self, x: Sequence[int] | np.ndarray) -> Any:
         z = np.asarray(x, np.float32) * self._by(self.spread) + self._by(self.mean)
         return self.autoencoder.decode(torch.from_numpy(z)[None])
 

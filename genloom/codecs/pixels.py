@@ -1,7 +1,7 @@
 """Pictures as their pixels: three channels from -1 to 1, brought to a square of one size."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Codec:
     def encode_many(self, values: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         return map(self.encode, values)
 
-    def decode(self, x: np.ndarray) -> np.ndarray:
+    def decode(self, x: Sequence[int] | np.ndarray) -> np.ndarray:
         """The picture of (3, size, size), uint8 (size, size, 3); what lies outside -1 to 1 is clipped."""
         levels = np.rint((np.asarray(x, np.float32) + 1) * np.float32(127.5))
         return np.ascontiguousarray(levels.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))

@@ -25,7 +25,7 @@ class Config:
     grow: int = 2  # and on the way back
 
 
-def build(role: Role, config: Config) -> nn.Module:
+def build(role: Role, config: Config) -> "Convolution":
     takes, gives = role.takes, role.gives
     if not (isinstance(takes, Signal) and isinstance(gives, Signal)):
         raise ValueError(f"Convolutions map signals to signals, and were asked to map {takes} to {gives}.")

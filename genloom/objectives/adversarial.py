@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,16 @@ from genloom.noise import Noise
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
 
 _LATENT, _NUDGE = 0, 1  # positions of the two draws of training
-PLAN = {"average": 0.999}  # what such a model is trained with unless a job says otherwise
+# What such a model is trained with unless a job says otherwise: orthogonal updates throw it off its balance.
+PLAN = {
+    "average": 0.99,
+    "rates": {"family": "adamw", "matrix": 1e-3, "table": 1e-3, "vector": 1e-3, "betas": [0.5, 0.99]},
+}
+
+
+def suited(size: int) -> dict[str, Any]:
+    """The settings to begin with for so many bytes of data."""
+    return {"latent": 64, "smooth": 1.0, "nudge": 0.05}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,12 @@ from genloom.objectives.variational import Variational
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
 
 Controls = variational.Controls
+PLAN = {"average": 0.99}  # what such a model is trained with unless a job says otherwise
+
+
+def suited(size: int) -> dict[str, Any]:
+    """The settings to begin with for so many bytes of data: those of an autoencoder of pictures."""
+    return {"latent": 4, "grid": [16, 16], "edges": 0.5, "coarse": 0.25}
 
 
 @dataclass(frozen=True)

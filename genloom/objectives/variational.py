@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import log, pi, prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,13 @@ from torch import Tensor
 from genloom.noise import Noise
 from genloom.rounding import check_levels, points_of, rounded
 from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
+
+PLAN = {"average": 0.99}  # what such a model is trained with unless a job says otherwise
+
+
+def suited(size: int) -> dict[str, Any]:
+    """The settings to begin with for so many bytes of data."""
+    return {"latent": 64, "spread": 0.2}
 
 
 @dataclass(frozen=True)

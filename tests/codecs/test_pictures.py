@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +29,10 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     return [np.where(near, *draw.integers(0, 256, (2, 3), np.uint8)) for _ in range(count)]
 
 
-def model(levels: tuple[int, ...] = (), steps: int = 0, **settings) -> SimpleNamespace:
+def model(levels: tuple[int, ...] = (), steps: int = 0, **settings: Any) -> SimpleNamespace:
     """What `open_model` gives of an autoencoder: untaught, or after some steps."""
-    settings = {"latent": 4, "grid": (4, 4), "levels": levels, "fool": 0.0, "features": 0.0, "spread": 0.2, **settings}
-    objective = Mixture(SMALL.space, **settings)
+    alone: dict[str, Any] = {"latent": 4, "grid": (4, 4), "levels": levels, "fool": 0.0, "features": 0.0}
+    objective = Mixture(SMALL.space, **alone, spread=0.2, **settings)
     torch.manual_seed(0)
     parts = torch.nn.ModuleDict(
         {name: convolution.build(role, convolution.Config(**NETWORK)) for name, role in objective.roles.items()}

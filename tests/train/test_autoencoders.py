@@ -41,7 +41,7 @@ def drawn(model: Model, count: int = 2, **controls: Any) -> list[np.ndarray]:
 
 
 def test_an_autoencoder_becomes_the_codec_of_a_latent_flow(workspace: Workspace) -> None:
-    between = made(workspace, "between", "mixture", steps=150, **BETWEEN)
+    between = made(workspace, "between", "mixture", steps=80, **BETWEEN)
     settings = {**SMALL, "codec.name": "learned", "codec.model": "between", "network.name": "dit"}
     flow = made(workspace, "latent", "flow", **settings, **{"network.head_width": "16"})
     assert flow.codec.space.size == (4, 4)  # ty: ignore[unresolved-attribute]
