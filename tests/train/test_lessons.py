@@ -1,25 +1,47 @@
 """Lessons: kept by digest, read by the step, and looked up as the model knew them before."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 
 from genloom.testing import agree
-from genloom.train.lessons import Drawn, Lessons, Sides, looked_up
+from genloom.train.lessons import Drawn, Lessons, Sides, looked_up, place_of
+from genloom.train.samples import Rows
 
+SAMPLES = Rows(  # four of one number each, with the states of two prompts
+    np.arange(4, dtype=np.float16)[:, None],
+    np.repeat(np.eye(2, dtype=np.float16), 2, 0),
+    np.arange(1, 5),
+)
 PAIRS = Lessons(((3,), (3, 0), (3, 1)), ((1, 1), (1,), (1, 1, 1)), ((0,), (0, 0), (0, 0)), (), (1.0, 0.5, 1.5))
 
 
-def test_lessons_come_back_from_disk_or_say_that_they_are_damaged(tmp_path: Path) -> None:
+def test_the_digest_is_of_all_that_is_learned_and_of_what_lies_on_disk(tmp_path: Path) -> None:
     PAIRS.save(tmp_path)
-    assert Lessons.read(tmp_path, PAIRS.digest) == PAIRS
+    assert hashlib.sha256((tmp_path / "lessons.json").read_bytes()).hexdigest() == PAIRS.digest
     assert replace(PAIRS, weights=(1.0, 1.0, 1.0)).digest != PAIRS.digest
-    (tmp_path / "lessons.json").write_text("{}")
-    with pytest.raises(ValueError, match="not what the run began with"):
-        Lessons.read(tmp_path, PAIRS.digest)
+    shown = replace(PAIRS, samples=SAMPLES)
+    assert shown.digest != PAIRS.digest
+    assert replace(shown, samples=Rows(SAMPLES.x + 1, SAMPLES.states, SAMPLES.ends)).digest != shown.digest
+
+
+def test_samples_are_named_by_number_and_stand_beside_the_prompt_of_their_row() -> None:
+    """Of single answers, what an answer to another prompt gains is asked beside the row's own prompt."""
+    pairs = Lessons(((0,), (2,)), ((0,), (2,)), ((1,), (3,)), (), (1.0, 1.0), SAMPLES)
+    batch = cast(Any, Drawn(Sides.of("dpo", pairs, 0), 2, 0)(0))
+    rows = [place_of(n, 2, 0) for n in range(2)]
+    agree(batch.win.x[:, 0], torch.tensor([[0.0], [2.0]])[rows][:, 0], "the better samples")
+    agree(batch.lose.x[:, 0], torch.tensor([[1.0], [3.0]])[rows][:, 0], "the worse ones")
+    agree(batch.lose.cond.tokens, batch.win.cond.tokens, "the prompt of both")
+    assert batch.win.reference is None
+    kto = cast(Any, Drawn(Sides.of("kto", pairs.single, 0), 4, 0)(0))
+    assert not torch.equal(kto.others.x, kto.batch.x)
+    agree(kto.others.cond.tokens, kto.batch.cond.tokens, "the row's own prompt")
 
 
 def test_pairs_taken_apart_are_good_and_bad_answers() -> None:
