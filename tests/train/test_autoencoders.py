@@ -12,6 +12,7 @@ from genloom.noise import Noise
 from genloom.plugins import find
 from genloom.store.workspace import Workspace
 from genloom.train.run import Request, train_model
+from genloom.types import Signal, Tokens
 
 PICTURES = {"codec.name": "pixels", "codec.size": "8", "network.width": "8", "rows": "8", "plan.precision": "float32"}
 BETWEEN = {**PICTURES, "objective.grid": "[4, 4]", "objective.latent": "3", "objective.beta": "0.1"}
@@ -26,7 +27,7 @@ def workspace(worlds: ModuleType, tmp_path: Path) -> Workspace:
     return workspace
 
 
-def made(workspace: Workspace, name: str, objective: str, steps: int = 4, **overrides: str) -> Model:
+def made(workspace: Workspace, name: str, objective: str, overrides: dict[str, str], steps: int = 4) -> Model:
     settings = {"objective.name": objective, **overrides}
     for _ in train_model(workspace, Request("tiles", name=name, steps=steps, overrides=settings)):
         pass
@@ -37,14 +38,14 @@ def drawn(model: Model, count: int = 2, **controls: Any) -> list[np.ndarray]:
     kind = find("objective", model.design.objective)
     noise = Noise(0, tuple(range(count)))
     *_, x = model.objective.sample(dict(model.parts.items()), count, None, noise, kind.Controls(**controls))
-    return model.codec.decode_many(x.numpy())  # ty: ignore[unresolved-attribute]  # of pictures all have it
+    return model.codec.decode_many(x.numpy())  # ty: ignore[missing-attribute]  # of pictures all have it
 
 
 def test_an_autoencoder_becomes_the_codec_of_a_latent_flow(workspace: Workspace) -> None:
-    between = made(workspace, "between", "mixture", steps=80, **BETWEEN)
-    settings = {**SMALL, "codec.name": "learned", "codec.model": "between", "network.name": "dit"}
-    flow = made(workspace, "latent", "flow", **settings, **{"network.head_width": "16"})
-    assert flow.codec.space.size == (4, 4)  # ty: ignore[unresolved-attribute]
+    between = made(workspace, "between", "mixture", BETWEEN, steps=80)
+    settings = {"codec.name": "learned", "codec.model": "between", "network.name": "dit", "network.head_width": "16"}
+    flow = made(workspace, "latent", "flow", {**SMALL, **settings})
+    assert flow.codec.space == Signal(3, (4, 4))
     back = flow.codec.decode(flow.codec.encode(np.full((8, 8, 3), (220, 40, 40), np.uint8)))
     assert np.abs(back.mean((0, 1)) - (220, 40, 40)).max() < 60
     assert drawn(flow, steps=2)[0].shape == (8, 8, 3)
@@ -55,17 +56,17 @@ def test_an_autoencoder_becomes_the_codec_of_a_latent_flow(workspace: Workspace)
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_codes_are_learned_as_symbols_are(workspace: Workspace, objective: str) -> None:
-    made(workspace, "coded", "mixture", **CODED)
-    settings = {**SMALL, "codec.name": "codes", "codec.model": "coded", "network.name": "transformer"}
-    model = made(workspace, "pictures", objective, **settings, **{"network.heads": "2"})
-    assert model.codec.space.length == 17
+    made(workspace, "coded", "mixture", CODED)
+    settings = {"codec.name": "codes", "codec.model": "coded", "network.name": "transformer", "network.heads": "2"}
+    model = made(workspace, "pictures", objective, {**SMALL, **settings})
+    assert model.codec.space == Tokens(126, 17, start=125, stop=125, grid=(4, 4))
     x = model.codec.encode(np.full((8, 8, 3), 128, np.uint8))
     assert model.codec.decode(x).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("objective", ["variational", "adversarial"])
 def test_generators_of_pictures_from_a_vector(workspace: Workspace, objective: str) -> None:
-    model = made(workspace, "made", objective, **PICTURES)
+    model = made(workspace, "made", objective, PICTURES)
     one, other = drawn(model)
     assert one.shape == (8, 8, 3)
     assert not np.array_equal(one, other)
@@ -73,4 +74,4 @@ def test_generators_of_pictures_from_a_vector(workspace: Workspace, objective: s
 
 def test_a_codec_needs_a_model_that_is_here(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="beyond"):
-        made(workspace, "latent", "flow", **SMALL, **{"codec.name": "learned", "codec.model": "beyond"})
+        made(workspace, "latent", "flow", {**SMALL, "codec.name": "learned", "codec.model": "beyond"})
