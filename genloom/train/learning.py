@@ -17,6 +17,7 @@ import torch
 
 from genloom.model import Model, open_model
 from genloom.networks import lora
+from genloom.noise import training_noise
 from genloom.objectives.kto import KTO
 from genloom.objectives.policy import Policy
 from genloom.objectives.preference import Preference
@@ -200,7 +201,10 @@ def settings_of(job: Job) -> Settings:
 def kept_of(model: Model, job: Job, batches: Batches) -> int:
     """Bytes that a step keeps of each row of samples for its backward pass."""
     few: Any = batches(0).rows(slice(0, 2))
-    return forecast.kept_of_samples(model.objective, dict(model.parts.items()), few, job.plan)
+    parts, turn = dict(model.parts.items()), model.objective.turns[0]
+    if prepare := getattr(model.objective, "prepare", None):
+        few = prepare(parts, few, turn, training_noise(job.plan.seed, 0, 0, len(few)), len(few))
+    return forecast.kept_of_samples(model.objective, parts, few, job.plan)
 
 
 def at(job: Job, precision: str) -> Job:
