@@ -76,7 +76,7 @@ TOYS = {
     "shortcut-dense": Toy(Shortcut(VECTOR, **JUMPS), "dense", replace(SLOW, steps=800)),
     "shortcut-transformer": Toy(Shortcut(SERIES, **JUMPS), "transformer", SLOW),
     "shortcut-dit": Toy(Shortcut(SERIES, **JUMPS), "dit", SLOW),
-    "shortcut-unet": Toy(Shortcut(SERIES, **JUMPS), "unet", replace(SLOW, steps=300)),
+    "shortcut-unet": Toy(Shortcut(SERIES, **JUMPS), "unet", Plan(steps=200, average=0.95)),
     "variational-dense": Toy(Variational(VECTOR), "dense", SLOW),
     "variational-convolution": Toy(Variational(PICTURE, latent=1, spread=0.3, edges=0.1), "convolution", CRISP),
     "adversarial-dense": Toy(Adversarial(VECTOR), "dense", GAN),
