@@ -52,6 +52,7 @@ def test_a_prompt_of_no_words_is_no_prompt():
 def test_the_order_of_words_counts():
     role = Role(PICTURE, PICTURE, timed=True, cond=Cond(tokens=5))
     network, (x, t, cond) = stirred(dit.build(role, SMALL)), example(role, rows=3)
+    assert cond.tokens is not None
     told, back = replace(cond, mask=None), Condition(cond.tokens.flip(1))
     assert (network(x, t, cond=told) - network(x, t, cond=back)).abs().max() > 1e-3
 
