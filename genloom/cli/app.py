@@ -20,7 +20,7 @@ VERBS = {
     "arena": "Choose between two answers to each prompt, without knowing whose they are; the model can learn from it.",
     "ratings": "Show what was rated and what it is worth, take a rating back, or write the ratings for other programs.",
     "learn": "Learn from what was rated; the new version is put into use only if held-out ratings prove it better.",
-    "forget": "Take back what was learned from a rater, an output or a training document, and prove that nothing of it is left.",
+    "forget": "Take back what was learned from a rater, an output or a document, and prove that nothing is left of it.",
     "promote": "Put a version of a model into use; the ledger keeps that you decided it.",
     "rollback": "Put the version of a model back into use that was before the last promotion.",
     "list": "Show the data sets, models, runs, outputs and conversations of the workspace.",

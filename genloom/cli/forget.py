@@ -14,7 +14,7 @@ from genloom.train.events import Stage, Stepped
 
 
 def run(model: str, /, *, rater: str = "", item: str = "", ledger: str = "", shared: Shared = Shared()) -> None:
-    """Take back what was learned from a rater, an output or a training document, and prove that nothing of it is left.
+    """Take back what was learned from a rater, an output or a document, and prove that nothing is left of it.
 
     Of ratings: they are withdrawn, the version from before their first use is put back, and it learns anew from all
     others. Of a document: the model is trained again on the data without it, and put into use. The proof: a second run,

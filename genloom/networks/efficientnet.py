@@ -103,7 +103,7 @@ def pretrained() -> EfficientNet:
     weights = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     network = EfficientNet()
     _fill(network, weights)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()
