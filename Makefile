@@ -37,7 +37,7 @@ $(READY): lock/$(DEVICE).txt pyproject.toml
 # The taste that the demo teaches, as a program can check it: no other speaker breaks in.
 JUDGE := regex:pattern=[A-Z]{3};absent=true
 
-demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's ratings; ask a pretrained model
+demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's ratings; draw; ask a pretrained model
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare
 	$(BIN)/genloom train shakespeare --minutes 2
 	$(BIN)/genloom generate shakespeare --prompt "ROMEO:" --count 3 --seed 7
@@ -48,6 +48,9 @@ demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's rat
 	$(BIN)/genloom rate shakespeare --judge '$(JUDGE)'
 	$(BIN)/genloom learn shakespeare --steps 60 --judge '$(JUDGE)' --out genloom-workspace/report.html
 	@echo
+	@echo "Pictures, from the model that comes with Genloom:"
+	$(BIN)/genloom generate icons --prompt "a red fox reading a book under the moon" --count 4 --seed 7 --grid --out genloom-workspace/pictures
+	@echo
 	@echo "A pretrained model:"
 	$(BIN)/genloom import smollm2
 	$(BIN)/genloom chat smollm2 --once "What is the capital of France?" --temperature 0
@@ -57,6 +60,7 @@ demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's rat
 	@echo "  $(BIN)/genloom train notes --minutes 10"
 	@echo "  $(BIN)/genloom generate notes --prompt \"On the sea\" --count 3"
 	@echo "  $(BIN)/genloom chat smollm2"
+	@echo "  $(BIN)/genloom generate icons --prompt \"three blue cups at night\" --count 8 --grid --out ./pictures"
 	@echo "The receipt of what was learned, with charts, to open in a browser: genloom-workspace/report.html"
 
 test: $(READY)  ## the tests, without the slow ones
@@ -82,7 +86,7 @@ bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its p
 	@for each in $(filter-out $(LEARNING),$(wildcard bench/*.py)); do echo "== $$each"; $(BIN)/python "$$each"; done
 	@$(MAKE) --no-print-directory bench-loop
 
-LEARNING := bench/loop.py bench/tastes.py
+LEARNING := bench/loop.py bench/tastes.py bench/tastes_pictures.py
 LOOP := $(BIN)/python bench/loop.py
 
 bench-loop: $(READY)  ## the figures of learning from ratings: about an hour
@@ -94,6 +98,8 @@ bench-loop: $(READY)  ## the figures of learning from ratings: about an hour
 	$(BIN)/genloom import smollm2; \
 	for taste in short plain listed; do $(LOOP) taste --workspace $$GENLOOM_HOME --taste $$taste --minutes 10; done; \
 	$(LOOP) taste --workspace $$GENLOOM_HOME --taste short --flipped 0.3 --minutes 10; \
+	for taste in blue centred outline; do \
+	  $(BIN)/python bench/tastes_pictures.py --workspace $$GENLOOM_HOME --taste $$taste --minutes 5 --ledger $$GENLOOM_HOME/$$taste.sqlite; done; \
 	rm -r $$GENLOOM_HOME
 
 # llama.cpp is built here, with this machine's instructions but AMX, of which its present version dies (docs/log.md).
