@@ -63,6 +63,20 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def team_ledger(server: str, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty ledger on that server."""
+    import sqlalchemy as sql
+
+    from genloom.store.ledger import open_ledger
+
+    yield server
+    engine = open_ledger(tmp_path, server).database.engine
+    with engine.begin() as connection:
+        connection.execute(sql.text("DROP TABLE IF EXISTS genloom_events"))
+    engine.dispose()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `plain_toy`, `causal_network` or the like runs once for each name in that family of toys."""
     for family in metafunc.fixturenames:

@@ -23,7 +23,7 @@ VERBS = {
     "forget": "Take back what was learned from a rater, an output or a document, and prove that nothing is left of it.",
     "promote": "Put a version of a model into use; the ledger keeps that you decided it.",
     "rollback": "Put the version of a model back into use that was before the last promotion.",
-    "list": "Show the data sets, models, runs, outputs and conversations of the workspace.",
+    "list": "Show the data sets, models, runs, outputs and conversations of the workspace, and the models built in.",
     "doctor": "Say what this machine can do and whether the workspace is sound.",
 }
 

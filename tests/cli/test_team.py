@@ -16,7 +16,7 @@ from genloom.store.workspace import Workspace
 
 
 def test_a_team_rates_learns_and_promotes(
-    server: str,
+    team_ledger: str,
     worlds: ModuleType,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -32,7 +32,7 @@ def test_a_team_rates_learns_and_promotes(
 
     def said(*words: str) -> dict[str, Any]:
         capsys.readouterr()
-        assert run([*words, "--workspace", str(tmp_path), "--ledger", server, "--json"]) == 0
+        assert run([*words, "--workspace", str(tmp_path), "--ledger", team_ledger, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
     assert said("rate", outputs[0], "--up", "--rater", "mia")["kind"] == "rating"
@@ -45,6 +45,6 @@ def test_a_team_rates_learns_and_promotes(
     assert said("promote", "tales", "--to", version)["version"] == int(version)
     assert said("rollback", "tales")["version"] == 1
     assert said("ratings", "verify")["sound"]
-    kinds = {event.kind for event in open_ledger(tmp_path, server).events()}
+    kinds = {event.kind for event in open_ledger(tmp_path, team_ledger).events()}
     assert {"rating", "choice", "round", "promotion"} <= kinds
     assert not (tmp_path / "ledger.sqlite").exists(), "all of it lies on the server"

@@ -336,5 +336,5 @@ def test_a_masked_model_says_how_much_it_sees(masks: Model) -> None:
         finished(masks, asked("x", length=48))
     half = finished(masks, request(("x" * 100,), 1, 0, (), {"length": None}))
     assert len(masks.codec.encode(half.written[0])) <= 24 or "\ufffd" in half.written[0]
-    with pytest.raises(ValueError, match=r"'masked' has no setting 'top_k'\. It has: length, steps, temperature"):
+    with pytest.raises(ValueError, match=r"'masked' has no setting 'top_k'\. It has: length, order, steps, temp"):
         finished(masks, asked("x", top_k=3, length=8))

@@ -23,12 +23,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
         return
-    address = request.getfixturevalue("server")
-    yield address
-    engine = open_ledger(tmp_path, address).database.engine
-    with engine.begin() as connection:
-        connection.execute(sql.text("DROP TABLE IF EXISTS genloom_events"))
-    engine.dispose()
+    yield request.getfixturevalue("team_ledger")
 
 
 @pytest.fixture
