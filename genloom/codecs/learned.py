@@ -20,7 +20,7 @@ SMALLEST = 1e-4  # standard deviation of a channel that tells nothing
 
 @dataclass(frozen=True)
 class Config:
-    model: str = "icons-vae"  # the trained autoencoder; the codec takes it into itself
+    model: str = "icons"  # a trained autoencoder, or a model that has one as its codec; this codec takes it into itself
 
 
 def suited(size: int) -> dict[str, Any]:
@@ -31,9 +31,10 @@ def suited(size: int) -> dict[str, Any]:
 def of_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
     """The codec of a trained model, with each channel brought to mean 0 and standard deviation 1 over the values.
 
-    Raises ValueError where the model is no autoencoder.
+    Raises ValueError where the model is no autoencoder and has none.
     """
-    autoencoder = Autoencoder.of_model(model)
+    own = model.codec
+    autoencoder = own.autoencoder if isinstance(own, Codec) else Autoencoder.of_model(model)
     latents = [autoencoder.encode(value) for value in islice(values, 0, EVERY * MEASURED, EVERY)]
     if not latents:
         raise ValueError("There are no samples to measure the latent on. Collect some, then train.")

@@ -85,6 +85,12 @@ def test_a_learned_codec_gives_back_what_it_was_taught():
     assert all(np.array_equal(a, codec.decode(x)) for a, x in zip(codec.decode_many(z[:3]), z, strict=False))
 
 
+def test_the_autoencoder_under_a_model_serves_others():
+    codec = learned.of_model(model(), pictures(5), learned.Config())
+    again = learned.of_model(SimpleNamespace(codec=codec), pictures(5), learned.Config())
+    assert np.array_equal(again.encode(pictures(1)[0]), codec.encode(pictures(1)[0]))
+
+
 def test_codes_give_back_what_they_were_taught():
     codec = codes.of_model(model((5, 5, 5, 5), steps=70), [], codes.Config())
     assert codec.space.vocab == 626

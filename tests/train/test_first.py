@@ -62,9 +62,9 @@ def test_a_codec_that_needs_a_trained_model_is_taken_where_that_is_here(
 ) -> None:
     data = worlds.pictures(workspace)
     assert first_tables(workspace, data, {})["codec"]["name"] == "pixels"
-    trained(workspace, "icons-vae")
+    trained(workspace, "icons")
     tables = first_tables(workspace, data, {})
-    assert tables["codec"] == {"name": "learned", "model": "icons-vae"}
+    assert tables["codec"] == {"name": "learned", "model": "icons"}
     assert (tables["medium"], tables["objective"]["name"], tables["prompts"]) == ("image", "flow", {"name": "minilm"})
     assert "length" not in tables
     assert tables["plan"]["average"] > 0.9, "a flow is kept as the average of its weights"
