@@ -264,6 +264,19 @@ class Message:
     content: str
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a model of a medium is first made of, for some objectives; the first of them where none is asked for."""
+
+    objectives: tuple[str, ...]  # none: any
+    network: str
+    codecs: tuple[str, ...]  # the first whose trained model, if it needs one, is at hand
+    up_to: float = float("inf")  # bytes of training data
+    rows: int = 8
+    length: int = 256  # 0: what the codec gives has one size
+    prompts: str = ""
+
+
 class Medium(Protocol):
     """How things of one kind are opened, saved, shown and checked. Starts without torch."""
 

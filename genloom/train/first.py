@@ -1,42 +1,13 @@
-"""What a data set is first tried with, where nobody has said: codec, objective, network and prompts by its medium."""
+"""What a data set is first tried with, where nobody has said; its medium knows what a model of it is made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from genloom import plugins
 from genloom.settings import overridden
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class First:
-    """A beginning for some objectives, the first of them where none is asked for."""
-
-    objectives: tuple[str, ...]
-    network: str
-    codecs: tuple[str, ...]  # the first whose trained model, if it needs one, is at hand
-    up_to: float = float("inf")  # bytes of training data
-    rows: int = 8
-    length: int = 256  # 0: what the codec gives has one size
-    prompts: str = ""
-
-
-# Bytes learn more from little text than byte pairs do, and n-gram counts under the network pay there and fit in memory.
-FIRST: dict[str, tuple[First, ...]] = {
-    "text": (
-        First(("autoregressive",), "ngram", ("bytes",), up_to=6e6),
-        First(("autoregressive", "masked"), "transformer", ("bytes",), up_to=6e6),
-        First(("autoregressive", "masked"), "transformer", ("bpe",)),
-    ),
-    "image": (
-        First(("flow",), "dit", ("learned", "pixels"), rows=64, length=0, prompts="minilm"),
-        First(("autoregressive", "masked"), "transformer", ("codes",), rows=32, length=0, prompts="minilm"),
-        First(("variational", "mixture", "adversarial"), "convolution", ("pixels",), rows=64, length=0),
-        First((), "dit", ("learned", "pixels"), rows=64, length=0, prompts="minilm"),
-    ),
-}
+from genloom.types import Beginning
 
 
 def first_tables(workspace: Workspace, dataset: Dataset, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -59,13 +30,13 @@ def first_tables(workspace: Workspace, dataset: Dataset, asked: Mapping[str, str
     }
 
 
-def beginning(medium: str, size: int, objective: str) -> First:
-    """What fits the data and the objective, if one is asked for; a plugin's medium may say it as FIRST."""
-    known = FIRST.get(medium) or getattr(plugins.find("medium", medium), "FIRST", ())
+def beginning(medium: str, size: int, objective: str) -> Beginning:
+    """What the medium says fits so many bytes of data and the objective, if one is asked for."""
+    known = getattr(plugins.find("medium", medium), "beginnings", ())
     if not known:
         raise ValueError(f"The medium {medium!r} does not say what a model of it is made of. Upgrade its package.")
-    large = [first for first in known if size <= first.up_to]
-    fitting = [first for first in large if not first.objectives or objective in ("", *first.objectives)]
+    large = [each for each in known if size <= each.up_to]
+    fitting = [each for each in large if not each.objectives or objective in ("", *each.objectives)]
     return (fitting or large)[0]
 
 

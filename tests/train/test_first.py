@@ -6,10 +6,10 @@ from types import ModuleType
 import pytest
 
 from genloom import plugins
+from genloom.media import image
 from genloom.store import built_in
 from genloom.store.workspace import Workspace
-from genloom.train import first
-from genloom.train.first import FIRST, beginning, first_tables
+from genloom.train.first import beginning, first_tables
 
 
 @pytest.fixture
@@ -24,9 +24,8 @@ def trained(workspace: Workspace, name: str) -> None:
 
 
 def test_every_name_is_that_of_a_part() -> None:
-    for medium, firsts in FIRST.items():
-        assert medium in plugins.names("medium")
-        for each in firsts:
+    for medium in plugins.names("medium"):
+        for each in plugins.find("medium", medium).beginnings:
             assert each.network in plugins.names("network")
             assert set(each.codecs) <= set(plugins.names("codec"))
             assert set(each.objectives) <= set(plugins.names("objective"))
@@ -52,7 +51,7 @@ def test_a_beginning_fits_the_data_and_what_is_to_be_learned(
 
 
 def test_a_medium_of_which_nothing_is_known_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(first, "FIRST", {})
+    monkeypatch.delattr(image, "beginnings")
     with pytest.raises(ValueError, match="The medium 'image' does not say what a model of it is made of"):
         beginning("image", 10, "")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from genloom.media.image import decoding, terminal
-from genloom.types import Item
+from genloom.types import Beginning, Item
 
 kind: str = "image"
 plural: str = "pictures"  # how people call several of them
@@ -15,6 +15,13 @@ plural: str = "pictures"  # how people call several of them
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")
 
 features: str = "efficientnet"  # in which pictures are compared: a file of evaluate/features
+
+beginnings: tuple[Beginning, ...] = (
+    Beginning(("flow",), "dit", ("learned", "pixels"), rows=64, length=0, prompts="minilm"),
+    Beginning(("autoregressive", "masked"), "transformer", ("codes",), rows=32, length=0, prompts="minilm"),
+    Beginning(("variational", "mixture", "adversarial"), "convolution", ("pixels",), rows=64, length=0),
+    Beginning((), "dit", ("learned", "pixels"), rows=64, length=0, prompts="minilm"),
+)
 
 WRITTEN = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF",

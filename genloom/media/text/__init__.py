@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from genloom.media.text import encoding, extract
-from genloom.types import Item
+from genloom.types import Beginning, Item
 
 kind: str = "text"
 
@@ -20,6 +20,13 @@ CODE = (
 # fmt: on
 MARKUP = (".html", ".htm", ".xhtml")
 suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, ".pdf", ".docx", ".epub")
+
+# Bytes learn more from little text than byte pairs do, and n-gram counts under the network pay there and fit in memory.
+beginnings: tuple[Beginning, ...] = (
+    Beginning(("autoregressive",), "ngram", ("bytes",), up_to=6e6),
+    Beginning(("autoregressive", "masked"), "transformer", ("bytes",), up_to=6e6),
+    Beginning(("autoregressive", "masked"), "transformer", ("bpe",)),
+)
 
 OPEN_AT_MOST = 256 << 20  # characters held as one item
 
