@@ -3,6 +3,7 @@
 import typing
 from typing import Any, Literal
 
+from genloom import plugins
 from genloom.cli.screen import Screen, size, table
 from genloom.cli.shared import Shared
 from genloom.store.model_folder import ModelFolder
@@ -53,6 +54,7 @@ def _data(workspace: Workspace) -> list[dict[str, Any]]:
             "name": data.name,
             "digest": data.digest,
             "created": data.created,
+            "medium": data.medium,
             "documents": sum(data.count(split) for split in ("train", "val", "test")),
             "bytes": sum(data.size(split) for split in ("train", "val", "test")),
             "licences": data.manifest.get("licences", {}),
@@ -130,7 +132,7 @@ _READ = {
 _COLUMNS = {
     "data": lambda row: (
         row["name"],
-        f"{row['documents']:,} documents",
+        f"{row['documents']:,} {getattr(plugins.find('medium', row['medium']), 'plural', 'documents')}",
         size(row["bytes"]),
         _day(row),
         ", ".join(list(row["licences"])[:3]),

@@ -53,6 +53,9 @@ class Making:
     solver: str | None = None
     """How a step is taken: euler is quick, heun looks twice, multistep remembers the step before."""
 
+    again: int | None = None
+    """With a part to fill: how often each step is taken back and done over, so that it fits the rest better."""
+
     def controls(self) -> dict[str, Any]:
         return asked(self, {})
 

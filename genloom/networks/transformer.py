@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genloom.networks.attention import Rotary, Scaling, attend, rotate, spans
 from genloom.networks.embedding import Beside, Grid, Inform, Symbols, latest
+from genloom.networks.memory import Keys, Memory, alike, remember, restarted, within
 from genloom.types import Condition, Role, Signal, Tokens
 
 
@@ -137,7 +138,7 @@ class Transformer(nn.Module):
         if config.tied and isinstance(self.enter, Symbols) and isinstance(role.gives, Tokens):
             self.head.weight = self.enter.embed.weight
 
-    def start(self, count: int, length: int) -> "Keys":
+    def start(self, count: int, length: int) -> Keys:
         """An empty memory for `count` rows of up to `length` positions."""
         config, like = self.config, self.norm.weight
         assert isinstance(self.enter, Symbols), "only symbols are read in pieces"
@@ -151,7 +152,7 @@ class Transformer(nn.Module):
         t: Tensor | None = None,
         cond: Condition | None = None,
         lengths: Tensor | None = None,
-        cache: "Keys | None" = None,
+        cache: Keys | None = None,
         segments: Tensor | None = None,
         leaves: bool = True,
     ) -> Tensor:
@@ -165,7 +166,7 @@ class Transformer(nn.Module):
         t: Tensor | None,
         cond: Condition | None,
         lengths: Tensor | None,
-        cache: "Keys | None",
+        cache: Keys | None,
         segments: Tensor | None,
     ) -> Tensor:
         """Features B L D of every position, normed, from which logits are made."""
@@ -232,26 +233,6 @@ def pooled(h_BLD: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
         return h_BLD[torch.arange(B, device=h_BLD.device), lengths - 1]
     real_BL1 = (torch.arange(L, device=h_BLD.device) < lengths[:, None])[..., None].to(h_BLD.dtype)
     return (h_BLD * real_BL1).sum(1) / real_BL1.sum(1)
-
-
-@dataclass
-class Keys:
-    """Keys and values of every block, B G S K each, and the last symbols read (for hashed n-grams)."""
-
-    pairs: list[tuple[Tensor, Tensor]]
-    lengths: Tensor
-    last: Tensor
-
-    def rows(self, rows: Tensor) -> "Keys":
-        return Keys([(k[rows], v[rows]) for k, v in self.pairs], self.lengths[rows], self.last[rows])
-
-    def empty(self, row: int) -> None:
-        """Give a row to another text."""
-        self.lengths[row], self.last[row] = 0, -1
-
-
-# Keys, values, the positions of the new ones, and the span of positions that can be seen.
-Memory = tuple[Tensor, Tensor, Tensor, slice]
 
 
 class Block(nn.Module):
@@ -332,33 +313,6 @@ class Attention(nn.Module):
         """The maps that adapters are attached to, by the rows of each."""
         queries, keys = self.heads * self.K, self.key_heads * self.K
         return {"qkv": spans(q=queries, k=keys, v=keys), "out": spans(o=self.out.out_features)}
-
-
-def remember(memory: Memory, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Write new keys and values at their positions; padding is overwritten later, and masked until then."""
-    keys, values, positions_BL, span = memory
-    rows_B1 = torch.arange(len(keys), device=keys.device)[:, None]
-    keys[rows_B1, :, positions_BL] = k.transpose(1, 2)
-    values[rows_B1, :, positions_BL] = v.transpose(1, 2)
-    return keys[:, :, span], values[:, :, span]
-
-
-def within(queries: Tensor, keys: Tensor, window: int) -> Tensor:
-    """Which keys each query may see: its own position and those before it, as far back as the network has learned."""
-    ago = queries[..., None] - keys
-    return (ago >= 0) & (ago < window)
-
-
-def alike(segments: Tensor) -> Tensor:
-    """Which positions of a row belong to the same document, B L L."""
-    return segments[:, :, None] == segments[:, None]
-
-
-def restarted(segments: Tensor) -> Tensor:
-    """Positions B L that begin with 0 in each document of a row."""
-    index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
-    begins = F.pad(segments[:, 1:] != segments[:, :-1], (1, 0), value=True)
-    return index - torch.where(begins, index, 0).cummax(1).values
 
 
 class Prompt(nn.Module):

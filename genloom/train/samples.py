@@ -19,7 +19,7 @@ from genloom.store.files import replaced
 from genloom.types import Batch, Codec, Condition, Item, Signal, Space, TextEncoder, Tokens
 
 FILES = SAMPLES, STATES, ENDS = "train.samples", "train.states", "train.ends"
-AT_ONCE = 64  # samples encoded side by side
+AT_ONCE = 512  # samples encoded side by side: prompts are read with others of their length
 STATES_BY = 8  # prompts are padded to multiples of it, so that a compiled network sees few shapes
 ORDER, DROPPED = 0, 1  # streams of chance
 
