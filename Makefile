@@ -99,7 +99,7 @@ bench-loop: $(READY)  ## the figures of learning from ratings: about an hour
 	for taste in short plain listed; do $(LOOP) taste --workspace $$GENLOOM_HOME --taste $$taste --minutes 10; done; \
 	$(LOOP) taste --workspace $$GENLOOM_HOME --taste short --flipped 0.3 --minutes 10; \
 	for taste in blue centred outline; do \
-	  $(BIN)/python bench/tastes_pictures.py --workspace $$GENLOOM_HOME --taste $$taste --minutes 5 --ledger $$GENLOOM_HOME/$$taste.sqlite; done; \
+	  $(BIN)/python bench/tastes_pictures.py --workspace $$GENLOOM_HOME --taste $$taste --minutes 5; done; \
 	rm -r $$GENLOOM_HOME
 
 # llama.cpp is built here, with this machine's instructions but AMX, of which its present version dies (docs/log.md).

@@ -21,7 +21,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from tastes import TASTES, Taste
+from tastes import TASTES, Taste, apart
 
 from genloom.generate import conversation, engine
 from genloom.learn.measures import Judge, valid
@@ -84,18 +84,18 @@ def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count:
 
 
 def tastes(options: argparse.Namespace) -> None:
-    workspace, taste = Workspace(Path(options.workspace)), TASTES[options.taste]
-    url = f"sqlite:///{options.ledger}" if options.ledger else ""
-    ledger = open_ledger(workspace.root, url)
+    taste, name = TASTES[options.taste], options.model.partition("/")[0]
+    workspace = apart(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
+    ledger, first = open_ledger(workspace.root), f"{name}/1"
     begun = time.perf_counter()
     if not any(ledger.events(["choice"])):
-        written(workspace, taste, options.model)
-        print(rated(workspace, ledger, taste, options.model, options.ratings, options.flipped), "ratings", flush=True)
+        written(workspace, taste, first)
+        print(rated(workspace, ledger, taste, first, options.ratings, options.flipped), "ratings", flush=True)
     settings = dict(text.split("=", 1) for text in options.set)
     facts = dict(prompts(taste.kind))
     judge = Judge(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
     wanted = Wanted(
-        options.model.partition("/")[0],
+        name,
         options.method,
         judging=judge,
         prompts=tuple(facts)[RATED[taste.kind] :],

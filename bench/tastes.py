@@ -1,8 +1,13 @@
 """Hidden tastes: programs that play a rater whose liking nobody tells the model."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from genloom.store.workspace import Workspace
 
 HEDGES = re.compile(
     r"\b(may|might|could|can|perhaps|possibly|probably|likely|often|sometimes|usually|generally|typically|tends?|seems?|"
@@ -43,3 +48,12 @@ TASTES = {
     "plain": Taste("plain", "open", plain, 0.005),
     "listed": Taste("listed", "list", listed, 0.1),
 }
+
+
+def apart(home: str, model: str, label: str) -> Workspace:
+    """A workspace in `home` for one taste, with the model as it is there: what one taste promotes is not another's."""
+    folder, name = Path(home) / "tastes" / label, model.partition("/")[0]
+    version = Workspace(Path(home)).model(model).folder
+    if Path(home) in version.parents and not (folder / "models" / name).is_dir():
+        shutil.copytree(version, folder / "models" / name / "1", copy_function=os.link)
+    return Workspace(folder)

@@ -13,6 +13,8 @@ import time
 from itertools import combinations, islice
 from pathlib import Path
 
+from tastes import apart
+
 from genloom.generate import engine
 from genloom.learn.measures import Judge
 from genloom.learn.round import Learned, Wanted, learn
@@ -76,7 +78,6 @@ def main() -> None:
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--model", default="icons")
     parser.add_argument("--taste", choices=list(TASTES), default="blue")
-    parser.add_argument("--ledger", default="", help="a file of its own for each taste")
     parser.add_argument("--ratings", type=int, default=200)
     parser.add_argument("--flipped", type=float, default=0.0)
     parser.add_argument("--minutes", type=float, default=0.0)
@@ -86,14 +87,15 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", default="")
     options = parser.parse_args()
-    workspace, name = Workspace(Path(options.workspace)), options.model.partition("/")[0]
-    ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
+    name = options.model.partition("/")[0]
+    workspace = apart(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
+    ledger = open_ledger(workspace.root)
     kind, settings = TASTES[options.taste]
     check = judge(kind, overridden(settings, {}))
     taste = Judge(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
     if not any(ledger.events(["choice"])):
-        drawn(workspace, options.model, {"steps": options.solver_steps})
+        drawn(workspace, f"{name}/1", {"steps": options.solver_steps})
         print(rated(workspace, ledger, taste, name, options.ratings, options.flipped), "ratings", flush=True)
     wanted = Wanted(
         name,

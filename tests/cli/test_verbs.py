@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from genloom.cli import run
 from genloom.store.workspace import Workspace
@@ -101,6 +103,18 @@ def test_list_shows_what_there_is(notes: Path, home: Path, capsys: pytest.Captur
     assert f"{started.name}  notes" in out
     runs = {row["run"]: row["model"] for row in told(capsys, "list", "runs")["runs"]}
     assert runs == {started.name: "", ended.name: "notes/1"}
+
+
+def test_list_calls_pictures_by_their_name(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "drawn").mkdir()
+    noise = np.random.default_rng(0)
+    for n in range(5):
+        Image.fromarray(noise.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / "drawn" / f"{n}.png")
+    assert run(["collect", str(tmp_path / "drawn"), "--workers", "1"]) == 0
+    capsys.readouterr()
+    assert run(["list", "data"]) == 0
+    assert "5 pictures" in capsys.readouterr().out
+    assert told(capsys, "list", "data")["data"][0]["medium"] == "image"
 
 
 def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
