@@ -84,9 +84,9 @@ def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count:
 
 
 def tastes(options: argparse.Namespace) -> None:
-    taste, name = TASTES[options.taste], options.model.partition("/")[0]
-    workspace = apart(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
-    ledger, first = open_ledger(workspace.root), f"{name}/1"
+    taste = TASTES[options.taste]
+    workspace, first = apart(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
+    ledger = open_ledger(workspace.root)
     begun = time.perf_counter()
     if not any(ledger.events(["choice"])):
         written(workspace, taste, first)
@@ -95,7 +95,7 @@ def tastes(options: argparse.Namespace) -> None:
     facts = dict(prompts(taste.kind))
     judge = Judge(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
     wanted = Wanted(
-        name,
+        first.partition("/")[0],
         options.method,
         judging=judge,
         prompts=tuple(facts)[RATED[taste.kind] :],

@@ -50,10 +50,12 @@ TASTES = {
 }
 
 
-def apart(home: str, model: str, label: str) -> Workspace:
-    """A workspace in `home` for one taste, with the model as it is there: what one taste promotes is not another's."""
-    folder, name = Path(home) / "tastes" / label, model.partition("/")[0]
-    version = Workspace(Path(home)).model(model).folder
-    if Path(home) in version.parents and not (folder / "models" / name).is_dir():
-        shutil.copytree(version, folder / "models" / name / "1", copy_function=os.link)
-    return Workspace(folder)
+def apart(home: str, model: str, label: str) -> tuple[Workspace, str]:
+    """A workspace in `home` for one taste, and the model in it: what one taste promotes is not another's champion."""
+    source, workspace = Workspace(Path(home)).model(model), Workspace(Path(home) / "tastes" / label)
+    if Path(home) not in source.folder.parents:  # it comes with the package
+        return workspace, source.ref
+    linked = workspace.root / "models" / source.name / "1"
+    if not linked.is_dir():
+        shutil.copytree(source.folder, linked, copy_function=os.link)
+    return workspace, f"{source.name}/1"

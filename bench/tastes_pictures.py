@@ -87,15 +87,14 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", default="")
     options = parser.parse_args()
-    name = options.model.partition("/")[0]
-    workspace = apart(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
-    ledger = open_ledger(workspace.root)
+    workspace, first = apart(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
+    ledger, name = open_ledger(workspace.root), first.partition("/")[0]
     kind, settings = TASTES[options.taste]
     check = judge(kind, overridden(settings, {}))
     taste = Judge(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
     if not any(ledger.events(["choice"])):
-        drawn(workspace, f"{name}/1", {"steps": options.solver_steps})
+        drawn(workspace, first, {"steps": options.solver_steps})
         print(rated(workspace, ledger, taste, name, options.ratings, options.flipped), "ratings", flush=True)
     wanted = Wanted(
         name,
