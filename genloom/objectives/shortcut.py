@@ -1,10 +1,11 @@
 """Learn jumps beside velocities, so that a few steps, or one, lead from noise to data (shortcut models).
 
-Frans et al. 2024, "One step diffusion via shortcut models". The velocities may be those of a trained flow: an objective
-is put around its network, and the jumps learn to follow its guided way.
+Frans et al. 2024, "One step diffusion via shortcut models". Around the network of a trained flow, the flow is kept as a
+teacher, and the jumps learn to follow its guided way.
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import log2
 
@@ -55,7 +56,8 @@ class Shortcut:
         3.0  # how strongly the jumps follow a condition: it is learned, and fixed from then on; 1: plainly
     )
     levels: int = 4  # jumps of 1, 1/2, … 1/2^(levels - 1)
-    anchored: float = 0.25  # share of the samples that teach velocities by the data, as in `flow`
+    anchored: float = 0.25  # share of the samples that teach velocities by the data, where there is no teacher
+    teacher: Parts = field(default_factory=dict)  # a trained flow; none: its own velocities are the way
     turns = (Turn("model", ("model",)),)
 
     def __post_init__(self) -> None:
@@ -64,6 +66,11 @@ class Shortcut:
                 "Of shortcuts, levels must be 1 or more, anchored a share from 0 to 1, and guidance 0 or more, "
                 f"got {self.levels}, {self.anchored} and {self.guidance}."
             )
+
+    def taught_by(self, flow: Parts) -> "Shortcut":
+        """Shortcuts of this trained flow, which is kept at 16 bits: it says no more than where to."""
+        teacher = {name: deepcopy(part).to(torch.bfloat16).eval().requires_grad_(False) for name, part in flow.items()}
+        return replace(self, teacher=teacher)
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -75,7 +82,9 @@ class Shortcut:
         assert batch.lengths is None, "signals have one size; `mask` says which of its positions count"
         start = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x)
         anchor_B, level_B, place_B = noise.uniform((3,), _CHOICE).to(batch.x.device).unbind(1)
-        level_B = torch.where(anchor_B < self.anchored, _VELOCITY, (level_B * self.levels).long())
+        level_B = torch.where(
+            anchor_B < (0 if self.teacher else self.anchored), _VELOCITY, (level_B * self.levels).long()
+        )
         count_B = 2 ** level_B.clamp(min=0)
         t_B = torch.where(
             level_B < 0, noise.normal((), _TIME).to(start).sigmoid(), (place_B * count_B).floor() / count_B
@@ -98,15 +107,29 @@ class Shortcut:
         return torch.where(along(shortest_B, x), second, (first + second) / 2)
 
     def followed(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The velocity of each row; at level -1 under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
-        velocity = self.velocity(parts, x, t_B, level_B, cond)
-        rows = (level_B == _VELOCITY).nonzero()[:, 0]
-        if cond is None or self.guidance == 1 or not len(rows):
-            return velocity
-        off = cond.rows(rows).keep(torch.zeros_like(rows, dtype=torch.bool))
-        without = self.velocity(parts, x[rows], t_B[rows], level_B[rows], off)
-        velocity[rows] = without + self.guidance * (velocity[rows] - without)
-        return velocity
+        """The velocity of each row: its jump's, or at level -1 the flow's."""
+        mean = torch.empty_like(x)
+        for rows_B, flows in ((level_B == _VELOCITY, True), (level_B != _VELOCITY, False)):
+            if rows_B.any():
+                told = None if cond is None else cond.rows(rows_B)
+                some = x[rows_B], t_B[rows_B]
+                mean[rows_B] = (
+                    self.guided(parts, *some, told) if flows else self.velocity(parts, *some, level_B[rows_B], told)
+                )
+        return mean
+
+    def guided(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
+        """The flow's velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
+        with_it = self.flowing(parts, x, t_B, cond)
+        if cond is None or self.guidance == 1:
+            return with_it
+        without = self.flowing(parts, x, t_B, cond.keep(torch.zeros_like(t_B, dtype=torch.bool)))
+        return without + self.guidance * (with_it - without)
+
+    def flowing(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
+        if self.teacher:
+            return self.teacher["model"](x, t_B, cond=cond).float()
+        return self.velocity(parts, x, t_B, torch.full_like(t_B, _VELOCITY, dtype=torch.long), cond)
 
     def velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
         """The mean velocity of a jump of each row's level; at level -1 the velocity itself."""

@@ -200,6 +200,8 @@ def around(model: Model, design: Design) -> Model:
             "Train a new model for it."
         )
     parts.load_state_dict(known, strict=False)
+    if taught_by := getattr(objective, "taught_by", None):  # the model as it was stays at hand while it is learned from
+        objective = taught_by(dict(model.parts.items()))
     return replace(model, objective=objective, parts=parts.to(model.device), design=design)
 
 

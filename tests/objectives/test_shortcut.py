@@ -29,7 +29,7 @@ class Towards(nn.Module):
         assert cond.vector is not None
         named = cond.vector[:, :3]
         named = torch.where(named.any(1, keepdim=True), named, torch.eye(3)[:1])
-        return (named @ self.points - x) / (1 - t)[:, None]
+        return (named @ self.points.float() - x) / (1 - t)[:, None]
 
 
 def test_straight_lines_are_their_own_shortcuts():
@@ -38,7 +38,7 @@ def test_straight_lines_are_their_own_shortcuts():
     loss = shortcut.loss(
         {"model": Towards()}, Batch(POINTS[torch.arange(8) % 3], TOLD), shortcut.turns[0], training_noise(0, 0, 0, 8)
     )
-    agree(loss.per_sample, torch.zeros(8), "nothing is left to learn")
+    agree(loss.per_sample.detach(), torch.zeros(8), "nothing is left to learn")
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
@@ -81,6 +81,22 @@ def test_a_flow_is_kept_where_no_jump_is_asked_for():
     no_jump, a_jump = (torch.full((3,), level) for level in (-1, 2))
     agree(shortcut.velocity({"model": around}, x, t, no_jump, cond), model(x, t, cond=cond), "the flow's velocity")
     assert not torch.allclose(shortcut.velocity({"model": around}, x, t, a_jump, cond), model(x, t, cond=cond))
+
+
+def test_a_teacher_shows_the_way_and_stays_as_it_was():
+    """With one, all samples teach jumps: those of a student that knows its teacher's straight lines cost nothing."""
+    shortcut = Shortcut(VECTOR, Cond(vector=3), guidance=1.0).taught_by({"model": Towards()})
+    batch, noise = Batch(POINTS[torch.arange(8) % 3], TOLD), training_noise(0, 0, 0, 8)
+    loss = shortcut.loss({"model": Towards()}, batch, shortcut.turns[0], noise)
+    agree(loss.per_sample.detach(), torch.zeros(8), "nothing is left to learn")
+    astray = Towards()
+    with torch.no_grad():
+        astray.points.add_(1)
+    level = torch.full((8,), shortcut.levels - 1)
+    x, t = torch.randn(8, 2), torch.full((8,), 0.25)
+    mean = shortcut.halves({"model": astray}, x, t, level, TOLD)
+    assert torch.allclose(mean, (batch.x - x) / 0.75, atol=0.05)  # it has 16 bits
+    assert not next(shortcut.teacher["model"].parameters()).requires_grad
 
 
 def drawn(**controls) -> list[Tensor]:
