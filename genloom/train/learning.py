@@ -170,7 +170,7 @@ def planned(folder: Path, workspace: Workspace, base: ModelFolder, request: Requ
     kept = documents.kept(job) if not samples.fixed(model.codec.space) else kept_of(model, job, batches)
     contract = tuning.promised(job, tuning.parameters(model, base, job), steps, took, kept)
     yield contract
-    return replace(job, plan=replace(job.plan, steps=steps, warmup=max(steps // 20, 1)), contract=contract.facts())
+    return replace(job, plan=tuning.scheduled(job.plan, steps, request.overrides), contract=contract.facts())
 
 
 def first_job(design: Any, base: ModelFolder, request: Request, weights: str) -> Job:

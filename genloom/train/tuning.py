@@ -118,8 +118,12 @@ def planned(
         general_before=general,
     )
     yield contract
-    plan = replace(job.plan, steps=steps, warmup=max(steps // 20, 1))
-    return replace(job, plan=plan, contract=contract.facts())
+    return replace(job, plan=scheduled(job.plan, steps, overrides), contract=contract.facts())
+
+
+def scheduled(plan: Plan, steps: int, overrides: Mapping[str, str]) -> Plan:
+    """The plan for so many steps; a warm-up that nobody has set is a twentieth of them."""
+    return replace(plan, steps=steps, warmup=plan.warmup if "plan.warmup" in overrides else max(steps // 20, 1))
 
 
 def check_wishes(method: str, wishes: Wishes, overrides: Mapping[str, str]) -> None:

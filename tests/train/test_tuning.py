@@ -22,6 +22,7 @@ from genloom.train import documents, tuning
 from genloom.train.dial import Wishes
 from genloom.train.events import Contract, Event, Finished, Stepped, Warned
 from genloom.train.job import Job
+from genloom.train.loop import Plan
 from genloom.train.run import Request, train_model
 from tests.train.test_resume import killed, outcome
 
@@ -124,6 +125,11 @@ def test_the_job_holds_base_and_adapter(workspace: Workspace) -> None:
     assert (job["adapter"]["method"], job["adapter"]["rank"], job["adapter"]["targets"]) == ("lora", 3, ["q", "v"])
     assert (job["rows"], job["row_length"], job["length"]) == (4, 48, open_model(workspace, "tales").design.length)
     assert job["contract"]["before"] > 0
+
+
+@pytest.mark.parametrize(("asked", "steps"), [({}, 1), ({"plan.warmup": "7"}, 7)])
+def test_a_warm_up_that_was_set_stays(asked: dict[str, str], steps: int) -> None:
+    assert tuning.scheduled(Plan(warmup=7), 20, asked) == Plan(steps=20, warmup=steps)
 
 
 def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
