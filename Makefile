@@ -89,7 +89,7 @@ bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its p
 LEARNING := bench/loop.py bench/tastes.py bench/tastes_pictures.py
 LOOP := $(BIN)/python bench/loop.py
 
-bench-loop: $(READY)  ## the figures of learning from ratings: about an hour
+bench-loop: $(READY)  ## the figures of learning from ratings: about two hours
 	export GENLOOM_HOME=$$(mktemp -d); \
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare; \
 	$(BIN)/genloom train shakespeare --minutes 1; \

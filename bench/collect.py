@@ -1,6 +1,6 @@
 """How fast text is collected, end to end, and in how much memory; the peer is a plain loop over the same libraries.
 
-    python bench/collect.py                    # 50 and 200 MB, three runs each
+    python bench/collect.py                    # 50, 100 and 200 MB, three runs each
     python bench/collect.py --megabytes 20     # quicker
 
 The corpora are made from real text (the Python standard library, the documentation of installed packages and
@@ -31,7 +31,7 @@ SHAPES = ("files", "one file", "rows")
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--megabytes", type=int, nargs="+", default=[50, 200])
+    arguments.add_argument("--megabytes", type=int, nargs="+", default=[50, 100, 200])
     arguments.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
     arguments.add_argument("--runs", type=int, default=RUNS)
     arguments.add_argument("--json", type=Path, help="write the figures here, too")

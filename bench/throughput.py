@@ -8,6 +8,7 @@ of a step, forward and backward, and nothing else.
 
 import argparse
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def theirs(steps: int, bf16: bool, stamps: list[float]) -> None:
             stamps.append(time.perf_counter())
 
     arguments = TrainingArguments(
-        "unused", max_steps=steps, per_device_train_batch_size=ROWS, bf16=bf16, use_cpu=True, report_to=[],
+        tempfile.mkdtemp(), max_steps=steps, per_device_train_batch_size=ROWS, bf16=bf16, use_cpu=True, report_to=[],
         save_strategy="no",
         logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
     )  # fmt: skip

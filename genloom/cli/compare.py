@@ -73,6 +73,13 @@ def run(
     workspace, screen = shared.open()
     wanted = precision or ("auto" if battery else "float32")
     models = [open_model(workspace, ref, (), wanted) for ref in (first, second)]
+    kinds = [each.design.medium for each in models]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"{models[0].ref} makes {kinds[0]} and {models[1].ref} {kinds[1]}: only models of one kind can be compared."
+        )
+    if samples is not None and samples < 1:
+        raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     seen = features_of(models[0])
     if battery and seen is not None:
         compare_prompted(models, items, seed, screen)

@@ -67,7 +67,9 @@ def _machine() -> dict[str, Any]:
         "cores": _cores(),
         "memory": memory.total,
         "memory_available": memory.available,
-        "compiler": next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None),
+        "compiler": next(
+            (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
+        ),
     }
 
 

@@ -135,9 +135,15 @@ def _measured(
 
 
 def measured_on(workspace: Workspace, model: Model, data: str | None) -> Dataset:
-    """The data set asked for, else the very version that the model learned from."""
+    """The data set asked for, else the very version that the model learned from. ValueError for one of another kind."""
     if data is not None:
-        return workspace.dataset(data)
+        dataset = workspace.dataset(data)
+        if dataset.medium != model.design.medium:
+            raise ValueError(
+                f"{model.ref} makes {model.design.medium}, and {dataset.name!r} holds {dataset.medium}. Measure it on "
+                "data of its own kind (genloom list data)."
+            )
+        return dataset
     assert model.folder is not None, "it was opened from the workspace"
     learned = model.folder.card.get("data")
     if learned is None:

@@ -1,5 +1,6 @@
 """What evaluate and compare measure and show of models whose outputs are compared in features, as pictures are."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from genloom import plugins
 from genloom.cli.battery import interval, percent, show_gaps
 from genloom.cli.screen import Screen, table
+from genloom.codecs import codes
 from genloom.codecs.autoencoder import Autoencoder
 from genloom.evaluate.appearance import LEAST, Appearance, Distance, Reconstruction, appearance, distance, nearer, psnr
 from genloom.evaluate.battery.score import Score, gaps
@@ -110,8 +112,8 @@ def made_on(
         )
     captions = [as_prompt(str(item.meta.get("caption", ""))) if model.prompts is not None else "" for item in held]
     outputs = generated(model, captions, seed, screen)
-    size = "x".join(map(str, held[0].value.shape[:2]))
-    path = workspace.root / "features" / f"{dataset.digest[:16]}-{split}-{len(held)}-{size}-{seen.KEY}.npy"
+    what = hashlib.sha256(b"".join(np.ascontiguousarray(item.value).tobytes() for item in held)).hexdigest()[:16]
+    path = workspace.root / "features" / f"{dataset.digest[:16]}-{split}-{what}-{seen.KEY}.npy"
     return Made(outputs, extract(outputs), held, kept(path, extract, held))
 
 
@@ -158,9 +160,17 @@ def held_loss(model: Model, held: Sequence[Item]) -> float:
     return mean_loss(model, rows.batch(np.arange(len(rows))))
 
 
+def coder_of(model: Model) -> Any:
+    """What encodes and decodes in the model: itself, rounding as it was trained to, or the codec below it."""
+    if not {"encoder", "decoder"} <= set(model.objective.roles):
+        return model.codec
+    autoencoder, levels = Autoencoder.of_model(model), tuple(getattr(model.objective, "levels", ()))
+    return codes.Codec(autoencoder, levels) if levels else autoencoder
+
+
 def reconstruction(model: Model, made: Made, extract: Any) -> Reconstruction | None:
     """What the codec, or a model that is an autoencoder, loses of the held-out values; None where nothing is lost."""
-    coder: Any = Autoencoder.of_model(model) if {"encoder", "decoder"} <= set(model.objective.roles) else model.codec
+    coder = coder_of(model)
     values = [item.value for item in made.held]
     back = [coder.decode(coder.encode(value)) for value in values]
     if all(np.array_equal(one, other) for one, other in zip(values, back, strict=True)):

@@ -97,6 +97,8 @@ def run(
         raise ValueError("--method says how to tune a model: name the model too, with --from MODEL.")
     if resume and (minutes or tokens or params or overrides or from_ or method):
         raise ValueError("A run goes on as it was planned. With --resume, only --steps says how far.")
+    if resume and name:
+        raise ValueError(f"A run keeps its name: say genloom train --resume {quoted(data)}, without --name.")
     finished, stopped = _watch(train_model(workspace, request), screen)
     if finished is None:
         again = quoted(name or data)

@@ -34,6 +34,8 @@ def of_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
     Raises ValueError where the model is no autoencoder and has none.
     """
     own = model.codec
+    if not isinstance(own, Codec) and getattr(model.objective, "levels", ()):
+        raise ValueError(f"The latent of {model.name!r} is rounded to codes. Use it as such: --set codec.name=codes")
     autoencoder = own.autoencoder if isinstance(own, Codec) else Autoencoder.of_model(model)
     latents = [autoencoder.encode(value) for value in islice(values, 0, EVERY * MEASURED, EVERY)]
     if not latents:

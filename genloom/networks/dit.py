@@ -36,6 +36,11 @@ def build(role: Role, config: Config) -> "Dit":
         raise ValueError(f"The dit keeps the grid of {role.takes}, so {role.gives} needs another network.")
     if config.patch < 1 or any(n % config.patch for n in role.takes.size):
         raise ValueError(f"patch ({config.patch}) must divide the grid {role.takes.size}. Set network.patch to 1 or 2.")
+    if min(config.width, config.head_width, config.depth) < 1:
+        raise ValueError(
+            "A dit's width, head_width and depth must be 1 or more, "
+            f"got {config.width}, {config.head_width} and {config.depth}."
+        )
     if config.width % config.head_width or config.head_width % (2 * len(role.takes.size)):
         raise ValueError(
             f"A dit's width must be a multiple of head_width, and that of {2 * len(role.takes.size)}, "

@@ -56,6 +56,11 @@ def build(role: Role, config: Config) -> "Transformer":
 
 def check(role: Role, config: Config) -> None:
     """Raises ValueError for a role or a size that this network cannot have."""
+    if min(config.width, config.heads, config.depth) < 1:
+        raise ValueError(
+            "A transformer's width, heads and depth must be 1 or more, "
+            f"got {config.width}, {config.heads} and {config.depth}."
+        )
     takes = role.takes
     sequence = isinstance(takes, Tokens) or len(takes.size) == 1
     if not sequence:

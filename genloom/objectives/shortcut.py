@@ -61,9 +61,9 @@ class Shortcut:
     turns = (Turn("model", ("model",)),)
 
     def __post_init__(self) -> None:
-        if self.levels < 1 or not 0 <= self.anchored <= 1 or self.guidance < 0:
+        if self.levels < 3 or not 0 <= self.anchored <= 1 or self.guidance < 0:
             raise ValueError(
-                "Of shortcuts, levels must be 1 or more, anchored a share from 0 to 1, and guidance 0 or more, "
+                "Of shortcuts, levels must be 3 or more, anchored a share from 0 to 1, and guidance 0 or more, "
                 f"got {self.levels}, {self.anchored} and {self.guidance}."
             )
 

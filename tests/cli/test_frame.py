@@ -85,6 +85,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["collect", "x", "--seed", "many"], 'unable to convert "many"'),
         (["list", "modles"], '"modles"'),
         (["collect", "/no/such/folder", "--name", "x"], "/no/such/folder"),
+        (["train", "--resume", "notes", "--name", "x"], "A run keeps its name"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(

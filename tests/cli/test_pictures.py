@@ -80,7 +80,9 @@ def test_a_part_is_made_anew_and_the_rest_stays(photo: Path, mask: Path, capsys:
     assert made(capsys, "--replay", output["id"])["identical"] is True
 
 
-def test_steps_are_taken_back_where_one_asks_for_it(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_are_taken_back_where_one_asks_for_it(
+    photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = ("--source", str(photo), "--mask", str(mask), "--prompt", "a hat")
     (once,), (twice,) = (made(capsys, *given, *more)["outputs"] for more in ((), ("--again", "2")))
     missing = seen(mask)[..., 0] > 127

@@ -27,6 +27,7 @@ def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = worlds.pictures(workspace, count=180)
     worlds.finished(workspace, worlds.picture_job(data, 2))
     worlds.finished(workspace, worlds.picture_job(data, 80, rows="32"))
+    worlds.finished(workspace, worlds.job(worlds.dataset(workspace), 1))
     return workspace.root
 
 
@@ -110,6 +111,10 @@ def test_captions_are_asked_for_word_for_word(caption: str) -> None:
     [
         (["evaluate", "tiles", "--samples", "5"], "Measure 20 or more"),
         (["evaluate", "tiles", "--samples", "0"], "Give a number above 0"),
+        (["compare", "tiles/1", "tiles/2", "--samples", "0"], "Give a number above 0"),
+        (["evaluate", "tiles", "--data", "tales"], "'tales' holds text"),
+        (["evaluate", "tales", "--data", "tiles"], "'tiles' holds image"),
+        (["compare", "tales", "tiles"], "only models of one kind"),
     ],
 )
 def test_mistakes_are_told_with_their_cure(

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genloom import plugins
+from genloom.cli.features import coder_of
 from genloom.codecs import codes, learned, pixels
 from genloom.model import Design
 from genloom.networks import convolution
@@ -72,6 +73,15 @@ def test_an_oblong_picture_is_padded_with_white_or_cut(fit, edge):
 def test_sizes_that_no_picture_has_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         pixels.Config(**wrong)
+
+
+def test_a_latent_of_codes_is_used_as_codes_only():
+    rounding: Any = model((4, 4, 4, 4))
+    with pytest.raises(ValueError, match=r"codec\.name=codes"):
+        learned.of_model(rounding, pictures(5), learned.Config())
+    coder = coder_of(rounding)  # what evaluate measures
+    assert isinstance(coder, codes.Codec)
+    assert coder.levels == (4, 4, 4, 4)
 
 
 def test_a_learned_codec_gives_back_what_it_was_taught():

@@ -75,6 +75,7 @@ def test_muon_has_the_matrices_inside_and_adam_the_rest():
         (Role(PICTURE, PICTURE), replace(SMALL, patch=3)),
         (Role(PICTURE, PICTURE), replace(SMALL, width=20)),
         (Role(PICTURE, PICTURE), replace(SMALL, head_width=2)),
+        (Role(PICTURE, PICTURE), replace(SMALL, head_width=0)),
     ],
 )
 def test_what_it_cannot_be_is_refused(role, config):

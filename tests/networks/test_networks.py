@@ -135,6 +135,8 @@ def test_a_role_that_a_network_cannot_fill_is_refused(network, role):
         {"width": 30},
         {"width": 12, "heads": 4},
         {"head_width": 5},
+        {"heads": 0},
+        {"depth": 0},
         {"key_heads": 3},
         {"activation": "tanh"},
         {"norm": "batch"},

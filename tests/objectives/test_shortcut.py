@@ -128,7 +128,7 @@ def test_what_is_known_is_kept_and_variations_begin_at_a_step():
         lambda: Controls(again=-1),
         lambda: Controls(strength=2.0),
         lambda: Controls(mask=torch.ones(2)),
-        lambda: Shortcut(VECTOR, levels=0),
+        lambda: Shortcut(VECTOR, levels=2),  # four steps, its own default, would be too many
         lambda: Shortcut(VECTOR, anchored=1.5),
         lambda: replace(Shortcut(VECTOR), guidance=-1.0),
     ],
