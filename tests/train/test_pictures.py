@@ -229,7 +229,7 @@ def test_a_tuned_model_of_pictures_killed_ends_in_the_same_bits(worlds: ModuleTy
 
 def test_another_objective_goes_around_the_same_network(tuneable: Workspace) -> None:
     """Velocities of a trained flow become jumps: few steps in place of many."""
-    settings = {"objective.name": "shortcut", "objective.levels": "2", "plan.precision": "float32"}
+    settings = {"objective.name": "shortcut", "objective.levels": "3", "plan.precision": "float32"}
     last = result(tuned(tuneable, "tiles", name="fast", method="full", steps=4, overrides=settings))
     model = open_model(tuneable, last.ref)
     assert model.design.objective == "shortcut"

@@ -14,8 +14,8 @@ from genloom.codecs import pixels
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.text_encoders import words
+from genloom.train import samples
 from genloom.train.samples import (
-    AT_ONCE,
     STATES_BY,
     Rows,
     Samples,
@@ -54,9 +54,12 @@ def numbered(count: int) -> Samples:
     return Samples(Rows(x, np.ones((count, 2), np.float16), np.arange(1, count + 1)), 5, 3, 0.5)
 
 
-def test_what_is_kept_are_the_samples_and_what_their_prompts_mean(tiles: Dataset, tmp_path: Path) -> None:
+def test_what_is_kept_are_the_samples_and_what_their_prompts_mean(
+    tiles: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     items = list(tiles.documents("train")) * 3
-    assert len(items) > AT_ONCE, "more than are encoded side by side"
+    monkeypatch.setattr(samples, "AT_ONCE", 64)
+    assert len(items) > samples.AT_ONCE, "more than are encoded side by side"
     rows = written(items, tmp_path)
     batch = rows.batch(np.array([len(items) - 1, 0, 70]))
     assert len(rows) == len(items)
