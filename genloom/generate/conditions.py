@@ -13,6 +13,7 @@ import torch
 from genloom.generate.guidance import Guided
 from genloom.generate.interpolation import Toward, mixed
 from genloom.model import Model
+from genloom.networks import lora
 from genloom.settings import made
 from genloom.text_encoders import weighting
 from genloom.types import Condition, Parts, Tokens
@@ -65,7 +66,18 @@ def told(
     if not guidable(model) or strength.guidance == 1 or not (len(avoided) or any(map(len, states))):
         return parts, cond
     span = strength.guided_from, strength.guided_until
-    return {name: Guided(part, strength.guidance, against, span) for name, part in parts.items()}, cond
+    bases = bases_of(model)
+    return {name: Guided(part, strength.guidance, against, span, bases.get(name)) for name, part in parts.items()}, cond
+
+
+def bases_of(model: Model) -> Parts:
+    """The networks as they were before tuning, of those that have time and carry adapters; weights are shared.
+
+    Guidance takes the difference between with and without the prompt. What an adapter taught to both cancels there, and
+    a tuned style fades the more, the more strongly prompts are followed: so "without" is said by the base.
+    """
+    tuned = {name for name, role in model.objective.roles.items() if role.timed and lora.names(model.parts[name])}
+    return {name: part for name, part in model.switched(()).parts.items() if name in tuned} if tuned else {}
 
 
 def padded(states: Sequence[np.ndarray], device: torch.device) -> Condition:

@@ -1,5 +1,6 @@
 """Guidance is one formula around any network, its memory included."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -38,6 +39,18 @@ def test_the_formula(name):
     against = network(x, t, cond=other)
     agree(Guided(network, 2.5, other)(x, t, cond=cond), against + 2.5 * (with_it - against), "a negative prompt")
     agree(Guided(network, 2.5)(x, t), without, "without a condition there is nothing to follow")
+
+
+def test_a_tuned_network_moves_away_from_its_base():
+    network, role, x, t, cond = case("series")
+    base = deepcopy(network)
+    for p in base.parameters():
+        p.mul_(0.9)
+    with_it, without = network(x, t, cond=cond), base(x, t)
+    agree(Guided(network, 2.5, base=base)(x, t, cond=cond), without + 2.5 * (with_it - without), "no prompt")
+    _, _, other = example(role, 4, seed=1)
+    against = base(x, t, cond=other)
+    agree(Guided(network, 2.5, other, base=base)(x, t, cond=cond), against + 2.5 * (with_it - against), "negative")
 
 
 def test_there_is_guidance_between_two_times_only():

@@ -11,17 +11,22 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from genloom.codecs import pixels
 from genloom.generate import engine
+from genloom.generate.conditions import told
 from genloom.generate.engine import Request, finished, generate, pool_of, portions, replay, request, store
 from genloom.generate.interpolation import Toward
 from genloom.generate.original import Original
 from genloom.media import image
 from genloom.model import Model, objective_of, open_model, parts_of
+from genloom.networks import lora
 from genloom.noise import SIGNAL_POOL
 from genloom.store.workspace import Workspace
-from genloom.types import Codec, Tokens
+from genloom.testing import agree
+from genloom.types import Codec, Signal, Tokens
 
 SIDE = 16
 
@@ -105,6 +110,29 @@ def test_guidance_moves_a_picture_along_the_difference_that_its_prompt_makes(mod
     assert apart(drawn(3, negative="moon"), drawn(3)) > 1
     assert np.array_equal(drawn(3, negative="  "), drawn(3))
     assert np.array_equal(drawn(3, prompt=""), drawn(1, prompt=""))
+
+
+@torch.no_grad()
+def test_without_its_prompt_a_tuned_model_is_what_it_was(home: Workspace) -> None:
+    """What an adapter teaches with and without a prompt is no difference between the two, and would fade."""
+    model = open_model(home, "blots")
+    network = model.parts["model"]
+    x, t = torch.randn(2, *role_size(model), generator=torch.manual_seed(0)), torch.full((2,), 0.4)
+    lora.attach(network, lora.Config(rank=2), "style")
+    for _, _, adapter in lora.adapters(network):
+        nn.init.normal_(adapter.B, std=0.5, generator=torch.manual_seed(1))
+    parts, cond = told(model, ["fox", "cat"], None, {"guidance": 4.0})
+    base = model.switched(()).parts["model"]
+    nothing = None if cond is None else cond.keep(torch.zeros(2, dtype=torch.bool))
+    tuned, before = network(x, t, cond=cond), base(x, t, cond=nothing)
+    assert float((network(x, t, cond=nothing) - before).abs().max()) > 0.01
+    agree(parts["model"](x, t, cond=cond), before + 4 * (tuned - before), "guided")
+
+
+def role_size(model: Model) -> tuple[int, ...]:
+    space = model.objective.roles["model"].takes
+    assert isinstance(space, Signal)
+    return space.channels, *space.size
 
 
 def test_words_can_be_weighed(model: Model) -> None:
