@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genloom.learn.rewarding import fitted
-from genloom.learn.round import halves, taught
+from genloom.learn.round import halves, known_from, taught
 from genloom.model import open_model
 from genloom.rate.preferences import preferences
 from genloom.rate.promotion import promote
@@ -114,7 +113,7 @@ def lessons_left(workspace: Workspace, ledger: Ledger, model: str, before: str, 
     if not (train.pairs or train.opinions):
         return None
     champion = open_model(workspace, before)
-    rewarding = fitted(workspace, champion, prefs)
+    _, train, _, rewarding = known_from(workspace, champion, prefs, settings)
     return taught(workspace, champion, train, settings.method, settings.rewards, rewarding)
 
 

@@ -1,7 +1,7 @@
 """The reward model: fitted to the ratings, calibrated on those held out, and asked what answers are worth."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from genloom.learn.asked import Asked, lessons_of
 from genloom.model import Model
 from genloom.rate.calibration import Calibration, calibration
-from genloom.rate.preferences import Preference, Preferences
+from genloom.rate.preferences import Preference
 from genloom.rate.prompts import split
 from genloom.store.workspace import Workspace
 from genloom.train import judging
@@ -39,33 +39,60 @@ class Rewarding:
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
-def fitted(workspace: Workspace, champion: Model, prefs: Preferences) -> Rewarding | None:
+@dataclass(frozen=True)
+class Seen:
+    """Pairs as the champion sees them: the features of the better and of the worse answer, N F."""
+
+    pairs: tuple[Preference, ...]
+    win_NF: np.ndarray
+    lose_NF: np.ndarray
+
+    def only(self, chosen: Sequence[int]) -> "Seen":
+        return Seen(tuple(self.pairs[n] for n in chosen), self.win_NF[chosen], self.lose_NF[chosen])
+
+    def of(self, wanted: Callable[[str], bool]) -> "Seen":
+        """The pairs of these prompts."""
+        return self.only([n for n, pair in enumerate(self.pairs) if wanted(pair.prompt)])
+
+    def fitted(self, strength: float) -> judging.Judge:
+        weights = np.array([float(pair.weight) for pair in self.pairs])
+        return judging.fitted(self.win_NF, self.lose_NF, weights, strength)
+
+    def margins(self, judge: judging.Judge) -> np.ndarray:
+        return judge.scores(self.win_NF) - judge.scores(self.lose_NF)
+
+
+def seen(workspace: Workspace, champion: Model, pairs: Sequence[Preference]) -> Seen | None:
+    """Each output is looked at once; None without pairs, and where the champion's network shows no states."""
+    if not pairs or not judging.can_judge(champion):
+        return None
+    told = lessons_of(workspace, champion, pairs)
+    rows = [*zip(told.prompts, told.answers, strict=True), *zip(told.prompts, told.worse, strict=True)]
+    place = {row: n for n, row in enumerate(dict.fromkeys(rows))}
+    prompts, answers = zip(*place, strict=True)
+    win_NF, lose_NF = np.split(judging.features(champion, prompts, answers)[[place[row] for row in rows]], 2)
+    return Seen(tuple(pairs), win_NF, lose_NF)
+
+
+def fitted(champion: Model, every: Seen | None) -> Rewarding | None:
     """A judge fitted to the training pairs, and how far it can be believed by the held-out ones; None without pairs.
 
     Every fifth training prompt sets how strongly it is held back and its temperature.
     """
-
-    def rows(pairs: list[Preference]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        told = lessons_of(workspace, champion, pairs)
-        win, lose = (judging.features(champion, told.prompts, side) for side in (told.answers, told.worse))
-        return win, lose, np.array(told.weights)
-
-    if not judging.can_judge(champion):
+    if every is None:
         return None
-    train = [pair for pair in prefs.pairs if split(pair.prompt) == "train"]
-    held = [pair for pair in prefs.pairs if split(pair.prompt) == "val"]
-    prompts = sorted({pair.prompt for pair in train})
-    aside = set(prompts[::5])
-    fit, tune = [p for p in train if p.prompt not in aside], [p for p in train if p.prompt in aside]
-    if not (fit and tune and held):
+    train, held = every.of(lambda prompt: split(prompt) == "train"), every.of(lambda prompt: split(prompt) == "val")
+    aside = set(sorted({pair.prompt for pair in train.pairs})[::5])
+    fit, tune = train.of(lambda prompt: prompt not in aside), train.of(lambda prompt: prompt in aside)
+    if not (fit.pairs and tune.pairs and held.pairs):
         return None
-    (win, lose, weights), (win2, lose2, _), (win3, lose3, _) = rows(fit), rows(tune), rows(held)
-
-    def margins(judge: judging.Judge, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        return judge.scores(one) - judge.scores(two)
-
-    judges = [judging.fitted(win, lose, weights, strength) for strength in judging.STRENGTHS]
-    best = min(judges, key=lambda judge: float(np.logaddexp(0, -margins(judge, win2, lose2)).mean()))
-    worth = calibration(margins(best, win3, lose3), margins(best, win2, lose2))
-    median = float(np.median(best.scores(np.concatenate([win, lose])))) / worth.temperature
+    judges = [fit.fitted(strength) for strength in judging.STRENGTHS]
+    best = min(judges, key=lambda judge: surprise(tune.margins(judge)))
+    worth = calibration(held.margins(best), tune.margins(best))
+    median = float(np.median(best.scores(np.concatenate([fit.win_NF, fit.lose_NF])))) / worth.temperature
     return Rewarding(champion, best, worth, median)
+
+
+def surprise(margins: np.ndarray) -> float:
+    """Nats that a rater's choice costs a judge, on average."""
+    return float(np.logaddexp(0, -margins).mean())

@@ -11,7 +11,8 @@ from genloom.learn.asked import Asked, answered, fresh, lessons_of, questions
 from genloom.learn.baseline import Chooser, without_learning
 from genloom.learn.measures import Answers
 from genloom.learn.practice import REWARD_MODEL, exercise
-from genloom.learn.rewarding import Rewarding, fitted
+from genloom.learn.rewarding import Rewarding, fitted, seen
+from genloom.learn.sifting import CONTRADICTED, contradicted
 from genloom.learn.telling import Told, receipt, unlearned
 from genloom.model import Model, open_model
 from genloom.rate import receipt as receipts
@@ -28,7 +29,7 @@ from genloom.train.attempts import Practice
 from genloom.train.dial import Wishes
 from genloom.train.events import Event, Finished, Stage
 from genloom.train.job import read_job
-from genloom.train.learning import Request, learn_model, settings_of
+from genloom.train.learning import Request, Settings, learn_model, settings_asked, settings_of
 from genloom.train.lessons import Lessons
 from genloom.train.log import read_log
 
@@ -103,12 +104,12 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
     enough(prefs)
     champion = open_model(workspace, hold(workspace, ledger, wanted.model).ref)
     method = wanted.method if wanted.method != "auto" else natural(prefs, champion)
-    train, held = halves(prefs, method)
+    settings = Settings(sift=False) if method == NONE else settings_asked(method, wanted.overrides)
     judge = wanted.judging or (measures.named(wanted.judge) if wanted.judge else None)
     yield Stage("Fitting a reward model to the ratings")
     with clock.over("reward model"):
-        rewarding = fitted(workspace, champion, prefs)
-    begun = Begun(workspace, ledger, wanted, champion, prefs, train, held, rewarding, judge, clock)
+        known = known_from(workspace, champion, prefs, settings)
+    begun = Begun(workspace, ledger, wanted, champion, *known, judge, clock)
     if method == NONE:
         yield from baseline(begun)
         return
@@ -117,7 +118,7 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
     challenger = open_model(workspace, finished.ref)
     told = yield from measured(begun, finished, challenger)
     curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
-    worth = rewarding.worth if rewarding else None
+    worth = begun.rewarding.worth if begun.rewarding else None
     yield recorded(workspace, ledger, prefs, receipt(told, curve, worth), finished, challenger)
 
 
@@ -254,6 +255,24 @@ def halves(prefs: Preferences, method: str) -> tuple[Preferences, Preferences]:
         )
 
     return part("train"), part("val")
+
+
+def known_from(
+    workspace: Workspace, champion: Model, prefs: Preferences, settings: Settings
+) -> tuple[Preferences, Preferences, Preferences, Rewarding | None]:
+    """The preferences, what of them is learned from and what is held out, and a judge fitted to them.
+
+    What the others contradict is not learned from, and stands among what had no effect.
+    """
+    train, held = halves(prefs, settings.method)
+    every = seen(workspace, champion, prefs.pairs)
+    rewarding = fitted(champion, every)
+    if every and settings.sift and settings.method != "policy":  # which practises on prompts, however they were rated
+        gone = contradicted(every.of(lambda prompt: split(prompt) == "train"))
+        train = replace(train, pairs=tuple(pair for pair in train.pairs if pair not in gone))
+        aside = {event: CONTRADICTED for pair in gone for event in pair.events}
+        prefs = replace(prefs, unused={**prefs.unused, **aside})
+    return prefs, train, held, rewarding
 
 
 def passed_on(events: Generator[Event]) -> Generator[Event, None, Finished]:

@@ -14,7 +14,7 @@ from genloom.model import Model
 from genloom.objectives.answers import answered
 from genloom.train.lessons import LOOKED_AT_ONCE, Rows
 
-STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the pull to zero, a pair
+STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the pull to zero, a pair; the noisier the ratings, the more
 
 
 @dataclass(frozen=True)

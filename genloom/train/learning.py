@@ -61,6 +61,7 @@ class Settings:
     anchor: float = 0.1
     per_unit: bool = False  # by the mean over an answer's symbols and not by their sum: length alone wins nothing
     flipped: float = 0.1  # share of ratings that are believed to be the wrong way round
+    sift: bool = True  # leave out pairs that a judge fitted to the others contradicts
     rehearsal: float = 5.0  # weight of reading again what the model was trained on, where that is here
     group: int = 4  # of policy: attempts at a prompt, each judged against the others
     advantage: Literal["grpo", "rloo"] = "grpo"
@@ -196,6 +197,12 @@ def group_of(job: Job) -> int:
 
 def settings_of(job: Job) -> Settings:
     return made(Settings, job.learning, "learning")
+
+
+def settings_asked(method: str, overrides: Mapping[str, str]) -> Settings:
+    """What a request says of its learning, before there is a job; ValueError for a setting that is none."""
+    own = {path: text for path, text in overrides.items() if path.startswith("learning.")}
+    return made(Settings, overridden({"learning": table(Settings(method))}, own)["learning"], "learning")
 
 
 def kept_of(model: Model, job: Job, batches: Batches) -> int:

@@ -13,10 +13,12 @@ import pytest
 
 from genloom.generate import engine
 from genloom.learn.forgetting import Forgotten, forget, weights
-from genloom.learn.round import Learned, Wanted, learn
+from genloom.learn.round import Learned, Wanted, halves, known_from, learn
+from genloom.learn.sifting import CONTRADICTED
 from genloom.learn.unseen import Unseen, documents_with, unsee
 from genloom.model import open_model
 from genloom.rate.machine import rate_pairs
+from genloom.rate.preferences import preferences
 from genloom.rate.ratings import choose, rate
 from genloom.rate.receipt import as_text, from_json
 from genloom.store.ledger import Ledger, open_ledger
@@ -24,6 +26,7 @@ from genloom.store.removal import holds
 from genloom.store.workspace import Workspace
 from genloom.train.dial import Wishes
 from genloom.train.events import Finished, Stepped
+from genloom.train.learning import Settings
 
 TASTE = "regex:pattern=^(The|A|Zo)"  # some of the beginnings of a tale
 SLOW = {"plan.rates.matrix": "3e-4", "plan.rates.table": "3e-4", "plan.rates.vector": "3e-4"}  # and so forgets less
@@ -111,6 +114,26 @@ def test_ratings_of_a_coin_put_nothing_into_use(workspace: Workspace, ledger: Le
     last = learned(workspace, ledger, wishes=Wishes(steps=10))
     assert not last.receipt.decision.promote
     assert workspace.model("tales").ref == "tales/1"
+
+
+def test_what_the_other_ratings_contradict_is_not_learned_from(workspace: Workspace, ledger: Ledger) -> None:
+    draw = random.Random(0)
+    for group in groups(workspace):
+        good, bad = ([id for id, text in group if bool(re.match(r"The|A|Zo", text)) is met] for met in (True, False))
+        if good and bad:
+            choose(workspace, ledger, good[0], bad[0], "a" if draw.random() > 0.25 else "b", "somebody")
+    prefs, champion = preferences(workspace, ledger, "tales"), open_model(workspace, "tales")
+    told, train, held, _ = known_from(workspace, champion, prefs, Settings())
+    every, judging = halves(prefs, "dpo")
+    aside = {event for event, reason in told.unused.items() if reason == CONTRADICTED}
+    assert aside
+    assert {event for pair in train.pairs for event in pair.events} == {
+        e for p in every.pairs for e in p.events
+    } - aside
+    assert held == judging
+    told, train, _, _ = known_from(workspace, champion, prefs, Settings(sift=False))
+    assert train == every
+    assert told == prefs
 
 
 def test_too_few_ratings_are_refused_with_the_number_that_is_missing(workspace: Workspace, ledger: Ledger) -> None:
