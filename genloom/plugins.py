@@ -3,6 +3,7 @@
 import ast
 import difflib
 import importlib
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,7 @@ def names(kind: Kind) -> list[str]:
     return sorted({*_built_in(kind), *(offer.name for offer in _offers(kind))})
 
 
+@cache
 def _built_in(kind: Kind) -> list[str]:
     """The files of the kind's folder that define what such a part has to; the others there serve them."""
     folder = _PACKAGE / _FOLDERS[kind]
