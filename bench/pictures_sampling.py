@@ -1,7 +1,7 @@
 """Few steps against many: Fréchet distance, and seconds for one picture and for a batch of sixteen.
 
-    python bench/pictures_sampling.py --model icons --steps 40 --few 4
-    python bench/pictures_sampling.py --model icons-teacher --fast icons     # two models
+    python bench/pictures_sampling.py --model icons --steps 40 --preset draft
+    python bench/pictures_sampling.py --model icons --fast icons-fast --preset "" --few 4     # two models
 
 Captions are those of new scenes of the recipe `recipes/icons`; the Fréchet distance is to these scenes, in
 EfficientNet-Lite0 features. Both ways take turns in time.
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
 from genloom.evaluate.features.efficientnet import extractor
 from genloom.evaluate.frechet import frechet_distance, kernel_distance
-from genloom.generate import engine
+from genloom.generate import engine, presets
 from genloom.model import Model, open_model
 from genloom.store.workspace import Workspace
 from recipes.icons.fetch import SETS, WORDS, fetch, icons
@@ -41,11 +41,10 @@ def main() -> None:
     ask.add_argument("--fast", default="", help="another model for the few steps; default: the same")
     ask.add_argument("--workspace")
     ask.add_argument("--steps", type=int, default=40)
-    ask.add_argument("--few", type=int, default=4)
-    ask.add_argument("--solver", default="", help="of the many steps; default: the sampler's own")
-    ask.add_argument("--few-solver", default="", help="of the few steps")
     ask.add_argument("--guidance", type=float)
-    ask.add_argument("--few-guidance", type=float)
+    ask.add_argument("--solver", default="", help="of the many steps; default: the sampler's own")
+    ask.add_argument("--preset", default="draft", help="the settings of the few steps")
+    ask.add_argument("--few", type=int, default=0, help="steps, where not as many as the preset says")
     ask.add_argument("--count", type=int, default=300, help="pictures of the Fréchet distance")
     ask.add_argument("--rounds", type=int, default=5)
     ask.add_argument("--threads", type=int, default=2)
@@ -56,7 +55,10 @@ def main() -> None:
     workspace = Workspace.find(given.workspace)
     slow, fast = (open_model(workspace, ref, (), given.precision) for ref in (given.model, given.fast or given.model))
     many = {"steps": given.steps, "solver": given.solver or None, "guidance": given.guidance}
-    few = {"steps": given.few, "solver": given.few_solver or None, "guidance": given.few_guidance}
+    few: dict[str, Any] = {}
+    for preset in presets.named([given.preset] if given.preset else [], workspace.root):
+        few |= preset.controls
+    few |= {"steps": given.few} if given.few else {}
     drawn = icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
     painter = Painter({icon.name: icon.svg for icon in drawn})
     scenes = [painter.scene(SEED, number) for number in range(given.count)]
@@ -72,12 +74,12 @@ def main() -> None:
             f"kernel distance {kernel_distance(features, real):.4f}",
             flush=True,
         )
-    print(f"Fréchet distance of {given.few} steps: {distances[1] / distances[0] - 1:+.1%} of that of {given.steps}")
+    print(f"Fréchet distance of {few['steps']} steps: {distances[1] / distances[0] - 1:+.1%} of that of {given.steps}")
     for count in (1, 16):
         told = captions[:count]
         times = paired(lambda told=told: made(fast, told, few), lambda told=told: made(slow, told, many), given.rounds)
         print(
-            f"{count:2d} at once: {given.few} steps {times.first} s, {given.steps} steps {times.second} s; "
+            f"{count:2d} at once: {few['steps']} steps {times.first} s, {given.steps} steps {times.second} s; "
             f"{times.ratio} times faster, median [least, greatest] of {given.rounds}",
             flush=True,
         )

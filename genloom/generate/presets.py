@@ -23,6 +23,8 @@ class Preset:
     guidance: float | None = None
     steps: int | None = None
     solver: str | None = None
+    shift: float | None = None
+    guided_from: float | None = None
     temperature: float | None = None
 
     def __post_init__(self) -> None:

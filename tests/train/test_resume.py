@@ -71,10 +71,14 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(worlds: ModuleType
     assert codes.count(-signal.SIGKILL) >= 5, codes
 
 
-def test_a_run_killed_at_every_step_of_a_save_ends_in_the_same_bits(worlds: ModuleType, workspace: Workspace) -> None:
-    """Each life dies one thing done to the disk later than the one before: first in the stream, then in the saves."""
-    codes = proven(worlds, workspace, [{"call": n} for n in range(1, 24)], COUNTED)
-    assert codes.count(-signal.SIGKILL) >= 20, codes
+@pytest.mark.parametrize("apart", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_killed_at_every_step_of_a_save_ends_in_the_same_bits(
+    worlds: ModuleType, workspace: Workspace, apart: int
+) -> None:
+    """Each life dies so many things done to the disk later than the one before: in the stream, then in the saves."""
+    deaths: list[dict[str, float]] = [{"call": n} for n in range(1, 24, apart)]
+    codes = proven(worlds, workspace, deaths, COUNTED)
+    assert codes.count(-signal.SIGKILL) >= len(deaths) - 3, codes
 
 
 @pytest.mark.slow

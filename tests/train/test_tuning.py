@@ -146,7 +146,8 @@ def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
         assert torch.equal(mine, theirs)
 
 
-@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_killed_run_ends_in_the_same_bits(worlds: ModuleType, workspace: Workspace, method: str) -> None:
     data = talks(workspace)
     ref = result(tuned(workspace, steps=8, method=method)).ref
