@@ -21,7 +21,7 @@ from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import made
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train import forecast, samples, sealed
+from genloom.train import forecast, reuse, samples, sealed
 from genloom.train.corpus import SYMBOLS, Blocks, folds_of, mixed, read_stream, write_stream
 from genloom.train.events import TOKENS, Event, Stage, Unit
 from genloom.train.forecast import CHECKS
@@ -184,11 +184,14 @@ def pooled(folder: Path, dataset: Dataset, codec: Codec, design: Design) -> Gene
     """The samples of a data set, encoded once; yields now and then how many are done."""
     prompts = prompts_of(design)
     if not sealed.whole(folder):
-        count, last = dataset.count("train"), time.perf_counter()
-        for done in samples.write_rows(samples.encoded(dataset.documents("train"), codec, prompts), folder):
-            if time.perf_counter() - last > TELL_EVERY:
-                last = time.perf_counter()
-                yield Stage(f"Encoded {done:,} of {count:,}")
+        key = reuse.key_of(dataset, codec, design)
+        if not reuse.taken(folder, key):
+            count, last = dataset.count("train"), time.perf_counter()
+            for done in samples.write_rows(samples.encoded(dataset.documents("train"), codec, prompts), folder):
+                if time.perf_counter() - last > TELL_EVERY:
+                    last = time.perf_counter()
+                    yield Stage(f"Encoded {done:,} of {count:,}")
+        reuse.offer(folder, key)
         sealed.seal(folder, samples.FILES)
     unit = Unit("samples", called(design.medium))
     return Pool(codec, samples.read_rows(folder, codec.space, prompts), prompts, dataset, unit)

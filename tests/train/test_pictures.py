@@ -11,6 +11,7 @@ from genloom.cli import run
 from genloom.likelihood import mean_loss
 from genloom.model import open_model
 from genloom.store.workspace import Workspace
+from genloom.train import samples
 from genloom.train.dial import Wishes
 from genloom.train.events import Checked, Contract, Event, Finished, Stepped, Warned
 from genloom.train.job import read_job
@@ -49,6 +50,23 @@ def tuned(workspace: Workspace, data: str = "mine", **wanted: Any) -> list[Event
 def result(events: list[Event]) -> Finished:
     assert isinstance(events[-1], Finished)
     return events[-1]
+
+
+def test_pictures_are_encoded_once_for_all_runs_on_them(
+    worlds: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds.pictures(workspace)
+    looks, write_rows = [], samples.write_rows
+    monkeypatch.setattr(samples, "write_rows", lambda parts, folder: looks.append(folder) or write_rows(parts, folder))
+    runs = [workspace.run(result(trained(workspace, steps=1)).run).folder for _ in range(2)]
+    assert looks == runs[:1]
+    assert (runs[1] / samples.SAMPLES).samefile(runs[0] / samples.SAMPLES)
+    other = result(trained(workspace, steps=1, overrides={**SMALL, "prompts.width": "8"})).run
+    assert looks == [runs[0], workspace.run(other).folder], "other prompts, other states"
+    for run_folder in runs:
+        (run_folder / samples.SAMPLES).write_bytes(b"damaged")
+    last = workspace.run(result(trained(workspace, steps=1)).run).folder
+    assert looks[-1] == last, "what is damaged is not taken over"
 
 
 def test_pictures_are_trained_on_by_one_command(worlds: ModuleType, workspace: Workspace) -> None:
