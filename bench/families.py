@@ -71,7 +71,7 @@ def line(name: str, fact: dict[str, Any], found: dict[str, Any]) -> str:
     return (
         f"{name:15s} Fréchet distance {found['distance']['frechet']:6.2f} (real {found['real']['frechet']:.2f}), "
         f"precision {shares['precision']:.2f}, recall {shares['recall']:.2f}, coverage {shares['coverage']:.2f}, "
-        f"near copies {100 * found['near_copies']:.1f} %, {fact['seconds']:.0f} s of training{coded}; {found['folder']}"
+        f"near copies {100 * found['copied']['near_copies']:.1f} %, {fact['seconds']:.0f} s of training{coded}; {found['folder']}"
     )
 
 
