@@ -65,13 +65,13 @@ def trained(name: str, minutes: float, recipe: str, settings: tuple[str, ...]) -
 
 def line(name: str, fact: dict[str, Any], found: dict[str, Any]) -> str:
     """What was measured of a family, for people."""
-    shares = found["manifold"]
+    shares, copied = found["manifold"], found["copied"]["near_copies"]
     lost = found["reconstruction"]
     coded = f", its codes come back at {lost['psnr']:.1f} dB, {lost['frechet']:.2f} away" if lost else ""
     return (
         f"{name:15s} Fréchet distance {found['distance']['frechet']:6.2f} (real {found['real']['frechet']:.2f}), "
         f"precision {shares['precision']:.2f}, recall {shares['recall']:.2f}, coverage {shares['coverage']:.2f}, "
-        f"near copies {100 * found['copied']['near_copies']:.1f} %, {fact['seconds']:.0f} s of training{coded}; {found['folder']}"
+        f"near copies {100 * copied:.1f} %, {fact['seconds']:.0f} s of training{coded}; {found['folder']}"
     )
 
 
