@@ -189,7 +189,9 @@ class Person:
 
     def __init__(self, *arguments: str):
         self.ours, theirs = pty.openpty()
-        command = [sys.executable, "-c", "from genloom.cli import main; main()", *arguments]
+        # Who runs the tests in a shell's background hands down that Ctrl-C is ignored; at a terminal it never is.
+        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        command = [sys.executable, "-c", f"{heard}; from genloom.cli import main; main()", *arguments]
         environment = {**os.environ, "TERM": "dumb", "INPUTRC": os.devnull}
         self.process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
