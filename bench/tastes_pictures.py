@@ -37,7 +37,7 @@ TASTES = {
     "outline": ("outline", {"least": 0.15}),
 }
 RATED = 80  # things whose pictures are rated; the rest are fresh
-PICTURES = 4  # of each
+PICTURES = 6  # of each
 APART = 0.02  # by how much a score has to be higher to be noticed
 
 

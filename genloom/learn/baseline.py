@@ -1,4 +1,4 @@
-"""What the champion can do without learning: write several answers and let the reward model choose."""
+"""What the champion can do without learning: give several answers and let the reward model choose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Chooser:
 
     def outcomes(self, asked: Sequence[Asked], one: Sequence[Any], two: Sequence[Any]) -> list[float]:
         """Whether the second answer beats the first, by prompt: 1, 0.5 where they are as good, 0."""
-        scores = self.rewarding.of_texts if self.judge is None else self.judge.scores
+        scores = self.rewarding.of_answers if self.judge is None else self.judge.scores
         first, second = (scores(asked, texts) for texts in (one, two))
         return ((second > first) + 0.5 * (second == first)).tolist()
 
@@ -45,11 +45,11 @@ def without_learning(
     """
     more = [
         replace(each, request=replace(each.request, nonces=(nonce,)))
-        for each, nonces in zip(asked, drawn(asked, count), strict=True)
+        for each, nonces in zip(asked, drawn(asked, count, engine.pool_of(writer.codec.space)), strict=True)
         for nonce in nonces
     ]
     texts = answered(workspace, writer, more, {"learn": run})
-    scores_NK = chooser.rewarding.of_texts(more, texts).reshape(len(asked), count)
+    scores_NK = chooser.rewarding.of_answers(more, texts).reshape(len(asked), count)
     rows = np.arange(len(asked)) * count
     best = [texts[n] for n in rows + scores_NK.argmax(1)]
     good_NK = scores_NK > chooser.rewarding.median
@@ -61,7 +61,7 @@ def without_learning(
     return tuple(replace(wins(name, chooser.outcomes(asked, first, said)), proof=False) for name, said in told.items())
 
 
-def drawn(asked: Sequence[Asked], count: int) -> list[tuple[int, ...]]:
+def drawn(asked: Sequence[Asked], count: int, pool: int) -> list[tuple[int, ...]]:
     """New chances, `count` for each prompt."""
-    nonces = engine.request([each.prompt for each in asked], count, 1, (), {}).nonces
+    nonces = engine.request([each.prompt for each in asked], count, 1, (), {}, pool).nonces
     return [nonces[n : n + count] for n in range(0, len(nonces), count)]

@@ -98,7 +98,7 @@ def preferred(judge: Judge, answers: Answers) -> tuple[str, ...]:
 
 def rewarded(rewarding: Rewarding, answers: Answers) -> Measure:
     """What the reward model thinks of both, in units of its log-odds."""
-    one, two = (rewarding.of_texts(answers.asked, texts) for texts in (answers.champion, answers.challenger))
+    one, two = (rewarding.of_answers(answers.asked, said) for said in (answers.champion, answers.challenger))
     return paired("reward model", "reward", one, two)
 
 

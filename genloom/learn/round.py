@@ -196,8 +196,8 @@ def baseline(begun: Begun) -> Generator[Event | Learned]:
     """
     if begun.rewarding is None:
         raise ValueError(
-            "Without learning, a reward model chooses. It needs pairs (genloom arena MODEL) and a network that shows "
-            "its states, which only those that write text do so far."
+            "Without learning, a reward model chooses. It needs pairs of more prompts (genloom arena MODEL), and a "
+            "network that shows its states or a medium whose things are compared in features."
         )
     workspace, champion, wanted = begun.workspace, begun.champion, begun.wanted
     run = workspace.run(workspace.new_run(champion.name).name)
@@ -266,9 +266,10 @@ def known_from(
     """
     train, held = halves(prefs, settings.method)
     every = seen(workspace, champion, prefs.pairs)
-    rewarding = fitted(champion, every)
-    if every and settings.sift and settings.method != "policy":  # which practises on prompts, however they were rated
-        gone = contradicted(every.of(lambda prompt: split(prompt) == "train"))
+    told, unseen = (every.of(lambda prompt, of=of: split(prompt) == of) if every else None for of in ("train", "val"))
+    rewarding = fitted(champion, told, unseen)
+    if settings.sift and settings.method != "policy":  # which practises on prompts, however they were rated
+        gone = contradicted(told)
         train = replace(train, pairs=tuple(pair for pair in train.pairs if pair not in gone))
         aside = {event: CONTRADICTED for pair in gone for event in pair.events}
         prefs = replace(prefs, unused={**prefs.unused, **aside})

@@ -14,7 +14,19 @@ from genloom.model import Model
 from genloom.objectives.answers import answered
 from genloom.train.lessons import LOOKED_AT_ONCE, Rows
 
-STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the pull to zero, a pair; the noisier the ratings, the more
+STRENGTHS = (
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+    1.0,
+    3.0,
+    10.0,
+    30.0,
+    100.0,
+)  # of the pull to zero, a pair; the noisier the ratings, the more
+
+Groups = tuple[tuple[int, float], ...]  # of features side by side: how many, and what say they have together
 
 
 @dataclass(frozen=True)
@@ -54,21 +66,32 @@ def features(model: Model, prompts: Rows, answers: Rows) -> np.ndarray:
     return np.concatenate(found)
 
 
-def fitted(win_NF: np.ndarray, lose_NF: np.ndarray, weights: np.ndarray, strength: float) -> Judge:
-    """The head that makes the raters' choices likeliest (Bradley and Terry 1952) under a Gaussian prior; convex."""
+def fitted(win_NF: np.ndarray, lose_NF: np.ndarray, weights: np.ndarray, strength: float, groups: Groups = ()) -> Judge:
+    """The head that makes the raters' choices likeliest (Bradley and Terry 1952) under a Gaussian prior; convex.
+
+    Features are measured by how far apart they are in pairs. A group has the say that was given to it, however many
+    features are in it: a few of style count beside a thousand states.
+    """
     every = np.concatenate([win_NF, lose_NF])
-    mean_F, scale_F = every.mean(0), every.std(0) + 1e-6
+    mean_F, scale_F = every.mean(0), np.sqrt(np.square(win_NF - lose_NF).mean(0)) + 1e-6
+    if groups:
+        sizes, says = (np.array(each) for each in zip(*groups, strict=True))
+        scale_F *= np.sqrt(np.repeat(sizes / says, sizes) * says.sum() / sizes.sum())
     gaps_NF = torch.from_numpy((win_NF - lose_NF) / scale_F / np.sqrt(every.shape[1]))
     share_N = torch.from_numpy(weights / weights.sum())
-    weight_F = torch.zeros(every.shape[1], dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([weight_F], max_iter=100, line_search_fn="strong_wolfe")
+    # The best weights lie where the gaps do (the representer theorem), which has as many dimensions as there are pairs.
+    within_FR, gaps_RN = torch.linalg.qr(gaps_NF.T)
+    weight_R = torch.zeros(len(gaps_RN), dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([weight_R], max_iter=100, line_search_fn="strong_wolfe")
 
     def cost() -> Tensor:
         solver.zero_grad()
-        loss = (share_N * torch.nn.functional.softplus(-gaps_NF @ weight_F)).sum() + strength * weight_F.square().mean()
+        chosen = (share_N * torch.nn.functional.softplus(-weight_R @ gaps_RN)).sum()
+        loss = chosen + strength * weight_R.square().sum() / every.shape[1]
         loss.backward()
         return loss
 
     step: Any = cost
     solver.step(step)
-    return Judge(mean_F, scale_F, weight_F.detach().numpy() / np.sqrt(every.shape[1]))
+    weight_F = (within_FR @ weight_R.detach()).numpy()
+    return Judge(mean_F, scale_F, weight_F / np.sqrt(every.shape[1]))

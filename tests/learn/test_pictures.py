@@ -15,9 +15,11 @@ from genloom.generate import engine
 from genloom.learn.asked import lessons_of
 from genloom.learn.forgetting import weights
 from genloom.learn.measures import Judge
+from genloom.learn.rewarding import fitted, seen
 from genloom.learn.round import Learned, Wanted, learn
 from genloom.model import open_model
 from genloom.rate.preferences import preferences
+from genloom.rate.prompts import split
 from genloom.rate.ratings import choose, rate
 from genloom.rate.receipt import as_text
 from genloom.rate.values import value_of
@@ -55,14 +57,15 @@ def ledger(workspace: Workspace) -> Ledger:
     return open_ledger(workspace.root)
 
 
-def rated(workspace: Workspace, ledger: Ledger) -> None:
-    """Of two tiles for a prompt the bluer one is chosen."""
+def rated(workspace: Workspace, ledger: Ledger, apart: float = 0.0) -> None:
+    """Of two tiles for a prompt the bluer one is chosen, where it is bluer by so much."""
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.records():
         score = BLUENESS.score(record["prompt"], value_of(path, record))
         by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
     for (a, one), (b, two) in by_prompt.values():
-        choose(workspace, ledger, a, b, "a" if one > two else "b", "mia")
+        if abs(one - two) >= apart:
+            choose(workspace, ledger, a, b, "a" if one > two else "b", "mia")
 
 
 def wanted(**more: Any) -> Wanted:
@@ -103,6 +106,28 @@ def test_a_round_with_pictures_ends_with_a_receipt_that_shows_them(workspace: Wo
     page = (workspace.run(last.run).folder / "receipt.html").read_text()
     assert page.count('src="data:image/png;base64,iVBOR') == 2 * len(last.receipt.examples)
     assert workspace.model("tiles/2").parent == "tiles/1"
+
+
+def test_a_reward_model_of_pictures_knows_the_colour_that_was_preferred(workspace: Workspace, ledger: Ledger) -> None:
+    rated(workspace, ledger, apart=12)
+    champion, prefs = open_model(workspace, "tiles"), preferences(workspace, ledger, "tiles")
+    every = seen(workspace, champion, prefs.pairs)
+    assert every is not None
+    rewarding = fitted(champion, *(every.of(lambda prompt, of=of: split(prompt) == of) for of in ("train", "val")))
+    assert rewarding is not None
+    assert rewarding.worth.accuracy > 0.7
+    pictures = [np.full((16, 16, 3), colour, np.uint8) for colour in ((220, 40, 40), (40, 40, 220))]
+    red, blue = rewarding.of_answers([], pictures)
+    assert blue > red
+
+
+def test_what_a_reward_model_chooses_of_several_pictures_is_bluer(workspace: Workspace, ledger: Ledger) -> None:
+    rated(workspace, ledger)
+    last = learned(workspace, ledger, method="none", best_of=4)
+    best, _ = last.receipt.baseline
+    assert best.name.startswith("best of 4")
+    assert best.challenger > 0.6
+    assert workspace.model("tiles").version == 1
 
 
 def test_a_round_with_pictures_goes_on_where_it_was_broken_off(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from genloom.media.image import decoding, terminal
+from genloom.media.image.styling import style as style
 from genloom.types import Beginning, Item
 
 kind: str = "image"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from genloom.media.text import encoding, extract
+from genloom.media.text.styling import style as style
 from genloom.types import Beginning, Item
 
 kind: str = "text"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genloom.media.image.styling import ink
 from genloom.rate.checks import Verdict
-from genloom.rate.checks.outline import ink
 
 takes = np.ndarray
 

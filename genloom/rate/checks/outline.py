@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genloom.media.image.styling import ink
 from genloom.rate.checks import Verdict
 
 takes = np.ndarray
-STANDS_OUT = 24  # levels of 255 by which a pixel differs from the ground
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,6 @@ def check(picture: np.ndarray, config: Config) -> Verdict:
     thick = 2 * float(dark.sum()) / max(around, 1) / min(thing.shape) if around else 0.0
     score = covered * min(thick / config.least, 1.0)
     return Verdict(score, score >= 0.9, f"dark lines {thick:.1%} of a side thick cover {covered:.0%} of its edge")
-
-
-def ink(picture: np.ndarray) -> np.ndarray:
-    """By how many levels every pixel differs from the ground, the median of the picture's border; 0 below a few."""
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    away = np.abs(picture.astype(np.float32) - np.median(border, axis=0)).max(2)
-    return np.where(away >= STANDS_OUT, away, 0)
 
 
 def eroded(mask: np.ndarray) -> np.ndarray:
