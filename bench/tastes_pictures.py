@@ -10,7 +10,7 @@ import argparse
 import json
 import random
 import time
-from itertools import combinations, islice
+from itertools import combinations
 from pathlib import Path
 
 from tastes import apart
@@ -37,18 +37,16 @@ TASTES = {
     "outline": ("outline", {"least": 0.15}),
 }
 RATED = 80  # things whose pictures are rated; the rest are fresh
-PICTURES = 6  # of each
+PICTURES, DRAWINGS = 6, 4  # of each thing at once, and how often at most
 APART = 0.02  # by how much a score has to be higher to be noticed
 
 
-def drawn(workspace: Workspace, ref: str, controls: dict[str, float]) -> None:
-    """Pictures of the rated things, several of each; those that are there already are kept."""
-    model, known = open_model(workspace, ref), {record["prompt"] for _, record in workspace.records()}
-    asked = [prompt for prompt in prompts()[:RATED] if prompt not in known]
-    if asked:
-        pool = engine.pool_of(model.codec.space)
-        for portion in engine.portions(engine.request(asked, PICTURES, 1, (), controls, pool)):
-            engine.store(workspace, model, portion, engine.finished(model, portion))
+def drawn(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
+    """Several pictures more of each of the rated things."""
+    model = open_model(workspace, ref)
+    pool = engine.pool_of(model.codec.space)
+    for portion in engine.portions(engine.request(prompts()[:RATED], PICTURES, seed, (), controls, pool)):
+        engine.store(workspace, model, portion, engine.finished(model, portion))
 
 
 def prompts() -> list[str]:
@@ -57,20 +55,30 @@ def prompts() -> list[str]:
     return [f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}" for thing in things]
 
 
-def rated(workspace: Workspace, ledger: Ledger, taste: Judge, name: str, count: int, flipped: float) -> int:
-    """Choose between pictures for the same prompt, so often; a share of the choices is the wrong way."""
-    draw, by_prompt = random.Random(0), {}
+def told_apart(workspace: Workspace, taste: Judge, name: str) -> list[tuple[tuple[str, float], tuple[str, float]]]:
+    """Pairs of pictures for one prompt whose scores differ enough to be noticed."""
+    by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.records():
         if record["model"].partition("/")[0] == name and record["prompt"] in prompts()[:RATED]:
             score = taste.score(record["prompt"], value_of(path, record))
             by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
-    draw.shuffle(pairs)
-    told = list(islice(((a, b) for a, b in pairs if abs(a[1] - b[1]) > APART), count))
-    for a, b in told:
-        wrong = draw.random() < flipped
+    random.Random(0).shuffle(pairs)
+    return [(a, b) for a, b in pairs if abs(a[1] - b[1]) > APART]
+
+
+def rated(workspace: Workspace, ledger: Ledger, ref: str, taste: Judge, options: argparse.Namespace) -> int:
+    """Draw until there is enough to tell apart, and choose that often; a share of the choices is the wrong way."""
+    name, draw, pairs = ref.partition("/")[0], random.Random(1), []
+    for seed in range(1, DRAWINGS + 1):
+        drawn(workspace, ref, {"steps": options.solver_steps}, seed)
+        pairs = told_apart(workspace, taste, name)
+        if len(pairs) >= options.ratings:
+            break
+    for a, b in pairs[: options.ratings]:
+        wrong = draw.random() < options.flipped
         choose(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
-    return len(told)
+    return len(pairs[: options.ratings])
 
 
 def main() -> None:
@@ -94,8 +102,7 @@ def main() -> None:
     taste = Judge(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
     if not any(ledger.events(["choice"])):
-        drawn(workspace, first, {"steps": options.solver_steps})
-        print(rated(workspace, ledger, taste, name, options.ratings, options.flipped), "ratings", flush=True)
+        print(rated(workspace, ledger, first, taste, options), "ratings", flush=True)
     wanted = Wanted(
         name,
         options.method,

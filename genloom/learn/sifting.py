@@ -21,7 +21,7 @@ def contradicted(train: Seen | None) -> tuple[Preference, ...]:
         return ()
     _, margins_N = train.apart
     right = float((margins_N > 0).mean())
-    if right < 0.5 + (0.25 / len(margins_N)) ** 0.5:  # by one standard error
+    if right < 0.5 + 2 * (0.25 / len(margins_N)) ** 0.5:  # by two standard errors
         return ()
     wrong_N = doubted(margins_N)
     return tuple(pair for pair, wrong in zip(train.pairs, wrong_N, strict=True) if wrong > DOUBTFUL)

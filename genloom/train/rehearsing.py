@@ -4,9 +4,14 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+import torch
 
 from genloom.model import Model
+from genloom.noise import Noise
+from genloom.objectives.autoregressive import Controls
 from genloom.objectives.rehearsal import Rehearsal, Rehearsed
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -15,10 +20,12 @@ from genloom.train.attempts import Attempting
 from genloom.train.events import Event, Stage
 from genloom.train.job import Job
 from genloom.train.lessons import Drawn
+from genloom.train.packing import Documents, write_documents
 from genloom.train.samples import Samples
-from genloom.types import Batch
+from genloom.types import Batch, Tokens
 
 READ_AGAIN = 256  # symbols of a row of text at most
+OWN = 64  # passages, where a model reads its own
 SEEN_AGAIN = 1024  # samples at most: encoding them takes time
 
 Known = Callable[[int], Batch]  # the batch of a step
@@ -29,20 +36,38 @@ def what_it_knows(
 ) -> Generator[Event, None, Known | None]:
     """What the model was trained on, in batches; None where that is not here or nothing shall be read again.
 
-    A network that has counted its text knows it by heart, and would only learn to trust its counts.
+    A network that has counted its text knows it by heart, and would only learn to trust its counts: it reads what it
+    writes itself instead.
     """
+    if share and any(hasattr(part, "fit") for part in model.parts.values()):
+        if not (folder / "documents.ends").exists():
+            yield Stage("Writing what it can write before it learns, to be read again")
+            write_documents(own(model), folder)
+        written = Documents.read(folder)
+        return documents.packed(written, model, job) if len(written.ends) else None
     data = (model.folder.card.get("data") if model.folder else None) or {}
-    counted = any(hasattr(part, "fit") for part in model.parts.values())
     try:
         dataset = workspace.dataset(data.get("name", ""), data.get("digest", "")) if data else None
     except ValueError:
         return None
-    if dataset is None or counted or not share:
+    if dataset is None or not share:
         return None
     if samples.fixed(model.codec.space):
         yield Stage("Encoding some of what it was trained on, to be seen again")
         return some(dataset, model, job)
     return documents.packed(documents.encoded(folder, dataset, model), model, job)
+
+
+def own(model: Model) -> Generator[tuple[np.ndarray, np.ndarray]]:
+    """Passages of the model itself, drawn as it finds them likely (pseudorehearsal, Robins 1995), and what counts."""
+    noise, controls = Noise(0, tuple(range(OWN))), Controls(length=READ_AGAIN)
+    with torch.inference_mode():
+        *_, written = model.objective.sample(dict(model.parts.eval().items()), OWN, None, noise, controls)
+    stop = cast(Tokens, model.codec.space).stop
+    for row in written.cpu().numpy():
+        ids = row[: np.argmax(row == stop)] if (row == stop).any() else row
+        if len(ids):
+            yield ids, np.ones(len(ids), bool)
 
 
 def some(dataset: Dataset, model: Model, job: Job) -> Samples | None:

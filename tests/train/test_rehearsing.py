@@ -1,0 +1,71 @@
+"""What a model reads again while it learns: its data, or what it writes itself where it knows its data by heart."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from genloom.model import Model, open_model
+from genloom.store.workspace import Workspace
+from genloom.train.job import Job
+from genloom.train.packing import Documents
+from genloom.train.rehearsing import Known, what_it_knows
+
+Learner = tuple[Workspace, Model, Job]
+
+
+@pytest.fixture(scope="module")
+def counting(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Learner:
+    """A network that has counted its text."""
+    workspace = Workspace(tmp_path_factory.mktemp("counting"))
+    data = worlds.dataset(workspace)
+    planned = worlds.job(data, 6, network='{name = "ngram", order = 4, base = {width = 16, depth = 1, heads = 2}}')
+    worlds.finished(workspace, planned)
+    return workspace, open_model(workspace, "tales"), planned
+
+
+def known(learner: Learner, folder: Path, share: float = 1.0) -> Known | None:
+    workspace, model, planned = learner
+    looking = what_it_knows(folder, workspace, model, planned, share)
+    while True:
+        try:
+            next(looking)
+        except StopIteration as ended:
+            return ended.value
+
+
+def test_a_network_that_has_counted_its_text_reads_what_it_writes(counting: Learner, tmp_path: Path) -> None:
+    batches = known(counting, tmp_path)
+    assert batches is not None
+    workspace, model, planned = counting
+    own = Documents.read(tmp_path)
+    texts = [model.codec.decode(own.ids[begin:end]) for begin, end in zip([0, *own.ends[:-1]], own.ends, strict=True)]
+    learned = {item.value for item in workspace.dataset("tales").documents("train")}
+    assert len(texts) > 32
+    assert not learned & set(texts)
+    assert len(batches(0)) == planned.rows
+
+
+def test_what_was_written_once_is_read_again_after_a_stop(counting: Learner, tmp_path: Path) -> None:
+    first = known(counting, tmp_path)
+    before = (tmp_path / "documents.ids").read_bytes()
+    again = known(counting, tmp_path)
+    assert first is not None
+    assert again is not None
+    assert (tmp_path / "documents.ids").read_bytes() == before
+    assert all(torch.equal(first(step).x, again(step).x) for step in range(4))
+
+
+def test_another_folder_gets_the_same(counting: Learner, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        known(counting, tmp_path / name)
+    one, two = (Documents.read(tmp_path / name) for name in ("one", "two"))
+    assert np.array_equal(one.ids, two.ids)
+
+
+def test_where_nothing_shall_be_read_nothing_is_written(counting: Learner, tmp_path: Path) -> None:
+    assert known(counting, tmp_path, share=0.0) is None
+    assert not list(tmp_path.iterdir())
