@@ -93,7 +93,7 @@ bench-loop: $(READY)  ## the figures of learning from ratings: about two hours
 	export GENLOOM_HOME=$$(mktemp -d); \
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare; \
 	$(BIN)/genloom train shakespeare --minutes 1; \
-	$(LOOP) scratch --workspace $$GENLOOM_HOME --model shakespeare --minutes 1; \
+	$(LOOP) scratch --workspace $$GENLOOM_HOME --model shakespeare --steps 120; \
 	$(LOOP) coin --workspace $$GENLOOM_HOME --model shakespeare --rounds 40 --steps 10; \
 	$(BIN)/genloom import smollm2; \
 	for taste in short plain listed; do $(LOOP) taste --workspace $$GENLOOM_HOME --taste $$taste --minutes 10; done; \

@@ -10,6 +10,7 @@ one prompt. `genloom learn` does the rest. Then champion and challenger answer f
 
 import argparse
 import json
+import operator
 import os
 import random
 import shutil
@@ -135,10 +136,8 @@ def scratch(options: argparse.Namespace) -> None:
         engine.store(workspace, champion, portion, engine.finished(champion, portion))
     ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
     print(len(rate_pairs(workspace, ledger, name, options.judge)), "ratings")
-    wishes, settings = (
-        Wishes(minutes=options.minutes, steps=options.steps),
-        dict(each.split("=", 1) for each in options.set),
-    )
+    wishes = Wishes(minutes=options.minutes, steps=options.steps)
+    settings = dict(each.split("=", 1) for each in options.set)
     *_, event = learn(workspace, ledger, Wanted(name, wishes=wishes, overrides=settings))
     assert isinstance(event, Learned)
     print(as_text(event.receipt))
@@ -148,8 +147,10 @@ def scratch(options: argparse.Namespace) -> None:
         texts.append([text for portion in portions for text in engine.finished(model, portion).written])
     judge = named(options.judge)[1]
     one, two = ([judge(text).score for text in said] for said in texts)
-    won = sum((b > a) + 0.5 * (a == b) for a, b in zip(one, two, strict=True))
+    wins, ties = (sum(how(b, a) for a, b in zip(one, two, strict=True)) for how in (operator.gt, operator.eq))
+    won = wins + ties / 2
     print(json.dumps({"prompts": len(fresh), "win rate": won / len(fresh), "interval": share(won, len(fresh)),
+                      "won, lost, tied": [wins, len(fresh) - wins - ties, ties],
                       "score": [float(np.mean(one)), float(np.mean(two))],
                       "valid": [float(np.mean([valid(t) for t in said])) for said in texts]}, indent=1))  # fmt: skip
 
