@@ -97,7 +97,7 @@ bench-loop: $(READY)  ## the figures of learning from ratings: about two hours
 	$(LOOP) coin --workspace $$GENLOOM_HOME --model shakespeare --rounds 40 --steps 10; \
 	$(BIN)/genloom import smollm2; \
 	for taste in short plain listed; do $(LOOP) taste --workspace $$GENLOOM_HOME --taste $$taste --minutes 10; done; \
-	$(LOOP) taste --workspace $$GENLOOM_HOME --taste listed --flipped 0.3 --minutes 10; \
+	$(LOOP) taste --workspace $$GENLOOM_HOME --taste listed --flipped 0.3 --steps 40; \
 	for taste in blue centred outline; do \
 	  $(BIN)/python bench/tastes_pictures.py --workspace $$GENLOOM_HOME --taste $$taste --minutes 5; done; \
 	rm -r $$GENLOOM_HOME
