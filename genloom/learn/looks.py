@@ -18,7 +18,7 @@ from genloom.store.workspace import Workspace
 from genloom.train import judging
 from genloom.train.lessons import Rows
 
-STYLE = 4.0  # times the say of all that is read out of a network; of 0.25, 1, 4 and 16 the best on six tastes
+STYLE = 4.0  # times the say of all that is read out of a network; chosen on three tastes in pictures (docs/log.md)
 
 
 @dataclass(frozen=True)
