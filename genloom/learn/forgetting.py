@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.learn.round import halves, known_from, taught
-from genloom.model import open_model
+from genloom.model import open_to_read
 from genloom.rate.preferences import preferences
 from genloom.rate.promotion import promote
 from genloom.rate.ratings import withdraw
@@ -112,7 +112,7 @@ def lessons_left(workspace: Workspace, ledger: Ledger, model: str, before: str, 
     train, _ = halves(prefs, settings.method)
     if not (train.pairs or train.opinions):
         return None
-    champion = open_model(workspace, before)
+    champion = open_to_read(workspace, before)
     _, train, _, rewarding = known_from(workspace, champion, prefs, settings)
     return taught(workspace, champion, train, settings.method, settings.rewards, rewarding)
 

@@ -14,7 +14,7 @@ from genloom.learn.practice import REWARD_MODEL, exercise
 from genloom.learn.rewarding import Rewarding, fitted, seen
 from genloom.learn.sifting import CONTRADICTED, contradicted
 from genloom.learn.telling import Told, receipt, unlearned
-from genloom.model import Model, open_model
+from genloom.model import Model, open_model, open_to_read
 from genloom.rate import receipt as receipts
 from genloom.rate.gate import Measure, spent
 from genloom.rate.page import page
@@ -90,6 +90,7 @@ class Begun:
     train: Preferences  # what is learned from
     held: Preferences  # what only judges
     rewarding: Rewarding | None
+    asked: Sequence[Asked]  # held-out and fresh prompts, which both versions will answer
     judge: measures.Judge | None
     clock: Clock
 
@@ -102,20 +103,21 @@ def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Eve
     clock = Clock()
     prefs = preferences(workspace, ledger, wanted.model)
     enough(prefs)
-    champion = open_model(workspace, hold(workspace, ledger, wanted.model).ref)
+    champion = open_to_read(workspace, hold(workspace, ledger, wanted.model).ref)
     method = wanted.method if wanted.method != "auto" else natural(prefs, champion)
     settings = Settings(sift=False) if method == NONE else settings_asked(method, wanted.overrides)
     judge = wanted.judging or (measures.named(wanted.judge) if wanted.judge else None)
     yield Stage("Fitting a reward model to the ratings")
     with clock.over("reward model"):
-        known = known_from(workspace, champion, prefs, settings)
-    begun = Begun(workspace, ledger, wanted, champion, *known, judge, clock)
+        prefs, train, held, rewarding = known_from(workspace, champion, prefs, settings)
+    asked = asked_again(workspace, champion, prefs, held, wanted)
+    begun = Begun(workspace, ledger, wanted, champion, prefs, train, held, rewarding, asked, judge, clock)
     if method == NONE:
         yield from baseline(begun)
         return
     with clock.over("learning"):
         finished = yield from passed_on(learn_model(workspace, request_of(begun, method)))
-    challenger = open_model(workspace, finished.ref)
+    challenger = open_to_read(workspace, finished.ref)
     told = yield from measured(begun, finished, challenger)
     curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
     worth = begun.rewarding.worth if begun.rewarding else None
@@ -157,9 +159,8 @@ def measured(begun: Begun, finished: Finished, challenger: Model) -> Generator[E
     yield Stage("Both answer held-out prompts")
     with clock.over("answers"):
         writers = [open_model(workspace, model.ref, precision=wanted.precision) for model in (champion, challenger)]
-        asked = asked_again(begun, writers[0])
-        one, two = (answered(workspace, writer, asked, {"learn": finished.run}) for writer in writers)
-        answers = Answers(asked, one, two)
+        one, two = (answered(workspace, writer, begun.asked, {"learn": finished.run}) for writer in writers)
+        answers = Answers(begun.asked, one, two)
     yield Stage("Checking the answers, and what both know of other things")
     with clock.over("checks"):
         if judge:
@@ -171,7 +172,7 @@ def measured(begun: Begun, finished: Finished, challenger: Model) -> Generator[E
     if rewarding and wanted.best_of:
         yield Stage("The champion answers several times, and the reward model chooses")
         with clock.over("best of several"):
-            rest = (asked, one, wanted.best_of, finished.run)
+            rest = (begun.asked, one, wanted.best_of, finished.run)
             more = without_learning(workspace, writers[0], Chooser(rewarding, judge), *rest)
     return Told(
         begun.prefs,
@@ -204,10 +205,9 @@ def baseline(begun: Begun) -> Generator[Event | Learned]:
     yield Stage("The champion answers held-out prompts several times")
     with begun.clock.over("answers"):
         writer = open_model(workspace, champion.ref, precision=wanted.precision)
-        asked = asked_again(begun, writer)
-        first = answered(workspace, writer, asked, {"learn": run.id})
+        first = answered(workspace, writer, begun.asked, {"learn": run.id})
         chooser, count = Chooser(begun.rewarding, begun.judge), wanted.best_of or BEST_OF
-        found = without_learning(workspace, writer, chooser, asked, first, count, run.id)
+        found = without_learning(workspace, writer, chooser, begun.asked, first, count, run.id)
     stands, worth = standing(begun.ledger), begun.rewarding.worth
     told = unlearned(champion.ref, begun.prefs, stands, found, worth, begun.clock.seconds)
     yield Learned(told, filed(workspace, run.id, told), run.id)
@@ -228,13 +228,26 @@ def taught(
     return exercise(champion, questions(workspace, champion, outputs, len(outputs)), rewards, rewarding)
 
 
-def asked_again(begun: Begun, writer: Model) -> list[Asked]:
-    """The held-out prompts, and those given beside them, which are asked as the first of these was."""
-    workspace, prefs, held, wanted = begun.workspace, begun.prefs, begun.held, begun.wanted
+def asked_again(
+    workspace: Workspace, champion: Model, prefs: Preferences, held: Preferences, wanted: Wanted
+) -> list[Asked]:
+    """The held-out prompts, and those given beside them, which are asked as the first of these was.
+
+    Raises ValueError, before anything is learned, where there are too few to tell both versions apart.
+    """
     outputs = [pair.win for pair in held.pairs] + [opinion.output for opinion in held.opinions]
     known = {plain(each.prompt) for each in (*prefs.pairs, *prefs.opinions)}
     more = [prompt for prompt in dict.fromkeys(wanted.prompts) if plain(prompt) not in known]
-    return questions(workspace, writer, outputs, wanted.answers) + fresh(workspace, writer, outputs[0], more)
+    asked = questions(workspace, champion, outputs, wanted.answers)
+    if outputs:
+        asked += fresh(workspace, champion, outputs[0], more)
+    if len(asked) < 2:
+        raise ValueError(
+            f"{len(asked)} of the prompts held out can be asked again, and it takes two to compare versions: what is "
+            "rated there was made from another output, which no prompt alone asks for. Rate outputs of prompts alone, "
+            "or name a file of fresh prompts, one a line: --prompts FILE"
+        )
+    return asked
 
 
 def natural(prefs: Preferences, champion: Model) -> str:

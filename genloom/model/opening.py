@@ -54,6 +54,13 @@ def open_model(workspace: Workspace, ref: str, adapters: Sequence[str] = (), pre
     return at_precision(model, precision)
 
 
+def open_to_read(workspace: Workspace, ref: str) -> Model:
+    """The model as it reads much at once fastest; for what only looks at what was written before."""
+    model = open_model(workspace, ref)
+    found = {precisions.for_reading(part) for part in model.parts.values()}
+    return at_precision(model, found.pop() if len(found) == 1 else "float32")
+
+
 def at_precision(model: Model, precision: str) -> Model:
     """The model with parts that compute in this precision; adapters become part of weights that are rounded."""
     found = {precisions.chosen(part, precision) for part in model.parts.values()}

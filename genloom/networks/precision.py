@@ -33,6 +33,18 @@ def chosen(network: nn.Module, precision: str) -> str:
     return "int4" if all(exact(layer.weight[::SAMPLED], 4) for layer in layers) else "int8"
 
 
+def for_reading(network: nn.Module) -> str:
+    """In which precision a network reads whole texts fastest: the half one for a large one, where it is computed in.
+
+    `auto` is for writing, symbol by symbol, where reading the weights takes longest.
+    """
+    large = sum(weight.numel() for weight in (*network.parameters(), *network.buffers())) >= PAYS_FROM
+    if next(network.parameters()).is_cuda:
+        return "bfloat16" if large and torch.cuda.is_bf16_supported() else "float32"
+    capable = torch.cpu.get_capabilities()
+    return "bfloat16" if large and (capable.get("avx512_bf16") or capable.get("amx_bf16")) else "float32"
+
+
 def at(network: nn.Module, precision: str) -> nn.Module:
     """The network at one of PRECISIONS other than auto, for reading only; ValueError where it cannot be had."""
     if precision in BITS:

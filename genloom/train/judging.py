@@ -50,10 +50,11 @@ def can_judge(model: Model) -> bool:
 def features(model: Model, prompts: Rows, answers: Rows) -> np.ndarray:
     """What the model has on its mind over each answer: its mean state and its last, and the answer's length, N F."""
     (network,) = model.parts.values()
-    found = []
-    for first in range(0, len(prompts), LOOKED_AT_ONCE):
-        part = slice(first, first + LOOKED_AT_ONCE)
-        rows = [[np.array(row, np.int64) for row in side[part]] for side in (prompts, answers)]
+    found: list[np.ndarray] = []
+    order = np.argsort([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)], kind="stable")
+    for first in range(0, len(order), LOOKED_AT_ONCE):
+        part = order[first : first + LOOKED_AT_ONCE]
+        rows = [[np.array(side[n], np.int64) for n in part] for side in (prompts, answers)]
         batch = answered(*rows, model.design.length).map(lambda t: t.to(model.device))
         assert batch.mask is not None
         assert batch.lengths is not None
@@ -63,7 +64,7 @@ def features(model: Model, prompts: Rows, answers: Rows) -> np.ndarray:
         last_BD = h_BLD[torch.arange(len(h_BLD)), batch.lengths - 1]
         size_B1 = mask_BL1.sum(1).clamp(min=1).log()
         found.append(torch.cat([mean_BD, last_BD, size_B1], 1).double().cpu().numpy())
-    return np.concatenate(found)
+    return np.concatenate(found)[np.argsort(order)]
 
 
 def fitted(win_NF: np.ndarray, lose_NF: np.ndarray, weights: np.ndarray, strength: float, groups: Groups = ()) -> Judge:

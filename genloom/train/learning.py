@@ -17,6 +17,7 @@ import torch
 
 from genloom.model import Model, open_model
 from genloom.networks import lora
+from genloom.networks.precision import for_reading
 from genloom.noise import training_noise
 from genloom.objectives.kto import KTO
 from genloom.objectives.policy import Policy
@@ -160,7 +161,9 @@ def planned(folder: Path, workspace: Workspace, base: ModelFolder, request: Requ
     def step_seconds(precision: str) -> float:
         return tuning.step_seconds(at(job, precision), model, cast(Any, batches))
 
-    choices = (job.plan.precision,) if "plan.precision" in request.overrides else ("float32", "bfloat16")
+    asked = "plan.precision" in request.overrides
+    half = all(for_reading(part) == "bfloat16" for part in model.parts.values())  # faster beyond doubt
+    choices = (job.plan.precision,) if asked else ("bfloat16",) if half else ("float32", "bfloat16")
     seconds = {precision: step_seconds(precision) for precision in choices}
     job = at(job, min(seconds, key=lambda precision: seconds[precision]))
     took = seconds[job.plan.precision]

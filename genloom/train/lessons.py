@@ -165,9 +165,12 @@ def looked_up(base: Objective[Batch], parts: Parts, sides: Sides, draws: int = 1
     count = len(sides.lessons)
     found_SN = np.zeros((len(sides.answers()), count), np.float32)
     device = next(next(iter(parts.values())).parameters()).device
+    longest_N = np.max([[len(row) for row in rows] for rows in sides.answers()], 0)
+    longest_N += [len(row) for row in sides.lessons.prompts]
+    order = np.argsort(longest_N, kind="stable")  # so that little is padded
     for side in range(len(found_SN)):
         for first in range(0, count, LOOKED_AT_ONCE):
-            chosen = list(range(first, min(first + LOOKED_AT_ONCE, count)))
+            chosen = [int(n) for n in order[first : first + LOOKED_AT_ONCE]]
             batch = sides.batch(side, chosen).map(lambda t: t.to(device))
             for draw in range(draws):
                 noise = training_noise(0, draw, first, len(chosen))

@@ -48,6 +48,7 @@ SETTABLE = {  # the rest of a job is the base's
     "lora": ("rows", "row_length", "unprompted", "plan", "adapter"),
     "full": ("rows", "row_length", "unprompted", "plan", "objective"),
 }
+LONG = 2.0  # seconds of a step which chance changes little
 STILL = Rates("adamw", matrix=0.0, table=0.0, vector=0.0, adapter=0.0)  # to time steps that change nothing
 RATES = {
     "lora": Rates("adamw", adapter=5e-4),
@@ -238,11 +239,13 @@ def assembled(material: Written | Pool, base: Model, job: Job) -> tuple[Model, B
 
 
 def step_seconds(job: Job, model: Model, batches: Batches) -> float:
-    """The fastest of two steps after a first, which also fills tables; the model stays as it is."""
+    """The fastest of two steps after a first, which also fills tables; of long ones, one. The model stays as it is."""
     plan = replace(job.plan, steps=3, rates=STILL)
     times, before = [], time.perf_counter()
     for _ in train(model.objective, batches, plan, State.fresh(model.parts, model.objective, plan)):
         times.append(time.perf_counter() - before)
+        if len(times) > 1 and times[-1] > LONG:
+            break
         before = time.perf_counter()
     return min(times[1:])
 

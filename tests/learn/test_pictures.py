@@ -1,6 +1,7 @@
 """Stories of learning with pictures: rated, learned from, judged, shown, through the same round as text."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +107,21 @@ def test_a_round_with_pictures_ends_with_a_receipt_that_shows_them(workspace: Wo
     page = (workspace.run(last.run).folder / "receipt.html").read_text()
     assert page.count('src="data:image/png;base64,iVBOR') == 2 * len(last.receipt.examples)
     assert workspace.model("tiles/2").parent == "tiles/1"
+
+
+@pytest.mark.parametrize("method", ["auto", "none"])
+def test_where_all_was_made_from_pictures_it_is_said_before_anything_is_learned(
+    workspace: Workspace, ledger: Ledger, method: str
+) -> None:
+    for path, record in list(workspace.records()):
+        record["request"] = {**record["request"], "original": "a" * 64}
+        path.with_suffix(".json").write_text(json.dumps(record))
+    rated(workspace, ledger)
+    with pytest.raises(ValueError, match=r"made from another output.*--prompts"):
+        learned(workspace, ledger, method=method)
+    assert not [each for each in workspace.runs() if (each.folder / "lessons.json").exists()]
+    last = learned(workspace, ledger, method=method, prompts=("tile 100", "tile 101"))
+    assert last.receipt.examples or method == "none"
 
 
 def test_a_reward_model_of_pictures_knows_the_colour_that_was_preferred(workspace: Workspace, ledger: Ledger) -> None:

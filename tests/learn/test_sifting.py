@@ -2,14 +2,16 @@
 
 import random
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
 from genloom.learn.rewarding import Seen
-from genloom.learn.sifting import DOUBTFUL, contradicted, doubted
+from genloom.learn.sifting import DOUBTFUL, SHARES_R, contradicted, doubted, in_circles
 from genloom.rate.preferences import Preference
 
 PAIRS, FEATURES = 160, 20
+SEEN = 8  # features of outputs that are compared with several others
 
 
 def rated(flipped: float, seed: int = 0) -> tuple[Seen, set[int]]:
@@ -79,3 +81,63 @@ def test_where_the_surest_verdicts_are_contradicted_ratings_are_doubted() -> Non
     wrong_N = doubted(margins_N)
     assert wrong_N[turned_N].mean() > 0.7 > 0.2 > wrong_N[~turned_N].mean()
     assert np.all((wrong_N >= 0) & (wrong_N <= 1))
+
+
+def compared(flipped: float, seed: int, unseen: float) -> tuple[Seen, set[int]]:
+    """Four outputs a prompt, all pairs of them rated; of what the rater looks at, the judge does not see a part."""
+    draw, world = random.Random(seed), np.random.default_rng(seed)
+    taste_F = world.normal(size=SEEN)
+    pairs, wins, losses, wrong = [], [], [], set[int]()
+    for prompt in range(36):
+        shown_4F = world.normal(size=(4, SEEN))
+        worth_4 = shown_4F @ taste_F / SEEN**0.5 + unseen * world.normal(size=4)
+        for one, other in combinations(range(4), 2):
+            turned = draw.random() < flipped
+            win, lose = (one, other) if (worth_4[one] > worth_4[other]) != turned else (other, one)
+            if turned:
+                wrong.add(len(pairs))
+            pairs.append(Preference(f"prompt {prompt}", f"{prompt}.{win}", f"{prompt}.{lose}", 1.0, (str(len(pairs)),)))
+            wins.append(shown_4F[win])
+            losses.append(shown_4F[lose])
+    return Seen(tuple(pairs), np.array(wins), np.array(losses)), wrong
+
+
+def test_who_never_goes_in_circles_is_believed_where_the_judge_sees_little() -> None:
+    believed, doubtful = 0, 0
+    for seed in range(3):
+        seen, _ = compared(0.0, seed, unseen=2.0)
+        believed += len(contradicted(seen))
+        doubtful += int((doubted(seen.apart[1]) > DOUBTFUL).sum())
+    assert doubtful > 30 > 3 >= believed
+
+
+def test_who_goes_in_circles_is_doubted() -> None:
+    for seed in range(3):
+        seen, wrong = compared(0.3, seed, unseen=0.0)
+        left = set(range(len(seen.pairs))) - {int(pair.events[0]) for pair in contradicted(seen)}
+        assert len(left & wrong) / len(left) < 0.6 * len(wrong) / len(seen.pairs)
+
+
+def test_circles_tell_how_many_ratings_are_turned() -> None:
+    for flipped in (0.0, 0.1, 0.3):
+        found_R = np.mean([in_circles(compared(flipped, seed, 1.0)[0].pairs) for seed in range(5)], 0)
+        assert abs(SHARES_R[found_R.argmax()] - flipped) <= 0.06
+
+
+def test_single_comparisons_and_stars_have_no_circles() -> None:
+    """Pairs that two ratings speak in agree with each other by themselves, which proves no care."""
+    single = tuple(Preference(f"prompt {n}", "a", "b", 1.0, (str(n),)) for n in range(9))
+    np.testing.assert_allclose(np.ptp(in_circles(single)), 0, atol=1e-9)
+    stars = tuple(
+        Preference(f"prompt {n}", win, lose, 1.0, (f"{n}{win}", f"{n}{lose}"))
+        for n in range(9)
+        for win, lose in combinations("abc", 2)
+    )
+    np.testing.assert_allclose(np.ptp(in_circles(stars)), 0, atol=1e-9)
+
+
+def test_more_outputs_than_have_their_orders_looked_at() -> None:
+    many = tuple(
+        Preference("one", str(win), str(lose), 1.0, (f"{win} {lose}",)) for win, lose in combinations(range(12), 2)
+    )
+    assert SHARES_R[in_circles(many).argmax()] == 0
