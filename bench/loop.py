@@ -130,9 +130,9 @@ def scratch(options: argparse.Namespace) -> None:
     workspace, name = Workspace(Path(options.workspace)), options.model.partition("/")[0]
     known = Path(__file__).with_name("speakers.txt").read_text(encoding="utf-8").splitlines()
     fresh = [f"{who}: {said}" for said in FRESH for who in dict.fromkeys(line.partition(":")[0] for line in known)]
-    controls = {"length": 60, "temperature": 0.8}
+    controls, stops = {"length": options.length, "temperature": 0.8}, (options.stop,) if options.stop else ()
     champion = open_model(workspace, name)
-    for portion in engine.portions(engine.request(known, 4, 0, (), controls)):
+    for portion in engine.portions(engine.request(known, 4, 0, stops, controls)):
         engine.store(workspace, champion, portion, engine.finished(champion, portion))
     ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
     print(len(rate_pairs(workspace, ledger, name, options.judge)), "ratings")
@@ -143,7 +143,8 @@ def scratch(options: argparse.Namespace) -> None:
     print(as_text(event.receipt))
     texts = []
     for ref in (event.receipt.champion, event.receipt.challenger):
-        model, portions = open_model(workspace, ref), engine.portions(engine.request(fresh, 1, 7, (), controls))
+        model = open_model(workspace, ref)
+        portions = engine.portions(engine.request(fresh, 1, 7, stops, controls))
         texts.append([text for portion in portions for text in engine.finished(model, portion).written])
     judge = named(options.judge)[1]
     one, two = ([judge(text).score for text in said] for said in texts)
@@ -185,6 +186,8 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2/1")
     parser.add_argument("--ledger", default="")
     parser.add_argument("--judge", default=STAYS, help="the taste of scratch, a machine check")
+    parser.add_argument("--stop", default="", help="where an output of scratch ends before its length")
+    parser.add_argument("--length", type=int, default=60, help="symbols of an output of scratch")
     parser.add_argument("--taste", choices=list(TASTES), default="short")
     parser.add_argument("--ratings", type=int, default=200)
     parser.add_argument("--flipped", type=float, default=0.0)

@@ -19,7 +19,7 @@ from genloom.rate.regressions.words import PROMPTS
 from genloom.store.workspace import Workspace
 from genloom.train import documents, tuning
 from genloom.train.lessons import Lessons, Sides, looked_up
-from genloom.trust.copied import longest_copied
+from genloom.trust.copied import copied as held_against
 from genloom.types import Message
 
 VALID = 0.05  # share of the answers that may become empty or go round in circles
@@ -149,15 +149,21 @@ def general(workspace: Workspace, model: Model) -> list[str]:
 
 
 def copied(workspace: Workspace, model: Model, answers: Answers) -> list[Measure]:
-    """The share of each answer that is one span of the training data, where these are here."""
+    """The share of each answer that is one span of the training data, where these are here.
+
+    A span counts that is longer than nearly all of what held-out text shares with them by chance: of three words that
+    anybody says, every model would be a copyist.
+    """
     data = (model.folder.card.get("data") if model.folder else None) or {}
     try:
         dataset = workspace.dataset(data.get("name", ""), data.get("digest", ""))
     except ValueError:
         return []
-    spans = longest_copied([*answers.champion, *answers.challenger], dataset.documents("train"))
     texts = [*answers.champion, *answers.challenger]
-    shares = [copy.length / max(len(text), 1) for copy, text in zip(spans, texts, strict=True)]
+    found = held_against(texts, dataset.documents("train"), dataset.documents("val"))
+    chance = found.baseline.high if found.baseline else 0
+    lengths = [copy.length if copy.length > chance else 0 for copy in found.copies]
+    shares = [length / max(len(text), 1) for length, text in zip(lengths, texts, strict=True)]
     half = len(answers.champion)
     return [measures.copying(shares[:half], shares[half:])]
 

@@ -13,6 +13,7 @@ import pytest
 
 from genloom.generate import engine
 from genloom.learn.forgetting import Forgotten, forget, weights
+from genloom.learn.measures import Answers, copied
 from genloom.learn.round import Learned, Wanted, halves, known_from, learn
 from genloom.learn.sifting import CONTRADICTED
 from genloom.learn.unseen import Unseen, documents_with, unsee
@@ -288,6 +289,14 @@ def test_a_judge_is_asked_about_prompts_that_nobody_rated(workspace: Workspace, 
     measures = {m.name: m for m in last.receipt.decision.measures}
     assert measures["held-out answers, by judge-regex"].count == 42, "the one that was rated is left out"
     assert last.receipt.baseline[0].name == "best of 2, by judge-regex"
+
+
+def test_a_few_words_that_anybody_says_are_no_copy(workspace: Workspace) -> None:
+    model = open_model(workspace, "tales")
+    read = max((item.value for item in workspace.dataset("tales").documents("train")), key=len)
+    [found] = copied(workspace, model, Answers([], [read[:3], read[5:8]], [read[:100], "3" + read[100:200]]))
+    assert found.champion == 0
+    assert found.challenger > 0.9
 
 
 def test_each_further_challenger_of_a_champion_has_to_show_more(workspace: Workspace, ledger: Ledger) -> None:
