@@ -46,7 +46,7 @@ demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's rat
 	@echo "A machine judge, in the place of a person, likes speeches into which no other speaker breaks. Learning that:"
 	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --length 60 > genloom-workspace/rated.txt
 	$(BIN)/genloom rate shakespeare --judge '$(JUDGE)'
-	$(BIN)/genloom learn shakespeare --steps 120 --judge '$(JUDGE)' --out genloom-workspace/report.html
+	$(BIN)/genloom learn shakespeare --steps 120 --judge '$(JUDGE)' --prompts bench/unheard.txt --out genloom-workspace/report.html
 	@echo
 	@echo "Pictures, from the model that comes with Genloom:"
 	$(BIN)/genloom generate icons --prompt "a red fox reading a book under the moon" --count 4 --seed 7 --grid --out genloom-workspace/pictures

@@ -144,7 +144,6 @@ def where_known(workspace: Workspace, taste: Taste, learned: Learned) -> dict[st
             "won, lost, tied": [won, len(gaps) - won - ties, ties]}  # fmt: skip
 
 
-FRESH = ("Good night", "The king", "Where is")  # how nobody in speakers.txt begins
 STAYS = "regex:pattern=[A-Z]{3};absent=true"  # the taste: whoever speaks goes on speaking
 # Where a champion meets a taste half of the time, a perfect challenger ties with it as often and wins 75 % at most. In
 # 120 symbols it meets this one in three or four of ten, in 60 in half of them (docs/log.md).
@@ -164,8 +163,10 @@ def told_apart(workspace: Workspace, said: str) -> list[tuple[str, str]]:
 def scratch(options: argparse.Namespace) -> None:
     """A model of Shakespeare trained here learns a taste; then both versions go on from speeches never seen."""
     workspace, name = Workspace(Path(options.workspace)), options.model.partition("/")[0]
-    known = Path(__file__).with_name("speakers.txt").read_text(encoding="utf-8").splitlines()
-    fresh = [f"{who}: {said}" for said in FRESH for who in dict.fromkeys(line.partition(":")[0] for line in known)]
+    known, fresh = (
+        Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+        for name in ("speakers.txt", "unheard.txt")  # who begins as nobody in the first does
+    )
     controls, stops = {"length": options.length, "temperature": 0.8}, (options.stop,) if options.stop else ()
     champion, told, drawing = open_model(workspace, name), list[tuple[str, str]](), 0
     while len(told) < options.ratings and drawing < DRAWINGS:
