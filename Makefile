@@ -93,8 +93,12 @@ bench-loop: $(READY)  ## the figures of learning from ratings: about two hours
 	export GENLOOM_HOME=$$(mktemp -d); \
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare; \
 	$(BIN)/genloom train shakespeare --minutes 1; \
-	$(LOOP) scratch --workspace $$GENLOOM_HOME --model shakespeare --steps 120; \
+	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --length 60 > $$GENLOOM_HOME/rated.txt; \
 	$(LOOP) coin --workspace $$GENLOOM_HOME --model shakespeare --rounds 40 --steps 10; \
+	for seed in 1 2 3 4 5; do each=$$GENLOOM_HOME/scratch/$$seed; \
+	  $(BIN)/genloom collect builtin:shakespeare --name shakespeare --workspace $$each; \
+	  $(BIN)/genloom train shakespeare --minutes 1 --seed $$seed --workspace $$each; \
+	  $(LOOP) scratch --workspace $$each --model shakespeare --steps 120; done; \
 	$(BIN)/genloom import smollm2; \
 	for taste in short plain listed; do $(LOOP) taste --workspace $$GENLOOM_HOME --taste $$taste --minutes 10; done; \
 	$(LOOP) taste --workspace $$GENLOOM_HOME --taste listed --flipped 0.3 --steps 40; \

@@ -241,6 +241,8 @@ def asked_again(
     asked = questions(workspace, champion, outputs, wanted.answers)
     if outputs:
         asked += fresh(workspace, champion, outputs[0], more)
+    if len(asked) < 2 and wanted.answers < 2:
+        raise ValueError("It takes two held-out prompts to compare versions, and --answers asks for one: ask for more.")
     if len(asked) < 2:
         raise ValueError(
             f"{len(asked)} of the prompts held out can be asked again, and it takes two to compare versions: what is "

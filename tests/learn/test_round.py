@@ -144,6 +144,12 @@ def test_too_few_ratings_are_refused_with_the_number_that_is_missing(workspace: 
     assert not list(workspace.root.glob("models/tales/2"))
 
 
+def test_one_prompt_to_answer_is_too_few_and_it_is_said_why(workspace: Workspace, ledger: Ledger) -> None:
+    tossed(workspace, ledger, 0)
+    with pytest.raises(ValueError, match="--answers asks for one"):
+        learned(workspace, ledger, answers=1)
+
+
 def test_a_round_that_was_broken_off_goes_on_to_the_same_bits(workspace: Workspace, ledger: Ledger, tmp_path) -> None:
     rate_pairs(workspace, ledger, "tales", TASTE)
     shutil.copytree(workspace.root, tmp_path / "other")
