@@ -12,10 +12,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow check format tree bench bench-loop lock clean
+.PHONY: help install demo test test-slow check format tree bench bench-pretrained bench-pictures bench-loop bench-all lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "  DEVICE=cuda takes the lock for NVIDIA GPUs instead of the one for CPUs."
 
 install: $(READY)  ## set up .venv from the lock
@@ -82,14 +82,27 @@ format: $(READY)  ## rewrite the code to the format and mend what the linter can
 tree:  ## write the tree in README.md anew from the modules' first sentences
 	$(PYTHON) tools/readme_tree.py
 
-bench: $(READY) .venv/ready-bench  ## the figures of the README, each with its peer in the same run
-	@for each in $(filter-out $(LEARNING),$(wildcard bench/*.py)); do echo "== $$each"; $(BIN)/python "$$each"; done
-	@$(MAKE) --no-print-directory bench-loop
-
-LEARNING := bench/loop.py bench/tastes.py bench/tastes_pictures.py
+# Each benchmark by what it is about, the rest about text; one is run alone by `.venv/bin/python bench/NAME.py`.
+PRETRAINED := decode tuning
+PICTURES := pictures families pictures_sampling inpainting
+LEARNING := loop tastes tastes_pictures
+TEXT := $(filter-out $(PRETRAINED) $(PICTURES) $(LEARNING) paired,$(basename $(notdir $(wildcard bench/*.py))))
 LOOP := $(BIN)/python bench/loop.py
 
-bench-loop: $(READY)  ## the figures of learning from ratings: about two hours
+define run-each
+@for each in $(1); do echo "== bench/$$each.py"; $(BIN)/python bench/$$each.py; done
+endef
+
+bench: $(READY) .venv/ready-bench  ## the figures of text, each with its peer in the same run: about forty minutes
+	$(call run-each,$(TEXT))
+
+bench-pretrained: $(READY) .venv/ready-bench  ## those of pretrained models: half an hour
+	$(call run-each,$(PRETRAINED))
+
+bench-pictures: $(READY) .venv/ready-bench  ## those of pictures: an hour and a half
+	$(call run-each,$(PICTURES))
+
+bench-loop: $(READY)  ## those of learning from ratings: about two hours
 	export GENLOOM_HOME=$$(mktemp -d); \
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare; \
 	$(BIN)/genloom train shakespeare --minutes 1; \
@@ -105,6 +118,8 @@ bench-loop: $(READY)  ## the figures of learning from ratings: about two hours
 	for taste in blue centred outline; do \
 	  $(BIN)/python bench/tastes_pictures.py --workspace $$GENLOOM_HOME --taste $$taste --minutes 5; done; \
 	rm -r $$GENLOOM_HOME
+
+bench-all: bench bench-pretrained bench-pictures bench-loop  ## all of them
 
 # llama.cpp is built here, with this machine's instructions but AMX, of which its present version dies (docs/log.md).
 .venv/ready-bench: lock/bench.txt $(READY)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from paired import Spread
 from torch import nn
 
 from genloom.collect.builtin import shakespeare
@@ -116,18 +117,23 @@ def main() -> None:
     for _ in range(given.rounds):
         for name, work in contenders.items():
             found[name].append(seconds(work, 2))
-    peer = [min(a, b) for a, b in zip(found["Trainer float32"], found["Trainer bfloat16"], strict=True)]
+    plain = found["Trainer float32"]  # what the Trainer does unless told otherwise
+    faster = [min(pair) for pair in zip(plain, found["Trainer bfloat16"], strict=True)]
     print(
         f"{torch.get_num_threads()} threads, {ROWS} x {CONTEXT} tokens a step, {given.rounds} rounds in turn; "
-        "median [min, max]"
+        "median [least, greatest]"
     )
     for name, times in found.items():
-        speed = sorted(ROWS * CONTEXT / t for t in times)
-        ratio = sorted(p / t for p, t in zip(peer, times, strict=True))
+        speed = Spread.of([ROWS * CONTEXT / t for t in times])
         print(
-            f"{name:28s} {statistics.median(speed):8,.0f} tokens/s [{speed[0]:,.0f}, {speed[-1]:,.0f}]   "
-            f"{statistics.median(ratio):.2f} x the faster Trainer [{ratio[0]:.2f}, {ratio[-1]:.2f}]"
+            f"{name:32s} {speed} tokens/s; {ratio(faster, times)} x the faster Trainer, "
+            f"{ratio(plain, times)} x the Trainer as it comes",
+            flush=True,
         )
+
+
+def ratio(slow: list[float], fast: list[float]) -> Spread:
+    return Spread.of([a / b for a, b in zip(slow, fast, strict=True)])
 
 
 if __name__ == "__main__":
