@@ -2,7 +2,7 @@
 
 Two ways to hold text back: the well-known one, the last 10 % (here mostly one play that training never saw), and the
 one of `genloom collect`, whole pieces drawn by chance, which is what a user's run reports. The second is a real
-`genloom train --minutes`; the first trains the same job on the first 90 %.
+`genloom train --minutes`; the first trains the same job on the first 90 %, cut into pieces and mixed in the same way.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from pathlib import Path
 import torch
 
 from genloom.collect.builtin import shakespeare
+from genloom.collect.text.cut import piece_length, pieces
 from genloom.likelihood import surprise
 from genloom.model import Model
 from genloom.networks.kneser_ney import KneserNey
 from genloom.store.workspace import Workspace
-from genloom.train.corpus import Blocks, folds_of
+from genloom.train.corpus import Blocks, folds_of, mixed
 from genloom.train.job import read_job
 from genloom.train.loop import State, train
 
@@ -54,7 +55,8 @@ def well_known(workspace: Path) -> tuple[float, float, float]:
     codec = plugins.find("codec", job.design.codec).Codec.load(run.folder / "codec")
     text = shakespeare()
     cut = int(0.9 * len(text))
-    stream = codec.encode(text[:cut])
+    known = pieces([text[:cut]], piece_length(cut))
+    stream = codec.encode("".join(mixed(known, job.digest)))
     begun = time.perf_counter()
     objective = objective_of(job.design, space_of(job.design, codec))
     torch.manual_seed(0)

@@ -100,7 +100,8 @@ def likeliest(logits: np.ndarray, bits: np.ndarray) -> int:
     -log(-log u) of at least s - logit, that is -log u of at most exp(logit - s); and 1 - u is less than -log u.
     """
     best = int(logits.argmax())
-    least = float(logits[best] + gumbels(bits[best : best + 1])[0]) - 1e-3  # more than float32 rounds
+    rounding = 1e-3 + 1e-6 * abs(float(logits[best]))  # more than float32 rounds
+    least = float(logits[best] + gumbels(bits[best : best + 1])[0]) - rounding
     within = (~bits).astype(np.float32) <= np.exp(logits - np.float32(least - 32 * np.log(2)))  # 1 - u, times 2^32
     able = np.flatnonzero(within)
     return int(able[(logits[able] + gumbels(bits[able])).argmax()])

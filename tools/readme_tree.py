@@ -32,7 +32,7 @@ FOLDERS = {
 def gloss(path: Path) -> str:
     """The first sentence of a module's docstring."""
     words = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
-    return re.split(r"(?<=[.!?])\s", words)[0].rstrip(".")
+    return re.split(r"(?<=[.!?])(?<!et al\.)\s", words)[0].rstrip(".")
 
 
 def tree() -> str:

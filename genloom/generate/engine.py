@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from genloom import plugins
@@ -133,10 +134,18 @@ def generate(model: Model, asked: Request, enough: Callable[[], bool] = never) -
         begun, paste = original.given(asked.original, model)
         controls, read = replace(controls, **begun), Whole(model.codec, paste)
     last = None
-    for last in model.objective.sample(parts, len(asked.prompts), cond, chance(asked), controls):
-        yield read(last, False)
-        if ended.all() or enough():
-            break
+    try:
+        for last in model.objective.sample(parts, len(asked.prompts), cond, chance(asked), controls):
+            yield read(last, False)
+            if ended.all() or enough():
+                break
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise ValueError(
+            f"There is not enough memory to make {len(asked.prompts)} of these at once. "
+            "Ask for fewer (--count) or shorter ones (--length)."
+        ) from None
     assert last is not None, "a sampler yields a draft"
     yield read(last, True)
 

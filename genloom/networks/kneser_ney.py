@@ -200,23 +200,40 @@ class KneserNey:
         text is taken from the deepest known level, as if no other text preceded it. A token that never followed leaves
         nothing to take out.
         """
-        contexts = np.asarray(contexts)
-        rows = contexts.shape[:-1]
-        contexts = contexts.reshape(math.prod(rows), self.order - 1)
+        rows, found = self._found(contexts)
         left_out = np.full(rows, NONE) if leave_out is None else np.asarray(leave_out)
-        removed = self.compact[left_out.reshape(-1)]
-        rows_BS = np.zeros((len(contexts), len(self.symbols)), dtype)
-        rest_B = self._fill(rows_BS, self._find(contexts), removed) / self.vocab
+        return self._spread(found, self.compact[left_out.reshape(-1)], log, dtype).reshape(*rows, self.vocab)
+
+    def read(self, contexts: np.ndarray, dtype: DTypeLike = np.float32) -> tuple[np.ndarray, np.ndarray]:
+        """Logs of `distribution` [..., V], and what they rest on, [..., 2K].
+
+        For each length of context, the shortest first: log(1 + T(c)) / 5, 0 where it was never seen, and the share
+        held(c) / T(c) that is left to shorter ones, 1 where it was never seen.
+        """
+        rows, found = self._found(contexts)
+        nothing = np.full(len(found[0]), NONE)
+        log_p_BV = self._spread(found, nothing, True, dtype)
+        basis_B2K = np.empty((len(found[0]), 2 * (self.order - 1)), dtype)
+        for depth, (level, context_B) in enumerate(zip(self.levels[1:], found[1:], strict=True)):
+            total_B = level.totals[context_B]
+            basis_B2K[:, 2 * depth] = np.log1p(total_B * (context_B != NONE)) / 5
+            basis_B2K[:, 2 * depth + 1] = level.held[context_B] / total_B
+        return log_p_BV.reshape(*rows, self.vocab), basis_B2K.reshape(*rows, basis_B2K.shape[1])
+
+    def _spread(self, found: list[Ints], removed_B: Ints, log: bool, dtype: DTypeLike) -> np.ndarray:
+        """Probabilities B V, or their logs, after contexts that were found."""
+        rows_BS = np.zeros((len(removed_B), len(self.symbols)), dtype)
+        rest_B = self._fill(rows_BS, found, removed_B) / self.vocab
         rows_BS += rest_B[:, None].astype(dtype)
         if log:
             np.log(rows_BS, out=rows_BS)
             np.log(rest_B, out=rest_B)
-        full_BV = rows_BS
-        if len(self.symbols) < self.vocab:
-            full_BV = np.empty((len(contexts), self.vocab), dtype)
-            full_BV[:] = rest_B[:, None]
-            full_BV[:, self.symbols] = rows_BS
-        return full_BV.reshape(*rows, self.vocab)
+        if len(self.symbols) == self.vocab:
+            return rows_BS
+        full_BV = np.empty((len(removed_B), self.vocab), dtype)
+        full_BV[:] = rest_B[:, None]
+        full_BV[:, self.symbols] = rows_BS
+        return full_BV
 
     def distribution_at(
         self,
@@ -229,6 +246,11 @@ class KneserNey:
         """`distribution` [..., V] at positions [...] of the training stream, by default without what stands there."""
         left_out = np.asarray(ids)[positions] if leave_one_out else None
         return self.distribution(self.contexts_at(ids, positions), left_out, log, dtype)
+
+    def _found(self, contexts: np.ndarray) -> tuple[tuple[int, ...], list[Ints]]:
+        """The shape of the rows of contexts [..., K], and their context numbers by level."""
+        rows = np.shape(contexts)[:-1]
+        return rows, self._find(np.asarray(contexts).reshape(math.prod(rows), self.order - 1))
 
     def _find(self, contexts_BK: np.ndarray) -> list[Ints]:
         """Context numbers B by level."""

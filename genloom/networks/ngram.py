@@ -1,9 +1,10 @@
 """Another causal network with a Kneser-Ney n-gram model under it: what the counts know, the weights need not learn.
 
-The counts give log-probabilities. The network reads them (square roots of probabilities, beside the symbols) and adds
-to them. Counts that hold the very text they predict would teach it to trust them too much, and counts with that one
-occurrence taken out tell it by what is missing: so training text is cut into folds, and each is predicted by the counts
-of the others, as a new document will be (docs/log.md).
+The counts give log-probabilities. The network reads them (square roots of probabilities, beside the symbols; where
+`basis` is on, also how often the contexts were counted) and adds to them. Counts that hold the very text they predict
+would teach it to trust them too much, and counts with that one occurrence taken out tell it by what is missing: so
+training text is cut into folds, and each is predicted by the counts of the others, as a new document will be
+(docs/log.md).
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
@@ -26,6 +27,7 @@ class Config:
     order: int = 8  # symbols an n-gram spans
     folds: int = 8  # of the training text, each predicted by the counts of the others
     base: transformer.Config = field(default_factory=transformer.Config)
+    basis: bool = False  # the network also reads what the probabilities rest on: how often each context was counted
 
 
 def build(role: Role, config: Config) -> "Ngram":
@@ -37,14 +39,15 @@ def build(role: Role, config: Config) -> "Ngram":
     if config.folds < 2:
         raise ValueError(f"The n-gram network needs 2 folds of the text or more, got folds {config.folds}.")
     transformer.check(role, config.base)
-    told = replace(role, cond=replace(role.cond, field=role.takes.vocab))
+    beside = role.takes.vocab + 2 * (config.order - 1) * config.basis
+    told = replace(role, cond=replace(role.cond, field=beside))
     return Ngram(transformer.Transformer(told, config.base), role.takes.vocab, config)
 
 
 def suited(size: int) -> dict[str, Any]:
     """Settings to begin with for so many bytes of training text: the tables of more text cost more memory."""
     counts = {"order": 8, "folds": 8} if size <= SMALL else {"order": 6, "folds": 4}
-    return {**counts, "base": transformer.suited(size)}
+    return {**counts, "basis": True, "base": transformer.suited(size)}
 
 
 def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
@@ -82,6 +85,7 @@ class Ngram(nn.Module):
     def __init__(self, base: transformer.Transformer, vocab: int, config: Config):
         super().__init__()
         self.base, self.vocab, self.order, self.folds = base, vocab, config.order, config.folds
+        self.basis = config.basis
         self.scale = nn.Parameter(torch.ones(1))
         self.counts: KneserNey | None = None
         self.others: tuple[KneserNey, ...] = ()  # by fold: what the other folds count; made by `fit`, never stored
@@ -122,14 +126,20 @@ class Ngram(nn.Module):
         lengths: Tensor | None = None,
         cache: "Recent | None" = None,
     ) -> Tensor:
-        log_p_BLV = self.prior(x, lengths, cache).to(x.device)
-        told = replace(cond or Condition(), field=(log_p_BLV / 2).exp().mT)
+        log_p_BLV, basis_BL2K = (t.to(x.device) for t in self.prior(x, lengths, cache))
+        roots_BLV = (log_p_BLV / 2).exp()
+        told = replace(
+            cond or Condition(), field=(torch.cat([roots_BLV, basis_BL2K], 2) if self.basis else roots_BLV).mT
+        )
         logits_BLV = self.base(x, t, cond=told, lengths=lengths, cache=None if cache is None else cache.base)
         return logits_BLV.float() + self.scale.float() * log_p_BLV
 
     @torch.compiler.disable
-    def prior(self, x: Tensor, lengths: Tensor | None, cache: "Recent | None") -> Tensor:
-        """Log-probabilities of the symbol after each position, B L V; in training as the other folds have it."""
+    def prior(self, x: Tensor, lengths: Tensor | None, cache: "Recent | None") -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the symbol after each position, B L V, and what they rest on, B L 2K.
+
+        In training as the other folds have it.
+        """
         K = self.order - 1
         counts = self.others[self.fold] if self.training and self.others else self.known()
         x_BL = x.cpu().numpy()
@@ -142,7 +152,8 @@ class Ngram(nn.Module):
         if cache is not None:
             ends = np.full(B, L) if lengths is None else lengths.cpu().numpy()
             cache.last = np.stack([row[end : end + K] for row, end in zip(long, ends, strict=True)])
-        return torch.from_numpy(counts.distribution(contexts_BLK, log=True, dtype=np.float32))
+        log_p_BLV, basis_BL2K = counts.read(contexts_BLK)
+        return torch.from_numpy(log_p_BLV), torch.from_numpy(basis_BL2K)
 
     def known(self) -> KneserNey:
         if self.counts is None:

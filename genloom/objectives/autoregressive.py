@@ -37,7 +37,7 @@ class Controls:
 
     def __post_init__(self) -> None:
         ranges = {
-            "temperature": (self.temperature >= 0, "0 or more"),
+            "temperature": (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3, "0, or from 0.001 to 1000"),
             "top_k": (self.top_k >= 0, "0 (off) or more"),
             "top_p": (0 <= self.top_p <= 1, "from 0 to 1 (off)"),
             "min_p": (0 <= self.min_p <= 1, "from 0 (off) to 1"),
@@ -90,7 +90,10 @@ class Autoregressive:
         return {"model": Role(self.space, self.space, causal=True, cond=self.cond)}
 
     def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
-        """Minus log-likelihood of each row after its first symbol, in nats: exact, not a bound."""
+        """Minus log-likelihood of each row after its first symbol, in nats: exact, not a bound.
+
+        While a network is trained, what `z_loss` asks for comes on top.
+        """
         counts_BL = counted(batch)
         network = parts["model"]
         fused = self.space.vocab >= PAYS_FROM and hasattr(network, "scores")
@@ -104,9 +107,9 @@ class Autoregressive:
         nll_BL = F.cross_entropy(logits_BLV.flatten(0, 1), batch.x[:, 1:].flatten(), reduction="none").view_as(
             counts_BL
         )
-        if not self.z_loss:
+        if not (weight := self.z_loss * network.training):
             return nll_BL, nll_BL
-        return nll_BL + self.z_loss * logits_BLV.logsumexp(-1).square(), nll_BL
+        return nll_BL + weight * logits_BLV.logsumexp(-1).square(), nll_BL
 
     def by_chunks(self, network: nn.Module, batch: Batch, counts_BL: Tensor) -> tuple[Tensor, Tensor]:
         """The same for a large vocabulary, of which the logits are never all there; what doesn't count is skipped."""
@@ -114,7 +117,7 @@ class Autoregressive:
         where = counts_BL.flatten().nonzero()[:, 0]
         h_ND = h_BLD.flatten(0, 1).index_select(0, where)
         weight_VD, softcap = cast(Scoring, network).scores()
-        found = cross_entropy(h_ND, weight_VD, batch.x[:, 1:].flatten()[where], softcap, self.z_loss)
+        found = cross_entropy(h_ND, weight_VD, batch.x[:, 1:].flatten()[where], softcap, self.z_loss * network.training)
         costs_BL, nll_BL = (
             counts_BL.new_zeros(counts_BL.numel()).index_put((where,), f).view_as(counts_BL) for f in found
         )

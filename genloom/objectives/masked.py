@@ -33,8 +33,10 @@ class Controls:
     wander: float = 3.0  # how much chance has a say, at first, in what is surest; it ends with none
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.steps < 0 or self.length < 0 or self.wander < 0:
-            raise ValueError("temperature, steps, length and wander must be 0 or more.")
+        if self.temperature and not 1e-3 <= self.temperature <= 1e3:
+            raise ValueError(f"temperature must be 0, or from 0.001 to 1000, got {self.temperature}.")
+        if self.steps < 0 or self.length < 0 or self.wander < 0:
+            raise ValueError("steps, length and wander must be 0 or more.")
         if self.order not in ("", "random", "surest"):
             raise ValueError(f"Unknown order {self.order!r}: symbols are written in random order, or the surest first.")
 

@@ -77,14 +77,17 @@ def setting(state: State) -> dict[str, str | int]:
     return {**machine(), "compiled": state.compiled}
 
 
-def rewind(folder: Path, before: int) -> int:
-    """Forget the checkpoints after step `before`, where the learning rate began to decay; returns the newest left."""
-    found = [(path, facts["step"]) for path, facts in stored(folder)]
-    for path, step in found:
-        if step > before:
+def newest(folder: Path, before: int) -> int:
+    """The step of the newest checkpoint that is not after step `before`; 0 where there is none."""
+    return next((facts["step"] for _, facts in stored(folder) if facts["step"] <= before), 0)
+
+
+def rewind(folder: Path, before: int) -> None:
+    """Forget the checkpoints after step `before`."""
+    for path, facts in [*stored(folder)]:
+        if facts["step"] > before:
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-    return max((step for _, step in found if step <= before), default=0)
 
 
 def stored(folder: Path) -> Iterator[tuple[Path, dict]]:

@@ -127,6 +127,12 @@ def planned(
             f"The {called(dataset.medium)} will be read {chosen.amount / len(material):.0f} times over: "
             "more data would serve better than more time."
         )
+    if minutes and chosen.steps < FEWEST_STEPS:
+        spent = (time.perf_counter() - begun) / 60
+        yield Warned(
+            f"Preparing and measuring took {spent:.1f} of the {minutes:g} minutes, which leaves time for "
+            f"{chosen.steps} step{'s' * (chosen.steps != 1)}, too few to learn much: give more minutes, or --steps."
+        )
     contract = promised(chosen, material, floor)
     yield contract
     plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))

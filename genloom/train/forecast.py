@@ -70,9 +70,10 @@ def check_memory(plan: Plan, parameters: int, kept: int, room: int) -> int:
 
 
 def memory(plan: Plan, parameters: int, kept: int) -> int:
-    """Bytes: weights, gradients, optimizer, working copy and averages, and what a step keeps for its backward pass."""
+    """Bytes: weights, gradients, optimizer, working copy and averages; and what a step keeps, or saving writes."""
     averages = 4 * parameters if plan.average else 0
-    return int(18 * parameters + averages + kept + psutil.Process().memory_info().rss)
+    saving = (8 if plan.rates.family == "muon" else 12) * parameters + averages  # all of a checkpoint at once
+    return int(18 * parameters + averages + max(kept, saving) + psutil.Process().memory_info().rss)
 
 
 def kept_of_symbols(design: Design, plan: Plan) -> int:

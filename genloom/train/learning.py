@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-import psutil
 import torch
 
 from genloom.model import Model, open_model
@@ -247,7 +246,10 @@ def ready(base: Model, job: Job, lessons: Lessons | Practice, look: bool = True)
 
 
 def taught_by(model: Model, settings: Settings, reference: Parts) -> Model:
-    return replace(model, objective=settings.objective(model.objective, reference))
+    base = model.objective
+    if getattr(base, "z_loss", 0.0):  # ratings compare likelihoods, and nothing beside them
+        base = replace(cast(Any, base), z_loss=0.0)
+    return replace(model, objective=settings.objective(base, reference))
 
 
 def assembled(
@@ -282,7 +284,7 @@ def carry_out(workspace: Workspace, of: Run, job: Job, request: Request) -> Gene
     best = replace(model, parts=state.best.eval())
     fact = {
         "seconds": round(log.seconds, 1),
-        "memory_bytes": psutil.Process().memory_info().rss,
+        "memory_bytes": log.memory,
         "steps": state.step,
         "skipped_steps": state.skipped,
     }

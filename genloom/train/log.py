@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from genloom.store.files import plain_errors, write_atomic
 from genloom.train.events import Checked, Stepped
 
@@ -16,10 +18,11 @@ class Log:
         """Forget what an earlier process wrote after `step`: those steps are taken again."""
         rows = [row for row in read_log(path) if row["step"] <= step]
         write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
-        self.path = path
+        self.path, self.memory = path, 0  # bytes: the most that this process was seen to hold
         self.seconds = max((float(row["seconds"]) for row in rows if "seconds" in row), default=0.0)
 
     def write(self, event: Stepped | Checked) -> None:
+        self.memory = max(self.memory, psutil.Process().memory_info().rss)
         with plain_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(event.facts()) + "\n")
 

@@ -134,9 +134,16 @@ def resumed(run: Run, request: Request) -> tuple[Job, str]:
                 f"To train it further, say how far: --steps {2 * job.plan.steps}"
             )
         return job, ""
-    plan = replace(job.plan, steps=request.steps)
+    states, plan = run.folder / "state", replace(job.plan, steps=request.steps)
     # Later states have learned at falling rates, which a run of the new length would not have done there.
-    start = checkpoint.rewind(run.folder / "state", min(job.plan.decay_from, plan.decay_from))
+    start = checkpoint.newest(states, job.plan.decay_from)
+    if start >= plan.steps:
+        raise ValueError(
+            f"The run {run.id} has learned for {start} steps at the full rate already: choose --steps above {start}."
+        )
+    if start > plan.decay_from:  # a run of the new length would decay already; this one does from here on
+        plan = replace(plan, decay=(plan.steps - start) / plan.steps)
+    checkpoint.rewind(states, start)
     done.unlink(missing_ok=True)
     job = replace(job, plan=plan, contract=stretched(job.contract, plan.steps / job.plan.steps, plan.steps))
     job.save(path)
@@ -179,7 +186,7 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
     found = known(best, material)
     fact = {
         "seconds": round(log.seconds, 1),
-        "memory_bytes": psutil.Process().memory_info().rss,
+        "memory_bytes": log.memory,
         key_of(material.measure): None if found is None else found.value,
         **(tuning.kept_knowledge(workspace, best, job) if job.base else {}),
         f"{material.unit.key}_per_second": round(state.step * job.amount / max(log.seconds, 1e-9)),

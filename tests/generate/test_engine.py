@@ -165,7 +165,7 @@ def test_special_symbols_are_text_in_a_prompt_and_never_written(model: Model) ->
     [
         ({"temprature": 1}, "has no setting 'temprature'. It has: length, min_p, repetition_penalty, temperature,"),
         ({"banned": (1,)}, "has no setting 'banned'"),
-        ({"temperature": -1.0}, "temperature must be 0 or more, got -1.0."),
+        ({"temperature": -1.0}, "temperature must be 0, or from 0.001 to 1000, got -1.0."),
         ({"top_p": 7.0}, "top_p must be from 0 to 1"),
         ({"min_p": -0.5}, "min_p must be from 0"),
         ({"repetition_penalty": 0}, "repetition_penalty must be above 0"),

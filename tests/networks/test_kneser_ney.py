@@ -92,6 +92,25 @@ def test_agrees_with_the_dictionary_implementation(ids, other, order):
 
 
 @settings(max_examples=40, deadline=None)
+@given(ids=streams, other=streams, order=st.integers(1, 6))
+def test_reading_tells_what_the_probabilities_rest_on(ids, other, order):
+    vocab = 9
+    model = KneserNey.fit(ids, vocab, order)
+    slow = Reference(events_of(ids, order), vocab, order)
+    events = [context for context, _ in events_of(other, order)][:20]
+    contexts = np.array(events, np.int64).reshape(len(events), order - 1)
+    log_p, basis = model.read(contexts[None], np.float64)
+    np.testing.assert_array_equal(log_p[0], model.distribution(contexts, log=True))
+    assert basis.shape == (1, len(events), 2 * (order - 1))
+    for context, got in zip(events, basis[0], strict=True):
+        for depth in range(1, order):
+            row = slow.rows[depth].get(context[order - 1 - depth :], {})
+            total = sum(row.values())
+            held = sum(slow.discounts[depth][min(count, 3)] for count in row.values()) / total if row else 1
+            np.testing.assert_allclose(got[2 * depth - 2 : 2 * depth], [np.log1p(total) / 5, held], atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
 @given(ids=streams, order=st.integers(1, 6))
 def test_leaving_one_out_equals_counting_without_it(ids, order):
     vocab = 9

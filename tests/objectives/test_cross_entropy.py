@@ -124,3 +124,20 @@ def test_the_objective_learns_the_same_by_chunks_and_at_once(tied: bool, monkeyp
         )
     for got, expected in zip(*found, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pays_from", [1, 10_000])
+def test_what_keeps_logits_small_is_no_likelihood(pays_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The z-loss is trained with; what is measured is minus log-likelihood alone."""
+    monkeypatch.setattr("genloom.objectives.autoregressive.PAYS_FROM", pays_from)
+    torch.manual_seed(0)
+    network = transformer.build(Role(SPACE, SPACE, causal=True), transformer.Config(width=16, depth=1, heads=2))
+    batch, noise = Batch(torch.randint(0, 5000, (2, 12))), training_noise(0, 0, 0, 2)
+
+    def nats(z_loss: float) -> torch.Tensor:
+        objective = Autoregressive(SPACE, z_loss=z_loss)
+        return objective.loss({"model": network}, batch, objective.turns[0], noise).per_sample.detach()
+
+    assert (nats(0.01) > nats(0.0) + 1).all()
+    network.eval()
+    assert torch.equal(nats(0.01), nats(0.0))

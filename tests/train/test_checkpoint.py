@@ -11,7 +11,7 @@ from torch import nn
 
 from genloom.store import files
 from genloom.train import checkpoint
-from genloom.train.checkpoint import KEPT, load, rewind, save
+from genloom.train.checkpoint import KEPT, load, newest, rewind, save
 from genloom.train.loop import Plan, State, train
 
 PLAN = Plan(steps=40, average=0.9)
@@ -170,9 +170,11 @@ def test_rewinding_forgets_what_came_after(toys, toy, state, tmp_path):
     for step in range(4):
         save(state, tmp_path, keep=step == 1)
         advanced(toys, toy, state, 1)
-    assert rewind(tmp_path, 1) == 1
+    assert newest(tmp_path, 1) == 1
+    rewind(tmp_path, 1)
     assert names(tmp_path) == ["000000001.json", "000000001.safetensors"]
-    assert rewind(tmp_path, 0) == 0
+    rewind(tmp_path, 0)
+    assert newest(tmp_path, 9) == 0
     assert names(tmp_path) == []
 
 

@@ -120,6 +120,15 @@ def test_a_long_run_is_compiled_where_that_is_faster(
     assert (fixed.plan.steps, fixed.plan.compiled) == (50_000, wanted)
 
 
+def test_minutes_that_measuring_uses_up_are_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bench, "speed", lambda bench, job: Speed(40.0, 1000))
+    job, seen = job_of(workspace, Wishes(minutes=1.0))
+    assert job.plan.steps == 1
+    (warned,) = [event.text for event in seen if isinstance(event, Warned)]
+    assert "of the 1 minutes, which leaves time for 1 step, too few to learn much" in warned
+    assert "--steps" in warned
+
+
 def test_without_a_compiler_a_long_run_says_so(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bench, "speed", lambda bench, job: Speed(0.02, 1000))
     monkeypatch.setattr(dial, "uncompilable", lambda: "no C++ compiler")

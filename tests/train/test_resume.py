@@ -17,6 +17,7 @@ import pytest
 from genloom.store import files
 from genloom.store.workspace import Workspace
 from genloom.train.events import Finished, Stage, Stepped, Warned
+from genloom.train.job import read_job
 from genloom.train.log import read_log
 from genloom.train.run import Request, train_model
 
@@ -156,6 +157,33 @@ def test_an_extended_run_equals_a_longer_one(worlds: ModuleType, workspace: Work
     fresh = worlds.started(workspace, worlds.job(data, 30, **AVERAGED))
     list(worlds.carried_on(workspace, fresh))
     assert outcome(worlds, workspace, short)[:2] == outcome(worlds, workspace, fresh)[:2]
+
+
+def stopped_after(worlds: ModuleType, workspace: Workspace, run: str, step: int) -> None:
+    events = worlds.carried_on(workspace, run, save_steps=1)
+    next(event for event in events if isinstance(event, Stepped) and event.step == step)
+    events.close()
+
+
+def test_a_run_is_shortened_from_where_it_is(worlds: ModuleType, workspace: Workspace) -> None:
+    """It had learned longer at the full rate than a run of the new length would have: it decays from there."""
+    run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 100))
+    stopped_after(worlds, workspace, run, 20)
+    first, *_, last = list(worlds.carried_on(workspace, run, steps=30))
+    assert "from step 20 towards 30" in first.text
+    assert last.fact["steps"] == 30
+    plan = read_job(workspace.run(run).folder / "job.toml").plan
+    assert (plan.steps, plan.decay_from) == (30, 20)
+
+
+def test_a_run_that_is_past_the_steps_asked_for_loses_nothing(worlds: ModuleType, workspace: Workspace) -> None:
+    run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 100))
+    stopped_after(worlds, workspace, run, 20)
+    before = worlds.newest_state(workspace, run)
+    with pytest.raises(ValueError, match=r"20 steps at the full rate already: choose --steps above 20"):
+        list(worlds.carried_on(workspace, run, steps=15))
+    assert worlds.newest_state(workspace, run) == before
+    assert read_job(workspace.run(run).folder / "job.toml").plan.steps == 100
 
 
 def test_the_forecast_of_an_extended_run_is_for_its_new_length(worlds: ModuleType, workspace: Workspace) -> None:
