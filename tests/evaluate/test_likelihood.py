@@ -18,7 +18,7 @@ def test_uniform_bytes_cost_eight_bits():
 def test_long_pieces_count_for_more():
     estimate = bits_per_byte(Pieces.of([(math.log(2) * 100, 100), (math.log(2) * 3000, 1000)]))
     assert estimate.mean == pytest.approx(3100 / 1100)
-    assert 0.999 < estimate.low < estimate.mean < estimate.high < 3.001
+    assert estimate.low < 1 < 3 < estimate.high, "two pieces tell little, so the interval reaches beyond both"
 
 
 def test_the_seed_decides_and_the_interval_is_around_the_mean():
@@ -28,7 +28,7 @@ def test_the_seed_decides_and_the_interval_is_around_the_mean():
     assert bits_per_byte(pieces, seed=1) != bits_per_byte(pieces, seed=2)
 
 
-@pytest.mark.parametrize("count", [6, 15, 60])
+@pytest.mark.parametrize("count", [2, 3, 4, 6, 7, 8, 15, 60])
 def test_the_interval_covers_the_truth(count):
     rng = np.random.default_rng(count)
     sizes = rng.integers(500, 1500, (400, count)).astype(float)
