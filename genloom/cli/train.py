@@ -181,12 +181,19 @@ def _say_contract(contract: Contract, screen: Screen) -> None:
     rows: list[tuple[str, ...]] = [
         ("  network", f"{contract.parameters:,} parameters{learning}"),
         ("  reads", f"{contract.amount:,} {word} in {contract.steps:,} steps, {contract.speed:,.0f} a second"),
-        ("  takes", f"about {duration(contract.seconds)} and {size(contract.memory_bytes)} of memory"),
+        (
+            "  takes",
+            f"about {duration(contract.seconds)} and {size(contract.memory_bytes)} of memory{_after(contract)}",
+        ),
         ("  expected", _expected(contract)),
     ]
     screen.note("The contract:")
     for line in table(rows):
         screen.note(line)
+
+
+def _after(contract: Contract) -> str:
+    return f", after {duration(contract.spent)} of preparing" if contract.spent >= 1 else ""
 
 
 def _expected(contract: Contract) -> str:

@@ -76,8 +76,9 @@ def difference(first: Pieces, second: Pieces, seed: int = 0) -> Estimate:
 def ratio(above: NDArray[np.float64], below: NDArray[np.float64], seed: int = 0) -> Estimate:
     """sum(above) / sum(below) with a 95 % interval: Student's for few pieces, else an expanded percentile bootstrap.
 
-    Student's is of the linearised ratio (Cochran, "Sampling Techniques", 1977, section 6.3). Efron's percentile interval is too narrow for few pieces; its tails are set back by Hesterberg's correction
-    ("What teachers should know about the bootstrap", 2014, section 5.3).
+    Student's is of the linearised ratio (Cochran, "Sampling Techniques", 1977, section 6.3). Efron's percentile
+    interval is too narrow for few pieces; its tails are set back by Hesterberg's correction ("What teachers should know
+    about the bootstrap", 2014, section 5.3).
     """
     count = len(above)
     mean = float(above.sum() / below.sum())

@@ -109,6 +109,7 @@ def planned(
         )
     job = Job.of(overridden(first_job(workspace, dataset, name, wishes, overrides), overrides))
     check(job.design)
+    yield Stage(f"Fitting the codec and encoding the {called(dataset.medium)}")
     material = yield from prepared(folder, workspace, dataset, job.design)
     allowance = Allowance(wishes, minutes, material.looked, begun)
     job = fitted_to(job, material, overrides)
@@ -133,15 +134,25 @@ def planned(
             f"Preparing and measuring took {spent:.1f} of the {minutes:g} minutes, which leaves time for "
             f"{chosen.steps} step{'s' * (chosen.steps != 1)}, too few to learn much: give more minutes, or --steps."
         )
-    contract = promised(chosen, material, floor)
+    if wishes.params and not 0.5 < chosen.speed.parameters / wishes.params < 2:
+        yield Warned(
+            f"The nearest size that there is to {wishes.params:,} parameters has {chosen.speed.parameters:,}. "
+            "For another, set the network's width and depth (docs/scaling.md)."
+        )
+    contract = promised(chosen, material, floor, time.perf_counter() - begun)
     yield contract
     plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))
     return replace(chosen.job, plan=plan, contract=contract.facts())
 
 
-def promised(chosen: Candidate, material: Material, floor: float) -> Contract:
-    """What the run will take and give. Raises ValueError where there is less memory than it takes."""
+def promised(chosen: Candidate, material: Material, floor: float, spent: float) -> Contract:
+    """What the run will take and give, `spent` seconds after it was asked for.
+
+    Raises ValueError where there is less memory than it takes.
+    """
     parameters = chosen.speed.parameters
+    unit_seconds = chosen.speed.step_seconds / chosen.job.amount
+    seconds = chosen.seconds + forecast.looking_seconds(unit_seconds, material.looked)
     expected = forecast.bits_per_byte(chosen.job.design, parameters, chosen.amount, len(material), floor)
     free = psutil.virtual_memory().available
     kept = chosen.speed.kept * chosen.job.rows + material.tables(chosen.job.design)
@@ -149,9 +160,10 @@ def promised(chosen: Candidate, material: Material, floor: float) -> Contract:
         parameters=parameters,
         steps=chosen.steps,
         amount=chosen.amount,
-        seconds=round(chosen.seconds, 1),
+        seconds=round(seconds, 1),
+        spent=round(spent, 1),
         memory_bytes=forecast.check_memory(chosen.job.plan, parameters, kept, free),
-        speed=round(chosen.job.amount / chosen.speed.step_seconds),
+        speed=round(chosen.amount / seconds),
         expected=round(expected, 4) if expected else None,
         error=forecast.ERROR,
         floor=round(floor, 4) if floor else None,

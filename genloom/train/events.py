@@ -32,7 +32,7 @@ class Contract:
     parameters: int
     steps: int
     amount: int  # in the unit, to be read
-    seconds: float
+    seconds: float  # of training, looks at what is held out included
     memory_bytes: int
     speed: float  # in the unit, a second
     expected: float | None  # of the measure, on what is held out; None where there is nothing to say it from
@@ -43,6 +43,7 @@ class Contract:
     general_before: float | None = None  # and on general data, which tuning may make it forget
     unit: Unit = TOKENS
     measure: str = BITS
+    spent: float = 0.0  # seconds that preparing and measuring took before
 
     def facts(self) -> dict[str, Any]:
         """As jobs and cards keep it."""
