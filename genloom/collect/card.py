@@ -14,7 +14,7 @@ def summary(report: Report) -> list[str]:
     ]
     if report.removed:
         lines.append("left out: " + ", ".join(_removed(report, prepared)))
-    lines += prepared.changes(report)
+    lines += [*_alike(report, prepared), *prepared.changes(report)]
     lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
         lines.append(f"{counted(report.files_skipped, 'file')} could not be read:")
@@ -34,19 +34,33 @@ def card(report: Report, options: Options) -> str:
             ("part", f"{prepared.noun}s", "size"),
             [(split, f"{f['documents']:,}", size(f["bytes"])) for split, f in report.splits.items()],
         ),
-        prepared.split_note,
+        prepared.split_note(report, options),
         "## Licences",
         shares(report.licences, "licence", noun=prepared.noun),
         _licence_advice(report, options, prepared.noun),
         *prepared.sections(report),
         "## What was left out or changed",
-        "\n".join(f"- {line}" for line in [*_removed(report, prepared, "left out: "), *prepared.changes(report)]),
+        "\n".join(f"- {line}" for line in _done(report, prepared)),
     ]
     if report.notes:
         parts += ["## Files that need a look", "\n".join(f"- {note.source}: {note.reason}" for note in report.notes)]
         if report.notes_left_out:
             parts.append(f"…and {report.notes_left_out:,} more.")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _done(report: Report, prepared: Preparation) -> list[str]:
+    return [*_removed(report, prepared, "left out: "), *_alike(report, prepared), *prepared.changes(report)]
+
+
+def _alike(report: Report, prepared: Preparation) -> list[str]:
+    """What became of documents that are alike in part: a line, or none."""
+    if not report.alike:
+        return []
+    if report.united:
+        return [f"placed together: {counted(report.alike, prepared.noun)} of which much is in others that were kept"]
+    much = f"of {counted(report.alike, prepared.noun)} much is in others that were kept"
+    return [f"{much}, so that hardly anything could be held back without them: a model is judged by what it has seen"]
 
 
 def _removed(report: Report, prepared: Preparation, how: str = "") -> list[str]:

@@ -1,7 +1,7 @@
 """Finds exact copies and near-duplicates among documents as they stream by, with little memory for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,14 @@ class Sketches:
 
     `keys_BK`: uint64, the first of each row from the exact document, the others shared by documents that may be alike.
     `marks_BP`: uint8, what says how alike two documents are.
+    `samples_N`: uint32, a fixed share of the passages of all documents, the same passages of each; `owners_N` has the
+    row of the document that each is from. None where documents are not compared in part.
     """
 
     keys_BK: np.ndarray
     marks_BP: np.ndarray
+    samples_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    owners_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a mark [P] with marks [N, P]

@@ -87,6 +87,8 @@ class Report:
     tallies: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # the medium's own counts
     own: dict[str, Any] = field(default_factory=dict)  # those, as the manifest holds them
     splits: dict[str, dict[str, int]] = field(default_factory=dict)  # split → documents, bytes
+    alike: int = 0  # documents kept that hold much of one another's text
+    united: bool = True  # whether those stand in one split
     notes: list[Note] = field(default_factory=list)
     notes_left_out: int = 0
     files_skipped: int = 0
@@ -106,6 +108,7 @@ class Report:
             "bytes": {"read": self.bytes_read, "kept": self.bytes_kept},
             "sources": {"read": self.files - self.files_skipped, "skipped": self.files_skipped},
             "splits": self.splits,
+            "alike": {"documents": self.alike, "in_one_split": self.united},
             "licences": dict(self.licences.most_common()),
             **self.own,
             "notes": [vars(note) for note in self.notes],

@@ -5,9 +5,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from genloom.collect import moves
 from genloom.collect.options import Options
+from genloom.collect.overlap import Kinship
 from genloom.collect.preparation import Document, Preparation
-from genloom.collect.split import SMALL_BYTES, SMALL_DOCUMENTS, SPLITS, by_border, by_rank, place
+from genloom.collect.split import (
+    SMALL_BYTES,
+    SMALL_DOCUMENTS,
+    Group,
+    Row,
+    by_border,
+    by_rank,
+    enough,
+    place,
+    sums,
+    together,
+)
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow.parquet as pq
@@ -17,7 +30,7 @@ PART_BYTES = 512 << 20  # in a file
 
 
 class Parts:
-    """The files part-00000.parquet and on in `folder`; a context, left when all documents were added.
+    """The files part-00000.parquet and on in `folder`; a context, left after `finish`.
 
     Columns id, text, source, licence, split, bytes and those of the medium, in the order of adding. `splits` counts.
     """
@@ -33,7 +46,7 @@ class Parts:
         self._writer: pq.ParquetWriter | None = None
         self._part_bytes = 0
         self._part = 0
-        self.splits = {split: {"documents": 0, "bytes": 0} for split in SPLITS}
+        self.splits = sums([], [])
 
     def __enter__(self) -> "Parts":
         return self
@@ -41,19 +54,34 @@ class Parts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._decide_first(small=True)
-            self._write_group()
+        self._close()
+
+    def _close(self) -> None:
         if self._writer:
             self._writer.close()
+            self._writer = None
+
+    def finish(self, kinship: Kinship) -> bool:
+        """Writes what is left; whether the documents that `kinship` names as alike could be placed together."""
+        if self._first is not None:
+            splits, united = self._ranked(self._first, kinship)
+            self._decide_first(splits)
+            self._write_group()
+            return united
+        self._write_group()
+        self._close()
+        if not len(kinship.tied):
+            return True
+        self.splits, united = moves.unite(self._folder, kinship, self._options, self.splits)
+        return united
 
     def add(self, documents: Sequence[Document]) -> None:
-        """Takes documents in; they are on disk when the context is left."""
+        """Takes documents in; they are on disk after `finish`."""
         if self._first is not None:
             self._first.extend(documents)
             self._first_bytes += sum(document.size for document in documents)
             if len(self._first) > SMALL_DOCUMENTS or self._first_bytes > SMALL_BYTES:
-                self._decide_first(small=False)
+                self._decide_first([self._border(document) for document in self._first])
             return
         for document in documents:
             self._put(document, self._border(document))
@@ -61,13 +89,23 @@ class Parts:
     def _border(self, document: Document) -> str:
         return by_border(place(document.digest, self._options.seed), self._options.val, self._options.test)
 
-    def _decide_first(self, small: bool) -> None:
+    def _ranked(self, documents: Sequence[Document], kinship: Kinship) -> tuple[list[str], bool]:
+        """The splits of all documents of a small collection, and whether those that are alike stand together."""
+
+        def rank(groups: Sequence[Group]) -> list[str]:
+            places = [place(group.digest, self._options.seed) for group in groups]
+            sizes, barred = [group.size for group in groups], [group.barred for group in groups]
+            return by_rank(places, sizes, self._options.val, self._options.test, barred)
+
+        rows = [Row(number, document.digest, document.size) for number, document in enumerate(documents)]
+        sizes = [row.size for row in rows]
+        alone = rank([Group(row.digest, row.size) for row in rows])
+        splits = together(rows, kinship, rank)
+        united = enough(sums(sizes, alone), sums(sizes, splits))
+        return (splits if united else alone), united
+
+    def _decide_first(self, splits: Sequence[str]) -> None:
         first, self._first = self._first or [], None
-        if small:
-            places = [place(document.digest, self._options.seed) for document in first]
-            splits = by_rank(places, [d.size for d in first], self._options.val, self._options.test)
-        else:
-            splits = [self._border(document) for document in first]
         for document, split in zip(first, splits, strict=True):
             self._put(document, split)
 
@@ -81,7 +119,6 @@ class Parts:
 
     def _write_group(self) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         if not self._group:
             return
@@ -98,15 +135,10 @@ class Parts:
             }
         )
         if self._writer is None:
-            path = self._folder / f"part-{self._part:05}.parquet"
-            # Texts are all different: a dictionary of them only costs.
-            few = ["licence", "split"]
-            self._writer = pq.ParquetWriter(
-                path, batch.schema, compression="zstd", compression_level=1, use_dictionary=few
-            )
+            self._writer = moves.writer(self._folder / f"part-{self._part:05}.parquet", batch.schema)
         self._writer.write_batch(batch)
         self._part_bytes += self._group_bytes
         self._group, self._group_bytes = [], 0
         if self._part_bytes >= PART_BYTES:
-            self._writer.close()
-            self._writer, self._part, self._part_bytes = None, self._part + 1, 0
+            self._close()
+            self._part, self._part_bytes = self._part + 1, 0

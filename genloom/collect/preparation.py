@@ -56,7 +56,6 @@ class Preparation(Protocol):
     noun: str  # what a document is called
     offer: str  # the files that can be collected, for people
     removed: Mapping[str, str]  # reasons why a document is left out → what people are told of it
-    split_note: str  # of the card
     foreign: tuple[str, ...]  # the options that mean nothing here
 
     def claims(self, files: Sequence[Found]) -> int:
@@ -88,6 +87,10 @@ class Preparation(Protocol):
 
     def similarity(self, mark_P: np.ndarray, marks_NP: np.ndarray) -> np.ndarray:
         """How alike documents are by their marks, up to 1."""
+        ...
+
+    def split_note(self, report: Report, options: Options) -> str:
+        """What the card says of the splits: how they were made, and what is not in both sides of them."""
         ...
 
     def columns(self, documents: Sequence[Document]) -> dict[str, "pa.Array"]:

@@ -11,6 +11,7 @@ from genloom.collect.card import card
 from genloom.collect.choice import chosen
 from genloom.collect.duplicates import Duplicates
 from genloom.collect.options import Note, Options, Progress, Report
+from genloom.collect.overlap import Overlaps
 from genloom.collect.parts import Parts
 from genloom.collect.preparation import Preparation, Raw
 from genloom.collect.prepare import Batch, Job
@@ -67,14 +68,17 @@ def _fill(
     done, total = 0, sum(one.size for one in found)
     with tempfile.TemporaryDirectory(dir=folder) as scratch, Parts(folder, options, prepared) as parts:
         duplicates = Duplicates(Path(scratch), options.near_duplicates, prepared.similarity)
+        overlaps = Overlaps(Path(scratch))
         for batch in done_by(_jobs(found, options, report, prepared), choose(options.workers, total)):
             done += batch.consumed
-            _keep(batch, duplicates, parts, report)
+            _keep(batch, duplicates, overlaps, parts, report)
             yield Progress("reading", min(done, total), total, report.documents, report.kept, report.files_skipped)
+        kinship = overlaps.kinship()
+        report.alike, report.united = len(kinship.tied), parts.finish(kinship)
     report.splits = parts.splits
 
 
-def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) -> None:
+def _keep(batch: Batch, duplicates: Duplicates, overlaps: Overlaps, parts: Parts, report: Report) -> None:
     """Adds the batch to the counts, and those of its documents that are no duplicates to the parts."""
     report.documents += batch.seen
     report.removed += batch.removed
@@ -97,6 +101,8 @@ def _keep(batch: Batch, duplicates: Duplicates, parts: Parts, report: Report) ->
         for doubt in document.doubts:
             report.note(Note(document.source, doubt, skipped=False))
     report.kept += len(kept)
+    if batch.sketches:
+        overlaps.add(batch.sketches, [row for row, verdict in enumerate(verdicts) if not verdict])
     parts.add(kept)
 
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from genloom.collect.options import Options
+
 
 def size(count: int) -> str:
     """A number of bytes for people: "1.1 MB"."""
@@ -14,6 +16,18 @@ def size(count: int) -> str:
 def counted(n: int, noun: str) -> str:
     """The number with its noun: "1 file", "1,200 files"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def held_back(options: Options, noun: str, what: str) -> list[str]:
+    """What the splits are for, in sentences."""
+    held = [f"`{name}`" for name, share in (("val", options.val), ("test", options.test)) if share]
+    if not held:
+        return ["All is in `train`, which models learn from; nothing is held back to judge them."]
+    are = "are" if len(held) > 1 else "is"
+    return [
+        f"`train` is what models learn from; {' and '.join(held)} {are} held back to judge them.",
+        f"Which {noun} goes where follows from {what} alone.",
+    ]
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

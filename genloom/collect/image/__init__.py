@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 noun = "picture"
 offer = "png, jpg, webp, gif, bmp, tiff or svg files, or parquet files with pictures in them"
 removed = telling.REMOVED
-split_note = telling.SPLIT_NOTE
+split_note = telling.split_note
 foreign = ("scrub", "min_quality", "languages", "piece_characters")
 claims = files.claims
 sort = files.sort

@@ -4,18 +4,23 @@ import re
 from collections import Counter
 from typing import Any
 
-from genloom.collect.options import Report
-from genloom.collect.tabular import counted, shares
+from genloom.collect.options import Options, Report
+from genloom.collect.tabular import counted, held_back, shares
 
 REMOVED = {
     "exact copy": "exact copies of another picture",
     "near-duplicate": "nearly the same as another picture",
 }
-SPLIT_NOTE = (
-    "`train` is what models learn from; `val` and `test` are held back to judge them. Which picture goes where follows "
-    "from its pixels alone. Pictures that look nearly the same as another were removed, so that nothing held back has "
-    "a twin to learn from. All are stored without loss, as PNG."
-)
+
+
+def split_note(report: Report, options: Options) -> str:
+    """How the splits were made, and how far what is held back is unlike the rest."""
+    if options.near_duplicates:
+        twins = "Pictures that look nearly the same as another were removed, so that nothing held back has a twin."
+    else:
+        twins = "Only exact copies were removed: what is held back may have a near twin to learn from."
+    told = held_back(options, "picture", "its pixels")
+    return " ".join([*told, *([twins] if options.val or options.test else []), "All are stored without loss, as PNG."])
 
 
 def kind_of(change: str) -> str:

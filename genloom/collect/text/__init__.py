@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 noun = "document"
 offer = "txt, md, html, pdf, docx or epub files"
 removed = telling.REMOVED
-split_note = telling.SPLIT_NOTE
+split_note = telling.split_note
 foreign = ("size", "background")
 claims = files.claims
 sort = files.sort

@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from genloom.collect.options import Report
-from genloom.collect.tabular import counted, shares
+from genloom.collect.options import Options, Report
+from genloom.collect.tabular import counted, held_back, shares
 
 REMOVED = {
     "exact copy": "exact copies of another document",
@@ -21,11 +21,26 @@ SCRUBBED = {
     "ip": "internet addresses (IP)",
     "name": "names (best effort: some will have been missed)",
 }
-SPLIT_NOTE = (
-    "`train` is what models learn from; `val` and `test` are held back to judge them. Which document goes where "
-    "follows from its text alone. Texts that are nearly the same as another were removed, so that nothing held back "
-    "has a twin to learn from. Long documents were cut between paragraphs; each piece counts as a document."
-)
+
+
+def split_note(report: Report, options: Options) -> str:
+    """How the splits were made, and how far what is held back is unlike the rest."""
+    cut = "Long documents were cut, between paragraphs where they have any; each piece counts as a document."
+    if not options.near_duplicates:
+        twins = "Only exact copies were removed: what is held back may have a near twin to learn from."
+    elif report.united:
+        twins = (
+            "Texts that are nearly the same as another were removed, and those that hold half or more of others stand "
+            "in one part with them, so that nothing held back has a twin to learn from."
+        )
+    else:
+        twins = (
+            "Texts that are nearly the same as another were removed, but most of the others are alike in part: what is "
+            "held back has its like in `train`."
+        )
+    return " ".join(
+        [*held_back(options, "document", "its text"), *([twins] if options.val or options.test else []), cut]
+    )
 
 
 def facts(report: Report) -> dict[str, Any]:

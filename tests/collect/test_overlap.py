@@ -1,0 +1,249 @@
+"""What is alike in part stands on one side of the splits, in small and in large collections."""
+
+import json
+import random
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genloom.collect import Options, Report, collect, overlap, parts, summary
+from genloom.collect.builtin import shakespeare
+from genloom.collect.duplicates import Sketches
+from genloom.collect.overlap import Kinship, Overlaps
+from genloom.collect.text.sketch import sketch
+from genloom.store.workspace import Workspace
+
+PLAY = shakespeare()
+WORDS = sorted({word.lower() for word in PLAY.split() if word.isalpha()})
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+def run(notes: Path, workspace: Workspace, options: Options | None = None, name: str = "notes") -> Report:
+    *_, last = collect([notes], workspace, name, options)
+    assert last.report is not None
+    return last.report
+
+
+def edited(text: str, share: float, draw: random.Random) -> str:
+    words = text.split(" ")
+    for place in draw.sample(range(len(words)), int(share * len(words))):
+        words[place] = draw.choice(WORDS)
+    return " ".join(words)
+
+
+def grams(text: str) -> set[tuple[str, ...]]:
+    words = text.lower().split()
+    return set(zip(*(words[i:] for i in range(5)), strict=False))
+
+
+def contained(workspace: Workspace, name: str = "notes") -> list[float]:
+    """Of everything held back, how much of it is in what is trained on, the most first."""
+    dataset = workspace.dataset(name)
+    train = set[tuple[str, ...]]().union(*(grams(item.value) for item in dataset.documents("train")))
+    held = [grams(item.value) for split in ("val", "test") for item in dataset.documents(split)]
+    return sorted((len(one & train) / len(one) for one in held if one), reverse=True)
+
+
+def table(report: Report) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in sorted(report.folder.glob("part-*.parquet")))
+
+
+def drafts(notes: Path, size: int, share: float, every: int = 2) -> None:
+    """The plays in documents of a size, every second one also in a draft whose cuts come to lie elsewhere."""
+    draw = random.Random(3)
+    for i, start in enumerate(range(0, len(PLAY) - size, size)):
+        text = PLAY[start : start + size]
+        (notes / f"{i:03}.txt").write_text(text)
+        if i % every == 0:
+            (notes / f"draft-{i:03}.txt").write_text("Draft two.\n\n" + edited(text, share, draw))
+
+
+@pytest.mark.parametrize(("size", "share"), [(75_000, 0.005), (150_000, 0.01), (6_000, 0.02)])
+def test_drafts_do_not_straddle_however_they_are_cut(
+    notes: Path, workspace: Workspace, size: int, share: float
+) -> None:
+    drafts(notes, size, share, every=1)
+    for seed in range(3):
+        report = run(notes, workspace, Options(val=0.15, test=0.15, seed=seed))
+        held = contained(workspace)
+        assert len(held) >= 6
+        assert held[0] < 0.5
+        assert report.alike
+        assert report.united
+        assert report.facts()["alike"] == {"documents": report.alike, "in_one_split": True}
+        line = f"placed together: {report.alike} documents"
+        assert any(line in said for said in summary(report))
+        assert line in (report.folder / "CARD.md").read_text()
+
+
+def test_a_large_collection_is_put_right_after_it_was_written(
+    notes: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SMALL_BYTES", 200_000)
+    monkeypatch.setattr(parts, "GROUP_BYTES", 60_000)
+    monkeypatch.setattr(parts, "PART_BYTES", 400_000)
+    drafts(notes, 6_000, 0.04)  # Jaccard 0.68, so that none is removed
+    (notes / "extract.txt").write_text(PLAY[3_000:9_000])
+    reports = [run(notes, workspace, Options(val=0.15, test=0.15, workers=n), f"by-{n}") for n in (1, 2)]
+    assert contained(workspace, "by-1")[0] < 0.5
+    assert reports[0].facts() == reports[1].facts()
+    folder = workspace.dataset("by-1").folder
+    assert len(list(folder.glob("part-*.parquet"))) > 2
+    assert {path.suffix for path in folder.iterdir()} == {".parquet", ".json", ".md"}
+    rows = table(reports[0]).to_pylist()
+    assert [row["source"] for row in rows] == sorted(row["source"] for row in rows)
+    for split, facts in reports[0].splits.items():
+        sizes = [row["bytes"] for row in rows if row["split"] == split]
+        assert facts == {"documents": len(sizes), "bytes": sum(sizes)}
+        assert sum(sizes) >= 0.08 * reports[0].bytes_kept
+    assert table(reports[1]).equals(table(reports[0]))
+
+
+def test_where_every_text_comes_in_variants_the_shares_are_kept(notes: Path, workspace: Workspace) -> None:
+    drafts(notes, 6_000, 0.05, every=1)
+    report = run(notes, workspace, Options(val=0.1, test=0.1))
+    assert report.alike > 0.95 * report.kept > 300
+    assert contained(workspace)[0] < 0.1
+    for split in ("val", "test"):
+        assert report.splits[split]["bytes"] / report.bytes_kept == pytest.approx(0.1, abs=0.01)
+
+
+def test_pieces_of_one_novel_are_not_alike(notes: Path, workspace: Workspace) -> None:
+    (notes / "novel.txt").write_text(PLAY[:400_000])
+    report = run(notes, workspace)
+    assert report.alike == 0
+    assert report.splits["val"]["documents"]
+    assert not any("placed together" in line for line in summary(report))
+
+
+def test_where_all_is_alike_something_is_held_back_and_it_is_told(notes: Path, workspace: Workspace) -> None:
+    draw = random.Random(1)
+    text = PLAY[:9000]
+    for i in range(30):
+        (notes / f"{i}.txt").write_text(edited(text, 0.06, draw))
+    report = run(notes, workspace, Options(val=0.1))
+    assert report.splits["val"]["documents"]
+    assert not report.united
+    said = f"of {report.alike} documents much is in others that were kept"
+    assert any(said in line for line in summary(report))
+    card = (report.folder / "CARD.md").read_text()
+    assert said in card
+    assert "nothing held back has a twin" not in card
+
+
+def test_the_same_texts_with_others_beside_them(notes: Path, workspace: Workspace) -> None:
+    drafts(notes, 75_000, 0.005)
+    run(notes, workspace, Options(val=0.2, test=0.2))
+    before = {item.meta["id"] for item in workspace.dataset("notes").documents("train")}
+    (notes / "more.txt").write_text(edited(PLAY[20_000:60_000], 0.03, random.Random(8)))
+    run(notes, workspace, Options(val=0.2, test=0.2))
+    assert contained(workspace)[0] < 0.5
+    after = {item.meta["id"] for item in workspace.dataset("notes").documents("train")}
+    assert len(before & after) > 0.8 * len(before)
+
+
+def kinship(folder: Path, texts: list[str], at_once: int = 50) -> Kinship:
+    folder.mkdir(exist_ok=True)
+    overlaps = Overlaps(folder)
+    for start in range(0, len(texts), at_once):
+        some = texts[start : start + at_once]
+        overlaps.add(sketch(some, [bytes(32)] * len(some), near=True), list(range(len(some))))
+    return overlaps.kinship()
+
+
+def prose(draw: random.Random, words: int) -> str:
+    return " ".join(draw.choices(WORDS, k=words))
+
+
+def test_what_is_tied(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    one, two, three = (prose(draw, 2000) for _ in range(3))
+    extract = " ".join(one.split()[200:600])
+    middle = " ".join([*two.split()[1000:], *three.split()[:1000]])
+    quoting = prose(draw, 1500) + " " + " ".join(one.split()[:150])
+    found = kinship(tmp_path, [one, two, prose(draw, 900), extract, three, middle, quoting, "too short to tell"])
+    assert found.groups_D.tolist() == [0, 1, 2, 0, 1, 1, 6, 7]
+    assert found.tied.tolist() == [0, 1, 3, 4, 5]
+    assert not found.barred_D.any()
+
+
+def test_a_prompt_before_every_conversation_makes_them_not_alike(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    prompt = prose(draw, 300)
+    texts = [f"{prompt} {prose(draw, 120)}" for _ in range(100)]
+    assert not len(kinship(tmp_path, texts).tied)
+
+
+def test_a_book_that_is_there_also_line_by_line_is_never_held_back(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    lines = [prose(draw, 30) for _ in range(200)]
+    texts = [prose(draw, 2000), *lines, " ".join(lines)]
+    found = kinship(tmp_path, texts)
+    assert found.barred_D[-1]
+    assert not found.barred_D[0]
+
+
+def test_neither_batches_nor_lots_make_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(7)
+    texts = [prose(draw, 200) for _ in range(300)]
+    texts += [edited(text, 0.06, draw) for text in texts[:100]]
+    draw.shuffle(texts)
+    found = [kinship(tmp_path / "one", texts)]
+    monkeypatch.setattr(overlap, "AT_ONCE", 256)
+    found.append(kinship(tmp_path / "many", texts, at_once=7))
+    assert (found[0].groups_D == found[1].groups_D).all()
+    assert 180 < len(found[0].tied) <= 200
+
+
+def test_chains_end_in_one_group() -> None:
+    draw = np.random.default_rng(4)
+    chain = draw.permutation(1000)
+    order = draw.permutation(999)
+    groups = overlap._joined(1200, chain[:-1][order], chain[1:][order])
+    assert (groups[:1000] == 0).all()
+    assert (groups[1000:] == np.arange(1000, 1200)).all()
+
+
+def test_many_samples_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "AT_ONCE", 1 << 15)
+    draw = np.random.default_rng(1)
+    overlaps = Overlaps(tmp_path)
+    for _ in range(100):
+        samples = draw.integers(0, 1 << 32, 20_000, dtype=np.uint32)
+        keys, owners = np.zeros((20, 17), np.uint64), np.repeat(np.arange(20), 1000)
+        overlaps.add(Sketches(keys, np.zeros((20, 128), np.uint8), samples, owners), list(range(20)))
+    tracemalloc.start()
+    assert not len(overlaps.kinship().tied)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (tmp_path / "samples").stat().st_size == 16_000_000
+    assert peak < 4_000_000
+
+
+def test_the_card_says_what_was_removed_and_no_more(notes: Path, workspace: Workspace) -> None:
+    drafts(notes, 20_000, 0.001)
+    for options, said, not_said in (
+        (Options(), "nothing held back has a twin", "Only exact copies"),
+        (Options(near_duplicates=0), "Only exact copies were removed", "nearly the same"),
+        (Options(val=0, test=0), "nothing is held back", "twin"),
+        (Options(test=0), "`val` is held back", "`test` is"),
+    ):
+        card = (run(notes, workspace, options).folder / "CARD.md").read_text()
+        assert said in card
+        assert not_said not in card.split("## Licences")[0]
+    assert json.loads((workspace.dataset("notes").folder / "manifest.json").read_text())["options"]["test"] == 0
