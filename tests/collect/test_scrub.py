@@ -1,5 +1,8 @@
 """Personal data is found where it is, and what only looks like it is left alone."""
 
+import random
+import time
+
 import pytest
 
 from genloom.collect.builtin import shakespeare
@@ -18,6 +21,8 @@ from genloom.collect.text.scrub import scrub
         ("card", "5500-0000-0000-0004.", "[card]."),
         ("iban", "IBAN DE89 3704 0044 0532 0130 00 BIC", "IBAN [iban] BIC"),
         ("iban", "to GB29NWBK60161331926819.", "to [iban]."),
+        ("iban", "REF AB12 DE89 3704 0044 0532 0130 00 IS MINE", "REF AB12 [iban] IS MINE"),
+        ("iban", "MT84MALT011000012345MTLCAST001S, NO9386011117947 AND", "[iban], [iban] AND"),
         ("ip", "from 192.168.17.4 and 2001:db8::ff00:42:8329", "from [ip] and [ip]"),
         ("name", "Dear Anna,\nMr. Smith met Anna.", "Dear [name],\nMr. [name] met [name]."),
         ("name", "My name is Jan van der Berg. Berg said", "My name is [name]. [name] said"),
@@ -35,6 +40,7 @@ def test_what_is_found(kind: str, before: str, after: str) -> None:
     [
         ("card", "4111 1111 1111 1112 fails its checksum, 0000 0000 0000 0000 means nothing"),
         ("iban", "DE89 3704 0044 0532 0130 01 fails its checksum"),
+        ("iban", "GB29NWBK60161331926819X, GB29NWBK60161331926819_ and xGB29NWBK60161331926819 are other words"),
         ("ip", "version 1.2.3, 300.1.1.1 and 127.0.0.1, at 10:30:00, std::vector"),
         ("phone", "on 2024-05-17, 1914-1918, 3.14159265358979, $1,234,567 and 12345678901234567890"),
         ("email", "@property a @ b, user@localhost"),
@@ -55,3 +61,23 @@ def test_a_play_holds_no_numbers_of_people() -> None:
     play = shakespeare()[:200_000]
     kinds = tuple(kind for kind in SCRUBS if kind != "name")
     assert scrub(play, kinds) == (play, {})
+
+
+@pytest.mark.parametrize("kind", SCRUBS)
+def test_a_hostile_text_takes_time_in_proportion(kind: str) -> None:
+    draw = random.Random(1)
+    tokens = ["AB12" + "".join(draw.choices("0123456789ABCDEF", k=40)) for _ in range(200)]
+    hostile = [" ".join(tokens), "AB12CD34" * 1000, "AB12 CDEF GHIJ KLMN " * 450, "1 2-3 " * 1500, "a." * 4500]
+    for text in hostile:
+        assert _seconds(text * 4, kind) < 10 * _seconds(text, kind) + 0.05
+        assert _seconds(text, kind) < 0.5
+
+
+def _seconds(text: str, kind: str) -> float:
+    """The least of three."""
+    taken = []
+    for _ in range(3):
+        start = time.process_time()
+        scrub(text, (kind,))
+        taken.append(time.process_time() - start)
+    return min(taken)

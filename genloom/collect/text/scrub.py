@@ -8,7 +8,9 @@ from collections.abc import Callable
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 # Thirteen to nineteen digits, single blanks or hyphens between them; Luhn's checksum decides.
 CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
-IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{1,4}){3,8}\b")
+# The longest has 34 signs. What follows a number in capitals is taken along, and cut off again by the checksum.
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}+")
+IBAN_AT_LEAST = 15  # signs
 IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
 # An international number, one with an area code in brackets or after 0, or the American 3-3-4 grouping.
@@ -74,19 +76,29 @@ def _card(text: str) -> tuple[str, int]:
 
 
 def _iban(text: str) -> tuple[str, int]:
+    parts, done, match = [], 0, IBAN.search(text)
+    while match:
+        # What only looked like one may end inside the number that follows, so that the search goes on after its head.
+        start, end = match.start(), _iban_end(text, match)
+        if end:
+            parts += [text[done:start], "[iban]"]
+            done = end
+        match = IBAN.search(text, end or start + 4)
+    return "".join([*parts, text[done:]]), len(parts) // 2
+
+
+def _iban_end(text: str, match: re.Match[str]) -> int:
+    """Where the number ends that begins with the match, at a blank or at its end; 0 where there is none."""
     from stdnum import iban
 
-    total = 0
-    # A word in capitals after the number may have been taken along: try without its last groups.
-    for match in reversed(list(IBAN.finditer(text))):
-        groups = match[0].split(" ")
-        for used in range(len(groups), 0, -1):
-            candidate = " ".join(groups[:used])
-            if iban.is_valid(candidate):
-                text = text[: match.start()] + "[iban]" + text[match.start() + len(candidate) :]
-                total += 1
-                break
-    return text, total
+    start, end = match.span()
+    if re.match(r"\w", text[end : end + 1]):
+        end = text.rfind(" ", start, end)
+    while end - start >= IBAN_AT_LEAST:
+        if iban.is_valid(text[start:end]):
+            return end
+        end = text.rfind(" ", start, end)
+    return 0
 
 
 def _ip(text: str) -> tuple[str, int]:
