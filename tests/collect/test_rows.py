@@ -83,6 +83,21 @@ def test_an_unclosed_quote_spoils_no_more_than_it_must(tmp_path: Path, monkeypat
     assert any("field larger" in row.problem for row in found)
 
 
+@pytest.mark.parametrize("tabs", [False, True])
+def test_an_overlong_row_of_a_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tabs: bool) -> None:
+    monkeypatch.setattr(tables, "LINE_AT_MOST", 3 << 20)
+    long, mark = "word " * (1 << 20), "\t" if tabs else ","
+    lines = ["id,text", "1,good one", f"2,{long}", "", '3,"good two,', 'in two lines"', '4,"begins', long, 'ends"']
+    content = "\n".join([*lines, "5,good three", f"6,{long}"]).replace(",", mark)
+    found = list(rows.table(stream(written(tmp_path, "a.csv", content)), "", tabs))
+    assert [row.text for row in found] == ["good one", "", f"good two{mark}\nin two lines", "", "good three", ""]
+    assert [(row.number, row.problem) for row in found if row.problem] == [
+        (number, "it is longer than 3 MB") for number in (3, 9, 11)
+    ]
+    with pytest.raises(ValueError, match=r"first row.* longer than 3 MB"):
+        list(rows.table(stream(written(tmp_path, "b.csv", f"{long}\n1,text of a row\n")), "", tabs))
+
+
 def test_a_usual_name_wins_over_the_longest(tmp_path: Path) -> None:
     row = json.dumps({"notes": "much longer than the other " * 9, "Text": "the one"})
     assert [r.text for r in rows.jsonl(stream(written(tmp_path, "a.jsonl", row)), "")] == ["the one"]
