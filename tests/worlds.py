@@ -58,6 +58,27 @@ def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed
     return making.made
 
 
+def two_kinds(workspace: Workspace, count: int = 24, lines: int = 200, name: str = "kinds") -> Dataset:
+    """Tales, which are easy to foretell, collected before twice as many bytes of digits drawn by chance."""
+    draw = random.Random(0)
+    easy = tales(count, lines=lines)
+    hard = ["".join(draw.choices("0123456789\n", k=len(tale))) for tale in easy for _ in range(2)]
+    texts = easy + hard
+    columns = {
+        "id": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
+        "text": texts,
+        "source": [f"{'easy' if n < len(easy) else 'hard'}/{n}.txt" for n in range(len(texts))],
+        "licence": ["CC0-1.0"] * len(texts),
+        "split": [{0: "val", 1: "test"}.get(n % 3, "train") for n in range(len(texts))],
+        "bytes": [len(text.encode()) for text in texts],
+    }
+    making = workspace.new_dataset(name)
+    with making as folder:
+        pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+        (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(texts)}}))
+    return making.made
+
+
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 230)}
 
 
@@ -67,18 +88,23 @@ def pictures(
     count: int = 60,
     side: int = 8,
     colours: Mapping[str, tuple[int, int, int]] = COLOURS,
+    sorted_by_colour: bool = False,
 ) -> Dataset:
     """A data set of pictures of one colour, which their captions name: every sixth is for validation, and the test."""
     chance, names = np.random.default_rng(0), list(colours)
     named = [names[n % len(names)] for n in range(count)]
     shown = [np.array(colours[colour]) + chance.integers(-20, 20, (side, side, 3)) for colour in named]
+    splits = [{0: "val", 1: "test"}.get(n // len(names) % 6, "train") for n in range(count)]
+    if sorted_by_colour:
+        order = sorted(range(count), key=named.__getitem__)
+        named, shown, splits = [named[n] for n in order], [shown[n] for n in order], [splits[n] for n in order]
     content = [image.pack(x.clip(0, 255).astype(np.uint8)) for x in shown]
     columns = {
         "id": [hashlib.sha256(data).hexdigest() for data in content],
         "text": [f"a {colour} tile" for colour in named],
         "source": [f"tiles/{n}.png" for n in range(count)],
         "licence": ["CC0-1.0"] * count,
-        "split": [{0: "val", 1: "test"}.get(n // len(names) % 6, "train") for n in range(count)],
+        "split": splits,
         "bytes": [len(data) for data in content],
         "content": content,
     }

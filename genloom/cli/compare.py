@@ -57,7 +57,7 @@ def run(
     seed
         Another number writes something else.
     most
-        How many bytes of held-out text to read at most.
+        How many bytes of held-out text to read at most: passages drawn by chance, the same ones for every model.
     battery
         Ask both a few hundred questions instead: what they complete, know, reckon and follow.
     tasks

@@ -67,7 +67,7 @@ def run(
     seed
         Another number writes other samples.
     most
-        How many bytes of held-out text to read at most.
+        How many bytes of held-out text to read at most: passages drawn by chance, the same ones for every model.
     battery
         Ask it a few hundred questions instead: what it completes, knows, reckons and follows, or whether it draws the
         things, counts, colours and positions that prompts name.
@@ -170,14 +170,14 @@ def held_pieces(model: Model, dataset: Dataset, split: Literal["val", "test"], m
 
 
 def held_texts(model: Model, dataset: Dataset, split: Literal["val", "test"], most: int) -> list[Told]:
-    """Held-out documents in pieces of a few thousand characters, which the interval needs, up to `most` bytes.
+    """What stands for all held-out text, in pieces of a few thousand characters for the interval, up to `most` bytes.
 
     Conversations stay whole, for a model that knows roles: of them the answers are measured, given what was asked.
     """
     held: list[Told] = []
     room = most
     speaks = getattr(model.codec, "roles", None) is not None
-    for item in dataset.documents(split):
+    for item in dataset.passages(split, most):
         turns = item.meta.get("turns") if speaks else None
         for told in [turns] if turns else [item.value[n : n + 4000] for n in range(0, len(item.value), 4000)]:
             held.append(told)

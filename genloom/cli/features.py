@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,7 +68,7 @@ def evaluate_features(
     extract = seen.extractor()
     made = made_on(workspace, model, seen, extract, dataset, split, count, seed, screen)
     screen.note("Reading training data")
-    train = fitted(model, list(islice(dataset.documents("train"), len(made.held))))
+    train = fitted(model, list(dataset.sample("train", len(made.held))))
     told = appearance(
         model.ref,
         f"{dataset.name}@{dataset.digest[:12]}:{split}",
@@ -80,7 +79,7 @@ def evaluate_features(
         reconstruction(model, made, extract),
     )
     screen.note("Looking for copies")
-    held = [item.value for item in made.held[:_CALIBRATED]]
+    held = [item.value for item in spread(made.held, _CALIBRATED)]
     copies = lookalikes(made.outputs, dataset.documents("train"), held, seen.sketch, extract)
     report = {**told.report(), "features": seen.KEY, "copied": copies_report(copies), "split": split}
     write_atomic(folder / "evaluation.json", json.dumps(report, indent=1, ensure_ascii=False))
@@ -104,7 +103,7 @@ def made_on(
     screen: Screen,
 ) -> Made:
     """One output for each of `count` held-out captions, and the features of both."""
-    held = fitted(model, list(islice(dataset.documents(split), count)))
+    held = fitted(model, list(dataset.sample(split, count)))
     if len(held) < LEAST:
         raise ValueError(
             f"{len(held)} things of the part {split} of {dataset.name!r} are too few to tell distances. "
@@ -115,6 +114,12 @@ def made_on(
     what = hashlib.sha256(b"".join(np.ascontiguousarray(item.value).tobytes() for item in held)).hexdigest()[:16]
     path = workspace.root / "features" / f"{dataset.digest[:16]}-{split}-{what}-{seen.KEY}.npy"
     return Made(outputs, extract(outputs), held, kept(path, extract, held))
+
+
+def spread(values: Sequence[Any], count: int) -> list[Any]:
+    """Up to `count` of them, evenly from first to last: they come in the order collected."""
+    count = min(count, len(values))
+    return [values[number * len(values) // count] for number in range(count)]
 
 
 def as_prompt(caption: str) -> str:
@@ -197,7 +202,7 @@ def compare_features(
     verdict = "no difference shown" if not gap.excludes(0.0) else "better" if gap.mean < 0 else "worse"
     rows = [
         Row(Shown(one, str(item.meta.get("caption", ""))), [Shown(other, models[1].ref)])
-        for one, other, item in zip(both[0].outputs[:_SHOWN], both[1].outputs, both[0].held, strict=False)
+        for one, other, item in spread(list(zip(both[0].outputs, both[1].outputs, both[0].held, strict=True)), _SHOWN)
     ]
     write_atomic(path, sheet(rows, f"{models[0].ref}, and beside it {models[1].ref}"))
     for model, one in zip(models, found, strict=True):
@@ -247,7 +252,7 @@ def compare_prompted(models: Sequence[Model], items: int, seed: int, screen: Scr
 def samples_sheet(model: Model, made: Made) -> bytes:
     rows = [
         Row(Shown(output, str(item.meta.get("caption", ""))), [Shown(item.value, "held out")])
-        for output, item in list(zip(made.outputs, made.held, strict=True))[:_SHOWN]
+        for output, item in spread(list(zip(made.outputs, made.held, strict=True)), _SHOWN)
     ]
     return sheet(rows, f"{model.ref} on held-out captions")
 

@@ -1,6 +1,5 @@
 """What a challenger may not get worse at that makes whole things, as pictures are, and no text."""
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -61,8 +60,8 @@ def copies(medium: Any, dataset: Dataset, one: list[Any], two: list[Any]) -> lis
     if not hasattr(medium, "features"):
         return []
     features = plugins.find("features", medium.features)
-    held = [item.value for item in islice(dataset.documents("val"), HELD)]
-    some = islice(dataset.documents("train"), LOOKED_AT)
+    held = [item.value for item in dataset.sample("val", HELD)]
+    some = dataset.sample("train", LOOKED_AT)
     found = lookalikes([*one, *two], some, held, features.sketch, features.extractor(), 1)
     near = [float(found.near_copy(n)) for n in range(len(one) + len(two))]
     return [paired("near copies of training items", "regression", near[: len(one)], near[len(one) :], "lower", COPIED)]

@@ -1,7 +1,7 @@
 """A data set: one version of a collected corpus, read as a stream."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,8 +10,10 @@ from genloom import plugins
 from genloom.store import manifest
 from genloom.types import Item, Message
 
-if TYPE_CHECKING:  # pyarrow takes a third of a second to import
+if TYPE_CHECKING:  # pyarrow takes a third of a second to import, numpy a tenth
     import pyarrow as pa
+
+    from genloom.store.drawn import Index, Numbers
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -49,8 +51,43 @@ class Dataset:
         `meta["caption"]` says what a picture shows, "" where nobody said it. Of a conversation, `meta["turns"]` is the
         tuple of its Messages, and the text shows them. ValueError for a value that cannot be unpacked.
         """
+        return self._items(batch for _, batch in self._batches(split, None))
+
+    def sample(self, split: Split, count: int) -> Iterator[Item]:
+        """Up to `count` documents that stand for a split, the same at every call, in the order collected.
+
+        They are drawn by their ids, so that it does not matter what was collected first. The ids are read before, and
+        then only row groups that hold one of those drawn.
+        """
+        index = self._index(split)
+        return self._items(batch for _, batch in self._chosen(split, index, index.documents(count)))
+
+    def passages(self, split: Split, most: int) -> Iterator[Item]:
+        """Passages of text that stand for a split byte by byte, the same at every call; conversations are never cut.
+
+        Whoever takes those of the first `most` bytes or so has a fair sample. They are drawn by the ids of documents,
+        read as `sample` does, and in memory together; if more are taken, as much is read again. A split of no more
+        than `most` bytes comes as whole documents.
+        """
+        index = self._index(split)
+        if index.sizes_N.sum() <= most:
+            yield from self.documents(split)
+            return
+        for drawn in index.passages(most):
+            places: dict[int, list[int]] = {}
+            for place, passage in enumerate(drawn):
+                places.setdefault(passage.document, []).append(place)
+            found: list[Item | None] = [None] * len(drawn)
+            for numbers, batch in self._chosen(split, index, sorted(places)):
+                for number, item in zip(numbers, self._items([batch]), strict=True):
+                    for place in places[number]:
+                        found[place] = drawn[place].of(item)
+            yield from (item for item in found if item is not None)
+
+    def _items(self, batches: "Iterable[pa.RecordBatch]") -> Iterator[Item]:
+        """The rows as documents."""
         unpack = plugins.find("medium", self.medium).unpack
-        for batch in self._batches(split, None):
+        for batch in batches:
             for row in batch.to_pylist():
                 value, source, licence = row.pop("text"), row.pop("source"), row.pop("licence")
                 if turns := row.pop("turns", ""):  # older data sets have no such column
@@ -68,23 +105,49 @@ class Dataset:
 
     def size(self, split: Split) -> int:
         """The bytes of a split: of UTF-8 text, or of packed values."""
-        return sum(sum(batch.column("bytes").to_pylist()) for batch in self._batches(split, ["bytes"]))
+        return sum(sum(batch.column("bytes").to_pylist()) for _, batch in self._batches(split, ["bytes"]))
 
     def count(self, split: Split) -> int:
         """The documents in a split."""
-        return sum(batch.num_rows for batch in self._batches(split, []))
+        return sum(batch.num_rows for _, batch in self._batches(split, []))
 
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
         manifest.verify(self.folder, self.manifest)
 
-    def _batches(self, split: Split, columns: list[str] | None) -> Iterator["pa.RecordBatch"]:
-        """The rows of a split with the given columns, or with all but `split`."""
+    def _index(self, split: Split) -> "Index":
+        from genloom.store.drawn import Index
+
+        rows = self._batches(split, ["id", "bytes"])
+        return Index.of((group, batch["id"].to_pylist(), batch["bytes"].to_pylist()) for group, batch in rows)
+
+    def _chosen(
+        self, split: Split, index: "Index", numbers: "Numbers | list[int]"
+    ) -> Iterator[tuple[list[int], "pa.RecordBatch"]]:
+        """The rows of these documents, whose numbers ascend, and the numbers of those in each batch."""
+        import numpy as np
+
+        chosen, last, begin = np.asarray(numbers, np.int64), -1, 0
+        for group, batch in self._batches(split, None, set(index.groups_N[chosen].tolist())):
+            if group != last:
+                last, begin = group, int(np.searchsorted(index.groups_N, group))
+            here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)]
+            yield here.tolist(), batch.take(here - begin)
+            begin += batch.num_rows
+
+    def _batches(
+        self, split: Split, columns: list[str] | None, groups: Container[int] | None = None
+    ) -> Iterator[tuple[int, "pa.RecordBatch"]]:
+        """The rows of a split with the given columns, or with all but `split`, each with the number of its row group.
+
+        Row groups are counted through all parts; only those in `groups` are read, or all.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         assert split in SPLITS, split
+        number = -1
         for part in sorted(self.folder.glob("part-*.parquet")):
             try:
                 with pq.ParquetFile(part) as file:
@@ -92,8 +155,12 @@ class Dataset:
                     if missing := [name for name in _ALWAYS if name not in names]:
                         raise manifest.damaged(part, f"it has no column {missing[0]!r}")
                     wanted = [name for name in names if name != "split"] if columns is None else columns
-                    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[*wanted, "split"]):
-                        yield batch.filter(pc.field("split") == split).select(wanted or ["split"])
+                    for group in range(file.num_row_groups):
+                        number += 1
+                        if groups is not None and number not in groups:
+                            continue
+                        for batch in file.iter_batches(_ROWS_AT_ONCE, [group], [*wanted, "split"]):
+                            yield number, batch.filter(pc.field("split") == split).select(wanted or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:
                 raise manifest.damaged(part, str(error).splitlines()[0]) from error
 

@@ -95,10 +95,13 @@ def kept(job: Job) -> int:
 
 
 def held_out(dataset: Dataset, limit: int) -> list[Told]:
-    """Held-out documents up to about `limit` bytes of what is measured; the last text is cut, a conversation never."""
+    """What stands for all that is held out, up to about `limit` bytes of what is measured.
+
+    The last text is cut, a conversation never.
+    """
     chosen: list[Told] = []
     room = limit
-    for item in dataset.documents("val"):
+    for item in dataset.passages("val", limit):
         if room <= 0:
             break
         told: Told = item.meta.get("turns") or item.value[:room]

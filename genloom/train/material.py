@@ -6,7 +6,6 @@ This is the one place where the two part: the codec's space decides.
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import log
 from pathlib import Path
 from typing import Any
@@ -78,9 +77,9 @@ class Stream:
         return 2 * (CHECKS * min(self.check, held) + min(self.final, held))
 
     def held_out(self, limit: int) -> Sequence[str]:
-        """Documents, the first whole ones and the beginning of the next, up to about `limit` characters."""
+        """Text that stands for all that is held out, up to about `limit` characters; a greater limit adds to it."""
         chosen, room = [], limit
-        for item in islice(self.dataset.documents("val"), 10_000):
+        for item in self.dataset.passages("val", limit):
             if room <= 0:
                 break
             chosen.append(item.value[:room])
@@ -88,8 +87,11 @@ class Stream:
         return chosen
 
     def floor(self, order: int = 5) -> float:
-        """Bits per byte that an n-gram model of the codec's own symbols reaches on held-out text; 0 without any."""
-        held = [self.codec.encode(item.value) for item in islice(self.dataset.documents("val"), 200)]
+        """Bits per byte that an n-gram model of the codec's own symbols reaches on what the run ends with.
+
+        0 where nothing is held out.
+        """
+        held = [self.codec.encode(text) for text in self.held_out(self.final)]
         size = sum(len(self.codec.decode(ids).encode()) for ids in held)
         if not size:
             return 0.0

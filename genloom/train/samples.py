@@ -125,8 +125,8 @@ def caption(item: Item) -> str:
 
 
 def held_out(dataset: Dataset, codec: Codec, prompts: TextEncoder | None, limit: int) -> Batch | tuple[()]:
-    """Up to `limit` samples that are not trained on, with their prompts; empty where there is none."""
-    found = list(encoded(islice(dataset.documents("val"), limit), codec, prompts))
+    """Up to `limit` samples that stand for all that are not trained on, with their prompts; empty without any."""
+    found = list(encoded(dataset.sample("val", limit), codec, prompts))
     if not found:
         return ()
     rows = together(found)

@@ -204,6 +204,17 @@ def test_a_model_is_measured_on_the_very_data_it_learned_from(
     assert newer.digest[:12] in told(capsys, "evaluate", "tales", "--data", "tales", *where)["dataset"]
 
 
+def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
+    worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    worlds.finished(workspace, worlds.job(worlds.two_kinds(workspace), 1))
+    ask = ["evaluate", "kinds", "--samples", "1", "--length", "5", "--workspace", str(workspace.root)]
+    whole, part = (told(capsys, *ask, "--most", most)["floor"]["bits_per_byte"] for most in ("1000000", "30000"))
+    assert part["low"] < whole["mean"] < part["high"]
+    assert part["count"] < whole["count"] / 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

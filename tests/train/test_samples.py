@@ -114,10 +114,19 @@ def test_about_the_share_asked_for_goes_without_its_prompt() -> None:
 
 def test_held_out_samples_come_with_their_prompts(tiles: Dataset) -> None:
     batch: Any = held_out(tiles, CODEC, WORDS, 5)
-    values = [CODEC.encode(item.value) for item in tiles.documents("val")][:5]
+    values = [CODEC.encode(item.value) for item in tiles.sample("val", 5)]
     assert len(batch) == 5
     assert np.allclose(batch.x.numpy(), np.stack(values), atol=1e-3)
     assert prompts_of(batch)[1].sum(1).tolist() == [3] * 5
+
+
+def test_held_out_samples_are_of_every_kind(worlds: ModuleType, tmp_path: Path) -> None:
+    """A data set is collected kind by kind: the first held-out tiles are all of the first colour."""
+    colours = {"black": (20, 20, 20), "white": (235, 235, 235)}
+    data = worlds.pictures(Workspace(tmp_path), count=240, colours=colours, sorted_by_colour=True)
+    batch: Any = held_out(data, CODEC, None, 16)
+    assert len(batch) == 16
+    assert 3 <= int((batch.x.mean((1, 2, 3)) > 0).sum()) <= 13
 
 
 def test_nothing_held_out_is_empty(worlds: ModuleType, tmp_path: Path) -> None:

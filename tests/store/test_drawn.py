@@ -1,0 +1,141 @@
+"""Whatever of a split is read stands for all of it, however it was collected, and no more is read than that."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genloom.media import image
+from genloom.store.dataset import Dataset
+from genloom.store.drawn import PASSAGE
+from genloom.store.workspace import Workspace
+from genloom.types import Item
+
+FULL = 300_000
+
+
+def stored(
+    workspace: Workspace, values: Sequence[str | bytes], turns: Sequence[str] = (), rows: int = 8, split: str = "val"
+) -> Dataset:
+    """Held-out documents in row groups of so many, in two parts; those of bytes are pictures."""
+    raw = [value.encode() if isinstance(value, str) else value for value in values]
+    texts = all(isinstance(value, str) for value in values)
+    columns: dict[str, Any] = {
+        "id": [hashlib.sha256(value).hexdigest() for value in raw],
+        "text": list(values) if texts else ["a tile"] * len(raw),
+        "source": [str(n) for n in range(len(raw))],
+        "licence": ["CC0-1.0"] * len(raw),
+        "split": [split] * len(raw),
+        "bytes": [len(value) for value in raw],
+        **({} if texts else {"content": pa.array(raw, pa.binary())}),
+        **({"turns": list(turns)} if turns else {}),
+    }
+    table, half = pa.table(columns), len(raw) // 2
+    making = workspace.new_dataset("mixed")
+    with making as folder:
+        for number, part in enumerate((table[:half], table[half:])):
+            pq.write_table(part, folder / f"part-{number:05}.parquet", row_group_size=rows)
+        (folder / "manifest.json").write_text(json.dumps({"medium": "text" if texts else "image"}))
+    return making.made
+
+
+def plays_and_code() -> list[str]:
+    """One fifth plays in long documents, collected before code in short ones; the letters tell where a text is from."""
+    plays = [f"{n:06}" + "p" * 49_994 for n in range(20)]
+    return plays + [f"{n:06}" + "c" * 9_994 for n in range(400)]
+
+
+def first(documents: Any, most: int) -> list[Item]:
+    found, room = [], most
+    for item in documents:
+        if room <= 0:
+            break
+        found.append(item)
+        room -= len(item.value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return stored(Workspace(tmp_path_factory.mktemp("mixed")), plays_and_code())
+
+
+def test_the_first_passages_stand_for_all(mixed: Dataset) -> None:
+    text = "".join(item.value for item in first(mixed.passages("val", FULL), FULL))
+    assert FULL <= len(text) < FULL + PASSAGE
+    assert 0.1 < text.count("p") / len(text) < 0.3  # a fifth of all text is plays
+    assert text[:FULL] == "".join(item.value for item in first(mixed.passages("val", FULL), FULL))[:FULL]
+
+
+def test_all_passages_are_all_text(tmp_path: Path) -> None:
+    dataset = stored(Workspace(tmp_path), [f"{n} " + "wörter und 狐 " * n * 40 for n in range(40)])
+    found: dict[str, list[str]] = {}
+    for item in dataset.passages("val", 10_000):
+        assert len(item.value.encode()) < 1.1 * PASSAGE
+        found.setdefault(item.source, []).append(item.value)
+    for item in dataset.documents("val"):
+        assert sorted("".join(found[item.source])) == sorted(item.value)
+        assert all(part in item.value for part in found[item.source])
+
+
+def test_neither_the_order_of_collecting_nor_the_limit_matters(mixed: Dataset, tmp_path: Path) -> None:
+    turned = stored(Workspace(tmp_path), plays_and_code()[::-1], rows=3)
+    values = [item.value for item in first(mixed.passages("val", FULL), FULL)]
+    assert values == [item.value for item in first(turned.passages("val", FULL), FULL)]
+    few = [item.value for item in first(mixed.passages("val", 50_000), 50_000)]
+    assert few == values[: len(few)]
+    one, other = ({item.value for item in data.sample("val", 100)} for data in (mixed, turned))
+    assert one == other
+    assert 1 <= sum("p" in value for value in one) <= 12  # a twentieth of the documents is plays
+
+
+def test_a_split_within_the_limit_comes_whole(tmp_path: Path) -> None:
+    texts = [f"{n} " + "x" * 9_000 for n in range(10)]
+    dataset = stored(Workspace(tmp_path), texts)
+    assert [item.value for item in dataset.passages("val", FULL)] == texts
+    assert [item.value for item in dataset.sample("val", 10)] == texts
+    assert list(dataset.passages("test", FULL)) == list(dataset.sample("test", 5)) == []
+
+
+def test_a_conversation_is_never_cut_nor_told_twice(tmp_path: Path) -> None:
+    said = [json.dumps([{"role": "user", "content": f"{n}"}, {"role": "assistant", "content": "y"}]) for n in range(60)]
+    dataset = stored(Workspace(tmp_path), [f"{n} " + "y" * 9_000 for n in range(60)], said)
+    found = list(dataset.passages("val", 20_000))
+    assert sorted(int(item.value.split()[0]) for item in found) == list(range(60))
+    assert all(len(item.value) > 9_000 for item in found)
+    assert [item.source for item in found] != [str(n) for n in range(60)]
+
+
+def test_no_more_is_read_than_was_drawn(mixed: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, list[str]]] = []
+    iter_batches = pq.ParquetFile.iter_batches
+
+    def spied(file: pq.ParquetFile, size: int, groups: list[int], columns: list[str]) -> Any:
+        read.extend((group, columns) for group in groups)
+        return iter_batches(file, size, groups, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spied)
+    assert len(first(mixed.passages("val", 12_000), 12_000)) >= 3
+    texts = [group for group, columns in read if "text" in columns]
+    assert 1 <= len(texts) <= 6  # of 54: one for each passage at most
+    assert all(set(columns) == {"id", "bytes", "split"} for _, columns in read if "text" not in columns)
+    read.clear()
+    assert len(list(mixed.sample("val", 4))) == 4
+    assert 1 <= sum("text" in columns for _, columns in read) <= 4
+
+
+def test_pictures_are_drawn_whole_and_only_those_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = [image.pack(np.full((4, 4, 3), n, np.uint8)) for n in range(60)]
+    dataset, unpack, seen = stored(Workspace(tmp_path), tiles), image.unpack, []
+    monkeypatch.setattr(image, "unpack", lambda data: seen.append(data) or unpack(data))
+    shades = [int(item.value[0, 0, 0]) for item in dataset.sample("val", 20)]
+    assert len(seen) == len(set(shades)) == 20
+    assert shades == sorted(shades), "in the order collected"
+    assert shades != list(range(20))
+    assert shades == [int(item.value[0, 0, 0]) for item in dataset.sample("val", 20)]
