@@ -1,6 +1,7 @@
 """`genloom evaluate`: how good a model is, and what its samples are made from."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -197,9 +198,8 @@ def _curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes 
     taken = [row for row in rows if "losses" in row]
     if not taken:
         return None
-    nats = 1.4426950408889634
     held = [(row["step"], row["bits_per_byte"]) for row in rows if "bits_per_byte" in row]
-    bits = [next(iter(row["losses"].values())) * nats for row in taken]
+    bits = [next(iter(row["losses"].values())) / math.log(2) for row in taken]
     unit = "bits a symbol" if model.design.codec != "bytes" else "bits per byte"
     shown = held if unit == "bits per byte" else ()
     least = evaluation.floor.bits_per_byte.mean if evaluation.floor and unit == "bits per byte" else None
