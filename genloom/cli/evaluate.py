@@ -217,9 +217,12 @@ def _lines(evaluation: Evaluation, found: Copied, split: str) -> list[str]:
         least = evaluation.floor.bits_per_byte
         lines.append(f"  {least.mean:.3f} is what counting {evaluation.floor.order}-grams reaches (Kneser-Ney)")
     if seen is not None:
+        one, two, three, four = (f"{share:.0%}" for share in seen.distinct)
+        runs = f"words {one}, runs of two {two}, of three {three}, of four {four}"
         lines.append(f"{seen.count} samples it wrote:")
-        lines.append(f"  {seen.distinct[1]:.0%} of their word pairs are distinct")
-        lines.append(f"  {seen.repeated:.1%} of the runs of four words repeat within a sample")
+        lines.append(f"  distinct: {runs} (distinct-1 to -4)")
+        inside, alike = f"{seen.repeated:.1%}", f"{seen.alike:.1%}"
+        lines.append(f"  repeated: {inside} of the runs of four in a sample; {alike} are in others too")
         if seen.longest_loop:
             lines.append(f"  {seen.longest_loop} words at most go round in a loop")
     longest = max(found.copies, key=lambda copy: copy.length)

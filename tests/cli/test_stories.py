@@ -139,9 +139,11 @@ def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureF
     out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--length", "60")
     for words in (
         "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "counting 5-grams reaches",
-        "3 samples it wrote:", "word pairs are distinct", "Copied from the training text:", "characters in a row",
+        "3 samples it wrote:", "Copied from the training text:", "characters in a row",
     ):  # fmt: skip
         assert words in out
+    assert re.search(r"^  distinct: words \d+%, runs of two \d+%, of three \d+%, of four \d+% ", out, re.MULTILINE)
+    assert re.search(r"^  repeated: [\d.]+% of the runs of four in a sample; [\d.]+% are in others", out, re.MULTILINE)
     assert "Looking for copies" in err
     folder = home / "reports/my notes-1"
     assert f"Report and charts in {folder}" in out
