@@ -59,5 +59,7 @@ def _line(workspace: Workspace, model: Model, gone: list[str]) -> Iterator[Model
         try:
             folder = workspace.model(folder.parent)
         except ValueError:
-            gone.append(f"{folder.parent}, on which {folder.ref} was tuned, is not here, so its data cannot be searched")
+            gone.append(
+                f"{folder.parent}, on which {folder.ref} was tuned, is not here, so its data cannot be searched"
+            )
             return
