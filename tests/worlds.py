@@ -102,7 +102,7 @@ def pictures(
     columns = {
         "id": [hashlib.sha256(data).hexdigest() for data in content],
         "text": [f"a {colour} tile" for colour in named],
-        "source": [f"tiles/{n}.png" for n in range(count)],
+        "source": [f"{name}/{n}.png" for n in range(count)],
         "licence": ["CC0-1.0"] * count,
         "split": splits,
         "bytes": [len(data) for data in content],

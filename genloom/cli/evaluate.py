@@ -3,10 +3,12 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from genloom.cli.battery import TASKS, chosen, evaluate_battery
+from genloom.cli.copies import copied_lines, spans_report
 from genloom.cli.features import SAMPLES, evaluate_features, evaluate_prompted, features_of
+from genloom.cli.learned import Learned, learned_from
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import likelihood_bars, training_curve
@@ -80,13 +82,14 @@ def run(
         How exactly it computes: float32, bfloat16, int8, int4 or auto, as generate takes it. Default: float32, and auto
         for the battery.
     out
-        The folder for report and charts. Default: reports/<model> in the workspace.
+        The folder for report and charts. Default: reports/<model> in the workspace, reports/<model>-on-<data> for data
+        that it did not learn from.
     """
     workspace, screen = shared.open()
     if samples is not None and samples < 1:
         raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     opened = open_model(workspace, model, (), precision or ("auto" if battery else "float32"))
-    folder = out or workspace.root / "reports" / opened.ref.replace("/", "-")
+    folder = out or report_folder(workspace, opened)
     seen = features_of(opened)
     if battery and seen is not None:
         evaluate_prompted(opened, items, seed, folder, screen)
@@ -94,19 +97,20 @@ def run(
     if battery:
         evaluate_battery(opened, chosen(tasks), items, folder / "battery.json", screen)
         return
-    dataset = measured_on(workspace, opened, data)
+    dataset, learned = measured_on(workspace, opened, data), learned_from(workspace, opened)
+    folder = out or report_folder(workspace, opened, dataset)
     if seen is not None:
-        evaluate_features(workspace, opened, seen, dataset, split, samples or SAMPLES, seed, folder, screen)
+        evaluate_features(workspace, opened, seen, dataset, learned, split, samples or SAMPLES, seed, folder, screen)
         return
     sampling = (samples or TEXTS, length, temperature, seed)
-    evaluation, found = _measured(opened, dataset, split, sampling, most, screen)
-    report = {**to_report(evaluation), "copied": _copies(found), "split": split}
+    evaluation, found = _measured(opened, dataset, learned, split, sampling, most, screen)
+    report = {**to_report(evaluation), "copied": {**learned.report(), **spans_report(found)}, "split": split}
     write_atomic(folder / "evaluation.json", json.dumps(report, indent=1, ensure_ascii=False))
     write_atomic(folder / "likelihood.png", likelihood_bars([evaluation]))
     curve = _curve(workspace, opened, evaluation)
     if curve is not None:
         write_atomic(folder / "training.png", curve)
-    for line in _lines(evaluation, found, split):
+    for line in [*_lines(evaluation, split), *copied_lines(learned, found)]:
         screen.say(line)
     screen.say(f"Report and charts in {folder}")
     screen.result({**report, "folder": str(folder)})
@@ -115,11 +119,12 @@ def run(
 def _measured(
     model: Model,
     dataset: Dataset,
+    learned: Learned,
     split: Literal["val", "test"],
     sampling: tuple[int, int | None, float, int],
     most: int,
     screen: Screen,
-) -> tuple[Evaluation, Copied]:
+) -> tuple[Evaluation, Copied | None]:
     count, length, temperature, seed = sampling
     pieces = held_pieces(model, dataset, split, most, screen)
     screen.note("Counting n-grams")
@@ -129,8 +134,10 @@ def _measured(
     screen.note(f"Writing {count} samples")
     asked = engine.request([""], count, seed, (), {"length": length, "temperature": temperature})
     texts = [item for portion in engine.portions(asked) for item in engine.finished(model, portion).items]
-    screen.note("Looking for copies")
-    found = copied(texts, dataset.documents("train"), dataset.documents(split))
+    found = None
+    if learned.datasets:
+        screen.note("Looking for copies")
+        found = copied(texts, learned.documents("train"), learned.datasets[0].documents(split))
     evaluation = Evaluation(model.ref, f"{dataset.name}@{dataset.digest[:12]}:{split}", pieces, least, variety(texts))
     return evaluation, found
 
@@ -150,6 +157,14 @@ def measured_on(workspace: Workspace, model: Model, data: str | None) -> Dataset
     if learned is None:
         raise ValueError(f"{model.ref} was not trained here. Say on which data set to measure it: --data NAME")
     return workspace.dataset(learned["name"], learned["digest"])
+
+
+def report_folder(workspace: Workspace, model: Model, dataset: Dataset | None = None) -> Path:
+    """Where the report of a model is kept; one on data that it did not learn from stands beside that on its own."""
+    assert model.folder is not None, "it was opened from the workspace"
+    own = (model.folder.card.get("data") or {}).get("digest")
+    name = model.ref if dataset is None or dataset.digest == own else f"{model.ref}-on-{dataset.name}"
+    return workspace.root / "reports" / name.replace("/", "-")
 
 
 def held_pieces(model: Model, dataset: Dataset, split: Literal["val", "test"], most: int, screen: Screen) -> Pieces:
@@ -206,7 +221,7 @@ def _curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes 
     return training_curve([row["step"] for row in taken], bits, shown, least, f"Training {model.ref}", unit)
 
 
-def _lines(evaluation: Evaluation, found: Copied, split: str) -> list[str]:
+def _lines(evaluation: Evaluation, split: str) -> list[str]:
     bits, seen = evaluation.bits_per_byte, evaluation.variety
     measured = int(evaluation.pieces.bytes.sum())
     lines = [
@@ -225,26 +240,4 @@ def _lines(evaluation: Evaluation, found: Copied, split: str) -> list[str]:
         lines.append(f"  repeated: {inside} of the runs of four in a sample; {alike} are in others too")
         if seen.longest_loop:
             lines.append(f"  {seen.longest_loop} words at most go round in a loop")
-    longest = max(found.copies, key=lambda copy: copy.length)
-    lines.append("Copied from the training text:")
-    lines.append(f"  {longest.length} characters in a row at most")
-    if longest.length:
-        lines.append(f"  {longest.text!r} from {longest.source} ({longest.licence})")
-    if found.baseline is not None:
-        lines.append(
-            f"  held-out text of the same length shares {found.baseline.median:.0f} (median) "
-            f"to {found.baseline.longest} by chance"
-        )
     return lines
-
-
-def _copies(found: Copied) -> dict[str, Any]:
-    spans = [
-        {"length": c.length, "text": c.text, "source": c.source, "licence": c.licence, "offset": c.offset}
-        for c in found.copies
-    ]
-    base = found.baseline
-    return {
-        "spans": spans,
-        "baseline": None if base is None else {"median": base.median, "high": base.high, "longest": base.longest},
-    }

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from genloom import plugins
 from genloom.cli.battery import interval, percent, show_gaps
+from genloom.cli.copies import lookalike_lines, lookalikes_report
+from genloom.cli.learned import Learned
 from genloom.cli.screen import Screen, table
 from genloom.codecs import codes
 from genloom.codecs.autoencoder import Autoencoder
@@ -58,6 +60,7 @@ def evaluate_features(
     model: Model,
     seen: ModuleType,
     dataset: Dataset,
+    learned: Learned,
     split: Split,
     count: int,
     seed: int,
@@ -78,14 +81,18 @@ def evaluate_features(
         extract([item.value for item in train]),
         reconstruction(model, made, extract),
     )
-    screen.note("Looking for copies")
-    held = [item.value for item in spread(made.held, _CALIBRATED)]
-    copies = lookalikes(made.outputs, dataset.documents("train"), held, seen.sketch, extract)
-    report = {**told.report(), "features": seen.KEY, "copied": copies_report(copies), "split": split}
+    copies = None
+    if learned.datasets:
+        screen.note("Looking for copies")
+        held = calibrating(model, made, dataset, learned.datasets[0], split)
+        copies = lookalikes(made.outputs, learned.documents("train"), held, seen.sketch, extract)
+    facts = {**learned.report(), **lookalikes_report(copies)}
+    report = {**told.report(), "features": seen.KEY, "copied": facts, "split": split}
     write_atomic(folder / "evaluation.json", json.dumps(report, indent=1, ensure_ascii=False))
     write_atomic(folder / "samples.png", samples_sheet(model, made))
-    write_atomic(folder / "copied.png", copies_sheet(model, made, copies))
-    for line in lines(told, copies):
+    if copies is not None:
+        write_atomic(folder / "copied.png", copies_sheet(model, made, copies))
+    for line in [*lines(told), *lookalike_lines(learned, copies)]:
         screen.say(line)
     screen.say(f"Report and sheets in {folder}")
     screen.result({**report, "folder": str(folder)})
@@ -114,6 +121,12 @@ def made_on(
     what = hashlib.sha256(b"".join(np.ascontiguousarray(item.value).tobytes() for item in held)).hexdigest()[:16]
     path = workspace.root / "features" / f"{dataset.digest[:16]}-{split}-{what}-{seen.KEY}.npy"
     return Made(outputs, extract(outputs), held, kept(path, extract, held))
+
+
+def calibrating(model: Model, made: Made, dataset: Dataset, own: Dataset, split: Split) -> list[Any]:
+    """Held-out values of the model's own data, on which the threshold of a near copy rests."""
+    held = made.held if dataset.digest == own.digest else fitted(model, list(own.sample(split, _CALIBRATED)))
+    return [item.value for item in spread(held, _CALIBRATED)]
 
 
 def spread(values: Sequence[Any], count: int) -> list[Any]:
@@ -273,8 +286,8 @@ def copies_sheet(model: Model, made: Made, copies: Lookalikes) -> bytes:
     return sheet(rows, f"What did {model.ref} copy? The samples nearest to training data")
 
 
-def lines(told: Appearance, copies: Lookalikes) -> list[str]:
-    """What evaluate says on the screen."""
+def lines(told: Appearance) -> list[str]:
+    """What evaluate says on the screen of how good the model is."""
     near, found, made = told.distance, told.manifold, told.made
     said = [
         f"{told.model} on {near.count} held-out captions ({told.dataset.rpartition(':')[2]}):",
@@ -292,20 +305,7 @@ def lines(told: Appearance, copies: Lookalikes) -> list[str]:
         lost = told.reconstruction
         said.append(f"Encoded and decoded, held-out data come back at {lost.psnr:.1f} dB (PSNR),")
         said.append(f"  Fréchet distance {lost.frechet:.2f} (rFID)")
-    if copies.threshold is not None:
-        said.append("What did it copy?")
-        said.append(f"  {copies.near_copies} of {len(copies.matches)} lie nearer to a training item than 95 % of the")
-        said.append(f"  {copies.held} held-out ones do (distance below {copies.threshold:.3f})")
     return said
-
-
-def copies_report(copies: Lookalikes) -> dict[str, Any]:
-    nearest = [
-        [{"distance": m.distance, "source": m.item.source, "licence": m.item.licence} for m in matches]
-        for matches in copies.matches
-    ]
-    share = copies.near_copies / len(copies.matches)
-    return {"near_copies": share, "threshold": copies.threshold, "held": copies.held, "nearest": nearest}
 
 
 def told_distance(found: Distance) -> str:

@@ -61,8 +61,20 @@ def test_what_is_said_names_the_figures_and_the_count(home: Path, capsys: pytest
     assert run(["evaluate", "tiles/2", "--samples", "20"]) == 0
     out, _ = capsys.readouterr()
     for said in ("on 20 held-out captions", "Fréchet distance", "for training data in its place", "coverage", "Vendi",
-                 "What did it copy?", "of 20 lie nearer to a training item"):  # fmt: skip
+                 "What did it copy from 'tiles'?", "of 20 lie nearer to a training item"):  # fmt: skip
         assert said in out
+
+
+def test_near_copies_are_looked_for_in_what_the_model_learned_from(
+    worlds: ModuleType, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = worlds.pictures(Workspace(home), "others", count=180, colours={"white": (250, 250, 250)})
+    facts = told(capsys, "evaluate", "tiles/2", "--samples", "24", "--data", "others")
+    assert facts["dataset"].startswith(f"others@{other.digest[:12]}")
+    assert facts["copied"]["searched"] == [f"tiles@{Workspace(home).dataset('tiles').digest[:12]}"]
+    assert facts["copied"]["nearest"][0][0]["source"].startswith("tiles/")
+    assert facts["copied"]["held"] == 30  # all tiles that are held out
+    assert Path(facts["folder"]).name == "tiles-2-on-others"
 
 
 def test_features_of_held_out_pictures_are_kept_and_damage_is_mended(tmp_path: Path) -> None:

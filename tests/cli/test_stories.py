@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from genloom.cli import run
+from genloom.cli.learned import learned_from
+from genloom.model import open_model
 from genloom.store.workspace import Workspace
 
 QUICK = [
@@ -139,7 +142,7 @@ def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureF
     out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--length", "60")
     for words in (
         "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "counting 5-grams reaches",
-        "3 samples it wrote:", "Copied from the training text:", "characters in a row",
+        "3 samples it wrote:", "Copied from its training text, 'my notes':", "characters in a row",
     ):  # fmt: skip
         assert words in out
     assert re.search(r"^  distinct: words \d+%, runs of two \d+%, of three \d+%, of four \d+% ", out, re.MULTILINE)
@@ -204,6 +207,49 @@ def test_a_model_is_measured_on_the_very_data_it_learned_from(
     where = ["--samples", "1", "--length", "5", "--workspace", str(workspace.root)]
     assert planned.digest[:12] in told(capsys, "evaluate", "tales", *where)["dataset"]
     assert newer.digest[:12] in told(capsys, "evaluate", "tales", "--data", "tales", *where)["dataset"]
+
+
+def test_copies_are_looked_for_in_what_the_model_learned_from(
+    worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured on other data, a model that copies must not look innocent."""
+    workspace = Workspace(tmp_path / "workspace")
+    tales = worlds.dataset(workspace)
+    worlds.finished(workspace, worlds.job(tales, 4))
+    worlds.two_kinds(workspace, lines=20)
+    ask = ["evaluate", "tales", "--samples", "2", "--length", "30", "--workspace", str(workspace.root)]
+    own = told(capsys, *ask)
+    other = told(capsys, *ask, "--data", "kinds")
+    assert other["dataset"] != own["dataset"]
+    assert other["copied"] == own["copied"]
+    assert own["copied"]["searched"] == [f"tales@{tales.digest[:12]}"]
+    assert own["copied"]["not_searched"] == []
+    assert [Path(facts["folder"]).name for facts in (own, other)] == ["tales-1", "tales-1-on-kinds"]
+    kept = json.loads((Path(own["folder"]) / "evaluation.json").read_text(encoding="utf-8"))
+    assert kept["dataset"] == own["dataset"]
+    shutil.rmtree(tales.folder)
+    out, _ = seen(capsys, *ask, "--data", "kinds")
+    assert "Copied from its training text: that cannot be told\n  tales/1 learned from 'tales', whose version" in out
+    gone = told(capsys, *ask, "--data", "kinds")["copied"]
+    assert (gone["spans"], gone["searched"], len(gone["not_searched"])) == (None, [], 1)
+
+
+def test_a_tuned_model_can_copy_what_its_base_learned_from(
+    worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    tales, few = worlds.dataset(workspace), worlds.dataset(workspace, "few", documents=18, seed=3)
+    worlds.finished(workspace, worlds.job(tales, 4))
+    here = ["--workspace", str(workspace.root)]
+    assert run(["train", "few", "--from", "tales", "--steps", "2", "--threads", "1", *here]) == 0
+    found = learned_from(workspace, open_model(workspace, "few"))
+    assert [dataset.digest for dataset in found.datasets] == [few.digest, tales.digest]
+    shutil.rmtree(few.folder)
+    left = learned_from(workspace, open_model(workspace, "few"))
+    assert [dataset.digest for dataset in left.datasets] == [tales.digest]
+    assert left.gone == (
+        f"few/1 learned from 'few', whose version {few.digest[:12]} is not here, so that cannot be searched",
+    )
 
 
 def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
