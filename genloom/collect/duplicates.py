@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from genloom.store import files
+
 FULL = 0.6  # of the table, before it doubles
 SPREAD = np.uint64(0xD6E8FEB86659FD93)
 
@@ -165,7 +167,8 @@ def _grown(old: np.ndarray, path: Path, size: int) -> np.ndarray:
 
 
 def _array(path: Path, size: int, kind: npt.DTypeLike) -> np.ndarray:
-    """An array of zeros in a sparse file that is gone when the array is: it has no name any more."""
-    array = np.memmap(path, dtype=kind, mode="w+", shape=(size,)).view(np.ndarray)
+    """An array of zeros in a file that is gone when the array is: it has no name any more. OSError on a full disk."""
+    files.reserve(path, size * np.dtype(kind).itemsize)
+    array = np.memmap(path, dtype=kind, mode="r+", shape=(size,)).view(np.ndarray)
     path.unlink()
     return array

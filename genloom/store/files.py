@@ -211,6 +211,24 @@ def digest(path: Path) -> str:
     return state.hexdigest()
 
 
+def reserve(path: Path, size: int) -> None:
+    """Make a file of `size` zeros whose room on the disk is taken already; OSError where there is not as much.
+
+    A full disk kills a process that writes through a mapping into a file with holes, without a word.
+    """
+    with path.open("xb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # this file system can't, so we write
+                    raise
+        zeros = bytes(min(size, _CHUNK))
+        while (left := size - file.tell()) > 0:
+            file.write(zeros[:left])
+
+
 def free_bytes(path: Path) -> int:
     """How much can still be written at `path`, which need not exist yet."""
     existing = path.absolute()

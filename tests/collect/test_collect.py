@@ -1,7 +1,9 @@
 """Someone's folder becomes a data set, and nothing is left out without a word."""
 
+import errno
 import gzip
 import json
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from genloom.collect import Options, Report, collect, summary
 from genloom.collect.builtin import shakespeare
 from genloom.collect.run import JOB_BYTES
+from genloom.store import files
 from genloom.store.workspace import Workspace
 from genloom.types import Item
 
@@ -224,6 +227,25 @@ def test_who_stops_in_the_middle_leaves_nothing_behind(notes: Path, workspace: W
     next(progress)
     progress.close()  # ty: ignore[missing-attribute]  # it is a generator
     assert workspace.datasets() == []
+    assert workspace.leftovers() == []
+
+
+@pytest.mark.parametrize("room", [0, 5])  # files that find room: the first does not, or one that grows does not
+def test_a_full_disk_is_told_and_leaves_nothing_behind(
+    notes: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    def reserve(path: Path, size: int) -> None:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        path.write_bytes(bytes(size))
+
+    (notes / "rows.jsonl").write_text("\n".join(json.dumps({"text": f"A short note of {i}"}) for i in range(5000)))
+    monkeypatch.setattr(files, "reserve", reserve)
+    with pytest.raises(ValueError, match=r"the disk is full. Free some space .*--workspace"):
+        run([notes], workspace)
+    assert room == -1
     assert workspace.leftovers() == []
 
 

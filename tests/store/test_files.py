@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,31 @@ def test_kill_at_random_moments_never_leaves_a_part(tmp_path: Path) -> None:
         writer.communicate(timeout=10)
         number, _, content = path.read_text().partition(":")
         assert content == str(int(number) % 10) * 200_000
+
+
+def cannot(number: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("way", ["asked of the system", "not there", "not on this file system"])
+def test_reserved_room_is_taken_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    if way == "not there":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    elif way == "not on this file system":
+        monkeypatch.setattr(os, "posix_fallocate", cannot(errno.EOPNOTSUPP), raising=False)
+    size = (1 << 20) + 4097  # more than is written at once
+    files.reserve(tmp_path / "table", size)
+    assert (tmp_path / "table").read_bytes() == bytes(size)
+    assert (tmp_path / "table").stat().st_blocks * 512 >= size
+
+
+def test_where_there_is_no_room_nothing_is_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", cannot(errno.ENOSPC), raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        files.reserve(tmp_path / "table", 4096)
 
 
 def test_digest_is_sha256(tmp_path: Path) -> None:
