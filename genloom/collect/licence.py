@@ -4,6 +4,8 @@ import functools
 import re
 from pathlib import Path
 
+from genloom.collect.names import shown
+
 UNKNOWN = "unknown"
 COLUMNS = ("licence", "license", "licenses", "rights")
 HEAD = 4096  # characters in which a header stands
@@ -74,5 +76,5 @@ def beside(folder: Path, root: Path) -> str:
         with file.open("rb") as opened:
             text = opened.read(64 << 10).decode("utf-8", "replace")
         name = in_head(text) or named(text)
-        return name if len(name) < 40 else f"see {file.name}"
+        return name if len(name) < 40 else f"see {shown(file.name)}"
     return "" if folder == root or root not in folder.parents else beside(folder.parent, root)

@@ -10,6 +10,7 @@ from genloom.collect import licence, preparation
 from genloom.collect.card import card
 from genloom.collect.choice import chosen
 from genloom.collect.duplicates import Duplicates
+from genloom.collect.names import shown
 from genloom.collect.options import Note, Options, Progress, Report
 from genloom.collect.overlap import Overlaps
 from genloom.collect.parts import Parts
@@ -154,4 +155,4 @@ def _nothing(sources: Sequence[str | Path], report: Report, prepared: Preparatio
 
 def _shown(source: str | Path) -> str:
     """The source as the user gave it, without the path to it, which is nobody else's business."""
-    return str(source) if str(source).startswith("builtin:") else Path(source).resolve().name
+    return str(source) if str(source).startswith("builtin:") else shown(Path(source).resolve().name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genloom.collect import builtin
 from genloom.collect.licence import is_licence_file
+from genloom.collect.names import shown
 from genloom.collect.options import Note
 
 BUILTIN = "builtin:"
@@ -15,7 +16,7 @@ SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-wor
 
 @dataclass(frozen=True)
 class Found:
-    """A file that may be read: `name` as the user knows it, `root` the folder that was given."""
+    """A file that may be read: `name` as it is told and recorded, `root` the folder that was given."""
 
     path: Path
     name: str
@@ -44,13 +45,15 @@ def find(sources: Iterable[str | Path], leave_out: Path) -> tuple[list[Found], l
             continue
         given = Path(source).expanduser()
         if not given.exists():
-            raise ValueError(f"{source}: there is no such file or folder; check the spelling and where you stand")
+            raise ValueError(
+                f"{shown(source)}: there is no such file or folder; check the spelling and where you stand"
+            )
         root = given.resolve()
         if root.is_dir():
             for path in _walk(root, leave_out.resolve(), notes):
-                _look(path, f"{root.name}/{path.relative_to(root).as_posix()}", root, found, notes)
+                _look(path, shown(path.relative_to(root.parent).as_posix()), root, found, notes)
         else:
-            _look(root, root.name, root.parent, found, notes)
+            _look(root, shown(root.name), root.parent, found, notes)
     return list(found.values()), notes
 
 
@@ -64,7 +67,7 @@ def _builtin(source: str) -> Found:
 
 def _walk(root: Path, leave_out: Path, notes: list[Note]) -> Iterable[Path]:
     def cannot(error: OSError) -> None:
-        notes.append(Note(str(error.filename), f"the folder could not be opened ({error.strerror})"))
+        notes.append(Note(shown(error.filename), f"the folder could not be opened ({error.strerror})"))
 
     hidden = licences = 0
     for folder, all_folders, files in os.walk(root, onerror=cannot):
@@ -77,10 +80,10 @@ def _walk(root: Path, leave_out: Path, notes: list[Note]) -> Iterable[Path]:
         yield from (here / file for file in sorted(files) if not file.startswith(".") and not is_licence_file(file))
     if hidden:
         reason = f"{hidden} hidden files or folders of programs were left out"
-        notes.append(Note(root.name, reason, skipped=False))
+        notes.append(Note(shown(root.name), reason, skipped=False))
     if licences:
         reason = f"{licences} licence files were read for the licence of what lies beside them, not as texts"
-        notes.append(Note(root.name, reason, skipped=False))
+        notes.append(Note(shown(root.name), reason, skipped=False))
 
 
 def _look(path: Path, name: str, root: Path, found: dict[Path, Found], notes: list[Note]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect import licence, tables
+from genloom.collect.names import shown
+from genloom.collect.parquet import opened
 from genloom.media.text import encoding
 
 SIDECARS = (".txt", ".caption", ".json")
@@ -53,9 +55,9 @@ def beside(path: Path, root: Path) -> tuple[Said, str]:
             return said, "a file beside it"
     folder = path.parent
     while True:
-        inside = path.relative_to(folder).as_posix()
+        inside = shown(path.relative_to(folder).as_posix())
         for entries in _tables(folder):
-            if found := entries.get(inside) or entries.get(path.name):
+            if found := entries.get(inside) or entries.get(shown(path.name)):
                 return found, "a table beside it"
         if folder == root or root not in folder.parents:
             return Said(""), ""
@@ -135,17 +137,11 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            strings = [
-                f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
-            ]
-            for batch in file.iter_batches(1024, columns=strings):
-                yield from batch.to_pylist()
-    except pa.ArrowException as error:
-        raise ValueError("it is damaged or not a Parquet file") from error
+    with opened(path) as file:
+        strings = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        for batch in file.iter_batches(1024, columns=strings):
+            yield from batch.to_pylist()
 
 
 def _sidecar(path: Path) -> Said:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genloom.collect.image import captions, parquet
+from genloom.collect.names import shown
 from genloom.collect.options import Note
 from genloom.collect.sources import Found
 from genloom.media import image
@@ -37,7 +38,7 @@ def sort(files: Sequence[Found]) -> tuple[list[Found], list[Note]]:
         elif suffix in PACKED:
             notes.append(Note(one.name, f"{suffix} files are not read; unpack it first"))
         elif not beside.describes(one.path):
-            others[suffix or "no suffix"] += 1
+            others[shown(suffix) or "no suffix"] += 1
         elif suffix in captions.TABLES and not captions.table(one.path):
             columns = ", ".join(captions.FILE_COLUMNS[:2])
             notes.append(

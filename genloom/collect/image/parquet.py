@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.collect.image import captions
+from genloom.collect.parquet import opened
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
@@ -28,41 +29,32 @@ class Row:
 
 def holds_pictures(path: Path) -> bool:
     """Whether some column of a Parquet file may hold pictures; False where it is damaged."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        return bool(_column(pq.read_schema(path)))
-    except (pa.ArrowException, OSError):
+        with opened(path) as file:
+            return bool(_column(file.schema_arrow))
+    except (ValueError, OSError):
         return False
 
 
 def count(path: Path) -> int:
     """The rows of a Parquet file that holds pictures."""
-    import pyarrow.parquet as pq
-
-    return pq.read_metadata(path).num_rows
+    with opened(path) as file:
+        return file.metadata.num_rows
 
 
 def rows(path: Path, column: str) -> Iterator[Row]:
     """The rows that hold a picture; `column` names the captions. ValueError where the file is damaged."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path, buffer_size=BUFFER) as file:
-            schema = file.schema_arrow
-            pictures = _column(schema)
-            if column and column not in schema.names:
-                raise ValueError(f"it has no column {column!r}; it has {', '.join(schema.names)}")
-            others = [field.name for field in schema if field.name != pictures and _is_text(field.type)]
-            number = 0
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[pictures, *others]):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield _row(number, record, pictures, column)
-    except pa.ArrowException as error:
-        raise ValueError(f"it is damaged or not a Parquet file ({str(error).splitlines()[0][:120]})") from error
+    with opened(path, BUFFER) as file:
+        schema = file.schema_arrow
+        pictures = _column(schema)
+        if column and column not in schema.names:
+            raise ValueError(f"it has no column {column!r}; it has {', '.join(schema.names)}")
+        others = [field.name for field in schema if field.name != pictures and _is_text(field.type)]
+        number = 0
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[pictures, *others]):
+            for record in batch.to_pylist():
+                number += 1
+                yield _row(number, record, pictures, column)
 
 
 def _row(number: int, record: dict[str, Any], pictures: str, column: str) -> Row:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from genloom.collect import licence
 from genloom.collect.image import captions, parquet
+from genloom.collect.names import legible
 from genloom.collect.options import Note, Options
 from genloom.collect.sources import Found
 from genloom.media.image.decoding import BYTES_AT_MOST
@@ -45,10 +46,9 @@ def _picture(found: Found) -> Raw:
     if found.size > BYTES_AT_MOST:
         raise ValueError(f"it is larger than {BYTES_AT_MOST >> 20} MB; save a smaller copy of it")
     said, by = captions.beside(found.path, found.root)
-    folder = "" if found.path.parent == found.root else found.path.parent.name
-    return Raw(
-        found.path.read_bytes(), found.name, said.caption, by, said.licence, _inherited(found), found.path.stem, folder
-    )
+    folder = "" if found.path.parent == found.root else legible(found.path.parent.name)
+    stem = legible(found.path.stem)
+    return Raw(found.path.read_bytes(), found.name, said.caption, by, said.licence, _inherited(found), stem, folder)
 
 
 def _parquet(found: Found, options: Options) -> Iterator[Raw]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from genloom.collect import tables
 from genloom.collect.licence import COLUMNS as LICENCE_COLUMNS
+from genloom.collect.parquet import opened
 from genloom.collect.text import conversations
 from genloom.media.text.encoding import Stream
 from genloom.types import Message
@@ -97,25 +98,19 @@ def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
 def parquet(path: Path, column: str) -> Iterator[Row]:
     """Rows of a Parquet file."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            texts = [
-                f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
-            ]
-            lists = [name for name in file.schema_arrow.names if name in conversations.LISTS and name not in texts]
-            head = next(file.iter_batches(LOOKED_AT, columns=texts + lists), None) if texts or lists else None
-            key = _column(column, head.to_pylist() if head is not None else [])
-            named = {key, *conversations.COLUMNS}
-            wanted = [name for name in texts + lists if name in named or name.lower() in LICENCE_COLUMNS]
-            number = 0
-            for batch in file.iter_batches(LOOKED_AT, columns=wanted):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield _row(number, record, key, column)
-    except pa.ArrowException as error:
-        raise ValueError(f"it is damaged or not a Parquet file ({str(error).splitlines()[0][:120]})") from error
+    with opened(path) as file:
+        texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        lists = [name for name in file.schema_arrow.names if name in conversations.LISTS and name not in texts]
+        head = next(file.iter_batches(LOOKED_AT, columns=texts + lists), None) if texts or lists else None
+        key = _column(column, head.to_pylist() if head is not None else [])
+        named = {key, *conversations.COLUMNS}
+        wanted = [name for name in texts + lists if name in named or name.lower() in LICENCE_COLUMNS]
+        number = 0
+        for batch in file.iter_batches(LOOKED_AT, columns=wanted):
+            for record in batch.to_pylist():
+                number += 1
+                yield _row(number, record, key, column)
 
 
 def _column(wanted: str, records: list[dict[str, Any]]) -> str:

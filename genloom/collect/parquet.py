@@ -1,0 +1,24 @@
+"""Opens Parquet files that may have any name."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pyarrow takes a third of a second to import
+    import pyarrow.parquet as pq
+
+
+@contextmanager
+def opened(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"]:
+    """The file, closed at the end; ValueError where it is damaged, also while the block reads it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # As bytes, since a name in a str must be valid Unicode for pyarrow.
+        with pa.OSFile(os.fsencode(path)) as raw, pq.ParquetFile(raw, buffer_size=buffer_size) as file:
+            yield file
+    except pa.ArrowException as error:
+        raise ValueError(f"it is damaged or not a Parquet file ({str(error).splitlines()[0][:120]})") from error

@@ -1,0 +1,139 @@
+"""Files whose names are not UTF-8 are collected like all others, in every locale, under a name that can be written."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from genloom.collect import Options, Report, collect, summary
+from genloom.collect.names import legible, shown
+from genloom.store.removal import holds, without
+from genloom.store.workspace import Workspace
+
+ODD = os.fsdecode(b"bad\xff\xfename")
+ODD_SHOWN = "bad\\xff\\xfename"
+GREAT = os.fsdecode("größe".encode())
+
+
+def text(number: int) -> str:
+    return f"Document number {number} says something else than all others do: {number * number}."
+
+
+def folder_of_texts(parent: Path, name: str) -> Path:
+    """A folder in which everything has this name; a test is skipped where the disk does not take it."""
+    folder = parent / "notes"
+    try:
+        (folder / name).mkdir(parents=True)
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names only")
+    (folder / f"{name}.txt").write_text(text(1))
+    (folder / name / f"{name}.md").write_text(text(2))
+    (folder / name / f"LICENSE-{name}.txt").write_text("Do what you like with this, and be sure to say whose it was.")
+    (folder / f"{name}.jsonl").write_text(json.dumps({"text": text(3)}))
+    with (folder / f"{name}.parquet").open("wb") as file:
+        pq.write_table(pa.table({"text": [text(4)]}), file)
+    (folder / f"{name}.doc").write_bytes(b"x")
+    (folder / f"{name}-nothing.txt").touch()
+    (folder / f"{name}-broken.parquet").write_bytes(b"x")
+    return folder
+
+
+def run(source: Path, workspace: Workspace, options: Options | None = None) -> Report:
+    *_, last = collect([source], workspace, "notes", options)
+    assert last.report is not None
+    return last.report
+
+
+@pytest.mark.parametrize(("name", "told"), [(ODD, ODD_SHOWN), (GREAT, "größe")])
+def test_texts_are_collected_under_names_that_can_be_written(tmp_path: Path, name: str, told: str) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    report = run(folder_of_texts(tmp_path, name), workspace)
+    dataset = workspace.dataset("notes")
+    dataset.verify()
+    found = {item.source: item for item in dataset.documents("train")}
+    held = {item.source for split in ("val", "test") for item in dataset.documents(split)}
+    sources = {f"{told}.txt", f"{told}/{told}.md", f"{told}.jsonl:1", f"{told}.parquet:1"}
+    assert {*found, *held} == {f"notes/{source}" for source in sources}
+    assert report.licences == {"unknown": 3, f"see LICENSE-{told}.txt": 1}
+    skipped = {f"notes/{told}{end}" for end in (".doc", "-nothing.txt", "-broken.parquet")}
+    assert {note["source"] for note in dataset.manifest["notes"] if note["skipped"]} == skipped
+    card = (dataset.folder / "CARD.md").read_text(encoding="utf-8")
+    assert all(source in card for source in skipped)
+    assert all(source in "\n".join(summary(report)) for source in skipped)
+
+
+def test_a_document_of_such_a_file_is_found_and_taken_out(tmp_path: Path) -> None:
+    workspace, folder = Workspace(tmp_path / "workspace"), folder_of_texts(tmp_path, ODD)
+    first = run(folder, workspace, Options(val=0, test=0))
+    assert run(folder, workspace, Options(val=0, test=0)).digest == first.digest
+    dataset = workspace.dataset("notes")
+    (item,) = (item for item in dataset.documents("train") if item.source == f"notes/{ODD_SHOWN}.txt")
+    assert holds(dataset, item.meta["id"])
+    left = without(workspace, dataset, [item.meta["id"]])
+    assert item.source not in {item.source for item in left.documents("train")}
+    (folder / f"{ODD}-more.txt").write_text(text(9))
+    assert run(folder, workspace, Options(val=0, test=0)).kept == first.kept + 1
+
+
+@pytest.mark.parametrize("name", [ODD, ODD + ".txt"])
+def test_a_source_of_such_a_name(tmp_path: Path, name: str) -> None:
+    folder_of_texts(tmp_path, ODD).rename(tmp_path / ODD)
+    source = tmp_path / ODD if name == ODD else tmp_path / ODD / name
+    workspace = Workspace(tmp_path / "workspace")
+    run(source, workspace)
+    assert workspace.dataset("notes").manifest["sources_given"] == [shown(name)]
+    with pytest.raises(ValueError, match=r"bad.xff.xfename-gone: there is no such file"):
+        run(tmp_path / f"{ODD}-gone", workspace)
+
+
+# A table, which is text, cannot name a file whose name is none.
+@pytest.mark.parametrize(
+    ("name", "read", "in_table"), [(ODD, "bad name", "bad name"), (GREAT, "größe", "a caption in a table")]
+)
+def test_pictures_and_what_is_said_of_them(tmp_path: Path, name: str, read: str, in_table: str) -> None:
+    folder = folder_of_texts(tmp_path, name)
+    for number, file in enumerate((f"red bird {name}.png", f"{name}/{name}.png", f"told {name}.png")):
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / file)
+    (folder / f"told {name}.txt").write_text("a caption beside it")
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("file_name", "text"), (shown(f"{name}/{name}.png"), "a caption in a table")])
+    workspace = Workspace(tmp_path / "workspace")
+    run(folder, workspace, Options(medium="image", val=0, test=0))
+    found = {item.source: item.meta["caption"] for item in workspace.dataset("notes").documents("train")}
+    told = shown(name)
+    said = {f"red bird {told}.png": f"red bird {read}"}
+    said |= {f"{told}/{told}.png": in_table, f"told {told}.png": "a caption beside it"}
+    assert found == {f"notes/{file}": caption for file, caption in said.items()}
+
+
+def test_the_locale_makes_no_difference(tmp_path: Path) -> None:
+    folder_of_texts(tmp_path, ODD)
+    folder_of_texts(tmp_path, GREAT)
+    arguments = ["collect", str(tmp_path / "notes"), "--json", "--workspace"]
+    digests = []
+    for number, locale in enumerate(({}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})):
+        command = [
+            sys.executable,
+            "-c",
+            "from genloom.cli import main; main()",
+            *arguments,
+            str(tmp_path / f"w{number}"),
+        ]
+        done = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        digests.append(json.loads(done.stdout)["digest"])
+    assert digests[0] == digests[1]
+
+
+def test_what_is_shown_and_what_is_read_in_a_name() -> None:
+    assert (shown("größe"), legible("größe")) == ("größe", "größe")
+    assert (shown(ODD), legible(ODD)) == (ODD_SHOWN, "bad\ufffd\ufffdname")
