@@ -4,7 +4,7 @@ import functools
 import re
 from pathlib import Path
 
-from genloom.collect.names import shown
+from genloom.collect.names import shown, writable
 
 UNKNOWN = "unknown"
 COLUMNS = ("licence", "license", "licenses", "rights")
@@ -58,7 +58,7 @@ def named(statement: str) -> str:
         if match[2]:
             return f"CC-{match[2].upper()}-{match[3]}"
         return "CC0-1.0" if match[4].lower() == "zero" else "public domain"
-    flat = " ".join(statement.split())
+    flat = " ".join(writable(statement).split())
     for phrase, name in PHRASES:
         if phrase.lower() in flat.lower():
             return name

@@ -10,7 +10,7 @@ from genloom.collect import licence, preparation
 from genloom.collect.card import card
 from genloom.collect.choice import chosen
 from genloom.collect.duplicates import Duplicates
-from genloom.collect.names import shown
+from genloom.collect.names import shown, writable
 from genloom.collect.options import Note, Options, Progress, Report
 from genloom.collect.overlap import Overlaps
 from genloom.collect.parts import Parts
@@ -54,10 +54,11 @@ def collect(
             raise ValueError(_nothing(sources, report, prepared))
         yield Progress("writing", total, total, report.documents, report.kept, report.files_skipped)
         report.own = prepared.facts(report)
-        (folder / "CARD.md").write_text(card(report, options), encoding="utf-8")
+        (folder / "CARD.md").write_text(writable(card(report, options)), encoding="utf-8")
         manifest = {"medium": medium, **report.facts(), "sources_given": [_shown(s) for s in sources]}
         manifest["options"] = {key: value for key, value in asdict(options).items() if key != "workers"}
-        (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+        written = writable(json.dumps(manifest, ensure_ascii=False, indent=1))
+        (folder / "manifest.json").write_text(written, encoding="utf-8")
     report.digest, report.folder = making.made.digest, making.made.folder
     yield Progress("done", total, total, report.documents, report.kept, report.files_skipped, report)
 

@@ -134,6 +134,20 @@ def test_the_locale_makes_no_difference(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
+def test_half_a_surrogate_pair_in_json_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "good.jsonl").write_text('{"text": "some \\ud800 text", "license": "my \\ud800 own"}')
+    (tmp_path / "notes" / "bad.jsonl").write_text('{"odd \\ud800 column": 1}')
+    workspace = Workspace(tmp_path / "workspace")
+    assert run(tmp_path / "notes", workspace).licences == {"my ? own": 1}
+    (note,) = workspace.dataset("notes").manifest["notes"]
+    assert "no column holds text (odd ? column)" in note["reason"]
+    Image.new("RGB", (24, 24), "red").save(tmp_path / "notes" / "a.png")
+    (tmp_path / "notes" / "a.json").write_text('{"caption": "half \\ud83d a pair"}')
+    run(tmp_path / "notes", workspace, Options(medium="image"))
+    assert [item.meta["caption"] for item in workspace.dataset("notes").documents("train")] == ["half ? a pair"]
+
+
 def test_what_is_shown_and_what_is_read_in_a_name() -> None:
     assert (shown("größe"), legible("größe")) == ("größe", "größe")
     assert (shown(ODD), legible(ODD)) == (ODD_SHOWN, "bad\ufffd\ufffdname")

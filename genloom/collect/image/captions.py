@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect import licence, tables
-from genloom.collect.names import shown
+from genloom.collect.names import shown, writable
 from genloom.collect.parquet import opened
 from genloom.media.text import encoding
 
@@ -75,7 +75,7 @@ def of_record(record: Mapping[str, Any], column: str = "") -> Said:
 
 def line(value: Any) -> str:
     """A caption on one line, of bounded length; "" of what is no text."""
-    return " ".join(value.split())[:CAPTION_AT_MOST] if isinstance(value, str) else ""
+    return " ".join(writable(value).split())[:CAPTION_AT_MOST] if isinstance(value, str) else ""
 
 
 def words(name: str) -> str:
