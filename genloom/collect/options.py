@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SCRUBS = ("email", "phone", "card", "iban", "ip", "name")
+LARGEST_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class Options:
             raise ValueError(f"near_duplicates: {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
         if not 0 <= self.min_quality <= 1:
             raise ValueError(f"min_quality: {self.min_quality} must be between 0 and 1")
-        if self.val < 0 or self.test < 0 or self.val + self.test > 0.5:
+        if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # which is true of no number too
             raise ValueError(f"val and test: {self.val} and {self.test} must not be negative nor exceed half together")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"A seed is a whole number from 0 to {LARGEST_SEED}, got {self.seed}.")
         if self.piece_characters and self.piece_characters < 256:
             raise ValueError(f"piece_characters: {self.piece_characters} must be 0 (chosen) or at least 256")
         if not 16 <= self.size <= 4096:
