@@ -50,6 +50,23 @@ def test_an_overlong_line_is_left_out_and_the_rest_read() -> None:
     assert list(tables.lines([])) == []
 
 
+def test_where_no_row_is_whole_the_first_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LINE_AT_MOST", 1 << 20)
+    long = "x" * (3 << 20)
+    rows_of_json = written(tmp_path, "a.jsonl", json.dumps({"text": long}))
+    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 1: it is longer than 1 MB$"):
+        list(rows.jsonl(stream(rows_of_json), ""))
+    rows_of_csv = written(tmp_path, "a.csv", f"id,text\n1,{long}\n")
+    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it is longer than 1 MB$"):
+        list(rows.table(stream(rows_of_csv), "", tabs=False))
+    broken = written(tmp_path, "b.jsonl", "\n{broken\n[1]")
+    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it is not JSON"):
+        list(rows.jsonl(stream(broken), ""))
+    wide = written(tmp_path, "c.csv", "id,text\n1,2,3\n4\n")
+    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it has 3 columns"):
+        list(rows.table(stream(wide), "", tabs=False))
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> None:
     content = delimiter.join(["id", "title", "words"]) + "\n"

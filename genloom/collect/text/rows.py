@@ -57,6 +57,7 @@ def _objects(values: Iterator[tuple[int, Any]], column: str) -> Iterator[Row]:
     objects = [value for _, value in head if isinstance(value, dict)]
     key = _column(column, objects) if objects else ""
     if not objects and not any(isinstance(value, str) for _, value in head):
+        _tell_first((number, str(value)) for number, value in head if isinstance(value, ValueError))
         raise ValueError("none of its first rows is a JSON object or string")
     for number, value in chain(head, values):
         if isinstance(value, ValueError):
@@ -87,7 +88,10 @@ def table(stream: Stream, column: str, tabs: bool) -> Iterator[Row]:
     """Rows of a .csv or .tsv whose first row names the columns."""
     records = tables.csv_rows(stream, tabs)
     first = list(islice(records, LOOKED_AT))
-    key = _column(column, [record for _, record in first if isinstance(record, dict)])
+    good = [record for _, record in first if isinstance(record, dict)]
+    if not good:
+        _tell_first((number, record) for number, record in first if isinstance(record, str))
+    key = _column(column, good)
     for number, record in chain(first, records):
         if isinstance(record, str):
             yield Row(number, problem=record)
@@ -111,6 +115,12 @@ def parquet(path: Path, column: str) -> Iterator[Row]:
             for record in batch.to_pylist():
                 number += 1
                 yield _row(number, record, key, column)
+
+
+def _tell_first(problems: Iterator[tuple[int, str]]) -> None:
+    """ValueError for the first of the rows that are broken, if there is one; asked where no row is whole."""
+    if first := next(problems, None):
+        raise ValueError("none of its first rows can be read: row {}: {}".format(*first))
 
 
 def _column(wanted: str, records: list[dict[str, Any]]) -> str:
