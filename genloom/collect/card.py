@@ -18,8 +18,8 @@ def summary(report: Report) -> list[str]:
     lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
         lines.append(f"{counted(report.files_skipped, 'file')} could not be read:")
-        lines += [f"  {line}" for line in _by_reason([note for note in report.notes if note.skipped], "file")]
-    told = _by_reason([note for note in report.notes if not note.skipped], prepared.noun)
+        lines += [f"  {line}" for line in _first_reasons([note for note in report.notes if note.skipped], "file")]
+    told = _first_reasons([note for note in report.notes if not note.skipped], prepared.noun)
     return [*lines, *(f"note: {line}" for line in told)]
 
 
@@ -67,15 +67,19 @@ def _removed(report: Report, prepared: Preparation, how: str = "") -> list[str]:
     return [f"{how}{n:,} {prepared.removed[reason]}" for reason, n in report.removed.most_common()]
 
 
-def _by_reason(notes: list[Note], noun: str, at_most: int = 10) -> list[str]:
-    """A line for each reason: with the source it befell, or how many sources and the first of them."""
+def by_reason(notes: list[Note], noun: str) -> list[tuple[int, str]]:
+    """A line for each reason, with the source it befell, or how many sources and the first; and with that number."""
     sources: dict[str, list[str]] = {}
     for note in notes:
         sources.setdefault(note.reason, []).append(note.source)
-    lines = [
-        f"{names[0]}: {reason}" if len(names) == 1 else f"{len(names):,} {noun}s, {names[0]} the first: {reason}"
+    return [
+        (len(names), f"{names[0] if len(names) == 1 else f'{len(names):,} {noun}s, {names[0]} the first'}: {reason}")
         for reason, names in sources.items()
     ]
+
+
+def _first_reasons(notes: list[Note], noun: str, at_most: int = 10) -> list[str]:
+    lines = [line for _, line in by_reason(notes, noun)]
     rest = len(lines) - at_most
     return lines if rest <= 0 else [*lines[:at_most], f"and for {counted(rest, 'other reason')}, all listed in CARD.md"]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from genloom.collect import licence, preparation
-from genloom.collect.card import card
+from genloom.collect.card import by_reason, card
 from genloom.collect.choice import chosen
 from genloom.collect.duplicates import Duplicates
 from genloom.collect.names import shown, writable
@@ -23,6 +23,7 @@ from genloom.store.workspace import Workspace
 
 JOB_BYTES = 2 << 20  # of documents or of files in one job
 JOB_DOCUMENTS = 1024
+REASONS_AT_MOST = 5  # why nothing could be collected
 
 
 def collect(
@@ -147,11 +148,12 @@ def _nothing(sources: Sequence[str | Path], report: Report, prepared: Preparatio
     named = ", ".join(_shown(source) for source in sources) or "nothing"
     if not report.notes and not report.removed:
         return f"{named}: there is no file in it to collect; name a folder with {prepared.offer}"
-    reasons = [f"{note.source}: {note.reason}" for note in report.notes[:5]]
-    reasons += [f"{counted(count, prepared.noun)}: {reason}" for reason, count in report.removed.most_common()]
-    if report.files_skipped > 5:
-        reasons.append(f"and {report.files_skipped - 5} more")
-    return f"{named}: nothing in it could be collected. " + "; ".join(reasons)
+    reasons = [(n, f"{counted(n, prepared.noun)}: {prepared.removed[why]}") for why, n in report.removed.items()]
+    reasons = sorted([*reasons, *by_reason(report.notes, "file")], key=lambda told: -told[0])
+    lines = [line for _, line in reasons[:REASONS_AT_MOST]]
+    if (rest := len(reasons) - REASONS_AT_MOST) > 0:
+        lines.append(f"and for {counted(rest, 'other reason')}")
+    return f"{named}: nothing in it could be collected. " + "; ".join(lines)
 
 
 def _shown(source: str | Path) -> str:

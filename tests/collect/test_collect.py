@@ -135,6 +135,23 @@ def test_a_folder_of_nothing_is_one_clear_error(notes: Path, workspace: Workspac
     assert workspace.leftovers() == []
 
 
+def test_of_many_reasons_why_nothing_is_there_the_most_frequent_is_told_first(
+    notes: Path, workspace: Workspace
+) -> None:
+    for suffix in ("odt", "doc", "rtf", "pages", "xls", "ods", "zip"):
+        (notes / f"a.{suffix}").write_bytes(b"x")
+    (notes / "b.zip").write_bytes(b"x")
+    for number in range(3):
+        (notes / f"{number}.txt").write_text(part(number))
+    with pytest.raises(ValueError, match=r"^notes: nothing in it could be collected\. ") as caught:
+        run([notes], workspace, Options(languages=("xx",)))
+    reasons = str(caught.value).partition(". ")[2].split("; ")
+    assert reasons[0] == "3 documents: in a language that was not asked for"
+    assert "2 files, notes/a.zip the first: .zip files are not read; unpack it first" in str(caught.value)
+    assert str(caught.value).index("a.zip") < str(caught.value).index("a.doc")
+    assert reasons[-1] == "and for 3 other reasons"
+
+
 def test_a_source_that_is_not_there(notes: Path, workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="there is no such file or folder"):
         run([notes / "missing"], workspace)
