@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHUNK = 1 << 20
@@ -95,25 +95,39 @@ def aside(parent: Path) -> Generator[Path]:
 
     A process that is killed leaves the folder behind, unlocked: `sweep` finds and removes it.
     """
-    with plain_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        draft = _draft_name(parent)
-        draft.mkdir()
-    lock = os.open(draft, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _home(parent):
+        with plain_errors(parent):
+            draft = _draft_name(parent)
+            draft.mkdir()
+        lock = os.open(draft, os.O_RDONLY)
         try:
-            yield draft
-        except OSError as error:
-            # The body also reads what is the user's: only trouble with our own folder is put in our words.
-            inside = str(error.filename or "").startswith(str(draft))
-            reason = _reason(error, parent)
-            if reason is None or not (inside or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
-                raise
-            raise ValueError(reason) from error
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield draft
+            except OSError as error:
+                # The body also reads what is the user's: only trouble with our own folder is put in our words.
+                inside = str(error.filename or "").startswith(str(draft))
+                reason = _reason(error, parent)
+                if reason is None or not (inside or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+                    raise
+                raise ValueError(reason) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            os.close(lock)
+
+
+@contextmanager
+def _home(parent: Path) -> Generator[None]:
+    """Make the folder if it is missing; one that was made so and holds nothing at the end is removed again."""
+    with plain_errors(parent):
+        missing = not parent.exists()
+        parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        os.close(lock)
+        if missing:
+            with suppress(OSError):  # something is in it: what became of the draft, or another's
+                parent.rmdir()
 
 
 def settle(draft: Path, final: Path) -> bool:

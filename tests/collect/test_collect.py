@@ -132,7 +132,7 @@ def test_a_folder_of_nothing_is_one_clear_error(notes: Path, workspace: Workspac
         run([notes], workspace)
     assert all(name in str(caught.value) or content.isspace() for name, content in files.items())
     assert workspace.datasets() == []
-    assert workspace.leftovers() == []
+    assert list(workspace.root.glob("data/*")) == []
 
 
 def test_of_many_reasons_why_nothing_is_there_the_most_frequent_is_told_first(

@@ -90,6 +90,21 @@ def test_folder_aside_vanishes_on_any_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_made_for_a_draft_goes_with_it_unless_it_was_there_or_is_of_use(tmp_path: Path) -> None:
+    def fail_in(parent: Path, neighbour: str = "") -> None:
+        with pytest.raises(RuntimeError), files.aside(parent):
+            if neighbour:
+                (parent / neighbour).touch()
+            raise RuntimeError
+
+    fail_in(tmp_path / "new" / "newer")
+    assert not (tmp_path / "new" / "newer").exists()
+    (tmp_path / "old").mkdir()
+    fail_in(tmp_path / "old")
+    fail_in(tmp_path / "shared", neighbour="made by another process")
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "old", "shared"}
+
+
 def test_folder_aside_does_not_overwrite(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "kept").write_text("old")
