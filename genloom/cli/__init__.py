@@ -34,6 +34,15 @@ def run(arguments: list[str]) -> int:
     except (CycloptsError, ValueError) as error:
         print(f"genloom: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise  # `main` knows what it means
+    except OSError as error:
+        if error.errno is None:  # nothing that the system said, so it is a fault of ours
+            raise
+        from genloom.store.files import told
+
+        print(f"genloom: {told(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("genloom: stopped", file=sys.stderr)
         return 130

@@ -6,6 +6,7 @@ from typing import Literal
 from genloom.cli.battery import TASKS, chosen, compare_battery
 from genloom.cli.evaluate import held_pieces, measured_on
 from genloom.cli.features import SAMPLES, compare_features, compare_prompted, features_of
+from genloom.cli.out import file_at
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import comparison_chart
 from genloom.evaluate.compare import compare
@@ -68,9 +69,10 @@ def run(
         How exactly it computes: float32, bfloat16, int8, int4 or auto, as generate takes it. Default: float32, and auto
         for the battery.
     out
-        Where to put the chart (a PNG file). Default: reports/ in the workspace.
+        Where to put the chart: a PNG file, or a folder to put compare.png into. Default: reports/ in the workspace.
     """
     workspace, screen = shared.open()
+    chart = None if out is None else file_at(out, "compare.png")
     wanted = precision or ("auto" if battery else "float32")
     models = [open_model(workspace, ref, (), wanted) for ref in (first, second)]
     kinds = [each.design.medium for each in models]
@@ -88,7 +90,7 @@ def run(
         compare_battery(models[0], models[1], chosen(tasks), items, screen)
         return
     dataset = measured_on(workspace, models[0], data)
-    path = out or workspace.root / "reports" / f"{models[0].ref}-{models[1].ref}.png".replace("/", "-")
+    path = chart or workspace.root / "reports" / f"{models[0].ref}-{models[1].ref}.png".replace("/", "-")
     if seen is not None:
         compare_features(workspace, models, seen, dataset, split, samples or SAMPLES, seed, path, screen)
         return

@@ -9,6 +9,7 @@ from genloom.cli.battery import TASKS, chosen, evaluate_battery
 from genloom.cli.copies import copied_lines, spans_report
 from genloom.cli.features import SAMPLES, evaluate_features, evaluate_prompted, features_of
 from genloom.cli.learned import Learned, learned_from
+from genloom.cli.out import folder_at
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import likelihood_bars, training_curve
@@ -86,10 +87,11 @@ def run(
         that it did not learn from.
     """
     workspace, screen = shared.open()
+    reports = None if out is None else folder_at(out)
     if samples is not None and samples < 1:
         raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     opened = open_model(workspace, model, (), precision or ("auto" if battery else "float32"))
-    folder = out or report_folder(workspace, opened)
+    folder = reports or report_folder(workspace, opened)
     seen = features_of(opened)
     if battery and seen is not None:
         evaluate_prompted(opened, items, seed, folder, screen)

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from genloom.cli.out import new_at
 from genloom.cli.shared import Shared
 from genloom.exchange.exporting import send
 
@@ -23,6 +24,7 @@ def run(model: str, out: Path, /, *, to: str = "hf", precision: str | None = Non
         model is stored, for gguf float16.
     """
     workspace, screen = shared.open()
+    new_at(out)
     with screen.progress("Exporting", 1.0) as bar:
         done = send(workspace, model, to, out, precision, bar.update)
     screen.say(f"Model {model!r} written to {done.path} in {done.precision}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from genloom.cli.out import folder_at
 from genloom.cli.pictures import PICTURING, Picturing
 from genloom.cli.sampling import MAKING, WRITING, Making, Writing
 from genloom.cli.screen import Screen, table
@@ -74,6 +75,8 @@ def run(
         The id of a stored output: make it again and compare, byte for byte.
     """
     workspace, screen = shared.open()
+    if out is not None:
+        folder_at(out)
     if list_presets:
         _presets(presets.known(workspace.root), screen)
         return

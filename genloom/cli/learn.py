@@ -3,6 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
+from genloom.cli.out import file_at
 from genloom.cli.screen import Screen, duration
 from genloom.cli.shared import Shared
 from genloom.cli.train import setting, smoothed
@@ -70,11 +71,12 @@ def run(
     seed
         Another number learns in another order.
     out
-        A file for the receipt as a page with charts.
+        A file for the receipt as a page with charts, or a folder to put receipt.html into.
     ledger
         Where ratings are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
     """
     workspace, screen = shared.open()
+    report = None if out is None else file_at(out, "receipt.html")
     wishes = Wishes(minutes=minutes, steps=steps, seed=seed)
     overrides = dict(setting(text) for text in set or ())
     if best_of < 0 or answers < 1:
@@ -93,7 +95,7 @@ def run(
         answers=answers,
     )
     learned = _watch(workspace, wanted, ledger, screen)
-    _tell(workspace, learned, out, screen)
+    _tell(workspace, learned, report, screen)
 
 
 def lines_of(path: Path) -> tuple[str, ...]:

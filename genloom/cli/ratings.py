@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
+from genloom.cli.out import file_at
 from genloom.cli.screen import Screen, table
 from genloom.cli.shared import Shared
 from genloom.rate.export import Format, rows
@@ -44,7 +45,7 @@ def run(
     to
         What to export: jsonl is the ledger as it is, dpo and kto are what TRL's trainers read.
     out
-        The file to export to. [default: standard output]
+        The file to export to, or a folder to put ratings.jsonl into. [default: standard output]
     ledger
         Where ratings are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
     """
@@ -57,7 +58,8 @@ def run(
     if id is not None:
         _withdraw(kept, id, screen)
     elif to is not None:
-        _export(workspace, kept, to, model, out, screen)
+        file = None if out is None else file_at(out, "ratings.jsonl")
+        _export(workspace, kept, to, model, file, screen)
     elif action == "verify":
         return _verify(workspace, kept, screen)
     else:

@@ -12,14 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DRAFT = ".draft"
 _SWEEP_AFTER_SECONDS = 60.0  # longer than the moment between making a draft and locking it
 
 
 @contextmanager
 def plain_errors(path: Path) -> Generator[None]:
-    """Say in the user's words why `path` can't be written: disk full, no permission, read-only, in the way.
+    """Say in the user's words why `path`, a folder above it or a draft beside it can't be written, and the cure.
 
-    Raises ValueError for those; every other OSError passes unchanged.
+    Raises ValueError for those; an OSError about another file passes unchanged.
     """
     try:
         yield
@@ -30,20 +32,48 @@ def plain_errors(path: Path) -> Generator[None]:
         raise ValueError(reason) from error
 
 
+def told(error: OSError) -> str:
+    """One line for an error of the system that nobody expected: the file where it is known, the reason, the cure."""
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    if error.errno in _FULL or error.errno in (errno.EFBIG, errno.EROFS):  # which only writing meets
+        return _reason(error, Path(where.removesuffix(": ") or "This disk")) or str(error)
+    reason = error.strerror or str(error)
+    cure = "See that it can be read and written, or name another place, and give the command again."
+    return f"{where}{reason[:1].lower() if where else reason[:1]}{reason[1:]}. {cure}"
+
+
 def _reason(error: OSError, path: Path) -> str | None:
-    elsewhere = "or choose another folder with --workspace or GENLOOM_HOME"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    number, elsewhere = error.errno, "or choose another folder with --workspace or GENLOOM_HOME"
+    if number in _FULL:
         return f"{path}: the disk is full. Free some space {elsewhere}; nothing that was complete is lost."
-    if error.errno in (errno.EACCES, errno.EPERM):
+    if number in (errno.EACCES, errno.EPERM):
         return f"{path}: no permission to write there. Change the permissions {elsewhere}."
-    if error.errno == errno.EROFS:
+    if number == errno.EROFS:
         return f"{path}: the file system is read-only. Mount it for writing {elsewhere}."
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+    if number == errno.EFBIG:
+        return f"{path}: the file is larger than is allowed here. Raise the limit (ulimit -f) {elsewhere}."
+    if number in (errno.ENOTDIR, errno.EEXIST):
         blocking = next((p for p in (path, *path.parents) if p.is_file()), path)
         return f"{blocking}: a file stands where a folder is needed. Move it away {elsewhere}."
-    if error.errno == errno.ENAMETOOLONG:
+    if number == errno.ENAMETOOLONG:
         return f"{path}: the name is too long for this file system. Choose a shorter one."
+    if not _ours(error, path):
+        return None
+    if number == errno.EISDIR:
+        return f"{path}: a folder stands where a file is to be written. Move it away, or choose another name."
+    if number == errno.EIO:
+        return f"{path}: the disk does not do what it is asked. Look after it {elsewhere}."
+    if number is not None:
+        return f"{path}: nothing can be written there ({os.strerror(number).lower()}). Mend that {elsewhere}."
     return None
+
+
+def _ours(error: OSError, path: Path) -> bool:
+    """Whether the error is about `path`, what lies above it or a draft beside it; one that names no file is."""
+    if not isinstance(error.filename, str | bytes):
+        return True
+    named = Path(os.fsdecode(error.filename))
+    return named in (path, *path.parents) or any(each.name.endswith(_DRAFT) for each in (named, *named.parents))
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -108,7 +138,7 @@ def aside(parent: Path) -> Generator[Path]:
                 # The body also reads what is the user's: only trouble with our own folder is put in our words.
                 inside = str(error.filename or "").startswith(str(draft))
                 reason = _reason(error, parent)
-                if reason is None or not (inside or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+                if reason is None or not (inside or error.errno in (*_FULL, errno.EFBIG, errno.EROFS)):
                     raise
                 raise ValueError(reason) from error
         finally:
@@ -185,7 +215,7 @@ def sweep(parent: Path) -> list[Path]:
 
 def drafts(parent: Path) -> list[Path]:
     """The unfinished files and folders in `parent`."""
-    return sorted(parent.glob(".*.draft")) if parent.is_dir() else []
+    return sorted(parent.glob(f".*{_DRAFT}")) if parent.is_dir() else []
 
 
 @contextmanager
@@ -252,4 +282,4 @@ def free_bytes(path: Path) -> int:
 
 
 def _draft_name(parent: Path) -> Path:
-    return parent / f".{secrets.token_hex(6)}.draft"
+    return parent / f".{secrets.token_hex(6)}{_DRAFT}"

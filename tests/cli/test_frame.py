@@ -120,6 +120,36 @@ def test_stopping_by_hand_is_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert capsys.readouterr().err == "genloom: stopped\n"
 
 
+def test_an_error_of_the_system_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def refused() -> None:
+        (tmp_path / "gone").read_text()
+
+    monkeypatch.setattr(doctor, "_machine", refused)
+    assert run(["doctor"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"genloom: {tmp_path / 'gone'}: no such file or directory. See that")
+    assert err.count("\n") == 1
+
+
+def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> None:
+        raise OSError("which no system said")
+
+    monkeypatch.setattr(doctor, "_machine", wrong)
+    with pytest.raises(OSError, match="which no system said"):
+        run(["doctor"])
+
+
+def test_a_workspace_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_text("The woods are lovely, dark and deep, but I have promises to keep.\n")
+    ended = genloom("collect", str(tmp_path), "--name", "x", "--workers", "1", "--workspace", "/proc/foo")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("genloom: /proc/foo/data/x: nothing can be written there")
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)

@@ -47,6 +47,10 @@ def test_disk_full_keeps_the_old_content_and_names_the_cure(
         (errno.EROFS, "read-only"),
         (errno.EDQUOT, "the disk is full"),
         (errno.ENAMETOOLONG, "too long"),
+        (errno.EFBIG, "larger than is allowed.*ulimit -f"),
+        (errno.EISDIR, "a folder stands where a file is to be written"),
+        (errno.EIO, "the disk does not do what it is asked"),
+        (errno.ENOENT, "nothing can be written there .no such file or directory"),
     ],
 )
 def test_each_reason_is_told_in_words(tmp_path: Path, number: int, words: str) -> None:
@@ -54,10 +58,26 @@ def test_each_reason_is_told_in_words(tmp_path: Path, number: int, words: str) -
         raise OSError(number, os.strerror(number))
 
 
-def test_other_system_errors_pass_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Input/output") as caught, files.plain_errors(tmp_path):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EISDIR])
+def test_errors_about_other_files_pass_unchanged(tmp_path: Path, number: int) -> None:
+    with pytest.raises(OSError, match="theirs") as caught, files.plain_errors(tmp_path / "ours"):
+        raise OSError(number, os.strerror(number), str(tmp_path / "theirs"))
     assert not isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOENT, "x/y: no such file or directory. See that it can be read and written, or name another place"),
+        (errno.ENOSPC, "x/y: the disk is full. Free some space"),
+        (errno.EFBIG, "x/y: the file is larger than is allowed here"),
+    ],
+)
+def test_an_error_that_nobody_expected_is_one_line(number: int, line: str) -> None:
+    said = files.told(OSError(number, os.strerror(number), "x/y"))
+    assert said.startswith(line)
+    assert "\n" not in said
+    assert files.told(OSError(errno.EMFILE, "Too many open files")).startswith("Too many open files. See that")
 
 
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
