@@ -27,13 +27,19 @@ VERBS = {
     "doctor": "Say what this machine can do and whether the workspace is sound.",
 }
 
+
+def shown(default: object) -> str | None:
+    """A default as the help shows it; None where it means that nothing is set."""
+    return None if default is None or default is False or default == "" else str(default)
+
+
 app = App(
     name="genloom",
     help="Make generative models that you own and teach.",
     version=genloom.__version__,
     version_flags=["--version"],
     help_format="plaintext",
-    default_parameter=Parameter(negative=()),  # no --no-json, no --empty-scrub
+    default_parameter=Parameter(negative=(), show_default=shown),  # no --no-json, no --empty-scrub
     suppress_keyboard_interrupt=False,
 )
 

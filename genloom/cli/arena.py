@@ -9,6 +9,7 @@ from threading import Event as Flag
 from typing import Any
 
 from genloom.cli.learn import lines_of
+from genloom.cli.numbers import Count, Guidance, Share, Temperature
 from genloom.cli.rate import own_name
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
@@ -36,12 +37,12 @@ def run(
     prompt: list[str] | None = None,
     prompts: Path | None = None,
     chat: bool = False,
-    length: int | None = None,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    repeats: float = 0.1,
+    length: Count | None = None,
+    temperature: Temperature | None = None,
+    top_p: Share | None = None,
+    steps: Count | None = None,
+    guidance: Guidance | None = None,
+    repeats: Share = 0.1,
     rater: str | None = None,
     ledger: str = "",
     shared: Shared = Shared(),
@@ -80,8 +81,6 @@ def run(
         Where choices are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
     """
     workspace, screen = shared.open()
-    if not 0 <= repeats <= 1:
-        raise ValueError(f"--repeats is a share from 0 to 1, and {repeats} is not.")
     if temperature == 0 and against is None:
         raise ValueError("At temperature 0 a model always gives the same answer. Choose a higher one, or --against.")
     asked = _prompts(prompt, prompts)

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from genloom.cli.lines import lines
+from genloom.cli.numbers import Seed
 from genloom.cli.sampling import WRITING, Writing
 from genloom.cli.shared import Shared
 from genloom.cli.talk import Talk
@@ -24,7 +25,7 @@ def run(
     conversation: str | None = None,
     system: str | None = None,
     writing: Writing = WRITING,
-    seed: int | None = None,
+    seed: Seed | None = None,
     precision: str = "auto",
     shared: Shared = Shared(),
 ) -> None:

@@ -1,10 +1,16 @@
 """`genloom collect`: files and folders, of text or of pictures, become a data set."""
 
 from pathlib import Path
+from typing import Annotated
 
 from genloom.cli import screen as shown
+from genloom.cli.numbers import Seed, Share, Threads, between, real, whole
 from genloom.cli.shared import Shared
 from genloom.collect import Options, collect, summary
+
+Pixels = Annotated[int, whole(16, 4096)]
+Likeness = Annotated[float, real(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
+Half = Annotated[float, between(0, 0.5)]
 
 
 def run(
@@ -15,17 +21,17 @@ def run(
     medium: str | None = None,
     licence: str | None = None,
     column: str | None = None,
-    size: int = 512,
+    size: Pixels = 512,
     background: str = "white",
     scrub: list[str] | None = None,
-    near_duplicates: float = 0.8,
-    min_quality: float = 0.0,
+    near_duplicates: Likeness = 0.8,
+    min_quality: Share = 0.0,
     languages: list[str] | None = None,
-    val: float = 0.05,
-    test: float = 0.05,
-    seed: int = 0,
-    piece_characters: int | None = None,
-    workers: int | None = None,
+    val: Half = 0.05,
+    test: Half = 0.05,
+    seed: Seed = 0,
+    piece_characters: Annotated[int, whole(256)] | None = None,
+    workers: Threads | None = None,
     shared: Shared = Shared(),
 ) -> None:
     """Gather text or pictures from files and folders into a data set.

@@ -6,6 +6,7 @@ from typing import Literal
 from genloom.cli.battery import TASKS, chosen, compare_battery
 from genloom.cli.evaluate import held_pieces, measured_on
 from genloom.cli.features import SAMPLES, compare_features, compare_prompted, features_of
+from genloom.cli.numbers import Count, Seed
 from genloom.cli.out import file_at
 from genloom.cli.shared import Shared
 from genloom.evaluate.charts import comparison_chart
@@ -24,13 +25,13 @@ def run(
     data: str | None = None,
     split: Literal["val", "test"] = "val",
     prompt: str = "",
-    length: int | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    most: int = 300_000,
+    length: Count | None = None,
+    samples: Count | None = None,
+    seed: Seed = 0,
+    most: Count = 300_000,
     battery: bool = False,
     tasks: str = ",".join(TASKS),
-    items: int = 0,
+    items: Count | None = None,
     precision: str | None = None,
     out: Path | None = None,
     shared: Shared = Shared(),
@@ -80,14 +81,12 @@ def run(
         raise ValueError(
             f"{models[0].ref} makes {kinds[0]} and {models[1].ref} {kinds[1]}: only models of one kind can be compared."
         )
-    if samples is not None and samples < 1:
-        raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     seen = features_of(models[0])
     if battery and seen is not None:
-        compare_prompted(models, items, seed, screen)
+        compare_prompted(models, items or 0, seed, screen)
         return
     if battery:
-        compare_battery(models[0], models[1], chosen(tasks), items, screen)
+        compare_battery(models[0], models[1], chosen(tasks), items or 0, screen)
         return
     dataset = measured_on(workspace, models[0], data)
     path = chart or workspace.root / "reports" / f"{models[0].ref}-{models[1].ref}.png".replace("/", "-")

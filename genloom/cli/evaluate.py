@@ -9,6 +9,7 @@ from genloom.cli.battery import TASKS, chosen, evaluate_battery
 from genloom.cli.copies import copied_lines, spans_report
 from genloom.cli.features import SAMPLES, evaluate_features, evaluate_prompted, features_of
 from genloom.cli.learned import Learned, learned_from
+from genloom.cli.numbers import Count, Seed, Temperature
 from genloom.cli.out import folder_at
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
@@ -35,14 +36,14 @@ def run(
     *,
     data: str | None = None,
     split: Literal["val", "test"] = "val",
-    samples: int | None = None,
-    length: int | None = None,
-    temperature: float = 0.8,
-    seed: int = 0,
-    most: int = 300_000,
+    samples: Count | None = None,
+    length: Count | None = None,
+    temperature: Temperature = 0.8,
+    seed: Seed = 0,
+    most: Count = 300_000,
     battery: bool = False,
     tasks: str = ",".join(TASKS),
-    items: int = 0,
+    items: Count | None = None,
     precision: str | None = None,
     out: Path | None = None,
     shared: Shared = Shared(),
@@ -88,19 +89,17 @@ def run(
     """
     workspace, screen = shared.open()
     reports = None if out is None else folder_at(out)
-    if samples is not None and samples < 1:
-        raise ValueError(f"--samples {samples} leaves nothing to look at. Give a number above 0.")
     opened = open_model(workspace, model, (), precision or ("auto" if battery else "float32"))
     folder = reports or report_folder(workspace, opened)
     seen = features_of(opened)
     if battery and seen is not None:
-        evaluate_prompted(opened, items, seed, folder, screen)
+        evaluate_prompted(opened, items or 0, seed, folder, screen)
         return
     if battery:
-        evaluate_battery(opened, chosen(tasks), items, folder / "battery.json", screen)
+        evaluate_battery(opened, chosen(tasks), items or 0, folder / "battery.json", screen)
         return
     dataset, learned = measured_on(workspace, opened, data), learned_from(workspace, opened)
-    folder = out or report_folder(workspace, opened, dataset)
+    folder = reports or report_folder(workspace, opened, dataset)
     if seen is not None:
         evaluate_features(workspace, opened, seen, dataset, learned, split, samples or SAMPLES, seed, folder, screen)
         return

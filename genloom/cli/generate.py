@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from genloom.cli.numbers import Count, Seed
 from genloom.cli.out import folder_at
 from genloom.cli.pictures import PICTURING, Picturing
 from genloom.cli.sampling import MAKING, WRITING, Making, Writing
@@ -31,12 +32,12 @@ def run(
     prompts: Path | None = None,
     preset: list[str] | None = None,
     list_presets: Annotated[bool, Parameter(name="--presets")] = False,
-    count: int = 1,
+    count: Count = 1,
     writing: Writing = WRITING,
     making: Making = MAKING,
     picturing: Picturing = PICTURING,
     stop: list[str] | None = None,
-    seed: int | None = None,
+    seed: Seed | None = None,
     precision: str = "auto",
     out: Path | None = None,
     replay: str | None = None,

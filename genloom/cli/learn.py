@@ -3,6 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
+from genloom.cli.numbers import Count, Positive, Seed
 from genloom.cli.out import file_at
 from genloom.cli.screen import Screen, duration
 from genloom.cli.shared import Shared
@@ -22,16 +23,16 @@ def run(
     model: str,
     /,
     *,
-    minutes: float = 0.0,
-    steps: int = 0,
+    minutes: Positive | None = None,
+    steps: Count | None = None,
     method: str = "auto",
     judge: str = "",
     reward: list[str] | None = None,
-    best_of: int = 0,
+    best_of: Count | None = None,
     prompts: Path | None = None,
-    answers: int = ANSWERS,
+    answers: Count = ANSWERS,
     set: list[str] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     out: Path | None = None,
     ledger: str = "",
     shared: Shared = Shared(),
@@ -77,10 +78,8 @@ def run(
     """
     workspace, screen = shared.open()
     report = None if out is None else file_at(out, "receipt.html")
-    wishes = Wishes(minutes=minutes, steps=steps, seed=seed)
+    wishes = Wishes(minutes=minutes or 0.0, steps=steps or 0, seed=seed)
     overrides = dict(setting(text) for text in set or ())
-    if best_of < 0 or answers < 1:
-        raise ValueError(f"--best-of is 0 or more and --answers 1 or more, got {best_of} and {answers}.")
     more = lines_of(prompts) if prompts else ()
     rewards = tuple(reward or (REWARD_MODEL,))
     wanted = Wanted(
@@ -89,7 +88,7 @@ def run(
         judge,
         prompts=more,
         rewards=rewards,
-        best_of=best_of,
+        best_of=best_of or 0,
         wishes=wishes,
         overrides=overrides,
         answers=answers,

@@ -1,7 +1,7 @@
 """The numbers that options take: what makes no sense is refused before any work, in one sentence with the cure."""
 
 from collections.abc import Callable, Sequence
-from math import inf, isfinite
+from math import isfinite
 from typing import Annotated, Any
 
 from cyclopts import CycloptsError, Parameter, Token
@@ -45,9 +45,11 @@ def between(least: float, most: float) -> Parameter:
 
 
 Count = Annotated[int, whole(1)]
+Threads = Annotated[int, whole(1, 1024)]  # or processes
 Seed = Annotated[
     int, read_by(int, lambda n: 0 <= n <= MOST, f"A seed is a whole number from 0 to {MOST:,}, and {{given}} is none.")
 ]
 Share = Annotated[float, between(0, 1)]
-Positive = Annotated[float, real(lambda value: 0 < value < inf, "a number above 0")]
-Temperature = Annotated[float, real(lambda t: t == 0 or 1e-3 <= t <= 1e3, "0, or a number from 0.001 to 1000")]
+Positive = Annotated[float, real(lambda value: value > 0, "a number above 0")]
+Temperature = Annotated[float, real(lambda value: value == 0 or 1e-3 <= value <= 1e3, "0, or one from 0.001 to 1000")]
+Guidance = Annotated[float, between(0, 100)]

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from genloom import plugins
+from genloom.cli.numbers import real, whole
 from genloom.generate import engine, inpainting
 from genloom.generate.original import Original
 from genloom.model import Model
@@ -29,7 +30,7 @@ class Picturing:
     mask: Path | None = None
     """A picture as large as the source: what is white in it is made anew, what is black stays to the pixel."""
 
-    vary: float | None = None
+    vary: Annotated[float, real(lambda share: 0 < share <= 1, "a number above 0, at most 1")] | None = None
     """How much of the source to change, everywhere or where the mask is white: 0.1 hardly anything, 1 all of it."""
 
     outpaint: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
@@ -38,7 +39,7 @@ class Picturing:
     interpolate: bool = False
     """Go from one prompt to a second one in small steps, or, with one prompt, from one picture of it to another."""
 
-    frames: int | None = None
+    frames: Annotated[int, whole(2)] | None = None
     """In how many pictures to go there. Default: 8."""
 
     def original(self, model: Model) -> Original | None:

@@ -1,11 +1,22 @@
 """`genloom promote`: a person puts a version of a model into use."""
 
+from typing import Annotated
+
+from genloom.cli.numbers import whole
 from genloom.cli.shared import Shared
 from genloom.rate.promotion import promote
 from genloom.store.ledger import open_ledger
 
 
-def run(model: str, /, *, to: int, reason: str = "", ledger: str = "", shared: Shared = Shared()) -> None:
+def run(
+    model: str,
+    /,
+    *,
+    to: Annotated[int, whole(1, needed=True)],
+    reason: str = "",
+    ledger: str = "",
+    shared: Shared = Shared(),
+) -> None:
     """Put a version of a model into use; the ledger keeps that you decided it.
 
     Parameters

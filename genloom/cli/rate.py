@@ -2,7 +2,9 @@
 
 import getpass
 from collections import Counter
+from typing import Annotated
 
+from genloom.cli.numbers import whole
 from genloom.cli.screen import Screen
 from genloom.cli.shared import Shared
 from genloom.rate.machine import rate_pairs
@@ -18,7 +20,7 @@ def run(
     *,
     up: bool = False,
     down: bool = False,
-    stars: int | None = None,
+    stars: Annotated[int, whole(1, 5)] | None = None,
     note: str | None = None,
     pair: tuple[str, str] | None = None,
     winner: Winner | None = None,

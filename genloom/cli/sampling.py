@@ -5,34 +5,34 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from genloom.cli.numbers import Count, Guidance, Positive, Share, Temperature, whole
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Writing:
     """How symbols are drawn one after the other."""
 
-    length: int | None = None
+    length: Count | None = None
     """How many symbols, letters or pieces of words, to write at most. Default: 400, for an answer in a chat 512."""
 
-    temperature: float | None = None
+    temperature: Temperature | None = None
     """How daring: 0 always takes the likeliest symbol, 1 draws as the model believes. Default: 0.8, in a chat 0.3."""
 
-    top_k: int | None = None
+    top_k: Annotated[int, whole(0)] | None = None
     """Only draw from so many likeliest symbols."""
 
-    top_p: float | None = None
+    top_p: Share | None = None
     """Only draw from the likeliest symbols that make up this share of the belief. Default in a chat: 0.9."""
 
-    min_p: float | None = None
+    min_p: Share | None = None
     """Only draw from symbols at least this likely compared with the likeliest."""
 
-    repetition_penalty: float | None = None
+    repetition_penalty: Positive | None = None
     """Above 1, symbols that stand in the text already become less likely. Default in a chat: 1.05."""
 
     def controls(self, **otherwise: Any) -> dict[str, Any]:
-        """What was asked for by name, and `otherwise` for what was not. Raises ValueError for a length of nothing."""
-        if self.length is not None and self.length < 1:
-            raise ValueError(f"--length {self.length} leaves nothing to write. Give a number above 0.")
+        """What was asked for by name, and `otherwise` for what was not."""
         return asked(self, otherwise)
 
 
@@ -44,16 +44,16 @@ class Making:
     negative: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """What a picture shall not be like, in words."""
 
-    guidance: float | None = None
+    guidance: Guidance | None = None
     """How closely a picture follows its prompt: 1 as the model has learned, more is closer and less varied."""
 
-    steps: int | None = None
+    steps: Count | None = None
     """In how many steps a picture is made: fewer are quicker, more are finer."""
 
     solver: str | None = None
     """How a step is taken: euler is quick, heun looks twice, multistep remembers the step before."""
 
-    again: int | None = None
+    again: Annotated[int, whole(0)] | None = None
     """With a part to fill: how often each step is taken back and done over, so that it fits the rest better."""
 
     def controls(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
+from genloom.cli.numbers import Count, Positive, Seed, Threads
 from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
 from genloom.cli.shared import Shared
 from genloom.likelihood import BITS, LOSS, Measured
@@ -27,19 +28,19 @@ def run(
     data: str,
     /,
     *,
-    minutes: float = 0.0,
-    params: int = 0,
-    tokens: int = 0,
-    steps: int = 0,
+    minutes: Positive | None = None,
+    params: Count | None = None,
+    tokens: Count | None = None,
+    steps: Count | None = None,
     name: str | None = None,
     from_: str | None = None,
     method: str | None = None,
     resume: bool = False,
     recipe: Path | None = None,
     set: list[str] | None = None,
-    seed: int = 0,
-    threads: int = 0,
-    save_steps: int = 0,
+    seed: Seed = 0,
+    threads: Threads | None = None,
+    save_steps: Count | None = None,
     shared: Shared = Shared(),
 ) -> int:
     """Train a model on a data set, or tune one that there is, within a time you choose.
@@ -80,7 +81,7 @@ def run(
     """
     workspace, screen = shared.open()
     overrides = {**(read_recipe(recipe) if recipe else {}), **dict(setting(text) for text in set or ())}
-    wishes = Wishes(minutes=minutes, params=params, tokens=tokens, seed=seed)
+    wishes = Wishes(minutes=minutes or 0.0, params=params or 0, tokens=tokens or 0, seed=seed)
     request = Request(
         data,
         name or "",
@@ -89,9 +90,9 @@ def run(
         wishes,
         overrides,
         resume,
-        steps,
-        threads,
-        save_steps=save_steps,
+        steps or 0,
+        threads or 0,
+        save_steps=save_steps or 0,
     )
     if method and not (from_ or resume):
         raise ValueError("--method says how to tune a model: name the model too, with --from MODEL.")

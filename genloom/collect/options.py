@@ -44,23 +44,23 @@ class Options:
 
     def __post_init__(self) -> None:
         if wrong := [kind for kind in self.scrub if kind not in SCRUBS]:
-            raise ValueError(f"scrub: {', '.join(map(repr, wrong))} is not known; choose out of {', '.join(SCRUBS)}")
+            raise ValueError(f"--scrub: {', '.join(map(repr, wrong))} is not known; choose out of {', '.join(SCRUBS)}")
         if wrong := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
-            raise ValueError(f"languages: {', '.join(map(repr, wrong))} is no code of a language; write en, de, fr …")
+            raise ValueError(f"--languages: {', '.join(map(repr, wrong))} is no code of a language; write en, de, fr …")
         if self.near_duplicates and not 0.6 <= self.near_duplicates <= 1:
-            raise ValueError(f"near_duplicates: {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
+            raise ValueError(f"--near-duplicates {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
         if not 0 <= self.min_quality <= 1:
-            raise ValueError(f"min_quality: {self.min_quality} must be between 0 and 1")
+            raise ValueError(f"--min-quality {self.min_quality} must be between 0 and 1")
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # which is true of no number too
-            raise ValueError(f"val and test: {self.val} and {self.test} must not be negative nor exceed half together")
+            raise ValueError(f"--val {self.val} and --test {self.test} must not be negative nor exceed half together")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ValueError(f"A seed is a whole number from 0 to {LARGEST_SEED}, got {self.seed}.")
         if self.piece_characters and self.piece_characters < 256:
-            raise ValueError(f"piece_characters: {self.piece_characters} must be 0 (chosen) or at least 256")
+            raise ValueError(f"--piece-characters {self.piece_characters} must be 0 (chosen) or at least 256")
         if not 16 <= self.size <= 4096:
-            raise ValueError(f"size: {self.size} must be from 16 to 4096 pixels")
+            raise ValueError(f"--size {self.size} must be from 16 to 4096 pixels")
         if self.workers < 0:
-            raise ValueError(f"workers: {self.workers} must be 0 (chosen) or more")
+            raise ValueError(f"--workers {self.workers} must be 0 (chosen) or more")
 
 
 @dataclass(frozen=True)

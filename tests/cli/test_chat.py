@@ -167,8 +167,8 @@ def test_the_battery_gives_instructions_to_a_model_that_chats(
     [
         (["tales", "--json"], "--json needs one question"),
         (["tales", "--once", " "], "There is no question"),
-        (["tales", "--once", "x", "--length", "0"], "--length 0 leaves nothing"),
-        (["tales", "--once", "x", "--top-p", "7"], "top_p must be"),
+        (["tales", "--once", "x", "--length", "0"], "--length 0 makes no sense"),
+        (["tales", "--once", "x", "--top-p", "7"], "--top-p 7 makes no sense"),
         (["tales", "--conversation", "none"], "There is no conversation 'none'"),
         (["talse", "--once", "x"], "Did you mean 'tales'?"),
         (["masks", "--once", "x"], "masks/1 cannot chat"),

@@ -82,7 +82,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["zzz"], "There is no verb 'zzz'. There is collect,"),
         (["collect"], "requires an argument"),
         (["collect", "x", "--nme", "y"], "Did you mean --name?"),
-        (["collect", "x", "--seed", "many"], 'unable to convert "many"'),
+        (["collect", "x", "--seed", "many"], "A seed is a whole number from 0 to 9,223"),
         (["list", "modles"], '"modles"'),
         (["collect", "/no/such/folder", "--name", "x"], "/no/such/folder"),
         (["train", "--resume", "notes", "--name", "x"], "A run keeps its name"),

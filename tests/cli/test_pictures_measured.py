@@ -122,8 +122,8 @@ def test_captions_are_asked_for_word_for_word(caption: str) -> None:
     ("arguments", "cure"),
     [
         (["evaluate", "tiles", "--samples", "5"], "Measure 20 or more"),
-        (["evaluate", "tiles", "--samples", "0"], "Give a number above 0"),
-        (["compare", "tiles/1", "tiles/2", "--samples", "0"], "Give a number above 0"),
+        (["evaluate", "tiles", "--samples", "0"], "give a whole number from 1 on"),
+        (["compare", "tiles/1", "tiles/2", "--samples", "0"], "give a whole number from 1 on"),
         (["evaluate", "tiles", "--data", "tales"], "'tales' holds text"),
         (["evaluate", "tales", "--data", "tiles"], "'tiles' holds image"),
         (["compare", "tales", "tiles"], "only models of one kind"),

@@ -174,7 +174,7 @@ def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys:
         (["rate"], "What do you think of it?"),
         (["rate", "--up"], "Which output? Give its id"),
         (["rate", "last", "--up", "--down"], "Give one of --up, --down and --stars"),
-        (["rate", "last", "--stars", "6"], "one of 1, 2, 3, 4, 5, and 6 is not"),
+        (["rate", "last", "--stars", "6"], "--stars 6 makes no sense: give a whole number from 1 to 5"),
         (["rate", "last", "--note", " "], "The note is empty"),
         (["rate", "last", "--up", "--rater", "a/b"], "contains '/'"),
         (["rate", "--pair", "last", "last", "--winner", "a"], "was given twice"),
@@ -193,7 +193,10 @@ def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys:
         (["arena", "notes"], "Which prompts shall be answered?"),
         (["arena", "notes", "--prompts", "/no/such"], "/no/such: these prompts cannot be read"),
         (["arena", "notes", "--prompt", "x", "--temperature", "0"], "always gives the same answer"),
-        (["arena", "notes", "--prompt", "x", "--repeats", "2"], "--repeats is a share from 0 to 1"),
+        (
+            ["arena", "notes", "--prompt", "x", "--repeats", "2"],
+            "--repeats 2 makes no sense: give a number from 0 to 1",
+        ),
     ],
 )
 def test_wrong_use_is_told_in_one_line_and_writes_nothing(
