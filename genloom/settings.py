@@ -83,8 +83,26 @@ def recipe(path: Path) -> dict[str, str]:
         if path.stat().st_size > LARGEST_RECIPE:
             raise ValueError(f"{path}: a recipe is a short file, and this one holds more than a million bytes.")
         return flat(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: this recipe cannot be read: {error}. It must be a TOML file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unread(path, "this recipe", error) from None
+
+
+def unread(path: Path, what: str, error: OSError | UnicodeDecodeError) -> ValueError:
+    """Why `what` cannot be read from a file that a person named, and the cure."""
+    match error:
+        case UnicodeDecodeError():
+            reason = "it is not UTF-8. Save it as a UTF-8 text file."
+        case FileNotFoundError() | NotADirectoryError():
+            reason = "there is no such file. Check its name."
+        case IsADirectoryError():
+            reason = "it is a folder. Name a file in it."
+        case PermissionError():
+            reason = "there is no permission to. Change the permissions of the file."
+        case _:
+            reason = f"{(error.strerror or str(error)).lower()}. Name another file."
+    return ValueError(f"{path}: {what} cannot be read: {reason}")
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
-from genloom.cli.learn import lines_of
 from genloom.cli.numbers import Count, Guidance, Share, Temperature
 from genloom.cli.rate import own_name
 from genloom.cli.screen import Screen
-from genloom.cli.shared import Shared
+from genloom.cli.shared import Shared, lines_of
 from genloom.codecs.roles import stop_ids
 from genloom.generate import conversation, engine
 from genloom.model import Model, open_model

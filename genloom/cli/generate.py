@@ -12,7 +12,7 @@ from genloom.cli.out import folder_at
 from genloom.cli.pictures import PICTURING, Picturing
 from genloom.cli.sampling import MAKING, WRITING, Making, Writing
 from genloom.cli.screen import Screen, table
-from genloom.cli.shared import Shared
+from genloom.cli.shared import Shared, lines_of
 from genloom.generate import engine, presets
 from genloom.generate.sheet import sheet
 from genloom.model import Model, open_model
@@ -82,6 +82,9 @@ def run(
         _presets(presets.known(workspace.root), screen)
         return
     if replay is not None:
+        named = {"adapter": adapter, "prompt": prompt, "prompts": prompts, "preset": preset, "stop": stop, "out": out}
+        chosen = {"count": count != 1, "precision": precision != "auto", **vars(picturing)}
+        _alone(model, {**named, "seed": seed, **chosen, **vars(writing), **vars(making)})
         path, item = engine.replay(workspace, replay)
         _show(item, path, screen)
         screen.note(f"The same bytes as {path}")
@@ -89,6 +92,8 @@ def run(
         return
     if model is None:
         raise ValueError("Which model shall write? Name one: genloom generate MODEL (genloom list shows them)")
+    if "" in (stop or ()):
+        raise ValueError('--stop "" ends nothing: give the string that a text shall end before, or leave it away.')
     chosen = presets.named(preset or (), workspace.root)
     controls = {name: value for one in chosen for name, value in one.controls.items()}
     controls |= writing.controls() | making.controls()
@@ -96,6 +101,7 @@ def run(
     for one in chosen:
         said = [one.around(text) for text in said]
     opened = open_model(workspace, model, adapter or (), precision)
+    _fitting(opened, stop, picturing)
     if "temperature" in engine.settings(opened):
         controls = {"temperature": DARING, **controls}
     ends = 2 if picturing.interpolate and len(said) == 1 and count == 1 else count
@@ -119,6 +125,25 @@ def run(
         pictures += draft.items if picturing.grid else []
     together = {"sheet": str(_sheet(pictures, Path(results[0]["file"]), screen))} if pictures else {}
     screen.result({"model": opened.ref, "adapters": list(opened.adapters), "outputs": results, **together})
+
+
+def _alone(model: str | None, others: Mapping[str, Any]) -> None:
+    """ValueError where something is asked for beside a replay, which takes all from the record."""
+    asked = [] if model is None else [model]
+    asked += [
+        f"--{name.replace('_', '-')}" for name, given in others.items() if given is not None and given is not False
+    ]
+    if asked:
+        raise ValueError(f"--replay makes an output again as it was made: leave {' and '.join(asked)} away.")
+
+
+def _fitting(model: Model, stop: list[str] | None, picturing: Picturing) -> None:
+    """ValueError for what only texts or only pictures can have, before anything is made."""
+    texts = engine.written(model.codec.space)
+    if stop and not texts:
+        raise ValueError(f"--stop ends texts, and {model.ref} writes none: leave it away.")
+    if picturing.grid and texts:
+        raise ValueError(f"--grid puts pictures on a sheet, and {model.ref} writes texts: leave it away.")
 
 
 def _text(item: Any, **more: Any) -> dict[str, Any]:
@@ -165,10 +190,7 @@ def _copied(path: Path, out: Path | None) -> Path:
 def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
     if file is None:
         return list(given or [""])
-    try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: these prompts cannot be read: {error}. It must be a UTF-8 text file.") from None
+    lines = lines_of(file)
     if not lines:
         raise ValueError(f"{file}: there is no prompt in it. Write one on each line.")
     return [*(given or []), *lines]

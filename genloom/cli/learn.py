@@ -6,7 +6,7 @@ from pathlib import Path
 from genloom.cli.numbers import Count, Positive, Seed
 from genloom.cli.out import file_at
 from genloom.cli.screen import Screen, duration
-from genloom.cli.shared import Shared
+from genloom.cli.shared import Shared, lines_of
 from genloom.cli.train import setting, smoothed
 from genloom.learn.practice import REWARD_MODEL
 from genloom.learn.round import ANSWERS, Learned, Wanted, learn
@@ -95,15 +95,6 @@ def run(
     )
     learned = _watch(workspace, wanted, ledger, screen)
     _tell(workspace, learned, report, screen)
-
-
-def lines_of(path: Path) -> tuple[str, ...]:
-    """The lines of a file that say something."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: these prompts cannot be read: {error}. It must be a UTF-8 text file.") from None
-    return tuple(line for line in lines if line.strip())
 
 
 def _watch(workspace: Workspace, wanted: Wanted, ledger: str, screen: Screen) -> Learned:

@@ -1,10 +1,12 @@
-"""The options that every verb takes."""
+"""The options that every verb takes, and the file of prompts that several do."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from cyclopts import Parameter
 
 from genloom.cli.screen import Screen
+from genloom.settings import unread
 from genloom.store.workspace import Workspace
 
 
@@ -22,3 +24,12 @@ class Shared:
     def open(self) -> tuple[Workspace, Screen]:
         """The workspace and the screen that the options ask for."""
         return Workspace.find(self.workspace), Screen(json=self.json)
+
+
+def lines_of(path: Path) -> tuple[str, ...]:
+    """The lines of a file of prompts that say something; ValueError, with the cure, where it can't be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise unread(path, "these prompts", error) from None
+    return tuple(line for line in lines if line.strip())

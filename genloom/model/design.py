@@ -4,7 +4,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import torch
@@ -44,9 +44,7 @@ class Design:
         """
         settings: dict[str, dict[str, Any]] = {}
         for part in ("codec", "objective", "network", *(("prompts",) if "prompts" in job else ())):
-            if not isinstance(job.get(part), Mapping) or not isinstance(job[part].get("name"), str):
-                raise ValueError(f"A job must say which {part} it takes, as {part}.name, and this one does not.")
-            settings[part] = dict(job[part])
+            settings[part] = named(job, part)
         names = {part: values.pop("name") for part, values in settings.items()}
         return Design(
             names["codec"],
@@ -70,6 +68,19 @@ class Design:
             "network": {"name": self.network, **self.network_settings},
             **({"prompts": {"name": self.prompts, **self.prompts_settings}} if self.prompts else {}),
         }
+
+
+def named(job: Mapping[str, Any], part: Literal["codec", "objective", "network", "prompts"]) -> dict[str, Any]:
+    """The table of a part, with its name; ValueError where there is no such table."""
+    given = job.get(part, {})
+    if not isinstance(given, Mapping):
+        known = ", ".join(plugins.names("text_encoder" if part == "prompts" else part))
+        raise ValueError(
+            f"{part} is a table of settings, and {given!r} is none. Write --set {part}.name={given}; there is {known}."
+        )
+    if not isinstance(given.get("name"), str):
+        raise ValueError(f"A job must say which {part} it takes, as {part}.name, and this one does not.")
+    return dict(given)
 
 
 def whole(job: Mapping[str, Any], key: str, least: int) -> int:

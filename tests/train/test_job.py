@@ -52,7 +52,7 @@ def test_settings_change_what_they_name_and_nothing_else() -> None:
         ({"length": "1"}, "length must be a whole number from 2 on, got 1."),
         ({"rows": "0"}, "rows must be a whole number from 1 on, got 0."),
         ({"rows__x": "0"}, "rows.x cannot be set: rows is a value, 4, no table."),
-        ({"network": "transformer"}, "A job must say which network it takes, as network.name"),
+        ({"network": "transformer"}, "'transformer' is none. Write --set network.name=transformer; there is conv"),
         ({"codec__name": "3"}, "A job must say which codec it takes"),
         ({"plan": "fast"}, "plan must be a table of settings, got 'fast'."),
         ({"name": "7"}, "A job must set name"),
