@@ -4,15 +4,16 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import genloom
 from genloom.cli.screen import size
 from genloom.cli.shared import Shared
+from genloom.rate.wording import counted
 from genloom.store import files
-from genloom.store.workspace import Workspace
+from genloom.store.workspace import Run, Workspace
 
 _LITTLE_DISK = 2_000_000_000
 
@@ -45,7 +46,9 @@ def run(
         screen.say(f"GPU         {gpu['name']}: {size(gpu['memory'])}")
     screen.say(f"Workspace   {store['folder']}{'' if store['exists'] else ' (made when first needed)'}")
     screen.say(f"            {size(store['free'])} free on its disk")
-    counts = ", ".join(f"{store[kind]} {kind}" for kind in ("data sets", "models", "runs", "outputs"))
+    counts = ", ".join(
+        counted(store[kind], kind.removesuffix("s")) for kind in ("data sets", "models", "runs", "outputs")
+    )
     screen.say(f"            {counts}")
     for problem in problems:
         screen.say(f"To mend     {problem}")
@@ -130,14 +133,41 @@ def _problems(workspace: Workspace, store: dict[str, Any], verify: bool) -> Iter
     except ValueError as error:
         yield str(error)
     yield from workspace.faults()
+    kept = (*workspace.datasets(), *workspace.models())
+    checks: list[Callable[[], None]] = [each.verify if verify else each.measure for each in kept]
     if verify:
         from genloom.store.ledger import open_ledger  # a third of a second, for this question only
 
-        for thing in (*workspace.datasets(), *workspace.models(), open_ledger(workspace.root)):
-            try:
-                thing.verify()
-            except ValueError as error:
-                yield str(error)
+        checks.append(open_ledger(workspace.root).verify)
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            yield str(error)
+    for run in workspace.runs():
+        yield from _problems_of(run)
+
+
+def _problems_of(run: Run) -> Iterator[str]:
+    """What is wrong with a run's files, as far as their beginnings tell."""
+    from genloom.exchange.safetensors_file import header
+    from genloom.train import checkpoint
+    from genloom.train.job import read_job
+
+    job, states = run.folder / "job.toml", run.folder / "state"
+    if job.exists():
+        try:
+            read_job(job)
+        except ValueError as error:
+            yield f"{str(error).rstrip('.')}. Put the file back as it was, or remove the folder of the run."
+    for path in checkpoint.unreadable(states):
+        yield f"{path} cannot be read. Remove it: the run goes on from another checkpoint, or begins again."
+    for path, _ in checkpoint.stored(states):
+        try:
+            header(path)
+        except (ValueError, OSError) as error:
+            reason = f"{path}: {(error.strerror or '').lower()}" if isinstance(error, OSError) else str(error)
+            yield f"{reason}. Remove it: the run goes on from another checkpoint, or begins again."
 
 
 def _write_probe(root: Path) -> None:

@@ -6,12 +6,21 @@ from typing import Any, Literal
 from genloom import plugins
 from genloom.cli.screen import Screen, size, table
 from genloom.cli.shared import Shared
+from genloom.rate.wording import counted
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 
 Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations"]
 _SHOWN = 20  # what piles up: a person sees the newest
 _MANY = ("outputs", "conversations")
+_NOTHING = "Nothing of your own here yet. Begin with: genloom collect FOLDER --name NAME"
+_NONE = {
+    "data": "No data set here yet. Collect one: genloom collect FOLDER --name NAME",
+    "models": "No model of your own here yet. Train one: genloom train NAME",
+    "runs": "No run here yet. Start one: genloom train NAME",
+    "outputs": "No output here yet. Make one: genloom generate MODEL",
+    "conversations": "No conversation here yet. Begin one: genloom chat MODEL",
+}
 _TITLES = {"builtin": "built-in models"}
 
 
@@ -28,13 +37,15 @@ def run(kind: Kind | None = None, /, *, shared: Shared = Shared()) -> int:
     found = {each: _READ[each](workspace) for each in kinds}
     faults = workspace.faults()
     screen.result({"workspace": str(workspace.root), **found, "faults": faults})
-    screen.say(f"Workspace {workspace.root}")
+    screen.say(f"Workspace {workspace.root}{'' if workspace.root.is_dir() else ' (made when first needed)'}")
     for each in kinds:
         _show(screen, each, found[each])
     for fault in faults:
         screen.say(f"damaged: {fault}")
-    if not any(rows for each, rows in found.items() if each != "builtin") and not faults:
-        screen.say("Nothing here yet. Begin with: genloom collect FOLDER --name NAME")
+    own = [each for each in kinds if each != "builtin"]
+    if own and not faults and not any(found[each] for each in own):
+        screen.say()
+        screen.say(_NONE[kind] if kind else _NOTHING)
     return 1 if faults else 0
 
 
@@ -149,7 +160,7 @@ _COLUMNS = {
     "conversations": lambda row: (
         row["conversation"],
         row["model"],
-        f"{row['questions']} questions",
+        counted(row["questions"], "question"),
         _short(row["title"]),
     ),
 }

@@ -111,6 +111,10 @@ class Dataset:
         """The documents in a split."""
         return sum(batch.num_rows for _, batch in self._batches(split, []))
 
+    def measure(self) -> None:
+        """Compare the size of every file with the recorded one; ValueError names the first that is damaged."""
+        manifest.measure(self.folder, self.manifest)
+
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
         manifest.verify(self.folder, self.manifest)

@@ -51,16 +51,24 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def verify(folder: Path, content: Mapping[str, Any]) -> None:
-    """Compare every file in the folder with its digest in the manifest; ValueError names the first that differs."""
+def measure(folder: Path, content: Mapping[str, Any]) -> None:
+    """Compare every file's size with that in the manifest; ValueError names the first that is missing or differs."""
     for inside, facts in content["files"].items():
         path = folder / inside
         if ".." in Path(inside).parts or Path(inside).is_absolute():
             raise damaged(path, "the manifest points out of its folder")
         if not path.is_file():
             raise damaged(path, "the file is missing")
-        if path.stat().st_size != facts["bytes"] or files.digest(path) != facts["sha256"]:
-            raise damaged(path, "its content is not what was written")
+        if (size := path.stat().st_size) != facts["bytes"]:
+            raise damaged(path, f"it holds {size:,} bytes, and {facts['bytes']:,} were written")
+
+
+def verify(folder: Path, content: Mapping[str, Any]) -> None:
+    """Compare every file in the folder with its digest in the manifest; ValueError names the first that differs."""
+    measure(folder, content)
+    for inside, facts in content["files"].items():
+        if files.digest(folder / inside) != facts["sha256"]:
+            raise damaged(folder / inside, "its content is not what was written")
 
 
 def read_json(path: Path) -> dict[str, Any]:

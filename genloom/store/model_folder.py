@@ -55,6 +55,10 @@ class ModelFolder:
         """The files that hold its own weights."""
         return [self.folder / inside for inside in sorted(self.card["files"]) if is_weights(inside)]
 
+    def measure(self) -> None:
+        """Compare the size of every file with the recorded one; ValueError names the first that is damaged."""
+        manifest.measure(self.folder, self.card)
+
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
         manifest.verify(self.folder, self.card)

@@ -46,12 +46,13 @@ def load(state: State, folder: Path) -> Loaded | None:
     Where all are damaged, `state` stays as it is, at its first step, and a warning says so. Raises ValueError for a
     checkpoint of another model.
     """
-    whole = dict(stored(folder))
-    damaged = [f for f in folder.glob("*.json") if f.with_suffix(".safetensors") not in whole]
-    warnings = [f"{path.name} cannot be read; the checkpoint before it is used." for path in sorted(damaged)]
-    for path, facts in whole.items():
-        if not path.exists() or digest(path) != facts["sha256"]:
-            warnings.append(f"{path.name} is damaged (its digest does not match); the one before it is used.")
+    amiss = [f"{path.name} cannot be read" for path in unreadable(folder)]
+    for path, facts in [*stored(folder)]:
+        if not path.exists():
+            amiss.append(f"{path.name} is gone")
+            continue
+        if digest(path) != facts["sha256"]:
+            amiss.append(f"{path.name} is damaged (its digest does not match)")
             continue
         try:
             state.load(load_file(path), facts["step"], facts["skipped"])
@@ -61,14 +62,16 @@ def load(state: State, folder: Path) -> Loaded | None:
                 f"{path}: this checkpoint is of another model than the run's job.toml describes ({reason}). "
                 "Put the job back as it was, or start a new run."
             ) from None
+        warnings = [f"{reason}; the checkpoint of step {state.step:,} is used." for reason in amiss]
         was, now = facts["machine"], setting(state)
         if changed := [f"{k} {was.get(k)} → {v}" for k, v in now.items() if was.get(k) != v]:
             warnings.append(
                 f"This machine is set up differently ({'; '.join(changed)}): the run goes on, but not to the same bits."
             )
         return Loaded(state.step, tuple(warnings))
-    if not warnings:
+    if not amiss:
         return None
+    warnings = [f"{reason}." for reason in amiss]
     return Loaded(state.step, (*warnings, "No checkpoint of this run is whole: it starts again from its beginning."))
 
 
@@ -100,6 +103,12 @@ def stored(folder: Path) -> Iterator[tuple[Path, dict]]:
         complete = isinstance(facts, dict) and {"step", "skipped", "keep", "sha256", "machine"} <= facts.keys()
         if complete and facts_path.stem == str(facts["step"]).zfill(9):
             yield facts_path.with_suffix(".safetensors"), facts
+
+
+def unreadable(folder: Path) -> list[Path]:
+    """The facts of checkpoints that say nothing, as `stored` leaves them out."""
+    whole = {path.stem for path, _ in stored(folder)}
+    return sorted(path for path in folder.glob("*.json") if path.stem not in whole)
 
 
 def tidy(folder: Path) -> None:

@@ -68,7 +68,11 @@ def test_several_sources_need_a_name(notes: Path, home: Path, capsys: pytest.Cap
 
 def test_an_empty_workspace_says_how_to_begin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list"]) == 0
-    assert "Begin with: genloom collect" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"Workspace {home} (made when first needed)" in out
+    assert "Begin with: genloom collect" in out
+    assert run(["list", "outputs"]) == 0
+    assert "No output here yet. Make one: genloom generate MODEL" in capsys.readouterr().out
     assert not home.exists()
 
 
@@ -131,6 +135,34 @@ def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[
     assert "card.json is damaged" in told(capsys, "list", code=1)["faults"][0]
     assert run(["doctor"]) == 1
     assert "To mend" in capsys.readouterr().out
+
+
+def test_doctor_sees_what_was_cut_short(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace(home)
+    with workspace.new_model("notes") as folder:
+        (folder / "weights.safetensors").write_bytes(b"0123456789")
+        (folder / "card.json").write_text("{}")
+    run_folder = workspace.new_run("notes")
+    state = run_folder / "state"
+    state.mkdir()
+    (run_folder / "job.toml").write_text("name = \n")
+    facts = {"step": 7, "skipped": 0, "keep": False, "sha256": "", "machine": {}}
+    (state / "000000007.json").write_text(json.dumps(facts))
+    (state / "000000007.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{")
+    (state / "000000005.json").write_text("{")
+    (workspace.model("notes").folder / "weights.safetensors").write_bytes(b"01234")
+    problems = told(capsys, "doctor", code=1)["problems"]
+    assert len(problems) == 4
+    for problem, words in zip(
+        problems,
+        ("weights.safetensors is damaged: it holds 5 bytes, and 10 were written", "job.toml: this job cannot be used",
+         "000000005.json cannot be read", "000000007.safetensors: "),
+        strict=True,
+    ):  # fmt: skip
+        assert words in problem
+        assert problem.endswith(".")
+    assert run(["doctor"]) == 1
+    assert "All is well" not in capsys.readouterr().out
 
 
 def test_doctor_knows_the_machine(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,9 @@ def test_the_list_says_what_is_built_in(workspace: Workspace, capsys: pytest.Cap
     assert run(["list", *here]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"built-in models \(1\)\n +icons/1 .*in use", shown)
-    assert "Nothing here yet" in shown
+    assert "Nothing of your own here yet" in shown
+    assert run(["list", "builtin", *here]) == 0
+    assert "here yet" not in capsys.readouterr().out
     taught(workspace)
     assert run(["list", "--json", *here]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -163,7 +163,7 @@ class TestDatasets:
         part.write_bytes(part.read_bytes()[:50])
         with pytest.raises(ValueError, match=r"part-00000\.parquet is damaged"):
             list(data.documents("train"))
-        with pytest.raises(ValueError, match="its content is not what was written"):
+        with pytest.raises(ValueError, match=r"it holds 50 bytes, and [0-9,]+ were written"):
             data.verify()
         part.unlink()
         with pytest.raises(ValueError, match="the file is missing"):

@@ -123,6 +123,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(toys, toy, state, tmp_pa
     assert loaded.step == other.step == 1
     assert len(loaded.warnings) == 1
     assert "000000002" in loaded.warnings[0]
+    assert loaded.warnings[0].endswith("; the checkpoint of step 1 is used.")
     assert same(other, wanted)
     # The run goes on, and what was damaged never comes back.
     for _ in range(3):
@@ -163,6 +164,7 @@ def test_where_all_are_damaged_it_says_so_and_starts_again(toys, toy, state, tmp
     assert loaded.step == 0
     assert len(loaded.warnings) == 3
     assert "from its beginning" in loaded.warnings[-1]
+    assert not any("is used" in warning for warning in loaded.warnings), "there is none that could be"
     assert same(other, before)
 
 
