@@ -7,6 +7,7 @@ from genloom.cli import screen as shown
 from genloom.cli.numbers import Seed, Share, Threads, between, real, whole
 from genloom.cli.shared import Shared
 from genloom.collect import Options, collect, summary
+from genloom.rate.wording import counted
 
 Pixels = Annotated[int, whole(16, 4096)]
 Likeness = Annotated[float, real(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
@@ -101,7 +102,7 @@ def run(
     report = None
     with screen.progress("Collecting", 1.0) as bar:
         for progress in collect(sources, workspace, name, options):
-            skipped = f", {progress.skipped:,} files skipped" if progress.skipped else ""
+            skipped = f", {counted(progress.skipped, 'file')} skipped" if progress.skipped else ""
             bar.update(
                 progress.done / max(progress.total, 1),
                 f"{shown.size(progress.done)} of {shown.size(progress.total)}, {progress.kept:,} kept{skipped}",

@@ -21,6 +21,7 @@ from genloom.evaluate.samples import variety
 from genloom.generate import engine
 from genloom.likelihood import Told, size, surprise
 from genloom.model import Model, open_model
+from genloom.rate.wording import counted
 from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
 from genloom.store.workspace import Workspace
@@ -132,7 +133,7 @@ def _measured(
     held = held_texts(model, dataset, split, most)
     plain = [told for told in held if isinstance(told, str)]  # counting cannot tell an answer from what was asked
     least = floor((i.value for i in dataset.documents("train")), plain) if len(plain) == len(held) else None
-    screen.note(f"Writing {count} samples")
+    screen.note(f"Writing {counted(count, 'sample')}")
     asked = engine.request([""], count, seed, (), {"length": length, "temperature": temperature})
     texts = [item for portion in engine.portions(asked) for item in engine.finished(model, portion).items]
     found = None
@@ -235,7 +236,7 @@ def _lines(evaluation: Evaluation, split: str) -> list[str]:
     if seen is not None:
         one, two, three, four = (f"{share:.0%}" for share in seen.distinct)
         runs = f"words {one}, runs of two {two}, of three {three}, of four {four}"
-        lines.append(f"{seen.count} samples it wrote:")
+        lines.append(f"{counted(seen.count, 'sample')} it wrote:")
         lines.append(f"  distinct: {runs} (distinct-1 to -4)")
         inside, alike = f"{seen.repeated:.1%}", f"{seen.alike:.1%}"
         lines.append(f"  repeated: {inside} of the runs of four in a sample; {alike} are in others too")

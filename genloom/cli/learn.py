@@ -12,6 +12,7 @@ from genloom.learn.practice import REWARD_MODEL
 from genloom.learn.round import ANSWERS, Learned, Wanted, learn
 from genloom.rate.page import page
 from genloom.rate.receipt import Receipt, as_text
+from genloom.rate.wording import counted
 from genloom.store.files import write_atomic
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
@@ -109,7 +110,7 @@ def _watch(workspace: Workspace, wanted: Wanted, ledger: str, screen: Screen) ->
                 case Warned(text):
                     screen.note(f"Note: {text}")
                 case Contract():
-                    screen.note(f"{event.steps:,} steps, about {duration(event.seconds)}")
+                    screen.note(f"{counted(event.steps, 'step')}, about {duration(event.seconds)}")
                 case Stepped():
                     losses = smoothed(losses, event.losses)
                     agrees = event.metrics.get("agreement")

@@ -12,6 +12,7 @@ from genloom.cli.screen import Screen, table
 from genloom.generate import engine
 from genloom.generate.conversation import Fitted, fitted, keep, messages_of, question, speaking
 from genloom.model import Model
+from genloom.rate.wording import counted
 from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
 
@@ -94,7 +95,8 @@ class Talk:
 
     def _tell_shortened(self, given: Fitted) -> None:
         if given.dropped:
-            self.screen.note(f"(the conversation is long: its first {given.dropped} messages are not read any more)")
+            first = "message is" if given.dropped == 1 else f"{given.dropped} messages are"
+            self.screen.note(f"(the conversation is long: its first {first} not read any more)")
         if given.cut:
             self.screen.note("(the question is longer than the model reads: only its end is read)")
 
@@ -152,7 +154,7 @@ class Talk:
 
     def list(self, _: str) -> None:
         talks = self.workspace.conversations()[-_LISTED:]
-        for line in table([(t.id, f"{len(t.questions)} questions", t.known_as) for t in talks]):
+        for line in table([(t.id, counted(len(t.questions), "question"), t.known_as) for t in talks]):
             self.screen.say(line)
 
     def new(self, _: str) -> None:

@@ -14,6 +14,7 @@ from genloom.cli.numbers import Count, Positive, Seed, Threads
 from genloom.cli.screen import Bar, Screen, duration, quoted, size, table
 from genloom.cli.shared import Shared
 from genloom.likelihood import BITS, LOSS, Measured
+from genloom.rate.wording import counted
 from genloom.settings import recipe as read_recipe
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
@@ -181,7 +182,7 @@ def _say_contract(contract: Contract, screen: Screen) -> None:
     word = contract.unit.word
     rows: list[tuple[str, ...]] = [
         ("  network", f"{contract.parameters:,} parameters{learning}"),
-        ("  reads", f"{contract.amount:,} {word} in {contract.steps:,} steps, {contract.speed:,.0f} a second"),
+        ("  reads", f"{contract.amount:,} {word} in {counted(contract.steps, 'step')}, {contract.speed:,.0f} a second"),
         (
             "  takes",
             f"about {duration(contract.seconds)} and {size(contract.memory_bytes)} of memory{_after(contract)}",

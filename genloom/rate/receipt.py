@@ -190,6 +190,6 @@ def duration(seconds: float) -> str:
 
 def parts(cost: Cost) -> str:
     said = [f"{name} {duration(seconds)}" for name, seconds in cost.seconds.items()]
-    said += [f"{cost.steps} steps"] if cost.steps else []
+    said += [counted(cost.steps, "step")] if cost.steps else []
     said += [f"{cost.peak_bytes / 2**30:.1f} GiB of memory at most"] if cost.peak_bytes else []
     return ", ".join([*said, *([cost.machine] if cost.machine else [])])

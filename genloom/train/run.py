@@ -138,7 +138,7 @@ def resumed(run: Run, request: Request) -> tuple[Job, str]:
     start = checkpoint.newest(states, job.plan.decay_from)
     if start >= plan.steps:
         raise ValueError(
-            f"The run {run.id} has learned for {start} steps at the full rate already: choose --steps above {start}."
+            f"The run {run.id} has learned for {start:,} steps at the full rate already: choose --steps above {start}."
         )
     if start > plan.decay_from:  # a run of the new length would decay already; this one does from here on
         plan = replace(plan, decay=(plan.steps - start) / plan.steps)
@@ -147,7 +147,7 @@ def resumed(run: Run, request: Request) -> tuple[Job, str]:
     job = replace(job, plan=plan, contract=stretched(job.contract, plan.steps / job.plan.steps, plan.steps))
     job.save(path)
     where = "as it was before its decay" if start else "from the beginning"
-    return job, f"Going on from step {start} towards {plan.steps}, with the learning rate {where}"
+    return job, f"Going on from step {start:,} towards {plan.steps:,}, with the learning rate {where}"
 
 
 def stretched(contract: Mapping[str, Any], ratio: float, steps: int) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def carry_out(workspace: Workspace, run: Run, job: Job, request: Request) -> Ite
     if loaded is not None:
         yield from (Warned(text) for text in loaded.warnings)
     log = Log(run.folder / "progress.jsonl", state.step)
-    yield Stage(f"Training {job.name} from step {state.step} to {job.plan.steps}")
+    yield Stage(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
     yield from steps(run.folder / "state", log, model, batches, job, state, request, held, material.unit)
     yield Stage(f"Checking on held-out {called(dataset.medium)} and storing the model")
     best = replace(model, parts=state.best.eval())

@@ -118,7 +118,7 @@ def test_several_conversations_stand_side_by_side(
     out, err = typed(capsys, monkeypatch, *lines)
     second, first = home.conversations()
     assert (first.questions, second.questions) == (("One?", "More?"), ("Two?",))
-    assert f"{first.id}  1 questions  One?\n{second.id}  1 questions  Two?" in out
+    assert f"{first.id}  1 question  One?\n{second.id}  1 question  Two?" in out
     assert "There is no conversation 'Three?'" in err
     assert re.search(r"\d+ of the 48 symbols that the model reads", out)
 
@@ -272,7 +272,7 @@ def test_on_a_terminal(home: Workspace) -> None:
         os.kill(person.process.pid, signal.SIGINT)
         person.waits_for("› ")
         person.types("/list\n")
-        person.waits_for("1 questions")
+        person.waits_for("1 question")
         assert person.leaves() == 0
     assert home.conversation(talk.id).questions == ("Who else?",)
     history = home.root / "conversations/history"

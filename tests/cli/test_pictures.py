@@ -62,7 +62,7 @@ def test_pictures_and_a_sheet_of_them_lie_where_one_wants(tmp_path: Path, capsys
     sheet = seen(facts["sheet"])
     assert sheet.shape[1] > 3 * SIDE
     assert np.array_equal(sheet[4 : 4 + SIDE, 4 : 4 + SIDE], seen(facts["outputs"][0]["file"]))
-    assert made(capsys, "--replay", facts["outputs"][2]["id"])["identical"] is True
+    assert again(capsys, facts["outputs"][2]["id"])["identical"] is True
 
 
 def test_lines_for_people_name_each_picture(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +77,7 @@ def test_a_part_is_made_anew_and_the_rest_stays(photo: Path, mask: Path, capsys:
     missing = seen(mask)[..., 0] > 127
     assert (seen(output["file"])[~missing] == seen(photo)[~missing]).all()
     assert (seen(output["file"])[missing] != seen(photo)[missing]).any()
-    assert made(capsys, "--replay", output["id"])["identical"] is True
+    assert again(capsys, output["id"])["identical"] is True
 
 
 def test_steps_are_taken_back_where_one_asks_for_it(

@@ -8,7 +8,7 @@ from genloom.collect.options import Options, Report
 from genloom.collect.tabular import counted, held_back, shares
 
 REMOVED = {
-    "exact copy": "exact copies of another picture",
+    "exact copy": "the same as another picture",
     "near-duplicate": "nearly the same as another picture",
 }
 

@@ -7,19 +7,19 @@ from genloom.collect.options import Options, Report
 from genloom.collect.tabular import counted, held_back, shares
 
 REMOVED = {
-    "exact copy": "exact copies of another document",
+    "exact copy": "the same as another document",
     "near-duplicate": "nearly the same as another document",
     "empty": "empty",
     "other language": "in a language that was not asked for",
     "low quality": "below the quality that was asked for",
 }
 SCRUBBED = {
-    "email": "e-mail addresses",
-    "phone": "telephone numbers",
-    "card": "card numbers",
-    "iban": "bank account numbers (IBAN)",
-    "ip": "internet addresses (IP)",
-    "name": "names (best effort: some will have been missed)",
+    "email": ("e-mail address", "e-mail addresses"),
+    "phone": ("telephone number", "telephone numbers"),
+    "card": ("card number", "card numbers"),
+    "iban": ("bank account number (IBAN)", "bank account numbers (IBAN)"),
+    "ip": ("internet address (IP)", "internet addresses (IP)"),
+    "name": ("name (best effort: some will have been missed)", "names (best effort: some will have been missed)"),
 }
 
 
@@ -66,7 +66,9 @@ def changes(report: Report) -> list[str]:
     if repaired := report.tallies["repaired"]["documents"]:
         lines.append(f"{counted(repaired, 'document')} had broken characters, which were repaired")
     if scrubbed := report.tallies["scrubbed"]:
-        lines.append("blanked out: " + ", ".join(f"{n:,} {SCRUBBED[kind]}" for kind, n in scrubbed.most_common()))
+        lines.append(
+            "blanked out: " + ", ".join(f"{n:,} {SCRUBBED[kind][n != 1]}" for kind, n in scrubbed.most_common())
+        )
     return lines
 
 
