@@ -20,5 +20,12 @@ def opened(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"]:
         # As bytes, since a name in a str must be valid Unicode for pyarrow.
         with pa.OSFile(os.fsencode(path)) as raw, pq.ParquetFile(raw, buffer_size=buffer_size) as file:
             yield file
-    except pa.ArrowException as error:
-        raise ValueError(f"it is damaged or not a Parquet file ({str(error).splitlines()[0][:120]})") from error
+    except pa.ArrowNotImplementedError as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(
+            f"it is Parquet of a kind that is not read ({reason}); write it with plain settings"
+        ) from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # the machine's trouble, not the file's
+            raise
+        raise ValueError("it is damaged or not a Parquet file; copy or export it again") from error

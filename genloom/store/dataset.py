@@ -166,7 +166,8 @@ class Dataset:
                         for batch in file.iter_batches(_ROWS_AT_ONCE, [group], [*wanted, "split"]):
                             yield number, batch.filter(pc.field("split") == split).select(wanted or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:
-                raise manifest.damaged(part, str(error).splitlines()[0]) from error
+                reason = getattr(error, "strerror", None) or "it cannot be read as Parquet"
+                raise manifest.damaged(part, reason) from error
 
 
 def open_dataset(name: str, folder: Path) -> Dataset:

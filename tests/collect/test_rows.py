@@ -131,6 +131,25 @@ def test_parquet_and_json_arrays(tmp_path: Path) -> None:
     assert [row.text for row in rows.json_array(stream(path), "")] == ["one text", "", "two texts"]
 
 
+def test_every_damage_of_a_parquet_file_is_one_clear_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["first text here", "second text there"] * 4}), path, use_dictionary=False)
+    good = path.read_bytes()
+    flipped = [good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :] for at in range(len(good))]
+    told = []
+    for damaged in [b"x", b"PAR1" * 3, b"some text " * 9, good[:-9], good[9:], *flipped]:
+        path.write_bytes(damaged)
+        try:
+            list(rows.parquet(path, ""))  # not all bytes matter
+        except ValueError as error:
+            told.append(str(error))
+    assert len(told) > len(good) / 4
+    in_a_name = "no column holds text"
+    assert {t for t in told if in_a_name not in t} == {"it is damaged or not a Parquet file; copy or export it again"}
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        list(rows.parquet(tmp_path / "nothing.parquet", ""))
+
+
 def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "id,story\n1,once upon a time\n")
     with pytest.raises(ValueError, match="no column 'txet'; it has id, story"):

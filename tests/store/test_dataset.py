@@ -50,6 +50,16 @@ def test_a_data_set_that_names_no_medium_holds_text(tmp_path: Path) -> None:
     assert [item.value for item in dataset.documents("val")] == ["a hat"]
 
 
+def test_a_damaged_part_is_one_clear_sentence(tmp_path: Path) -> None:
+    dataset = made(Workspace(tmp_path))
+    (part,) = dataset.folder.glob("part-*.parquet")
+    good = part.read_bytes()
+    for damaged in (b"", good[:-20], good[9:]):
+        part.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"parquet is damaged: it cannot be read as Parquet\. Restore it"):
+            list(dataset.documents("train"))
+
+
 def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     broken = pa.array([b"", b"no picture", image.pack(PIXELS[0])], pa.binary())
     with pytest.raises(ValueError, match=r"its document a: it is empty\. Restore it from a backup"):
