@@ -53,6 +53,11 @@ def made(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
 
+def again(capsys: pytest.CaptureFixture[str], output: str) -> dict[str, Any]:
+    assert run(["generate", "--replay", output, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def test_pictures_and_a_sheet_of_them_lie_where_one_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pictures"
     facts = made(capsys, "--prompt", "a red fox", "--count", "5", "--grid", "--out", str(out))
