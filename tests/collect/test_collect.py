@@ -331,5 +331,5 @@ def test_seeds_choose_other_documents(notes: Path, workspace: Workspace) -> None
     ],
 )
 def test_options_that_cannot_be(wrong: dict) -> None:
-    with pytest.raises(ValueError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
+    with pytest.raises(ValueError, match=next(iter(wrong)).replace("_", "-")):
         Options(**wrong)
