@@ -20,7 +20,8 @@ class Options:
     background: the colour that shows where a picture is transparent.
     scrub: kinds of personal data to blank out, out of SCRUBS.
     near_duplicates: how alike two documents are that count as one, of texts the share of common word 5-grams
-        (Jaccard), of pictures 1 less what thumbnails differ by; 0 removes only exact copies.
+        (Jaccard), of pictures 1 less what thumbnails differ by. Texts less alike, of which half is in others, are kept
+        and placed in one split with those. 0 removes only exact copies, and compares nothing else.
     min_quality, languages: drop documents of a lower score, or in other languages than these (ISO 639-1 codes).
     val, test: shares of the data, by bytes. seed: another one chooses other documents for them.
     piece_characters: the longest piece of a long document, 0 to choose by the size of the collection.

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from genloom.collect import moves
+from genloom.collect.files import Files
 from genloom.collect.options import Options
 from genloom.collect.overlap import Kinship
 from genloom.collect.preparation import Document, Preparation
@@ -22,30 +22,23 @@ from genloom.collect.split import (
     together,
 )
 
-if TYPE_CHECKING:  # pyarrow takes a third of a second to import
-    import pyarrow.parquet as pq
-
-GROUP_BYTES = 8 << 20  # in a row group, which is what a reader holds in memory
-PART_BYTES = 512 << 20  # in a file
-
 
 class Parts:
     """The files part-00000.parquet and on in `folder`; a context, left after `finish`.
 
-    Columns id, text, source, licence, split, bytes and those of the medium, in the order of adding. `splits` counts.
+    Columns id, text, source, licence, split, bytes and those of the medium, in the order of adding; in a large
+    collection what was to be held back comes last, in files of its own. `splits` counts.
     """
 
     def __init__(self, folder: Path, options: Options, preparation: Preparation) -> None:
         self._folder = folder
-        self._preparation = preparation
         self._options = options
         self._first: list[Document] | None = []  # until the collection turns out not to be small
         self._first_bytes = 0
-        self._group: list[tuple[Document, str]] = []
-        self._group_bytes = 0
-        self._writer: pq.ParquetWriter | None = None
-        self._part_bytes = 0
-        self._part = 0
+        self._files = Files(folder, "part", preparation)
+        # Of a large collection documents may have to move when all are known, and it is these few that do.
+        self._held = Files(folder, "part-held", preparation)
+        self._number = 0
         self.splits = sums([], [])
 
     def __enter__(self) -> "Parts":
@@ -54,25 +47,20 @@ class Parts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+        for files in (self._files, self._held):
+            files.close(whole=error is None)
 
     def finish(self, kinship: Kinship) -> bool:
         """Writes what is left; whether the documents that `kinship` names as alike could be placed together."""
         if self._first is not None:
             splits, united = self._ranked(self._first, kinship)
-            self._decide_first(splits)
-            self._write_group()
+            self._decide_first(splits, self._files)
             return united
-        self._write_group()
-        self._close()
+        for files in (self._files, self._held):
+            files.close(whole=True)
         if not len(kinship.tied):
             return True
-        self.splits, united = moves.unite(self._folder, kinship, self._options, self.splits)
+        self.splits, united = moves.unite([self._files, self._held], kinship, self._options, self.splits)
         return united
 
     def add(self, documents: Sequence[Document]) -> None:
@@ -81,10 +69,10 @@ class Parts:
             self._first.extend(documents)
             self._first_bytes += sum(document.size for document in documents)
             if len(self._first) > SMALL_DOCUMENTS or self._first_bytes > SMALL_BYTES:
-                self._decide_first([self._border(document) for document in self._first])
+                self._decide_first([self._border(document) for document in self._first], self._held)
             return
         for document in documents:
-            self._put(document, self._border(document))
+            self._put(document, self._border(document), self._held)
 
     def _border(self, document: Document) -> str:
         return by_border(place(document.digest, self._options.seed), self._options.val, self._options.test)
@@ -104,41 +92,14 @@ class Parts:
         united = enough(sums(sizes, alone), sums(sizes, splits))
         return (splits if united else alone), united
 
-    def _decide_first(self, splits: Sequence[str]) -> None:
+    def _decide_first(self, splits: Sequence[str], held: Files) -> None:
         first, self._first = self._first or [], None
         for document, split in zip(first, splits, strict=True):
-            self._put(document, split)
+            self._put(document, split, held)
 
-    def _put(self, document: Document, split: str) -> None:
-        self._group.append((document, split))
-        self._group_bytes += document.size
+    def _put(self, document: Document, split: str, held: Files) -> None:
+        files = self._files if split == "train" else held
+        files.add(document, split, self._number)
+        self._number += 1
         self.splits[split]["documents"] += 1
         self.splits[split]["bytes"] += document.size
-        if self._group_bytes >= GROUP_BYTES:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        if not self._group:
-            return
-        documents = [document for document, _ in self._group]
-        batch = pa.record_batch(
-            {
-                "id": pa.array([d.digest.hex() for d in documents], pa.string()),
-                "text": pa.array([d.text for d in documents], pa.string()),
-                "source": pa.array([d.source for d in documents], pa.string()),
-                "licence": pa.array([d.licence for d in documents], pa.string()),
-                "split": pa.array([split for _, split in self._group], pa.string()),
-                "bytes": pa.array([d.size for d in documents], pa.int64()),
-                **self._preparation.columns(documents),
-            }
-        )
-        if self._writer is None:
-            self._writer = moves.writer(self._folder / f"part-{self._part:05}.parquet", batch.schema)
-        self._writer.write_batch(batch)
-        self._part_bytes += self._group_bytes
-        self._group, self._group_bytes = [], 0
-        if self._part_bytes >= PART_BYTES:
-            self._close()
-            self._part, self._part_bytes = self._part + 1, 0

@@ -56,9 +56,9 @@ def together(rows: Sequence[Row], kinship: Kinship, choose: Callable[[list[Group
     return [splits[int(kinship.groups_D[row.number])] for row in rows]
 
 
-def enough(alone: Sums, united: Sums) -> bool:
-    """Whether a fair part is still held back when documents that are alike are placed together."""
-    return all(united[split]["bytes"] >= AS_GOOD_AS_NOTHING * alone[split]["bytes"] for split in ("val", "test"))
+def enough(alone: Sums, united: Sums, least: float = AS_GOOD_AS_NOTHING) -> bool:
+    """Whether that part is held back still, when documents that are alike are placed together."""
+    return all(united[split]["bytes"] >= least * alone[split]["bytes"] for split in ("val", "test"))
 
 
 def sums(sizes: Sequence[int], splits: Sequence[str]) -> Sums:

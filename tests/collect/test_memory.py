@@ -16,12 +16,12 @@ from genloom.collect.builtin import shakespeare
 CHILD = """
 import resource, sys
 from pathlib import Path
-from genloom.collect import Options, collect, parts, run
+from genloom.collect import Options, collect, files, parts, run
 from genloom.store.workspace import Workspace
 
 source, workspace, scale = sys.argv[1], Workspace(Path(sys.argv[2])), int(sys.argv[3])
 parts.SMALL_BYTES //= scale
-parts.GROUP_BYTES //= scale
+files.GROUP_BYTES //= scale
 run.JOB_BYTES //= scale
 
 def peak(what, name):
