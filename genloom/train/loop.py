@@ -25,7 +25,7 @@ class Plan:
     rates: Rates = field(default_factory=Rates)
     clip: float = 1.0  # largest norm of the gradient; 0: no bound
     average: float = 0.0  # how slowly averaged weights follow; 0: none are kept
-    pieces: int = 1  # gradient accumulation: parts a batch is cut into, with the same result
+    pieces: int = 1  # gradient accumulation: parts a batch is cut into; the same result, but for what dropout draws
     precision: str = "float32"  # of forward and backward: or "bfloat16"; weights and optimizer stay float32
     compiled: bool = False  # by torch.compile, which takes half a minute and makes each step faster
     seed: int = 0
