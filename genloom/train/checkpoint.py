@@ -93,6 +93,13 @@ def rewind(folder: Path, before: int) -> None:
             path.unlink(missing_ok=True)
 
 
+def keep(folder: Path, step: int) -> None:
+    """Keep the checkpoint of this step, if there is one: later ones do not push it out."""
+    for path, facts in stored(folder):
+        if facts["step"] == step:
+            write_atomic(path.with_suffix(".json"), json.dumps({**facts, "keep": True}, indent=1))
+
+
 def stored(folder: Path) -> Iterator[tuple[Path, dict]]:
     """Complete checkpoints, newest first; one whose facts cannot be read counts as not complete."""
     for facts_path in sorted(folder.glob("*.json"), reverse=True):

@@ -136,6 +136,11 @@ def resumed(run: Run, request: Request) -> tuple[Job, str]:
     states, plan = run.folder / "state", replace(job.plan, steps=request.steps)
     # Later states have learned at falling rates, which a run of the new length would not have done there.
     start = checkpoint.newest(states, job.plan.decay_from)
+    if not start and checkpoint.newest(states, job.plan.steps):
+        raise ValueError(
+            f"The run {run.id} has no state left from before its learning rate began to fall, so it cannot be given "
+            f"other steps. Begin a new one: genloom train {job.data} --steps {plan.steps}"
+        )
     if start >= plan.steps:
         raise ValueError(
             f"The run {run.id} has learned for {start:,} steps at the full rate already: choose --steps above {start}."
@@ -143,6 +148,7 @@ def resumed(run: Run, request: Request) -> tuple[Job, str]:
     if start > plan.decay_from:  # a run of the new length would decay already; this one does from here on
         plan = replace(plan, decay=(plan.steps - start) / plan.steps)
     checkpoint.rewind(states, start)
+    checkpoint.keep(states, start)
     done.unlink(missing_ok=True)
     job = replace(job, plan=plan, contract=stretched(job.contract, plan.steps / job.plan.steps, plan.steps))
     job.save(path)

@@ -174,6 +174,19 @@ def test_a_run_is_shortened_from_where_it_is(worlds: ModuleType, workspace: Work
     assert last.fact["steps"] == 30
     plan = read_job(workspace.run(run).folder / "job.toml").plan
     assert (plan.steps, plan.decay_from) == (30, 20)
+    first, *_ = worlds.carried_on(workspace, run, steps=60)
+    assert "from step 20 towards 60" in first.text, "where it began to decay is kept"
+
+
+def test_a_run_without_a_state_at_the_full_rate_is_left_as_it_is(worlds: ModuleType, workspace: Workspace) -> None:
+    run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 12))
+    list(worlds.carried_on(workspace, run))
+    states = workspace.run(run).folder / "state"
+    (states / "000000005.json").unlink()
+    before = worlds.newest_state(workspace, run)
+    with pytest.raises(ValueError, match="no state left from before its learning rate began to fall"):
+        list(worlds.carried_on(workspace, run, steps=30))
+    assert worlds.newest_state(workspace, run) == before
 
 
 def test_a_run_that_is_past_the_steps_asked_for_loses_nothing(worlds: ModuleType, workspace: Workspace) -> None:
