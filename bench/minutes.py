@@ -97,7 +97,7 @@ def main() -> None:
             if not given.only_product:
                 nats, seconds, floor = well_known(workspace)
                 print(
-                    f"{minutes:g} min, last 10 %: {nats:.3f} (counts {floor:.3f}); training {seconds:.0f} s", flush=True
+                    f"{minutes:g} min, last 10 %: {nats:.4f} (counts {floor:.3f}); training {seconds:.0f} s", flush=True
                 )
 
 

@@ -51,10 +51,15 @@ def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed
         "quality": [1.0] * len(texts),
         "bytes": [len(text.encode()) for text in texts],
     }
+    return stored(workspace, name, columns)
+
+
+def stored(workspace: Workspace, name: str, columns: dict[str, Any]) -> Dataset:
+    """A data set of these columns in one part."""
     making = workspace.new_dataset(name)
     with making as folder:
         pq.write_table(pa.table(columns), folder / "part-00000.parquet")
-        (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(texts)}}))
+        (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(columns["id"])}}))
     return making.made
 
 
@@ -72,11 +77,7 @@ def two_kinds(workspace: Workspace, count: int = 24, lines: int = 200, name: str
         "split": [{0: "val", 1: "test"}.get(n % 3, "train") for n in range(len(texts))],
         "bytes": [len(text.encode()) for text in texts],
     }
-    making = workspace.new_dataset(name)
-    with making as folder:
-        pq.write_table(pa.table(columns), folder / "part-00000.parquet")
-        (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(texts)}}))
-    return making.made
+    return stored(workspace, name, columns)
 
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 230)}
