@@ -19,7 +19,7 @@ WINDOW = 4  # symbols before a choice that key its noise, so that a mark is foun
 POOL = 2**10  # nonces for text: small enough for detection to try them all
 SIGNAL_POOL = 2**16  # nonces for signals, of which each is tried with one product
 _MASK = 2**64 - 1
-_BY_POSITION, _BY_CONTEXT = 0, 1
+_BY_POSITION, _BY_CONTEXT, _BY_LAYER = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Noise:
         """Gumbel numbers, (rows, *shape) float32: the argmax of logits plus these is a sample of their softmax."""
         bits = np.stack([self._bits(i, prod(shape), position, _BY_POSITION) for i in range(len(self))])
         return torch.from_numpy(gumbels(bits)).view(len(self), *shape)
+
+    def seeds(self, count: int) -> Tensor:
+        """Random numbers (rows, count) int32, apart from all others: for layers that draw something themselves."""
+        bits = np.stack([self._bits(i, count, 0, _BY_LAYER) for i in range(len(self))])
+        return torch.from_numpy(bits.view(np.int32))
 
     def choose(self, logits_BV: Tensor, contexts: Sequence[np.ndarray]) -> Tensor:
         """Sample one symbol a row (Gumbel-max), given all symbols before it; (rows,) int64.

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.networks.dropout import Dropout
 from genloom.types import Role, Tokens
 
 TOLERANCE = 1e-4  # of merged outputs in float32, as a share of the largest; sums in another order differ by less
@@ -54,7 +55,7 @@ class Adapter(nn.Module):
     def __init__(self, name: str, number: int, config: Config, spans: dict[str, slice], linear: nn.Linear):
         super().__init__()
         self.name, self.number, self.config, self.spans, self.active = name, number, config, spans, True
-        self.features = linear.out_features
+        self.features, self.thin = linear.out_features, Dropout(config.dropout)
         sizes = [span.stop - span.start for span in spans.values()]
         like, T, count = linear.weight, len(spans), sum(sizes)
         self.A = nn.Parameter(like.new_empty(config.rank * T, linear.in_features))
@@ -70,8 +71,7 @@ class Adapter(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, base: Tensor, linear: nn.Linear) -> Tensor:
         """y with what the adapter adds to `base`, the linear map's own output for x."""
-        x = F.dropout(x, self.config.dropout, self.training) if self.config.dropout else x
-        narrow_NR, wide_OR = F.linear(x, self.A).flatten(0, -2), self.wide()
+        narrow_NR, wide_OR = F.linear(self.thin(x), self.A).flatten(0, -2), self.wide()
         if self.gain is None:
             return torch.addmm(y.flatten(0, -2), narrow_NR, wide_OR.mT, alpha=self.config.scale).view_as(y)
         times_O = self.times(linear.weight)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.networks.attention import Rotary, Scaling, attend, rotate, spans
+from genloom.networks.dropout import Dropout
 from genloom.networks.embedding import Beside, Grid, Inform, Symbols, latest
 from genloom.networks.memory import Keys, Memory, alike, remember, restarted, within
 from genloom.types import Condition, Role, Signal, Tokens
@@ -244,11 +245,12 @@ class Block(nn.Module):
     def __init__(self, config: Config, role: Role, informed: bool):
         super().__init__()
         D = config.width
-        self.causal, self.dropout = role.causal, config.dropout
+        self.causal = role.causal
         self.attention = Attention(config)
         self.prompt = Prompt(config, role.cond.tokens) if role.cond.tokens else None
         self.mlp = Mlp(config)
         self.norm_attention, self.norm_mlp = norm_of(config), norm_of(config)
+        self.thin_attention, self.thin_mlp = Dropout(config.dropout), Dropout(config.dropout)
         self.modulate = nn.Linear(D, 6 * D) if informed else None
         if self.modulate is not None:
             nn.init.zeros_(self.modulate.weight)
@@ -265,22 +267,18 @@ class Block(nn.Module):
     ) -> Tensor:
         a, m = self.norm_attention(h_BLD), self.norm_mlp
         if self.modulate is None:
-            h_BLD = h_BLD + self.thinned(self.attention(a, angles, allowed, self.causal, memory))
+            h_BLD = h_BLD + self.thin_attention(self.attention(a, angles, allowed, self.causal, memory))
             if self.prompt is not None:
                 h_BLD = h_BLD + self.prompt(h_BLD, cond)
-            return h_BLD + self.thinned(self.mlp(m(h_BLD)))
+            return h_BLD + self.thin_mlp(self.mlp(m(h_BLD)))
         # Adaptive normalisation (DiT, Peebles and Xie 2023); the zero start makes it the identity.
         assert news_BD is not None
         shift, scale, gate, shift2, scale2, gate2 = self.modulate(F.silu(news_BD))[:, None].chunk(6, -1)
         a = self.attention(a * (1 + scale) + shift, angles, allowed, self.causal, memory)
-        h_BLD = h_BLD + (1 + gate) * self.thinned(a)
+        h_BLD = h_BLD + (1 + gate) * self.thin_attention(a)
         if self.prompt is not None:
             h_BLD = h_BLD + self.prompt(h_BLD, cond)
-        return h_BLD + (1 + gate2) * self.thinned(self.mlp(m(h_BLD) * (1 + scale2) + shift2))
-
-    def thinned(self, x: Tensor) -> Tensor:
-        """Dropout (Srivastava et al. 2014); the loop seeds it by the step, so that a resumed run drops the same."""
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        return h_BLD + (1 + gate2) * self.thin_mlp(self.mlp(m(h_BLD) * (1 + scale2) + shift2))
 
 
 class Attention(nn.Module):

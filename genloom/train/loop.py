@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genloom.networks.dropout import seeded
 from genloom.noise import training_noise
 from genloom.train.optimizers import Optimizer, Rates, kinds
 from genloom.types import Learned, Loss, Objective, Parts, Turn
@@ -25,7 +26,7 @@ class Plan:
     rates: Rates = field(default_factory=Rates)
     clip: float = 1.0  # largest norm of the gradient; 0: no bound
     average: float = 0.0  # how slowly averaged weights follow; 0: none are kept
-    pieces: int = 1  # gradient accumulation: parts a batch is cut into; the same result, but for what dropout draws
+    pieces: int = 1  # gradient accumulation: parts a batch is cut into; the same result
     precision: str = "float32"  # of forward and backward: or "bfloat16"; weights and optimizer stay float32
     compiled: bool = False  # by torch.compile, which takes half a minute and makes each step faster
     seed: int = 0
@@ -112,7 +113,7 @@ def train(
     bad_in_a_row = 0
     while state.step < plan.steps:
         batch = batch_at(state.step).map(lambda t: t.to(device))
-        torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for what networks themselves draw: dropout
+        torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for networks that draw without being told rows
         for part in parts.values():
             if begin := getattr(part, "begin", None):
                 begin(state.step)
@@ -166,9 +167,12 @@ def gradients(
         batch = prepare(parts, batch, turn, training_noise(plan.seed, step, 0, rows), size)
     for first in range(0, rows, size):
         piece = batch.rows(slice(first, first + size)) if plan.pieces > 1 else batch
-        loss = objective.loss(parts, piece, turn, training_noise(plan.seed, step, first, len(piece)))
+        noise = training_noise(plan.seed, step, first, len(piece))
+        seeded(parts, noise)
+        loss = objective.loss(parts, piece, turn, noise)
         weighted, counted = reduced(loss, piece.weight)
         weighted.backward()
+        seeded(parts, None)
         hand_over(parts, masters)
         total, units = total + weighted.item(), units + counted.item()
         for name, value in loss.metrics.items():

@@ -50,7 +50,28 @@ def test_pieces_make_the_same_update_as_the_whole(toys, plain_toy):
             assert again[0].losses[turn] == pytest.approx(loss, abs=1e-5)
 
 
-def test_pieces_make_the_same_update_with_pairs(toys):
+@pytest.mark.parametrize("network", ["transformer", "ngram"])
+def test_pieces_make_the_same_update_with_dropout(toys, monkeypatch, network):
+    toy = toys.TOYS[f"autoregressive-{network}"]
+    monkeypatch.setitem(toys.SIZES, "transformer", {**toys.SIZES["transformer"], "dropout": 0.3})
+    plan = Plan(steps=1, warmup=1, clip=0.0)
+    grads = {}
+    for pieces in (1, 3, 7):
+        state = State.fresh(toys.parts_of(toy), toy.objective, plan)
+        list(train(toy.objective, ragged(toys, toy), replace(plan, pieces=pieces), state))
+        grads[pieces] = [p.grad for p in state.parts.parameters() if p.grad is not None]
+    for pieces in (3, 7):
+        for p, q in zip(grads[1], grads[pieces], strict=True):
+            assert torch.allclose(p, q, atol=1e-6, rtol=1e-4), f"{pieces} pieces"
+    monkeypatch.setitem(toys.SIZES, "transformer", {**toys.SIZES["transformer"], "dropout": 0.0})
+    whole, _ = ran(toys, toy, plan, ragged(toys, toy))
+    without = [p.grad for p in whole.parts.parameters() if p.grad is not None]
+    assert not all(torch.allclose(p, q, rtol=0.1) for p, q in zip(grads[1], without, strict=True))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_pieces_make_the_same_update_with_pairs(toys, monkeypatch, dropout):
+    monkeypatch.setitem(toys.SIZES, "transformer", {**toys.SIZES["transformer"], "dropout": dropout})
     toy = toys.TOYS["autoregressive-transformer"]
     reference = {"model": stirred(toys.parts_of(toy)["model"])}
     prefer = Preference(toy.objective, reference)
