@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genloom.collect.builtin import shakespeare
@@ -15,6 +15,7 @@ def blocks(text: str, size: int) -> Iterator[str]:
 
 
 @given(st.text(alphabet="ab \n", max_size=4000), st.integers(16, 600), st.integers(1, 1000))
+@example("aaaaaaaaaaaaa   aaaaaaaaa", 16, 1)
 def test_pieces_join_to_the_text_and_are_bounded(text: str, limit: int, block: int) -> None:
     cut = list(pieces(blocks(text, block), limit))
     assert "".join(cut) == text

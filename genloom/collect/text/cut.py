@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 SMALLEST, LARGEST = 2_048, 65_536
 PIECES_WANTED = 64  # so that a small collection still has several pieces to validate on
-LOOKED_AT = 48  # characters after a border that decide whether it is cut
+LOOKED_AT = 48  # characters after a border that decide whether it is cut; they have always been read by then
 
 
 def piece_length(total_bytes: int) -> int:
@@ -25,7 +25,7 @@ def pieces(blocks: Iterable[str], limit: int) -> Iterator[str]:
         waiting += block
         start = 0
         while len(waiting) - start >= 1.5 * limit:
-            end = _border(waiting, start + limit // 2, start + limit)
+            end = _border(waiting, start + limit // 2, start + limit, min(LOOKED_AT, limit // 2))
             yield waiting[start:end]
             start = end
         waiting = waiting[start:]
@@ -33,13 +33,13 @@ def pieces(blocks: Iterable[str], limit: int) -> Iterator[str]:
         yield waiting
 
 
-def _border(text: str, first: int, last: int) -> int:
+def _border(text: str, first: int, last: int, ahead: int) -> int:
     for mark in ("\n\n", "\n", " "):
         best, at = 1 << 32, 0
         found = text.find(mark, first, last)
         while found >= 0:
             found += len(mark)
-            checksum = zlib.crc32(text[found : found + LOOKED_AT].encode("utf-8", "replace"))
+            checksum = zlib.crc32(text[found : found + ahead].encode("utf-8", "replace"))
             if checksum < best:
                 best, at = checksum, found
             found = text.find(mark, found, last)
