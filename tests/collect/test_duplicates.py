@@ -9,7 +9,7 @@ import pytest
 
 from genloom.collect.builtin import shakespeare
 from genloom.collect.duplicates import Duplicates, KeyTable
-from genloom.collect.text.sketch import GRAM, similarity, sketch
+from genloom.collect.text.sketch import GRAM, STRETCH, _tokens, similarity, sketch
 
 WORDS = sorted({word.lower() for word in shakespeare().split() if word.isalpha()})
 
@@ -126,3 +126,21 @@ def test_the_key_table_equals_a_dict(tmp_path: Path) -> None:
             plain.setdefault(max(key, 1), number)
     everything = np.array(list(plain), np.uint64)
     assert table.find(everything).tolist() == list(plain.values())
+
+
+def test_a_words_hash_is_its_own_wherever_it_stands() -> None:
+    draw = random.Random(3)
+    words = [bytes(draw.choices(range(97, 123), k=draw.randint(1, 9))).decode() for _ in range(5000)]
+    text = "".join(word + draw.choice([" ", ", ", "\n\n", " — "]) for word in words * 4)
+    assert len(text) > 2 * STRETCH
+    tokens, counts = _tokens(["", text, " ".join(words), ".", words[0].upper()])
+    assert counts.tolist() == [0, len(_plain(text)), 5000, 0, 1]
+    by_word = dict(zip(_plain(text), tokens.tolist(), strict=False))
+    assert [by_word[word] for word in _plain(text)] == tokens[: counts[1]].tolist()
+    assert len(set(by_word.values())) == len(by_word)
+    assert tokens[counts[1] : -1].tolist() == [by_word[word] for word in words]
+    assert tokens[-1] == by_word[words[0]]
+
+
+def _plain(text: str) -> list[str]:
+    return text.lower().replace(",", " ").split()
