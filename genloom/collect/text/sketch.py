@@ -108,7 +108,7 @@ def _hashed(pieces: list[tuple[int, bytes]], counts_B: np.ndarray) -> np.ndarray
     ends = np.cumsum([len(piece) + 1 for _, piece in pieces])
     borders = np.searchsorted(starts_T, ends, side="right")
     np.add.at(counts_B, [i for i, _ in pieces], np.diff(borders, prepend=0))
-    return _mix(hashes_T, np.uint64(0))
+    return _mix(hashes_T, np.zeros(1, np.uint64))
 
 
 def _worded(text: str) -> bytes:
