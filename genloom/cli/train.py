@@ -201,7 +201,7 @@ def _after(contract: Contract) -> str:
 def _expected(contract: Contract) -> str:
     if contract.expected is not None and contract.floor is not None:
         spread = contract.expected * contract.error
-        counted = f"counting 5-grams gives {contract.floor:.2f}"
+        counted = f"counting alone gives {contract.floor:.2f}"
         return f"{contract.expected:.2f} ± {spread:.2f} {contract.measure} ({counted})"
     if contract.before is not None:
         return f"less than the {contract.before:.3f} {contract.measure} of now"

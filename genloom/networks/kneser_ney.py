@@ -47,7 +47,6 @@ class Level:
     def starts(self) -> Ints:
         return np.concatenate([[0], np.cumsum(self.sizes, dtype=np.int64)])
 
-    @cached_property
     def owners(self) -> Ints:
         """E: the context of each entry."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
@@ -55,21 +54,23 @@ class Level:
     @cached_property
     def keys(self) -> Ints:
         """E, ascending: context * S + token."""
-        return self.owners * self.width + self.tokens
+        return self.owners() * self.width + self.tokens
 
-    @cached_property
-    def taken(self) -> NDArray[np.float64]:
-        return self.discount[np.minimum(self.counts, 3)]
+    def kept(self, entry: Ints | slice = slice(None)) -> NDArray[np.float64]:
+        """a - D of some entries."""
+        counts = self.counts[entry]
+        return counts - self.discount[np.minimum(counts, 3)]
 
     @cached_property
     def totals(self) -> NDArray[np.float64]:
         """C + 1: T(c); the last entry answers for context NONE, which passes everything on."""
-        return np.append(np.bincount(self.owners, self.counts, len(self.sizes)), 1.0)
+        return np.append(np.bincount(self.owners(), self.counts, len(self.sizes)), 1.0)
 
     @cached_property
     def held(self) -> NDArray[np.float64]:
         """C + 1: what the discounts take from each context, in counts."""
-        return np.append(np.bincount(self.owners, self.taken, len(self.sizes)), 1.0)
+        taken = self.discount[np.minimum(self.counts, 3)]
+        return np.append(np.bincount(self.owners(), taken, len(self.sizes)), 1.0)
 
     @cached_property
     def table(self) -> np.ndarray | None:
@@ -103,7 +104,7 @@ class Level:
         dtype = rows_BS.dtype
         if dtype not in self.dense and len(self.contexts) * self.width <= _TABLE_ENTRIES:
             full = np.zeros((len(self.contexts) + 1) * self.width, dtype)
-            full[self.keys] = self.counts - self.taken
+            full[self.keys] = self.kept()
             self.dense[dtype] = full.reshape(-1, self.width)
         if dtype in self.dense:
             share_BS = self.dense[dtype][context_B]
@@ -114,7 +115,7 @@ class Level:
         size = self.sizes[context_B[row]].astype(np.int64)
         entry = np.arange(size.sum()) + np.repeat(self.starts[context_B[row]] - np.cumsum(size) + size, size)
         row = np.repeat(row, size)
-        rows_BS[row, self.tokens[entry]] += ((self.counts[entry] - self.taken[entry]) * scale_B[row]).astype(dtype)
+        rows_BS[row, self.tokens[entry]] += (self.kept(entry) * scale_B[row]).astype(dtype)
 
 
 @dataclass(frozen=True)

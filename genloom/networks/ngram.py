@@ -4,11 +4,12 @@ The counts give log-probabilities. The network reads them (square roots of proba
 `basis` is on, also how often the contexts were counted) and adds to them. Counts that hold the very text they predict
 would teach it to trust them too much, and counts with that one occurrence taken out tell it by what is missing: so
 training text is cut into folds, and each is predicted by the counts of the others, as a new document will be
-(docs/log.md).
+(docs/log.md). Of much text, the beginning is counted and the rest is trained on.
 
 Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,7 @@ class Config:
     folds: int = 8  # of the training text, each predicted by the counts of the others
     base: transformer.Config = field(default_factory=transformer.Config)
     basis: bool = False  # the network also reads what the probabilities rest on: how often each context was counted
+    apart: int = 0  # symbols at the beginning of the text that are counted and not trained on; 0: all, in folds
 
 
 def build(role: Role, config: Config) -> "Ngram":
@@ -38,6 +40,8 @@ def build(role: Role, config: Config) -> "Ngram":
         )
     if config.folds < 2:
         raise ValueError(f"The n-gram network needs 2 folds of the text or more, got folds {config.folds}.")
+    if config.apart < 0:
+        raise ValueError(f"The n-gram network counts a beginning of 0 symbols or more, got apart {config.apart}.")
     transformer.check(role, config.base)
     beside = role.takes.vocab + 2 * (config.order - 1) * config.basis
     told = replace(role, cond=replace(role.cond, field=beside))
@@ -45,9 +49,10 @@ def build(role: Role, config: Config) -> "Ngram":
 
 
 def suited(size: int) -> dict[str, Any]:
-    """Settings to begin with for so many bytes of training text: the tables of more text cost more memory."""
-    counts = {"order": 8, "folds": 8} if size <= SMALL else {"order": 6, "folds": 4}
-    return {**counts, "basis": True, "base": transformer.suited(size)}
+    """Settings to begin with for so many bytes of training text: the tables of more text cost more time and memory."""
+    folds = next((folds for most, folds in FOLDS.items() if size <= most), None)
+    counts = {"apart": APART} if folds is None else {"folds": folds}
+    return {"order": 8, **counts, "basis": True, "base": transformer.suited(size)}
 
 
 def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def regularised(settings: Mapping[str, Any], dropout: float) -> dict[str, Any]:
 
 def folds(settings: Mapping[str, Any]) -> int:
     """Stretches that the training text is cut into, each of which has to hold some rows."""
-    return settings.get("folds", Config.folds)
+    return 1 if settings.get("apart") else settings.get("folds", Config.folds)
 
 
 def kept(config: Config, length: int) -> int:
@@ -72,11 +77,39 @@ def kept(config: Config, length: int) -> int:
 
 def tables(config: Config, symbols: int) -> int:
     """Bytes of the tables that training keeps: one of the whole text and one without each fold."""
-    return TABLE_BYTES * symbols * config.order * (1 + config.folds)
+    entries = config.order * (min(config.apart, symbols) if config.apart else symbols)
+    return (TABLE_BYTES * entries + TABLE_LEAST) * (1 if config.apart else 1 + config.folds)
 
 
-TABLE_BYTES = 10  # a symbol, order and fold, as measured on the built-in text
-SMALL = 2_000_000  # bytes of training text
+def counting(config: Config, vocab: int, stream: np.ndarray) -> KneserNey:
+    """The n-gram model that a network of these settings has once it is fitted to the training symbols."""
+    return counted(stream, vocab, config)[0]
+
+
+def counted(stream: np.ndarray, vocab: int, config: Config) -> tuple[KneserNey, tuple[KneserNey, ...]]:
+    """What all of the text counts, and by fold what the other folds count.
+
+    The latest is kept: who has measured what a network will learn from need not count again to train it.
+    """
+    asked = repr((vocab, config.order, config.folds, config.apart))
+    key = hashlib.blake2b(np.ascontiguousarray(stream).data, key=asked.encode()).digest()
+    if key not in LATEST:
+        LATEST.clear()
+        if config.apart:
+            LATEST[key] = KneserNey.fit(stream[: config.apart], vocab, config.order), ()
+        else:
+            size = len(stream) // config.folds
+            cuts = [(i * size, (i + 1) * size) for i in range(config.folds)]
+            rest = (np.concatenate([stream[:begin], stream[end:]]) for begin, end in cuts)
+            whole = KneserNey.fit(stream, vocab, config.order)
+            LATEST[key] = whole, tuple(KneserNey.fit(part, vocab, config.order) for part in rest)
+    return LATEST[key]
+
+
+LATEST: dict[bytes, tuple[KneserNey, tuple[KneserNey, ...]]] = {}
+FOLDS = {2e6: 8, 6e6: 4, 32e6: 2}  # by bytes of training text, at most
+APART = 16_000_000  # bytes that are counted of more text
+TABLE_BYTES, TABLE_LEAST = 5, 50_000_000  # a symbol and order, and of any table, as measured on the built-in text
 
 
 class Ngram(nn.Module):
@@ -84,8 +117,8 @@ class Ngram(nn.Module):
 
     def __init__(self, base: transformer.Transformer, vocab: int, config: Config):
         super().__init__()
-        self.base, self.vocab, self.order, self.folds = base, vocab, config.order, config.folds
-        self.basis = config.basis
+        self.base, self.vocab, self.config, self.order, self.basis = base, vocab, config, config.order, config.basis
+        self.folds, self.apart = 1 if config.apart else config.folds, config.apart
         self.scale = nn.Parameter(torch.ones(1))
         self.counts: KneserNey | None = None
         self.others: tuple[KneserNey, ...] = ()  # by fold: what the other folds count; made by `fit`, never stored
@@ -94,16 +127,8 @@ class Ngram(nn.Module):
 
     def fit(self, stream: np.ndarray) -> None:
         """Count the training symbols. Must come before training; what is counted is kept with the weights."""
-        self.adopt(KneserNey.fit(stream, self.vocab, self.order))
-        size = len(stream) // self.folds
-        cuts = [(i * size, (i + 1) * size) for i in range(self.folds)]
-        rest = (np.concatenate([stream[:begin], stream[end:]]) for begin, end in cuts)
-        self.others = tuple(KneserNey.fit(part, self.vocab, self.order) for part in rest)
-
-    def share(self, other: "Ngram") -> None:
-        """Take over the counts of a network that was fitted to the same text."""
-        self.adopt(other.known())
-        self.others = other.others
+        counts, self.others = counted(stream, self.vocab, self.config)
+        self.adopt(counts)
 
     def begin(self, step: int) -> None:
         """Make ready for a training step, whose rows all come from fold `step` mod folds."""

@@ -108,3 +108,8 @@ class Blocks:
 def folds_of(parts: nn.ModuleDict) -> int:
     """Into how many folds the networks want the text cut; 1 where none of them counts it."""
     return max(int(getattr(part, "folds", 1)) for part in parts.values())
+
+
+def apart_of(parts: nn.ModuleDict) -> int:
+    """How many symbols at the beginning of the text the networks have counted, so that they are not trained on."""
+    return max(int(getattr(part, "apart", 0)) for part in parts.values())

@@ -113,7 +113,7 @@ def planned(
     material = yield from prepared(folder, workspace, dataset, job.design)
     allowance = Allowance(wishes, minutes, material.looked, begun)
     job = fitted_to(job, material, overrides)
-    floor = material.floor()
+    floor = material.floor(job.design)
     bench = Bench(material)
     yield Stage("Measuring this machine")
     if "plan.precision" not in overrides:
@@ -155,7 +155,7 @@ def promised(chosen: Candidate, material: Material, floor: float, spent: float) 
     seconds = chosen.seconds + forecast.looking_seconds(unit_seconds, material.looked)
     expected = forecast.bits_per_byte(chosen.job.design, parameters, chosen.amount, len(material), floor)
     free = psutil.virtual_memory().available
-    kept = chosen.speed.kept * chosen.job.rows + material.tables(chosen.job.design)
+    kept = chosen.speed.kept * chosen.job.rows  # what networks have counted is in memory by now
     return Contract(
         parameters=parameters,
         steps=chosen.steps,

@@ -21,7 +21,7 @@ from genloom.settings import made
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train import forecast, reuse, samples, sealed
-from genloom.train.corpus import SYMBOLS, Blocks, folds_of, mixed, read_stream, write_stream
+from genloom.train.corpus import SYMBOLS, Blocks, apart_of, folds_of, mixed, read_stream, write_stream
 from genloom.train.events import TOKENS, Event, Stage, Unit
 from genloom.train.forecast import CHECKS
 from genloom.train.job import Job
@@ -53,14 +53,13 @@ class Stream:
         return len(self.symbols)
 
     def batches(self, job: Job, model: Model) -> Batches:
-        return Blocks(self.symbols, job.rows, job.design.length, job.plan.seed, folds_of(model.parts))
+        learned = self.symbols[apart_of(model.parts) :]
+        return Blocks(learned, job.rows, job.design.length, job.plan.seed, folds_of(model.parts))
 
-    def fitted(self, network: nn.Module) -> bool:
-        """Let a network that counts symbols do so; False where it does not."""
-        fit = getattr(network, "fit", None)
-        if fit is not None:
+    def fit(self, network: nn.Module) -> None:
+        """Let a network that counts symbols do so."""
+        if (fit := getattr(network, "fit", None)) is not None:
             fit(np.asarray(self.symbols))
-        return fit is not None
 
     def kept(self, job: Job, model: Model) -> int:
         """Bytes that a step keeps of each row for its backward pass."""
@@ -86,10 +85,10 @@ class Stream:
             room -= len(item.value)
         return chosen
 
-    def floor(self, order: int = 5) -> float:
-        """Bits per byte that an n-gram model of the codec's own symbols reaches on what the run ends with.
+    def floor(self, design: Design, order: int = 5) -> float:
+        """Bits per byte that counting the codec's symbols alone reaches on what the run ends with.
 
-        0 where nothing is held out.
+        By the counts under the network, or else by n-grams of this order. 0 where nothing is held out.
         """
         held = [self.codec.encode(text) for text in self.held_out(self.final)]
         size = sum(len(self.codec.decode(ids).encode()) for ids in held)
@@ -97,7 +96,12 @@ class Stream:
             return 0.0
         space = self.codec.space
         assert isinstance(space, Tokens)
-        counts = KneserNey.fit(np.asarray(self.symbols[:COUNTED_UP_TO]), space.vocab, order)
+        module = plugins.find("network", design.network)
+        if counting := getattr(module, "counting", None):
+            config = made(module.Config, design.network_settings, "network")
+            counts = counting(config, space.vocab, np.asarray(self.symbols))
+        else:
+            counts = KneserNey.fit(np.asarray(self.symbols[:COUNTED_UP_TO]), space.vocab, order)
         nats = sum(-counts.log_prob(np.append(space.stop, ids))[1:].sum() for ids in held)
         return float(nats / size / log(2))
 
@@ -124,8 +128,8 @@ class Pool:
     def batches(self, job: Job, model: Model) -> Batches:
         return Samples(self.rows, job.rows, job.plan.seed, job.unprompted)
 
-    def fitted(self, network: nn.Module) -> bool:
-        return False
+    def fit(self, network: nn.Module) -> None:
+        pass
 
     def shaped(self, job: Job) -> Job:
         """The job of a model that is tuned, with as many samples a step as do."""
@@ -156,7 +160,7 @@ class Pool:
         """Up to `limit` held-out samples."""
         return samples.held_out(self.dataset, self.codec, self.prompts, limit)
 
-    def floor(self) -> float:
+    def floor(self, design: Design) -> float:
         return 0.0
 
 

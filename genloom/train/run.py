@@ -234,7 +234,7 @@ def assembled(material: Material, job: Job) -> tuple[Model, Batches, State]:
     kept = material.kept(job, model) * job.rows + material.tables(job.design)
     forecast.check_memory(job.plan, count, kept, psutil.virtual_memory().total)
     for part in parts.values():
-        material.fitted(part)
+        material.fit(part)
     parts.to(best_device())
     return model, batches, State.fresh(parts, objective, job.plan)
 

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
 import torch
 
@@ -25,10 +24,9 @@ class Speed:
 
 @dataclass
 class Bench:
-    """The data that steps are timed on; what networks fit to it is fitted once."""
+    """The data that steps are timed on."""
 
     material: Material
-    fitted: dict[str, Any] = field(default_factory=dict)  # networks by role
 
     def speed(self, job: Job) -> Speed:
         """The median of the later half of three steps, or of as many as go into a second and a half."""
@@ -47,11 +45,8 @@ class Bench:
         """The number of parameters, the bytes that a step keeps of a row, and steps to take."""
         objective = objective_of(job.design, space_of(job.design, self.material.codec))
         parts = parts_of(job.design, objective)
-        for name, network in parts.items():
-            if name in self.fitted and (share := getattr(network, "share", None)):
-                share(self.fitted[name])
-            elif self.material.fitted(network):
-                self.fitted[name] = network
+        for network in parts.values():
+            self.material.fit(network)
         parts.to(best_device())
         plan = replace(job.plan, steps=MEASURED_STEPS)
         model = Model(job.name, self.material.codec, objective, parts, job.design)

@@ -66,7 +66,7 @@ def test_train_shows_the_contract_and_the_fact_and_what_to_do_next(
 ) -> None:
     out, err = seen(capsys, "train", "my notes", "--name", "again", *QUICK)
     assert "The contract:" in err
-    for words in ("parameters", "in 12 steps", "of memory", "bits per byte (counting 5-grams gives"):
+    for words in ("parameters", "in 12 steps", "of memory", "bits per byte (counting alone gives"):
         assert words in err
     assert f"Model again/1 is stored in {home / 'models/again/1'}" in out
     for words in ("forecast  ", "bits per byte", "training time", 'Next: genloom generate again --prompt "…"'):

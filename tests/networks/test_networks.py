@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from genloom import plugins
 from genloom.networks import attention, dense, ngram, recurrent, transformer
 from genloom.testing import agree, check_network, example, stirred
+from genloom.train.corpus import apart_of, folds_of
 from genloom.types import Batch, Cond, Role, Signal, Tokens
 
 SYMBOLS, SERIES, VECTOR = Tokens(vocab=11, length=9), Signal(2, (6,)), Signal(3)
@@ -268,6 +270,46 @@ def test_the_ngram_network_trains_on_the_other_folds_counts():
     assert likeliest() == 2
 
 
+def test_the_ngram_network_counts_the_beginning_and_trains_on_the_rest():
+    stream = np.concatenate([np.tile([0, 1], 50), np.tile([0, 2], 50)])
+    network = ngram.build(READER, ngram.Config(order=2, apart=100, base=replace(SMALL, tied=False)))
+    network.fit(stream)
+    network.begin(7)
+    logits = network(torch.tensor([[0, 0, 0]])).detach()
+    assert logits[0, 1].argmax() == 1
+    agree(network.eval()(torch.tensor([[0, 0, 0]])), logits, "in training as later")
+    assert apart_of(nn.ModuleDict({"model": network})) == 100
+    assert folds_of(nn.ModuleDict({"model": network})) == ngram.folds({"apart": 100}) == 1
+
+
+def test_the_same_text_is_counted_once():
+    stream = np.tile([0, 1, 2], 50)
+    settings = ngram.Config(order=3, folds=2)
+    counts = ngram.counting(settings, SYMBOLS.vocab, stream)
+    network = fitted_to(stream, settings)
+    assert network.counts is counts
+    assert fitted_to(stream, settings).others is network.others
+    for other, text in (
+        (settings, stream[::-1]),
+        (replace(settings, order=2), stream),
+        (replace(settings, folds=3), stream),
+    ):
+        found = fitted_to(text, other)
+        assert found.counts is not counts
+        assert (found.order, len(found.others)) == (other.order, other.folds)
+    again = fitted_to(stream, settings)
+    assert again.counts is not counts, "only the latest is kept"
+    assert again.counts is not None
+    for name, array in again.counts.arrays().items():
+        assert np.array_equal(array, counts.arrays()[name])
+
+
+def fitted_to(stream: np.ndarray, config: ngram.Config) -> ngram.Ngram:
+    network = ngram.build(READER, replace(config, base=SMALL))
+    network.fit(stream)
+    return network
+
+
 def test_counts_travel_with_the_weights():
     network = stirred(fitted(ngram.build(READER, ngram.Config(order=4, base=SMALL)))).eval()
     saved = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -289,9 +331,9 @@ def test_copies_share_the_counts():
     assert copy.counts is network.counts
 
 
-@pytest.mark.parametrize("wrong", [{"order": 0}, {"order": 9}, {"folds": 1}], ids=str)
+@pytest.mark.parametrize("wrong", [{"order": 0}, {"order": 9}, {"folds": 1}, {"apart": -1}], ids=str)
 def test_ngram_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"order|folds"):
+    with pytest.raises(ValueError, match=r"order|folds|apart"):
         fitted(ngram.build(READER, ngram.Config(base=SMALL, **wrong)))
 
 

@@ -1,6 +1,7 @@
 """What a run is judged by stands for all that is held out, and not for what was collected first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 
 from genloom.codecs import bytes as plain
+from genloom.model import Design
+from genloom.networks.ngram import Ngram
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train import documents
+from genloom.train.job import Job
 from genloom.train.material import Stream
+from genloom.train.run import assembled
 from genloom.types import Codec
 
 
@@ -41,4 +46,34 @@ def test_looks_read_text_of_every_kind(worlds: ModuleType, workspace: Workspace)
 
 def test_the_floor_is_that_of_every_kind(worlds: ModuleType, workspace: Workspace) -> None:
     """Two thirds are digits, of 3.46 bits each; 300 tales of half a bit a byte were collected before them."""
-    assert 2 < stream(worlds.two_kinds(workspace, count=900, lines=8)).floor() < 3
+    read = stream(worlds.two_kinds(workspace, count=900, lines=8))
+    for network in ("transformer", "ngram"):
+        assert 2 < read.floor(Design("bytes", "autoregressive", network)) < 3
+
+
+def test_the_floor_is_that_of_the_networks_own_counts(worlds: ModuleType, workspace: Workspace) -> None:
+    read = stream(worlds.two_kinds(workspace, count=900, lines=8))
+    orders = [
+        read.floor(Design("bytes", "autoregressive", "ngram", network_settings={"order": order})) for order in (1, 2, 5)
+    ]
+    assert orders[0] > orders[1] > orders[2]
+    assert orders[2] == pytest.approx(read.floor(Design("bytes", "autoregressive", "transformer")))
+    few = Design("bytes", "autoregressive", "ngram", network_settings={"order": 5, "apart": 5_000})
+    assert read.floor(few) > orders[2]
+
+
+def test_what_is_counted_apart_is_not_trained_on(worlds: ModuleType, workspace: Workspace) -> None:
+    data = worlds.two_kinds(workspace, count=90, lines=8)
+    read = replace(stream(data), symbols=np.random.default_rng(0).integers(256, size=9_000))
+    settings = {"name": "ngram", "order": 2, "apart": 3_000, "base": {"width": 16, "heads": 2}}
+    parts = {"codec": {"name": "bytes"}, "objective": {"name": "autoregressive"}, "network": settings}
+    job = Job.of({"name": "two", "data": data.name, "digest": data.digest, "length": 32, "rows": 64, **parts})
+    model, batches, _ = assembled(read, job)
+    network = model.parts["model"]
+    assert isinstance(network, Ngram)
+    assert network.known().levels[-1].counts.sum() == 3_000 - 1  # the first symbol has nothing before it
+    counted, rest = ("".join(map(chr, part)) for part in (read.symbols[:3_000], read.symbols[3_000:]))
+    for row in batches(0).x.tolist():
+        learned = "".join(map(chr, row))
+        assert learned in rest
+        assert learned not in counted

@@ -24,7 +24,7 @@ suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, ".pdf", ".docx", ".epub")
 
 # Bytes learn more from little text than byte pairs do, and n-gram counts under the network pay there and fit in memory.
 beginnings: tuple[Beginning, ...] = (
-    Beginning(("autoregressive",), "ngram", ("bytes",), up_to=6e6),
+    Beginning(("autoregressive",), "ngram", ("bytes",), up_to=256e6),
     Beginning(("autoregressive", "masked"), "transformer", ("bytes",), up_to=6e6),
     Beginning(("autoregressive", "masked"), "transformer", ("bpe",)),
 )
