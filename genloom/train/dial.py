@@ -38,10 +38,12 @@ SHAPES = (
     (768, 14, 24),
 )
 TYPICAL = SHAPES[3]
+SMALLEST = SHAPES[0]
 FEWEST_STEPS = 60
 LONG_RUN = 3000  # steps
 DROPOUT = 0.1  # where data are read so often that it pays
 COMPILED_FROM = 400  # seconds of training: below, torch.compile has not repaid the half minute that it takes
+TRYING = 0.06  # share of the time for a short run that tells how a text is learned
 RESERVE = 0.04  # share of the minutes for what is not foreseen, and for storing
 
 
@@ -72,6 +74,19 @@ class Allowance:
         looks = forecast.looking_seconds(step_seconds / amount, self.looked)
         end = self.begun + self.minutes * 60 * (1 - RESERVE)
         return max(int((end - time.perf_counter() - looks) / step_seconds), 0)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What quality to expect of runs on a text."""
+
+    floor: float  # bits per byte of counting alone; 0: unknown
+    law: forecast.Law | None
+    symbols: int  # of training text
+
+    def bits(self, parameters: int, tokens: int) -> float | None:
+        """Bits per byte of a network of so many parameters after so many tokens; None where no rule is known."""
+        return self.floor * self.law.share(parameters, tokens, self.symbols) if self.law and self.floor else None
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,8 @@ def planned(
     yield Stage("Measuring this machine")
     if "plan.precision" not in overrides:
         job = replace(job, plan=replace(job.plan, precision=bench.faster_precision(answered(job, "sized", *TYPICAL))))
-    chosen = choose(list(candidates(job, bench, allowance, floor, overrides)), wishes)
+    expected = Expected(floor, (yield from tried(job, bench, wishes, minutes, floor)), len(material))
+    chosen = choose(list(candidates(job, bench, allowance, expected, overrides)), wishes)
     if chosen.amount > material.often * len(material):
         chosen = replace(chosen, job=answered(chosen.job, "regularised", DROPOUT))
     if "plan.compiled" not in overrides and chosen.seconds > COMPILED_FROM:
@@ -139,13 +155,29 @@ def planned(
             f"The nearest size that there is to {wishes.params:,} parameters has {chosen.speed.parameters:,}. "
             "For another, set the network's width and depth (docs/scaling.md)."
         )
-    contract = promised(chosen, material, floor, time.perf_counter() - begun)
+    contract = promised(chosen, material, expected, time.perf_counter() - begun)
     yield contract
     plan = replace(chosen.job.plan, steps=chosen.steps, warmup=min(chosen.job.plan.warmup, max(chosen.steps // 10, 1)))
     return replace(chosen.job, plan=plan, contract=contract.facts())
 
 
-def promised(chosen: Candidate, material: Material, floor: float, spent: float) -> Contract:
+def tried(
+    job: Job, bench: Bench, wishes: Wishes, minutes: float, floor: float
+) -> Generator[Event, None, forecast.Law | None]:
+    """The law of this text, by a short run of a small network where that is needed and there is time for it."""
+    law = forecast.law_of(job.design, len(bench.material))
+    if law is None or not floor or len(bench.material) <= forecast.MUCH:
+        return law
+    small = answered(job, "sized", *SMALLEST)
+    speed, steps = bench.speed(small), -(-forecast.PILOT // small.amount)
+    foreseen = minutes * 60 or (wishes.steps or wishes.tokens / small.amount) * speed.step_seconds
+    if speed.parameters > 2 * forecast.PILOT_SIZE or steps * speed.step_seconds > TRYING * foreseen:
+        return law
+    yield Stage("Trying a small network, to see how this text is learned")
+    return forecast.law_of(job.design, len(bench.material), 1 - bench.reached(small, steps) / floor)
+
+
+def promised(chosen: Candidate, material: Material, expected: Expected, spent: float) -> Contract:
     """What the run will take and give, `spent` seconds after it was asked for.
 
     Raises ValueError where there is less memory than it takes.
@@ -153,7 +185,7 @@ def promised(chosen: Candidate, material: Material, floor: float, spent: float) 
     parameters = chosen.speed.parameters
     unit_seconds = chosen.speed.step_seconds / chosen.job.amount
     seconds = chosen.seconds + forecast.looking_seconds(unit_seconds, material.looked)
-    expected = forecast.bits_per_byte(chosen.job.design, parameters, chosen.amount, len(material), floor)
+    bits, floor = expected.bits(parameters, chosen.amount), expected.floor
     free = psutil.virtual_memory().available
     kept = chosen.speed.kept * chosen.job.rows  # what networks have counted is in memory by now
     return Contract(
@@ -164,8 +196,8 @@ def promised(chosen: Candidate, material: Material, floor: float, spent: float) 
         spent=round(spent, 1),
         memory_bytes=forecast.check_memory(chosen.job.plan, parameters, kept, free),
         speed=round(chosen.amount / seconds),
-        expected=round(expected, 4) if expected else None,
-        error=forecast.ERROR,
+        expected=round(bits, 4) if bits else None,
+        error=expected.law.error if expected.law else forecast.ERROR,
         floor=round(floor, 4) if floor else None,
         unit=material.unit,
         measure=material.measure,
@@ -203,7 +235,7 @@ def fitted_to(job: Job, material: Material, overrides: Mapping[str, str]) -> Job
 
 
 def candidates(
-    job: Job, bench: Bench, allowance: Allowance, floor: float, overrides: Mapping[str, str]
+    job: Job, bench: Bench, allowance: Allowance, expected: Expected, overrides: Mapping[str, str]
 ) -> Iterator[Candidate]:
     """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse."""
     wishes, minutes, material = allowance.wishes, allowance.minutes, bench.material
@@ -223,9 +255,9 @@ def candidates(
             sizing, steps = replace(sizing, rows=sizing.rows * larger), steps // larger
             speed = replace(speed, step_seconds=speed.step_seconds * larger)
         read = steps * sizing.amount
-        expected = forecast.bits_per_byte(sizing.design, speed.parameters, read, len(material), floor)
+        bits = expected.bits(speed.parameters, read)
         teaches = read * material.teaches
-        score = forecast.misfit(speed.parameters, teaches) if expected is None else expected
+        score = forecast.misfit(speed.parameters, teaches) if bits is None else bits
         yield Candidate(sizing, speed, steps, score)
         enough = speed.parameters > 1.5 * wishes.params if wishes.params else score > best * 1.01
         # Without a time to fill, the tokens say what size they can teach.

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from genloom.model import Design
 from genloom.store.workspace import Workspace
-from genloom.train import dial
+from genloom.train import dial, forecast
 from genloom.train.dial import Wishes
-from genloom.train.events import Contract, Event, Finished, Warned
+from genloom.train.events import Contract, Event, Finished, Stage, Warned
 from genloom.train.job import Job, read_job
 from genloom.train.run import Request, train_model
 from genloom.train.speed import Bench, Speed
@@ -118,6 +119,60 @@ def test_a_long_run_is_compiled_where_that_is_faster(
     assert not short.plan.compiled, "too short to repay it"
     fixed, _ = job_of(workspace, Wishes(steps=50_000))
     assert (fixed.plan.steps, fixed.plan.compiled) == (50_000, wanted)
+
+
+def test_of_much_text_a_short_run_tells_what_to_expect(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "MUCH", 100)
+    tried: list[tuple[int, int]] = []
+    share = 0.9
+
+    def reached(bench: Bench, job: Job, steps: int) -> float:
+        tried.append((steps, job.amount))
+        return share * bench.material.floor(job.design)
+
+    monkeypatch.setattr(Bench, "reached", reached)
+    monkeypatch.setattr(Bench, "speed", lambda bench, job: Speed(0.001, forecast.PILOT_SIZE))
+    short, _ = until_contract(workspace, wishes=Wishes(minutes=0.5), overrides=SMALL)
+    assert not tried, "4,936 steps of a millisecond are more than 6 % of half a minute"
+    long, seen = until_contract(workspace, wishes=Wishes(minutes=5), overrides=SMALL)
+    assert "Trying a small network, to see how this text is learned" in [e.text for e in seen if isinstance(e, Stage)]
+    steps, amount = tried[0]
+    assert forecast.PILOT <= steps * amount < forecast.PILOT + amount
+    assert (short.error, long.error) == (0.12, 0.06)
+    assert long.expected is not None
+    assert long.floor is not None
+    share = 0.7
+    easier, _ = until_contract(workspace, wishes=Wishes(minutes=5), overrides=SMALL)
+    assert easier.expected is not None
+    assert easier.expected < 0.9 * long.expected
+    monkeypatch.setattr(Bench, "speed", lambda bench, job: Speed(0.001, 10 * forecast.PILOT_SIZE))
+    until_contract(workspace, wishes=Wishes(minutes=5), overrides=SMALL)
+    assert len(tried) == 2, "what a large network gains says nothing of a small one's"
+
+
+def test_a_forecast_begins_where_the_short_run_ended_and_falls_from_there() -> None:
+    design = Design("bytes", "autoregressive", "ngram")
+    for gain in (-0.01, 0.02, 0.2):
+        law = forecast.law_of(design, 10**9, gain)
+        assert law is not None
+        assert law.share(forecast.PILOT_SIZE, forecast.PILOT, 10**9) == pytest.approx(1 - gain, abs=1e-3)
+        shares = [law.share(size, reads, 10**9) for size in (160_000, 10**6) for reads in (10**6, 3 * 10**6, 10**7)]
+        assert shares[0] > shares[1] > shares[2]
+        assert all(small > large for small, large in zip(shares[:3], shares[3:], strict=True))
+        assert law.share(160_000, 10**8, 10**6) > law.share(160_000, 10**8, 10**9), "what is read again teaches less"
+    assert forecast.law_of(Design("bytes", "autoregressive", "transformer"), 10**6) is None
+
+
+@pytest.mark.slow
+def test_the_short_run_is_a_real_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "MUCH", 100)
+    monkeypatch.setattr(forecast, "PILOT", 2_000)
+    contract, seen = until_contract(workspace, wishes=Wishes(minutes=1), overrides=SMALL)
+    assert [e for e in seen if isinstance(e, Stage) and e.text.startswith("Trying")]
+    assert contract.error == 0.06
+    assert contract.expected is not None
+    assert contract.floor is not None
+    assert 0.2 * contract.floor < contract.expected < 1.1 * contract.floor
 
 
 def test_minutes_that_measuring_uses_up_are_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
