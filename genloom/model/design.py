@@ -17,7 +17,7 @@ from genloom.settings import made, plain, table
 from genloom.store.model_folder import ModelFolder
 from genloom.types import Batch, Codec, Cond, Objective, Space, TextEncoder, Tokens
 
-LARGEST = {"depth": 1024}
+LARGEST = {"depth": 1024, "apart": 1 << 40}  # the latter says where a text is cut, and makes nothing larger
 LARGEST_SETTING = 1 << 20  # of any other whole number of a network
 
 

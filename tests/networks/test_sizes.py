@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from genloom import plugins
+from genloom.model.design import check_sizes
 from genloom.settings import made
 from genloom.train.dial import SHAPES
 from genloom.types import Role, Signal, Tokens
@@ -45,7 +46,9 @@ def test_every_size_of_the_ladder_can_be_built_and_is_larger_than_the_one_before
 def test_what_suits_a_text_are_settings_of_the_network(name: str, size: int) -> None:
     module = plugins.find("network", name)
     if hasattr(module, "suited"):
-        built(name, module.sized(module.suited(size), *SHAPES[0]))
+        settings = module.sized(module.suited(size), *SHAPES[0])
+        built(name, settings)
+        check_sizes(settings, "network")
 
 
 def leaves(settings: dict[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
