@@ -93,7 +93,7 @@ define run-each
 @for each in $(1); do echo "== bench/$$each.py"; $(BIN)/python bench/$$each.py; done
 endef
 
-bench: $(READY) .venv/ready-bench  ## the figures of text, each with its peer in the same run: about forty minutes
+bench: $(READY) .venv/ready-bench  ## the figures of text, each with its peer in the same run: about fifty minutes
 	$(call run-each,$(TEXT))
 
 bench-pretrained: $(READY) .venv/ready-bench  ## those of pretrained models: half an hour
