@@ -80,7 +80,7 @@ def main() -> None:
     ask.add_argument("--minutes", type=float, nargs="+", default=[1, 5])
     ask.add_argument("--only-product", action="store_true", help="leave out the well-known split")
     given = ask.parse_args()
-    print(f"{torch.get_num_threads()} threads; nats a character; 5-gram Kneser-Ney on the same text beside it")
+    print(f"{torch.get_num_threads()} threads; nats a character; counts: 8-grams alone, on the last 10 % 5-grams")
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         collect = [sys.executable, "-c", "from genloom.cli import main; main()", "collect", "builtin:shakespeare"]

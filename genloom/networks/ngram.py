@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -89,12 +90,20 @@ def counting(config: Config, vocab: int, stream: np.ndarray) -> KneserNey:
 def counted(stream: np.ndarray, vocab: int, config: Config) -> tuple[KneserNey, tuple[KneserNey, ...]]:
     """What all of the text counts, and by fold what the other folds count.
 
-    The latest is kept: who has measured what a network will learn from need not count again to train it.
+    The latest is kept: who has measured what a network will learn from need not count again to train it. Raises
+    ValueError where the tables take more memory than there is.
     """
     asked = repr((vocab, config.order, config.folds, config.apart))
     key = hashlib.blake2b(np.ascontiguousarray(stream).data, key=asked.encode()).digest()
     if key not in LATEST:
         LATEST.clear()
+        needed, room = tables(config, len(stream)), psutil.virtual_memory().available
+        if needed > room:
+            raise ValueError(
+                f"Counting this text takes about {needed / 1e9:,.1f} GB of memory, and there are {room / 1e9:.1f} GB. "
+                "Close other programs, or count less of it and train on the rest: "
+                f"--set network.apart={len(stream) // 10:_}"
+            )
         if config.apart:
             LATEST[key] = KneserNey.fit(stream[: config.apart], vocab, config.order), ()
         else:

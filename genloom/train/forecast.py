@@ -45,7 +45,7 @@ def law_of(design: Design, symbols: int, gain: float | None = None) -> Law | Non
 
     `gain` is the share of the counts' bits that a network of PILOT_SIZE saved after PILOT tokens of this text.
     """
-    if (design.network, design.objective) != ("ngram", "autoregressive"):
+    if (design.codec, design.network, design.objective) != ("bytes", "ngram", "autoregressive"):
         return None
     if symbols <= MUCH:
         return Law()
@@ -91,13 +91,6 @@ def kept_of_symbols(design: Design, plan: Plan) -> int:
     config = made(module.Config, design.network_settings, "network")
     inside = module.kept(config, design.length) if hasattr(module, "kept") else 0
     return design.length * (inside * each(plan) + 4096 * 4)
-
-
-def tables(design: Design, symbols: int) -> int:
-    """Bytes of what a network counts in so many symbols."""
-    module = plugins.find("network", design.network)
-    config = made(module.Config, design.network_settings, "network")
-    return module.tables(config, symbols) if hasattr(module, "tables") else 0
 
 
 def kept_of_samples(objective: Objective[Batch], parts: Parts, batch: Batch, plan: Plan) -> int:

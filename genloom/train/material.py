@@ -65,10 +65,6 @@ class Stream:
         """Bytes that a step keeps of each row for its backward pass."""
         return forecast.kept_of_symbols(job.design, job.plan)
 
-    def tables(self, design: Design) -> int:
-        """Bytes of what a network counts in it."""
-        return forecast.tables(design, len(self))
-
     @property
     def looked(self) -> int:
         """Tokens that all looks at held-out text read; windows overlap by half."""
@@ -146,9 +142,6 @@ class Pool:
         """Bytes that a step keeps of each row for its backward pass."""
         few = self.rows.batch(np.arange(min(2, len(self))))
         return forecast.kept_of_samples(model.objective, dict(model.parts.items()), few, job.plan)
-
-    def tables(self, design: Design) -> int:
-        return 0
 
     @property
     def looked(self) -> int:

@@ -231,10 +231,9 @@ def assembled(material: Material, job: Job) -> tuple[Model, Batches, State]:
     model = Model(job.name, material.codec, objective, parts, job.design, prompts=prompts_of(job.design))
     batches = material.batches(job, model)
     count = sum(p.numel() for p in parts.parameters())
-    kept = material.kept(job, model) * job.rows + material.tables(job.design)
-    forecast.check_memory(job.plan, count, kept, psutil.virtual_memory().total)
     for part in parts.values():
         material.fit(part)
+    forecast.check_memory(job.plan, count, material.kept(job, model) * job.rows, psutil.virtual_memory().total)
     parts.to(best_device())
     return model, batches, State.fresh(parts, objective, job.plan)
 

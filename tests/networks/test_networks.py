@@ -1,6 +1,7 @@
 """Every network keeps the contracts in every role: batches, padding, conditions, causality, reading in pieces."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -302,6 +303,18 @@ def test_the_same_text_is_counted_once():
     assert again.counts is not None
     for name, array in again.counts.arrays().items():
         assert np.array_equal(array, counts.arrays()[name])
+
+
+def test_counts_for_which_there_is_no_room_are_refused_before_they_are_made(monkeypatch):
+    stream = np.tile([0, 1, 3], 70)
+    room = ngram.tables(ngram.Config(order=3, folds=2), len(stream))
+    for free, refused in ((room - 1, True), (room, False)):
+        monkeypatch.setattr(ngram.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        if refused:
+            with pytest.raises(ValueError, match=r"Counting this text takes about 0\.2 GB.*--set network\.apart=21$"):
+                fitted_to(stream, ngram.Config(order=3, folds=2))
+        else:
+            fitted_to(stream, ngram.Config(order=3, folds=2))
 
 
 def fitted_to(stream: np.ndarray, config: ngram.Config) -> ngram.Ngram:

@@ -16,9 +16,9 @@ PERMUTATIONS = 128
 BANDS, ROWS = 16, 4  # two documents that share 0.8 of their 5-grams meet with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
 SEED = 20261121
 SAMPLED_BITS = 4  # one gram in 16 is kept: ten of a page, so that half a page in another document is noticed
-# Punctuation, blanks and capitals do not make texts differ.
 BEGINNING = 2048  # characters that tell whether a text has blanks between its words
 STRETCH = 1 << 16  # bytes hashed at once: their numbers stay near the processor
+# Punctuation, blanks and capitals do not make texts differ.
 WORD_BYTES = bytes(ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else b if b > 127 else 32 for b in range(256))
 NUMBERS = np.random.Generator(np.random.PCG64(SEED)).integers(1 << 63, size=256, dtype=np.uint64)
 NUMBERS[32] = 0  # a blank is part of no word
