@@ -91,8 +91,13 @@ def counted(stream: np.ndarray, vocab: int, config: Config) -> tuple[KneserNey, 
     """What all of the text counts, and by fold what the other folds count.
 
     The latest is kept: who has measured what a network will learn from need not count again to train it. Raises
-    ValueError where the tables take more memory than there is.
+    ValueError where the tables take more memory than there is, or nothing is left to train on.
     """
+    if config.apart >= max(len(stream), 1):
+        raise ValueError(
+            f"network.apart is {config.apart:,}, and there are {len(stream):,} symbols of training text, of which none "
+            "would be left to train on. Choose less, or 0 to count all in folds."
+        )
     asked = repr((vocab, config.order, config.folds, config.apart))
     key = hashlib.blake2b(np.ascontiguousarray(stream).data, key=asked.encode()).digest()
     if key not in LATEST:

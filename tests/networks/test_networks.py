@@ -283,6 +283,11 @@ def test_the_ngram_network_counts_the_beginning_and_trains_on_the_rest():
     assert folds_of(nn.ModuleDict({"model": network})) == ngram.folds({"apart": 100}) == 1
 
 
+def test_a_beginning_that_leaves_nothing_to_train_on_is_refused():
+    with pytest.raises(ValueError, match=r"network.apart is 90, and there are 90 symbols .* none would be left"):
+        fitted_to(np.tile([0, 1], 45), ngram.Config(order=2, apart=90))
+
+
 def test_the_same_text_is_counted_once():
     stream = np.tile([0, 1, 2], 50)
     settings = ngram.Config(order=3, folds=2)
