@@ -43,7 +43,7 @@ FEWEST_STEPS = 60
 LONG_RUN = 3000  # steps
 DROPOUT = 0.1  # where data are read so often that it pays
 COMPILED_FROM = 400  # seconds of training: below, torch.compile has not repaid the half minute that it takes
-TRYING = 0.06  # share of the time for a short run that tells how a text is learned
+TRYING = 0.08  # share of the time for a short run that tells how a text is learned
 RESERVE = 0.04  # share of the minutes for what is not foreseen, and for storing
 
 
