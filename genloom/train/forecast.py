@@ -51,7 +51,7 @@ def law_of(design: Design, symbols: int, gain: float | None = None) -> Law | Non
         return Law()
     told = USUAL if gain is None else gain
     fall = 0.013 + 0.28 * told
-    return Law(1 - told, 0.23 * fall, fall, 0.08 * fall, error=0.12 if gain is None else 0.06)
+    return Law(1 - told, 0.23 * fall, fall, 0.08 * fall, error=0.12 if gain is None else 0.08)
 
 
 USUAL = 0.045  # the gain of such a network where nobody has tried it
