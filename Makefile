@@ -44,15 +44,15 @@ demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's rat
 	$(BIN)/genloom evaluate shakespeare
 	@echo
 	@echo "A machine judge, in the place of a person, likes speeches into which no other speaker breaks. Learning that:"
-	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --length 60 > genloom-workspace/rated.txt
-	$(BIN)/genloom rate shakespeare --judge '$(JUDGE)'
-	$(BIN)/genloom learn shakespeare --steps 120 --judge '$(JUDGE)' --prompts bench/unheard.txt --out genloom-workspace/report.html
+	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --max-tokens 60 > genloom-workspace/rated.txt
+	$(BIN)/genloom rate shakespeare --check '$(JUDGE)'
+	$(BIN)/genloom learn shakespeare --steps 120 --check '$(JUDGE)' --prompts bench/unheard.txt --out genloom-workspace/report.html
 	@echo
 	@echo "Pictures, from the model that comes with Genloom:"
-	$(BIN)/genloom generate icons --prompt "a red fox reading a book under the moon" --count 4 --seed 7 --grid --out genloom-workspace/pictures
+	$(BIN)/genloom generate icons --prompt "a red fox reading a book under the moon" --count 4 --seed 7 --sheet --out genloom-workspace/pictures
 	@echo
 	@echo "A pretrained model:"
-	$(BIN)/genloom import smollm2 && $(BIN)/genloom chat smollm2 --once "What is the capital of France?" --temperature 0 \
+	$(BIN)/genloom import smollm2 && $(BIN)/genloom chat smollm2 --prompt "What is the capital of France?" --temperature 0 \
 	  || echo "The pretrained model could not be had now; the rest works without it."
 	@echo
 	@echo "Now with your own files:"
@@ -60,7 +60,7 @@ demo: $(READY)  ## collect Shakespeare, train, write, learn from a machine's rat
 	@echo "  $(BIN)/genloom train notes --minutes 10"
 	@echo "  $(BIN)/genloom generate notes --prompt \"On the sea\" --count 3"
 	@echo "  $(BIN)/genloom chat smollm2"
-	@echo "  $(BIN)/genloom generate icons --prompt \"three blue cups at night\" --count 8 --grid --out ./pictures"
+	@echo "  $(BIN)/genloom generate icons --prompt \"three blue cups at night\" --count 8 --sheet --out ./pictures"
 	@echo "The receipt of what was learned, with charts, to open in a browser: genloom-workspace/report.html"
 
 test: $(READY)  ## the tests, without the slow ones
@@ -106,7 +106,7 @@ bench-loop: $(READY)  ## those of learning from ratings: about two hours
 	export GENLOOM_HOME=$$(mktemp -d); \
 	$(BIN)/genloom collect builtin:shakespeare --name shakespeare; \
 	$(BIN)/genloom train shakespeare --minutes 1; \
-	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --length 60 > $$GENLOOM_HOME/rated.txt; \
+	$(BIN)/genloom generate shakespeare --prompts bench/speakers.txt --count 4 --max-tokens 60 > $$GENLOOM_HOME/rated.txt; \
 	$(LOOP) coin --workspace $$GENLOOM_HOME --model shakespeare --rounds 40 --steps 10; \
 	for seed in 1 2 3 4 5; do each=$$GENLOOM_HOME/scratch/$$seed; \
 	  $(BIN)/genloom collect builtin:shakespeare --name shakespeare --workspace $$each; \

@@ -49,7 +49,7 @@ def main() -> None:
                     continue
                 corpus = Path(folder, f"{shape}-{megabytes}")
                 planted = make(corpus, megabytes * 1_000_000, shape)
-                figures += [measure(who, corpus, shape, planted, given.runs) for who in ("genloom", "peer")]
+                figures += [measure(who, corpus, shape, planted, given.list_runs) for who in ("genloom", "peer")]
                 subprocess.run(["rm", "-r", str(corpus)], check=True)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1))
@@ -129,8 +129,12 @@ def run_genloom(corpus: Path, workspace: Path) -> None:
 
     *_, last = collect([corpus], Workspace(workspace), "bench")
     assert last.report is not None
-    removed = last.report.removed
-    print(json.dumps({"kept": last.report.kept, "duplicates": removed["exact copy"] + removed["near-duplicate"]}))
+    removed = last.report.drop_counts
+    print(
+        json.dumps(
+            {"kept": last.report.documents_kept, "duplicates": removed["exact copy"] + removed["near-duplicate"]}
+        )
+    )
 
 
 def run_peer(corpus: Path, workspace: Path) -> None:
@@ -214,11 +218,11 @@ def edited(text: str, share: float, vocabulary: np.ndarray, draw: np.random.Gene
 
 
 def real_paragraphs() -> list[str]:
-    from genloom.collect.builtin import shakespeare
+    from genloom.collect.builtin import load_shakespeare
 
     library = Path(json.__file__).parent.parent
     packages = Path(np.__file__).parent.parent
-    texts = [shakespeare()]
+    texts = [load_shakespeare()]
     for path in [*sorted(library.glob("*.py")), *sorted(library.glob("*/*.py")), *sorted(packages.glob("*/METADATA"))]:
         if path.is_relative_to(packages) or packages not in path.parents:
             texts.append(path.read_text(encoding="utf-8", errors="ignore"))

@@ -17,8 +17,8 @@ import numpy as np
 from paired import paired
 
 from genloom.networks.kneser_ney import KneserNey
-from genloom.trust.copied import copied, longest_copied
-from genloom.trust.nearest import nearest
+from genloom.trust.copied_spans import find_longest_copies, measure_copied_spans
+from genloom.trust.nearest_text import find_nearest_passages
 from genloom.types import Item
 
 PEER_CHARACTERS = 300_000
@@ -35,8 +35,8 @@ def main() -> None:
     total = sum(len(item.value) for item in documents)
     for count in (1, 10):
         times = paired(
-            lambda count=count: longest_copied(outputs[:count], documents),
-            lambda count=count: nearest(outputs[:count], documents),
+            lambda count=count: find_longest_copies(outputs[:count], documents),
+            lambda count=count: find_nearest_passages(outputs[:count], documents),
             3,
             warm_up=False,
         )
@@ -44,8 +44,8 @@ def main() -> None:
         print(
             f"{count:2} x 1 kB, {total / 1e6:.0f} MB: copied spans {spans:.0f} MB/s, nearest passages {near:.0f} MB/s"
         )
-    report = copied(outputs, documents, held)
-    print("longest copied:", [copy.length for copy in report.copies], "held-out text shares:", report.baseline)
+    report = measure_copied_spans(outputs, documents, held)
+    print("longest copied:", [copy.length for copy in report.spans], "held-out text shares:", report.baseline)
     part = plays[:PEER_CHARACTERS]
     print(
         "one output, 0.3 MB, against difflib:",
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def ours(output: str, text: str) -> int:
-    return longest_copied([output], [Item(text)])[0].length
+    return find_longest_copies([output], [Item(text)])[0].length
 
 
 def peer(output: str, text: str) -> int:
@@ -85,7 +85,7 @@ def write(plays: str, count: int, length: int) -> list[str]:
     rng = np.random.default_rng(1)
     written = np.tile(ids[:5].astype(np.int64), (count, 1))
     for _ in range(length):
-        reach = model.distribution(written[:, -5:]).cumsum(1)
+        reach = model.predict_probs(written[:, -5:]).cumsum(1)
         drawn = (reach < rng.random((count, 1)) * reach[:, -1:]).sum(1)
         written = np.concatenate([written, drawn[:, None]], 1)
     return [bytes(row).decode("latin-1") for row in written[:, 5:].astype(np.uint8)]

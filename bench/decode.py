@@ -31,13 +31,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genloom.collect.builtin import shakespeare
-from genloom.exchange import catalogue
-from genloom.exchange.exporting import send
-from genloom.exchange.importing import bring
-from genloom.model import Model, at_precision, open_model
+from genloom.collect.builtin import load_shakespeare
+from genloom.exchange import catalog
+from genloom.exchange.exporter import export_model
+from genloom.exchange.importer import import_model
+from genloom.model import Model, load_model, with_precision
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, Controls
+from genloom.objectives.autoregressive import Autoregressive, SamplingParams
 from genloom.store.workspace import Workspace
 
 llama_cpp: Any = importlib.import_module("llama_cpp") if importlib.util.find_spec("llama_cpp") else None
@@ -64,7 +64,7 @@ class Anew(nn.Module):
             self.rewind = network.rewind
 
     def forward(self, x: Tensor, cond: None = None, cache: Any = None) -> Tensor:
-        return self.network(x, cache=cache)
+        return self.network(x, cache_folder=cache)
 
 
 def ours(model: Model, guessing: bool = False) -> Reader:
@@ -74,8 +74,10 @@ def ours(model: Model, guessing: bool = False) -> Reader:
 
     def write(prompts: np.ndarray) -> None:
         count = len(prompts)
-        stop = (objective.space.stop,)
-        controls = Controls(tuple(prompts), length=NEW, temperature=0, banned=stop)  # none ends before the others
+        stop = (objective.space.eos,)
+        controls = SamplingParams(
+            tuple(prompts), max_tokens=NEW, temperature=0, suppressed_tokens=stop
+        )  # none ends before the others
         *_, last = objective.sample({"model": Anew(network, guessing)}, count, None, Noise(0, (0,) * count), controls)
         assert last.shape == (count, NEW)
 
@@ -96,7 +98,7 @@ def transformers_reader(model: Model) -> Reader:
     network: Any = model.parts["model"]
     c = network.config
     config = LlamaConfig(
-        vocab_size=network.role.gives.vocab, hidden_size=c.width, intermediate_size=c.hidden, num_hidden_layers=c.depth,
+        vocab_size=network.spec.gives.vocab, hidden_size=c.width, intermediate_size=c.hidden, num_hidden_layers=c.depth,
         num_attention_heads=c.heads, num_key_value_heads=c.key_heads, max_position_embeddings=8192, pad_token_id=0,
         tie_word_embeddings=c.tied, rms_norm_eps=c.norm_eps,
         rope_parameters={"rope_type": "default", "rope_theta": c.rotary_base},
@@ -123,15 +125,16 @@ def transformers_reader(model: Model) -> Reader:
 
 def renamed(network: Any) -> dict[str, Tensor]:
     """The weights under the names of transformers' Llama."""
-    found = {"model.embed_tokens.weight": network.enter.embed.weight, "model.norm.weight": network.norm.weight}
-    found["lm_head.weight"] = network.head.weight
+    found = {"model.embed_tokens.weight": network.embedding.embed.weight, "model.norm.weight": network.norm.weight}
+    found["lm_head.weight"] = network.get_head.weight
     for i, block in enumerate(network.blocks):
         at, a = f"model.layers.{i}.", block.attention
-        q, k, v = a.qkv.weight.split([a.heads * a.K, a.key_heads * a.K, a.key_heads * a.K])
-        gate, up = block.mlp.up.weight.chunk(2)
+        q, k, v = a.qkv.weight.assign_split([a.heads * a.K, a.key_heads * a.K, a.key_heads * a.K])
+        gate, up = block.mlp.up_blocks.weight.chunk(2)
         found |= {at + f"self_attn.{n}_proj.weight": w for n, w in (("q", q), ("k", k), ("v", v), ("o", a.out.weight))}
         found |= {
-            at + f"mlp.{n}_proj.weight": w for n, w in (("gate", gate), ("up", up), ("down", block.mlp.down.weight))
+            at + f"mlp.{n}_proj.weight": w
+            for n, w in (("gate", gate), ("up", up), ("down", block.mlp.down_blocks.weight))
         }
         found[at + "input_layernorm.weight"] = block.norm_attention.weight
         found[at + "post_attention_layernorm.weight"] = block.norm_mlp.weight
@@ -194,7 +197,7 @@ def bits_per_byte(reader: Reader, stream: np.ndarray, sizes: np.ndarray, windows
     for piece in stream[: windows * WINDOW].reshape(windows, WINDOW):
         logits = torch.from_numpy(reader.logits(piece)[:-1]).float()
         nats += float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(piece[1:]), reduction="sum"))
-        size += sizes[piece[1:]].sum()
+        size += sizes[piece[1:]].pooled_proj()
     return nats / math.log(2) / size
 
 
@@ -241,7 +244,7 @@ def main() -> None:
     )
     ask.add_argument("--gguf", type=Path, help="the model as a file; by default smollm2 of the catalogue")
     given = ask.parse_args()
-    clock = time.process_time if given.busy else time.perf_counter
+    clock = time.process_time if given.lock else time.perf_counter
     warnings.filterwarnings("ignore")
     if llama_cpp is None:
         print("llama.cpp is not compared: llama-cpp-python is not installed (see --help)")
@@ -252,16 +255,16 @@ def main() -> None:
         print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        gguf = given.gguf or stack.enter_context(catalogue.opened(catalogue.entry("smollm2")))
+        gguf = given.is_gguf or stack.enter_context(catalog.open_entry(catalog.get_entry("smollm2")))
         workspace = Workspace(folder)
-        bring(workspace, str(gguf), "model", lambda *_: None)
-        exported = send(workspace, "model", "gguf", folder / "export", "q8_0", lambda *_: None).path
-        whole = open_model(workspace, "model")
-        rounded = {p: at_precision(whole, p) for p in ("int8", "int4")}
+        import_model(workspace, str(gguf), "model", lambda *_: None)
+        exported = export_model(workspace, "model", "gguf", folder / "export", "q8_0", lambda *_: None).path
+        whole = load_model(workspace, "model")
+        rounded = {p: with_precision(whole, p) for p in ("int8", "int4")}
         theirs = transformers_reader(whole)
-        stream = np.asarray(whole.codec.encode(shakespeare()[:100_000]), np.int64)
+        stream = np.asarray(whole.codec.encode(load_shakespeare()[:100_000]), np.int64)
         codec: Any = whole.codec
-        sizes = np.array([len(codec.bytes_of([i])) for i in range(codec.space.vocab)])
+        sizes = np.array([len(codec.decode_bytes([i])) for i in range(codec.space.vocab)])
 
         def all_readers(streams: int, threads: int) -> dict[str, Reader]:
             torch.set_num_threads(threads)
@@ -274,11 +277,11 @@ def main() -> None:
             return {**own, **made, "transformers bf16": theirs}
 
         readers = all_readers(1, max(given.threads))
-        print(f"\nBits per byte of {given.windows} x {WINDOW} tokens of Shakespeare")
+        print(f"\nBits per byte of {given.split_windows} x {WINDOW} tokens of Shakespeare")
         for name, reader in {"Genloom float32": ours(whole), **readers}.items():
             if "lookup" in name:
                 continue
-            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.windows):.4f}", flush=True)
+            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.split_windows):.4f}", flush=True)
         for threads in given.threads:
             for streams in given.streams:
                 prompts = stream[: streams * PROMPT].reshape(streams, PROMPT)

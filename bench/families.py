@@ -28,10 +28,10 @@ from recipes.icons.make import MIXTURE, Maker, write
 RECIPES = Path(__file__).parent.parent / "recipes" / "icons"
 SMALL = ("codec.name=pixels", "codec.size=32")
 CODES = "codes-below"
-OF_CODES = ("codec.name=codes", f"codec.model={CODES}")
+OF_CODES = ("codec.name=fsq_tokens", f"codec.model={CODES}")
 # The recipe, and what is set besides; those of codes stand on the model CODES.
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "flow": ("", (*SMALL, "network.patch=4")),
+    "flow": ("", (*SMALL, "network.patch_size=4")),
     "masked": ("", ("objective.name=masked", *OF_CODES)),
     "autoregressive": ("", ("objective.name=autoregressive", *OF_CODES)),
     "vae": ("vae.toml", ()),
@@ -89,8 +89,8 @@ def main() -> None:
         os.environ["GENLOOM_HOME"] = str(home)
         if not (home / "data" / "icons32").is_dir():
             home.mkdir(parents=True, exist_ok=True)
-            collected(home, given.packages.absolute(), given.pictures)
-        chosen = [name for name in given.only.split(",") if name]
+            collected(home, given.packages.max_abs_error(), given.pictures)
+        chosen = [name for name in given.select_pairs.assign_split(",") if name]
         if any(OF_CODES[0] in FAMILIES[name][1] for name in chosen) and not (home / "models" / CODES).is_dir():
             trained(CODES, given.minutes, "codes.toml", ("codec.size=32", "objective.grid=[8, 8]"))
         print(

@@ -18,12 +18,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
-from genloom.evaluate.battery.score import wilson
-from genloom.evaluate.features.efficientnet import Unlikeness
-from genloom.evaluate.likelihood import ratio
+from genloom.evaluate.features.efficientnet import PerceptualDistance
+from genloom.evaluate.likelihood import estimate_ratio
+from genloom.evaluate.text.battery.score import compute_wilson_interval
 from genloom.generate import engine
-from genloom.generate.original import Original
-from genloom.model import Model, open_model
+from genloom.generate.image.editing import EditSource
+from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
 from recipes.icons.fetch import SETS, WORDS, fetch, icons
 from recipes.icons.make import MAIN
@@ -55,8 +55,10 @@ def mean(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
 
 def by_model(model: Model, prompted: bool, controls: dict[str, float]) -> Fill:
     def fill(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
-        asked = engine.request([caption if prompted else ""], 1, 0, (), controls, engine.pool_of(model.codec.space))
-        return engine.finished(model, engine.replace(asked, original=Original(picture, missing))).items[0]
+        asked = engine.build_request(
+            [caption if prompted else ""], 1, 0, (), controls, engine.get_nonce_pool_size(model.codec.space)
+        )
+        return engine.run_request(model, engine.replace(asked, original=EditSource(picture, missing))).values[0]
 
     return fill
 
@@ -69,7 +71,7 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=20)
     ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
     given = ask.parse_args()
-    model = open_model(Workspace.find(given.workspace), given.model)
+    model = load_model(Workspace.from_option(given.workspace), given.model)
     drawn = icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
     painter = Painter({icon.name: icon.svg for icon in drawn})
     controls = {"steps": given.steps}
@@ -79,7 +81,7 @@ def main() -> None:
         "OpenCV Telea": telea,
         "mean colour": mean,
     }
-    unlike = Unlikeness()
+    unlike = PerceptualDistance()
     found: dict[str, list[float]] = {name: [] for name in ways}
     seconds, changed = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
     for number in range(given.count):
@@ -95,14 +97,14 @@ def main() -> None:
     print(f"{given.count} new scenes, each without a rectangle; feature distance of the filled part to what was there")
     ones = np.ones(given.count)
     for name, each in found.items():
-        told = f"{ratio(np.array(each), ones)}, {seconds[name] / given.count:.3f} s each"
+        told = f"{estimate_ratio(np.array(each), ones)}, {seconds[name] / given.count:.3f} s each"
         print(f"{name:28s} {told}, known pixels changed in {changed[name]} of {given.count}")
     own, *_ = found
     for name in ("OpenCV Telea", "mean colour"):
         gap = np.array(found[own]) - np.array(found[name])
-        wins = wilson(float((gap < 0).sum()), given.count)
+        wins = compute_wilson_interval(float((gap < 0).pooled_proj()), given.count)
         print(
-            f"Genloom against {name}: distance {ratio(gap, ones)} (below 0 is better), nearer to the truth in "
+            f"Genloom against {name}: distance {estimate_ratio(gap, ones)} (below 0 is better), nearer to the truth in "
             f"{100 * wins.mean:.0f} % [{100 * wins.low:.0f}, {100 * wins.high:.0f}] of scenes"
         )
 

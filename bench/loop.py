@@ -24,19 +24,20 @@ from pathlib import Path
 import numpy as np
 from tastes import TASTES, Taste, apart
 
-from genloom.generate import conversation, engine
-from genloom.learn.measures import Judge, valid
-from genloom.learn.round import Learned, Wanted, learn
-from genloom.model import Model, open_model
-from genloom.rate.gate import share, win_interval
-from genloom.rate.machine import named
-from genloom.rate.page import page
-from genloom.rate.ratings import choose
-from genloom.rate.receipt import as_text
+from genloom.generate import engine
+from genloom.generate.text import conversation
+from genloom.learn.round import LearnRequest, LearnResult, learn
+from genloom.learn.safeguards.text import AnswerScorer, is_non_degenerate
+from genloom.model import Model, load_model
+from genloom.rate.auto_rater import parse_check
+from genloom.rate.gate import clopper_pearson, compute_win_interval
+from genloom.rate.ratings import record_choice
+from genloom.rate.report.html import render_page
+from genloom.rate.report.receipt import to_text
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
-from genloom.train.dial import Wishes
-from genloom.train.events import Stage, Stepped
+from genloom.train.events import Status, StepMetrics
+from genloom.train.planning.auto_config import Budget
 from genloom.types import Message
 
 RATED = {"fact": 100, "open": 80, "list": 80}  # prompts, of those in prompts.tsv; the rest are fresh
@@ -54,24 +55,29 @@ def prompts(kind: str) -> list[tuple[str, str]]:
 
 def asked(model: Model, questions: Sequence[str], count: int, kind: str, seed: int) -> engine.Request:
     talks = [[Message("user", question)] for question in questions for _ in range(count)]
-    given, _ = conversation.questions(model, talks, None, {"length": LENGTH[kind], "temperature": TEMPERATURE})
-    return replace(given, nonces=engine.request(questions, count, seed, (), {}).nonces)
+    given, _ = conversation.build_chat_batch(
+        model, talks, None, {"max_tokens": LENGTH[kind], "temperature": TEMPERATURE}
+    )
+    return replace(given, nonces=engine.build_request(questions, count, seed, (), {}).nonces)
 
 
 def written(workspace: Workspace, taste: Taste, ref: str) -> None:
     """Answers of the model to the prompts that are rated, several to each; those that are there already are kept."""
-    model, known = open_model(workspace, ref, precision="auto"), {record["prompt"] for _, record in workspace.records()}
+    model, known = (
+        load_model(workspace, ref, precision="auto"),
+        {record["prompt"] for _, record in workspace.list_records()},
+    )
     questions = [question for question, _ in prompts(taste.kind)[: RATED[taste.kind]] if question not in known]
     if questions:
-        for portion in engine.portions(asked(model, questions, ANSWERS, taste.kind, 1)):
-            engine.store(workspace, model, portion, engine.finished(model, portion))
+        for portion in engine.split_batches(asked(model, questions, ANSWERS, taste.kind, 1)):
+            engine.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
 def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
     """Choose between outputs of the model for the same prompt, so often; a share of the choices is the wrong way."""
     facts, draw = dict(prompts(taste.kind)), random.Random(0)
     by_prompt: dict[str, list[tuple[str, float]]] = {}
-    for path, record in workspace.records():
+    for path, record in workspace.list_records():
         if record["prompt"] in facts and record["model"] == model:
             score = taste.score(record["written"], facts[record["prompt"]])
             by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
@@ -80,71 +86,73 @@ def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count:
     told = [(a, b) for a, b in pairs if abs(a[1] - b[1]) > taste.apart * max(a[1], b[1])][:count]
     for a, b in told:
         wrong = draw.random() < flipped
-        choose(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
+        record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
     return len(told)
 
 
 def tastes(options: argparse.Namespace) -> None:
     taste = TASTES[options.taste]
-    workspace, first = apart(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
+    workspace, first = apart(options.workspace, options.model, f"{taste.name}-{options.label_smoothing:g}")
     ledger = open_ledger(workspace.root)
     begun = time.perf_counter()
-    if not any(ledger.events(["choice"])):
+    if not any(ledger.iter_events(["choice"])):
         written(workspace, taste, first)
-        print(rated(workspace, ledger, taste, first, options.ratings, options.flipped), "ratings", flush=True)
-    settings = dict(text.split("=", 1) for text in options.set)
+        print(rated(workspace, ledger, taste, first, options.ratings, options.label_smoothing), "ratings", flush=True)
+    settings = dict(text.assign_split("=", 1) for text in options.set)
     facts = dict(prompts(taste.kind))
-    judge = Judge(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
-    wanted = Wanted(
+    judge = AnswerScorer(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
+    wanted = LearnRequest(
         first.partition("/")[0],
         options.method,
-        judging=judge,
-        prompts=tuple(facts)[RATED[taste.kind] :],
-        wishes=Wishes(minutes=options.minutes, steps=options.steps),
+        scorer=judge,
+        extra_prompts=tuple(facts)[RATED[taste.kind] :],
+        budget=Budget(minutes=options.minutes, steps=options.steps),
         overrides=settings,
     )
     for event in learn(workspace, ledger, wanted):
-        if isinstance(event, Stage):
+        if isinstance(event, Status):
             print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
-        if isinstance(event, Stepped) and (event.step % 10 == 0 or event.step == 1):
+        if isinstance(event, StepMetrics) and (event.step % 10 == 0 or event.step == 1):
             said = ", ".join(f"{k} {v:.3f}" for k, v in event.metrics.items())
             print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
-    assert isinstance(event, Learned)
-    print(f"{time.perf_counter() - begun:6.0f} s in all\n{as_text(event.receipt)}", flush=True)
-    proof = next(m for m in event.receipt.decision.measures if m.proof)
-    facts_of = {"prompts": proof.count, "win rate": proof.challenger, "interval": win_interval(proof)}
-    facts_of["promoted"] = event.receipt.decision.promote
+    assert isinstance(event, LearnResult)
+    print(f"{time.perf_counter() - begun:6.0f} s in all\n{to_text(event.receipt)}", flush=True)
+    proof = next(m for m in event.receipt.decision.measures if m.is_proof)
+    facts_of = {"prompts": proof.count, "win rate": proof.challenger, "interval": compute_win_interval(proof)}
+    facts_of["promoted"] = event.receipt.decision.should_promote
     if taste.kind == "fact":
         facts_of["where the champion knows the fact"] = where_known(workspace, taste, event)
-    print(json.dumps({"taste": taste.name, "flipped": options.flipped, **facts_of}, indent=1))
+    print(json.dumps({"taste": taste.name, "flipped": options.label_smoothing, **facts_of}, indent=1))
     if options.out:
-        Path(options.out).write_text(page(event.receipt), encoding="utf-8")
+        Path(options.out).write_text(render_page(event.receipt), encoding="utf-8")
 
 
-def where_known(workspace: Workspace, taste: Taste, learned: Learned) -> dict[str, object]:
+def where_known(workspace: Workspace, taste: Taste, learned: LearnResult) -> dict[str, object]:
     """The same answers, of the questions whose fact is in one at least of four others that the champion gives.
 
     Where it never says the fact, there is none to keep: both versions fail, which counts as a tie.
     """
     facts, said = dict(prompts(taste.kind)), dict[str, dict[str, float]]()
-    for _, record in workspace.records():
+    for _, record in workspace.list_records():
         if record.get("learn") == learned.run:
             score = taste.score(record["written"], facts[record["prompt"]])
             said.setdefault(record["prompt"], {})[record["model"]] = score
     champion, challenger = learned.receipt.champion, learned.receipt.challenger
-    model = open_model(workspace, champion, precision="auto")
+    model = load_model(workspace, champion, precision="auto")
     tried = asked(model, list(said), ANSWERS, taste.kind, 3)
-    others = [text for portion in engine.portions(tried) for text in engine.finished(model, portion).written]
+    others = [
+        text for portion in engine.split_batches(tried) for text in engine.run_request(model, portion).continuations
+    ]
     asked_of = [question for question in said for _ in range(ANSWERS)]
     known = {q for q, text in zip(asked_of, others, strict=True) if taste.score(text, facts[q]) > 0}
     gaps = [said[question][challenger] - said[question][champion] for question in known]
     won, ties = sum(gap > 0 for gap in gaps), sum(gap == 0 for gap in gaps)
     rate = won + ties / 2
-    return {"prompts": len(gaps), "win rate": rate / len(gaps), "interval": share(rate, len(gaps)),
+    return {"prompts": len(gaps), "win rate": rate / len(gaps), "interval": clopper_pearson(rate, len(gaps)),
             "won, lost, tied": [won, len(gaps) - won - ties, ties]}  # fmt: skip
 
 
-STAYS = "regex:pattern=[A-Z]{3};absent=true"  # the taste: whoever speaks goes on speaking
+STAYS = "regex:pattern=[A-Z]{3};is_absent=true"  # the taste: whoever speaks goes on speaking
 # Where a champion meets a taste half of the time, a perfect challenger ties with it as often and wins 75 % at most. In
 # 120 symbols it meets this one in three or four of ten, in 60 in half of them (docs/log.md).
 DRAWINGS = 4  # of so many answers to each prompt, at most, until enough are told apart
@@ -153,8 +161,8 @@ DRAWINGS = 4  # of so many answers to each prompt, at most, until enough are tol
 def told_apart(workspace: Workspace, said: str) -> list[tuple[str, str]]:
     """Of two outputs for one prompt the better and the worse one, by a machine check; those as good are left out."""
     by_prompt: dict[str, list[tuple[float, str]]] = {}
-    for path, record in workspace.records():
-        score = named(said)[1](record["written"]).score
+    for path, record in workspace.list_records():
+        score = parse_check(said)[1](record["written"]).score
         by_prompt.setdefault(record["prompt"], []).append((score, path.stem))
     pairs = [sorted(pair, reverse=True) for group in by_prompt.values() for pair in combinations(group, 2)]
     return [(one[1], two[1]) for one, two in pairs if one[0] > two[0]]
@@ -167,35 +175,35 @@ def scratch(options: argparse.Namespace) -> None:
         Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
         for name in ("speakers.txt", "unheard.txt")  # who begins as nobody in the first does
     )
-    controls, stops = {"length": options.length, "temperature": 0.8}, (options.stop,) if options.stop else ()
-    champion, told, drawing = open_model(workspace, name), list[tuple[str, str]](), 0
+    controls, stops = {"max_tokens": options.length, "temperature": 0.8}, (options.stop,) if options.stop else ()
+    champion, told, drawing = load_model(workspace, name), list[tuple[str, str]](), 0
     while len(told) < options.ratings and drawing < DRAWINGS:
-        for portion in engine.portions(engine.request(known, ANSWERS, drawing, stops, controls)):
-            engine.store(workspace, champion, portion, engine.finished(champion, portion))
+        for portion in engine.split_batches(engine.build_request(known, ANSWERS, drawing, stops, controls)):
+            engine.store_outputs(workspace, champion, portion, engine.run_request(champion, portion))
         told, drawing = told_apart(workspace, options.judge), drawing + 1
     ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
     random.Random(0).shuffle(told)
     for better, worse in told[: options.ratings]:
-        choose(workspace, ledger, better, worse, "a", named(options.judge)[0], machine=True)
+        record_choice(workspace, ledger, better, worse, "a", parse_check(options.judge)[0], is_machine=True)
     print(min(len(told), options.ratings), "ratings")
-    wishes = Wishes(minutes=options.minutes, steps=options.steps)
-    settings = dict(each.split("=", 1) for each in options.set)
-    *_, event = learn(workspace, ledger, Wanted(name, wishes=wishes, overrides=settings))
-    assert isinstance(event, Learned)
-    print(as_text(event.receipt))
+    wishes = Budget(minutes=options.minutes, steps=options.steps)
+    settings = dict(each.assign_split("=", 1) for each in options.set)
+    *_, event = learn(workspace, ledger, LearnRequest(name, budget=wishes, overrides=settings))
+    assert isinstance(event, LearnResult)
+    print(to_text(event.receipt))
     texts = []
     for ref in (event.receipt.champion, event.receipt.challenger):
-        model = open_model(workspace, ref)
-        portions = engine.portions(engine.request(fresh, 1, 7, stops, controls))
-        texts.append([text for portion in portions for text in engine.finished(model, portion).written])
-    judge = named(options.judge)[1]
+        model = load_model(workspace, ref)
+        portions = engine.split_batches(engine.build_request(fresh, 1, 7, stops, controls))
+        texts.append([text for portion in portions for text in engine.run_request(model, portion).continuations])
+    judge = parse_check(options.judge)[1]
     one, two = ([judge(text).score for text in said] for said in texts)
     wins, ties = (sum(how(b, a) for a, b in zip(one, two, strict=True)) for how in (operator.gt, operator.eq))
     won = wins + ties / 2
-    print(json.dumps({"prompts": len(fresh), "win rate": won / len(fresh), "interval": share(won, len(fresh)),
+    print(json.dumps({"prompts": len(fresh), "win rate": won / len(fresh), "interval": clopper_pearson(won, len(fresh)),
                       "won, lost, tied": [wins, len(fresh) - wins - ties, ties],
                       "score": [float(np.mean(one)), float(np.mean(two))],
-                      "valid": [float(np.mean([valid(t) for t in said])) for said in texts]}, indent=1))  # fmt: skip
+                      "valid": [float(np.mean([is_non_degenerate(t) for t in said])) for said in texts]}, indent=1))  # fmt: skip
 
 
 def coins(options: argparse.Namespace) -> None:
@@ -209,14 +217,16 @@ def coins(options: argparse.Namespace) -> None:
             workspace = Workspace(Path(folder))
             ledger, coin = open_ledger(workspace.root), random.Random(seed)
             by_prompt: dict[str, list[str]] = {}
-            for path, record in workspace.records():
+            for path, record in workspace.list_records():
                 by_prompt.setdefault(record["prompt"], []).append(path.stem)
             for a, b, *_ in by_prompt.values():
-                choose(workspace, ledger, a, b, "a" if coin.random() < 0.5 else "b", "coin")
-            wanted = Wanted(options.model, "dpo", wishes=Wishes(steps=options.steps or 10, seed=seed), answers=12)
+                record_choice(workspace, ledger, a, b, "a" if coin.random() < 0.5 else "b", "coin")
+            wanted = LearnRequest(
+                options.model, "dpo", budget=Budget(steps=options.steps or 10, seed=seed), max_eval_prompts=12
+            )
             *_, event = learn(workspace, ledger, wanted)
-            assert isinstance(event, Learned)
-            promoted += event.receipt.decision.promote
+            assert isinstance(event, LearnResult)
+            promoted += event.receipt.decision.should_promote
             print(f"{promoted} of {seed + 1}: {event.receipt.decision.reasons[0]}", flush=True)
     print(json.dumps({"promoted": promoted, "rounds": options.rounds}))
 
@@ -227,9 +237,9 @@ def main() -> None:
     parser.add_argument("--workspace")
     parser.add_argument("--model", default="smollm2/1")
     parser.add_argument("--ledger", default="")
-    parser.add_argument("--judge", default=STAYS, help="the taste of scratch, a machine check")
+    parser.add_argument("--check", default=STAYS, help="the taste of scratch, a machine check")
     parser.add_argument("--stop", default="", help="where an output of scratch ends before its length")
-    parser.add_argument("--length", type=int, default=120, help="symbols of an output of scratch")
+    parser.add_argument("--max-tokens", type=int, default=120, help="symbols of an output of scratch")
     parser.add_argument("--taste", choices=list(TASTES), default="short")
     parser.add_argument("--ratings", type=int, default=200)
     parser.add_argument("--flipped", type=float, default=0.0)
@@ -240,7 +250,7 @@ def main() -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
-    {"taste": tastes, "scratch": scratch, "coin": coins}[options.what](options)
+    {"taste": tastes, "scratch": scratch, "coin": coins}[options.description](options)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import torch
 
-from genloom.collect.builtin import shakespeare
-from genloom.collect.text.cut import piece_length, pieces
-from genloom.likelihood import surprise
+from genloom.collect.builtin import load_shakespeare
+from genloom.collect.text.chunk import choose_chunk_chars, iter_chunks
 from genloom.model import Model
+from genloom.model.likelihood import compute_nll
 from genloom.networks.kneser_ney import KneserNey
 from genloom.store.workspace import Workspace
-from genloom.train.corpus import Blocks, folds_of, mixed
+from genloom.train.data.token_stream import TokenBlocks, get_num_folds, shuffle_documents
 from genloom.train.job import read_job
-from genloom.train.loop import State, train
+from genloom.train.loop import TrainState, train
 
 
 def product(workspace: Path, minutes: float) -> dict[str, float]:
@@ -47,30 +47,30 @@ def product(workspace: Path, minutes: float) -> dict[str, float]:
 
 def well_known(workspace: Path) -> tuple[float, float, float]:
     """The newest run's job on the first 90 %, judged on the rest: nats a character, seconds, and the counts' nats."""
-    run = Workspace.find(str(workspace)).run("shakespeare")
+    run = Workspace.from_option(str(workspace)).get_run("shakespeare")
     job = read_job(run.folder / "job.toml")
     from genloom import plugins
-    from genloom.model import objective_of, parts_of, space_of
+    from genloom.model import build_networks, build_objective, resolve_space
 
-    codec = plugins.find("codec", job.design.codec).Codec.load(run.folder / "codec")
-    text = shakespeare()
+    codec = plugins.find_part("codec", job.design.codec).Codec.load(run.folder / "codec")
+    text = load_shakespeare()
     cut = int(0.9 * len(text))
-    known = pieces([text[:cut]], piece_length(cut))
-    stream = codec.encode("".join(mixed(known, job.digest)))
+    known = iter_chunks([text[:cut]], choose_chunk_chars(cut))
+    stream = codec.encode("".join(shuffle_documents(known, job.digest)))
     begun = time.perf_counter()
-    objective = objective_of(job.design, space_of(job.design, codec))
+    objective = build_objective(job.design, resolve_space(job.design, codec))
     torch.manual_seed(0)
-    parts = parts_of(job.design, objective)
+    parts = build_networks(job.design, objective)
     for part in parts.values():
         if fit := getattr(part, "fit", None):
             fit(stream)
-    blocks = Blocks(stream, job.rows, job.design.length, 0, folds_of(parts))
-    state = State.fresh(parts, objective, job.plan)
+    blocks = TokenBlocks(stream, job.batch_size, job.design.context_length, 0, get_num_folds(parts))
+    state = TrainState.from_parts(parts, objective, job.plan)
     for _ in train(objective, blocks, job.plan, state):
         pass
     seconds = time.perf_counter() - begun
-    model = Model("bench", codec, objective, state.best.eval(), job.design)
-    ((nats, size),) = surprise(model, [text[cut:]])
+    model = Model("bench", codec, objective, state.eval_parts.eval(), job.design)
+    ((nats, size),) = compute_nll(model, [text[cut:]])
     counts = KneserNey.fit(stream, codec.space.vocab, 5).log_prob(codec.encode(text))
     return nats / size, seconds, float(-counts[cut:].mean())
 

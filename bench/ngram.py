@@ -29,13 +29,13 @@ def main() -> None:
     for order in range(3, 8):
         model = KneserNey.fit(train, 256, order)
         fit = spread(lambda order=order: KneserNey.fit(train, 256, order))
-        size = sum(array.nbytes for array in model.arrays().values()) / 1e6
+        size = sum(array.nbytes for array in model.to_arrays().values()) / 1e6
         print(f"order {order}: {-model.log_prob(held).mean():.4f} nats a character, fit {fit}, {size:.1f} MB")
         for rows in (1, 32 * 64, 64 * 256):
             at = rng.integers(0, cut, rows)
-            contexts = model.contexts_at(train, at)
-            fair = spread(lambda model=model, at=at: model.distribution_at(train, at, log=True, dtype=np.float32))
-            full = spread(lambda model=model, c=contexts: model.distribution(c, log=True, dtype=np.float32))
+            contexts = model.gather_contexts(train, at)
+            fair = spread(lambda model=model, at=at: model.predict_probs_at(train, at, is_log=True, dtype=np.float32))
+            full = spread(lambda model=model, c=contexts: model.predict_probs(c, is_log=True, dtype=np.float32))
             print(f"  {rows:6} rows of 256: leave-one-out {fair}, plain {full}")
     counted = paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:cut], 5), 3)
     print(f"order 5, fitting against counting with a Counter: {counted}")

@@ -28,19 +28,19 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
 from genloom import plugins
-from genloom.evaluate.features.efficientnet import extractor
-from genloom.evaluate.frechet import frechet_distance, kernel_distance
+from genloom.evaluate.features.efficientnet import build_extractor
+from genloom.metrics.frechet import frechet_distance, kernel_distance
 from genloom.noise import Noise
-from genloom.objectives.flow import Controls, Flow
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Signal
+from genloom.objectives.flow import Flow, SamplingParams
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, SignalSpace
 from recipes.icons.fetch import SETS, WORDS, fetch, icons
 from recipes.icons.make import MIXTURE, Maker
 
 SIZE, ROWS, PEER_ROWS = 32, 64, 16
 PEER_CHANNELS = (64, 64, 128)
-NETWORK = {"dit": {"width": 256, "depth": 5, "patch": 4}, "unet": {"width": 40, "head_width": 40}}
+NETWORK = {"dit": {"width": 256, "depth": 5, "patch_size": 4}, "unet": {"width": 40, "head_width": 40}}
 SLICE = 10.0  # processor seconds of a turn
 
 
@@ -67,16 +67,16 @@ def pixels(x_NCHW: Tensor) -> np.ndarray:
 
 
 def ours(data: Tensor, network: str) -> Contender:
-    objective = Flow(Signal(3, (SIZE, SIZE)))
-    module = plugins.find("network", network)
+    objective = Flow(SignalSpace(3, (SIZE, SIZE)))
+    module = plugins.find_part("network", network)
     config = module.Config(**NETWORK[network])
 
     def begin(steps: int) -> tuple[Iterator[Any], Callable[[int, int], np.ndarray]]:
         torch.manual_seed(0)
-        parts = nn.ModuleDict({"model": module.build(objective.roles["model"], config)})
-        rates = Rates(matrix=0.02, table=0.01, vector=0.003)
-        plan = Plan(steps, warmup=20, precision="bfloat16", average=0.999, rates=rates)
-        state = State.fresh(parts, objective, plan)
+        parts = nn.ModuleDict({"model": module.build(objective.network_specs["model"], config)})
+        rates = OptimizerConfig(lr_matrix=0.02, lr_embedding=0.01, lr_vector=0.003)
+        plan = TrainConfig(steps, warmup=20, precision="bfloat16", ema_decay=0.999, optimizer=rates)
+        state = TrainState.from_parts(parts, objective, plan)
 
         def batch(step: int) -> Batch:
             chosen = np.random.default_rng((1, step)).integers(0, len(data), ROWS)
@@ -86,15 +86,15 @@ def ours(data: Tensor, network: str) -> Contender:
             found = []
             for first in range(0, count, 50):
                 noise = Noise(0, tuple(range(first, min(first + 50, count))))
-                kept = dict(state.best.bfloat16().eval().items())
-                controls = Controls(steps=evaluations, solver="multistep")
+                kept = dict(state.eval_parts.bfloat16().eval().items())
+                controls = SamplingParams(steps=evaluations, solver="multistep")
                 *_, last = objective.sample(kept, len(noise.nonces), None, noise, controls)
                 found.append(pixels(last))
             return np.concatenate(found)
 
         return train(objective, batch, plan, state), sample
 
-    count = sum(p.numel() for p in module.build(objective.roles["model"], config).parameters())
+    count = sum(p.numel() for p in module.build(objective.network_specs["model"], config).parameters())
     return Contender(f"Genloom flow, {network}", ROWS, begin, count)
 
 
@@ -219,7 +219,7 @@ def main() -> None:
     peer = max(peers, key=lambda one: statistics.median(found[one.name]))
     ratio = Spread.of([a / b for a, b in zip(found[own.name], found[peer.name], strict=True)])
     print(f"training pictures/s: Genloom {ratio} × {peer.name}", flush=True)
-    extract = extractor()
+    extract = build_extractor()
     seen, distances = extract(real), {}
     other = frechet_distance(extract(pictures(maker, 3, given.count)), seen)
     print(

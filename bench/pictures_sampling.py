@@ -18,10 +18,10 @@ from paired import paired
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
-from genloom.evaluate.features.efficientnet import extractor
-from genloom.evaluate.frechet import frechet_distance, kernel_distance
+from genloom.evaluate.features.efficientnet import build_extractor
 from genloom.generate import engine, presets
-from genloom.model import Model, open_model
+from genloom.metrics.frechet import frechet_distance, kernel_distance
+from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
 from recipes.icons.fetch import SETS, WORDS, fetch, icons
 from recipes.icons.make import MAIN
@@ -31,8 +31,8 @@ SEED = 777  # of scenes that no recipe trains on
 
 
 def made(model: Model, captions: list[str], controls: dict[str, Any]) -> list[np.ndarray]:
-    asked = engine.request(captions, 1, 0, (), controls, engine.pool_of(model.codec.space))
-    return [item for portion in engine.portions(asked) for item in engine.finished(model, portion).items]
+    asked = engine.build_request(captions, 1, 0, (), controls, engine.get_nonce_pool_size(model.codec.space))
+    return [item for portion in engine.split_batches(asked) for item in engine.run_request(model, portion).values]
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     ask.add_argument("--fast", default="", help="another model for the few steps; default: the same")
     ask.add_argument("--workspace")
     ask.add_argument("--steps", type=int, default=40)
-    ask.add_argument("--guidance", type=float)
+    ask.add_argument("--guidance-scale", type=float)
     ask.add_argument("--solver", default="", help="of the many steps; default: the sampler's own")
     ask.add_argument("--preset", default="draft", help="the settings of the few steps")
     ask.add_argument("--few", type=int, default=0, help="steps, where not as many as the preset says")
@@ -52,17 +52,17 @@ def main() -> None:
     ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
     given = ask.parse_args()
     torch.set_num_threads(given.threads)
-    workspace = Workspace.find(given.workspace)
-    slow, fast = (open_model(workspace, ref, (), given.precision) for ref in (given.model, given.fast or given.model))
-    many = {"steps": given.steps, "solver": given.solver or None, "guidance": given.guidance}
+    workspace = Workspace.from_option(given.workspace)
+    slow, fast = (load_model(workspace, ref, (), given.precision) for ref in (given.model, given.fast or given.model))
+    many = {"steps": given.steps, "solver": given.solver or None, "guidance_scale": given.guidance_scale}
     few: dict[str, Any] = {}
-    for preset in presets.named([given.preset] if given.preset else [], workspace.root):
-        few |= preset.controls
+    for preset in presets.get_presets([given.parse_preset] if given.parse_preset else [], workspace.root):
+        few |= preset.params
     few |= {"steps": given.few} if given.few else {}
     drawn = icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
     painter = Painter({icon.name: icon.svg for icon in drawn})
     scenes = [painter.scene(SEED, number) for number in range(given.count)]
-    captions, extract = [scene.caption for scene in scenes], extractor()
+    captions, extract = [scene.caption for scene in scenes], build_extractor()
     real = extract(scene.picture for scene in scenes)
     print(f"{given.threads} threads, {given.count} captions of new scenes, {given.precision}", flush=True)
     distances = []

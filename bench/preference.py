@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genloom.noise import training_noise
-from genloom.objectives.answers import opinions, pairs
+from genloom.noise import build_training_noise
 from genloom.objectives.autoregressive import Autoregressive
+from genloom.objectives.dpo import DPO
 from genloom.objectives.kto import KTO
-from genloom.objectives.preference import Preference
-from genloom.types import Tokens
+from genloom.objectives.sft import build_preference_pairs, build_unpaired_preferences
+from genloom.types import TokenSpace
 
 warnings.filterwarnings("ignore")
 
@@ -36,7 +36,7 @@ CLOSE = 1e-4
 DPO = {
     "DPO": ({"loss_type": ["sigmoid"], "beta": 0.1}, {"beta": 0.1}),
     "DPO, a stronger beta": ({"loss_type": ["sigmoid"], "beta": 2.0}, {"beta": 2.0}),
-    "DPO, a unit": ({"loss_type": ["sigmoid_norm"], "beta": 5.0}, {"beta": 5.0, "per_unit": True}),
+    "DPO, a unit": ({"loss_type": ["sigmoid_norm"], "beta": 5.0}, {"beta": 5.0, "is_length_normalized": True}),
 }
 KTOS = {
     "KTO": ({"beta": 0.1}, {"beta": 0.1}),
@@ -121,7 +121,7 @@ def compared() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
     disable_progress_bars()
-    base, data = Autoregressive(Tokens(VOCAB, LENGTH)), Data.drawn(0)
+    base, data = Autoregressive(TokenSpace(VOCAB, LENGTH)), Data.drawn(0)
     one, other = llama(1), llama(2)
     common: dict[str, Any] = {
         "report_to": [],
@@ -168,14 +168,16 @@ def ours(
 ) -> tuple[float, float]:
     parts = {"model": Ours(deepcopy(model)).eval()}
     before = {"model": Ours(reference).eval()}
-    noise, turn = training_noise(0, 0, 0, ROWS), base.turns[0]
+    noise, turn = build_training_noise(0, 0, 0, ROWS), base.phases[0]
     prompts, wins = arrays(data.prompts), arrays(data.wins)
     if paired:
-        given = pairs(prompts, wins, arrays(data.loses), LENGTH)
-        loss = Preference(base, before, anchor=0.0, **settings).loss(parts, given, turn, noise)
+        given = build_preference_pairs(prompts, wins, arrays(data.loses), LENGTH)
+        loss = DPO(base, before, rpo_alpha=0.0, **settings).loss(parts, given, turn, noise)
     else:
-        kto = KTO(base, before, anchor=0.0, **settings)
-        thumbs = kto.prepare(parts, opinions(prompts, wins, data.good, LENGTH), turn, noise, ROWS)
+        kto = KTO(base, before, rpo_alpha=0.0, **settings)
+        thumbs = kto.prepare_batch(
+            parts, build_unpaired_preferences(prompts, wins, data.good, LENGTH), turn, noise, ROWS
+        )
         assert thumbs.baseline is not None
         print(f"{'':22} reference point {thumbs.baseline[0]:.4f}")
         loss = kto.loss(parts, thumbs, turn, noise)

@@ -25,15 +25,17 @@ def main() -> None:
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--threads", type=int, default=0)
     given = ask.parse_args()
-    if given.only:
-        print(json.dumps(one(given.only, given.seed, given.threads)))
+    if given.select_pairs:
+        print(json.dumps(one(given.select_pairs, given.seed, given.threads)))
         return
     found: dict[str, list[dict[str, float]]] = {"peer": [], "transformer": [], "ngram": []}
-    for seed in range(given.seeds):
+    for seed in range(given.layer_seeds):
         for kind, runs in found.items():
             runs.append(child(kind, seed, given.threads))
             print(f"{kind:12s} seed {seed}: {runs[-1]}", flush=True)
-    print(f"\nmean of {given.seeds} seeds; times as many seconds as each in the same round, median [least, greatest]")
+    print(
+        f"\nmean of {given.layer_seeds} seeds; times as many seconds as each in the same round, median [least, greatest]"
+    )
     for kind, runs in found.items():
         loss, training, process = ([run[key] for run in runs] for key in ("loss", "training", "process"))
         line = f"{kind:12s} loss {statistics.mean(loss):.3f} ± {statistics.pstdev(loss):.3f} nats, "
@@ -65,9 +67,9 @@ def one(kind: str, seed: int, threads: int) -> dict[str, float]:
 def text():
     import numpy as np
 
-    from genloom.collect.builtin import shakespeare
+    from genloom.collect.builtin import load_shakespeare
 
-    ids = np.frombuffer(shakespeare().encode("ascii"), np.uint8)
+    ids = np.frombuffer(load_shakespeare().encode("ascii"), np.uint8)
     cut = int(0.9 * len(ids))
     return ids[:cut], ids[cut:]
 
@@ -134,18 +136,20 @@ def ours(seed: int, counts: bool):
 
     from genloom.networks import ngram, transformer
     from genloom.objectives.autoregressive import Autoregressive
-    from genloom.train.corpus import Blocks, folds_of
-    from genloom.train.loop import Plan, State, train
-    from genloom.train.optimizers import Rates
-    from genloom.types import Tokens
+    from genloom.train.data.token_stream import TokenBlocks, get_num_folds
+    from genloom.train.loop import TrainConfig, TrainState, train
+    from genloom.train.optimizers import OptimizerConfig
+    from genloom.types import TokenSpace
 
     stream, _ = text()
-    objective = Autoregressive(Tokens(128, CONTEXT + 1))
-    role = objective.roles["model"]
+    objective = Autoregressive(TokenSpace(128, CONTEXT + 1))
+    role = objective.network_specs["model"]
     begun = time.perf_counter()
-    base = transformer.Config(width=128, depth=4, heads=4, tied=False, softcap=15.0, hashed=0 if counts else 8192)
+    base = transformer.Config(
+        width=128, depth=4, heads=4, tie_embeddings=False, softcap=15.0, hash_buckets=0 if counts else 8192
+    )
     if counts:
-        network = ngram.build(role, ngram.Config(order=6, folds=2, base=base))
+        network = ngram.build(role, ngram.Config(order=6, num_folds=2, base=base))
         network.fit(stream)
         steps, rows = 30, 8
     else:
@@ -154,9 +158,17 @@ def ours(seed: int, counts: bool):
     parts = nn.ModuleDict({"model": network})
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     precision = "bfloat16" if "bf16" in flags else "float32"  # as the dial does: elsewhere the former is emulated
-    plan = Plan(steps=steps, precision=precision, rates=Rates(matrix=0.04, table=0.06, vector=0.01), seed=seed)
+    plan = TrainConfig(
+        steps=steps,
+        precision=precision,
+        optimizer=OptimizerConfig(lr_matrix=0.04, lr_embedding=0.06, lr_vector=0.01),
+        seed=seed,
+    )
     for _ in train(
-        objective, Blocks(stream, rows, CONTEXT + 1, seed, folds_of(parts)), plan, State.fresh(parts, objective, plan)
+        objective,
+        TokenBlocks(stream, rows, CONTEXT + 1, seed, get_num_folds(parts)),
+        plan,
+        TrainState.from_parts(parts, objective, plan),
     ):
         pass
     return network.eval(), time.perf_counter() - begun

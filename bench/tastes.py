@@ -52,7 +52,7 @@ TASTES = {
 
 def apart(home: str, model: str, label: str) -> tuple[Workspace, str]:
     """A workspace in `home` for one taste, and the model in it: what one taste promotes is not another's champion."""
-    source, workspace = Workspace(Path(home)).model(model), Workspace(Path(home) / "tastes" / label)
+    source, workspace = Workspace(Path(home)).get_model(model), Workspace(Path(home) / "tastes" / label)
     if Path(home) not in source.folder.parents:  # it comes with the package
         return workspace, source.ref
     linked = workspace.root / "models" / source.name / "1"

@@ -16,25 +16,25 @@ from pathlib import Path
 from tastes import apart
 
 from genloom.generate import engine
-from genloom.learn.measures import Judge
-from genloom.learn.round import Learned, Wanted, learn
-from genloom.model import open_model
-from genloom.rate.checks import judge
-from genloom.rate.gate import win_interval
-from genloom.rate.page import page
-from genloom.rate.ratings import choose
-from genloom.rate.receipt import as_text
-from genloom.rate.values import value_of
-from genloom.settings import overridden
+from genloom.learn.round import LearnRequest, LearnResult, learn
+from genloom.learn.safeguards.text import AnswerScorer
+from genloom.model import load_model
+from genloom.rate.checks import build_check
+from genloom.rate.gate import compute_win_interval
+from genloom.rate.outputs import load_output
+from genloom.rate.ratings import record_choice
+from genloom.rate.report.html import render_page
+from genloom.rate.report.receipt import to_text
+from genloom.settings import apply_overrides
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
-from genloom.train.dial import Wishes
-from genloom.train.events import Stage, Stepped
+from genloom.train.events import Status, StepMetrics
+from genloom.train.planning.auto_config import Budget
 
 TASTES = {
-    "blue": ("colour", {"name": "blue", "least": 1.0}),
-    "centred": ("centred", {"most": 0.0}),
-    "outline": ("outline", {"least": 0.15}),
+    "blue": ("colour", {"hue": "blue", "min_share": 1.0}),
+    "centred": ("centred", {"max_offset": 0.0}),
+    "outline": ("outline", {"min_thickness": 0.15}),
 }
 RATED = 80  # things whose pictures are rated; the rest are fresh
 PICTURES, DRAWINGS = 6, 4  # of each thing at once, and how often at most
@@ -43,10 +43,10 @@ APART = 0.02  # by how much a score has to be higher to be noticed
 
 def drawn(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
     """Several pictures more of each of the rated things."""
-    model = open_model(workspace, ref)
-    pool = engine.pool_of(model.codec.space)
-    for portion in engine.portions(engine.request(prompts()[:RATED], PICTURES, seed, (), controls, pool)):
-        engine.store(workspace, model, portion, engine.finished(model, portion))
+    model = load_model(workspace, ref)
+    pool = engine.get_nonce_pool_size(model.codec.space)
+    for portion in engine.split_batches(engine.build_request(prompts()[:RATED], PICTURES, seed, (), controls, pool)):
+        engine.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
 def prompts() -> list[str]:
@@ -55,19 +55,21 @@ def prompts() -> list[str]:
     return [f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}" for thing in things]
 
 
-def told_apart(workspace: Workspace, taste: Judge, name: str) -> list[tuple[tuple[str, float], tuple[str, float]]]:
+def told_apart(
+    workspace: Workspace, taste: AnswerScorer, name: str
+) -> list[tuple[tuple[str, float], tuple[str, float]]]:
     """Pairs of pictures for one prompt whose scores differ enough to be noticed."""
     by_prompt: dict[str, list[tuple[str, float]]] = {}
-    for path, record in workspace.records():
+    for path, record in workspace.list_records():
         if record["model"].partition("/")[0] == name and record["prompt"] in prompts()[:RATED]:
-            score = taste.score(record["prompt"], value_of(path, record))
+            score = taste.score(record["prompt"], load_output(path, record))
             by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
     random.Random(0).shuffle(pairs)
     return [(a, b) for a, b in pairs if abs(a[1] - b[1]) > APART]
 
 
-def rated(workspace: Workspace, ledger: Ledger, ref: str, taste: Judge, options: argparse.Namespace) -> int:
+def rated(workspace: Workspace, ledger: Ledger, ref: str, taste: AnswerScorer, options: argparse.Namespace) -> int:
     """Draw until there is enough to tell apart, and choose that often; a share of the choices is the wrong way."""
     name, draw, pairs = ref.partition("/")[0], random.Random(1), []
     for seed in range(1, DRAWINGS + 1):
@@ -76,8 +78,8 @@ def rated(workspace: Workspace, ledger: Ledger, ref: str, taste: Judge, options:
         if len(pairs) >= options.ratings:
             break
     for a, b in pairs[: options.ratings]:
-        wrong = draw.random() < options.flipped
-        choose(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
+        wrong = draw.random() < options.label_smoothing
+        record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
     return len(pairs[: options.ratings])
 
 
@@ -95,35 +97,35 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", default="")
     options = parser.parse_args()
-    workspace, first = apart(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
+    workspace, first = apart(options.workspace, options.model, f"{options.taste}-{options.label_smoothing:g}")
     ledger, name = open_ledger(workspace.root), first.partition("/")[0]
     kind, settings = TASTES[options.taste]
-    check = judge(kind, overridden(settings, {}))
-    taste = Judge(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
+    check = build_check(kind, apply_overrides(settings, {}))
+    taste = AnswerScorer(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
-    if not any(ledger.events(["choice"])):
+    if not any(ledger.iter_events(["choice"])):
         print(rated(workspace, ledger, first, taste, options), "ratings", flush=True)
-    wanted = Wanted(
+    wanted = LearnRequest(
         name,
         options.method,
-        judging=taste,
-        prompts=tuple(prompts()[RATED:]),
-        wishes=Wishes(minutes=options.minutes, steps=options.steps),
-        overrides=dict(text.split("=", 1) for text in options.set),
+        scorer=taste,
+        extra_prompts=tuple(prompts()[RATED:]),
+        budget=Budget(minutes=options.minutes, steps=options.steps),
+        overrides=dict(text.assign_split("=", 1) for text in options.set),
     )
     for event in learn(workspace, ledger, wanted):
-        if isinstance(event, Stage):
+        if isinstance(event, Status):
             print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
-        if isinstance(event, Stepped) and event.step % 10 == 0:
+        if isinstance(event, StepMetrics) and event.step % 10 == 0:
             said = ", ".join(f"{key} {value:.3f}" for key, value in event.metrics.items())
             print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
-    assert isinstance(event, Learned)
-    print(f"{time.perf_counter() - begun:6.0f} s in all\n{as_text(event.receipt)}", flush=True)
-    proof = next(m for m in event.receipt.decision.measures if m.proof)
-    facts = {"prompts": proof.count, "win rate": proof.challenger, "interval": win_interval(proof)}
-    print(json.dumps({"taste": options.taste, **facts, "promoted": event.receipt.decision.promote}, indent=1))
+    assert isinstance(event, LearnResult)
+    print(f"{time.perf_counter() - begun:6.0f} s in all\n{to_text(event.receipt)}", flush=True)
+    proof = next(m for m in event.receipt.decision.measures if m.is_proof)
+    facts = {"prompts": proof.count, "win rate": proof.challenger, "interval": compute_win_interval(proof)}
+    print(json.dumps({"taste": options.taste, **facts, "promoted": event.receipt.decision.should_promote}, indent=1))
     if options.out:
-        Path(options.out).write_text(page(event.receipt), encoding="utf-8")
+        Path(options.out).write_text(render_page(event.receipt), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,24 +19,28 @@ import torch
 from paired import Spread
 from torch import nn
 
-from genloom.collect.builtin import shakespeare
+from genloom.collect.builtin import load_shakespeare
 from genloom.networks import transformer
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.train.corpus import Blocks
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Tokens
+from genloom.train.data.token_stream import TokenBlocks
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import TokenSpace
 
 LAYERS, WIDTH, HEADS, HIDDEN, CONTEXT, ROWS = 6, 384, 6, 1024, 256, 16
-STREAM = np.frombuffer(shakespeare().encode("ascii"), np.uint8)
+STREAM = np.frombuffer(load_shakespeare().encode("ascii"), np.uint8)
 
 
 def ours(steps: int, precision: str, family: str, compiled: bool = False) -> Iterator[None]:
-    objective = Autoregressive(Tokens(256, CONTEXT + 1))
-    config = transformer.Config(WIDTH, LAYERS, HEADS, hidden=HIDDEN, qk_norm=False, tied=False)
-    parts = nn.ModuleDict({"model": transformer.build(objective.roles["model"], config)})
-    plan = Plan(steps=steps, precision=precision, compiled=compiled, rates=Rates(family=family))
-    for _ in train(objective, Blocks(STREAM, ROWS, CONTEXT + 1), plan, State.fresh(parts, objective, plan)):
+    objective = Autoregressive(TokenSpace(256, CONTEXT + 1))
+    config = transformer.Config(WIDTH, LAYERS, HEADS, mlp_width=HIDDEN, qk_norm=False, tie_embeddings=False)
+    parts = nn.ModuleDict({"model": transformer.build(objective.network_specs["model"], config)})
+    plan = TrainConfig(
+        steps=steps, precision=precision, torch_compile=compiled, optimizer=OptimizerConfig(family=family)
+    )
+    for _ in train(
+        objective, TokenBlocks(STREAM, ROWS, CONTEXT + 1), plan, TrainState.from_parts(parts, objective, plan)
+    ):
         yield
 
 

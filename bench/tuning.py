@@ -21,21 +21,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genloom.collect.builtin import shakespeare
-from genloom.model import open_model
+from genloom.collect.builtin import load_shakespeare
+from genloom.model import load_model
 from genloom.networks import lora, transformer
 from genloom.objectives.autoregressive import Autoregressive
 from genloom.store.workspace import Workspace
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Role, Tokens
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, NetworkSpec, TokenSpace
 
-SPACE = Tokens(49152, 8192)
+SPACE = TokenSpace(49152, 8192)
 CONFIG = transformer.Config(
-    576, 30, 9, key_heads=3, hidden=1536, qk_norm=False, tied=True, rotary_base=100000.0
+    576, 30, 9, key_heads=3, mlp_width=1536, qk_norm=False, tie_embeddings=True, rotary_base=100000.0
 )  # SmolLM2-135M
 ROWS, LENGTH, RANK, ALPHA = 4, 256, 16, 32.0
-RATES = {"lora": Rates("adamw", adapter=5e-4), "full": Rates("adamw", matrix=5e-5, table=5e-5, vector=5e-5)}
+RATES = {
+    "lora": OptimizerConfig("adamw", lr_adapter=5e-4),
+    "full": OptimizerConfig("adamw", lr_matrix=5e-5, lr_embedding=5e-5, lr_vector=5e-5),
+}
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -57,13 +60,15 @@ def ours(network: nn.Module, data: Tensor, method: str, steps: int, compiled: bo
     if method == "lora":
         lora.attach(network, lora.Config(RANK, ALPHA))
     parts, objective = nn.ModuleDict({"model": network}), Autoregressive(SPACE)
-    plan = Plan(steps, warmup=1, decay=0.0, rates=RATES[method], precision="bfloat16", compiled=compiled)
+    plan = TrainConfig(
+        steps, warmup=1, cooldown=0.0, optimizer=RATES[method], precision="bfloat16", torch_compile=compiled
+    )
     segments = torch.zeros(ROWS, LENGTH, dtype=torch.long)  # the path of packed rows, each with one document
 
     def batch(step: int) -> Batch:
         return Batch(data[step * ROWS : (step + 1) * ROWS], segments=segments)
 
-    for progress in train(objective, batch, plan, State.fresh(parts, objective, plan)):
+    for progress in train(objective, batch, plan, TrainState.from_parts(parts, objective, plan)):
         stamps.add(progress.losses["model"])
 
 
@@ -83,7 +88,7 @@ def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool,
         model = get_peft_model(
             model, LoraConfig(r=RANK, lora_alpha=int(ALPHA), target_modules=TARGETS, task_type="CAUSAL_LM")
         )
-    rate = RATES[method].adapter if method == "lora" else RATES[method].matrix
+    rate = RATES[method].lr_adapter if method == "lora" else RATES[method].lr_matrix
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder, max_steps=steps, per_device_train_batch_size=ROWS, bf16=True, use_cpu=True, report_to=[],
@@ -102,17 +107,17 @@ def llama(network: nn.Module) -> nn.Module:
 
     heads, groups = CONFIG.heads * CONFIG.K, CONFIG.key_heads * CONFIG.K
     config = LlamaConfig(
-        vocab_size=SPACE.vocab, hidden_size=CONFIG.width, intermediate_size=CONFIG.hidden,
+        vocab_size=SPACE.vocab_size, hidden_size=CONFIG.width, intermediate_size=CONFIG.mlp_width,
         num_hidden_layers=CONFIG.depth, num_attention_heads=CONFIG.heads, num_key_value_heads=CONFIG.key_heads,
-        max_position_embeddings=SPACE.length, rms_norm_eps=CONFIG.norm_eps, tie_word_embeddings=True,
+        max_position_embeddings=SPACE.context_length, rms_norm_eps=CONFIG.norm_eps, tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": CONFIG.rotary_base},
     )  # fmt: skip
     ours, named = network.state_dict(), {}
-    named["model.embed_tokens.weight"] = named["lm_head.weight"] = ours["enter.embed.weight"]
+    named["model.embed_tokens.weight"] = named["lm_head.weight"] = ours["embedding.embed.weight"]
     named["model.norm.weight"] = ours["norm.weight"]
     for i in range(CONFIG.depth):
         here, there = f"blocks.{i}", f"model.layers.{i}"
-        cut = ours[f"{here}.attention.qkv.weight"].split([heads, groups, groups])
+        cut = ours[f"{here}.attention.qkv.weight"].assign_split([heads, groups, groups])
         wide = ours[f"{here}.mlp.up.weight"].chunk(2)
         named |= {f"{there}.self_attn.{n}_proj.weight": w for n, w in zip("qkv", cut, strict=True)}
         named |= {f"{there}.mlp.{n}_proj.weight": w for n, w in zip(("gate", "up"), wide, strict=True)}
@@ -128,11 +133,11 @@ def llama(network: nn.Module) -> nn.Module:
 def start(given: argparse.Namespace) -> tuple[nn.Module, Tensor]:
     """The network and the rows to learn from: real ones, or drawn by chance."""
     if given.model:
-        model = open_model(Workspace.find(given.workspace and str(given.workspace)), given.model)
-        ids = model.codec.encode(shakespeare()[:400_000]).astype(np.int64)
+        model = load_model(Workspace.from_option(given.workspace and str(given.workspace)), given.model)
+        ids = model.codec.encode(load_shakespeare()[:400_000]).astype(np.int64)
         return model.parts["model"], torch.from_numpy(ids[: len(ids) // LENGTH * LENGTH]).view(-1, LENGTH)
     torch.manual_seed(1)
-    network = transformer.build(Role(SPACE, SPACE, causal=True), CONFIG)
+    network = transformer.build(NetworkSpec(SPACE, SPACE, is_causal=True), CONFIG)
     for name, weight in network.named_parameters():
         if "norm" not in name:
             nn.init.normal_(weight, std=0.02)

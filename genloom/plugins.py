@@ -9,9 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-Kind = Literal["network", "objective", "codec", "medium", "text_encoder", "features", "preparation", "check"]
+from genloom.old_names import upgrade_part
 
-_FOLDERS: dict[Kind, str] = {
+PartKind = Literal["network", "objective", "codec", "medium", "text_encoder", "features", "preparation", "check"]
+
+_FOLDERS: dict[PartKind, str] = {
     "network": "networks",
     "objective": "objectives",
     "codec": "codecs",
@@ -24,7 +26,7 @@ _FOLDERS: dict[Kind, str] = {
 _PACKAGE = Path(__file__).parent
 
 
-def find(kind: Kind, name: str) -> ModuleType:
+def find_part(kind: PartKind, name: str) -> ModuleType:
     """The module of a part: `find("network", "transformer")` is `genloom.networks.transformer`.
 
     A package adds its own with the entry-point group `genloom.networks` (`.objectives`, `.codecs`, `.media`,
@@ -32,80 +34,101 @@ def find(kind: Kind, name: str) -> ModuleType:
     Nothing else is ever imported, whatever a job says.
     Raises ValueError for an unknown name (suggests the nearest) and for a plugin that does not work.
     """
-    built_in = _built_in(kind)
+    name = upgrade_part(kind, name)
+    built_in = _list_built_in(kind)
     if name in built_in:
-        return importlib.import_module(f"{_group(kind)}.{name}")
-    offers = [offer for offer in _offers(kind) if offer.name == name]
-    if not offers:
-        known = names(kind)
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There is {', '.join(map(repr, known))}."
+        return importlib.import_module(f"{_entry_point_group(kind)}.{name}")
+    candidates = [entry_point for entry_point in _list_entry_points(kind) if entry_point.name == name]
+    if not candidates:
+        known_names = part_names(kind)
+        close_matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0.6)
+        hint = (
+            f"Did you mean {close_matches[0]!r}?" if close_matches else f"There is {', '.join(map(repr, known_names))}."
+        )
         raise ValueError(f"There is no {kind.replace('_', ' ')} {name!r}. {hint}")
-    if len(offers) > 1:
-        packages = " and ".join(sorted(_package(offer) for offer in offers))
+    if len(candidates) > 1:
+        packages = " and ".join(sorted(_package_name(entry_point) for entry_point in candidates))
         raise ValueError(f"Both {packages} offer the {kind} {name!r}. Uninstall one of them.")
-    return _load(kind, offers[0])
+    return _load_plugin(kind, candidates[0])
 
 
-def names(kind: Kind) -> list[str]:
+def part_names(kind: PartKind) -> list[str]:
     """Every name that `find` knows, sorted."""
-    return sorted({*_built_in(kind), *(offer.name for offer in _offers(kind))})
+    return sorted({*_list_built_in(kind), *(entry_point.name for entry_point in _list_entry_points(kind))})
 
 
 @cache
-def _built_in(kind: Kind) -> list[str]:
+def _list_built_in(kind: PartKind) -> list[str]:
     """The files of the kind's folder that define what such a part has to; the others there serve them."""
     folder = _PACKAGE / _FOLDERS[kind]
-    files = {path.stem: path for path in folder.glob("*.py")} | {p.parent.name: p for p in folder.glob("*/__init__.py")}
-    return [name for name, path in files.items() if name != "__init__" and _required(kind, name) <= _defined(path)]
+    files = {path.stem: path for path in folder.glob("*.py")} | {
+        package_file.parent.name: package_file for package_file in folder.glob("*/__init__.py")
+    }
+    return [
+        name
+        for name, path in files.items()
+        if name != "__init__" and _required_names(kind, name) <= _defined_names(path)
+    ]
 
 
-def _required(kind: Kind, name: str) -> set[str]:
+def _required_names(kind: PartKind, name: str) -> set[str]:
     if kind == "objective":  # objectives/autoregressive.py holds the class Autoregressive, and Controls of its sampler
-        return {"".join(word.capitalize() for word in name.split("_")), "Controls"}
+        return {"".join(word.capitalize() for word in name.split("_")), "SamplingParams"}
     return {
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},
         "text_encoder": {"Config", "build"},
-        "medium": {"kind", "suffixes", "open", "save", "preview", "check", "pack", "unpack"},
-        "features": {"KEY", "extractor", "sketch"},
-        "preparation": {"claims", "sort", "settled", "read", "document", "sketch", "similarity", "columns", "sections"},
+        "medium": {"kind", "suffixes", "open", "save", "preview", "check", "encode", "decode"},
+        "features": {"KEY", "build_extractor", "coarse_embedding"},
+        "preparation": {
+            "match_count",
+            "select",
+            "resolve",
+            "read",
+            "build_document",
+            "compute_sketches",
+            "similarity",
+            "build_columns",
+            "render_sections",
+        },
         "check": {"Config", "check"},
     }[kind]
 
 
-def _defined(path: Path) -> set[str]:
+def _defined_names(path: Path) -> set[str]:
     """The names a file defines at its top, read without running it: importing every network would import torch."""
-    found = set()
+    top_level_names = set()
     for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found.add(node.name)
+            top_level_names.add(node.name)
         elif isinstance(node, ast.Assign):
-            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+            top_level_names.update(target.id for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            found.add(node.target.id)
-    return found
+            top_level_names.add(node.target.id)
+    return top_level_names
 
 
-def _group(kind: Kind) -> str:
+def _entry_point_group(kind: PartKind) -> str:
     return "genloom." + _FOLDERS[kind].replace("/", ".")
 
 
-def _offers(kind: Kind) -> list[EntryPoint]:
-    return list(entry_points(group=_group(kind)))
+def _list_entry_points(kind: PartKind) -> list[EntryPoint]:
+    return list(entry_points(group=_entry_point_group(kind)))
 
 
-def _load(kind: Kind, offer: EntryPoint) -> ModuleType:
-    where = f"The {kind} {offer.name!r} of the package {_package(offer)}"
+def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
+    label = f"The {kind} {entry_point.name!r} of the package {_package_name(entry_point)}"
     try:
-        part = offer.load()
+        part = entry_point.load()
     except Exception as error:  # a plugin's code: anything may happen in it
-        raise ValueError(f"{where} can't be imported: {error}. Reinstall or uninstall that package.") from error
-    missing = sorted(wanted for wanted in _required(kind, offer.name) if not hasattr(part, wanted))
+        raise ValueError(f"{label} can't be imported: {error}. Reinstall or uninstall that package.") from error
+    missing = sorted(
+        required_name for required_name in _required_names(kind, entry_point.name) if not hasattr(part, required_name)
+    )
     if missing:
-        raise ValueError(f"{where} lacks {', '.join(missing)}. Upgrade or uninstall that package.")
+        raise ValueError(f"{label} lacks {', '.join(missing)}. Upgrade or uninstall that package.")
     return part
 
 
-def _package(offer: EntryPoint) -> str:
-    return offer.dist.name if offer.dist else offer.value
+def _package_name(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist else entry_point.value

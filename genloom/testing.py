@@ -15,28 +15,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genloom.noise import Noise, training_noise
+from genloom.noise import Noise, build_training_noise
 from genloom.types import (
-    Attempts,
     Batch,
     CausalNetwork,
     Codec,
-    Cond,
     Condition,
+    ConditionSpec,
+    NetworkSpec,
     Objective,
-    Opinions,
-    Pairs,
     Parts,
-    Role,
+    PreferencePairs,
+    Rollouts,
     Space,
-    Tokens,
+    TokenSpace,
+    UnpairedPreferences,
 )
 
 Network = TypeVar("Network", bound=nn.Module)
-CLOSE = 2e-4  # float32 sums in another order differ by less
+TOLERANCE = 2e-4  # float32 sums in another order differ by less
 
 
-def check_codec(codec: Codec, values: Iterable[Any], alike: Callable[[Any, Any], bool] | None = None) -> None:
+def check_codec(codec: Codec, values: Iterable[Any], is_close: Callable[[Any, Any], bool] | None = None) -> None:
     """Values come back from their encoding; symbols lie in the space; a saved codec is the same codec.
 
     Symbols must give back the value itself; signals, which may round, what encodes to the same numbers. For a codec
@@ -44,206 +44,243 @@ def check_codec(codec: Codec, values: Iterable[Any], alike: Callable[[Any, Any],
     """
     values = list(values)
     assert values, "check_codec needs values to try"
-    space, encoded = codec.space, [np.asarray(codec.encode(value)) for value in values]
-    for value, x in zip(values, encoded, strict=True):
-        if isinstance(space, Tokens):
+    space, encodings = codec.space, [np.asarray(codec.encode(value)) for value in values]
+    for value, x in zip(values, encodings, strict=True):
+        if isinstance(space, TokenSpace):
             assert x.ndim == 1, f"encode must give one row of symbols, and gave shape {x.shape} for {value!r:.80}"
             assert x.dtype.kind in "iu", f"symbols must be integers, and are {x.dtype}"
-            inside = x.size == 0 or (int(x.min()) >= 0 and int(x.max()) < space.vocab)
-            assert inside, f"symbols of {value!r:.80} lie outside the vocabulary of {space.vocab}"
+            is_inside = x.size == 0 or (int(x.min()) >= 0 and int(x.max()) < space.vocab_size)
+            assert is_inside, f"symbols of {value!r:.80} lie outside the vocabulary of {space.vocab_size}"
         else:
             assert x.shape == (space.channels, *space.size), f"encode gave shape {x.shape}, and the space is {space}"
-        back = codec.decode(x)
-        if alike is not None or isinstance(space, Tokens):
-            near = back == value if alike is None else alike(value, back)
-            assert near, f"decode(encode(x)) is {back!r:.80}, and x is {value!r:.80}"
+        roundtrip = codec.decode(x)
+        if is_close is not None or isinstance(space, TokenSpace):
+            is_match = roundtrip == value if is_close is None else is_close(value, roundtrip)
+            assert is_match, f"decode(encode(x)) is {roundtrip!r:.80}, and x is {value!r:.80}"
         else:
-            agree(codec.encode(back), x, "what decode gives must encode to the same numbers")
-    for x, again in zip(encoded, codec.encode_many(values), strict=True):
-        assert np.array_equal(x, again), "encode_many must give what encode gives, in the same order"
+            assert_close(codec.encode(roundtrip), x, "what decode gives must encode to the same numbers")
+    for x, batch_encoding in zip(encodings, codec.encode_many(values), strict=True):
+        assert np.array_equal(x, batch_encoding), "encode_many must give what encode gives, in the same order"
     with tempfile.TemporaryDirectory() as folder:
         codec.save(Path(folder))
-        loaded = cast(Any, type(codec)).load(Path(folder))
-    assert loaded.space == space, f"a saved codec came back with {loaded.space} in place of {space}"
-    for value, x in zip(values, encoded, strict=True):
-        assert np.array_equal(loaded.encode(value), x), f"a saved codec encodes {value!r:.80} in another way"
+        loaded_codec = cast(Any, type(codec)).load(Path(folder))
+    assert loaded_codec.space == space, f"a saved codec came back with {loaded_codec.space} in place of {space}"
+    for value, x in zip(values, encodings, strict=True):
+        assert np.array_equal(loaded_codec.encode(value), x), f"a saved codec encodes {value!r:.80} in another way"
 
 
-def check_network(network: nn.Module, role: Role) -> None:
+def check_network(network: nn.Module, spec: NetworkSpec) -> None:
     """A network gives what its role asks for, row by row, blind to padding, and, if causal, to what comes later.
 
     Reading in pieces through the cache must equal reading at once. A copy with changed weights is checked, since layers
     that start at zero would hide what they will do.
     """
-    network = stirred(network).eval().requires_grad_(False)
-    x, t, cond = example(role, rows=4)
-    out = network(x, t, cond=cond)
-    assert out.shape == shape_of(role.gives, x), f"the role gives {role.gives}, and the output has shape {out.shape}"
-    assert out.isfinite().all(), "the output is not finite"
+    network = perturb_weights(network).eval().requires_grad_(False)
+    x, t, cond = random_inputs(spec, num_rows=4)
+    output = network(x, t, cond=cond)
+    assert output.shape == expected_shape(spec.output, x), (
+        f"the role gives {spec.output}, and the output has shape {output.shape}"
+    )
+    assert output.isfinite().all(), "the output is not finite"
     for i in range(len(x)):
-        one = slice(i, i + 1)
-        alone = network(x[one], None if t is None else t[one], cond=cond.rows(one))
-        agree(alone, out[one], "a row read alone must give what it gives in a batch")
-    check_conditions(network, role, x, t, cond)
-    if isinstance(role.takes, Tokens):
-        check_padding(network, role, x, t, cond)
-        if role.causal and isinstance(role.gives, Tokens):
+        row = slice(i, i + 1)
+        row_output = network(x[row], None if t is None else t[row], cond=cond.select_rows(row))
+        assert_close(row_output, output[row], "a row read alone must give what it gives in a batch")
+    check_conditions(network, spec, x, t, cond)
+    if isinstance(spec.input, TokenSpace):
+        check_padding(network, spec, x, t, cond)
+        if spec.is_causal and isinstance(spec.output, TokenSpace):
             check_causal(network, x, t, cond)
-            check_pieces(network, x, cond)
+            check_cache(network, x, cond)
 
 
-def check_conditions(network: nn.Module, role: Role, x: Tensor, t: Tensor | None, cond: Condition) -> None:
+def check_conditions(network: nn.Module, spec: NetworkSpec, x: Tensor, t: Tensor | None, cond: Condition) -> None:
     """Each condition of the role changes the output; switched off, it is the same as none."""
-    out, nothing = network(x, t, cond=cond), network(x, t)
-    off = cond.keep(torch.zeros(len(x), dtype=torch.bool))
-    agree(network(x, t, cond=off), nothing, "a condition with every row switched off must equal no condition")
+    output, uncond_output = network(x, t, cond=cond), network(x, t)
+    masked_cond = cond.mask_rows(torch.zeros(len(x), dtype=torch.bool))
+    assert_close(
+        network(x, t, cond=masked_cond),
+        uncond_output,
+        "a condition with every row switched off must equal no condition",
+    )
     for name in ("tokens", "vector", "field"):
-        if getattr(role.cond, name):
-            without = replace(cond, **{name: None})
-            assert not torch.allclose(network(x, t, cond=without), out, atol=CLOSE), f"cond.{name} changes nothing"
+        if getattr(spec.condition, name):
+            partial_cond = replace(cond, **{name: None})
+            assert not torch.allclose(network(x, t, cond=partial_cond), output, atol=TOLERANCE), (
+                f"cond.{name} changes nothing"
+            )
 
 
-def check_padding(network: nn.Module, role: Role, x: Tensor, t: Tensor | None, cond: Condition) -> None:
+def check_padding(network: nn.Module, spec: NetworkSpec, x: Tensor, t: Tensor | None, cond: Condition) -> None:
     """What stands right of a row's real symbols, and how much of it, changes nothing."""
     B, L = x.shape
     lengths = L - 1 - torch.arange(B) % (L - 1)
-    narrow = network(x[:, :-1], t, cond=cond, lengths=lengths)
-    real = torch.arange(L) < lengths[:, None]
-    wide = network(torch.where(real, x, x.flip(1)), t, cond=cond, lengths=lengths)
-    if isinstance(role.gives, Tokens):
-        narrow, wide = narrow[real[:, :-1]], wide[real]
-    agree(wide, narrow, "padding on the right must change nothing")
+    short_output = network(x[:, :-1], t, cond=cond, lengths=lengths)
+    is_real = torch.arange(L) < lengths[:, None]
+    long_output = network(torch.where(is_real, x, x.flip(1)), t, cond=cond, lengths=lengths)
+    if isinstance(spec.output, TokenSpace):
+        short_output, long_output = short_output[is_real[:, :-1]], long_output[is_real]
+    assert_close(long_output, short_output, "padding on the right must change nothing")
 
 
 def check_causal(network: nn.Module, x: Tensor, t: Tensor | None, cond: Condition) -> None:
     """Changing a symbol changes no output before it."""
-    out = network(x, t, cond=cond)
+    output = network(x, t, cond=cond)
     for i in range(1, x.shape[1]):
-        changed = x.clone()
-        changed[:, i:] = x[:, i:].flip(0)
-        agree(network(changed, t, cond=cond)[:, :i], out[:, :i], f"the symbol at {i} changes outputs before it")
+        perturbed_x = x.clone()
+        perturbed_x[:, i:] = x[:, i:].flip(0)
+        assert_close(
+            network(perturbed_x, t, cond=cond)[:, :i], output[:, :i], f"the symbol at {i} changes outputs before it"
+        )
 
 
-def check_pieces(network: nn.Module, x: Tensor, cond: Condition) -> None:
+def check_cache(network: nn.Module, x: Tensor, cond: Condition) -> None:
     """Reading in pieces through the cache, rows of different lengths among them, equals reading at once."""
     B, L = x.shape
-    full, reader = network(x, cond=cond), cast(CausalNetwork, network)
-    cache, out, first = reader.start(B, L), [], 0
+    full_output, causal_network = network(x, cond=cond), cast(CausalNetwork, network)
+    cache, outputs, first = causal_network.init_cache(B, L), [], 0
     for size in (1, 3, 2, L):
-        out.append(reader(x[:, first : first + size], cond=cond, cache=cache) if first < L else full[:, :0])
+        outputs.append(
+            causal_network(x[:, first : first + size], cond=cond, cache=cache) if first < L else full_output[:, :0]
+        )
         first += size
-    agree(torch.cat(out, 1), full, "reading in pieces must equal reading at once")
+    assert_close(torch.cat(outputs, 1), full_output, "reading in pieces must equal reading at once")
     assert cache.lengths.tolist() == [L] * B, f"after {L} symbols the cache counts {cache.lengths.tolist()}"
 
     lengths = torch.arange(B) % (L - 1) + 1
-    cache = reader.start(B, L)
-    ragged = reader(x[:, : int(lengths.max())], cond=cond, lengths=lengths, cache=cache)
-    last = torch.arange(B), lengths - 1
-    agree(ragged[last], full[last], "rows of different lengths must be read as if alone")
+    cache = causal_network.init_cache(B, L)
+    ragged_output = causal_network(x[:, : int(lengths.max())], cond=cond, lengths=lengths, cache=cache)
+    last_index = torch.arange(B), lengths - 1
+    assert_close(
+        ragged_output[last_index], full_output[last_index], "rows of different lengths must be read as if alone"
+    )
     order = torch.arange(B).flip(0)
-    cache, x, full, lengths, cond = cache.rows(order), x[order], full[order], lengths[order], cond.rows(order)
+    cache, x, full_output, lengths, cond = (
+        cache.select_rows(order),
+        x[order],
+        full_output[order],
+        lengths[order],
+        cond.select_rows(order),
+    )
     while (lengths < L).any():
-        more = (lengths < L).long()  # a row that is done reads nothing more
-        at = torch.arange(B), lengths.clamp(max=L - 1)
-        out_BV = reader(x[at][:, None], cond=cond, lengths=more, cache=cache)[:, 0]
-        agree(out_BV[more.bool()], full[at][more.bool()], "a cache whose rows were re-ordered must read on the same")
-        lengths = lengths + more
+        num_new = (lengths < L).long()  # a row that is done reads nothing more
+        index = torch.arange(B), lengths.clamp(max=L - 1)
+        out_BV = causal_network(x[index][:, None], cond=cond, lengths=num_new, cache=cache)[:, 0]
+        assert_close(
+            out_BV[num_new.bool()],
+            full_output[index][num_new.bool()],
+            "a cache whose rows were re-ordered must read on the same",
+        )
+        lengths = lengths + num_new
 
 
 def check_objective(
-    objective: Objective[Any], parts: Parts, batch: Batch | Pairs | Opinions | Attempts, controls: Any = None
+    objective: Objective[Any],
+    parts: Parts,
+    batch: Batch | PreferencePairs | UnpairedPreferences | Rollouts,
+    params: Any = None,
 ) -> None:
     """Losses are one number a row, finite, a function of the noise and of the row alone; samples likewise.
 
     `controls` are the sampler's; by default `Controls()` of the objective's module. Every part that a turn trains must
     get a gradient in it.
     """
-    parts = {name: stirred(part) for name, part in parts.items()}
-    rows, noise = len(batch), training_noise(1, 2, 0, len(batch))
-    assert set(parts) == set(objective.roles), f"parts {sorted(parts)} do not fill roles {sorted(objective.roles)}"
-    for turn in objective.turns:
-        loss = objective.loss(parts, batch, turn, noise)
-        assert loss.per_sample.shape == loss.units.shape == (rows,), "a loss is one number a row, units likewise"
-        assert loss.per_sample.isfinite().all(), f"the loss of the turn {turn.name!r} is not finite"
-        assert (loss.units >= 0).all(), "units count terms, so none is below zero"
-        learned = {f"{n}.{k}": p for n in turn.trains for k, p in parts[n].named_parameters()}
-        grads = torch.autograd.grad(loss.per_sample.sum(), list(learned.values()), allow_unused=True)
-        for name in turn.trains:
-            reached = [g for key, g in zip(learned, grads, strict=True) if key.startswith(f"{name}.") and g is not None]
-            assert any(bool(g.any()) for g in reached), f"the turn {turn.name!r} gives {name!r} no gradient"
+    parts = {name: perturb_weights(part) for name, part in parts.items()}
+    num_rows, noise = len(batch), build_training_noise(1, 2, 0, len(batch))
+    assert set(parts) == set(objective.network_specs), (
+        f"parts {sorted(parts)} do not fill roles {sorted(objective.network_specs)}"
+    )
+    for phase in objective.phases:
+        loss = objective.loss(parts, batch, phase, noise)
+        assert loss.per_sample.shape == loss.num_terms.shape == (num_rows,), (
+            "a loss is one number a row, units likewise"
+        )
+        assert loss.per_sample.isfinite().all(), f"the loss of the turn {phase.name!r} is not finite"
+        assert (loss.num_terms >= 0).all(), "units count terms, so none is below zero"
+        weights = {f"{n}.{k}": p for n in phase.trained for k, p in parts[n].named_parameters()}
+        grads = torch.autograd.grad(loss.per_sample.sum(), list(weights.values()), allow_unused=True)
+        for name in phase.trained:
+            part_grads = [
+                g for key, g in zip(weights, grads, strict=True) if key.startswith(f"{name}.") and g is not None
+            ]
+            assert any(bool(g.any()) for g in part_grads), f"the turn {phase.name!r} gives {name!r} no gradient"
         with torch.no_grad():
-            for i in range(rows):
-                one = slice(i, i + 1)
-                alone = objective.loss(parts, batch.rows(one), turn, noise.rows(one))
-                agree(alone.per_sample, loss.per_sample[one], "the loss of a row must not depend on its batch")
-                agree(alone.units, loss.units[one], "the units of a row must not depend on its batch")
-    batch = batch.win if isinstance(batch, Pairs) else batch
-    check_samples(objective, parts, batch if isinstance(batch, Batch) else batch.batch, controls)
+            for i in range(num_rows):
+                row = slice(i, i + 1)
+                row_loss = objective.loss(parts, batch.select_rows(row), phase, noise.select_rows(row))
+                assert_close(
+                    row_loss.per_sample, loss.per_sample[row], "the loss of a row must not depend on its batch"
+                )
+                assert_close(row_loss.num_terms, loss.num_terms[row], "the units of a row must not depend on its batch")
+    batch = batch.chosen if isinstance(batch, PreferencePairs) else batch
+    check_samples(objective, parts, batch if isinstance(batch, Batch) else batch.batch, params)
 
 
-def check_samples(objective: Objective[Any], parts: Parts, batch: Batch, controls: Any) -> None:
+def check_samples(objective: Objective[Any], parts: Parts, batch: Batch, params: Any) -> None:
     """The last draft of a row is a function of its nonce and condition alone."""
-    if controls is None:
-        base = getattr(objective, "base", objective)  # what wraps an objective samples as that does
-        controls = sys.modules[type(base).__module__].__dict__["Controls"]()
+    if params is None:
+        base_objective = getattr(objective, "base", objective)  # what wraps an objective samples as that does
+        params = sys.modules[type(base_objective).__module__].__dict__["SamplingParams"]()
     for part in parts.values():
         part.eval()
-    rows, noise = len(batch), Noise(7, tuple(range(len(batch))))
-    *_, whole = objective.sample(parts, rows, batch.cond, noise, controls)
-    assert len(whole) == rows, f"asked for {rows} samples, and got {len(whole)}"
-    *_, again = objective.sample(parts, rows, batch.cond, noise, controls)
-    assert torch.equal(again, whole), "the same noise must give the same samples"
-    for i in range(rows):
-        one = slice(i, i + 1)
-        cond = None if batch.cond is None else batch.cond.rows(one)
-        *_, alone = objective.sample(parts, 1, cond, noise.rows(one), controls)
-        n = alone.shape[1]  # a row alone may end sooner
-        agree(alone, whole[one, :n], "a sample must not depend on its batch")
+    num_rows, noise = len(batch), Noise(7, tuple(range(len(batch))))
+    *_, samples = objective.sample(parts, num_rows, batch.cond, noise, params)
+    assert len(samples) == num_rows, f"asked for {num_rows} samples, and got {len(samples)}"
+    *_, repeat_samples = objective.sample(parts, num_rows, batch.cond, noise, params)
+    assert torch.equal(repeat_samples, samples), "the same noise must give the same samples"
+    for i in range(num_rows):
+        row = slice(i, i + 1)
+        cond = None if batch.cond is None else batch.cond.select_rows(row)
+        *_, row_samples = objective.sample(parts, 1, cond, noise.select_rows(row), params)
+        n = row_samples.shape[1]  # a row alone may end sooner
+        assert_close(row_samples, samples[row, :n], "a sample must not depend on its batch")
 
 
-def example(role: Role, rows: int, seed: int = 0) -> tuple[Tensor, Tensor | None, Condition]:
+def random_inputs(spec: NetworkSpec, num_rows: int, seed: int = 0) -> tuple[Tensor, Tensor | None, Condition]:
     """Input, time and condition as the role asks for them, the same for the same seed."""
-    chance = torch.Generator().manual_seed(seed)
-    takes, cond = role.takes, role.cond
-    if isinstance(takes, Tokens):
-        x = torch.randint(takes.vocab, (rows, takes.length), generator=chance)
+    rng = torch.Generator().manual_seed(seed)
+    input_space, condition_spec = spec.input, spec.condition
+    if isinstance(input_space, TokenSpace):
+        x = torch.randint(input_space.vocab_size, (num_rows, input_space.context_length), generator=rng)
     else:
-        x = torch.randn(rows, takes.channels, *takes.size, generator=chance)
-    t = torch.rand(rows, generator=chance) if role.timed else None
-    return x, t, conditions(cond, takes, rows, chance)
+        x = torch.randn(num_rows, input_space.channels, *input_space.size, generator=rng)
+    t = torch.rand(num_rows, generator=rng) if spec.has_time else None
+    return x, t, random_condition(condition_spec, input_space, num_rows, rng)
 
 
-def conditions(cond: Cond, takes: Space, rows: int, chance: torch.Generator) -> Condition:
-    size = () if isinstance(takes, Tokens) else takes.size
-    mask = torch.arange(3) < 1 + torch.arange(rows)[:, None] % 3
+def random_condition(
+    condition_spec: ConditionSpec, input_space: Space, num_rows: int, rng: torch.Generator
+) -> Condition:
+    size = () if isinstance(input_space, TokenSpace) else input_space.size
+    mask = torch.arange(3) < 1 + torch.arange(num_rows)[:, None] % 3
     return Condition(
-        torch.randn(rows, 3, cond.tokens, generator=chance) if cond.tokens else None,
-        mask if cond.tokens else None,
-        torch.randn(rows, cond.vector, generator=chance) if cond.vector else None,
-        torch.randn(rows, cond.field, *size, generator=chance) if cond.field else None,
+        torch.randn(num_rows, 3, condition_spec.tokens, generator=rng) if condition_spec.tokens else None,
+        mask if condition_spec.tokens else None,
+        torch.randn(num_rows, condition_spec.vector, generator=rng) if condition_spec.vector else None,
+        torch.randn(num_rows, condition_spec.field, *size, generator=rng) if condition_spec.field else None,
     )
 
 
-def stirred(network: Network, by: float = 0.1) -> Network:
+def perturb_weights(network: Network, scale: float = 0.1) -> Network:
     """A copy with every weight moved a little, always in the same way."""
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     network = deepcopy(network)
     with torch.no_grad():
         for p in network.parameters():
-            p += by * torch.randn(p.shape, generator=chance).to(p)
+            p += scale * torch.randn(p.shape, generator=rng).to(p)
     return network
 
 
-def shape_of(gives: Space, x: Tensor) -> tuple[int, ...]:
-    if isinstance(gives, Tokens):
-        return (*x.shape[:2], gives.vocab)
-    return (len(x), gives.channels, *gives.size)
+def expected_shape(output_space: Space, x: Tensor) -> tuple[int, ...]:
+    if isinstance(output_space, TokenSpace):
+        return (*x.shape[:2], output_space.vocab_size)
+    return (len(x), output_space.channels, *output_space.size)
 
 
-def agree(found: Any, wanted: Any, contract: str) -> None:
-    found, wanted = torch.as_tensor(found), torch.as_tensor(wanted)
-    assert found.shape == wanted.shape, f"{contract}: shapes {tuple(found.shape)} and {tuple(wanted.shape)}"
-    gap = (found.double() - wanted.double()).abs().max().item() if found.numel() else 0.0
-    assert gap <= CLOSE * max(1.0, wanted.double().abs().max().item() if wanted.numel() else 0.0), (
+def assert_close(actual: Any, expected: Any, contract: str) -> None:
+    actual, expected = torch.as_tensor(actual), torch.as_tensor(expected)
+    assert actual.shape == expected.shape, f"{contract}: shapes {tuple(actual.shape)} and {tuple(expected.shape)}"
+    gap = (actual.double() - expected.double()).abs().max().item() if actual.numel() else 0.0
+    assert gap <= TOLERANCE * max(1.0, expected.double().abs().max().item() if expected.numel() else 0.0), (
         f"{contract}: they differ by {gap:.3g}"
     )

@@ -17,36 +17,36 @@ if TYPE_CHECKING:  # media and stores use this vocabulary and must start without
     from genloom.noise import Noise
 
     Parts = Mapping[str, nn.Module]
-    Change = Callable[[Tensor], Tensor]
+    TensorFn = Callable[[Tensor], Tensor]
 else:
     Parts = Mapping
-    Change = Callable
+    TensorFn = Callable
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenSpace:
     """A sequence of symbols: text, notes, codec codes, SELFIES."""
 
-    vocab: int
-    length: int  # the longest sequence a network is asked to read
-    start: int = 0  # the symbol that begins a document
-    stop: int = 0  # the symbol that ends one
+    vocab_size: int
+    context_length: int  # the longest sequence a network is asked to read
+    bos: int = 0  # the symbol that begins a document
+    eos: int = 0  # the symbol that ends one
     grid: tuple[int, ...] = ()  # of codes that fill a grid after the start, as a picture's do; (): of any length
 
 
 @dataclass(frozen=True)
-class Signal:
+class SignalSpace:
     """An array of numbers: size () vector, (L,) audio, (H, W) image, (T, H, W) video."""
 
     channels: int
     size: tuple[int, ...] = ()
 
 
-Space = Tokens | Signal
+Space = TokenSpace | SignalSpace
 
 
 @dataclass(frozen=True)
-class Cond:
+class ConditionSpec:
     """Which conditions a role is given: the width of each kind, 0 where there is none."""
 
     tokens: int = 0
@@ -55,14 +55,14 @@ class Cond:
 
 
 @dataclass(frozen=True)
-class Role:
+class NetworkSpec:
     """What an objective asks of a network. The only thing the two know of each other."""
 
-    takes: Space
-    gives: Space
-    causal: bool = False
-    timed: bool = False
-    cond: Cond = Cond()
+    input: Space
+    output: Space
+    is_causal: bool = False
+    has_time: bool = False
+    condition: ConditionSpec = ConditionSpec()
 
 
 @dataclass(frozen=True)
@@ -74,33 +74,36 @@ class Condition:
     vector: Tensor | None = None  # B D: class, target properties, pooled prompt
     field: Tensor | None = None  # B C *size, the grid of x: known pixels and their mask, loads and supports
 
-    def map(self, change: Change) -> Condition:
+    def map(self, fn: TensorFn) -> Condition:
         """The same condition with `change` applied to every tensor that is there."""
-        return Condition(*(None if t is None else change(t) for t in (self.tokens, self.mask, self.vector, self.field)))
+        return Condition(*(None if t is None else fn(t) for t in (self.tokens, self.mask, self.vector, self.field)))
 
-    def rows(self, rows: slice | Tensor) -> Condition:
+    def select_rows(self, rows: slice | Tensor) -> Condition:
         return self.map(lambda t: t[rows])
 
-    def keep(self, rows_B: Tensor) -> Condition:
+    def mask_rows(self, keep_B: Tensor) -> Condition:
         """Switch off the rows where `rows_B` is False: no states to attend to, zero vector, zero field."""
 
-        def off(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t * rows_B.view(-1, *[1] * (t.ndim - 1)).to(t.dtype)
+        def zero_rows(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t * keep_B.view(-1, *[1] * (t.ndim - 1)).to(t.dtype)
 
         mask = self.mask
         if self.tokens is not None and mask is None:
-            mask = self.tokens.new_ones(self.tokens.shape[:2], dtype=rows_B.dtype)
+            mask = self.tokens.new_ones(self.tokens.shape[:2], dtype=keep_B.dtype)
         return Condition(
-            off(self.tokens), None if mask is None else mask & rows_B[:, None], off(self.vector), off(self.field)
+            zero_rows(self.tokens),
+            None if mask is None else mask & keep_B[:, None],
+            zero_rows(self.vector),
+            zero_rows(self.field),
         )
 
 
 @dataclass(frozen=True)
-class Turn:
+class Phase:
     """One optimizer step: which parts learn in it. A GAN takes two, all others one."""
 
     name: str
-    trains: tuple[str, ...]
+    trained: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,16 +116,16 @@ class Batch:
     mask: Tensor | None = None  # B L, or B *size of a signal: True where a position counts in the loss
     lengths: Tensor | None = None  # B, how many positions of each row are real; the rest is padding on the right
     segments: Tensor | None = None  # B L, numbers of the documents packed into a row, which must not see each other
-    reference: Tensor | None = None  # B, minus log-likelihoods before learning from ratings, where they are known
+    reference_nll: Tensor | None = None  # B, minus log-likelihoods before learning from ratings, where they are known
 
-    def map(self, change: Change) -> Self:
-        optional = ("weight", "mask", "lengths", "segments", "reference")
-        there = {name: getattr(self, name) for name in optional}
-        changed = {name: None if t is None else change(t) for name, t in there.items()}
-        cond = None if self.cond is None else self.cond.map(change)
-        return replace(self, x=change(self.x), cond=cond, **changed)
+    def map(self, fn: TensorFn) -> Self:
+        optional_fields = ("weight", "mask", "lengths", "segments", "reference_nll")
+        tensors = {name: getattr(self, name) for name in optional_fields}
+        mapped_tensors = {name: None if t is None else fn(t) for name, t in tensors.items()}
+        cond = None if self.cond is None else self.cond.map(fn)
+        return replace(self, x=fn(self.x), cond=cond, **mapped_tensors)
 
-    def rows(self, rows: slice) -> Self:
+    def select_rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
@@ -130,40 +133,44 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PreferencePairs:
     """The same prompts answered twice: row i of `win` was preferred to row i of `lose`."""
 
-    win: Batch
-    lose: Batch
+    chosen: Batch
+    rejected: Batch
     weight: Tensor | None = None
 
-    def map(self, change: Change) -> Self:
-        weight = None if self.weight is None else change(self.weight)
-        return replace(self, win=self.win.map(change), lose=self.lose.map(change), weight=weight)
+    def map(self, fn: TensorFn) -> Self:
+        weight = None if self.weight is None else fn(self.weight)
+        return replace(self, chosen=self.chosen.map(fn), rejected=self.rejected.map(fn), weight=weight)
 
-    def rows(self, rows: slice) -> Self:
+    def select_rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
-        return len(self.win)
+        return len(self.chosen)
 
 
 @dataclass(frozen=True)
-class Opinions:
+class UnpairedPreferences:
     """Samples that were liked or disliked, each by itself."""
 
     batch: Batch
-    good: Tensor  # B, True where a sample was liked
-    others: Batch  # the same prompts, each answered by another row: what an answer gains without being the right one
+    desirable: Tensor  # B, True where a sample was liked
+    mismatched: (
+        Batch  # the same prompts, each answered by another row: what an answer gains without being the right one
+    )
     baseline: Tensor | None = None  # B, that gain over the whole batch, which the loop asks for before it cuts it up
     weight: Tensor | None = None
 
-    def map(self, change: Change) -> Self:
-        baseline, weight = (None if t is None else change(t) for t in (self.baseline, self.weight))
-        batch, others = self.batch.map(change), self.others.map(change)
-        return replace(self, batch=batch, good=change(self.good), others=others, baseline=baseline, weight=weight)
+    def map(self, fn: TensorFn) -> Self:
+        baseline, weight = (None if t is None else fn(t) for t in (self.baseline, self.weight))
+        batch, mismatched = self.batch.map(fn), self.mismatched.map(fn)
+        return replace(
+            self, batch=batch, desirable=fn(self.desirable), mismatched=mismatched, baseline=baseline, weight=weight
+        )
 
-    def rows(self, rows: slice) -> Self:
+    def select_rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
@@ -171,21 +178,21 @@ class Opinions:
 
 
 @dataclass(frozen=True)
-class Attempts:
+class Rollouts:
     """Samples that a model drew itself, and how much better each did than the others of its group."""
 
     batch: Batch
     advantage: Tensor  # B
-    before: Tensor | None = None  # B, minus log-likelihoods when they were drawn; None: this model has just drawn them
+    old_nll: Tensor | None = None  # B, minus log-likelihoods when they were drawn; None: this model has just drawn them
     weight: Tensor | None = None
-    earned: Tensor | None = None  # B, what the judges gave, to be told
+    reward: Tensor | None = None  # B, what the judges gave, to be told
 
-    def map(self, change: Change) -> Self:
-        there = {name: getattr(self, name) for name in ("before", "weight", "earned")}
-        changed = {name: None if t is None else change(t) for name, t in there.items()}
-        return replace(self, batch=self.batch.map(change), advantage=change(self.advantage), **changed)
+    def map(self, fn: TensorFn) -> Self:
+        tensors = {name: getattr(self, name) for name in ("old_nll", "weight", "reward")}
+        mapped_tensors = {name: None if t is None else fn(t) for name, t in tensors.items()}
+        return replace(self, batch=self.batch.map(fn), advantage=fn(self.advantage), **mapped_tensors)
 
-    def rows(self, rows: slice) -> Self:
+    def select_rows(self, rows: slice) -> Self:
         return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
@@ -197,36 +204,36 @@ class Loss:
     """What one turn costs each sample; reduced by the loop, never inside an objective."""
 
     per_sample: Tensor  # B, nats where the objective has a likelihood (or a bound on it)
-    units: Tensor  # B, how many terms each row sums (predicted tokens; 1 for a picture): the mean is sum / units
+    num_terms: Tensor  # B, how many terms each row sums (predicted tokens; 1 for a picture): the mean is sum / units
     metrics: Mapping[str, Tensor] = field(default_factory=dict)  # scalars, detached
 
 
-Learned = TypeVar("Learned", bound=Batch | Pairs | Opinions | Attempts)
-Learned_contra = TypeVar("Learned_contra", contravariant=True)
+TrainingBatch = TypeVar("TrainingBatch", bound=Batch | PreferencePairs | UnpairedPreferences | Rollouts)
+TrainingBatch_contra = TypeVar("TrainingBatch_contra", contravariant=True)
 
 
-class Objective(Protocol[Learned_contra]):
+class Objective(Protocol[TrainingBatch_contra]):
     """What learning means: the loss and the sampler that agree on one process."""
 
     @property
-    def turns(self) -> tuple[Turn, ...]: ...
+    def phases(self) -> tuple[Phase, ...]: ...
 
     @property
-    def roles(self) -> dict[str, Role]: ...
+    def network_specs(self) -> dict[str, NetworkSpec]: ...
 
-    def loss(self, parts: Parts, batch: Learned_contra, turn: Turn, noise: Noise) -> Loss: ...
+    def loss(self, parts: Parts, batch: TrainingBatch_contra, phase: Phase, noise: Noise) -> Loss: ...
 
-    def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Any) -> Iterator[Tensor]:
+    def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: Any) -> Iterator[Tensor]:
         """Yield ever better drafts, `count` rows each; the last one is the result."""
         ...
 
 
-class Cache(Protocol):
+class DecodingCache(Protocol):
     """What a causal network remembers of the positions it has read: keys and values, or a state."""
 
     lengths: Tensor  # B, how many positions of each row were read
 
-    def rows(self, rows: Tensor) -> Cache:
+    def select_rows(self, rows: Tensor) -> DecodingCache:
         """The memory of the chosen rows, in the order given."""
         ...
 
@@ -234,7 +241,7 @@ class Cache(Protocol):
 class CausalNetwork(Protocol):
     """A network that reads left to right; reading in pieces through a cache equals reading at once."""
 
-    def start(self, count: int, length: int) -> Cache: ...
+    def init_cache(self, count: int, length: int) -> DecodingCache: ...
 
     def __call__(
         self,
@@ -242,7 +249,7 @@ class CausalNetwork(Protocol):
         t: Tensor | None = None,
         cond: Condition | None = None,
         lengths: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: DecodingCache | None = None,
     ) -> Tensor: ...
 
 
@@ -265,16 +272,16 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class DefaultRecipe:
     """What a model of a medium is first made of, for some objectives; the first of them where none is asked for."""
 
     objectives: tuple[str, ...]  # none: any
     network: str
     codecs: tuple[str, ...]  # the first whose trained model, if it needs one, is at hand
-    up_to: float = float("inf")  # bytes of training data
-    rows: int = 8
-    length: int = 256  # 0: what the codec gives has one size
-    prompts: str = ""
+    max_bytes: float = float("inf")  # bytes of training data
+    batch_size: int = 8
+    context_length: int = 256  # 0: what the codec gives has one size
+    text_encoder: str = ""
 
 
 class Medium(Protocol):
@@ -291,9 +298,9 @@ class Medium(Protocol):
 
     def check(self, item: Item) -> list[str]: ...
 
-    def pack(self, value: Any) -> bytes: ...
+    def encode(self, value: Any) -> bytes: ...
 
-    def unpack(self, data: bytes) -> Any: ...
+    def decode(self, data: bytes) -> Any: ...
 
 
 class Codec(Protocol):
@@ -317,10 +324,10 @@ class TextEncoder(Protocol):
     @property
     def width(self) -> int: ...
 
-    def states(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """(S, width) float32 of root mean square 1 for every text; (0, width) for one that says nothing."""
         ...
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
+    def compute_offsets(self, text: str) -> list[tuple[int, int]]:
         """Where in the text what each of its states stands for begins and ends."""
         ...

@@ -81,7 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `plain_toy`, `causal_network` or the like runs once for each name in that family of toys."""
     for family in metafunc.fixturenames:
         if family.endswith(("_toy", "_network")):
-            metafunc.parametrize(family, _loaded("toys").FAMILIES[family])
+            metafunc.parametrize(family, _loaded("toys").SUPPORTED_ARCHITECTURES[family])
 
 
 @cache

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from genloom.codecs.roles import written
-from genloom.likelihood import bits_per_byte, surprise
-from genloom.model import Model, open_model
-from genloom.types import Message, Tokens
+from genloom.codecs.chat_template import render
+from genloom.model import Model, load_model
+from genloom.model.likelihood import bits_per_byte, compute_nll
+from genloom.types import Message, TokenSpace
 
 
 @pytest.fixture(scope="module")
 def model(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return open_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "tales")
+    return load_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "tales")
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,9 @@ def texts(worlds: ModuleType) -> list[str]:
 
 def by_hand(model: Model, text: str) -> float:
     """Each symbol from those before it, one network call a symbol, with windows that overlap by half."""
-    assert isinstance(model.codec.space, Tokens)
-    ids = [model.codec.space.start, *model.codec.encode(text).tolist()]
-    length, total = model.design.length, 0.0
+    assert isinstance(model.codec.space, TokenSpace)
+    ids = [model.codec.space.bos, *model.codec.encode(text).tolist()]
+    length, total = model.design.context_length, 0.0
     for at in range(1, len(ids)):
         # The window that a symbol is counted in: the first holds `length` symbols, then each brings half as many.
         more = max(0, -(-(at + 1 - length) // (length // 2)))
@@ -37,36 +37,38 @@ def by_hand(model: Model, text: str) -> float:
 
 
 def test_surprise_is_the_sum_over_symbols(model: Model, texts: list[str]) -> None:
-    found = list(surprise(model, texts))
+    found = list(compute_nll(model, texts))
     assert [size for _, size in found] == [len(text.encode()) for text in texts]
     for text, (nats, _) in zip(texts, found, strict=True):
         assert nats == pytest.approx(by_hand(model, text), rel=1e-4, abs=1e-4)
-    assert max(len(model.codec.encode(text)) for text in texts) > 5 * model.design.length, "some need many windows"
+    assert max(len(model.codec.encode(text)) for text in texts) > 5 * model.design.context_length, (
+        "some need many windows"
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 100])
 def test_the_size_of_the_batch_does_not_matter(model: Model, texts: list[str], rows: int) -> None:
-    wanted = np.array(list(surprise(model, texts)))
-    assert np.array(list(surprise(model, texts, rows))) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+    wanted = np.array(list(compute_nll(model, texts)))
+    assert np.array(list(compute_nll(model, texts, rows))) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 
 
 def test_texts_come_back_in_order_and_as_soon_as_they_are_known(model: Model, texts: list[str]) -> None:
-    alone = [next(iter(surprise(model, [text]))) for text in texts]
-    assert np.array(list(surprise(model, texts, rows=3))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)
+    alone = [next(iter(compute_nll(model, [text]))) for text in texts]
+    assert np.array(list(compute_nll(model, texts, batch_size=3))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)
     read = []
-    stream = surprise(model, (read.append(n) or text for n, text in enumerate(texts * 4)), rows=2)
+    stream = compute_nll(model, (read.append(n) or text for n, text in enumerate(texts * 4)), batch_size=2)
     next(stream)
     assert len(read) < 6
 
 
 def test_nothing_is_no_surprise(model: Model) -> None:
-    assert list(surprise(model, [])) == []
-    assert list(surprise(model, ["", ""])) == [(0.0, 0), (0.0, 0)]
+    assert list(compute_nll(model, [])) == []
+    assert list(compute_nll(model, ["", ""])) == [(0.0, 0), (0.0, 0)]
     assert bits_per_byte([]) == 0.0
 
 
 def test_half_a_surrogate_pair_is_read_as_the_codec_writes_it(model: Model) -> None:
-    ((nats, size),) = surprise(model, ["a\ud800b"])
+    ((nats, size),) = compute_nll(model, ["a\ud800b"])
     assert np.isfinite(nats)
     assert size == 3
 
@@ -74,23 +76,23 @@ def test_half_a_surrogate_pair_is_read_as_the_codec_writes_it(model: Model) -> N
 def test_bits_per_byte_weighs_bytes(model: Model, worlds: ModuleType) -> None:
     assert bits_per_byte([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
     learned, noise = worlds.tales(4, seed=3), ["".join(reversed(text)) for text in worlds.tales(4, seed=3)]
-    assert bits_per_byte(surprise(model, learned)) < 1.5 < 3 < bits_per_byte(surprise(model, noise))
+    assert bits_per_byte(compute_nll(model, learned)) < 1.5 < 3 < bits_per_byte(compute_nll(model, noise))
 
 
 def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> None:
-    masks = open_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "masks")
+    masks = load_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "masks")
     texts = worlds.tales(4, seed=3)
-    once, again = list(surprise(masks, texts, rows=3)), list(surprise(masks, texts, rows=64))
+    once, again = list(compute_nll(masks, texts, batch_size=3)), list(compute_nll(masks, texts, batch_size=64))
     assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)
     assert 0 < bits_per_byte(once) < 8
 
 
 def test_of_a_conversation_the_answers_are_measured(model: Model) -> None:
     talk = (Message("user", "Who wept?"), Message("assistant", "Nobody, 狐."), Message("user", "Why?"))
-    [(nats, size)] = surprise(model, [talk])
+    [(nats, size)] = compute_nll(model, [talk])
     assert size == len("Nobody, 狐.".encode())
-    ids, answered = written(model.codec, talk, reply=False)  # ty: ignore[invalid-argument-type]
-    assert isinstance(model.codec.space, Tokens)
+    ids, answered = render(model.codec, talk, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]
+    assert isinstance(model.codec.space, TokenSpace)
     log_p = model.parts["model"](torch.from_numpy(ids[None]))[0].double().log_softmax(1)
     by_hand = -sum(float(log_p[at - 1, ids[at]]) for at in np.flatnonzero(answered))
     assert nats == pytest.approx(by_hand, rel=1e-4)
@@ -99,5 +101,5 @@ def test_of_a_conversation_the_answers_are_measured(model: Model) -> None:
 def test_texts_and_conversations_are_measured_together_in_order(model: Model, texts: list[str]) -> None:
     talks = [(Message("user", text), Message("assistant", f"{text}!")) for text in texts]
     mixed = [told for pair in zip(texts, talks, strict=True) for told in pair]
-    alone = [next(surprise(model, [told])) for told in mixed]
-    assert np.array(list(surprise(model, mixed))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)
+    alone = [next(compute_nll(model, [told])) for told in mixed]
+    assert np.array(list(compute_nll(model, mixed))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)

@@ -7,7 +7,7 @@ import genloom
 from genloom import plugins
 
 ROOT = Path(genloom.__file__).parent
-MEDIA = plugins.names("medium")
+MEDIA = plugins.part_names("medium")
 OWN = {ROOT / "media" / name for name in MEDIA} | {ROOT / "collect" / name for name in MEDIA}
 SHARED = [path for path in sorted(ROOT.rglob("*.py")) if not OWN & set(path.parents)]
 

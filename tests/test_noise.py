@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genloom.noise import WINDOW, Noise, fold, repeats, training_noise
+from genloom.noise import CONTEXT_WIDTH, Noise, build_training_noise, fold_in, is_repeated
 
 MANY = Noise(3, tuple(range(400)))
 KINDS = ["normal", "uniform", "gumbel"]
@@ -21,8 +21,8 @@ def test_the_values_are_what_they_have_always_been():
     assert uniform.tolist() == [pytest.approx(row, abs=1e-6) for row in UNIFORM]
     assert gumbel.tolist() == [pytest.approx(row, abs=1e-6) for row in GUMBEL]
     texts = [np.arange(10), np.array([1, 2, 3, 4, 1, 2, 3, 4])]
-    assert [noise.choose(torch.zeros(2, 1000), [t[:n] for t in texts]).tolist() for n in (1, 5, 8)] == CHOSEN
-    assert fold(np.array([1, 2, 3, 4])) == FOLDED
+    assert [noise.sample_tokens(torch.zeros(2, 1000), [t[:n] for t in texts]).tolist() for n in (1, 5, 8)] == CHOSEN
+    assert fold_in(np.array([1, 2, 3, 4])) == FOLDED
 
 
 NORMAL = [[-1.666436, -0.92347, -1.38952], [0.717029, -0.6355522, -1.028686]]
@@ -57,7 +57,7 @@ def test_shapes_rows_and_positions(kind):
     assert draw((0,)).shape == (400, 0)
     assert torch.equal(draw((5,), 2), draw((5,), 2))
     assert not torch.equal(draw((5,), 2), draw((5,), 3))
-    assert torch.equal(getattr(MANY.rows(slice(30, 50)), kind)((4,)), draw((4,))[30:50])
+    assert torch.equal(getattr(MANY.select_rows(slice(30, 50)), kind)((4,)), draw((4,))[30:50])
     for i in (0, 7, 399):
         assert torch.equal(getattr(Noise(3, (i,)), kind)((4,)), draw((4,))[i : i + 1])
 
@@ -71,17 +71,17 @@ def test_neighbouring_keys_nonces_and_positions_have_nothing_in_common():
 @pytest.mark.parametrize("number", [0, 1, 2**63, 2**64 - 1, -1])
 def test_every_64_bit_key_nonce_and_position_serves(number):
     assert Noise(number, (number,)).normal((3,), number).isfinite().all()
-    assert Noise(number, (number,)).choose(torch.zeros(1, 5), [np.array([2**40, 1, 2, 3, 4])]).shape == (1,)
+    assert Noise(number, (number,)).sample_tokens(torch.zeros(1, 5), [np.array([2**40, 1, 2, 3, 4])]).shape == (1,)
 
 
 def chosen(noise: Noise, context: list[int], vocab: int = 10**6) -> Tensor:
     """Among so many equal symbols two choices agree only if their noise does."""
-    return noise.choose(torch.zeros(len(noise), vocab), [np.array(context)] * len(noise))
+    return noise.sample_tokens(torch.zeros(len(noise), vocab), [np.array(context)] * len(noise))
 
 
 def test_the_last_four_symbols_key_a_choice():
     noise = Noise(1, (5,))
-    assert WINDOW == 4
+    assert CONTEXT_WIDTH == 4
     assert chosen(noise, [9, 8, 1, 2, 3, 4]) == chosen(noise, [7, 1, 2, 3, 4]) == chosen(noise, [1, 2, 3, 4])
     assert chosen(noise, [9, 8, 1, 2, 3, 4]) != chosen(noise, [9, 8, 1, 2, 3, 5])
     assert chosen(noise, [9, 8, 1, 2, 3, 4]) != chosen(noise, [9, 8, 2, 1, 3, 4])
@@ -109,7 +109,7 @@ def test_a_window_seen_before_is_keyed_by_its_position():
     ],
 )
 def test_repeats(context, seen):
-    assert repeats(np.array(context), np.array(context[-4:])) is seen
+    assert is_repeated(np.array(context), np.array(context[-4:])) is seen
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 5.0, 30.0, 1e5, 1e7])  # the last: close to temperature 0
@@ -119,23 +119,23 @@ def test_a_choice_is_the_greatest_sum_of_logit_and_gumbel_noise(spread):
     for position in range(1, 40):
         logits = spread * torch.randn(1, 3000, generator=chance)
         logits[:, ::7] = float("-inf")
-        context = np.arange(WINDOW - 1) if position < 4 else np.zeros(3 + position, np.int64)
+        context = np.arange(CONTEXT_WIDTH - 1) if position < 4 else np.zeros(3 + position, np.int64)
         gumbel = Noise(1, (5,)).gumbel((3000,), len(context))
-        assert Noise(1, (5,)).choose(logits, [context]) == (logits + gumbel).argmax(1)
+        assert Noise(1, (5,)).sample_tokens(logits, [context]) == (logits + gumbel).argmax(1)
 
 
 @pytest.mark.parametrize("context", [[1], [1, 2, 3, 4, 5], [1, 2, 3, 4, 1, 2, 3, 4]], ids=["short", "new", "seen"])
 def test_choices_follow_the_softmax(context):
     logits, n = torch.tensor([0.0, 1.0, -1.0, 2.0, float("-inf")]), 4000
     noise = Noise(11, tuple(range(n)))
-    counts = torch.bincount(noise.choose(logits.expand(n, -1), [np.array(context)] * n), minlength=5)
+    counts = torch.bincount(noise.sample_tokens(logits.expand(n, -1), [np.array(context)] * n), minlength=5)
     expected = n * logits.softmax(0)
     assert counts[4] == 0
     assert float(((counts - expected) ** 2 / expected)[:4].sum()) < 16.3  # chi-square, 3 degrees, p = 0.001
 
 
 def test_training_noise_is_the_same_however_a_batch_is_cut():
-    whole = training_noise(5, 77, 0, 8)
-    assert training_noise(5, 77, 0, 3).nonces + training_noise(5, 77, 3, 5).nonces == whole.nonces
-    others = training_noise(5, 78, 0, 8), training_noise(5, 76, 0, 8)
+    whole = build_training_noise(5, 77, 0, 8)
+    assert build_training_noise(5, 77, 0, 3).nonces + build_training_noise(5, 77, 3, 5).nonces == whole.nonces
+    others = build_training_noise(5, 78, 0, 8), build_training_noise(5, 76, 0, 8)
     assert not {*whole.nonces} & {*others[0].nonces, *others[1].nonces}

@@ -39,62 +39,62 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("medium", "text"),
     ],
 )
-def test_built_in_parts_are_listed(kind: plugins.Kind, name: str) -> None:
-    assert name in plugins.names(kind)
+def test_built_in_parts_are_listed(kind: plugins.PartKind, name: str) -> None:
+    assert name in plugins.part_names(kind)
 
 
 def test_what_only_serves_a_part_is_not_one() -> None:
-    assert "attention" not in plugins.names("network")
+    assert "attention" not in plugins.part_names("network")
     with pytest.raises(ValueError, match="There is no network 'attention'"):
-        plugins.find("network", "attention")
+        plugins.find_part("network", "attention")
 
 
 def test_a_built_in_part_is_its_module() -> None:
-    assert plugins.find("codec", "bytes").__name__ == "genloom.codecs.bytes"
+    assert plugins.find_part("codec", "bytes").__name__ == "genloom.codecs.bytes"
 
 
 def test_the_nearest_name_is_suggested() -> None:
     with pytest.raises(ValueError, match=r"There is no network 'transfomer'. Did you mean 'transformer'\?"):
-        plugins.find("network", "transfomer")
+        plugins.find_part("network", "transfomer")
     with pytest.raises(ValueError, match=r"There is no codec 'zzz'\. There is 'bpe', 'bytes'"):
-        plugins.find("codec", "zzz")
+        plugins.find_part("codec", "zzz")
 
 
 @pytest.mark.parametrize("name", ["os", "../store/files", "genloom.store", "__init__", ""])
 def test_a_string_from_a_downloaded_job_imports_nothing_else(name: str) -> None:
     with pytest.raises(ValueError, match="There is no network"):
-        plugins.find("network", name)
+        plugins.find_part("network", name)
 
 
 def test_a_plugin_is_found_and_listed(install) -> None:
     install("mamba_for_genloom", "class Config: ...\ndef build(role, config): ...\n", {"genloom.networks": "mamba"})
-    assert "mamba" in plugins.names("network")
-    assert "mamba" not in plugins.names("codec")
-    assert plugins.find("network", "mamba").__name__ == "mamba_for_genloom"
+    assert "mamba" in plugins.part_names("network")
+    assert "mamba" not in plugins.part_names("codec")
+    assert plugins.find_part("network", "mamba").__name__ == "mamba_for_genloom"
 
 
 def test_a_built_in_part_goes_before_a_plugin(install) -> None:
     install("impostor", "class Config: ...\nclass Codec: ...\n", {"genloom.codecs": "bytes"})
-    assert plugins.find("codec", "bytes").__name__ == "genloom.codecs.bytes"
+    assert plugins.find_part("codec", "bytes").__name__ == "genloom.codecs.bytes"
 
 
 def test_two_plugins_of_one_name_are_refused(install) -> None:
     for package in ("first", "second"):
         install(package, "class Config: ...\ndef build(role, config): ...\n", {"genloom.networks": "mamba"})
     with pytest.raises(ValueError, match="Both first and second offer the network 'mamba'"):
-        plugins.find("network", "mamba")
+        plugins.find_part("network", "mamba")
 
 
 def test_a_plugin_that_does_not_import_is_named(install) -> None:
     install("broken", "import no_such_module_anywhere\n", {"genloom.networks": "mamba"})
     with pytest.raises(ValueError, match=r"'mamba' of the package broken can't be imported.*no_such_module_anywhere"):
-        plugins.find("network", "mamba")
+        plugins.find_part("network", "mamba")
 
 
 def test_a_plugin_that_lacks_something_is_named(install) -> None:
     install("half", "class Config: ...\n", {"genloom.networks": "mamba"})
     with pytest.raises(ValueError, match="lacks build"):
-        plugins.find("network", "mamba")
+        plugins.find_part("network", "mamba")
 
 
 def test_the_table_starts_without_torch() -> None:

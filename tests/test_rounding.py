@@ -5,7 +5,7 @@ from math import prod
 import pytest
 import torch
 
-from genloom.rounding import check_levels, codes_of, points_of, rounded
+from genloom.fsq import check_levels, codes_to_indices, indices_to_codes, quantize
 
 LEVELS = [(8, 8, 8), (7, 5, 5), (2, 3, 4)]
 
@@ -13,8 +13,8 @@ LEVELS = [(8, 8, 8), (7, 5, 5), (2, 3, 4)]
 @pytest.mark.parametrize("levels", LEVELS, ids=str)
 def test_every_code_is_one_point(levels):
     codes = torch.arange(prod(levels))[:, None]
-    points = points_of(codes, levels)
-    assert torch.equal(codes_of(points, levels), codes)
+    points = indices_to_codes(codes, levels)
+    assert torch.equal(codes_to_indices(points, levels), codes)
     assert points.abs().max() <= 1
     assert len({tuple(p) for p in points.flatten(1).tolist()}) == len(codes)
 
@@ -22,17 +22,17 @@ def test_every_code_is_one_point(levels):
 @pytest.mark.parametrize("levels", LEVELS, ids=str)
 def test_any_numbers_become_points_and_large_ones_reach_every_level(levels):
     x = 4 * torch.randn(2000, len(levels), 2, 3, generator=torch.Generator().manual_seed(0))
-    points = rounded(x, levels)
-    codes = codes_of(points, levels)
-    assert torch.allclose(points_of(codes, levels), points)
-    assert (rounded(torch.zeros(1, len(levels)), levels) == 0).all()
+    points = quantize(x, levels)
+    codes = codes_to_indices(points, levels)
+    assert torch.allclose(indices_to_codes(codes, levels), points)
+    assert (quantize(torch.zeros(1, len(levels)), levels) == 0).all()
     for channel, level in enumerate(levels):
         assert len(points[:, channel].unique()) == level
 
 
 def test_gradients_pass_the_rounding_as_if_it_were_not():
     x = torch.tensor([[0.3, -0.2]], requires_grad=True)
-    rounded(x, (5, 5)).sum().backward()
+    quantize(x, (5, 5)).sum().backward()
     assert x.grad is not None
     assert torch.allclose(x.grad, (1 - torch.tanh(x.detach()) ** 2) * 4 * 1.001 / 2 / 2)
 

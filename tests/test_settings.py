@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genloom.settings import as_toml, made, overridden, table
+from genloom.settings import apply_overrides, parse, to_table, to_toml
 
 KEYS = st.text("abcdefghij_", min_size=1, max_size=6)
 VALUES = st.one_of(
@@ -46,22 +46,22 @@ def same(a: Any, b: Any) -> bool:
 
 @given(TABLES)
 def test_tables_come_back_from_toml(settings: dict[str, Any]) -> None:
-    assert same(tomllib.loads(as_toml(settings)), settings)
+    assert same(tomllib.loads(to_toml(settings)), settings)
 
 
 def test_values_come_back_from_their_tables() -> None:
     value = Outer("Grüße", Inner(7, (0.1, 0.2)))
-    assert table(value) == {"title": "Grüße", "inner": {"width": 7, "betas": [0.1, 0.2]}}
-    assert made(Outer, tomllib.loads(as_toml(table(value))), "job") == value
+    assert to_table(value) == {"title": "Grüße", "inner": {"width": 7, "betas": [0.1, 0.2]}}
+    assert parse(Outer, tomllib.loads(to_toml(to_table(value))), "job") == value
 
 
 def test_a_value_of_another_kind_and_a_key_that_is_not_there_are_named() -> None:
     with pytest.raises(ValueError, match=r"^job\.inner\.width: Input should be a valid integer.*got 'wide'\.$"):
-        made(Outer, {"inner": {"width": "wide"}}, "job")
+        parse(Outer, {"inner": {"width": "wide"}}, "job")
     with pytest.raises(
         ValueError, match=r"^Unknown setting job\.inner\.widht\. Did you mean 'width'\? job\.inner has: "
     ):
-        made(Outer, {"inner": {"widht": 3}}, "job")
+        parse(Outer, {"inner": {"widht": 3}}, "job")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_a_value_of_another_kind_and_a_key_that_is_not_there_are_named() -> None
     [("3", 3), ("0.5", 0.5), ("true", True), ("abc", "abc"), ('"3"', "3"), ("[1, 2]", [1, 2]), ("", "")],
 )
 def test_settings_from_the_command_line_are_read_as_toml_or_else_as_text(text: str, value: Any) -> None:
-    changed = overridden({"a": {"b": 1}}, {"a.c.d": text})
+    changed = apply_overrides({"a": {"b": 1}}, {"a.c.d": text})
     assert changed == {"a": {"b": 1, "c": {"d": value}}}
     assert type(changed["a"]["c"]["d"]) is type(value)

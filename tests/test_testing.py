@@ -11,7 +11,7 @@ from genloom import plugins
 from genloom.networks import transformer
 from genloom.objectives.flow import Flow
 from genloom.testing import check_codec, check_network, check_objective
-from genloom.types import Batch, Role, Signal, Tokens
+from genloom.types import Batch, NetworkSpec, SignalSpace, TokenSpace
 
 TEXTS = ["", "To be, or not to be", "naïve café — 東京 🎭", "a\r\nb\x00c", "<|user|> is text here"]
 
@@ -19,7 +19,7 @@ TEXTS = ["", "To be, or not to be", "naïve café — 東京 🎭", "a\r\nb\x00c
 # Those of pictures and a pretrained tokenizer call the contract in tests/codecs.
 @pytest.mark.parametrize("name", ["bpe", "bytes"])
 def test_codecs_of_text_keep_the_contract(name):
-    module = plugins.find("codec", name)
+    module = plugins.find_part("codec", name)
     check_codec(module.Codec.fit(["To be, or not to be, that is the question. " * 50], module.Config()), TEXTS)
 
 
@@ -30,8 +30,8 @@ class Shifty:
         self.fault = fault
 
     @property
-    def space(self) -> Tokens:
-        return Tokens(256, 64)
+    def space(self) -> TokenSpace:
+        return TokenSpace(256, 64)
 
     def encode(self, value: str) -> np.ndarray:
         data = np.frombuffer(value.encode(), np.uint8).astype(np.int64)
@@ -74,7 +74,7 @@ def test_a_codec_that_breaks_its_contract_is_told_how(fault, words):
         check_codec(Shifty(fault), ["To be", "Or not"])
 
 
-READER = Role(Tokens(7, 6), Tokens(7, 6), causal=True)
+READER = NetworkSpec(TokenSpace(7, 6), TokenSpace(7, 6), is_causal=True)
 
 
 class Faulty(nn.Module):
@@ -83,14 +83,14 @@ class Faulty(nn.Module):
     def __init__(self, fault: str):
         super().__init__()
         config = transformer.Config(width=16, depth=1, heads=2)
-        both_ways = Role(READER.takes, READER.gives, causal=fault != "looks ahead")
+        both_ways = NetworkSpec(READER.input, READER.output, is_causal=fault != "looks ahead")
         self.fault, self.inner = fault, transformer.build(both_ways, config)
 
-    def start(self, count: int, length: int):
-        return self.inner.start(count, length)
+    def init_cache(self, count: int, length: int):
+        return self.inner.init_cache(count, length)
 
     def forward(self, x: Tensor, t=None, cond=None, lengths=None, cache=None) -> Tensor:
-        out = self.inner(x, t, cond=cond, lengths=lengths, cache=cache)
+        out = self.inner(x, t, cond=cond, lengths=lengths, cache_folder=cache)
         if self.fault == "mixes rows":
             return out + out.mean(0)
         if self.fault == "counts calls" and cache is not None:
@@ -118,17 +118,17 @@ class Batchwise(Flow):
 
     def loss(self, parts, batch, turn, noise):
         loss = super().loss(parts, batch, turn, noise)
-        return type(loss)(loss.per_sample / loss.per_sample.sum(), loss.units)
+        return type(loss)(loss.per_sample / loss.per_sample.sum(), loss.num_terms)
 
 
 def test_an_objective_that_breaks_its_contract_is_told_how(toys):
     toy = toys.TOYS["flow-dense"]
     batch = Batch(toys.world(toy.space, 4, 0))
-    parts = dict(toys.parts_of(toy).items())
-    check_objective(Flow(Signal(2)), parts, batch)
+    parts = dict(toys.build_networks(toy).items())
+    check_objective(Flow(SignalSpace(2)), parts, batch)
     with pytest.raises(AssertionError, match="must not depend on its batch"):
-        check_objective(Batchwise(Signal(2)), parts, batch)
+        check_objective(Batchwise(SignalSpace(2)), parts, batch)
     with pytest.raises(AssertionError, match="do not fill roles"):
-        check_objective(Flow(Signal(2)), {"other": parts["model"]}, batch)
+        check_objective(Flow(SignalSpace(2)), {"other": parts["model"]}, batch)
     with pytest.raises(AssertionError, match="not finite"):
-        check_objective(Flow(Signal(2)), parts, Batch(torch.full((4, 2), torch.inf)))
+        check_objective(Flow(SignalSpace(2)), parts, Batch(torch.full((4, 2), torch.inf)))

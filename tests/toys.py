@@ -18,24 +18,24 @@ from genloom.objectives.adversarial import Adversarial
 from genloom.objectives.autoregressive import Autoregressive
 from genloom.objectives.flow import Flow
 from genloom.objectives.masked import Masked
-from genloom.objectives.mixture import Mixture
 from genloom.objectives.shortcut import Shortcut
+from genloom.objectives.vae_gan import VaeGan
 from genloom.objectives.variational import Variational
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Cond, Condition, Objective, Signal, Space, Tokens
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, Condition, ConditionSpec, Objective, SignalSpace, Space, TokenSpace
 
 torch.set_num_threads(1)
 
-TOKENS, VECTOR, SERIES = Tokens(vocab=4, length=7, start=3, stop=2), Signal(2), Signal(1, (4,))
-PICTURE, CODES = Signal(1, (4, 4)), replace(TOKENS, grid=(2, 3))
+TOKENS, VECTOR, SERIES = TokenSpace(vocab_size=4, context_length=7, bos=3, eos=2), SignalSpace(2), SignalSpace(1, (4,))
+PICTURE, CODES = SignalSpace(1, (4, 4)), replace(TOKENS, grid=(2, 3))
 
 SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
     "recurrent": {"width": 48, "depth": 1},
     "dense": {"width": 64},
     "ngram": {"order": 3, "folds": 2},
-    "convolution": {"width": 8, "grow": 1},
+    "convolution": {"width": 8, "up_blocks": 1},
     "dit": {"width": 16, "depth": 2, "head_width": 8},
     "unet": {"width": 16, "levels": (1,), "blocks": 1, "attention": 0, "head_width": 8, "groups": 4},
 }
@@ -45,72 +45,82 @@ SIZES: dict[str, dict[str, Any]] = {
 class Toy:
     objective: Objective[Batch]
     network: str
-    plan: Plan = field(default_factory=lambda: Plan(steps=100))
+    plan: TrainConfig = field(default_factory=lambda: TrainConfig(steps=100))
 
     @property
     def space(self) -> Space:
         return self.objective.space  # ty: ignore[missing-attribute]  # each of these objectives has one
 
     @property
-    def cond(self) -> Cond:
-        return self.objective.cond  # ty: ignore[missing-attribute]
+    def cond(self) -> ConditionSpec:
+        return self.objective.condition  # ty: ignore[missing-attribute]
 
 
-SLOW = Plan(steps=400, average=0.95)
-CRISP = Plan(steps=150, average=0.9)
+SLOW = TrainConfig(steps=400, ema_decay=0.95)
+CRISP = TrainConfig(steps=150, ema_decay=0.9)
 # Of jumps 1, 1/2 and 1/4. These worlds have no more to show than they are, so that guidance would only overdo it.
-JUMPS: dict[str, Any] = {"guidance": 1.0, "levels": 3, "anchored": 0.5}
+JUMPS: dict[str, Any] = {"guidance_scale": 1.0, "num_levels": 3, "flow_fraction": 0.5}
 # Orthogonal updates throw a GAN off its balance.
-GAN = Plan(steps=600, average=0.98, rates=Rates(family="adamw", matrix=3e-3, table=3e-3, vector=3e-3))
-PICTURE_GAN = Plan(steps=300, average=0.97, rates=Rates("adamw", 6e-3, 6e-3, 6e-3, betas=(0.5, 0.99)))
+GAN = TrainConfig(
+    steps=600,
+    ema_decay=0.98,
+    optimizer=OptimizerConfig(family="adamw", lr_matrix=3e-3, lr_embedding=3e-3, lr_vector=3e-3),
+)
+PICTURE_GAN = TrainConfig(
+    steps=300, ema_decay=0.97, optimizer=OptimizerConfig("adamw", 6e-3, 6e-3, 6e-3, betas=(0.5, 0.99))
+)
 
 TOYS = {
     "autoregressive-transformer": Toy(Autoregressive(TOKENS), "transformer"),
     "autoregressive-recurrent": Toy(Autoregressive(TOKENS), "recurrent"),
     "autoregressive-ngram": Toy(Autoregressive(TOKENS), "ngram"),
-    "masked-transformer": Toy(Masked(TOKENS), "transformer", Plan(steps=150)),
+    "masked-transformer": Toy(Masked(TOKENS), "transformer", TrainConfig(steps=150)),
     "flow-dense": Toy(Flow(VECTOR), "dense", SLOW),
-    "flow-transformer": Toy(Flow(SERIES), "transformer", Plan(steps=200)),
-    "flow-dit": Toy(Flow(SERIES), "dit", Plan(steps=200)),
-    "flow-unet": Toy(Flow(SERIES), "unet", Plan(steps=200)),
+    "flow-transformer": Toy(Flow(SERIES), "transformer", TrainConfig(steps=200)),
+    "flow-dit": Toy(Flow(SERIES), "dit", TrainConfig(steps=200)),
+    "flow-unet": Toy(Flow(SERIES), "unet", TrainConfig(steps=200)),
     "shortcut-dense": Toy(Shortcut(VECTOR, **JUMPS), "dense", replace(SLOW, steps=800)),
     "shortcut-transformer": Toy(Shortcut(SERIES, **JUMPS), "transformer", SLOW),
     "shortcut-dit": Toy(Shortcut(SERIES, **JUMPS), "dit", SLOW),
-    "shortcut-unet": Toy(Shortcut(SERIES, **JUMPS), "unet", Plan(steps=200, average=0.95)),
+    "shortcut-unet": Toy(Shortcut(SERIES, **JUMPS), "unet", TrainConfig(steps=200, ema_decay=0.95)),
     "variational-dense": Toy(Variational(VECTOR), "dense", SLOW),
-    "variational-convolution": Toy(Variational(PICTURE, latent=1, spread=0.3, edges=0.1), "convolution", CRISP),
+    "variational-convolution": Toy(
+        Variational(PICTURE, latent=1, decoder_std=0.3, laplacian_weight=0.1), "convolution", CRISP
+    ),
     "adversarial-dense": Toy(Adversarial(VECTOR), "dense", GAN),
-    "adversarial-convolution": Toy(Adversarial(PICTURE, smooth=1.0), "convolution", PICTURE_GAN),
-    "mixture-dense": Toy(Mixture(VECTOR, latent=2, features=0.0), "dense", SLOW),
-    "mixture-convolution": Toy(Mixture(PICTURE, latent=2, spread=0.3, beta=1.0), "convolution", CRISP),
+    "adversarial-convolution": Toy(Adversarial(PICTURE, r1_weight=1.0), "convolution", PICTURE_GAN),
+    "mixture-dense": Toy(VaeGan(VECTOR, latent=2, feature_matching_weight=0.0), "dense", SLOW),
+    "mixture-convolution": Toy(VaeGan(PICTURE, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),
 }
 
 CONDITIONAL = {
-    "autoregressive-transformer-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "transformer"),
-    "autoregressive-transformer-tokens": Toy(Autoregressive(TOKENS, Cond(tokens=2)), "transformer"),
-    "autoregressive-recurrent-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "recurrent"),
-    "autoregressive-ngram-vector": Toy(Autoregressive(TOKENS, Cond(vector=2)), "ngram"),
-    "masked-transformer-vector": Toy(Masked(TOKENS, Cond(vector=2)), "transformer", Plan(steps=150)),
-    "masked-transformer-tokens": Toy(Masked(TOKENS, Cond(tokens=2)), "transformer", Plan(steps=150)),
-    "masked-transformer-grid": Toy(Masked(CODES, Cond(tokens=2)), "transformer", Plan(steps=150)),
-    "autoregressive-transformer-grid": Toy(Autoregressive(CODES, Cond(tokens=2)), "transformer"),
-    "flow-dense-vector": Toy(Flow(VECTOR, Cond(vector=2)), "dense", SLOW),
-    "flow-dense-field": Toy(Flow(VECTOR, Cond(field=1)), "dense", SLOW),
-    "flow-transformer-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "transformer", Plan(steps=200)),
-    "flow-transformer-vector": Toy(Flow(SERIES, Cond(vector=2)), "transformer", Plan(steps=200)),
-    "flow-transformer-field": Toy(Flow(SERIES, Cond(field=1)), "transformer", Plan(steps=200)),
-    "flow-dit-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "dit", Plan(steps=200)),
-    "flow-unet-tokens": Toy(Flow(SERIES, Cond(tokens=2)), "unet", Plan(steps=200)),
-    "shortcut-dense-vector": Toy(Shortcut(VECTOR, Cond(vector=2), **JUMPS), "dense", SLOW),
-    "shortcut-dit-tokens": Toy(Shortcut(SERIES, Cond(tokens=2), **JUMPS), "dit", Plan(steps=200)),
-    "variational-dense-vector": Toy(Variational(VECTOR, cond=Cond(vector=2)), "dense", SLOW),
-    "variational-convolution-tokens": Toy(Variational(PICTURE, spread=0.3, cond=Cond(tokens=2)), "convolution", CRISP),
-    "adversarial-dense-vector": Toy(Adversarial(VECTOR, cond=Cond(vector=2)), "dense", GAN),
+    "autoregressive-transformer-vector": Toy(Autoregressive(TOKENS, ConditionSpec(vector=2)), "transformer"),
+    "autoregressive-transformer-tokens": Toy(Autoregressive(TOKENS, ConditionSpec(tokens=2)), "transformer"),
+    "autoregressive-recurrent-vector": Toy(Autoregressive(TOKENS, ConditionSpec(vector=2)), "recurrent"),
+    "autoregressive-ngram-vector": Toy(Autoregressive(TOKENS, ConditionSpec(vector=2)), "ngram"),
+    "masked-transformer-vector": Toy(Masked(TOKENS, ConditionSpec(vector=2)), "transformer", TrainConfig(steps=150)),
+    "masked-transformer-tokens": Toy(Masked(TOKENS, ConditionSpec(tokens=2)), "transformer", TrainConfig(steps=150)),
+    "masked-transformer-grid": Toy(Masked(CODES, ConditionSpec(tokens=2)), "transformer", TrainConfig(steps=150)),
+    "autoregressive-transformer-grid": Toy(Autoregressive(CODES, ConditionSpec(tokens=2)), "transformer"),
+    "flow-dense-vector": Toy(Flow(VECTOR, ConditionSpec(vector=2)), "dense", SLOW),
+    "flow-dense-field": Toy(Flow(VECTOR, ConditionSpec(field=1)), "dense", SLOW),
+    "flow-transformer-tokens": Toy(Flow(SERIES, ConditionSpec(tokens=2)), "transformer", TrainConfig(steps=200)),
+    "flow-transformer-vector": Toy(Flow(SERIES, ConditionSpec(vector=2)), "transformer", TrainConfig(steps=200)),
+    "flow-transformer-field": Toy(Flow(SERIES, ConditionSpec(field=1)), "transformer", TrainConfig(steps=200)),
+    "flow-dit-tokens": Toy(Flow(SERIES, ConditionSpec(tokens=2)), "dit", TrainConfig(steps=200)),
+    "flow-unet-tokens": Toy(Flow(SERIES, ConditionSpec(tokens=2)), "unet", TrainConfig(steps=200)),
+    "shortcut-dense-vector": Toy(Shortcut(VECTOR, ConditionSpec(vector=2), **JUMPS), "dense", SLOW),
+    "shortcut-dit-tokens": Toy(Shortcut(SERIES, ConditionSpec(tokens=2), **JUMPS), "dit", TrainConfig(steps=200)),
+    "variational-dense-vector": Toy(Variational(VECTOR, condition=ConditionSpec(vector=2)), "dense", SLOW),
+    "variational-convolution-tokens": Toy(
+        Variational(PICTURE, decoder_std=0.3, condition=ConditionSpec(tokens=2)), "convolution", CRISP
+    ),
+    "adversarial-dense-vector": Toy(Adversarial(VECTOR, condition=ConditionSpec(vector=2)), "dense", GAN),
     "adversarial-convolution-vector": Toy(
-        Adversarial(PICTURE, smooth=1.0, cond=Cond(vector=2)), "convolution", PICTURE_GAN
+        Adversarial(PICTURE, r1_weight=1.0, condition=ConditionSpec(vector=2)), "convolution", PICTURE_GAN
     ),
     "mixture-convolution-vector": Toy(
-        Mixture(PICTURE, latent=2, spread=0.3, beta=1.0, cond=Cond(vector=2)), "convolution", CRISP
+        VaeGan(PICTURE, latent=2, decoder_std=0.3, beta=1.0, condition=ConditionSpec(vector=2)), "convolution", CRISP
     ),
 }
 
@@ -121,7 +131,7 @@ FAMILIES = {
     "conditional_toy": list(CONDITIONAL),
     "any_toy": [*TOYS, *CONDITIONAL],
     "likely_toy": [
-        name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | Mixture | Shortcut)
+        name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | VaeGan | Shortcut)
     ],
     "symbols_toy": [name for name, toy in TOYS.items() if toy.space == TOKENS],
     "causal_toy": [name for name, toy in TOYS.items() if isinstance(toy.objective, Autoregressive)],
@@ -133,8 +143,8 @@ def world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> T
     chance = torch.Generator().manual_seed(seed)
     if kinds is None:
         kinds = torch.randint(2, (count,), generator=chance)
-    if isinstance(space, Tokens):
-        return torch.cat([torch.full((count, 1), space.start), kinds[:, None].repeat(1, space.length - 1)], 1)
+    if isinstance(space, TokenSpace):
+        return torch.cat([torch.full((count, 1), space.bos), kinds[:, None].repeat(1, space.context_length - 1)], 1)
     x = 0.1 * torch.randn(count, space.channels, *space.size, generator=chance)
     x[:, 0] += (2.0 * kinds - 1).view(-1, *[1] * len(space.size))
     return x
@@ -142,7 +152,7 @@ def world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> T
 
 def kinds_of(space: Space, x: Tensor) -> Tensor:
     """1 where a sample looks like the second kind."""
-    if isinstance(space, Tokens):
+    if isinstance(space, TokenSpace):
         return (x == 1).float().mean(1) > 0.5
     return x[:, 0].flatten(1).mean(1) > 0 if x[:, 0].ndim > 1 else x[:, 0] > 0
 
@@ -152,14 +162,14 @@ def share(space: Space, x: Tensor) -> float:
 
 
 def valid(space: Space, x: Tensor) -> float:
-    if isinstance(space, Tokens):
+    if isinstance(space, TokenSpace):
         return ((x == 0).all(1) | (x == 1).all(1)).float().mean().item()
     near = (x[:, 0].abs() - 1).abs().flatten() < 0.4
     alike = (x[:, 0] > 0).view(len(x), -1)
     return (near.view(len(x), -1).all(1) & (alike.all(1) | ~alike.any(1))).float().mean().item()
 
 
-def condition(cond: Cond, space: Space, kinds: Tensor) -> Condition | None:
+def condition(cond: ConditionSpec, space: Space, kinds: Tensor) -> Condition | None:
     """Says of every row which kind it is to be, in the way that `cond` asks for."""
     one_hot = torch.nn.functional.one_hot(kinds, 2).float()
     if cond.vector:
@@ -168,7 +178,7 @@ def condition(cond: Cond, space: Space, kinds: Tensor) -> Condition | None:
         states = torch.stack([one_hot, 1 - one_hot], 1)
         return Condition(states, mask=torch.tensor([[True, False]]).expand(len(kinds), 2))
     if cond.field:
-        assert isinstance(space, Signal)
+        assert isinstance(space, SignalSpace)
         grid = (2.0 * kinds - 1).view(-1, *[1] * (1 + len(space.size)))
         return Condition(field=grid.expand(len(kinds), 1, *space.size).contiguous())
     return None
@@ -176,12 +186,12 @@ def condition(cond: Cond, space: Space, kinds: Tensor) -> Condition | None:
 
 def parts_of(toy: Toy, seed: int = 0) -> nn.ModuleDict:
     torch.manual_seed(seed)
-    network = plugins.find("network", toy.network)
+    network = plugins.find_part("network", toy.network)
     settings = dict(SIZES[toy.network])
     if toy.network == "ngram":
-        settings["base"] = plugins.find("network", "transformer").Config(**SIZES["transformer"])
+        settings["base"] = plugins.find_part("network", "transformer").Config(**SIZES["transformer"])
     parts = nn.ModuleDict(
-        {name: network.build(role, network.Config(**settings)) for name, role in toy.objective.roles.items()}
+        {name: network.build(role, network.Config(**settings)) for name, role in toy.objective.network_specs.items()}
     )
     for part in parts.values():
         if fit := getattr(part, "fit", None):
@@ -206,18 +216,18 @@ def batches(toy: Toy, rows: int = 48):
         kinds = torch.randint(2, (rows,), generator=chance)
         cond = condition(toy.cond, toy.space, kinds)
         if cond is not None:
-            cond = cond.keep(torch.rand(rows, generator=chance) < keep)
+            cond = cond.mask_rows(torch.rand(rows, generator=chance) < keep)
         return Batch(world(toy.space, rows, step, kinds), cond)
 
     return batch_at
 
 
-def learned(toy: Toy, batch_at: Any, plan: Plan, parts: nn.ModuleDict, objective: Any = None) -> nn.ModuleDict:
+def learned(toy: Toy, batch_at: Any, plan: TrainConfig, parts: nn.ModuleDict, objective: Any = None) -> nn.ModuleDict:
     """Parts after training, ready to sample."""
-    state = State.fresh(parts, objective or toy.objective, plan)
+    state = TrainState.from_parts(parts, objective or toy.objective, plan)
     for _ in train(objective or toy.objective, batch_at, plan, state):
         pass
-    return state.best.eval()
+    return state.eval_parts.eval()
 
 
 @lru_cache(maxsize=64)
@@ -232,7 +242,7 @@ def again(name: str) -> nn.ModuleDict:
 
 
 def draw(toy: Toy, parts: Any, count: int = 200, cond: Condition | None = None, **controls: Any) -> Tensor:
-    kind = plugins.find("objective", type(toy.objective).__name__.lower()).Controls
+    kind = plugins.find_part("objective", type(toy.objective).__name__.lower()).SamplingParams
     noise = Noise(7, tuple(range(count)))
     *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, replace(kind(), **controls))
     return last

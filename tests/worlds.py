@@ -15,13 +15,13 @@ import torch
 
 from genloom.codecs import pixels
 from genloom.media import image
-from genloom.model import Design, Model, objective_of, parts_of, write_model
-from genloom.settings import overridden
+from genloom.model import Design, Model, build_networks, build_objective, save_model
+from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train.events import Event, Finished
+from genloom.train.events import Event, RunResult
 from genloom.train.job import Job
-from genloom.train.run import Request, train_model
+from genloom.train.run import TrainRequest, train_model
 from genloom.types import Codec
 
 torch.set_num_threads(1)
@@ -56,11 +56,11 @@ def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed
 
 def stored(workspace: Workspace, name: str, columns: dict[str, Any]) -> Dataset:
     """A data set of these columns in one part."""
-    making = workspace.new_dataset(name)
+    making = workspace.create_dataset(name)
     with making as folder:
         pq.write_table(pa.table(columns), folder / "part-00000.parquet")
         (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(columns["id"])}}))
-    return making.made
+    return making.result
 
 
 def two_kinds(workspace: Workspace, count: int = 24, lines: int = 200, name: str = "kinds") -> Dataset:
@@ -99,7 +99,7 @@ def pictures(
     if sorted_by_colour:
         order = sorted(range(count), key=named.__getitem__)
         named, shown, splits = [named[n] for n in order], [shown[n] for n in order], [splits[n] for n in order]
-    content = [image.pack(x.clip(0, 255).astype(np.uint8)) for x in shown]
+    content = [image.encode(x.clip(0, 255).astype(np.uint8)) for x in shown]
     columns = {
         "id": [hashlib.sha256(data).hexdigest() for data in content],
         "text": [f"a {colour} tile" for colour in named],
@@ -109,11 +109,11 @@ def pictures(
         "bytes": [len(data) for data in content],
         "content": content,
     }
-    making = workspace.new_dataset(name)
+    making = workspace.create_dataset(name)
     with making as folder:
         pq.write_table(pa.table(columns), folder / "part-00000.parquet")
         (folder / "manifest.json").write_text(json.dumps({"medium": "image", "licences": {"CC0-1.0": count}}))
-    return making.made
+    return making.result
 
 
 def picture_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
@@ -122,15 +122,19 @@ def picture_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
         "name": data.name,
         "data": data.name,
         "digest": data.digest,
-        "rows": 8,
+        "batch_size": 8,
         "medium": "image",
         "codec": {"name": "pixels", "size": 8},
         "objective": {"name": "flow"},
         "network": {"name": "dit", "width": 32, "depth": 2, "head_width": 16},
         "prompts": {"name": "words", "width": 16},
-        "plan": {"steps": steps, "warmup": 2, "rates": {"matrix": 0.02, "table": 0.02, "vector": 0.01}},
+        "plan": {
+            "steps": steps,
+            "warmup": 2,
+            "optimizer": {"lr_matrix": 0.02, "lr_embedding": 0.02, "lr_vector": 0.01},
+        },
     }
-    return Job.of(overridden(tables, {key.replace("__", "."): value for key, value in changes.items()}))
+    return Job.from_tables(apply_overrides(tables, {key.replace("__", "."): value for key, value in changes.items()}))
 
 
 def job(data: Dataset, steps: int = 12, **changes: str) -> Job:
@@ -139,30 +143,34 @@ def job(data: Dataset, steps: int = 12, **changes: str) -> Job:
         "name": data.name,
         "data": data.name,
         "digest": data.digest,
-        "rows": 4,
-        "length": 32,
+        "batch_size": 4,
+        "context_length": 32,
         "codec": {"name": "bytes"},
         "objective": {"name": "autoregressive"},
         "network": {"name": "transformer", "width": 16, "depth": 1, "heads": 2},
-        "plan": {"steps": steps, "warmup": 2, "rates": {"matrix": 0.02, "table": 0.02, "vector": 0.01}},
+        "plan": {
+            "steps": steps,
+            "warmup": 2,
+            "optimizer": {"lr_matrix": 0.02, "lr_embedding": 0.02, "lr_vector": 0.01},
+        },
     }
-    return Job.of(overridden(tables, {key.replace("__", "."): value for key, value in changes.items()}))
+    return Job.from_tables(apply_overrides(tables, {key.replace("__", "."): value for key, value in changes.items()}))
 
 
 def started(workspace: Workspace, planned: Job) -> str:
     """The id of a new run that has its job and has not taken a step."""
-    folder = workspace.new_run(planned.name)
+    folder = workspace.create_run(planned.name)
     planned.save(folder / "job.toml")
     return folder.name
 
 
 def carried_on(workspace: Workspace, run: str, **more: Any) -> Iterator[Event]:
-    return train_model(workspace, Request(run, resume=True, **more))
+    return train_model(workspace, TrainRequest(run, should_resume=True, **more))
 
 
-def finished(workspace: Workspace, planned: Job, **more: Any) -> Finished:
+def finished(workspace: Workspace, planned: Job, **more: Any) -> RunResult:
     *_, last = carried_on(workspace, started(workspace, planned), **more)
-    assert isinstance(last, Finished)
+    assert isinstance(last, RunResult)
     return last
 
 
@@ -171,7 +179,7 @@ def home(folder: Path) -> Workspace:
     """A workspace with models that write tales: `tales`, from left to right, and `masks`, here and there."""
     workspace = Workspace(folder)
     data = dataset(workspace)
-    small = {"network__width": "32", "network__depth": "2", "rows": "16", "length": "48"}
+    small = {"network__width": "32", "network__depth": "2", "batch_size": "16", "context_length": "48"}
     finished(workspace, job(data, 200, **small))
     finished(workspace, job(data, 60, name="masks", objective__name="masked", **small))
     return workspace
@@ -185,34 +193,34 @@ def blots(workspace: Workspace, side: int = 16) -> str:
         network="dit",
         medium="image",
         codec_settings={"size": side},
-        network_settings={"width": 32, "depth": 2, "head_width": 16, "patch": 4},
-        prompts="words",
-        prompts_settings={"width": 16},
+        network_settings={"width": 32, "depth": 2, "head_width": 16, "patch_size": 4},
+        text_encoder="words",
+        text_encoder_settings={"width": 16},
     )
     codec = cast(Codec, pixels.Codec(pixels.Config(side)))
-    objective = objective_of(design, codec.space)
-    parts = parts_of(design, objective)
+    objective = build_objective(design, codec.space)
+    parts = build_networks(design, objective)
     for n, weight in enumerate(parts.parameters()):
         torch.nn.init.normal_(weight, std=0.3, generator=torch.Generator().manual_seed(n))
-    making = workspace.new_model("blots")
+    making = workspace.create_model("blots")
     with making as folder:
-        write_model(Model("blots", codec, objective, parts, design), folder, design.tables(), {})
-    return making.made.ref
+        save_model(Model("blots", codec, objective, parts, design), folder, design.to_tables(), {})
+    return making.result.ref
 
 
 def taught(workspace: Workspace, name: str) -> None:
     """Let a model pass for one that was tuned on conversations."""
-    path = workspace.model(name).folder / "card.json"
+    path = workspace.get_model(name).folder / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "parents": [{"ref": f"{name}/0", "digest": ""}]}))
 
 
 def files_of(workspace: Workspace, ref: str) -> dict[str, str]:
     """The digests of what makes a model what it is, but for its job, in which the time of the machine stands."""
-    listed = workspace.model(ref).card["files"]
+    listed = workspace.get_model(ref).card["files"]
     return {name: facts["sha256"] for name, facts in listed.items() if name != "job.toml"}
 
 
 def newest_state(workspace: Workspace, run: str) -> tuple[str, str]:
     """The name and digest of a run's newest checkpoint: weights, optimizer and averages."""
-    path = max((workspace.run(run).folder / "state").glob("*.safetensors"))
+    path = max((workspace.get_run(run).folder / "state").glob("*.safetensors"))
     return path.name, hashlib.sha256(path.read_bytes()).hexdigest()

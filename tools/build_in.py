@@ -7,7 +7,7 @@ import argparse
 import json
 import tomllib
 
-from genloom.model import merged_model, open_model, write_small
+from genloom.model import load_model, merge_adapters, save_compact
 from genloom.networks import lora
 from genloom.store import built_in
 from genloom.store.files import write_atomic
@@ -24,31 +24,31 @@ def main() -> None:
     parser.add_argument("--name", default="")
     parser.add_argument("--workspace")
     given = parser.parse_args()
-    workspace = Workspace.find(given.workspace)
-    source = workspace.model(given.ref)
-    model = open_model(workspace, source.ref)
-    model = merged_model(model) if model.adapters else model
+    workspace = Workspace.from_option(given.workspace)
+    source = workspace.get_model(given.ref)
+    model = load_model(workspace, source.ref)
+    model = merge_adapters(model) if model.adapters else model
     job = tomllib.loads((source.folder / "job.toml").read_text())
     job = {key: value for key, value in job.items() if key not in ("base", "adapter")}
     card = {key: value for key, value in source.card.items() if key not in SEALED}
     name = given.name or source.name
-    making = built_in.new_model(name)
+    making = built_in.create_model(name)
     with making as folder:
-        write_small(model, folder, job, {**card, "parameters": sum(p.numel() for p in model.parts.parameters())})
+        save_compact(model, folder, job, {**card, "parameters": sum(p.numel() for p in model.parts.parameters())})
         if log := logged(workspace, str(card.get("run", ""))):
             write_atomic(folder / "progress.jsonl", log)
-    made = open_model(Workspace(built_in.FOLDER / "none"), making.made.ref)  # where no other has its name
+    made = load_model(Workspace(built_in.FOLDER / "none"), making.result.ref)  # where no other has its name
     for part, network in model.parts.items():
-        print(f"{part}: outputs changed by {lora.drift(network, made.parts[part]):.2%} of the largest")
-    for inside, facts in making.made.card["files"].items():
+        print(f"{part}: outputs changed by {lora.measure_drift(network, made.parts[part]):.2%} of the largest")
+    for inside, facts in making.result.card["files"].items():
         print(f"{facts['bytes']:>12,} {inside}")
-    print(f"{making.made.ref} is in {making.made.folder}")
+    print(f"{making.result.ref} is in {making.result.folder}")
 
 
 def logged(workspace: Workspace, run: str) -> str:
     """The lines of a run's log, thinned; looks at held-out data all stay."""
     try:
-        rows = read_log(workspace.run(run).folder / "progress.jsonl")
+        rows = read_log(workspace.get_run(run).folder / "progress.jsonl")
     except ValueError:  # the run is not here
         return ""
     every = max(len(rows) // LINES, 1)

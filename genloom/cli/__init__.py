@@ -12,24 +12,24 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = run(sys.argv[1:])
+        exit_code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output, like `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    sys.exit(code)
+        exit_code = 141
+    sys.exit(exit_code)
 
 
 def run(arguments: list[str]) -> int:
     """Carry out one command and return its exit code; what the user can mend is one line on standard error."""
     from cyclopts import CycloptsError, UnknownCommandError
 
-    from genloom.cli.app import app, unknown_verb
+    from genloom.cli.app import app, format_unknown_verb
 
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        exit_code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except UnknownCommandError as error:
-        print(f"genloom: {unknown_verb(error)}", file=sys.stderr)
+        print(f"genloom: {format_unknown_verb(error)}", file=sys.stderr)
         return 2
     except (CycloptsError, ValueError) as error:
         print(f"genloom: {error}", file=sys.stderr)
@@ -39,11 +39,11 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno is None:  # nothing that the system said, so it is a fault of ours
             raise
-        from genloom.store.files import told
+        from genloom.store.files import describe_error
 
-        print(f"genloom: {told(error)}", file=sys.stderr)
+        print(f"genloom: {describe_error(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("genloom: stopped", file=sys.stderr)
         return 130
-    return code if isinstance(code, int) else 0
+    return exit_code if isinstance(exit_code, int) else 0

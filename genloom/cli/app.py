@@ -28,7 +28,7 @@ VERBS = {
 }
 
 
-def shown(default: object) -> str | None:
+def format_default(default: object) -> str | None:
     """A default as the help shows it; None where it means that nothing is set."""
     return None if default is None or default is False or default == "" else str(default)
 
@@ -39,23 +39,23 @@ app = App(
     version=genloom.__version__,
     version_flags=["--version"],
     help_format="plaintext",
-    default_parameter=Parameter(negative=(), show_default=shown),  # no --no-json, no --empty-scrub
+    default_parameter=Parameter(negative=(), show_default=format_default),  # no --no-json, no --empty-scrub
     suppress_keyboard_interrupt=False,
 )
 
 
-def module_of(verb: str) -> str:
+def get_module_name(verb: str) -> str:
     """The module of a verb."""
-    return f"genloom.cli.{'import_' if verb == 'import' else verb}"  # Python keeps that word to itself
+    return f"genloom.cli.commands.{'import_' if verb == 'import' else verb}"  # Python keeps that word to itself
 
 
 for _verb, _purpose in VERBS.items():
-    app.command(f"{module_of(_verb)}:run", name=_verb, help=_purpose)
+    app.command(f"{get_module_name(_verb)}:run", name=_verb, help=_purpose)
 
 
-def unknown_verb(error: UnknownCommandError) -> str:
+def format_unknown_verb(error: UnknownCommandError) -> str:
     """What to say of a verb that is not there. The library's own words would import every verb, and so torch."""
     verb = (error.unused_tokens or [""])[0]
-    close = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There is {', '.join(VERBS)}."
+    matches = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
+    hint = f"Did you mean {matches[0]!r}?" if matches else f"There is {', '.join(VERBS)}."
     return f"There is no verb {verb!r}. {hint}"

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from genloom.codecs.roles import PLAIN, Roles
-from genloom.codecs.settings import read_settings
-from genloom.codecs.symbols import SPECIALS, Ids, Stream, mended
-from genloom.types import Tokens
+from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from genloom.codecs.codec_json import read_config
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, DecodeStream, TokenIds, fix_surrogates
+from genloom.types import TokenSpace
 
-_PIECE = 1 << 16  # characters of a long text that are encoded as one
+_CHUNK_CHARS = 1 << 16  # characters of a long text that are encoded as one
 _LONGEST_WORD = 1 << 20  # characters without a blank before a text is cut inside a word
-_AT_ONCE = 256  # texts that are encoded side by side
+_BATCH_SIZE = 256  # texts that are encoded side by side
 _LARGEST_FILE = 64 << 20
 _WORD_END = re.compile(r"(?<=\S)(?=[ \n\t\r])")
 
@@ -28,13 +28,13 @@ _WORD_END = re.compile(r"(?<=\S)(?=[ \n\t\r])")
 class Config:
     """The size of the vocabulary, special tokens included, and how far a network reads."""
 
-    vocab: int = 4096
-    length: int = 512
+    vocab_size: int = 4096
+    context_length: int = 512
 
 
-def suited(size: int) -> dict[str, int]:
+def default_config(size: int) -> dict[str, int]:
     """Settings to begin with for so many bytes of training text: each pair should be seen some hundred times."""
-    return {"vocab": int(2 ** np.clip(round(log2(size / 2000)), 9, 15))}
+    return {"vocab_size": int(2 ** np.clip(round(log2(size / 2000)), 9, 15))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,36 +51,36 @@ class Codec:
         The result can be smaller than asked where there is too little text, and is the same for the same texts.
         Raises ValueError if the size asked for has no room for the bytes and the special tokens.
         """
-        smallest = 256 + len(SPECIALS)
-        if config.vocab < smallest:
+        min_vocab = 256 + len(SPECIAL_TOKENS)
+        if config.vocab_size < min_vocab:
             raise ValueError(
-                f"A BPE vocabulary of {config.vocab} is too small: codec.vocab has to be {smallest} or more."
+                f"A BPE vocabulary of {config.vocab_size} is too small: codec.vocab_size has to be {min_vocab} or more."
             )
-        tokenizer = _byte_level(models.BPE())
+        tokenizer = _build_byte_level(models.BPE())
         # The special tokens stay outside of the tokenizer, so that no text can spell one.
         trainer = trainers.BpeTrainer(
-            vocab_size=config.vocab - len(SPECIALS),
+            vocab_size=config.vocab_size - len(SPECIAL_TOKENS),
             initial_alphabet=sorted(ALPHABET),
             min_frequency=2,
             show_progress=False,
         )
-        tokenizer.train_from_iterator((piece for text in items for piece in _pieces(text)), trainer)
+        tokenizer.train_from_iterator((chunk for text in items for chunk in _split_text(text)), trainer)
         return cls(config, tokenizer)
 
     @cached_property
-    def space(self) -> Tokens:
-        stop = self.specials["<|stop|>"]
-        return Tokens(len(self._bytes) + len(SPECIALS), self.config.length, start=stop, stop=stop)
+    def space(self) -> TokenSpace:
+        eos = self.special_tokens["<|stop|>"]
+        return TokenSpace(len(self._token_bytes) + len(SPECIAL_TOKENS), self.config.context_length, bos=eos, eos=eos)
 
     @cached_property
-    def specials(self) -> dict[str, int]:
+    def special_tokens(self) -> dict[str, int]:
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
-        return {name: len(self._bytes) + n for n, name in enumerate(SPECIALS)}
+        return {name: len(self._token_bytes) + n for n, name in enumerate(SPECIAL_TOKENS)}
 
     @property
-    def roles(self) -> Roles:
+    def chat_template(self) -> ChatTemplate:
         """How a conversation is written."""
-        return PLAIN
+        return DEFAULT_CHAT_TEMPLATE
 
     def encode(self, value: str) -> np.ndarray:
         """The ids (L, uint16, or uint32 past 65,536 symbols) of a text, without start or stop."""
@@ -89,29 +89,29 @@ class Codec:
     def encode_many(self, values: Iterable[str]) -> Iterator[np.ndarray]:
         """The ids of each text, in order, on all cores."""
         texts = iter(values)
-        while group := list(islice(texts, _AT_ONCE)):
-            pieces = [list(_pieces(text)) for text in group]
-            encoded = iter(self.tokenizer.encode_batch_fast([piece for text in pieces for piece in text]))
-            for text in pieces:
-                ids = [np.array(next(encoded).ids, self._dtype) for _ in text]
+        while batch := list(islice(texts, _BATCH_SIZE)):
+            chunked_texts = [list(_split_text(text)) for text in batch]
+            encodings = iter(self.tokenizer.encode_batch_fast([chunk for text in chunked_texts for chunk in text]))
+            for text in chunked_texts:
+                ids = [np.array(next(encodings).ids, self._dtype) for _ in text]
                 yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
 
-    def bytes_of(self, ids: Ids) -> bytes:
+    def decode_bytes(self, ids: TokenIds) -> bytes:
         """The exact bytes the ids stand for; special tokens stand for none."""
-        table, vocab = self._bytes, self.space.vocab
+        token_bytes, vocab = self._token_bytes, self.space.vocab_size
         ids_L = np.asarray(ids)
         if not len(ids_L):
             return b""
         assert 0 <= ids_L.min() <= ids_L.max() < vocab, "ids outside the vocabulary"
-        return b"".join([table[i] for i in ids_L[ids_L < len(table)].tolist()])
+        return b"".join([token_bytes[i] for i in ids_L[ids_L < len(token_bytes)].tolist()])
 
-    def decode(self, x: Ids) -> str:
+    def decode(self, x: TokenIds) -> str:
         """The text of the ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
-        return self.bytes_of(x).decode(errors="replace")
+        return self.decode_bytes(x).decode(errors="replace")
 
-    def stream(self) -> Stream:
+    def decode_stream(self) -> DecodeStream:
         """A decoder for ids that come one after the other."""
-        return Stream(self.bytes_of)
+        return DecodeStream(self.decode_bytes)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -124,60 +124,60 @@ class Codec:
 
         Of `tokenizer.json` only the vocabulary and its merges are taken, whatever else a file from elsewhere asks for.
         """
-        config, path = read_settings(folder / "codec.json", "bpe", Config), folder / "tokenizer.json"
+        config, path = read_config(folder / "codec.json", "bpe", Config), folder / "tokenizer.json"
         try:
             if path.stat().st_size > _LARGEST_FILE:
                 raise ValueError(f"more than {_LARGEST_FILE >> 20} MB")
             model = Tokenizer.from_str(path.read_text()).model
             if not isinstance(model, models.BPE):
                 raise ValueError("not a byte-pair vocabulary")
-            codec = cls(config, _byte_level(model))
-            if not set(ALPHABET.values()) <= {bytes_ for bytes_ in codec._bytes if len(bytes_) == 1}:
+            codec = cls(config, _build_byte_level(model))
+            if not set(ALPHABET.values()) <= {bytes_ for bytes_ in codec._token_bytes if len(bytes_) == 1}:
                 raise ValueError("it lacks some of the 256 bytes")
         except Exception as error:  # the tokenizers library raises bare Exception
             raise ValueError(f"{path} can't be used: {error}. Restore the model's folder or train it again.") from error
         return codec
 
     @cached_property
-    def _bytes(self) -> list[bytes]:
+    def _token_bytes(self) -> list[bytes]:
         vocab = self.tokenizer.get_vocab(with_added_tokens=False)
-        table = [b""] * len(vocab)
-        for token, number in vocab.items():
-            if not (0 <= number < len(table)) or not all(c in ALPHABET for c in token):
+        token_bytes = [b""] * len(vocab)
+        for token, token_id in vocab.items():
+            if not (0 <= token_id < len(token_bytes)) or not all(c in ALPHABET for c in token):
                 raise ValueError(f"the token {token!r} is not made of bytes")
-            table[number] = b"".join([ALPHABET[c] for c in token])
-        return table
+            token_bytes[token_id] = b"".join([ALPHABET[c] for c in token])
+        return token_bytes
 
     @property
     def _dtype(self) -> type[np.unsignedinteger]:
-        return np.uint16 if self.space.vocab <= 1 << 16 else np.uint32
+        return np.uint16 if self.space.vocab_size <= 1 << 16 else np.uint32
 
 
-def _byte_level(model: models.Model) -> Tokenizer:
+def _build_byte_level(model: models.Model) -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _split_text(text: str) -> Iterator[str]:
     """The text in pieces that are encoded apart to the same ids: words end before a blank whatever comes after it."""
-    text = mended(text)
+    text = fix_surrogates(text)
     start = 0
-    while len(text) - start > _PIECE:
-        cut = _WORD_END.search(text, start + _PIECE, start + _LONGEST_WORD)
-        end = cut.start() if cut else min(start + _LONGEST_WORD, len(text))
+    while len(text) - start > _CHUNK_CHARS:
+        match = _WORD_END.search(text, start + _CHUNK_CHARS, start + _LONGEST_WORD)
+        end = match.start() if match else min(start + _LONGEST_WORD, len(text))
         yield text[start:end]
         start = end
     if start < len(text):
         yield text[start:]
 
 
-def _alphabet() -> dict[str, bytes]:
+def _build_alphabet() -> dict[str, bytes]:
     """The character that stands for each byte in a byte-level vocabulary (the table of GPT-2): itself if it prints."""
-    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(b): bytes([b]) for b in printable} | {chr(256 + n): bytes([b]) for n, b in enumerate(others)}
+    printable_bytes = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    other_bytes = [byte for byte in range(256) if byte not in printable_bytes]
+    return {chr(b): bytes([b]) for b in printable_bytes} | {chr(256 + n): bytes([b]) for n, b in enumerate(other_bytes)}
 
 
-ALPHABET = _alphabet()
+ALPHABET = _build_alphabet()

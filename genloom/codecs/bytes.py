@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from genloom.codecs.roles import PLAIN, Roles
-from genloom.codecs.settings import read_settings
-from genloom.codecs.symbols import SPECIALS, Ids, Stream, mended
-from genloom.types import Tokens
+from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from genloom.codecs.codec_json import read_config
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, DecodeStream, TokenIds, fix_surrogates
+from genloom.types import TokenSpace
 
 
 @dataclass(frozen=True)
 class Config:
     """How far a network reads; the plan of a run may set another length."""
 
-    length: int = 512
+    context_length: int = 512
 
 
 @dataclass(frozen=True)
@@ -32,43 +32,43 @@ class Codec:
         return cls(config)
 
     @property
-    def space(self) -> Tokens:
-        stop = self.specials["<|stop|>"]
-        return Tokens(256 + len(SPECIALS), self.config.length, start=stop, stop=stop)
+    def space(self) -> TokenSpace:
+        eos = self.special_tokens["<|stop|>"]
+        return TokenSpace(256 + len(SPECIAL_TOKENS), self.config.context_length, bos=eos, eos=eos)
 
     @property
-    def specials(self) -> dict[str, int]:
+    def special_tokens(self) -> dict[str, int]:
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
-        return {name: 256 + n for n, name in enumerate(SPECIALS)}
+        return {name: 256 + n for n, name in enumerate(SPECIAL_TOKENS)}
 
     @property
-    def roles(self) -> Roles:
+    def chat_template(self) -> ChatTemplate:
         """How a conversation is written."""
-        return PLAIN
+        return DEFAULT_CHAT_TEMPLATE
 
     def encode(self, value: str) -> np.ndarray:
         """The ids (L, uint16) of a text, without start or stop. `<|user|>` in it is eight characters, no role."""
-        return np.frombuffer(mended(value).encode(), np.uint8).astype(np.uint16)
+        return np.frombuffer(fix_surrogates(value).encode(), np.uint8).astype(np.uint16)
 
     def encode_many(self, values: Iterable[str]) -> Iterator[np.ndarray]:
         """The ids of each text, in order."""
         return map(self.encode, values)
 
-    def bytes_of(self, ids: Ids) -> bytes:
+    def decode_bytes(self, ids: TokenIds) -> bytes:
         """The exact bytes the ids stand for; special tokens stand for none."""
         ids_L = np.asarray(ids)
         if not len(ids_L):
             return b""
-        assert 0 <= ids_L.min() <= ids_L.max() < self.space.vocab, "ids outside the vocabulary"
+        assert 0 <= ids_L.min() <= ids_L.max() < self.space.vocab_size, "ids outside the vocabulary"
         return ids_L[ids_L < 256].astype(np.uint8).tobytes()
 
-    def decode(self, x: Ids) -> str:
+    def decode(self, x: TokenIds) -> str:
         """The text of the ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
-        return self.bytes_of(x).decode(errors="replace")
+        return self.decode_bytes(x).decode(errors="replace")
 
-    def stream(self) -> Stream:
+    def decode_stream(self) -> DecodeStream:
         """A decoder for ids that come one after the other."""
-        return Stream(self.bytes_of)
+        return DecodeStream(self.decode_bytes)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -77,4 +77,4 @@ class Codec:
     @classmethod
     def load(cls, folder: Path) -> "Codec":
         """The codec as saved; ValueError names the file that is missing or damaged."""
-        return cls(read_settings(folder / "codec.json", "bytes", Config))
+        return cls(read_config(folder / "codec.json", "bytes", Config))

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from genloom.codecs.settings import damaged, read_json
-from genloom.types import Signal
+from genloom.codecs.codec_json import damaged_error, read_json
+from genloom.types import SignalSpace
 
 LARGEST = 1024  # pixels a side
-FITS = ("pad", "crop")
+FIT_MODES = ("pad", "crop")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Config:
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 4 <= self.size <= LARGEST:
             raise ValueError(f"codec.size must be a whole number from 4 to {LARGEST}, got {self.size!r}.")
-        if self.fit not in FITS:
+        if self.fit not in FIT_MODES:
             raise ValueError(f"codec.fit must be pad or crop, got {self.fit!r}.")
 
 
@@ -40,11 +40,11 @@ class Codec:
         return cls(config)
 
     @property
-    def space(self) -> Signal:
-        return Signal(3, (self.config.size, self.config.size))
+    def space(self) -> SignalSpace:
+        return SignalSpace(3, (self.config.size, self.config.size))
 
     def encode(self, value: np.ndarray) -> np.ndarray:
-        square = squared(value, self.config.size, self.config.fit == "crop")
+        square = resize_to_square(value, self.config.size, self.config.fit == "crop")
         return square.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - 1
 
     def encode_many(self, values: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -68,25 +68,25 @@ class Codec:
         path = folder / "codec.json"
         content: dict[str, Any] = read_json(path)
         if content.pop("codec", None) != "pixels" or set(content) != {"size", "fit"}:
-            raise damaged(path, "it must be for the codec 'pixels' and set fit, size")
+            raise damaged_error(path, "it must be for the codec 'pixels' and set fit, size")
         try:
             return cls(Config(**content))
         except ValueError as error:
-            raise damaged(path, str(error)) from None
+            raise damaged_error(path, str(error)) from None
 
 
-def squared(value: np.ndarray, size: int, crop: bool) -> np.ndarray:
+def resize_to_square(value: np.ndarray, size: int, should_crop: bool) -> np.ndarray:
     """The picture as uint8 (size, size, 3); one that is so already is returned as it is."""
     height, width, _ = value.shape
     if height == width == size:
         return value
-    scale = size / (min(height, width) if crop else max(height, width))
+    scale = size / (min(height, width) if should_crop else max(height, width))
     shape = max(round(width * scale), 1), max(round(height * scale), 1)
-    small = np.asarray(Image.fromarray(value).resize(shape, Image.Resampling.LANCZOS))
-    if crop:
-        top, left = (small.shape[0] - size) // 2, (small.shape[1] - size) // 2
-        return small[top : top + size, left : left + size]
+    resized = np.asarray(Image.fromarray(value).resize(shape, Image.Resampling.LANCZOS))
+    if should_crop:
+        top, left = (resized.shape[0] - size) // 2, (resized.shape[1] - size) // 2
+        return resized[top : top + size, left : left + size]
     square = np.full((size, size, 3), 255, np.uint8)
-    top, left = (size - small.shape[0]) // 2, (size - small.shape[1]) // 2
-    square[top : top + small.shape[0], left : left + small.shape[1]] = small
+    top, left = (size - resized.shape[0]) // 2, (size - resized.shape[1]) // 2
+    square[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
     return square

@@ -1,7 +1,7 @@
 """Collects text into data sets: `collect` yields Progress, the last one with the Report."""
 
-from genloom.collect.card import summary
-from genloom.collect.options import SCRUBS, Note, Options, Progress, Report
+from genloom.collect.card import summarize_report
+from genloom.collect.options import SCRUB_KINDS, CollectProgress, Note, Options, Report
 from genloom.collect.run import collect
 
-__all__ = ["SCRUBS", "Note", "Options", "Progress", "Report", "collect", "summary"]
+__all__ = ["SCRUB_KINDS", "CollectProgress", "Note", "Options", "Report", "collect", "summarize_report"]

@@ -1,46 +1,46 @@
 """Tells people what a data set holds: the CARD.md in its folder, and the summary at the end of a collection."""
 
 from genloom.collect.options import Note, Options, Report
-from genloom.collect.preparation import Preparation, of
-from genloom.collect.tabular import counted, shares, size, table
+from genloom.collect.preparation import Preparation, get_preparation
+from genloom.collect.text_table import format_count, format_size, render_shares, render_table
 
 
-def summary(report: Report) -> list[str]:
+def summarize_report(report: Report) -> list[str]:
     """A few lines for the terminal: what was kept, removed, skipped, and under which licences it stands."""
-    prepared, read = of(report.medium), report.files - report.files_skipped
+    preparation, num_files_read = get_preparation(report.medium), report.files - report.files_skipped
     lines = [
-        f"{prepared.kept(report)} ({size(report.bytes_kept)}) from {counted(read, 'file')}: "
-        + ", ".join(f"{split} {size(facts['bytes'])}" for split, facts in report.splits.items())
+        f"{preparation.summary(report)} ({format_size(report.bytes_kept)}) from {format_count(num_files_read, 'file')}: "
+        + ", ".join(f"{split} {format_size(totals['bytes'])}" for split, totals in report.splits.items())
     ]
-    if report.removed:
-        lines.append("left out: " + ", ".join(_removed(report, prepared)))
-    lines += [*_alike(report, prepared), *prepared.changes(report)]
+    if report.drop_counts:
+        lines.append("left out: " + ", ".join(_drop_lines(report, preparation)))
+    lines += [*_overlap_lines(report, preparation), *preparation.describe_changes(report)]
     lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
-        lines.append(f"{counted(report.files_skipped, 'file')} could not be read:")
-        lines += [f"  {line}" for line in _first_reasons([note for note in report.notes if note.skipped], "file")]
-    told = _first_reasons([note for note in report.notes if not note.skipped], prepared.noun)
-    return [*lines, *(f"note: {line}" for line in told)]
+        lines.append(f"{format_count(report.files_skipped, 'file')} could not be read:")
+        lines += [f"  {line}" for line in _limit_reasons([note for note in report.notes if note.is_skipped], "file")]
+    note_lines = _limit_reasons([note for note in report.notes if not note.is_skipped], preparation.noun)
+    return [*lines, *(f"note: {line}" for line in note_lines)]
 
 
-def card(report: Report, options: Options) -> str:
+def render_card(report: Report, options: Options) -> str:
     """The data set's card in Markdown. It names no time, so that the same content has the same digest."""
-    prepared = of(report.medium)
+    preparation = get_preparation(report.medium)
     parts = [
         f"# Data set: {report.name}",
-        _opening(report, prepared),
+        _describe_content(report, preparation),
         "## For training and for judging",
-        table(
-            ("part", f"{prepared.noun}s", "size"),
-            [(split, f"{f['documents']:,}", size(f["bytes"])) for split, f in report.splits.items()],
+        render_table(
+            ("part", f"{preparation.noun}s", "size"),
+            [(split, f"{f['documents']:,}", format_size(f["bytes"])) for split, f in report.splits.items()],
         ),
-        prepared.split_note(report, options),
+        preparation.describe_splits(report, options),
         "## Licences",
-        shares(report.licences, "licence", noun=prepared.noun),
-        _licence_advice(report, options, prepared.noun),
-        *prepared.sections(report),
+        render_shares(report.licences, "licence", noun=preparation.noun),
+        _describe_licences(report, options, preparation.noun),
+        *preparation.render_sections(report),
         "## What was left out or changed",
-        "\n".join(f"- {line}" for line in _done(report, prepared)),
+        "\n".join(f"- {line}" for line in _change_lines(report, preparation)),
     ]
     if report.notes:
         parts += ["## Files that need a look", "\n".join(f"- {note.source}: {note.reason}" for note in report.notes)]
@@ -49,25 +49,31 @@ def card(report: Report, options: Options) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _done(report: Report, prepared: Preparation) -> list[str]:
-    return [*_removed(report, prepared, "left out: "), *_alike(report, prepared), *prepared.changes(report)]
+def _change_lines(report: Report, preparation: Preparation) -> list[str]:
+    return [
+        *_drop_lines(report, preparation, "left out: "),
+        *_overlap_lines(report, preparation),
+        *preparation.describe_changes(report),
+    ]
 
 
-def _alike(report: Report, prepared: Preparation) -> list[str]:
+def _overlap_lines(report: Report, preparation: Preparation) -> list[str]:
     """What became of documents that are alike in part: a line, or none."""
-    if not report.alike:
+    if not report.num_overlapping:
         return []
-    if report.united:
-        return [f"placed together: {counted(report.alike, prepared.noun)} of which much is in others that were kept"]
-    much = f"of {counted(report.alike, prepared.noun)} much is in others that were kept"
-    return [f"{much}, so that hardly anything could be held back without them: a model is judged by what it has seen"]
+    if report.is_split_by_group:
+        return [
+            f"placed together: {format_count(report.num_overlapping, preparation.noun)} of which much is in others that were kept"
+        ]
+    clause = f"of {format_count(report.num_overlapping, preparation.noun)} much is in others that were kept"
+    return [f"{clause}, so that hardly anything could be held back without them: a model is judged by what it has seen"]
 
 
-def _removed(report: Report, prepared: Preparation, how: str = "") -> list[str]:
-    return [f"{how}{n:,} {prepared.removed[reason]}" for reason, n in report.removed.most_common()]
+def _drop_lines(report: Report, preparation: Preparation, prefix: str = "") -> list[str]:
+    return [f"{prefix}{n:,} {preparation.drop_reasons[reason]}" for reason, n in report.drop_counts.most_common()]
 
 
-def by_reason(notes: list[Note], noun: str) -> list[tuple[int, str]]:
+def group_by_reason(notes: list[Note], noun: str) -> list[tuple[int, str]]:
     """A line for each reason, with the source it befell, or how many sources and the first; and with that number."""
     sources: dict[str, list[str]] = {}
     for note in notes:
@@ -78,24 +84,28 @@ def by_reason(notes: list[Note], noun: str) -> list[tuple[int, str]]:
     ]
 
 
-def _first_reasons(notes: list[Note], noun: str, at_most: int = 10) -> list[str]:
-    lines = [line for _, line in by_reason(notes, noun)]
-    rest = len(lines) - at_most
-    return lines if rest <= 0 else [*lines[:at_most], f"and for {counted(rest, 'other reason')}, all listed in CARD.md"]
+def _limit_reasons(notes: list[Note], noun: str, max_lines: int = 10) -> list[str]:
+    lines = [line for _, line in group_by_reason(notes, noun)]
+    num_omitted = len(lines) - max_lines
+    return (
+        lines
+        if num_omitted <= 0
+        else [*lines[:max_lines], f"and for {format_count(num_omitted, 'other reason')}, all listed in CARD.md"]
+    )
 
 
-def _opening(report: Report, prepared: Preparation) -> str:
-    files = counted(report.files - report.files_skipped, "file")
-    return f"{prepared.kept(report)}, {size(report.bytes_kept)}, from {files}. Collected by Genloom."
+def _describe_content(report: Report, preparation: Preparation) -> str:
+    files = format_count(report.files - report.files_skipped, "file")
+    return f"{preparation.summary(report)}, {format_size(report.bytes_kept)}, from {files}. Collected by Genloom."
 
 
-def _licence_advice(report: Report, options: Options, noun: str) -> str:
+def _describe_licences(report: Report, options: Options, noun: str) -> str:
     if options.licence:
         return "The licence was given by the person who collected."
-    unknown = report.licences.get("unknown", 0)
-    if not unknown:
+    num_unknown = report.licences.get("unknown", 0)
+    if not num_unknown:
         return "Each was found in the file itself or in a licence file beside it."
     return (
-        f"For {counted(unknown, noun)} no licence was found. If it is your own work, say so next time with "
+        f"For {format_count(num_unknown, noun)} no licence was found. If it is your own work, say so next time with "
         '`--licence "my own"`; if not, find out whether you may use it before you share a model made from it.'
     )

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from genloom.store import files
 
-FULL = 0.6  # of the table, before it doubles
-SPREAD = np.uint64(0xD6E8FEB86659FD93)
+MAX_LOAD_FACTOR = 0.6  # of the table, before it doubles
+HASH_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Sketches:
     """
 
     keys_BK: np.ndarray
-    marks_BP: np.ndarray
+    signatures_BP: np.ndarray
     samples_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
     owners_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a mark [P] with marks [N, P]
+SimilarityFn = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a mark [P] with marks [N, P]
 
 
 class KeyTable:
@@ -40,135 +40,145 @@ class KeyTable:
 
     def __init__(self, folder: Path, bits: int = 16) -> None:
         self._folder = folder
-        self._used = 0
-        self._make(bits)
+        self._num_used = 0
+        self._allocate(bits)
 
-    def _make(self, bits: int) -> None:
+    def _allocate(self, bits: int) -> None:
         self._bits = bits
-        self._keys = _array(self._folder / f"keys-{bits}", 1 << bits, np.uint64)
-        self._numbers = _array(self._folder / f"numbers-{bits}", 1 << bits, np.uint32)
+        self._keys = _allocate_array(self._folder / f"keys-{bits}", 1 << bits, np.uint64)
+        self._numbers = _allocate_array(self._folder / f"numbers-{bits}", 1 << bits, np.uint32)
 
-    def find(self, keys: np.ndarray) -> np.ndarray:
+    def lookup(self, keys: np.ndarray) -> np.ndarray:
         """The number stored for each key, -1 where there is none."""
         keys = np.maximum(keys, 1)  # 0 marks an empty slot
         numbers = np.full(len(keys), -1, np.int64)
-        todo, slots = np.arange(len(keys)), self._slots(keys)
-        while len(todo):
-            held = self._keys[slots]
-            same = held == keys[todo]
-            numbers[todo[same]] = self._numbers[slots[same]]
-            onwards = ~same & (held != 0)
-            todo, slots = todo[onwards], (slots[onwards] + 1) & ((1 << self._bits) - 1)
+        pending, slots = np.arange(len(keys)), self._compute_slots(keys)
+        while len(pending):
+            stored_keys = self._keys[slots]
+            is_match = stored_keys == keys[pending]
+            numbers[pending[is_match]] = self._numbers[slots[is_match]]
+            is_unresolved = ~is_match & (stored_keys != 0)
+            pending, slots = pending[is_unresolved], (slots[is_unresolved] + 1) & ((1 << self._bits) - 1)
         return numbers
 
     def add(self, keys: np.ndarray, numbers: np.ndarray) -> None:
         """Stores numbers for those keys that have none yet."""
-        if self._used + len(keys) > FULL * (1 << self._bits):
-            self._grow(self._used + len(keys))
-        self._put(np.maximum(keys, 1), numbers)
+        if self._num_used + len(keys) > MAX_LOAD_FACTOR * (1 << self._bits):
+            self._grow(self._num_used + len(keys))
+        self._insert(np.maximum(keys, 1), numbers)
 
-    def _put(self, keys: np.ndarray, numbers: np.ndarray) -> None:
-        keys, first = np.unique(keys, return_index=True)
-        numbers = numbers[first]
-        todo, slots = np.arange(len(keys)), self._slots(keys)
-        while len(todo):
-            empty = self._keys[slots] == 0
-            self._keys[slots[empty]] = keys[todo[empty]]  # of several keys for a slot the last one gets it
-            won = empty & (self._keys[slots] == keys[todo])
-            self._numbers[slots[won]] = numbers[todo[won]]
-            self._used += int(won.sum())
-            onwards = ~won & (self._keys[slots] != keys[todo])
-            todo, slots = todo[onwards], (slots[onwards] + 1) & ((1 << self._bits) - 1)
+    def _insert(self, keys: np.ndarray, numbers: np.ndarray) -> None:
+        keys, first_indices = np.unique(keys, return_index=True)
+        numbers = numbers[first_indices]
+        pending, slots = np.arange(len(keys)), self._compute_slots(keys)
+        while len(pending):
+            is_empty = self._keys[slots] == 0
+            self._keys[slots[is_empty]] = keys[pending[is_empty]]  # of several keys for a slot the last one gets it
+            is_inserted = is_empty & (self._keys[slots] == keys[pending])
+            self._numbers[slots[is_inserted]] = numbers[pending[is_inserted]]
+            self._num_used += int(is_inserted.pooled_proj())
+            is_unresolved = ~is_inserted & (self._keys[slots] != keys[pending])
+            pending, slots = pending[is_unresolved], (slots[is_unresolved] + 1) & ((1 << self._bits) - 1)
 
-    def _grow(self, wanted: int) -> None:
+    def _grow(self, min_keys: int) -> None:
         old_keys, old_numbers = self._keys, self._numbers
-        self._make(max(self._bits + 1, int(np.ceil(np.log2(wanted / FULL)))))
-        self._used = 0
+        self._allocate(max(self._bits + 1, int(np.ceil(np.log2(min_keys / MAX_LOAD_FACTOR)))))
+        self._num_used = 0
         for start in range(0, len(old_keys), 1 << 20):
             keys = np.asarray(old_keys[start : start + (1 << 20)])
-            filled = keys != 0
-            self._put(keys[filled], np.asarray(old_numbers[start : start + (1 << 20)])[filled])
+            is_filled = keys != 0
+            self._insert(keys[is_filled], np.asarray(old_numbers[start : start + (1 << 20)])[is_filled])
 
-    def _slots(self, keys: np.ndarray) -> np.ndarray:
-        return ((keys * SPREAD) >> np.uint64(64 - self._bits)).astype(np.int64)
+    def _compute_slots(self, keys: np.ndarray) -> np.ndarray:
+        return ((keys * HASH_MULTIPLIER) >> np.uint64(64 - self._bits)).astype(np.int64)
 
 
-class Duplicates:
+class DuplicateFilter:
     """What was kept so far; `judge` says of each new document whether it is a copy or a near-duplicate of one of those.
 
     `folder` holds the tables while the collection runs; about 0.5 KB a document.
     """
 
-    def __init__(self, folder: Path, threshold: float, similarity: Similarity) -> None:
-        self._table = KeyTable(folder)
+    def __init__(self, folder: Path, threshold: float, similarity: SimilarityFn) -> None:
+        self._read_table = KeyTable(folder)
         self._similarity = similarity
         self._threshold = threshold
         self._folder = folder
-        self._exact = _array(folder / "exact-0", 4096, np.uint64)
-        self._marks: np.ndarray | None = None
-        self._kept = 0
+        self._exact_keys = _allocate_array(folder / "exact-0", 4096, np.uint64)
+        self._signatures: np.ndarray | None = None
+        self._num_kept = 0
 
-    def judge(self, sketches: Sketches) -> list[str]:
+    def classify(self, sketches: Sketches) -> list[str]:
         """For each document in turn "" (kept, and remembered), "exact copy" or "near-duplicate"."""
         count, width = sketches.keys_BK.shape
         if count == 0:
             return []
-        self._reserve(self._kept + count, sketches.marks_BP.shape[1])
-        met_BK = self._table.find(sketches.keys_BK.reshape(-1)).reshape(count, width)
-        fresh: dict[int, int] = {}  # keys of documents kept in this very batch
-        verdicts, rows = [], []
+        self._reserve(self._num_kept + count, sketches.signatures_BP.shape[1])
+        matches_BK = self._read_table.lookup(sketches.keys_BK.reshape(-1)).reshape(count, width)
+        batch_keys: dict[int, int] = {}  # keys of documents kept in this very batch
+        verdicts, kept_rows = [], []
         for row in range(count):
             keys = sketches.keys_BK[row].tolist()
-            met = {number for number in met_BK[row].tolist() if number >= 0} | {fresh[k] for k in keys if k in fresh}
-            verdict = self._verdict(keys[0], sketches.marks_BP[row], np.array(sorted(met), np.int64))
+            candidates = {number for number in matches_BK[row].tolist() if number >= 0} | {
+                batch_keys[k] for k in keys if k in batch_keys
+            }
+            verdict = self._classify_one(keys[0], sketches.signatures_BP[row], np.array(sorted(candidates), np.int64))
             verdicts.append(verdict)
             if not verdict:
-                number = self._kept
-                self._exact[number] = keys[0]
-                if self._marks is not None:
-                    self._marks[number] = sketches.marks_BP[row]
+                number = self._num_kept
+                self._exact_keys[number] = keys[0]
+                if self._signatures is not None:
+                    self._signatures[number] = sketches.signatures_BP[row]
                 for key in keys:
-                    fresh.setdefault(key, number)
-                rows.append(row)
-                self._kept += 1
-        if rows:
-            numbers = np.repeat(np.arange(self._kept - len(rows), self._kept, dtype=np.uint32), width)
-            self._table.add(sketches.keys_BK[rows].reshape(-1), numbers)
+                    batch_keys.setdefault(key, number)
+                kept_rows.append(row)
+                self._num_kept += 1
+        if kept_rows:
+            numbers = np.repeat(np.arange(self._num_kept - len(kept_rows), self._num_kept, dtype=np.uint32), width)
+            self._read_table.add(sketches.keys_BK[kept_rows].reshape(-1), numbers)
         return verdicts
 
-    def _verdict(self, exact: int, mark_P: np.ndarray, met: np.ndarray) -> str:
-        if not len(met):
+    def _classify_one(self, exact_key: int, signature_P: np.ndarray, candidates: np.ndarray) -> str:
+        if not len(candidates):
             return ""
-        if (self._exact[met] == exact).any():
+        if (self._exact_keys[candidates] == exact_key).any():
             return "exact copy"
-        if self._marks is None or not self._threshold:
+        if self._signatures is None or not self._threshold:
             return ""
-        return "near-duplicate" if self._similarity(mark_P, self._marks[met]).max() >= self._threshold else ""
+        return (
+            "near-duplicate"
+            if self._similarity(signature_P, self._signatures[candidates]).max() >= self._threshold
+            else ""
+        )
 
-    def _reserve(self, wanted: int, permutations: int) -> None:
-        if permutations and self._marks is None:
-            self._marks = _array(self._folder / "marks-0", len(self._exact) * permutations, np.uint8)
-            self._marks = self._marks.reshape(-1, permutations)
-        if wanted <= len(self._exact):
+    def _reserve(self, min_capacity: int, signature_size: int) -> None:
+        if signature_size and self._signatures is None:
+            self._signatures = _allocate_array(
+                self._folder / "marks-0", len(self._exact_keys) * signature_size, np.uint8
+            )
+            self._signatures = self._signatures.reshape(-1, signature_size)
+        if min_capacity <= len(self._exact_keys):
             return
-        capacity = 1 << int(np.ceil(np.log2(wanted)))
-        self._exact = _grown(self._exact, self._folder / f"exact-{capacity}", capacity)
-        if self._marks is not None:
-            flat = _grown(self._marks.reshape(-1), self._folder / f"marks-{capacity}", capacity * permutations)
-            self._marks = flat.reshape(-1, permutations)
+        capacity = 1 << int(np.ceil(np.log2(min_capacity)))
+        self._exact_keys = _grow_array(self._exact_keys, self._folder / f"exact-{capacity}", capacity)
+        if self._signatures is not None:
+            flat_signatures = _grow_array(
+                self._signatures.reshape(-1), self._folder / f"marks-{capacity}", capacity * signature_size
+            )
+            self._signatures = flat_signatures.reshape(-1, signature_size)
 
 
-def _grown(old: np.ndarray, path: Path, size: int) -> np.ndarray:
-    new = _array(path, size, old.dtype)
-    for start in range(0, len(old), 1 << 20):
-        end = min(len(old), start + (1 << 20))
-        new[start:end] = old[start:end]
-    return new
+def _grow_array(old_array: np.ndarray, path: Path, size: int) -> np.ndarray:
+    new_array = _allocate_array(path, size, old_array.dtype)
+    for start in range(0, len(old_array), 1 << 20):
+        end = min(len(old_array), start + (1 << 20))
+        new_array[start:end] = old_array[start:end]
+    return new_array
 
 
-def _array(path: Path, size: int, kind: npt.DTypeLike) -> np.ndarray:
+def _allocate_array(path: Path, size: int, dtype: npt.DTypeLike) -> np.ndarray:
     """An array of zeros in a file that is gone when the array is: it has no name any more. OSError on a full disk."""
-    files.reserve(path, size * np.dtype(kind).itemsize)
-    array = np.memmap(path, dtype=kind, mode="r+", shape=(size,)).view(np.ndarray)
+    files.reserve(path, size * np.dtype(dtype).itemsize)
+    array = np.memmap(path, dtype=dtype, mode="r+", shape=(size,)).view(np.ndarray)
     path.unlink()
     return array

@@ -4,16 +4,18 @@ import functools
 import re
 from pathlib import Path
 
-from genloom.collect.names import shown, writable
+from genloom.collect.slug import escape_name, replace_surrogates
 
-UNKNOWN = "unknown"
-COLUMNS = ("licence", "license", "licenses", "rights")
-HEAD = 4096  # characters in which a header stands
-SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
-LICENCE_FILE = re.compile(r"^(un)?(licen[cs]e|copying)([.-].*)?$", re.IGNORECASE)
-CC_URL = re.compile(r"creativecommons\.org/(licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/1\.0)", re.IGNORECASE)
+UNKNOWN_LICENCE = "unknown"
+LICENCE_COLUMNS = ("licence", "license", "licenses", "rights")
+HEADER_CHARS = 4096  # characters in which a header stands
+SPDX_PATTERN = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
+LICENCE_FILE_PATTERN = re.compile(r"^(un)?(licen[cs]e|copying)([.-].*)?$", re.IGNORECASE)
+CC_URL_PATTERN = re.compile(
+    r"creativecommons\.org/(licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/1\.0)", re.IGNORECASE
+)
 # The first phrase found names the licence, so the more special stand first.
-PHRASES = [
+LICENCE_PHRASES = [
     ("GNU AFFERO GENERAL PUBLIC LICENSE", "AGPL-3.0"),
     ("GNU LESSER GENERAL PUBLIC LICENSE Version 3", "LGPL-3.0"),
     ("GNU LESSER GENERAL PUBLIC LICENSE Version 2.1", "LGPL-2.1"),
@@ -43,38 +45,44 @@ PHRASES = [
 
 def is_licence_file(name: str) -> bool:
     """LICENSE, LICENCE.md, COPYING, UNLICENSE and the like."""
-    return LICENCE_FILE.match(name) is not None and Path(name).suffix.lower() in ("", ".txt", ".md", ".rst", ".html")
+    return LICENCE_FILE_PATTERN.match(name) is not None and Path(name).suffix.lower() in (
+        "",
+        ".txt",
+        ".md",
+        ".rst",
+        ".html",
+    )
 
 
-def in_head(text: str) -> str:
+def find_spdx(text: str) -> str:
     """The SPDX licence identifier in the first lines of a file, or ""."""
-    match = SPDX.search(text[:HEAD])
+    match = SPDX_PATTERN.search(text[:HEADER_CHARS])
     return match[1] if match else ""
 
 
-def named(statement: str) -> str:
+def identify_licence(statement: str) -> str:
     """A short name for a licence statement: its SPDX identifier where it is recognised, else how it begins."""
-    if match := CC_URL.search(statement):
+    if match := CC_URL_PATTERN.search(statement):
         if match[2]:
             return f"CC-{match[2].upper()}-{match[3]}"
         return "CC0-1.0" if match[4].lower() == "zero" else "public domain"
-    flat = " ".join(writable(statement).split())
-    for phrase, name in PHRASES:
-        if phrase.lower() in flat.lower():
+    flat_text = " ".join(replace_surrogates(statement).split())
+    for phrase, name in LICENCE_PHRASES:
+        if phrase.lower() in flat_text.lower():
             return name
-    return flat[:80]
+    return flat_text[:80]
 
 
 @functools.lru_cache(4096)
-def beside(folder: Path, root: Path) -> str:
+def find_folder_licence(folder: Path, root: Path) -> str:
     """The licence that a LICENSE file in the folder, or the nearest above it up to `root`, names, or ""."""
     try:
         files = sorted(entry for entry in folder.iterdir() if is_licence_file(entry.name) and entry.is_file())
     except OSError:
         files = []
     for file in files:
-        with file.open("rb") as opened:
-            text = opened.read(64 << 10).decode("utf-8", "replace")
-        name = in_head(text) or named(text)
-        return name if len(name) < 40 else f"see {shown(file.name)}"
-    return "" if folder == root or root not in folder.parents else beside(folder.parent, root)
+        with file.open("rb") as stream:
+            text = stream.read(64 << 10).decode("utf-8", "replace")
+        name = find_spdx(text) or identify_licence(text)
+        return name if len(name) < 40 else f"see {escape_name(file.name)}"
+    return "" if folder == root or root not in folder.parents else find_folder_licence(folder.parent, root)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCRUBS = ("email", "phone", "card", "iban", "ip", "name")
-LARGEST_SEED = 2**64 - 1
+SCRUB_KINDS = ("email", "phone", "card", "iban", "ip", "name")
+MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Options:
         and placed in one split with those. 0 removes only exact copies, and compares nothing else.
     min_quality, languages: drop documents of a lower score, or in other languages than these (ISO 639-1 codes).
     val, test: shares of the data, by bytes. seed: another one chooses other documents for them.
-    piece_characters: the longest piece of a long document, 0 to choose by the size of the collection.
+    chunk_chars: the longest piece of a long document, 0 to choose by the size of the collection.
     workers: processes, 0 to choose.
     """
 
@@ -40,24 +40,28 @@ class Options:
     val: float = 0.05
     test: float = 0.05
     seed: int = 0
-    piece_characters: int = 0
+    chunk_chars: int = 0
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if wrong := [kind for kind in self.scrub if kind not in SCRUBS]:
-            raise ValueError(f"--scrub: {', '.join(map(repr, wrong))} is not known; choose out of {', '.join(SCRUBS)}")
-        if wrong := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
-            raise ValueError(f"--languages: {', '.join(map(repr, wrong))} is no code of a language; write en, de, fr …")
+        if invalid_values := [kind for kind in self.scrub if kind not in SCRUB_KINDS]:
+            raise ValueError(
+                f"--scrub: {', '.join(map(repr, invalid_values))} is not known; choose out of {', '.join(SCRUB_KINDS)}"
+            )
+        if invalid_values := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
+            raise ValueError(
+                f"--languages: {', '.join(map(repr, invalid_values))} is no code of a language; write en, de, fr …"
+            )
         if self.near_duplicates and not 0.6 <= self.near_duplicates <= 1:
             raise ValueError(f"--near-duplicates {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
         if not 0 <= self.min_quality <= 1:
             raise ValueError(f"--min-quality {self.min_quality} must be between 0 and 1")
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # which is true of no number too
             raise ValueError(f"--val {self.val} and --test {self.test} must not be negative nor exceed half together")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise ValueError(f"A seed is a whole number from 0 to {LARGEST_SEED}, got {self.seed}.")
-        if self.piece_characters and self.piece_characters < 256:
-            raise ValueError(f"--piece-characters {self.piece_characters} must be 0 (chosen) or at least 256")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"A seed is a whole number from 0 to {MAX_SEED}, got {self.seed}.")
+        if self.chunk_chars and self.chunk_chars < 256:
+            raise ValueError(f"--chunk-chars {self.chunk_chars} must be 0 (chosen) or at least 256")
         if not 16 <= self.size <= 4096:
             raise ValueError(f"--size {self.size} must be from 16 to 4096 pixels")
         if self.workers < 0:
@@ -70,7 +74,7 @@ class Note:
 
     source: str
     reason: str
-    skipped: bool = True
+    is_skipped: bool = True
 
 
 @dataclass
@@ -82,52 +86,56 @@ class Report:
     digest: str = ""
     folder: Path = field(default_factory=Path)
     files: int = 0
-    documents: int = 0  # read, before anything was removed
-    kept: int = 0
+    documents_read: int = 0  # read, before anything was removed
+    documents_kept: int = 0
     bytes_read: int = 0
     bytes_kept: int = 0
-    removed: Counter[str] = field(default_factory=Counter)  # reason → documents
+    drop_counts: Counter[str] = field(default_factory=Counter)  # reason → documents
     licences: Counter[str] = field(default_factory=Counter)  # licence → documents
-    tallies: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # the medium's own counts
-    own: dict[str, Any] = field(default_factory=dict)  # those, as the manifest holds them
+    counters: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # the medium's own counts
+    medium_metadata: dict[str, Any] = field(default_factory=dict)  # those, as the manifest holds them
     splits: dict[str, dict[str, int]] = field(default_factory=dict)  # split → documents, bytes
-    alike: int = 0  # documents kept that hold much of one another's text
-    united: bool = True  # whether those stand in one split
+    num_overlapping: int = 0  # documents kept that hold much of one another's text
+    is_split_by_group: bool = True  # whether those stand in one split
     notes: list[Note] = field(default_factory=list)
     notes_left_out: int = 0
     files_skipped: int = 0
 
-    def note(self, note: Note, at_most: int = 1000) -> None:
+    def add_note(self, note: Note, max_notes: int = 1000) -> None:
         """Keeps the note; beyond `at_most` they are only counted, so that a manifest stays readable."""
-        self.files_skipped += note.skipped
-        if len(self.notes) < at_most:
+        self.files_skipped += note.is_skipped
+        if len(self.notes) < max_notes:
             self.notes.append(note)
         else:
             self.notes_left_out += 1
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What the manifest holds and --json prints."""
         return {
-            "documents": {"read": self.documents, "kept": self.kept, "removed": dict(self.removed.most_common())},
+            "documents": {
+                "read": self.documents_read,
+                "kept": self.documents_kept,
+                "removed": dict(self.drop_counts.most_common()),
+            },
             "bytes": {"read": self.bytes_read, "kept": self.bytes_kept},
             "sources": {"read": self.files - self.files_skipped, "skipped": self.files_skipped},
             "splits": self.splits,
-            "alike": {"documents": self.alike, "in_one_split": self.united},
+            "alike": {"documents": self.num_overlapping, "in_one_split": self.is_split_by_group},
             "licences": dict(self.licences.most_common()),
-            **self.own,
+            **self.medium_metadata,
             "notes": [vars(note) for note in self.notes],
             "notes_left_out": self.notes_left_out,
         }
 
 
 @dataclass(frozen=True)
-class Progress:
+class CollectProgress:
     """Where a collection stands; the last one has stage "done" and carries the report."""
 
     stage: str  # "reading" | "writing" | "done"
-    done: int  # bytes of the sources worked through, of `total`
-    total: int
-    documents: int = 0
-    kept: int = 0
-    skipped: int = 0  # files
+    bytes_done: int  # bytes of the sources worked through, of `total`
+    total_bytes: int
+    documents_read: int = 0
+    documents_kept: int = 0
+    files_skipped: int = 0  # files
     report: Report | None = None

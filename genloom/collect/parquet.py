@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 
 
 @contextmanager
-def opened(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"]:
+def open_parquet(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"]:
     """The file, closed at the end; ValueError where it is damaged, also while the block reads it."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -11,22 +11,22 @@ import numpy as np
 from genloom import plugins
 from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Note, Options, Report
-from genloom.collect.sources import Found
+from genloom.collect.sources import SourceFile
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
 
-Tallies = dict[str, Counter[str]]  # what is counted, by its name
+Counters = dict[str, Counter[str]]  # what is counted, by its name
 
 
-class Raw(Protocol):
+class RawDocument(Protocol):
     """Something read from a source, before any work was done on it."""
 
     @property
     def source(self) -> str: ...
 
     @property
-    def alone(self) -> bool:
+    def is_whole_file(self) -> bool:
         """Whether it is all of its file."""
         ...
 
@@ -46,86 +46,86 @@ class Document:
     licence: str
     size: int  # bytes of UTF-8, or of packed content
     columns: Mapping[str, Any] = field(default_factory=dict)  # what the medium keeps besides
-    tallied: Mapping[str, str] = field(default_factory=dict)  # counted in the report if the document is kept
-    doubts: tuple[str, ...] = ()  # why a person should look at it
+    counter_values: Mapping[str, str] = field(default_factory=dict)  # counted in the report if the document is kept
+    review_reasons: tuple[str, ...] = ()  # why a person should look at it
 
 
 class Preparation(Protocol):
     """The work on the documents of a medium: which files hold them, how they are read, made uniform and compared."""
 
     noun: str  # what a document is called
-    offer: str  # the files that can be collected, for people
-    removed: Mapping[str, str]  # reasons why a document is left out → what people are told of it
-    foreign: tuple[str, ...]  # the options that mean nothing here
+    accepted_files: str  # the files that can be collected, for people
+    drop_reasons: Mapping[str, str]  # reasons why a document is left out → what people are told of it
+    unsupported_options: tuple[str, ...]  # the options that mean nothing here
 
-    def claims(self, files: Sequence[Found]) -> int:
+    def match_count(self, files: Sequence[SourceFile]) -> int:
         """How many of the files, or of the documents in them, are of this medium by their names."""
         ...
 
-    def sort(self, files: Sequence[Found]) -> tuple[list[Found], list[Note]]:
+    def select(self, files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
         """The files to be read, each with its format, and a note of every other."""
         ...
 
-    def settled(self, options: Options, found: Sequence[Found]) -> Options:
+    def resolve(self, options: Options, source_files: Sequence[SourceFile]) -> Options:
         """The options with everything chosen that was left to be chosen."""
         ...
 
-    def read(self, found: Found, options: Options) -> Iterator[Any]:
+    def read(self, file: SourceFile, options: Options) -> Iterator[Any]:
         """A Raw for every document of a file; bad input yields a Note and never raises."""
         ...
 
-    def document(self, raw: Any, options: Options, tallies: Tallies) -> tuple[Document, Any]:
+    def build_document(self, raw: Any, options: Options, counters: Counters) -> tuple[Document, Any]:
         """What is stored of a Raw, and its likeness, which `sketch` takes. ValueError where it cannot be read.
 
         Raises Left where the options do not want it. Counts in `tallies` what it changed.
         """
         ...
 
-    def sketch(self, likenesses: list[Any], digests: list[bytes], near: bool) -> Sketches:
+    def compute_sketches(self, sketch_inputs: list[Any], digests: list[bytes], should_find_near: bool) -> Sketches:
         """What copies are found by; without `near` only exact ones."""
         ...
 
-    def similarity(self, mark_P: np.ndarray, marks_NP: np.ndarray) -> np.ndarray:
+    def similarity(self, signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
         """How alike documents are by their marks, up to 1."""
         ...
 
-    def split_note(self, report: Report, options: Options) -> str:
+    def describe_splits(self, report: Report, options: Options) -> str:
         """What the card says of the splits: how they were made, and what is not in both sides of them."""
         ...
 
-    def columns(self, documents: Sequence[Document]) -> dict[str, "pa.Array"]:
+    def build_columns(self, documents: Sequence[Document]) -> dict[str, "pa.Array"]:
         """The columns of the medium for the data set."""
         ...
 
-    def facts(self, report: Report) -> dict[str, Any]:
+    def build_metadata(self, report: Report) -> dict[str, Any]:
         """What the manifest holds of the medium's own counts."""
         ...
 
-    def kept(self, report: Report) -> str:
+    def summary(self, report: Report) -> str:
         """What the data set holds, in a few words for people."""
         ...
 
-    def changes(self, report: Report) -> list[str]:
+    def describe_changes(self, report: Report) -> list[str]:
         """What was changed in the documents, a line each, for people."""
         ...
 
-    def sections(self, report: Report) -> list[str]:
+    def render_sections(self, report: Report) -> list[str]:
         """Sections of the card about the medium's own counts, in Markdown."""
         ...
 
 
-class Left(Exception):
+class Skip(Exception):
     """Raised for a document that the options do not want; its reason is one of the preparation's `removed`."""
 
 
 @functools.cache  # it is asked for each batch, and looking through the files of a folder takes as long as some do
-def of(medium: str) -> Preparation:
+def get_preparation(medium: str) -> Preparation:
     """The preparation of a medium; ValueError for a medium that cannot be collected."""
-    return cast(Preparation, plugins.find("preparation", medium))
+    return cast(Preparation, plugins.find_part("preparation", medium))
 
 
 def check_options(options: Options, medium: str) -> None:
     """ValueError where something is asked for that means nothing for the medium."""
-    for name in of(medium).foreign:
+    for name in get_preparation(medium).unsupported_options:
         if getattr(options, name) != getattr(Options, name):
             raise ValueError(f"{name} means nothing where the medium is {medium}; leave it out")

@@ -7,155 +7,184 @@ from dataclasses import asdict
 from pathlib import Path
 
 from genloom.collect import licence, preparation
-from genloom.collect.card import by_reason, card
-from genloom.collect.choice import chosen
-from genloom.collect.duplicates import Duplicates
-from genloom.collect.names import shown, writable
-from genloom.collect.options import Note, Options, Progress, Report
-from genloom.collect.overlap import Overlaps
-from genloom.collect.parts import Parts
-from genloom.collect.preparation import Preparation, Raw
-from genloom.collect.prepare import Batch, Job
-from genloom.collect.sources import Found, find
-from genloom.collect.tabular import counted
-from genloom.collect.workers import choose, done_by
+from genloom.collect.card import group_by_reason, render_card
+from genloom.collect.detect_medium import resolve_medium
+from genloom.collect.duplicates import DuplicateFilter
+from genloom.collect.options import CollectProgress, Note, Options, Report
+from genloom.collect.overlap import OverlapIndex
+from genloom.collect.pipeline import PreparedBatch, PrepareJob
+from genloom.collect.preparation import Preparation, RawDocument
+from genloom.collect.shards import ShardWriter
+from genloom.collect.slug import escape_name, replace_surrogates
+from genloom.collect.sources import SourceFile, find_files
+from genloom.collect.text_table import format_count
+from genloom.collect.workers import choose_num_workers, map_jobs
 from genloom.store.workspace import Workspace
 
 JOB_BYTES = 2 << 20  # of documents or of files in one job
 JOB_DOCUMENTS = 1024
-REASONS_AT_MOST = 5  # why nothing could be collected
+MAX_REASONS = 5  # why nothing could be collected
 
 
 def collect(
     sources: Sequence[str | Path], workspace: Workspace, name: str, options: Options | None = None
-) -> Iterator[Progress]:
+) -> Iterator[CollectProgress]:
     """Collects files, folders and "builtin:shakespeare" into the data set `name`; the last Progress carries the Report.
 
     Memory stays flat however large the sources. The result depends on the sources and options only, not on the number
     of processes. ValueError where a source is missing or nothing could be read; then nothing is written.
     """
     options = options or Options()
-    licence.beside.cache_clear()  # a LICENSE file may have been added since
-    files, notes = find(sources, leave_out=workspace.root)
-    medium = chosen(options.medium, files)
-    prepared = preparation.of(medium)
+    licence.find_folder_licence.cache_clear()  # a LICENSE file may have been added since
+    files, notes = find_files(sources, excluded_folder=workspace.root)
+    medium = resolve_medium(options.medium, files)
+    preparer = preparation.get_preparation(medium)
     preparation.check_options(options, medium)
-    found, unread = prepared.sort(files)
+    readable_files, unread_notes = preparer.select(files)
     report = Report(name=name, medium=medium)
-    for note in [*notes, *unread]:
-        report.note(note)
-    report.files = len(found) + report.files_skipped
-    if not found:
-        raise ValueError(_nothing(sources, report, prepared))
-    total = sum(one.size for one in found)
-    making = workspace.new_dataset(name)
-    with making as folder:
-        yield from _fill(folder, found, report, prepared, options)
-        if not report.kept:
-            raise ValueError(_nothing(sources, report, prepared))
-        yield Progress("writing", total, total, report.documents, report.kept, report.files_skipped)
-        report.own = prepared.facts(report)
-        (folder / "CARD.md").write_text(writable(card(report, options)), encoding="utf-8")
-        manifest = {"medium": medium, **report.facts(), "sources_given": [_shown(s) for s in sources]}
+    for note in [*notes, *unread_notes]:
+        report.add_note(note)
+    report.files = len(readable_files) + report.files_skipped
+    if not readable_files:
+        raise ValueError(_explain_empty(sources, report, preparer))
+    total_bytes = sum(file.size for file in readable_files)
+    staged_folder = workspace.create_dataset(name)
+    with staged_folder as folder:
+        yield from _write_dataset(folder, readable_files, report, preparer, options)
+        if not report.documents_kept:
+            raise ValueError(_explain_empty(sources, report, preparer))
+        yield CollectProgress(
+            "writing", total_bytes, total_bytes, report.documents_read, report.documents_kept, report.files_skipped
+        )
+        report.medium_metadata = preparer.build_metadata(report)
+        (folder / "CARD.md").write_text(replace_surrogates(render_card(report, options)), encoding="utf-8")
+        manifest = {"medium": medium, **report.to_dict(), "sources_given": [_display_source(s) for s in sources]}
         manifest["options"] = {key: value for key, value in asdict(options).items() if key != "workers"}
-        written = writable(json.dumps(manifest, ensure_ascii=False, indent=1))
-        (folder / "manifest.json").write_text(written, encoding="utf-8")
-    report.digest, report.folder = making.made.digest, making.made.folder
-    yield Progress("done", total, total, report.documents, report.kept, report.files_skipped, report)
+        manifest_text = replace_surrogates(json.dumps(manifest, ensure_ascii=False, indent=1))
+        (folder / "manifest.json").write_text(manifest_text, encoding="utf-8")
+    report.digest, report.folder = staged_folder.result.digest, staged_folder.result.folder
+    yield CollectProgress(
+        "done", total_bytes, total_bytes, report.documents_read, report.documents_kept, report.files_skipped, report
+    )
 
 
-def _fill(
-    folder: Path, found: list[Found], report: Report, prepared: Preparation, options: Options
-) -> Iterator[Progress]:
-    options = prepared.settled(options, found)
-    done, total = 0, sum(one.size for one in found)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, Parts(folder, options, prepared) as parts:
-        duplicates = Duplicates(Path(scratch), options.near_duplicates, prepared.similarity)
-        overlaps = Overlaps(Path(scratch))
-        for batch in done_by(_jobs(found, options, report, prepared), choose(options.workers, total)):
-            done += batch.consumed
-            _keep(batch, duplicates, overlaps, parts, report)
-            yield Progress("reading", min(done, total), total, report.documents, report.kept, report.files_skipped)
-        kinship = overlaps.kinship()
-        report.alike, report.united = len(kinship.tied), parts.finish(kinship)
-    report.splits = parts.splits
+def _write_dataset(
+    folder: Path, files: list[SourceFile], report: Report, preparer: Preparation, options: Options
+) -> Iterator[CollectProgress]:
+    options = preparer.resolve(options, files)
+    bytes_done, total_bytes = 0, sum(file.size for file in files)
+    with tempfile.TemporaryDirectory(dir=folder) as temp_folder, ShardWriter(folder, options, preparer) as shards:
+        duplicate_filter = DuplicateFilter(Path(temp_folder), options.near_duplicates, preparer.similarity)
+        overlap_index = OverlapIndex(Path(temp_folder))
+        for batch in map_jobs(
+            _iter_jobs(files, options, report, preparer), choose_num_workers(options.workers, total_bytes)
+        ):
+            bytes_done += batch.bytes_consumed
+            _add_batch(batch, duplicate_filter, overlap_index, shards, report)
+            yield CollectProgress(
+                "reading",
+                min(bytes_done, total_bytes),
+                total_bytes,
+                report.documents_read,
+                report.documents_kept,
+                report.files_skipped,
+            )
+        duplicate_groups = overlap_index.find_groups()
+        report.num_overlapping, report.is_split_by_group = (
+            len(duplicate_groups.constrained_ids),
+            shards.finish(duplicate_groups),
+        )
+    report.splits = shards.splits
 
 
-def _keep(batch: Batch, duplicates: Duplicates, overlaps: Overlaps, parts: Parts, report: Report) -> None:
+def _add_batch(
+    batch: PreparedBatch,
+    duplicate_filter: DuplicateFilter,
+    overlap_index: OverlapIndex,
+    shards: ShardWriter,
+    report: Report,
+) -> None:
     """Adds the batch to the counts, and those of its documents that are no duplicates to the parts."""
-    report.documents += batch.seen
-    report.removed += batch.removed
-    for name, counts in batch.tallies.items():
-        report.tallies[name] += counts
+    report.documents_read += batch.documents_read
+    report.drop_counts += batch.drop_counts
+    for name, counts in batch.counters.items():
+        report.counters[name] += counts
     for note in batch.notes:
-        report.note(note)
-    verdicts = duplicates.judge(batch.sketches) if batch.sketches else []
-    kept = []
+        report.add_note(note)
+    verdicts = duplicate_filter.classify(batch.sketches) if batch.sketches else []
+    kept_documents = []
     for document, verdict in zip(batch.documents, verdicts, strict=True):
         report.bytes_read += document.size
         if verdict:
-            report.removed[verdict] += 1
+            report.drop_counts[verdict] += 1
             continue
-        kept.append(document)
+        kept_documents.append(document)
         report.bytes_kept += document.size
         report.licences[document.licence] += 1
-        for name, value in document.tallied.items():
-            report.tallies[name][value] += 1
-        for doubt in document.doubts:
-            report.note(Note(document.source, doubt, skipped=False))
-    report.kept += len(kept)
+        for name, value in document.counter_values.items():
+            report.counters[name][value] += 1
+        for reason in document.review_reasons:
+            report.add_note(Note(document.source, reason, is_skipped=False))
+    report.documents_kept += len(kept_documents)
     if batch.sketches:
-        overlaps.add(batch.sketches, [row for row, verdict in enumerate(verdicts) if not verdict])
-    parts.add(kept)
+        overlap_index.add(batch.sketches, [row for row, verdict in enumerate(verdicts) if not verdict])
+    shards.add(kept_documents)
 
 
-def _jobs(found: Iterable[Found], options: Options, report: Report, prepared: Preparation) -> Iterator[Job]:
+def _iter_jobs(
+    files: Iterable[SourceFile], options: Options, report: Report, preparer: Preparation
+) -> Iterator[PrepareJob]:
     """Small files together, to be read by the workers; large ones read here and handed on in pieces, in order."""
-    small: list[Found] = []
-    size = 0
+    small_files: list[SourceFile] = []
+    num_bytes = 0
 
-    for one in found:
-        if small and (one.streamed or size + one.size > JOB_BYTES or len(small) >= JOB_DOCUMENTS):
-            yield Job(report.medium, options, size, files=tuple(small))
-            small, size = [], 0
-        if one.streamed:
-            yield from _streamed(one, options, report, prepared)
+    for file in files:
+        if small_files and (file.is_streamed or num_bytes + file.size > JOB_BYTES or len(small_files) >= JOB_DOCUMENTS):
+            yield PrepareJob(report.medium, options, num_bytes, files=tuple(small_files))
+            small_files, num_bytes = [], 0
+        if file.is_streamed:
+            yield from _iter_streamed_jobs(file, options, report, preparer)
         else:
-            small.append(one)
-            size += one.size
-    if small:
-        yield Job(report.medium, options, size, files=tuple(small))
+            small_files.append(file)
+            num_bytes += file.size
+    if small_files:
+        yield PrepareJob(report.medium, options, num_bytes, files=tuple(small_files))
 
 
-def _streamed(found: Found, options: Options, report: Report, prepared: Preparation) -> Iterator[Job]:
-    raws: list[Raw] = []
-    size, told = 0, 0
-    for raw in prepared.read(found, options):
+def _iter_streamed_jobs(
+    file: SourceFile, options: Options, report: Report, preparer: Preparation
+) -> Iterator[PrepareJob]:
+    raw_documents: list[RawDocument] = []
+    batch_size, bytes_reported = 0, 0
+    for raw in preparer.read(file, options):
         if isinstance(raw, Note):
-            report.note(raw)
+            report.add_note(raw)
             continue
-        raws.append(raw)
-        size += raw.size
-        if size >= JOB_BYTES or len(raws) >= JOB_DOCUMENTS:
+        raw_documents.append(raw)
+        batch_size += raw.size
+        if batch_size >= JOB_BYTES or len(raw_documents) >= JOB_DOCUMENTS:
             # Of a packed file nobody knows how far it is read; it may tell at most what is left of its size.
-            consumed = min(size, found.size - told)
-            yield Job(report.medium, options, consumed, raws=tuple(raws))
-            raws, size, told = [], 0, told + consumed
-    yield Job(report.medium, options, found.size - told, raws=tuple(raws))
+            bytes_consumed = min(batch_size, file.size - bytes_reported)
+            yield PrepareJob(report.medium, options, bytes_consumed, raw_documents=tuple(raw_documents))
+            raw_documents, batch_size, bytes_reported = [], 0, bytes_reported + bytes_consumed
+    yield PrepareJob(report.medium, options, file.size - bytes_reported, raw_documents=tuple(raw_documents))
 
 
-def _nothing(sources: Sequence[str | Path], report: Report, prepared: Preparation) -> str:
-    named = ", ".join(_shown(source) for source in sources) or "nothing"
-    if not report.notes and not report.removed:
-        return f"{named}: there is no file in it to collect; name a folder with {prepared.offer}"
-    reasons = [(n, f"{counted(n, prepared.noun)}: {prepared.removed[why]}") for why, n in report.removed.items()]
-    reasons = sorted([*reasons, *by_reason(report.notes, "file")], key=lambda told: -told[0])
-    lines = [line for _, line in reasons[:REASONS_AT_MOST]]
-    if (rest := len(reasons) - REASONS_AT_MOST) > 0:
-        lines.append(f"and for {counted(rest, 'other reason')}")
-    return f"{named}: nothing in it could be collected. " + "; ".join(lines)
+def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Preparation) -> str:
+    source_names = ", ".join(_display_source(source) for source in sources) or "nothing"
+    if not report.notes and not report.drop_counts:
+        return f"{source_names}: there is no file in it to collect; name a folder with {preparer.accepted_files}"
+    reasons = [
+        (n, f"{format_count(n, preparer.noun)}: {preparer.drop_reasons[reason]}")
+        for reason, n in report.drop_counts.items()
+    ]
+    reasons = sorted([*reasons, *group_by_reason(report.notes, "file")], key=lambda entry: -entry[0])
+    lines = [line for _, line in reasons[:MAX_REASONS]]
+    if (num_omitted := len(reasons) - MAX_REASONS) > 0:
+        lines.append(f"and for {format_count(num_omitted, 'other reason')}")
+    return f"{source_names}: nothing in it could be collected. " + "; ".join(lines)
 
 
-def _shown(source: str | Path) -> str:
+def _display_source(source: str | Path) -> str:
     """The source as the user gave it, without the path to it, which is nobody else's business."""
-    return str(source) if str(source).startswith("builtin:") else shown(Path(source).resolve().name)
+    return str(source) if str(source).startswith("builtin:") else escape_name(Path(source).resolve().name)

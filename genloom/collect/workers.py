@@ -10,68 +10,68 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 from genloom.collect.options import Note
-from genloom.collect.prepare import Batch, Job, prepare
+from genloom.collect.pipeline import PreparedBatch, PrepareJob, prepare_documents
 
-PAYS_FROM = 24 << 20  # bytes: to start processes and load the language model there takes more than a second
-WAITING = 2  # jobs waiting for each worker
+MIN_PARALLEL_BYTES = 24 << 20  # bytes: to start processes and load the language model there takes more than a second
+MAX_QUEUED_PER_WORKER = 2  # jobs waiting for each worker
 
 
-def choose(wanted: int, total_bytes: int) -> int:
+def choose_num_workers(num_workers: int, total_bytes: int) -> int:
     """How many processes: the number wanted, else one for each processor for all but small collections."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return wanted or (processors if total_bytes >= PAYS_FROM else 1)
+    num_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return num_workers or (num_processors if total_bytes >= MIN_PARALLEL_BYTES else 1)
 
 
-def done_by(jobs: Iterable[Job], workers: int) -> Iterator[Batch]:
+def map_jobs(jobs: Iterable[PrepareJob], num_workers: int) -> Iterator[PreparedBatch]:
     """The batches of all jobs in their order. A file whose reader crashes its process is noted and skipped."""
-    if workers == 1:
-        yield from map(prepare, jobs)
+    if num_workers == 1:
+        yield from map(prepare_documents, jobs)
         return
-    pool = _pool(workers)
-    running: deque[tuple[Job, Future[Batch]]] = deque()
+    pool = _create_pool(num_workers)
+    futures: deque[tuple[PrepareJob, Future[PreparedBatch]]] = deque()
     try:
         for job in jobs:
-            running.append((job, pool.submit(prepare, job)))
-            if len(running) > WAITING * workers:
-                pool = yield from _first(running, pool, workers)
-        while running:
-            pool = yield from _first(running, pool, workers)
+            futures.append((job, pool.submit(prepare_documents, job)))
+            if len(futures) > MAX_QUEUED_PER_WORKER * num_workers:
+                pool = yield from _pop_result(futures, pool, num_workers)
+        while futures:
+            pool = yield from _pop_result(futures, pool, num_workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _first(
-    running: deque[tuple[Job, Future[Batch]]], pool: ProcessPoolExecutor, workers: int
-) -> Generator[Batch, None, ProcessPoolExecutor]:
-    job, future = running.popleft()
+def _pop_result(
+    futures: deque[tuple[PrepareJob, Future[PreparedBatch]]], pool: ProcessPoolExecutor, num_workers: int
+) -> Generator[PreparedBatch, None, ProcessPoolExecutor]:
+    job, future = futures.popleft()
     try:
         yield future.result()
     except BrokenProcessPool:
         # One of the jobs under way brought its process down: all of them are done again, the first one file by file.
         pool.shutdown(wait=True, cancel_futures=True)
-        yield from _one_by_one(job)
-        pool = _pool(workers)
-        again = [(waiting, pool.submit(prepare, waiting)) for waiting, _ in running]
-        running.clear()
-        running.extend(again)
+        yield from _retry_files(job)
+        pool = _create_pool(num_workers)
+        resubmitted_jobs = [(queued_job, pool.submit(prepare_documents, queued_job)) for queued_job, _ in futures]
+        futures.clear()
+        futures.extend(resubmitted_jobs)
     return pool
 
 
-def _one_by_one(job: Job) -> Iterator[Batch]:
-    yield prepare(replace(job, files=()))  # what was read already is plain text and crashes nothing
-    for found in job.files:
-        with _pool(1) as alone:
+def _retry_files(job: PrepareJob) -> Iterator[PreparedBatch]:
+    yield prepare_documents(replace(job, files=()))  # what was read already is plain text and crashes nothing
+    for file in job.files:
+        with _create_pool(1) as single_pool:
             try:
-                yield alone.submit(prepare, replace(job, files=(found,), raws=(), consumed=0)).result()
+                yield single_pool.submit(prepare_documents, replace(job, files=(file,), raws=(), consumed=0)).result()
             except BrokenProcessPool:
-                yield Batch(0, notes=[Note(found.name, "it crashed the program that reads it; leave it out")])
+                yield PreparedBatch(0, notes=[Note(file.name, "it crashed the program that reads it; leave it out")])
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def _create_pool(num_workers: int) -> ProcessPoolExecutor:
     # spawn: a fork of a process with threads (a trained model's, say) can hang
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet)
+    return ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
 
 
-def _quiet() -> None:
+def _ignore_interrupt() -> None:
     """Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

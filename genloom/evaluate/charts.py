@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.evaluate.compare import Comparison
-from genloom.evaluate.likelihood import Estimate
+from genloom.evaluate.likelihood import IntervalEstimate
 from genloom.evaluate.report import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genloom.evaluate.battery.score import Score
+    from genloom.evaluate.text.battery.score import Score
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; line styles and marks carry the same difference.
 _BLUE, _GREEN, _RED, _GREY, _PALE = "#0072B2", "#009E73", "#D55E00", "#5A5A5A", "#A6A6A6"
-_PLAIN = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}  # keeps lines out of numbers
+_TEXT_BOX = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}  # keeps lines out of numbers
 _STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 14,
@@ -37,111 +37,136 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def training_curve(
+def draw_training_curve(
     steps: Sequence[int],
-    train: Sequence[float],
-    held: Sequence[tuple[int, float]] = (),
-    floor: float | None = None,
+    train_losses: Sequence[float],
+    held_out: Sequence[tuple[int, float]] = (),
+    baseline: float | None = None,
     title: str = "Training",
     unit: str = "bits per byte",
 ) -> bytes:
     """Loss by step: every training step faintly, their running mean, and the (step, loss) pairs of held-out text."""
-    with drawing(8, 4.8) as figure:
+    with open_figure(8, 4.8) as figure:
         axes = figure.subplots()
-        losses = np.asarray(train, np.float64)
+        losses = np.asarray(train_losses, np.float64)
         if len(losses):
-            smooth = _running_mean(losses, max(1, len(losses) // 50))
+            smooth = _compute_running_mean(losses, max(1, len(losses) // 50))
             axes.plot(steps, losses, color=_BLUE, alpha=0.22, linewidth=0.8)
             axes.plot(steps, smooth, color=_BLUE, linewidth=2, label="training text, running mean")
-        if held:
-            at, loss = zip(*held, strict=True)
-            axes.plot(at, loss, "o--", color=_RED, linewidth=1.6, markersize=5, label="held-out text")
+        if held_out:
+            held_out_steps, loss = zip(*held_out, strict=True)
+            axes.plot(held_out_steps, loss, "o--", color=_RED, linewidth=1.6, markersize=5, label="held-out text")
             axes.annotate(
-                f"{loss[-1]:.3f}", (at[-1], loss[-1]), (7, 0), textcoords="offset points", va="center", color=_RED
+                f"{loss[-1]:.3f}",
+                (held_out_steps[-1], loss[-1]),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                color=_RED,
             )
-        if floor is not None:
-            axes.axhline(floor, color=_GREY, linestyle=":", linewidth=1.6, label=f"n-gram floor {floor:.3f}")
-        shown = [*losses[len(losses) // 50 :].tolist(), *(loss for _, loss in held), *([floor] if floor else [])]
-        if shown:  # the first few steps fall from far above and would flatten the rest
-            low, high = min(shown), max(np.quantile(shown, 0.995), *(loss for _, loss in held), 0)
-            room = 0.06 * (high - low) or 0.1
-            axes.set_ylim(low - room, high + room)
+        if baseline is not None:
+            axes.axhline(baseline, color=_GREY, linestyle=":", linewidth=1.6, label=f"n-gram floor {baseline:.3f}")
+        visible_losses = [
+            *losses[len(losses) // 50 :].tolist(),
+            *(loss for _, loss in held_out),
+            *([baseline] if baseline else []),
+        ]
+        if visible_losses:  # the first few steps fall from far above and would flatten the rest
+            low, high = min(visible_losses), max(np.quantile(visible_losses, 0.995), *(loss for _, loss in held_out), 0)
+            margin = 0.06 * (high - low) or 0.1
+            axes.set_ylim(low - margin, high + margin)
         axes.set(title=title, xlabel="step", ylabel=f"loss, {unit}")
         axes.margins(x=0.02)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper right")
-        return png(figure)
+        return encode_png(figure)
 
 
-def likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-out text") -> bytes:
+def draw_likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-out text") -> bytes:
     """Bits per byte of each model with its 95 % interval, and below them the n-gram floor of the first that has one."""
     rows = [(evaluation.model, evaluation.bits_per_byte, _BLUE) for evaluation in evaluations]
-    floor = next((evaluation.floor for evaluation in evaluations if evaluation.floor), None)
-    if floor:
-        rows.append((f"{floor.order}-gram floor", floor.bits_per_byte, _PALE))
-    with drawing(8, 1.5 + 0.55 * len(rows)) as figure:
+    baseline = next((evaluation.ngram_baseline for evaluation in evaluations if evaluation.ngram_baseline), None)
+    if baseline:
+        rows.append((f"{baseline.order}-gram floor", baseline.bits_per_byte, _PALE))
+    with open_figure(8, 1.5 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
-        _bars(axes, rows)
+        _draw_bars(axes, rows)
         axes.set_title(title)
-        return png(figure)
+        return encode_png(figure)
 
 
-def comparison_chart(comparison: Comparison) -> bytes:
+def draw_comparison(comparison: Comparison) -> bytes:
     """Two models' bits per byte, and below them their paired difference with the interval that gives the verdict."""
-    first, second, gap = comparison.first, comparison.second, comparison.difference
+    first, second, difference = comparison.first, comparison.second, comparison.difference
     colour = {"better": _GREEN, "worse": _RED, "no difference shown": _GREY}[comparison.verdict]
-    with drawing(8, 4.9) as figure:
-        above, below = figure.subplots(2, height_ratios=[3, 2])
-        _bars(above, [(first.model, first.bits_per_byte, _PALE), (second.model, second.bits_per_byte, _BLUE)])
-        above.set_title(f"{second.model} against {first.model}: {comparison.verdict}")
-        spread = [[gap.mean - gap.low], [gap.high - gap.mean]] if math.isfinite(gap.low) else None
-        ends = (gap.low, gap.high) if spread else (2 * gap.mean,)
-        reach = max(1.25 * max(map(abs, ends)), 1e-4)
-        below.axvline(0, color="black", linewidth=1)
-        below.errorbar(gap.mean, 0, xerr=spread, fmt="o", color=colour, capsize=6, linewidth=2.4, markersize=8)
-        number = f"{gap.mean:+.3f}".replace("-", "−")
-        _number(below, number, (gap.mean, 0), (0, 12), ha="center", color=colour)
-        below.set(xlim=(-reach, reach), ylim=(-1, 1.6), yticks=[])
-        below.spines["left"].set_visible(False)
-        over = f"95 % interval over {gap.count} pieces of text" if spread else "one piece of text: no interval"
-        below.set_xlabel(f"difference in bits per byte, {over}")
+    with open_figure(8, 4.9) as figure:
+        top_axes, bottom_axes = figure.subplots(2, height_ratios=[3, 2])
+        _draw_bars(top_axes, [(first.model, first.bits_per_byte, _PALE), (second.model, second.bits_per_byte, _BLUE)])
+        top_axes.set_title(f"{second.model} against {first.model}: {comparison.verdict}")
+        errors = (
+            [[difference.mean - difference.low], [difference.high - difference.mean]]
+            if math.isfinite(difference.low)
+            else None
+        )
+        bounds = (difference.low, difference.high) if errors else (2 * difference.mean,)
+        limit = max(1.25 * max(map(abs, bounds)), 1e-4)
+        bottom_axes.axvline(0, color="black", linewidth=1)
+        bottom_axes.errorbar(
+            difference.mean, 0, xerr=errors, fmt="o", color=colour, capsize=6, linewidth=2.4, markersize=8
+        )
+        number = f"{difference.mean:+.3f}".replace("-", "−")
+        _annotate_number(bottom_axes, number, (difference.mean, 0), (0, 12), ha="center", color=colour)
+        bottom_axes.set(xlim=(-limit, limit), ylim=(-1, 1.6), yticks=[])
+        bottom_axes.spines["left"].set_visible(False)
+        interval_label = (
+            f"95 % interval over {difference.count} pieces of text" if errors else "one piece of text: no interval"
+        )
+        bottom_axes.set_xlabel(f"difference in bits per byte, {interval_label}")
         for x, text, side in ((0.0, f"← {second.model} better", "left"), (1.0, f"{first.model} better →", "right")):
-            below.annotate(text, (x, 1), (0, 6), "axes fraction", "offset points", ha=side, color=_GREY)
-        return png(figure)
+            bottom_axes.annotate(text, (x, 1), (0, 6), "axes fraction", "offset points", ha=side, color=_GREY)
+        return encode_png(figure)
 
 
-def shares_chart(scores: "Sequence[Score]", title: str) -> bytes:
+def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
     """The share right of each task with its 95 % interval, and a mark where whoever judges would put the truth."""
-    with drawing(8, 1.5 + 0.55 * len(scores)) as figure:
+    with open_figure(8, 1.5 + 0.55 * len(scores)) as figure:
         axes = figure.subplots()
-        at = range(len(scores))
-        found = [score.accuracy for score in scores]
-        means = [100 * one.mean for one in found]
-        spread = [[100 * (one.mean - one.low) for one in found], [100 * (one.high - one.mean) for one in found]]
-        axes.barh(at, means, height=0.62, color=_BLUE, xerr=spread, error_kw={"capsize": 4, "linewidth": 1.6})
+        positions = range(len(scores))
+        intervals = [score.accuracy for score in scores]
+        means = [100 * interval.mean for interval in intervals]
+        errors = [
+            [100 * (interval.mean - interval.low) for interval in intervals],
+            [100 * (interval.high - interval.mean) for interval in intervals],
+        ]
+        axes.barh(positions, means, height=0.62, color=_BLUE, xerr=errors, error_kw={"capsize": 4, "linewidth": 1.6})
         bounds = [100 * score.bound for score in scores]
-        axes.plot(bounds, at, "|", color=_RED, markersize=20, markeredgewidth=2, label="real pictures, the same judge")
-        told = zip(scores, found, means, strict=True)
-        axes.set_yticks(list(at), [f"{score.measure}: {mean:.0f} % of {one.count}" for score, one, mean in told])
+        axes.plot(
+            bounds, positions, "|", color=_RED, markersize=20, markeredgewidth=2, label="real pictures, the same judge"
+        )
+        labelled_scores = zip(scores, intervals, means, strict=True)
+        axes.set_yticks(
+            list(positions),
+            [f"{score.metric}: {mean:.0f} % of {interval.count}" for score, interval, mean in labelled_scores],
+        )
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set(title=title, xlim=(0, 102), xlabel="pictures that show what was asked, %, 95 % interval")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25))
-        return png(figure)
+        return encode_png(figure)
 
 
-def _bars(axes: "Axes", rows: Sequence[tuple[str, Estimate, str]]) -> None:
+def _draw_bars(axes: "Axes", rows: Sequence[tuple[str, IntervalEstimate, str]]) -> None:
     """One bar a row of name, estimate and colour; an estimate without an interval is drawn without one."""
     names, estimates, colours = zip(*rows, strict=True)
     means = [estimate.mean for estimate in estimates]
     lows = [e.low if math.isfinite(e.low) else e.mean for e in estimates]
     highs = [e.high if math.isfinite(e.high) else e.mean for e in estimates]
-    spread = [np.subtract(means, lows), np.subtract(highs, means)]
-    at = range(len(rows))
-    axes.barh(at, means, height=0.62, color=colours, xerr=spread, error_kw={"capsize": 4, "linewidth": 1.6})
-    for row, mean, high in zip(at, means, highs, strict=True):
-        _number(axes, f"{mean:.3f}", (high, row), (7, 0), va="center")
-    axes.set_yticks(list(at), names)
+    errors = [np.subtract(means, lows), np.subtract(highs, means)]
+    positions = range(len(rows))
+    axes.barh(positions, means, height=0.62, color=colours, xerr=errors, error_kw={"capsize": 4, "linewidth": 1.6})
+    for row, mean, high in zip(positions, means, highs, strict=True):
+        _annotate_number(axes, f"{mean:.3f}", (high, row), (7, 0), va="center")
+    axes.set_yticks(list(positions), names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
@@ -149,20 +174,22 @@ def _bars(axes: "Axes", rows: Sequence[tuple[str, Estimate, str]]) -> None:
     axes.set_xlabel("bits per byte on held-out text, 95 % interval (less is better)")
 
 
-def _number(axes: "Axes", text: str, at: tuple[float, float], offset: tuple[float, float], **how: str) -> None:
-    axes.annotate(text, at, offset, textcoords="offset points", bbox=_PLAIN, **how)  # ty: ignore[invalid-argument-type]
+def _annotate_number(
+    axes: "Axes", text: str, position: tuple[float, float], offset: tuple[float, float], **text_options: str
+) -> None:
+    axes.annotate(text, position, offset, textcoords="offset points", bbox=_TEXT_BOX, **text_options)  # ty: ignore[invalid-argument-type]
 
 
-def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
+def _compute_running_mean(values: np.ndarray, width: int) -> np.ndarray:
     """The mean of each value and its neighbours, up to width // 2 on either side, as many on both."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(len(values))
-    reach = np.minimum(np.minimum(at, len(values) - 1 - at), width // 2)
-    return (sums[at + reach + 1] - sums[at - reach]) / (2 * reach + 1)
+    indices = np.arange(len(values))
+    half_width = np.minimum(np.minimum(indices, len(values) - 1 - indices), width // 2)
+    return (sums[indices + half_width + 1] - sums[indices - half_width]) / (2 * half_width + 1)
 
 
 @contextmanager
-def drawing(width: float, height: float) -> "Generator[Figure]":
+def open_figure(width: float, height: float) -> "Generator[Figure]":
     """A figure of its own, outside pyplot, so that charts can be drawn on any thread and none is left open."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -174,8 +201,8 @@ def drawing(width: float, height: float) -> "Generator[Figure]":
         yield figure
 
 
-def png(figure: "Figure") -> bytes:
+def encode_png(figure: "Figure") -> bytes:
     """The figure as a file."""
-    memory = io.BytesIO()
-    figure.savefig(memory, format="png")
-    return memory.getvalue()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

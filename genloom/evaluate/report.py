@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from genloom.evaluate.floor import Floor
-from genloom.evaluate.likelihood import Estimate, Pieces, bits_per_byte
-from genloom.evaluate.samples import Variety
+from genloom.evaluate.likelihood import BlockLosses, IntervalEstimate, compute_bits_per_byte
+from genloom.evaluate.text.diversity import TextDiversity
+from genloom.evaluate.text.ngram_baseline import NGramBaseline
 
 
 @dataclass(frozen=True)
@@ -16,76 +16,76 @@ class Evaluation:
 
     model: str
     dataset: str
-    pieces: Pieces
-    floor: Floor | None = None
-    variety: Variety | None = None
+    losses: BlockLosses
+    ngram_baseline: NGramBaseline | None = None
+    diversity: TextDiversity | None = None
 
     @property
-    def bits_per_byte(self) -> Estimate:
-        return bits_per_byte(self.pieces)
+    def bits_per_byte(self) -> IntervalEstimate:
+        return compute_bits_per_byte(self.losses)
 
 
 def to_report(evaluation: Evaluation) -> dict[str, Any]:
     """The evaluation as JSON values; numbers that JSON has no word for become null."""
-    floor = evaluation.floor
+    baseline = evaluation.ngram_baseline
     return {
         "model": evaluation.model,
         "dataset": evaluation.dataset,
-        "bits_per_byte": _estimate(evaluation.bits_per_byte),
-        "floor": floor
+        "bits_per_byte": _estimate_to_json(evaluation.bits_per_byte),
+        "ngram_baseline": baseline
         and {
-            "order": floor.order,
-            "bits_per_byte": _estimate(floor.bits_per_byte),
-            "nats_per_character": floor.nats_per_character,
-            "train_bytes": floor.train_bytes,
-            "capped": floor.capped,
-            "pieces": _pieces(floor.pieces),
+            "order": baseline.order,
+            "bits_per_byte": _estimate_to_json(baseline.bits_per_byte),
+            "nats_per_character": baseline.nats_per_character,
+            "train_bytes": baseline.train_bytes,
+            "is_capped": baseline.is_capped,
+            "losses": _losses_to_json(baseline.losses),
         },
-        "variety": evaluation.variety and asdict(evaluation.variety),
-        "pieces": _pieces(evaluation.pieces),
+        "diversity": evaluation.diversity and asdict(evaluation.diversity),
+        "pieces": _losses_to_json(evaluation.losses),
     }
 
 
 def from_report(report: Mapping[str, Any]) -> Evaluation:
     """The inverse of `to_report`; raises ValueError where the report is not one."""
     try:
-        floor, variety = report["floor"], report["variety"]
+        baseline, diversity = report["floor"], report["variety"]
         return Evaluation(
             model=str(report["model"]),
             dataset=str(report["dataset"]),
-            pieces=_read_pieces(report["pieces"]),
-            floor=None if floor is None else _read_floor(floor),
-            variety=None if variety is None else _read_variety(variety),
+            losses=_read_losses(report["pieces"]),
+            ngram_baseline=None if baseline is None else _read_baseline(baseline),
+            diversity=None if diversity is None else _read_diversity(diversity),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"this evaluation report is damaged ({error}); evaluate the model again") from None
 
 
-def _estimate(estimate: Estimate) -> dict[str, float | int | None]:
+def _estimate_to_json(estimate: IntervalEstimate) -> dict[str, float | int | None]:
     return {name: value if math.isfinite(value) else None for name, value in asdict(estimate).items()}
 
 
-def _pieces(pieces: Pieces) -> dict[str, list[float]]:
-    return {"nats": pieces.nats.tolist(), "bytes": pieces.bytes.tolist()}
+def _losses_to_json(losses: BlockLosses) -> dict[str, list[float]]:
+    return {"nats": losses.nats.tolist(), "num_bytes": losses.num_bytes.tolist()}
 
 
-def _read_pieces(values: Mapping[str, Any]) -> Pieces:
-    return Pieces.of(zip(values["nats"], values["bytes"], strict=True))
+def _read_losses(values: Mapping[str, Any]) -> BlockLosses:
+    return BlockLosses.from_pairs(zip(values["nats"], values["bytes"], strict=True))
 
 
-def _read_floor(values: Mapping[str, Any]) -> Floor:
-    pieces = _read_pieces(values["pieces"])
-    return Floor(
+def _read_baseline(values: Mapping[str, Any]) -> NGramBaseline:
+    losses = _read_losses(values["pieces"])
+    return NGramBaseline(
         order=int(values["order"]),
-        bits_per_byte=bits_per_byte(pieces),
+        bits_per_byte=compute_bits_per_byte(losses),
         nats_per_character=float(values["nats_per_character"]),
-        pieces=pieces,
+        losses=losses,
         train_bytes=int(values["train_bytes"]),
-        capped=bool(values["capped"]),
+        is_capped=bool(values["capped"]),
     )
 
 
-def _read_variety(values: Mapping[str, Any]) -> Variety:
-    first, second, third, fourth = values["distinct"]
-    rest = {name: value for name, value in values.items() if name != "distinct"}
-    return Variety(distinct=(first, second, third, fourth), **rest)
+def _read_diversity(values: Mapping[str, Any]) -> TextDiversity:
+    first, second, third, fourth = values["distinct_ratios"]
+    other_values = {name: value for name, value in values.items() if name != "distinct"}
+    return TextDiversity(distinct_ratios=(first, second, third, fourth), **other_values)

@@ -6,122 +6,143 @@ from typing import Any
 
 from genloom.networks.transformer import Config
 
-LARGEST = {"depth": 1024, "heads": 1024, "key_heads": 1024, "width": 1 << 17, "hidden": 1 << 19, "head_width": 1 << 12}
-LARGEST_VOCAB, LONGEST = 1 << 20, 1 << 24
+LARGEST = {
+    "depth": 1024,
+    "heads": 1024,
+    "key_heads": 1024,
+    "width": 1 << 17,
+    "mlp_width": 1 << 19,
+    "head_width": 1 << 12,
+}
+LARGEST_VOCAB, MAX_CONTEXT = 1 << 20, 1 << 24
 
 
 @dataclass(frozen=True)
-class Shape:
+class ArchitectureSpec:
     """What a config.json says: the network, how far it reads, how many symbols it knows."""
 
     architecture: str
     network: Config
-    length: int
-    vocab: int
+    context_length: int
+    vocab_size: int
 
     @property
-    def numbers(self) -> int:
+    def min_parameters(self) -> int:
         """How many weights there are, at least: what a file has to hold."""
         c = self.network
-        return self.vocab * c.width + c.depth * c.width * (
-            c.K * (2 * c.heads + 2 * (c.key_heads or c.heads)) + 2 * c.hidden
+        return self.vocab_size * c.width + c.depth * c.width * (
+            c.K * (2 * c.heads + 2 * (c.key_heads or c.heads)) + 2 * c.mlp_width
         )
 
 
-FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GPT2LMHeadModel")
+SUPPORTED_ARCHITECTURES = (
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "GPT2LMHeadModel",
+)
 
 
-def shape_of(config: Mapping[str, Any]) -> Shape:
+def parse_hf_config(config: Mapping[str, Any]) -> ArchitectureSpec:
     """The shape that a config.json describes.
 
     Raises ValueError naming an architecture that is not among FAMILIES, and for settings that this network cannot have.
     """
-    named = config.get("architectures")
-    name = named[0] if isinstance(named, list) and named else config.get("model_type", "nothing")
-    if name not in FAMILIES:
-        raise ValueError(f"its architecture is {name!r}, and what can be imported is {', '.join(FAMILIES)}")
-    network = _gpt2(config) if name == "GPT2LMHeadModel" else _llama(name, config)
-    for setting, most in LARGEST.items():
-        if not 0 <= getattr(network, setting) <= most:
+    architectures = config.get("architectures")
+    name = (
+        architectures[0] if isinstance(architectures, list) and architectures else config.get("model_type", "nothing")
+    )
+    if name not in SUPPORTED_ARCHITECTURES:
+        raise ValueError(
+            f"its architecture is {name!r}, and what can be imported is {', '.join(SUPPORTED_ARCHITECTURES)}"
+        )
+    network = _parse_gpt2(config) if name == "GPT2LMHeadModel" else _parse_llama(name, config)
+    for setting, limit in LARGEST.items():
+        if not 0 <= getattr(network, setting) <= limit:
             raise ValueError(f"its {setting} of {getattr(network, setting):,} is out of bounds")
-    length = _whole(config, "n_positions" if name == "GPT2LMHeadModel" else "max_position_embeddings", LONGEST, 2048)
-    return Shape(name, network, length, _whole(config, "vocab_size", LARGEST_VOCAB))
+    context_length = _read_int(
+        config, "n_positions" if name == "GPT2LMHeadModel" else "max_position_embeddings", MAX_CONTEXT, 2048
+    )
+    return ArchitectureSpec(name, network, context_length, _read_int(config, "vocab_size", LARGEST_VOCAB))
 
 
-def _llama(name: str, config: Mapping[str, Any]) -> Config:
-    _refuse(config, {"hidden_act": ("silu",), "mlp_bias": (False,), "partial_rotary_factor": (1.0,)})
-    _refuse(config, {"attention_bias": (name == "Qwen2ForCausalLM", False), "use_sliding_window": (False,)})
-    heads = _whole(config, "num_attention_heads", 1024)
+def _parse_llama(name: str, config: Mapping[str, Any]) -> Config:
+    _check_allowed(config, {"hidden_act": ("silu",), "mlp_bias": (False,), "partial_rotary_factor": (1.0,)})
+    _check_allowed(config, {"attention_bias": (name == "Qwen2ForCausalLM", False), "use_sliding_window": (False,)})
+    heads = _read_int(config, "num_attention_heads", 1024)
     window = config.get("sliding_window") if name == "MistralForCausalLM" else 0
     return Config(
-        width=_whole(config, "hidden_size", 1 << 17),
-        depth=_whole(config, "num_hidden_layers", 1024),
+        width=_read_int(config, "hidden_size", 1 << 17),
+        depth=_read_int(config, "num_hidden_layers", 1024),
         heads=heads,
-        key_heads=_whole(config, "num_key_value_heads", 1024, heads),
-        hidden=_whole(config, "intermediate_size", 1 << 19),
-        head_width=_whole(config, "head_dim", 1 << 12, 128 if name == "Qwen3ForCausalLM" else 0),
+        key_heads=_read_int(config, "num_key_value_heads", 1024, heads),
+        mlp_width=_read_int(config, "intermediate_size", 1 << 19),
+        head_width=_read_int(config, "head_dim", 1 << 12, 128 if name == "Qwen3ForCausalLM" else 0),
         bias="qkv" if name == "Qwen2ForCausalLM" else "",
         qk_norm=name == "Qwen3ForCausalLM",
-        tied=bool(config.get("tie_word_embeddings", False)),
+        tie_embeddings=bool(config.get("tie_word_embeddings", False)),
         window=window if isinstance(window, int) and window > 0 else 0,
-        norm_eps=_real(config, "rms_norm_eps", 1e-6),
-        **_rotary(config),
+        norm_eps=_read_float(config, "rms_norm_eps", 1e-6),
+        **_parse_rotary(config),
     )
 
 
-def _gpt2(config: Mapping[str, Any]) -> Config:
-    _refuse(config, {"activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,)})
-    _refuse(config, {"scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,)})
-    width, heads = _whole(config, "n_embd", 1 << 17), _whole(config, "n_head", 1024)
+def _parse_gpt2(config: Mapping[str, Any]) -> Config:
+    _check_allowed(config, {"activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,)})
+    _check_allowed(config, {"scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,)})
+    width, heads = _read_int(config, "n_embd", 1 << 17), _read_int(config, "n_head", 1024)
     return Config(
         width=width,
-        depth=_whole(config, "n_layer", 1024),
+        depth=_read_int(config, "n_layer", 1024),
         heads=heads,
         key_heads=heads,
-        hidden=_whole(config, "n_inner", 1 << 19, 4 * width),
+        mlp_width=_read_int(config, "n_inner", 1 << 19, 4 * width),
         activation="gelu",
         norm="layer",
         bias="all",
         positions="learned",
         qk_norm=False,
-        tied=bool(config.get("tie_word_embeddings", True)),
-        norm_eps=_real(config, "layer_norm_epsilon", 1e-5),
+        tie_embeddings=bool(config.get("tie_word_embeddings", True)),
+        norm_eps=_read_float(config, "layer_norm_epsilon", 1e-5),
     )
 
 
-def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     """The base of the rotary positions and how they are scaled, in the old or the new spelling."""
-    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(given, Mapping):
-        raise ValueError(f"its rotary positions are {given!r}, which is not known")
-    base = _real({"rope_theta": 10000.0, **_only(config, "rope_theta"), **_only(given, "rope_theta")}, "rope_theta")
-    kind = given.get("rope_type", given.get("type", "default"))
-    if given.get("partial_rotary_factor", 1.0) != 1.0:
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise ValueError(f"its rotary positions are {rope!r}, which is not known")
+    base = _read_float(
+        {"rope_theta": 10000.0, **_pick_key(config, "rope_theta"), **_pick_key(rope, "rope_theta")}, "rope_theta"
+    )
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("it turns only a part of each head by its position, which is not known")
     if kind == "default":
         return {"rotary_base": base}
     if kind == "linear":
-        return {"rotary_base": base, "rotary_scale": _real(given, "factor")}
+        return {"rotary_base": base, "rotary_scale": _read_float(rope, "factor")}
     if kind == "llama3":
         return {
             "rotary_base": base,
-            "rotary_scale": _real(given, "factor"),
-            "rotary_length": _whole(given, "original_max_position_embeddings", LONGEST),
-            "rotary_low": _real(given, "low_freq_factor"),
-            "rotary_high": _real(given, "high_freq_factor"),
+            "rotary_scale": _read_float(rope, "factor"),
+            "rotary_length": _read_int(rope, "original_max_position_embeddings", MAX_CONTEXT),
+            "rotary_low": _read_float(rope, "low_freq_factor"),
+            "rotary_high": _read_float(rope, "high_freq_factor"),
         }
     raise ValueError(f"its rotary positions are scaled in the way {kind!r}, and there is default, linear and llama3")
 
 
-def config_of(network: Config, length: int, vocab: int) -> dict[str, Any]:
+def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[str, Any]:
     """The config.json of a network; ValueError names what no architecture elsewhere can express."""
-    name = architecture_of(network)
+    name = find_architecture(network)
     if name == "GPT2LMHeadModel":
         return {
             "architectures": [name], "model_type": "gpt2", "n_embd": network.width, "n_layer": network.depth,
-            "n_head": network.heads, "n_inner": hidden_of(network), "n_positions": length, "vocab_size": vocab,
+            "n_head": network.heads, "n_inner": resolve_hidden_width(network), "n_positions": context_length, "vocab_size": vocab_size,
             "activation_function": "gelu_new", "layer_norm_epsilon": network.norm_eps,
-            "tie_word_embeddings": network.tied,
+            "tie_word_embeddings": network.tie_embeddings,
         }  # fmt: skip
     rotary: dict[str, Any] = {"rope_type": "default"}
     if network.rotary_scale != 1:
@@ -135,9 +156,9 @@ def config_of(network: Config, length: int, vocab: int) -> dict[str, Any]:
         "architectures": [name], "model_type": name.removesuffix("ForCausalLM").lower(), "hidden_act": "silu",
         "hidden_size": network.width, "num_hidden_layers": network.depth, "num_attention_heads": network.heads,
         "num_key_value_heads": network.key_heads or network.heads, "head_dim": network.K,
-        "intermediate_size": hidden_of(network), "max_position_embeddings": length, "vocab_size": vocab,
+        "intermediate_size": resolve_hidden_width(network), "max_position_embeddings": context_length, "vocab_size": vocab_size,
         "rms_norm_eps": network.norm_eps, "rope_theta": network.rotary_base,
-        "tie_word_embeddings": network.tied, "attention_bias": name == "Qwen2ForCausalLM",
+        "tie_word_embeddings": network.tie_embeddings, "attention_bias": name == "Qwen2ForCausalLM",
         "rope_parameters": {**rotary, "rope_theta": network.rotary_base},
     }  # fmt: skip
     if name == "MistralForCausalLM":
@@ -145,61 +166,66 @@ def config_of(network: Config, length: int, vocab: int) -> dict[str, Any]:
     return config
 
 
-def architecture_of(network: Config) -> str:
+def find_architecture(network: Config) -> str:
     """The architecture elsewhere that computes the same; ValueError where there is none."""
     reasons = {
         "softcap": (network.softcap, "bounds its logits (network.softcap)"),
-        "hashed": (network.hashed, "reads hashed tables of pairs and triples (network.hashed)"),
+        "hash_buckets": (network.hash_buckets, "reads hash_buckets tables of pairs and triples (network.hash_buckets)"),
         "relu2": (network.activation == "relu2", "has squared ReLUs (network.activation)"),
     }
-    for present, words in reasons.values():
-        if present:
-            raise ValueError(f"This model {words}, which no common architecture can express. It cannot be exported.")
-    learned = network.positions == "learned"
-    if learned and (network.norm, network.bias, network.activation, network.qk_norm) == ("layer", "all", "gelu", False):
+    for is_present, reason in reasons.values():
+        if is_present:
+            raise ValueError(f"This model {reason}, which no common architecture can express. It cannot be exported.")
+    has_learned_positions = network.positions == "learned"
+    if has_learned_positions and (network.norm, network.bias, network.activation, network.qk_norm) == (
+        "layer",
+        "all",
+        "gelu",
+        False,
+    ):
         if network.width != network.heads * network.K or network.key_heads not in (0, network.heads):
             raise ValueError("This model's heads are not those of GPT-2. It cannot be exported.")
         return "GPT2LMHeadModel"
-    kind = (network.qk_norm, network.bias, bool(network.window))
+    traits = (network.qk_norm, network.bias, bool(network.window))
     names = {
         (False, "", False): "LlamaForCausalLM",
         (False, "", True): "MistralForCausalLM",
         (False, "qkv", False): "Qwen2ForCausalLM",
         (True, "", False): "Qwen3ForCausalLM",
     }
-    if learned or network.norm != "rms" or network.activation != "swiglu" or kind not in names:
+    if has_learned_positions or network.norm != "rms" or network.activation != "swiglu" or traits not in names:
         raise ValueError(
             "This model mixes settings as no common architecture does: exported can be what Llama, Mistral, Qwen2, "
             "Qwen3 and GPT-2 have together (norm, bias, activation, positions, qk_norm, window of the network)."
         )
-    return names[kind]
+    return names[traits]
 
 
-def hidden_of(network: Config) -> int:
+def resolve_hidden_width(network: Config) -> int:
     """The hidden width where it is written out or follows from the width."""
-    gated = network.activation == "swiglu"
-    return network.hidden or -(-(8 * network.width // 3 if gated else 4 * network.width) // 32) * 32
+    is_gated = network.activation == "swiglu"
+    return network.mlp_width or -(-(8 * network.width // 3 if is_gated else 4 * network.width) // 32) * 32
 
 
-def _refuse(config: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
+def _check_allowed(config: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
     for key, values in allowed.items():
         if config.get(key) is not None and config[key] not in values:
             raise ValueError(f"its {key} is {config[key]!r}, which this network cannot have")
 
 
-def _only(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _pick_key(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: config[key]} if config.get(key) is not None else {}
 
 
-def _whole(config: Mapping[str, Any], key: str, most: int, default: int | None = None) -> int:
+def _read_int(config: Mapping[str, Any], key: str, limit: int, default: int | None = None) -> int:
     value = config.get(key)
     value = default if value is None else value
-    if type(value) is not int or not 0 <= value <= most or (value == 0 and default != 0):
-        raise ValueError(f"its {key} must be a whole number from 1 to {most:,}, and is {value!r}")
+    if type(value) is not int or not 0 <= value <= limit or (value == 0 and default != 0):
+        raise ValueError(f"its {key} must be a whole number from 1 to {limit:,}, and is {value!r}")
     return value
 
 
-def _real(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
+def _read_float(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
     value = config.get(key, default)
     if type(value) not in (int, float) or not 0 < value < 1e12:
         raise ValueError(f"its {key} must be a number above 0, and is {value!r}")

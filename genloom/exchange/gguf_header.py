@@ -15,22 +15,22 @@ _TEXT, _ARRAY = 8, 9
 
 
 @dataclass(frozen=True)
-class Placed:
+class TensorInfo:
     """A tensor in the file: its shape as numpy has it (the last varies fastest), and where its bytes lie."""
 
     shape: tuple[int, ...]
     kind: int  # of gguf.GGMLQuantizationType
-    begin: int
-    size: int
+    offset: int
+    num_bytes: int
 
 
 @dataclass(frozen=True)
 class Header:
     metadata: dict[str, Any]
-    tensors: dict[str, Placed]
+    tensors: dict[str, TensorInfo]
 
 
-def header(path: Path, blocks: dict[int, tuple[int, int]]) -> Header:
+def read_header(path: Path, blocks: dict[int, tuple[int, int]]) -> Header:
     """The header of the file. `blocks` gives for each known kind how many numbers a block has, and how many bytes.
 
     Raises ValueError for counts, lengths, shapes and places that are out of bounds, do not fit the file or overlap.
@@ -38,102 +38,106 @@ def header(path: Path, blocks: dict[int, tuple[int, int]]) -> Header:
     size = path.stat().st_size
     with path.open("rb") as file:
         reader = _Reader(path, file, min(size, _LARGEST_HEADER))
-        if reader.take(4) != _MAGIC:
+        if reader.read_bytes(4) != _MAGIC:
             raise ValueError(f"{path}: it is no GGUF file")
-        version = reader.number("I")
+        version = reader.read_scalar("I")
         if version not in _VERSIONS:
             raise ValueError(f"{path}: it is a GGUF file of version {version}, and {_VERSIONS} are read")
-        tensors = reader.count("Q", _MOST_TENSORS, "tensors")
-        fields = reader.count("Q", _MOST_FIELDS, "fields")
+        num_tensors = reader.read_count("Q", _MOST_TENSORS, "tensors")
+        num_fields = reader.read_count("Q", _MOST_FIELDS, "fields")
         metadata: dict[str, Any] = {}
-        for _ in range(fields):
-            name = reader.text(_LONGEST_NAME)
+        for _ in range(num_fields):
+            name = reader.read_text(_LONGEST_NAME)
             if name in metadata:
                 raise ValueError(f"{path}: the field {name!r} stands in it twice")
-            metadata[name] = reader.value(reader.number("I"), name)
-        infos = [(reader.text(_LONGEST_NAME), *reader.info()) for _ in range(tensors)]
+            metadata[name] = reader.read_value(reader.read_scalar("I"), name)
+        infos = [(reader.read_text(_LONGEST_NAME), *reader.read_tensor_info()) for _ in range(num_tensors)]
     align = metadata.get("general.alignment", 32)
     if type(align) is not int or not 1 <= align <= 1 << 20 or align & (align - 1):
         raise ValueError(f"{path}: its alignment {align!r} is no power of two")
-    return Header(metadata, _placed(path, infos, -(-reader.read // align) * align, size, align, blocks))
+    return Header(metadata, _locate_tensors(path, infos, -(-reader.position // align) * align, size, align, blocks))
 
 
-def _placed(
+def _locate_tensors(
     path: Path, infos: list[tuple[str, tuple[int, ...], int, int]], begin: int, size: int, align: int,
     blocks: dict[int, tuple[int, int]],
-) -> dict[str, Placed]:  # fmt: skip
-    placed: dict[str, Placed] = {}
+) -> dict[str, TensorInfo]:  # fmt: skip
+    located: dict[str, TensorInfo] = {}
     for name, shape, kind, offset in infos:
-        if name in placed:
+        if name in located:
             raise ValueError(f"{path}: the tensor {name!r} stands in it twice")
         if kind not in blocks:
             raise ValueError(f"{path}: the tensor {name!r} is of the kind {kind}, which is not known")
-        numbers, stored = blocks[kind]
-        if shape[-1] % numbers:
-            raise ValueError(f"{path}: rows of {shape[-1]:,} of the tensor {name!r} are not whole blocks of {numbers}")
-        length = prod(shape) // numbers * stored
-        if offset % align or begin + offset + length > size:
+        block_size, block_bytes = blocks[kind]
+        if shape[-1] % block_size:
+            raise ValueError(
+                f"{path}: rows of {shape[-1]:,} of the tensor {name!r} are not whole blocks of {block_size}"
+            )
+        num_bytes = prod(shape) // block_size * block_bytes
+        if offset % align or begin + offset + num_bytes > size:
             raise ValueError(f"{path}: the tensor {name!r} of shape {shape} lies outside of the file")
-        placed[name] = Placed(shape, kind, begin + offset, length)
-    end, before = 0, ""
-    for name, place in sorted(placed.items(), key=lambda item: item[1].begin):
-        if place.begin < end:
-            raise ValueError(f"{path}: the tensors {before!r} and {name!r} overlap")
-        end, before = place.begin + place.size, name
-    return placed
+        located[name] = TensorInfo(shape, kind, begin + offset, num_bytes)
+    end, previous = 0, ""
+    for name, info in sorted(located.items(), key=lambda item: item[1].offset):
+        if info.offset < end:
+            raise ValueError(f"{path}: the tensors {previous!r} and {name!r} overlap")
+        end, previous = info.offset + info.num_bytes, name
+    return located
 
 
 @dataclass
 class _Reader:
     path: Path
     file: BinaryIO
-    room: int  # bytes that the header may have
-    read: int = 0
+    limit: int  # bytes that the header may have
+    position: int = 0
 
-    def take(self, count: int) -> bytes:
-        if count > self.room - self.read:
+    def read_bytes(self, count: int) -> bytes:
+        if count > self.limit - self.position:
             raise ValueError(f"{self.path}: its header wants {count:,} bytes more than there are")
         data = self.file.read(count)
         assert len(data) == count, "the file has the size it says"
-        self.read += count
+        self.position += count
         return data
 
-    def number(self, kind: str) -> Any:
-        return struct.unpack(f"<{kind}", self.take(struct.calcsize(f"<{kind}")))[0]
+    def read_scalar(self, kind: str) -> Any:
+        return struct.unpack(f"<{kind}", self.read_bytes(struct.calcsize(f"<{kind}")))[0]
 
-    def count(self, kind: str, most: int, what: str) -> int:
-        number = self.number(kind)
-        if number > most:
-            raise ValueError(f"{self.path}: its header speaks of {number:,} {what}, more than the {most:,} allowed")
+    def read_count(self, kind: str, limit: int, description: str) -> int:
+        number = self.read_scalar(kind)
+        if number > limit:
+            raise ValueError(
+                f"{self.path}: its header speaks of {number:,} {description}, more than the {limit:,} allowed"
+            )
         return number
 
-    def text(self, most: int) -> str:
-        data = self.take(self.count("Q", most, "letters of a text"))
+    def read_text(self, limit: int) -> str:
+        data = self.read_bytes(self.read_count("Q", limit, "letters of a text"))
         try:
             return data.decode()
         except UnicodeDecodeError:
             raise ValueError(f"{self.path}: a text in its header is not UTF-8") from None
 
-    def value(self, kind: int, name: str) -> Any:
+    def read_value(self, kind: int, name: str) -> Any:
         if kind == _TEXT:
-            return self.text(_LONGEST_TEXT)
+            return self.read_text(_LONGEST_TEXT)
         if kind in _SCALARS:
-            return self.number(_SCALARS[kind])
+            return self.read_scalar(_SCALARS[kind])
         if kind != _ARRAY:
             raise ValueError(f"{self.path}: the field {name!r} is of the kind {kind}, which is not known")
-        inner = self.number("I")
-        count = self.count("Q", _LONGEST_ARRAY, f"values of {name!r}")
+        inner = self.read_scalar("I")
+        count = self.read_count("Q", _LONGEST_ARRAY, f"values of {name!r}")
         if inner == _TEXT:
-            return [self.text(_LONGEST_TEXT) for _ in range(count)]
+            return [self.read_text(_LONGEST_TEXT) for _ in range(count)]
         if inner not in _SCALARS:
             raise ValueError(f"{self.path}: the field {name!r} holds values of the kind {inner}, which is not known")
-        form = f"<{count}{_SCALARS[inner]}"
-        return list(struct.unpack(form, self.take(struct.calcsize(form))))
+        struct_format = f"<{count}{_SCALARS[inner]}"
+        return list(struct.unpack(struct_format, self.read_bytes(struct.calcsize(struct_format))))
 
-    def info(self) -> tuple[tuple[int, ...], int, int]:
+    def read_tensor_info(self) -> tuple[tuple[int, ...], int, int]:
         """Shape, kind and offset of a tensor."""
-        dimensions = self.count("I", _MOST_DIMENSIONS, "dimensions of a tensor")
-        shape = tuple(reversed([self.count("Q", 1 << 40, "numbers in a row") for _ in range(dimensions)]))
+        dimensions = self.read_count("I", _MOST_DIMENSIONS, "dimensions of a tensor")
+        shape = tuple(reversed([self.read_count("Q", 1 << 40, "numbers in a row") for _ in range(dimensions)]))
         if not shape or 0 in shape:
             raise ValueError(f"{self.path}: it holds a tensor without numbers")
-        return shape, self.number("I"), self.number("Q")
+        return shape, self.read_scalar("I"), self.read_scalar("Q")

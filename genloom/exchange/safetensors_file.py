@@ -10,18 +10,18 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from genloom.exchange.weights import Load
+from genloom.exchange.weight_mapping import TensorLoader
 
 _LONGEST_HEADER = 64 << 20
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
-def tensors_of(path: Path) -> dict[str, Load]:
+def list_tensors(path: Path) -> dict[str, TensorLoader]:
     """The tensors of a file by name; ValueError where its header lies about sizes, shapes or places."""
-    return {name: partial(_load, path, name) for name in header(path)}
+    return {name: partial(_load_tensor, path, name) for name in read_header(path)}
 
 
-def header(path: Path) -> Mapping[str, Any]:
+def read_header(path: Path) -> Mapping[str, Any]:
     """The checked table of a file's tensors: kinds known, shapes that fit, one behind the other to the file's end."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -30,13 +30,13 @@ def header(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"{path}: it is no safetensors file, or its header's length of {length:,} bytes is a lie")
         text = file.read(length)
     try:
-        table = json.loads(text, object_pairs_hook=_once)
+        table = json.loads(text, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its header cannot be read: {error}") from None
     if not isinstance(table, dict):
         raise ValueError(f"{path}: its header is no table")
     table.pop("__metadata__", None)
-    spans = sorted(_span(path, name, facts) for name, facts in table.items())
+    spans = sorted(_check_span(path, name, info) for name, info in table.items())
     end = 0
     for begin, stop, name in spans:
         if begin != end:
@@ -47,29 +47,29 @@ def header(path: Path) -> Mapping[str, Any]:
     return table
 
 
-def _span(path: Path, name: str, facts: Any) -> tuple[int, int, str]:
-    if not isinstance(facts, dict) or facts.get("dtype") not in _BYTES:
-        kind = facts.get("dtype") if isinstance(facts, dict) else facts
+def _check_span(path: Path, name: str, info: Any) -> tuple[int, int, str]:
+    if not isinstance(info, dict) or info.get("dtype") not in _BYTES:
+        kind = info.get("dtype") if isinstance(info, dict) else info
         raise ValueError(f"{path}: the tensor {name!r} is of the kind {kind!r}, which is not known")
-    shape, offsets = facts.get("shape"), facts.get("data_offsets")
-    if not _wholes(shape) or len(shape) > 8 or not _wholes(offsets) or len(offsets) != 2:
+    shape, offsets = info.get("shape"), info.get("data_offsets")
+    if not _is_int_list(shape) or len(shape) > 8 or not _is_int_list(offsets) or len(offsets) != 2:
         raise ValueError(f"{path}: the shape or place of the tensor {name!r} is damaged")
-    if offsets[1] - offsets[0] != prod(shape) * _BYTES[facts["dtype"]]:
+    if offsets[1] - offsets[0] != prod(shape) * _BYTES[info["dtype"]]:
         raise ValueError(f"{path}: the tensor {name!r} of shape {shape} does not fill its place")
     return offsets[0], offsets[1], name
 
 
-def _wholes(values: Any) -> bool:
+def _is_int_list(values: Any) -> bool:
     return isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 62 for v in values)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a name stands in it twice")
     return table
 
 
-def _load(path: Path, name: str) -> Tensor:
+def _load_tensor(path: Path, name: str) -> Tensor:
     with safe_open(path, "pt") as file:
         return file.get_tensor(name)

@@ -6,137 +6,148 @@ from typing import Any
 
 from genloom.codecs import bpe, tokenizer
 from genloom.codecs import bytes as plain
-from genloom.codecs.tokenizer_json import BLANK, BYTE_SYMBOL, parts
+from genloom.codecs.tokenizer_json import BYTE_TOKEN, SPACE_MARK, list_steps
 from genloom.types import Codec
 
 # Kinds of symbols in a GGUF file.
-NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
-_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-_GPT2 = {**_BYTES, "use_regex": True}
-_DIGITS = {"type": "Digits", "individual_digits": True}
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_SYMBOLS = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_PLAIN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
+_BYTE_LEVEL_STEP = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+_GPT2_STEP = {**_BYTE_LEVEL_STEP, "use_regex": True}
+_DIGITS_STEP = {"type": "Digits", "individual_digits": True}
+_WORD_PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_SYMBOL_PATTERN = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_DEFAULT_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 
 
-def _split(*patterns: str) -> list[dict[str, Any]]:
+def _split_steps(*patterns: str) -> list[dict[str, Any]]:
     return [{"type": "Split", "pattern": {"Regex": p}, "behavior": "Isolated", "invert": False} for p in patterns]
 
 
 # How text is cut before pairs are merged, by the name that llama.cpp gives it (src/llama-vocab.cpp there).
-CUTS: dict[str, list[dict[str, Any]]] = {
-    "gpt-2": [_GPT2],
-    "smollm": [_DIGITS, _GPT2],
-    "llama-bpe": [*_split(rf"{_CONTRACTIONS}|\p{{N}}{{1,3}}|{_SYMBOLS}"), _BYTES],
-    "qwen2": [*_split(rf"{_CONTRACTIONS}|\p{{N}}|{_SYMBOLS}"), _BYTES],
-    "default": [*_split(r"[\p{P}\$\+<=>\^~\|]+", _PLAIN, r"\p{N}+", "[0-9][0-9][0-9]"), _BYTES],
+PRE_TOKENIZER_STEPS: dict[str, list[dict[str, Any]]] = {
+    "gpt-2": [_GPT2_STEP],
+    "smollm": [_DIGITS_STEP, _GPT2_STEP],
+    "llama-bpe": [*_split_steps(rf"{_WORD_PATTERN}|\p{{N}}{{1,3}}|{_SYMBOL_PATTERN}"), _BYTE_LEVEL_STEP],
+    "qwen2": [*_split_steps(rf"{_WORD_PATTERN}|\p{{N}}|{_SYMBOL_PATTERN}"), _BYTE_LEVEL_STEP],
+    "default": [
+        *_split_steps(r"[\p{P}\$\+<=>\^~\|]+", _DEFAULT_PATTERN, r"\p{N}+", "[0-9][0-9][0-9]"),
+        _BYTE_LEVEL_STEP,
+    ],
 }
-_NAMES = {"gpt2": "gpt-2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "deepseek-r1-qwen": "qwen2"}
+_PRE_TOKENIZER_ALIASES = {"gpt2": "gpt-2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "deepseek-r1-qwen": "qwen2"}
 
 
 def from_gguf(metadata: Mapping[str, Any]) -> str:
     """The tokenizer.json of a GGUF file's vocabulary; ValueError for a kind that is not known."""
-    kind = metadata.get("tokenizer.ggml.model")
+    model_type = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not tokens or not all(isinstance(t, str) for t in tokens):
         raise ValueError("it holds no vocabulary (tokenizer.ggml.tokens)")
-    kinds = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
-    if len(kinds) != len(tokens):
-        raise ValueError(f"it holds {len(tokens):,} symbols and {len(kinds):,} kinds of them")
-    added = [
-        {"id": n, "content": token, "special": kinds[n] != USER, "normalized": False}
+    token_types = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
+    if len(token_types) != len(tokens):
+        raise ValueError(f"it holds {len(tokens):,} symbols and {len(token_types):,} kinds of them")
+    added_tokens = [
+        {"id": n, "content": token, "special": token_types[n] != USER_DEFINED, "normalized": False}
         for n, token in enumerate(tokens)
-        if kinds[n] in (UNKNOWN, CONTROL, USER) and token
+        if token_types[n] in (UNKNOWN, CONTROL, USER_DEFINED) and token
     ]
     vocab = {token: n for n, token in enumerate(tokens)}
-    if kind == "gpt2":
+    if model_type == "gpt2":
         merges = metadata.get("tokenizer.ggml.merges")
         if not isinstance(merges, list) or not all(isinstance(m, str) for m in merges):
             raise ValueError("it holds no merges (tokenizer.ggml.merges)")
         name = str(metadata.get("tokenizer.ggml.pre", "default"))
-        return byte_level(vocab, [merge for merge in merges if merge], added, name)
-    if kind == "llama":
+        return build_byte_level(vocab, [merge for merge in merges if merge], added_tokens, name)
+    if model_type == "llama":
         scores = metadata.get("tokenizer.ggml.scores")
         if not isinstance(scores, list) or len(scores) != len(tokens):
             raise ValueError("it holds no scores of its symbols (tokenizer.ggml.scores)")
-        prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
-        return pieces(vocab, scores, [n for n, k in enumerate(kinds) if k in (NORMAL, USER)], added, prefix)
-    raise ValueError(f"its vocabulary is of the kind {kind!r}, and only gpt2 and llama are read")
+        has_space_prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
+        return build_sentencepiece(
+            vocab,
+            scores,
+            [n for n, k in enumerate(token_types) if k in (NORMAL, USER_DEFINED)],
+            added_tokens,
+            has_space_prefix,
+        )
+    raise ValueError(f"its vocabulary is of the kind {model_type!r}, and only gpt2 and llama are read")
 
 
-def byte_level(vocab: Mapping[str, int], merges: Sequence[str], added: list[dict[str, Any]], cut: str) -> str:
+def build_byte_level(
+    vocab: Mapping[str, int], merges: Sequence[str], added_tokens: list[dict[str, Any]], pre_tokenizer: str
+) -> str:
     """The tokenizer.json of byte pairs over bytes; `cut` names how words are found."""
-    cut = _NAMES.get(cut, cut)
-    if cut not in CUTS:
-        raise ValueError(f"it cuts words in the way {cut!r}, and there is {', '.join(CUTS)}")
+    pre_tokenizer = _PRE_TOKENIZER_ALIASES.get(pre_tokenizer, pre_tokenizer)
+    if pre_tokenizer not in PRE_TOKENIZER_STEPS:
+        raise ValueError(f"it cuts words in the way {pre_tokenizer!r}, and there is {', '.join(PRE_TOKENIZER_STEPS)}")
     content = {
         "version": "1.0",
-        "added_tokens": added,
-        "normalizer": {"type": "NFC"} if cut == "qwen2" else None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": CUTS[cut]},
-        "decoder": _BYTES,
-        "model": {"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": cut == "llama-bpe"},
+        "added_tokens": added_tokens,
+        "normalizer": {"type": "NFC"} if pre_tokenizer == "qwen2" else None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": PRE_TOKENIZER_STEPS[pre_tokenizer]},
+        "decoder": _BYTE_LEVEL_STEP,
+        "model": {"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": pre_tokenizer == "llama-bpe"},
     }
     return json.dumps(content)
 
 
-def pieces(
+def build_sentencepiece(
     vocab: Mapping[str, int],
     scores: Sequence[float],
     mergeable: Sequence[int],
-    added: list[dict[str, Any]],
-    prefix: bool,
+    added_tokens: list[dict[str, Any]],
+    has_space_prefix: bool,
 ) -> str:
     """The tokenizer.json of SentencePiece byte pairs: merges follow from the scores of what they make."""
-    symbols = {n: token for token, n in vocab.items()}
+    token_of_id = {n: token for token, n in vocab.items()}
     merges = []
     for n in sorted(mergeable, key=lambda n: -scores[n]):
-        token = symbols.get(n, "")
-        halves = [(token[:i], token[i:]) for i in range(1, len(token))]
-        known = [pair for pair in halves if pair[0] in vocab and pair[1] in vocab]
-        merges += sorted(known, key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))
-    unknown = next((symbols[a["id"]] for a in added if a["content"] == "<unk>"), None)
-    replace = {"type": "Replace", "pattern": {"String": " "}, "content": BLANK}
-    begin = [{"type": "Prepend", "prepend": BLANK}] if prefix else []
+        token = token_of_id.get(n, "")
+        splits = [(token[:i], token[i:]) for i in range(1, len(token))]
+        known_splits = [pair for pair in splits if pair[0] in vocab and pair[1] in vocab]
+        merges += sorted(known_splits, key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))
+    unk_token = next((token_of_id[a["id"]] for a in added_tokens if a["content"] == "<unk>"), None)
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}
+    prepend_steps = [{"type": "Prepend", "prepend": SPACE_MARK}] if has_space_prefix else []
     content = {
         "version": "1.0",
-        "added_tokens": added,
-        "normalizer": {"type": "Sequence", "normalizers": [*begin, replace]},
+        "added_tokens": added_tokens,
+        "normalizer": {"type": "Sequence", "normalizers": [*prepend_steps, replace]},
         "pre_tokenizer": None,
         "decoder": {
             "type": "Sequence",
             "decoders": [
-                {"type": "Replace", "pattern": {"String": BLANK}, "content": " "},
+                {"type": "Replace", "pattern": {"String": SPACE_MARK}, "content": " "},
                 {"type": "ByteFallback"},
                 {"type": "Fuse"},
-                *([{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []),
+                *([{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if has_space_prefix else []),
             ],
         },
         "model": {
             "type": "BPE", "vocab": vocab, "merges": merges,
-            "unk_token": unknown, "fuse_unk": True, "byte_fallback": True,
+            "unk_token": unk_token, "fuse_unk": True, "byte_fallback": True,
         },
     }  # fmt: skip
     return json.dumps(content)
 
 
-def from_files(vocab: Mapping[str, int], merges: str, added: list[dict[str, Any]], cut: str) -> str:
+def from_files(vocab: Mapping[str, int], merges: str, added_tokens: list[dict[str, Any]], pre_tokenizer: str) -> str:
     """The tokenizer.json of a vocab.json and a merges.txt."""
     pairs = [line for line in merges.split("\n") if line.strip() and not line.startswith("#version")]
-    return byte_level(vocab, pairs, added, cut)
+    return build_byte_level(vocab, pairs, added_tokens, pre_tokenizer)
 
 
-def content_of(codec: Codec) -> dict[str, Any]:
+def to_tokenizer_json(codec: Codec) -> dict[str, Any]:
     """The tokenizer.json of any text codec; ValueError for a codec that no tokenizer.json can express."""
     if isinstance(codec, tokenizer.Codec):
         return codec.content
     if isinstance(codec, bpe.Codec):
         content = json.loads(codec.tokenizer.to_str())
     elif isinstance(codec, plain.Codec):
-        letters = {byte: letter for letter, byte in bpe.ALPHABET.items()}
-        vocab = {letters[bytes([n])]: n for n in range(256)}
-        content = {"version": "1.0", "normalizer": None, "pre_tokenizer": _BYTES, "decoder": _BYTES}
+        char_of_byte = {byte: letter for letter, byte in bpe.ALPHABET.items()}
+        vocab = {char_of_byte[bytes([n])]: n for n in range(256)}
+        content = {"version": "1.0", "normalizer": None, "pre_tokenizer": _BYTE_LEVEL_STEP, "decoder": _BYTE_LEVEL_STEP}
         content["model"] = {"type": "BPE", "vocab": vocab, "merges": []}
     else:
         raise ValueError(
@@ -144,82 +155,84 @@ def content_of(codec: Codec) -> dict[str, Any]:
             "Exported can be models of text with the codec bytes, bpe or tokenizer."
         )
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = [{"id": number, "content": name, **flags} for name, number in codec.specials.items()]
-    start = next(name for name, number in codec.specials.items() if number == codec.space.start)
+    added_tokens = [{"id": token_id, "content": name, **flags} for name, token_id in codec.special_tokens.items()]
+    bos_token = next(name for name, token_id in codec.special_tokens.items() if token_id == codec.space.bos)
     return {
         **content,
-        "added_tokens": added,
+        "added_tokens": added_tokens,
         "post_processor": {  # a text begins with the symbol that began every document in training
             "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": start, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "single": [{"SpecialToken": {"id": bos_token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {start: {"id": start, "ids": [codec.space.start], "tokens": [start]}},
+            "special_tokens": {bos_token: {"id": bos_token, "ids": [codec.space.bos], "tokens": [bos_token]}},
         },
     }
 
 
-def begins(content: Mapping[str, Any]) -> bool:
+def has_bos_step(content: Mapping[str, Any]) -> bool:
     """Whether the tokenizer writes a symbol before every text."""
-    steps = [step for step in parts(content, "post_processor") if step["type"] == "TemplateProcessing"]
+    steps = [step for step in list_steps(content, "post_processor") if step["type"] == "TemplateProcessing"]
     return any(step.get("single") and "SpecialToken" in step["single"][0] for step in steps)
 
 
-def to_gguf(content: Mapping[str, Any], rows: int) -> dict[str, Any]:
+def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
     """The fields `tokenizer.ggml.…` of a tokenizer.json, padded to the model's rows.
 
     Raises ValueError for a way to cut words that llama.cpp does not have.
     """
     model = content["model"]
-    symbols = {number: symbol for symbol, number in model["vocab"].items()}
-    added = {token["id"]: token for token in content["added_tokens"]}
-    symbols |= {number: token["content"] for number, token in added.items()}
+    token_of_id = {token_id: text for text, token_id in model["vocab"].items()}
+    added_tokens = {token["id"]: token for token in content["added_tokens"]}
+    token_of_id |= {token_id: token["content"] for token_id, token in added_tokens.items()}
     merges = [tuple(m.split(" ", 1)) if isinstance(m, str) else tuple(m) for m in model["merges"]]
     fields = {
-        "tokenizer.ggml.tokens": [symbols.get(n, f"[PAD{n}]") for n in range(rows)],
-        "tokenizer.ggml.token_type": [_kind(n, symbols, added, model) for n in range(rows)],
-        "tokenizer.ggml.add_bos_token": begins(content),
+        "tokenizer.ggml.tokens": [token_of_id.get(n, f"[PAD{n}]") for n in range(vocab_size)],
+        "tokenizer.ggml.token_type": [_token_type(n, token_of_id, added_tokens, model) for n in range(vocab_size)],
+        "tokenizer.ggml.add_bos_token": has_bos_step(content),
     }
     if model.get("byte_fallback"):
         rank = {"".join(pair): -float(n) for n, pair in reversed(list(enumerate(merges)))}
-        prefix = any(step["type"] == "Prepend" for step in parts(content, "normalizer")) or any(
-            step.get("prepend_scheme") in ("always", "first") for step in parts(content, "pre_tokenizer")
+        has_space_prefix = any(step["type"] == "Prepend" for step in list_steps(content, "normalizer")) or any(
+            step.get("prepend_scheme") in ("always", "first") for step in list_steps(content, "pre_tokenizer")
         )
         lowest = -float(len(merges)) - 1
-        scores = [rank.get(symbols.get(n, ""), lowest) for n in range(rows)]
+        scores = [rank.get(token_of_id.get(n, ""), lowest) for n in range(vocab_size)]
         return {
             **fields, "tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default",
-            "tokenizer.ggml.scores": scores, "tokenizer.ggml.add_space_prefix": prefix,
+            "tokenizer.ggml.scores": scores, "tokenizer.ggml.add_space_prefix": has_space_prefix,
         }  # fmt: skip
     return {
-        **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": _cut_of(content),
+        **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": _find_pre_tokenizer(content),
         # An empty list would not be written at all, and llama.cpp wants one.
         "tokenizer.ggml.merges": [" ".join(pair) for pair in merges] or [""],
     }  # fmt: skip
 
 
-def _kind(number: int, symbols: Mapping[int, str], added: Mapping[int, Any], model: Mapping[str, Any]) -> int:
-    if number not in symbols:
+def _token_type(
+    token_id: int, token_of_id: Mapping[int, str], added_tokens: Mapping[int, Any], model: Mapping[str, Any]
+) -> int:
+    if token_id not in token_of_id:
         return UNUSED
-    if symbols[number] == model.get("unk_token") and model.get("byte_fallback"):
+    if token_of_id[token_id] == model.get("unk_token") and model.get("byte_fallback"):
         return UNKNOWN
-    if number in added:
-        return CONTROL if added[number]["special"] else USER
-    return BYTE if model.get("byte_fallback") and BYTE_SYMBOL.fullmatch(symbols[number]) else NORMAL
+    if token_id in added_tokens:
+        return CONTROL if added_tokens[token_id]["special"] else USER_DEFINED
+    return BYTE if model.get("byte_fallback") and BYTE_TOKEN.fullmatch(token_of_id[token_id]) else NORMAL
 
 
-def _cut_of(content: Mapping[str, Any]) -> str:
+def _find_pre_tokenizer(content: Mapping[str, Any]) -> str:
     """The name that llama.cpp gives to a way of cutting words."""
-    steps = [_essence(step) for step in parts(content, "pre_tokenizer")]
+    steps = [_without_offsets(step) for step in list_steps(content, "pre_tokenizer")]
     if not content["model"]["merges"]:  # single bytes: nothing is merged, however words are cut
         return "gpt-2"
-    for name, known in CUTS.items():
-        if steps == [_essence(step) for step in known]:
+    for name, known_steps in PRE_TOKENIZER_STEPS.items():
+        if steps == [_without_offsets(step) for step in known_steps]:
             return name
     raise ValueError(
         "This model's vocabulary cuts words in a way that llama.cpp has no name for. Export it with --to hf instead."
     )
 
 
-def _essence(step: Mapping[str, Any]) -> dict[str, Any]:
+def _without_offsets(step: Mapping[str, Any]) -> dict[str, Any]:
     """A step without what changes no ids."""
     return {key: value for key, value in step.items() if key != "trim_offsets"}

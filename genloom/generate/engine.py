@@ -16,22 +16,33 @@ import torch
 from torch import Tensor
 
 from genloom import plugins
-from genloom.generate import conditions, original, sequences
-from genloom.generate.interpolation import Toward, Turned
-from genloom.generate.original import Original
-from genloom.generate.reading import Draft, Texts, Whole
-from genloom.model import Model, machine, open_model
-from genloom.noise import POOL, SIGNAL_POOL, Noise
-from genloom.settings import made, table
-from genloom.store.files import digest
+from genloom.generate import conditions
+from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
+from genloom.generate.image import editing
+from genloom.generate.image.editing import EditSource
+from genloom.generate.interpolation import Interpolation, SlerpNoise
+from genloom.generate.text import token_prompts
+from genloom.model import Model, describe_machine, load_model
+from genloom.noise import NUM_SIGNAL_NONCES, NUM_TOKEN_NONCES, Noise
+from genloom.settings import parse, to_table
+from genloom.store.files import hash_file
 from genloom.store.workspace import Workspace
-from genloom.types import Item, Signal, Space, Tokens
+from genloom.types import Item, SignalSpace, Space, TokenSpace
 
-KEY = 0x67656E6C6F6F6D  # of the noise while a workspace has no key of its own: outputs are replayable, not marked
-LENGTH = 400  # symbols to write where nobody says how many
-ROWS_AT_ONCE = 32  # what a network remembers of so many rows fits in the memory of a small machine
+NOISE_KEY = 0x67656E6C6F6F6D  # of the noise while a workspace has no key of its own: outputs are replayable, not marked
+DEFAULT_MAX_TOKENS = 400  # symbols to write where nobody says how many
+MAX_BATCH_SIZE = 32  # what a network remembers of so many rows fits in the memory of a small machine
 # Controls of samplers that the engine itself fills in.
-INTERNAL = {"prompts", "banned", "ended", "stops", "known", "mask", "start", "strength"}
+INTERNAL_PARAMS = {
+    "prompt_ids",
+    "suppress_tokens",
+    "is_finished",
+    "eos_ids",
+    "known_values, known_ids",
+    "mask",
+    "init_values",
+    "strength",
+}
 
 
 @dataclass(frozen=True)
@@ -40,25 +51,27 @@ class Request:
 
     prompts: tuple[str, ...]
     nonces: tuple[int, ...]  # one a prompt; the output's chance
-    stops: tuple[str, ...] = ()  # strings that end an output and are not part of it
-    controls: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own, and those of conditions.Strength
-    ids: tuple[tuple[int, ...], ...] = ()  # symbols to go on from, one row a prompt, where text alone cannot say them
-    ends: tuple[int, ...] = ()  # symbols that end an output besides the codec's own
-    original: Original | None = None  # the picture that all are made from
-    toward: Toward | None = None  # the other end of the way on which the outputs lie
+    stop: tuple[str, ...] = ()  # strings that end an output and are not part of it
+    params: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own, and those of conditions.Strength
+    prompt_ids: tuple[
+        tuple[int, ...], ...
+    ] = ()  # symbols to go on from, one row a prompt, where text alone cannot say them
+    eos_ids: tuple[int, ...] = ()  # symbols that end an output besides the codec's own
+    edit: EditSource | None = None  # the picture that all are made from
+    interpolation: Interpolation | None = None  # the other end of the way on which the outputs lie
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
-        assert len(self.ids) in (0, len(self.prompts))
+        assert len(self.prompt_ids) in (0, len(self.prompts))
 
 
-def request(
+def build_request(
     prompts: Sequence[str],
     count: int,
     seed: int | None,
-    stops: Sequence[str],
-    controls: Mapping[str, Any],
-    pool: int = POOL,
+    stop: Sequence[str],
+    params: Mapping[str, Any],
+    pool_size: int = NUM_TOKEN_NONCES,
 ) -> Request:
     """`count` outputs for each prompt. Nonces come from a small pool, so that a mark can be found; a seed fixes them.
 
@@ -68,239 +81,268 @@ def request(
         raise ValueError(f"Asked for {count} outputs for each of {len(prompts)} prompts: that is nothing to write.")
     if seed is not None and seed < 0:
         raise ValueError(f"A seed is a whole number from 0 on, got {seed}.")
-    chance = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
+    rng = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
     nonces: list[int] = []
     for _ in prompts:
-        drawn = chance.permutation(pool)
-        nonces += [int(drawn[i % pool]) + pool * (i // pool) for i in range(count)]
-    return Request(tuple(p for p in prompts for _ in range(count)), tuple(nonces), tuple(stops), dict(controls))
+        permutation = rng.permutation(pool_size)
+        nonces += [int(permutation[i % pool_size]) + pool_size * (i // pool_size) for i in range(count)]
+    return Request(tuple(p for p in prompts for _ in range(count)), tuple(nonces), tuple(stop), dict(params))
 
 
-def portions(asked: Request, rows: int = ROWS_AT_ONCE) -> list[Request]:
+def split_batches(request: Request, batch_size: int = MAX_BATCH_SIZE) -> list[Request]:
     """The request in batches that fit in memory, each to be generated, stored and replayed by itself."""
-    return [rows_of(asked, slice(first, first + rows)) for first in range(0, len(asked.prompts), rows)]
+    return [
+        slice_request(request, slice(start, start + batch_size)) for start in range(0, len(request.prompts), batch_size)
+    ]
 
 
-def rows_of(asked: Request, rows: slice) -> Request:
+def slice_request(request: Request, rows: slice) -> Request:
     return replace(
-        asked,
-        prompts=asked.prompts[rows],
-        nonces=asked.nonces[rows],
-        ids=asked.ids[rows],
-        toward=None if asked.toward is None else asked.toward.rows(rows),
+        request,
+        prompts=request.prompts[rows],
+        nonces=request.nonces[rows],
+        ids=request.prompt_ids[rows],
+        toward=None if request.interpolation is None else request.interpolation.select_rows(rows),
     )
 
 
-def between(asked: Request, frames: int) -> Request:
+def interpolate_request(request: Request, num_frames: int) -> Request:
     """The request for a row of outputs on the way from the first of two to the second.
 
     Two prompts share one draw of chance, so that only what is said changes. Raises ValueError for other than two.
     """
-    if len(asked.prompts) != 2 or frames < 2:
-        raise ValueError(f"A way needs two ends and 2 frames or more, got {len(asked.prompts)} and {frames}.")
-    end = asked.nonces[0] if asked.prompts[0] != asked.prompts[1] else asked.nonces[1]
-    ends = Toward(asked.prompts[1:] * frames, (end,) * frames, tuple(np.linspace(0, 1, frames).tolist()))
-    return replace(asked, prompts=asked.prompts[:1] * frames, nonces=asked.nonces[:1] * frames, toward=ends)
+    if len(request.prompts) != 2 or num_frames < 2:
+        raise ValueError(f"A way needs two ends and 2 frames or more, got {len(request.prompts)} and {num_frames}.")
+    end_nonce = request.nonces[0] if request.prompts[0] != request.prompts[1] else request.nonces[1]
+    interpolation = Interpolation(
+        request.prompts[1:] * num_frames, (end_nonce,) * num_frames, tuple(np.linspace(0, 1, num_frames).tolist())
+    )
+    return replace(
+        request, prompts=request.prompts[:1] * num_frames, nonces=request.nonces[:1] * num_frames, toward=interpolation
+    )
 
 
-def pool_of(space: Space) -> int:
+def get_nonce_pool_size(space: Space) -> int:
     """How many nonces outputs of a space are drawn from."""
-    return POOL if written(space) else SIGNAL_POOL
+    return NUM_TOKEN_NONCES if is_open_sequence(space) else NUM_SIGNAL_NONCES
 
 
-def written(space: Space) -> bool:
+def is_open_sequence(space: Space) -> bool:
     """Whether outputs are sequences that a stop symbol ends, and not of one size."""
-    return isinstance(space, Tokens) and not space.grid
+    return isinstance(space, TokenSpace) and not space.grid
 
 
-def never() -> bool:
+def never_stop() -> bool:
     return False
 
 
-def generate(model: Model, asked: Request, enough: Callable[[], bool] = never) -> Iterator[Draft]:
+def generate(model: Model, request: Request, should_stop: Callable[[], bool] = never_stop) -> Iterator[Draft]:
     """Yield ever better drafts; the last is the result.
 
     `enough` is asked after every draft whether to leave it at that; what was left is made again by `cut_short`.
     Raises ValueError for a setting that the model's sampler does not have, naming those it has.
     """
-    controls, ended, prompts = prepared(model, asked)
-    parts, cond = conditions.told(model, asked.prompts, asked.toward, asked.controls)
-    read: Callable[[Tensor, bool], Draft]
-    if written(model.codec.space):
-        read = Texts(model.codec, prompts, asked.stops, asked.ends, ended, left_to_right(model))
-    elif asked.original is None:
-        read = Whole(model.codec)
+    params, is_finished, prompts = prepare_sampling(model, request)
+    parts, cond = conditions.encode_conditions(model, request.prompts, request.interpolation, request.params)
+    decoder: Callable[[Tensor, bool], Draft]
+    if is_open_sequence(model.codec.space):
+        decoder = TextDecoder(model.codec, prompts, request.stop, request.eos_ids, is_finished, is_left_to_right(model))
+    elif request.edit is None:
+        decoder = ValueDecoder(model.codec)
     else:
-        begun, paste = original.given(asked.original, model)
-        controls, read = replace(controls, **begun), Whole(model.codec, paste)
-    last = None
+        start_params, paste = editing.prepare_edit(request.edit, model)
+        params, decoder = replace(params, **start_params), ValueDecoder(model.codec, paste)
+    sample = None
     try:
-        for last in model.objective.sample(parts, len(asked.prompts), cond, chance(asked), controls):
-            yield read(last, False)
-            if ended.all() or enough():
+        for sample in model.objective.sample(parts, len(request.prompts), cond, build_noise(request), params):
+            yield decoder(sample, False)
+            if is_finished.all() or should_stop():
                 break
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise ValueError(
-            f"There is not enough memory to make {len(asked.prompts)} of these at once. "
-            "Ask for fewer (--count) or shorter ones (--length)."
+            f"There is not enough memory to make {len(request.prompts)} of these at once. "
+            "Ask for fewer (--count) or shorter ones (--max-tokens)."
         ) from None
-    assert last is not None, "a sampler yields a draft"
-    yield read(last, True)
+    assert sample is not None, "a sampler yields a draft"
+    yield decoder(sample, True)
 
 
-def chance(asked: Request) -> Noise:
+def build_noise(request: Request) -> Noise:
     """The noise of the rows: a function of their nonces."""
-    if asked.toward is None:
-        return Noise(KEY, asked.nonces)
-    return Turned(KEY, asked.nonces, asked.toward.nonces, asked.toward.shares)
+    if request.interpolation is None:
+        return Noise(NOISE_KEY, request.nonces)
+    return SlerpNoise(NOISE_KEY, request.nonces, request.interpolation.nonces, request.interpolation.weights)
 
 
-def cut_short(asked: Request, draft: Draft) -> Request:
+def truncate_request(request: Request, draft: Draft) -> Request:
     """The request that gives a draft which was left before its end: the same, no longer than that."""
-    return asked if all(draft.ended) else replace(asked, controls={**asked.controls, "length": max(draft.symbols)})
+    return (
+        request
+        if all(draft.is_finished)
+        else replace(request, controls={**request.params, "max_tokens": max(draft.num_tokens)})
+    )
 
 
-def finished(model: Model, asked: Request) -> Draft:
+def run_request(model: Model, request: Request) -> Draft:
     """The last draft."""
-    *_, last = generate(model, asked)
-    return last
+    *_, draft = generate(model, request)
+    return draft
 
 
-def prepared(model: Model, asked: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
+def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """The sampler's controls, the flags that end rows from outside, and the prompts as the codec's symbols."""
-    kind, space = plugins.find("objective", model.design.objective).Controls, model.codec.space
-    names = controls_of(model)
-    check(model, asked)
-    given = {name: value for name, value in asked.controls.items() if name in names and value is not None}
-    controls, ended = made(kind, given, "generate"), np.zeros(len(asked.prompts), dtype=bool)
-    if not isinstance(space, Tokens):
-        return controls, ended, []
+    params_class, space = plugins.find_part("objective", model.design.objective).SamplingParams, model.codec.space
+    param_names = list_sampler_params(model)
+    check_request(model, request)
+    overrides = {name: value for name, value in request.params.items() if name in param_names and value is not None}
+    params, is_finished = parse(params_class, overrides, "generate"), np.zeros(len(request.prompts), dtype=bool)
+    if not isinstance(space, TokenSpace):
+        return params, is_finished, []
     if space.grid:
-        starts = (np.array([space.start]),) * len(asked.prompts)
-        whole = {"prompts": starts, "length": prod(space.grid), "banned": (space.start, space.stop)}
-        return replace(controls, ended=ended, **whole), ended, []
-    texts = ["" if asked.ids or model.prompts is not None else prompt for prompt in asked.prompts]
+        bos_prompts = (np.array([space.bos]),) * len(request.prompts)
+        grid_params = {
+            "prompt_ids": bos_prompts,
+            "max_tokens": prod(space.grid),
+            "suppress_tokens": (space.bos, space.eos),
+        }
+        return replace(params, is_finished=is_finished, **grid_params), is_finished, []
+    texts = ["" if request.prompt_ids or model.text_encoder is not None else prompt for prompt in request.prompts]
     prompts = [np.asarray(model.codec.encode(text), dtype=np.int64) for text in texts]
-    causal = left_to_right(model)
-    room, read_back = sequences.spans(model, controls.length or LENGTH * causal, causal)
-    rows = sequences.ready(asked.ids, space, read_back) or tuple(led(space.start, p, read_back) for p in prompts)
-    banned = sequences.silent(model.codec, (space.stop, *asked.ends))
-    controls = replace(controls, prompts=rows, ended=ended, length=room, banned=banned)
-    return replace(controls, stops=asked.ends) if "stops" in names else controls, ended, prompts
+    is_causal = is_left_to_right(model)
+    max_tokens, max_prompt_tokens = token_prompts.compute_length_budget(
+        model, params.length or DEFAULT_MAX_TOKENS * is_causal, is_causal
+    )
+    prompt_ids = token_prompts.validate_prompt_ids(request.prompt_ids, space, max_prompt_tokens) or tuple(
+        with_bos(space.bos, p, max_prompt_tokens) for p in prompts
+    )
+    suppress_tokens = token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids))
+    params = replace(params, prompts=prompt_ids, ended=is_finished, length=max_tokens, banned=suppress_tokens)
+    return replace(params, stops=request.eos_ids) if "eos_ids" in param_names else params, is_finished, prompts
 
 
-def check(model: Model, asked: Request) -> None:
+def check_request(model: Model, request: Request) -> None:
     """Raises ValueError for what this model cannot be asked for."""
-    this, space = f"A model with the objective {model.design.objective!r}", model.codec.space
-    given = {name for name, value in asked.controls.items() if value is not None}
-    if unknown := sorted(given - set(settings(model))):
-        raise ValueError(f"{this} has no setting {unknown[0]!r}. It has: {', '.join(settings(model))}.")
-    if model.prompts is None and not isinstance(space, Tokens) and any(asked.prompts):
-        raise ValueError(f"{this} takes no prompt; leave it away.")
-    if asked.original is not None and not starts_from_pictures(model):
-        raise ValueError(f"{this} does not start from a picture: leave --source away.")
-    if asked.toward is not None and isinstance(space, Tokens):
-        raise ValueError(f"{this} writes symbols, and there is nothing between two of them: leave --interpolate away.")
+    model_description, space = f"A model with the objective {model.design.objective!r}", model.codec.space
+    param_names = {name for name, value in request.params.items() if value is not None}
+    if unknown_names := sorted(param_names - set(list_request_params(model))):
+        raise ValueError(
+            f"{model_description} has no setting {unknown_names[0]!r}. It has: {', '.join(list_request_params(model))}."
+        )
+    if model.text_encoder is None and not isinstance(space, TokenSpace) and any(request.prompts):
+        raise ValueError(f"{model_description} takes no prompt; leave it away.")
+    if request.edit is not None and not can_edit_images(model):
+        raise ValueError(f"{model_description} does not start from a picture: leave --image away.")
+    if request.interpolation is not None and isinstance(space, TokenSpace):
+        raise ValueError(
+            f"{model_description} writes symbols, and there is nothing between two of them: leave --interpolate away."
+        )
 
 
-def starts_from_pictures(model: Model) -> bool:
+def can_edit_images(model: Model) -> bool:
     space = model.codec.space
-    return "start" in controls_of(model) and isinstance(space, Signal) and len(space.size) == 2
+    return "init_values" in list_sampler_params(model) and isinstance(space, SignalSpace) and len(space.size) == 2
 
 
-def settings(model: Model) -> list[str]:
+def list_request_params(model: Model) -> list[str]:
     """The controls that a request to this model can have."""
-    strength = {f.name for f in fields(conditions.Strength)} if conditions.guidable(model) else set()
-    return sorted((controls_of(model) - INTERNAL) | strength)
+    guidance_params = {f.name for f in fields(conditions.GuidanceConfig)} if conditions.can_guide(model) else set()
+    return sorted((list_sampler_params(model) - INTERNAL_PARAMS) | guidance_params)
 
 
-def controls_of(model: Model) -> set[str]:
+def list_sampler_params(model: Model) -> set[str]:
     """The names of all controls of the model's sampler."""
-    return {f.name for f in fields(plugins.find("objective", model.design.objective).Controls)}
+    return {f.name for f in fields(plugins.find_part("objective", model.design.objective).SamplingParams)}
 
 
-def steps(model: Model, asked: Request) -> int:
+def count_drafts(model: Model, request: Request) -> int:
     """How many drafts the request will give at most, the last one twice."""
-    controls, _, _ = prepared(model, asked)
-    return int(getattr(controls, "steps", 0) or getattr(controls, "length", 1))
+    params, _, _ = prepare_sampling(model, request)
+    return int(getattr(params, "steps", 0) or getattr(params, "max_tokens", 1))
 
 
-def led(start: int, prompt: np.ndarray, length: int) -> np.ndarray:
+def with_bos(bos: int, prompt: np.ndarray, max_length: int) -> np.ndarray:
     """A prompt after the symbol that starts a document; of a longer one, as much of its end as the network reads."""
-    return np.concatenate([[start], prompt])[-length:]
+    return np.concatenate([[bos], prompt])[-max_length:]
 
 
-def left_to_right(model: Model) -> bool:
+def is_left_to_right(model: Model) -> bool:
     """Whether the model writes symbol after symbol, so that what a draft says stays."""
-    return all(role.causal for role in model.objective.roles.values())
+    return all(role.is_causal for role in model.objective.network_specs.values())
 
 
-def store(
-    workspace: Workspace, model: Model, asked: Request, draft: Draft, facts: Mapping[str, Any] | None = None
+def store_outputs(
+    workspace: Workspace, model: Model, request: Request, draft: Draft, metadata: Mapping[str, Any] | None = None
 ) -> list[str]:
     """Put every output of a finished draft into the workspace with all it takes to make it again; returns their ids.
 
     `facts` are put into each record beside that, for whoever reads it.
     """
     assert model.folder is not None, "only a stored model's outputs can be traced"
-    medium = plugins.find("medium", model.design.medium)
-    told = table(replace(asked, original=None))
-    if asked.original is not None:
-        told["original"] = original.kept(workspace, asked.original, medium)
-    ids = []
-    for row, (item, prompt) in enumerate(zip(draft.items, asked.prompts, strict=True)):
+    medium = plugins.find_part("medium", model.design.medium)
+    request_record = to_table(replace(request, edit=None))
+    if request.edit is not None:
+        request_record["edit"] = editing.store_edit_source(workspace, request.edit, medium)
+    output_ids = []
+    for row, (value, prompt) in enumerate(zip(draft.values, request.prompts, strict=True)):
         record = {
-            **(facts or {}),
+            **(metadata or {}),
             "model": model.ref,
             "model_digest": model.folder.digest,
-            "adapters": {ref: workspace.model(ref).digest for ref in model.adapters},
+            "adapters": {ref: workspace.get_model(ref).digest for ref in model.adapters},
             "precision": model.precision,
             "prompt": prompt,
-            "written": draft.written[row] if isinstance(item, str) else None,
+            "continuation": draft.continuations[row] if isinstance(value, str) else None,
             "row": row,
-            "request": told,
-            "machine": machine(),
+            "request": request_record,
+            "machine": describe_machine(),
         }
-        ids.append(workspace.record_output(as_file(medium, item), medium.suffixes[0], record))
-    return ids
+        output_ids.append(workspace.save_output(encode_file(medium, value), medium.suffixes[0], record))
+    return output_ids
 
 
-def replay(workspace: Workspace, output: str) -> tuple[Path, Any]:
+def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     """Make a stored output again from its record; returns the stored file and the new item, equal byte for byte.
 
     The whole batch is run again, since the last bits of a sum can depend on its size. Raises ValueError where the
     model is no longer the one that wrote it, where the stored file was changed, and where the new bytes differ, which
     names what changed in the machine.
     """
-    path, record = workspace.output(output)
+    path, record = workspace.get_output(output_id)
     if not {"model", "model_digest", "request", "row", "machine", "sha256"} <= record.keys():
-        raise ValueError(f"{path.with_suffix('.json')} does not say how {output} was made. It cannot be replayed.")
-    if digest(path) != record["sha256"]:
+        raise ValueError(f"{path.with_suffix('.json')} does not say how {output_id} was made. It cannot be replayed.")
+    if hash_file(path) != record["sha256"]:
         raise ValueError(f"{path} was changed since it was written, so a replay cannot give the same bytes.")
     adapters = tuple(record.get("adapters", {}))
-    for ref, known in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
-        if workspace.model(ref).digest != known:
-            raise ValueError(f"{ref} is not the model that wrote {output}: its digest differs. It cannot be replayed.")
-    model = open_model(workspace, record["model"], adapters, record.get("precision", "float32"))
+    for ref, expected_digest in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
+        if workspace.get_model(ref).digest != expected_digest:
+            raise ValueError(
+                f"{ref} is not the model that wrote {output_id}: its digest differs. It cannot be replayed."
+            )
+    model = load_model(workspace, record["model"], adapters, record.get("precision", "float32"))
     if adapters != model.adapters:
-        model = model.switched(adapters)
-    medium, told = plugins.find("medium", model.design.medium), dict(record["request"])
-    picture = told.pop("original", None)
-    asked = replace(made(Request, told, "request"), original=picture and original.again(workspace, picture, medium))
-    item = finished(model, asked).items[record["row"]]
-    if as_file(medium, item) != path.read_bytes():
-        now = machine()
-        changed = [f"{k}: {v} → {now.get(k)}" for k, v in record["machine"].items() if now.get(k) != v]
-        reason = f"The machine changed ({'; '.join(changed)})." if changed else "Genloom itself may have changed since."
-        raise ValueError(f"The replay of {output} does not give the stored bytes. {reason}")
-    return path, item
+        model = model.with_adapters(adapters)
+    medium, request_record = plugins.find_part("medium", model.design.medium), dict(record["request"])
+    edit_record = request_record.pop("edit", None)
+    request = replace(
+        parse(Request, request_record, "request"),
+        original=edit_record and editing.load_edit_source(workspace, edit_record, medium),
+    )
+    value = run_request(model, request).values[record["row"]]
+    if encode_file(medium, value) != path.read_bytes():
+        current_machine = describe_machine()
+        changes = [
+            f"{k}: {v} → {current_machine.get(k)}" for k, v in record["machine"].items() if current_machine.get(k) != v
+        ]
+        reason = f"The machine changed ({'; '.join(changes)})." if changes else "Genloom itself may have changed since."
+        raise ValueError(f"The replay of {output_id} does not give the stored bytes. {reason}")
+    return path, value
 
 
-def as_file(medium: Any, item: Any) -> bytes:
+def encode_file(medium: Any, value: Any) -> bytes:
     """The bytes of the file that a medium saves an item as."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"output{medium.suffixes[0]}"
-        medium.save(Item(item), path)
+        medium.save(Item(value), path)
         return path.read_bytes()

@@ -6,58 +6,70 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from genloom.learn import measures
-from genloom.learn.asked import Asked, answered, fresh, lessons_of, questions
-from genloom.learn.baseline import Chooser, without_learning
-from genloom.learn.measures import Answers
-from genloom.learn.practice import REWARD_MODEL, exercise
-from genloom.learn.rewarding import Rewarding, fitted, seen
-from genloom.learn.sifting import CONTRADICTED, contradicted
-from genloom.learn.telling import Told, receipt, unlearned
-from genloom.model import Model, open_model, open_to_read
-from genloom.rate import receipt as receipts
-from genloom.rate.gate import Measure, spent
-from genloom.rate.page import page
-from genloom.rate.preferences import Preferences, enough, preferences
-from genloom.rate.promotion import hold, promote
-from genloom.rate.prompts import plain, split
-from genloom.rate.ratings import standing
+from genloom.learn.best_of_n import BestOfN, measure_best_of_n
+from genloom.learn.build_receipt import ReceiptInputs, build_best_of_n_receipt, build_receipt
+from genloom.learn.eval_prompts import (
+    EvalPrompt,
+    build_eval_prompts,
+    build_new_prompts,
+    build_preference_dataset,
+    generate_answers,
+)
+from genloom.learn.label_noise import MISLABELLED_REASON, find_mislabelled
+from genloom.learn.reward_model import RewardModel, build_reward_model, extract_pair_features
+from genloom.learn.rl_env import REWARD_MODEL, build_rl_env
+from genloom.learn.safeguards import text
+from genloom.learn.safeguards.text import AnswerPairs
+from genloom.model import Model, load_for_scoring, load_model
+from genloom.rate.gate import Measure, alpha_left
+from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
+from genloom.rate.promotion import pin_active_version, promote
+from genloom.rate.prompts import assign_split, normalize_prompt
+from genloom.rate.ratings import read_ratings
+from genloom.rate.report import receipt as receipts
+from genloom.rate.report.html import render_page
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
-from genloom.train.attempts import Practice
-from genloom.train.dial import Wishes
-from genloom.train.events import Event, Finished, Stage
+from genloom.train.events import Event, RunResult, Status
 from genloom.train.job import read_job
-from genloom.train.learning import Request, Settings, learn_model, settings_asked, settings_of
-from genloom.train.lessons import Lessons
 from genloom.train.log import read_log
+from genloom.train.planning.auto_config import Budget
+from genloom.train.preference.dataset import PreferenceDataset
+from genloom.train.preference.rollouts import RolloutEnvironment
+from genloom.train.preference.run import (
+    PreferenceConfig,
+    PreferenceRequest,
+    get_preference_config,
+    parse_preference_config,
+    train_on_preferences,
+)
 
-ANSWERS = 48  # held-out prompts that both versions answer at most
-BEST_OF = 4  # answers to choose among, where nothing is learned
-NONE = "none"  # the method of a round that only says what can be had without learning
+MAX_EVAL_PROMPTS = 48  # held-out prompts that both versions answer at most
+DEFAULT_BEST_OF = 4  # answers to choose among, where nothing is learned
+METHOD_NONE = "none"  # the method of a round that only says what can be had without learning
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LearnRequest:
     """How a round shall go."""
 
     model: str
     method: str = "auto"  # dpo, kto, weighted, policy, none; auto: by what was rated
-    judge: str = ""  # a machine that judges held-out answers beside the ratings, like "length:most=1"
-    judging: measures.Judge | None = None  # one that is no check, in place of it
-    prompts: tuple[str, ...] = ()  # to be answered besides those held out; what was learned from is left out
+    check: str = ""  # a machine that judges held-out answers beside the ratings, like "length:max_length=1"
+    scorer: text.AnswerScorer | None = None  # one that is no check, in place of it
+    extra_prompts: tuple[str, ...] = ()  # to be answered besides those held out; what was learned from is left out
     rewards: tuple[str, ...] = (REWARD_MODEL,)  # of policy: what attempts are judged by
     best_of: int = 0  # answers of the champion from which the reward model chooses, to compare with; 0: none
-    wishes: Wishes = field(default_factory=Wishes)
+    budget: Budget = field(default_factory=Budget)
     overrides: Mapping[str, str] = field(default_factory=dict)
-    answers: int = ANSWERS
+    max_eval_prompts: int = MAX_EVAL_PROMPTS
     precision: str = "auto"  # in which both write their answers
     save_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnResult:
     """A round has ended."""
 
     receipt: receipts.Receipt
@@ -66,266 +78,331 @@ class Learned:
 
 
 @dataclass
-class Clock:
+class SectionTimer:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def over(self, name: str) -> Generator[None]:
-        begun = time.perf_counter()
+    def section(self, name: str) -> Generator[None]:
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True)
-class Begun:
+class RoundContext:
     """What is known when a round begins."""
 
     workspace: Workspace
     ledger: Ledger
-    wanted: Wanted
+    request: LearnRequest
     champion: Model
-    prefs: Preferences
-    train: Preferences  # what is learned from
-    held: Preferences  # what only judges
-    rewarding: Rewarding | None
-    asked: Sequence[Asked]  # held-out and fresh prompts, which both versions will answer
-    judge: measures.Judge | None
-    clock: Clock
+    preferences: Preferences
+    train_preferences: Preferences  # what is learned from
+    held_preferences: Preferences  # what only judges
+    reward_model: RewardModel | None
+    eval_prompts: Sequence[EvalPrompt]  # held-out and fresh prompts, which both versions will answer
+    scorer: text.AnswerScorer | None
+    timer: SectionTimer
 
 
-def learn(workspace: Workspace, ledger: Ledger, wanted: Wanted) -> Generator[Event | Learned]:
+def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Generator[Event | LearnResult]:
     """Yield what happens; the last is the receipt. A round that was broken off is gone on with when asked again.
 
     Raises ValueError where too little was rated (saying how much is missing), and for what else a person can mend.
     """
-    clock = Clock()
-    prefs = preferences(workspace, ledger, wanted.model)
-    enough(prefs)
-    champion = open_to_read(workspace, hold(workspace, ledger, wanted.model).ref)
-    method = wanted.method if wanted.method != "auto" else natural(prefs, champion)
-    settings = Settings(sift=False) if method == NONE else settings_asked(method, wanted.overrides)
-    judge = wanted.judging or (measures.named(wanted.judge) if wanted.judge else None)
-    yield Stage("Fitting a reward model to the ratings")
-    with clock.over("reward model"):
-        prefs, train, held, rewarding = known_from(workspace, champion, prefs, settings)
-    asked = asked_again(workspace, champion, prefs, held, wanted)
-    begun = Begun(workspace, ledger, wanted, champion, prefs, train, held, rewarding, asked, judge, clock)
-    if method == NONE:
-        yield from baseline(begun)
+    timer = SectionTimer()
+    preferences = build_preferences(workspace, ledger, request.model)
+    require_enough_preferences(preferences)
+    champion = load_for_scoring(workspace, pin_active_version(workspace, ledger, request.model).ref)
+    method = request.method if request.method != "auto" else default_method(preferences, champion)
+    config = (
+        PreferenceConfig(should_filter_noisy_labels=False)
+        if method == METHOD_NONE
+        else parse_preference_config(method, request.overrides)
+    )
+    scorer = request.scorer or (text.build_check_scorer(request.check) if request.check else None)
+    yield Status("Fitting a reward model to the ratings")
+    with timer.section("reward model"):
+        preferences, train_preferences, held_preferences, reward_model = fit_reward_model(
+            workspace, champion, preferences, config
+        )
+    eval_prompts = select_eval_prompts(workspace, champion, preferences, held_preferences, request)
+    context = RoundContext(
+        workspace,
+        ledger,
+        request,
+        champion,
+        preferences,
+        train_preferences,
+        held_preferences,
+        reward_model,
+        eval_prompts,
+        scorer,
+        timer,
+    )
+    if method == METHOD_NONE:
+        yield from run_best_of_n(context)
         return
-    with clock.over("learning"):
-        finished = yield from passed_on(learn_model(workspace, request_of(begun, method)))
-    challenger = open_to_read(workspace, finished.ref)
-    told = yield from measured(begun, finished, challenger)
-    curve = read_log(workspace.run(finished.run).folder / "progress.jsonl")
-    worth = begun.rewarding.worth if begun.rewarding else None
-    yield recorded(workspace, ledger, prefs, receipt(told, curve, worth), finished, challenger)
+    with timer.section("learning"):
+        training = yield from forward_events(train_on_preferences(workspace, build_learn_request(context, method)))
+    challenger = load_for_scoring(workspace, training.ref)
+    receipt_inputs = yield from measure_round(context, training, challenger)
+    training_log = read_log(workspace.get_run(training.run).folder / "progress.jsonl")
+    calibration = context.reward_model.calibration if context.reward_model else None
+    yield record_round(
+        workspace, ledger, preferences, build_receipt(receipt_inputs, training_log, calibration), training, challenger
+    )
 
 
-def request_of(begun: Begun, method: str) -> Request:
-    wanted, champion = begun.wanted, begun.champion
-    overrides = dict(wanted.overrides)
+def build_learn_request(context: RoundContext, method: str) -> PreferenceRequest:
+    request, champion = context.request, context.champion
+    overrides = dict(request.overrides)
     if method == "policy":
-        overrides["learning.rewards"] = json.dumps(wanted.rewards)
-    return Request(
+        overrides["learning.rewards"] = json.dumps(request.rewards)
+    return PreferenceRequest(
         champion.ref,
         champion.name,
-        taught(begun.workspace, champion, begun.train, method, wanted.rewards, begun.rewarding),
+        build_training_data(
+            context.workspace, champion, context.train_preferences, method, request.rewards, context.reward_model
+        ),
         method,
-        wanted.wishes,
+        request.budget,
         overrides,
-        wanted.save_seconds,
-        frozenset(entry.body["run"] for entry in begun.ledger.events(["round"])),
+        request.save_seconds,
+        frozenset(entry.body["run"] for entry in context.ledger.iter_events(["round"])),
     )
 
 
-def measured(begun: Begun, finished: Finished, challenger: Model) -> Generator[Event, None, Told]:
+def measure_round(
+    context: RoundContext, training: RunResult, challenger: Model
+) -> Generator[Event, None, ReceiptInputs]:
     """Both versions on what was held out; the next challenger of the same champion will have to show more."""
-    workspace, wanted, champion, held = begun.workspace, begun.wanted, begun.champion, begun.held
-    judge, rewarding, clock = begun.judge, begun.rewarding, begun.clock
-    job = read_job(workspace.run(finished.run).folder / "job.toml")
-    earlier = sum(entry.body["champion"] == champion.ref for entry in begun.ledger.events(["round"]))
-    alpha = spent(earlier)
-    yield Stage("Measuring both on held-out ratings")
-    with clock.over("held-out ratings"):
-        lessons = lessons_of(workspace, champion, held.pairs, held.opinions)
-        prompts = [pair.prompt for pair in held.pairs] * (2 if held.opinions else 1)
-        prompts += [opinion.prompt for opinion in held.opinions]
-        agreement = measures.agreement(champion, challenger, lessons, prompts, settings_of(job).per_unit, alpha)
+    workspace, request, champion, held_preferences = (
+        context.workspace,
+        context.request,
+        context.champion,
+        context.held_preferences,
+    )
+    scorer, reward_model, timer = context.scorer, context.reward_model, context.timer
+    job = read_job(workspace.get_run(training.run).folder / "job.toml")
+    num_earlier = sum(entry.body["champion"] == champion.ref for entry in context.ledger.iter_events(["round"]))
+    alpha = alpha_left(num_earlier)
+    yield Status("Measuring both on held-out ratings")
+    with timer.section("held-out ratings"):
+        held_dataset = build_preference_dataset(workspace, champion, held_preferences.pairs, held_preferences.unpaired)
+        prompts = [pair.prompt for pair in held_preferences.pairs] * (2 if held_preferences.unpaired else 1)
+        prompts += [preference.prompt for preference in held_preferences.unpaired]
+        agreement = text.measure_agreement(
+            champion, challenger, held_dataset, prompts, get_preference_config(job).is_length_normalized, alpha
+        )
         # A judge of the answers themselves proves more than what both think of others' answers.
-        found = [replace(agreement, proof=judge is None)]
-    yield Stage("Both answer held-out prompts")
-    with clock.over("answers"):
-        writers = [open_model(workspace, model.ref, precision=wanted.precision) for model in (champion, challenger)]
-        one, two = (answered(workspace, writer, begun.asked, {"learn": finished.run}) for writer in writers)
-        answers = Answers(begun.asked, one, two)
-    yield Stage("Checking the answers, and what both know of other things")
-    with clock.over("checks"):
-        if judge:
-            found.insert(0, measures.judged(judge, answers, alpha))
-        if rewarding:
-            found.append(measures.rewarded(rewarding, answers))
-        found += measures.safeguards(workspace, champion, challenger, writers, answers)
-    more: tuple[Measure, ...] = ()
-    if rewarding and wanted.best_of:
-        yield Stage("The champion answers several times, and the reward model chooses")
-        with clock.over("best of several"):
-            rest = (begun.asked, one, wanted.best_of, finished.run)
-            more = without_learning(workspace, writers[0], Chooser(rewarding, judge), *rest)
-    return Told(
-        begun.prefs,
-        standing(begun.ledger),
-        finished,
+        results = [replace(agreement, is_proof=scorer is None)]
+    yield Status("Both answer held-out prompts")
+    with timer.section("answers"):
+        writers = [load_model(workspace, model.ref, precision=request.precision) for model in (champion, challenger)]
+        champion_answers, challenger_answers = (
+            generate_answers(workspace, writer, context.eval_prompts, {"learn": training.run}) for writer in writers
+        )
+        answers = AnswerPairs(context.eval_prompts, champion_answers, challenger_answers)
+    yield Status("Checking the answers, and what both know of other things")
+    with timer.section("checks"):
+        if scorer:
+            results.insert(0, text.measure_answers(scorer, answers, alpha))
+        if reward_model:
+            results.append(text.measure_rewards(reward_model, answers))
+        results += text.measure_safeguards(workspace, champion, challenger, writers, answers)
+    best_of_n_measures: tuple[Measure, ...] = ()
+    if reward_model and request.best_of:
+        yield Status("The champion answers several times, and the reward model chooses")
+        with timer.section("best of several"):
+            best_of_n_arguments = (context.eval_prompts, champion_answers, request.best_of, training.run)
+            best_of_n_measures = measure_best_of_n(
+                workspace, writers[0], BestOfN(reward_model, scorer), *best_of_n_arguments
+            )
+    return ReceiptInputs(
+        context.preferences,
+        read_ratings(context.ledger),
+        training,
         job,
         champion.ref,
-        tuple(found),
+        tuple(results),
         answers,
-        wanted.judge or (judge.name if judge else ""),
-        measures.preferred(judge, answers) if judge else (),
-        earlier,
-        clock.seconds,
-        more,
+        request.check or (scorer.name if scorer else ""),
+        text.pick_preferred_versions(scorer, answers) if scorer else (),
+        num_earlier,
+        timer.seconds,
+        best_of_n_measures,
     )
 
 
-def baseline(begun: Begun) -> Generator[Event | Learned]:
+def run_best_of_n(context: RoundContext) -> Generator[Event | LearnResult]:
     """A round without learning: what the champion gains where the reward model chooses among several answers.
 
     No challenger comes of it, so the ledger is told nothing.
     """
-    if begun.rewarding is None:
+    if context.reward_model is None:
         raise ValueError(
             "Without learning, a reward model chooses. It needs pairs of more prompts (genloom arena MODEL), and a "
             "network that shows its states or a medium whose things are compared in features."
         )
-    workspace, champion, wanted = begun.workspace, begun.champion, begun.wanted
-    run = workspace.run(workspace.new_run(champion.name).name)
-    yield Stage("The champion answers held-out prompts several times")
-    with begun.clock.over("answers"):
-        writer = open_model(workspace, champion.ref, precision=wanted.precision)
-        first = answered(workspace, writer, begun.asked, {"learn": run.id})
-        chooser, count = Chooser(begun.rewarding, begun.judge), wanted.best_of or BEST_OF
-        found = without_learning(workspace, writer, chooser, begun.asked, first, count, run.id)
-    stands, worth = standing(begun.ledger), begun.rewarding.worth
-    told = unlearned(champion.ref, begun.prefs, stands, found, worth, begun.clock.seconds)
-    yield Learned(told, filed(workspace, run.id, told), run.id)
+    workspace, champion, request = context.workspace, context.champion, context.request
+    run = workspace.get_run(workspace.create_run(champion.name).name)
+    yield Status("The champion answers held-out prompts several times")
+    with context.timer.section("answers"):
+        writer = load_model(workspace, champion.ref, precision=request.precision)
+        first_answers = generate_answers(workspace, writer, context.eval_prompts, {"learn": run.id})
+        best_of_n, count = BestOfN(context.reward_model, context.scorer), request.best_of or DEFAULT_BEST_OF
+        results = measure_best_of_n(workspace, writer, best_of_n, context.eval_prompts, first_answers, count, run.id)
+    ledger_ratings, calibration = read_ratings(context.ledger), context.reward_model.calibration
+    receipt = build_best_of_n_receipt(
+        champion.ref, context.preferences, ledger_ratings, results, calibration, context.timer.seconds
+    )
+    yield LearnResult(receipt, save_receipt(workspace, run.id, receipt), run.id)
 
 
-def taught(
+def build_training_data(
     workspace: Workspace,
     champion: Model,
-    train: Preferences,
+    train_preferences: Preferences,
     method: str,
     rewards: Sequence[str],
-    rewarding: Rewarding | None,
-) -> Lessons | Practice:
+    reward_model: RewardModel | None,
+) -> PreferenceDataset | RolloutEnvironment:
     """What the ratings teach, as a method takes it: rated answers, or rated prompts to practise on."""
     if method != "policy":
-        return lessons_of(workspace, champion, train.pairs, train.opinions)
-    outputs = [pair.win for pair in train.pairs] + [opinion.output for opinion in train.opinions]
-    return exercise(champion, questions(workspace, champion, outputs, len(outputs)), rewards, rewarding)
+        return build_preference_dataset(workspace, champion, train_preferences.pairs, train_preferences.unpaired)
+    outputs = [pair.chosen for pair in train_preferences.pairs] + [
+        preference.output for preference in train_preferences.unpaired
+    ]
+    return build_rl_env(champion, build_eval_prompts(workspace, champion, outputs, len(outputs)), rewards, reward_model)
 
 
-def asked_again(
-    workspace: Workspace, champion: Model, prefs: Preferences, held: Preferences, wanted: Wanted
-) -> list[Asked]:
+def select_eval_prompts(
+    workspace: Workspace,
+    champion: Model,
+    preferences: Preferences,
+    held_preferences: Preferences,
+    request: LearnRequest,
+) -> list[EvalPrompt]:
     """The held-out prompts, and those given beside them, which are asked as the first of these was.
 
     Raises ValueError, before anything is learned, where there are too few to tell both versions apart.
     """
-    outputs = [pair.win for pair in held.pairs] + [opinion.output for opinion in held.opinions]
-    known = {plain(each.prompt) for each in (*prefs.pairs, *prefs.opinions)}
-    more = [prompt for prompt in dict.fromkeys(wanted.prompts) if plain(prompt) not in known]
-    asked = questions(workspace, champion, outputs, wanted.answers)
+    outputs = [pair.chosen for pair in held_preferences.pairs] + [
+        unpaired.output for unpaired in held_preferences.unpaired
+    ]
+    known_prompts = {normalize_prompt(preference.prompt) for preference in (*preferences.pairs, *preferences.unpaired)}
+    extra_prompts = [
+        prompt for prompt in dict.fromkeys(request.extra_prompts) if normalize_prompt(prompt) not in known_prompts
+    ]
+    eval_prompts = build_eval_prompts(workspace, champion, outputs, request.max_eval_prompts)
     if outputs:
-        asked += fresh(workspace, champion, outputs[0], more)
-    if len(asked) < 2 and wanted.answers < 2:
-        raise ValueError("It takes two held-out prompts to compare versions, and --answers asks for one: ask for more.")
-    if len(asked) < 2:
+        eval_prompts += build_new_prompts(workspace, champion, outputs[0], extra_prompts)
+    if len(eval_prompts) < 2 and request.max_eval_prompts < 2:
         raise ValueError(
-            f"{len(asked)} of the prompts held out can be asked again, and it takes two to compare versions: what is "
+            "It takes two held-out prompts to compare versions, and --max-eval-prompts asks for one: ask for more."
+        )
+    if len(eval_prompts) < 2:
+        raise ValueError(
+            f"{len(eval_prompts)} of the prompts held out can be asked again, and it takes two to compare versions: what is "
             "rated there was made from another output, which no prompt alone asks for. Rate outputs of prompts alone, "
             "or name a file of fresh prompts, one a line: --prompts FILE"
         )
-    return asked
+    return eval_prompts
 
 
-def natural(prefs: Preferences, champion: Model) -> str:
+def default_method(preferences: Preferences, champion: Model) -> str:
     """The method that fits what was rated; a model of several turns, as a GAN is, has no likelihood to compare."""
-    if len(champion.objective.turns) > 1:
+    if len(champion.objective.phases) > 1:
         return "weighted"
-    return "dpo" if len(prefs.pairs) >= len(prefs.opinions) else "kto"
+    return "dpo" if len(preferences.pairs) >= len(preferences.unpaired) else "kto"
 
 
-def halves(prefs: Preferences, method: str) -> tuple[Preferences, Preferences]:
+def split_preferences(preferences: Preferences, method: str) -> tuple[Preferences, Preferences]:
     """What is learned from and what is held out; learning from pairs leaves single opinions to the judging of none."""
 
-    def part(name: str) -> Preferences:
+    def select_split(split_name: str) -> Preferences:
         return replace(
-            prefs,
-            pairs=tuple(p for p in prefs.pairs if split(p.prompt) == name),
-            opinions=tuple(o for o in prefs.opinions if split(o.prompt) == name and method != "dpo"),
+            preferences,
+            pairs=tuple(p for p in preferences.pairs if assign_split(p.prompt) == split_name),
+            unpaired=tuple(o for o in preferences.unpaired if assign_split(o.prompt) == split_name and method != "dpo"),
         )
 
-    return part("train"), part("val")
+    return select_split("train"), select_split("val")
 
 
-def known_from(
-    workspace: Workspace, champion: Model, prefs: Preferences, settings: Settings
-) -> tuple[Preferences, Preferences, Preferences, Rewarding | None]:
+def fit_reward_model(
+    workspace: Workspace, champion: Model, preferences: Preferences, config: PreferenceConfig
+) -> tuple[Preferences, Preferences, Preferences, RewardModel | None]:
     """The preferences, what of them is learned from and what is held out, and a judge fitted to them.
 
     What the others contradict is not learned from, and stands among what had no effect.
     """
-    train, held = halves(prefs, settings.method)
-    every = seen(workspace, champion, prefs.pairs)
-    told, unseen = (every.of(lambda prompt, of=of: split(prompt) == of) if every else None for of in ("train", "val"))
-    rewarding = fitted(champion, told, unseen)
-    if settings.sift and settings.method != "policy":  # which practises on prompts, however they were rated
-        gone = contradicted(told)
-        train = replace(train, pairs=tuple(pair for pair in train.pairs if pair not in gone))
-        aside = {event: CONTRADICTED for pair in gone for event in pair.events}
-        prefs = replace(prefs, unused={**prefs.unused, **aside})
-    return prefs, train, held, rewarding
+    train_preferences, held_preferences = split_preferences(preferences, config.method)
+    pair_features = extract_pair_features(workspace, champion, preferences.pairs)
+    train_features, held_features = (
+        pair_features.filter_prompts(lambda prompt, split_name=split_name: assign_split(prompt) == split_name)
+        if pair_features
+        else None
+        for split_name in ("train", "val")
+    )
+    reward_model = build_reward_model(champion, train_features, held_features)
+    if (
+        config.should_filter_noisy_labels and config.method != "policy"
+    ):  # which practises on prompts, however they were rated
+        mislabelled = find_mislabelled(train_features)
+        train_preferences = replace(
+            train_preferences, pairs=tuple(pair for pair in train_preferences.pairs if pair not in mislabelled)
+        )
+        reasons = {event: MISLABELLED_REASON for pair in mislabelled for event in pair.events}
+        preferences = replace(preferences, unused={**preferences.unused, **reasons})
+    return preferences, train_preferences, held_preferences, reward_model
 
 
-def passed_on(events: Generator[Event]) -> Generator[Event, None, Finished]:
-    last: Event | None = None
-    for last in events:
-        yield last
-    assert isinstance(last, Finished)
-    return last
+def forward_events(events: Generator[Event]) -> Generator[Event, None, RunResult]:
+    last_event: Event | None = None
+    for last_event in events:
+        yield last_event
+    assert isinstance(last_event, RunResult)
+    return last_event
 
 
-def recorded(
-    workspace: Workspace, ledger: Ledger, prefs: Preferences, told: receipts.Receipt, finished: Finished, made: Model
-) -> Learned:
+def record_round(
+    workspace: Workspace,
+    ledger: Ledger,
+    preferences: Preferences,
+    receipt: receipts.Receipt,
+    training: RunResult,
+    challenger: Model,
+) -> LearnResult:
     """Keep the receipt beside the run, write the round into the ledger, and put the challenger into use if it may."""
-    digest = filed(workspace, finished.run, told)
-    events = sorted({event for each in (*prefs.pairs, *prefs.opinions) for event in each.events})
-    assert made.folder is not None
+    digest = save_receipt(workspace, training.run, receipt)
+    events = sorted(
+        {event for preference in (*preferences.pairs, *preferences.unpaired) for event in preference.events}
+    )
+    assert challenger.folder is not None
     body = {
-        "model": told.model,
-        "champion": told.champion,
-        "challenger": told.challenger,
-        "digest": made.folder.digest,
+        "model": receipt.model,
+        "champion": receipt.champion,
+        "challenger": receipt.challenger,
+        "digest": challenger.folder.digest,
         "receipt": digest,
-        "run": finished.run,
-        "promote": told.decision.promote,
+        "run": training.run,
+        "promote": receipt.decision.should_promote,
         "used": events,
     }
-    ledger.append("round", body, id=f"round-{finished.run}")
-    if told.decision.promote:
-        reason = receipts.headline(told)
-        promote(workspace, ledger, told.model, made.folder.version, "gate", reason, digest)
-    return Learned(told, digest, finished.run)
+    ledger.append("round", body, id=f"round-{training.run}")
+    if receipt.decision.should_promote:
+        reason = receipts.format_headline(receipt)
+        promote(workspace, ledger, receipt.model, challenger.folder.version, "gate", reason, digest)
+    return LearnResult(receipt, digest, training.run)
 
 
-def filed(workspace: Workspace, run: str, told: receipts.Receipt) -> str:
+def save_receipt(workspace: Workspace, run: str, receipt: receipts.Receipt) -> str:
     """Keep the receipt beside the run; returns its digest."""
-    folder = workspace.run(run).folder
-    write_atomic(folder / "receipt.json", receipts.to_json(told))
-    write_atomic(folder / "receipt.html", page(told))
-    return receipts.digest(told)
+    folder = workspace.get_run(run).folder
+    write_atomic(folder / "receipt.json", receipts.to_json(receipt))
+    write_atomic(folder / "receipt.html", render_page(receipt))
+    return receipts.compute_digest(receipt)

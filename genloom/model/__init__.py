@@ -1,29 +1,47 @@
 """A model put together: codec, objective and networks, designed in a job, opened from the store and saved to it."""
 
-from genloom.model.design import Design, Model, check, complete, objective_of, parts_of, prompts_of, space_of, whole
-from genloom.model.machine import machine
-from genloom.model.opening import at_precision, base_of, best_device, merged_model, open_model, open_to_read, stacked_up
-from genloom.model.writing import write_adapter, write_model, write_small
+from genloom.model.design import (
+    Design,
+    Model,
+    build_networks,
+    build_objective,
+    build_text_encoder,
+    check_design,
+    int_setting,
+    resolve_space,
+    with_defaults,
+)
+from genloom.model.load import (
+    best_device,
+    is_chain_full,
+    load_for_scoring,
+    load_model,
+    merge_adapters,
+    read_base,
+    with_precision,
+)
+from genloom.model.machine import describe_machine
+from genloom.model.save import save_adapter, save_compact, save_model
 
 __all__ = [
     "Design",
     "Model",
-    "at_precision",
-    "base_of",
     "best_device",
-    "check",
-    "complete",
-    "machine",
-    "merged_model",
-    "objective_of",
-    "open_model",
-    "open_to_read",
-    "parts_of",
-    "prompts_of",
-    "space_of",
-    "stacked_up",
-    "whole",
-    "write_adapter",
-    "write_model",
-    "write_small",
+    "build_networks",
+    "build_objective",
+    "build_text_encoder",
+    "check_design",
+    "describe_machine",
+    "int_setting",
+    "is_chain_full",
+    "load_for_scoring",
+    "load_model",
+    "merge_adapters",
+    "read_base",
+    "resolve_space",
+    "save_adapter",
+    "save_compact",
+    "save_model",
+    "with_defaults",
+    "with_precision",
 ]

@@ -5,7 +5,7 @@ import platform
 import torch
 
 
-def machine() -> dict[str, str | int]:
+def describe_machine() -> dict[str, str | int]:
     """What the last bits of a sum depend on."""
     return {
         "threads": torch.get_num_threads(),

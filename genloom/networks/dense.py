@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.embedding import waves
-from genloom.types import Condition, Role, Signal
+from genloom.networks.embedding import timestep_embedding
+from genloom.types import Condition, NetworkSpec, SignalSpace
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Config:
     depth: int = 3
 
 
-def build(role: Role, config: Config) -> nn.Module:
-    if not (isinstance(role.takes, Signal) and isinstance(role.gives, Signal)):
+def build(spec: NetworkSpec, config: Config) -> nn.Module:
+    if not (isinstance(spec.input, SignalSpace) and isinstance(spec.output, SignalSpace)):
         raise ValueError(
-            f"The dense network maps signals to signals, and was asked to map {role.takes} to {role.gives}."
+            f"The dense network maps signals to signals, and was asked to map {spec.input} to {spec.output}."
         )
-    if role.cond.tokens:
+    if spec.condition.tokens:
         raise ValueError(
             "The dense network cannot attend to a prompt's states; choose a transformer, or give it a pooled vector."
         )
-    return Dense(role, role.takes, role.gives, config)
+    return Dense(spec, spec.input, spec.output, config)
 
 
-def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
+def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
     """The settings at a size of the dial's ladder; what a person has set stays."""
     return {"width": 2 * width, "depth": depth, **settings}
 
@@ -42,32 +42,34 @@ def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> di
 class Dense(nn.Module):
     """x is B C *size; gives B C' *size'. Time, vector and field conditions are read beside it."""
 
-    def __init__(self, role: Role, takes: Signal, gives: Signal, config: Config):
+    def __init__(self, spec: NetworkSpec, input_space: SignalSpace, output_space: SignalSpace, config: Config):
         super().__init__()
-        self.role, self.shape = role, (gives.channels, *gives.size)
-        self.field = (role.cond.field, *takes.size) if role.cond.field else ()
-        given = takes.channels * prod(takes.size) + (prod(self.field) if self.field else 0)
-        self.enter = nn.Linear(given + 16 * role.timed + role.cond.vector, config.width)
+        self.spec, self.output_shape = spec, (output_space.channels, *output_space.size)
+        self.field_shape = (spec.condition.field, *input_space.size) if spec.condition.field else ()
+        in_features = input_space.channels * prod(input_space.size) + (
+            prod(self.field_shape) if self.field_shape else 0
+        )
+        self.in_proj = nn.Linear(in_features + 16 * spec.has_time + spec.condition.vector, config.width)
         self.layers = nn.ModuleList(nn.Linear(config.width, config.width) for _ in range(config.depth - 1))
-        self.head = nn.Linear(config.width, prod(self.shape))
+        self.get_head = nn.Linear(config.width, prod(self.output_shape))
 
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h_BD = F.silu(self.enter(torch.cat(self.given(x, t, cond), 1)))
+        h_BD = F.silu(self.in_proj(torch.cat(self.collect_inputs(x, t, cond), 1)))
         for layer in self.layers:
             h_BD = F.silu(layer(h_BD))
-        return self.head(h_BD).view(-1, *self.shape)
+        return self.get_head(h_BD).view(-1, *self.output_shape)
 
-    def given(self, x: Tensor, t: Tensor | None, cond: Condition | None) -> list[Tensor]:
-        dtype = self.enter.weight.dtype
-        parts = [x.flatten(1).to(dtype)]
-        if self.role.timed:
+    def collect_inputs(self, x: Tensor, t: Tensor | None, cond: Condition | None) -> list[Tensor]:
+        dtype = self.in_proj.weight.dtype
+        inputs = [x.flatten(1).to(dtype)]
+        if self.spec.has_time:
             assert t is not None, "this role is timed"
-            parts.append(waves(t, 16).to(dtype))
+            inputs.append(timestep_embedding(t, 16).to(dtype))
         cond = cond or Condition()
-        field_size = prod(self.field) if self.field else 0
-        for value, size in ((cond.vector, self.role.cond.vector), (cond.field, field_size)):
+        field_size = prod(self.field_shape) if self.field_shape else 0
+        for value, size in ((cond.vector, self.spec.condition.vector), (cond.field, field_size)):
             if size:
-                parts.append(x.new_zeros(len(x), size).to(dtype) if value is None else value.flatten(1).to(dtype))
-        return parts
+                inputs.append(x.new_zeros(len(x), size).to(dtype) if value is None else value.flatten(1).to(dtype))
+        return inputs

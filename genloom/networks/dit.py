@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genloom.networks.attention import attend, rotate, spans
-from genloom.networks.embedding import Inform, States
-from genloom.types import Condition, Role, Signal
+from genloom.networks.attention import apply_rotary, attend, build_row_slices
+from genloom.networks.embedding import ModulationEmbedding, PromptProjection
+from genloom.types import Condition, NetworkSpec, SignalSpace
 
-SHARE = 8  # every so manieth feature comes from the neighbour on a side
+SHIFT_DIVISOR = 8  # every so manieth feature comes from the neighbour on a side
 
 
 @dataclass(frozen=True)
@@ -24,104 +24,112 @@ class Config:
     width: int = 256
     depth: int = 6
     head_width: int = 64
-    patch: int = 2  # places of each axis that one position reads
-    hidden: int = 0  # of SwiGLU; 0: 8/3 x width, rounded up to 32
+    patch_size: int = 2  # places of each axis that one position reads
+    mlp_width: int = 0  # of SwiGLU; 0: 8/3 x width, rounded up to 32
     norm_eps: float = 1e-5
 
 
-def build(role: Role, config: Config) -> "Dit":
-    if not (isinstance(role.takes, Signal) and isinstance(role.gives, Signal) and role.takes.size):
-        raise ValueError(f"The dit reads signals on a grid, and was asked to map {role.takes} to {role.gives}.")
-    if role.gives.size != role.takes.size:
-        raise ValueError(f"The dit keeps the grid of {role.takes}, so {role.gives} needs another network.")
-    if config.patch < 1 or any(n % config.patch for n in role.takes.size):
-        raise ValueError(f"patch ({config.patch}) must divide the grid {role.takes.size}. Set network.patch to 1 or 2.")
+def build(spec: NetworkSpec, config: Config) -> "DiT":
+    if not (isinstance(spec.input, SignalSpace) and isinstance(spec.output, SignalSpace) and spec.input.size):
+        raise ValueError(f"The dit reads signals on a grid, and was asked to map {spec.input} to {spec.output}.")
+    if spec.output.size != spec.input.size:
+        raise ValueError(f"The dit keeps the grid of {spec.input}, so {spec.output} needs another network.")
+    if config.patch_size < 1 or any(n % config.patch_size for n in spec.input.size):
+        raise ValueError(
+            f"patch_size ({config.patch_size}) must divide the grid {spec.input.size}. Set network.patch_size to 1 or 2."
+        )
     if min(config.width, config.head_width, config.depth) < 1:
         raise ValueError(
             "A dit's width, head_width and depth must be 1 or more, "
             f"got {config.width}, {config.head_width} and {config.depth}."
         )
-    if config.width % config.head_width or config.head_width % (2 * len(role.takes.size)):
+    if config.width % config.head_width or config.head_width % (2 * len(spec.input.size)):
         raise ValueError(
-            f"A dit's width must be a multiple of head_width, and that of {2 * len(role.takes.size)}, "
+            f"A dit's width must be a multiple of head_width, and that of {2 * len(spec.input.size)}, "
             f"got width {config.width}, head_width {config.head_width}."
         )
-    return Dit(role, role.takes, role.gives, config)
+    return DiT(spec, spec.input, spec.output, config)
 
 
-def sized(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
+def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
     """The settings at a size of the dial's ladder; what a person has set stays."""
     width = settings.get("width", width)
     head_width = next(k for k in (64, 48, 32, 16, 8, 4, width) if width % k == 0)
     return {"width": width, "depth": depth, "head_width": head_width, **settings}
 
 
-class Dit(nn.Module):
+class DiT(nn.Module):
     """x is B C *size; gives B C' *size. A prompt's states go through all blocks beside the patches."""
 
-    def __init__(self, role: Role, takes: Signal, gives: Signal, config: Config):
+    def __init__(self, spec: NetworkSpec, input_space: SignalSpace, output_space: SignalSpace, config: Config):
         super().__init__()
-        self.role, self.config = role, config
-        self.grid = tuple(n // config.patch for n in takes.size)
-        self.gives = gives.channels
-        D, each = config.width, config.patch ** len(takes.size)
-        self.enter = nn.Linear((takes.channels + role.cond.field) * each, D)
-        self.places = nn.Embedding(prod(self.grid), D)
-        nn.init.normal_(self.places.weight, std=0.02)
-        self.states = States(role.cond.tokens, D) if role.cond.tokens else None
-        self.inform = Inform(role.timed, role.cond.vector, D) if role.timed or role.cond.vector else None
-        self.modulate = nn.Linear(D, 6 * D)
-        nn.init.zeros_(self.modulate.weight)
-        nn.init.zeros_(self.modulate.bias)
-        self.blocks = nn.ModuleList(Block(config, self.grid) for _ in range(config.depth))
+        self.spec, self.config = spec, config
+        self.grid = tuple(n // config.patch_size for n in input_space.size)
+        self.out_channels = output_space.channels
+        D, patch_volume = config.width, config.patch_size ** len(input_space.size)
+        self.in_proj = nn.Linear((input_space.channels + spec.condition.field) * patch_volume, D)
+        self.pos_embed = nn.Embedding(prod(self.grid), D)
+        nn.init.normal_(self.pos_embed.weight, std=0.02)
+        self.prompt_proj = PromptProjection(spec.condition.tokens, D) if spec.condition.tokens else None
+        self.mod_embed = (
+            ModulationEmbedding(spec.has_time, spec.condition.vector, D)
+            if spec.has_time or spec.condition.vector
+            else None
+        )
+        self.modulation = nn.Linear(D, 6 * D)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.blocks = nn.ModuleList(DiTBlock(config, self.grid) for _ in range(config.depth))
         self.skips = nn.ParameterList(nn.Parameter(torch.zeros(D)) for _ in range(config.depth // 2))
         self.norm = nn.RMSNorm(D, config.norm_eps)
-        self.head = nn.Linear(D, gives.channels * each)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.get_head = nn.Linear(D, output_space.channels * patch_volume)
+        nn.init.zeros_(self.get_head.weight)
+        nn.init.zeros_(self.get_head.bias)
 
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h_BLD = self.enter(self.cut(x, cond)) + self.places.weight
+        h_BLD = self.in_proj(self.patchify(x, cond)) + self.pos_embed.weight
         N = h_BLD.shape[1]
-        news_BD = h_BLD.new_zeros(len(x), self.config.width) if self.inform is None else self.inform(t, cond, h_BLD)
-        allowed, S = None, 0
-        if self.states is not None and cond is not None and cond.tokens is not None:
-            states_BSD, sum_BD = self.states(cond.tokens, cond.mask)
-            h_BLD, news_BD, S = torch.cat([states_BSD, h_BLD], 1), news_BD + sum_BD, states_BSD.shape[1]
-            allowed = None if cond.mask is None else F.pad(cond.mask, (0, N), value=True)[:, None, None]
-        angles = rotations(S, self.grid, self.config.head_width, h_BLD)
-        changes_BD = self.modulate(F.silu(news_BD))
-        earlier: list[Tensor] = []
+        mod_BD = (
+            h_BLD.new_zeros(len(x), self.config.width) if self.mod_embed is None else self.mod_embed(t, cond, h_BLD)
+        )
+        attn_mask, S = None, 0
+        if self.prompt_proj is not None and cond is not None and cond.tokens is not None:
+            states_BSD, pooled_BD = self.prompt_proj(cond.tokens, cond.mask)
+            h_BLD, mod_BD, S = torch.cat([states_BSD, h_BLD], 1), mod_BD + pooled_BD, states_BSD.shape[1]
+            attn_mask = None if cond.mask is None else F.pad(cond.mask, (0, N), value=True)[:, None, None]
+        cos_sin = compute_grid_cos_sin(S, self.grid, self.config.head_width, h_BLD)
+        modulation_BD = self.modulation(F.silu(mod_BD))
+        skip_states: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             if i >= len(self.blocks) - len(self.skips):  # long skips (U-ViT, Bao et al. 2023)
-                h_BLD = h_BLD + self.skips[len(earlier) - 1] * earlier.pop()
-            h_BLD = block(h_BLD, angles, allowed, changes_BD)
+                h_BLD = h_BLD + self.skips[len(skip_states) - 1] * skip_states.pop()
+            h_BLD = block(h_BLD, cos_sin, attn_mask, modulation_BD)
             if i < len(self.skips):
-                earlier.append(h_BLD)
-        return self.joined(self.head(self.norm(h_BLD[:, S:])))
+                skip_states.append(h_BLD)
+        return self.unpatchify(self.get_head(self.norm(h_BLD[:, S:])))
 
-    def cut(self, x: Tensor, cond: Condition | None) -> Tensor:
+    def patchify(self, x: Tensor, cond: Condition | None) -> Tensor:
         """Patches of the signal, and of the field beside it, as rows of numbers: B N (C x patch ^ axes)."""
-        x = x.to(self.enter.weight.dtype)
-        if width := self.role.cond.field:
-            given = None if cond is None else cond.field
-            x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if given is None else given.to(x.dtype)], 1)
-        axes, patch = len(self.grid), self.config.patch
-        x = x.view(*x.shape[:2], *(n for side in self.grid for n in (side, patch)))
-        sides, insides = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
-        return x.permute(0, *sides, 1, *insides).reshape(len(x), prod(self.grid), -1)
+        x = x.to(self.in_proj.weight.dtype)
+        if width := self.spec.condition.field:
+            field = None if cond is None else cond.field
+            x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)
+        axes, patch_size = len(self.grid), self.config.patch_size
+        x = x.view(*x.shape[:2], *(n for side in self.grid for n in (side, patch_size)))
+        sides, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
+        return x.permute(0, *sides, 1, *offsets).reshape(len(x), prod(self.grid), -1)
 
-    def joined(self, rows: Tensor) -> Tensor:
+    def unpatchify(self, patches_BNP: Tensor) -> Tensor:
         """The grid that patches make up: what `cut` undoes."""
-        axes, patch = len(self.grid), self.config.patch
-        x = rows.view(len(rows), *self.grid, self.gives, *[patch] * axes)
-        pairs = (place for i in range(axes) for place in (1 + i, 2 + axes + i))
-        return x.permute(0, 1 + axes, *pairs).reshape(len(x), self.gives, *(patch * n for n in self.grid))
+        axes, patch_size = len(self.grid), self.config.patch_size
+        x = patches_BNP.view(len(patches_BNP), *self.grid, self.out_channels, *[patch_size] * axes)
+        dims = (dim for i in range(axes) for dim in (1 + i, 2 + axes + i))
+        return x.permute(0, 1 + axes, *dims).reshape(len(x), self.out_channels, *(patch_size * n for n in self.grid))
 
 
-class Block(nn.Module):
+class DiTBlock(nn.Module):
     """Attention and SwiGLU; one map serves the modulation of all blocks, and each adds its own constant (PixArt).
 
     What both read of a patch is in part its neighbours', which is as near to a convolution as one gets for nothing
@@ -131,65 +139,69 @@ class Block(nn.Module):
     def __init__(self, config: Config, grid: tuple[int, ...]):
         super().__init__()
         D, self.K, self.grid = config.width, config.head_width, grid
-        hidden = config.hidden or -(-8 * D // 3 // 32) * 32
-        self.norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps, elementwise_affine=False) for _ in range(2))
-        self.norms_qk = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2))
-        self.changes = nn.Parameter(torch.zeros(6 * D))
+        mlp_width = config.mlp_width or -(-8 * D // 3 // 32) * 32
+        self.qk_norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps, elementwise_affine=False) for _ in range(2))
+        self.qk_norms = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2))
+        self.scale_shift_table = nn.Parameter(torch.zeros(6 * D))
         self.qkv, self.out = nn.Linear(D, 3 * D, bias=False), nn.Linear(D, D, bias=False)
-        self.up, self.down = nn.Linear(D, 2 * hidden, bias=False), nn.Linear(hidden, D, bias=False)
-        for enter, leave in ((self.qkv, self.out), (self.up, self.down)):
-            nn.init.normal_(enter.weight, std=D**-0.5)
-            nn.init.zeros_(leave.weight)
+        self.up_blocks, self.down_blocks = nn.Linear(D, 2 * mlp_width, bias=False), nn.Linear(mlp_width, D, bias=False)
+        for in_linear, out_linear in ((self.qkv, self.out), (self.up_blocks, self.down_blocks)):
+            nn.init.normal_(in_linear.weight, std=D**-0.5)
+            nn.init.zeros_(out_linear.weight)
 
     def forward(
-        self, h_BLD: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, changes_BD: Tensor
+        self, h_BLD: Tensor, cos_sin: tuple[Tensor, Tensor], attn_mask: Tensor | None, modulation_BD: Tensor
     ) -> Tensor:
-        changes = (changes_BD + self.changes)[:, None].chunk(6, -1)
-        shift, scale, gate, shift2, scale2, gate2 = changes
-        seen = blended(self.norms[0](h_BLD) * (1 + scale) + shift, self.grid)
-        h_BLD = h_BLD + (1 + gate) * self.mixed(seen, angles, allowed)
-        a, b = self.up(blended(self.norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
-        return h_BLD + (1 + gate2) * self.down(F.silu(a) * b)
+        modulation = (modulation_BD + self.scale_shift_table)[:, None].chunk(6, -1)
+        shift, scale, gate, shift2, scale2, gate2 = modulation
+        attention_input = shift_patches(self.qk_norms[0](h_BLD) * (1 + scale) + shift, self.grid)
+        h_BLD = h_BLD + (1 + gate) * self.apply_attention(attention_input, cos_sin, attn_mask)
+        a, b = self.up_blocks(shift_patches(self.qk_norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
+        return h_BLD + (1 + gate2) * self.down_blocks(F.silu(a) * b)
 
-    def mixed(self, h_BLD: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None) -> Tensor:
+    def apply_attention(self, h_BLD: Tensor, cos_sin: tuple[Tensor, Tensor], attn_mask: Tensor | None) -> Tensor:
         B, L, D = h_BLD.shape
         q, k, v = self.qkv(h_BLD).view(B, L, 3, -1, self.K).permute(2, 0, 3, 1, 4)
-        q, k = rotate(self.norms_qk[0](q), angles), rotate(self.norms_qk[1](k), angles)
-        return self.out(attend(q, k, v, allowed).transpose(1, 2).reshape(B, L, D))
+        q, k = apply_rotary(self.qk_norms[0](q), cos_sin), apply_rotary(self.qk_norms[1](k), cos_sin)
+        return self.out(attend(q, k, v, attn_mask).transpose(1, 2).reshape(B, L, D))
 
-    def adapts(self) -> dict[str, dict[str, slice]]:
+    def adaptable_layers(self) -> dict[str, dict[str, slice]]:
         """The maps that adapters are attached to, by the rows of each."""
-        D, hidden = self.out.out_features, self.down.in_features
-        attention = {"qkv": spans(q=D, k=D, v=D), "out": spans(o=D)}
-        return {**attention, "up": spans(gate=hidden, up=hidden), "down": spans(down=D)}
+        D, mlp_width = self.out.out_features, self.down_blocks.in_features
+        attention = {"qkv": build_row_slices(q=D, k=D, v=D), "out": build_row_slices(o=D)}
+        return {
+            **attention,
+            "up": build_row_slices(gate=mlp_width, up_blocks=mlp_width),
+            "down": build_row_slices(down_blocks=D),
+        }
 
 
-def blended(h_BLD: Tensor, grid: tuple[int, ...]) -> Tensor:
+def shift_patches(h_BLD: Tensor, grid: tuple[int, ...]) -> Tensor:
     """Patches of which a few features are those of the next patch on each side; zero beyond the edge."""
-    count = prod(grid)
-    words, patches = h_BLD[:, :-count], h_BLD[:, -count:].unflatten(1, grid)
-    few = h_BLD.shape[2] // SHARE
-    moving = patches[..., : 2 * len(grid) * few].split(few, -1)
-    moved = [beside(part, axis=1 + i // 2, before=i % 2 == 0) for i, part in enumerate(moving)]
-    blend = torch.cat([*moved, patches[..., 2 * len(grid) * few :]], -1)
-    return torch.cat([words, blend.flatten(1, -2)], 1)
+    num_patches = prod(grid)
+    states_BSD, patches = h_BLD[:, :-num_patches], h_BLD[:, -num_patches:].unflatten(1, grid)
+    shift_width = h_BLD.shape[2] // SHIFT_DIVISOR
+    shift_groups = patches[..., : 2 * len(grid) * shift_width].assign_split(shift_width, -1)
+    shifted_groups = [shift_axis(part, axis=1 + i // 2, is_previous=i % 2 == 0) for i, part in enumerate(shift_groups)]
+    blend = torch.cat([*shifted_groups, patches[..., 2 * len(grid) * shift_width :]], -1)
+    return torch.cat([states_BSD, blend.flatten(1, -2)], 1)
 
 
-def beside(x: Tensor, axis: int, before: bool) -> Tensor:
+def shift_axis(x: Tensor, axis: int, is_previous: bool) -> Tensor:
     """What the neighbours on one side hold."""
-    rest, edge = x.narrow(axis, 0 if before else 1, x.shape[axis] - 1), torch.zeros_like(x.narrow(axis, 0, 1))
-    return torch.cat([edge, rest] if before else [rest, edge], axis)
+    inner, edge = x.narrow(axis, 0 if is_previous else 1, x.shape[axis] - 1), torch.zeros_like(x.narrow(axis, 0, 1))
+    return torch.cat([edge, inner] if is_previous else [inner, edge], axis)
 
 
-def rotations(states: int, grid: tuple[int, ...], width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def compute_grid_cos_sin(num_states: int, grid: tuple[int, ...], width: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines (L, K) that turn queries and keys by their place on each axis (Su et al. 2021).
 
     The states of a prompt lie on the diagonal that leads away from the first patch.
     """
     axes = len(grid)
-    rates = 100.0 ** (-torch.arange(0, width // 2, axes, device=like.device) / (width // 2))
-    patches = torch.cartesian_prod(*(torch.arange(n, device=like.device) for n in grid)).view(-1, axes)
-    words = -torch.arange(1, states + 1, device=like.device)[:, None].expand(-1, axes)
-    turns = (torch.cat([words, patches])[:, :, None] * rates).flatten(1)
-    both = torch.cat([turns, turns], -1)
-    return both.cos().to(like.dtype), both.sin().to(like.dtype)
+    inv_freq = 100.0 ** (-torch.arange(0, width // 2, axes, device=like.device) / (width // 2))
+    patch_coordinates = torch.cartesian_prod(*(torch.arange(n, device=like.device) for n in grid)).view(-1, axes)
+    state_coordinates = -torch.arange(1, num_states + 1, device=like.device)[:, None].expand(-1, axes)
+    angles = (torch.cat([state_coordinates, patch_coordinates])[:, :, None] * inv_freq).flatten(1)
+    full_angles = torch.cat([angles, angles], -1)
+    return full_angles.cos().to(like.dtype), full_angles.sin().to(like.dtype)

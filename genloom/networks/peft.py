@@ -16,39 +16,41 @@ from torch import Tensor, nn
 from genloom.networks import lora
 from genloom.networks.transformer import Config as TransformerConfig
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-LARGEST_CONFIG = 1 << 20  # bytes
-PREFIX = "base_model.model."
-ENDS = {"A": "lora_A.weight", "B": "lora_B.weight", "gain": "lora_magnitude_vector"}
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+MAX_CONFIG_BYTES = 1 << 20  # bytes
+KEY_PREFIX = "base_model.model."
+KEY_SUFFIXES = {"A": "lora_A.weight", "B": "lora_B.weight", "gain": "lora_magnitude_vector"}
 
 # Modules of Llama, Mistral, Qwen and their like.
-MODULES = {
+MODULE_NAMES = {
     **{target: f"self_attn.{target}_proj" for target in "qkvo"},
     **{target: f"mlp.{target}_proj" for target in ("gate", "up", "down")},
 }
 
 # Fields of a config that do not change what a trained adapter computes, or that are read here.
-READ = {"peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "init_lora_weights"}
-SILENT = {
+READ_FIELDS = {"peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "init_lora_weights"}
+IGNORED_FIELDS = {
     *("auto_mapping", "base_model_name_or_path", "inference_mode", "megatron_core", "peft_version", "revision"),
     *("qalora_group_size", "runtime_config", "target_modules", "exclude_modules", "task_type"),
 }
 # Ways to begin that leave the base's weights alone; others (PiSSA, OLoRA, CorDA …) changed them.
-BEGINNINGS = (None, True, False, "gaussian", "eva", "orthogonal")
+SUPPORTED_INITS = (None, True, False, "gaussian", "eva", "orthogonal")
 
 
-def to_peft(network: nn.Module, name: str, folder: Path, base: str = "") -> None:
+def save_peft_adapter(network: nn.Module, name: str, folder: Path, base: str = "") -> None:
     """Write one adapter as `peft.PeftModel.from_pretrained` reads it; `base` says what it belongs on."""
-    found = [(path, linear, adapter) for path, linear, adapter in lora.adapters(network) if adapter.name == name]
-    assert found, f"there is no adapter {name!r}"
-    config = found[0][2].config
+    entries = [(path, linear, adapter) for path, linear, adapter in lora.iter_adapters(network) if adapter.name == name]
+    assert entries, f"there is no adapter {name!r}"
+    config = entries[0][2].config
     tensors: dict[str, Tensor] = {}
     modules: set[str] = set()
-    for path, linear, adapter in found:
-        for target, pair in halves(adapter, linear).items():
-            modules.add(module_of(path, target))
-            tensors |= {key_of(path, target, half): t.float().cpu().contiguous() for half, t in pair.items()}
-    described = {
+    for path, linear, adapter in entries:
+        for target, factors in split_factors(adapter, linear).items():
+            modules.add(to_peft_module(path, target))
+            tensors |= {
+                to_peft_key(path, target, factor): t.float().cpu().contiguous() for factor, t in factors.items()
+            }
+    peft_config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base or None,
@@ -56,17 +58,17 @@ def to_peft(network: nn.Module, name: str, folder: Path, base: str = "") -> None
         "r": config.rank,
         "lora_alpha": int(config.alpha) if config.alpha == int(config.alpha) else config.alpha,
         "lora_dropout": config.dropout,
-        "use_rslora": config.rank_stabilised,
-        "use_dora": config.decomposed,
+        "use_rslora": config.use_rslora,
+        "use_dora": config.use_dora,
         "bias": "none",
         "target_modules": sorted({module.rsplit(".", 1)[-1] for module in modules}),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(described, indent=2) + "\n")
+    save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt"})
+    (folder / CONFIG_FILE).write_text(json.dumps(peft_config, indent=2) + "\n")
 
 
-def check_named(network: nn.Module) -> None:
+def check_peft_compatible(network: nn.Module) -> None:
     """Raises ValueError for a network whose maps PEFT would look for under other names than ours."""
     config = getattr(network, "config", None)
     if not isinstance(config, TransformerConfig) or (config.activation, config.positions) != ("swiglu", "rotary"):
@@ -76,98 +78,105 @@ def check_named(network: nn.Module) -> None:
         )
 
 
-def halves(adapter: lora.Adapter, linear: lora.Adapted) -> dict[str, dict[str, Tensor]]:
+def split_factors(adapter: lora.Adapter, linear: lora.LoRALinear) -> dict[str, dict[str, Tensor]]:
     """For each target its A (rank, D), its B (O, rank) and, where rows' lengths are learned, those lengths (O)."""
     sizes = [span.stop - span.start for span in adapter.spans.values()]
-    split = {"A": adapter.A.detach().chunk(len(sizes)), "B": adapter.B.detach().split(sizes)}
+    splits = {"A": adapter.A.detach().chunk(len(sizes)), "B": adapter.B.detach().split(sizes)}
     if adapter.gain is not None:
-        lengths = adapter.squares[adapter.rows].sqrt() * (1 + adapter.gain.detach())
-        split["gain"] = lengths.split(sizes)
-    return {target: {half: parts[i] for half, parts in split.items()} for i, target in enumerate(adapter.spans)}
+        norms = adapter.squared_norms[adapter.row_index].sqrt() * (1 + adapter.gain.detach())
+        splits["gain"] = norms.split(sizes)
+    return {target: {factor: parts[i] for factor, parts in splits.items()} for i, target in enumerate(adapter.spans)}
 
 
-def module_of(path: str, target: str) -> str:
+def to_peft_module(path: str, target: str) -> str:
     """The module that PEFT knows a target as; what only Genloom has keeps its own path."""
     block = re.fullmatch(r"blocks\.(\d+)\.(attention|mlp)\.\w+", path)
-    return f"model.layers.{block[1]}.{MODULES[target]}" if block else f"{path}.{target}"
+    return f"model.layers.{block[1]}.{MODULE_NAMES[target]}" if block else f"{path}.{target}"
 
 
 @torch.no_grad()
-def from_peft(network: nn.Module, folder: Path, name: str = "default") -> None:
+def load_peft_adapter(network: nn.Module, folder: Path, name: str = "default") -> None:
     """Attach the adapter in `folder`, which PEFT or `to_peft` wrote.
 
     Raises ValueError, before anything is allocated or changed, for a setting that is not supported, a tensor that
     belongs nowhere or has another shape than here, and one that is missing.
     """
-    config = config_of(folder / CONFIG)
-    path = folder / WEIGHTS
+    config = read_config(folder / CONFIG_FILE)
+    path = folder / WEIGHTS_FILE
     try:
         with safe_open(path, "pt") as file:
             headers = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # it is no mapping
             shapes = {key: tuple(header.get_shape()) for key, header in headers.items()}
-            types = {header.get_dtype() for header in headers.values()}
-            config, wanted = matched(network, config, shapes, path)
-            if not types <= {"F32", "F16", "BF16"}:
-                raise ValueError(f"{path}: an adapter holds numbers of 16 or 32 bits, and this one {sorted(types)}.")
-            tensors = {key: file.get_tensor(key).float() for key in wanted}
+            dtypes = {header.get_dtype() for header in headers.values()}
+            config, keys = match_tensors(network, config, shapes, path)
+            if not dtypes <= {"F32", "F16", "BF16"}:
+                raise ValueError(f"{path}: an adapter holds numbers of 16 or 32 bits, and this one {sorted(dtypes)}.")
+            tensors = {key: file.get_tensor(key).float() for key in keys}
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: this adapter cannot be read: {error}. Save or download it again.") from None
     lora.attach(network, config, name)
-    for place, linear, adapter in lora.adapters(network):
+    for module_path, linear, adapter in lora.iter_adapters(network):
         if adapter.name == name:
-            read = {
-                half: torch.cat([tensors[key_of(place, t, half)] for t in adapter.spans]) for half in halves_of(config)
+            tensors_by_factor = {
+                factor: torch.cat([tensors[to_peft_key(module_path, t, factor)] for t in adapter.spans])
+                for factor in list_factors(config)
             }
-            adapter.A.copy_(read["A"])
-            adapter.B.copy_(read["B"])
+            adapter.A.copy_(tensors_by_factor["A"])
+            adapter.B.copy_(tensors_by_factor["B"])
             if adapter.gain is not None:
-                adapter.gain.copy_(read["gain"].to(linear.weight) / adapter.squares[adapter.rows].sqrt() - 1)
+                adapter.gain.copy_(
+                    tensors_by_factor["gain"].to(linear.weight) / adapter.squared_norms[adapter.row_index].sqrt() - 1
+                )
 
 
-def halves_of(config: lora.Config) -> tuple[str, ...]:
-    return ("A", "B", "gain") if config.decomposed else ("A", "B")
+def list_factors(config: lora.Config) -> tuple[str, ...]:
+    return ("A", "B", "gain") if config.use_dora else ("A", "B")
 
 
-def key_of(path: str, target: str, half: str) -> str:
-    return f"{PREFIX}{module_of(path, target)}.{ENDS[half]}"
+def to_peft_key(path: str, target: str, factor: str) -> str:
+    return f"{KEY_PREFIX}{to_peft_module(path, target)}.{KEY_SUFFIXES[factor]}"
 
 
-def matched(
+def match_tensors(
     network: nn.Module, config: lora.Config, shapes: dict[str, tuple[int, ...]], path: Path
 ) -> tuple[lora.Config, list[str]]:
     """The config with the targets that the file holds, and the keys of its tensors, all found and in shape."""
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for place, spans in lora.targets(network).items():
-        linear = network.get_submodule(place)
+    expected_tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for module_path, row_slices in lora.find_targets(network).items():
+        linear = network.get_submodule(module_path)
         assert isinstance(linear, nn.Linear)
-        for target, span in spans.items():
-            rows = span.stop - span.start
-            sizes = {"A": (config.rank, linear.in_features), "B": (rows, config.rank), "gain": (rows,)}
-            expected |= {key_of(place, target, half): (target, sizes[half]) for half in halves_of(config)}
+        for target, span in row_slices.items():
+            num_rows = span.stop - span.start
+            sizes = {"A": (config.rank, linear.in_features), "B": (num_rows, config.rank), "gain": (num_rows,)}
+            expected_tensors |= {
+                to_peft_key(module_path, target, factor): (target, sizes[factor]) for factor in list_factors(config)
+            }
     for key in shapes:
-        if key not in expected:
-            near = difflib.get_close_matches(key, expected, 1)
+        if key not in expected_tensors:
+            nearest = difflib.get_close_matches(key, expected_tensors, 1)
             raise ValueError(
-                f"{path}: {key} matches nothing in this network{f'; the nearest is {near[0]}' if near else ''}. "
+                f"{path}: {key} matches nothing in this network{f'; the nearest is {nearest[0]}' if nearest else ''}. "
                 "The adapter belongs on another model."
             )
-    targets = {expected[key][0] for key in shapes}
-    keys = [key for key, (target, _) in expected.items() if target in targets]
+    present_targets = {expected_tensors[key][0] for key in shapes}
+    keys = [key for key, (target, _) in expected_tensors.items() if target in present_targets]
     for key in keys:
         if key not in shapes:
             raise ValueError(f"{path}: {key} is missing. An adapter must hold all parts of a target in every layer.")
-        if shapes[key] != expected[key][1]:
-            raise ValueError(f"{path}: {key} has the shape {shapes[key]}, and here it must be {expected[key][1]}.")
+        if shapes[key] != expected_tensors[key][1]:
+            raise ValueError(
+                f"{path}: {key} has the shape {shapes[key]}, and here it must be {expected_tensors[key][1]}."
+            )
     if not keys:
         raise ValueError(f"{path}: this adapter is empty.")
-    known = dict.fromkeys(target for target, _ in expected.values())
-    return replace(config, targets=tuple(target for target in known if target in targets)), keys
+    known_targets = dict.fromkeys(target for target, _ in expected_tensors.values())
+    return replace(config, targets=tuple(target for target in known_targets if target in present_targets)), keys
 
 
-def config_of(path: Path) -> lora.Config:
+def read_config(path: Path) -> lora.Config:
     """The settings of an adapter, its targets left open; ValueError for one that cannot be had here."""
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ValueError("a config is a short file")
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -175,26 +184,26 @@ def config_of(path: Path) -> lora.Config:
     if not isinstance(content, dict) or content.get("peft_type") != "LORA":
         raise ValueError(f"{path}: only adapters of the type LORA can be used here.")
     for field, value in content.items():
-        neutral = not value or (field, value) == ("bias", "none")
-        if field not in READ | SILENT and not neutral:
+        is_neutral = not value or (field, value) == ("bias", "none")
+        if field not in READ_FIELDS | IGNORED_FIELDS and not is_neutral:
             raise ValueError(f"{path}: {field} = {json.dumps(value)} is not supported. Train the adapter without it.")
-    beginning = content.get("init_lora_weights")
-    if beginning not in BEGINNINGS:
+    init_method = content.get("init_lora_weights")
+    if init_method not in SUPPORTED_INITS:
         raise ValueError(
-            f"{path}: init_lora_weights = {json.dumps(beginning)} changed the base's weights. "
+            f"{path}: init_lora_weights = {json.dumps(init_method)} changed the base's weights. "
             "Let peft convert the adapter to plain LoRA first (path_initial_model_for_weight_conversion)."
         )
     return lora.Config(
-        int(number(content, "r", 8, path)),
-        float(number(content, "lora_alpha", 8, path)),
+        int(read_number(content, "r", 8, path)),
+        float(read_number(content, "lora_alpha", 8, path)),
         (),
-        number(content, "lora_dropout", 0.0, path),
+        read_number(content, "lora_dropout", 0.0, path),
         bool(content.get("use_rslora")),
         bool(content.get("use_dora")),
     )
 
 
-def number(content: dict[str, Any], field: str, default: float, path: Path) -> float:
+def read_number(content: dict[str, Any], field: str, default: float, path: Path) -> float:
     value = content.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{path}: {field} must be a number, got {json.dumps(value)}.")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 24  # logits alive at once; matmuls of fewer rows are slower
-PAYS_FROM = 1024  # symbols in the vocabulary (docs/log.md)
+MIN_FUSED_VOCAB = 1024  # symbols in the vocabulary (docs/log.md)
 
 
 def cross_entropy(
@@ -31,34 +31,36 @@ def cross_entropy(
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *given: Any) -> Any:  # ty: ignore[missing-override-decorator]  Python 3.11 has none
-        h_ND, weight_VD, targets_N, softcap, z_loss = given
+    def forward(ctx: Any, *args: Any) -> Any:  # ty: ignore[missing-override-decorator]  Python 3.11 has none
+        h_ND, weight_VD, targets_N, softcap, z_loss = args
         ctx.settings = softcap, z_loss
-        wants = ctx.needs_input_grad[:2]
-        costs_N, nll_N, dh_ND, dweight_VD = passed(h_ND, weight_VD, targets_N, softcap, z_loss, wants)
+        needs_grad = ctx.needs_input_grad[:2]
+        costs_N, nll_N, dh_ND, dweight_VD = compute_losses_and_grads(
+            h_ND, weight_VD, targets_N, softcap, z_loss, needs_grad
+        )
         ctx.save_for_backward(h_ND, weight_VD, targets_N, dh_ND, dweight_VD)
         ctx.mark_non_differentiable(nll_N)
         return costs_N, nll_N
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:  # ty: ignore[missing-override-decorator]
-        g_N = gradients[0]
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # ty: ignore[missing-override-decorator]
+        g_N = grad_outputs[0]
         h_ND, weight_VD, targets_N, dh_ND, dweight_VD = ctx.saved_tensors
         if dweight_VD is not None and len(g_N):
             if bool((g_N == g_N[0]).all()):
                 dweight_VD = dweight_VD if g_N[0] == 1 else dweight_VD * g_N[0].to(dweight_VD.dtype)
             else:  # the gradient was summed as if all positions weighed the same
-                dweight_VD = passed(h_ND, weight_VD, targets_N, *ctx.settings, (False, True), g_N)[3]
+                dweight_VD = compute_losses_and_grads(h_ND, weight_VD, targets_N, *ctx.settings, (False, True), g_N)[3]
         return None if dh_ND is None else dh_ND * g_N[:, None].to(dh_ND.dtype), dweight_VD, None, None, None
 
 
-def passed(
+def compute_losses_and_grads(
     h_ND: Tensor,
     weight_VD: Tensor,
     targets_N: Tensor,
     softcap: float,
     z_loss: float,
-    wants: tuple[bool, bool],
+    needs_grad: tuple[bool, bool],
     weights_N: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Costs and likelihoods of all positions, and the wanted gradients, of h and of the head, of the costs' sum.
@@ -67,21 +69,21 @@ def passed(
     """
     N, V = len(h_ND), len(weight_VD)
     costs_N, nll_N = h_ND.new_empty(N, dtype=torch.float32), h_ND.new_empty(N, dtype=torch.float32)
-    dh_ND = torch.empty_like(h_ND) if wants[0] else None
-    dweight_VD = torch.zeros_like(weight_VD) if wants[1] else None
-    size = max(CHUNK // V, 1)
-    logits, probs = (h_ND.new_empty(min(size, N), V) for _ in range(2))  # one piece of memory for all chunks
-    for first in range(0, N, size):
-        here = slice(first, min(first + size, N))
-        h_CD, targets_C1 = h_ND[here], targets_N[here, None]
+    dh_ND = torch.empty_like(h_ND) if needs_grad[0] else None
+    dweight_VD = torch.zeros_like(weight_VD) if needs_grad[1] else None
+    chunk_size = max(CHUNK // V, 1)
+    logits, probs = (h_ND.new_empty(min(chunk_size, N), V) for _ in range(2))  # one piece of memory for all chunks
+    for first in range(0, N, chunk_size):
+        chunk = slice(first, min(first + chunk_size, N))
+        h_CD, targets_C1 = h_ND[chunk], targets_N[chunk, None]
         logits_CV = torch.mm(h_CD, weight_VD.T, out=logits[: len(h_CD)])
         if softcap:
             logits_CV.div_(softcap).tanh_().mul_(softcap)
         p_CV = torch.softmax(logits_CV, 1, out=probs[: len(h_CD)])
         partition_C = logits_CV.amax(1).float() - p_CV.amax(1).float().log()
-        nll_N[here] = partition_C - logits_CV.gather(1, targets_C1)[:, 0].float()
-        costs_N[here] = nll_N[here] + z_loss * partition_C.square()
-        if not any(wants):
+        nll_N[chunk] = partition_C - logits_CV.gather(1, targets_C1)[:, 0].float()
+        costs_N[chunk] = nll_N[chunk] + z_loss * partition_C.square()
+        if not any(needs_grad):
             continue
         if z_loss:
             p_CV.mul_((1 + 2 * z_loss * partition_C).to(p_CV.dtype)[:, None])
@@ -89,9 +91,9 @@ def passed(
         if softcap:
             p_CV.mul_(1 - (logits_CV / softcap).square_())
         if weights_N is not None:
-            p_CV.mul_(weights_N[here, None].to(p_CV.dtype))
+            p_CV.mul_(weights_N[chunk, None].to(p_CV.dtype))
         if dh_ND is not None:
-            torch.mm(p_CV, weight_VD, out=dh_ND[here])
+            torch.mm(p_CV, weight_VD, out=dh_ND[chunk])
         if dweight_VD is not None:
             dweight_VD.addmm_(p_CV.T, h_CD)
     return costs_N, nll_N, dh_ND, dweight_VD

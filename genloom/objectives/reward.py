@@ -9,11 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.types import Batch, Cond, Condition, Loss, Pairs, Parts, Role, Signal, Tokens, Turn
+from genloom.types import (
+    Batch,
+    Condition,
+    ConditionSpec,
+    Loss,
+    NetworkSpec,
+    Parts,
+    Phase,
+    PreferencePairs,
+    SignalSpace,
+    TokenSpace,
+)
 
 
 @dataclass(frozen=True)
-class Controls:
+class SamplingParams:
     """Nothing: a judge has no sampler."""
 
 
@@ -21,37 +32,49 @@ class Controls:
 class Reward:
     """The model of Bradley and Terry (1952): the difference of two scores is the log-odds that one is preferred."""
 
-    space: Tokens | Signal
-    centre: float = 0.01  # pulls the sum of a pair's scores to zero, which pairs leave free (Eisenstein et al. 2023)
-    cond: Cond = field(default_factory=Cond)
-    turns = (Turn("judge", ("judge",)),)
+    space: TokenSpace | SignalSpace
+    center_rewards_coefficient: float = (
+        0.01  # pulls the sum of a pair's scores to zero, which pairs leave free (Eisenstein et al. 2023)
+    )
+    condition: ConditionSpec = field(default_factory=ConditionSpec)
+    phases = (Phase("reward", ("reward",)),)
 
     @property
-    def roles(self) -> dict[str, Role]:
-        return {"judge": Role(self.space, Signal(1), causal=isinstance(self.space, Tokens), cond=self.cond)}
+    def network_specs(self) -> dict[str, NetworkSpec]:
+        return {
+            "reward": NetworkSpec(
+                self.space, SignalSpace(1), is_causal=isinstance(self.space, TokenSpace), condition=self.condition
+            )
+        }
 
-    def loss(self, parts: Parts, batch: Pairs, turn: Turn, noise: Noise) -> Loss:
+    def loss(self, parts: Parts, batch: PreferencePairs, phase: Phase, noise: Noise) -> Loss:
         """Minus the log-likelihood of the raters' choices, in nats a pair (Ouyang et al. 2022, equation 1)."""
-        win_B, lose_B = self.score(parts, batch.win), self.score(parts, batch.lose)
-        metrics = {"agreement": (win_B > lose_B).float().mean().detach()}
-        per_sample = F.softplus(lose_B - win_B) + self.centre * (win_B + lose_B).square()
+        chosen_B, rejected_B = self.compute_rewards(parts, batch.chosen), self.compute_rewards(parts, batch.rejected)
+        metrics = {"agreement": (chosen_B > rejected_B).float().mean().detach()}
+        per_sample = (
+            F.softplus(rejected_B - chosen_B) + self.center_rewards_coefficient * (chosen_B + rejected_B).square()
+        )
         return Loss(per_sample, torch.ones_like(per_sample), metrics)
 
-    def score(self, parts: Parts, batch: Batch) -> Tensor:
+    def compute_rewards(self, parts: Parts, batch: Batch) -> Tensor:
         """How good each sample is, B; only differences between answers to the same prompt mean anything."""
-        return parts["judge"](batch.x, cond=batch.cond, lengths=batch.lengths)[:, 0].float()
+        return parts["reward"](batch.x, cond=batch.cond, lengths=batch.lengths)[:, 0].float()
 
-    def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Any) -> Iterator[Tensor]:
+    def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: Any) -> Iterator[Tensor]:
         raise ValueError(
             "A reward model judges what others made; it makes nothing itself. Generate with another model."
         )
 
 
 @torch.no_grad()
-def begin_from(judge: nn.Module, model: nn.Module) -> None:
+def init_reward_model(reward_model: nn.Module, model: nn.Module) -> None:
     """Give a judge what a model of the same network has learned of the language; its head starts at zero."""
-    learned, own = model.state_dict(), judge.state_dict()
-    fitting = {n: t for n, t in learned.items() if n in own and own[n].shape == t.shape and not n.startswith("head.")}
-    missing = sorted(n for n in own if n not in fitting and not n.startswith("head."))
+    model_state, reward_state = model.state_dict(), reward_model.state_dict()
+    matching_state = {
+        n: t
+        for n, t in model_state.items()
+        if n in reward_state and reward_state[n].shape == t.shape and not n.startswith("head.")
+    }
+    missing = sorted(n for n in reward_state if n not in matching_state and not n.startswith("head."))
     assert not missing, f"the judge is another network than the model: {missing[:3]} are not there"
-    judge.load_state_dict(fitting, strict=False)
+    reward_model.load_state_dict(matching_state, strict=False)

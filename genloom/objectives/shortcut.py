@@ -14,148 +14,156 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.noise import Noise
-from genloom.objectives.flow import between, known_or_neither, solutions, squared
-from genloom.types import Batch, Cond, Condition, Loss, Parts, Role, Signal, Turn
+from genloom.objectives.flow import check_known_values, integrate, lerp, masked_mse
+from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 _NOISE, _TIME, _CHOICE = 0, 1, 2  # positions of the draws of training; a sampler starts from the one at _NOISE
-PLAN = {"average": 0.999}  # what such a model is trained with unless a job says otherwise
-_VELOCITY = -1  # the level of no jump
+TRAIN_DEFAULTS = {"ema_decay": 0.999}  # what such a model is trained with unless a job says otherwise
+_VELOCITY_LEVEL = -1  # the level of no jump
 
 
 @dataclass(frozen=True)
-class Controls:
+class SamplingParams:
     """As those of `flow`; there is one solver, and the steps are jumps that were learned."""
 
     steps: int = 4  # 1, 2, 4 … up to 2^(levels - 1)
-    known: Tensor | None = None  # data that is kept, but for the places
+    known_values: Tensor | None = None  # data that is kept, but for the places
     mask: Tensor | None = None  # where this is True: they are made anew, so that they fit
-    again: int = 0  # times that each step is taken back and done over, which makes them fit better
-    start: Tensor | None = None  # data to make variations of
+    resample_steps: int = 0  # times that each step is taken back and done over, which makes them fit better
+    init_values: Tensor | None = None  # data to make variations of
     strength: float = 1.0  # how far towards noise `start` is carried first, rounded to whole steps
     solver = "euler"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.steps & (self.steps - 1):
             raise ValueError(f"This model takes 1, 2, 4 or another power of two steps, got {self.steps}.")
-        if self.again < 0 or not 0 <= self.strength <= 1:
-            raise ValueError(f"again must be 0 or more and strength from 0 to 1, got {self.again} and {self.strength}.")
-        known_or_neither(self.known, self.mask)
+        if self.resample_steps < 0 or not 0 <= self.strength <= 1:
+            raise ValueError(
+                f"resample_steps must be 0 or more and strength from 0 to 1, got {self.resample_steps} and {self.strength}."
+            )
+        check_known_values(self.known_values, self.mask)
 
     @property
     def times(self) -> list[float]:
         """The times between jumps, from noise (0) or the noised start to data (1)."""
-        first = 0 if self.start is None else min(round(self.steps * (1 - self.strength)), self.steps - 1)
+        first = 0 if self.init_values is None else min(round(self.steps * (1 - self.strength)), self.steps - 1)
         return [i / self.steps for i in range(first, self.steps + 1)]
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    space: Signal
-    cond: Cond = field(default_factory=Cond)
-    guidance: float = (
+    space: SignalSpace
+    condition: ConditionSpec = field(default_factory=ConditionSpec)
+    guidance_scale: float = (
         3.0  # how strongly the jumps follow a condition: it is learned, and fixed from then on; 1: plainly
     )
-    levels: int = 4  # jumps of 1, 1/2, … 1/2^(levels - 1)
-    anchored: float = 0.25  # share of the samples that teach velocities by the data, where there is no teacher
+    num_levels: int = 4  # jumps of 1, 1/2, … 1/2^(levels - 1)
+    flow_fraction: float = 0.25  # share of the samples that teach velocities by the data, where there is no teacher
     teacher: Parts = field(default_factory=dict)  # a trained flow; none: its own velocities are the way
-    turns = (Turn("model", ("model",)),)
+    phases = (Phase("model", ("model",)),)
 
     def __post_init__(self) -> None:
-        if self.levels < 3 or not 0 <= self.anchored <= 1 or self.guidance < 0:
+        if self.num_levels < 3 or not 0 <= self.flow_fraction <= 1 or self.guidance_scale < 0:
             raise ValueError(
-                "Of shortcuts, levels must be 3 or more, anchored a share from 0 to 1, and guidance 0 or more, "
-                f"got {self.levels}, {self.anchored} and {self.guidance}."
+                "Of shortcuts, num_levels must be 3 or more, flow_fraction a share from 0 to 1, and guidance_scale 0 or more, "
+                f"got {self.num_levels}, {self.flow_fraction} and {self.guidance_scale}."
             )
 
-    def taught_by(self, flow: Parts) -> "Shortcut":
+    def with_teacher(self, flow: Parts) -> "Shortcut":
         """Shortcuts of this trained flow, which is kept at 16 bits: it says no more than where to."""
         teacher = {name: deepcopy(part).to(torch.bfloat16).eval().requires_grad_(False) for name, part in flow.items()}
         return replace(self, teacher=teacher)
 
     @property
-    def roles(self) -> dict[str, Role]:
-        cond = replace(self.cond, vector=self.cond.vector + self.levels)
-        return {"model": Role(self.space, self.space, timed=True, cond=cond)}
+    def network_specs(self) -> dict[str, NetworkSpec]:
+        condition = replace(self.condition, vector=self.condition.vector + self.num_levels)
+        return {"model": NetworkSpec(self.space, self.space, has_time=True, condition=condition)}
 
-    def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
+    def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
         """Squared error of velocities, and of jumps against two jumps of half the length (equation 5)."""
         assert batch.lengths is None, "signals have one size; `mask` says which of its positions count"
-        start = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x)
-        anchor_B, level_B, place_B = noise.uniform((3,), _CHOICE).to(batch.x.device).unbind(1)
+        noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x)
+        flow_draw_B, level_B, position_B = noise.uniform((3,), _CHOICE).to(batch.x.device).unbind(1)
         level_B = torch.where(
-            anchor_B < (0 if self.teacher else self.anchored), _VELOCITY, (level_B * self.levels).long()
+            flow_draw_B < (0 if self.teacher else self.flow_fraction),
+            _VELOCITY_LEVEL,
+            (level_B * self.num_levels).long(),
         )
-        count_B = 2 ** level_B.clamp(min=0)
+        num_jumps_B = 2 ** level_B.clamp(min=0)
         t_B = torch.where(
-            level_B < 0, noise.normal((), _TIME).to(start).sigmoid(), (place_B * count_B).floor() / count_B
+            level_B < 0, noise.normal((), _TIME).to(noise_B).sigmoid(), (position_B * num_jumps_B).floor() / num_jumps_B
         )
-        x, wanted = between(start, batch.x, t_B), batch.x - start
-        jumps = (level_B >= 0).nonzero()[:, 0]
-        if len(jumps):
-            cond = None if batch.cond is None else batch.cond.rows(jumps)
-            wanted[jumps] = self.halves(parts, x[jumps], t_B[jumps], level_B[jumps], cond)
-        return squared(self.velocity(parts, x, t_B, level_B, batch.cond) - wanted, batch.mask)
+        x, target = lerp(noise_B, batch.x, t_B), batch.x - noise_B
+        jump_rows = (level_B >= 0).nonzero()[:, 0]
+        if len(jump_rows):
+            cond = None if batch.cond is None else batch.cond.select_rows(jump_rows)
+            target[jump_rows] = self.bootstrap_target(parts, x[jump_rows], t_B[jump_rows], level_B[jump_rows], cond)
+        return masked_mse(self.jump_velocity(parts, x, t_B, level_B, batch.cond) - target, batch.mask)
 
     @torch.no_grad()
-    def halves(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
+    def bootstrap_target(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
         """The mean velocity of each row's jump, made in two halves: jumps of the next level, or of the flow itself."""
-        shortest_B = level_B == self.levels - 1
-        next_B, half_B = torch.where(shortest_B, _VELOCITY, level_B + 1), 0.5 ** (level_B + 1)
-        first = self.followed(parts, x, t_B, next_B, cond)
-        second = self.followed(parts, x + along(half_B, x) * first, t_B + half_B, next_B, cond)
+        is_shortest_B = level_B == self.num_levels - 1
+        next_level_B, half_length_B = torch.where(is_shortest_B, _VELOCITY_LEVEL, level_B + 1), 0.5 ** (level_B + 1)
+        first = self.mean_velocity(parts, x, t_B, next_level_B, cond)
+        second = self.mean_velocity(
+            parts, x + expand_rows(half_length_B, x) * first, t_B + half_length_B, next_level_B, cond
+        )
         # A velocity in the middle is the mean, to the second order; two jumps come one after the other.
-        return torch.where(along(shortest_B, x), second, (first + second) / 2)
+        return torch.where(expand_rows(is_shortest_B, x), second, (first + second) / 2)
 
-    def followed(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
+    def mean_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
         """The velocity of each row: its jump's, or at level -1 the flow's."""
         mean = torch.empty_like(x)
-        for rows_B, flows in ((level_B == _VELOCITY, True), (level_B != _VELOCITY, False)):
-            if rows_B.any():
-                told = None if cond is None else cond.rows(rows_B)
-                some = x[rows_B], t_B[rows_B]
-                mean[rows_B] = (
-                    self.guided(parts, *some, told) if flows else self.velocity(parts, *some, level_B[rows_B], told)
+        for is_selected_B, is_flow in ((level_B == _VELOCITY_LEVEL, True), (level_B != _VELOCITY_LEVEL, False)):
+            if is_selected_B.any():
+                selected_cond = None if cond is None else cond.select_rows(is_selected_B)
+                inputs = x[is_selected_B], t_B[is_selected_B]
+                mean[is_selected_B] = (
+                    self.guided_velocity(parts, *inputs, selected_cond)
+                    if is_flow
+                    else self.jump_velocity(parts, *inputs, level_B[is_selected_B], selected_cond)
                 )
         return mean
 
-    def guided(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
+    def guided_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
         """The flow's velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
-        with_it = self.flowing(parts, x, t_B, cond)
-        if cond is None or self.guidance == 1:
-            return with_it
-        without = self.flowing(parts, x, t_B, cond.keep(torch.zeros_like(t_B, dtype=torch.bool)))
-        return without + self.guidance * (with_it - without)
+        cond_velocity = self.flow_velocity(parts, x, t_B, cond)
+        if cond is None or self.guidance_scale == 1:
+            return cond_velocity
+        uncond_velocity = self.flow_velocity(parts, x, t_B, cond.mask_rows(torch.zeros_like(t_B, dtype=torch.bool)))
+        return uncond_velocity + self.guidance_scale * (cond_velocity - uncond_velocity)
 
-    def flowing(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
+    def flow_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
         if self.teacher:
             return self.teacher["model"](x, t_B, cond=cond).float()
-        return self.velocity(parts, x, t_B, torch.full_like(t_B, _VELOCITY, dtype=torch.long), cond)
+        return self.jump_velocity(parts, x, t_B, torch.full_like(t_B, _VELOCITY_LEVEL, dtype=torch.long), cond)
 
-    def velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
+    def jump_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
         """The mean velocity of a jump of each row's level; at level -1 the velocity itself."""
         cond = cond or Condition()
-        jump = F.one_hot(level_B + 1, self.levels + 1)[:, 1:].to(x)  # a zero vector asks for no jump
-        if self.cond.vector:
-            given = x.new_zeros(len(x), self.cond.vector) if cond.vector is None else cond.vector.to(x)
-            jump = torch.cat([given, jump], 1)
+        jump = F.one_hot(level_B + 1, self.num_levels + 1)[:, 1:].to(x)  # a zero vector asks for no jump
+        if self.condition.vector:
+            vector = x.new_zeros(len(x), self.condition.vector) if cond.vector is None else cond.vector.to(x)
+            jump = torch.cat([vector, jump], 1)
         return parts["model"](x, t_B, cond=replace(cond, vector=jump)).float()
 
     @torch.inference_mode()
     def sample(
-        self, parts: Parts, count: int, cond: Condition | None, noise: Noise, controls: Controls
+        self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
         """Yield after every jump what the model now takes the data to be."""
-        level, device = round(log2(controls.steps)), next(parts["model"].parameters()).device
-        if level >= self.levels:
-            raise ValueError(f"This model has learned up to {2 ** (self.levels - 1)} steps, got {controls.steps}.")
+        level, device = round(log2(params.steps)), next(parts["model"].parameters()).device
+        if level >= self.num_levels:
+            raise ValueError(f"This model has learned up to {2 ** (self.num_levels - 1)} steps, got {params.steps}.")
         level_B = torch.full((count,), level, device=device)
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            return self.velocity(parts, x, x.new_full((count,), t), level_B, cond)
+            return self.jump_velocity(parts, x, x.new_full((count,), t), level_B, cond)
 
         x = noise.normal((self.space.channels, *self.space.size), _NOISE).to(device)
-        yield from solutions(velocity, x, noise, controls)
+        yield from integrate(velocity, x, noise, params)
 
 
-def along(value_B: Tensor, x: Tensor) -> Tensor:
+def expand_rows(value_B: Tensor, x: Tensor) -> Tensor:
     return value_B.view(-1, *[1] * (x.ndim - 1))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.rate.gate import Numbers, share
+from genloom.rate.gate import Numbers, clopper_pearson
 
-_BINS = 10
+_NUM_BINS = 10
 
 
 @dataclass(frozen=True)
-class Bin:
+class ConfidenceBin:
     """The pairs of which a judge was about equally sure."""
 
     confidence: float  # mean probability given to the one it prefers
@@ -31,31 +31,40 @@ class Calibration:
     temperature: float
     error: float  # the expected calibration error after that
     error_before: float
-    bins: tuple[Bin, ...]
+    bins: tuple[ConfidenceBin, ...]
 
     @property
-    def trusted(self) -> bool:
+    def is_trusted(self) -> bool:
         """Shown to agree with raters more often than a coin does."""
         return self.low > 0.5
 
 
-def calibration(margins: Numbers, fitted: Numbers) -> Calibration:
+def calibrate(margins: Numbers, fit_margins: Numbers) -> Calibration:
     """Judge the judge by its margins, score of the winner less that of the loser, on held-out pairs.
 
     The temperature is fitted on the margins `fitted`, of other pairs, neither trained on nor tested on. Raises
     ValueError where either is empty.
     """
     x = np.asarray(margins, np.float64)
-    if not len(x) or not len(fitted):
+    if not len(x) or not len(fit_margins):
         raise ValueError("A judge is calibrated on held-out pairs, and there are none; rate more.")
-    heat = temperature(fitted)
-    right = (x > 0) + 0.5 * (x == 0)
-    low, high = share(float(right.sum()), len(x))
-    bins = binned(x / heat)
-    return Calibration(len(x), float(right.mean()), low, high, heat, error(bins), error(binned(x)), bins)
+    temperature = fit_temperature(fit_margins)
+    correct = (x > 0) + 0.5 * (x == 0)
+    low, high = clopper_pearson(float(correct.pooled_proj()), len(x))
+    bins = bin_by_confidence(x / temperature)
+    return Calibration(
+        len(x),
+        float(correct.mean()),
+        low,
+        high,
+        temperature,
+        expected_calibration_error(bins),
+        expected_calibration_error(bin_by_confidence(x)),
+        bins,
+    )
 
 
-def temperature(margins: Numbers) -> float:
+def fit_temperature(margins: Numbers) -> float:
     """What margins must be divided by so that the sigmoid of one is a probability (Guo et al. 2017, section 4.2).
 
     The minimiser of the held-out log-loss, by bisection on its slope, which rises; kept from 0.05 to 20.
@@ -63,22 +72,26 @@ def temperature(margins: Numbers) -> float:
     x = np.asarray(margins, np.float64)
     low, high = np.log(0.05), np.log(20.0)
     for _ in range(60):
-        middle = (low + high) / 2
+        midpoint = (low + high) / 2
         # Of the log-loss mean(log(1 + exp(-x s))) by s = 1 / temperature.
-        slope = float(np.mean(-x * sigmoid(-x * np.exp(-middle))))
-        low, high = (low, middle) if slope < 0 else (middle, high)
+        slope = float(np.mean(-x * sigmoid(-x * np.exp(-midpoint))))
+        low, high = (low, midpoint) if slope < 0 else (midpoint, high)
     return float(np.exp((low + high) / 2))
 
 
-def binned(margins: NDArray[np.float64]) -> tuple[Bin, ...]:
+def bin_by_confidence(margins: NDArray[np.float64]) -> tuple[ConfidenceBin, ...]:
     """Pairs by confidence, from one half to one."""
-    sure, right = sigmoid(np.abs(margins)), (margins > 0) + 0.5 * (margins == 0)
-    place = np.minimum(((sure - 0.5) * 2 * _BINS).astype(int), _BINS - 1)
-    at = [place == n for n in range(_BINS)]
-    return tuple(Bin(float(sure[m].mean()), float(right[m].mean()), int(m.sum())) for m in at if m.any())
+    confidence, correct = sigmoid(np.abs(margins)), (margins > 0) + 0.5 * (margins == 0)
+    bin_index = np.minimum(((confidence - 0.5) * 2 * _NUM_BINS).astype(int), _NUM_BINS - 1)
+    masks = [bin_index == n for n in range(_NUM_BINS)]
+    return tuple(
+        ConfidenceBin(float(confidence[mask].mean()), float(correct[mask].mean()), int(mask.pooled_proj()))
+        for mask in masks
+        if mask.any()
+    )
 
 
-def error(bins: Sequence[Bin]) -> float:
+def expected_calibration_error(bins: Sequence[ConfidenceBin]) -> float:
     """The mean distance of confidence and accuracy, by pair (Naeini et al. 2015)."""
     return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / sum(b.count for b in bins)
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from genloom.rate.preferences import preferences
-from genloom.rate.prompts import prompt_of, split
+from genloom.rate.preferences import build_preferences
+from genloom.rate.prompts import assign_split, extract_prompt
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 
 Format = Literal["jsonl", "dpo", "kto"]
 
 
-def rows(workspace: Workspace, ledger: Ledger, to: Format, model: str = "") -> Iterator[dict[str, Any]]:
+def export_rows(workspace: Workspace, ledger: Ledger, to: Format, model: str = "") -> Iterator[dict[str, Any]]:
     """One JSON object a row.
 
     jsonl: every entry of the ledger, with the chain. dpo: prompt, chosen, rejected. kto: prompt, completion, label;
@@ -20,27 +20,34 @@ def rows(workspace: Workspace, ledger: Ledger, to: Format, model: str = "") -> I
     them. Without a model, all models'.
     """
     if to == "jsonl":
-        yield from (vars(event) for event in ledger.events())
+        yield from (vars(event) for event in ledger.iter_events())
         return
-    found = preferences(workspace, ledger, model)
-    for pair in found.pairs:
-        facts = {"weight": pair.weight, "split": split(pair.prompt), "events": list(pair.events)}
-        (asked, chosen), (_, rejected) = _texts(workspace, pair.win), _texts(workspace, pair.lose)
+    preferences = build_preferences(workspace, ledger, model)
+    for pair in preferences.pairs:
+        metadata = {"weight": pair.weight, "split": assign_split(pair.prompt), "events": list(pair.events)}
+        (prompt, chosen), (_, rejected) = (
+            _read_exchange(workspace, pair.chosen),
+            _read_exchange(workspace, pair.rejected),
+        )
         if to == "dpo":
-            yield {"prompt": asked, "chosen": chosen, "rejected": rejected, **facts}
+            yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, **metadata}
         else:
-            yield {"prompt": asked, "completion": chosen, "label": True, **facts}
-            yield {"prompt": asked, "completion": rejected, "label": False, **facts}
-    for opinion in found.opinions if to == "kto" else ():
-        asked, answer = _texts(workspace, opinion.output)
-        facts = {"weight": opinion.weight, "split": split(opinion.prompt), "events": list(opinion.events)}
-        yield {"prompt": asked, "completion": answer, "label": opinion.good, **facts}
+            yield {"prompt": prompt, "completion": chosen, "label": True, **metadata}
+            yield {"prompt": prompt, "completion": rejected, "label": False, **metadata}
+    for preference in preferences.unpaired if to == "kto" else ():
+        prompt, answer = _read_exchange(workspace, preference.output)
+        metadata = {
+            "weight": preference.weight,
+            "split": assign_split(preference.prompt),
+            "events": list(preference.events),
+        }
+        yield {"prompt": prompt, "completion": answer, "label": preference.is_desirable, **metadata}
 
 
-def _texts(workspace: Workspace, output: str) -> tuple[Any, Any]:
+def _read_exchange(workspace: Workspace, output: str) -> tuple[Any, Any]:
     """What was asked and what was answered; the file's path where the answer is no text."""
-    path, record = workspace.output(output)
+    path, record = workspace.get_output(output)
     answer = record.get("written") or str(path)
-    if said := record.get("conversation"):
-        return said, [{"role": "assistant", "content": answer}]
-    return prompt_of(record), answer
+    if conversation := record.get("conversation"):
+        return conversation, [{"role": "assistant", "content": answer}]
+    return extract_prompt(record), answer

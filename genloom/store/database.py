@@ -30,7 +30,7 @@ EVENTS = sql.Table(
 )
 
 # What is written stays: the database itself refuses to change or remove it.
-_KEPT = {
+_APPEND_ONLY_SQL = {
     "sqlite": tuple(
         f"CREATE TRIGGER IF NOT EXISTS genloom_no_{act} BEFORE {act} ON genloom_events "
         "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
@@ -43,11 +43,13 @@ _KEPT = {
         EXECUTE FUNCTION genloom_keep()""",
     ),
 }
-_ALONE = {
+_EXCLUSIVE_SQL = {
     "sqlite": (),  # BEGIN IMMEDIATE, below
     "postgresql": ("SET LOCAL synchronous_commit TO on", "LOCK TABLE genloom_events IN EXCLUSIVE MODE"),
 }
-_MAKER_LOCK = 0x67656E6C  # PostgreSQL's advisory lock for making the table: a table that is not there can't be locked
+_CREATE_LOCK_ID = (
+    0x67656E6C  # PostgreSQL's advisory lock for making the table: a table that is not there can't be locked
+)
 
 
 @dataclass(frozen=True)
@@ -55,46 +57,46 @@ class Database:
     """Where the events lie. `place` names it in messages, without a password."""
 
     engine: sql.Engine
-    place: str
+    location: str
     file: Path | None = None  # of SQLite
 
     def read(self, query: sql.Select[Any]) -> Sequence[sql.Row[Any]]:
         """The rows of a query; none where nothing was ever written. Looking makes nothing."""
-        with self._plain_errors("read"):
+        with self._translate_errors("read"):
             if self.file is not None and not self.file.exists():
                 return []
             with self.engine.connect() as connection:
                 return connection.execute(query).all() if sql.inspect(connection).has_table(EVENTS.name) else []
 
     @contextmanager
-    def writing(self) -> Generator[sql.Connection]:
+    def open_transaction(self) -> Generator[sql.Connection]:
         """A transaction that no other writer shares; when the block ends well, it is on the disk."""
-        with self._plain_errors("written"):
+        with self._translate_errors("written"):
             if self.file is not None:
-                with files.plain_errors(self.file):
+                with files.translate_errors(self.file):
                     self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
                 if not sql.inspect(connection).has_table(EVENTS.name):
-                    self._make(connection)
-                for statement in _ALONE[self.engine.dialect.name]:
+                    self._create_table(connection)
+                for statement in _EXCLUSIVE_SQL[self.engine.dialect.name]:
                     connection.exec_driver_sql(statement)
                 yield connection
 
-    def _make(self, connection: sql.Connection) -> None:
+    def _create_table(self, connection: sql.Connection) -> None:
         if self.engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MAKER_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK_ID})")
             if sql.inspect(connection).has_table(EVENTS.name):
                 return
         EVENTS.create(connection)
-        for statement in _KEPT[self.engine.dialect.name]:
+        for statement in _APPEND_ONLY_SQL[self.engine.dialect.name]:
             connection.exec_driver_sql(statement)
 
     @contextmanager
-    def _plain_errors(self, done: str) -> Generator[None]:
+    def _translate_errors(self, action: str) -> Generator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            raise ValueError(f"{self.place}: the ledger cannot be {done}: {_why(error)}") from error
+            raise ValueError(f"{self.location}: the ledger cannot be {action}: {_explain_error(error)}") from error
 
 
 def open_database(root: Path, url: str = "") -> Database:
@@ -102,18 +104,18 @@ def open_database(root: Path, url: str = "") -> Database:
 
     Raises ValueError for a URL that is none of SQLite's or PostgreSQL's.
     """
-    named = url or os.environ.get("GENLOOM_LEDGER", "")
-    if not named:
-        return _sqlite(root / "ledger.sqlite")
+    ledger_url = url or os.environ.get("GENLOOM_LEDGER", "")
+    if not ledger_url:
+        return _open_sqlite(root / "ledger.sqlite")
     try:
-        parsed = sql.make_url(named)
+        parsed = sql.make_url(ledger_url)
     except ArgumentError:
-        raise ValueError(_cure("The address of the ledger cannot be read.")) from None
+        raise ValueError(_with_address_hint("The address of the ledger cannot be read.")) from None
     kind = parsed.drivername.partition("+")[0]
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return _sqlite(Path(str(parsed.database)).absolute())
+        return _open_sqlite(Path(str(parsed.database)).absolute())
     if kind not in ("postgresql", "postgres"):
-        raise ValueError(_cure(f"The ledger cannot lie at {parsed.render_as_string(hide_password=True)}."))
+        raise ValueError(_with_address_hint(f"The ledger cannot lie at {parsed.render_as_string(hide_password=True)}."))
     try:
         address = parsed.set(drivername="postgresql+psycopg")
         # So that what is read behind the lock is what was committed before it.
@@ -125,20 +127,20 @@ def open_database(root: Path, url: str = "") -> Database:
     return database
 
 
-def _cure(problem: str) -> str:
+def _with_address_hint(problem: str) -> str:
     return (
         f"{problem} Give --ledger or GENLOOM_LEDGER like postgresql://name@host/database, or leave it away for a file "
         "in the workspace."
     )
 
 
-def _sqlite(file: Path) -> Database:
+def _open_sqlite(file: Path) -> Database:
     address = sql.URL.create("sqlite", database=str(file))
     # A connection for each piece of work, so that nothing open is carried over a fork; opening costs next to nothing.
     engine = sql.create_engine(address, poolclass=sql.NullPool, connect_args={"timeout": _WAIT_SECONDS})
 
     @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
+    def configure_connection(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # Python's own BEGIN would come too late, see `begin`
         # Not WAL: docs/decisions/0005-ledger.md. EXTRA also syncs the folder in which the journal was removed, without
         # which a commit can be undone by a power cut.
@@ -146,15 +148,15 @@ def _sqlite(file: Path) -> Database:
         connection.execute("PRAGMA synchronous=EXTRA")
 
     @event.listens_for(engine, "begin")
-    def begin(connection: sql.Connection) -> None:
+    def begin_transaction(connection: sql.Connection) -> None:
         # Taking the lock at once, since a reader that becomes a writer can be turned away without waiting.
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        is_writing = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return Database(engine, str(file), file)
 
 
-def _why(error: SQLAlchemyError) -> str:
+def _explain_error(error: SQLAlchemyError) -> str:
     """The driver's reason in one line, and what to do."""
     reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     cures = {

@@ -13,13 +13,13 @@ from genloom.types import Item, Message
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import, numpy a tenth
     import pyarrow as pa
 
-    from genloom.store.drawn import Index, Numbers
+    from genloom.store.sampling import Numbers
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-_ROWS_AT_ONCE = 256  # documents can be large: a batch has to fit beside a training run
-_ALWAYS = ("id", "text", "source", "licence", "split", "bytes")  # the columns of every data set
+_BATCH_ROWS = 256  # documents can be large: a batch has to fit beside a training run
+_REQUIRED_COLUMNS = ("id", "text", "source", "licence", "split", "bytes")  # the columns of every data set
 
 
 @dataclass(frozen=True)
@@ -45,101 +45,105 @@ class Dataset:
         """What its documents are: "text", "image" …"""
         return str(self.manifest.get("medium", "text"))
 
-    def documents(self, split: Split) -> Iterator[Item]:
+    def iter_documents(self, split: Split) -> Iterator[Item]:
         """The documents of a split in the order collected, a few hundred in memory at a time.
 
         `meta["caption"]` says what a picture shows, "" where nobody said it. Of a conversation, `meta["turns"]` is the
         tuple of its Messages, and the text shows them. ValueError for a value that cannot be unpacked.
         """
-        return self._items(batch for _, batch in self._batches(split, None))
+        return self._to_items(batch for _, batch in self._read_batches(split, None))
 
-    def sample(self, split: Split, count: int) -> Iterator[Item]:
+    def sample_documents(self, split: Split, count: int) -> Iterator[Item]:
         """Up to `count` documents that stand for a split, the same at every call, in the order collected.
 
         They are drawn by their ids, so that it does not matter what was collected first. The ids are read before, and
         then only row groups that hold one of those drawn.
         """
-        index = self._index(split)
-        return self._items(batch for _, batch in self._chosen(split, index, index.documents(count)))
+        index = self._build_index(split)
+        return self._to_items(batch for _, batch in self._read_documents(split, index, index.sample_documents(count)))
 
-    def passages(self, split: Split, most: int) -> Iterator[Item]:
+    def iter_passages(self, split: Split, max_bytes: int) -> Iterator[Item]:
         """Passages of text that stand for a split byte by byte, the same at every call; conversations are never cut.
 
         Whoever takes those of the first `most` bytes or so has a fair sample. They are drawn by the ids of documents,
         read as `sample` does, and in memory together; if more are taken, as much is read again. A split of no more
         than `most` bytes comes as whole documents.
         """
-        index = self._index(split)
-        if index.sizes_N.sum() <= most:
-            yield from self.documents(split)
+        index = self._build_index(split)
+        if index.sizes_N.sum() <= max_bytes:
+            yield from self.iter_documents(split)
             return
-        for drawn in index.passages(most):
+        for portion in index.iter_passages(max_bytes):
             places: dict[int, list[int]] = {}
-            for place, passage in enumerate(drawn):
+            for place, passage in enumerate(portion):
                 places.setdefault(passage.document, []).append(place)
-            found: list[Item | None] = [None] * len(drawn)
-            for numbers, batch in self._chosen(split, index, sorted(places)):
-                for number, item in zip(numbers, self._items([batch]), strict=True):
+            items: list[Item | None] = [None] * len(portion)
+            for numbers, batch in self._read_documents(split, index, sorted(places)):
+                for number, item in zip(numbers, self._to_items([batch]), strict=True):
                     for place in places[number]:
-                        found[place] = drawn[place].of(item)
-            yield from (item for item in found if item is not None)
+                        items[place] = portion[place].extract_from(item)
+            yield from (item for item in items if item is not None)
 
-    def _items(self, batches: "Iterable[pa.RecordBatch]") -> Iterator[Item]:
+    def _to_items(self, batches: "Iterable[pa.RecordBatch]") -> Iterator[Item]:
         """The rows as documents."""
-        unpack = plugins.find("medium", self.medium).unpack
+        decode = plugins.find_part("medium", self.medium).decode
         for batch in batches:
             for row in batch.to_pylist():
                 value, source, licence = row.pop("text"), row.pop("source"), row.pop("licence")
-                if turns := row.pop("turns", ""):  # older data sets have no such column
-                    row["turns"] = tuple(Message(turn["role"], turn["content"]) for turn in json.loads(turns))
+                if turns_json := row.pop("turns", ""):  # older data sets have no such column
+                    row["turns"] = tuple(
+                        Message(message["role"], message["content"]) for message in json.loads(turns_json)
+                    )
                 if "content" in row:
                     row["caption"] = value
-                    value = self._unpacked(unpack, row.pop("content"), row["id"])
+                    value = self._decode_content(decode, row.pop("content"), row["id"])
                 yield Item(value, source=source, licence=licence, meta=row)
 
-    def _unpacked(self, unpack: Callable[[bytes], Any], content: bytes, number: str) -> Any:
+    def _decode_content(self, decode: Callable[[bytes], Any], content: bytes, number: str) -> Any:
         try:
-            return unpack(content)
+            return decode(content)
         except ValueError as error:
-            raise manifest.damaged(self.folder, f"its document {number[:12]}: {error}") from error
+            raise manifest.damaged_error(self.folder, f"its document {number[:12]}: {error}") from error
 
-    def size(self, split: Split) -> int:
+    def count_bytes(self, split: Split) -> int:
         """The bytes of a split: of UTF-8 text, or of packed values."""
-        return sum(sum(batch.column("bytes").to_pylist()) for _, batch in self._batches(split, ["bytes"]))
+        return sum(sum(batch.column("bytes").to_pylist()) for _, batch in self._read_batches(split, ["bytes"]))
 
-    def count(self, split: Split) -> int:
+    def count_documents(self, split: Split) -> int:
         """The documents in a split."""
-        return sum(batch.num_rows for _, batch in self._batches(split, []))
+        return sum(batch.num_rows for _, batch in self._read_batches(split, []))
 
-    def measure(self) -> None:
+    def verify_sizes(self) -> None:
         """Compare the size of every file with the recorded one; ValueError names the first that is damaged."""
-        manifest.measure(self.folder, self.manifest)
+        manifest.verify_sizes(self.folder, self.manifest)
 
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
-        manifest.verify(self.folder, self.manifest)
+        manifest.verify_digests(self.folder, self.manifest)
 
-    def _index(self, split: Split) -> "Index":
-        from genloom.store.drawn import Index
+    def _build_index(self, split: Split) -> "DocumentIndex":
+        from genloom.store.sampling import DocumentIndex
 
-        rows = self._batches(split, ["id", "bytes"])
-        return Index.of((group, batch["id"].to_pylist(), batch["bytes"].to_pylist()) for group, batch in rows)
+        rows = self._read_batches(split, ["id", "bytes"])
+        return DocumentIndex.from_row_groups(
+            (group, batch["id"].to_pylist(), batch["bytes"].to_pylist()) for group, batch in rows
+        )
 
-    def _chosen(
-        self, split: Split, index: "Index", numbers: "Numbers | list[int]"
+    def _read_documents(
+        self, split: Split, index: "DocumentIndex", numbers: "Numbers | list[int]"
     ) -> Iterator[tuple[list[int], "pa.RecordBatch"]]:
         """The rows of these documents, whose numbers ascend, and the numbers of those in each batch."""
         import numpy as np
 
-        chosen, last, begin = np.asarray(numbers, np.int64), -1, 0
-        for group, batch in self._batches(split, None, set(index.groups_N[chosen].tolist())):
-            if group != last:
-                last, begin = group, int(np.searchsorted(index.groups_N, group))
-            here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)]
-            yield here.tolist(), batch.take(here - begin)
+        numbers_N, last_group, begin = np.asarray(numbers, np.int64), -1, 0
+        for group, batch in self._read_batches(split, None, set(index.groups_N[numbers_N].tolist())):
+            if group != last_group:
+                last_group, begin = group, int(np.searchsorted(index.groups_N, group))
+            batch_numbers = numbers_N[(numbers_N >= begin) & (numbers_N < begin + batch.num_rows)]
+            yield batch_numbers.tolist(), batch.read_bytes(batch_numbers - begin)
             begin += batch.num_rows
 
-    def _batches(
+    def _read_batches(
         self, split: Split, columns: list[str] | None, groups: Container[int] | None = None
     ) -> Iterator[tuple[int, "pa.RecordBatch"]]:
         """The rows of a split with the given columns, or with all but `split`, each with the number of its row group.
@@ -156,23 +160,23 @@ class Dataset:
             try:
                 with pq.ParquetFile(part) as file:
                     names = file.schema_arrow.names
-                    if missing := [name for name in _ALWAYS if name not in names]:
-                        raise manifest.damaged(part, f"it has no column {missing[0]!r}")
-                    wanted = [name for name in names if name != "split"] if columns is None else columns
+                    if missing := [name for name in _REQUIRED_COLUMNS if name not in names]:
+                        raise manifest.damaged_error(part, f"it has no column {missing[0]!r}")
+                    read_columns = [name for name in names if name != "split"] if columns is None else columns
                     for group in range(file.num_row_groups):
                         number += 1
                         if groups is not None and number not in groups:
                             continue
-                        for batch in file.iter_batches(_ROWS_AT_ONCE, [group], [*wanted, "split"]):
-                            yield number, batch.filter(pc.field("split") == split).select(wanted or ["split"])
+                        for batch in file.iter_batches(_BATCH_ROWS, [group], [*read_columns, "split"]):
+                            yield number, batch.filter(pc.field("split") == split).select(read_columns or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:
                 reason = getattr(error, "strerror", None) or "it cannot be read as Parquet"
-                raise manifest.damaged(part, reason) from error
+                raise manifest.damaged_error(part, reason) from error
 
 
 def open_dataset(name: str, folder: Path) -> Dataset:
     """The version in `folder`; ValueError if its manifest is damaged."""
-    content = manifest.read(folder / "manifest.json")
+    content = manifest.read_manifest(folder / "manifest.json")
     if content["digest"] != folder.name:
-        raise manifest.damaged(folder / "manifest.json", "its digest is not the name of its folder")
+        raise manifest.damaged_error(folder / "manifest.json", "its digest is not the name of its folder")
     return Dataset(name, content["digest"], folder, content)

@@ -13,11 +13,11 @@ from typing import Any
 import sqlalchemy as sql
 
 from genloom.store.database import EVENTS, Database, open_database
-from genloom.store.names import unknown
+from genloom.store.names import unknown_name_error
 
-_LONGEST_ID = 64
-_LARGEST_BODY = 1 << 20  # characters of JSON; what is larger belongs into a file, with its digest here
-_PAGE = 1000  # events read at once, so that no reader holds a writer up
+_MAX_ID_CHARS = 64
+_MAX_BODY_CHARS = 1 << 20  # characters of JSON; what is larger belongs into a file, with its digest here
+_PAGE_EVENTS = 1000  # events read at once, so that no reader holds a writer up
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Event:
 
 
 @dataclass
-class _Draft:
+class _PendingEvent:
     """An event on its way to the disk."""
 
     id: str
@@ -44,12 +44,12 @@ class _Draft:
     error: BaseException | None = None
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         return self.event is not None or self.error is not None
 
-    def settle(self, event: Event) -> None:
+    def resolve(self, event: Event) -> None:
         """Take the event that stands under this id, unless it says something else."""
-        if (event.kind, _canonical(event.body)) == (self.kind, _canonical(self.body)):
+        if (event.kind, _to_canonical_json(event.body)) == (self.kind, _to_canonical_json(self.body)):
             self.event = event
         else:
             self.error = ValueError(
@@ -62,9 +62,9 @@ class Ledger:
     """The events in one database. Threads may share a ledger; processes each open their own."""
 
     database: Database
-    _waiting: list[_Draft] = field(default_factory=list)
-    _writing: bool = False
-    _change: threading.Condition = field(default_factory=threading.Condition)
+    _pending: list[_PendingEvent] = field(default_factory=list)
+    _is_writing: bool = False
+    _condition: threading.Condition = field(default_factory=threading.Condition)
 
     def append(self, kind: str, body: Mapping[str, Any], id: str = "") -> Event:
         """Write an event and return it once it is on the disk.
@@ -72,89 +72,93 @@ class Ledger:
         With an `id` of one's own, a repetition writes nothing and returns the event that is there. Raises ValueError
         where that id stands for something else, and where the database cannot be written, naming the cure.
         """
-        if not (len(id) <= _LONGEST_ID and id.isprintable()):
-            raise ValueError(f"An event's id has at most {_LONGEST_ID} printable characters, and {id[:80]!r} has not.")
-        if len(_canonical(body)) > _LARGEST_BODY:
-            raise ValueError(f"A {kind} of more than {_LARGEST_BODY:,} characters does not fit into the ledger.")
-        draft = _Draft(id or secrets.token_hex(6), kind, body)
+        if not (len(id) <= _MAX_ID_CHARS and id.isprintable()):
+            raise ValueError(
+                f"An event's id has at most {_MAX_ID_CHARS} printable characters, and {id[:80]!r} has not."
+            )
+        if len(_to_canonical_json(body)) > _MAX_BODY_CHARS:
+            raise ValueError(f"A {kind} of more than {_MAX_BODY_CHARS:,} characters does not fit into the ledger.")
+        pending = _PendingEvent(id or secrets.token_hex(6), kind, body)
         # Group commit: one thread at a time writes, for all who came meanwhile; they share one wait for the disk.
-        group: list[_Draft] = []
-        with self._change:
-            self._waiting.append(draft)
-            self._change.wait_for(lambda: draft.done or not self._writing)
-            if not draft.done:
-                group, self._waiting, self._writing = self._waiting, [], True
+        group: list[_PendingEvent] = []
+        with self._condition:
+            self._pending.append(pending)
+            self._condition.wait_for(lambda: pending.is_done or not self._is_writing)
+            if not pending.is_done:
+                group, self._pending, self._is_writing = self._pending, [], True
         if group:
             try:
-                self._write(group)
+                self._write_group(group)
             finally:
-                with self._change:
-                    self._writing = False
-                    self._change.notify_all()
-        if draft.error is not None:
-            raise draft.error
-        assert draft.event is not None
-        return draft.event
+                with self._condition:
+                    self._is_writing = False
+                    self._condition.notify_all()
+        if pending.error is not None:
+            raise pending.error
+        assert pending.event is not None
+        return pending.event
 
-    def events(self, kinds: Collection[str] = (), after: int = 0) -> Iterator[Event]:
+    def iter_events(self, kinds: Collection[str] = (), after: int = 0) -> Iterator[Event]:
         """The events after number `after`, of these kinds or of all, oldest first."""
-        wanted = sql.select(EVENTS).order_by(EVENTS.c.seq).limit(_PAGE)
+        query = sql.select(EVENTS).order_by(EVENTS.c.seq).limit(_PAGE_EVENTS)
         if kinds:
-            wanted = wanted.where(EVENTS.c.kind.in_(kinds))
+            query = query.where(EVENTS.c.kind.in_(kinds))
         while True:
-            page = [_event(row) for row in self.database.read(wanted.where(EVENTS.c.seq > after))]
+            page = [_parse_event(row) for row in self.database.read(query.where(EVENTS.c.seq > after))]
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < _PAGE_EVENTS:
                 return
             after = page[-1].seq
 
-    def event(self, id: str) -> Event:
+    def get_event(self, id: str) -> Event:
         """The event with this id; ValueError names the nearest."""
         rows = self.database.read(sql.select(EVENTS).where(EVENTS.c.id == id))
         if not rows:
-            raise unknown("entry in the ledger", id, (event.id for event in self.events()), "Rate something first.")
-        return _event(rows[0])
+            raise unknown_name_error(
+                "entry in the ledger", id, (event.id for event in self.iter_events()), "Rate something first."
+            )
+        return _parse_event(rows[0])
 
-    def head(self) -> Event | None:
+    def get_head(self) -> Event | None:
         """The newest event. Who keeps its digest elsewhere can tell later that nothing before it was changed or cut."""
         rows = self.database.read(_NEWEST)
-        return _event(rows[0]) if rows else None
+        return _parse_event(rows[0]) if rows else None
 
     def verify(self) -> None:
         """Follow the chain from the first event on; ValueError names the first that is not as it was written."""
         previous = ""
-        for seq, event in enumerate(self.events(), start=1):
+        for seq, event in enumerate(self.iter_events(), start=1):
             if event.seq != seq:
-                raise self._broken(f"entry {seq} is missing")
+                raise self._damage_error(f"entry {seq} is missing")
             if event.previous != previous:
-                raise self._broken(f"entry {seq} ({event.id}) does not follow the one before it")
-            if event.digest != _digest(event):
-                raise self._broken(f"entry {seq} ({event.id}) was changed after it was written")
+                raise self._damage_error(f"entry {seq} ({event.id}) does not follow the one before it")
+            if event.digest != _hash_event(event):
+                raise self._damage_error(f"entry {seq} ({event.id}) was changed after it was written")
             previous = event.digest
 
-    def _broken(self, what: str) -> ValueError:
-        return ValueError(f"{self.database.place} is damaged: {what}. Restore the ledger from a backup.")
+    def _damage_error(self, what: str) -> ValueError:
+        return ValueError(f"{self.database.location} is damaged: {what}. Restore the ledger from a backup.")
 
-    def _write(self, group: Sequence[_Draft]) -> None:
+    def _write_group(self, group: Sequence[_PendingEvent]) -> None:
         """Put the group behind the newest event in one transaction; all of it is on the disk, or none."""
         try:
-            with self.database.writing() as connection:
-                ids = sql.select(EVENTS).where(EVENTS.c.id.in_([draft.id for draft in group]))
-                known = {row.id: _event(row) for row in connection.execute(ids)}
-                newest = connection.execute(_NEWEST).first()
-                last, news = None if newest is None else _event(newest), []
-                for draft in group:
-                    if draft.id not in known:
-                        last = known[draft.id] = _following(last, draft)
-                        news.append(vars(last) | {"body": _canonical(last.body)})
-                if news:
-                    connection.execute(sql.insert(EVENTS), news)
+            with self.database.open_transaction() as connection:
+                ids = sql.select(EVENTS).where(EVENTS.c.id.in_([pending.id for pending in group]))
+                events_by_id = {row.id: _parse_event(row) for row in connection.execute(ids)}
+                newest_row = connection.execute(_NEWEST).first()
+                last, new_rows = None if newest_row is None else _parse_event(newest_row), []
+                for pending in group:
+                    if pending.id not in events_by_id:
+                        last = events_by_id[pending.id] = _chain_event(last, pending)
+                        new_rows.append(vars(last) | {"body": _to_canonical_json(last.body)})
+                if new_rows:
+                    connection.execute(sql.insert(EVENTS), new_rows)
         except BaseException as error:
-            for draft in group:
-                draft.error = error
+            for pending in group:
+                pending.error = error
             return
-        for draft in group:
-            draft.settle(known[draft.id])
+        for pending in group:
+            pending.resolve(events_by_id[pending.id])
 
 
 def open_ledger(root: Path, url: str = "") -> Ledger:
@@ -165,24 +169,24 @@ def open_ledger(root: Path, url: str = "") -> Ledger:
 _NEWEST = sql.select(EVENTS).order_by(EVENTS.c.seq.desc()).limit(1)
 
 
-def _following(last: Event | None, draft: _Draft) -> Event:
+def _chain_event(last: Event | None, pending: _PendingEvent) -> Event:
     """The event that a draft becomes behind the last one."""
     seq, previous = (1, "") if last is None else (last.seq + 1, last.digest)
-    at, body = datetime.now(UTC).isoformat(timespec="microseconds"), json.loads(_canonical(draft.body))
-    event = Event(seq, draft.id, at, draft.kind, body, previous, "")
-    return replace(event, digest=_digest(event))
+    at, body = datetime.now(UTC).isoformat(timespec="microseconds"), json.loads(_to_canonical_json(pending.body))
+    event = Event(seq, pending.id, at, pending.kind, body, previous, "")
+    return replace(event, digest=_hash_event(event))
 
 
-def _event(row: sql.Row[Any]) -> Event:
+def _parse_event(row: sql.Row[Any]) -> Event:
     return Event(**(dict(row._mapping) | {"body": json.loads(row.body)}))
 
 
-def _digest(event: Event) -> str:
+def _hash_event(event: Event) -> str:
     """SHA-256 over everything an event says, and the digest of the one before."""
-    said = ["genloom ledger 1", event.seq, event.id, event.at, event.kind, event.body, event.previous]
-    return hashlib.sha256(_canonical(said).encode()).hexdigest()
+    content = ["genloom ledger 1", event.seq, event.id, event.at, event.kind, event.body, event.previous]
+    return hashlib.sha256(_to_canonical_json(content).encode()).hexdigest()
 
 
-def _canonical(value: Any) -> str:
+def _to_canonical_json(value: Any) -> str:
     """The one JSON text of a value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

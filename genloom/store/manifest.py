@@ -10,10 +10,10 @@ from typing import Any
 from genloom.store import files
 
 _FORMAT = 1
-_LARGEST_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 
 
-def seal(folder: Path, name: str, counts: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
+def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the manifest `name` that a writer left in `folder`: the digest of every file, of the whole, the time.
 
     The whole's digest covers the files whose path in the folder `counts`; equal content has equal digests.
@@ -21,67 +21,67 @@ def seal(folder: Path, name: str, counts: Callable[[str], bool], extra: Mapping[
     path = folder / name
     assert path.is_file(), f"whoever fills a folder leaves {name} in it"
     content = read_json(path)
-    listed = {}
+    entries = {}
     for file in sorted(p for p in folder.rglob("*") if p.is_file() and p != path):
-        inside = file.relative_to(folder).as_posix()
-        listed[inside] = {"bytes": file.stat().st_size, "sha256": files.digest(file)}
-    whole = hashlib.sha256()
-    for inside, facts in listed.items():
-        if counts(inside):
-            whole.update(f"{facts['sha256']} {facts['bytes']} {inside}\n".encode())
-    sealed = content | {
+        relative_path = file.relative_to(folder).as_posix()
+        entries[relative_path] = {"bytes": file.stat().st_size, "sha256": files.hash_file(file)}
+    folder_hash = hashlib.sha256()
+    for relative_path, entry in entries.items():
+        if is_covered(relative_path):
+            folder_hash.update(f"{entry['sha256']} {entry['bytes']} {relative_path}\n".encode())
+    final_content = content | {
         **extra,
         "format": _FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "digest": whole.hexdigest(),
-        "files": listed,
+        "digest": folder_hash.hexdigest(),
+        "files": entries,
     }
-    write_json(path, sealed)
-    return sealed
+    write_json(path, final_content)
+    return final_content
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
     """A sealed manifest. Raises ValueError, naming the file and the cure, if it is damaged or from a newer Genloom."""
     content = read_json(path)
     if isinstance(content.get("format"), int) and content["format"] > _FORMAT:
         raise ValueError(f"{path}: written by a newer Genloom (format {content['format']}). Upgrade this one.")
     for key, kind in (("format", int), ("created", str), ("digest", str), ("files", dict)):
         if not isinstance(content.get(key), kind):
-            raise damaged(path, f"{key!r} is missing or not what it should be")
+            raise damaged_error(path, f"{key!r} is missing or not what it should be")
     return content
 
 
-def measure(folder: Path, content: Mapping[str, Any]) -> None:
+def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:
     """Compare every file's size with that in the manifest; ValueError names the first that is missing or differs."""
-    for inside, facts in content["files"].items():
-        path = folder / inside
-        if ".." in Path(inside).parts or Path(inside).is_absolute():
-            raise damaged(path, "the manifest points out of its folder")
+    for relative_path, entry in content["files"].items():
+        path = folder / relative_path
+        if ".." in Path(relative_path).parts or Path(relative_path).is_absolute():
+            raise damaged_error(path, "the manifest points out of its folder")
         if not path.is_file():
-            raise damaged(path, "the file is missing")
-        if (size := path.stat().st_size) != facts["bytes"]:
-            raise damaged(path, f"it holds {size:,} bytes, and {facts['bytes']:,} were written")
+            raise damaged_error(path, "the file is missing")
+        if (size := path.stat().st_size) != entry["bytes"]:
+            raise damaged_error(path, f"it holds {size:,} bytes, and {entry['bytes']:,} were written")
 
 
-def verify(folder: Path, content: Mapping[str, Any]) -> None:
+def verify_digests(folder: Path, content: Mapping[str, Any]) -> None:
     """Compare every file in the folder with its digest in the manifest; ValueError names the first that differs."""
-    measure(folder, content)
-    for inside, facts in content["files"].items():
-        if files.digest(folder / inside) != facts["sha256"]:
-            raise damaged(folder / inside, "its content is not what was written")
+    verify_sizes(folder, content)
+    for relative_path, entry in content["files"].items():
+        if files.hash_file(folder / relative_path) != entry["sha256"]:
+            raise damaged_error(folder / relative_path, "its content is not what was written")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file of at most 64 MB; ValueError if it is anything else."""
     size = path.stat().st_size
-    if size > _LARGEST_BYTES:
-        raise damaged(path, f"{size:,} bytes is too much for it")
+    if size > _MAX_BYTES:
+        raise damaged_error(path, f"{size:,} bytes is too much for it")
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise damaged(path, f"not valid JSON ({error})") from error
+        raise damaged_error(path, f"not valid JSON ({error})") from error
     if not isinstance(content, dict):
-        raise damaged(path, "not a JSON object")
+        raise damaged_error(path, "not a JSON object")
     return content
 
 
@@ -91,6 +91,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     files.write_atomic(path, text.encode("utf-8", "backslashreplace"))
 
 
-def damaged(path: Path, reason: str) -> ValueError:
+def damaged_error(path: Path, reason: str) -> ValueError:
     """The error for something in the workspace that is not as it was written."""
     return ValueError(f"{path} is damaged: {reason}. Restore it from a backup, or remove its folder and make it again.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.store import files, manifest
-from genloom.store.making import Making
+from genloom.store.atomic_folder import StagedFolder
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class ModelFolder:
     @property
     def is_adapter(self) -> bool:
         """Whether it holds an adapter on another model, and no weights of its own."""
-        return any(inside.startswith("adapter/") for inside in self.card["files"])
+        return any(relative_path.startswith("adapter/") for relative_path in self.card["files"])
 
     @property
-    def parent(self) -> str:
+    def parent_ref(self) -> str:
         """The model that it was tuned on, as a ref; "" for one trained from nothing."""
         match self.card.get("parents"):
             case [{"ref": str(ref)}, *_]:
@@ -53,46 +53,54 @@ class ModelFolder:
     @property
     def weights(self) -> list[Path]:
         """The files that hold its own weights."""
-        return [self.folder / inside for inside in sorted(self.card["files"]) if is_weights(inside)]
+        return [
+            self.folder / relative_path
+            for relative_path in sorted(self.card["files"])
+            if is_weights_file(relative_path)
+        ]
 
-    def measure(self) -> None:
+    def verify_sizes(self) -> None:
         """Compare the size of every file with the recorded one; ValueError names the first that is damaged."""
-        manifest.measure(self.folder, self.card)
+        manifest.verify_sizes(self.folder, self.card)
 
     def verify(self) -> None:
         """Compare every file with its recorded digest; ValueError names the first that is damaged."""
-        manifest.verify(self.folder, self.card)
+        manifest.verify_digests(self.folder, self.card)
 
 
-def is_essential(inside: str) -> bool:
+def is_essential_file(relative_path: str) -> bool:
     """Whether a file of the folder makes the model what it is, so that the digest covers it."""
-    return is_weights(inside) or inside == "job.toml" or inside.startswith(("codec/", "adapter/"))
+    return (
+        is_weights_file(relative_path)
+        or relative_path == "job.toml"
+        or relative_path.startswith(("codec/", "adapter/"))
+    )
 
 
-def is_weights(inside: str) -> bool:
-    return inside.startswith("weights") and inside.endswith(".safetensors")
+def is_weights_file(relative_path: str) -> bool:
+    return relative_path.startswith("weights") and relative_path.endswith(".safetensors")
 
 
 def open_model_folder(name: str, folder: Path) -> ModelFolder:
     """The version in `folder`; ValueError if its card is damaged."""
-    card = manifest.read(folder / "card.json")
+    card = manifest.read_manifest(folder / "card.json")
     return ModelFolder(name, int(folder.name), folder, card)
 
 
-def versions_in(parent: Path) -> list[int]:
+def list_versions(parent: Path) -> list[int]:
     """The numbers of the complete versions that lie in a model's folder."""
-    found = parent.iterdir() if parent.is_dir() else ()
-    return sorted(int(f.name) for f in found if f.name.isascii() and f.name.isdigit() and (f / "card.json").is_file())
+    folders = parent.iterdir() if parent.is_dir() else ()
+    return sorted(int(f.name) for f in folders if f.name.isascii() and f.name.isdigit() and (f / "card.json").is_file())
 
 
-def new_version(parent: Path, name: str, known: Callable[[], list[int]]) -> Making[ModelFolder]:
+def create_version(parent: Path, name: str, list_known: Callable[[], list[int]]) -> StagedFolder[ModelFolder]:
     """Fill a folder that becomes the version after all that are known."""
 
     def finish(draft: Path) -> ModelFolder:
-        manifest.seal(draft, "card.json", is_essential, {"name": name})
-        number = max(known(), default=0) + 1
-        while not files.settle(draft, parent / str(number)):  # another process was quicker
+        manifest.finalize(draft, "card.json", is_essential_file, {"name": name})
+        number = max(list_known(), default=0) + 1
+        while not files.commit(draft, parent / str(number)):  # another process was quicker
             number += 1
         return open_model_folder(name, parent / str(number))
 
-    return Making(parent, finish)
+    return StagedFolder(parent, finish)

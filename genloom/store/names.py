@@ -11,7 +11,7 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts like 
 _ID_DIGITS = 6
 
 
-def checked(name: str, kind: str) -> str:
+def validate_name(name: str, kind: str) -> str:
     """`name` in Unicode's composed form (NFC), fit to be a folder's name; ValueError says what is wrong with it.
 
     Letters and digits of any script, blanks, `-`, `_` and `.` are fine, up to 128 bytes of UTF-8.
@@ -19,38 +19,40 @@ def checked(name: str, kind: str) -> str:
     if not name:
         raise ValueError(f"The {kind} has an empty name. Give it one, like: notes")
     try:
-        composed = unicodedata.normalize("NFC", name)
-        size = len(composed.encode())
+        nfc_name = unicodedata.normalize("NFC", name)
+        size = len(nfc_name.encode())
     except UnicodeEncodeError:
         raise ValueError(f"The {kind} name {name!r} is not valid Unicode. Choose another one.") from None
     if size > _LONGEST_NAME_BYTES:
-        raise ValueError(f"The {kind} name {composed[:32]!r}… is {size} bytes long; {_LONGEST_NAME_BYTES} is the most.")
-    bad = sorted({c for c in composed if not (c.isalnum() or c in _MARKS or unicodedata.category(c).startswith("M"))})
-    if bad:
+        raise ValueError(f"The {kind} name {nfc_name[:32]!r}… is {size} bytes long; {_LONGEST_NAME_BYTES} is the most.")
+    bad_chars = sorted(
+        {c for c in nfc_name if not (c.isalnum() or c in _MARKS or unicodedata.category(c).startswith("M"))}
+    )
+    if bad_chars:
         raise ValueError(
-            f"The {kind} name {composed!r} contains {', '.join(map(repr, bad))}. "
+            f"The {kind} name {nfc_name!r} contains {', '.join(map(repr, bad_chars))}. "
             "Use letters, digits, blanks, '-', '_' and '.'."
         )
-    if composed[0] in "-. " or composed[-1] in ". ":
+    if nfc_name[0] in "-. " or nfc_name[-1] in ". ":
         raise ValueError(
-            f"The {kind} name {composed!r} must start with a letter or digit and not end in a dot or blank."
+            f"The {kind} name {nfc_name!r} must start with a letter or digit and not end in a dot or blank."
         )
-    return composed
+    return nfc_name
 
 
-def unknown(kind: str, name: str, known: Iterable[str], cure: str) -> ValueError:
+def unknown_name_error(kind: str, name: str, known_names: Iterable[str], cure: str) -> ValueError:
     """The error for a name that is not there: suggests the nearest known one, else what there is, else the cure."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return ValueError(f"There is no {kind} {name!r}. Did you mean {close[0]!r}?")
+    names = sorted(known_names)
+    close_matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close_matches:
+        return ValueError(f"There is no {kind} {name!r}. Did you mean {close_matches[0]!r}?")
     if names:
-        shown = ", ".join(repr(n) for n in names[:8]) + (", …" if len(names) > 8 else "")
-        return ValueError(f"There is no {kind} {name!r}. There is {shown}.")
+        listing = ", ".join(repr(n) for n in names[:8]) + (", …" if len(names) > 8 else "")
+        return ValueError(f"There is no {kind} {name!r}. There is {listing}.")
     return ValueError(f"There is no {kind} {name!r}, and none at all yet. {cure}")
 
 
-def timed_id(moment: datetime, later: int = 0) -> str:
+def make_timed_id(moment: datetime, offset: int = 0) -> str:
     """An id that sorts by time and reads as a date: `2026-11-21-g0r4t7`; `later` counts up from it where it is taken.
 
     The six digits are the time of day (UTC) in steps of 80 µs. Counting past midnight stays on the day.
@@ -58,7 +60,7 @@ def timed_id(moment: datetime, later: int = 0) -> str:
     moment = moment.astimezone(UTC)
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     steps = len(_DIGITS) ** _ID_DIGITS
-    step = int((moment - midnight).total_seconds() / 86_400 * steps) + later
+    step = int((moment - midnight).total_seconds() / 86_400 * steps) + offset
     digits = ""
     for _ in range(_ID_DIGITS):
         step, digit = divmod(step, len(_DIGITS))
@@ -66,7 +68,7 @@ def timed_id(moment: datetime, later: int = 0) -> str:
     return f"{moment:%Y-%m-%d}-{digits}"
 
 
-def is_id(text: str) -> bool:
+def is_timed_id(text: str) -> bool:
     """Whether `text` has the form of an id; only then may it become part of a path."""
     day, digits = text[:10], text[11:]
     return (

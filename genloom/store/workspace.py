@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genloom.store import built_in, champion, conversation, files, manifest
+from genloom.store import active_version, built_in, conversation, files, manifest
+from genloom.store.atomic_folder import StagedFolder
 from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
-from genloom.store.making import Making
-from genloom.store.model_folder import ModelFolder, new_version, open_model_folder, versions_in
-from genloom.store.names import checked, is_id, timed_id, unknown
+from genloom.store.model_folder import ModelFolder, create_version, list_versions, open_model_folder
+from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error, validate_name
 
-Found = TypeVar("Found")
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Run:
     @property
     def model(self) -> str:
         """The model that came of it; empty while it is not finished."""
-        done = self.folder / "done.json"
-        return str(manifest.read_json(done).get("model", "")) if done.is_file() else ""
+        done_path = self.folder / "done.json"
+        return str(manifest.read_json(done_path).get("model", "")) if done_path.is_file() else ""
 
 
 @dataclass(frozen=True)
@@ -41,226 +41,246 @@ class Workspace:
     root: Path
 
     @staticmethod
-    def find(option: str | None = None) -> "Workspace":
+    def from_option(option: str | None = None) -> "Workspace":
         """The folder named by the option, else by GENLOOM_HOME, else `genloom-workspace` where we stand."""
-        named = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
-        root = Path(named).expanduser().absolute()
+        location = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
+        root = Path(location).expanduser().absolute()
         if root.exists() and not root.is_dir():
             raise ValueError(f"{root} is a file, not a workspace. Name a folder with --workspace or GENLOOM_HOME.")
         return Workspace(root)
 
     # data/<name>/<digest>/
 
-    def dataset(self, name: str, digest: str = "") -> Dataset:
+    def get_dataset(self, name: str, digest: str = "") -> Dataset:
         """The newest complete version of a data set, or the one with this digest.
 
         An unknown name gives a ValueError with the nearest known one.
         """
-        name = checked(name, "data set")
+        name = validate_name(name, "data set")
         parent = self.root / "data" / name
-        versions = [open_dataset(name, folder) for folder in _folders(parent) if (folder / "manifest.json").is_file()]
+        versions = [
+            open_dataset(name, folder) for folder in _list_folders(parent) if (folder / "manifest.json").is_file()
+        ]
         if not versions:
-            raise unknown("data set", name, self._names("data"), f"Collect one: genloom collect FOLDER --name {name}")
-        wanted = [version for version in versions if digest in ("", version.digest)]
-        if not wanted:
+            raise unknown_name_error(
+                "data set", name, self._list_names("data"), f"Collect one: genloom collect FOLDER --name {name}"
+            )
+        matches = [version for version in versions if digest in ("", version.digest)]
+        if not matches:
             raise ValueError(
                 f"The version {digest[:12]} of the data set {name!r} is not in the workspace any more. "
                 "Collect the same files again, or go on with the newest version."
             )
-        return max(wanted, key=lambda version: (version.created, version.digest))
+        return max(matches, key=lambda version: (version.created, version.digest))
 
-    def datasets(self) -> list[Dataset]:
+    def list_datasets(self) -> list[Dataset]:
         """The newest version of every data set, by name; damaged ones are left out and told by `faults`."""
-        return _readable(self.dataset, self._names("data"))
+        return _load_readable(self.get_dataset, self._list_names("data"))
 
-    def new_dataset(self, name: str) -> Making[Dataset]:
+    def create_dataset(self, name: str) -> StagedFolder[Dataset]:
         """Fill a folder with Parquet parts and, last, a `manifest.json` of one's own facts; the store adds the digests.
 
         Content that is there already becomes the newest version again, under the new manifest.
         """
-        name = checked(name, "data set")
+        name = validate_name(name, "data set")
         parent = self.root / "data" / name
 
         def finish(draft: Path) -> Dataset:
-            sealed = manifest.seal(draft, "manifest.json", lambda inside: True, {"name": name})
-            final = parent / sealed["digest"]
-            if not files.settle(draft, final):
+            content = manifest.finalize(draft, "manifest.json", lambda inside: True, {"name": name})
+            final = parent / content["digest"]
+            if not files.commit(draft, final):
                 open_dataset(name, final).verify()
-                manifest.write_json(final / "manifest.json", sealed)
+                manifest.write_json(final / "manifest.json", content)
             return open_dataset(name, final)
 
-        return Making(parent, finish)
+        return StagedFolder(parent, finish)
 
     # models/<name>/<n>/
 
-    def model(self, ref: str) -> ModelFolder:
+    def get_model(self, ref: str) -> ModelFolder:
         """The model `notes` (the version promoted, else the newest) or `notes/3`; some come with the package.
 
         An unknown one gives a ValueError with the nearest.
         """
         name, slash, version = ref.partition("/")
-        name = checked(name, "model")
+        name = validate_name(name, "model")
         if slash and not (version.isascii() and version.isdigit()):
             raise ValueError(f"{ref!r} is not a model. Name one like {name!r} (the newest) or '{name}/3' (version 3).")
-        known = self._versions(name)
-        if not known:
-            names = {*self._names("models"), *built_in.names()}
-            raise unknown("model", name, names, f"Train one: genloom train {name}")
+        known_versions = self._list_versions(name)
+        if not known_versions:
+            names = {*self._list_names("models"), *built_in.list_names()}
+            raise unknown_name_error("model", name, names, f"Train one: genloom train {name}")
         folder = self.root / "models" / name
-        wanted = int(version) if slash else champion.read(folder) or known[-1]
-        if wanted not in known:
+        version_number = int(version) if slash else active_version.read_active_version(folder) or known_versions[-1]
+        if version_number not in known_versions:
             cure = "" if slash else f" Put another one into use: genloom promote {name} --to N"
-            raise ValueError(f"There is no version {wanted} of {name!r}. There is {', '.join(map(str, known))}.{cure}")
-        own = folder / str(wanted)
-        return open_model_folder(name, own if own.is_dir() else built_in.folder_of(name) / str(wanted))
+            raise ValueError(
+                f"There is no version {version_number} of {name!r}. There is {', '.join(map(str, known_versions))}.{cure}"
+            )
+        own_folder = folder / str(version_number)
+        return open_model_folder(
+            name, own_folder if own_folder.is_dir() else built_in.model_folder_path(name) / str(version_number)
+        )
 
-    def models(self) -> list[ModelFolder]:
+    def list_models(self) -> list[ModelFolder]:
         """Every version made here, by name and number; damaged ones are left out and told by `faults`."""
-        refs = [f"{n}/{version}" for n in self._names("models") for version in versions_in(self.root / "models" / n)]
-        return _readable(self.model, refs)
+        refs = [
+            f"{n}/{version}" for n in self._list_names("models") for version in list_versions(self.root / "models" / n)
+        ]
+        return _load_readable(self.get_model, refs)
 
-    def models_built_in(self) -> list[ModelFolder]:
+    def list_built_in_models(self) -> list[ModelFolder]:
         """Every version that comes with the package, but for those whose number one made here has."""
-        refs = [f"{n}/{version}" for n in built_in.names() for version in versions_in(built_in.folder_of(n))]
-        return [model for model in _readable(self.model, refs) if model.folder.is_relative_to(built_in.FOLDER)]
+        refs = [
+            f"{n}/{version}" for n in built_in.list_names() for version in list_versions(built_in.model_folder_path(n))
+        ]
+        return [model for model in _load_readable(self.get_model, refs) if model.folder.is_relative_to(built_in.FOLDER)]
 
-    def models_in_use(self) -> list[ModelFolder]:
+    def list_active_models(self) -> list[ModelFolder]:
         """Of every model the version that its name alone means."""
-        return _readable(self.model, sorted({*self._names("models"), *built_in.names()}))
+        return _load_readable(self.get_model, sorted({*self._list_names("models"), *built_in.list_names()}))
 
-    def new_model(self, name: str) -> Making[ModelFolder]:
+    def create_model(self, name: str) -> StagedFolder[ModelFolder]:
         """Fill a folder with weights, codec, job and, last, a `card.json` of one's own facts: a new version."""
-        name = checked(name, "model")
-        return new_version(self.root / "models" / name, name, lambda: self._versions(name))
+        name = validate_name(name, "model")
+        return create_version(self.root / "models" / name, name, lambda: self._list_versions(name))
 
     # runs/<id>/
 
-    def run(self, name_or_id: str) -> Run:
+    def get_run(self, name_or_id: str) -> Run:
         """The run with this id, or the newest run of this name."""
-        found = [run for run in self.runs() if name_or_id in (run.id, run.name)]
-        if not found:
-            raise unknown("run", name_or_id, {run.name for run in self.runs()}, "Start one: genloom train NAME")
-        return found[-1]
+        matches = [run for run in self.list_runs() if name_or_id in (run.id, run.name)]
+        if not matches:
+            raise unknown_name_error(
+                "run", name_or_id, {run.name for run in self.list_runs()}, "Start one: genloom train NAME"
+            )
+        return matches[-1]
 
-    def runs(self) -> list[Run]:
+    def list_runs(self) -> list[Run]:
         """Every run, oldest first; damaged ones are left out and told by `faults`."""
-        complete = [f.name for f in _folders(self.root / "runs") if is_id(f.name) and (f / "run.json").is_file()]
-        return _readable(self._open_run, complete)
+        run_ids = [
+            f.name for f in _list_folders(self.root / "runs") if is_timed_id(f.name) and (f / "run.json").is_file()
+        ]
+        return _load_readable(self._load_run, run_ids)
 
-    def new_run(self, name: str) -> Path:
+    def create_run(self, name: str) -> Path:
         """Make the folder of a new run."""
-        name, parent, moment, later = checked(name, "run"), self.root / "runs", datetime.now(UTC), 0
+        name, parent, moment, offset = validate_name(name, "run"), self.root / "runs", datetime.now(UTC), 0
         while True:
-            folder = parent / timed_id(moment, later)
-            with files.plain_errors(folder):
+            folder = parent / make_timed_id(moment, offset)
+            with files.translate_errors(folder):
                 parent.mkdir(parents=True, exist_ok=True)
                 try:
                     folder.mkdir()
                     break
                 except FileExistsError:
-                    later += 1
+                    offset += 1
         manifest.write_json(folder / "run.json", {"name": name, "created": moment.isoformat(timespec="microseconds")})
         return folder
 
     # outputs/<day>/<id>.<ext> and <id>.json
 
-    def record_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any]) -> str:
+    def save_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any]) -> str:
         """Store what a model made, and how; returns its id. It exists once its record, written last, is on disk."""
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         extension = suffix.lstrip(".")
         assert extension.isalnum(), suffix
         assert extension != "json", "that is the record's"
-        moment, later = datetime.now(UTC), 0
+        moment, offset = datetime.now(UTC), 0
         folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
-        with files.locked(folder):  # an id is one output's, whatever its extension
-            while any(folder.glob(f"{timed_id(moment, later)}.*")):
-                later += 1
-            output = timed_id(moment, later)
+        with files.lock_folder(folder):  # an id is one output's, whatever its extension
+            while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
+                offset += 1
+            output = make_timed_id(moment, offset)
             path = folder / f"{output}.{extension}"
             files.write_atomic(path, data)
-            facts = {"id": output, "file": path.name, "created": moment.isoformat(timespec="microseconds")}
-            manifest.write_json(folder / f"{output}.json", {**record, **facts, "sha256": files.digest(path)})
+            identity = {"id": output, "file": path.name, "created": moment.isoformat(timespec="microseconds")}
+            manifest.write_json(folder / f"{output}.json", {**record, **identity, "sha256": files.hash_file(path)})
         return output
 
-    def output(self, output: str) -> tuple[Path, dict[str, Any]]:
+    def get_output(self, output: str) -> tuple[Path, dict[str, Any]]:
         """Where an output lies, and its record."""
         record = self.root / "outputs" / output[:10] / f"{output}.json"
-        if not is_id(output) or not record.is_file():
-            raise unknown("output", output, self.outputs(), "Make one: genloom generate NAME")
+        if not is_timed_id(output) or not record.is_file():
+            raise unknown_name_error("output", output, self.list_outputs(), "Make one: genloom generate NAME")
         content = manifest.read_json(record)
         path = record.parent / Path(str(content.get("file", ""))).name
         if not path.is_file():
-            raise manifest.damaged(record, "the output it describes is missing")
+            raise manifest.damaged_error(record, "the output it describes is missing")
         return path, content
 
-    def outputs(self) -> list[str]:
+    def list_outputs(self) -> list[str]:
         """The ids of all outputs, oldest first."""
-        return sorted(p.stem for p in self.root.glob("outputs/*/*.json") if is_id(p.stem))
+        return sorted(p.stem for p in self.root.glob("outputs/*/*.json") if is_timed_id(p.stem))
 
-    def records(self) -> list[tuple[Path, dict[str, Any]]]:
+    def list_records(self) -> list[tuple[Path, dict[str, Any]]]:
         """Where every output lies, and its record, oldest first; damaged ones are left out and told by `faults`."""
-        return _readable(self.output, self.outputs())
+        return _load_readable(self.get_output, self.list_outputs())
 
     # outputs/originals/<sha256>.<ext>
 
-    def keep_original(self, data: bytes, suffix: str) -> str:
+    def save_original(self, data: bytes, suffix: str) -> str:
         """Store what outputs were made from, once, so that they can be made again; returns its digest."""
         digest = hashlib.sha256(data).hexdigest()
         files.write_atomic(self.root / "outputs" / "originals" / f"{digest}{suffix}", data)
         return digest
 
-    def original(self, digest: str) -> bytes:
+    def load_original(self, digest: str) -> bytes:
         """The bytes with this digest; ValueError where they are gone or were changed."""
-        found = list((self.root / "outputs" / "originals").glob(f"{Path(digest).name}.*"))
-        if not found or files.digest(found[0]) != digest:
+        matches = list((self.root / "outputs" / "originals").glob(f"{Path(digest).name}.*"))
+        if not matches or files.hash_file(matches[0]) != digest:
             raise ValueError(f"What this output was made from ({digest[:12]}) is gone or changed: restore a backup.")
-        return found[0].read_bytes()
+        return matches[0].read_bytes()
 
     # conversations/<id>.json
 
-    def keep_conversation(self, said: Conversation) -> Conversation:
+    def save_conversation(self, chat: Conversation) -> Conversation:
         """Write the conversation as it is now; one without an id becomes a new one. Returns it as it is kept."""
         moment, folder = datetime.now(UTC), self.root / "conversations"
         now = moment.isoformat(timespec="microseconds")
-        if said.id:
-            assert is_id(said.id), said.id
-            kept = replace(said, changed=now)
-            conversation.write(folder / f"{kept.id}.json", kept)
-            return kept
-        with files.locked(folder):
-            later = 0
-            while (folder / f"{timed_id(moment, later)}.json").exists():
-                later += 1
-            kept = replace(said, id=timed_id(moment, later), created=now, changed=now)
-            conversation.write(folder / f"{kept.id}.json", kept)
-        return kept
+        if chat.id:
+            assert is_timed_id(chat.id), chat.id
+            saved_chat = replace(chat, changed=now)
+            conversation.write_conversation(folder / f"{saved_chat.id}.json", saved_chat)
+            return saved_chat
+        with files.lock_folder(folder):
+            offset = 0
+            while (folder / f"{make_timed_id(moment, offset)}.json").exists():
+                offset += 1
+            saved_chat = replace(chat, id=make_timed_id(moment, offset), created=now, changed=now)
+            conversation.write_conversation(folder / f"{saved_chat.id}.json", saved_chat)
+        return saved_chat
 
-    def conversation(self, id_or_title: str) -> Conversation:
+    def get_conversation(self, id_or_title: str) -> Conversation:
         """The conversation with this id, or the one changed last of those known by this title."""
-        found = [c for c in self.conversations() if id_or_title in (c.id, c.known_as)]
-        if not found:
-            known = {c.known_as for c in self.conversations()}
-            raise unknown("conversation", id_or_title, known, "Begin one: genloom chat MODEL")
-        return found[-1]
+        matches = [c for c in self.list_conversations() if id_or_title in (c.id, c.display_title)]
+        if not matches:
+            known_titles = {c.display_title for c in self.list_conversations()}
+            raise unknown_name_error("conversation", id_or_title, known_titles, "Begin one: genloom chat MODEL")
+        return matches[-1]
 
-    def conversations(self) -> list[Conversation]:
+    def list_conversations(self) -> list[Conversation]:
         """Every conversation, the one changed last at the end; damaged ones are left out and told by `faults`."""
-        return sorted(_readable(self._open_conversation, self._conversations()), key=lambda c: (c.changed, c.id))
+        return sorted(
+            _load_readable(self._load_conversation, self._list_conversation_ids()), key=lambda c: (c.changed, c.id)
+        )
 
     # what is wrong, and what lies about
 
-    def faults(self) -> list[str]:
+    def list_faults(self) -> list[str]:
         """Every data set, model, run, output and conversation that can't be read, each with the reason and the cure."""
-        data = [_fault(self.dataset, name) for name in self._names("data")]
-        versions = [f"{n}/{v}" for n in self._names("models") for v in versions_in(self.root / "models" / n)]
-        models = [_fault(self.model, ref) for ref in (*versions, *self._names("models"))]
-        runs = [_fault(self._open_run, f.name) for f in _folders(self.root / "runs") if (f / "run.json").is_file()]
-        outputs = [_fault(self.output, output) for output in self.outputs()]
-        talks = [_fault(self._open_conversation, name) for name in self._conversations()]
-        found = dict.fromkeys((*data, *models, *runs, *outputs, *talks))  # a damaged version in use is told once
-        return [fault for fault in found if fault is not None]
+        data = [_find_fault(self.get_dataset, name) for name in self._list_names("data")]
+        versions = [f"{n}/{v}" for n in self._list_names("models") for v in list_versions(self.root / "models" / n)]
+        models = [_find_fault(self.get_model, ref) for ref in (*versions, *self._list_names("models"))]
+        runs = [
+            _find_fault(self._load_run, f.name) for f in _list_folders(self.root / "runs") if (f / "run.json").is_file()
+        ]
+        outputs = [_find_fault(self.get_output, output) for output in self.list_outputs()]
+        chats = [_find_fault(self._load_conversation, name) for name in self._list_conversation_ids()]
+        faults = dict.fromkeys((*data, *models, *runs, *outputs, *chats))  # a damaged version in use is told once
+        return [fault for fault in faults if fault is not None]
 
-    def leftovers(self) -> list[Path]:
+    def list_leftovers(self) -> list[Path]:
         """Unfinished files and folders: being written now, or left by a process that died."""
         parents = [
             self.root / "runs",
@@ -269,48 +289,48 @@ class Workspace:
             *self.root.glob("models/*"),
             *self.root.glob("runs/*"),
         ]
-        return [draft for parent in parents for draft in files.drafts(parent)]
+        return [draft for parent in parents for draft in files.list_drafts(parent)]
 
-    def _open_run(self, run: str) -> Run:
+    def _load_run(self, run: str) -> Run:
         path = self.root / "runs" / run / "run.json"
         content = manifest.read_json(path)
         if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
-            raise manifest.damaged(path, "the run's name or time is missing")
+            raise manifest.damaged_error(path, "the run's name or time is missing")
         return Run(run, content["name"], path.parent, content["created"])
 
-    def _open_conversation(self, name: str) -> Conversation:
-        return conversation.read(self.root / "conversations" / f"{name}.json")
+    def _load_conversation(self, name: str) -> Conversation:
+        return conversation.read_conversation(self.root / "conversations" / f"{name}.json")
 
-    def _conversations(self) -> list[str]:
-        return sorted(p.stem for p in self.root.glob("conversations/*.json") if is_id(p.stem))
+    def _list_conversation_ids(self) -> list[str]:
+        return sorted(p.stem for p in self.root.glob("conversations/*.json") if is_timed_id(p.stem))
 
-    def _names(self, kind: str) -> list[str]:
-        complete = {"data": "*/manifest.json", "models": "*/card.json"}[kind]
-        return [folder.name for folder in _folders(self.root / kind) if any(folder.glob(complete))]
+    def _list_names(self, kind: str) -> list[str]:
+        pattern = {"data": "*/manifest.json", "models": "*/card.json"}[kind]
+        return [folder.name for folder in _list_folders(self.root / kind) if any(folder.glob(pattern))]
 
-    def _versions(self, name: str) -> list[int]:
+    def _list_versions(self, name: str) -> list[int]:
         """Of a model, those made here and those that are built in."""
-        return sorted({*versions_in(self.root / "models" / name), *versions_in(built_in.folder_of(name))})
+        return sorted({*list_versions(self.root / "models" / name), *list_versions(built_in.model_folder_path(name))})
 
 
-def _folders(parent: Path) -> Iterator[Path]:
+def _list_folders(parent: Path) -> Iterator[Path]:
     if parent.is_dir():
         yield from sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _readable(read: Callable[[str], Found], names: list[str]) -> list[Found]:
-    found = []
+def _load_readable(load: Callable[[str], Entry], names: list[str]) -> list[Entry]:
+    entries = []
     for name in names:
         try:
-            found.append(read(name))
+            entries.append(load(name))
         except ValueError:
             continue  # `faults` tells it
-    return found
+    return entries
 
 
-def _fault(read: Callable[[str], object], name: str) -> str | None:
+def _find_fault(load: Callable[[str], object], name: str) -> str | None:
     try:
-        read(name)
+        load(name)
     except ValueError as error:
         return str(error)
     return None

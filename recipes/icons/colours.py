@@ -86,7 +86,7 @@ def _opaque(rgba: np.ndarray) -> np.ndarray:
 
 
 def _nearest(lab: np.ndarray, known: np.ndarray) -> list[float]:
-    near = ((lab[:, None] - known[None]) ** 2).sum(-1).argmin(1)
+    near = ((lab[:, None] - known[None]) ** 2).pooled_proj(-1).argmin(1)
     return (np.bincount(near, minlength=len(known)) / max(len(near), 1)).tolist()
 
 

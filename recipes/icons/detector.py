@@ -1,6 +1,6 @@
 """Trains the detector that judges whether pictures show what was asked, on scenes without end.
 
-    python -m recipes.icons.detector PACKAGES genloom/evaluate/prompted
+    python -m recipes.icons.detector PACKAGES genloom/evaluate/image/prompted
 
 PACKAGES is the folder that `recipes.icons.fetch` keeps npm's packages in; the prompts lie in the other already. About
 fifteen minutes of one processor core.
@@ -20,11 +20,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genloom.evaluate.detector import CELL, SIZE, Detector, Labels, Network, load
-from genloom.evaluate.faithfulness import Asked, Wanted, shown
+from genloom.evaluate.image.detector import (
+    CELL_SIZE,
+    INPUT_SIZE,
+    Detector,
+    DetectorLabels,
+    DetectorNetwork,
+    load_detector,
+)
+from genloom.evaluate.image.prompt_following import RequestedObject, ScenePrompt, is_prompt_satisfied
 from genloom.noise import Noise
-from genloom.train.loop import Plan, State, train
-from genloom.types import Batch, Condition, Loss, Parts, Role, Signal, Turn
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.types import Batch, Condition, Loss, NetworkSpec, Parts, Phase, SignalSpace
 from recipes.icons.colours import NAMES
 from recipes.icons.fetch import SETS, WORDS, fetch, icons
 from recipes.icons.plans import Plan as Scenery
@@ -33,8 +40,8 @@ from recipes.icons.scenes import Painter, Scene
 from recipes.icons.vocabulary import NOUNS
 
 ROWS = 64
-GRID = SIZE // CELL
-LABELS = Labels(tuple(NOUNS), tuple(NAMES))
+GRID = INPUT_SIZE // CELL_SIZE
+LABELS = DetectorLabels(tuple(NOUNS), tuple(NAMES))
 TRAINING, CHOOSING, MEASURING = 1, 2, 3  # seeds of scenes that never meet
 
 
@@ -42,14 +49,14 @@ TRAINING, CHOOSING, MEASURING = 1, 2, 3  # seeds of scenes that never meet
 class Detecting:
     """Centres as peaks of one map a noun, and the colour at each. The truth of a batch lies in `cond.field`."""
 
-    turns = (Turn("model", ("model",)),)
+    turns = (Phase("model", ("model",)),)
 
     @property
-    def roles(self) -> dict[str, Role]:
-        maps = Signal(len(LABELS.nouns) + len(LABELS.colours), (GRID, GRID))
-        return {"model": Role(Signal(3, (SIZE, SIZE)), maps)}
+    def roles(self) -> dict[str, NetworkSpec]:
+        maps = SignalSpace(len(LABELS.nouns) + len(LABELS.colours), (GRID, GRID))
+        return {"model": NetworkSpec(SignalSpace(3, (INPUT_SIZE, INPUT_SIZE)), maps)}
 
-    def loss(self, parts: Parts, batch: Batch, turn: Turn, noise: Noise) -> Loss:
+    def loss(self, parts: Parts, batch: Batch, turn: Phase, noise: Noise) -> Loss:
         """Penalty-reduced focal loss of the centres (Zhou et al. 2019, equation 1), cross-entropy of the colours."""
         assert batch.cond is not None
         assert batch.cond.field is not None
@@ -58,11 +65,11 @@ class Detecting:
         truth_BNHW, colour_BHW = batch.cond.field[:, :count], batch.cond.field[:, count].long()
         heat = logits[:, :count]
         p = heat.sigmoid()
-        hit = -F.logsigmoid(heat) * (1 - p).square() * (truth_BNHW == 1)
-        miss = -F.logsigmoid(-heat) * p.square() * (1 - truth_BNHW) ** 4
+        hit = -F.logsigmoid(heat) * (1 - p).model_input() * (truth_BNHW == 1)
+        miss = -F.logsigmoid(-heat) * p.model_input() * (1 - truth_BNHW) ** 4
         colour = F.cross_entropy(logits[:, count:], colour_BHW, ignore_index=-1, reduction="none")
         centres_B = (truth_BNHW == 1).flatten(1).sum(1)
-        return Loss((hit + miss).flatten(1).sum(1) + colour.flatten(1).sum(1), centres_B)
+        return Loss((hit + miss).flatten(1).pooled_proj(1) + colour.flatten(1).sum(1), centres_B)
 
 
 def scenes(painter: Painter, seed: int, step: int, count: int) -> list[Scene]:
@@ -100,7 +107,7 @@ def worn(x_BCHW: Tensor, seed: int) -> Tensor:
         which = torch.rand(4, generator=chance)
         if which[0] < 0.5:
             small = F.interpolate(x, size=int(24 + 40 * which[1]), mode="bilinear", antialias=True)
-            x = F.interpolate(small, size=SIZE, mode="bilinear")
+            x = F.interpolate(small, size=INPUT_SIZE, mode="bilinear")
         x = x * (0.9 + 0.2 * which[2]) + 0.1 * which[3] * torch.randn(x.shape, generator=chance)
         rows.append(x.clamp(-1, 1))
     return torch.cat(rows)
@@ -115,14 +122,14 @@ def batch_at(painter: Painter, step: int) -> Batch:
 
 def right(detector: Detector, some: list[Scene]) -> Iterator[tuple[bool, bool]]:
     """Of each scene, whether exactly its things were found, and whether the named colours are right beside."""
-    for scene, found in zip(some, detector.find([scene.picture for scene in some]), strict=True):
+    for scene, found in zip(some, detector.detect([scene.picture for scene in some]), strict=True):
         things = sorted(thing.noun for thing in scene.objects) == sorted(one.noun for one in found)
         named = sorted((t.noun, t.colour) for t in scene.objects if t.colour)
         seen = [(one.noun, one.colour) for one in found]
         yield things, things and all(seen.count(pair) >= named.count(pair) for pair in named)
 
 
-def chosen(network: Network, some: list[Scene]) -> Labels:
+def chosen(network: DetectorNetwork, some: list[Scene]) -> DetectorLabels:
     """The labels with the threshold at which most scenes are read rightly."""
     tried = [replace(LABELS, threshold=at / 20) for at in range(4, 13)]
     return max(tried, key=lambda labels: sum(things for things, _ in right(Detector(network, labels), some)))
@@ -133,12 +140,14 @@ def bound(detector: Detector, painter: Painter, prompts: Path) -> dict[str, floa
     kept: dict[str, list[bool]] = {}
     for number, line in enumerate(prompts.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
-        asked = Asked(row["task"], row["prompt"], tuple(Wanted(**thing) for thing in row["objects"]), row["relation"])
-        plan = Scenery(tuple(Thing(t.noun, t.colour, t.count) for t in asked.things), row["relation"], row["place"])
+        asked = ScenePrompt(
+            row["task"], row["prompt"], tuple(RequestedObject(**thing) for thing in row["objects"]), row["relation"]
+        )
+        plan = Scenery(tuple(Thing(t.noun, t.colour, t.count) for t in asked.objects), row["relation"], row["place"])
         rng = np.random.default_rng((MEASURING, number))
         painted = [scene for scene in (painter.paint(plan, rng) for _ in range(3)) if scene is not None]
-        found = detector.find([scene.picture for scene in painted])
-        kept.setdefault(asked.task, []).extend(shown(asked, seen) for seen in found)
+        found = detector.detect([scene.picture for scene in painted])
+        kept.setdefault(asked.task, []).extend(is_prompt_satisfied(asked, seen) for seen in found)
     return {task: float(np.mean(each)) for task, each in kept.items()}
 
 
@@ -150,17 +159,19 @@ def main() -> None:
     ask.add_argument("--begin", type=Path, help="an earlier detector of the same nouns to go on from")
     given = ask.parse_args()
     fluent = icons("fluent-emoji-flat", fetch(SETS["fluent-emoji-flat"], given.packages), fetch(WORDS, given.packages))
-    painter = Painter({icon.name: icon.svg for icon in fluent}, SIZE)
+    painter = Painter({icon.name: icon.svg for icon in fluent}, INPUT_SIZE)
     torch.manual_seed(0)
-    parts = nn.ModuleDict({"model": load(given.begin).network.requires_grad_() if given.begin else Network(LABELS)})
-    plan = Plan(given.steps, warmup=30, average=0.995, precision="bfloat16")
+    parts = nn.ModuleDict(
+        {"model": load_detector(given.begin).network.requires_grad_() if given.begin else DetectorNetwork(LABELS)}
+    )
+    plan = TrainConfig(given.steps, warmup=30, ema_decay=0.995, precision="bfloat16")
     objective: Any = Detecting()  # it learns, and is never asked for samples
-    state = State.fresh(parts, objective, plan)
+    state = TrainState.from_parts(parts, objective, plan)
     for progress in train(objective, lambda step: batch_at(painter, step), plan, state):
         if progress.step % 50 == 0:
             print(f"step {progress.step}: loss a thing {progress.losses['model']:.3f}", flush=True)
-    network = state.best["model"]
-    assert isinstance(network, Network)
+    network = state.eval_parts["model"]
+    assert isinstance(network, DetectorNetwork)
     network.bfloat16().float().eval().requires_grad_(False)  # as it will be read
     labels = chosen(network, scenes(painter, CHOOSING, 0, 600))
     labels = replace(labels, bound=bound(Detector(network, labels), painter, given.out / "prompts.jsonl"))

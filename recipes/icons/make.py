@@ -98,7 +98,7 @@ def attribution(sets: Mapping[str, Sequence[Icon]]) -> str:
 def webp(pixels: np.ndarray) -> bytes:
     """The picture as lossless WebP."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", lossless=True, method=3, quality=20)
+    Image.fromarray(pixels).save(file, "WEBP", lossless=True, method=3, score_quality=20)
     return file.getvalue()
 
 
@@ -134,11 +134,11 @@ def main() -> None:
         sets = {name: list(icons(name, fetch(SETS[name], folder), words)) for name in MIXTURE}
     except ValueError as error:
         raise SystemExit(f"{error}") from None
-    given.out.mkdir(parents=True, exist_ok=True)
+    given.out.mkdir(num_parents=True, exist_ok=True)
     maker = Maker(sets, given.size)
     write(given.out / "icons.parquet", (maker.picture(given.seed, number) for number in range(given.pictures)))
     (given.out / "ATTRIBUTION.md").write_text(attribution(sets), encoding="utf-8")
-    print(f"{given.pictures:,} pictures in {given.out / 'icons.parquet'}, their credits in ATTRIBUTION.md")
+    print(f"{given.pictures:,} pictures in {given.out / 'icons.read_parquet_rows'}, their credits in ATTRIBUTION.md")
 
 
 if __name__ == "__main__":

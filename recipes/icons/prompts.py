@@ -1,6 +1,6 @@
 """The prompts that composition is measured on: combinations that no training scene shows, with what they ask for.
 
-    python -m recipes.icons.prompts PACKAGES genloom/evaluate/prompted/prompts.jsonl
+    python -m recipes.icons.prompts PACKAGES genloom/evaluate/image/prompted/prompts.jsonl
 
 Tasks after GenEval (Ghosh et al. 2023): one thing in a place, two things, a count, a colour, a position.
 """
@@ -66,7 +66,7 @@ def rows(painter: Painter, each: int = EACH, seed: int = 0) -> Iterator[dict]:
         plans = list(candidates(task))
         mixed = (plans[k] for k in rng.permutation(len(plans)).tolist())
         for plan in islice((plan for plan in mixed if painter.paint(plan, rng)), each):
-            objects = [{"noun": t.noun, "colour": t.colour, "count": t.count} for t in plan.things]
+            objects = [{"noun": t.noun, "colour": t.colour, "count": t.count} for t in plan.objects]
             yield {
                 "task": task,
                 "prompt": prompt(plan),

@@ -29,7 +29,7 @@ def home(
     shutil.copytree(made.root / "models", tmp_path / "workspace/models")
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
     workspace = Workspace(tmp_path / "workspace")
-    worlds.taught(workspace, "tales")
+    worlds.build_training_data(workspace, "tales")
     return workspace
 
 
@@ -47,12 +47,12 @@ def typed(
 
     monkeypatch.setattr("builtins.input", next_line)
     capsys.readouterr()
-    assert run(["chat", "tales", "--length", "12", "--seed", "1", *options]) == 0
+    assert run(["chat", "tales", "--max-tokens", "12", "--seed", "1", *options]) == 0
     return capsys.readouterr()
 
 
 def test_one_question_for_a_script(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["chat", "tales", "--once", "Who saw the sea?", "--length", "20", "--seed", "3"]
+    asked = ["chat", "tales", "--prompt", "Who saw the sea?", "--max-tokens", "20", "--seed", "3"]
     assert run(asked) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -61,7 +61,7 @@ def test_one_question_for_a_script(home: Workspace, capsys: pytest.CaptureFixtur
     assert (out, facts["question"], facts["model"]) == (facts["answer"] + "\n", "Who saw the sea?", "tales/1")
     assert Path(facts["file"]).read_text(encoding="utf-8") == facts["answer"]
     assert facts["conversation"] is None
-    assert home.conversations() == []
+    assert home.list_conversations() == []
     assert run(["generate", "--replay", facts["id"], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"] == facts["answer"]
 
@@ -72,7 +72,7 @@ def test_one_question_from_standard_input(
     (tmp_path / "question").write_text("Who?\nAnd why?\n")
     with (tmp_path / "question").open() as question:
         monkeypatch.setattr(sys, "stdin", question)
-        assert run(["chat", "tales", "--once", "-", "--length", "5", "--json"]) == 0
+        assert run(["chat", "tales", "--prompt", "-", "--max-tokens", "5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["question"] == "Who?\nAnd why?"
 
 
@@ -80,7 +80,7 @@ def test_a_conversation_is_kept_and_gone_on_with(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, err = typed(capsys, monkeypatch, "Who is king?", "  /tmp is mine", "/save Of kings", options=("--system", "S"))
-    (talk,) = home.conversations()
+    (talk,) = home.list_conversations()
     assert (talk.title, talk.system, talk.model) == ("Of kings", "S", "tales/1")
     assert talk.questions == ("Who is king?", "/tmp is mine")
     assert out == "".join(message.content + "\n" for message in talk.messages[1::2])
@@ -89,11 +89,11 @@ def test_a_conversation_is_kept_and_gone_on_with(
     assert re.search(rf"{talk.id}  tales/1  2 questions  'Of kings'", capsys.readouterr().out)
     out, _ = typed(capsys, monkeypatch, "More?", options=("--conversation", "Of kings"))
     assert out.startswith(f"› /tmp is mine\n{talk.messages[-1].content}\n"), "where it was left is shown"
-    assert home.conversation(talk.id).questions[-1] == "More?"
-    once = ["chat", "tales", "--once", "And?", "--conversation", talk.id, "--length", "5", "--json"]
+    assert home.get_conversation(talk.id).questions[-1] == "More?"
+    once = ["chat", "tales", "--prompt", "And?", "--conversation", talk.id, "--max-tokens", "5", "--json"]
     assert run(once) == 0
     assert json.loads(capsys.readouterr().out)["conversation"] == talk.id
-    assert home.conversation(talk.id).questions[-1] == "And?"
+    assert home.get_conversation(talk.id).questions[-1] == "And?"
 
 
 def test_answers_are_taken_back_and_questions_changed(
@@ -101,10 +101,10 @@ def test_answers_are_taken_back_and_questions_changed(
 ) -> None:
     lines = ["One?", "Two?", "/retry", "/retry", "/edit 1 Eins?", "/edit Uno?", "/edit 7 Seven?", "/edit"]
     _, err = typed(capsys, monkeypatch, *lines)
-    (talk,) = home.conversations()
+    (talk,) = home.list_conversations()
     assert talk.questions == ("Uno?",)
-    assert len(home.outputs()) == 6, "an answer that was taken back is still an output"
-    said = [home.output(output)[1] for output in home.outputs()]
+    assert len(home.list_outputs()) == 6, "an answer that was taken back is still an output"
+    said = [home.get_output(output)[1] for output in home.list_outputs()]
     assert [record["prompt"] for record in said] == ["One?", "Two?", "Two?", "Two?", "Eins?", "Uno?"]
     assert len({record["request"]["nonces"][0] for record in said[1:4]}) == 3
     assert "There is no question 7 in this conversation; it has 1." in err
@@ -116,7 +116,7 @@ def test_several_conversations_stand_side_by_side(
 ) -> None:
     lines = ["One?", "/new", "Two?", "/list", "/load One?", "More?", "/load Three?", "/tokens", "/quit", "never read"]
     out, err = typed(capsys, monkeypatch, *lines)
-    second, first = home.conversations()
+    second, first = home.list_conversations()
     assert (first.questions, second.questions) == (("One?", "More?"), ("Two?",))
     assert f"{first.id}  1 question  One?\n{second.id}  1 question  Two?" in out
     assert "There is no conversation 'Three?'" in err
@@ -135,14 +135,14 @@ def test_help_and_what_is_no_command(
     assert "Nothing was asked yet" in err
     assert "Nothing was said yet" in err
     assert err.count("The system prompt: You are a king.") == 2
-    assert home.conversations() == home.outputs() == []
+    assert home.list_conversations() == home.list_outputs() == []
 
 
 def test_questions_of_several_lines(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed(capsys, monkeypatch, "One\\", "two\\", "three", '"""Vier', "", 'fünf"""', '"""', "six", '"""')
-    (talk,) = home.conversations()
+    (talk,) = home.list_conversations()
     assert talk.questions == ("One\ntwo\nthree", "Vier\n\nfünf", "six")
 
 
@@ -157,7 +157,7 @@ def test_a_long_conversation_says_what_is_not_read(
 def test_the_battery_gives_instructions_to_a_model_that_chats(
     home: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["evaluate", "tales", "--battery", "--tasks", "instructions", "--items", "3", "--json"]) == 0
+    assert run(["evaluate", "tales", "--battery", "--tasks", "instructions", "--limit", "3", "--json"]) == 0
     (score,) = json.loads(capsys.readouterr().out)["battery"]
     assert (score["task"], score["items"], len(score["credits"])) == ("instructions", 3, 3)
 
@@ -166,12 +166,12 @@ def test_the_battery_gives_instructions_to_a_model_that_chats(
     ("arguments", "words"),
     [
         (["tales", "--json"], "--json needs one question"),
-        (["tales", "--once", " "], "There is no question"),
-        (["tales", "--once", "x", "--length", "0"], "--length 0 makes no sense"),
-        (["tales", "--once", "x", "--top-p", "7"], "--top-p 7 makes no sense"),
+        (["tales", "--prompt", " "], "There is no question"),
+        (["tales", "--prompt", "x", "--max-tokens", "0"], "--max-tokens 0 makes no sense"),
+        (["tales", "--prompt", "x", "--top-p", "7"], "--top-p 7 makes no sense"),
         (["tales", "--conversation", "none"], "There is no conversation 'none'"),
-        (["talse", "--once", "x"], "Did you mean 'tales'?"),
-        (["masks", "--once", "x"], "masks/1 cannot chat"),
+        (["talse", "--prompt", "x"], "Did you mean 'tales'?"),
+        (["masks", "--prompt", "x"], "masks/1 cannot chat"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -181,7 +181,7 @@ def test_what_cannot_be_is_one_line(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert words in err
-    assert home.outputs() == []
+    assert home.list_outputs() == []
 
 
 class Person:
@@ -250,14 +250,14 @@ class Person:
 def test_on_a_terminal(home: Workspace) -> None:
     """Editing, history, Ctrl-C while an answer is written and at the prompt, and Ctrl-D."""
     # With this seed neither answer ends by itself before it is stopped, as by chance one did.
-    with Person("chat", "tales", "--length", "100000", "--temperature", "1.5", "--seed", "1") as person:
+    with Person("chat", "tales", "--max-tokens", "100000", "--temperature", "1.5", "--seed", "1") as person:
         person.waits_for("› ")
         person.types("Who saw thy\x7fe sea?\n")
         person.waits_for("\n")
         person.reads(20)
         os.kill(person.process.pid, signal.SIGINT)
         assert "\x1b" not in person.waits_for("› ")
-        (talk,) = home.conversations()
+        (talk,) = home.list_conversations()
         assert talk.questions == ("Who saw the sea?",)
         assert 10 < len(talk.messages[1].content) < 100_000, "what was said is kept"
         person.types("half a question")
@@ -274,7 +274,7 @@ def test_on_a_terminal(home: Workspace) -> None:
         person.types("/list\n")
         person.waits_for("1 question")
         assert person.leaves() == 0
-    assert home.conversation(talk.id).questions == ("Who else?",)
+    assert home.get_conversation(talk.id).questions == ("Who else?",)
     history = home.root / "conversations/history"
     assert "/list" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from genloom.cli import doctor, run
-from genloom.cli.app import VERBS, module_of
-from genloom.cli.shared import Shared
+from genloom.cli import run
+from genloom.cli.app import VERBS, get_module_name
+from genloom.cli.commands import doctor
+from genloom.cli.options.common import CommonOptions
 
 
 def genloom(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
@@ -49,16 +50,16 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_says_what_it_is_for_and_takes_the_shared_options(verb: str) -> None:
-    carry_out = import_module(module_of(verb)).run
+    carry_out = import_module(get_module_name(verb)).run
     assert (carry_out.__doc__ or "").splitlines()[0] == VERBS[verb]
-    assert inspect.signature(carry_out).parameters["shared"].default == Shared()
+    assert inspect.signature(carry_out).parameters["common"].default == CommonOptions()
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_of_a_verb_is_explained(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([verb, "--help"]) == 0
     shown = capsys.readouterr().out
-    carry_out = import_module(module_of(verb)).run
+    carry_out = import_module(get_module_name(verb)).run
     explained = inspect.getdoc(carry_out) or ""
     for name, parameter in inspect.signature(carry_out).parameters.items():
         if not is_dataclass(parameter.default):
@@ -115,7 +116,7 @@ def test_stopping_by_hand_is_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: p
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "_machine", stop)
+    monkeypatch.setattr(doctor, "_describe_machine", stop)
     assert run(["doctor"]) == 130
     assert capsys.readouterr().err == "genloom: stopped\n"
 
@@ -126,7 +127,7 @@ def test_an_error_of_the_system_is_one_line(
     def refused() -> None:
         (tmp_path / "gone").read_text()
 
-    monkeypatch.setattr(doctor, "_machine", refused)
+    monkeypatch.setattr(doctor, "_describe_machine", refused)
     assert run(["doctor"]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"genloom: {tmp_path / 'gone'}: no such file or directory. See that")
@@ -137,7 +138,7 @@ def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None
     def wrong() -> None:
         raise OSError("which no system said")
 
-    monkeypatch.setattr(doctor, "_machine", wrong)
+    monkeypatch.setattr(doctor, "_describe_machine", wrong)
     with pytest.raises(OSError, match="which no system said"):
         run(["doctor"])
 

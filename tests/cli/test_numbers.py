@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import pytest
 
 from genloom.cli import run
-from genloom.cli.app import VERBS, module_of
+from genloom.cli.app import VERBS, get_module_name
 
 ANSWERS = {"learn": ["x"], "compare": ["a", "b"], "generate": ["x"], "ratings": []}
 
 
 def numbers_of(verb: str) -> Iterator[str]:
     """The options of a verb that take a number."""
-    carry_out = import_module(module_of(verb)).run
+    carry_out = import_module(get_module_name(verb)).run
     hints = typing.get_type_hints(carry_out, include_extras=True)
     for name, parameter in inspect.signature(carry_out).parameters.items():
         if is_dataclass(parameter.default):
@@ -55,10 +55,19 @@ def test_every_option_with_a_number_refuses_what_makes_no_sense(
         ("train x --steps 1.5", "--steps 1.5 makes no sense: give a whole number from 1 on, or leave it away."),
         ("train x --steps 0", "--steps 0 makes no sense: give a whole number from 1 on, or leave it away."),
         ("train x --minutes 0", "--minutes 0 makes no sense: give a number above 0, or leave it away."),
-        ("evaluate x --most 0", "--most 0 makes no sense: give a whole number from 1 on, or leave it away."),
-        ("generate x --length 0", "--length 0 makes no sense: give a whole number from 1 on, or leave it away."),
-        ("evaluate x --length 0", "--length 0 makes no sense: give a whole number from 1 on, or leave it away."),
-        ("compare a b --length 0", "--length 0 makes no sense: give a whole number from 1 on, or leave it away."),
+        ("evaluate x --max-bytes 0", "--max-bytes 0 makes no sense: give a whole number from 1 on, or leave it away."),
+        (
+            "generate x --max-tokens 0",
+            "--max-tokens 0 makes no sense: give a whole number from 1 on, or leave it away.",
+        ),
+        (
+            "evaluate x --max-tokens 0",
+            "--max-tokens 0 makes no sense: give a whole number from 1 on, or leave it away.",
+        ),
+        (
+            "compare a b --max-tokens 0",
+            "--max-tokens 0 makes no sense: give a whole number from 1 on, or leave it away.",
+        ),
         ("promote x --to 0", "--to 0 makes no sense: give a whole number from 1 on."),
         ("collect x --val 0.4 --test 0.4 --name x", "--val 0.4 and --test 0.4 must not be negative nor exceed half"),
     ],
@@ -74,6 +83,6 @@ def test_the_help_shows_no_default_that_means_none(verb: str, capsys: pytest.Cap
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "[default: False]" not in shown
     assert '[default: ""]' not in shown
-    zeros = {name for name, each in inspect.signature(import_module(module_of(verb)).run).parameters.items()
+    zeros = {name for name, each in inspect.signature(import_module(get_module_name(verb)).run).parameters.items()
              if type(each.default) in (int, float) and each.default == 0}  # fmt: skip
     assert zeros <= {"seed", "min_quality"}

@@ -60,7 +60,7 @@ def again(capsys: pytest.CaptureFixture[str], output: str) -> dict[str, Any]:
 
 def test_pictures_and_a_sheet_of_them_lie_where_one_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pictures"
-    facts = made(capsys, "--prompt", "a red fox", "--count", "5", "--grid", "--out", str(out))
+    facts = made(capsys, "--prompt", "a red fox", "--count", "5", "--sheet", "--out", str(out))
     assert [seen(o["file"]).shape for o in facts["outputs"]] == [(SIDE, SIDE, 3)] * 5
     assert {Path(o["file"]).parent for o in facts["outputs"]} == {out}
     assert not any("text" in o for o in facts["outputs"])
@@ -78,7 +78,7 @@ def test_lines_for_people_name_each_picture(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_part_is_made_anew_and_the_rest_stays(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (output,) = made(capsys, "--source", str(photo), "--mask", str(mask), "--prompt", "a hat")["outputs"]
+    (output,) = made(capsys, "--image", str(photo), "--mask", str(mask), "--prompt", "a hat")["outputs"]
     missing = seen(mask)[..., 0] > 127
     assert (seen(output["file"])[~missing] == seen(photo)[~missing]).all()
     assert (seen(output["file"])[missing] != seen(photo)[missing]).any()
@@ -88,15 +88,15 @@ def test_a_part_is_made_anew_and_the_rest_stays(photo: Path, mask: Path, capsys:
 def test_steps_are_taken_back_where_one_asks_for_it(
     photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ("--source", str(photo), "--mask", str(mask), "--prompt", "a hat")
-    (once,), (twice,) = (made(capsys, *given, *more)["outputs"] for more in ((), ("--again", "2")))
+    given = ("--image", str(photo), "--mask", str(mask), "--prompt", "a hat")
+    (once,), (twice,) = (made(capsys, *given, *more)["outputs"] for more in ((), ("--resample-steps", "2")))
     missing = seen(mask)[..., 0] > 127
     assert (seen(twice["file"])[~missing] == seen(photo)[~missing]).all()
     assert (seen(twice["file"]) != seen(once["file"]))[missing].any()
 
 
 def test_a_picture_grows_at_its_edges(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (output,) = made(capsys, "--source", str(photo), "--outpaint", "4,0,0,6")["outputs"]
+    (output,) = made(capsys, "--image", str(photo), "--outpaint", "4,0,0,6")["outputs"]
     whole = seen(output["file"])
     assert whole.shape == (26, 34, 3)
     assert np.array_equal(whole[:20, 4:], seen(photo))
@@ -105,7 +105,7 @@ def test_a_picture_grows_at_its_edges(photo: Path, capsys: pytest.CaptureFixture
 
 def test_a_picture_is_varied(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     little, much = (
-        seen(made(capsys, "--source", str(photo), "--vary", how, "--prompt", "fox")["outputs"][0]["file"])
+        seen(made(capsys, "--image", str(photo), "--strength", how, "--prompt", "fox")["outputs"][0]["file"])
         for how in ("0.05", "0.9")
     )
     assert little.shape == much.shape == (SIDE, SIDE, 3)
@@ -113,7 +113,7 @@ def test_a_picture_is_varied(photo: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_way_between_two_prompts_or_two_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    both = made(capsys, "--prompt", "fox", "--prompt", "two apples", "--interpolate", "--frames", "3")["outputs"]
+    both = made(capsys, "--prompt", "fox", "--prompt", "two apples", "--interpolate", "--steps-between", "3")["outputs"]
     assert [o["nonce"] for o in both] == [both[0]["nonce"]] * 3
     one = made(capsys, "--prompt", "fox", "--interpolate")["outputs"]
     assert len(one) == 8
@@ -126,9 +126,11 @@ def test_presets_say_more_than_the_prompt(home: Path, capsys: pytest.CaptureFixt
     assert run(["generate", "--presets", "--json"]) == 0
     presets = json.loads(capsys.readouterr().out)["presets"]
     assert {"glossy", "mine"} <= presets.keys()
-    (output,) = made(capsys, "--prompt", "fox", "--preset", "mine", "--preset", "glossy", "--guidance", "4")["outputs"]
+    (output,) = made(capsys, "--prompt", "fox", "--preset", "mine", "--preset", "glossy", "--guidance-scale", "4")[
+        "outputs"
+    ]
     assert output["prompt"] == "my fox, glossy style"
-    record = json.loads(Workspace(home).output(output["id"])[0].with_suffix(".json").read_text())
+    record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
     assert record["request"]["controls"] == {"negative": "moon", "guidance": 4.0, "steps": 2}
 
 
@@ -136,18 +138,18 @@ def test_presets_say_more_than_the_prompt(home: Path, capsys: pytest.CaptureFixt
     ("arguments", "said"),
     [
         (["--preset", "glosy"], "There is no preset 'glosy'. Did you mean 'glossy'?"),
-        (["--mask", "m.png"], "--mask changes a picture, and there is none: name it with --source FILE."),
-        (["--vary", "0.4"], "--vary changes a picture"),
-        (["--source", "PHOTO"], "What is to be done with the source?"),
-        (["--source", "no.png", "--vary", "0.4"], "no.png: it could not be read: No such file"),
-        (["--source", "PHOTO", "--mask", "SMALL"], "The mask has 5 × 4 pixels, and the picture 30 × 20."),
-        (["--source", "PHOTO", "--vary", "1.5"], "--vary 1.5 makes no sense: give a number above 0, at most 1"),
-        (["--source", "PHOTO", "--outpaint", "3,3"], "--outpaint 3,3: say pixels for left,right,top,bottom"),
-        (["--source", "PHOTO", "--outpaint", "0,0,0,0"], "adds nothing"),
-        (["--source", "PHOTO", "--outpaint", "-1,0,0,0"], "--outpaint -1,0,0,0: say pixels"),
+        (["--mask", "m.png"], "--mask changes a picture, and there is none: name it with --image FILE."),
+        (["--strength", "0.4"], "--strength changes a picture"),
+        (["--image", "PHOTO"], "What is to be done with the source?"),
+        (["--image", "no.png", "--strength", "0.4"], "no.png: it could not be read: No such file"),
+        (["--image", "PHOTO", "--mask", "SMALL"], "The mask has 5 × 4 pixels, and the picture 30 × 20."),
+        (["--image", "PHOTO", "--strength", "1.5"], "--strength 1.5 makes no sense: give a number above 0, at most 1"),
+        (["--image", "PHOTO", "--outpaint", "3,3"], "--outpaint 3,3: say pixels for left,right,top,bottom"),
+        (["--image", "PHOTO", "--outpaint", "0,0,0,0"], "adds nothing"),
+        (["--image", "PHOTO", "--outpaint", "-1,0,0,0"], "--outpaint -1,0,0,0: say pixels"),
         (["--interpolate", "--count", "3"], "--interpolate goes from one prompt to another"),
-        (["--interpolate", "--frames", "1"], "--frames 1 makes no sense: give a whole number from 2 on"),
-        (["--frames", "4"], "ask for them with --interpolate"),
+        (["--interpolate", "--steps-between", "1"], "--steps-between 1 makes no sense: give a whole number from 2 on"),
+        (["--steps-between", "4"], "ask for them with --interpolate"),
         (["--temperature", "0.5"], "A model with the objective 'flow' has no setting 'temperature'. It has: again,"),
         (["--prompt", "(fox:red)"], "'red' is no weight. Weigh words like this: (fox:1.3)."),
     ],

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from genloom.cli import run
-from genloom.cli.features import as_prompt, kept
-from genloom.evaluate import faithfulness
+from genloom.cli.report_features import escape_caption, load_or_extract_features
 from genloom.evaluate.features import efficientnet
-from genloom.networks.efficientnet import PACKAGE
+from genloom.evaluate.image import prompt_following
+from genloom.networks.efficientnet import WEIGHTS_PACKAGE
 from genloom.store.workspace import Workspace
-from genloom.text_encoders.weighting import weighted
+from genloom.text_encoders.prompt_weighting import parse_weighted_prompt
 from genloom.types import Item
 
-pytest.importorskip(PACKAGE)
+pytest.importorskip(WEIGHTS_PACKAGE)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_features(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENLOOM_HOME", str(home))
-    monkeypatch.setattr(efficientnet, "SIZE", 32)
+    monkeypatch.setattr(efficientnet, "INPUT_SIZE", 32)
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_near_copies_are_looked_for_in_what_the_model_learned_from(
     other = worlds.pictures(Workspace(home), "others", count=180, colours={"white": (250, 250, 250)})
     facts = told(capsys, "evaluate", "tiles/2", "--samples", "24", "--data", "others")
     assert facts["dataset"].startswith(f"others@{other.digest[:12]}")
-    assert facts["copied"]["searched"] == [f"tiles@{Workspace(home).dataset('tiles').digest[:12]}"]
+    assert facts["copied"]["searched"] == [f"tiles@{Workspace(home).get_dataset('tiles').digest[:12]}"]
     assert facts["copied"]["nearest"][0][0]["source"].startswith("tiles/")
     assert facts["copied"]["held"] == 30  # all tiles that are held out
     assert Path(facts["folder"]).name == "tiles-2-on-others"
@@ -85,11 +85,11 @@ def test_features_of_held_out_pictures_are_kept_and_damage_is_mended(tmp_path: P
         return np.stack(list(values)).astype(np.float32)
 
     items, path = [Item(np.arange(3)), Item(np.arange(3) + 1)], tmp_path / "features" / "some.npy"
-    first = kept(path, extract, items)
-    assert np.array_equal(kept(path, extract, items), first)
+    first = load_or_extract_features(path, extract, items)
+    assert np.array_equal(load_or_extract_features(path, extract, items), first)
     assert len(looks) == 1
     path.write_bytes(path.read_bytes()[:-4])
-    assert np.array_equal(kept(path, extract, items), first)
+    assert np.array_equal(load_or_extract_features(path, extract, items), first)
     assert len(looks) == 2
 
 
@@ -104,18 +104,18 @@ def test_the_model_that_learned_longer_is_better(home: Path, capsys: pytest.Capt
 def test_a_detector_says_whether_pictures_show_what_was_asked(
     home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    facts = told(capsys, "evaluate", "tiles/2", "--battery", "--items", "2", "--out", str(tmp_path))
-    assert [row["measure"] for row in facts["battery"]] == list(faithfulness.TASKS)
+    facts = told(capsys, "evaluate", "tiles/2", "--battery", "--limit", "2", "--out", str(tmp_path))
+    assert [row["measure"] for row in facts["battery"]] == list(prompt_following.TASKS)
     assert all(row["items"] == 2 and row["bound"] > 0.8 for row in facts["battery"])
     assert all(row["accuracy"] < 0.5 for row in facts["battery"])  # tiles of one colour show nothing
     assert {path.name for path in tmp_path.iterdir()} == {"battery.json", "battery.png", "prompted.png"}
-    gaps = told(capsys, "compare", "tiles/1", "tiles/2", "--battery", "--items", "1")
+    gaps = told(capsys, "compare", "tiles/1", "tiles/2", "--battery", "--limit", "1")
     assert {gap["verdict"] for gap in gaps["battery"]} == {"no difference shown"}
 
 
 @pytest.mark.parametrize("caption", ["a clock (alarm: red)", "open ( and :1.3)", "back\\slash :)", "a fox"])
 def test_captions_are_asked_for_word_for_word(caption: str) -> None:
-    assert weighted(as_prompt(caption)).text == caption
+    assert parse_weighted_prompt(escape_caption(caption)).text == caption
 
 
 @pytest.mark.parametrize(

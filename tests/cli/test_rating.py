@@ -23,10 +23,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
     monkeypatch.delenv("GENLOOM_LEDGER", raising=False)
     monkeypatch.setenv("LOGNAME", "zoe")
-    workspace = Workspace.find()
+    workspace = Workspace.from_option()
     for prompt, text in (("A tale", " of the sea"), ("A tale", " of a boat"), ("Why?", " Because.")):
         record = {"model": "notes/1", "prompt": prompt, "written": text}
-        workspace.record_output(prompt + text, ".txt", record)
+        workspace.save_output(prompt + text, ".txt", record)
     return workspace
 
 
@@ -51,7 +51,7 @@ def seen(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 def test_outputs_are_rated_and_the_list_says_what_it_is_worth(
     home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sea, boat, why = home.outputs()
+    sea, boat, why = home.list_outputs()
     up = told("rate", sea, "--up")
     assert (up["output"], up["scale"], up["value"], up["rater"], up["machine"]) == (sea, "thumb", 1, "zoe", False)
     assert f"{boat} is bad, says zoe." in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
@@ -62,7 +62,7 @@ def test_outputs_are_rated_and_the_list_says_what_it_is_worth(
     listed = told("ratings")
     assert [r["effect"] for r in listed["ratings"]] == ["pair", "pair", "opinion", "a note"]
     assert [r["machine"] for r in listed["ratings"]] == [False, False, True, False]
-    assert (listed["pairs"], listed["opinions"], listed["enough"]) == (1, 1, False)
+    assert (listed["pairs"], listed["unpaired"], listed["enough"]) == (1, 1, False)
     assert listed["learned_from"] + listed["held_out"] == 2
     assert "Rate about" in listed["missing"]
     shown = seen(capsys, "ratings")
@@ -71,7 +71,7 @@ def test_outputs_are_rated_and_the_list_says_what_it_is_worth(
 
 
 def test_a_choice_between_two(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    sea, boat, _ = home.outputs()
+    sea, boat, _ = home.list_outputs()
     assert f"{boat} is better than {sea}, says zoe." in seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
     facts = told("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
     assert (facts["kind"], facts["winner"], facts["prompt"], facts["rater"]) == ("choice", "bad", "A tale", "other")
@@ -101,18 +101,18 @@ def test_a_rating_is_taken_back(home: Workspace, told: Told, capsys: pytest.Capt
     assert f"{event} is withdrawn" in seen(capsys, "ratings", "withdraw", event)
     listed = told("ratings")
     assert [r["effect"] for r in listed["ratings"]] == ["withdrawn"]
-    assert listed["opinions"] == 0
+    assert listed["unpaired"] == 0
 
 
 def test_contradictions_are_shown(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    sea, boat, _ = home.outputs()
+    sea, boat, _ = home.list_outputs()
     for rater, winner in (("me", "a"), ("you", "b")):
         seen(capsys, "rate", "--pair", sea, boat, "--winner", winner, "--rater", rater)
     assert f"Contradiction: me and you contradict each other about {sea} and {boat}" in seen(capsys, "ratings")
 
 
 def test_ratings_are_written_for_other_programs(home: Workspace, told: Told, tmp_path: Path) -> None:
-    sea, boat, why = home.outputs()
+    sea, boat, why = home.list_outputs()
     told("rate", "--pair", sea, boat, "--winner", "a")
     told("rate", why, "--down")
     (dpo,) = told("ratings", "export", "--to", "dpo")["rows"]
@@ -130,7 +130,7 @@ def test_ratings_are_written_for_other_programs(home: Workspace, told: Told, tmp
 def test_answers_of_a_chat_are_exported_as_messages(home: Workspace, told: Told) -> None:
     said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     facts = {"model": "notes/1", "prompt": "Why?", "conversation": said}
-    a, b = (home.record_output(text, ".txt", {**facts, "written": text}) for text in ("So.", "Because of that."))
+    a, b = (home.save_output(text, ".txt", {**facts, "written": text}) for text in ("So.", "Because of that."))
     told("rate", "--pair", a, b, "--winner", "a")
     (row,) = told("ratings", "export", "--to", "dpo")["rows"]
     assert row["prompt"] == said
@@ -139,7 +139,7 @@ def test_answers_of_a_chat_are_exported_as_messages(home: Workspace, told: Told)
 
 def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     told("rate", "last", "--up")
-    head = open_ledger(home.root).head()
+    head = open_ledger(home.root).get_head()
     assert head is not None
     assert told("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
     assert "1 entry, each as it was written." in seen(capsys, "ratings", "verify")
@@ -156,7 +156,7 @@ def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.Capt
 
 def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     for version in range(3):
-        with home.new_model("notes") as folder:
+        with home.create_model("notes") as folder:
             (folder / "weights.safetensors").write_bytes(bytes([version]))
             (folder / "card.json").write_text("{}")
     shown = seen(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
@@ -164,7 +164,7 @@ def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys:
     assert "notes now means notes/3, and no longer notes/1." in seen(capsys, "promote", "notes", "--to", "3")
     facts = told("rollback", "notes")
     assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")
-    assert home.model("notes").version == 1
+    assert home.get_model("notes").version == 1
     assert [row["in_use"] for row in told("list", "models")["models"]] == [True, False, False]
 
 
@@ -202,7 +202,7 @@ def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys:
 def test_wrong_use_is_told_in_one_line_and_writes_nothing(
     arguments: list[str], words: str, home: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = home.outputs()[0]
+    first = home.list_outputs()[0]
     assert run([first if each == "FIRST" else each for each in arguments]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
@@ -220,7 +220,20 @@ def tales(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace.root
 
 
-ROUND = ["--prompt", "The old", "--prompt", "Zoë", "--prompt", "A", "--prompt", "B", "--prompt", "C", "--length", "12"]
+ROUND = [
+    "--prompt",
+    "The old",
+    "--prompt",
+    "Zoë",
+    "--prompt",
+    "A",
+    "--prompt",
+    "B",
+    "--prompt",
+    "C",
+    "--max-tokens",
+    "12",
+]
 
 
 @pytest.fixture
@@ -244,30 +257,30 @@ def test_a_round_is_gone_on_with_where_it_was_left(
     arena: Callable[..., tuple[str, str]], tales: Path, told: Told
 ) -> None:
     given = ["tales", *ROUND, "--repeats", "0.2"]
-    out, _ = arena(*given, typed="a what B q")
+    out, _ = arena(*given, prompt_input="a what B q")
     assert "── 1 of 6 · " in out
     assert "tales/" not in out.partition("choices now")[0], "whose answers they are is not told"
     assert out.count("a or b: which is better") == 2, "an answer that is none gets the help"
     assert "2 choices now, 2 in this round." in out
-    assert len(Workspace(tales).outputs()) in (6, 8), "the next pair may have been made meanwhile"
-    out, _ = arena(*given, typed="s t x a")
+    assert len(Workspace(tales).list_outputs()) in (6, 8), "the next pair may have been made meanwhile"
+    out, _ = arena(*given, prompt_input="s t x a")
     assert "── 3 of 6 · " in out
     assert "3 choices now, 5 in this round." in out
-    out, _ = arena(*given, typed="a a a")
+    out, _ = arena(*given, prompt_input="a a a")
     assert "── 6 of 6 · " in out, "the pair that was skipped comes back"
     assert "1 choice now" in out
-    out, _ = arena(*given, typed="a")
+    out, _ = arena(*given, prompt_input="a")
     assert "0 choices now" in out
     listed = told("ratings")["ratings"]
     assert [r["rater"] for r in listed] == ["zoe"] * len(listed)
     assert sum(r["effect"].startswith("replaced") for r in listed) == 1, "the pair shown twice"
-    for output, record in Workspace(tales).records():
+    for output, record in Workspace(tales).list_records():
         assert record["prompt"] in ROUND
         assert output.is_file()
 
 
 def test_two_versions_meet_blind(arena: Callable[..., tuple[str, str]]) -> None:
-    out, err = arena("tales/1", "--against", "tales/2", *ROUND, "--repeats", "0", "--json", typed="a a b b t")
+    out, err = arena("tales/1", "--against", "tales/2", *ROUND, "--repeats", "0", "--json", prompt_input="a a b b t")
     facts = json.loads(out)
     assert sum(facts["wins"].values()) == 4
     assert set(facts["wins"]) <= {"tales/1", "tales/2"}

@@ -6,23 +6,23 @@ import sys
 
 import pytest
 
-from genloom.cli import screen
-from genloom.cli.screen import Screen, size, table
+from genloom.cli import console
+from genloom.cli.console import Console, format_bytes, format_table
 
 
 def test_json_is_all_there_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    with Screen(json=True).progress("Collecting", 10) as bar:
+    with Console(is_json=True).show_progress("Collecting", 10) as bar:
         bar.update(5)
-    Screen(json=True).say("for people")
-    Screen(json=True).result({"name": "Grüße", "n": 1})
+    Console(is_json=True).print_line("for people")
+    Console(is_json=True).print_result({"name": "Grüße", "n": 1})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"name": "Grüße", "n": 1}
     assert err == ""
 
 
 def test_people_get_lines_and_no_json(capsys: pytest.CaptureFixture[str]) -> None:
-    Screen().say("for people")
-    Screen().result({"name": "notes"})
+    Console().print_line("for people")
+    Console().print_result({"name": "notes"})
     assert capsys.readouterr().out == "for people\n"
 
 
@@ -30,8 +30,8 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([0.0, 1.0, 6.0, 7.0, 12.0])
-    monkeypatch.setattr(screen.time, "monotonic", lambda: next(now))
-    with Screen().progress("Collecting", 8) as bar:
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    with Console().show_progress("Collecting", 8) as bar:
         for done in (1, 2, 3, 4):
             bar.update(done, f"{done} files")
     out, err = capsys.readouterr()
@@ -48,7 +48,7 @@ def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with Screen().progress("Collecting", 4) as bar:
+    with Console().show_progress("Collecting", 4) as bar:
         bar.update(2, "[2] files")
         bar.update(4, "[4] files")
     assert "Collecting" in terminal.getvalue()
@@ -57,7 +57,7 @@ def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_sizes_for_people() -> None:
-    assert [size(n) for n in (0, 999, 1_100, 1_150_000, 2.5e9, 3e12)] == [
+    assert [format_bytes(n) for n in (0, 999, 1_100, 1_150_000, 2.5e9, 3e12)] == [
         "0 bytes",
         "999 bytes",
         "1.1 kB",
@@ -68,4 +68,4 @@ def test_sizes_for_people() -> None:
 
 
 def test_columns_are_aligned() -> None:
-    assert table([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
+    assert format_table([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]

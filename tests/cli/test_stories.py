@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from genloom.cli import run
-from genloom.cli.learned import learned_from
-from genloom.model import open_model
+from genloom.cli.training_sources import find_training_sources
+from genloom.model import load_model
 from genloom.store.workspace import Workspace
 
 QUICK = [
     "--threads", "1", "--steps", "12", "--set", "network.base.width=16", "--set", "network.base.depth=1",
-    "--set", "network.base.heads=2", "--set", "length=32", "--set", "rows=4", "--set", "plan.precision=float32",
+    "--set", "network.base.heads=2", "--set", "context_length=32", "--set", "batch_size=4", "--set", "plan.precision=float32",
 ]  # fmt: skip
 
 
@@ -76,8 +76,8 @@ def test_train_shows_the_contract_and_the_fact_and_what_to_do_next(
 def test_train_tells_scripts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = told(capsys, "train", "my notes", "--name", "scripted", *QUICK)
     assert facts["ref"] == "scripted/1"
-    assert Path(facts["folder"]) == Workspace(home).model("scripted").folder
-    assert facts["run"] == Workspace(home).run("scripted").id
+    assert Path(facts["folder"]) == Workspace(home).get_model("scripted").folder
+    assert facts["run"] == Workspace(home).get_run("scripted").id
     assert facts["fact"]["steps"] == facts["forecast"]["steps"] == 12
     assert facts["bits_per_byte"] == facts["fact"]["bits_per_byte"]
 
@@ -98,7 +98,7 @@ def test_generate_shows_the_text_and_where_it_is(
     home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     drafts = tmp_path / "drafts"
-    options = ["--prompt", "The old", "--count", "3", "--seed", "7", "--length", "30"]
+    options = ["--prompt", "The old", "--count", "3", "--seed", "7", "--max-tokens", "30"]
     out, _ = seen(capsys, "generate", "my notes", *options, "--out", str(drafts))
     files = sorted(drafts.iterdir())
     assert len(files) == 3
@@ -117,29 +117,29 @@ def test_generate_shows_the_text_and_where_it_is(
 def test_prompts_come_from_a_file_too(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("Zoë\n\nNobody\n", encoding="utf-8")
     prompts = ["--prompt", "A", "--prompts", str(tmp_path / "prompts.txt")]
-    facts = told(capsys, "generate", "my notes", *prompts, "--length", "5")
+    facts = told(capsys, "generate", "my notes", *prompts, "--max-tokens", "5")
     assert [output["prompt"] for output in facts["outputs"]] == ["A", "Zoë", "Nobody"]
 
 
 def test_many_outputs_come_in_portions(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ["--count", "5", "--seed", "3", "--length", "8"]
+    options = ["--count", "5", "--seed", "3", "--max-tokens", "8"]
     whole = told(capsys, "generate", "my notes", *options)["outputs"]
-    monkeypatch.setattr("genloom.generate.engine.portions", _portions_of_two())
+    monkeypatch.setattr("genloom.generate.engine.split_batches", _portions_of_two())
     parts = told(capsys, "generate", "my notes", *options)["outputs"]
     assert [output["text"] for output in parts] == [output["text"] for output in whole]
     assert len({output["id"] for output in whole + parts}) == 10
 
 
 def _portions_of_two() -> Any:
-    from genloom.generate.engine import portions
+    from genloom.generate.engine import split_batches
 
-    return lambda asked: portions(asked, 2)
+    return lambda asked: split_batches(asked, 2)
 
 
 def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--length", "60")
+    out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60")
     for words in (
         "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "counting 5-grams reaches",
         "3 samples it wrote:", "Copied from its training text, 'my notes':", "characters in a row",
@@ -151,7 +151,7 @@ def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureF
     folder = home / "reports/my notes-1"
     assert f"Report and charts in {folder}" in out
     assert sorted(p.name for p in folder.iterdir()) == ["evaluation.json", "likelihood.png", "training.png"]
-    facts = told(capsys, "evaluate", "my notes", "--samples", "3", "--length", "60", "--split", "test")
+    facts = told(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60", "--split", "test")
     assert facts["split"] == "test"
     assert facts["bits_per_byte"]["low"] <= facts["bits_per_byte"]["mean"] <= facts["bits_per_byte"]["high"]
     assert len(facts["copied"]["spans"]) == 3
@@ -161,29 +161,31 @@ def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureF
 def test_compare_sets_two_models_side_by_side(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run(["train", "my notes", "--name", "other", "--seed", "5", *QUICK])
     chart = tmp_path / "chart.png"
-    out, _ = seen(capsys, "compare", "my notes/1", "other", "--prompt", "Zoë", "--length", "40", "--out", str(chart))
+    out, _ = seen(
+        capsys, "compare", "my notes/1", "other", "--prompt", "Zoë", "--max-tokens", "40", "--out", str(chart)
+    )
     assert chart.read_bytes().startswith(b"\x89PNG")
     for words in ("── my notes/1: ", "── other/1: ", "my notes/1", f"Chart: {chart}"):
         assert words in out
     assert out.count("Zoë") >= 2
-    facts = told(capsys, "compare", "my notes/1", "other", "--length", "40", "--out", str(tmp_path))
+    facts = told(capsys, "compare", "my notes/1", "other", "--max-tokens", "40", "--out", str(tmp_path))
     assert facts["chart"] == str(tmp_path / "compare.png")
     assert facts["first"]["model"] == "my notes/1"
 
 
 def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = seen(capsys, "evaluate", "my notes", "--battery", "--items", "4", "--tasks", "cloze, arithmetic")
+    out, err = seen(capsys, "evaluate", "my notes", "--battery", "--limit", "4", "--tasks", "cloze, arithmetic")
     assert re.search(r"^cloze +of four words +\d+\.\d % +\d+\.\d to \d+\.\d +4 +25\.0 %$", out, re.MULTILINE)
     assert "my notes/1: cloze\nmy notes/1: arithmetic\n" in err
     report = home / "reports/my notes-1/battery.json"
     assert f"Report in {report}" in out
-    facts = told(capsys, "evaluate", "my notes", "--battery", "--items", "2")
+    facts = told(capsys, "evaluate", "my notes", "--battery", "--limit", "2")
     assert {score["task"] for score in facts["battery"]} == {"cloze", "choice", "arithmetic"}
     assert json.loads(report.read_text())["battery"] == facts["battery"]
 
 
 def test_two_models_take_the_battery_side_by_side(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ask = ["compare", "my notes", "my notes/1", "--battery", "--items", "3"]
+    ask = ["compare", "my notes", "my notes/1", "--battery", "--limit", "3"]
     out, err = seen(capsys, *ask)
     assert "my notes/1 knows no roles, so it is given no instructions" in err
     assert out.splitlines()[0].split() == [
@@ -204,7 +206,7 @@ def test_a_model_is_measured_on_the_very_data_it_learned_from(
     planned = worlds.job(worlds.dataset(workspace), 4)
     worlds.finished(workspace, planned)
     newer = worlds.dataset(workspace, seed=5)
-    where = ["--samples", "1", "--length", "5", "--workspace", str(workspace.root)]
+    where = ["--samples", "1", "--max-tokens", "5", "--workspace", str(workspace.root)]
     assert planned.digest[:12] in told(capsys, "evaluate", "tales", *where)["dataset"]
     assert newer.digest[:12] in told(capsys, "evaluate", "tales", "--data", "tales", *where)["dataset"]
 
@@ -217,7 +219,7 @@ def test_copies_are_looked_for_in_what_the_model_learned_from(
     tales = worlds.dataset(workspace)
     worlds.finished(workspace, worlds.job(tales, 4))
     worlds.two_kinds(workspace, lines=20)
-    ask = ["evaluate", "tales", "--samples", "2", "--length", "30", "--workspace", str(workspace.root)]
+    ask = ["evaluate", "tales", "--samples", "2", "--max-tokens", "30", "--workspace", str(workspace.root)]
     own = told(capsys, *ask)
     other = told(capsys, *ask, "--data", "kinds")
     assert other["dataset"] != own["dataset"]
@@ -242,12 +244,12 @@ def test_a_tuned_model_can_copy_what_its_base_learned_from(
     worlds.finished(workspace, worlds.job(tales, 4))
     here = ["--workspace", str(workspace.root)]
     assert run(["train", "few", "--from", "tales", "--steps", "2", "--threads", "1", *here]) == 0
-    found = learned_from(workspace, open_model(workspace, "few"))
+    found = find_training_sources(workspace, load_model(workspace, "few"))
     assert [dataset.digest for dataset in found.datasets] == [few.digest, tales.digest]
     shutil.rmtree(few.folder)
-    left = learned_from(workspace, open_model(workspace, "few"))
+    left = find_training_sources(workspace, load_model(workspace, "few"))
     assert [dataset.digest for dataset in left.datasets] == [tales.digest]
-    assert left.gone == (
+    assert left.missing == (
         f"few/1 learned from 'few', whose version {few.digest[:12]} is not here, so that cannot be searched",
     )
 
@@ -257,8 +259,8 @@ def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
 ) -> None:
     workspace = Workspace(tmp_path / "workspace")
     worlds.finished(workspace, worlds.job(worlds.two_kinds(workspace), 1))
-    ask = ["evaluate", "kinds", "--samples", "1", "--length", "5", "--workspace", str(workspace.root)]
-    whole, part = (told(capsys, *ask, "--most", most)["floor"]["bits_per_byte"] for most in ("1000000", "30000"))
+    ask = ["evaluate", "kinds", "--samples", "1", "--max-tokens", "5", "--workspace", str(workspace.root)]
+    whole, part = (told(capsys, *ask, "--max-bytes", most)["floor"]["bits_per_byte"] for most in ("1000000", "30000"))
     assert part["low"] < whole["mean"] < part["high"]
     assert part["count"] < whole["count"] / 3
 
@@ -268,7 +270,7 @@ def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
     [
         (["train", "my note"], "There is no data set 'my note'. Did you mean 'my notes'?"),
         (["train", "--resume", "mynotes"], "There is no run 'mynotes'. Did you mean 'my notes'?"),
-        (["train", "my notes", "--set", "plan.decya=1"], "Unknown setting plan.decya. Did you mean 'decay'?"),
+        (["train", "my notes", "--set", "plan.cooldwon=1"], "Unknown setting plan.cooldwon. Did you mean 'decay'?"),
         (["train", "my notes", "--set", "width"], "Write it like --set network.base.width=384"),
         (["train", "my notes", "--minutes", "1", "--steps", "3"], "Choose one of --minutes, --tokens and --steps"),
         (["train", "my notes", "--minutes", "-1"], "--minutes -1 makes no sense"),
@@ -276,11 +278,11 @@ def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
         (["train", "--resume", "my notes", "--minutes", "3"], "With --resume, only --steps says how far"),
         (["generate"], "Which model shall write?"),
         (["generate", "my note"], "There is no model 'my note'. Did you mean 'my notes'?"),
-        (["generate", "my notes", "--length", "0"], "--length 0 makes no sense"),
+        (["generate", "my notes", "--max-tokens", "0"], "--max-tokens 0 makes no sense"),
         (["generate", "my notes", "--count", "0"], "--count 0 makes no sense"),
         (["generate", "my notes", "--top-p", "7"], "--top-p 7 makes no sense: give a number from 0 to 1"),
         (["generate", "my notes", "--prompts", "/no/such/file"], "/no/such/file: these prompts cannot be read"),
-        (["generate", "my notes", "--grid"], "--grid puts pictures on a sheet, and my notes/1 writes texts"),
+        (["generate", "my notes", "--sheet"], "--sheet puts pictures on a sheet, and my notes/1 writes texts"),
         (["generate", "my notes", "--stop", ""], '--stop "" ends nothing'),
         (["generate", "icons", "--stop", "x"], "--stop ends texts, and icons/"),
         (["generate", "my notes", "--prompts", "/tmp"], "/tmp: these prompts cannot be read: it is a folder. Name a"),
@@ -291,14 +293,24 @@ def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
         ),
         (["generate", "my notes", "--replay", "2026-01-01-000000"], "leave my notes away"),
         (
-            ["generate", "--replay", "2026-01-01-000000", "--prompt", "x", "--temperature", "0", "--frames", "3"],
-            "--replay makes an output again as it was made: leave --prompt and --frames and --temperature away.",
+            [
+                "generate",
+                "--replay",
+                "2026-01-01-000000",
+                "--prompt",
+                "x",
+                "--temperature",
+                "0",
+                "--steps-between",
+                "3",
+            ],
+            "--replay makes an output again as it was made: leave --prompt and --steps-between and --temperature away.",
         ),
         (["generate", "--replay", "2026-01-01-000000"], "There is no output '2026-01-01-000000'"),
         (["evaluate", "my notes", "--data", "yours"], "There is no data set 'yours'"),
         (["evaluate", "my notes", "--samples", "0"], "--samples 0 makes no sense"),
         (["evaluate", "my notes", "--battery", "--tasks", "chess"], "there is no task chess. Choose cloze, choice,"),
-        (["evaluate", "my notes", "--battery", "--items", "-1"], "--items -1 makes no sense"),
+        (["evaluate", "my notes", "--battery", "--limit", "-1"], "--limit -1 makes no sense"),
         (["compare", "my notes", "other things"], "There is no model 'other things'"),
     ],
 )
@@ -342,7 +354,7 @@ def on_a_terminal(*arguments: str) -> str:
 
 
 def test_on_a_terminal_text_appears_as_it_is_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--prompt", "The old\x1b[31m", "--seed", "2", "--length", "40"]
+    options = ["--prompt", "The old\x1b[31m", "--seed", "2", "--max-tokens", "40"]
     shown = on_a_terminal("generate", "my notes", *options)
     (output,) = told(capsys, "generate", "my notes", *options)["outputs"]
     assert output["text"].startswith("The old\x1b[31m")
@@ -354,13 +366,13 @@ def test_on_a_terminal_text_appears_as_it_is_written(home: Path, capsys: pytest.
 def test_text_is_shown_in_pieces(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genloom.cli.screen import Screen
+    from genloom.cli.console import Console
 
     pieces: list[str] = []
-    monkeypatch.setattr(Screen, "live", property(lambda self: True))
-    monkeypatch.setattr(Screen, "text", lambda self, text: pieces.append(text))
-    assert run(["generate", "my notes", "--prompt", "Zoë", "--length", "40", "--seed", "1"]) == 0
-    (output,) = [o for o in Workspace(home).records() if o[1]["prompt"] == "Zoë"][-1:]
+    monkeypatch.setattr(Console, "is_live", property(lambda self: True))
+    monkeypatch.setattr(Console, "print_text", lambda self, text: pieces.append(text))
+    assert run(["generate", "my notes", "--prompt", "Zoë", "--max-tokens", "40", "--seed", "1"]) == 0
+    (output,) = [o for o in Workspace(home).list_records() if o[1]["prompt"] == "Zoë"][-1:]
     assert "".join(pieces).rstrip("\n") == output[0].read_text(encoding="utf-8").rstrip("\n")
     assert len([piece for piece in pieces if piece]) > 20
 
@@ -372,13 +384,13 @@ def test_a_model_is_tuned_on_questions_and_answers(
     (tmp_path / "talks.jsonl").write_text("\n".join(map(json.dumps, rows)))
     collected = told(capsys, "collect", str(tmp_path / "talks.jsonl"), "--near-duplicates", "0", "--val", "0.2")
     assert collected["conversations"] == 40
-    few = ["--steps", "3", "--threads", "1", "--set", "rows=2", "--set", "plan.precision=float32"]
+    few = ["--steps", "3", "--threads", "1", "--set", "batch_size=2", "--set", "plan.precision=float32"]
     out, err = seen(capsys, "train", "talks", "--from", "my notes", *few, "--set", "adapter.rank=4")
     assert re.search(r"[\d,]+ parameters, of which [\d,]+ learn", err)
     assert re.search(r"before +after\n +bits per byte +[\d.]+ +[\d.]+\n +of general text +[\d.]+ +[\d.]+\n", out)
     full = told(capsys, "train", "talks", "--from", "talks", "--method", "full", *few)
     assert full["ref"] == "talks/2"
     assert full["fact"]["general_bits_per_byte"] > 0
-    assert Workspace(home).model("talks/2").card["parents"][0]["ref"] == "talks/1"
+    assert Workspace(home).get_model("talks/2").card["parents"][0]["ref"] == "talks/1"
     assert run(["train", "talks", "--method", "full"]) == 2
     assert "--from MODEL" in capsys.readouterr().err

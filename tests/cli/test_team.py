@@ -10,7 +10,7 @@ import pytest
 
 from genloom.cli import run
 from genloom.generate import engine
-from genloom.model import open_model
+from genloom.model import load_model
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
 
@@ -26,9 +26,9 @@ def test_a_team_rates_learns_and_promotes(
     for kind in ("models", "data"):
         shutil.copytree(home.root / kind, tmp_path / kind)
     workspace = Workspace(tmp_path)
-    model = open_model(workspace, "tales")
-    asked = engine.request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"length": 4})
-    outputs = engine.store(workspace, model, asked, engine.finished(model, asked))
+    model = load_model(workspace, "tales")
+    asked = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
+    outputs = engine.store_outputs(workspace, model, asked, engine.run_request(model, asked))
 
     def said(*words: str) -> dict[str, Any]:
         capsys.readouterr()
@@ -36,15 +36,15 @@ def test_a_team_rates_learns_and_promotes(
         return json.loads(capsys.readouterr().out)
 
     assert said("rate", outputs[0], "--up", "--rater", "mia")["kind"] == "rating"
-    assert said("rate", "tales", "--judge", "regex:pattern=[aeiou]{2}")["machine"]
+    assert said("rate", "tales", "--check", "regex:pattern=[aeiou]{2}")["machine"]
     for n in range(0, 160, 2):
         said("rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe", "--id", f"choice-{n}")
-    learned = said("learn", "tales", "--steps", "1", "--answers", "2", "--set", "plan.precision=float32")
+    learned = said("learn", "tales", "--steps", "1", "--max-eval-prompts", "2", "--set", "plan.precision=float32")
     assert learned["champion"] == "tales/1"
     version = learned["challenger"].partition("/")[2]
     assert said("promote", "tales", "--to", version)["version"] == int(version)
     assert said("rollback", "tales")["version"] == 1
     assert said("ratings", "verify")["sound"]
-    kinds = {event.kind for event in open_ledger(tmp_path, team_ledger).events()}
+    kinds = {event.kind for event in open_ledger(tmp_path, team_ledger).iter_events()}
     assert {"rating", "choice", "round", "promotion"} <= kinds
     assert not (tmp_path / "ledger.sqlite").exists(), "all of it lies on the server"

@@ -43,8 +43,8 @@ def test_a_folder_becomes_a_data_set_named_after_it(
     assert "Data set 'my-notes' in " in out
     assert "broken.pdf" in out
     assert "genloom train my-notes" in out
-    data = Workspace(home).dataset("my-notes")
-    texts = [item.value for split in ("train", "val", "test") for item in data.documents(split)]
+    data = Workspace(home).get_dataset("my-notes")
+    texts = [item.value for split in ("train", "val", "test") for item in data.iter_documents(split)]
     assert len(texts) == 12
     assert all("promises to keep" in text for text in texts)
 
@@ -54,7 +54,7 @@ def test_collect_tells_scripts_the_same(notes: Path, home: Path, capsys: pytest.
         capsys, "collect", str(notes / "1.txt"), str(notes / "2.txt"), "--name", "two", "--licence", "CC0-1.0",
         "--workers", "1", "--near-duplicates", "0",
     )  # fmt: skip
-    data = Workspace(home).dataset("two")
+    data = Workspace(home).get_dataset("two")
     assert (facts["name"], facts["digest"], facts["folder"]) == ("two", data.digest, str(data.folder))
     assert facts["documents"]["kept"] == 2
     assert facts["licences"] == {"CC0-1.0": 2}
@@ -79,12 +79,12 @@ def test_an_empty_workspace_says_how_to_begin(home: Path, capsys: pytest.Capture
 def test_list_shows_what_there_is(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["collect", str(notes), "--workers", "1", "--near-duplicates", "0", "--licence", "mine"])
     workspace = Workspace(home)
-    with workspace.new_model("notes") as folder:
+    with workspace.create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"x" * 5000)
         (folder / "card.json").write_text("{}")
-    started, ended = workspace.new_run("notes"), workspace.new_run("notes")
+    started, ended = workspace.create_run("notes"), workspace.create_run("notes")
     (ended / "done.json").write_text('{"model": "notes/1"}')
-    output = workspace.record_output("Once upon", ".txt", {"model": "notes/1", "prompt": "Once\nupon"})
+    output = workspace.save_output("Once upon", ".txt", {"model": "notes/1", "prompt": "Once\nupon"})
     capsys.readouterr()
     assert run(["list"]) == 0
     out = capsys.readouterr().out
@@ -122,11 +122,11 @@ def test_list_calls_pictures_by_their_name(tmp_path: Path, home: Path, capsys: p
 
 
 def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Workspace(home).new_model("notes") as folder:
+    with Workspace(home).create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"good")
         (folder / "card.json").write_text("{}")
     assert told(capsys, "doctor", "--verify")["problems"] == []
-    model = Workspace(home).model("notes")
+    model = Workspace(home).get_model("notes")
     (model.folder / "weights.safetensors").write_bytes(b"evil")
     assert told(capsys, "doctor")["problems"] == []
     (problem,) = told(capsys, "doctor", "--verify", code=1)["problems"]
@@ -139,10 +139,10 @@ def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[
 
 def test_doctor_sees_what_was_cut_short(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = Workspace(home)
-    with workspace.new_model("notes") as folder:
+    with workspace.create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"0123456789")
         (folder / "card.json").write_text("{}")
-    run_folder = workspace.new_run("notes")
+    run_folder = workspace.create_run("notes")
     state = run_folder / "state"
     state.mkdir()
     (run_folder / "job.toml").write_text("name = \n")
@@ -150,7 +150,7 @@ def test_doctor_sees_what_was_cut_short(home: Path, capsys: pytest.CaptureFixtur
     (state / "000000007.json").write_text(json.dumps(facts))
     (state / "000000007.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{")
     (state / "000000005.json").write_text("{")
-    (workspace.model("notes").folder / "weights.safetensors").write_bytes(b"01234")
+    (workspace.get_model("notes").folder / "weights.safetensors").write_bytes(b"01234")
     problems = told(capsys, "doctor", code=1)["problems"]
     assert len(problems) == 4
     for problem, words in zip(
@@ -192,13 +192,13 @@ def test_doctor_tells_what_keeps_it_from_writing(
 ) -> None:
     import errno
 
-    from genloom.cli import doctor
+    from genloom.cli.commands import doctor
 
     def read_only(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", read_only)
-    monkeypatch.setattr(doctor.files, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(doctor.files, "get_free_bytes", lambda _: 1000)
     full, fixed = told(capsys, "doctor", code=1)["problems"]
     assert "Only 1.0 kB are free" in full
     assert "the file system is read-only. Mount it for writing" in fixed

@@ -19,28 +19,28 @@ TEXTS = [
     "To be, or not to be, that is the question: the question that is to be.\n" * 30,
     "naïve café 日本 日本\n" * 30,
 ]
-CODEC = bpe.Codec.fit(TEXTS, bpe.Config(vocab=380))
+CODEC = bpe.Codec.fit(TEXTS, bpe.Config(vocab_size=380))
 
 
 def test_the_vocabulary_is_as_large_as_asked_and_compresses() -> None:
-    assert CODEC.space.vocab == 380
+    assert CODEC.space.vocab_size == 380
     assert len(CODEC.encode(TEXTS[1])) < len(TEXTS[1]) / 3
     assert CODEC.encode("the").dtype == np.uint16
 
 
 def test_little_text_gives_a_smaller_vocabulary() -> None:
-    codec = bpe.Codec.fit(["aa aa"], bpe.Config(vocab=1000))
-    assert 261 < codec.space.vocab < 300
+    codec = bpe.Codec.fit(["aa aa"], bpe.Config(vocab_size=1000))
+    assert 261 < codec.space.vocab_size < 300
     assert codec.decode(codec.encode("aa b")) == "aa b"
 
 
 def test_fitting_is_deterministic() -> None:
-    assert bpe.Codec.fit(iter(TEXTS), bpe.Config(vocab=380)).tokenizer.to_str() == CODEC.tokenizer.to_str()
+    assert bpe.Codec.fit(iter(TEXTS), bpe.Config(vocab_size=380)).tokenizer.to_str() == CODEC.tokenizer.to_str()
 
 
 def test_too_small_a_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match=r"codec\.vocab has to be 261 or more"):
-        bpe.Codec.fit([], bpe.Config(vocab=260))
+        bpe.Codec.fit([], bpe.Config(vocab_size=260))
 
 
 blanks = st.sampled_from(
@@ -53,16 +53,16 @@ words = st.one_of(st.sampled_from(["question", "don't", "to", "!", "!?", "日本
 def test_a_text_encoded_in_pieces_has_the_ids_of_the_whole(text: str) -> None:
     whole = CODEC.encode(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bpe, "_PIECE", 5)
-        assert len(list(bpe._pieces(text))) > 1 or len(text) <= 5 or not re.search(r"\S[ \n\t\r]", text[4:])
+        patch.setattr(bpe, "_CHUNK_CHARS", 5)
+        assert len(list(bpe._split_text(text))) > 1 or len(text) <= 5 or not re.search(r"\S[ \n\t\r]", text[4:])
         np.testing.assert_array_equal(CODEC.encode(text), whole)
 
 
 def test_a_line_without_a_blank_is_cut_and_still_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bpe, "_PIECE", 50)
+    monkeypatch.setattr(bpe, "_CHUNK_CHARS", 50)
     monkeypatch.setattr(bpe, "_LONGEST_WORD", 100)
     text = "日本x" * 1000
-    assert max(map(len, bpe._pieces(text))) == 100
+    assert max(map(len, bpe._split_text(text))) == 100
     assert CODEC.decode(CODEC.encode(text)) == text
 
 

@@ -10,17 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genloom import plugins
-from genloom.cli.features import coder_of
-from genloom.codecs import codes, learned, pixels
+from genloom.cli.report_features import get_coder
+from genloom.codecs import fsq_tokens, latent, pixels
 from genloom.model import Design
 from genloom.networks import convolution
-from genloom.objectives.mixture import Mixture
+from genloom.objectives.vae_gan import VaeGan
 from genloom.testing import check_codec
-from genloom.train.loop import Plan, State, train
-from genloom.types import Batch, Cond, Signal
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.types import Batch, ConditionSpec, SignalSpace
 
 SMALL = pixels.Codec(pixels.Config(size=8))
-NETWORK = {"width": 8, "grow": 1}
+NETWORK = {"width": 8, "up_blocks": 1}
 
 
 def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -32,17 +32,23 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
 
 def model(levels: tuple[int, ...] = (), steps: int = 0, **settings: Any) -> SimpleNamespace:
     """What `open_model` gives of an autoencoder: untaught, or after some steps."""
-    alone: dict[str, Any] = {"latent": 4, "grid": (4, 4), "levels": levels, "fool": 0.0, "features": 0.0}
-    objective = Mixture(SMALL.space, **alone, spread=0.2, **settings)
+    alone: dict[str, Any] = {
+        "latent": 4,
+        "grid": (4, 4),
+        "levels": levels,
+        "adv_weight": 0.0,
+        "feature_matching_weight": 0.0,
+    }
+    objective = VaeGan(SMALL.space, **alone, decoder_std=0.2, **settings)
     torch.manual_seed(0)
     parts = torch.nn.ModuleDict(
-        {name: convolution.build(role, convolution.Config(**NETWORK)) for name, role in objective.roles.items()}
+        {name: convolution.build(role, convolution.Config(**NETWORK)) for name, role in objective.network_specs.items()}
     )
     x = torch.from_numpy(np.stack([SMALL.encode(value) for value in pictures(64)]))
-    plan = Plan(steps=steps)
-    for _ in train(objective, lambda step: Batch(x), plan, State.fresh(parts, objective, plan)):
+    plan = TrainConfig(steps=steps)
+    for _ in train(objective, lambda step: Batch(x), plan, TrainState.from_parts(parts, objective, plan)):
         pass
-    design = Design("pixels", "mixture", "convolution", medium="image", network_settings=NETWORK)
+    design = Design("pixels", "vae_gan", "convolution", medium="image", network_settings=NETWORK)
     return SimpleNamespace(name="toy", codec=SMALL, objective=objective, parts=parts, design=design)
 
 
@@ -77,17 +83,17 @@ def test_sizes_that_no_picture_has_are_refused(wrong):
 
 def test_a_latent_of_codes_is_used_as_codes_only():
     rounding: Any = model((4, 4, 4, 4))
-    with pytest.raises(ValueError, match=r"codec\.name=codes"):
-        learned.of_model(rounding, pictures(5), learned.Config())
-    coder = coder_of(rounding)  # what evaluate measures
-    assert isinstance(coder, codes.Codec)
+    with pytest.raises(ValueError, match=r"codec\.name=fsq_tokens"):
+        latent.from_model(rounding, pictures(5), latent.Config())
+    coder = get_coder(rounding)  # what evaluate measures
+    assert isinstance(coder, fsq_tokens.Codec)
     assert coder.levels == (4, 4, 4, 4)
 
 
 def test_a_learned_codec_gives_back_what_it_was_taught():
     taught = model(steps=70)
-    codec = learned.of_model(taught, pictures(64), learned.Config())
-    assert codec.space == Signal(4, (4, 4))
+    codec = latent.from_model(taught, pictures(64), latent.Config())
+    assert codec.space == SignalSpace(4, (4, 4))
     check_codec(codec, pictures(4), lambda value, back: gap(value, back) < 40)
     z = np.stack(list(codec.encode_many(pictures(64))))
     assert np.abs(z.mean((0, 2, 3))).max() < 0.5
@@ -96,15 +102,15 @@ def test_a_learned_codec_gives_back_what_it_was_taught():
 
 
 def test_the_autoencoder_under_a_model_serves_others():
-    codec = learned.of_model(model(), pictures(5), learned.Config())
-    again = learned.of_model(SimpleNamespace(codec=codec), pictures(5), learned.Config())
+    codec = latent.from_model(model(), pictures(5), latent.Config())
+    again = latent.from_model(SimpleNamespace(codec=codec), pictures(5), latent.Config())
     assert np.array_equal(again.encode(pictures(1)[0]), codec.encode(pictures(1)[0]))
 
 
 def test_codes_give_back_what_they_were_taught():
-    codec = codes.of_model(model((5, 5, 5, 5), steps=70), [], codes.Config())
-    assert codec.space.vocab == 626
-    assert codec.space.length == 17
+    codec = fsq_tokens.from_model(model((5, 5, 5, 5), steps=70), [], fsq_tokens.Config())
+    assert codec.space.vocab_size == 626
+    assert codec.space.context_length == 17
     assert codec.space.grid == (4, 4)
     check_codec(codec, pictures(4), lambda value, back: gap(value, back) < 40)
     assert codec.decode([625] * 16).shape == (8, 8, 3), "what is no code is read as one"
@@ -112,23 +118,23 @@ def test_codes_give_back_what_they_were_taught():
 
 def test_a_model_that_is_no_autoencoder_makes_no_codec():
     with pytest.raises(ValueError, match="levels"):
-        codes.of_model(model(), pictures(2), codes.Config())
+        fsq_tokens.from_model(model(), pictures(2), fsq_tokens.Config())
     with pytest.raises(ValueError, match="prompts"):
-        learned.of_model(model(cond=Cond(vector=2)), pictures(2), learned.Config())
+        latent.from_model(model(cond=ConditionSpec(vector=2)), pictures(2), latent.Config())
     generator = model()
-    generator.objective = SimpleNamespace(roles={"model": None})
+    generator.objective = SimpleNamespace(network_specs={"model": None})
     with pytest.raises(ValueError, match="no encoder"):
-        learned.of_model(generator, pictures(2), learned.Config())
+        latent.from_model(generator, pictures(2), latent.Config())
     with pytest.raises(ValueError, match="no samples"):
-        learned.of_model(model(), [], learned.Config())
+        latent.from_model(model(), [], latent.Config())
 
 
-@pytest.fixture(params=["learned", "codes"])
+@pytest.fixture(params=["latent", "fsq_tokens"])
 def stored(request, tmp_path):
     """The name of a codec, and a folder that holds it."""
-    module = plugins.find("codec", request.param)
-    levels = (4, 4, 4, 4) if request.param == "codes" else ()
-    module.of_model(model(levels), pictures(5), module.Config()).save(tmp_path)
+    module = plugins.find_part("codec", request.param)
+    levels = (4, 4, 4, 4) if request.param == "fsq_tokens" else ()
+    module.from_model(model(levels), pictures(5), module.Config()).save(tmp_path)
     return request.param, tmp_path
 
 
@@ -139,13 +145,13 @@ def stored(request, tmp_path):
         {"network": 3},
         {"settings": {"width": 10**9}},
         {"settings": {"depth": 1}},
-        {"settings": {"width": 16, "shrink": 1, "grow": 1}},
+        {"settings": {"width": 16, "shrink": 1, "up_blocks": 1}},
         {"latent": 0},
         {"latent": 5},
         {"grid": [4, 10**7]},
         {"grid": "4"},
         {"grid": [8, 8]},
-        {"spread": 1},
+        {"has_log_variance": 1},
         {"codec": "pixels"},
         {"more": 1},
         {"mean": [0.0], "levels": [0, 4, 4, 4]},
@@ -161,7 +167,7 @@ def test_a_codec_file_that_lies_is_refused(stored, change):
     known = {key: value for key, value in change.items() if key in content or key == "more"}
     path.write_text(json.dumps({**content, **known}))
     with pytest.raises(ValueError, match=r"can't be used|no network"):
-        plugins.find("codec", name).Codec.load(folder)
+        plugins.find_part("codec", name).Codec.load(folder)
 
 
 def test_weights_that_do_not_fit_are_refused(stored):
@@ -174,11 +180,11 @@ def test_weights_that_do_not_fit_are_refused(stored):
         else:
             path.write_bytes(wrong)
         with pytest.raises(ValueError, match="can't be used"):
-            plugins.find("codec", name).Codec.load(folder)
+            plugins.find_part("codec", name).Codec.load(folder)
 
 
 def test_a_codec_inside_that_gives_symbols_is_refused(stored):
     name, folder = stored
-    (folder / "inside" / "codec.json").write_text(json.dumps({"codec": "bytes", "length": 9}))
+    (folder / "inner" / "codec.json").write_text(json.dumps({"codec": "bytes", "context_length": 9}))
     with pytest.raises(ValueError, match="no signal"):
-        plugins.find("codec", name).Codec.load(folder)
+        plugins.find_part("codec", name).Codec.load(folder)

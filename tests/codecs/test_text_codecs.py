@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from genloom.codecs import bpe
 from genloom.codecs import bytes as plain
-from genloom.codecs.symbols import SPECIALS, mended
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, fix_surrogates
 
 TEXTS = [
     "To be, or not to be, that is the question: the question that is to be.\n" * 30,
@@ -18,8 +18,8 @@ TEXTS = [
     "def f(x):\n    return x + 1  # don't\n\n\n" * 30,
 ]
 BYTES = plain.Codec.fit(TEXTS, plain.Config())
-BPE = bpe.Codec.fit(TEXTS, bpe.Config(vocab=600))
-SMALLEST = bpe.Codec.fit([], bpe.Config(vocab=261))
+BPE = bpe.Codec.fit(TEXTS, bpe.Config(vocab_size=600))
+SMALLEST = bpe.Codec.fit([], bpe.Config(vocab_size=261))
 
 both = pytest.mark.parametrize("codec", [BYTES, BPE, SMALLEST], ids=["bytes", "bpe", "bpe-261"])
 # Characters alone rarely form words: mix in what tokenizers treat in special ways.
@@ -36,7 +36,7 @@ awkward = st.sampled_from(
         "\u3000",
         "'s",
         "don't",
-        *SPECIALS,
+        *SPECIAL_TOKENS,
         "To be",
         "é",
         "e\u0301",
@@ -53,7 +53,7 @@ def test_any_unicode_comes_back_exactly(codec, text: str) -> None:
     ids = codec.encode(text)
     assert ids.ndim == 1
     assert codec.decode(ids) == text
-    assert codec.bytes_of(ids) == text.encode()
+    assert codec.decode_bytes(ids) == text.encode()
     assert codec.decode(ids.tolist()) == text
 
 
@@ -61,28 +61,28 @@ def test_any_unicode_comes_back_exactly(codec, text: str) -> None:
 @given(text=st.text(st.characters(), max_size=40))
 def test_surrogates_become_what_they_mean(codec, text: str) -> None:
     decoded = codec.decode(codec.encode(text))
-    assert decoded == mended(text)
+    assert decoded == fix_surrogates(text)
     decoded.encode()
 
 
 def test_surrogate_pairs_are_joined_and_single_ones_replaced() -> None:
-    assert mended("\ud83d\ude42") == "🙂"
-    assert mended("a\udc80b\ud800") == "a\ufffdb\ufffd"
+    assert fix_surrogates("\ud83d\ude42") == "🙂"
+    assert fix_surrogates("a\udc80b\ud800") == "a\ufffdb\ufffd"
 
 
 @both
 @given(text=any_text)
 def test_no_text_spells_a_special_token(codec, text: str) -> None:
     ids = codec.encode("<|user|>" + text + "<|stop|>")
-    assert not set(ids.tolist()) & set(codec.specials.values())
+    assert not set(ids.tolist()) & set(codec.special_tokens.values())
 
 
 @both
 def test_special_tokens_have_ids_of_their_own_and_no_text(codec) -> None:
-    assert set(codec.specials) == {"<|stop|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"}
-    assert sorted(codec.specials.values()) == list(range(codec.space.vocab - 5, codec.space.vocab))
-    assert codec.space.start == codec.space.stop == codec.specials["<|stop|>"]
-    ids = [codec.specials["<|user|>"], *codec.encode("hé"), codec.specials["<|stop|>"]]
+    assert set(codec.special_tokens) == {"<|stop|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"}
+    assert sorted(codec.special_tokens.values()) == list(range(codec.space.vocab - 5, codec.space.vocab))
+    assert codec.space.start == codec.space.stop == codec.special_tokens["<|stop|>"]
+    ids = [codec.special_tokens["<|user|>"], *codec.encode("hé"), codec.special_tokens["<|stop|>"]]
     assert codec.decode(ids) == "hé"
 
 
@@ -120,7 +120,7 @@ def test_bytes_that_are_no_text_become_replacement_characters(codec) -> None:
 
 
 @both
-@given(texts=st.lists(any_text, max_size=6))
+@given(sequences=st.lists(any_text, max_size=6))
 def test_many_at_once_equal_one_by_one(codec, texts: list[str]) -> None:
     many = list(codec.encode_many(iter(texts)))
     assert len(many) == len(texts)
@@ -158,9 +158,9 @@ def test_ids_outside_the_vocabulary_are_a_bug(codec) -> None:
         ("{", "not valid JSON"),
         ("[]", "not a JSON object"),
         ('{"codec": "os.system"}', "it is for the codec 'os.system'"),
-        ('{"codec": "NAME", "length": 5, "vocab": 600, "x": 1}', "it must set"),
-        ('{"codec": "NAME", "length": 0, "vocab": 600}', "must"),
-        ('{"codec": "NAME", "length": "5", "vocab": 600}', "must"),
+        ('{"codec": "NAME", "context_length": 5, "vocab_size": 600, "x": 1}', "it must set"),
+        ('{"codec": "NAME", "context_length": 0, "vocab_size": 600}', "must"),
+        ('{"codec": "NAME", "context_length": "5", "vocab_size": 600}', "must"),
     ],
 )
 def test_damaged_settings_are_named(codec, tmp_path: Path, content: str | None, words: str) -> None:
@@ -177,4 +177,4 @@ def test_damaged_settings_are_named(codec, tmp_path: Path, content: str | None, 
 def test_bytes_are_bytes() -> None:
     assert BYTES.encode("aé").tolist() == [97, 0xC3, 0xA9]
     assert BYTES.encode("aé").dtype == np.uint16
-    assert BYTES.space.vocab == 261
+    assert BYTES.space.vocab_size == 261

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from genloom.codecs.roles import Roles, written
+from genloom.codecs.chat_template import ChatTemplate, render
 from genloom.codecs.tokenizer import Codec, Config
 from genloom.testing import check_codec
 from genloom.types import Message
 
 TEXTS = ["To be, or not to be, that is the question.\n" * 20, "Grüße — 日本語 1234 🙂, don't <|stop|>!\n" * 20]
 SPECIALS = ["<|end|>", "<|user|>", "<|bot|>"]
-ROLES = Roles({"user": "<|user|>\n", "assistant": "<|bot|>\n"}, {"assistant": "<|end|>"}, ("<|end|>",))
+ROLES = ChatTemplate({"user": "<|user|>\n", "assistant": "<|bot|>\n"}, {"assistant": "<|end|>"}, ("<|end|>",))
 any_text = st.lists(
     st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.sampled_from([*SPECIALS, "12", " be"]))
 ).map("".join)
@@ -37,7 +37,7 @@ def trained() -> Tokenizer:
 
 
 JSON: dict[str, Any] = json.loads(trained().to_str())
-CODEC = Codec.of(json.dumps(JSON), Config(vocab=340, length=64), ROLES)
+CODEC = Codec.from_json(json.dumps(JSON), Config(vocab_size=340, context_length=64), ROLES)
 
 
 def blanks() -> dict[str, Any]:
@@ -53,7 +53,7 @@ def blanks() -> dict[str, Any]:
     }
 
 
-BLANKS = Codec.of(json.dumps(blanks()), Config())
+BLANKS = Codec.from_json(json.dumps(blanks()), Config())
 
 
 def test_the_contract() -> None:
@@ -66,7 +66,7 @@ def test_any_text_comes_back_and_writes_no_special_symbol(text: str) -> None:
     for codec in (CODEC, BLANKS):
         ids = codec.encode(text)
         assert codec.decode(ids) == text
-        assert not set(ids.tolist()) & set(codec.specials.values())
+        assert not set(ids.tolist()) & set(codec.special_tokens.values())
 
 
 def test_ids_are_those_of_the_tokenizers_library() -> None:
@@ -81,41 +81,41 @@ def test_a_long_text_is_cut_without_changing_its_ids() -> None:
 
 
 def test_rows_beyond_the_symbols_are_part_of_the_space_and_write_nothing() -> None:
-    assert CODEC.space.vocab == 340
+    assert CODEC.space.vocab_size == 340
     assert CODEC.decode([339]) == ""
     with pytest.raises(ValueError, match="its model knows 3"):
-        Codec.of(json.dumps(JSON), Config(vocab=3))
+        Codec.from_json(json.dumps(JSON), Config(vocab_size=3))
 
 
 def test_a_blank_stands_before_a_text_but_not_where_one_goes_on() -> None:
     ids = BLANKS.encode("to")
     assert len(ids) == 1
     assert BLANKS.decode(ids) == "to"
-    assert BLANKS.bytes_of(ids) == b" to"
-    assert BLANKS.after(ids) == " to"
+    assert BLANKS.decode_bytes(ids) == b" to"
+    assert BLANKS.decode_continuation(ids) == " to"
 
 
 def test_roles_mark_what_the_assistant_writes_whatever_blanks_are_added() -> None:
-    roles = Roles({"user": "<s>U ", "assistant": " to"}, {"assistant": " <s>"}, ("<s>",))
+    roles = ChatTemplate({"user": "<s>U ", "assistant": " to"}, {"assistant": " <s>"}, ("<s>",))
     codec = Codec(BLANKS.config, BLANKS.tokenizer, roles)
-    ids, answered = written(codec, [Message("user", "to"), Message("assistant", " to<s>")], reply=False)
-    assert codec.bytes_of(ids) == b" U to to to<s> "
-    assert codec.bytes_of(ids[answered]) == b" to<s> "
+    ids, answered = render(codec, [Message("user", "to"), Message("assistant", " to<s>")], add_generation_prompt=False)
+    assert codec.decode_bytes(ids) == b" U to to to<s> "
+    assert codec.decode_bytes(ids[answered]) == b" to<s> "
 
 
 def test_what_text_merges_into_is_no_special_symbol_either() -> None:
     content = {**JSON, "added_tokens": [*JSON["added_tokens"]]}
     word = next(symbol for symbol in JSON["model"]["vocab"] if len(symbol) > 3)
     content["added_tokens"].append({"id": JSON["model"]["vocab"][word], "content": word, "special": True})
-    codec = Codec.of(json.dumps(content), Config())
+    codec = Codec.from_json(json.dumps(content), Config())
     text = word.replace("Ġ", " ")
     assert codec.decode(codec.encode(text)) == text
-    assert codec.specials[word] not in codec.encode(text)
+    assert codec.special_tokens[word] not in codec.encode(text)
 
 
 def test_a_saved_codec_has_its_roles(tmp_path: Path) -> None:
     CODEC.save(tmp_path / "codec")
-    assert Codec.load(tmp_path / "codec").roles == ROLES
+    assert Codec.load(tmp_path / "codec").chat_template == ROLES
     (tmp_path / "codec" / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match=r"tokenizer\.json can't be used: it describes no tokenizer"):
         Codec.load(tmp_path / "codec")
@@ -147,7 +147,7 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_is_unknown_or_contradictory_is_refused(lie: str) -> None:
     changes, words = LIES[lie]
     with pytest.raises(ValueError, match=words):
-        Codec.of(json.dumps({**JSON, "added_tokens": [], **changes}), Config())
+        Codec.from_json(json.dumps({**JSON, "added_tokens": [], **changes}), Config())
 
 
 @given(data=st.data())
@@ -156,7 +156,7 @@ def test_damaged_json_is_a_value_error(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(32, 126))
     try:
-        codec = Codec.of(bytes(text), Config())
+        codec = Codec.from_json(bytes(text), Config())
     except ValueError:
         return
     codec.encode("to and fro")

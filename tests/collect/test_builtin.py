@@ -9,7 +9,7 @@ from genloom.collect.builtin import rebuild
 
 
 def test_the_size_and_the_characters() -> None:
-    text = builtin.shakespeare()
+    text = builtin.load_shakespeare()
     assert len(text) == 1_122_929
     assert text.isascii()
     assert set(text) >= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz .,;:!?'\n")
@@ -25,6 +25,6 @@ def test_a_play_is_cleaned_from_its_first_act_on() -> None:
     raw = (
         "A PLAY\n\nby William Shakespeare\n\n\nPERSONS\n\nONE.\n\n\n\nACT I.\n\nSCENE I.  \n\n\n\nONE.\nSpeak{aside]\n"
     )
-    assert rebuild.clean(raw) == "A PLAY\n\nACT I.\n\nSCENE I.\n\nONE.\nSpeak[aside]\n"
+    assert rebuild.extract_play(raw) == "A PLAY\n\nACT I.\n\nSCENE I.\n\nONE.\nSpeak[aside]\n"
     with pytest.raises(ValueError, match="first act"):
-        rebuild.clean("A poem\n\nof no acts")
+        rebuild.extract_play("A poem\n\nof no acts")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genloom.collect.builtin import shakespeare
-from genloom.collect.text.clean import clean
+from genloom.collect.builtin import load_shakespeare
+from genloom.collect.text.clean import clean_text
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from genloom.collect.text.clean import clean
     ],
 )
 def test_what_cleaning_does(before: str, after: str) -> None:
-    assert clean(before) == (after, False)
+    assert clean_text(before) == (after, False)
 
 
 @pytest.mark.parametrize("right", ["Größe über alles", "l’été déjà “côté” —", "naïve café…", "мира", "Ærø"])
@@ -34,19 +34,19 @@ def test_text_once_decoded_wrongly_is_repaired(right: str, wrong: str) -> None:
     import ftfy.bad_codecs.sloppy  # noqa: F401  # Windows-1252 as browsers read it, its five gaps filled
 
     broken = right.encode("utf-8").decode(wrong)
-    text, repaired = clean(f"A good line — with a dash.\n{broken}\nÀ la fin.")
+    text, repaired = clean_text(f"A good line — with a dash.\n{broken}\nÀ la fin.")
     assert text == f"A good line — with a dash.\n{right}\nÀ la fin."
     assert repaired
 
 
 @given(st.text())
 def test_cleaning_twice_is_cleaning_once(text: str) -> None:
-    once, _ = clean(text)
-    again, repaired = clean(once)
+    once, _ = clean_text(text)
+    again, repaired = clean_text(once)
     assert (again == once) or repaired  # what was broken twice over is repaired once each time
     once.encode("utf-8")
 
 
 def test_clean_text_stays_as_it_is() -> None:
-    text = shakespeare().rstrip()
-    assert clean(text) == (text, False)
+    text = load_shakespeare().rstrip()
+    assert clean_text(text) == (text, False)

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Options, Report, collect, summary
-from genloom.collect.builtin import shakespeare
+from genloom.collect import Options, Report, collect, summarize_report
+from genloom.collect.builtin import load_shakespeare
 from genloom.collect.run import JOB_BYTES
 from genloom.store import files
 from genloom.store.workspace import Workspace
 from genloom.types import Item
 
-PLAY = shakespeare()
+PLAY = load_shakespeare()
 MIT = 'Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated "x"'
 
 
@@ -43,9 +43,9 @@ def run(sources: list[Path | str], workspace: Workspace, options: Options | None
 
 
 def stored(workspace: Workspace, name: str = "notes") -> dict[str, list[Item]]:
-    dataset = workspace.dataset(name)
+    dataset = workspace.get_dataset(name)
     dataset.verify()
-    return {split: list(dataset.documents(split)) for split in ("train", "val", "test")}
+    return {split: list(dataset.iter_documents(split)) for split in ("train", "val", "test")}
 
 
 def everything(workspace: Workspace, name: str = "notes") -> dict[str, Item]:
@@ -87,7 +87,7 @@ def test_every_format_is_read(notes: Path, workspace: Workspace) -> None:
     rows = ["e.jsonl:1", "e.jsonl:2", "g.parquet:1"]
     assert {f"notes/{source}" for source in whole + rows} <= set(items)
     assert any(source.startswith("notes/f.csv:") for source in items)
-    assert len(items) == 12 == report.kept == report.documents
+    assert len(items) == 12 == report.documents_kept == report.documents_read
     assert items["notes/a.txt"].value == part(0)
     assert items["notes/b.md"].value.startswith("# Größe")
     assert items["notes/d.py"].licence == "MIT"
@@ -114,12 +114,12 @@ def test_what_cannot_be_read_is_listed_with_its_reason(notes: Path, workspace: W
     assert "save it as .docx" in reasons["old.doc"]
     assert "1 row was left out; the first is row 2" in reasons["rows.jsonl"]
     assert report.files_skipped == 6
-    assert report.kept == 2
-    manifest = workspace.dataset("notes").manifest
+    assert report.documents_kept == 2
+    manifest = workspace.get_dataset("notes").manifest
     assert {note["source"] for note in manifest["notes"]} == {note.source for note in report.notes}
-    card = (workspace.dataset("notes").folder / "CARD.md").read_text()
+    card = (workspace.get_dataset("notes").folder / "CARD.md").read_text()
     assert all(note.reason in card for note in report.notes)
-    assert "6 files could not be read:" in summary(report)
+    assert "6 files could not be read:" in summarize_report(report)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_folder_of_nothing_is_one_clear_error(notes: Path, workspace: Workspac
     with pytest.raises(ValueError, match=r"^notes: ") as caught:
         run([notes], workspace)
     assert all(name in str(caught.value) or content.isspace() for name, content in files.items())
-    assert workspace.datasets() == []
+    assert workspace.list_datasets() == []
     assert list(workspace.root.glob("data/*")) == []
 
 
@@ -165,16 +165,16 @@ def test_a_source_that_is_not_there(notes: Path, workspace: Workspace) -> None:
 def test_the_builtin_corpus_gets_sensible_splits(workspace: Workspace) -> None:
     report = run(["builtin:shakespeare"], workspace)
     splits = stored(workspace)
-    assert sum(len(items) for items in splits.values()) == report.kept > 50
+    assert sum(len(items) for items in splits.values()) == report.documents_kept > 50
     for name in ("val", "test"):
         share = report.splits[name]["bytes"] / report.bytes_kept
         assert share == pytest.approx(0.05, abs=0.012)
         assert len(splits[name]) >= 2
     # nothing of the text is lost: the pieces, in the order of their numbers, are the plays
     pieces = sorted(everything(workspace).values(), key=lambda item: int(item.source.split("#")[1]))
-    assert "".join("".join(item.value.split()) for item in pieces) == "".join(PLAY.split())
+    assert "".join("".join(item.value.assign_split()) for item in pieces) == "".join(PLAY.split())
     assert {item.licence for item in pieces} == {"public domain"}
-    assert report.tallies["languages"] == {"en": report.kept}
+    assert report.counters["languages"] == {"en": report.documents_kept}
 
 
 def test_a_near_duplicate_never_straddles(notes: Path, workspace: Workspace) -> None:
@@ -190,7 +190,7 @@ def test_a_near_duplicate_never_straddles(notes: Path, workspace: Workspace) -> 
     (notes / "book.txt").write_text(PLAY[1_100_000:] * 1)
     report = run([notes], workspace, Options(val=0.2, test=0.2))
     splits = stored(workspace)
-    assert report.removed["near-duplicate"] + report.removed["exact copy"] >= 60
+    assert report.drop_counts["near-duplicate"] + report.drop_counts["exact copy"] >= 60
     names = [{item.source.removeprefix("notes/").removeprefix("twin-") for item in items} for items in splits.values()]
     assert len(names[0] | names[1] | names[2]) == sum(map(len, names))
     grams = [[five_grams(item.value) for item in items] for items in splits.values()]
@@ -220,10 +220,10 @@ def test_as_many_processes_as_one_likes_and_the_same_result(notes: Path, workspa
     (notes / "bad.pdf").write_bytes(b"%PDF-1.7")
     assert (notes / "big.txt").stat().st_size > 2 * JOB_BYTES
     reports = [run([notes], workspace, Options(workers=workers), f"by-{workers}") for workers in (1, 2)]
-    folders = [workspace.dataset(report.name).folder for report in reports]
+    folders = [workspace.get_dataset(report.name).folder for report in reports]
     tables = [pq.read_table(folder / "part-00000.parquet") for folder in folders]
     assert tables[0].equals(tables[1])
-    assert reports[0].facts() == reports[1].facts()
+    assert reports[0].to_dict() == reports[1].to_dict()
 
 
 def test_progress_goes_from_nothing_to_all(notes: Path, workspace: Workspace) -> None:
@@ -231,9 +231,9 @@ def test_progress_goes_from_nothing_to_all(notes: Path, workspace: Workspace) ->
         (notes / f"{i}.txt").write_text(part(i))
     (notes / "big.txt.gz").write_bytes(gzip.compress(PLAY.encode() * 5))
     told = list(collect([notes], workspace, "notes"))
-    done = [progress.done for progress in told]
+    done = [progress.bytes_done for progress in told]
     assert done == sorted(done)
-    assert done[-1] == told[-1].total == sum(path.stat().st_size for path in notes.iterdir())
+    assert done[-1] == told[-1].total_bytes == sum(path.stat().st_size for path in notes.iterdir())
     assert [progress.stage for progress in told][-2:] == ["writing", "done"]
     assert all(progress.report is None for progress in told[:-1])
 
@@ -243,8 +243,8 @@ def test_who_stops_in_the_middle_leaves_nothing_behind(notes: Path, workspace: W
     progress = collect([notes], workspace, "notes")
     next(progress)
     progress.close()  # ty: ignore[missing-attribute]  # it is a generator
-    assert workspace.datasets() == []
-    assert workspace.leftovers() == []
+    assert workspace.list_datasets() == []
+    assert workspace.list_leftovers() == []
 
 
 @pytest.mark.parametrize("room", [0, 5])  # files that find room: the first does not, or one that grows does not
@@ -263,7 +263,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(
     with pytest.raises(ValueError, match=r"the disk is full. Free some space .*--workspace"):
         run([notes], workspace)
     assert room == -1
-    assert workspace.leftovers() == []
+    assert workspace.list_leftovers() == []
 
 
 def test_the_workspace_and_hidden_folders_are_not_collected(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_the_workspace_and_hidden_folders_are_not_collected(tmp_path: Path) -> N
     workspace = Workspace(tmp_path / "my-workspace")
     first = run([tmp_path], workspace)
     second = run([tmp_path], workspace)
-    assert first.kept == second.kept == 1
+    assert first.documents_kept == second.documents_kept == 1
     assert first.digest == second.digest
     assert "hidden" in second.notes[0].reason
 
@@ -292,8 +292,8 @@ def test_filters_and_scrubbing(notes: Path, workspace: Workspace) -> None:
     )
     (notes / "numbers.txt").write_text("\n".join(" ".join(f"{i * j:07}" for j in range(12)) for i in range(20)))
     report = run([notes], workspace, Options(languages=("en", "und"), min_quality=0.3, scrub=("email", "ip")))
-    assert report.removed == {"other language": 1, "low quality": 1}
-    assert report.tallies["scrubbed"] == {"email": 1, "ip": 1}
+    assert report.drop_counts == {"other language": 1, "low quality": 1}
+    assert report.counters["scrubbed"] == {"email": 1, "ip": 1}
     (item,) = everything(workspace).values()
     assert item.value.endswith("Write to [email] or [ip].")
     assert item.meta["language"] == "en"
@@ -326,7 +326,7 @@ def test_seeds_choose_other_documents(notes: Path, workspace: Workspace) -> None
         {"near_duplicates": float("nan")},
         {"seed": -5},
         {"seed": 2**64},
-        {"piece_characters": 10},
+        {"chunk_chars": 10},
         {"workers": -1},
     ],
 )

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Options, Report, collect, summary
-from genloom.collect.text.conversations import rendered, turns_of
+from genloom.collect import Options, Report, collect, summarize_report
+from genloom.collect.text.conversations import parse_turns, render_conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Item, Message
 
@@ -24,8 +24,8 @@ QUESTIONS = [
 def run(source: Path, workspace: Workspace, options: Options | None = None) -> tuple[Report, list[Item]]:
     *_, last = collect([source], workspace, "talks", options)
     assert last.report is not None
-    dataset = workspace.dataset("talks")
-    return last.report, [item for split in ("train", "val", "test") for item in dataset.documents(split)]
+    dataset = workspace.get_dataset("talks")
+    return last.report, [item for split in ("train", "val", "test") for item in dataset.iter_documents(split)]
 
 
 def talk(question: str, answer: str) -> dict[str, Any]:
@@ -46,22 +46,24 @@ def talk(question: str, answer: str) -> dict[str, Any]:
     ],
 )
 def test_the_usual_forms_are_one_conversation(record: dict[str, Any]) -> None:
-    assert turns_of(record) == ASKED
+    assert parse_turns(record) == ASKED
 
 
 def test_what_goes_with_the_question_or_before_it_is_kept() -> None:
-    turns = turns_of({"system": "Be brief.", "instruction": "Translate.", "input": "Guten Tag", "output": "Good day"})
+    turns = parse_turns(
+        {"system": "Be brief.", "instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}
+    )
     assert [(t.role, t.content) for t in turns] == [
         ("system", "Be brief."),
         ("user", "Translate.\n\nGuten Tag"),
         ("assistant", "Good day"),
     ]
-    assert rendered(turns).startswith("system: Be brief.\n\nuser: Translate.")
+    assert render_conversation(turns).startswith("system: Be brief.\n\nuser: Translate.")
 
 
 @pytest.mark.parametrize("record", [{"text": "a page"}, {"question": "Why?"}, {"prompt": "Once", "story": "upon"}, {}])
 def test_what_is_no_conversation_stays_text(record: dict[str, Any]) -> None:
-    assert turns_of(record) == ()
+    assert parse_turns(record) == ()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_what_is_no_conversation_stays_text(record: dict[str, Any]) -> None:
 )
 def test_a_broken_conversation_says_why(record: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        turns_of(record)
+        parse_turns(record)
 
 
 def test_a_file_of_conversations_and_text(tmp_path: Path) -> None:
@@ -96,10 +98,10 @@ def test_a_file_of_conversations_and_text(tmp_path: Path) -> None:
     by_source = {item.source: item for item in items}
     turns = by_source["chat.jsonl:1"].meta["turns"]
     assert [(t.role, t.content) for t in turns] == list(zip(("user", "assistant"), QUESTIONS[0], strict=True))
-    assert by_source["chat.jsonl:1"].value == rendered(turns)
+    assert by_source["chat.jsonl:1"].value == render_conversation(turns)
     assert "turns" not in by_source["chat.jsonl:4"].meta
-    assert report.own["conversations"] == 3
-    assert "4 documents, 3 of them conversations" in summary(report)[0]
+    assert report.medium_metadata["conversations"] == 3
+    assert "4 documents, 3 of them conversations" in summarize_report(report)[0]
     assert "4 documents, 3 of them conversations" in (report.folder / "CARD.md").read_text()
     [note] = report.notes
     assert "2 rows were left out; the first is row 5" in note.reason
@@ -126,7 +128,7 @@ def test_a_named_column_of_text_comes_first(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "Why?", "answer": "Because.", "passage": "The passage, as a text."}))
     report, [item] = run(path, Workspace(tmp_path / "w"), Options(column="passage"))
-    assert (item.value, report.own["conversations"]) == ("The passage, as a text.", 0)
+    assert (item.value, report.medium_metadata["conversations"]) == ("The passage, as a text.", 0)
 
 
 def test_personal_data_is_blanked_out_in_every_turn(tmp_path: Path) -> None:
@@ -135,14 +137,14 @@ def test_personal_data_is_blanked_out_in_every_turn(tmp_path: Path) -> None:
     report, [item] = run(path, Workspace(tmp_path / "w"), Options(scrub=("email", "name")))
     assert [t.content for t in item.meta["turns"]] == ["My name is [name], [email].", "Hello [name]!"]
     assert "Erika" not in item.value
-    assert report.tallies["scrubbed"] == {"email": 1, "name": 2}
+    assert report.counters["scrubbed"] == {"email": 1, "name": 2}
 
 
 def test_a_long_conversation_is_never_cut(tmp_path: Path) -> None:
     answer = "\n\n".join(f"Paragraph {n} says something that no other says, {n * n}." for n in range(400))
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([json.dumps(talk("Tell me all.", answer)), json.dumps(talk(*QUESTIONS[0]))]))
-    _, items = run(path, Workspace(tmp_path / "w"), Options(piece_characters=256))
+    _, items = run(path, Workspace(tmp_path / "w"), Options(chunk_chars=256))
     assert sorted(len(item.meta["turns"]) for item in items) == [2, 2]
     assert any(item.meta["turns"][1].content == answer for item in items)
 
@@ -152,8 +154,8 @@ def test_a_data_set_from_before_conversations_still_opens(tmp_path: Path) -> Non
     path.write_text(json.dumps(talk(*QUESTIONS[0])))
     workspace = Workspace(tmp_path / "w")
     run(path, workspace)
-    dataset = workspace.dataset("talks")
+    dataset = workspace.get_dataset("talks")
     [part] = dataset.folder.glob("part-*.parquet")
     pq.write_table(pq.read_table(part).drop_columns(["turns"]), part)
-    [item] = dataset.documents("train")
+    [item] = dataset.iter_documents("train")
     assert "turns" not in item.meta

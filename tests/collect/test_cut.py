@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genloom.collect.builtin import shakespeare
-from genloom.collect.text.cut import LARGEST, SMALLEST, piece_length, pieces
+from genloom.collect.builtin import load_shakespeare
+from genloom.collect.text.chunk import MAX_CHUNK_CHARS, MIN_CHUNK_CHARS, choose_chunk_chars, iter_chunks
 
 
 def blocks(text: str, size: int) -> Iterator[str]:
@@ -17,36 +17,36 @@ def blocks(text: str, size: int) -> Iterator[str]:
 @given(st.text(alphabet="ab \n", max_size=4000), st.integers(16, 600), st.integers(1, 1000))
 @example("aaaaaaaaaaaaa   aaaaaaaaa", 16, 1)
 def test_pieces_join_to_the_text_and_are_bounded(text: str, limit: int, block: int) -> None:
-    cut = list(pieces(blocks(text, block), limit))
+    cut = list(iter_chunks(blocks(text, block), limit))
     assert "".join(cut) == text
     assert all(len(piece) <= 1.5 * limit for piece in cut)
     assert all(len(piece) >= limit // 2 for piece in cut[:-1])
-    assert cut == list(pieces([text], limit))
+    assert cut == list(iter_chunks([text], limit))
 
 
 def test_cuts_fall_between_paragraphs_else_lines_else_words() -> None:
-    text = shakespeare()[:100_000]
-    assert all(piece.endswith("\n\n") for piece in list(pieces([text], 8000))[:-1])
-    assert all(piece.endswith("\n") for piece in list(pieces([text.replace("\n\n", "\n")], 8000))[:-1])
-    assert all(piece.endswith(" ") for piece in list(pieces([text.replace("\n", " ")], 8000))[:-1])
-    assert {len(piece) for piece in pieces(["x" * 100_000], 8000)} == {8000, 4000}
+    text = load_shakespeare()[:100_000]
+    assert all(piece.endswith("\n\n") for piece in list(iter_chunks([text], 8000))[:-1])
+    assert all(piece.endswith("\n") for piece in list(iter_chunks([text.replace("\n\n", "\n")], 8000))[:-1])
+    assert all(piece.endswith(" ") for piece in list(iter_chunks([text.replace("\n", " ")], 8000))[:-1])
+    assert {len(piece) for piece in iter_chunks(["x" * 100_000], 8000)} == {8000, 4000}
 
 
 def test_two_copies_are_cut_alike_again_after_a_difference() -> None:
-    text = shakespeare()[:400_000]
+    text = load_shakespeare()[:400_000]
     other = "A foreword that the other edition lacks.\n\n" * 40 + text[:200_000] + "A note.\n\n" + text[200_000:]
-    ours, theirs = set(pieces([text], 16_000)), set(pieces([other], 16_000))
+    ours, theirs = set(iter_chunks([text], 16_000)), set(iter_chunks([other], 16_000))
     assert len(ours & theirs) > 0.6 * len(ours)
 
 
 def test_an_endless_line_is_never_held() -> None:
     draw = random.Random(5)
     line = (draw.randbytes(50_000).hex() for _ in range(200))
-    longest = max(len(piece) for piece in pieces(line, 4096))
+    longest = max(len(piece) for piece in iter_chunks(line, 4096))
     assert longest <= 1.5 * 4096
 
 
 def test_piece_length_follows_the_size_of_the_collection() -> None:
-    assert piece_length(1000) == SMALLEST
-    assert piece_length(1_115_000) == 1_115_000 // 64
-    assert piece_length(10**12) == LARGEST
+    assert choose_chunk_chars(1000) == MIN_CHUNK_CHARS
+    assert choose_chunk_chars(1_115_000) == 1_115_000 // 64
+    assert choose_chunk_chars(10**12) == MAX_CHUNK_CHARS

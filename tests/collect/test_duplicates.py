@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genloom.collect.builtin import shakespeare
-from genloom.collect.duplicates import Duplicates, KeyTable
-from genloom.collect.text.sketch import GRAM, STRETCH, _tokens, similarity, sketch
+from genloom.collect.builtin import load_shakespeare
+from genloom.collect.duplicates import DuplicateFilter, KeyTable
+from genloom.collect.text.minhash import BLOCK_BYTES, NGRAM_WORDS, _hash_words, compute_sketches, similarity
 
-WORDS = sorted({word.lower() for word in shakespeare().split() if word.isalpha()})
+WORDS = sorted({word.lower() for word in load_shakespeare().split() if word.isalpha()})
 
 
-def judge(duplicates: Duplicates, texts: list[str], near: bool = True) -> list[str]:
-    return duplicates.judge(sketch(texts, [hashlib.sha256(text.encode()).digest() for text in texts], near))
+def judge(duplicates: DuplicateFilter, texts: list[str], near: bool = True) -> list[str]:
+    return duplicates.classify(
+        compute_sketches(texts, [hashlib.sha256(text.encode()).digest() for text in texts], near)
+    )
 
 
 def prose(draw: random.Random, words: int) -> str:
@@ -31,7 +33,7 @@ def edited(text: str, draw: random.Random, edits: int) -> str:
 
 def grams(text: str) -> set[tuple[str, ...]]:
     words = text.split()
-    return set(zip(*(words[i:] for i in range(GRAM)), strict=False))
+    return set(zip(*(words[i:] for i in range(NGRAM_WORDS)), strict=False))
 
 
 def jaccard(a: str, b: str) -> float:
@@ -45,7 +47,7 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> N
     assert min(jaccard(a, b) for a, b in zip(originals, twins, strict=True)) > 0.87
     texts = [*originals, *twins]
     draw.shuffle(texts)
-    duplicates = Duplicates(tmp_path, 0.8, similarity)
+    duplicates = DuplicateFilter(tmp_path, 0.8, similarity)
     verdicts = [
         verdict for start in range(0, len(texts), 50) for verdict in judge(duplicates, texts[start : start + 50])
     ]
@@ -57,16 +59,20 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> N
 
 
 def test_case_and_punctuation_make_no_difference(tmp_path: Path) -> None:
-    text = shakespeare()[:5000]
+    text = load_shakespeare()[:5000]
     other = text.replace(",", " --").replace(".", "!").upper()
-    assert judge(Duplicates(tmp_path, 0.8, similarity), [text, other, text]) == ["", "near-duplicate", "exact copy"]
+    assert judge(DuplicateFilter(tmp_path, 0.8, similarity), [text, other, text]) == [
+        "",
+        "near-duplicate",
+        "exact copy",
+    ]
 
 
 def test_japanese_has_no_blanks_and_is_compared_all_the_same(tmp_path: Path) -> None:
     draw = random.Random(2)
     one = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
     other = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
-    assert judge(Duplicates(tmp_path, 0.8, similarity), [one, one[:990] + "変" + one[991:], other]) == [
+    assert judge(DuplicateFilter(tmp_path, 0.8, similarity), [one, one[:990] + "変" + one[991:], other]) == [
         "",
         "near-duplicate",
         "",
@@ -75,12 +81,16 @@ def test_japanese_has_no_blanks_and_is_compared_all_the_same(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("text", ["", "one", "one two three four", "a b c d e", "?!"])
 def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
-    assert judge(Duplicates(tmp_path, 0.8, similarity), [text, "quite another text", text]) == ["", "", "exact copy"]
+    assert judge(DuplicateFilter(tmp_path, 0.8, similarity), [text, "quite another text", text]) == [
+        "",
+        "",
+        "exact copy",
+    ]
 
 
 def test_only_exact_copies_where_asked(tmp_path: Path) -> None:
-    text = shakespeare()[:5000]
-    assert judge(Duplicates(tmp_path, 0.0, similarity), [text, text + " more", text], near=False) == [
+    text = load_shakespeare()[:5000]
+    assert judge(DuplicateFilter(tmp_path, 0.0, similarity), [text, text + " more", text], near=False) == [
         "",
         "",
         "exact copy",
@@ -96,7 +106,7 @@ def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     for size in (len(texts), 700):  # the table and the marks grow on the way
         folder = tmp_path / str(size)
         folder.mkdir()
-        duplicates = Duplicates(folder, 0.8, similarity)
+        duplicates = DuplicateFilter(folder, 0.8, similarity)
         outcomes.append([v for i in range(0, len(texts), size) for v in judge(duplicates, texts[i : i + size])])
         assert list(folder.iterdir()) == []
     assert outcomes[0] == outcomes[1]
@@ -108,7 +118,7 @@ def test_the_estimate_is_near_the_truth() -> None:
     text = prose(draw, 3000)
     for edits in (0, 30, 100, 300):
         other = edited(text, draw, edits)
-        marks = sketch([text, other], [bytes(32), bytes(32)], near=True).marks_BP
+        marks = compute_sketches([text, other], [bytes(32), bytes(32)], should_find_near=True).signatures_BP
         assert similarity(marks[0], marks[1:])[0] == pytest.approx(jaccard(text, other), abs=0.12)
 
 
@@ -120,20 +130,20 @@ def test_the_key_table_equals_a_dict(tmp_path: Path) -> None:
         keys[0] = 0  # which stands for an empty slot inside
         numbers = np.arange(start, start + 500, dtype=np.uint32)
         expected = [plain.get(max(key, 1), -1) for key in keys.tolist()]
-        assert table.find(keys).tolist() == expected
+        assert table.lookup(keys).tolist() == expected
         table.add(keys, numbers)
         for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
             plain.setdefault(max(key, 1), number)
     everything = np.array(list(plain), np.uint64)
-    assert table.find(everything).tolist() == list(plain.values())
+    assert table.lookup(everything).tolist() == list(plain.values())
 
 
 def test_a_words_hash_is_its_own_wherever_it_stands() -> None:
     draw = random.Random(3)
     words = [bytes(draw.choices(range(97, 123), k=draw.randint(1, 9))).decode() for _ in range(5000)]
     text = "".join(word + draw.choice([" ", ", ", "\n\n", " — "]) for word in words * 4)
-    assert len(text) > 2 * STRETCH
-    tokens, counts = _tokens(["", text, " ".join(words), ".", words[0].upper()])
+    assert len(text) > 2 * BLOCK_BYTES
+    tokens, counts = _hash_words(["", text, " ".join(words), ".", words[0].upper()])
     assert counts.tolist() == [0, len(_plain(text)), 5000, 0, 1]
     by_word = dict(zip(_plain(text), tokens.tolist(), strict=False))
     assert [by_word[word] for word in _plain(text)] == tokens[: counts[1]].tolist()

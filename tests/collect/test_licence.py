@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genloom.collect.licence import beside, in_head, is_licence_file, named
+from genloom.collect.licence import find_folder_licence, find_spdx, identify_licence, is_licence_file
 
 MIT = 'Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated "x"'
 
@@ -21,7 +21,7 @@ MIT = 'Permission is hereby granted, free of charge, to any person obtaining a c
     ],
 )
 def test_spdx_headers(head: str, found: str) -> None:
-    assert in_head(head) == found
+    assert find_spdx(head) == found
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,21 @@ def test_spdx_headers(head: str, found: str) -> None:
     ],
 )
 def test_statements(statement: str, name: str) -> None:
-    assert named(statement) == name
+    assert identify_licence(statement) == name
 
 
 def test_the_nearest_licence_file_counts(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    assert beside(inner, tmp_path) == ""
-    beside.cache_clear()
+    assert find_folder_licence(inner, tmp_path) == ""
+    find_folder_licence.cache_clear()
     (tmp_path / "LICENSE").write_text(MIT)
     other = tmp_path / "other" / "deep"
     other.mkdir(parents=True)
     (tmp_path / "other" / "COPYING.txt").write_text("All of this is mine. " * 20)
-    assert beside(tmp_path, tmp_path) == "MIT"
-    assert beside(inner, tmp_path) == "MIT"
-    assert beside(other, tmp_path) == "see COPYING.txt"
+    assert find_folder_licence(tmp_path, tmp_path) == "MIT"
+    assert find_folder_licence(inner, tmp_path) == "MIT"
+    assert find_folder_licence(other, tmp_path) == "see COPYING.txt"
 
 
 def test_what_is_a_licence_file() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genloom.collect.builtin import shakespeare
+from genloom.collect.builtin import load_shakespeare
 
 # Runs apart, since a process never gives back its peak. Prints the kept bytes and by how many MB the peak grew over
 # that of a first, small collection, which loads the libraries and the language model.
@@ -37,7 +37,7 @@ print(report.bytes_kept, report.kept, then - first)
 def words(megabytes: int, seed: int):
     """Blocks of a megabyte of random words, never a newline."""
     draw = np.random.default_rng(seed)
-    vocabulary = np.array(sorted(set(shakespeare().split())), dtype=object)
+    vocabulary = np.array(sorted(set(load_shakespeare().split())), dtype=object)
     for _ in range(megabytes):
         yield " ".join(vocabulary[draw.integers(len(vocabulary), size=135_000)])[: (1 << 20) - 1] + " "
 

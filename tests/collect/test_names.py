@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from genloom.collect import Options, Report, collect, summary
-from genloom.collect.names import legible, shown
-from genloom.store.removal import holds, without
+from genloom.collect import Options, Report, collect, summarize_report
+from genloom.collect.slug import decode_lossy, escape_name
+from genloom.store.dataset_removal import has_document, remove_documents
 from genloom.store.workspace import Workspace
 
 ODD = os.fsdecode(b"bad\xff\xfename")
@@ -56,31 +56,31 @@ def run(source: Path, workspace: Workspace, options: Options | None = None) -> R
 def test_texts_are_collected_under_names_that_can_be_written(tmp_path: Path, name: str, told: str) -> None:
     workspace = Workspace(tmp_path / "workspace")
     report = run(folder_of_texts(tmp_path, name), workspace)
-    dataset = workspace.dataset("notes")
+    dataset = workspace.get_dataset("notes")
     dataset.verify()
-    found = {item.source: item for item in dataset.documents("train")}
-    held = {item.source for split in ("val", "test") for item in dataset.documents(split)}
-    sources = {f"{told}.txt", f"{told}/{told}.md", f"{told}.jsonl:1", f"{told}.parquet:1"}
+    found = {item.source: item for item in dataset.iter_documents("train")}
+    held = {item.source for split in ("val", "test") for item in dataset.iter_documents(split)}
+    sources = {f"{told}.txt", f"{told}/{told}.md", f"{told}.jsonl:1", f"{told}.read_parquet_rows:1"}
     assert {*found, *held} == {f"notes/{source}" for source in sources}
     assert report.licences == {"unknown": 3, f"see LICENSE-{told}.txt": 1}
     skipped = {f"notes/{told}{end}" for end in (".doc", "-nothing.txt", "-broken.parquet")}
     assert {note["source"] for note in dataset.manifest["notes"] if note["skipped"]} == skipped
     card = (dataset.folder / "CARD.md").read_text(encoding="utf-8")
     assert all(source in card for source in skipped)
-    assert all(source in "\n".join(summary(report)) for source in skipped)
+    assert all(source in "\n".join(summarize_report(report)) for source in skipped)
 
 
 def test_a_document_of_such_a_file_is_found_and_taken_out(tmp_path: Path) -> None:
     workspace, folder = Workspace(tmp_path / "workspace"), folder_of_texts(tmp_path, ODD)
     first = run(folder, workspace, Options(val=0, test=0))
     assert run(folder, workspace, Options(val=0, test=0)).digest == first.digest
-    dataset = workspace.dataset("notes")
-    (item,) = (item for item in dataset.documents("train") if item.source == f"notes/{ODD_SHOWN}.txt")
-    assert holds(dataset, item.meta["id"])
-    left = without(workspace, dataset, [item.meta["id"]])
-    assert item.source not in {item.source for item in left.documents("train")}
+    dataset = workspace.get_dataset("notes")
+    (item,) = (item for item in dataset.iter_documents("train") if item.source == f"notes/{ODD_SHOWN}.txt")
+    assert has_document(dataset, item.meta["id"])
+    left = remove_documents(workspace, dataset, [item.meta["id"]])
+    assert item.source not in {item.source for item in left.iter_documents("train")}
     (folder / f"{ODD}-more.txt").write_text(text(9))
-    assert run(folder, workspace, Options(val=0, test=0)).kept == first.kept + 1
+    assert run(folder, workspace, Options(val=0, test=0)).documents_kept == first.documents_kept + 1
 
 
 @pytest.mark.parametrize("name", [ODD, ODD + ".txt"])
@@ -89,7 +89,7 @@ def test_a_source_of_such_a_name(tmp_path: Path, name: str) -> None:
     source = tmp_path / ODD if name == ODD else tmp_path / ODD / name
     workspace = Workspace(tmp_path / "workspace")
     run(source, workspace)
-    assert workspace.dataset("notes").manifest["sources_given"] == [shown(name)]
+    assert workspace.get_dataset("notes").manifest["sources_given"] == [escape_name(name)]
     with pytest.raises(ValueError, match=r"bad.xff.xfename-gone: there is no such file"):
         run(tmp_path / f"{ODD}-gone", workspace)
 
@@ -105,13 +105,13 @@ def test_pictures_and_what_is_said_of_them(tmp_path: Path, name: str, read: str,
         Image.fromarray(pixels).save(folder / file)
     (folder / f"told {name}.txt").write_text("a caption beside it")
     with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("file_name", "text"), (shown(f"{name}/{name}.png"), "a caption in a table")])
+        csv.writer(file).writerows([("file_name", "text"), (escape_name(f"{name}/{name}.png"), "a caption in a table")])
     workspace = Workspace(tmp_path / "workspace")
     run(folder, workspace, Options(medium="image", val=0, test=0))
-    found = {item.source: item.meta["caption"] for item in workspace.dataset("notes").documents("train")}
-    told = shown(name)
-    said = {f"red bird {told}.png": f"red bird {read}"}
-    said |= {f"{told}/{told}.png": in_table, f"told {told}.png": "a caption beside it"}
+    found = {item.source: item.meta["caption"] for item in workspace.get_dataset("notes").iter_documents("train")}
+    told = escape_name(name)
+    said = {f"red bird {told}.encode_png": f"red bird {read}"}
+    said |= {f"{told}/{told}.encode_png": in_table, f"told {told}.encode_png": "a caption beside it"}
     assert found == {f"notes/{file}": caption for file, caption in said.items()}
 
 
@@ -140,14 +140,16 @@ def test_half_a_surrogate_pair_in_json_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "notes" / "bad.jsonl").write_text('{"odd \\ud800 column": 1}')
     workspace = Workspace(tmp_path / "workspace")
     assert run(tmp_path / "notes", workspace).licences == {"my ? own": 1}
-    (note,) = workspace.dataset("notes").manifest["notes"]
+    (note,) = workspace.get_dataset("notes").manifest["notes"]
     assert "no column holds text (odd ? column)" in note["reason"]
     Image.new("RGB", (24, 24), "red").save(tmp_path / "notes" / "a.png")
     (tmp_path / "notes" / "a.json").write_text('{"caption": "half \\ud83d a pair"}')
     run(tmp_path / "notes", workspace, Options(medium="image"))
-    assert [item.meta["caption"] for item in workspace.dataset("notes").documents("train")] == ["half ? a pair"]
+    assert [item.meta["caption"] for item in workspace.get_dataset("notes").iter_documents("train")] == [
+        "half ? a pair"
+    ]
 
 
 def test_what_is_shown_and_what_is_read_in_a_name() -> None:
-    assert (shown("größe"), legible("größe")) == ("größe", "größe")
-    assert (shown(ODD), legible(ODD)) == (ODD_SHOWN, "bad\ufffd\ufffdname")
+    assert (escape_name("größe"), decode_lossy("größe")) == ("größe", "größe")
+    assert (escape_name(ODD), decode_lossy(ODD)) == (ODD_SHOWN, "bad\ufffd\ufffdname")

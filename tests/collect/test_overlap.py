@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Options, Report, collect, files, overlap, parts, summary
-from genloom.collect.builtin import shakespeare
+from genloom.collect import Options, Report, collect, overlap, shard_files, shards, summarize_report
+from genloom.collect.builtin import load_shakespeare
 from genloom.collect.duplicates import Sketches
-from genloom.collect.overlap import Kinship, Overlaps
-from genloom.collect.text.sketch import sketch
+from genloom.collect.overlap import DuplicateGroups, OverlapIndex
+from genloom.collect.text.minhash import compute_sketches
 from genloom.store.workspace import Workspace
 
-PLAY = shakespeare()
+PLAY = load_shakespeare()
 WORDS = sorted({word.lower() for word in PLAY.split() if word.isalpha()})
 
 
@@ -53,9 +53,9 @@ def grams(text: str) -> set[tuple[str, ...]]:
 
 def contained(workspace: Workspace, name: str = "notes") -> list[float]:
     """Of everything held back, how much of it is in what is trained on, the most first."""
-    dataset = workspace.dataset(name)
-    train = set[tuple[str, ...]]().union(*(grams(item.value) for item in dataset.documents("train")))
-    held = [grams(item.value) for split in ("val", "test") for item in dataset.documents(split)]
+    dataset = workspace.get_dataset(name)
+    train = set[tuple[str, ...]]().union(*(grams(item.value) for item in dataset.iter_documents("train")))
+    held = [grams(item.value) for split in ("val", "test") for item in dataset.iter_documents(split)]
     return sorted((len(one & train) / len(one) for one in held if one), reverse=True)
 
 
@@ -83,11 +83,11 @@ def test_drafts_do_not_straddle_however_they_are_cut(
         held = contained(workspace)
         assert len(held) >= 6
         assert held[0] < 0.5
-        assert report.alike
-        assert report.united
-        assert report.facts()["alike"] == {"documents": report.alike, "in_one_split": True}
-        line = f"placed together: {report.alike} documents"
-        assert any(line in said for said in summary(report))
+        assert report.num_overlapping
+        assert report.is_split_by_group
+        assert report.to_dict()["alike"] == {"documents": report.num_overlapping, "in_one_split": True}
+        line = f"placed together: {report.num_overlapping} documents"
+        assert any(line in said for said in summarize_report(report))
         assert line in (report.folder / "CARD.md").read_text()
 
 
@@ -95,15 +95,15 @@ def test_drafts_do_not_straddle_however_they_are_cut(
 def test_a_large_collection_is_put_right_after_it_was_written(
     notes: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    monkeypatch.setattr(parts, "SMALL_BYTES", 200_000)
-    monkeypatch.setattr(files, "GROUP_BYTES", 60_000)
-    monkeypatch.setattr(files, "PART_BYTES", 400_000)
+    monkeypatch.setattr(shards, "SMALL_BYTES", 200_000)
+    monkeypatch.setattr(shard_files, "ROW_GROUP_BYTES", 60_000)
+    monkeypatch.setattr(shard_files, "SHARD_BYTES", 400_000)
     drafts(notes, 6_000, 0.04, every)  # Jaccard 0.68, so that none is removed
     (notes / "extract.txt").write_text(PLAY[3_000:9_000])
     reports = [run(notes, workspace, Options(val=0.15, test=0.15, workers=n), f"by-{n}") for n in (1, 2)]
     assert contained(workspace, "by-1")[0] < 0.5
-    assert reports[0].facts() == reports[1].facts()
-    folder = workspace.dataset("by-1").folder
+    assert reports[0].to_dict() == reports[1].to_dict()
+    folder = workspace.get_dataset("by-1").folder
     assert len(list(folder.glob("part-*.parquet"))) > 2
     assert {path.suffix for path in folder.iterdir()} == {".parquet", ".json", ".md"}
     rows = table(reports[0]).to_pylist()
@@ -120,7 +120,7 @@ def test_a_large_collection_is_put_right_after_it_was_written(
 def test_where_every_text_comes_in_variants_the_shares_are_kept(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 6_000, 0.05, every=1)
     report = run(notes, workspace, Options(val=0.1, test=0.1))
-    assert report.alike > 0.95 * report.kept > 300
+    assert report.num_overlapping > 0.95 * report.documents_kept > 300
     assert contained(workspace)[0] < 0.1
     for split in ("val", "test"):
         assert report.splits[split]["bytes"] / report.bytes_kept == pytest.approx(0.1, abs=0.01)
@@ -129,9 +129,9 @@ def test_where_every_text_comes_in_variants_the_shares_are_kept(notes: Path, wor
 def test_pieces_of_one_novel_are_not_alike(notes: Path, workspace: Workspace) -> None:
     (notes / "novel.txt").write_text(PLAY[:400_000])
     report = run(notes, workspace)
-    assert report.alike == 0
+    assert report.num_overlapping == 0
     assert report.splits["val"]["documents"]
-    assert not any("placed together" in line for line in summary(report))
+    assert not any("placed together" in line for line in summarize_report(report))
 
 
 def test_where_all_is_alike_something_is_held_back_and_it_is_told(notes: Path, workspace: Workspace) -> None:
@@ -141,9 +141,9 @@ def test_where_all_is_alike_something_is_held_back_and_it_is_told(notes: Path, w
         (notes / f"{i}.txt").write_text(edited(text, 0.06, draw))
     report = run(notes, workspace, Options(val=0.1))
     assert report.splits["val"]["documents"]
-    assert not report.united
-    said = f"of {report.alike} documents much is in others that were kept"
-    assert any(said in line for line in summary(report))
+    assert not report.is_split_by_group
+    said = f"of {report.num_overlapping} documents much is in others that were kept"
+    assert any(said in line for line in summarize_report(report))
     card = (report.folder / "CARD.md").read_text()
     assert said in card
     assert "nothing held back has a twin" not in card
@@ -152,21 +152,21 @@ def test_where_all_is_alike_something_is_held_back_and_it_is_told(notes: Path, w
 def test_the_same_texts_with_others_beside_them(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 75_000, 0.005)
     run(notes, workspace, Options(val=0.2, test=0.2))
-    before = {item.meta["id"] for item in workspace.dataset("notes").documents("train")}
+    before = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
     (notes / "more.txt").write_text(edited(PLAY[20_000:60_000], 0.03, random.Random(8)))
     run(notes, workspace, Options(val=0.2, test=0.2))
     assert contained(workspace)[0] < 0.5
-    after = {item.meta["id"] for item in workspace.dataset("notes").documents("train")}
+    after = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
     assert len(before & after) > 0.8 * len(before)
 
 
-def kinship(folder: Path, texts: list[str], at_once: int = 50) -> Kinship:
+def kinship(folder: Path, texts: list[str], at_once: int = 50) -> DuplicateGroups:
     folder.mkdir(exist_ok=True)
-    overlaps = Overlaps(folder)
+    overlaps = OverlapIndex(folder)
     for start in range(0, len(texts), at_once):
         some = texts[start : start + at_once]
-        overlaps.add(sketch(some, [bytes(32)] * len(some), near=True), list(range(len(some))))
-    return overlaps.kinship()
+        overlaps.add(compute_sketches(some, [bytes(32)] * len(some), should_find_near=True), list(range(len(some))))
+    return overlaps.find_groups()
 
 
 def prose(draw: random.Random, words: int) -> str:
@@ -180,16 +180,16 @@ def test_what_is_tied(tmp_path: Path) -> None:
     middle = " ".join([*two.split()[1000:], *three.split()[:1000]])
     quoting = prose(draw, 1500) + " " + " ".join(one.split()[:150])
     found = kinship(tmp_path, [one, two, prose(draw, 900), extract, three, middle, quoting, "too short to tell"])
-    assert found.groups_D.tolist() == [0, 1, 2, 0, 1, 1, 6, 7]
-    assert found.tied.tolist() == [0, 1, 3, 4, 5]
-    assert not found.barred_D.any()
+    assert found.group_ids_D.tolist() == [0, 1, 2, 0, 1, 1, 6, 7]
+    assert found.constrained_ids.tolist() == [0, 1, 3, 4, 5]
+    assert not found.excluded_D.any()
 
 
 def test_a_prompt_before_every_conversation_makes_them_not_alike(tmp_path: Path) -> None:
     draw = random.Random(5)
     prompt = prose(draw, 300)
     texts = [f"{prompt} {prose(draw, 120)}" for _ in range(100)]
-    assert not len(kinship(tmp_path, texts).tied)
+    assert not len(kinship(tmp_path, texts).constrained_ids)
 
 
 def test_a_book_that_is_there_also_line_by_line_is_never_held_back(tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_a_book_that_is_there_also_line_by_line_is_never_held_back(tmp_path: Pat
     lines = [prose(draw, 30) for _ in range(200)]
     texts = [prose(draw, 2000), *lines, " ".join(lines)]
     found = kinship(tmp_path, texts)
-    assert found.barred_D[-1]
-    assert not found.barred_D[0]
+    assert found.excluded_D[-1]
+    assert not found.excluded_D[0]
 
 
 def test_neither_batches_nor_lots_make_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,31 +207,31 @@ def test_neither_batches_nor_lots_make_a_difference(tmp_path: Path, monkeypatch:
     texts += [edited(text, 0.06, draw) for text in texts[:100]]
     draw.shuffle(texts)
     found = [kinship(tmp_path / "one", texts)]
-    monkeypatch.setattr(overlap, "AT_ONCE", 256)
+    monkeypatch.setattr(overlap, "MAX_SAMPLES_IN_MEMORY", 256)
     found.append(kinship(tmp_path / "many", texts, at_once=7))
-    assert (found[0].groups_D == found[1].groups_D).all()
-    assert 180 < len(found[0].tied) <= 200
+    assert (found[0].group_ids_D == found[1].group_ids_D).all()
+    assert 180 < len(found[0].constrained_ids) <= 200
 
 
 def test_chains_end_in_one_group() -> None:
     draw = np.random.default_rng(4)
     chain = draw.permutation(1000)
     order = draw.permutation(999)
-    groups = overlap._joined(1200, chain[:-1][order], chain[1:][order])
+    groups = overlap._connected_components(1200, chain[:-1][order], chain[1:][order])
     assert (groups[:1000] == 0).all()
     assert (groups[1000:] == np.arange(1000, 1200)).all()
 
 
 def test_many_samples_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap, "AT_ONCE", 1 << 15)
+    monkeypatch.setattr(overlap, "MAX_SAMPLES_IN_MEMORY", 1 << 15)
     draw = np.random.default_rng(1)
-    overlaps = Overlaps(tmp_path)
+    overlaps = OverlapIndex(tmp_path)
     for _ in range(100):
         samples = draw.integers(0, 1 << 32, 20_000, dtype=np.uint32)
         keys, owners = np.zeros((20, 17), np.uint64), np.repeat(np.arange(20), 1000)
         overlaps.add(Sketches(keys, np.zeros((20, 128), np.uint8), samples, owners), list(range(20)))
     tracemalloc.start()
-    assert not len(overlaps.kinship().tied)
+    assert not len(overlaps.find_groups().constrained_ids)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (tmp_path / "samples").stat().st_size == 16_000_000
@@ -249,4 +249,4 @@ def test_the_card_says_what_was_removed_and_no_more(notes: Path, workspace: Work
         card = (run(notes, workspace, options).folder / "CARD.md").read_text()
         assert said in card
         assert not_said not in card.split("## Licences")[0]
-    assert json.loads((workspace.dataset("notes").folder / "manifest.json").read_text())["options"]["test"] == 0
+    assert json.loads((workspace.get_dataset("notes").folder / "manifest.json").read_text())["options"]["test"] == 0

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from genloom.collect import Options, Report, collect, summary
-from genloom.collect.image import captions, likeness
+from genloom.collect import Options, Report, captions, collect, summarize_report
+from genloom.collect.image import perceptual_hash
 from genloom.store.workspace import Workspace
 from genloom.types import Item
 
@@ -37,10 +37,10 @@ def run(source: Path, workspace: Workspace, options: Options | None = None, name
 
 
 def stored(workspace: Workspace, name: str = "mine") -> dict[str, Item]:
-    dataset = workspace.dataset(name)
+    dataset = workspace.get_dataset(name)
     dataset.verify()
     assert dataset.medium == "image"
-    return {item.source: item for split in ("train", "val", "test") for item in dataset.documents(split)}
+    return {item.source: item for split in ("train", "val", "test") for item in dataset.iter_documents(split)}
 
 
 def blobs(number: int, side: int = 48) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_a_folder_of_pictures_is_known_by_what_most_files_are(folder: Path, work
     (folder / "readme.md").write_text("about my pictures")
     (folder / "notes.docx").write_bytes(b"x")
     report = run(folder, workspace)
-    assert (report.medium, report.kept) == ("image", 3)
+    assert (report.medium, report.documents_kept) == ("image", 3)
     assert [note.reason for note in report.notes] == ["2 files that are no pictures were left out (1 .docx, 1 .md)"]
     item = stored(workspace)["pictures/red-fox_1.png"]
     assert np.array_equal(item.value, blobs(1))
@@ -117,7 +117,7 @@ def test_captions_by_who_knows_best(folder: Path, workspace: Workspace) -> None:
         "g.svg": "a circle",
     }
     assert report.licences == {"unknown": 8, "CC0-1.0": 1}
-    assert report.own["captions"] == {
+    assert report.medium_metadata["captions"] == {
         "a file beside it": 2, "a table beside it": 2, "the file itself": 2, "the file's name": 1, "none": 1,
         "the folder's name": 1,
     }  # fmt: skip
@@ -132,7 +132,7 @@ def test_captions_by_who_knows_best(folder: Path, workspace: Workspace) -> None:
     ],
 )  # fmt: skip
 def test_words_of_a_name(name: str, said: str) -> None:
-    assert captions.words(name) == said
+    assert captions.derive_caption(name) == said
 
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -163,17 +163,17 @@ def test_pictures_in_parquet(folder: Path, workspace: Workspace, kind: str) -> N
     assert [items[name].meta["caption"] for name in names] == ["one", "two"]
     assert [items[name].licence for name in names] == ["MIT", "CC0-1.0"]
     assert np.array_equal(items[names[1]].value, blobs(1))
-    assert report.own["captions"] == {"a column of the table": 2}
+    assert report.medium_metadata["captions"] == {"a column of the table": 2}
 
 
 def test_a_data_set_is_collected_again_as_it_was(folder: Path, workspace: Workspace) -> None:
     for i in range(12):
         write(folder / f"thing number {i}.png", i)
     run(folder, workspace)
-    first = workspace.dataset("mine")
-    assert run(first.folder, workspace, name="again").kept == 12
-    again = workspace.dataset("again")
-    values = [{item.meta["id"]: item.meta["caption"] for item in d.documents("train")} for d in (first, again)]
+    first = workspace.get_dataset("mine")
+    assert run(first.folder, workspace, name="again").documents_kept == 12
+    again = workspace.get_dataset("again")
+    values = [{item.meta["id"]: item.meta["caption"] for item in d.iter_documents("train")} for d in (first, again)]
     assert values[0] == values[1]
 
 
@@ -226,10 +226,10 @@ def test_what_cannot_be_read_is_listed_with_its_reason(folder: Path, workspace: 
     }
     assert set(reasons) == set(wanted)
     assert all(part in reasons[name] for name, part in wanted.items())
-    assert report.kept == 2
+    assert report.documents_kept == 2
     assert report.files_skipped == 7
-    assert "7 files could not be read:" in summary(report)
-    card = (workspace.dataset("mine").folder / "CARD.md").read_text()
+    assert "7 files could not be read:" in summarize_report(report)
+    card = (workspace.get_dataset("mine").folder / "CARD.md").read_text()
     assert all(note.reason in card for note in report.notes)
 
 
@@ -237,8 +237,8 @@ def test_a_folder_of_bad_pictures_is_one_clear_error(folder: Path, workspace: Wo
     (folder / "a.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(ValueError, match=r"^pictures: nothing in it could be collected. pictures/a.png: it is damaged"):
         run(folder, workspace)
-    assert workspace.datasets() == []
-    assert workspace.leftovers() == []
+    assert workspace.list_datasets() == []
+    assert workspace.list_leftovers() == []
 
 
 def test_pictures_are_brought_to_size_and_what_was_changed_is_told(folder: Path, workspace: Workspace) -> None:
@@ -250,8 +250,8 @@ def test_pictures_are_brought_to_size_and_what_was_changed_is_told(folder: Path,
     items = stored(workspace)
     assert items["pictures/large one.png"].value.shape == (100, 100, 3)
     assert tuple(items["pictures/nothing.png"].value[0, 0]) == (255, 128, 0)
-    assert report.own["changed"] == {"made smaller": 1, "the first of its frames was taken": 1}
-    doubts = [(note.reason, note.skipped) for note in report.notes if note.source == "pictures/nothing.png"]
+    assert report.medium_metadata["changed"] == {"made smaller": 1, "the first of its frames was taken": 1}
+    doubts = [(note.reason, note.is_skipped) for note in report.notes if note.source == "pictures/nothing.png"]
     assert doubts == [("it is blank", False), ("it is mostly transparent", False)]
     with pytest.raises(ValueError, match="'pinkish' is no colour"):
         run(folder, workspace, Options(background="pinkish"))
@@ -261,7 +261,7 @@ def twin(number: int, how: str) -> Image.Image:
     picture = Image.fromarray(blobs(number, 96))
     if how == "jpeg":
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=60)
+        picture.save(buffer, "JPEG", score_quality=60)
         return Image.open(buffer).convert("RGB")
     if how == "smaller":
         return picture.resize((60, 60), Image.Resampling.LANCZOS)
@@ -274,9 +274,11 @@ def test_a_near_duplicate_never_straddles(folder: Path, workspace: Workspace, ho
         Image.fromarray(blobs(i, 96)).save(folder / f"{i:02}.png")
         twin(i, how).save(folder / f"twin-{i:02}.png")
     report = run(folder, workspace, Options(val=0.2, test=0.2))
-    assert report.removed == {"near-duplicate": 40}
-    assert {source.removeprefix("pictures/") for source in stored(workspace)} == {f"{i:02}.png" for i in range(40)}
-    assert run(folder, workspace, Options(near_duplicates=0), "exact").removed == {}
+    assert report.drop_counts == {"near-duplicate": 40}
+    assert {source.removeprefix("pictures/") for source in stored(workspace)} == {
+        f"{i:02}.encode_png" for i in range(40)
+    }
+    assert run(folder, workspace, Options(near_duplicates=0), "exact").drop_counts == {}
 
 
 def test_another_colour_is_another_picture() -> None:
@@ -285,16 +287,16 @@ def test_another_colour_is_another_picture() -> None:
         pixels = np.full((64, 64, 3), 255, np.uint8)
         rows, columns = np.mgrid[:64, :64]
         pixels[(rows - 32) ** 2 + (columns - 32) ** 2 < 400] = colour
-        discs.append(likeness.thumbnail(pixels))
-    marks = likeness.sketch(discs, [bytes(32)] * 2, near=True).marks_BP
-    assert likeness.similarity(marks[0], marks)[0] == 1
-    assert likeness.similarity(marks[0], marks)[1] < 0.3
+        discs.append(perceptual_hash.make_thumbnail(pixels))
+    marks = perceptual_hash.compute_sketches(discs, [bytes(32)] * 2, should_find_near=True).signatures_BP
+    assert perceptual_hash.similarity(marks[0], marks)[0] == 1
+    assert perceptual_hash.similarity(marks[0], marks)[1] < 0.3
 
 
 def test_exact_copies_are_of_pixels_not_of_files(folder: Path, workspace: Workspace) -> None:
     write(folder / "a.png", 0)
     Image.fromarray(blobs(0)).save(folder / "b.bmp")
-    assert run(folder, workspace).removed == {"exact copy": 1}
+    assert run(folder, workspace).drop_counts == {"exact copy": 1}
 
 
 def test_as_many_processes_as_one_likes_and_the_same_result(folder: Path, workspace: Workspace) -> None:
@@ -302,9 +304,9 @@ def test_as_many_processes_as_one_likes_and_the_same_result(folder: Path, worksp
         write(folder / f"picture of {i}.png", i % 25)
     (folder / "bad.png").write_bytes(b"\x89PNG\r\n")
     reports = [run(folder, workspace, Options(workers=workers), f"by-{workers}") for workers in (1, 2)]
-    tables = [pq.read_table(workspace.dataset(r.name).folder / "part-00000.parquet") for r in reports]
+    tables = [pq.read_table(workspace.get_dataset(r.name).folder / "part-00000.parquet") for r in reports]
     assert tables[0].equals(tables[1])
-    assert reports[0].facts() == reports[1].facts()
+    assert reports[0].to_dict() == reports[1].to_dict()
 
 
 def test_a_licence_file_beside_or_a_licence_given(folder: Path, workspace: Workspace) -> None:

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import tables
+from genloom.collect import table_files
 from genloom.collect.text import rows
-from genloom.collect.text.rows import Row
-from genloom.media.text.encoding import stream
+from genloom.collect.text.rows import TextRow
+from genloom.media.text.encoding import open_text
 
 
 def written(folder: Path, name: str, content: str) -> Path:
@@ -30,7 +30,7 @@ def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
         '"a plain string"',
         json.dumps(good[2]),
     ]
-    found = list(rows.jsonl(stream(written(tmp_path, "a.jsonl", "\n".join(lines))), ""))
+    found = list(rows.read_jsonl_rows(open_text(written(tmp_path, "a.jsonl", "\n".join(lines))), ""))
     assert [(row.number, row.text[:12], row.licence) for row in found if not row.problem] == [
         (1, "Row number 0", "MIT"),
         (3, "Row number 1", "MIT"),
@@ -45,26 +45,26 @@ def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
 
 def test_an_overlong_line_is_left_out_and_the_rest_read() -> None:
     blocks = ["ab", "c\nsecond\nx", "x" * 50, "x" * 50, "\nlast", " one"]
-    assert list(tables.lines(blocks, at_most=40)) == ["abc", "second", None, "last one"]
-    assert list(tables.lines(["x" * 50], at_most=40)) == [None]
-    assert list(tables.lines([])) == []
+    assert list(table_files.iter_lines(blocks, max_chars=40)) == ["abc", "second", None, "last one"]
+    assert list(table_files.iter_lines(["x" * 50], max_chars=40)) == [None]
+    assert list(table_files.iter_lines([])) == []
 
 
 def test_where_no_row_is_whole_the_first_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LINE_AT_MOST", 1 << 20)
+    monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 1 << 20)
     long = "x" * (3 << 20)
     rows_of_json = written(tmp_path, "a.jsonl", json.dumps({"text": long}))
     with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 1: it is longer than 1 MB$"):
-        list(rows.jsonl(stream(rows_of_json), ""))
+        list(rows.read_jsonl_rows(open_text(rows_of_json), ""))
     rows_of_csv = written(tmp_path, "a.csv", f"id,text\n1,{long}\n")
     with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it is longer than 1 MB$"):
-        list(rows.table(stream(rows_of_csv), "", tabs=False))
+        list(rows.read_csv_rows(open_text(rows_of_csv), "", is_tab_separated=False))
     broken = written(tmp_path, "b.jsonl", "\n{broken\n[1]")
     with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it is not JSON"):
-        list(rows.jsonl(stream(broken), ""))
+        list(rows.read_jsonl_rows(open_text(broken), ""))
     wide = written(tmp_path, "c.csv", "id,text\n1,2,3\n4\n")
     with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it has 3 columns"):
-        list(rows.table(stream(wide), "", tabs=False))
+        list(rows.read_csv_rows(open_text(wide), "", is_tab_separated=False))
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -74,61 +74,61 @@ def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> Non
         delimiter.join([str(i), "A title", f'"Long text, row {i};\nits ""second"" line"']) + "\n" for i in range(5)
     )
     path = written(tmp_path, "a.csv", content)
-    found = list(rows.table(stream(path), "", tabs=False))
+    found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert [row.text for row in found] == [f'Long text, row {i};\nits "second" line' for i in range(5)]
-    assert [row.text for row in rows.table(stream(path), "title", tabs=False)] == ["A title"] * 5
+    assert [row.text for row in rows.read_csv_rows(open_text(path), "title", is_tab_separated=False)] == ["A title"] * 5
 
 
 @pytest.mark.parametrize("content", ["\ufeff", "\n", "id,text\n"])
 def test_a_table_without_rows_is_named(tmp_path: Path, content: str) -> None:
     with pytest.raises(ValueError, match="no column holds text"):
-        list(rows.table(stream(written(tmp_path, "a.csv", content)), "", tabs=False))
+        list(rows.read_csv_rows(open_text(written(tmp_path, "a.csv", content)), "", is_tab_separated=False))
 
 
 def test_csv_rows_of_the_wrong_width_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "id,text\n1,good one\n2\n3,too,many\n4,good two\n")
-    found = list(rows.table(stream(path), "", tabs=False))
+    found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert [row.text for row in found] == ["good one", "", "", "good two"]
     assert [bool(row.problem) for row in found] == [False, True, True, False]
 
 
 def test_an_unclosed_quote_spoils_no_more_than_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LINE_AT_MOST", 2000)
+    monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 2000)
     path = written(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
-    found = list(rows.table(stream(path), "", tabs=False))
+    found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert found[0].text == "good one"
     assert any("field larger" in row.problem for row in found)
 
 
 @pytest.mark.parametrize("tabs", [False, True])
 def test_an_overlong_row_of_a_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tabs: bool) -> None:
-    monkeypatch.setattr(tables, "LINE_AT_MOST", 3 << 20)
+    monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 3 << 20)
     long, mark = "word " * (1 << 20), "\t" if tabs else ","
     lines = ["id,text", "1,good one", f"2,{long}", "", '3,"good two,', 'in two lines"', '4,"begins', long, 'ends"']
     content = "\n".join([*lines, "5,good three", f"6,{long}"]).replace(",", mark)
-    found = list(rows.table(stream(written(tmp_path, "a.csv", content)), "", tabs))
+    found = list(rows.read_csv_rows(open_text(written(tmp_path, "a.csv", content)), "", tabs))
     assert [row.text for row in found] == ["good one", "", f"good two{mark}\nin two lines", "", "good three", ""]
     assert [(row.number, row.problem) for row in found if row.problem] == [
         (number, "it is longer than 3 MB") for number in (3, 9, 11)
     ]
     with pytest.raises(ValueError, match=r"first row.* longer than 3 MB"):
-        list(rows.table(stream(written(tmp_path, "b.csv", f"{long}\n1,text of a row\n")), "", tabs))
+        list(rows.read_csv_rows(open_text(written(tmp_path, "b.csv", f"{long}\n1,text of a row\n")), "", tabs))
 
 
 def test_a_usual_name_wins_over_the_longest(tmp_path: Path) -> None:
     row = json.dumps({"notes": "much longer than the other " * 9, "Text": "the one"})
-    assert [r.text for r in rows.jsonl(stream(written(tmp_path, "a.jsonl", row)), "")] == ["the one"]
+    assert [r.text for r in rows.read_jsonl_rows(open_text(written(tmp_path, "a.jsonl", row)), "")] == ["the one"]
 
 
 def test_parquet_and_json_arrays(tmp_path: Path) -> None:
     table = pa.table({"n": [1, 2, 3], "body": ["first text", None, "third text"], "licence": ["MIT", None, None]})
     pq.write_table(table, tmp_path / "a.parquet")
-    found = list(rows.parquet(tmp_path / "a.parquet", ""))
-    assert found[0] == Row(1, "first text", "MIT")
+    found = list(rows.read_parquet_rows(tmp_path / "a.parquet", ""))
+    assert found[0] == TextRow(1, "first text", "MIT")
     assert found[1].problem
-    assert found[2] == Row(3, "third text")
+    assert found[2] == TextRow(3, "third text")
     path = written(tmp_path, "a.json", json.dumps(["one text", {"x": 1}, {"text": "two texts"}]))
-    assert [row.text for row in rows.json_array(stream(path), "")] == ["one text", "", "two texts"]
+    assert [row.text for row in rows.read_json_rows(open_text(path), "")] == ["one text", "", "two texts"]
 
 
 def test_every_damage_of_a_parquet_file_is_one_clear_sentence(tmp_path: Path) -> None:
@@ -140,21 +140,21 @@ def test_every_damage_of_a_parquet_file_is_one_clear_sentence(tmp_path: Path) ->
     for damaged in [b"x", b"PAR1" * 3, b"some text " * 9, good[:-9], good[9:], *flipped]:
         path.write_bytes(damaged)
         try:
-            list(rows.parquet(path, ""))  # not all bytes matter
+            list(rows.read_parquet_rows(path, ""))  # not all bytes matter
         except ValueError as error:
             told.append(str(error))
     assert len(told) > len(good) / 4
     in_a_name = "no column holds text"
     assert {t for t in told if in_a_name not in t} == {"it is damaged or not a Parquet file; copy or export it again"}
     with pytest.raises(FileNotFoundError, match="nothing"):
-        list(rows.parquet(tmp_path / "nothing.parquet", ""))
+        list(rows.read_parquet_rows(tmp_path / "nothing.parquet", ""))
 
 
 def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "id,story\n1,once upon a time\n")
     with pytest.raises(ValueError, match="no column 'txet'; it has id, story"):
-        list(rows.table(stream(path), "txet", tabs=False))
+        list(rows.read_csv_rows(open_text(path), "txet", is_tab_separated=False))
     with pytest.raises(ValueError, match="--column"):
-        list(rows.table(stream(written(tmp_path, "n.csv", "a,b\n1,2\n3,4\n")), "", tabs=False))
+        list(rows.read_csv_rows(open_text(written(tmp_path, "n.csv", "a,b\n1,2\n3,4\n")), "", is_tab_separated=False))
     with pytest.raises(ValueError, match="not a Parquet file"):
-        list(rows.parquet(path, ""))
+        list(rows.read_parquet_rows(path, ""))

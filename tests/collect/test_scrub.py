@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from genloom.collect.builtin import shakespeare
-from genloom.collect.options import SCRUBS
+from genloom.collect.builtin import load_shakespeare
+from genloom.collect.options import SCRUB_KINDS
 from genloom.collect.text.scrub import scrub
 
 
@@ -58,12 +58,12 @@ def test_kinds_not_asked_for_stay() -> None:
 
 
 def test_a_play_holds_no_numbers_of_people() -> None:
-    play = shakespeare()[:200_000]
-    kinds = tuple(kind for kind in SCRUBS if kind != "name")
+    play = load_shakespeare()[:200_000]
+    kinds = tuple(kind for kind in SCRUB_KINDS if kind != "name")
     assert scrub(play, kinds) == (play, {})
 
 
-@pytest.mark.parametrize("kind", SCRUBS)
+@pytest.mark.parametrize("kind", SCRUB_KINDS)
 def test_a_hostile_text_takes_time_in_proportion(kind: str) -> None:
     draw = random.Random(1)
     tokens = ["AB12" + "".join(draw.choices("0123456789ABCDEF", k=40)) for _ in range(200)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from genloom.collect.builtin import shakespeare
-from genloom.collect.text.language import language
-from genloom.collect.text.quality import quality
+from genloom.collect.builtin import load_shakespeare
+from genloom.collect.text.language import detect_language
+from genloom.collect.text.quality import score_quality
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,16 @@ from genloom.collect.text.quality import quality
     ],
 )
 def test_languages(text: str, code: str) -> None:
-    assert language(text) == code
+    assert detect_language(text) == code
 
 
 def test_prose_verse_and_code_are_good_and_what_is_none_of_them_is_not() -> None:
     draw = random.Random(1)
-    assert quality(shakespeare()) > 0.95
-    assert quality(Path(json.__file__).read_text(encoding="utf-8")) > 0.9
-    assert quality("Широка страна моя родная, много в ней лесов, полей и рек. " * 3) > 0.9
-    assert quality("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。") > 0.9
-    assert quality("\n".join(f"{draw.random()},{draw.random()}" for _ in range(300))) < 0.1
-    assert quality(base64.b64encode(draw.randbytes(3000)).decode()) < 0.1
-    assert quality("all work and no play\n" * 200) < 0.3
-    assert quality("") == 0
+    assert score_quality(load_shakespeare()) > 0.95
+    assert score_quality(Path(json.__file__).read_text(encoding="utf-8")) > 0.9
+    assert score_quality("Широка страна моя родная, много в ней лесов, полей и рек. " * 3) > 0.9
+    assert score_quality("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。") > 0.9
+    assert score_quality("\n".join(f"{draw.random()},{draw.random()}" for _ in range(300))) < 0.1
+    assert score_quality(base64.b64encode(draw.randbytes(3000)).decode()) < 0.1
+    assert score_quality("all work and no play\n" * 200) < 0.3
+    assert score_quality("") == 0

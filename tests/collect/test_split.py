@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from genloom.collect.split import by_border, by_rank, place
+from genloom.collect.split import hash_to_unit, split_by_hash, split_by_rank
 
 
 def digest(i: int) -> bytes:
@@ -16,7 +16,7 @@ def digest(i: int) -> bytes:
 def test_small_collections_get_their_shares(count: int) -> None:
     draw = random.Random(count)
     places, sizes = [draw.random() for _ in range(count)], [draw.randrange(500, 20_000) for _ in range(count)]
-    splits = by_rank(places, sizes, 0.05, 0.05)
+    splits = split_by_rank(places, sizes, 0.05, 0.05)
     assert "val" in splits or count < 3
     assert "test" in splits or count < 8
     assert "train" in splits
@@ -30,24 +30,24 @@ def test_a_giant_among_dwarfs_is_never_held_back() -> None:
     for seed in range(20):
         draw = random.Random(seed)
         sizes = [1_000_000, *(1000 for _ in range(9))]
-        splits = by_rank([draw.random() for _ in sizes], sizes, 0.05, 0.05)
+        splits = split_by_rank([draw.random() for _ in sizes], sizes, 0.05, 0.05)
         assert splits[0] == "train"
         assert {"val", "test"} <= set(splits)
 
 
 def test_the_place_depends_on_text_and_seed_only() -> None:
-    assert place(digest(1), 0) == place(digest(1), 0)
-    assert place(digest(1), 0) != place(digest(1), 1)
-    splits = [by_border(place(digest(i), 3), 0.05, 0.1) for i in range(20_000)]
+    assert hash_to_unit(digest(1), 0) == hash_to_unit(digest(1), 0)
+    assert hash_to_unit(digest(1), 0) != hash_to_unit(digest(1), 1)
+    splits = [split_by_hash(hash_to_unit(digest(i), 3), 0.05, 0.1) for i in range(20_000)]
     assert splits.count("val") / 20_000 == pytest.approx(0.05, abs=0.005)
     assert splits.count("test") / 20_000 == pytest.approx(0.1, abs=0.007)
 
 
 def test_a_grown_collection_keeps_nearly_all_in_their_place() -> None:
-    places = [place(digest(i), 0) for i in range(1100)]
-    before, after = by_rank(places[:1000], [1] * 1000, 0.05, 0.05), by_rank(places, [1] * 1100, 0.05, 0.05)
+    places = [hash_to_unit(digest(i), 0) for i in range(1100)]
+    before, after = split_by_rank(places[:1000], [1] * 1000, 0.05, 0.05), split_by_rank(places, [1] * 1100, 0.05, 0.05)
     assert sum(a != b for a, b in zip(before, after, strict=False)) < 20
 
 
 def test_shares_of_nothing_are_nothing() -> None:
-    assert set(by_rank([0.1, 0.2, 0.3, 0.4] * 5, [1] * 20, 0.0, 0.0)) == {"train"}
+    assert set(split_by_rank([0.1, 0.2, 0.3, 0.4] * 5, [1] * 20, 0.0, 0.0)) == {"train"}

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from genloom.collect import Options, collect, workers
-from genloom.collect.prepare import Batch, Job, prepare
+from genloom.collect.pipeline import PreparedBatch, PrepareJob, prepare_documents
 from genloom.store.workspace import Workspace
 
 
-def crashing(job: Job) -> Batch:
+def crashing(job: PrepareJob) -> PreparedBatch:
     """Stands in for a library that dies of a hostile file."""
     if any(found.path.name == "deadly.txt" for found in job.files):
         os._exit(139)
-    return prepare(job)
+    return prepare_documents(job)
 
 
 def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,15 +22,15 @@ def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder.mkdir()
     for name in ("a", "b", "deadly", "z"):
         (folder / f"{name}.txt").write_text(f"The story of {name}, as it was told by {name} on a winter's night.")
-    monkeypatch.setattr(workers, "prepare", crashing)
+    monkeypatch.setattr(workers, "prepare_documents", crashing)
     *_, last = collect([folder], Workspace(tmp_path / "w"), "notes", Options(workers=2))
     assert last.report is not None
-    assert last.report.kept == 3
-    assert [(note.source, note.skipped) for note in last.report.notes] == [("notes/deadly.txt", True)]
+    assert last.report.documents_kept == 3
+    assert [(note.source, note.is_skipped) for note in last.report.notes] == [("notes/deadly.txt", True)]
     assert "crashed" in last.report.notes[0].reason
 
 
 def test_how_many_processes() -> None:
-    assert workers.choose(3, 0) == 3
-    assert workers.choose(0, 1000) == 1
-    assert 1 <= workers.choose(0, 1 << 30) <= (os.cpu_count() or 1)
+    assert workers.choose_num_workers(3, 0) == 3
+    assert workers.choose_num_workers(0, 1000) == 1
+    assert 1 <= workers.choose_num_workers(0, 1 << 30) <= (os.cpu_count() or 1)

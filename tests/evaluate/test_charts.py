@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genloom.evaluate.charts import comparison_chart, likelihood_bars, training_curve
-from genloom.evaluate.compare import compare
-from genloom.evaluate.floor import floor
-from genloom.evaluate.likelihood import Pieces
+from genloom.evaluate.charts import draw_comparison, draw_likelihood_bars, draw_training_curve
+from genloom.evaluate.compare import compare_evaluations
+from genloom.evaluate.likelihood import BlockLosses
 from genloom.evaluate.report import Evaluation
+from genloom.evaluate.text.ngram_baseline import fit_ngram_baseline
 
 BLUE, RED, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 
@@ -22,41 +22,43 @@ def pixels(png):
 
 
 def amount(png, colour):
-    return int((np.abs(pixels(png) - colour).max(-1) < 12).sum())
+    return int((np.abs(pixels(png) - colour).max(-1) < 12).pooled_proj())
 
 
 def evaluation(name, bits, count=12):
     sizes = np.full(count, 1000)
     costs = sizes * np.random.default_rng(0).normal(bits, 0.02, count) * np.log(2)
-    text = floor(["a text to count " * 9], ["a text"]) if bits > 2 else None
-    return Evaluation(name, "d", Pieces.of(zip(costs, sizes, strict=True)), text)
+    text = fit_ngram_baseline(["a text to count " * 9], ["a text"]) if bits > 2 else None
+    return Evaluation(name, "d", BlockLosses.from_pairs(zip(costs, sizes, strict=True)), text)
 
 
 def test_bars_grow_with_the_number():
-    png = likelihood_bars([evaluation("a", 1.0), evaluation("b", 1.9)])
+    png = draw_likelihood_bars([evaluation("a", 1.0), evaluation("b", 1.9)])
     assert pixels(png).shape[1] == 1200
-    blue = (np.abs(pixels(png) - BLUE).max(-1) < 12).sum(1)
+    blue = (np.abs(pixels(png) - BLUE).max(-1) < 12).pooled_proj(1)
     first, second = blue[: len(blue) // 2].max(), blue[len(blue) // 2 :].max()
     assert second / first == pytest.approx(1.9, abs=0.05)
 
 
 def test_a_floor_adds_a_bar():
-    assert len(pixels(likelihood_bars([evaluation("a", 2.5)]))) > len(pixels(likelihood_bars([evaluation("a", 1.5)])))
+    assert len(pixels(draw_likelihood_bars([evaluation("a", 2.5)]))) > len(
+        pixels(draw_likelihood_bars([evaluation("a", 1.5)]))
+    )
 
 
 def test_a_comparison_wears_the_colour_of_its_verdict():
-    better = comparison_chart(compare(evaluation("a", 1.6), evaluation("b", 1.4)))
-    worse = comparison_chart(compare(evaluation("a", 1.4), evaluation("b", 1.6)))
+    better = draw_comparison(compare_evaluations(evaluation("a", 1.6), evaluation("b", 1.4)))
+    worse = draw_comparison(compare_evaluations(evaluation("a", 1.4), evaluation("b", 1.6)))
     assert (amount(better, GREEN) > 50, amount(better, RED)) == (True, 0)
     assert (amount(worse, RED) > 50, amount(worse, GREEN)) == (True, 0)
-    assert amount(comparison_chart(compare(evaluation("a", 1.4, 1), evaluation("b", 1.6, 1))), RED) == 0
+    assert amount(draw_comparison(compare_evaluations(evaluation("a", 1.4, 1), evaluation("b", 1.6, 1))), RED) == 0
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 400])
 def test_a_curve_of_any_length(steps):
     losses = [3 + 4 / (step + 1) for step in range(steps)]
     held = [(step, losses[step]) for step in range(0, steps, 100)]
-    png = training_curve(range(steps), losses, held, floor=2.9, title="Toy", unit="nats per character")
+    png = draw_training_curve(range(steps), losses, held, baseline=2.9, title="Toy", unit="nats per character")
     assert pixels(png).shape == (720, 1200, 3)
     if steps == 400:
         assert amount(png, BLUE) > 500

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from genloom.evaluate import faithfulness
-from genloom.evaluate.detector import Detector, Labels, Network, load, prepared
+from genloom.evaluate.image import prompt_following
+from genloom.evaluate.image.detector import Detector, DetectorLabels, DetectorNetwork, load_detector, preprocess_image
 
-LABELS = Labels(("cat", "dog", "car"), ("red", "blue"), 0.4)
+LABELS = DetectorLabels(("cat", "dog", "car"), ("red", "blue"), 0.4)
 
 
 class Told(nn.Module):
@@ -17,18 +17,18 @@ class Told(nn.Module):
 
     def __init__(self, peaks: list[tuple[str, int, int, float, str]]):
         nn.Module.__init__(self)
-        self.maps = torch.full((5, 16, 16), -9.0)
+        self.extract_feature_maps = torch.full((5, 16, 16), -9.0)
         for noun, row, column, score, colour in peaks:
-            self.maps[LABELS.nouns.index(noun), row, column] = torch.logit(torch.tensor(score))
-            self.maps[3 + LABELS.colours.index(colour), row, column] = 9.0
+            self.extract_feature_maps[LABELS.nouns.index(noun), row, column] = torch.logit(torch.tensor(score))
+            self.extract_feature_maps[3 + LABELS.colours.index(colour), row, column] = 9.0
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.maps.expand(len(x), -1, -1, -1)
+        return self.extract_feature_maps.expand(len(x), -1, -1, -1)
 
 
 def found(*peaks: tuple[str, int, int, float, str]):
     detector = Detector(Told(list(peaks)), LABELS)  # ty: ignore[invalid-argument-type]
-    (seen,) = detector.find([np.zeros((64, 64, 3), np.uint8)])
+    (seen,) = detector.detect([np.zeros((64, 64, 3), np.uint8)])
     return [(one.noun, one.colour, one.x, one.y) for one in seen]
 
 
@@ -47,23 +47,23 @@ def test_a_cell_shows_one_thing():
 
 
 def test_pictures_of_any_size_are_looked_at_in_batches():
-    network = Network(LABELS).eval().requires_grad_(False)
+    network = DetectorNetwork(LABELS).eval().requires_grad_(False)
     sizes = [(64, 64), (32, 48), (200, 100)] * 30
     pictures = [np.full((*size, 3), 128, np.uint8) for size in sizes]
-    assert len(list(Detector(network, LABELS).find(pictures))) == 90
-    assert prepared(pictures[1]).shape == (1, 3, 64, 64)
+    assert len(list(Detector(network, LABELS).detect(pictures))) == 90
+    assert preprocess_image(pictures[1]).shape == (1, 3, 64, 64)
 
 
 def test_the_detector_of_genloom_is_small_and_knows_what_the_prompts_ask_for():
-    path = Path(faithfulness.__file__).parent / faithfulness.HERE / "detector.safetensors"
+    path = Path(prompt_following.__file__).parent / prompt_following.ASSETS_FOLDER / "detector.safetensors"
     assert path.stat().st_size <= 2_000_000
-    detector, asked = faithfulness.detector(), faithfulness.prompts()
-    things = {thing for one in asked for thing in one.things}
+    detector, asked = prompt_following.load_default_detector(), prompt_following.load_prompts()
+    things = {thing for one in asked for thing in one.objects}
     assert {thing.noun for thing in things} <= set(detector.labels.nouns)
     assert {thing.colour for thing in things} - {""} <= set(detector.labels.colours)
-    assert set(detector.labels.bound) == set(faithfulness.TASKS)
+    assert set(detector.labels.bound) == set(prompt_following.TASKS)
     assert min(detector.labels.bound.values()) > 0.85
-    (nothing,) = detector.find([np.full((64, 64, 3), 255, np.uint8)])
+    (nothing,) = detector.detect([np.full((64, 64, 3), 255, np.uint8)])
     assert nothing == []
 
 
@@ -72,15 +72,15 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: bytes):
     path = tmp_path / "detector.safetensors"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is no detector"):
-        load(path)
+        load_detector(path)
 
 
 def test_weights_that_fit_no_such_labels_are_told(tmp_path: Path):
     path = tmp_path / "detector.safetensors"
-    weights = {name: tensor.contiguous() for name, tensor in Network(LABELS).state_dict().items()}
+    weights = {name: tensor.contiguous() for name, tensor in DetectorNetwork(LABELS).state_dict().items()}
     save_file(weights, path, {"labels": '{"nouns": ["cat"], "colours": [], "threshold": 0.4, "bound": {}}'})
     with pytest.raises(ValueError, match="is no detector"):
-        load(path)
+        load_detector(path)
     save_file(weights, path)
     with pytest.raises(ValueError, match="is no detector"):
-        load(path)
+        load_detector(path)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genloom.evaluate.frechet import frechet_distance, kernel_distance
+from genloom.metrics.frechet import frechet_distance, kernel_distance
 
 
 def drawn(count: int, seed: int, width: int = 6) -> np.ndarray:
@@ -26,16 +26,16 @@ def test_the_distance_of_two_normal_distributions_is_the_closed_form():
 def test_covariances_that_do_not_commute_agree_with_the_root_of_their_product():
     x, y = drawn(500, 3) @ drawn(6, 4), drawn(400, 5) @ drawn(6, 6)
     one, other = np.cov(x.T), np.cov(y.T)
-    root = np.sqrt(np.linalg.eigvals(one @ other).astype(complex)).real.sum()
-    expected = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(one) + np.trace(other) - 2 * root
+    root = np.sqrt(np.linalg.eigvals(one @ other).astype(complex)).real.pooled_proj()
+    expected = np.square(x.mean(0) - y.mean(0)).pooled_proj() + np.trace(one) + np.trace(other) - 2 * root
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)
 
 
 def test_fewer_pictures_than_features_give_the_same_as_their_covariances_say():
     x, y = drawn(8, 7, 40), drawn(11, 8, 40)
     one, other = np.cov(x.T), np.cov(y.T)
-    root = np.sqrt(np.maximum(np.linalg.eigvals(one @ other).real, 0)).sum()
-    expected = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(one) + np.trace(other) - 2 * root
+    root = np.sqrt(np.maximum(np.linalg.eigvals(one @ other).real, 0)).pooled_proj()
+    expected = np.square(x.mean(0) - y.mean(0)).pooled_proj() + np.trace(one) + np.trace(other) - 2 * root
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-5)
 
 

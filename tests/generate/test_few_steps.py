@@ -6,23 +6,25 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from genloom.generate.engine import finished, request
-from genloom.model import Model, open_model
-from genloom.noise import SIGNAL_POOL
+from genloom.generate.engine import build_request, run_request
+from genloom.model import Model, load_model
+from genloom.noise import NUM_SIGNAL_NONCES
 from genloom.store.workspace import Workspace
-from genloom.train.tuning import around
+from genloom.train.finetune import replace_objective
 
 
 @pytest.fixture(scope="module")
 def few(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Model:
     workspace = Workspace(tmp_path_factory.mktemp("few"))
     worlds.blots(workspace, 16)
-    model = open_model(workspace, "blots")
-    return around(model, replace(model.design, objective="shortcut", objective_settings={"guidance": 2.0}))
+    model = load_model(workspace, "blots")
+    return replace_objective(
+        model, replace(model.design, objective="shortcut", objective_settings={"guidance_scale": 2.0})
+    )
 
 
 def pictures(model: Model, **controls: object) -> np.ndarray:
-    return np.stack(finished(model, request(("a fox",), 2, 0, (), controls, SIGNAL_POOL)).items)
+    return np.stack(run_request(model, build_request(("a fox",), 2, 0, (), controls, NUM_SIGNAL_NONCES)).values)
 
 
 def test_a_flow_becomes_a_model_of_few_steps(few: Model) -> None:

@@ -6,27 +6,39 @@ from typing import Any
 import pytest
 import torch
 
-from genloom.generate.guidance import Guided, stacked
+from genloom.generate.guidance import ClassifierFreeGuidance, concat_conditions
 from genloom.networks import dense, recurrent, transformer
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, Controls
-from genloom.testing import agree, check_pieces, example, stirred
-from genloom.types import Cond, Condition, Role, Signal, Tokens
+from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.testing import assert_close, check_cache, perturb_weights, random_inputs
+from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 
-SYMBOLS, SERIES = Tokens(7, 8), Signal(2, (5,))
+SYMBOLS, SERIES = TokenSpace(7, 8), SignalSpace(2, (5,))
 SMALL = transformer.Config(width=16, depth=2, heads=2)
-CASES: dict[str, tuple[Any, Any, Role]] = {
-    "symbols": (transformer, SMALL, Role(SYMBOLS, SYMBOLS, causal=True, cond=Cond(tokens=3, vector=2))),
-    "recurrent": (recurrent, recurrent.Config(width=16), Role(SYMBOLS, SYMBOLS, causal=True, cond=Cond(vector=2))),
-    "series": (transformer, SMALL, Role(SERIES, SERIES, timed=True, cond=Cond(3, 2, 1))),
-    "vector": (dense, dense.Config(width=16), Role(Signal(3), Signal(3), timed=True, cond=Cond(vector=2, field=1))),
+CASES: dict[str, tuple[Any, Any, NetworkSpec]] = {
+    "symbols": (
+        transformer,
+        SMALL,
+        NetworkSpec(SYMBOLS, SYMBOLS, is_causal=True, condition=ConditionSpec(tokens=3, vector=2)),
+    ),
+    "recurrent": (
+        recurrent,
+        recurrent.Config(width=16),
+        NetworkSpec(SYMBOLS, SYMBOLS, is_causal=True, condition=ConditionSpec(vector=2)),
+    ),
+    "series": (transformer, SMALL, NetworkSpec(SERIES, SERIES, has_time=True, condition=ConditionSpec(3, 2, 1))),
+    "vector": (
+        dense,
+        dense.Config(width=16),
+        NetworkSpec(SignalSpace(3), SignalSpace(3), has_time=True, condition=ConditionSpec(vector=2, field=1)),
+    ),
 }
 
 
 def case(name: str):
     module, config, role = CASES[name]
-    network = stirred(module.build(role, config)).eval().requires_grad_(False)
-    return network, role, *example(role, 4)
+    network = perturb_weights(module.build(role, config)).eval().requires_grad_(False)
+    return network, role, *random_inputs(role, 4)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -34,11 +46,19 @@ def test_the_formula(name):
     network, role, x, t, cond = case(name)
     with_it, without = network(x, t, cond=cond), network(x, t)
     for scale in (0.0, 1.0, 2.5):
-        agree(Guided(network, scale)(x, t, cond=cond), without + scale * (with_it - without), f"scale {scale}")
-    _, _, other = example(role, 4, seed=1)
+        assert_close(
+            ClassifierFreeGuidance(network, scale)(x, t, cond=cond),
+            without + scale * (with_it - without),
+            f"scale {scale}",
+        )
+    _, _, other = random_inputs(role, 4, seed=1)
     against = network(x, t, cond=other)
-    agree(Guided(network, 2.5, other)(x, t, cond=cond), against + 2.5 * (with_it - against), "a negative prompt")
-    agree(Guided(network, 2.5)(x, t), without, "without a condition there is nothing to follow")
+    assert_close(
+        ClassifierFreeGuidance(network, 2.5, other)(x, t, cond=cond),
+        against + 2.5 * (with_it - against),
+        "a negative prompt",
+    )
+    assert_close(ClassifierFreeGuidance(network, 2.5)(x, t), without, "without a condition there is nothing to follow")
 
 
 def test_a_tuned_network_moves_away_from_its_base():
@@ -47,18 +67,26 @@ def test_a_tuned_network_moves_away_from_its_base():
     for p in base.parameters():
         p.mul_(0.9)
     with_it, without = network(x, t, cond=cond), base(x, t)
-    agree(Guided(network, 2.5, base=base)(x, t, cond=cond), without + 2.5 * (with_it - without), "no prompt")
-    _, _, other = example(role, 4, seed=1)
+    assert_close(
+        ClassifierFreeGuidance(network, 2.5, base=base)(x, t, cond=cond),
+        without + 2.5 * (with_it - without),
+        "no prompt",
+    )
+    _, _, other = random_inputs(role, 4, seed=1)
     against = base(x, t, cond=other)
-    agree(Guided(network, 2.5, other, base=base)(x, t, cond=cond), against + 2.5 * (with_it - against), "negative")
+    assert_close(
+        ClassifierFreeGuidance(network, 2.5, other, base=base)(x, t, cond=cond),
+        against + 2.5 * (with_it - against),
+        "negative",
+    )
 
 
 def test_there_is_guidance_between_two_times_only():
     network, _, x, t, cond = case("series")
-    guided, plain = Guided(network, 2.5), Guided(network, 2.5, span=(0.2, 0.7))
+    guided, plain = ClassifierFreeGuidance(network, 2.5), ClassifierFreeGuidance(network, 2.5, interval=(0.2, 0.7))
     for time, wanted in ((0.1, network), (0.2, guided), (0.7, guided), (0.8, network)):
         t = torch.full_like(t, time)
-        agree(plain(x, t, cond=cond), wanted(x, t, cond=cond), f"at {time}")
+        assert_close(plain(x, t, cond=cond), wanted(x, t, cond=cond), f"at {time}")
 
 
 @pytest.mark.parametrize("name", ["symbols", "recurrent"])
@@ -66,18 +94,18 @@ def test_there_is_guidance_between_two_times_only():
 def test_reading_in_pieces_equals_reading_at_once(name, negative):
     """`check_pieces` re-orders rows, which a negative prompt would not follow: it is the same for all rows."""
     network, role, x, _, cond = case(name)
-    against = example(role, 1, seed=1)[2].map(lambda v: v.expand(4, *v.shape[1:])) if negative else None
-    check_pieces(Guided(network, 2.0, against), x, cond)
+    against = random_inputs(role, 1, seed=1)[2].map(lambda v: v.expand(4, *v.shape[1:])) if negative else None
+    check_cache(ClassifierFreeGuidance(network, 2.0, against), x, cond)
 
 
 def test_prompts_of_other_lengths_are_padded_and_masked():
     short, long = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
-    both = stacked(Condition(short), Condition(long, mask=torch.arange(5).expand(2, 5) < 4))
+    both = concat_conditions(Condition(short), Condition(long, mask=torch.arange(5).expand(2, 5) < 4))
     assert both.tokens is not None
     assert both.mask is not None
     assert both.tokens.shape == (4, 5, 4)
     assert both.mask.sum(1).tolist() == [3, 3, 4, 4]
-    agree(both.tokens[:2, :3], short, "the shorter prompt is there")
+    assert_close(both.tokens[:2, :3], short, "the shorter prompt is there")
 
 
 @pytest.mark.parametrize("name", ["symbols", "series"])
@@ -86,21 +114,33 @@ def test_a_negative_prompt_of_another_kind_leaves_the_rest_of_the_condition_alon
     network, _, x, t, cond = case(name)
     words, vector = Condition(cond.tokens, cond.mask), Condition(vector=cond.vector)
     with_it, against = network(x, t, cond=vector), network(x, t, cond=words)
-    agree(Guided(network, 2.0, words)(x, t, cond=vector), against + 2 * (with_it - against), "vector against words")
+    assert_close(
+        ClassifierFreeGuidance(network, 2.0, words)(x, t, cond=vector),
+        against + 2 * (with_it - against),
+        "vector against words",
+    )
     with_it, against = against, with_it
-    agree(Guided(network, 2.0, vector)(x, t, cond=words), against + 2 * (with_it - against), "words against vector")
+    assert_close(
+        ClassifierFreeGuidance(network, 2.0, vector)(x, t, cond=words),
+        against + 2 * (with_it - against),
+        "words against vector",
+    )
 
 
 def test_sampling_through_guidance_remembers_as_reading_anew():
     network, role, _, _, cond = case("symbols")
     objective = Autoregressive(SYMBOLS, role.cond)
     *_, found = objective.sample(
-        {"model": Guided(network, 2.0)}, 4, cond, Noise(0, (0, 1, 2, 3)), Controls(length=6, banned=(0,))
+        {"model": ClassifierFreeGuidance(network, 2.0)},
+        4,
+        cond,
+        Noise(0, (0, 1, 2, 3)),
+        SamplingParams(max_tokens=6, suppressed_tokens=(0,)),
     )
-    guided = Guided(network, 2.0)
+    guided = ClassifierFreeGuidance(network, 2.0)
     x = torch.zeros(4, 1, dtype=torch.long)
     for i in range(6):
         logits = guided(x, cond=cond)[:, -1].index_fill(1, torch.tensor([0]), float("-inf"))
-        chosen = Noise(0, (0, 1, 2, 3)).choose(logits, [row.numpy() for row in x])
+        chosen = Noise(0, (0, 1, 2, 3)).sample_tokens(logits, [row.numpy() for row in x])
         assert chosen.tolist() == found[:, i].tolist()
         x = torch.cat([x, chosen[:, None]], 1)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from genloom.media.image import style as style_of_picture
-from genloom.media.image.styling import hues, placed
-from genloom.media.text import style as style_of_text
+from genloom.media.image import extract_style_features as style_of_picture
+from genloom.media.image.style_features import compute_hue_histogram, compute_placement
+from genloom.media.text import extract_style_features as style_of_text
 
 
 def dot(down: int, right: int, colour: tuple[int, int, int] = (200, 30, 30)) -> np.ndarray:
@@ -24,14 +24,14 @@ def test_numbers_of_a_picture_do_not_depend_on_its_size() -> None:
 
 def test_where_a_thing_stands_is_told() -> None:
     def middle(picture: np.ndarray) -> list[float]:
-        return placed(np.abs(picture.astype(np.float32) - 255).max(2))
+        return compute_placement(np.abs(picture.astype(np.float32) - 255).max(2))
 
     assert middle(dot(20, 20))[1:4] == pytest.approx([0, 0, 0], abs=1e-6)
     share, down, right, away, high, wide = middle(dot(0, 40))
     assert share == pytest.approx(64 / 48**2)
     assert down == pytest.approx(-right)
     assert (down < -0.4, away > 0.55, 0 < high < 0.1, 0 < wide < 0.1) == (True, True, True, True)
-    assert placed(np.zeros((8, 8), np.float32)) == [0.0] * 6
+    assert compute_placement(np.zeros((8, 8), np.float32)) == [0.0] * 6
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_where_a_thing_stands_is_told() -> None:
 )
 def test_hues_go_round_the_circle(colour: tuple[int, int, int], place: int) -> None:
     x = np.full((4, 4, 3), colour, np.uint8) / 255
-    assert hues(x, x.max(2) - x.min(2)) == pytest.approx(np.eye(12)[place])
+    assert compute_hue_histogram(x, x.max(2) - x.min(2)) == pytest.approx(np.eye(12)[place])
 
 
 def test_any_picture_has_a_style() -> None:

@@ -28,31 +28,31 @@ def test_a_drawing_has_the_size_that_is_asked_for(tmp_path: Path) -> None:
     assert item.value.shape == (512, 512, 3)
     assert (item.value == (255, 0, 0)).all()
     assert item.meta["caption"] == "A red square"
-    assert image.open(path, side=64).value.shape == (64, 64, 3)
-    wide = decoding.decode(svg(RED, 'viewBox="0 0 20 10"'), side=64, background="blue")
+    assert image.open(path, max_side=64).value.shape == (64, 64, 3)
+    wide = decoding.decode_image(svg(RED, 'viewBox="0 0 20 10"'), max_side=64, background="blue")
     assert wide.pixels.shape == (32, 64, 3)
     assert tuple(wide.pixels[16, 60]) == (0, 0, 255)
-    assert wide.transparent == pytest.approx(0.5, abs=0.02)
+    assert wide.transparent_share == pytest.approx(0.5, abs=0.02)
 
 
 def test_kinds_of_svg() -> None:
-    packed = decoding.decode(gzip.compress(svg(RED), mtime=0), side=16)
+    packed = decoding.decode_image(gzip.compress(svg(RED), mtime=0), max_side=16)
     assert (packed.pixels == (255, 0, 0)).all()
     declared = svg(
         RED, before='\ufeff<?xml version="1.0"?>\n<!-- drawn -->\n<!DOCTYPE svg [<!ENTITY ns "http://x.y">]>'
     )
-    assert (decoding.decode(declared, side=16).pixels == (255, 0, 0)).all()
+    assert (decoding.decode_image(declared, max_side=16).pixels == (255, 0, 0)).all()
     licensed = svg(
         RED + '<metadata><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:cc='
         '"http://creativecommons.org/ns#"><cc:Work><cc:license rdf:resource="http://creativecommons.org/licenses/by/4.0/"/>'
         "</cc:Work></rdf:RDF></metadata>"
     )
-    assert decoding.decode(licensed).licence == "http://creativecommons.org/licenses/by/4.0/"
+    assert decoding.decode_image(licensed).licence == "http://creativecommons.org/licenses/by/4.0/"
 
 
 def test_scripts_and_lettering_are_left_out() -> None:
     body = '<script>alert(1)</script><rect width="10" height="10" fill="red" onclick="x()"/><text y="5">hello</text>'
-    picture = decoding.decode(svg(body), side=16)
+    picture = decoding.decode_image(svg(body), max_side=16)
     assert (picture.pixels == (255, 0, 0)).all()
     assert picture.changes == (
         "its scripts were left out",
@@ -77,7 +77,7 @@ def test_nothing_outside_is_read(
     inside = f'<{element} width="10" height="10" {name}="{target.format(file=secret)}"/>'
     body = f'{RED}<filter id="f">{inside}</filter><rect filter="url(#f)"/>' if element == "feImage" else RED + inside
     with pytest.raises(ValueError, match="which is not fetched; save it with its pictures inside"):
-        decoding.decode(svg(body))
+        decoding.decode_image(svg(body))
 
 
 def test_style_sheets_fetch_nothing(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_style_sheets_fetch_nothing(tmp_path: Path) -> None:
     secret.write_text("rect { fill: blue }")
     before = f'<?xml-stylesheet href="{secret}"?>'
     body = f'<style>@import url("{secret}"); @font-face {{ font-family: a; src: url("{secret}") }}</style>{RED}'
-    assert (decoding.decode(svg(body, before=before), side=16).pixels == (255, 0, 0)).all()
+    assert (decoding.decode_image(svg(body, before=before), max_side=16).pixels == (255, 0, 0)).all()
 
 
 def embedded(data: bytes, kind: str = "png") -> bytes:
@@ -97,13 +97,13 @@ def test_a_picture_inside_is_drawn_within_bounds(tmp_path: Path) -> None:
     inner = (tmp_path / "a.png").read_bytes()
     large = io.BytesIO()
     Image.new("1", (11_000, 10_000)).save(large, "PNG")
-    assert tuple(decoding.decode(embedded(inner), side=16).pixels[8, 8]) == (0, 0, 255)
+    assert tuple(decoding.decode_image(embedded(inner), max_side=16).pixels[8, 8]) == (0, 0, 255)
     with pytest.raises(ValueError, match="a picture inside it cannot be read: it is too large"):
-        decoding.decode(embedded(large.getvalue()))
+        decoding.decode_image(embedded(large.getvalue()))
     with pytest.raises(ValueError, match="a picture inside it cannot be read"):
-        decoding.decode(embedded(b"nothing"))
+        decoding.decode_image(embedded(b"nothing"))
     with pytest.raises(ValueError, match="it has another SVG inside it"):
-        decoding.decode(embedded(svg(RED), "svg+xml"))
+        decoding.decode_image(embedded(svg(RED), "svg+xml"))
 
 
 def laughs(levels: int) -> str:
@@ -175,14 +175,14 @@ def patterns(levels: int, style: bool) -> str:
 def test_hostile_drawings_are_refused_at_once(data: bytes, reason: str) -> None:
     began = time.process_time()
     with pytest.raises(ValueError, match=reason):
-        decoding.decode(data)
+        decoding.decode_image(data)
     assert time.process_time() - began < 2
 
 
 def test_loops_end() -> None:
     body = RED + '<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g><use href="#a"/>'
     with pytest.raises(ValueError, match="it cannot be drawn"):
-        decoding.decode(svg(body), side=16)
+        decoding.decode_image(svg(body), max_side=16)
 
 
 def test_odd_but_honest_drawings() -> None:
@@ -192,6 +192,6 @@ def test_odd_but_honest_drawings() -> None:
         'width="2in" height="2in"',
         "",
     ):
-        picture = decoding.decode(svg(RED, shape), side=32)
+        picture = decoding.decode_image(svg(RED, shape), max_side=32)
         assert max(picture.pixels.shape[:2]) == 32
         assert tuple(picture.pixels[0, 0]) == (255, 0, 0)

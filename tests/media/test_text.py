@@ -104,11 +104,11 @@ def test_packed_text_and_all_kinds_of_newline(tmp_path: Path) -> None:
 def test_stray_bytes_in_utf8_are_read_as_windows_1252_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(GERMAN.encode() * 2000 + b"caf\xe9 \x93quoted\x94 \x81\n" + GERMAN.encode())
-    stream = encoding.stream(path)
+    stream = encoding.open_text(path)
     content = "".join(stream)
     assert "café “quoted” \ufffd\n" in content
     assert content.count("Größe") == 2001
-    assert stream.mended == 4
+    assert stream.num_repaired == 4
 
 
 @pytest.mark.parametrize("low", [0, 1, 128])
@@ -136,7 +136,7 @@ def test_html_keeps_the_article_and_its_licence() -> None:
         '<footer>Imprint <a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC</a></footer>'
         "<script>var hidden = 1;</script></body></html>"
     )
-    found = extract.html(markup)
+    found = extract.extract_html(markup)
     assert "Sentence number 29" in found.text
     assert "Fish & ships." in found.text
     assert "hidden" not in found.text
@@ -146,8 +146,8 @@ def test_html_keeps_the_article_and_its_licence() -> None:
 
 
 def test_a_tiny_page_keeps_all_that_shows() -> None:
-    assert extract.html("<p>One.</p><ul><li>two</li><li>three</li></ul>").text == "One.\n- two\n- three"
-    assert extract.shown("<pre>a\n  b</pre><p>c   d\n e</p>") == "a\nb\n\nc d e"
+    assert extract.extract_html("<p>One.</p><ul><li>two</li><li>three</li></ul>").text == "One.\n- two\n- three"
+    assert extract.extract_visible_text("<pre>a\n  b</pre><p>c   d\n e</p>") == "a\nb\n\nc d e"
 
 
 def test_pdf_pages_without_their_running_heads(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_junk_under_a_document_suffix_is_named(tmp_path: Path, suffix: str) -> N
 
 
 def test_a_reader_that_trips_costs_one_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def trips(path: Path) -> extract.Extract:
+    def trips(path: Path) -> extract.ExtractedText:
         raise IndexError("list index out of range")
 
     monkeypatch.setitem(text.DOCUMENTS, ".pdf", trips)

@@ -3,24 +3,24 @@
 import pytest
 import torch
 
-from genloom.networks.convolution import Config, build, sized
-from genloom.testing import check_network, example, stirred
-from genloom.types import Cond, Role, Signal, Tokens
+from genloom.networks.convolution import Config, build, resize_config
+from genloom.testing import check_network, perturb_weights, random_inputs
+from genloom.types import ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 
-PICTURE, GRID, OBLONG = Signal(3, (16, 16)), Signal(4, (4, 4)), Signal(1, (4, 8))
+PICTURE, GRID, OBLONG = SignalSpace(3, (16, 16)), SignalSpace(4, (4, 4)), SignalSpace(1, (4, 8))
 SMALL = Config(width=4)
 
 
 @pytest.mark.parametrize(
     "role",
     [
-        Role(PICTURE, GRID, cond=Cond(vector=2, field=1)),
-        Role(GRID, PICTURE, cond=Cond(tokens=3, vector=2)),
-        Role(PICTURE, Signal(1), cond=Cond(tokens=2)),
-        Role(Signal(5), PICTURE, cond=Cond(vector=2)),
-        Role(PICTURE, Signal(1, (16, 16))),
-        Role(Signal(2), OBLONG),
-        Role(OBLONG, Signal(2)),
+        NetworkSpec(PICTURE, GRID, condition=ConditionSpec(vector=2, field=1)),
+        NetworkSpec(GRID, PICTURE, condition=ConditionSpec(tokens=3, vector=2)),
+        NetworkSpec(PICTURE, SignalSpace(1), condition=ConditionSpec(tokens=2)),
+        NetworkSpec(SignalSpace(5), PICTURE, condition=ConditionSpec(vector=2)),
+        NetworkSpec(PICTURE, SignalSpace(1, (16, 16))),
+        NetworkSpec(SignalSpace(2), OBLONG),
+        NetworkSpec(OBLONG, SignalSpace(2)),
     ],
     ids=str,
 )
@@ -31,12 +31,12 @@ def test_contracts(role):
 @pytest.mark.parametrize(
     "role",
     [
-        Role(Signal(2), Signal(3)),
-        Role(Signal(1, (4,)), Signal(1, (4,))),
-        Role(PICTURE, Signal(3, (5, 5))),
-        Role(PICTURE, Signal(3, (4, 8))),
-        Role(PICTURE, PICTURE, timed=True),
-        Role(PICTURE, Tokens(3, 4)),
+        NetworkSpec(SignalSpace(2), SignalSpace(3)),
+        NetworkSpec(SignalSpace(1, (4,)), SignalSpace(1, (4,))),
+        NetworkSpec(PICTURE, SignalSpace(3, (5, 5))),
+        NetworkSpec(PICTURE, SignalSpace(3, (4, 8))),
+        NetworkSpec(PICTURE, PICTURE, has_time=True),
+        NetworkSpec(PICTURE, TokenSpace(3, 4)),
     ],
     ids=str,
 )
@@ -47,21 +47,21 @@ def test_a_role_that_they_cannot_fill_is_refused(role):
 
 def test_a_larger_picture_goes_through_the_same_weights():
     """Between grids nothing depends on the size, so that a decoder also serves a halved latent."""
-    role = Role(GRID, PICTURE)
+    role = NetworkSpec(GRID, PICTURE)
     network = build(role, SMALL)
     assert network(torch.zeros(1, 4, 6, 2)).shape == (1, 3, 24, 8)
 
 
 def test_features_are_what_the_output_is_made_of():
-    role = Role(PICTURE, Signal(1))
-    network = stirred(build(role, SMALL)).eval()
-    x, _, _ = example(role, 2)
-    found = network.features(x)
+    role = NetworkSpec(PICTURE, SignalSpace(1))
+    network = perturb_weights(build(role, SMALL)).eval()
+    x, _, _ = random_inputs(role, 2)
+    found = network.forward_features(x)
     assert [tuple(h.shape[2:]) for h in found] == [(8, 8), (4, 4)]
-    assert not torch.equal(network.features(x + 1)[-1], found[-1])
+    assert not torch.equal(network.forward_features(x + 1)[-1], found[-1])
 
 
 def test_sizes_grow_with_the_ladder_and_what_is_set_stays():
-    small, large = (sized({"grow": 5}, width, depth, 2) for width, depth in ((64, 2), (768, 14)))
+    small, large = (resize_config({"up_blocks": 5}, width, depth, 2) for width, depth in ((64, 2), (768, 14)))
     assert small["width"] < large["width"]
-    assert small["grow"] == large["grow"] == 5
+    assert small["up_blocks"] == large["up_blocks"] == 5

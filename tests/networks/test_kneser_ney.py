@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genloom.networks.kneser_ney import NONE, KneserNey
+from genloom.networks.kneser_ney import MISSING, KneserNey
 
 
 class Reference:
@@ -16,13 +16,13 @@ class Reference:
     def __init__(self, events, vocab, order, discounts=None):
         self.vocab, self.order = vocab, order
         self.counts = []
-        deepest = Counter(event for event in events if NONE not in event[0])
+        deepest = Counter(event for event in events if MISSING not in event[0])
         for depth in reversed(range(order)):
             if depth == order - 1:
                 counts = deepest
             else:
                 longer = {(context[order - 2 - depth :], token) for context, token in events}
-                counts = Counter((context[1:], token) for context, token in longer if NONE not in context[1:])
+                counts = Counter((context[1:], token) for context, token in longer if MISSING not in context[1:])
             self.counts.insert(0, counts)
         self.discounts = [self.estimate(counts) for counts in self.counts] if discounts is None else discounts
         self.rows = []
@@ -56,7 +56,7 @@ class Reference:
 
 
 def events_of(ids, order):
-    padded = [NONE] * (order - 1) + [int(i) for i in ids]
+    padded = [MISSING] * (order - 1) + [int(i) for i in ids]
     return [(tuple(padded[i : i + order - 1]), padded[i + order - 1]) for i in range(len(ids))]
 
 
@@ -87,7 +87,7 @@ def test_agrees_with_the_dictionary_implementation(ids, other, order):
         np.testing.assert_allclose(model.log_prob(stream), wanted, atol=1e-9, rtol=0)
     contexts = [context for context, _ in events_of(other, order)][:20]
     wanted = [[slow.probability(context, token) for token in range(vocab)] for context in contexts]
-    got = model.distribution(np.array(contexts, np.int64).reshape(len(contexts), order - 1))
+    got = model.predict_probs(np.array(contexts, np.int64).reshape(len(contexts), order - 1))
     np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=0)
 
 
@@ -99,8 +99,8 @@ def test_reading_tells_what_the_probabilities_rest_on(ids, other, order):
     slow = Reference(events_of(ids, order), vocab, order)
     events = [context for context, _ in events_of(other, order)][:20]
     contexts = np.array(events, np.int64).reshape(len(events), order - 1)
-    log_p, basis = model.read(contexts[None], np.float64)
-    np.testing.assert_array_equal(log_p[0], model.distribution(contexts, log=True))
+    log_p, basis = model.predict_with_features(contexts[None], np.float64)
+    np.testing.assert_array_equal(log_p[0], model.predict_probs(contexts, is_log=True))
     assert basis.shape == (1, len(events), 2 * (order - 1))
     for context, got in zip(events, basis[0], strict=True):
         for depth in range(1, order):
@@ -115,7 +115,7 @@ def test_reading_tells_what_the_probabilities_rest_on(ids, other, order):
 def test_leaving_one_out_equals_counting_without_it(ids, order):
     vocab = 9
     model = KneserNey.fit(ids, vocab, order)
-    got = model.distribution_at(ids, np.arange(len(ids)))
+    got = model.predict_probs_at(ids, np.arange(len(ids)))
     events = events_of(ids, order)
     for i in range(len(ids)):
         rest = Reference(events[:i] + events[i + 1 :], vocab, order, [level.discount for level in model.levels])
@@ -128,8 +128,8 @@ def test_leaving_one_out_changes_what_it_should():
     ids = np.random.default_rng(0).integers(0, 50, 400)
     model = KneserNey.fit(ids, 50, 5)
     at = np.arange(len(ids))
-    sure = model.distribution_at(ids, at, leave_one_out=False)[at, ids]
-    fair = model.distribution_at(ids, at)[at, ids]
+    sure = model.predict_probs_at(ids, at, is_leave_one_out=False)[at, ids]
+    fair = model.predict_probs_at(ids, at)[at, ids]
     assert np.exp(np.log(sure).mean()) > 0.3
     assert np.exp(np.log(fair).mean()) < 0.04
 
@@ -142,15 +142,15 @@ def test_rows_sum_to_one_and_never_reach_zero(dtype, vocab, used):
     model = KneserNey.fit(ids, vocab, 4)
     at = rng.integers(0, len(ids), 64)
     for rows in (
-        model.distribution_at(ids, at, dtype=dtype),
-        model.distribution(model.contexts_at(ids, at), dtype=dtype),
+        model.predict_probs_at(ids, at, dtype=dtype),
+        model.predict_probs(model.gather_contexts(ids, at), dtype=dtype),
     ):
         assert rows.shape == (64, vocab)
         assert rows.dtype == dtype
         np.testing.assert_allclose(rows.sum(1), 1, atol=1e-4 if dtype is np.float32 else 1e-10)
         assert (rows > 0).all()
-    logs = model.distribution_at(ids, at, log=True, dtype=dtype)
-    np.testing.assert_allclose(logs, np.log(model.distribution_at(ids, at, dtype=dtype)), atol=1e-4)
+    logs = model.predict_probs_at(ids, at, is_log=True, dtype=dtype)
+    np.testing.assert_allclose(logs, np.log(model.predict_probs_at(ids, at, dtype=dtype)), atol=1e-4)
 
 
 def test_large_vocabulary_and_deep_contexts_take_the_sorted_path_and_agree():
@@ -165,17 +165,17 @@ def test_large_vocabulary_and_deep_contexts_take_the_sorted_path_and_agree():
     events = events_of(ids, order)
     wanted = [np.log(slow.probability(*events[i])) for i in some]
     np.testing.assert_allclose(model.log_prob(ids)[some], wanted, atol=1e-9)
-    rows = model.distribution(model.contexts_at(ids, some))
+    rows = model.predict_probs(model.gather_contexts(ids, some))
     np.testing.assert_allclose(np.log(rows[np.arange(50), ids[some]]), wanted, atol=1e-9)
 
 
 def test_unseen_contexts_hand_over_to_shorter_ones():
     ids = np.array([0, 1, 2, 0, 1, 3, 0, 1, 2, 4])
     model = KneserNey.fit(ids, 6, 3)
-    unseen, unknown, short = model.distribution(np.array([[4, 1], [5, 1], [NONE, 1]]))
+    unseen, unknown, short = model.predict_probs(np.array([[4, 1], [5, 1], [MISSING, 1]]))
     np.testing.assert_allclose(unseen, unknown)
     np.testing.assert_allclose(unseen, short)
-    nothing = model.distribution(np.array([[0, 5], [NONE, NONE]]))
+    nothing = model.predict_probs(np.array([[0, 5], [MISSING, MISSING]]))
     np.testing.assert_allclose(nothing[0], nothing[1])
     assert nothing[0][5] == nothing[0].min() > 0
 
@@ -187,7 +187,7 @@ def test_positions_of_any_shape_and_streams_longer_than_a_chunk(monkeypatch):
     monkeypatch.setattr("genloom.networks.kneser_ney._CHUNK_ROWS", 64)
     np.testing.assert_array_equal(model.log_prob(ids), whole)
     at = np.arange(12).reshape(3, 4)
-    rows = model.distribution_at(ids, at, leave_one_out=False)
+    rows = model.predict_probs_at(ids, at, is_leave_one_out=False)
     assert rows.shape == (3, 4, 6)
     np.testing.assert_allclose(np.log(np.take_along_axis(rows, ids[at][..., None].astype(int), 2))[..., 0], whole[at])
     assert model.log_prob(ids[:0]).shape == (0,)
@@ -198,30 +198,32 @@ def test_contexts_after_rows_are_those_at_the_places_after_them(order):
     ids = text(7, 40, 6)
     model = KneserNey.fit(ids, 6, order)
     rows = np.stack([ids[:12], ids[20:32]])
-    contexts = model.contexts_after(rows)
+    contexts = model.gather_row_contexts(rows)
     assert contexts.shape == (2, 12, order - 1)
-    np.testing.assert_array_equal(contexts[0], model.contexts_at(ids, np.arange(1, 13)))
-    np.testing.assert_array_equal(contexts[1, 6:], model.contexts_at(ids, np.arange(27, 33)))
-    assert (contexts[:, 0, :-1] == NONE).all()
+    np.testing.assert_array_equal(contexts[0], model.gather_contexts(ids, np.arange(1, 13)))
+    np.testing.assert_array_equal(contexts[1, 6:], model.gather_contexts(ids, np.arange(27, 33)))
+    assert (contexts[:, 0, :-1] == MISSING).all()
     leave_out = np.stack([ids[1:13], ids[21:33]])
-    assert model.distribution(contexts, leave_out).shape == (2, 12, 6)
+    assert model.predict_probs(contexts, leave_out).shape == (2, 12, 6)
     np.testing.assert_allclose(
-        model.distribution(contexts, leave_out)[0], model.distribution_at(ids, np.arange(1, 13)), atol=1e-12
+        model.predict_probs(contexts, leave_out)[0], model.predict_probs_at(ids, np.arange(1, 13)), atol=1e-12
     )
 
 
 def test_arrays_round_trip_and_stay_small():
     ids = text(4, 5000, 7)
     model = KneserNey.fit(ids, 260, 5)
-    arrays = model.arrays()
+    arrays = model.to_arrays()
     again = KneserNey.from_arrays({name: array.copy() for name, array in arrays.items()})
     np.testing.assert_array_equal(again.log_prob(ids), model.log_prob(ids))
-    np.testing.assert_array_equal(again.distribution_at(ids, np.arange(50)), model.distribution_at(ids, np.arange(50)))
+    np.testing.assert_array_equal(
+        again.predict_probs_at(ids, np.arange(50)), model.predict_probs_at(ids, np.arange(50))
+    )
     assert all(arrays[f"{depth}.tokens"].dtype == np.uint8 for depth in range(5))
 
 
 def test_damaged_arrays_and_unusable_streams_are_refused():
-    arrays = KneserNey.fit(text(5, 300, 5), 9, 3).arrays()
+    arrays = KneserNey.fit(text(5, 300, 5), 9, 3).to_arrays()
     with pytest.raises(ValueError, match=r"'1\.counts' is missing"):
         KneserNey.from_arrays({name: array for name, array in arrays.items() if name != "1.counts"})
     for name, value in [

@@ -7,55 +7,59 @@ import torch
 from torch import nn
 
 from genloom.networks import precision, transformer
-from genloom.networks.native.packing import pack, unpack
-from genloom.networks.native.quantised import Quantised, matrices
-from genloom.testing import stirred
-from genloom.types import Role, Tokens
+from genloom.networks.native.block_quantization import dequantize_matrix, quantize_matrix
+from genloom.networks.native.quantized_transformer import QuantizedTransformer, list_linears
+from genloom.testing import perturb_weights
+from genloom.types import NetworkSpec, TokenSpace
 
-SYMBOLS = Tokens(vocab=50, length=16)
+SYMBOLS = TokenSpace(vocab_size=50, context_length=16)
 SMALL = transformer.Config(width=64, depth=1, heads=2)
 
 
 def network_of(config: transformer.Config = SMALL) -> nn.Module:
     torch.manual_seed(0)
-    return stirred(transformer.build(Role(SYMBOLS, SYMBOLS, causal=True), config)).eval().requires_grad_(False)
+    return (
+        perturb_weights(transformer.build(NetworkSpec(SYMBOLS, SYMBOLS, is_causal=True), config))
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 def test_auto_rounds_large_transformers_where_the_machine_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "available", lambda: "")
-    assert precision.chosen(network_of(), "auto") == "float32"
-    monkeypatch.setattr(precision, "PAYS_FROM", 1000)
-    assert precision.chosen(network_of(), "auto") == "int8"
-    assert precision.chosen(network_of(replace(SMALL, hashed=17)), "auto") == "float32"
-    assert precision.chosen(network_of(), "bfloat16") == "bfloat16"
-    monkeypatch.setattr(precision, "available", lambda: "no compiler")
-    assert precision.chosen(network_of(), "auto") == "float32"
+    monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "")
+    assert precision.resolve_precision(network_of(), "auto") == "float32"
+    monkeypatch.setattr(precision, "LARGE_NETWORK_PARAMS", 1000)
+    assert precision.resolve_precision(network_of(), "auto") == "int8"
+    assert precision.resolve_precision(network_of(replace(SMALL, hashed=17)), "auto") == "float32"
+    assert precision.resolve_precision(network_of(), "bfloat16") == "bfloat16"
+    monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "no compiler")
+    assert precision.resolve_precision(network_of(), "auto") == "float32"
     with pytest.raises(ValueError, match="choose one of auto, float32"):
-        precision.chosen(network_of(), "int3")
+        precision.resolve_precision(network_of(), "int3")
 
 
 def test_auto_takes_four_bits_where_they_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "available", lambda: "")
-    monkeypatch.setattr(precision, "PAYS_FROM", 1000)
+    monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "")
+    monkeypatch.setattr(precision, "LARGE_NETWORK_PARAMS", 1000)
     network = network_of()
     assert isinstance(network, transformer.Transformer)
-    for layer in matrices(network):
-        layer.weight.data = unpack(pack(layer.weight, 4))
-    assert precision.chosen(network, "auto") == "int4"
-    tuned = matrices(network)[-1].weight
+    for layer in list_linears(network):
+        layer.weight.data = dequantize_matrix(quantize_matrix(layer.weight, 4))
+    assert precision.resolve_precision(network, "auto") == "int4"
+    tuned = list_linears(network)[-1].weight
     tuned.data += 0.01 * torch.randn(len(tuned), 1) @ torch.randn(1, tuned.shape[1])
-    assert precision.chosen(network, "auto") == "int8"
+    assert precision.resolve_precision(network, "auto") == "int8"
 
 
 def test_fewer_bits_are_less_exact_and_close() -> None:
-    x = torch.randint(SYMBOLS.vocab, (2, 16), generator=torch.Generator().manual_seed(0))
+    x = torch.randint(SYMBOLS.vocab_size, (2, 16), generator=torch.Generator().manual_seed(0))
     exact, off = network_of()(x), {}
     for name in ("float32", "bfloat16", "int8", "int4"):
-        if name in precision.BITS and precision.available():
-            pytest.skip(precision.available())
-        network = precision.at(network_of(), name)
+        if name in precision.BITS and precision.get_unavailable_reason():
+            pytest.skip(precision.get_unavailable_reason())
+        network = precision.to_precision(network_of(), name)
         off[name] = float((network(x).float() - exact).norm() / exact.norm())
-        assert isinstance(network, Quantised) == (name in precision.BITS)
+        assert isinstance(network, QuantizedTransformer) == (name in precision.BITS)
     assert off["float32"] == 0
     assert 0 < off["bfloat16"] < off["int4"] < 0.5
     assert 0 < off["int8"] < 0.1

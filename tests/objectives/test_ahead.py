@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.ahead import LONGEST, repeated
-from genloom.objectives.autoregressive import Autoregressive, Controls
-from genloom.types import Tokens
+from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.objectives.prompt_lookup import MAX_DRAFT_TOKENS, find_draft_tokens
+from genloom.types import TokenSpace
 
-SPACE = Tokens(vocab=12, length=80, start=0, stop=11)
+SPACE = TokenSpace(vocab_size=12, context_length=80, bos=0, eos=11)
 
 
 class Memory:
@@ -29,7 +29,7 @@ class Recites(nn.Module):
         self.table = nn.Parameter(sharpness * torch.randn(12, 12, 12, generator=chance), requires_grad=False)
         self.steps = 0
 
-    def start(self, count: int, length: int) -> Memory:
+    def init_cache(self, count: int, length: int) -> Memory:
         self.room = length
         return Memory(count)
 
@@ -58,7 +58,9 @@ class Guessing(Recites):
 def test_the_same_symbols_in_fewer_steps(temperature: float, sharpness: float) -> None:
     steps = []
     for seed in range(4):
-        controls = Controls((np.array([0, 3, 5, 1, 3, 5, 1]),), length=70, temperature=temperature, banned=(11,))
+        controls = SamplingParams(
+            (np.array([0, 3, 5, 1, 3, 5, 1]),), max_tokens=70, temperature=temperature, suppressed_tokens=(11,)
+        )
         noise = Noise(2, (seed,))
         quick, slow = Guessing(sharpness), Recites(sharpness)
         written = [list(Autoregressive(SPACE).sample({"model": n}, 1, None, noise, controls)) for n in (quick, slow)]
@@ -79,8 +81,8 @@ def test_the_same_symbols_in_fewer_steps(temperature: float, sharpness: float) -
         ([1, 2, 3, 7, 8, 1, 2, 3], [7, 8, 1, 2, 3]),
         ([1, 2, 3, 7, 1, 2, 3, 9, 1, 2, 3], [9, 1, 2, 3]),
         ([4, 4, 4, 4], [4]),
-        ([*range(20), 0, 1, 2], list(range(3, 3 + LONGEST))),
+        ([*range(20), 0, 1, 2], list(range(3, 3 + MAX_DRAFT_TOKENS))),
     ],
 )
 def test_what_followed_the_phrase_the_time_before_is_guessed(context: list[int], guess: list[int]) -> None:
-    assert repeated(np.array(context)) == guess
+    assert find_draft_tokens(np.array(context)) == guess

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.networks import transformer
-from genloom.noise import training_noise
+from genloom.noise import build_training_noise
 from genloom.objectives import cross_entropy as fused
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.types import Batch, Role, Tokens
+from genloom.types import Batch, NetworkSpec, TokenSpace
 
-SPACE = Tokens(5000, 24, start=1, stop=1)
+SPACE = TokenSpace(5000, 24, bos=1, eos=1)
 
 
 @pytest.fixture(autouse=True)
@@ -107,20 +107,20 @@ def test_nothing_that_counts_costs_nothing() -> None:
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_objective_learns_the_same_by_chunks_and_at_once(tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    config = transformer.Config(width=16, depth=1, heads=2, tied=tied, softcap=10.0)
-    network = transformer.build(Role(SPACE, SPACE, causal=True), config)
-    torch.nn.init.normal_(network.head.weight, std=0.1)
+    config = transformer.Config(width=16, depth=1, heads=2, tie_embeddings=tied, softcap=10.0)
+    network = transformer.build(NetworkSpec(SPACE, SPACE, is_causal=True), config)
+    torch.nn.init.normal_(network.get_head.weight, std=0.1)
     parts = {"model": network}
     batch = Batch(torch.randint(0, 5000, (3, 24)), mask=torch.rand(3, 24) < 0.6, lengths=torch.tensor([24, 9, 17]))
     objective = Autoregressive(SPACE, z_loss=1e-3)
     found = []
     for pays_from in (1, 10_000):
-        monkeypatch.setattr("genloom.objectives.autoregressive.PAYS_FROM", pays_from)
+        monkeypatch.setattr("genloom.objectives.autoregressive.MIN_FUSED_VOCAB", pays_from)
         network.zero_grad()
-        loss = objective.loss(parts, batch, objective.turns[0], training_noise(0, 0, 0, 3))
+        loss = objective.loss(parts, batch, objective.phases[0], build_training_noise(0, 0, 0, 3))
         loss.per_sample.sum().backward()
         found.append(
-            [loss.per_sample.detach(), loss.units, loss.metrics["nll"], *(p.grad for p in network.parameters())]
+            [loss.per_sample.detach(), loss.num_terms, loss.metrics["nll"], *(p.grad for p in network.parameters())]
         )
     for got, expected in zip(*found, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
@@ -129,14 +129,16 @@ def test_the_objective_learns_the_same_by_chunks_and_at_once(tied: bool, monkeyp
 @pytest.mark.parametrize("pays_from", [1, 10_000])
 def test_what_keeps_logits_small_is_no_likelihood(pays_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The z-loss is trained with; what is measured is minus log-likelihood alone."""
-    monkeypatch.setattr("genloom.objectives.autoregressive.PAYS_FROM", pays_from)
+    monkeypatch.setattr("genloom.objectives.autoregressive.MIN_FUSED_VOCAB", pays_from)
     torch.manual_seed(0)
-    network = transformer.build(Role(SPACE, SPACE, causal=True), transformer.Config(width=16, depth=1, heads=2))
-    batch, noise = Batch(torch.randint(0, 5000, (2, 12))), training_noise(0, 0, 0, 2)
+    network = transformer.build(
+        NetworkSpec(SPACE, SPACE, is_causal=True), transformer.Config(width=16, depth=1, heads=2)
+    )
+    batch, noise = Batch(torch.randint(0, 5000, (2, 12))), build_training_noise(0, 0, 0, 2)
 
     def nats(z_loss: float) -> torch.Tensor:
         objective = Autoregressive(SPACE, z_loss=z_loss)
-        return objective.loss({"model": network}, batch, objective.turns[0], noise).per_sample.detach()
+        return objective.loss({"model": network}, batch, objective.phases[0], noise).per_sample.detach()
 
     assert (nats(0.01) > nats(0.0) + 1).all()
     network.eval()

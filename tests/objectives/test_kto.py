@@ -6,48 +6,48 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genloom.noise import training_noise
+from genloom.noise import build_training_noise
 from genloom.objectives.kto import KTO
-from genloom.testing import agree, check_objective, stirred
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Opinions
+from genloom.testing import assert_close, check_objective, perturb_weights
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, UnpairedPreferences
 
 
 def opinions(toys, toy, rows, seed=0):
     """Rows of both kinds, of which the second is liked; an answer to another prompt is another row's."""
     kinds = torch.arange(rows) % 2
     x = toys.world(toy.space, rows, seed, kinds)
-    return Opinions(Batch(x), kinds.bool(), Batch(x.roll(1, 0)))
+    return UnpairedPreferences(Batch(x), kinds.bool(), Batch(x.roll(1, 0)))
 
 
 def told(toys, name, rows=6):
     toy = toys.TOYS[name]
-    parts = {n: stirred(p).eval() for n, p in toys.parts_of(toy).items()}
-    reference = {n: stirred(p, 0.05).requires_grad_(False) for n, p in parts.items()}
+    parts = {n: perturb_weights(p).eval() for n, p in toys.build_networks(toy).items()}
+    reference = {n: perturb_weights(p, 0.05).requires_grad_(False) for n, p in parts.items()}
     return toy.objective, parts, reference, opinions(toys, toy, rows)
 
 
 def prepared(kto, parts, given, size=100):
-    return kto.prepare(parts, given, kto.turns[0], training_noise(0, 0, 0, len(given)), size)
+    return kto.prepare(parts, given, kto.turns[0], build_training_noise(0, 0, 0, len(given)), size)
 
 
 @torch.no_grad()
 def nats(objective, parts, batch):
-    return objective.loss(parts, batch, objective.turns[0], training_noise(0, 0, 0, len(batch))).per_sample
+    return objective.loss(parts, batch, objective.turns[0], build_training_noise(0, 0, 0, len(batch))).per_sample
 
 
 def test_the_loss_is_that_of_the_paper(toys, likely_toy):
     objective, parts, reference, given = told(toys, likely_toy)
-    kto = KTO(objective, reference, beta=0.2, anchor=0.0, good=1.5, bad=0.5)
+    kto = KTO(objective, reference, beta=0.2, rpo_alpha=0.0, desirable_weight=1.5, undesirable_weight=0.5)
     given = prepared(kto, parts, given)
     rise, others = (nats(objective, reference, b) - nats(objective, parts, b) for b in (given.batch, given.others))
     point = max(others.mean().item(), 0.0)
-    agree(given.baseline, torch.full((6,), point), "the reference point")
+    assert_close(given.baseline, torch.full((6,), point), "the reference point")
     liked = 1.5 * (1 - torch.sigmoid(0.2 * (rise - point)))
     disliked = 0.5 * (1 - torch.sigmoid(0.2 * (point - rise)))
-    loss = kto.loss(parts, given, kto.turns[0], training_noise(0, 0, 0, 6))
-    agree(loss.per_sample, torch.where(given.good, liked, disliked), "equation 8")
+    loss = kto.loss(parts, given, kto.phases[0], build_training_noise(0, 0, 0, 6))
+    assert_close(loss.per_sample, torch.where(given.good, liked, disliked), "equation 8")
 
 
 def test_a_model_that_fell_has_its_reference_point_at_zero(toys):
@@ -69,30 +69,32 @@ def test_a_step_in_pieces_is_the_step_of_the_whole(toys, likely_toy):
     given = replace(given, weight=torch.linspace(0.1, 1, 8))
     made = []
     for pieces in (1, 3):
-        state = State.fresh(torch.nn.ModuleDict(deepcopy(parts)), objective, Plan(steps=2, warmup=1))
-        *_, last = train(KTO(objective, reference), lambda _: given, Plan(steps=2, pieces=pieces), state)
-        made.append((last.losses, state.tensors()))
+        state = TrainState.from_parts(torch.nn.ModuleDict(deepcopy(parts)), objective, TrainConfig(steps=2, warmup=1))
+        *_, last = train(
+            KTO(objective, reference), lambda _: given, TrainConfig(steps=2, grad_accum_steps=pieces), state
+        )
+        made.append((last.losses, state.to_tensors()))
     assert made[0][0] == pytest.approx(made[1][0], rel=1e-4)
     for name, tensor in made[0][1].items():
-        agree(made[1][1][name], tensor, name)
+        assert_close(made[1][1][name], tensor, name)
 
 
 def moved(toys, name, steps, rows=16):
     """What a toy makes after it learned from thumbs for the second kind and against the first."""
     toy = toys.TOYS[name]
     reference = dict(deepcopy(toys.trained(name)).items())
-    strength = {"beta": 2.0, "bad": 2.0} if "flow" in name else {}
-    adam = Rates(family="adamw", matrix=1e-3, table=1e-3, vector=1e-3)
-    kto, plan = KTO(toy.objective, reference, **strength), Plan(steps=steps, seed=1, rates=adam)
-    parts = toys.learned(toy, lambda step: opinions(toys, toy, rows, step), plan, toys.again(name).eval(), kto)
-    return toy.space, toys.draw(toy, parts)
+    strength = {"beta": 2.0, "undesirable_weight": 2.0} if "flow" in name else {}
+    adam = OptimizerConfig(family="adamw", lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3)
+    kto, plan = KTO(toy.objective, reference, **strength), TrainConfig(steps=steps, seed=1, optimizer=adam)
+    parts = toys.run_learning(toy, lambda step: opinions(toys, toy, rows, step), plan, toys.again(name).eval(), kto)
+    return toy.space, toys.update_task(toy, parts)
 
 
 @pytest.mark.parametrize(("name", "steps"), [("autoregressive-recurrent", 60), ("flow-dense", 150)])
 def test_thumbs_move_it_and_leave_it_valid(toys, name, steps):
     space, x = moved(toys, name, steps)
     assert toys.share(space, x) > 0.8
-    assert toys.valid(space, x) > 0.8
+    assert toys.is_non_degenerate(space, x) > 0.8
 
 
 @pytest.mark.slow
@@ -100,10 +102,12 @@ def test_thumbs_move_every_toy_and_leave_it_valid(toys, likely_toy):
     steps, rows = (300, 32) if "variational" in likely_toy else (150, 16)  # whose loss is the noisiest
     space, x = moved(toys, likely_toy, steps, rows)
     assert toys.share(space, x) > 0.8
-    assert toys.valid(space, x) > 0.8
+    assert toys.is_non_degenerate(space, x) > 0.8
 
 
-@pytest.mark.parametrize("settings", [{"beta": 0.0}, {"anchor": -1.0}, {"good": -0.1}, {"bad": -0.1}])
+@pytest.mark.parametrize(
+    "settings", [{"beta": 0.0}, {"rpo_alpha": -1.0}, {"desirable_weight": -0.1}, {"undesirable_weight": -0.1}]
+)
 def test_settings_out_of_range_are_named(toys, settings):
     with pytest.raises(ValueError, match="beta must be above 0, and anchor, good and bad 0 or more"):
         KTO(toys.TOYS["flow-dense"].objective, **settings)

@@ -10,20 +10,20 @@ import pytest
 import torch
 
 from genloom import plugins
-from genloom.generate.guidance import Guided
-from genloom.objectives.preference import Preference
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Condition, Pairs
+from genloom.generate.guidance import ClassifierFreeGuidance
+from genloom.objectives.dpo import DPO
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, Condition, PreferencePairs
 
 
 def test_no_pair_of_objective_and_network_is_left_out(toys):
     """A role that a network can fill at all, it is tested to learn here."""
     fitting = set()
-    for objective in set(plugins.names("objective")) - {"reward"}:  # which judges, and has tests of its own
-        kind = getattr(plugins.find("objective", objective), objective.capitalize())
-        for network in plugins.names("network"):
-            module = plugins.find("network", network)
+    for objective in set(plugins.part_names("objective")) - {"reward"}:  # which judges, and has tests of its own
+        kind = getattr(plugins.find_part("objective", objective), model.design.class_of(objective))
+        for network in plugins.part_names("network"):
+            module = plugins.find_part("network", network)
             for space in (toys.TOKENS, toys.VECTOR, toys.SERIES, toys.PICTURE):
                 if not isinstance(space, get_type_hints(kind)["space"]):
                     continue
@@ -36,8 +36,8 @@ def test_no_pair_of_objective_and_network_is_left_out(toys):
 
 def test_learns_both_kinds(toys, plain_toy):
     toy = toys.TOYS[plain_toy]
-    x = toys.draw(toy, toys.trained(plain_toy))
-    assert toys.valid(toy.space, x) > 0.8
+    x = toys.update_task(toy, toys.trained(plain_toy))
+    assert toys.is_non_degenerate(toy.space, x) > 0.8
     assert 0.25 < toys.share(toy.space, x) < 0.75
 
 
@@ -45,18 +45,18 @@ def test_follows_a_condition_and_does_without(toys, conditional_toy):
     toy = toys.CONDITIONAL[conditional_toy]
     parts = toys.trained(conditional_toy)
     kinds = torch.arange(200) % 2
-    x = toys.draw(toy, parts, cond=toys.condition(toy.cond, toy.space, kinds))
+    x = toys.update_task(toy, parts, cond=toys.condition(toy.cond, toy.space, kinds))
     followed = (toys.kinds_of(toy.space, x) == kinds.bool()).float().mean().item()
-    assert toys.valid(toy.space, x) > 0.8
+    assert toys.is_non_degenerate(toy.space, x) > 0.8
     assert followed > 0.95
     if "adversarial" not in conditional_toy:  # which learned no row without its condition
-        assert 0.2 < toys.share(toy.space, toys.draw(toy, parts)) < 0.8
+        assert 0.2 < toys.share(toy.space, toys.update_task(toy, parts)) < 0.8
 
 
 def test_no_network_learns_more_than_there_is_to_know(toys, causal_toy):
     """A row is one of two, so it costs log 2 nats at least; less is a glimpse of the answer."""
     toy = toys.TOYS[causal_toy]
-    state = State.fresh(toys.parts_of(toy), toy.objective, toy.plan)
+    state = TrainState.from_parts(toys.build_networks(toy), toy.objective, toy.plan)
     *_, last = train(toy.objective, toys.batches(toy), toy.plan, state)
     assert last.losses["model"] > 0.7 * math.log(2) / 6
 
@@ -75,15 +75,15 @@ def test_guidance_follows_a_weak_condition_more_strongly(toys, name):
         cond = toys.condition(toy.cond, toy.space, said).keep(torch.rand(48, generator=chance) < 0.7)
         return Batch(toys.world(toy.space, 48, step, kinds), cond)
 
-    parts = toys.learned(toy, batch_at, toy.plan, toys.parts_of(toy))
+    parts = toys.run_learning(toy, batch_at, toy.plan, toys.build_networks(toy))
     ones = toys.condition(toy.cond, toy.space, torch.ones(300, dtype=torch.long))
     zeros = toys.condition(toy.cond, toy.space, torch.zeros(300, dtype=torch.long))
 
     def share(scale: float, against: Condition | None = None) -> float:
-        guided = {"model": Guided(parts["model"], scale, against)}
-        return toys.share(toy.space, toys.draw(toy, guided, 300, ones))
+        guided = {"model": ClassifierFreeGuidance(parts["model"], scale, against)}
+        return toys.share(toy.space, toys.update_task(toy, guided, 300, ones))
 
-    plain = toys.share(toy.space, toys.draw(toy, parts, 300, ones))
+    plain = toys.share(toy.space, toys.update_task(toy, parts, 300, ones))
     assert share(1.0) == pytest.approx(plain, abs=0.02)
     assert 0.55 < plain < 0.85
     assert share(0.0) < plain - 0.05
@@ -102,24 +102,26 @@ def test_liked_samples_count_more(toys, plain_toy):
     steps = 300 if "shortcut" in plain_toy else 150  # jumps learn from jumps, which takes its time
     plan = replace(toy.plan, seed=2)
     plan = plan if "adversarial" in plain_toy else replace(plan, average=0.0, steps=steps)
-    parts = toys.learned(toy, rated, plan, toys.again(plain_toy))
-    x = toys.draw(toy, parts)
+    parts = toys.run_learning(toy, rated, plan, toys.again(plain_toy))
+    x = toys.update_task(toy, parts)
     assert toys.share(toy.space, x) > 0.8
-    assert toys.valid(toy.space, x) > 0.8
+    assert toys.is_non_degenerate(toy.space, x) > 0.8
 
 
 def test_pairs_move_it_and_leave_it_valid(toys, likely_toy):
     toy = toys.TOYS[likely_toy]
     reference = dict(deepcopy(toys.trained(likely_toy)).items())
-    prefer = Preference(toy.objective, reference, beta=1.0 if "flow" in likely_toy else 0.1)
-    adam = Rates(family="adamw", matrix=1e-3, table=1e-3, vector=1e-3)
-    plan = Plan(steps=300 if "variational" in likely_toy else 150, seed=1, rates=adam)
+    prefer = DPO(toy.objective, reference, beta=1.0 if "flow" in likely_toy else 0.1)
+    adam = OptimizerConfig(family="adamw", lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3)
+    plan = TrainConfig(steps=300 if "variational" in likely_toy else 150, seed=1, optimizer=adam)
     kinds = torch.ones(32, dtype=torch.long)
 
     def pairs_at(step):
-        return Pairs(Batch(toys.world(toy.space, 32, step, kinds)), Batch(toys.world(toy.space, 32, step, 1 - kinds)))
+        return PreferencePairs(
+            Batch(toys.world(toy.space, 32, step, kinds)), Batch(toys.world(toy.space, 32, step, 1 - kinds))
+        )
 
-    parts = toys.learned(toy, pairs_at, plan, toys.again(likely_toy).eval(), prefer)
-    x = toys.draw(toy, parts)
+    parts = toys.run_learning(toy, pairs_at, plan, toys.again(likely_toy).eval(), prefer)
+    x = toys.update_task(toy, parts)
     assert toys.share(toy.space, x) > 0.8
-    assert toys.valid(toy.space, x) > 0.8
+    assert toys.is_non_degenerate(toy.space, x) > 0.8

@@ -1,4 +1,4 @@
-"""Writing the codes of a grid: the surest first, few at the start, and all of them in the end."""
+"""Writing the codes of a grid: the confidence first, few at the start, and all of them in the end."""
 
 from itertools import pairwise
 
@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.masked import GRID_STEPS, Controls, Masked
-from genloom.types import Tokens
+from genloom.objectives.masked import GRID_STEPS, Masked, SamplingParams
+from genloom.types import TokenSpace
 
-CODES = Tokens(4, 13, start=3, stop=3, grid=(3, 4))
+CODES = TokenSpace(4, 13, bos=3, eos=3, grid=(3, 4))
 
 
 class Surer(nn.Module):
@@ -26,17 +26,21 @@ class Surer(nn.Module):
 
 def drawn(rows: range = range(4), **controls) -> list[Tensor]:
     noise = Noise(0, tuple(rows))
-    return list(Masked(CODES).sample({"model": Surer()}, len(rows), None, noise, Controls(length=12, **controls)))
+    return list(
+        Masked(CODES).sample({"model": Surer()}, len(rows), None, noise, SamplingParams(max_tokens=12, **controls))
+    )
 
 
 def test_the_surest_are_written_first():
-    for draft in drawn(steps=6, temperature=0.0, wander=0.0):
+    for draft in drawn(steps=6, temperature=0.0, choice_temperature=0.0):
         for row in draft:
             hidden = (row < 0).nonzero().flatten().tolist()
             assert hidden == list(range(len(hidden)))
 
 
-@pytest.mark.parametrize("controls", [{}, {"order": "surest", "steps": 5}, {"order": "random", "steps": 5}], ids=str)
+@pytest.mark.parametrize(
+    "controls", [{}, {"order": "confidence", "steps": 5}, {"order": "random", "steps": 5}], ids=str
+)
 def test_all_is_written_in_so_many_steps(controls):
     drafts = drawn(**controls)
     assert len(drafts) == controls.get("steps", GRID_STEPS)
@@ -51,7 +55,7 @@ def test_few_are_written_at_first_and_many_at_last():
     assert left == [11, 8, 4, 0]  # 12 cos(pi / 8) = 11.1, 12 cos(pi / 4) = 8.5, 12 cos(3 pi / 8) = 4.6
 
 
-@pytest.mark.parametrize("order", ["surest", "random"])
+@pytest.mark.parametrize("order", ["confidence", "random"])
 def test_a_row_written_alone_is_what_it_is_among_others(order):
     *_, together = drawn(steps=5, order=order, temperature=2.0)
     for i in range(4):
@@ -59,7 +63,7 @@ def test_a_row_written_alone_is_what_it_is_among_others(order):
         assert torch.equal(alone, together[i : i + 1])
 
 
-@pytest.mark.parametrize("wrong", [{"order": "best"}, {"wander": -1.0}])
+@pytest.mark.parametrize("wrong", [{"order": "best"}, {"choice_temperature": -1.0}])
 def test_orders_that_are_none_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"order|wander"):
-        Controls(**wrong)
+    with pytest.raises(ValueError, match=r"order|choice_temperature"):
+        SamplingParams(**wrong)

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genloom.noise import Noise, training_noise
+from genloom.noise import Noise, build_training_noise
 from genloom.objectives import adversarial, flow, masked, variational
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.objectives.preference import Preference
-from genloom.testing import agree, check_objective, stirred
-from genloom.types import Batch, Pairs, Signal, Tokens
+from genloom.objectives.dpo import DPO
+from genloom.testing import assert_close, check_objective, perturb_weights
+from genloom.types import Batch, PreferencePairs, SignalSpace, TokenSpace
 
 
 def parts_of(toys, toy) -> dict[str, nn.Module]:
-    return {name: part.eval() for name, part in toys.parts_of(toy).items()}
+    return {name: part.eval() for name, part in toys.build_networks(toy).items()}
 
 
 def test_contracts(toys, any_toy):
@@ -29,30 +29,30 @@ def test_contracts(toys, any_toy):
 def test_contracts_of_pairs(toys, likely_toy):
     toy = toys.TOYS[likely_toy]
     parts = parts_of(toys, toy)
-    reference = {name: stirred(part, 0.05).requires_grad_(False) for name, part in parts.items()}
-    pairs = Pairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
-    check_objective(Preference(toy.objective, reference), parts, pairs)
+    reference = {name: perturb_weights(part, 0.05).requires_grad_(False) for name, part in parts.items()}
+    pairs = PreferencePairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
+    check_objective(DPO(toy.objective, reference), parts, pairs)
 
 
 def test_a_model_that_is_its_reference_prefers_nothing(toys, likely_toy):
     toy = toys.TOYS[likely_toy]
-    parts = {n: stirred(p) for n, p in parts_of(toys, toy).items()}
-    prefer = Preference(toy.objective, deepcopy(parts), anchor=0.0)
-    pairs = Pairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
-    loss = prefer.loss(parts, pairs, prefer.turns[0], training_noise(0, 0, 0, 6))
-    agree(loss.per_sample, torch.full((6,), np.log(2.0)), "the log of two")
+    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
+    prefer = DPO(toy.objective, deepcopy(parts), rpo_alpha=0.0)
+    pairs = PreferencePairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
+    loss = prefer.loss(parts, pairs, prefer.phases[0], build_training_noise(0, 0, 0, 6))
+    assert_close(loss.per_sample, torch.full((6,), np.log(2.0)), "the log of two")
 
 
 def test_padding_changes_nothing(toys, symbols_toy):
     toy = toys.TOYS[symbols_toy]
-    parts = {n: stirred(p) for n, p in parts_of(toys, toy).items()}
-    noise, lengths = training_noise(0, 0, 0, 5), torch.tensor([1, 2, 4, 5, 5])
+    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
+    noise, lengths = build_training_noise(0, 0, 0, 5), torch.tensor([1, 2, 4, 5, 5])
     x = torch.randint(4, (5, 5), generator=torch.Generator().manual_seed(1))
     wide = torch.cat([x, torch.ones(5, 2, dtype=torch.long)], 1)
     wide = torch.where(torch.arange(7) < lengths[:, None], wide, 2)
     losses = [toy.objective.loss(parts, Batch(b, lengths=lengths), toy.objective.turns[0], noise) for b in (x, wide)]
-    agree(losses[0].per_sample, losses[1].per_sample, "padding must not count")
-    assert losses[0].units.tolist() == losses[1].units.tolist() == [0, 1, 3, 4, 4]
+    assert_close(losses[0].per_sample, losses[1].per_sample, "padding must not count")
+    assert losses[0].num_terms.tolist() == losses[1].num_terms.tolist() == [0, 1, 3, 4, 4]
     assert losses[0].per_sample[0] == 0, "the first symbol is given"
 
 
@@ -60,35 +60,37 @@ def test_padding_changes_nothing(toys, symbols_toy):
 def test_masked_positions_do_not_count(toys, name):
     """The loss is a sum over positions, so a mask and its opposite make the whole."""
     toy = toys.TOYS[name]
-    parts = {n: stirred(p) for n, p in parts_of(toys, toy).items()}
+    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
     if name == "masked-transformer":  # what is hidden depends on the mask, so the opposite would be another draw
         masks = [torch.ones(4, 7, dtype=torch.bool), torch.zeros(4, 7, dtype=torch.bool)]
     else:
         masks = [torch.arange(7).expand(4, 7) % 2 == i for i in (0, 1)]
     x = torch.randint(4, (4, 7), generator=torch.Generator().manual_seed(1))
-    noise, turn = training_noise(0, 0, 0, 4), toy.objective.turns[0]
+    noise, turn = build_training_noise(0, 0, 0, 4), toy.objective.turns[0]
     whole = toy.objective.loss(parts, Batch(x), turn, noise)
     halves = [toy.objective.loss(parts, Batch(x, mask=mask), turn, noise) for mask in masks]
-    agree(halves[0].per_sample + halves[1].per_sample, whole.per_sample, "the halves make the whole")
-    agree(halves[0].units + halves[1].units, whole.units, "the halves make the whole")
+    assert_close(halves[0].per_sample + halves[1].per_sample, whole.per_sample, "the halves make the whole")
+    assert_close(halves[0].num_terms + halves[1].num_terms, whole.num_terms, "the halves make the whole")
 
 
 @pytest.mark.parametrize("name", ["flow-dense", "flow-transformer"])
 def test_masked_positions_of_a_signal_do_not_count(toys, name):
     toy = toys.TOYS[name]
-    parts = {n: stirred(p) for n, p in parts_of(toys, toy).items()}
+    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
     x = toys.world(toy.space, 4, 0)
     mask = torch.ones(4, *toy.space.size, dtype=torch.bool)
-    noise, turn = training_noise(0, 0, 0, 4), toy.objective.turns[0]
+    noise, turn = build_training_noise(0, 0, 0, 4), toy.objective.turns[0]
     whole = toy.objective.loss(parts, Batch(x), turn, noise)
-    agree(toy.objective.loss(parts, Batch(x, mask=mask), turn, noise).per_sample, whole.per_sample, "all positions")
+    assert_close(
+        toy.objective.loss(parts, Batch(x, mask=mask), turn, noise).per_sample, whole.per_sample, "all positions"
+    )
     none = toy.objective.loss(parts, Batch(x, mask=~mask), turn, noise)
-    assert none.per_sample.tolist() == none.units.tolist() == [0, 0, 0, 0]
+    assert none.per_sample.tolist() == none.num_terms.tolist() == [0, 0, 0, 0]
     if toy.space.size:
         halves = [mask.clone(), mask.clone()]
         halves[0][:, :2], halves[1][:, 2:] = False, False
         parts_of_it = [toy.objective.loss(parts, Batch(x, mask=half), turn, noise).per_sample for half in halves]
-        agree((parts_of_it[0] + parts_of_it[1]) / 2, whole.per_sample, "the mean over positions")
+        assert_close((parts_of_it[0] + parts_of_it[1]) / 2, whole.per_sample, "the mean over positions")
 
 
 @pytest.mark.parametrize("name", ["flow-dense", "variational-dense", "adversarial-dense"])
@@ -97,7 +99,7 @@ def test_signals_have_no_lengths(toys, name):
     toy = toys.TOYS[name]
     batch = replace(toys.batches(toy, 4)(0), lengths=torch.ones(4, dtype=torch.long))
     with pytest.raises(AssertionError):
-        toy.objective.loss(parts_of(toys, toy), batch, toy.objective.turns[0], training_noise(0, 0, 0, 4))
+        toy.objective.loss(parts_of(toys, toy), batch, toy.objective.turns[0], build_training_noise(0, 0, 0, 4))
 
 
 class Table(nn.Module):
@@ -113,21 +115,21 @@ class Table(nn.Module):
 
 def test_the_likelihood_of_text_is_exact():
     logits = [0.0, 1.0, 2.0]
-    space, x = Tokens(3, 4), torch.tensor([[0, 2, 1, 1]])
+    space, x = TokenSpace(3, 4), torch.tensor([[0, 2, 1, 1]])
     loss = Autoregressive(space).loss(
-        {"model": Table(logits)}, Batch(x), Autoregressive(space).turns[0], training_noise(0, 0, 0, 1)
+        {"model": Table(logits)}, Batch(x), Autoregressive(space).phases[0], build_training_noise(0, 0, 0, 1)
     )
     log_p = torch.tensor(logits).log_softmax(0)
-    agree(loss.per_sample, -(log_p[2] + 2 * log_p[1])[None], "minus log-likelihood")
-    assert loss.units.tolist() == [3]
+    assert_close(loss.per_sample, -(log_p[2] + 2 * log_p[1])[None], "minus log-likelihood")
+    assert loss.num_terms.tolist() == [3]
 
 
 def test_the_bound_of_masked_is_the_likelihood_where_symbols_are_independent():
     """For such a model the bound is tight, so its mean over the noise is the exact value."""
     logits = [0.0, 1.0, 2.0, -5.0]  # the last is the hidden symbol's
-    objective = masked.Masked(Tokens(3, 4))
+    objective = masked.Masked(TokenSpace(3, 4))
     x = torch.tensor([[0, 2, 1, 1]]).expand(4000, 4)
-    loss = objective.loss({"model": Table(logits)}, Batch(x), objective.turns[0], training_noise(0, 0, 0, 4000))
+    loss = objective.loss({"model": Table(logits)}, Batch(x), objective.phases[0], build_training_noise(0, 0, 0, 4000))
     log_p, nats = torch.tensor(logits[:3]).log_softmax(0), loss.per_sample.detach()
     spread = float(nats.std()) / 4000**0.5
     assert float(nats.mean()) == pytest.approx(-float(log_p[2] + 2 * log_p[1]), abs=4 * spread)
@@ -135,9 +137,9 @@ def test_the_bound_of_masked_is_the_likelihood_where_symbols_are_independent():
 
 
 def test_masked_samples_are_the_networks_distribution():
-    objective = masked.Masked(Tokens(3, 5))
+    objective = masked.Masked(TokenSpace(3, 5))
     noise = Noise(0, tuple(range(2000)))
-    *_, x = objective.sample({"model": Table([0.0, 1.0, 2.0, 9.0])}, 2000, None, noise, masked.Controls())
+    *_, x = objective.sample({"model": Table([0.0, 1.0, 2.0, 9.0])}, 2000, None, noise, masked.SamplingParams())
     assert x.shape == (2000, 4)
     shares = torch.bincount(x.flatten(), minlength=3) / x.numel()
     assert (shares - torch.tensor([0.0, 1.0, 2.0]).softmax(0)).abs().max() < 0.02
@@ -147,22 +149,22 @@ def test_masked_keeps_what_is_given_and_bans_what_is_banned(toys):
     toy = toys.TOYS["masked-transformer"]
     parts = toys.trained("masked-transformer")
     known = np.array([[3, -1, 1, -1, -1, -1, -1], [3, 0, -1, -1, -1, -1, 0]])
-    x = toys.draw(toy, parts, 2, known=known)
+    x = toys.update_task(toy, parts, 2, known_values=known)
     assert x.tolist() == [[3, 1, 1, 1, 1, 1, 1], [3, 0, 0, 0, 0, 0, 0]]
     prompts = (np.array([3, 1]), np.array([3, 0, 0, 0]), np.array([], dtype=np.int64))
-    x = toys.draw(toy, parts, 3, prompts=prompts, length=3)
+    x = toys.update_task(toy, parts, 3, prompt_ids=prompts, max_tokens=3)
     assert x.shape == (3, 3)
     assert x[:2].tolist() == [[1, 1, 1], [0, 0, 0]]
-    assert toys.draw(toy, parts, 50, banned=(0,)).min() == 1
+    assert toys.update_task(toy, parts, 50, suppressed_tokens=(0,)).min() == 1
 
 
 def test_masked_rows_with_prompts_of_other_lengths_are_written_as_if_alone(toys):
     toy = toys.TOYS["masked-transformer"]
-    parts = {name: stirred(part) for name, part in toys.trained("masked-transformer").items()}
+    parts = {name: perturb_weights(part) for name, part in toys.trained("masked-transformer").items()}
     prompts = tuple(np.array([3, 1, 0, 2][:n]) for n in (1, 2, 3, 4))
-    whole = toys.draw(toy, parts, 4, prompts=prompts, length=3, temperature=2.0)
+    whole = toys.update_task(toy, parts, 4, prompt_ids=prompts, max_tokens=3, temperature=2.0)
     for i, prompt in enumerate(prompts):
-        controls = masked.Controls(prompts=(prompt,), length=3, temperature=2.0)
+        controls = masked.SamplingParams(prompt_ids=(prompt,), max_tokens=3, temperature=2.0)
         *_, alone = toy.objective.sample(parts, 1, None, Noise(7, (i,)), controls)
         assert alone[0].tolist() == whole[i].tolist()
 
@@ -171,18 +173,22 @@ def test_fewer_steps_write_several_symbols_at_once(toys):
     toy = toys.TOYS["masked-transformer"]
     drafts = list(
         toy.objective.sample(
-            dict(toys.trained("masked-transformer").items()), 9, None, Noise(0, (1,) * 9), masked.Controls(steps=3)
+            dict(toys.trained("masked-transformer").items()),
+            9,
+            None,
+            Noise(0, (1,) * 9),
+            masked.SamplingParams(steps=3),
         )
     )
-    assert [int((draft < 0).sum(1).max()) for draft in drafts] == [4, 2, 0]
+    assert [int((draft < 0).pooled_proj(1).max()) for draft in drafts] == [4, 2, 0]
 
 
 def test_a_vae_draw_is_the_decoders_mean_unless_asked_for_noise(toys):
     toy = toys.TOYS["variational-dense"]
     parts = toys.trained("variational-dense")
-    means, noisy = (toys.draw(toy, parts, 400, noisy=noisy) for noisy in (False, True))
+    means, noisy = (toys.update_task(toy, parts, 400, should_add_noise=noisy) for noisy in (False, True))
     assert float((noisy - means).std()) == pytest.approx(toy.objective.spread, rel=0.1)
-    assert toys.draw(toy, parts, 50, temperature=0.0).std(0).max() < 1e-5
+    assert toys.update_task(toy, parts, 50, temperature=0.0).std(0).max() < 1e-5
 
 
 def test_a_flow_whose_velocity_is_known_is_solved_exactly():
@@ -196,27 +202,27 @@ def test_a_flow_whose_velocity_is_known_is_solved_exactly():
         def forward(self, x: Tensor, t: Tensor, cond: object = None) -> Tensor:
             return (self.point - x) / (1 - t)[:, None]
 
-    objective = flow.Flow(Signal(2))
+    objective = flow.Flow(SignalSpace(2))
     for solver in flow.SOLVERS:
         for shift in (1.0, 3.0):
-            controls = flow.Controls(steps=5, solver=solver, shift=shift)
+            controls = flow.SamplingParams(steps=5, solver=solver, shift=shift)
             drafts = list(objective.sample({"model": Towards()}, 3, None, Noise(0, (0, 1, 2)), controls))
             assert len(drafts) == 5
             for draft in drafts:  # each draft is where the line leads, here known from the start
-                agree(draft, torch.tensor([[1.5, -0.5]]).expand(3, 2), f"{solver} shifted by {shift}")
+                assert_close(draft, torch.tensor([[1.5, -0.5]]).expand(3, 2), f"{solver} shifted by {shift}")
 
 
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [
-        (flow.Controls, {"solver": "magic"}),
-        (flow.Controls, {"steps": 0}),
-        (flow.Controls, {"shift": 0.0}),
-        (flow.Controls, {"again": -1}),
-        (flow.Controls, {"strength": 1.5}),
-        (flow.Controls, {"known": torch.zeros(2)}),
-        (masked.Controls, {"temperature": -1.0}),
-        (masked.Controls, {"steps": -1}),
+        (flow.SamplingParams, {"solver": "magic"}),
+        (flow.SamplingParams, {"steps": 0}),
+        (flow.SamplingParams, {"shift": 0.0}),
+        (flow.SamplingParams, {"again": -1}),
+        (flow.SamplingParams, {"strength": 1.5}),
+        (flow.SamplingParams, {"known_values": torch.zeros(2)}),
+        (masked.SamplingParams, {"temperature": -1.0}),
+        (masked.SamplingParams, {"steps": -1}),
     ],
 )
 def test_controls_out_of_range_are_refused(kind, wrong):
@@ -226,7 +232,7 @@ def test_controls_out_of_range_are_refused(kind, wrong):
 
 def test_the_critics_penalty_is_the_squared_slope():
     """For a linear critic the finite difference is exact: the mean square of its slope along random directions."""
-    objective = adversarial.Adversarial(Signal(2), smooth=1.0)
+    objective = adversarial.Adversarial(SignalSpace(2), r1_weight=1.0)
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -242,14 +248,14 @@ def test_the_critics_penalty_is_the_squared_slope():
 
     batch = Batch(torch.zeros(4000, 2))
     parts = {"critic": Linear(), "generator": Nothing()}
-    loss = objective.loss(parts, batch, objective.turns[0], training_noise(0, 0, 0, 4000))
+    loss = objective.loss(parts, batch, objective.phases[0], build_training_noise(0, 0, 0, 4000))
     penalty = float(loss.per_sample.detach().mean()) - np.log(2)  # the relativistic part, where both score alike
     assert penalty == pytest.approx(3.0**2 + 4.0**2, rel=0.1)
 
 
 def test_the_evidence_bound_of_a_known_model():
     """An encoder that gives the prior and a decoder that gives zero: only the rebuilding of x costs."""
-    objective = variational.Variational(Signal(2), latent=3, spread=0.5)
+    objective = variational.Variational(SignalSpace(2), latent=3, decoder_std=0.5)
 
     class Zeros(nn.Module):
         def __init__(self, size: int):
@@ -261,7 +267,7 @@ def test_the_evidence_bound_of_a_known_model():
 
     x = torch.tensor([[0.3, -1.0], [2.0, 0.0]])
     loss = objective.loss(
-        {"encoder": Zeros(6), "decoder": Zeros(2)}, Batch(x), objective.turns[0], training_noise(0, 0, 0, 2)
+        {"encoder": Zeros(6), "decoder": Zeros(2)}, Batch(x), objective.phases[0], build_training_noise(0, 0, 0, 2)
     )
-    exact = -torch.distributions.Normal(0.0, 0.5).log_prob(x).sum(1)
-    agree(loss.per_sample, exact, "minus log-likelihood of x")
+    exact = -torch.distributions.Normal(0.0, 0.5).log_prob(x).pooled_proj(1)
+    assert_close(loss.per_sample, exact, "minus log-likelihood of x")

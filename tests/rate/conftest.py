@@ -27,6 +27,6 @@ def told(workspace: Workspace) -> Told:
 
     def store(prompt: str, text: str = "text", model: str = "notes/1", **facts: object) -> str:
         record = {"model": model, "prompt": prompt, "written": text, **facts}
-        return workspace.record_output(prompt + text, ".txt", record)
+        return workspace.save_output(prompt + text, ".txt", record)
 
     return store

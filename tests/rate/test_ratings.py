@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from genloom.rate.ratings import Choice, Rating, choose, rate, standing, withdraw
+from genloom.rate.ratings import Choice, Rating, read_ratings, record_choice, record_rating, withdraw_rating
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 
@@ -13,10 +13,10 @@ Told = Callable[..., str]
 
 def test_a_rating_says_who_thinks_what_of_which_output(workspace: Workspace, ledger: Ledger, told: Told) -> None:
     output = told("A tale")
-    thumb = rate(workspace, ledger, output, "Zoë", "thumb", 1, note="kind")
-    stars = rate(workspace, ledger, output, "judge.length", "stars", 4, machine=True)
-    digest = workspace.output(output)[1]["sha256"]
-    assert standing(ledger).ratings == (
+    thumb = record_rating(workspace, ledger, output, "Zoë", "thumb", 1, note="kind")
+    stars = record_rating(workspace, ledger, output, "judge.length", "stars", 4, is_machine=True)
+    digest = workspace.get_output(output)[1]["sha256"]
+    assert read_ratings(ledger).ratings == (
         Rating(thumb.id, thumb.at, output, "Zoë", "thumb", 1, "kind", False, digest),
         Rating(stars.id, stars.at, output, "judge.length", "stars", 4, "", True, digest),
     )
@@ -24,14 +24,14 @@ def test_a_rating_says_who_thinks_what_of_which_output(workspace: Workspace, led
 
 def test_a_choice_is_between_two_answers_to_one_prompt(workspace: Workspace, ledger: Ledger, told: Told) -> None:
     a, b, other = told("A tale"), told("A tale"), told("Another")
-    event = choose(workspace, ledger, a, b, "b", "me")
-    digests = (workspace.output(a)[1]["sha256"], workspace.output(b)[1]["sha256"])
-    assert standing(ledger).choices == (Choice(event.id, event.at, a, b, "b", "me", "A tale", False, digests),)
+    event = record_choice(workspace, ledger, a, b, "b", "me")
+    digests = (workspace.get_output(a)[1]["sha256"], workspace.get_output(b)[1]["sha256"])
+    assert read_ratings(ledger).choices == (Choice(event.id, event.at, a, b, "b", "me", "A tale", False, digests),)
     with pytest.raises(ValueError, match=f"{a} was given twice"):
-        choose(workspace, ledger, a, a, "a", "me")
+        record_choice(workspace, ledger, a, a, "a", "me")
     with pytest.raises(ValueError, match=f"{a} and {other} answer different prompts.*genloom rate ID --up"):
-        choose(workspace, ledger, a, other, "a", "me")
-    assert len(standing(ledger).choices) == 1
+        record_choice(workspace, ledger, a, other, "a", "me")
+    assert len(read_ratings(ledger).choices) == 1
 
 
 def test_answers_in_a_conversation_are_compared_by_all_that_was_said_before(
@@ -39,57 +39,60 @@ def test_answers_in_a_conversation_are_compared_by_all_that_was_said_before(
 ) -> None:
     def answer(*said: str) -> str:
         turns = [{"role": ("user", "assistant")[n % 2], "content": content} for n, content in enumerate(said)]
-        return told(said[-1], conversation=turns)
+        return told(said[-1], get_conversation=turns)
 
-    choose(workspace, ledger, answer("Hello?"), told("Hello?"), "a", "me")
-    choose(workspace, ledger, answer("Hello?", "Hi.", "And?"), answer("Hello?", "Hi.", "And?"), "a", "me")
+    record_choice(workspace, ledger, answer("Hello?"), told("Hello?"), "a", "me")
+    record_choice(workspace, ledger, answer("Hello?", "Hi.", "And?"), answer("Hello?", "Hi.", "And?"), "a", "me")
     with pytest.raises(ValueError, match="answer different prompts"):
-        choose(workspace, ledger, answer("Hello?", "Hi.", "And?"), answer("Hello?", "No.", "And?"), "a", "me")
+        record_choice(workspace, ledger, answer("Hello?", "Hi.", "And?"), answer("Hello?", "No.", "And?"), "a", "me")
 
 
 def test_the_same_command_twice_is_one_rating(workspace: Workspace, ledger: Ledger, told: Told) -> None:
     output = told("A tale")
-    events = {rate(workspace, ledger, output, "me", "thumb", 1, id="command 1").id for _ in range(2)}
+    events = {record_rating(workspace, ledger, output, "me", "thumb", 1, id="command 1").id for _ in range(2)}
     assert events == {"command 1"}
-    assert len(list(ledger.events())) == 1
+    assert len(list(ledger.iter_events())) == 1
 
 
 def test_a_later_rating_replaces_the_earlier_and_the_history_stays(
     workspace: Workspace, ledger: Ledger, told: Told
 ) -> None:
     output, other = told("A tale"), told("A tale")
-    first = rate(workspace, ledger, output, "me", "thumb", 1)
-    rate(workspace, ledger, output, "you", "thumb", 1)
-    rate(workspace, ledger, output, "me", "note", note="too long")
-    last = rate(workspace, ledger, output, "me", "stars", 2)
-    early = choose(workspace, ledger, output, other, "a", "me")
-    late = choose(workspace, ledger, other, output, "a", "me")
-    stands = standing(ledger)
+    first = record_rating(workspace, ledger, output, "me", "thumb", 1)
+    record_rating(workspace, ledger, output, "you", "thumb", 1)
+    record_rating(workspace, ledger, output, "me", "note", note="too long")
+    last = record_rating(workspace, ledger, output, "me", "stars", 2)
+    early = record_choice(workspace, ledger, output, other, "a", "me")
+    late = record_choice(workspace, ledger, other, output, "a", "me")
+    stands = read_ratings(ledger)
     assert [(r.rater, r.scale, r.value) for r in stands.ratings] == [
         ("you", "thumb", 1), ("me", "note", 0), ("me", "stars", 2),
     ]  # fmt: skip
     assert [c.event for c in stands.choices] == [late.id]
     assert [j.event for j in stands.replaced] == [first.id, early.id]
-    withdraw(ledger, last.id)
-    assert first.id in [r.event for r in standing(ledger).ratings], "what it replaced counts again"
+    withdraw_rating(ledger, last.id)
+    assert first.id in [r.event for r in read_ratings(ledger).ratings], "what it replaced counts again"
 
 
 def test_what_is_withdrawn_does_not_count_and_stays_in_the_ledger(
     workspace: Workspace, ledger: Ledger, told: Told
 ) -> None:
     a, b = told("A tale"), told("A tale")
-    rating, choice = rate(workspace, ledger, a, "me", "thumb", -1), choose(workspace, ledger, a, b, "a", "me")
-    first = withdraw(ledger, rating.id)
-    assert withdraw(ledger, rating.id) == first, "once is enough"
-    withdraw(ledger, choice.id)
-    stands = standing(ledger)
+    rating, choice = (
+        record_rating(workspace, ledger, a, "me", "thumb", -1),
+        record_choice(workspace, ledger, a, b, "a", "me"),
+    )
+    first = withdraw_rating(ledger, rating.id)
+    assert withdraw_rating(ledger, rating.id) == first, "once is enough"
+    withdraw_rating(ledger, choice.id)
+    stands = read_ratings(ledger)
     assert (stands.ratings, stands.choices) == ((), ())
     assert [j.event for j in stands.withdrawn] == [rating.id, choice.id]
-    assert [e.kind for e in ledger.events()] == ["rating", "choice", "withdrawal", "withdrawal"]
+    assert [e.kind for e in ledger.iter_events()] == ["rating", "choice", "withdrawal", "withdrawal"]
     with pytest.raises(ValueError, match=r"is a withdrawal\. Only ratings can be withdrawn"):
-        withdraw(ledger, first.id)
+        withdraw_rating(ledger, first.id)
     with pytest.raises(ValueError, match="There is no entry in the ledger 'nothing'"):
-        withdraw(ledger, "nothing")
+        withdraw_rating(ledger, "nothing")
 
 
 @pytest.mark.parametrize(
@@ -105,18 +108,18 @@ def test_values_that_a_scale_does_not_have(
     scale, value: int, note: str, words: str, workspace: Workspace, ledger: Ledger, told: Told
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        rate(workspace, ledger, told("A tale"), "me", scale, value, note)
-    assert list(ledger.events()) == []
+        record_rating(workspace, ledger, told("A tale"), "me", scale, value, note)
+    assert list(ledger.iter_events()) == []
 
 
 def test_unknown_outputs_and_raters_without_a_name(workspace: Workspace, ledger: Ledger, told: Told) -> None:
     output = told("A tale")
     wrong = output[:-1] + ("0" if output[-1] != "0" else "1")
     with pytest.raises(ValueError, match=f"There is no output '{wrong}'. Did you mean '{output}'"):
-        rate(workspace, ledger, wrong, "me", "thumb", 1)
+        record_rating(workspace, ledger, wrong, "me", "thumb", 1)
     with pytest.raises(ValueError, match=f"Did you mean '{output}'"):
-        choose(workspace, ledger, output, wrong, "a", "me")
+        record_choice(workspace, ledger, output, wrong, "a", "me")
     with pytest.raises(ValueError, match="The rater has an empty name"):
-        rate(workspace, ledger, output, "", "thumb", 1)
+        record_rating(workspace, ledger, output, "", "thumb", 1)
     with pytest.raises(ValueError, match="The winner is one of a, b, tie, bad, and 'both' is not"):
-        choose(workspace, ledger, output, told("A tale"), "both", "me")  # ty: ignore[invalid-argument-type]
+        record_choice(workspace, ledger, output, told("A tale"), "both", "me")  # ty: ignore[invalid-argument-type]

@@ -7,10 +7,21 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from genloom.rate.calibration import calibration
-from genloom.rate.gate import decide, paired, wins
-from genloom.rate.page import page
-from genloom.rate.receipt import Cost, Example, Point, Ratings, Receipt, as_text, digest, from_json, headline, to_json
+from genloom.rate.calibration import calibrate
+from genloom.rate.gate import decide_promotion, measure_scores, measure_win_rate
+from genloom.rate.report.html import render_page
+from genloom.rate.report.receipt import (
+    Cost,
+    CurvePoint,
+    Example,
+    RatingSummary,
+    Receipt,
+    compute_digest,
+    format_headline,
+    from_json,
+    to_json,
+    to_text,
+)
 
 VOID = {"meta", "br", "line", "circle", "rect", "polyline"}
 
@@ -18,11 +29,11 @@ VOID = {"meta", "br", "line", "circle", "rect", "polyline"}
 def receipt(won=30, of=40, worse=1.0, check=0.9, **changes):
     draw = np.random.default_rng(0)
     text = draw.normal(2, 0.2, 30)
-    decision = decide(
+    decision = decide_promotion(
         [
-            wins("held-out ratings", [1.0] * won + [0.0] * (of - won)),
-            paired("bits per byte", "regression", text, text * worse, "lower", 0.05),
-            paired("valid JSON", "check", [1.0, 1.0, 0.0, 1.0], [1.0, check, 0.0, check]),
+            measure_win_rate("held-out ratings", [1.0] * won + [0.0] * (of - won)),
+            measure_scores("bits per byte", "regression", text, text * worse, "lower", 0.05),
+            measure_scores("valid JSON", "check", [1.0, 1.0, 0.0, 1.0], [1.0, check, 0.0, check]),
         ]
     )
     made = Receipt(
@@ -30,12 +41,14 @@ def receipt(won=30, of=40, worse=1.0, check=0.9, **changes):
         "notes/1",
         "notes/2",
         "2026-11-22T02:10:00Z",
-        Ratings(83, 60, 9, 40, 21, 12, 2, 1, {"ada": 1.0, "ben": 0.5}, {"e1": "a tie", "e2": "a tie", "e3": "<gone>"}),
+        RatingSummary(
+            83, 60, 9, 40, 21, 12, 2, 1, {"ada": 1.0, "ben": 0.5}, {"e1": "a tie", "e2": "a tie", "e3": "<gone>"}
+        ),
         {"objective": "DPO", "beta": 0.1, "per unit": True},
         decision,
         Cost({"training": 611.0, "judging": 30.0}, 120, 2**31, "2 cores"),
-        calibration([2.0, 1.0, -0.5, 1.5] * 5, [1.0, -0.5]),
-        tuple(Point(n, 1 / n, 0.5 + n / 40) for n in range(1, 21)),
+        calibrate([2.0, 1.0, -0.5, 1.5] * 5, [1.0, -0.5]),
+        tuple(CurvePoint(n, 1 / n, 0.5 + n / 40) for n in range(1, 21)),
         (Example("What is <b>it</b>?", "perhaps", "<script>alert(1)</script>", "challenger"),),
     )
     return replace(made, **changes)
@@ -44,7 +57,7 @@ def receipt(won=30, of=40, worse=1.0, check=0.9, **changes):
 def test_json_comes_back_as_it_was():
     one = receipt()
     assert from_json(to_json(one)) == one
-    assert digest(from_json(to_json(one))) == digest(one) != digest(receipt(won=29))
+    assert compute_digest(from_json(to_json(one))) == compute_digest(one) != compute_digest(receipt(won=29))
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"model": 1}', b"\xff"])
@@ -54,14 +67,17 @@ def test_what_is_no_receipt_is_refused(data):
 
 
 def test_the_headline_says_what_so_many_ratings_did():
-    assert headline(receipt()) == "Your 83 ratings moved the win rate on held-out ratings from 50 % to 75 % [59, 87]."
-    assert headline(receipt(won=22)).endswith("55 % [38, 71], which chance alone could have done.")
-    nothing = headline(receipt(decision=decide([])))
+    assert (
+        format_headline(receipt())
+        == "Your 83 ratings moved the win rate on held-out ratings from 50 % to 75 % [59, 87]."
+    )
+    assert format_headline(receipt(won=22)).endswith("55 % [38, 71], which chance alone could have done.")
+    nothing = format_headline(receipt(decision=decide_promotion([])))
     assert nothing == "Your 83 ratings could not be judged: nothing was held out."
 
 
 def test_the_text_holds_verdict_reasons_measures_and_cost():
-    said = as_text(receipt())
+    said = to_text(receipt())
     for wanted in (
         "Promoted: notes/2 replaces notes/1.",
         "held-out ratings got better",
@@ -74,7 +90,7 @@ def test_the_text_holds_verdict_reasons_measures_and_cost():
 
 
 def test_a_refusal_says_why():
-    said = as_text(receipt(worse=1.1))
+    said = to_text(receipt(worse=1.1))
     assert "Kept: notes/1 stays in use" in said
     assert "bits per byte got worse" in said
     assert re.search(r"bits per byte .* worse$", said, re.MULTILINE)
@@ -82,13 +98,13 @@ def test_a_refusal_says_why():
 
 def test_an_alarm_stands_in_every_form():
     one = receipt(check=0.0)
-    assert "ALARM: Taste rises while valid JSON falls" in as_text(one)
-    assert "Taste rises while valid JSON falls" in page(one)
+    assert "ALARM: Taste rises while valid JSON falls" in to_text(one)
+    assert "Taste rises while valid JSON falls" in render_page(one)
 
 
 def test_who_overruled_the_gate_is_named():
-    one = receipt(won=22, overruled="ada, because she likes it")
-    assert as_text(one).startswith("The gate was overruled: ada, because she likes it")
+    one = receipt(won=22, override_reason="ada, because she likes it")
+    assert to_text(one).startswith("The gate was overruled: ada, because she likes it")
 
 
 class Reader(HTMLParser):
@@ -114,7 +130,7 @@ class Reader(HTMLParser):
 @pytest.mark.parametrize("settings", [{}, {"won": 21, "worse": 1.1}, {"won": 0}, {"won": 40}])
 def test_the_page_is_whole_and_loads_nothing(settings):
     reader = Reader()
-    reader.feed(page(receipt(**settings)))
+    reader.feed(render_page(receipt(**settings)))
     assert not reader.open
     assert not reader.loads
     assert "script" not in reader.seen
@@ -122,7 +138,7 @@ def test_the_page_is_whole_and_loads_nothing(settings):
 
 
 def test_what_others_wrote_is_text_on_the_page():
-    made = page(receipt())
+    made = render_page(receipt())
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made
     assert "<script" not in made
     assert "What is &lt;b&gt;it&lt;/b&gt;?" in made
@@ -131,9 +147,9 @@ def test_what_others_wrote_is_text_on_the_page():
 
 
 def test_a_bare_receipt_has_a_page_too():
-    bare = receipt(decision=decide([]), judge=None, curve=(), examples=(), method={})
+    bare = receipt(decision=decide_promotion([]), calibration=None, curve=(), examples=(), method={})
     bare = replace(bare, ratings=replace(bare.ratings, unused={}, raters={}))
-    made = page(bare)
+    made = render_page(bare)
     assert "nothing was held out" in made
     assert "every rating that stands taught or judged" in made
     assert "<svg" not in made
@@ -141,7 +157,7 @@ def test_a_bare_receipt_has_a_page_too():
 
 def test_every_drawn_number_lies_on_its_chart():
     for won in (0, 20, 21, 40):
-        svg = re.search(r"<svg.*?</svg>", page(receipt(won=won)))
+        svg = re.search(r"<svg.*?</svg>", render_page(receipt(won=won)))
         assert svg
         xs = [float(x) for x in re.findall(r'(?:cx|x|x1|x2)="([-\d.]+)"', svg.group())]
         assert min(xs) >= 0

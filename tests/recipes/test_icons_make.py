@@ -89,10 +89,10 @@ def test_another_tarball_than_the_pinned_one_is_refused(toys, tmp_path):
 
 def test_npm_fetches_what_is_missing(toys, tmp_path, monkeypatch):
     npm = tmp_path / "bin/npm"
-    npm.parent.mkdir()
+    npm.parent_ref.mkdir()
     npm.write_text(f'#!/bin/sh\n[ "$2" = toys@1.0.0 ] && /bin/cp {toys[0]} "$4"\n')
     npm.chmod(0o755)
-    monkeypatch.setenv("PATH", str(npm.parent))
+    monkeypatch.setenv("PATH", str(npm.parent_ref))
     assert fetch(toys[1], tmp_path / "new").read_bytes() == toys[0].read_bytes()
 
 
@@ -104,10 +104,10 @@ def test_without_npm_the_error_names_the_cure(toys, tmp_path, monkeypatch):
 
 def test_when_npm_fails_its_words_are_passed_on(toys, tmp_path, monkeypatch):
     npm = tmp_path / "bin/npm"
-    npm.parent.mkdir()
+    npm.parent_ref.mkdir()
     npm.write_text("#!/bin/sh\necho no such package >&2\nexit 1\n")
     npm.chmod(0o755)
-    monkeypatch.setenv("PATH", str(npm.parent))
+    monkeypatch.setenv("PATH", str(npm.parent_ref))
     with pytest.raises(ValueError, match=r"could not fetch toys@1.0.0, try again later: no such package"):
         fetch(toys[1], tmp_path / "new")
 

@@ -35,9 +35,9 @@ def centre(box: tuple[float, ...]) -> tuple[float, float]:
 
 def test_a_scene_is_a_function_of_seed_and_index(painter, scenes):
     again, other = painter.scene(0, 7), painter.scene(1, 7)
-    assert (again.picture == scenes[7].picture).all()
-    assert (again.caption, again.layout()) == (scenes[7].caption, scenes[7].layout())
-    assert other.caption != again.caption or (other.picture != again.picture).any()
+    assert (again.image == scenes[7].image).all()
+    assert (again.caption, again.get_sample_layout()) == (scenes[7].caption, scenes[7].get_sample_layout())
+    assert other.caption != again.caption or (other.image != again.image).any()
 
 
 def test_pictures_are_of_the_size_asked_for_and_boxes_lie_inside():
@@ -50,14 +50,14 @@ def test_pictures_are_of_the_size_asked_for_and_boxes_lie_inside():
 
 def test_a_caption_names_everything_that_is_drawn(scenes):
     for scene in scenes:
-        for thing in scene.plan.things:
+        for thing in scene.plan.objects:
             noun = NOUNS[thing.noun]
             words = " ".join(each for each in (thing.size, thing.colour) if each)
             assert f"{words} {noun.plural if thing.count > 1 else noun.name}".strip() in scene.caption
             assert thing.count == 1 or COUNTS[thing.count] in scene.caption
             drawn_ = [one for one in scene.objects if (one.noun, one.colour) == (thing.noun, thing.colour)]
             assert len(drawn_) == thing.count
-        if len(scene.plan.things) < 3:
+        if len(scene.plan.objects) < 3:
             assert any(phrase in scene.caption for phrase in PLACES[scene.plan.place].phrases)
 
 
@@ -67,7 +67,7 @@ def test_things_stand_to_one_another_as_said(scenes):
         if scene.plan.relation not in POSITIONS:
             continue
         first, second = (
-            [centre(one.box) for one in scene.objects if one.noun == thing.noun] for thing in scene.plan.things
+            [centre(one.box) for one in scene.objects if one.noun == thing.noun] for thing in scene.plan.objects
         )
         axis = 0 if scene.plan.relation in ("left of", "right of") else 1
         low, high = (first, second) if scene.plan.relation in ("left of", "above") else (second, first)
@@ -78,7 +78,7 @@ def test_things_stand_to_one_another_as_said(scenes):
 
 def test_things_that_are_counted_do_not_overlap(scenes):
     for scene in scenes:
-        if any(thing.count > 1 for thing in scene.plan.things):
+        if any(thing.count > 1 for thing in scene.plan.objects):
             for a, b in combinations(scene.objects, 2):
                 apart = [a.box[2] <= b.box[0], b.box[2] <= a.box[0], a.box[3] <= b.box[1], b.box[3] <= a.box[1]]
                 assert any(apart), scene.caption

@@ -14,7 +14,13 @@ from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Message
 
-TALK = Conversation("Be brief.").asked("One?").answered("1", "m/1", "o1").asked("Two?").answered("2", "m/1", "o2")
+TALK = (
+    Conversation("Be brief.")
+    .with_question("One?")
+    .with_answer("1", "m/1", "o1")
+    .with_question("Two?")
+    .with_answer("2", "m/1", "o2")
+)
 
 
 def said(talk: Conversation) -> str:
@@ -25,61 +31,61 @@ def test_user_and_assistant_take_turns() -> None:
     assert said(TALK) == "One? 1 Two? 2"
     assert [message.role for message in TALK.messages] == ["user", "assistant"] * 2
     assert TALK.outputs == ("", "o1", "", "o2")
-    assert (TALK.waits, TALK.asked("Three?").waits) == (False, True)
+    assert (TALK.is_awaiting_answer, TALK.with_question("Three?").is_awaiting_answer) == (False, True)
     assert TALK.questions == ("One?", "Two?")
 
 
 def test_a_question_that_nobody_answered_gives_way_to_the_next() -> None:
-    assert said(TALK.asked("Lost?").asked("Three?")) == "One? 1 Two? 2 Three?"
+    assert said(TALK.with_question("Lost?").with_question("Three?")) == "One? 1 Two? 2 Three?"
 
 
 def test_an_answer_is_taken_back() -> None:
-    assert said(TALK.unanswered()) == "One? 1 Two?"
-    assert TALK.unanswered().unanswered() == TALK.unanswered()
+    assert said(TALK.without_last_answer()) == "One? 1 Two?"
+    assert TALK.without_last_answer().without_last_answer() == TALK.without_last_answer()
     with pytest.raises(ValueError, match="Nothing was asked yet"):
-        Conversation().unanswered()
+        Conversation().without_last_answer()
 
 
 def test_an_edit_drops_what_followed() -> None:
-    assert said(TALK.edited(2, "Drei?")) == "One? 1 Drei?"
-    assert said(TALK.edited(1, "Eins?")) == "Eins?"
-    assert TALK.edited(1, "Eins?").outputs == ("",)
+    assert said(TALK.with_edited_question(2, "Drei?")) == "One? 1 Drei?"
+    assert said(TALK.with_edited_question(1, "Eins?")) == "Eins?"
+    assert TALK.with_edited_question(1, "Eins?").outputs == ("",)
     for number in (0, 3, -1):
         with pytest.raises(ValueError, match=f"no question {number} in this conversation; it has 2"):
-            TALK.edited(number, "?")
+            TALK.with_edited_question(number, "?")
 
 
 def test_it_is_known_by_its_title_or_how_it_begins() -> None:
-    assert TALK.known_as == "One?"
-    assert TALK.titled("  Counting\x1b[31m\n up ").known_as == "Counting [31m up"
-    assert len(Conversation().asked("word " * 100).known_as) == 60
+    assert TALK.display_title == "One?"
+    assert TALK.with_title("  Counting\x1b[31m\n up ").display_title == "Counting [31m up"
+    assert len(Conversation().with_question("word " * 100).display_title) == 60
     for title in ("", " \n", "x" * 61):
         with pytest.raises(ValueError, match="A title has 1 to 60 letters"):
-            TALK.titled(title)
+            TALK.with_title(title)
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    kept = workspace.keep_conversation(TALK.titled("Grüße 狐"))
-    assert workspace.conversation(kept.id) == workspace.conversation("Grüße 狐") == kept
-    assert replace(kept, id="", created="", changed="") == TALK.titled("Grüße 狐")
-    longer = workspace.keep_conversation(kept.asked("Three? \ud800 \u2028"))
+    kept = workspace.save_conversation(TALK.with_title("Grüße 狐"))
+    assert workspace.get_conversation(kept.id) == workspace.get_conversation("Grüße 狐") == kept
+    assert replace(kept, id="", created="", changed="") == TALK.with_title("Grüße 狐")
+    longer = workspace.save_conversation(kept.with_question("Three? \ud800 \u2028"))
     assert (longer.id, longer.created) == (kept.id, kept.created)
     assert longer.changed > kept.changed
-    assert workspace.conversation(kept.id).questions[-1] == "Three? \ud800 \u2028"
-    assert len(workspace.conversations()) == 1
+    assert workspace.get_conversation(kept.id).questions[-1] == "Three? \ud800 \u2028"
+    assert len(workspace.list_conversations()) == 1
 
 
 def test_of_two_with_one_title_the_one_changed_last_is_meant(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    first, second = (workspace.keep_conversation(TALK) for _ in range(2))
+    first, second = (workspace.save_conversation(TALK) for _ in range(2))
     assert first.id != second.id
-    assert workspace.conversation("One?").id == second.id
-    workspace.keep_conversation(first)
-    assert workspace.conversation("One?").id == first.id
-    assert [talk.id for talk in workspace.conversations()] == [second.id, first.id]
+    assert workspace.get_conversation("One?").id == second.id
+    workspace.save_conversation(first)
+    assert workspace.get_conversation("One?").id == first.id
+    assert [talk.id for talk in workspace.list_conversations()] == [second.id, first.id]
     with pytest.raises(ValueError, match=r"no conversation 'Onee\?'\. Did you mean 'One\?'"):
-        workspace.conversation("Onee?")
+        workspace.get_conversation("Onee?")
 
 
 @pytest.mark.parametrize(
@@ -94,11 +100,11 @@ def test_of_two_with_one_title_the_one_changed_last_is_meant(tmp_path: Path) -> 
 )
 def test_a_damaged_one_is_named_and_the_others_stay(tmp_path: Path, content: str) -> None:
     workspace = Workspace(tmp_path)
-    kept = workspace.keep_conversation(TALK)
+    kept = workspace.save_conversation(TALK)
     spoilt = tmp_path / "conversations/2026-01-01-000000.json"
     spoilt.write_text(content)
-    assert workspace.conversations() == [kept]
-    (fault,) = workspace.faults()
+    assert workspace.list_conversations() == [kept]
+    (fault,) = workspace.list_faults()
     assert fault.startswith(f"{spoilt} is damaged: ")
 
 
@@ -117,6 +123,6 @@ def test_a_writer_that_is_killed_leaves_the_last_turn(tmp_path: Path) -> None:
         acknowledged = writer.stdout.readline()
     os.kill(writer.pid, signal.SIGKILL)
     writer.communicate()
-    (talk,) = Workspace(tmp_path).conversations()
+    (talk,) = Workspace(tmp_path).list_conversations()
     assert int(talk.questions[-1]) >= int(acknowledged)
     assert talk.messages[-1] == Message("user", str(len(talk.questions) - 1))

@@ -17,37 +17,37 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3), np.uint8)
 
 def made(workspace: Workspace, medium: str | None = "image", **columns: object) -> Dataset:
     """Three pictures, the last held back; `columns` in place of the usual ones, None for none."""
-    content = [image.pack(pixels) for pixels in PIXELS]
+    content = [image.encode(pixels) for pixels in PIXELS]
     usual = {
         "id": ["a", "b", "c"], "text": ["a fox", "", "a hat"], "source": ["x:1", "x:2", "x:3"],
         "licence": ["MIT", "MIT", "CC0-1.0"], "split": ["train", "train", "val"], "bytes": [len(c) for c in content],
         "content": pa.array(content, pa.binary()), "width": [6, 6, 6],
     }  # fmt: skip
-    making = workspace.new_dataset("pictures")
+    making = workspace.create_dataset("pictures")
     with making as folder:
         pq.write_table(
             pa.table({k: v for k, v in (usual | columns).items() if v is not None}), folder / "part-0.parquet"
         )
         (folder / "manifest.json").write_text(json.dumps({"medium": medium} if medium else {}))
-    return workspace.dataset("pictures")
+    return workspace.get_dataset("pictures")
 
 
 def test_pictures_come_unpacked_with_their_captions(tmp_path: Path) -> None:
     dataset = made(Workspace(tmp_path))
-    first, second = dataset.documents("train")
+    first, second = dataset.iter_documents("train")
     assert dataset.medium == "image"
     assert np.array_equal(first.value, PIXELS[0])
     assert (first.source, first.licence) == ("x:1", "MIT")
-    assert first.meta == {"id": "a", "bytes": len(image.pack(PIXELS[0])), "width": 6, "caption": "a fox"}
+    assert first.meta == {"id": "a", "bytes": len(image.encode(PIXELS[0])), "width": 6, "caption": "a fox"}
     assert second.meta["caption"] == ""
-    assert dataset.count("val") == 1
-    assert dataset.size("val") == len(image.pack(PIXELS[2]))
+    assert dataset.count_documents("val") == 1
+    assert dataset.count_bytes("val") == len(image.encode(PIXELS[2]))
 
 
 def test_a_data_set_that_names_no_medium_holds_text(tmp_path: Path) -> None:
     dataset = made(Workspace(tmp_path), medium=None, content=None, width=None)
     assert dataset.medium == "text"
-    assert [item.value for item in dataset.documents("val")] == ["a hat"]
+    assert [item.value for item in dataset.iter_documents("val")] == ["a hat"]
 
 
 def test_a_damaged_part_is_one_clear_sentence(tmp_path: Path) -> None:
@@ -57,14 +57,14 @@ def test_a_damaged_part_is_one_clear_sentence(tmp_path: Path) -> None:
     for damaged in (b"", good[:-20], good[9:]):
         part.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"parquet is damaged: it cannot be read as Parquet\. Restore it"):
-            list(dataset.documents("train"))
+            list(dataset.iter_documents("train"))
 
 
 def test_what_is_damaged_is_named(tmp_path: Path) -> None:
-    broken = pa.array([b"", b"no picture", image.pack(PIXELS[0])], pa.binary())
+    broken = pa.array([b"", b"no picture", image.encode(PIXELS[0])], pa.binary())
     with pytest.raises(ValueError, match=r"its document a: it is empty\. Restore it from a backup"):
-        list(made(Workspace(tmp_path / "one"), content=broken).documents("train"))
+        list(made(Workspace(tmp_path / "one"), content=broken).iter_documents("train"))
     with pytest.raises(ValueError, match=r"part-0\.parquet is damaged: it has no column 'licence'"):
-        list(made(Workspace(tmp_path / "two"), licence=None).documents("train"))
+        list(made(Workspace(tmp_path / "two"), licence=None).iter_documents("train"))
     with pytest.raises(ValueError, match="There is no medium 'smell'"):
-        list(made(Workspace(tmp_path / "three"), medium="smell").documents("train"))
+        list(made(Workspace(tmp_path / "three"), medium="smell").iter_documents("train"))

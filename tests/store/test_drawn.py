@@ -13,7 +13,7 @@ import pytest
 
 from genloom.media import image
 from genloom.store.dataset import Dataset
-from genloom.store.drawn import PASSAGE
+from genloom.store.sampling import PASSAGE_BYTES
 from genloom.store.workspace import Workspace
 from genloom.types import Item
 
@@ -37,12 +37,12 @@ def stored(
         **({"turns": list(turns)} if turns else {}),
     }
     table, half = pa.table(columns), len(raw) // 2
-    making = workspace.new_dataset("mixed")
+    making = workspace.create_dataset("mixed")
     with making as folder:
         for number, part in enumerate((table[:half], table[half:])):
             pq.write_table(part, folder / f"part-{number:05}.parquet", row_group_size=rows)
         (folder / "manifest.json").write_text(json.dumps({"medium": "text" if texts else "image"}))
-    return making.made
+    return making.result
 
 
 def plays_and_code() -> list[str]:
@@ -67,30 +67,30 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_the_first_passages_stand_for_all(mixed: Dataset) -> None:
-    text = "".join(item.value for item in first(mixed.passages("val", FULL), FULL))
-    assert FULL <= len(text) < FULL + PASSAGE
+    text = "".join(item.value for item in first(mixed.iter_passages("val", FULL), FULL))
+    assert FULL <= len(text) < FULL + PASSAGE_BYTES
     assert 0.1 < text.count("p") / len(text) < 0.3  # a fifth of all text is plays
-    assert text[:FULL] == "".join(item.value for item in first(mixed.passages("val", FULL), FULL))[:FULL]
+    assert text[:FULL] == "".join(item.value for item in first(mixed.iter_passages("val", FULL), FULL))[:FULL]
 
 
 def test_all_passages_are_all_text(tmp_path: Path) -> None:
     dataset = stored(Workspace(tmp_path), [f"{n} " + "wörter und 狐 " * n * 40 for n in range(40)])
     found: dict[str, list[str]] = {}
-    for item in dataset.passages("val", 10_000):
-        assert len(item.value.encode()) < 1.1 * PASSAGE
+    for item in dataset.iter_passages("val", 10_000):
+        assert len(item.value.encode()) < 1.1 * PASSAGE_BYTES
         found.setdefault(item.source, []).append(item.value)
-    for item in dataset.documents("val"):
+    for item in dataset.iter_documents("val"):
         assert sorted("".join(found[item.source])) == sorted(item.value)
         assert all(part in item.value for part in found[item.source])
 
 
 def test_neither_the_order_of_collecting_nor_the_limit_matters(mixed: Dataset, tmp_path: Path) -> None:
     turned = stored(Workspace(tmp_path), plays_and_code()[::-1], rows=3)
-    values = [item.value for item in first(mixed.passages("val", FULL), FULL)]
-    assert values == [item.value for item in first(turned.passages("val", FULL), FULL)]
-    few = [item.value for item in first(mixed.passages("val", 50_000), 50_000)]
+    values = [item.value for item in first(mixed.iter_passages("val", FULL), FULL)]
+    assert values == [item.value for item in first(turned.iter_passages("val", FULL), FULL)]
+    few = [item.value for item in first(mixed.iter_passages("val", 50_000), 50_000)]
     assert few == values[: len(few)]
-    one, other = ({item.value for item in data.sample("val", 100)} for data in (mixed, turned))
+    one, other = ({item.value for item in data.sample_documents("val", 100)} for data in (mixed, turned))
     assert one == other
     assert 1 <= sum("p" in value for value in one) <= 12  # a twentieth of the documents is plays
 
@@ -98,16 +98,16 @@ def test_neither_the_order_of_collecting_nor_the_limit_matters(mixed: Dataset, t
 def test_a_split_within_the_limit_comes_whole(tmp_path: Path) -> None:
     texts = [f"{n} " + "x" * 9_000 for n in range(10)]
     dataset = stored(Workspace(tmp_path), texts)
-    assert [item.value for item in dataset.passages("val", FULL)] == texts
-    assert [item.value for item in dataset.sample("val", 10)] == texts
-    assert list(dataset.passages("test", FULL)) == list(dataset.sample("test", 5)) == []
+    assert [item.value for item in dataset.iter_passages("val", FULL)] == texts
+    assert [item.value for item in dataset.sample_documents("val", 10)] == texts
+    assert list(dataset.iter_passages("test", FULL)) == list(dataset.sample_documents("test", 5)) == []
 
 
 def test_a_conversation_is_never_cut_nor_told_twice(tmp_path: Path) -> None:
     said = [json.dumps([{"role": "user", "content": f"{n}"}, {"role": "assistant", "content": "y"}]) for n in range(60)]
     dataset = stored(Workspace(tmp_path), [f"{n} " + "y" * 9_000 for n in range(60)], said)
-    found = list(dataset.passages("val", 20_000))
-    assert sorted(int(item.value.split()[0]) for item in found) == list(range(60))
+    found = list(dataset.iter_passages("val", 20_000))
+    assert sorted(int(item.value.assign_split()[0]) for item in found) == list(range(60))
     assert all(len(item.value) > 9_000 for item in found)
     assert [item.source for item in found] != [str(n) for n in range(60)]
 
@@ -121,21 +121,21 @@ def test_no_more_is_read_than_was_drawn(mixed: Dataset, monkeypatch: pytest.Monk
         return iter_batches(file, size, groups, columns)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", spied)
-    assert len(first(mixed.passages("val", 12_000), 12_000)) >= 3
+    assert len(first(mixed.iter_passages("val", 12_000), 12_000)) >= 3
     texts = [group for group, columns in read if "text" in columns]
     assert 1 <= len(texts) <= 6  # of 54: one for each passage at most
     assert all(set(columns) == {"id", "bytes", "split"} for _, columns in read if "text" not in columns)
     read.clear()
-    assert len(list(mixed.sample("val", 4))) == 4
+    assert len(list(mixed.sample_documents("val", 4))) == 4
     assert 1 <= sum("text" in columns for _, columns in read) <= 4
 
 
 def test_pictures_are_drawn_whole_and_only_those_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiles = [image.pack(np.full((4, 4, 3), n, np.uint8)) for n in range(60)]
-    dataset, unpack, seen = stored(Workspace(tmp_path), tiles), image.unpack, []
-    monkeypatch.setattr(image, "unpack", lambda data: seen.append(data) or unpack(data))
-    shades = [int(item.value[0, 0, 0]) for item in dataset.sample("val", 20)]
+    tiles = [image.encode(np.full((4, 4, 3), n, np.uint8)) for n in range(60)]
+    dataset, unpack, seen = stored(Workspace(tmp_path), tiles), image.decode, []
+    monkeypatch.setattr(image, "decode", lambda data: seen.append(data) or decode(data))
+    shades = [int(item.value[0, 0, 0]) for item in dataset.sample_documents("val", 20)]
     assert len(seen) == len(set(shades)) == 20
     assert shades == sorted(shades), "in the order collected"
     assert shades != list(range(20))
-    assert shades == [int(item.value[0, 0, 0]) for item in dataset.sample("val", 20)]
+    assert shades == [int(item.value[0, 0, 0]) for item in dataset.sample_documents("val", 20)]

@@ -19,7 +19,7 @@ def test_write_atomic_writes_text_and_bytes_into_new_folders(tmp_path: Path) -> 
     files.write_atomic(tmp_path / "raw", b"\x00\xff")
     assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "grün ☃".encode()
     assert (tmp_path / "raw").read_bytes() == b"\x00\xff"
-    assert files.drafts(tmp_path) == []
+    assert files.list_drafts(tmp_path) == []
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
@@ -54,13 +54,13 @@ def test_disk_full_keeps_the_old_content_and_names_the_cure(
     ],
 )
 def test_each_reason_is_told_in_words(tmp_path: Path, number: int, words: str) -> None:
-    with pytest.raises(ValueError, match=words), files.plain_errors(tmp_path / "x"):
+    with pytest.raises(ValueError, match=words), files.translate_errors(tmp_path / "x"):
         raise OSError(number, os.strerror(number))
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EISDIR])
 def test_errors_about_other_files_pass_unchanged(tmp_path: Path, number: int) -> None:
-    with pytest.raises(OSError, match="theirs") as caught, files.plain_errors(tmp_path / "ours"):
+    with pytest.raises(OSError, match="theirs") as caught, files.translate_errors(tmp_path / "ours"):
         raise OSError(number, os.strerror(number), str(tmp_path / "theirs"))
     assert not isinstance(caught.value, ValueError)
 
@@ -74,10 +74,12 @@ def test_errors_about_other_files_pass_unchanged(tmp_path: Path, number: int) ->
     ],
 )
 def test_an_error_that_nobody_expected_is_one_line(number: int, line: str) -> None:
-    said = files.told(OSError(number, os.strerror(number), "x/y"))
+    said = files.describe_error(OSError(number, os.strerror(number), "x/y"))
     assert said.startswith(line)
     assert "\n" not in said
-    assert files.told(OSError(errno.EMFILE, "Too many open files")).startswith("Too many open files. See that")
+    assert files.describe_error(OSError(errno.EMFILE, "Too many open files")).startswith(
+        "Too many open files. See that"
+    )
 
 
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
         files.write_atomic(tmp_path / "models" / "notes" / "card.json", "{}")
     with (
         pytest.raises(ValueError, match="models: a file stands where a folder is needed"),
-        files.folder_aside(tmp_path / "models" / "notes"),
+        files.atomic_folder(tmp_path / "models" / "notes"),
     ):
         pytest.fail("the block must not start")
     assert (tmp_path / "models").read_text() == "in the way"
@@ -94,7 +96,7 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
 
 def test_folder_aside_appears_only_when_complete(tmp_path: Path) -> None:
     final = tmp_path / "made" / "1"
-    with files.folder_aside(final) as draft:
+    with files.atomic_folder(final) as draft:
         (draft / "deep").mkdir()
         (draft / "deep" / "part").write_text("x")
         assert draft.parent == final.parent
@@ -104,7 +106,7 @@ def test_folder_aside_appears_only_when_complete(tmp_path: Path) -> None:
 
 
 def test_folder_aside_vanishes_on_any_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), files.folder_aside(tmp_path / "1") as draft:
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "1") as draft:
         (draft / "part").write_text("x")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -112,7 +114,7 @@ def test_folder_aside_vanishes_on_any_error(tmp_path: Path) -> None:
 
 def test_a_folder_made_for_a_draft_goes_with_it_unless_it_was_there_or_is_of_use(tmp_path: Path) -> None:
     def fail_in(parent: Path, neighbour: str = "") -> None:
-        with pytest.raises(RuntimeError), files.aside(parent):
+        with pytest.raises(RuntimeError), files.temp_folder(parent):
             if neighbour:
                 (parent / neighbour).touch()
             raise RuntimeError
@@ -128,21 +130,21 @@ def test_a_folder_made_for_a_draft_goes_with_it_unless_it_was_there_or_is_of_use
 def test_folder_aside_does_not_overwrite(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "kept").write_text("old")
-    with pytest.raises(ValueError, match="exists already"), files.folder_aside(tmp_path / "1") as draft:
+    with pytest.raises(ValueError, match="exists already"), files.atomic_folder(tmp_path / "1") as draft:
         (draft / "part").write_text("new")
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
     assert (tmp_path / "1" / "kept").read_text() == "old"
 
 
 def test_disk_full_while_filling_a_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the disk is full"), files.folder_aside(tmp_path / "1") as draft:
+    with pytest.raises(ValueError, match="the disk is full"), files.atomic_folder(tmp_path / "1") as draft:
         (draft / "part").write_text("x")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_trouble_with_the_users_own_files_is_not_blamed_on_the_workspace(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), files.folder_aside(tmp_path / "1"):
+    with pytest.raises(PermissionError), files.atomic_folder(tmp_path / "1"):
         raise PermissionError(errno.EACCES, "Permission denied", "/somewhere/else.txt")
 
 
@@ -164,21 +166,21 @@ def test_a_killed_writer_leaves_nothing_visible_and_is_swept(tmp_path: Path, mon
         draft = Path(writer.stdout.readline().strip())
         long_ago = time.time() - 3600
         os.utime(draft, (long_ago, long_ago))
-        assert files.sweep(tmp_path) == [], "a living writer's draft stays"
-        assert files.drafts(tmp_path) == [draft]
+        assert files.remove_stale_drafts(tmp_path) == [], "a living writer's draft stays"
+        assert files.list_drafts(tmp_path) == [draft]
     finally:
         writer.send_signal(signal.SIGKILL)
         writer.communicate(timeout=10)
     assert not (tmp_path / "1").exists()
     os.utime(draft, (long_ago, long_ago))
-    assert files.sweep(tmp_path) == [draft]
+    assert files.remove_stale_drafts(tmp_path) == [draft]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fresh_draft_is_left_alone(tmp_path: Path) -> None:
     draft = tmp_path / ".0123456789ab.draft"
     draft.mkdir()
-    assert files.sweep(tmp_path) == []
+    assert files.remove_stale_drafts(tmp_path) == []
     assert draft.is_dir()
 
 
@@ -235,8 +237,8 @@ def test_where_there_is_no_room_nothing_is_reserved(tmp_path: Path, monkeypatch:
 
 def test_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
-    assert files.digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.hash_file(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_free_bytes_of_a_place_that_is_not_there_yet(tmp_path: Path) -> None:
-    assert files.free_bytes(tmp_path / "not" / "yet") > 0
+    assert files.get_free_bytes(tmp_path / "not" / "yet") > 0

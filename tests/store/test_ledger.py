@@ -34,19 +34,19 @@ def ledger(url: str, tmp_path: Path) -> Iterator[Ledger]:
 
 
 def test_what_was_written_is_read_in_order(ledger: Ledger) -> None:
-    assert list(ledger.events()) == []
-    assert ledger.head() is None
+    assert list(ledger.iter_events()) == []
+    assert ledger.get_head() is None
     written = [
         ledger.append(kind, {"n": n, "words": "Zoë 😀", "parts": [1, None, 0.1]})
         for n, kind in enumerate(("rating", "choice", "rating", "withdrawal"))
     ]
-    assert list(ledger.events()) == written
+    assert list(ledger.iter_events()) == written
     assert [e.seq for e in written] == [1, 2, 3, 4]
     assert len({e.id for e in written}) == 4
-    assert [e.body["n"] for e in ledger.events(["rating"])] == [0, 2]
-    assert list(ledger.events(["rating", "withdrawal"], after=2)) == [written[2], written[3]]
-    assert ledger.event(written[1].id) == written[1]
-    assert ledger.head() == written[-1]
+    assert [e.body["n"] for e in ledger.iter_events(["rating"])] == [0, 2]
+    assert list(ledger.iter_events(["rating", "withdrawal"], after=2)) == [written[2], written[3]]
+    assert ledger.get_event(written[1].id) == written[1]
+    assert ledger.get_head() == written[-1]
     ledger.verify()
 
 
@@ -59,10 +59,10 @@ def test_each_event_fixes_all_before_it(ledger: Ledger) -> None:
 def test_an_id_given_again_is_once(ledger: Ledger) -> None:
     first = ledger.append("rating", {"value": 1}, id="mine")
     assert ledger.append("rating", {"value": 1}, id="mine") == first
-    assert list(ledger.events()) == [first]
+    assert list(ledger.iter_events()) == [first]
     with pytest.raises(ValueError, match="The id 'mine' stands for another rating"):
         ledger.append("rating", {"value": -1}, id="mine")
-    assert list(ledger.events()) == [first]
+    assert list(ledger.iter_events()) == [first]
 
 
 def test_threads_share_a_wait_for_the_disk_and_lose_nothing(ledger: Ledger) -> None:
@@ -76,19 +76,19 @@ def test_threads_share_a_wait_for_the_disk_and_lose_nothing(ledger: Ledger) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(told) == sorted(each.id for each in ledger.events())
+    assert sorted(told) == sorted(each.id for each in ledger.iter_events())
     assert len(told) == 40
     for name in range(8):
-        assert [e.body["n"] for e in ledger.events() if e.body["name"] == name] == [0, 1, 2, 3, 4]
+        assert [e.body["n"] for e in ledger.iter_events() if e.body["name"] == name] == [0, 1, 2, 3, 4]
     ledger.verify()
 
 
 def test_many_events_come_in_pages(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genloom.store.ledger._PAGE", 3)
+    monkeypatch.setattr("genloom.store.ledger._PAGE_EVENTS", 3)
     for n in range(7):
         ledger.append("rating", {"n": n})
     seen = []
-    for each in ledger.events():  # a reader that takes its time holds no writer up
+    for each in ledger.iter_events():  # a reader that takes its time holds no writer up
         seen.append(each.body["n"])
         if each.seq == 1:
             ledger.append("rating", {"n": 7})
@@ -141,7 +141,7 @@ def test_a_file_left_in_wal_mode_is_taken_out_of_it(tmp_path: Path) -> None:
 
 
 def test_a_commit_waits_for_file_and_folder(tmp_path: Path) -> None:
-    with open_ledger(tmp_path).database.writing() as connection:
+    with open_ledger(tmp_path).database.open_transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3, "EXTRA"
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
 
@@ -156,13 +156,13 @@ def test_a_full_disk_is_told_and_what_was_acknowledged_stays(tmp_path: Path) -> 
 
     with pytest.raises(ValueError, match=r"disk is full\. Free some space on its disk; what was acknowledged is kept"):
         ledger.append("rating", {"words": "x" * 100_000})
-    assert list(open_ledger(tmp_path).events()) == [kept]
+    assert list(open_ledger(tmp_path).iter_events()) == [kept]
     assert open_ledger(tmp_path).append("rating", {}).seq == 2
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "new")
-    assert (list(ledger.events()), ledger.head()) == ([], None)
+    assert (list(ledger.iter_events()), ledger.get_head()) == ([], None)
     ledger.verify()
     assert not (tmp_path / "new").exists()
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_ledger_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"file is not a database. Move that file away or restore"):
         open_ledger(tmp_path).append("rating", {})
     with pytest.raises(ValueError, match=r"ledger\.sqlite: the ledger cannot be read"):
-        list(open_ledger(tmp_path).events())
+        list(open_ledger(tmp_path).iter_events())
 
 
 @pytest.mark.parametrize("id", ["x" * 65, "a\nb"])
@@ -211,7 +211,7 @@ def test_an_unknown_event_is_told_with_the_nearest(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ledger.append("rating", {}, id="abcdef")
     with pytest.raises(ValueError, match=r"There is no entry in the ledger 'abcdeg'\. Did you mean 'abcdef'"):
-        ledger.event("abcdeg")
+        ledger.get_event("abcdeg")
 
 
 def survivors(tmp_path: Path, writers: int, seconds: float, url: str = "") -> tuple[int, int]:
@@ -224,7 +224,7 @@ def survivors(tmp_path: Path, writers: int, seconds: float, url: str = "") -> tu
     assert (done.returncode, done.stderr) == (0, "")
     ledger = open_ledger(tmp_path, url)
     ledger.verify()
-    found = Counter((each.body["rater"], each.body["number"]) for each in ledger.events())
+    found = Counter((each.body["rater"], each.body["number"]) for each in ledger.iter_events())
     ledger.database.engine.dispose()
     told = {(file.name, n) for file in notes.iterdir() for n in range(len(file.read_text().splitlines()))}
     assert told <= found.keys()

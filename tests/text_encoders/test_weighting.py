@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from genloom.text_encoders import weighting, words
-from genloom.text_encoders.weighting import weighted
+from genloom.text_encoders import prompt_weighting, words
+from genloom.text_encoders.prompt_weighting import parse_weighted_prompt
 
 ENCODER = words.build(words.Config(width=8))
 
 
 def weights(prompt: str) -> dict[str, float]:
-    said = weighted(prompt)
-    return {said.text[begin:end]: said.weights[begin] for begin, end in ENCODER.spans(said.text)}
+    said = parse_weighted_prompt(prompt)
+    return {said.text[begin:end]: said.weights[begin] for begin, end in ENCODER.compute_offsets(said.text)}
 
 
 def test_a_weight_is_that_of_the_words_in_its_parentheses() -> None:
-    assert weighted("a red (fox:1.3) reads").text == "a red fox reads"
+    assert parse_weighted_prompt("a red (fox:1.3) reads").text == "a red fox reads"
     assert weights("a red (fox cub:1.3) reads") == {"a": 1, "red": 1, "fox": 1.3, "cub": 1.3, "reads": 1}
     assert weights("(night: 0.5 )") == {"night": 0.5}
     assert weights("(moon:0)") == {"moon": 0}
@@ -27,14 +27,14 @@ def test_nested_weights_multiply() -> None:
 
 @pytest.mark.parametrize("plain", ["A button (blood type)", ":) and :(", "a (b (c)) d", "12:30", "((", "\\", ""])
 def test_what_gives_no_weight_is_part_of_the_text(plain: str) -> None:
-    said = weighted(plain)
+    said = parse_weighted_prompt(plain)
     assert said.text == plain
     assert set(said.weights) <= {1.0}
 
 
 def test_a_backslash_takes_the_meaning_of_a_sign() -> None:
-    assert weighted(r"\(fox:1.3\) \\").text == "(fox:1.3) \\"
-    assert weighted(r"(12\:30:2)").text == "12:30"
+    assert parse_weighted_prompt(r"\(fox:1.3\) \\").text == "(fox:1.3) \\"
+    assert parse_weighted_prompt(r"(12\:30:2)").text == "12:30"
     assert weights(r"(clock \(round\):2)") == {"clock": 2, "round": 2}
 
 
@@ -51,12 +51,12 @@ def test_a_backslash_takes_the_meaning_of_a_sign() -> None:
 )
 def test_a_mistake_is_told_with_its_place(wrong: str, said: str) -> None:
     with pytest.raises(ValueError, match=said) as raised:
-        weighted(wrong)
+        parse_weighted_prompt(wrong)
     assert "fox" in str(raised.value)
 
 
 def test_states_of_weighted_words_are_scaled() -> None:
-    plain, louder = weighting.states(ENCODER, ["a red fox", "a red (fox:1.5)"])
+    plain, louder = prompt_weighting.encode_weighted_prompts(ENCODER, ["a red fox", "a red (fox:1.5)"])
     assert np.allclose(louder, plain * np.array([[1], [1], [1.5]]))
-    (nothing,) = weighting.states(ENCODER, [""])
+    (nothing,) = prompt_weighting.encode_weighted_prompts(ENCODER, [""])
     assert nothing.shape == (0, 8)

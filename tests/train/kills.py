@@ -20,7 +20,7 @@ import genloom.media.image  # and these, to read data: once for all lives too
 import genloom.media.text  # noqa: F401
 from genloom.store import files
 from genloom.store.workspace import Workspace
-from genloom.train.run import Request, train_model
+from genloom.train.run import TrainRequest, train_model
 
 
 class Death:
@@ -78,7 +78,9 @@ def live(workspace: str, run: str, save_steps: int, death: dict[str, float] | No
         try:
             if death and "call" in death:
                 Death(int(death["call"]))
-            for _ in train_model(Workspace(Path(workspace)), Request(run, resume=True, save_steps=save_steps)):
+            for _ in train_model(
+                Workspace(Path(workspace)), TrainRequest(run, should_resume=True, save_steps=save_steps)
+            ):
                 pass
             os._exit(0)
         except BaseException as error:

@@ -7,17 +7,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genloom.model import Model, open_model
+from genloom.model import Model, load_model
 from genloom.noise import Noise
-from genloom.plugins import find
+from genloom.plugins import find_part
 from genloom.store.workspace import Workspace
-from genloom.train.run import Request, train_model
-from genloom.types import Signal, Tokens
+from genloom.train.run import TrainRequest, train_model
+from genloom.types import SignalSpace, TokenSpace
 
-PICTURES = {"codec.name": "pixels", "codec.size": "8", "network.width": "8", "rows": "8", "plan.precision": "float32"}
+PICTURES = {
+    "codec.name": "pixels",
+    "codec.size": "8",
+    "network.width": "8",
+    "batch_size": "8",
+    "plan.precision": "float32",
+}
 BETWEEN = {**PICTURES, "objective.grid": "[4, 4]", "objective.latent": "3", "objective.beta": "0.1"}
 CODED = {**BETWEEN, "objective.levels": "[5, 5, 5]"}
-SMALL = {"network.width": "16", "network.depth": "1", "rows": "8", "prompts.name": "words", "plan.precision": "float32"}
+SMALL = {
+    "network.width": "16",
+    "network.depth": "1",
+    "batch_size": "8",
+    "text_encoder.name": "words",
+    "plan.precision": "float32",
+}
 
 
 @pytest.fixture
@@ -29,37 +41,37 @@ def workspace(worlds: ModuleType, tmp_path: Path) -> Workspace:
 
 def made(workspace: Workspace, name: str, objective: str, overrides: dict[str, str], steps: int = 4) -> Model:
     settings = {"objective.name": objective, **overrides}
-    for _ in train_model(workspace, Request("tiles", name=name, steps=steps, overrides=settings)):
+    for _ in train_model(workspace, TrainRequest("tiles", name=name, steps=steps, overrides=settings)):
         pass
-    return open_model(workspace, name)
+    return load_model(workspace, name)
 
 
 def drawn(model: Model, count: int = 2, **controls: Any) -> list[np.ndarray]:
-    kind = find("objective", model.design.objective)
+    kind = find_part("objective", model.design.objective)
     noise = Noise(0, tuple(range(count)))
-    *_, x = model.objective.sample(dict(model.parts.items()), count, None, noise, kind.Controls(**controls))
+    *_, x = model.objective.sample(dict(model.parts.items()), count, None, noise, kind.SamplingParams(**controls))
     return model.codec.decode_many(x.numpy())  # ty: ignore[missing-attribute]  # of pictures all have it
 
 
 def test_an_autoencoder_becomes_the_codec_of_a_latent_flow(workspace: Workspace) -> None:
-    between = made(workspace, "between", "mixture", BETWEEN, steps=80)
-    settings = {"codec.name": "learned", "codec.model": "between", "network.name": "dit", "network.head_width": "16"}
+    between = made(workspace, "between", "vae_gan", BETWEEN, steps=80)
+    settings = {"codec.name": "latent", "codec.model": "between", "network.name": "dit", "network.head_width": "16"}
     flow = made(workspace, "latent", "flow", {**SMALL, **settings})
-    assert flow.codec.space == Signal(3, (4, 4))
+    assert flow.codec.space == SignalSpace(3, (4, 4))
     back = flow.codec.decode(flow.codec.encode(np.full((8, 8, 3), (220, 40, 40), np.uint8)))
     assert np.abs(back.mean((0, 1)) - (220, 40, 40)).max() < 60
     assert drawn(flow, steps=2)[0].shape == (8, 8, 3)
-    taken = {path.name for path in (workspace.model("latent").folder / "codec").iterdir()}
-    assert taken == {"codec.json", "inside", "weights.safetensors"}, "what it was made of can be gone"
+    taken = {path.name for path in (workspace.get_model("latent").folder / "codec").iterdir()}
+    assert taken == {"codec.json", "inner", "weights.safetensors"}, "what it was made of can be gone"
     assert between.ref == "between/1"
 
 
 @pytest.mark.parametrize("objective", ["masked", "autoregressive"])
 def test_codes_are_learned_as_symbols_are(workspace: Workspace, objective: str) -> None:
-    made(workspace, "coded", "mixture", CODED)
-    settings = {"codec.name": "codes", "codec.model": "coded", "network.name": "transformer", "network.heads": "2"}
+    made(workspace, "coded", "vae_gan", CODED)
+    settings = {"codec.name": "fsq_tokens", "codec.model": "coded", "network.name": "transformer", "network.heads": "2"}
     model = made(workspace, "pictures", objective, {**SMALL, **settings})
-    assert model.codec.space == Tokens(126, 17, start=125, stop=125, grid=(4, 4))
+    assert model.codec.space == TokenSpace(126, 17, bos=125, eos=125, grid=(4, 4))
     x = model.codec.encode(np.full((8, 8, 3), 128, np.uint8))
     assert model.codec.decode(x).shape == (8, 8, 3)
 
@@ -74,4 +86,4 @@ def test_generators_of_pictures_from_a_vector(workspace: Workspace, objective: s
 
 def test_a_codec_needs_a_model_that_is_here(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="beyond"):
-        made(workspace, "latent", "flow", {**SMALL, "codec.name": "learned", "codec.model": "beyond"})
+        made(workspace, "latent", "flow", {**SMALL, "codec.name": "latent", "codec.model": "beyond"})

@@ -11,10 +11,10 @@ from torch import nn
 
 from genloom.store import files
 from genloom.train import checkpoint
-from genloom.train.checkpoint import KEPT, load, newest, rewind, save
-from genloom.train.loop import Plan, State, train
+from genloom.train.checkpoint import MAX_CHECKPOINTS, delete_checkpoints_after, find_newest_step, load, save
+from genloom.train.loop import TrainConfig, TrainState, train
 
-PLAN = Plan(steps=40, average=0.9)
+PLAN = TrainConfig(steps=40, ema_decay=0.9)
 
 
 @pytest.fixture
@@ -23,23 +23,23 @@ def toy(toys):
 
 
 @pytest.fixture
-def state(toys, toy) -> State:
-    return State.fresh(toys.parts_of(toy), toy.objective, PLAN)
+def state(toys, toy) -> TrainState:
+    return TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
 
 
-def advanced(toys, toy, state: State, steps: int) -> dict[str, torch.Tensor]:
+def advanced(toys, toy, state: TrainState, steps: int) -> dict[str, torch.Tensor]:
     run = train(toy.objective, toys.batches(toy, 4), PLAN, state)
     for _ in range(steps):
         next(run)
-    return {name: tensor.detach().clone() for name, tensor in state.tensors().items()}
+    return {name: tensor.detach().clone() for name, tensor in state.to_tensors().items()}
 
 
-def fresh(toys, toy) -> State:
-    return State.fresh(toys.parts_of(toy, seed=5), toy.objective, PLAN)
+def fresh(toys, toy) -> TrainState:
+    return TrainState.from_parts(toys.build_networks(toy, seed=5), toy.objective, PLAN)
 
 
-def same(state: State, wanted: dict[str, torch.Tensor]) -> bool:
-    now = state.tensors()
+def same(state: TrainState, wanted: dict[str, torch.Tensor]) -> bool:
+    now = state.to_tensors()
     return now.keys() == wanted.keys() and all(torch.equal(now[n], wanted[n]) for n in wanted)
 
 
@@ -53,16 +53,16 @@ def names(folder: Path) -> list[str]:
 def test_what_is_saved_is_loaded(toys, tmp_path, name):
     """Tied weights, the counts of an n-gram model, two optimizers, averages: all of it."""
     toy = toys.TOYS[name]
-    state = State.fresh(toys.parts_of(toy), toy.objective, PLAN)
+    state = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
     wanted = advanced(toys, toy, state, 3)
-    state.skipped = 2
+    state.skipped_steps = 2
     path = save(state, tmp_path)
     assert path == tmp_path / "000000003.safetensors"
     other = fresh(toys, toy)
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert (loaded.step, loaded.warnings) == (3, ())
-    assert (other.step, other.skipped) == (3, 2)
+    assert (other.step, other.skipped_steps) == (3, 2)
     assert same(other, wanted)
     tied = [p.data_ptr() for n, p in other.parts.named_parameters(remove_duplicate=False) if n.endswith("head.weight")]
     if name == "autoregressive-transformer":
@@ -76,15 +76,15 @@ def test_there_is_nothing_to_load_in_a_new_folder(state, tmp_path):
 
 def test_the_newest_few_are_kept_and_the_one_to_keep(toys, toy, state, tmp_path):
     for step in range(6):
-        save(state, tmp_path, keep=step == 1)
+        save(state, tmp_path, should_keep=step == 1)
         advanced(toys, toy, state, 1)
-    steps = [1, *range(6 - KEPT, 6)]
+    steps = [1, *range(6 - MAX_CHECKPOINTS, 6)]
     assert names(tmp_path) == sorted(f"{s:09d}{end}" for s in steps for end in (".json", ".safetensors"))
 
 
 def test_saving_again_at_the_step_to_keep_keeps_it(toys, toy, state, tmp_path):
     """A run that is stopped just where it will be extended from is saved there twice."""
-    save(state, tmp_path, keep=True)
+    save(state, tmp_path, should_keep=True)
     save(state, tmp_path)
     for _ in range(4):
         advanced(toys, toy, state, 1)
@@ -158,7 +158,7 @@ def test_where_all_are_damaged_it_says_so_and_starts_again(toys, toy, state, tmp
         advanced(toys, toy, state, 1)
         flip(save(state, tmp_path))
     other = fresh(toys, toy)
-    before = {name: tensor.clone() for name, tensor in other.tensors().items()}
+    before = {name: tensor.clone() for name, tensor in other.to_tensors().items()}
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert loaded.step == 0
@@ -170,20 +170,20 @@ def test_where_all_are_damaged_it_says_so_and_starts_again(toys, toy, state, tmp
 
 def test_rewinding_forgets_what_came_after(toys, toy, state, tmp_path):
     for step in range(4):
-        save(state, tmp_path, keep=step == 1)
+        save(state, tmp_path, should_keep=step == 1)
         advanced(toys, toy, state, 1)
-    assert newest(tmp_path, 1) == 1
-    rewind(tmp_path, 1)
+    assert find_newest_step(tmp_path, 1) == 1
+    delete_checkpoints_after(tmp_path, 1)
     assert names(tmp_path) == ["000000001.json", "000000001.safetensors"]
-    rewind(tmp_path, 0)
-    assert newest(tmp_path, 9) == 0
+    delete_checkpoints_after(tmp_path, 0)
+    assert find_newest_step(tmp_path, 9) == 0
     assert names(tmp_path) == []
 
 
 def test_another_machine_is_named(toys, toy, state, tmp_path, monkeypatch):
     save(state, tmp_path)
-    here = checkpoint.machine()
-    monkeypatch.setattr(checkpoint, "machine", lambda: {**here, "threads": 96, "cpu": "AVX9"})
+    here = checkpoint.describe_machine()
+    monkeypatch.setattr(checkpoint, "describe_machine", lambda: {**here, "threads": 96, "cpu": "AVX9"})
     loaded = load(fresh(toys, toy), tmp_path)
     assert loaded is not None
     (warning,) = loaded.warnings
@@ -195,10 +195,12 @@ def test_another_machine_is_named(toys, toy, state, tmp_path, monkeypatch):
 def test_a_checkpoint_of_another_model_is_refused(toys, state, tmp_path):
     save(state, tmp_path)
     toy = toys.TOYS["flow-transformer"]
-    other = State.fresh(toys.parts_of(toy), toy.objective, PLAN)
+    other = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
     with pytest.raises(ValueError, match=r"000000000.safetensors: this checkpoint is of another model"):
         load(other, tmp_path)
-    averageless = State.fresh(nn.ModuleDict({"model": state.parts["model"]}), toys.TOYS["flow-dense"].objective, Plan())
+    averageless = TrainState.from_parts(
+        nn.ModuleDict({"model": state.parts["model"]}), toys.TOYS["flow-dense"].objective, TrainConfig()
+    )
     assert load(averageless, tmp_path) is not None, "a state that keeps no average can be filled from one that does"
 
 
@@ -229,7 +231,7 @@ def test_a_disk_that_refuses_leaves_the_old_checkpoint_and_names_the_cure(
     assert loaded.warnings == ()
     assert same(other, wanted)
     save(state, tmp_path)  # and when there is room again, it is as if nothing had been
-    assert load(fresh(toys, toy), tmp_path) == checkpoint.Loaded(2, ())
+    assert load(fresh(toys, toy), tmp_path) == checkpoint.LoadResult(2, ())
 
 
 def refused(patch: pytest.MonkeyPatch, call: str, number: int, which: int) -> list[int]:
@@ -267,6 +269,6 @@ def test_the_facts_beside_a_checkpoint(toys, toy, state, tmp_path):
     path = save(state, tmp_path)
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["step"] == 2
-    assert facts["sha256"] == files.digest(path)
+    assert facts["sha256"] == files.hash_file(path)
     assert facts["machine"]["threads"] == torch.get_num_threads()
     assert facts["keep"] is False

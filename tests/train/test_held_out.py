@@ -14,10 +14,10 @@ from genloom.model import Design
 from genloom.networks.ngram import Ngram
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train import documents
+from genloom.train.data import documents
+from genloom.train.data.source import TokenStream
 from genloom.train.job import Job
-from genloom.train.material import Stream
-from genloom.train.run import assembled
+from genloom.train.run import initialize_training
 from genloom.types import Codec
 
 
@@ -26,9 +26,9 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def stream(data: Dataset) -> Stream:
+def stream(data: Dataset) -> TokenStream:
     codec: Codec = plain.Codec.fit([], plain.Config())
-    return Stream(codec, np.concatenate([codec.encode(item.value) for item in data.documents("train")]), data)
+    return TokenStream(codec, np.concatenate([codec.encode(item.value) for item in data.iter_documents("train")]), data)
 
 
 def hard(texts: Sequence[Any]) -> float:
@@ -39,7 +39,7 @@ def hard(texts: Sequence[Any]) -> float:
 
 def test_looks_read_text_of_every_kind(worlds: ModuleType, workspace: Workspace) -> None:
     kinds = worlds.two_kinds(workspace)
-    for texts in (stream(kinds).held_out(24_000), documents.held_out(kinds, 24_000)):
+    for texts in (stream(kinds).load_held_out(24_000), documents.load_held_out_documents(kinds, 24_000)):
         assert 24_000 <= sum(len(str(text).encode()) for text in texts) <= 25_000
         assert 0.4 < hard(texts) < 0.95
 
@@ -48,18 +48,19 @@ def test_the_floor_is_that_of_every_kind(worlds: ModuleType, workspace: Workspac
     """Two thirds are digits, of 3.46 bits each; 300 tales of half a bit a byte were collected before them."""
     read = stream(worlds.two_kinds(workspace, count=900, lines=8))
     for network in ("transformer", "ngram"):
-        assert 2 < read.floor(Design("bytes", "autoregressive", network)) < 3
+        assert 2 < read.compute_ngram_baseline(Design("bytes", "autoregressive", network)) < 3
 
 
 def test_the_floor_is_that_of_the_networks_own_counts(worlds: ModuleType, workspace: Workspace) -> None:
     read = stream(worlds.two_kinds(workspace, count=900, lines=8))
     orders = [
-        read.floor(Design("bytes", "autoregressive", "ngram", network_settings={"order": order})) for order in (1, 2, 5)
+        read.compute_ngram_baseline(Design("bytes", "autoregressive", "ngram", network_settings={"order": order}))
+        for order in (1, 2, 5)
     ]
     assert orders[0] > orders[1] > orders[2]
-    assert orders[2] == pytest.approx(read.floor(Design("bytes", "autoregressive", "transformer")))
+    assert orders[2] == pytest.approx(read.compute_ngram_baseline(Design("bytes", "autoregressive", "transformer")))
     few = Design("bytes", "autoregressive", "ngram", network_settings={"order": 5, "apart": 5_000})
-    assert read.floor(few) > orders[2]
+    assert read.compute_ngram_baseline(few) > orders[2]
 
 
 def test_what_is_counted_apart_is_not_trained_on(worlds: ModuleType, workspace: Workspace) -> None:
@@ -67,12 +68,14 @@ def test_what_is_counted_apart_is_not_trained_on(worlds: ModuleType, workspace: 
     read = replace(stream(data), symbols=np.random.default_rng(0).integers(256, size=9_000))
     settings = {"name": "ngram", "order": 2, "apart": 3_000, "base": {"width": 16, "heads": 2}}
     parts = {"codec": {"name": "bytes"}, "objective": {"name": "autoregressive"}, "network": settings}
-    job = Job.of({"name": "two", "data": data.name, "digest": data.digest, "length": 32, "rows": 64, **parts})
-    model, batches, _ = assembled(read, job)
+    job = Job.from_tables(
+        {"name": "two", "data": data.name, "digest": data.digest, "context_length": 32, "batch_size": 64, **parts}
+    )
+    model, batches, _ = initialize_training(read, job)
     network = model.parts["model"]
     assert isinstance(network, Ngram)
-    assert network.known().levels[-1].counts.sum() == 3_000 - 1  # the first symbol has nothing before it
-    counted, rest = ("".join(map(chr, part)) for part in (read.symbols[:3_000], read.symbols[3_000:]))
+    assert network.get_count_model().levels[-1].counts.sum() == 3_000 - 1  # the first symbol has nothing before it
+    counted, rest = ("".join(map(chr, part)) for part in (read.token_ids[:3_000], read.token_ids[3_000:]))
     for row in batches(0).x.tolist():
         learned = "".join(map(chr, row))
         assert learned in rest

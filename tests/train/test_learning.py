@@ -9,19 +9,25 @@ import torch
 from torch import nn
 
 from genloom.networks import lora
-from genloom.noise import training_noise
-from genloom.objectives.answers import opinions, pairs
+from genloom.noise import build_training_noise
+from genloom.objectives.dpo import DPO
 from genloom.objectives.kto import KTO
-from genloom.objectives.preference import Preference
-from genloom.objectives.reference import log_ratio
-from genloom.rate.gate import decide, wins
-from genloom.testing import agree
+from genloom.objectives.reference import compute_implicit_reward
+from genloom.objectives.sft import build_preference_pairs, build_unpaired_preferences
+from genloom.rate.gate import decide_promotion, measure_win_rate
+from genloom.testing import assert_close
 from genloom.train import checkpoint
-from genloom.train.loop import Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Pairs
+from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, PreferencePairs
 
-PLAN = Plan(steps=8, warmup=1, pieces=2, seed=3, rates=Rates(family="adamw", matrix=1e-2, table=1e-2, vector=1e-2))
+PLAN = TrainConfig(
+    steps=8,
+    warmup=1,
+    grad_accum_steps=2,
+    seed=3,
+    optimizer=OptimizerConfig(family="adamw", lr_matrix=1e-2, lr_embedding=1e-2, lr_vector=1e-2),
+)
 PROMPTS = [np.array([3, 0]), np.array([3, 1]), np.array([3, 0, 1]), np.array([3, 1, 0])]
 ZEROS, ONES = [np.zeros(n, dtype=np.int64) for n in (3, 4, 2, 3)], [np.ones(n, dtype=np.int64) for n in (4, 2, 4, 1)]
 
@@ -31,20 +37,20 @@ def adapted(toys) -> tuple[nn.ModuleDict, dict[str, nn.Module]]:
     parts = deepcopy(toys.trained("autoregressive-transformer"))
     torch.manual_seed(0)
     lora.attach(parts["model"], lora.Config(rank=2))
-    off = lora.sharing(parts["model"])
-    lora.switch(off, ())
+    off = lora.copy_sharing_tensors(parts["model"])
+    lora.set_active_adapters(off, ())
     return parts, {"model": off}
 
 
 def objective_of(toys, kind, reference):
     base = toys.TOYS["autoregressive-transformer"].objective
-    return Preference(base, reference) if kind == "pairs" else KTO(base, reference)
+    return DPO(base, reference) if kind == "pairs" else KTO(base, reference)
 
 
 def batch_of(kind):
     if kind == "pairs":
-        return pairs(PROMPTS, ONES, ZEROS, 7)
-    return opinions(PROMPTS, [*ONES[:2], *ZEROS[2:]], [True, True, False, False], 7)
+        return build_preference_pairs(PROMPTS, ONES, ZEROS, 7)
+    return build_unpaired_preferences(PROMPTS, [*ONES[:2], *ZEROS[2:]], [True, True, False, False], 7)
 
 
 @pytest.mark.parametrize("kind", ["pairs", "thumbs"])
@@ -52,17 +58,17 @@ def test_the_base_without_its_adapters_is_the_reference(toys, kind):
     parts, reference = adapted(toys)
     before = {name: tensor.clone() for name, tensor in reference["model"].named_buffers()}
     objective, batch = objective_of(toys, kind, reference), batch_of(kind)
-    state = State.fresh(parts, objective, PLAN)
+    state = TrainState.from_parts(parts, objective, PLAN)
     losses = [sum(step.losses.values()) for step in train(objective, lambda _: batch, PLAN, state)]
     assert losses[-1] < losses[0]
     for name, tensor in reference["model"].named_buffers():
         assert torch.equal(tensor, before[name]), f"{name} of the reference has moved"
-    sample = batch.win if isinstance(batch, Pairs) else batch.batch
-    noise, turn = training_noise(0, 0, 0, len(batch)), objective.turns[0]
+    sample = batch.chosen if isinstance(batch, PreferencePairs) else batch.batch
+    noise, turn = build_training_noise(0, 0, 0, len(batch)), objective.turns[0]
     with torch.no_grad():
-        rise, _ = log_ratio(objective.base, dict(parts.items()), reference, sample, turn, noise)
-        same, _ = log_ratio(objective.base, reference, reference, sample, turn, noise)
-    agree(same, torch.zeros(4), "the reference over itself")
+        rise, _ = compute_implicit_reward(objective.base, dict(parts.items()), reference, sample, turn, noise)
+        same, _ = compute_implicit_reward(objective.base, reference, reference, sample, turn, noise)
+    assert_close(same, torch.zeros(4), "the reference over itself")
     assert rise[0] > 0.1, "ones after a zero are new to it"
 
 
@@ -70,22 +76,22 @@ def test_the_base_without_its_adapters_is_the_reference(toys, kind):
 def test_a_resumed_run_learns_the_same_bits(toys, kind, tmp_path: Path):
     whole, halves = adapted(toys), adapted(toys)
     batch = batch_of(kind)
-    state = State.fresh(whole[0], objective_of(toys, kind, whole[1]), PLAN)
+    state = TrainState.from_parts(whole[0], objective_of(toys, kind, whole[1]), PLAN)
     for _ in train(objective_of(toys, kind, whole[1]), lambda _: batch, PLAN, state):
         pass
-    first = State.fresh(halves[0], objective_of(toys, kind, halves[1]), PLAN)
+    first = TrainState.from_parts(halves[0], objective_of(toys, kind, halves[1]), PLAN)
     for progress in train(objective_of(toys, kind, halves[1]), lambda _: batch, PLAN, first):
         if progress.step == 3:
             break
     checkpoint.save(first, tmp_path)
     parts, reference = adapted(toys)
-    second = State.fresh(parts, objective_of(toys, kind, reference), PLAN)
+    second = TrainState.from_parts(parts, objective_of(toys, kind, reference), PLAN)
     assert checkpoint.load(second, tmp_path) is not None
     assert second.step == 3
     for _ in train(objective_of(toys, kind, reference), lambda _: batch, PLAN, second):
         pass
-    for name, tensor in state.tensors().items():
-        assert torch.equal(tensor, second.tensors()[name]), name
+    for name, tensor in state.to_tensors().items():
+        assert torch.equal(tensor, second.to_tensors()[name]), name
 
 
 def promoted(toys, seed: int, flipped: float) -> bool:
@@ -93,23 +99,27 @@ def promoted(toys, seed: int, flipped: float) -> bool:
     draw = np.random.default_rng(seed)
     toy = toys.TOYS["autoregressive-recurrent"]
     reference = dict(deepcopy(toys.trained("autoregressive-recurrent")).items())
-    objective = Preference(toy.objective, reference, anchor=0.1)
+    objective = DPO(toy.objective, reference, rpo_alpha=0.1)
 
-    def rated(count: int, begin: int) -> Pairs:
+    def rated(count: int, begin: int) -> PreferencePairs:
         kinds = torch.from_numpy((draw.uniform(size=count) >= flipped).astype(np.int64))
         win, lose = (Batch(toys.world(toy.space, count, begin, k)) for k in (kinds, 1 - kinds))
-        return Pairs(win, lose)
+        return PreferencePairs(win, lose)
 
     known, held = rated(40, seed), rated(40, seed)
-    plan = Plan(steps=15, seed=seed, rates=Rates(family="adamw", matrix=1e-3, table=1e-3, vector=1e-3))
-    parts = toys.learned(toy, lambda _: known, plan, toys.again("autoregressive-recurrent").eval(), objective)
-    turn, noise = objective.turns[0], training_noise(0, 0, 0, 40)
+    plan = TrainConfig(
+        steps=15,
+        seed=seed,
+        optimizer=OptimizerConfig(family="adamw", lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3),
+    )
+    parts = toys.run_learning(toy, lambda _: known, plan, toys.again("autoregressive-recurrent").eval(), objective)
+    turn, noise = objective.phases[0], build_training_noise(0, 0, 0, 40)
     with torch.no_grad():
         win, lose = (
-            log_ratio(toy.objective, dict(parts.items()), reference, side, turn, noise)[0]
-            for side in (held.win, held.lose)
+            compute_implicit_reward(toy.objective, dict(parts.items()), reference, side, turn, noise)[0]
+            for side in (held.chosen, held.rejected)
         )
-    return decide([wins("held-out pairs", (win > lose).float().numpy())]).promote
+    return decide_promotion([measure_win_rate("held-out pairs", (win > lose).float().numpy())]).should_promote
 
 
 @pytest.mark.slow

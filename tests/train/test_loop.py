@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from genloom.objectives.preference import Preference
-from genloom.testing import stirred
-from genloom.train.loop import GIVE_UP_AFTER, Plan, State, train
-from genloom.train.optimizers import Rates
-from genloom.types import Batch, Objective, Pairs
+from genloom.objectives.dpo import DPO
+from genloom.testing import perturb_weights
+from genloom.train.loop import MAX_CONSECUTIVE_SKIPS, TrainConfig, TrainState, train
+from genloom.train.optimizers import OptimizerConfig
+from genloom.types import Batch, Objective, PreferencePairs
 
 
 def ragged(toys, toy, rows: int = 7):
@@ -28,14 +28,19 @@ def ragged(toys, toy, rows: int = 7):
     return batch_at
 
 
-def ran(toys, toy, plan: Plan, batch_at, objective=None, seed: int = 0) -> tuple[State, list]:
-    state = State.fresh(toys.parts_of(toy, seed), objective or toy.objective, plan)
+def ran(toys, toy, plan: TrainConfig, batch_at, objective=None, seed: int = 0) -> tuple[TrainState, list]:
+    state = TrainState.from_parts(toys.build_networks(toy, seed), objective or toy.objective, plan)
     return state, list(train(objective or toy.objective, batch_at, plan, state))
 
 
 def test_pieces_make_the_same_update_as_the_whole(toys, plain_toy):
     toy = toys.TOYS[plain_toy]
-    plan = Plan(steps=2, warmup=1, rates=Rates(matrix=1e-3, table=1e-3, vector=1e-3), clip=0.0)
+    plan = TrainConfig(
+        steps=2,
+        warmup=1,
+        optimizer=OptimizerConfig(lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3),
+        max_grad_norm=0.0,
+    )
     # Adam's first steps are the sign of the gradient, whose rounding near zero would be seen: compare the gradients.
     whole, told = ran(toys, toy, replace(plan, steps=1), ragged(toys, toy))
     for pieces in (2, 3, 7, 20):
@@ -54,10 +59,10 @@ def test_pieces_make_the_same_update_as_the_whole(toys, plain_toy):
 def test_pieces_make_the_same_update_with_dropout(toys, monkeypatch, network):
     toy = toys.TOYS[f"autoregressive-{network}"]
     monkeypatch.setitem(toys.SIZES, "transformer", {**toys.SIZES["transformer"], "dropout": 0.3})
-    plan = Plan(steps=1, warmup=1, clip=0.0)
+    plan = TrainConfig(steps=1, warmup=1, max_grad_norm=0.0)
     grads = {}
     for pieces in (1, 3, 7):
-        state = State.fresh(toys.parts_of(toy), toy.objective, plan)
+        state = TrainState.from_parts(toys.build_networks(toy), toy.objective, plan)
         list(train(toy.objective, ragged(toys, toy), replace(plan, pieces=pieces), state))
         grads[pieces] = [p.grad for p in state.parts.parameters() if p.grad is not None]
     for pieces in (3, 7):
@@ -73,14 +78,16 @@ def test_pieces_make_the_same_update_with_dropout(toys, monkeypatch, network):
 def test_pieces_make_the_same_update_with_pairs(toys, monkeypatch, dropout):
     monkeypatch.setitem(toys.SIZES, "transformer", {**toys.SIZES["transformer"], "dropout": dropout})
     toy = toys.TOYS["autoregressive-transformer"]
-    reference = {"model": stirred(toys.parts_of(toy)["model"])}
-    prefer = Preference(toy.objective, reference)
+    reference = {"model": perturb_weights(toys.build_networks(toy)["model"])}
+    prefer = DPO(toy.objective, reference)
 
-    def pairs_at(step: int) -> Pairs:
-        return Pairs(toys.batches(toy, 7)(step), toys.batches(toy, 7)(step + 100), weight=1 + torch.arange(7.0))
+    def pairs_at(step: int) -> PreferencePairs:
+        return PreferencePairs(
+            toys.batches(toy, 7)(step), toys.batches(toy, 7)(step + 100), weight=1 + torch.arange(7.0)
+        )
 
-    whole, _ = ran(toys, toy, Plan(steps=1), pairs_at, prefer)
-    cut, _ = ran(toys, toy, Plan(steps=1, pieces=3), pairs_at, prefer)
+    whole, _ = ran(toys, toy, TrainConfig(steps=1), pairs_at, prefer)
+    cut, _ = ran(toys, toy, TrainConfig(steps=1, grad_accum_steps=3), pairs_at, prefer)
     for p, q in zip(whole.parts.parameters(), cut.parts.parameters(), strict=True):
         if p.grad is not None and q.grad is not None:
             assert torch.allclose(p.grad, q.grad, atol=1e-6, rtol=1e-4)
@@ -90,21 +97,21 @@ def test_the_gradient_is_that_of_the_mean_over_counted_symbols(toys):
     """The plainest reference: one number, differentiated by torch."""
     toy = toys.TOYS["autoregressive-transformer"]
     batch = ragged(toys, toy)(0)
-    parts = toys.parts_of(toy)
+    parts = toys.build_networks(toy)
     logits = parts["model"](batch.x)[:, :-1].log_softmax(-1)
     nll = -logits.gather(2, batch.x[:, 1:, None])[..., 0]
     counts = batch.mask[:, 1:] & (torch.arange(1, 7) < batch.lengths[:, None])
-    mean = (nll * counts * batch.weight[:, None]).sum() / (counts * batch.weight[:, None]).sum()
+    mean = (nll * counts * batch.weight[:, None]).pooled_proj() / (counts * batch.weight[:, None]).pooled_proj()
     mean.backward()
-    state, told = ran(toys, toy, Plan(steps=1, clip=0.0), ragged(toys, toy))
+    state, told = ran(toys, toy, TrainConfig(steps=1, max_grad_norm=0.0), ragged(toys, toy))
     assert told[0].losses["model"] == pytest.approx(mean.item(), abs=1e-6)
     for p, q in zip(parts.parameters(), state.parts.parameters(), strict=True):
         if p.grad is not None and q.grad is not None:
             assert torch.allclose(p.grad, q.grad, atol=1e-6)
 
 
-def frozen(state: State) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in state.tensors().items()}
+def frozen(state: TrainState) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.to_tensors().items()}
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -114,18 +121,18 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_resumed_run_is_the_run_that_was_never_stopped(toys, plain_toy, precision):
     toy = toys.TOYS[plain_toy]
-    plan = Plan(steps=9, average=0.8, pieces=2, precision=precision, warmup=2)
+    plan = TrainConfig(steps=9, ema_decay=0.8, grad_accum_steps=2, precision=precision, warmup=2)
     batch_at = ragged(toys, toy)
     whole, told = ran(toys, toy, plan, batch_at)
-    first = State.fresh(toys.parts_of(toy), toy.objective, plan)
+    first = TrainState.from_parts(toys.build_networks(toy), toy.objective, plan)
     run = train(toy.objective, batch_at, plan, first)
     begun = [next(run) for _ in range(4)]
     saved = frozen(first)
-    second = State.fresh(toys.parts_of(toy, seed=9), toy.objective, plan)
-    second.load(saved, first.step, first.skipped)
+    second = TrainState.from_parts(toys.build_networks(toy, seed=9), toy.objective, plan)
+    second.load_tensors(saved, first.step, first.skipped_steps)
     rest = list(train(toy.objective, batch_at, plan, second))
     assert [p.losses for p in begun + rest] == [p.losses for p in told]
-    assert same(second.tensors(), whole.tensors())
+    assert same(second.to_tensors(), whole.to_tensors())
 
 
 class Poisoned(Objective[Batch]):
@@ -136,11 +143,11 @@ class Poisoned(Objective[Batch]):
         self.chosen = inner.turns
 
     @property
-    def turns(self):
+    def phases(self):
         return self.chosen
 
     @property
-    def roles(self):
+    def network_specs(self):
         return self.inner.roles
 
     def sample(self, parts, count, cond, noise, controls):
@@ -151,9 +158,9 @@ class Poisoned(Objective[Batch]):
         if noise.nonces[0] >> 24 not in self.steps or turn.name != self.turn:
             return loss
         if self.gradient:  # zero, with a slope that is not finite
-            part = parts[turn.trains[0]]
+            part = parts[turn.trained[0]]
             first = next(p for p in part.parameters() if p.grad_fn is None and p.numel() > 1)
-            return replace(loss, per_sample=loss.per_sample + (first - first.detach()).abs().sqrt().sum())
+            return replace(loss, per_sample=loss.per_sample + (first - first.detach()).abs().sqrt().pooled_proj())
         return replace(loss, per_sample=loss.per_sample / 0)
 
 
@@ -172,68 +179,73 @@ class Poisoned(Objective[Batch]):
 def test_a_step_that_is_not_finite_changes_nothing(toys, name, turn, gradient, precision, at):
     toy = toys.TOYS[name]
     objective = Poisoned(toy.objective, {at}, turn, gradient)
-    plan = Plan(steps=6, average=0.8, warmup=1, precision=precision)
-    state = State.fresh(toys.parts_of(toy), objective, plan)
+    plan = TrainConfig(steps=6, ema_decay=0.8, warmup=1, precision=precision)
+    state = TrainState.from_parts(toys.build_networks(toy), objective, plan)
     run = train(objective, toys.batches(toy, 8), plan, state)
     for _ in range(at):
-        assert not next(run).skipped
+        assert not next(run).is_skipped
     before = frozen(state)
     progress = next(run)
-    assert progress.skipped
-    assert (state.step, state.skipped) == (at + 1, 1)
-    assert same(state.tensors(), before)
+    assert progress.is_skipped
+    assert (state.step, state.skipped_steps) == (at + 1, 1)
+    assert same(state.to_tensors(), before)
     after = next(run)
-    assert not after.skipped
-    assert not same(state.tensors(), before)
-    assert all(t.isfinite().all() for t in state.tensors().values())
+    assert not after.is_skipped
+    assert not same(state.to_tensors(), before)
+    assert all(t.isfinite().all() for t in state.to_tensors().values())
     # What follows is what would have followed had the step not been: nothing of it is left anywhere.
-    other = State.fresh(toys.parts_of(toy), objective, plan)
-    other.load(before, at + 1, 1)
+    other = TrainState.from_parts(toys.build_networks(toy), objective, plan)
+    other.load_tensors(before, at + 1, 1)
     next(train(objective, toys.batches(toy, 8), plan, other))
-    assert same(other.tensors(), state.tensors())
+    assert same(other.to_tensors(), state.to_tensors())
 
 
 def test_after_too_many_bad_steps_it_gives_up_and_says_why(toys):
     toy = toys.TOYS["flow-dense"]
-    plan = Plan(steps=100)
+    plan = TrainConfig(steps=100)
     objective = Poisoned(toy.objective, set(range(3, 200)), "model", False)
-    state = State.fresh(toys.parts_of(toy), objective, plan)
+    state = TrainState.from_parts(toys.build_networks(toy), objective, plan)
     seen = []
-    with pytest.raises(ValueError, match=f"{GIVE_UP_AFTER} steps in a row.*Lower the learning rates"):
+    with pytest.raises(ValueError, match=f"{MAX_CONSECUTIVE_SKIPS} steps in a row.*Lower the learning rates"):
         for progress in train(objective, toys.batches(toy, 4), plan, state):
-            seen.append(progress.skipped)
+            seen.append(progress.is_skipped)
             if progress.step == 3:
                 before = frozen(state)
-    assert seen == [False] * 3 + [True] * (GIVE_UP_AFTER - 1)
-    assert same(state.tensors(), before)
+    assert seen == [False] * 3 + [True] * (MAX_CONSECUTIVE_SKIPS - 1)
+    assert same(state.to_tensors(), before)
     scattered = Poisoned(toy.objective, set(range(0, 100, 2)), "model", False)
     _, told = ran(toys, toy, plan, toys.batches(toy, 4), scattered)
     assert sum(p.skipped for p in told) == 50
 
 
 def test_the_schedule_rises_stays_and_falls():
-    plan = Plan(steps=100, warmup=10, decay=0.5)
-    scales = [plan.scale(step) for step in range(100)]
+    plan = TrainConfig(steps=100, warmup=10, cooldown=0.5)
+    scales = [plan.compute_lr_scale(step) for step in range(100)]
     assert scales[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert scales[9:51] == [1.0] * 42
     assert scales[50:] == pytest.approx([1 - i / 50 for i in range(50)])
-    assert plan.decay_from == 50
-    assert [Plan(steps=3, warmup=0, decay=0.0).scale(i) for i in range(3)] == [1.0, 1.0, 1.0]
-    assert [Plan(steps=4, warmup=0, decay=1.0).scale(i) for i in range(4)] == [1.0, 0.75, 0.5, 0.25]
+    assert plan.cooldown_start == 50
+    assert [TrainConfig(steps=3, warmup=0, cooldown=0.0).compute_lr_scale(i) for i in range(3)] == [1.0, 1.0, 1.0]
+    assert [TrainConfig(steps=4, warmup=0, cooldown=1.0).compute_lr_scale(i) for i in range(4)] == [
+        1.0,
+        0.75,
+        0.5,
+        0.25,
+    ]
 
 
 def test_a_run_is_the_start_of_a_longer_one_until_its_decay(toys):
     toy = toys.TOYS["flow-dense"]
-    short, long = (Plan(steps=n, decay=0.4, warmup=2) for n in (10, 40))
+    short, long = (TrainConfig(steps=n, cooldown=0.4, warmup=2) for n in (10, 40))
     _, a = ran(toys, toy, short, toys.batches(toy, 8))
     _, b = ran(toys, toy, long, toys.batches(toy, 8))
-    assert [p.losses for p in a[: short.decay_from]] == [p.losses for p in b[: short.decay_from]]
+    assert [p.losses for p in a[: short.cooldown_start]] == [p.losses for p in b[: short.cooldown_start]]
 
 
 @pytest.mark.parametrize("clip", [0.0, 1e-3])
 def test_clipping_bounds_the_gradient(toys, clip):
     toy = toys.TOYS["flow-dense"]
-    state, _ = ran(toys, toy, Plan(steps=1, clip=clip), toys.batches(toy, 8))
+    state, _ = ran(toys, toy, TrainConfig(steps=1, max_grad_norm=clip), toys.batches(toy, 8))
     norm = torch.stack([p.grad.norm() for p in state.parts.parameters() if p.grad is not None]).norm()
     assert norm < 1.01e-3 if clip else norm > 0.01
 
@@ -241,10 +253,10 @@ def test_clipping_bounds_the_gradient(toys, clip):
 def test_a_turn_moves_only_the_parts_it_trains(toys):
     toy = toys.TOYS["adversarial-dense"]
     only = replace_turns(toy.objective, 1)
-    state = State.fresh(toys.parts_of(toy), toy.objective, Plan(steps=1, warmup=1))
+    state = TrainState.from_parts(toys.build_networks(toy), toy.objective, TrainConfig(steps=1, warmup=1))
     before = frozen(state)
-    list(train(only, toys.batches(toy, 8), Plan(steps=1, warmup=1), state))
-    now = state.tensors()
+    list(train(only, toys.batches(toy, 8), TrainConfig(steps=1, warmup=1), state))
+    now = state.to_tensors()
     moved = {n.split("/")[1].split(".")[0] for n in before if n.startswith("parts/") and not now[n].equal(before[n])}
     assert moved == {"generator"}
 
@@ -256,26 +268,26 @@ def replace_turns(objective, index: int):
 
 
 def first_weight(parts: nn.ModuleDict) -> torch.Tensor:
-    return dict(parts.named_parameters())["model.enter.weight"]
+    return dict(parts.named_parameters())["model.in_proj.weight"]
 
 
 def test_the_average_follows_the_weights(toys):
     toy = toys.TOYS["flow-dense"]
-    plan = Plan(steps=60, average=0.9, warmup=1)
-    state = State.fresh(toys.parts_of(toy), toy.objective, plan)
+    plan = TrainConfig(steps=60, ema_decay=0.9, warmup=1)
+    state = TrainState.from_parts(toys.build_networks(toy), toy.objective, plan)
     weight = first_weight(state.parts)
     slow = weight.detach().clone()
     for progress in train(toy.objective, toys.batches(toy, 8), plan, state):
         slow.lerp_(weight.detach(), 1 - min(0.9, progress.step / (progress.step + 9)))
-    assert state.best is state.average
-    assert torch.allclose(first_weight(state.best), slow, atol=1e-6)
-    assert not any(p.requires_grad for p in state.best.parameters())
+    assert state.eval_parts is state.ema
+    assert torch.allclose(first_weight(state.eval_parts), slow, atol=1e-6)
+    assert not any(p.requires_grad for p in state.eval_parts.parameters())
 
 
 def test_the_average_of_a_short_run_has_forgotten_its_beginning(toys):
     toy = toys.TOYS["flow-dense"]
-    state, _ = ran(toys, toy, Plan(steps=20, average=0.999, warmup=1), toys.batches(toy, 8))
-    begun, ended, mean = (first_weight(parts) for parts in (toys.parts_of(toy), state.parts, state.best))
+    state, _ = ran(toys, toy, TrainConfig(steps=20, ema_decay=0.999, warmup=1), toys.batches(toy, 8))
+    begun, ended, mean = (first_weight(parts) for parts in (toys.build_networks(toy), state.parts, state.eval_parts))
     assert (mean - ended).norm() < 0.5 * (begun - ended).norm()
 
 
@@ -300,12 +312,12 @@ def test_a_copy_of_lower_precision_learns_too(toys, name):
 def test_an_unknown_precision_is_refused(toys):
     toy = toys.TOYS["flow-dense"]
     with pytest.raises(ValueError, match="float32 or bfloat16"):
-        ran(toys, toy, Plan(precision="int4"), toys.batches(toy, 4))
+        ran(toys, toy, TrainConfig(precision="int4"), toys.batches(toy, 4))
 
 
 def test_the_same_run_gives_the_same_bits(toys):
     toy = toys.TOYS["masked-transformer"]
-    runs = [ran(toys, toy, Plan(steps=5, seed=seed), toys.batches(toy, 8)) for seed in (1, 1, 2)]
-    assert same(runs[0][0].tensors(), runs[1][0].tensors())
-    assert not same(runs[0][0].tensors(), runs[2][0].tensors())
+    runs = [ran(toys, toy, TrainConfig(steps=5, seed=seed), toys.batches(toy, 8)) for seed in (1, 1, 2)]
+    assert same(runs[0][0].to_tensors(), runs[1][0].to_tensors())
+    assert not same(runs[0][0].to_tensors(), runs[2][0].to_tensors())
     assert deepcopy(runs[0][1]) == runs[1][1]

@@ -6,22 +6,22 @@ import torch
 from torch import nn
 
 from genloom.networks import dense, ngram, recurrent, transformer
-from genloom.train.optimizers import Optimizer, Rates, kinds, orthogonalised
-from genloom.types import Cond, Role, Signal, Tokens
+from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters, orthogonalize
+from genloom.types import ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 
-SYMBOLS = Tokens(7, 8)
-READER = Role(SYMBOLS, SYMBOLS, causal=True)
+SYMBOLS = TokenSpace(7, 8)
+READER = NetworkSpec(SYMBOLS, SYMBOLS, is_causal=True)
 SMALL = transformer.Config(width=16, depth=1, heads=2)
 
 
 def by_kind(network: nn.Module) -> dict[str, set[str]]:
-    found = kinds(network)
-    return {kind: {name for name in found if found[name] == kind} for kind in ("matrix", "table", "vector")}
+    found = classify_parameters(network)
+    return {kind: {name for name in found if found[name] == kind} for kind in ("matrix", "embedding", "vector")}
 
 
 def test_kinds_of_a_tied_transformer():
     found = by_kind(transformer.build(READER, SMALL))
-    assert found["table"] == {"enter.embed.weight"}
+    assert found["table"] == {"embedding.embed.weight"}
     assert found["matrix"] == {
         f"blocks.0.{name}.weight" for name in ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
     }
@@ -29,20 +29,24 @@ def test_kinds_of_a_tied_transformer():
         "norm.weight",
         "blocks.0.norm_attention.weight",
         "blocks.0.norm_mlp.weight",
-        "blocks.0.attention.norms.0.weight",
-        "blocks.0.attention.norms.1.weight",
+        "blocks.0.attention.qk_norms.0.weight",
+        "blocks.0.attention.qk_norms.1.weight",
     }
 
 
 def test_kinds_of_ends_and_tables():
-    found = by_kind(transformer.build(READER, transformer.Config(width=16, depth=1, heads=2, tied=False, hashed=9)))
-    assert found["table"] == {"enter.embed.weight", "enter.pairs.weight", "enter.triples.weight"}
+    found = by_kind(
+        transformer.build(READER, transformer.Config(width=16, depth=1, heads=2, tie_embeddings=False, hash_buckets=9))
+    )
+    assert found["table"] == {"embedding.embed.weight", "embedding.bigrams.weight", "embedding.trigrams.weight"}
     assert "head.weight" in found["vector"]
-    series = Signal(2, (5,))
-    found = by_kind(transformer.build(Role(series, series, timed=True, cond=Cond(3, 2)), SMALL))
-    assert {"enter.enter.weight", "enter.enter.bias", "head.weight"} <= found["vector"]
-    assert {"inform.time.0.weight", "blocks.0.prompt.tell.weight", "blocks.0.modulate.weight"} <= found["matrix"]
-    assert "blocks.0.prompt.nothing" in found["vector"]
+    series = SignalSpace(2, (5,))
+    found = by_kind(transformer.build(NetworkSpec(series, series, has_time=True, condition=ConditionSpec(3, 2)), SMALL))
+    assert {"embedding.in_proj.weight", "embedding.in_proj.bias", "head.weight"} <= found["vector"]
+    assert {"inform.time.0.weight", "blocks.0.cross_attention.kv_proj.weight", "blocks.0.modulation.weight"} <= found[
+        "matrix"
+    ]
+    assert "blocks.0.prompt.null_state" in found["vector"]
     assert not found["table"]
 
 
@@ -50,38 +54,40 @@ def test_kinds_of_the_other_networks():
     found = by_kind(recurrent.build(READER, recurrent.Config(width=8, depth=1)))
     assert found["matrix"] == {"layers.0.weight_ih_l0", "layers.0.weight_hh_l0"}
     assert found["table"] == {"embed.weight"}
-    found = by_kind(dense.build(Role(Signal(2), Signal(2)), dense.Config(width=8, depth=2)))
+    found = by_kind(dense.build(NetworkSpec(SignalSpace(2), SignalSpace(2)), dense.Config(width=8, depth=2)))
     assert found["matrix"] == {"layers.0.weight"}
-    assert {"enter.weight", "head.weight", "layers.0.bias"} <= found["vector"]
+    assert {"in_proj.weight", "head.weight", "layers.0.bias"} <= found["vector"]
     found = by_kind(ngram.build(READER, ngram.Config(base=SMALL)))
     assert "scale" in found["vector"]
-    assert found["table"] == {"base.enter.embed.weight"}
+    assert found["table"] == {"base.embedding.embed.weight"}
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_every_parameter_has_one_kind(tied):
-    network = transformer.build(READER, transformer.Config(width=16, depth=2, heads=2, tied=tied))
-    assert set(kinds(network)) == {name for name, _ in network.named_parameters()}
-    assert ("head.weight" in kinds(network)) is not tied
+    network = transformer.build(READER, transformer.Config(width=16, depth=2, heads=2, tie_embeddings=tied))
+    assert set(classify_parameters(network)) == {name for name, _ in network.named_parameters()}
+    assert ("head.weight" in classify_parameters(network)) is not tied
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 8, 32), (2, 40, 10)], ids=str)
 def test_orthogonalised_has_singular_values_near_one(shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalised(x))
+    values = torch.linalg.svdvals(orthogonalize(x))
     assert values.min() > (0.3 if shape[1] == shape[2] else 0.65)  # a square one has values near zero, which lag
     assert values.max() < 1.25
     left, _, right = torch.linalg.svd(x, full_matrices=False)
-    near = orthogonalised(x).flatten(1)
+    near = orthogonalize(x).flatten(1)
     assert torch.cosine_similarity(near, (left @ right).flatten(1)).min() > 0.9
-    assert torch.allclose(orthogonalised(100 * x), orthogonalised(x), atol=1e-3), "the size of a gradient is forgotten"
+    assert torch.allclose(orthogonalize(100 * x), orthogonalize(x), atol=1e-3), "the size of a gradient is forgotten"
 
 
 def test_nothing_learned_moves_nothing():
-    assert not orthogonalised(torch.zeros(2, 4, 4)).any()
+    assert not orthogonalize(torch.zeros(2, 4, 4)).any()
 
 
-def trained(rates: Rates, steps: int = 4, scale: float = 1.0, shape: tuple[int, ...] = (12, 6)) -> torch.Tensor:
+def trained(
+    rates: OptimizerConfig, steps: int = 4, scale: float = 1.0, shape: tuple[int, ...] = (12, 6)
+) -> torch.Tensor:
     chance = torch.Generator().manual_seed(0)
     w = nn.Parameter(torch.randn(shape, generator=chance))
     optimizer = Optimizer({"w": w}, {"w": "matrix"}, rates)
@@ -100,10 +106,12 @@ def test_muon_is_torchs_muon(shape, decay):
     for _ in range(4):
         w.grad = torch.randn(shape, generator=chance)
         reference.step()
-    mine = trained(Rates(matrix=0.02, decay=decay), shape=shape)
+    mine = trained(OptimizerConfig(lr_matrix=0.02, weight_decay=decay), shape=shape)
     # torch rounds to bfloat16 inside, so the two agree to its precision in what four steps of 0.02 move.
     assert torch.allclose(mine, w.detach(), atol=4 * 0.02 * 0.03)
-    assert not torch.allclose(mine, trained(Rates(matrix=0.02, decay=decay), 3, shape=shape), atol=4 * 0.02 * 0.03)
+    assert not torch.allclose(
+        mine, trained(OptimizerConfig(lr_matrix=0.02, weight_decay=decay), 3, shape=shape), atol=4 * 0.02 * 0.03
+    )
 
 
 def test_stacked_matrices_move_as_each_alone():
@@ -115,7 +123,7 @@ def test_stacked_matrices_move_as_each_alone():
         params = {str(i): nn.Parameter(start[i].clone()) for i in chosen}
         for i in chosen:
             params[str(i)].grad = grads[i].clone()
-        Optimizer(params, dict.fromkeys(params, "matrix"), Rates()).step(1.0)
+        Optimizer(params, dict.fromkeys(params, "matrix"), OptimizerConfig()).step(1.0)
         return [p.detach() for p in params.values()]
 
     together = moved([0, 1, 2])
@@ -124,7 +132,7 @@ def test_stacked_matrices_move_as_each_alone():
 
 
 def test_adamw_is_torchs_adamw():
-    rates = Rates(family="adamw", matrix=0.01, betas=(0.8, 0.95), decay=0.1)
+    rates = OptimizerConfig(family="adamw", lr_matrix=0.01, betas=(0.8, 0.95), weight_decay=0.1)
     chance = torch.Generator().manual_seed(0)
     w = nn.Parameter(torch.randn(12, 6, generator=chance))
     reference = torch.optim.AdamW([w], lr=0.01, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.1)
@@ -135,7 +143,7 @@ def test_adamw_is_torchs_adamw():
 
 
 def test_rates_by_kind_and_scale():
-    rates = Rates(table=0.1, vector=0.01)
+    rates = OptimizerConfig(lr_embedding=0.1, lr_vector=0.01)
     params = {"t": nn.Parameter(torch.zeros(4, 3)), "v": nn.Parameter(torch.zeros(5))}
     optimizer = Optimizer(params, {"t": "table", "v": "vector"}, rates)
     for p in params.values():
@@ -147,7 +155,7 @@ def test_rates_by_kind_and_scale():
 
 def test_what_has_no_gradient_stays():
     params = {name: nn.Parameter(torch.ones(4, 4)) for name in ("a", "b", "c", "d")}
-    optimizer = Optimizer(params, {"a": "matrix", "b": "matrix", "c": "table", "d": "table"}, Rates())
+    optimizer = Optimizer(params, {"a": "matrix", "b": "matrix", "c": "embedding", "d": "embedding"}, OptimizerConfig())
     params["a"].grad, params["c"].grad = torch.randn(4, 4), torch.randn(4, 4)
     optimizer.step(1.0)
     assert not torch.equal(params["a"], torch.ones(4, 4))
@@ -161,7 +169,7 @@ def test_the_state_of_an_optimizer_makes_another_go_on_the_same():
 
     def fresh() -> tuple[dict[str, nn.Parameter], Optimizer]:
         params = {n: nn.Parameter(torch.ones(4, 3)) for n in ("m", "t", "never")}
-        return params, Optimizer(params, {"m": "matrix", "t": "table", "never": "table"}, Rates())
+        return params, Optimizer(params, {"m": "matrix", "t": "embedding", "never": "embedding"}, OptimizerConfig())
 
     grads = [torch.from_numpy(chance.normal(size=(4, 3)).astype(np.float32)) for _ in range(6)]
 
@@ -180,8 +188,8 @@ def test_the_state_of_an_optimizer_makes_another_go_on_the_same():
     second_params["never"].grad = None
     for name, p in first_params.items():
         second_params[name].data.copy_(p)
-    second.load({name: tensor.clone() for name, tensor in first.state().items()})
-    assert set(second.state()) == set(first.state())
+    second.load_state_dict({name: tensor.clone() for name, tensor in first.state_dict().items()})
+    assert set(second.state_dict()) == set(first.state_dict())
     walk(second_params, second, grads[3:])
     for name, p in whole_params.items():
         assert torch.equal(second_params[name], p)
@@ -189,4 +197,4 @@ def test_the_state_of_an_optimizer_makes_another_go_on_the_same():
 
 def test_an_unknown_family_is_refused():
     with pytest.raises(ValueError, match="muon or adamw"):
-        Optimizer({}, {}, Rates(family="sgd"))
+        Optimizer({}, {}, OptimizerConfig(family="sgd"))

@@ -11,13 +11,20 @@ from torch import Tensor, nn
 
 from genloom.codecs import bytes as utf8
 from genloom.networks import transformer
-from genloom.noise import training_noise
+from genloom.noise import build_training_noise
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.train.packing import Documents, Packed, fitted, pieces, symbols_of, write_documents
-from genloom.types import Batch, Item, Message, Role, Tokens
+from genloom.train.data.packing import (
+    EncodedDocuments,
+    PackedBatches,
+    iter_spans,
+    pack_best_fit,
+    tokenize_document,
+    write_documents,
+)
+from genloom.types import Batch, Item, Message, NetworkSpec, TokenSpace
 
 CODEC = utf8.Codec.fit((), utf8.Config())
-STOP = CODEC.space.stop
+STOP = CODEC.space.eos
 TEXTS = ["The sea.", "A longer tale of a red boat and a bell.", "Zoë", "No one wept over the last letter.", "狐 😀"]
 TALK = (
     Message("user", "Who wept?"),
@@ -27,15 +34,15 @@ TALK = (
 )
 
 
-def documents(texts: list[str] = TEXTS) -> Documents:
-    return Documents.of(symbols_of(CODEC, Item(text)) for text in texts)
+def documents(texts: list[str] = TEXTS) -> EncodedDocuments:
+    return EncodedDocuments.from_pairs(tokenize_document(CODEC, Item(text)) for text in texts)
 
 
 def network(**config: object) -> nn.Module:
     torch.manual_seed(0)
-    space = Tokens(CODEC.space.vocab, 64, STOP, STOP)
+    space = TokenSpace(CODEC.space.vocab_size, 64, STOP, STOP)
     settings = {"width": 16, "depth": 2, "heads": 4, "key_heads": 2, **config}
-    made = transformer.build(Role(space, space, causal=True), transformer.Config(**settings))  # ty: ignore
+    made = transformer.build(NetworkSpec(space, space, is_causal=True), transformer.Config(**settings))  # ty: ignore
     for p in made.parameters():
         nn.init.normal_(p, std=0.3)
     return made
@@ -43,18 +50,20 @@ def network(**config: object) -> nn.Module:
 
 def losses(model: nn.Module, batch: Batch) -> Tensor:
     """The loss of each position after the first, B L-1, 0 where it does not count."""
-    objective = Autoregressive(Tokens(CODEC.space.vocab, 64, STOP, STOP))
+    objective = Autoregressive(TokenSpace(CODEC.space.vocab_size, 64, STOP, STOP))
     found = []
     assert batch.mask is not None
     for at in range(1, batch.x.shape[1]):
         only = torch.zeros_like(batch.mask)
         only[:, at] = batch.mask[:, at]
         asked = Batch(batch.x, mask=only, lengths=batch.lengths, segments=batch.segments)
-        found.append(objective.loss({"model": model}, asked, objective.turns[0], training_noise(0, 0, 0, 1)).per_sample)
+        found.append(
+            objective.loss({"model": model}, asked, objective.phases[0], build_training_noise(0, 0, 0, 1)).per_sample
+        )
     return torch.stack(found, 1).detach()
 
 
-def by_document(model: nn.Module, packed: Packed) -> dict[str, float]:
+def by_document(model: nn.Module, packed: PackedBatches) -> dict[str, float]:
     """The loss of every document, by its text, over an epoch."""
     found: dict[str, float] = {}
     for step in range(-(-len(packed.packs) // packed.rows)):
@@ -73,44 +82,48 @@ def by_document(model: nn.Module, packed: Packed) -> dict[str, float]:
 @pytest.mark.parametrize("config", [{}, {"hashed": 32}, {"window": 8}, {"positions": "learned", "qk_norm": False}])
 def test_packed_documents_cost_what_they_cost_alone(config: dict[str, object]) -> None:
     model = network(**config)
-    together = by_document(model, Packed(documents(), 2, 64, STOP))
-    alone = by_document(model, Packed(documents(), 1, 64, STOP, alone=True))
+    together = by_document(model, PackedBatches(documents(), 2, 64, STOP))
+    alone = by_document(model, PackedBatches(documents(), 1, 64, STOP, is_one_per_row=True))
     assert len(together) == len(TEXTS)
     assert together == pytest.approx(alone, rel=1e-5)
 
 
 def test_packed_documents_cost_the_same_in_low_precision_as_alone() -> None:
     model = network().to(torch.bfloat16)
-    together = by_document(model, Packed(documents(), 2, 64, STOP))
-    assert together == pytest.approx(by_document(model, Packed(documents(), 1, 64, STOP, alone=True)), rel=0.02)
+    together = by_document(model, PackedBatches(documents(), 2, 64, STOP))
+    assert together == pytest.approx(
+        by_document(model, PackedBatches(documents(), 1, 64, STOP, is_one_per_row=True)), rel=0.02
+    )
 
 
 def test_changing_a_document_changes_no_other() -> None:
-    model = network(hashed=32)
-    before = by_document(model, Packed(documents(), 1, 128, STOP))
+    model = network(hash_buckets=32)
+    before = by_document(model, PackedBatches(documents(), 1, 128, STOP))
     changed = [TEXTS[0], "B" + TEXTS[1][1:], *TEXTS[2:]]
-    after = by_document(model, Packed(documents(changed), 1, 128, STOP))
+    after = by_document(model, PackedBatches(documents(changed), 1, 128, STOP))
     assert [t for t in before if before[t] != after.get(t)] == [TEXTS[1]]
 
 
 def test_gradients_stay_within_a_document() -> None:
     model = network()
-    batch = Packed(documents(), 1, 128, STOP)(0)
+    batch = PackedBatches(documents(), 1, 128, STOP)(0)
     assert batch.segments is not None
     noticed: list[Tensor] = []
-    model.enter.embed.register_forward_hook(lambda *a: (a[2].retain_grad(), noticed.append(a[2]))[0])  # ty: ignore
+    model.embedding.embed.register_forward_hook(lambda *a: (a[2].retain_grad(), noticed.append(a[2]))[0])  # ty: ignore
     logits_BLV = model(batch.x, segments=batch.segments)
-    logits_BLV[0, batch.segments[0] == 1].sum().backward()
+    logits_BLV[0, batch.segments[0] == 1].pooled_proj().backward()
     assert noticed[0].grad is not None
     reached = noticed[0].grad[0].abs().sum(1) > 0
     assert torch.equal(reached, batch.segments[0] == 1)
 
 
 def test_only_the_answers_of_a_conversation_count() -> None:
-    ids, counts = symbols_of(CODEC, Item("", meta={"turns": TALK}))
+    ids, counts = tokenize_document(CODEC, Item("", meta={"turns": TALK}))
     assert CODEC.decode(ids[counts]) == "Nobody.!"
-    assert (ids[counts] == STOP).sum() == 2, "and that it ends"
-    packed = Packed(Documents.of([(ids, counts), symbols_of(CODEC, Item("Plain."))]), 1, 96, STOP)
+    assert (ids[counts] == STOP).pooled_proj() == 2, "and that it ends"
+    packed = PackedBatches(
+        EncodedDocuments.from_pairs([(ids, counts), tokenize_document(CODEC, Item("Plain."))]), 1, 96, STOP
+    )
     batch = packed(0)
     assert batch.mask is not None
     counted = batch.x[0][batch.mask[0]].numpy()
@@ -121,25 +134,25 @@ def test_only_the_answers_of_a_conversation_count() -> None:
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(2, 17))
 def test_every_symbol_that_counts_is_predicted_once(sizes: list[int], length: int) -> None:
     parts = [(np.arange(n) + 1000 * i, np.arange(n) % 3 > 0) for i, n in enumerate(sizes)]
-    stored = Documents.of(parts)
-    found = list(pieces(stored, length))
-    assert all(2 <= piece.end - piece.begin <= length for piece in found)
-    predicted = [n for piece in found for n in range(piece.begin + 1, piece.end) if stored.counts[n]]
+    stored = EncodedDocuments.from_pairs(parts)
+    found = list(iter_spans(stored, length))
+    assert all(2 <= piece.end - piece.start <= length for piece in found)
+    predicted = [n for piece in found for n in range(piece.start + 1, piece.end) if stored.loss_mask[n]]
     begins = np.concatenate([[0], stored.ends[:-1]])
-    assert sorted(predicted) == [n for n in np.flatnonzero(stored.counts).tolist() if n not in begins]
+    assert sorted(predicted) == [n for n in np.flatnonzero(stored.loss_mask).tolist() if n not in begins]
 
 
 @given(st.lists(st.integers(1, 50), max_size=60))
 def test_rows_are_filled_within_the_bound_and_hold_each_piece_once(sizes: list[int]) -> None:
-    rows = fitted(sizes, 50)
+    rows = pack_best_fit(sizes, 50)
     assert sorted(n for row in rows for n in row) == list(range(len(sizes)))
     assert all(sum(sizes[n] for n in row) <= 50 for row in rows)
     assert len(rows) <= 2 * -(-sum(sizes) // 50)
 
 
 def test_a_long_document_is_cut_and_said_so() -> None:
-    packed = Packed(documents(["x" * 100, "short"]), 1, 32, STOP)
-    assert packed.cut == 1
+    packed = PackedBatches(documents(["x" * 100, "short"]), 1, 32, STOP)
+    assert packed.num_cut == 1
     masks = [packed(step).mask for step in range(len(packed.packs))]
     seen = sum(int(mask.sum()) for mask in masks if mask is not None)
     assert seen == 100 + 1 + 5 + 1
@@ -147,8 +160,8 @@ def test_a_long_document_is_cut_and_said_so() -> None:
 
 def test_the_order_follows_from_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        packed = Packed(documents([f"Text {n} " * 3 for n in range(40)]), 1, 32, STOP, seed)
-        return [packed.row(epoch * len(packed.packs) + n) for n in range(len(packed.packs))]
+        packed = PackedBatches(documents([f"Text {n} " * 3 for n in range(40)]), 1, 32, STOP, seed)
+        return [packed.shuffled_row_index(epoch * len(packed.packs) + n) for n in range(len(packed.packs))]
 
     assert order(1, 0) == order(1, 0)
     assert sorted(order(1, 0)) == sorted(order(1, 1)) == list(range(len(order(1, 0))))
@@ -156,18 +169,18 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
 
 
 def test_a_batch_is_a_function_of_the_step() -> None:
-    packed = Packed(documents(), 2, 48, STOP, seed=5)
+    packed = PackedBatches(documents(), 2, 48, STOP, seed=5)
     first = [packed(step) for step in range(6)]
-    again = {step: Packed(documents(), 2, 48, STOP, seed=5)(step) for step in (4, 1)}
+    again = {step: PackedBatches(documents(), 2, 48, STOP, seed=5)(step) for step in (4, 1)}
     for step, batch in again.items():
         assert torch.equal(batch.x, first[step].x)
         assert torch.equal(batch.segments, first[step].segments)  # ty: ignore[invalid-argument-type]
 
 
 def test_documents_on_disk_are_the_documents(tmp_path: Path) -> None:
-    found = [symbols_of(CODEC, Item(text)) for text in TEXTS]
+    found = [tokenize_document(CODEC, Item(text)) for text in TEXTS]
     write_documents(found, tmp_path)
-    stored, kept = Documents.read(tmp_path), Documents.of(found)
+    stored, kept = EncodedDocuments.load(tmp_path), EncodedDocuments.from_pairs(found)
     for name in ("ids", "counts", "ends"):
         assert np.array_equal(getattr(stored, name), getattr(kept, name))
     assert isinstance(stored.ids, np.memmap), "mapped from disk, not read"
@@ -175,4 +188,4 @@ def test_documents_on_disk_are_the_documents(tmp_path: Path) -> None:
 
 def test_no_text_to_learn_from_is_an_error() -> None:
     with pytest.raises(ValueError, match="no training text"):
-        Packed(Documents.of([]), 1, 32, STOP)
+        PackedBatches(EncodedDocuments.from_pairs([]), 1, 32, STOP)

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from genloom.cli import run
-from genloom.likelihood import mean_loss
-from genloom.model import open_model
+from genloom.model import load_model
+from genloom.model.likelihood import mean_loss
 from genloom.store.workspace import Workspace
-from genloom.train import samples
-from genloom.train.dial import Wishes
-from genloom.train.events import Checked, Contract, Event, Finished, Stepped, Warned
+from genloom.train.data import samples
+from genloom.train.data.samples import load_held_out_samples
+from genloom.train.events import EvalMetrics, Event, RunEstimate, RunResult, RunWarning, StepMetrics
 from genloom.train.job import read_job
-from genloom.train.run import Request, train_model
-from genloom.train.samples import held_out
+from genloom.train.planning.auto_config import Budget
+from genloom.train.run import TrainRequest, train_model
 from tests.train.test_resume import killed, outcome
 
 SMALL = {
@@ -26,8 +26,8 @@ SMALL = {
     "network.width": "32",
     "network.depth": "2",
     "network.head_width": "16",
-    "prompts.name": "words",
-    "rows": "8",
+    "text_encoder.name": "words",
+    "batch_size": "8",
     "plan.precision": "float32",
 }
 
@@ -39,16 +39,16 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def trained(workspace: Workspace, **wanted: Any) -> list[Event]:
     wanted = {"steps": 12, "overrides": SMALL, **wanted}
-    return list(train_model(workspace, Request("tiles", **wanted)))
+    return list(train_model(workspace, TrainRequest("tiles", **wanted)))
 
 
 def tuned(workspace: Workspace, data: str = "mine", **wanted: Any) -> list[Event]:
     wanted = {"base": "tiles", "steps": 8, "overrides": {"plan.precision": "float32"}, **wanted}
-    return list(train_model(workspace, Request(data, **wanted)))
+    return list(train_model(workspace, TrainRequest(data, **wanted)))
 
 
-def result(events: list[Event]) -> Finished:
-    assert isinstance(events[-1], Finished)
+def result(events: list[Event]) -> RunResult:
+    assert isinstance(events[-1], RunResult)
     return events[-1]
 
 
@@ -56,65 +56,69 @@ def test_pictures_are_encoded_once_for_all_runs_on_them(
     worlds: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worlds.pictures(workspace)
-    looks, write_rows = [], samples.write_rows
-    monkeypatch.setattr(samples, "write_rows", lambda parts, folder: looks.append(folder) or write_rows(parts, folder))
-    runs = [workspace.run(result(trained(workspace, steps=1)).run).folder for _ in range(2)]
+    looks, write_rows = [], samples.write_samples
+    monkeypatch.setattr(
+        samples, "write_samples", lambda parts, folder: looks.append(folder) or write_samples(parts, folder)
+    )
+    runs = [workspace.get_run(result(trained(workspace, steps=1)).run).folder for _ in range(2)]
     assert looks == runs[:1]
-    assert (runs[1] / samples.SAMPLES).samefile(runs[0] / samples.SAMPLES)
+    assert (runs[1] / samples.SAMPLES_FILE).samefile(runs[0] / samples.SAMPLES_FILE)
     other = result(trained(workspace, steps=1, overrides={**SMALL, "prompts.width": "8"})).run
-    assert looks == [runs[0], workspace.run(other).folder], "other prompts, other states"
+    assert looks == [runs[0], workspace.get_run(other).folder], "other prompts, other states"
     for run_folder in runs:
-        (run_folder / samples.SAMPLES).write_bytes(b"damaged")
-    last = workspace.run(result(trained(workspace, steps=1)).run).folder
+        (run_folder / samples.SAMPLES_FILE).write_bytes(b"damaged")
+    last = workspace.get_run(result(trained(workspace, steps=1)).run).folder
     assert looks[-1] == last, "what is damaged is not taken over"
 
 
 def test_pictures_are_trained_on_by_one_command(worlds: ModuleType, workspace: Workspace) -> None:
     worlds.pictures(workspace)
     events = trained(workspace)
-    (contract,) = [event for event in events if isinstance(event, Contract)]
-    steps = [event for event in events if isinstance(event, Stepped)]
-    looks = [event for event in events if isinstance(event, Checked)]
+    (contract,) = [event for event in events if isinstance(event, RunEstimate)]
+    steps = [event for event in events if isinstance(event, StepMetrics)]
+    looks = [event for event in events if isinstance(event, EvalMetrics)]
     last = result(events)
-    assert (contract.unit.word, contract.measure, contract.amount) == ("pictures", "held-out loss", 12 * 8)
+    assert (contract.unit.word, contract.metric, contract.total_units) == ("pictures", "held-out loss", 12 * 8)
     assert contract.memory_bytes > 0
-    assert "samples_per_second" in steps[-1].facts()
-    assert {look.found.name for look in looks} == {"held-out loss"}
-    assert last.found is not None
-    assert last.fact["held_out_loss"] == last.found.value
-    assert last.fact["samples_per_second"] > 0
-    assert "bits_per_byte" not in last.facts()
-    card = workspace.model(last.ref).card
+    assert "samples_per_second" in steps[-1].to_record()
+    assert {look.held_out_metric.name for look in looks} == {"held-out loss"}
+    assert last.held_out_metric is not None
+    assert last.actual["held_out_loss"] == last.held_out_metric.value
+    assert last.actual["samples_per_second"] > 0
+    assert "bits_per_byte" not in last.to_record()
+    card = workspace.get_model(last.ref).card
     assert card["forecast"]["samples"] == 96
-    assert card["fact"]["held_out_loss"] == last.found.value
+    assert card["fact"]["held_out_loss"] == last.held_out_metric.value
 
 
 def test_a_model_of_pictures_opens_with_what_reads_its_prompts(worlds: ModuleType, workspace: Workspace) -> None:
     data = worlds.pictures(workspace)
     last = result(trained(workspace))
-    model = open_model(workspace, last.ref)
-    assert model.prompts is not None
-    assert model.design.prompts == "words"
+    model = load_model(workspace, last.ref)
+    assert model.text_encoder is not None
+    assert model.design.text_encoder == "words"
     assert model.design.medium == "image"
-    held = held_out(data, model.codec, model.prompts, 1024)
-    assert last.found is not None
-    assert mean_loss(model, held) == pytest.approx(last.found.value, rel=1e-5)  # ty: ignore[invalid-argument-type]
-    job = read_job(workspace.model(last.ref).folder / "job.toml")
-    assert (job.unprompted, job.design.length, job.amount) == (0.1, 0, 8)
+    held = load_held_out_samples(data, model.codec, model.text_encoder, 1024)
+    assert last.held_out_metric is not None
+    assert mean_loss(model, held) == pytest.approx(last.held_out_metric.value, rel=1e-5)  # ty: ignore[invalid-argument-type]
+    job = read_job(workspace.get_model(last.ref).folder / "job.toml")
+    assert (job.cond_dropout, job.design.context_length, job.units_per_step) == (0.1, 0, 8)
 
 
 def test_what_is_trained_learns_what_a_prompt_says(worlds: ModuleType, workspace: Workspace) -> None:
-    worlds.finished(workspace, worlds.picture_job(worlds.pictures(workspace), 150, rows="32"))
-    model = open_model(workspace, "tiles")
-    assert model.prompts is not None
+    worlds.finished(workspace, worlds.picture_job(worlds.pictures(workspace), 150, batch_size="32"))
+    model = load_model(workspace, "tiles")
+    assert model.text_encoder is not None
     from genloom.noise import Noise
-    from genloom.objectives.flow import Controls
+    from genloom.objectives.flow import SamplingParams
     from genloom.types import Condition
 
     for colour, channel in (("red", 0), ("blue", 2)):
-        states = torch.from_numpy(model.prompts.states([f"a {colour} tile"])[0])[None].expand(8, -1, -1)
+        states = torch.from_numpy(model.text_encoder.encode([f"a {colour} tile"])[0])[None].expand(8, -1, -1)
         noise = Noise(1, tuple(range(8)))
-        *_, x = model.objective.sample(dict(model.parts.items()), 8, Condition(tokens=states), noise, Controls(steps=8))
+        *_, x = model.objective.sample(
+            dict(model.parts.items()), 8, Condition(tokens=states), noise, SamplingParams(steps=8)
+        )
         assert (x.mean((2, 3)).argmax(1) == channel).float().mean() > 0.8, colour
 
 
@@ -133,12 +137,12 @@ def test_a_run_on_pictures_killed_at_random_moments_ends_in_the_same_bits(
 def test_damaged_samples_are_noticed_and_made_again(worlds: ModuleType, workspace: Workspace, name: str) -> None:
     run = worlds.started(workspace, worlds.picture_job(worlds.pictures(workspace), 6))
     events = worlds.carried_on(workspace, run)
-    next(event for event in events if isinstance(event, Stepped) and event.step == 2)
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == 2)
     events.close()
-    path = workspace.run(run).folder / name
+    path = workspace.get_run(run).folder / name
     content = path.read_bytes()
     path.write_bytes(content[:-2] + bytes([content[-2] ^ 1, content[-1]]))
-    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, Warned)]
+    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, RunWarning)]
     assert len(warned) == 1
     assert f"{name} is damaged" in warned[0]
     assert path.read_bytes() == content
@@ -147,8 +151,8 @@ def test_damaged_samples_are_noticed_and_made_again(worlds: ModuleType, workspac
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"objective.name": "adversarial", "network.name": "dense", "network.width": "16", "prompts.name": "''"},
-        {"objective.name": "variational", "network.name": "dense", "network.width": "16", "prompts.name": "''"},
+        {"objective.name": "adversarial", "network.name": "dense", "network.width": "16", "text_encoder.name": "''"},
+        {"objective.name": "variational", "network.name": "dense", "network.width": "16", "text_encoder.name": "''"},
     ],
     ids=["adversarial", "variational"],
 )
@@ -156,17 +160,17 @@ def test_every_family_trains_on_pictures(worlds: ModuleType, workspace: Workspac
     worlds.pictures(workspace)
     kept = {k: v for k, v in SMALL.items() if not k.startswith(("network", "prompts"))}
     last = result(trained(workspace, steps=3, overrides={**kept, **overrides}))
-    assert open_model(workspace, last.ref).prompts is None
-    assert last.found is not None
+    assert load_model(workspace, last.ref).text_encoder is None
+    assert last.held_out_metric is not None
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         ({"network.name": "dense"}, "The dense network cannot attend to a prompt's states"),
-        ({"prompts.name": "wrds"}, "There is no text encoder 'wrds'. Did you mean 'words'?"),
+        ({"text_encoder.name": "wrds"}, "There is no text encoder 'wrds'. Did you mean 'words'?"),
         ({"prompts.widht": "3"}, "Unknown setting prompts.widht. Did you mean 'width'?"),
-        ({"unprompted": "2"}, "unprompted must be a share from 0 to below 1, got 2."),
+        ({"cond_dropout": "2"}, "cond_dropout must be a share from 0 to below 1, got 2."),
         ({"objective.name": "autoregressive"}, "does not learn what the codec 'pixels' makes of the data"),
     ],
 )
@@ -180,11 +184,11 @@ def test_a_job_on_pictures_that_cannot_be_is_one_clear_error(
     with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
         trained(workspace, steps=2, overrides=settings)
     assert words in str(caught.value)
-    assert workspace.runs() == []
+    assert workspace.list_runs() == []
 
 
 def test_rows_that_no_machine_has_room_for_are_refused(worlds: ModuleType, workspace: Workspace) -> None:
-    run = worlds.started(workspace, worlds.picture_job(worlds.pictures(workspace), 4, rows="100_000_000"))
+    run = worlds.started(workspace, worlds.picture_job(worlds.pictures(workspace), 4, batch_size="100_000_000"))
     with pytest.raises(ValueError, match="GB of memory, and there are"):
         list(worlds.carried_on(workspace, run))
 
@@ -192,53 +196,53 @@ def test_rows_that_no_machine_has_room_for_are_refused(worlds: ModuleType, works
 def test_text_has_no_prompts_beside_it(worlds: ModuleType, workspace: Workspace) -> None:
     worlds.dataset(workspace)
     with pytest.raises(ValueError, match="Text is read as one stream, with no prompts beside it"):
-        list(train_model(workspace, Request("tales", steps=2, overrides={"prompts.name": "words"})))
+        list(train_model(workspace, TrainRequest("tales", steps=2, overrides={"text_encoder.name": "words"})))
 
 
 def test_the_dial_chooses_by_the_time_there_is(worlds: ModuleType, workspace: Workspace) -> None:
     """A network's size, and steps in the time; what the objective trains well with comes with it."""
     worlds.pictures(workspace)
     wanted = {k: v for k, v in SMALL.items() if k not in ("network.width", "network.depth", "network.head_width")}
-    events = train_model(workspace, Request("tiles", wishes=Wishes(minutes=0.4), overrides=wanted))
-    contract = next(event for event in events if isinstance(event, Contract))
+    events = train_model(workspace, TrainRequest("tiles", budget=Budget(minutes=0.4), overrides=wanted))
+    contract = next(event for event in events if isinstance(event, RunEstimate))
     events.close()
     assert 8 < contract.seconds < 24
-    assert contract.parameters > 10_000
-    assert contract.expected is None
-    assert contract.floor is None
+    assert contract.num_parameters > 10_000
+    assert contract.expected_loss is None
+    assert contract.ngram_baseline is None
 
 
 @pytest.fixture
 def tuneable(worlds: ModuleType, workspace: Workspace) -> Workspace:
     """A model of red, green and blue tiles, and a few pictures of another colour."""
-    worlds.finished(workspace, worlds.picture_job(worlds.pictures(workspace), 60, rows="16"))
+    worlds.finished(workspace, worlds.picture_job(worlds.pictures(workspace), 60, batch_size="16"))
     worlds.pictures(workspace, "mine", 18, colours={"grey": (120, 120, 120)})
     return workspace
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_few_pictures_tune_a_model_and_it_says_what_it_forgot(tuneable: Workspace, method: str) -> None:
-    rates = {"plan.rates.adapter": "0.01", "plan.rates.matrix": "0.003", "plan.precision": "float32"}
+    rates = {"plan.optimizer.lr_adapter": "0.01", "plan.optimizer.lr_matrix": "0.003", "plan.precision": "float32"}
     events = tuned(tuneable, method=method, steps=40, overrides=rates)
-    (contract,) = [event for event in events if isinstance(event, Contract)]
+    (contract,) = [event for event in events if isinstance(event, RunEstimate)]
     last = result(events)
-    assert last.found is not None
-    assert contract.before is not None
-    assert last.found.value < 0.8 * contract.before
-    assert (contract.unit.word, contract.amount) == ("pictures", 40 * 16)
-    assert contract.general_before is not None
-    assert last.fact["general_held_out_loss"] > contract.general_before
-    made = tuneable.model(last.ref)
+    assert last.held_out_metric is not None
+    assert contract.loss_before is not None
+    assert last.held_out_metric.value < 0.8 * contract.loss_before
+    assert (contract.unit.word, contract.total_units) == ("pictures", 40 * 16)
+    assert contract.general_loss_before is not None
+    assert last.actual["general_held_out_loss"] > contract.general_loss_before
+    made = tuneable.get_model(last.ref)
     assert made.is_adapter == (method == "lora")
-    assert made.parent == "tiles/1"
-    model = open_model(tuneable, last.ref)
-    held = held_out(tuneable.dataset("mine"), model.codec, model.prompts, 1024)
-    assert mean_loss(model, held) == pytest.approx(last.found.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
+    assert made.parent_ref == "tiles/1"
+    model = load_model(tuneable, last.ref)
+    held = load_held_out_samples(tuneable.get_dataset("mine"), model.codec, model.text_encoder, 1024)
+    assert mean_loss(model, held) == pytest.approx(last.held_out_metric.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
 
 
 @pytest.mark.slow
 def test_a_tuned_model_of_pictures_killed_ends_in_the_same_bits(worlds: ModuleType, tuneable: Workspace) -> None:
-    job = read_job(tuneable.model(result(tuned(tuneable)).ref).folder / "job.toml")
+    job = read_job(tuneable.get_model(result(tuned(tuneable)).ref).folder / "job.toml")
     whole, torn = worlds.started(tuneable, job), worlds.started(tuneable, job)
     assert killed(tuneable, whole, [], 2) == [0]
     assert killed(tuneable, torn, [{"call": 2}, {"call": 9}, {"call": 17}], 2) == [-9, -9, -9, 0]
@@ -247,12 +251,12 @@ def test_a_tuned_model_of_pictures_killed_ends_in_the_same_bits(worlds: ModuleTy
 
 def test_another_objective_goes_around_the_same_network(tuneable: Workspace) -> None:
     """Velocities of a trained flow become jumps: few steps in place of many."""
-    settings = {"objective.name": "shortcut", "objective.levels": "3", "plan.precision": "float32"}
+    settings = {"objective.name": "shortcut", "objective.num_levels": "3", "plan.precision": "float32"}
     last = result(tuned(tuneable, "tiles", name="fast", method="full", steps=4, overrides=settings))
-    model = open_model(tuneable, last.ref)
+    model = load_model(tuneable, last.ref)
     assert model.design.objective == "shortcut"
     assert model.design.network == "dit"
-    assert tuneable.model("fast").parent == "tiles/1"
+    assert tuneable.get_model("fast").parent_ref == "tiles/1"
 
 
 def test_an_objective_of_other_networks_is_refused(tuneable: Workspace) -> None:

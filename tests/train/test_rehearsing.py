@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from genloom.model import Model, open_model
+from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
+from genloom.train.data.packing import EncodedDocuments
 from genloom.train.job import Job
-from genloom.train.packing import Documents
-from genloom.train.rehearsing import Known, what_it_knows
+from genloom.train.preference.replay import ReplayBatchFn, build_replay_batches
 
 Learner = tuple[Workspace, Model, Job]
 
@@ -23,12 +23,12 @@ def counting(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Le
     data = worlds.dataset(workspace)
     planned = worlds.job(data, 6, network='{name = "ngram", order = 4, base = {width = 16, depth = 1, heads = 2}}')
     worlds.finished(workspace, planned)
-    return workspace, open_model(workspace, "tales"), planned
+    return workspace, load_model(workspace, "tales"), planned
 
 
-def known(learner: Learner, folder: Path, share: float = 1.0) -> Known | None:
+def known(learner: Learner, folder: Path, share: float = 1.0) -> ReplayBatchFn | None:
     workspace, model, planned = learner
-    looking = what_it_knows(folder, workspace, model, planned, share)
+    looking = build_replay_batches(folder, workspace, model, planned, share)
     while True:
         try:
             next(looking)
@@ -40,12 +40,12 @@ def test_a_network_that_has_counted_its_text_reads_what_it_writes(counting: Lear
     batches = known(counting, tmp_path)
     assert batches is not None
     workspace, model, planned = counting
-    own = Documents.read(tmp_path)
+    own = EncodedDocuments.load(tmp_path)
     texts = [model.codec.decode(own.ids[begin:end]) for begin, end in zip([0, *own.ends[:-1]], own.ends, strict=True)]
-    learned = {item.value for item in workspace.dataset("tales").documents("train")}
+    learned = {item.value for item in workspace.get_dataset("tales").iter_documents("train")}
     assert len(texts) > 32
     assert not learned & set(texts)
-    assert len(batches(0)) == planned.rows
+    assert len(batches(0)) == planned.batch_size
 
 
 def test_what_was_written_once_is_read_again_after_a_stop(counting: Learner, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_another_folder_gets_the_same(counting: Learner, tmp_path: Path) -> None
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         known(counting, tmp_path / name)
-    one, two = (Documents.read(tmp_path / name) for name in ("one", "two"))
+    one, two = (EncodedDocuments.load(tmp_path / name) for name in ("one", "two"))
     assert np.array_equal(one.ids, two.ids)
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from genloom.store import files
 from genloom.store.workspace import Workspace
-from genloom.train.events import Finished, Stage, Stepped, Warned
+from genloom.train.events import RunResult, RunWarning, Status, StepMetrics
 from genloom.train.job import read_job
 from genloom.train.log import read_log
-from genloom.train.run import Request, train_model
+from genloom.train.run import TrainRequest, train_model
 
 AVERAGED = {"plan__average": "0.99"}
 COUNTED = {"network": "{name = 'ngram', base = {width = 16, depth = 1, heads = 2, dropout = 0.1}}", **AVERAGED}
@@ -43,7 +43,7 @@ def killed(workspace: Workspace, run: str, deaths: list[dict[str, float]], save_
 
 def outcome(worlds: ModuleType, workspace: Workspace, run: str) -> tuple[Any, ...]:
     """All that a run leaves: the model's files, the last state with optimizer and averages, and what was logged."""
-    folder = workspace.run(run).folder
+    folder = workspace.get_run(run).folder
     ref = json.loads((folder / "done.json").read_text())["model"]
     rows = read_log(folder / "progress.jsonl")
     steps = [(row["step"], row.get("losses"), row.get("bits_per_byte")) for row in rows if row["step"] % 2 == 0]
@@ -59,8 +59,8 @@ def proven(
     assert killed(workspace, whole, [], 2) == [0]
     codes = killed(workspace, torn, deaths, 2)
     assert outcome(worlds, workspace, torn) == outcome(worlds, workspace, whole)
-    assert len(workspace.models()) == 2, "one model a run, however often it was killed while storing it"
-    assert not [f for f in workspace.faults() if f]
+    assert len(workspace.list_models()) == 2, "one model a run, however often it was killed while storing it"
+    assert not [f for f in workspace.list_faults() if f]
     return codes
 
 
@@ -101,15 +101,15 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_bits(worlds: ModuleType,
     list(worlds.carried_on(workspace, whole))
     events = worlds.carried_on(workspace, stopped)
     for event in events:
-        if isinstance(event, Stepped) and event.step == 7:
+        if isinstance(event, StepMetrics) and event.step == 7:
             break
     events.close()
     assert worlds.newest_state(workspace, stopped)[0] == "000000007.safetensors"
     first, *_, last = list(worlds.carried_on(workspace, stopped))
-    assert isinstance(first, Stage)
+    assert isinstance(first, Status)
     assert "from step 7 to 12" in first.text
-    assert isinstance(last, Finished)
-    assert last.fact["steps"] == 12
+    assert isinstance(last, RunResult)
+    assert last.actual["steps"] == 12
     assert outcome(worlds, workspace, stopped) == outcome(worlds, workspace, whole)
 
 
@@ -121,7 +121,7 @@ def test_ctrl_c_stops_between_steps_with_exit_code_130(worlds: ModuleType, works
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    log = workspace.run(run).folder / "progress.jsonl"
+    log = workspace.get_run(run).folder / "progress.jsonl"
     deadline = time.monotonic() + 60
     while not read_log(log) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -151,10 +151,10 @@ def test_an_extended_run_equals_a_longer_one(worlds: ModuleType, workspace: Work
     short = worlds.started(workspace, worlds.job(data, 12, **AVERAGED))
     list(worlds.carried_on(workspace, short, save_steps=save_steps))
     first, *_, last = list(worlds.carried_on(workspace, short, steps=30))
-    assert isinstance(first, Stage)
+    assert isinstance(first, Status)
     assert "from step 5 towards 30" in first.text
-    assert isinstance(last, Finished)
-    assert (last.ref, last.fact["steps"]) == ("tales/2", 30)
+    assert isinstance(last, RunResult)
+    assert (last.ref, last.actual["steps"]) == ("tales/2", 30)
     fresh = worlds.started(workspace, worlds.job(data, 30, **AVERAGED))
     list(worlds.carried_on(workspace, fresh))
     assert outcome(worlds, workspace, short)[:2] == outcome(worlds, workspace, fresh)[:2]
@@ -162,7 +162,7 @@ def test_an_extended_run_equals_a_longer_one(worlds: ModuleType, workspace: Work
 
 def stopped_after(worlds: ModuleType, workspace: Workspace, run: str, step: int) -> None:
     events = worlds.carried_on(workspace, run, save_steps=1)
-    next(event for event in events if isinstance(event, Stepped) and event.step == step)
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == step)
     events.close()
 
 
@@ -172,9 +172,9 @@ def test_a_run_is_shortened_from_where_it_is(worlds: ModuleType, workspace: Work
     stopped_after(worlds, workspace, run, 20)
     first, *_, last = list(worlds.carried_on(workspace, run, steps=30))
     assert "from step 20 towards 30" in first.text
-    assert last.fact["steps"] == 30
-    plan = read_job(workspace.run(run).folder / "job.toml").plan
-    assert (plan.steps, plan.decay_from) == (30, 20)
+    assert last.actual["steps"] == 30
+    plan = read_job(workspace.get_run(run).folder / "job.toml").plan
+    assert (plan.steps, plan.cooldown_start) == (30, 20)
     first, *_ = worlds.carried_on(workspace, run, steps=60)
     assert "from step 20 towards 60" in first.text, "where it began to decay is kept"
 
@@ -182,7 +182,7 @@ def test_a_run_is_shortened_from_where_it_is(worlds: ModuleType, workspace: Work
 def test_a_run_without_a_state_at_the_full_rate_is_left_as_it_is(worlds: ModuleType, workspace: Workspace) -> None:
     run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 12))
     list(worlds.carried_on(workspace, run))
-    states = workspace.run(run).folder / "state"
+    states = workspace.get_run(run).folder / "state"
     (states / "000000005.json").unlink()
     before = worlds.newest_state(workspace, run)
     with pytest.raises(ValueError, match="no state left from before its learning rate began to fall"):
@@ -197,46 +197,46 @@ def test_a_run_that_is_past_the_steps_asked_for_loses_nothing(worlds: ModuleType
     with pytest.raises(ValueError, match=r"20 steps at the full rate already: choose --steps above 20"):
         list(worlds.carried_on(workspace, run, steps=15))
     assert worlds.newest_state(workspace, run) == before
-    assert read_job(workspace.run(run).folder / "job.toml").plan.steps == 100
+    assert read_job(workspace.get_run(run).folder / "job.toml").plan.steps == 100
 
 
 def test_the_forecast_of_an_extended_run_is_for_its_new_length(worlds: ModuleType, workspace: Workspace) -> None:
     data = worlds.dataset(workspace)
-    contract = {"contract": "{steps = 6, tokens = 744, seconds = 1.5, tokens_per_second = 496, bits_per_byte = 2.0}"}
+    contract = {"estimate": "{steps = 6, tokens = 744, seconds = 1.5, tokens_per_second = 496, bits_per_byte = 2.0}"}
     run = worlds.started(workspace, worlds.job(data, 6, **contract))
     list(worlds.carried_on(workspace, run))
     *_, last = worlds.carried_on(workspace, run, steps=12)
-    assert last.forecast == {"steps": 12, "tokens": 1488, "seconds": 3.0, "tokens_per_second": 496}
+    assert last.estimate == {"steps": 12, "tokens": 1488, "seconds": 3.0, "tokens_per_second": 496}
 
 
 def test_the_time_of_all_processes_counts_and_no_step_is_logged_twice(worlds: ModuleType, workspace: Workspace) -> None:
     run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 30))
     events = worlds.carried_on(workspace, run, save_steps=4)
-    seconds = next(event.seconds for event in events if isinstance(event, Stepped) and event.step == 22)
+    seconds = next(event.seconds for event in events if isinstance(event, StepMetrics) and event.step == 22)
     events.close()
-    log = workspace.run(run).folder / "progress.jsonl"
+    log = workspace.get_run(run).folder / "progress.jsonl"
     with open(log, "a") as file:
         file.write('{"step": 22, "losses": {"model": 9.0}, "seconds": 0.1}\n{"step": 23, "los')  # a kill cut it off
-    for path in (workspace.run(run).folder / "state").glob("000000022.*"):
+    for path in (workspace.get_run(run).folder / "state").glob("000000022.*"):
         path.unlink()
     *_, last = worlds.carried_on(workspace, run)
     taken = [row["step"] for row in read_log(log) if "losses" in row]
     assert taken == sorted(set(taken))
     assert taken[-1] == 30
     assert json.loads(log.read_text().splitlines()[-1])["step"] == 30
-    assert last.fact["seconds"] >= round(seconds * 0.8, 1)
+    assert last.actual["seconds"] >= round(seconds * 0.8, 1)
 
 
 def test_changed_threads_are_named(worlds: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 6))
     events = worlds.carried_on(workspace, run, save_steps=2)
-    next(event for event in events if isinstance(event, Stepped) and event.step == 3)
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == 3)
     events.close()
     from genloom.train import checkpoint
 
-    now = checkpoint.machine()
-    monkeypatch.setattr(checkpoint, "machine", lambda: {**now, "threads": 64})
-    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, Warned)]
+    now = checkpoint.describe_machine()
+    monkeypatch.setattr(checkpoint, "describe_machine", lambda: {**now, "threads": 64})
+    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, RunWarning)]
     assert len(warned) == 1
     assert f"threads {now['threads']} → 64" in warned[0]
 
@@ -246,14 +246,14 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(worlds: Module
     whole, hurt = worlds.started(workspace, planned), worlds.started(workspace, planned)
     list(worlds.carried_on(workspace, whole))
     events = worlds.carried_on(workspace, hurt, save_steps=1)
-    next(event for event in events if isinstance(event, Stepped) and event.step == 8)
-    newest = max((workspace.run(hurt).folder / "state").glob("*.safetensors"))
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == 8)
+    newest = max((workspace.get_run(hurt).folder / "state").glob("*.safetensors"))
     events.close()
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     seen = list(worlds.carried_on(workspace, hurt))
-    warned = [event.text for event in seen if isinstance(event, Warned)]
+    warned = [event.text for event in seen if isinstance(event, RunWarning)]
     assert len(warned) == 1
     assert "000000008.safetensors is damaged" in warned[0]
     assert outcome(worlds, workspace, hurt)[:2] == outcome(worlds, workspace, whole)[:2]
@@ -266,7 +266,7 @@ def test_a_full_disk_leaves_the_state_before_and_names_the_cure(
     whole, full = worlds.started(workspace, planned), worlds.started(workspace, planned)
     list(worlds.carried_on(workspace, whole))
     events = worlds.carried_on(workspace, full, save_steps=3)
-    next(event for event in events if isinstance(event, Stepped) and event.step == 4)
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == 4)
 
     def no_space(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_the_state_before_and_names_the_cure(
         with pytest.raises(ValueError, match=r"the disk is full\. Free some space .* nothing that was"):
             list(events)
     assert worlds.newest_state(workspace, full)[0] == "000000004.safetensors", "where the decay begins"
-    assert not list((workspace.run(full).folder / "state").glob(".*.draft"))
+    assert not list((workspace.get_run(full).folder / "state").glob(".*.draft"))
     list(worlds.carried_on(workspace, full))
     assert outcome(worlds, workspace, full)[:2] == outcome(worlds, workspace, whole)[:2]
 
@@ -298,11 +298,11 @@ def test_a_log_that_cannot_be_written_is_one_clear_error(
 def test_one_process_at_a_time_trains_a_run(worlds: ModuleType, workspace: Workspace) -> None:
     run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 6))
     events = worlds.carried_on(workspace, run)
-    next(event for event in events if isinstance(event, Stepped))
+    next(event for event in events if isinstance(event, StepMetrics))
     with pytest.raises(ValueError, match=f"The run {run} is being trained by another process"):
         list(worlds.carried_on(workspace, run))
     events.close()
-    assert isinstance(list(worlds.carried_on(workspace, run))[-1], Finished)
+    assert isinstance(list(worlds.carried_on(workspace, run))[-1], RunResult)
 
 
 def test_a_run_goes_on_with_its_own_version_of_the_data(worlds: ModuleType, workspace: Workspace) -> None:
@@ -311,7 +311,7 @@ def test_a_run_goes_on_with_its_own_version_of_the_data(worlds: ModuleType, work
     newer = worlds.dataset(workspace, seed=5)
     assert newer.digest != planned.digest
     *_, last = worlds.carried_on(workspace, run)
-    assert workspace.model(last.ref).card["data"]["digest"] == planned.digest
+    assert workspace.get_model(last.ref).card["data"]["digest"] == planned.digest
     missing = worlds.started(workspace, worlds.job(newer, 4, digest='"' + "0" * 64 + '"'))
     with pytest.raises(ValueError, match="The version 000000000000 of the data set 'tales' is not in the workspace"):
         list(worlds.carried_on(workspace, missing))
@@ -320,20 +320,20 @@ def test_a_run_goes_on_with_its_own_version_of_the_data(worlds: ModuleType, work
 def test_a_run_that_failed_before_its_job_leaves_nothing(worlds: ModuleType, workspace: Workspace) -> None:
     worlds.dataset(workspace)
     with pytest.raises(ValueError, match=r"Unknown setting plan\.decya\. Did you mean 'decay'"):
-        list(train_model(workspace, Request("tales", overrides={"plan.decya": "1"})))
-    stopped = train_model(workspace, Request("tales"))
-    assert isinstance(next(stopped), Stage)
+        list(train_model(workspace, TrainRequest("tales", overrides={"plan.cooldwon": "1"})))
+    stopped = train_model(workspace, TrainRequest("tales"))
+    assert isinstance(next(stopped), Status)
     stopped.close()
-    assert workspace.runs() == []
+    assert workspace.list_runs() == []
     assert list((workspace.root / "runs").iterdir()) == []
 
 
 def test_a_run_killed_before_its_job_does_not_hide_the_one_before(worlds: ModuleType, workspace: Workspace) -> None:
     older = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 4))
-    workspace.new_run("tales")
+    workspace.create_run("tales")
     *_, last = worlds.carried_on(workspace, "tales")
     assert last.run == older
-    bare = workspace.new_run("others")
+    bare = workspace.create_run("others")
     with pytest.raises(ValueError, match=f"The run {bare.name} was stopped before training began"):
         list(worlds.carried_on(workspace, "others"))
 
@@ -341,7 +341,7 @@ def test_a_run_killed_before_its_job_does_not_hide_the_one_before(worlds: Module
 @pytest.mark.parametrize("wrong", [{"steps": -5}, {"threads": -2}, {"save_steps": -1}])
 def test_numbers_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="makes no sense"):
-        Request("tales", **wrong)
+        TrainRequest("tales", **wrong)
 
 
 def test_the_looks_at_held_out_text_change_nothing(
@@ -351,7 +351,7 @@ def test_the_looks_at_held_out_text_change_nothing(
     data = worlds.dataset(workspace)
     watched = worlds.finished(workspace, worlds.job(data, 12, **COUNTED))
     unwatched = Workspace(workspace.root.with_name("unwatched"))
-    monkeypatch.setattr("genloom.train.run.CHECKS", 0)
+    monkeypatch.setattr("genloom.train.run.NUM_EVALS", 0)
     alone = worlds.finished(unwatched, worlds.job(worlds.dataset(unwatched), 12, **COUNTED))
     assert worlds.files_of(unwatched, alone.ref) == worlds.files_of(workspace, watched.ref)
 
@@ -359,7 +359,7 @@ def test_the_looks_at_held_out_text_change_nothing(
 def test_the_lock_of_a_killed_process_is_gone(worlds: ModuleType, workspace: Workspace) -> None:
     run = worlds.started(workspace, worlds.job(worlds.dataset(workspace), 6))
     assert killed(workspace, run, [{"call": 12}], 1) == [-signal.SIGKILL, 0]
-    assert (workspace.run(run).folder / "done.json").exists()
+    assert (workspace.get_run(run).folder / "done.json").exists()
 
 
 @pytest.mark.slow
@@ -387,14 +387,14 @@ def test_a_run_that_is_compiled_no_longer_is_named(
     planned = worlds.job(worlds.dataset(workspace), 6)
     run = worlds.started(workspace, planned)
     events = worlds.carried_on(workspace, run, save_steps=2)
-    next(event for event in events if isinstance(event, Stepped) and event.step == 3)
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == 3)
     events.close()
-    newest = max((workspace.run(run).folder / "state").glob("*.json"))
+    newest = max((workspace.get_run(run).folder / "state").glob("*.json"))
     facts = json.loads(newest.read_text())
     newest.write_text(json.dumps({**facts, "machine": {**facts["machine"], "compiled": True}}))
-    replace(planned, plan=replace(planned.plan, compiled=True)).save(workspace.run(run).folder / "job.toml")
-    monkeypatch.setattr("genloom.train.run.uncompilable", lambda: "no C++ compiler")
-    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, Warned)]
+    replace(planned, plan=replace(planned.plan, compiled=True)).save(workspace.get_run(run).folder / "job.toml")
+    monkeypatch.setattr("genloom.train.run.find_compile_error", lambda: "no C++ compiler")
+    warned = [event.text for event in worlds.carried_on(workspace, run) if isinstance(event, RunWarning)]
     assert len(warned) == 2
     assert "torch.compile does not work here" in warned[0]
     assert "no C++ compiler" in warned[0]
@@ -407,12 +407,12 @@ def test_damaged_symbols_are_noticed_and_made_again(worlds: ModuleType, workspac
     whole, hurt = worlds.started(workspace, planned), worlds.started(workspace, planned)
     list(worlds.carried_on(workspace, whole))
     events = worlds.carried_on(workspace, hurt)
-    next(event for event in events if isinstance(event, Stepped) and event.step == 4)
+    next(event for event in events if isinstance(event, StepMetrics) and event.step == 4)
     events.close()
-    symbols = workspace.run(hurt).folder / "train.symbols"
+    symbols = workspace.get_run(hurt).folder / "train.symbols"
     content = symbols.read_bytes()
     symbols.write_bytes(content[:-2] + b"\x00\x00")
-    warned = [event.text for event in worlds.carried_on(workspace, hurt) if isinstance(event, Warned)]
+    warned = [event.text for event in worlds.carried_on(workspace, hurt) if isinstance(event, RunWarning)]
     assert len(warned) == 1
     assert "train.symbols is damaged" in warned[0]
     assert symbols.read_bytes() == content
@@ -425,8 +425,8 @@ def test_damaged_symbols_are_noticed_and_made_again(worlds: ModuleType, workspac
         ({"network__width": "1_000_000_000"}, "network.width is 1,000,000,000; it can be at most 1,048,576."),
         ({"network__depth": "1_000_000_000"}, "network.depth is 1,000,000,000; it can be at most 1,024."),
         ({"network__width": "1_000_000", "network__depth": "2"}, "Choose a smaller network.width or network.depth."),
-        ({"rows": "2_000_000_000"}, "Close other programs or ask for fewer parameters"),
-        ({"length": "2_000_000_000"}, "and the model reads 2000000000 at once"),
+        ({"batch_size": "2_000_000_000"}, "Close other programs or ask for fewer parameters"),
+        ({"context_length": "2_000_000_000"}, "and the model reads 2000000000 at once"),
         ({"network": "{name = 'ngram', folds = 1_000_000}"}, "and the model reads 32 at once"),
     ],
 )

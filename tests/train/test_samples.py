@@ -14,19 +14,19 @@ from genloom.codecs import pixels
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.text_encoders import words
-from genloom.train import samples
-from genloom.train.samples import (
-    STATES_BY,
-    Rows,
-    Samples,
-    encoded,
-    fixed,
-    held_out,
-    layout,
-    read_rows,
-    write_rows,
+from genloom.train.data import samples
+from genloom.train.data.samples import (
+    PAD_TO_MULTIPLE_OF,
+    EncodedSamples,
+    SampleBatches,
+    encode_samples,
+    get_sample_layout,
+    has_fixed_size,
+    load_held_out_samples,
+    read_samples,
+    write_samples,
 )
-from genloom.types import Item, Signal, Tokens
+from genloom.types import Item, SignalSpace, TokenSpace
 
 CODEC: Any = pixels.Codec(pixels.Config(size=8))
 WORDS = words.build(words.Config(width=16))
@@ -37,10 +37,10 @@ def tiles(worlds: ModuleType, tmp_path: Path) -> Dataset:
     return worlds.pictures(Workspace(tmp_path))
 
 
-def written(items: list[Item], folder: Path, prompts: words.Words | None = WORDS) -> Rows:
-    for _ in write_rows(encoded(items, CODEC, prompts), folder):
+def written(items: list[Item], folder: Path, prompts: words.WordHashEncoder | None = WORDS) -> EncodedSamples:
+    for _ in write_samples(encode_samples(items, CODEC, prompts), folder):
         pass
-    return read_rows(folder, CODEC.space, prompts)
+    return read_samples(folder, CODEC.space, prompts)
 
 
 def prompts_of(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,48 +48,48 @@ def prompts_of(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return batch.cond.tokens, batch.cond.mask
 
 
-def numbered(count: int) -> Samples:
+def numbered(count: int) -> SampleBatches:
     """Samples whose one number says which they are, each with a prompt."""
     x = np.arange(count, dtype=np.float16).reshape(-1, 1)
-    return Samples(Rows(x, np.ones((count, 2), np.float16), np.arange(1, count + 1)), 5, 3, 0.5)
+    return SampleBatches(EncodedSamples(x, np.ones((count, 2), np.float16), np.arange(1, count + 1)), 5, 3, 0.5)
 
 
 def test_what_is_kept_are_the_samples_and_what_their_prompts_mean(
     tiles: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = list(tiles.documents("train")) * 3
-    monkeypatch.setattr(samples, "AT_ONCE", 64)
-    assert len(items) > samples.AT_ONCE, "more than are encoded side by side"
+    items = list(tiles.iter_documents("train")) * 3
+    monkeypatch.setattr(samples, "ENCODE_BATCH_SIZE", 64)
+    assert len(items) > samples.ENCODE_BATCH_SIZE, "more than are encoded side by side"
     rows = written(items, tmp_path)
-    batch = rows.batch(np.array([len(items) - 1, 0, 70]))
+    batch = rows.build_batch(np.array([len(items) - 1, 0, 70]))
     assert len(rows) == len(items)
     assert batch.x.dtype == torch.float32
     states, there = prompts_of(batch)
     assert there.sum(1).tolist() == [3, 3, 3], "three words each"
-    assert states.shape == (3, STATES_BY, 16)
+    assert states.shape == (3, PAD_TO_MULTIPLE_OF, 16)
     for row, item in enumerate((items[-1], items[0], items[70])):
         assert np.allclose(batch.x[row].numpy(), CODEC.encode(item.value), atol=1e-3)
-        assert np.allclose(states[row, :3].numpy(), WORDS.states([item.meta["caption"]])[0], atol=1e-3)
+        assert np.allclose(states[row, :3].numpy(), WORDS.encode([item.meta["caption"]])[0], atol=1e-3)
         assert not states[row, 3:].any()
 
 
 def test_a_model_without_prompts_is_given_none(tiles: Dataset, tmp_path: Path) -> None:
-    rows = written(list(tiles.documents("train")), tmp_path, None)
-    assert rows.batch(np.arange(2)).cond is None
-    assert Samples(rows, 4, 0, 0.5)(0).cond is None
+    rows = written(list(tiles.iter_documents("train")), tmp_path, None)
+    assert rows.build_batch(np.arange(2)).cond is None
+    assert SampleBatches(rows, 4, 0, 0.5)(0).cond is None
 
 
 def test_empty_prompts_have_no_states_to_attend_to(tmp_path: Path) -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     rows = written([Item(picture), Item(picture, meta={"caption": "one word"})], tmp_path)
-    _, there = prompts_of(rows.batch(np.array([0, 1])))
+    _, there = prompts_of(rows.build_batch(np.array([0, 1])))
     assert there.sum(1).tolist() == [0, 2]
 
 
 @given(count=st.integers(1, 30), rows=st.integers(1, 12), seed=st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
 def test_every_epoch_reads_each_sample_once(count: int, rows: int, seed: int) -> None:
-    samples = Samples(Rows(np.arange(count, dtype=np.float16).reshape(-1, 1)), rows, seed)
+    samples = SampleBatches(EncodedSamples(np.arange(count, dtype=np.float16).reshape(-1, 1)), rows, seed)
     read = np.concatenate([samples(step).x[:, 0].numpy() for step in range(-(-3 * count // rows))])
     for epoch in range(3):
         assert sorted(read[epoch * count : (epoch + 1) * count]) == list(range(count))
@@ -113,8 +113,8 @@ def test_about_the_share_asked_for_goes_without_its_prompt() -> None:
 
 
 def test_held_out_samples_come_with_their_prompts(tiles: Dataset) -> None:
-    batch: Any = held_out(tiles, CODEC, WORDS, 5)
-    values = [CODEC.encode(item.value) for item in tiles.sample("val", 5)]
+    batch: Any = load_held_out_samples(tiles, CODEC, WORDS, 5)
+    values = [CODEC.encode(item.value) for item in tiles.sample_documents("val", 5)]
     assert len(batch) == 5
     assert np.allclose(batch.x.numpy(), np.stack(values), atol=1e-3)
     assert prompts_of(batch)[1].sum(1).tolist() == [3] * 5
@@ -124,31 +124,31 @@ def test_held_out_samples_are_of_every_kind(worlds: ModuleType, tmp_path: Path) 
     """A data set is collected kind by kind: the first held-out tiles are all of the first colour."""
     colours = {"black": (20, 20, 20), "white": (235, 235, 235)}
     data = worlds.pictures(Workspace(tmp_path), count=240, colours=colours, sorted_by_colour=True)
-    batch: Any = held_out(data, CODEC, None, 16)
+    batch: Any = load_held_out_samples(data, CODEC, None, 16)
     assert len(batch) == 16
-    assert 3 <= int((batch.x.mean((1, 2, 3)) > 0).sum()) <= 13
+    assert 3 <= int((batch.x.mean((1, 2, 3)) > 0).pooled_proj()) <= 13
 
 
 def test_nothing_held_out_is_empty(worlds: ModuleType, tmp_path: Path) -> None:
     held = worlds.pictures(Workspace(tmp_path), count=0)
-    assert len(held_out(held, CODEC, None, 5)) == 0
+    assert len(load_held_out_samples(held, CODEC, None, 5)) == 0
 
 
 def test_symbols_that_fill_a_grid_begin_with_the_start() -> None:
     class Codes:
-        space = Tokens(300, 5, start=299, stop=299, grid=(2, 2))
+        space = TokenSpace(300, 5, bos=299, eos=299, grid=(2, 2))
 
         def encode_many(self, values):
             return (np.array([value] * 4, np.uint16) for value in values)
 
     codec: Any = Codes()
-    (rows,) = encoded([Item(7), Item(8)], codec, None)
+    (rows,) = encode_samples([Item(7), Item(8)], codec, None)
     assert rows.x.tolist() == [[299, 7, 7, 7, 7], [299, 8, 8, 8, 8]]
-    assert rows.batch(np.array([1])).x.dtype == torch.int64
+    assert rows.build_batch(np.array([1])).x.dtype == torch.int64
 
 
 def test_what_has_one_size_is_drawn_by_samples() -> None:
-    assert fixed(Signal(4, (16, 16)))
-    assert fixed(Tokens(10, 5, grid=(2, 2)))
-    assert not fixed(Tokens(10, 5))
-    assert layout(Tokens(70_000, 5, grid=(2, 2))) == ((5,), np.uint32)
+    assert has_fixed_size(SignalSpace(4, (16, 16)))
+    assert has_fixed_size(TokenSpace(10, 5, grid=(2, 2)))
+    assert not has_fixed_size(TokenSpace(10, 5))
+    assert get_sample_layout(TokenSpace(70_000, 5, grid=(2, 2))) == ((5,), np.uint32)

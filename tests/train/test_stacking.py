@@ -6,10 +6,10 @@ from types import ModuleType
 
 import pytest
 
-from genloom.model import open_model, opening
+from genloom.model import load_model
 from genloom.store.workspace import Workspace
-from genloom.train.events import Finished
-from genloom.train.run import Request, train_model
+from genloom.train.events import RunResult
+from genloom.train.run import TrainRequest, train_model
 
 
 def test_a_model_on_which_no_adapter_can_stand_any_more_is_made_whole(
@@ -19,14 +19,14 @@ def test_a_model_on_which_no_adapter_can_stand_any_more_is_made_whole(
     for kind in ("models", "data"):
         shutil.copytree(home.root / kind, tmp_path / kind)
     workspace = Workspace(tmp_path)
-    monkeypatch.setattr(opening, "LONGEST_CHAIN", 3)
+    monkeypatch.setattr(opening, "MAX_ADAPTER_CHAIN", 3)
     refs = ["tales/1"]
     for _ in range(4):
-        few = {"rows": "2", "row_length": "32", "plan.precision": "float32"}
-        *_, last = train_model(workspace, Request("tales", "tales", refs[-1], steps=1, overrides=few))
-        assert isinstance(last, Finished)
+        few = {"batch_size": "2", "pack_length": "32", "plan.precision": "float32"}
+        *_, last = train_model(workspace, TrainRequest("tales", "tales", refs[-1], steps=1, overrides=few))
+        assert isinstance(last, RunResult)
         refs.append(last.ref)
-    made = [workspace.model(ref) for ref in refs]
+    made = [workspace.get_model(ref) for ref in refs]
     assert [folder.is_adapter for folder in made] == [False, True, True, False, True]
-    assert [folder.parent for folder in made[1:]] == refs[:-1]
-    assert open_model(workspace, refs[-1]).adapters == (refs[-1],)
+    assert [folder.parent_ref for folder in made[1:]] == refs[:-1]
+    assert load_model(workspace, refs[-1]).adapters == (refs[-1],)

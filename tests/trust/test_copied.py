@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genloom.trust.copied import Copy, copied, draw_passages, longest_copied
+from genloom.trust.copied_spans import CopiedSpan, find_longest_copies, measure_copied_spans, sample_passages
 from genloom.types import Item
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     """So that documents share pieces and are cut into several even in small tests."""
-    monkeypatch.setattr("genloom.trust.pieces._FIRST", 16)
+    monkeypatch.setattr("genloom.trust.text_chunks._FIRST_CHUNK_CHARS", 16)
 
 
 def naive(output: str, documents: list[str]) -> int:
@@ -26,7 +26,7 @@ def naive(output: str, documents: list[str]) -> int:
     return longest
 
 
-def holds(copy: Copy, output: str, items: list[Item]) -> bool:
+def holds(copy: CopiedSpan, output: str, items: list[Item]) -> bool:
     """Whether the text of a copy stands where it says it does."""
     sources = [item for item in items if item.source == copy.source and item.licence == copy.licence]
     return (
@@ -43,9 +43,11 @@ texts = st.one_of(st.text("ab", max_size=40), st.text("aé漢🙂\n", max_size=3
 @given(outputs=st.lists(texts, max_size=4), documents=st.lists(texts, max_size=8))
 def test_agrees_with_trying_every_pair_of_places(outputs, documents):
     items = [Item(text, f"file {i}", f"licence {i % 3}") for i, text in enumerate(documents)]
-    copies = longest_copied(outputs, iter(items))
+    copies = find_longest_copies(outputs, iter(items))
     assert [copy.length for copy in copies] == [naive(output, documents) for output in outputs]
-    assert all(copy == Copy(0) or holds(copy, output, items) for copy, output in zip(copies, outputs, strict=True))
+    assert all(
+        copy == CopiedSpan(0) or holds(copy, output, items) for copy, output in zip(copies, outputs, strict=True)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,27 +57,27 @@ def test_agrees_with_trying_every_pair_of_places(outputs, documents):
     planted=st.text("xyz", min_size=1, max_size=90),
 )
 def test_finds_what_was_planted_wherever_it_stands(data, filler, planted):
-    at = data.draw(st.integers(0, len(filler)))
-    before = data.draw(st.text("pqr", max_size=50))
+    at = data.update_task(st.integers(0, len(filler)))
+    before = data.update_task(st.text("pqr", max_size=50))
     items = [Item("something else"), Item(filler[:at] + planted + filler[at:], "play.txt", "public domain")]
-    [copy] = longest_copied([before + planted + "!"], items)
-    assert copy == Copy(len(planted), planted, len(before), "play.txt", "public domain", at)
+    [copy] = find_longest_copies([before + planted + "!"], items)
+    assert copy == CopiedSpan(len(planted), planted, len(before), "play.txt", "public domain", at)
 
 
 def test_no_span_reaches_from_one_document_into_the_next():
-    [copy] = longest_copied(["one two"], [Item("one "), Item("two")])
+    [copy] = find_longest_copies(["one two"], [Item("one "), Item("two")])
     assert copy.text == "one "
 
 
 def test_of_equals_the_first_in_the_stream_is_named():
-    copies = longest_copied(["the end"], [Item("in the end", "first"), Item("the end", "second")])
+    copies = find_longest_copies(["the end"], [Item("in the end", "first"), Item("the end", "second")])
     assert (copies[0].source, copies[0].offset) == ("first", 3)
 
 
 def test_runs_and_tables_do_not_slow_it_down_or_mislead_it():
     rule = "-" * 70
     documents = [Item(f"{rule}{'=' * 50}\n{' ' * 900}{i}", f"{i}") for i in range(50)]
-    copies = longest_copied(["-" * 120, f"a{' ' * 2000}b", "  0"], documents)
+    copies = find_longest_copies(["-" * 120, f"a{' ' * 2000}b", "  0"], documents)
     assert [copy.length for copy in copies] == [70, 900, 3]
 
 
@@ -87,7 +89,7 @@ def test_texts_whose_hashes_agree_are_told_apart():
     mirror = text.translate(str.maketrans("ab", "ba"))
     # The first document is a piece of its own and shares 1 character, so the lengths tried next are 2, 4 ... 2048.
     first = Item("a" + "?" * 20_000)
-    [copy] = longest_copied([text + "x" * 1200], [first, Item(mirror)])
+    [copy] = find_longest_copies([text + "x" * 1200], [first, Item(mirror)])
     assert copy.length == 1024  # the halves change places
     assert copy.text in text
     assert copy.text in mirror
@@ -102,39 +104,39 @@ def test_documents_are_streamed_and_long_ones_cut_with_nothing_lost():
             alive = i
             yield Item(f"document {i} " * 50, str(i))
 
-    [copy] = longest_copied(["document 150 document 150 doc"], documents())
+    [copy] = find_longest_copies(["document 150 document 150 doc"], documents())
     assert alive == 199
     assert (copy.length, copy.source) == (29, "150")
     long = "".join(f"{i} bottles of beer, " for i in range(900))
     starts = range(0, len(long) - 60, 30)  # wherever the document is cut, a cut goes through two of these
-    copies = longest_copied([long[start : start + 60] for start in starts], [Item(long)])
+    copies = find_longest_copies([long[start : start + 60] for start in starts], [Item(long)])
     assert [(copy.length, copy.offset) for copy in copies] == [(60, start) for start in starts]
 
 
 def test_many_outputs_at_once_equal_one_at_a_time():
     items = [Item(f"{i * i} is the square of {i}, and {i} of {i * i} its root. ") for i in range(300)]
     outputs = [f"so {i * i} is the square of {i + 1}" for i in range(90)]
-    assert longest_copied(outputs, items) == [longest_copied([output], items)[0] for output in outputs]
+    assert find_longest_copies(outputs, items) == [find_longest_copies([output], items)[0] for output in outputs]
 
 
 def test_held_out_text_gives_a_length_its_meaning():
     train = [Item("".join(f"{i} + {i} = {2 * i}; " for i in range(400)))]
     held = [Item("".join(f"{i} - {i} = 0; " for i in range(400)))]
-    report = copied([train[0].value[100:300], "no number here"], train, held, passages=12)
+    report = measure_copied_spans([train[0].value[100:300], "no number here"], train, held, num_passages=12)
     assert report.baseline is not None
     assert report.baseline.count == 12
-    assert report.baseline.median <= report.baseline.high <= report.baseline.longest < 30
-    assert [report.stands_out(copy) for copy in report.copies] == [True, False]
-    alone = copied(["some"], train, [])
+    assert report.baseline.median <= report.baseline.percentile_95 <= report.baseline.maximum < 30
+    assert [report.is_above_baseline(copy) for copy in report.spans] == [True, False]
+    alone = measure_copied_spans(["some"], train, [])
     assert alone.baseline is None
-    assert not alone.stands_out(alone.copies[0])
+    assert not alone.is_above_baseline(alone.spans[0])
 
 
 def test_passages_are_drawn_evenly_from_all_places():
     documents = [Item("x"), Item("a" * 109), Item("b" * 309)]
-    drawn = draw_passages(documents, [10] * 2000, seed=1)
+    drawn = sample_passages(documents, [10] * 2000, seed=1)
     assert {len(text) for text in drawn} == {10}
     assert sum(text == "a" * 10 for text in drawn) / 2000 == pytest.approx(0.25, abs=0.03)
-    assert draw_passages(documents, [10], seed=2) == draw_passages(documents, [10], seed=2)
-    assert draw_passages(documents, [10, 5000]) == draw_passages(documents, [10, 5000])
-    assert len(draw_passages(documents, [10, 5000])) == 1
+    assert sample_passages(documents, [10], seed=2) == sample_passages(documents, [10], seed=2)
+    assert sample_passages(documents, [10, 5000]) == sample_passages(documents, [10, 5000])
+    assert len(sample_passages(documents, [10, 5000])) == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genloom.trust.lookalike import lookalikes, nearest
+from genloom.trust.near_copies import find_near_copies, find_nearest_items
 from genloom.types import Item
 
 
@@ -23,7 +23,7 @@ def drawn(count: int, seed: int) -> np.ndarray:
 
 def test_a_copy_is_found_first_with_its_source_and_licence():
     training = drawn(1000, 0)
-    (found,) = nearest([training[777]], items(training), sketch, features)
+    (found,) = find_nearest_items([training[777]], items(training), sketch, features)
     assert found[0].item.source == "item 777"
     assert found[0].item.licence == "CC0-1.0"
     assert found[0].distance == pytest.approx(0, abs=1e-9)
@@ -37,26 +37,26 @@ def test_where_the_sketch_is_all_there_is_the_result_is_that_of_comparing_everyt
     def scaled(values) -> np.ndarray:  # so that the order by cosine is the order by sketch
         return np.stack([np.append(value, 100.0) for value in values])
 
-    found = nearest(list(outputs), items(training), sketch, scaled, 1)
-    apart = np.square(outputs[:, None] - training[None]).sum(-1)
+    found = find_nearest_items(list(outputs), items(training), sketch, scaled, 1)
+    apart = np.square(outputs[:, None] - training[None]).pooled_proj(-1)
     assert [match[0].item.source for match in found] == [f"item {n}" for n in apart.argmin(1)]
 
 
 def test_outputs_that_copy_stand_out_and_those_drawn_anew_do_not():
     training, held, new = drawn(500, 3), drawn(200, 4), drawn(100, 5)
     copies = training[:50] + 0.001 * drawn(50, 6)
-    found = lookalikes([*copies, *new], items(training), list(held), sketch, features)
-    assert found.held == 200
-    assert all(found.near_copy(number) for number in range(50))
-    assert found.near_copies - 50 < 15  # of the hundred new ones about five, as of held-out ones
+    found = find_near_copies([*copies, *new], items(training), list(held), sketch, features)
+    assert found.num_held_out == 200
+    assert all(found.is_near_copy(number) for number in range(50))
+    assert found.num_near_copies - 50 < 15  # of the hundred new ones about five, as of held-out ones
 
 
 def test_nothing_held_out_means_no_verdict():
     training = drawn(20, 7)
-    found = lookalikes([training[0]], items(training), [], sketch, features)
+    found = find_near_copies([training[0]], items(training), [], sketch, features)
     assert found.threshold is None
-    assert not found.near_copy(0)
+    assert not found.is_near_copy(0)
 
 
 def test_without_training_items_nothing_is_near():
-    assert nearest([drawn(1, 8)[0]], [], sketch, features) == [[]]
+    assert find_nearest_items([drawn(1, 8)[0]], [], sketch, features) == [[]]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genloom.trust.nearest import nearest
+from genloom.trust.nearest_text import find_nearest_passages
 from genloom.types import Item
 
 WORDS = (
@@ -55,9 +55,9 @@ def best_share(output: str, documents: list[str], size: int) -> float:
 def test_the_nearest_passage_is_the_nearest_of_all(seed, sizes):
     documents = [prose(seed + i, words) for i, words in enumerate(sizes)]
     outputs = [prose(seed - 1, 30), prose(seed - 2, 90)]
-    found = nearest(outputs, [Item(text, str(i)) for i, text in enumerate(documents)])
+    found = find_nearest_passages(outputs, [Item(text, str(i)) for i, text in enumerate(documents)])
     for output, matches in zip(outputs, found, strict=True):
-        assert (matches[0].share if matches else 0.0) == best_share(output, documents, 8)
+        assert (matches[0].containment if matches else 0.0) == best_share(output, documents, 8)
         assert all(match.text in documents[int(match.source)] for match in matches)
 
 
@@ -71,15 +71,15 @@ def test_planted_passages_are_found_in_order_with_their_licences():
         Item(output, "whole", "CC0-1.0"),
         Item(filler + output[: half // 2], "quarter"),
     ]
-    [matches] = nearest([output], documents)
+    [matches] = find_nearest_passages([output], documents)
     assert [match.source for match in matches] == ["whole", "half", "quarter"]
-    assert (matches[0].share, matches[0].licence, matches[0].offset) == (1.0, "CC0-1.0", 0)
-    assert 0.4 < matches[1].share < 0.6
+    assert (matches[0].containment, matches[0].licence, matches[0].offset) == (1.0, "CC0-1.0", 0)
+    assert 0.4 < matches[1].containment < 0.6
 
 
 def test_passages_of_one_document_do_not_overlap():
     output = prose(2, 50)
-    [matches] = nearest([output], [Item(f"{output} {output} {output}")], count=5)
+    [matches] = find_nearest_passages([output], [Item(f"{output} {output} {output}")], count=5)
     offsets = sorted(match.offset for match in matches)
     assert all(later - earlier >= len(output) // 2 * 2 for earlier, later in pairwise(offsets))
     assert len(offsets) >= 2
@@ -88,12 +88,12 @@ def test_passages_of_one_document_do_not_overlap():
 def test_long_documents_and_many_of_them_give_what_one_piece_gives(monkeypatch):
     documents = [Item(prose(i, 400), str(i)) for i in range(20)]
     outputs = [documents[7].value[900:1200], prose(99, 60), "short", ""]
-    whole = nearest(outputs, documents)
-    monkeypatch.setattr("genloom.trust.pieces._FIRST", 64)
-    cut = nearest(outputs, documents)
-    assert [[m.share for m in matches][:1] for matches in whole[:1]] == [
-        [m.share for m in matches][:1] for matches in cut[:1]
+    whole = find_nearest_passages(outputs, documents)
+    monkeypatch.setattr("genloom.trust.text_chunks._FIRST_CHUNK_CHARS", 64)
+    cut = find_nearest_passages(outputs, documents)
+    assert [[m.containment for m in matches][:1] for matches in whole[:1]] == [
+        [m.containment for m in matches][:1] for matches in cut[:1]
     ]
     assert cut[0][0].source == whole[0][0].source == "7"
     assert whole[2:] == [[], []]
-    assert nearest([], documents) == []
+    assert find_nearest_passages([], documents) == []

@@ -7,6 +7,6 @@ NAMES = ("shakespeare",)
 LICENCE = "public domain"
 
 
-def shakespeare() -> str:
+def load_shakespeare() -> str:
     """Nine plays of Shakespeare, 1.12 million characters of plain ASCII; README.md beside this tells their origin."""
     return gzip.decompress(files(__name__).joinpath("shakespeare.txt.gz").read_bytes()).decode("ascii")

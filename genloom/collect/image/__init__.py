@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genloom.collect import licence
-from genloom.collect.image import captions, files, likeness, reading, telling
-from genloom.collect.image.reading import Raw
+from genloom.collect import captions, licence
+from genloom.collect.image import files, perceptual_hash, reader, report
+from genloom.collect.image.reader import RawImage
 from genloom.collect.options import Options
-from genloom.collect.preparation import Document, Tallies
-from genloom.collect.sources import Found
+from genloom.collect.preparation import Counters, Document
+from genloom.collect.sources import SourceFile
 from genloom.media import image
 from genloom.media.image import decoding
 from genloom.types import Item
@@ -20,62 +20,70 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
 
 noun = "picture"
-offer = "png, jpg, webp, gif, bmp, tiff or svg files, or parquet files with pictures in them"
-removed = telling.REMOVED
-split_note = telling.split_note
-foreign = ("scrub", "min_quality", "languages", "piece_characters")
-claims = files.claims
-sort = files.sort
+accepted_files = "png, jpg, webp, gif, bmp, tiff or svg files, or parquet files with pictures in them"
+drop_reasons = report.DROP_REASONS
+describe_splits = report.describe_splits
+unsupported_options = ("scrub", "min_quality", "languages", "chunk_chars")
+match_count = files.match_count
+select = files.select
 read = reading.read
-similarity = likeness.similarity
-sketch = likeness.sketch
-facts = telling.facts
-kept = telling.kept
-changes = telling.changes
-sections = telling.sections
+similarity = perceptual_hash.similarity
+compute_sketches = perceptual_hash.compute_sketches
+build_metadata = report.build_metadata
+summary = report.summary
+describe_changes = report.describe_changes
+render_sections = report.render_sections
 
 
-def settled(options: Options, found: Sequence[Found]) -> Options:
+def resolve(options: Options, source_files: Sequence[SourceFile]) -> Options:
     """The options as they are, their background known to be a colour."""
-    decoding.colour(options.background)
+    decoding.parse_colour(options.background)
     return options
 
 
-def document(raw: Raw, options: Options, tallies: Tallies) -> tuple[Document, np.ndarray]:
+def build_document(raw: RawImage, options: Options, counters: Counters) -> tuple[Document, np.ndarray]:
     """The picture packed, with its caption; its likeness is a thumbnail. See Preparation."""
-    picture = decoding.decode(raw.data, options.size, options.background)
+    picture = decoding.decode_image(raw.data, options.size, options.background)
     pixels = picture.pixels
-    caption, said_by = captions.first(
-        (raw.caption, raw.said_by),
-        (picture.said.caption, "the file itself"),
-        (captions.words(raw.stem), "the file's name"),
-        (captions.words(raw.folder), "the folder's name"),
+    caption, caption_source = captions.pick_caption(
+        (raw.caption, raw.caption_source),
+        (picture.metadata.caption, "the file itself"),
+        (captions.derive_caption(raw.stem), "the file's name"),
+        (captions.derive_caption(raw.folder), "the folder's name"),
     )
-    said = raw.licence or licence.named(picture.licence)
-    content = image.pack(pixels)
+    file_licence = raw.licence or licence.identify_licence(picture.licence)
+    content = image.encode(pixels)
     height, width, _ = pixels.shape
-    tallies["changed"].update(telling.kind_of(change) for change in picture.changes)
-    tallies["changed"]["made smaller"] += (width, height) != (picture.width, picture.height) and picture.format != "SVG"
-    doubts = tuple(telling.kind_of(doubt) for doubt in image.check(Item(pixels, meta=picture.facts())))
+    counters["changed"].update(report.normalize_change(change) for change in picture.changes)
+    counters["changed"]["made smaller"] += (width, height) != (
+        picture.width,
+        picture.height,
+    ) and picture.format != "SVG"
+    review_reasons = tuple(
+        report.normalize_change(warning) for warning in image.check(Item(pixels, meta=picture.to_meta()))
+    )
     digest = hashlib.sha256(f"{width} {height} ".encode() + pixels.tobytes()).digest()
     return (
         Document(
             caption,
             digest,
             raw.source,
-            options.licence or said or raw.inherited,
+            options.licence or file_licence or raw.folder_licence,
             len(content),
             {"content": content, "width": width, "height": height},
-            {"captions": said_by, "formats": picture.format},
-            doubts,
+            {"captions": caption_source, "formats": picture.format},
+            review_reasons,
         ),
-        likeness.thumbnail(pixels),
+        perceptual_hash.make_thumbnail(pixels),
     )
 
 
-def columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
+def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
     """The columns content (PNG), width and height."""
     import pyarrow as pa
 
-    kinds = {"content": pa.binary(), "width": pa.int32(), "height": pa.int32()}
-    return {name: pa.array([one.columns[name] for one in documents], kind) for name, kind in kinds.items()}
+    column_types = {"content": pa.binary(), "width": pa.int32(), "height": pa.int32()}
+    return {
+        name: pa.array([document.columns[name] for document in documents], column_type)
+        for name, column_type in column_types.items()
+    }

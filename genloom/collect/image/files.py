@@ -5,76 +5,87 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from genloom.collect.image import captions, parquet
-from genloom.collect.names import shown
+from genloom.collect import captions
+from genloom.collect.image import parquet
 from genloom.collect.options import Note
-from genloom.collect.sources import Found
+from genloom.collect.slug import escape_name
+from genloom.collect.sources import SourceFile
 from genloom.media import image
 
-CURES = dict.fromkeys((".heic", ".heif", ".avif", ".jxl", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga"), "png")
-PACKED = (".zip", ".tar", ".tgz", ".gz", ".7z", ".bz2", ".xz", ".zst", ".rar")
+CONVERSION_HINTS = dict.fromkeys(
+    (".heic", ".heif", ".avif", ".jxl", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga"), "png"
+)
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".bz2", ".xz", ".zst", ".rar")
 
 
-def claims(files: Sequence[Found]) -> int:
+def match_count(files: Sequence[SourceFile]) -> int:
     """How many pictures there are, with those in tables, and how many files that describe them."""
-    pictures = [one for one in files if _holds(one.path)]
-    beside = _Beside(pictures)
-    inside = sum(parquet.count(one.path) - 1 for one in pictures if one.path.suffix.lower() == ".parquet")
-    return len(pictures) + inside + sum(one.path not in beside.pictures and beside.describes(one.path) for one in files)
+    image_files = [file for file in files if _has_images(file.path)]
+    sidecar_index = _SidecarIndex(image_files)
+    num_table_images = sum(
+        parquet.count_rows(file.path) - 1 for file in image_files if file.path.suffix.lower() == ".parquet"
+    )
+    return (
+        len(image_files)
+        + num_table_images
+        + sum(file.path not in sidecar_index.pictures and sidecar_index.is_sidecar(file.path) for file in files)
+    )
 
 
-def sort(files: Sequence[Found]) -> tuple[list[Found], list[Note]]:
+def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     """The pictures and the files that hold some; of all others a note, but for what describes a picture."""
-    captions.forget()
-    found = [one for one in files if _holds(one.path)]
-    beside = _Beside(found)
-    notes, others = [], Counter()
-    for one in files:
-        suffix = one.path.suffix.lower()
-        if one.path in beside.pictures:
+    captions.clear_caches()
+    image_files = [file for file in files if _has_images(file.path)]
+    sidecar_index = _SidecarIndex(image_files)
+    notes, other_counts = [], Counter()
+    for file in files:
+        suffix = file.path.suffix.lower()
+        if file.path in sidecar_index.pictures:
             continue
-        if suffix in CURES:
-            notes.append(Note(one.name, f"{suffix} files are not read; save it as .{CURES[suffix]}"))
-        elif suffix in PACKED:
-            notes.append(Note(one.name, f"{suffix} files are not read; unpack it first"))
-        elif not beside.describes(one.path):
-            others[shown(suffix) or "no suffix"] += 1
-        elif suffix in captions.TABLES and not captions.table(one.path):
+        if suffix in CONVERSION_HINTS:
+            notes.append(Note(file.name, f"{suffix} files are not read; save it as .{CONVERSION_HINTS[suffix]}"))
+        elif suffix in ARCHIVE_SUFFIXES:
+            notes.append(Note(file.name, f"{suffix} files are not read; unpack it first"))
+        elif not sidecar_index.is_sidecar(file.path):
+            other_counts[escape_name(suffix) or "no suffix"] += 1
+        elif suffix in captions.TABLE_SUFFIXES and not captions.read_table(file.path):
             columns = ", ".join(captions.FILE_COLUMNS[:2])
             notes.append(
-                Note(one.name, f"it names no captions of pictures (columns such as {columns} and text)", False)
+                Note(file.name, f"it names no captions of pictures (columns such as {columns} and text)", False)
             )
-    if others:
-        named = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(6))
-        files_word = "file that is no picture was" if others.total() == 1 else "files that are no pictures were"
-        notes.append(Note("the sources", f"{others.total():,} {files_word} left out ({named})", skipped=False))
-    return [_read_as(one) for one in found], notes
+    if other_counts:
+        suffix_list = ", ".join(f"{count:,} {suffix}" for suffix, count in other_counts.most_common(6))
+        files_word = "file that is no picture was" if other_counts.total() == 1 else "files that are no pictures were"
+        notes.append(
+            Note("the sources", f"{other_counts.total():,} {files_word} left out ({suffix_list})", is_skipped=False)
+        )
+    return [_with_format(file) for file in image_files], notes
 
 
-def _holds(path: Path) -> bool:
+def _has_images(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in image.suffixes or (suffix == ".parquet" and parquet.holds_pictures(path))
+    return suffix in image.suffixes or (suffix == ".parquet" and parquet.has_images(path))
 
 
-def _read_as(one: Found) -> Found:
-    table = one.path.suffix.lower() == ".parquet"
-    return replace(one, format="parquet" if table else "picture", streamed=table)
+def _with_format(file: SourceFile) -> SourceFile:
+    is_table = file.path.suffix.lower() == ".parquet"
+    return replace(file, format="parquet" if is_table else "picture", streamed=is_table)
 
 
-class _Beside:
+class _SidecarIndex:
     """Knows which files describe pictures: those of the same name, and tables in a folder above them."""
 
-    def __init__(self, found: Sequence[Found]) -> None:
-        self.pictures = {one.path for one in found}
-        self._stems = {one.path.with_suffix("") for one in found}
-        self._folders = {
-            folder for parent in {one.path.parent for one in found} for folder in (parent, *parent.parents)
+    def __init__(self, files: Sequence[SourceFile]) -> None:
+        self.image_paths = {file.path for file in files}
+        self._stems = {file.path.with_suffix("") for file in files}
+        self._list_folders = {
+            folder for parent in {file.path.parent for file in files} for folder in (parent, *parent.parents)
         }
 
-    def describes(self, path: Path) -> bool:
+    def is_sidecar(self, path: Path) -> bool:
         suffix = path.suffix.lower()
-        sidecar = suffix in captions.SIDECARS and not {
+        is_same_name = suffix in captions.SIDECAR_SUFFIXES and not {
             path.with_suffix(""),
             path.with_suffix("").with_suffix(""),
         }.isdisjoint(self._stems)
-        return sidecar or (suffix in captions.TABLES and path.parent in self._folders)
+        return is_same_name or (suffix in captions.TABLE_SUFFIXES and path.parent in self._list_folders)

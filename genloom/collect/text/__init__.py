@@ -7,79 +7,84 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from genloom.collect.options import Options
-from genloom.collect.preparation import Document, Left, Tallies
-from genloom.collect.sources import Found
-from genloom.collect.text import files, reading, telling
-from genloom.collect.text import sketch as sketching
-from genloom.collect.text.clean import clean
-from genloom.collect.text.conversations import rendered
-from genloom.collect.text.cut import piece_length
-from genloom.collect.text.language import language
-from genloom.collect.text.quality import quality
-from genloom.collect.text.reading import Raw
+from genloom.collect.preparation import Counters, Document, Skip
+from genloom.collect.sources import SourceFile
+from genloom.collect.text import compute_sketches as sketching
+from genloom.collect.text import files, reader, report
+from genloom.collect.text.chunk import choose_chunk_chars
+from genloom.collect.text.clean import clean_text
+from genloom.collect.text.conversations import render_conversation
+from genloom.collect.text.language import detect_language
+from genloom.collect.text.quality import score_quality
+from genloom.collect.text.reader import RawText
 from genloom.collect.text.scrub import scrub
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
 
 noun = "document"
-offer = "txt, md, html, pdf, docx or epub files"
-removed = telling.REMOVED
-split_note = telling.split_note
-foreign = ("size", "background")
-claims = files.claims
-sort = files.sort
+accepted_files = "txt, md, html, pdf, docx or epub files"
+drop_reasons = report.DROP_REASONS
+describe_splits = report.describe_splits
+unsupported_options = ("size", "background")
+match_count = files.match_count
+select = files.select
 read = reading.read
 similarity = sketching.similarity
-sketch = sketching.sketch
-facts = telling.facts
-kept = telling.kept
-changes = telling.changes
-sections = telling.sections
+compute_sketches = sketching.compute_sketches
+build_metadata = report.build_metadata
+summary = report.summary
+describe_changes = report.describe_changes
+render_sections = report.render_sections
 
-BETWEEN = "\n\x1e\n"  # the turns of a conversation: cleaned text has no control characters
+TURN_SEPARATOR = "\n\x1e\n"  # the turns of a conversation: cleaned text has no control characters
 
 
-def settled(options: Options, found: Sequence[Found]) -> Options:
+def resolve(options: Options, source_files: Sequence[SourceFile]) -> Options:
     """The options with the longest piece chosen by the size of the collection."""
     # What a .gz holds is not known before it is read; text packs to about a third.
-    total = sum(3 * one.size if one.is_packed else one.size for one in found)
-    return replace(options, piece_characters=options.piece_characters or piece_length(total))
+    total = sum(3 * file.size if file.is_gzipped else file.size for file in source_files)
+    return replace(options, piece_characters=options.chunk_chars or choose_chunk_chars(total))
 
 
-def document(raw: Raw, options: Options, tallies: Tallies) -> tuple[Document, str]:
+def build_document(raw: RawText, options: Options, counters: Counters) -> tuple[Document, str]:
     """The cleaned and scrubbed text, which is its own likeness; see Preparation."""
-    cleaned = [clean(part) for part in ([turn.content for turn in raw.turns] or [raw.text])]
-    tallies["repaired"]["documents"] += any(repaired for _, repaired in cleaned)
-    text = BETWEEN.join(part for part, _ in cleaned)
-    if not all(part for part, _ in cleaned):
-        raise Left("empty")
-    code = language(text)
-    if options.languages and code not in options.languages:
-        raise Left("other language")
-    score = quality(text)
+    cleaned_parts = [clean_text(part) for part in ([turn.content for turn in raw.turns] or [raw.text])]
+    counters["repaired"]["documents"] += any(is_repaired for _, is_repaired in cleaned_parts)
+    text = TURN_SEPARATOR.join(part for part, _ in cleaned_parts)
+    if not all(part for part, _ in cleaned_parts):
+        raise Skip("empty")
+    language_code = detect_language(text)
+    if options.languages and language_code not in options.languages:
+        raise Skip("other language")
+    score = score_quality(text)
     if score < options.min_quality:
-        raise Left("low quality")
+        raise Skip("low quality")
     if options.scrub:
-        text, found = scrub(text, options.scrub)
-        tallies["scrubbed"] += found
-    turns = tuple(replace(t, content=c) for t, c in zip(raw.turns, text.split(BETWEEN), strict=bool(raw.turns)))
-    text = rendered(turns) or text
+        text, scrub_counts = scrub(text, options.scrub)
+        counters["scrubbed"] += scrub_counts
+    turns = tuple(replace(t, content=c) for t, c in zip(raw.turns, text.split(TURN_SEPARATOR), strict=bool(raw.turns)))
+    text = render_conversation(turns) or text
     data = text.encode("utf-8")
-    tallied = {"languages": code, "quality": f"{min(9, int(score * 10)) / 10}"}
+    counter_values = {"languages": language_code, "quality": f"{min(9, int(score * 10)) / 10}"}
     if turns:
-        tallied["conversations"] = "documents"
-    kept = {
-        "language": code,
+        counter_values["conversations"] = "documents"
+    extra_columns = {
+        "language": language_code,
         "quality": score,
         "turns": json.dumps([asdict(turn) for turn in turns], ensure_ascii=False) if turns else "",
     }
-    return Document(text, hashlib.sha256(data).digest(), raw.source, raw.licence, len(data), kept, tallied), text
+    return Document(
+        text, hashlib.sha256(data).digest(), raw.source, raw.licence, len(data), extra_columns, counter_values
+    ), text
 
 
-def columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
+def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
     """The columns language, quality and turns (JSON, "" where the document is no conversation)."""
     import pyarrow as pa
 
-    kinds = {"language": pa.string(), "quality": pa.float32(), "turns": pa.string()}
-    return {name: pa.array([one.columns[name] for one in documents], kind) for name, kind in kinds.items()}
+    column_types = {"language": pa.string(), "quality": pa.float32(), "turns": pa.string()}
+    return {
+        name: pa.array([document.columns[name] for document in documents], column_type)
+        for name, column_type in column_types.items()
+    }

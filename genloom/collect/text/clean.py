@@ -3,63 +3,78 @@
 import re
 import unicodedata
 
-ASCII = bytes(range(128))
-CONTROL = bytes([*range(9), 11, *range(14, 32), 127])
+ASCII_BYTES = bytes(range(128))
+CONTROL_BYTES = bytes([*range(9), 11, *range(14, 32), 127])
 # What UTF-8 looks like when it was once read as Windows-1252: the letter of a lead byte, then of continuation bytes.
-CONTINUED = "".join(map(chr, range(0x80, 0xC0))) + "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
-LEAD = "".join(map(chr, range(0xC2, 0xF1)))
-BROKEN = re.compile(f"[\xc2-\xdf][{CONTINUED}]|[\xe0-\xef][{CONTINUED}]{{2}}|\xf0[{CONTINUED}]{{3}}")
-INVISIBLE = (*range(0x80, 0x85), *range(0x86, 0xA0), 0xAD, 0x200B, 0xFEFF, *range(0xFFF9, 0xFFFC), 0xFFFE, 0xFFFF)
-BLANK = (0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)
-NEWLINE = (0x85, 0x2028, 0x2029)
-REPLACED = dict.fromkeys(INVISIBLE, "") | dict.fromkeys(BLANK, " ") | dict.fromkeys(NEWLINE, "\n")
-SURROGATE = re.compile("[\ud800-\udfff]")
+CONTINUATION_CHARS = "".join(map(chr, range(0x80, 0xC0))) + "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+LEAD_CHARS = "".join(map(chr, range(0xC2, 0xF1)))
+MOJIBAKE_PATTERN = re.compile(
+    f"[\xc2-\xdf][{CONTINUATION_CHARS}]|[\xe0-\xef][{CONTINUATION_CHARS}]{{2}}|\xf0[{CONTINUATION_CHARS}]{{3}}"
+)
+INVISIBLE_CODEPOINTS = (
+    *range(0x80, 0x85),
+    *range(0x86, 0xA0),
+    0xAD,
+    0x200B,
+    0xFEFF,
+    *range(0xFFF9, 0xFFFC),
+    0xFFFE,
+    0xFFFF,
+)
+BLANK_CODEPOINTS = (0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)
+NEWLINE_CODEPOINTS = (0x85, 0x2028, 0x2029)
+CHAR_REPLACEMENTS = (
+    dict.fromkeys(INVISIBLE_CODEPOINTS, "")
+    | dict.fromkeys(BLANK_CODEPOINTS, " ")
+    | dict.fromkeys(NEWLINE_CODEPOINTS, "\n")
+)
+SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 
 
-def clean(text: str) -> tuple[str, bool]:
+def clean_text(text: str) -> tuple[str, bool]:
     """The text made uniform, and whether broken characters were repaired in it."""
-    repaired = False
+    is_repaired = False
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, as a careless JSON writer leaves
-        text = SURROGATE.sub("\ufffd", text)
+        text = SURROGATE_PATTERN.sub("\ufffd", text)
         data = text.encode("utf-8")
     if not text.isascii():
-        text, repaired = _uniform(text, set(data.translate(None, ASCII).decode("utf-8")))
+        text, is_repaired = _normalize(text, set(data.translate(None, ASCII_BYTES).decode("utf-8")))
         data = text.encode("utf-8")
     if "\r" in text or "\f" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
         data = text.encode("utf-8")
-    without = data.translate(None, CONTROL)
-    if len(without) < len(data):
-        text = without.decode("utf-8")
+    printable_data = data.translate(None, CONTROL_BYTES)
+    if len(printable_data) < len(data):
+        text = printable_data.decode("utf-8")
     if " \n" in text or "\t\n" in text:
         text = "\n".join(map(str.rstrip, text.split("\n")))
     if "\n\n\n\n" in text:
         text = re.sub("\n{4,}", "\n\n\n", text)
-    return text.strip("\n").rstrip(), repaired
+    return text.strip("\n").rstrip(), is_repaired
 
 
-def _uniform(text: str, present: set[str]) -> tuple[str, bool]:
+def _normalize(text: str, distinct_chars: set[str]) -> tuple[str, bool]:
     """The text with characters beyond ASCII repaired and made uniform; `present` are those that occur.
 
     Most texts have but a few curly quotes, so that looking at the set of what occurs saves looking at all of the text.
     """
-    repaired = False
-    if not present.isdisjoint(LEAD) and not present.isdisjoint(CONTINUED):
-        text, repaired = _repair(text)
-        present = set(text) if repaired else present
-    if any(ord(character) in REPLACED for character in present):
-        text = text.translate(REPLACED)
-    return unicodedata.normalize("NFC", text), repaired
+    is_repaired = False
+    if not distinct_chars.isdisjoint(LEAD_CHARS) and not distinct_chars.isdisjoint(CONTINUATION_CHARS):
+        text, is_repaired = _repair_mojibake(text)
+        distinct_chars = set(text) if is_repaired else distinct_chars
+    if any(ord(character) in CHAR_REPLACEMENTS for character in distinct_chars):
+        text = text.translate(CHAR_REPLACEMENTS)
+    return unicodedata.normalize("NFC", text), is_repaired
 
 
-def _repair(text: str) -> tuple[str, bool]:
+def _repair_mojibake(text: str) -> tuple[str, bool]:
     """Hands to ftfy (slow) only lines that look as if they had been decoded wrongly; it decides by its own measure."""
-    if not BROKEN.search(text):
+    if not MOJIBAKE_PATTERN.search(text):
         return text, False
     import ftfy
 
-    lines = [ftfy.fix_encoding(line) if BROKEN.search(line) else line for line in text.split("\n")]
-    mended = "\n".join(lines)
-    return mended, mended != text
+    lines = [ftfy.fix_encoding(line) if MOJIBAKE_PATTERN.search(line) else line for line in text.split("\n")]
+    repaired_text = "\n".join(lines)
+    return repaired_text, repaired_text != text

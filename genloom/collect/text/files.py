@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genloom.collect.options import Note
-from genloom.collect.sources import BUILTIN, Found
+from genloom.collect.sources import BUILTIN_PREFIX, SourceFile
 from genloom.media import text
 
 FORMATS = {
@@ -20,7 +20,7 @@ FORMATS = {
     ".epub": "document",
     **dict.fromkeys(text.MARKUP, "markup"),
 }
-CURES = {
+CONVERSION_HINTS = {
     ".doc": "save it as .docx",
     ".rtf": "save it as .docx",
     ".odt": "save it as .docx",
@@ -39,31 +39,33 @@ CURES = {
     ".zst": "unpack it first",
     ".ipynb": "export it as .py or .md",
 }
-STREAMED_FROM = 4 << 20  # bytes
+MIN_STREAMED_BYTES = 4 << 20  # bytes
 
 
-def claims(files: Sequence[Found]) -> int:
+def match_count(files: Sequence[SourceFile]) -> int:
     """How many files are read as text by their suffix."""
-    return sum(_inner(one.path) in text.suffixes or _inner(one.path) in FORMATS for one in files)
+    return sum(_inner_suffix(file.path) in text.suffixes or _inner_suffix(file.path) in FORMATS for file in files)
 
 
-def sort(files: Sequence[Found]) -> tuple[list[Found], list[Note]]:
+def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     """All but what has to be converted first: a file of any other name may hold text."""
-    found, notes = [], []
-    for one in files:
-        suffix = one.path.suffix.lower()
-        form = "builtin" if one.name.startswith(BUILTIN) else FORMATS.get(_inner(one.path), "text")
-        if suffix in CURES:
-            notes.append(Note(one.name, f"{suffix} files are not read; {CURES[suffix]}"))
-        elif one.is_packed and form in ("document", "parquet"):
-            notes.append(Note(one.name, f"{_inner(one.path)}.gz files are not read; unpack it first"))
+    selected_files, notes = [], []
+    for file in files:
+        suffix = file.path.suffix.lower()
+        file_format = (
+            "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(_inner_suffix(file.path), "text")
+        )
+        if suffix in CONVERSION_HINTS:
+            notes.append(Note(file.name, f"{suffix} files are not read; {CONVERSION_HINTS[suffix]}"))
+        elif file.is_gzipped and file_format in ("document", "parquet"):
+            notes.append(Note(file.name, f"{_inner_suffix(file.path)}.gz files are not read; unpack it first"))
         else:
-            large = one.size > STREAMED_FROM or form == "parquet" or one.is_packed
-            found.append(replace(one, format=form, streamed=form != "document" and large))
-    return found, notes
+            is_large = file.size > MIN_STREAMED_BYTES or file_format == "parquet" or file.is_gzipped
+            selected_files.append(replace(file, format=file_format, streamed=file_format != "document" and is_large))
+    return selected_files, notes
 
 
-def _inner(path: Path) -> str:
+def _inner_suffix(path: Path) -> str:
     """The suffix, of a packed file that of what is in it."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix

@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-SAMPLE = 320  # characters at most; the classifier takes half a microsecond for each
-LETTERS = 10  # below which nothing can be told
-SURE = 0.35  # probability below which no language is named
-UNKNOWN = "und"  # ISO 639-2: undetermined
+SAMPLE_CHARS = 320  # characters at most; the classifier takes half a microsecond for each
+MIN_LETTERS = 10  # below which nothing can be told
+MIN_PROBABILITY = 0.35  # probability below which no language is named
+UNDETERMINED = "und"  # ISO 639-2: undetermined
 
 
 @functools.cache
-def _identifier() -> "LanguageIdentifier":
+def _load_identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def language(text: str) -> str:
+def detect_language(text: str) -> str:
     """The ISO 639-1 code of the language the middle of the text is in, or "und" where there is too little to tell."""
-    size = min(SAMPLE, max(SAMPLE // 3, len(text) // 16))
+    size = min(SAMPLE_CHARS, max(SAMPLE_CHARS // 3, len(text) // 16))
     start = max(0, (len(text) - size) // 2)
     sample = text[start : start + size]
-    if sum(map(str.isalpha, sample)) < LETTERS:
-        return UNKNOWN
-    code, probability = _identifier().classify(sample)
-    return code if probability >= SURE else UNKNOWN
+    if sum(map(str.isalpha, sample)) < MIN_LETTERS:
+        return UNDETERMINED
+    code, probability = _load_identifier().classify(sample)
+    return code if probability >= MIN_PROBABILITY else UNDETERMINED

@@ -10,7 +10,7 @@ EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,
 CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
 # The longest has 34 signs. What follows a number in capitals is taken along, and cut off again by the checksum.
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}+")
-IBAN_AT_LEAST = 15  # signs
+MIN_IBAN_CHARS = 15  # signs
 IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
 # An international number, one with an area code in brackets or after 0, or the American 3-3-4 grouping.
@@ -42,88 +42,90 @@ def scrub(text: str, kinds: tuple[str, ...]) -> tuple[str, Counter[str]]:
     counts: Counter[str] = Counter()
     for kind in ("email", "iban", "card", "ip", "phone", "name"):
         if kind in kinds:
-            text, found = FINDERS[kind](text)
-            if found:
-                counts[kind] += found
+            text, count = SCRUBBERS[kind](text)
+            if count:
+                counts[kind] += count
     return text, counts
 
 
-def _replace(text: str, pattern: re.Pattern[str], kind: str, holds: Callable[[str], bool]) -> tuple[str, int]:
-    found = 0
+def _replace(text: str, pattern: re.Pattern[str], kind: str, is_valid: Callable[[str], bool]) -> tuple[str, int]:
+    count = 0
 
-    def blank(match: re.Match[str]) -> str:
-        nonlocal found
-        if not holds(match[0]):
+    def replace_match(match: re.Match[str]) -> str:
+        nonlocal count
+        if not is_valid(match[0]):
             return match[0]
-        found += 1
+        count += 1
         return f"[{kind}]"
 
-    return pattern.sub(blank, text), found
+    return pattern.sub(replace_match, text), count
 
 
-def _email(text: str) -> tuple[str, int]:
-    return _replace(text, EMAIL, "email", lambda found: True) if "@" in text else (text, 0)
+def _scrub_email(text: str) -> tuple[str, int]:
+    return _replace(text, EMAIL, "email", lambda match_text: True) if "@" in text else (text, 0)
 
 
-def _card(text: str) -> tuple[str, int]:
+def _scrub_card(text: str) -> tuple[str, int]:
     from stdnum import luhn
 
-    def holds(found: str) -> bool:
-        digits = re.sub(r"\D", "", found)
+    def is_valid(match_text: str) -> bool:
+        digits = re.sub(r"\D", "", match_text)
         return len(set(digits)) > 1 and luhn.is_valid(digits)
 
-    return _replace(text, CARD, "card", holds)
+    return _replace(text, CARD, "card", is_valid)
 
 
-def _iban(text: str) -> tuple[str, int]:
-    parts, done, match = [], 0, IBAN.search(text)
+def _scrub_iban(text: str) -> tuple[str, int]:
+    parts, last_end, match = [], 0, IBAN.search(text)
     while match:
         # What only looked like one may end inside the number that follows, so that the search goes on after its head.
-        start, end = match.start(), _iban_end(text, match)
+        start, end = match.start(), _find_iban_end(text, match)
         if end:
-            parts += [text[done:start], "[iban]"]
-            done = end
+            parts += [text[last_end:start], "[iban]"]
+            last_end = end
         match = IBAN.search(text, end or start + 4)
-    return "".join([*parts, text[done:]]), len(parts) // 2
+    return "".join([*parts, text[last_end:]]), len(parts) // 2
 
 
-def _iban_end(text: str, match: re.Match[str]) -> int:
+def _find_iban_end(text: str, match: re.Match[str]) -> int:
     """Where the number ends that begins with the match, at a blank or at its end; 0 where there is none."""
     from stdnum import iban
 
     start, end = match.span()
     if re.match(r"\w", text[end : end + 1]):
         end = text.rfind(" ", start, end)
-    while end - start >= IBAN_AT_LEAST:
+    while end - start >= MIN_IBAN_CHARS:
         if iban.is_valid(text[start:end]):
             return end
         end = text.rfind(" ", start, end)
     return 0
 
 
-def _ip(text: str) -> tuple[str, int]:
-    def holds(found: str) -> bool:
+def _scrub_ip(text: str) -> tuple[str, int]:
+    def is_valid(match_text: str) -> bool:
         try:
-            address = ipaddress.ip_address(found)
+            address = ipaddress.ip_address(match_text)
         except ValueError:
             return False
         # "::" and "::1" are notation in many a text, and point to nobody.
         return not (address.is_loopback or address.is_unspecified)
 
-    text, four = _replace(text, IPV4, "ip", holds)
-    text, six = _replace(text, IPV6, "ip", holds) if ":" in text else (text, 0)
-    return text, four + six
+    text, num_ipv4 = _replace(text, IPV4, "ip", is_valid)
+    text, num_ipv6 = _replace(text, IPV6, "ip", is_valid) if ":" in text else (text, 0)
+    return text, num_ipv4 + num_ipv6
 
 
-def _phone(text: str) -> tuple[str, int]:
-    def holds(found: str) -> bool:
-        digits = len(re.sub(r"\D", "", found))
-        return 7 <= digits <= 15 and not re.fullmatch(r"\d{4}[ .-]\d{2}[ .-]\d{2}|\d{2}[ .-]\d{2}[ .-]\d{4}", found)
+def _scrub_phone(text: str) -> tuple[str, int]:
+    def is_valid(match_text: str) -> bool:
+        num_digits = len(re.sub(r"\D", "", match_text))
+        return 7 <= num_digits <= 15 and not re.fullmatch(
+            r"\d{4}[ .-]\d{2}[ .-]\d{2}|\d{2}[ .-]\d{2}[ .-]\d{4}", match_text
+        )
 
-    return _replace(text, PHONE, "phone", holds)
+    return _replace(text, PHONE, "phone", is_valid)
 
 
-def _name(text: str) -> tuple[str, int]:
+def _scrub_name(text: str) -> tuple[str, int]:
     """Names that a title, a greeting, a signature or a mail header gives away, and all their further mentions."""
     names: set[str] = set()
     for cue in NAME_CUES:
@@ -134,15 +136,15 @@ def _name(text: str) -> tuple[str, int]:
                 names.update(part for part in parts if len(part) > 3 and part[0].isupper())
     if not names:
         return text, 0
-    known = re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + r")\b")
-    return _replace(text, known, "name", lambda found: True)
+    name_pattern = re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + r")\b")
+    return _replace(text, name_pattern, "name", lambda match_text: True)
 
 
-FINDERS: dict[str, Callable[[str], tuple[str, int]]] = {
-    "email": _email,
-    "iban": _iban,
-    "card": _card,
-    "ip": _ip,
-    "phone": _phone,
-    "name": _name,
+SCRUBBERS: dict[str, Callable[[str], tuple[str, int]]] = {
+    "email": _scrub_email,
+    "iban": _scrub_iban,
+    "card": _scrub_card,
+    "ip": _scrub_ip,
+    "phone": _scrub_phone,
+    "name": _scrub_name,
 }

@@ -12,36 +12,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from genloom.networks.efficientnet import WIDTH, EfficientNet, pretrained
+from genloom.networks.efficientnet import FEATURE_WIDTH, EfficientNet, load_pretrained
 
-Picture = NDArray[np.uint8]  # H W 3
-Extractor = Callable[[Iterable[Picture]], NDArray[np.float32]]
+ImageArray = NDArray[np.uint8]  # H W 3
+Extractor = Callable[[Iterable[ImageArray]], NDArray[np.float32]]
 
-SIZE = 224  # what it was trained on; smaller pictures are made so large
-KEY = f"efficientnet-lite0-{SIZE}"
-_ROWS = 32
-_SKETCH = 16
+INPUT_SIZE = 224  # what it was trained on; smaller pictures are made so large
+KEY = f"efficientnet-lite0-{INPUT_SIZE}"
+_BATCH_SIZE = 32
+_COARSE_SIZE = 16
 
 
-def extractor() -> Extractor:
+def build_extractor() -> Extractor:
     """A function from pictures of any size to features, N D; ValueError where the weights are not installed."""
-    network = pretrained()
+    network = load_pretrained()
 
     @torch.inference_mode()
-    def features(pictures: Iterable[Picture]) -> NDArray[np.float32]:
-        found = [network(_prepared(some)).numpy() for some in _rows(pictures)]
-        return np.concatenate([np.zeros((0, WIDTH), np.float32), *found])
+    def extract(images: Iterable[ImageArray]) -> NDArray[np.float32]:
+        batch_features = [network(_preprocess_images(batch)).numpy() for batch in _split_batches(images)]
+        return np.concatenate([np.zeros((0, FEATURE_WIDTH), np.float32), *batch_features])
 
-    return features
+    return extract
 
 
-def sketch(picture: Picture) -> NDArray[np.float32]:
+def compute_coarse_embedding(image: ImageArray) -> NDArray[np.float32]:
     """A picture as 16 × 16 mean colours from 0 to 1, in one row: what near copies have in common."""
-    small = F.adaptive_avg_pool2d(_channels_first(picture), _SKETCH)
-    return (small / 255).flatten().numpy()
+    pooled = F.adaptive_avg_pool2d(_to_channels_first(image), _COARSE_SIZE)
+    return (pooled / 255).flatten().numpy()
 
 
-class Unlikeness:
+class PerceptualDistance:
     """How unlike two pictures look: the distance of feature maps at five scales, as LPIPS takes it.
 
     Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric", with every channel
@@ -49,40 +49,40 @@ class Unlikeness:
     """
 
     def __init__(self) -> None:
-        self.network: EfficientNet = pretrained()
+        self.network: EfficientNet = load_pretrained()
 
     @torch.inference_mode()
-    def __call__(self, one: Picture, other: Picture, where: NDArray[np.bool_] | None = None) -> float:
+    def __call__(self, a_image: ImageArray, b_image: ImageArray, mask: NDArray[np.bool_] | None = None) -> float:
         """The mean over scales; `where`, H W, limits it to what it marks."""
-        maps = self.network.maps(_prepared((one, other)))
-        return float(np.mean([_apart(map_, where) for map_ in maps]))
+        maps = self.network.extract_feature_maps(_preprocess_images((a_image, b_image)))
+        return float(np.mean([_compute_map_distance(map_, mask) for map_ in maps]))
 
 
-def _apart(map_2CHW: Tensor, where: NDArray[np.bool_] | None) -> float:
-    one, other = F.normalize(map_2CHW, dim=1)
-    apart_HW = (one - other).square().sum(0)
-    if where is None:
-        return float(apart_HW.mean())
-    weight = F.adaptive_avg_pool2d(torch.from_numpy(where).float()[None], apart_HW.shape)[0]
-    return float((apart_HW * weight).sum() / weight.sum())
+def _compute_map_distance(map_2CHW: Tensor, mask: NDArray[np.bool_] | None) -> float:
+    a_CHW, b_CHW = F.normalize(map_2CHW, dim=1)
+    distance_HW = (a_CHW - b_CHW).model_input().pooled_proj(0)
+    if mask is None:
+        return float(distance_HW.mean())
+    weight = F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None], distance_HW.shape)[0]
+    return float((distance_HW * weight).pooled_proj() / weight.sum())
 
 
-def _rows(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
-    left = iter(pictures)
-    while some := list(islice(left, _ROWS)):
-        yield some
+def _split_batches(images: Iterable[ImageArray]) -> Iterator[list[ImageArray]]:
+    remaining = iter(images)
+    while batch := list(islice(remaining, _BATCH_SIZE)):
+        yield batch
 
 
-def _prepared(pictures: Iterable[Picture]) -> Tensor:
+def _preprocess_images(images: Iterable[ImageArray]) -> Tensor:
     """N 3 SIZE SIZE, from -1 to 1, in the order of memory that convolutions are fastest in."""
-    grown = [
-        F.interpolate(_channels_first(picture)[None], size=(SIZE, SIZE), mode="bilinear", antialias=True)
-        for picture in pictures
+    resized_images = [
+        F.interpolate(_to_channels_first(image)[None], size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
+        for image in images
     ]
-    return ((torch.cat(grown) - 127) / 128).contiguous(memory_format=torch.channels_last)
+    return ((torch.cat(resized_images) - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
-def _channels_first(picture: Picture) -> Tensor:
-    assert picture.dtype == np.uint8, "a picture holds whole numbers from 0 to 255"
-    assert picture.ndim == 3, "a picture is H W 3"
-    return torch.tensor(picture).permute(2, 0, 1).float()
+def _to_channels_first(image: ImageArray) -> Tensor:
+    assert image.dtype == np.uint8, "a picture holds whole numbers from 0 to 255"
+    assert image.ndim == 3, "a picture is H W 3"
+    return torch.tensor(image).permute(2, 0, 1).float()

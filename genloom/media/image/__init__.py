@@ -7,33 +7,42 @@ from pathlib import Path
 import numpy as np
 
 from genloom.media.image import decoding, terminal
-from genloom.media.image.styling import style as style
-from genloom.types import Beginning, Item
+from genloom.media.image.style_features import extract_style_features as extract_style_features
+from genloom.types import DefaultRecipe, Item
 
 kind: str = "image"
 plural: str = "pictures"  # how people call several of them
 
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")
 
-features: str = "efficientnet"  # in which pictures are compared: a file of evaluate/features
+feature_extractor: str = "efficientnet"  # in which pictures are compared: a file of evaluate/features
 
-beginnings: tuple[Beginning, ...] = (
-    Beginning(("flow",), "dit", ("learned", "pixels"), rows=64, length=0, prompts="minilm"),
-    Beginning(("autoregressive", "masked"), "transformer", ("codes",), rows=32, length=0, prompts="minilm"),
-    Beginning(("variational", "mixture", "adversarial"), "convolution", ("pixels",), rows=64, length=0),
-    Beginning((), "dit", ("learned", "pixels"), rows=64, length=0, prompts="minilm"),
+default_recipes: tuple[DefaultRecipe, ...] = (
+    DefaultRecipe(("flow",), "dit", ("latent", "pixels"), batch_size=64, context_length=0, text_encoder="minilm"),
+    DefaultRecipe(
+        ("autoregressive", "masked"),
+        "transformer",
+        ("fsq_tokens",),
+        batch_size=32,
+        context_length=0,
+        text_encoder="minilm",
+    ),
+    DefaultRecipe(
+        ("variational", "vae_gan", "adversarial"), "convolution", ("pixels",), batch_size=64, context_length=0
+    ),
+    DefaultRecipe((), "dit", ("latent", "pixels"), batch_size=64, context_length=0, text_encoder="minilm"),
 )
 
-WRITTEN = {
+SAVE_FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF",
     ".tiff": "TIFF",
 }  # fmt: skip
-TINY = 16  # pixels a side, below which little can be seen
-UNIFORM = 4.0  # standard deviation of the brightness, of 255, below which a picture shows next to nothing
-THIN = 8  # times as long as it is wide
+MIN_SIDE = 16  # pixels a side, below which little can be seen
+MIN_CONTRAST = 4.0  # standard deviation of the brightness, of 255, below which a picture shows next to nothing
+MAX_ASPECT = 8  # times as long as it is wide
 
 
-def open(path: Path, side: int = 0, background: str = decoding.BACKGROUND) -> Item:
+def open(path: Path, max_side: int = 0, background: str = decoding.BACKGROUND) -> Item:
     """The picture in a file as an Item: `value` uint8 (H, W, 3) in sRGB, `licence` what the file says of itself.
 
     A longer side above `side` pixels is brought down to it (0: never); a vector picture is drawn that large, or 512.
@@ -44,64 +53,64 @@ def open(path: Path, side: int = 0, background: str = decoding.BACKGROUND) -> It
     path = Path(path)
     try:
         with path.open("rb") as file:
-            data = file.read(decoding.BYTES_AT_MOST + 1)
-        picture = decoding.decode(data, side, background)
+            data = file.read(decoding.MAX_BYTES + 1)
+        picture = decoding.decode_image(data, max_side, background)
     except OSError as error:
         raise ValueError(f"{path}: it could not be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Item(picture.pixels, str(path), picture.licence or "unknown", picture.facts())
+    return Item(picture.pixels, str(path), picture.licence or "unknown", picture.to_meta())
 
 
 def save(item: Item, path: Path) -> None:
     """Writes the picture as its suffix says (JPEG at quality 95): aside first, then renamed."""
     path = Path(path)
-    if path.suffix.lower() not in WRITTEN:
+    if path.suffix.lower() not in SAVE_FORMATS:
         raise ValueError(f"{path}: pictures are not written as {path.suffix or 'such'} files; name it .png")
-    options = {"quality": 95} if WRITTEN[path.suffix.lower()] == "JPEG" else {}
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    options = {"quality": 95} if SAVE_FORMATS[path.suffix.lower()] == "JPEG" else {}
+    temp_path = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with aside.open("wb") as file:
-            decoding.image_of(item.value).save(file, WRITTEN[path.suffix.lower()], **options)
+        with temp_path.open("wb") as file:
+            decoding.to_pil_image(item.value).save(file, SAVE_FORMATS[path.suffix.lower()], **options)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        temp_path.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        temp_path.unlink(missing_ok=True)
         raise ValueError(
             f"{path}: it could not be written: {error.strerror or error}; choose another place with --out"
         ) from error
 
 
-def preview(item: Item, columns: int = 48) -> str:
+def preview(item: Item, max_columns: int = 48) -> str:
     """The picture in the colours of a terminal, two pixels to a character, at most `columns` wide."""
-    return terminal.drawn(item.value, columns)
+    return terminal.render_ansi(item.value, max_columns)
 
 
 def check(item: Item) -> list[str]:
     """What is wrong with the picture, in plain words; an empty list where nothing is."""
     height, width, _ = item.value.shape
     problems = []
-    if min(height, width) < TINY:
+    if min(height, width) < MIN_SIDE:
         problems.append(f"it is tiny: {width} × {height} pixels")
-    if max(height, width) > THIN * min(height, width):
+    if max(height, width) > MAX_ASPECT * min(height, width):
         problems.append(f"it is a narrow strip: {width} × {height} pixels")
     if (item.value == item.value[0, 0]).all():
         problems.append("it is blank: one colour all over")
-    elif item.value.std(axis=(0, 1), dtype=np.float32).max() < UNIFORM:
+    elif item.value.std(axis=(0, 1), dtype=np.float32).max() < MIN_CONTRAST:
         problems.append("it is nearly one colour all over")
-    if (clear := item.meta.get("transparent", 0.0)) > 0.95:
-        problems.append(f"it is mostly transparent ({clear:.0%})")
+    if (transparent_share := item.meta.get("transparent", 0.0)) > 0.95:
+        problems.append(f"it is mostly transparent ({transparent_share:.0%})")
     return problems
 
 
-def pack(value: np.ndarray) -> bytes:
+def encode(value: np.ndarray) -> bytes:
     """The picture as a PNG: lossless, and the same bytes for the same pixels."""
     buffer = io.BytesIO()
-    decoding.image_of(value).save(buffer, "PNG")
+    decoding.to_pil_image(value).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> np.ndarray:
+def decode(data: bytes) -> np.ndarray:
     """The pixels that `pack` was given, uint8 (H, W, 3); ValueError where the bytes are damaged."""
-    return decoding.decode(data).pixels
+    return decoding.decode_image(data).pixels

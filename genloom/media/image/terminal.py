@@ -7,25 +7,25 @@ from genloom.media.image import decoding
 RESET = "\x1b[0m"
 
 
-def drawn(value_HWC: np.ndarray, columns: int) -> str:
+def render_ansi(value_HWC: np.ndarray, max_columns: int) -> str:
     """Lines of at most `columns` characters; the upper pixel is a block's ink, the lower its paper."""
     from PIL import Image
 
     height, width, _ = value_HWC.shape
-    wide = min(columns, width)
-    high = max(2, round(height * wide / width) // 2 * 2)
-    small = np.asarray(decoding.image_of(value_HWC).resize((wide, high), Image.Resampling.BOX))
-    return "\n".join(_line(small[row], small[row + 1]) + RESET for row in range(0, high, 2))
+    num_columns = min(max_columns, width)
+    num_rows = max(2, round(height * num_columns / width) // 2 * 2)
+    thumbnail = np.asarray(decoding.to_pil_image(value_HWC).resize((num_columns, num_rows), Image.Resampling.BOX))
+    return "\n".join(_render_line(thumbnail[row], thumbnail[row + 1]) + RESET for row in range(0, num_rows, 2))
 
 
-def _line(upper_WC: np.ndarray, lower_WC: np.ndarray) -> str:
+def _render_line(upper_WC: np.ndarray, lower_WC: np.ndarray) -> str:
     """Says a colour only where it changes."""
-    cells, ink, paper = [], None, None
+    cells, foreground, background = [], None, None
     for above, below in zip(upper_WC.tolist(), lower_WC.tolist(), strict=True):
-        if above != ink:
+        if above != foreground:
             cells.append("\x1b[38;2;{};{};{}m".format(*above))
-        if below != paper:
+        if below != background:
             cells.append("\x1b[48;2;{};{};{}m".format(*below))
         cells.append("▀")
-        ink, paper = above, below
+        foreground, background = above, below
     return "".join(cells)

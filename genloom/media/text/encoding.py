@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-HEAD = 1 << 16  # bytes looked at to tell the encoding
-BLOCK = 1 << 20  # bytes decoded at a time
-INFLATED_AT_MOST = 64 << 30  # bytes a .gz may unfold to: beyond it is no collection of text but a trap
+HEAD_BYTES = 1 << 16  # bytes looked at to tell the encoding
+BLOCK_BYTES = 1 << 20  # bytes decoded at a time
+MAX_INFLATED_BYTES = 64 << 30  # bytes a .gz may unfold to: beyond it is no collection of text but a trap
 BOMS = [
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -33,7 +33,7 @@ MAGIC = (
     b"ID3",
 )
 # The legacy encodings tried, in the order of their use in the wild; a freer hand takes short Latin-1 for Cyrillic.
-LEGACY = [
+LEGACY_ENCODINGS = [
     "cp1252",
     "cp1251",
     "koi8_r",
@@ -46,32 +46,34 @@ LEGACY = [
     "cp1253",
     "cp1255",
 ]
-CONTROLS = bytes([*range(9), 11, *range(14, 27), *range(28, 32), 127])
-WESTERN = {chr(c) for c in range(127)} | set("àâäæçèéêëîïôöùüÿœßñáíóúãåøÀÂÄÆÇÈÉÊËÎÏÔÖÙÜŒÑÁÍÓÚÃÅØ«»“”‘’„–—…€§°¿¡·©®\xa0")
+CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32), 127])
+WESTERN_CHARS = {chr(c) for c in range(127)} | set(
+    "àâäæçèéêëîïôöùüÿœßñáíóúãåøÀÂÄÆÇÈÉÊËÎÏÔÖÙÜŒÑÁÍÓÚÃÅØ«»“”‘’„–—…€§°¿¡·©®\xa0"
+)
 # Bytes that are not UTF-8 in a file that otherwise is; surrogateescape marks them, nearly always they are Windows-1252.
-MEND = {0xDC00 + b: bytes([b]).decode("cp1252", "ignore") or "\ufffd" for b in range(0x80, 0x100)}
+REPAIRS = {0xDC00 + b: bytes([b]).decode("cp1252", "ignore") or "\ufffd" for b in range(0x80, 0x100)}
 
 
 @dataclass
-class Stream:
+class TextReader:
     """A text file being read: what its encoding was found to be, and how many stray bytes were mended so far."""
 
     encoding: str
     blocks: Iterator[str] = field(repr=False)
-    mended: int = 0
+    num_repaired: int = 0
 
     def __iter__(self) -> Iterator[str]:
         for block in self.blocks:
             try:
                 block.encode("utf-8")
             except UnicodeEncodeError:
-                repaired = block.translate(MEND)
-                self.mended += sum(1 for a, b in zip(block, repaired, strict=True) if a != b)
-                block = repaired
+                repaired_block = block.translate(REPAIRS)
+                self.num_repaired += sum(1 for a, b in zip(block, repaired_block, strict=True) if a != b)
+                block = repaired_block
             yield block
 
 
-def sniff(head: bytes) -> str | None:
+def detect_encoding(head: bytes) -> str | None:
     """The encoding of the text that begins with `head`, or None where this is not text."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
@@ -79,8 +81,8 @@ def sniff(head: bytes) -> str | None:
     if head.startswith(MAGIC):
         return None
     if b"\0" in head:
-        return _wide(head)
-    if len(head) - len(head.translate(None, CONTROLS)) > len(head) // 100:
+        return _detect_utf16(head)
+    if len(head) - len(head.translate(None, CONTROL_BYTES)) > len(head) // 100:
         return None
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
@@ -89,10 +91,10 @@ def sniff(head: bytes) -> str | None:
         # One stray byte after kilobytes of good UTF-8 is damage, not another encoding.
         if error.start > 4096 and any(byte > 127 for byte in head[: error.start]):
             return "utf-8"
-    return _legacy(head)
+    return _detect_legacy(head)
 
 
-def _wide(head: bytes) -> str | None:
+def _detect_utf16(head: bytes) -> str | None:
     """UTF-16 without a mark shows as a zero in nearly every second byte of Western text."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) // 2
@@ -103,17 +105,22 @@ def _wide(head: bytes) -> str | None:
     return None
 
 
-def _legacy(head: bytes) -> str | None:
+def _detect_legacy(head: bytes) -> str | None:
     import charset_normalizer  # slow to import, and most text is UTF-8
 
-    found = {match.encoding: match for match in charset_normalizer.from_bytes(head[: HEAD // 4], cp_isolation=LEGACY)}
-    best = next(iter(found), None)
+    matches = {
+        match.encoding: match
+        for match in charset_normalizer.from_bytes(head[: HEAD_BYTES // 4], cp_isolation=LEGACY_ENCODINGS)
+    }
+    best = next(iter(matches), None)
     if best != "cp1250":
         return best
     # Western and Central European pages share most bytes, and the detector names the latter first.
-    western = found.get("cp1252")
-    same = "cp1252" in found[best].could_be_from_charset or set(head.decode("cp1252", "replace")) <= WESTERN
-    return "cp1252" if same or (western and western.coherence >= found[best].coherence) else best
+    western = matches.get("cp1252")
+    is_western = (
+        "cp1252" in matches[best].could_be_from_charset or set(head.decode("cp1252", "replace")) <= WESTERN_CHARS
+    )
+    return "cp1252" if is_western or (western and western.coherence >= matches[best].coherence) else best
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -121,36 +128,36 @@ def open_binary(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
-def stream(path: Path) -> Stream:
+def open_text(path: Path) -> TextReader:
     """Opens a text file (or .gz of one) to be read in blocks of about a megabyte, newlines made "\\n".
 
     ValueError says why the file is not text."""
     file = open_binary(path)
     try:
-        head = file.read(HEAD)
+        head = file.read(HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         file.close()
         raise ValueError(f"the compressed file is damaged ({error})") from error
-    encoding = sniff(head)
+    encoding = detect_encoding(head)
     if encoding is None:
         file.close()
         raise ValueError("it does not hold text (its bytes look like a picture, a program or other binary data)")
-    return Stream(encoding, _blocks(file, head, encoding))
+    return TextReader(encoding, _decode_blocks(file, head, encoding))
 
 
-def _blocks(file: BinaryIO, head: bytes, encoding: str) -> Iterator[str]:
+def _decode_blocks(file: BinaryIO, head: bytes, encoding: str) -> Iterator[str]:
     errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=True)
     with file:
-        block, seen = head, 0
+        block, num_read = head, 0
         while block:
-            seen += len(block)
-            if seen > INFLATED_AT_MOST:
-                raise ValueError(f"it unfolds to more than {INFLATED_AT_MOST >> 30} GB")
+            num_read += len(block)
+            if num_read > MAX_INFLATED_BYTES:
+                raise ValueError(f"it unfolds to more than {MAX_INFLATED_BYTES >> 30} GB")
             if text := decoder.decode(block):
                 yield text
             try:
-                block = file.read(BLOCK)
+                block = file.read(BLOCK_BYTES)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise ValueError(f"the compressed file is damaged ({error})") from error
     if text := decoder.decode(b"", final=True):

@@ -8,7 +8,7 @@
 enum { BLOCK = 16, HEADS_AT_ONCE = 4 };
 
 // One row's keys and values of one key head.
-struct Memory {
+struct HeadCache {
     uint16_t* keys;    // block, feature, 16 positions
     uint16_t* values;  // position, feature
     int width;

@@ -19,7 +19,7 @@ static inline Floats all(float value) { return value - Floats{}; }
 static inline Floats fused(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 static inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
 static inline Ints rounded(Floats a) { return (Ints)_mm512_cvtps_epi32((__m512)a); }
-static inline Floats floats(Ints a) { return (Floats)_mm512_cvtepi32_ps((__m512i)a); }
+static inline Floats to_float(Ints a) { return (Floats)_mm512_cvtepi32_ps((__m512i)a); }
 static inline Floats halves(const uint16_t* from) { return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from)); }
 static inline void store_halves(uint16_t* to, Floats a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)a, 0)); }
 static inline void store_shorts(int16_t* to, Ints a) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtepi32_epi16((__m512i)a)); }
@@ -40,7 +40,7 @@ struct IntPair { __m256i low, high; };
 static inline Pair two(Floats a) { Pair p; memcpy(&p, &a, 64); return p; }
 static inline Floats one(__m256 low, __m256 high) { Pair p{low, high}; Floats a; memcpy(&a, &p, 64); return a; }
 static inline IntPair two(Ints a) { IntPair p; memcpy(&p, &a, 64); return p; }
-static inline Ints one(__m256i low, __m256i high) { IntPair p{low, high}; Ints a; memcpy(&a, &p, 64); return a; }
+static inline Ints join(__m256i low, __m256i high) { IntPair p{low, high}; Ints a; memcpy(&a, &p, 64); return a; }
 
 static inline Floats fused(Floats a, Floats b, Floats c) {
     Pair x = two(a), y = two(b), z = two(c);

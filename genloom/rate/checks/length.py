@@ -4,38 +4,40 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from genloom.rate.checks import Verdict
+from genloom.rate.checks import CheckResult
 
-_ENDS = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+")
+_SENTENCE_ENDS = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+")
 
 
 @dataclass(frozen=True)
 class Config:
-    least: int = 0
-    most: int = 0  # 0: no bound
+    min_length: int = 0
+    max_length: int = 0  # 0: no bound
     unit: Literal["words", "characters", "sentences", "lines"] = "words"
 
     def __post_init__(self) -> None:
-        if self.least < 0 or self.most < 0 or 0 < self.most < self.least:
-            raise ValueError(f"A length goes from least to most, 0 or more each, got {self.least} and {self.most}.")
+        if self.min_length < 0 or self.max_length < 0 or 0 < self.max_length < self.min_length:
+            raise ValueError(
+                f"A length goes from least to most, 0 or more each, got {self.min_length} and {self.max_length}."
+            )
 
 
-def check(text: str, config: Config) -> Verdict:
+def check(text: str, config: Config) -> CheckResult:
     """The score outside the bounds is the quotient of the length and the bound that it misses."""
-    length = measured(text, config.unit)
-    said = f"{length} {config.unit}"
-    if length < config.least:
-        return Verdict(length / config.least, False, f"{said}, fewer than {config.least}")
-    if config.most and length > config.most:
-        return Verdict(config.most / length, False, f"{said}, more than {config.most}")
-    return Verdict(1.0, True, said)
+    length = measure_length(text, config.unit)
+    message = f"{length} {config.unit}"
+    if length < config.min_length:
+        return CheckResult(length / config.min_length, False, f"{message}, fewer than {config.min_length}")
+    if config.max_length and length > config.max_length:
+        return CheckResult(config.max_length / length, False, f"{message}, more than {config.max_length}")
+    return CheckResult(1.0, True, message)
 
 
-def measured(text: str, unit: str) -> int:
+def measure_length(text: str, unit: str) -> int:
     if unit == "words":
         return len(text.split())
     if unit == "lines":
         return len([line for line in text.splitlines() if line.strip()])
     if unit == "sentences":
-        return len([part for part in _ENDS.split(text) if part.strip()])
+        return len([part for part in _SENTENCE_ENDS.split(text) if part.strip()])
     return len(text)

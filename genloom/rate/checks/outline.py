@@ -4,38 +4,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genloom.media.image.styling import ink
-from genloom.rate.checks import Verdict
+from genloom.media.image.style_features import compute_foreground
+from genloom.rate.checks import CheckResult
 
-takes = np.ndarray
+value_type = np.ndarray
 
 
 @dataclass(frozen=True)
 class Config:
-    least: float = 0.05  # thickness that passes, as a share of the shorter side
-    dark: int = 90  # of 255, what every colour of a dark line stays below
+    min_thickness: float = 0.05  # thickness that passes, as a share of the shorter side
+    dark_threshold: int = 90  # of 255, what every colour of a dark line stays below
 
 
-def check(picture: np.ndarray, config: Config) -> Verdict:
+def check(picture: np.ndarray, config: Config) -> CheckResult:
     """The score is the mean thickness of dark lines over that which passes, times the share of the edge they cover."""
-    thing = ink(picture) > 0
-    edge = thing & ~eroded(thing)
+    foreground = compute_foreground(picture) > 0
+    edge = foreground & ~erode(foreground)
     if not edge.any():
-        return Verdict(0.0, False, "nothing stands out in it")
-    dark = thing & (picture.max(2) <= config.dark)
-    covered = float((edge & widened(dark)).sum() / edge.sum())
+        return CheckResult(0.0, False, "nothing stands out in it")
+    dark_lines = foreground & (picture.max(2) <= config.dark_threshold)
+    coverage = float((edge & dilate(dark_lines)).pooled_proj() / edge.pooled_proj())
     # A line of length l and thickness t has the area l t and, where t is a few pixels, an edge of 2 l.
-    around = int((dark & ~eroded(dark)).sum())
-    thick = 2 * float(dark.sum()) / max(around, 1) / min(thing.shape) if around else 0.0
-    score = covered * min(thick / config.least, 1.0)
-    return Verdict(score, score >= 0.9, f"dark lines {thick:.1%} of a side thick cover {covered:.0%} of its edge")
+    perimeter = int((dark_lines & ~erode(dark_lines)).pooled_proj())
+    thickness = 2 * float(dark_lines.pooled_proj()) / max(perimeter, 1) / min(foreground.shape) if perimeter else 0.0
+    score = coverage * min(thickness / config.min_thickness, 1.0)
+    return CheckResult(
+        score, score >= 0.9, f"dark lines {thickness:.1%} of a side thick cover {coverage:.0%} of its edge"
+    )
 
 
-def eroded(mask: np.ndarray) -> np.ndarray:
+def erode(mask: np.ndarray) -> np.ndarray:
     """What of a mask has all four neighbours in it; what lies outside of the picture counts as in it."""
     padded = np.pad(mask, 1, constant_values=True)
     return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
-def widened(mask: np.ndarray) -> np.ndarray:
-    return ~eroded(~mask)
+def dilate(mask: np.ndarray) -> np.ndarray:
+    return ~erode(~mask)

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_LAUNCH = 5.0  # seconds that an interpreter may take to start on a busy machine
-_REPORT = 2**16  # bytes of a report, at most
+_LAUNCH_SECONDS = 5.0  # seconds that an interpreter may take to start on a busy machine
+_MAX_REPORT_BYTES = 2**16  # bytes of a report, at most
 
 
 @dataclass(frozen=True)
-class Limits:
-    seconds: float = 5.0
-    memory: int = 256  # MiB of address space
+class SandboxLimits:
+    timeout_seconds: float = 5.0
+    memory_mib: int = 256  # MiB of address space
 
 
 @dataclass(frozen=True)
-class Outcome:
-    tests: tuple[str, ...]  # what went wrong in each; "" for one that passed
+class SandboxResult:
+    test_errors: tuple[str, ...]  # what went wrong in each; "" for one that passed
     failure: str = ""  # why there are no results
 
 
-def run(code: str, tests: str, limits: Limits) -> Outcome:
+def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult:
     """Runs the code and then each statement of the tests, in a confined process where the machine can confine one.
 
     The report is believed by a secret that the process is given: code that ends the process early, or prints what it
@@ -44,12 +44,12 @@ def run(code: str, tests: str, limits: Limits) -> Outcome:
             "tests": tests,
             "secret": secret,
             "report": str(report),
-            "most": _REPORT,
-            "seconds": limits.seconds,
-            "memory": limits.memory * 2**20,
+            "max_report_bytes": _MAX_REPORT_BYTES,
+            "seconds": limits.timeout_seconds,
+            "memory": limits.memory_mib * 2**20,
         }
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("confined.py"))],
+            [sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("sandbox_worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -58,32 +58,32 @@ def run(code: str, tests: str, limits: Limits) -> Outcome:
             start_new_session=True,
         )
         try:
-            process.communicate(json.dumps(task).encode(), timeout=limits.seconds + _LAUNCH)
+            process.communicate(json.dumps(task).encode(), timeout=limits.timeout_seconds + _LAUNCH_SECONDS)
         except subprocess.TimeoutExpired:
-            return Outcome((), f"stopped after {limits.seconds:g} seconds")
+            return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
         finally:
             process.kill()
             process.wait()
         with report.open("rb") as file:
-            told = file.read(_REPORT).decode("utf-8", "replace")
-    return read(told, secret, process.returncode, limits)
+            report_text = file.read(_MAX_REPORT_BYTES).decode("utf-8", "replace")
+    return parse_report(report_text, secret, process.returncode, limits)
 
 
-def read(told: str, secret: str, code: int, limits: Limits) -> Outcome:
+def parse_report(report_text: str, secret: str, exit_status: int, limits: SandboxLimits) -> SandboxResult:
     """The last report that knows the secret; without one, what the end of the process says."""
-    for line in reversed(told.splitlines()):
+    for line in reversed(report_text.splitlines()):
         if line.startswith(secret):
-            said = json.loads(line.removeprefix(secret))
-            return Outcome(tuple(said["tests"]), said["failure"])
-    if code in (-9, -14, -24):  # the alarm, and the two stages of the limit of processor time
-        return Outcome((), f"stopped after {limits.seconds:g} seconds")
-    return Outcome((), f"the program ended before its tests, with status {code}")
+            payload = json.loads(line.removeprefix(secret))
+            return SandboxResult(tuple(payload["tests"]), payload["failure"])
+    if exit_status in (-9, -14, -24):  # the alarm, and the two stages of the limit of processor time
+        return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
+    return SandboxResult((), f"the program ended before its tests, with status {exit_status}")
 
 
 @cache
-def confinement() -> str:
+def find_confinement_error() -> str:
     """Why this machine cannot confine a process; "" where it can, which is tried out."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"confining a process is written for Linux on x86-64, and this is {sys.platform} on {platform.machine()}"
-    outcome = run("", "1", Limits())
+    outcome = run_sandboxed("", "1", SandboxLimits())
     return outcome.failure

@@ -3,45 +3,45 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from genloom.rate.checks import Verdict
+from genloom.rate.checks import CheckResult
 
 
 @dataclass(frozen=True)
 class Config:
     source: str
-    least: float = 0.0  # the share of the text that has to come from the source
-    most: float = 1.0  # the share that may
-    piece: int = 5  # characters that are compared at once
+    min_share: float = 0.0  # the share of the text that has to come from the source
+    max_share: float = 1.0  # the share that may
+    ngram_chars: int = 5  # characters that are compared at once
 
     def __post_init__(self) -> None:
-        if not 0 <= self.least <= self.most <= 1 or self.piece < 1:
+        if not 0 <= self.min_share <= self.max_share <= 1 or self.ngram_chars < 1:
             raise ValueError(
                 "Similarity goes from least to most, both from 0 to 1, in pieces of 1 character or more; "
-                f"got {self.least}, {self.most} and {self.piece}."
+                f"got {self.min_share}, {self.max_share} and {self.ngram_chars}."
             )
 
 
-def check(text: str, config: Config) -> Verdict:
-    found = contained(text, config.source, config.piece)
-    said = f"{found:.0%} of it stands in the source"
-    if found < config.least:
-        return Verdict(found / config.least, False, f"{said}, less than {config.least:.0%}")
-    if found > config.most:
-        return Verdict((1 - found) / (1 - config.most), False, f"{said}, more than {config.most:.0%}")
-    return Verdict(1.0, True, said)
+def check(text: str, config: Config) -> CheckResult:
+    share = compute_containment(text, config.source, config.ngram_chars)
+    message = f"{share:.0%} of it stands in the source"
+    if share < config.min_share:
+        return CheckResult(share / config.min_share, False, f"{message}, less than {config.min_share:.0%}")
+    if share > config.max_share:
+        return CheckResult((1 - share) / (1 - config.max_share), False, f"{message}, more than {config.max_share:.0%}")
+    return CheckResult(1.0, True, message)
 
 
-def contained(text: str, source: str, piece: int) -> float:
+def compute_containment(text: str, source: str, size: int) -> float:
     """The share of a text's pieces that the source has too, each as often as it has it; case and spacing aside.
 
     The containment of Broder (1997), over multisets.
     """
-    own, there = pieces(text, piece), pieces(source, piece)
-    return (own & there).total() / max(own.total(), 1)
+    text_ngrams, source_ngrams = count_ngrams(text, size), count_ngrams(source, size)
+    return (text_ngrams & source_ngrams).total() / max(text_ngrams.total(), 1)
 
 
-def pieces(text: str, size: int) -> Counter[str]:
-    plain = " ".join(text.casefold().split())
-    if len(plain) <= size:
-        return Counter([plain] if plain else [])
-    return Counter(plain[n : n + size] for n in range(len(plain) - size + 1))
+def count_ngrams(text: str, size: int) -> Counter[str]:
+    folded_text = " ".join(text.casefold().split())
+    if len(folded_text) <= size:
+        return Counter([folded_text] if folded_text else [])
+    return Counter(folded_text[n : n + size] for n in range(len(folded_text) - size + 1))

@@ -14,17 +14,17 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-FILES = ("words.safetensors", "layers.safetensors")
-HEADS = 12
-EPS = 1e-12  # of its layer norms
+WEIGHT_FILES = ("words.safetensors", "layers.safetensors")
+NUM_HEADS = 12
+NORM_EPS = 1e-12  # of its layer norms
 
 
 @dataclass(frozen=True)
 class Bert:
     """Features of every piece. Rows of a batch have one length, so that nothing is padded and nothing masked."""
 
-    words: Tensor  # R D, int8; its rows are made whole when they are looked up
-    words_scale: Tensor  # R 1
+    word_embeddings: Tensor  # R D, int8; its rows are made whole when they are looked up
+    word_scales: Tensor  # R 1
     tensors: Mapping[str, Tensor]
 
     @property
@@ -38,43 +38,46 @@ class Bert:
     @torch.inference_mode()
     def __call__(self, ids_BL: Tensor) -> Tensor:
         """Last hidden states, B L D float32."""
-        h_BLD = self.words[ids_BL].float() * self.words_scale[ids_BL] + self.tensors["positions"][: ids_BL.shape[1]]
-        h_BLD = self.norm("norm", h_BLD)
+        h_BLD = (
+            self.word_embeddings[ids_BL].float() * self.word_scales[ids_BL]
+            + self.tensors["positions"][: ids_BL.shape[1]]
+        )
+        h_BLD = self.apply_norm("norm", h_BLD)
         for n in range(self.depth):
-            h_BLD = self.norm(f"{n}.norm_attention", h_BLD + self.attention(n, h_BLD))
-            hidden = F.gelu(self.linear(f"{n}.up", h_BLD))
-            h_BLD = self.norm(f"{n}.norm_mlp", h_BLD + self.linear(f"{n}.down", hidden))
+            h_BLD = self.apply_norm(f"{n}.norm_attention", h_BLD + self.apply_attention(n, h_BLD))
+            hidden = F.gelu(self.apply_linear(f"{n}.up", h_BLD))
+            h_BLD = self.apply_norm(f"{n}.norm_mlp", h_BLD + self.apply_linear(f"{n}.down", hidden))
         return h_BLD
 
-    def attention(self, n: int, h_BLD: Tensor) -> Tensor:
+    def apply_attention(self, n: int, h_BLD: Tensor) -> Tensor:
         # torch's attention is slower on CPUs in bfloat16.
-        q, k, v = self.linear(f"{n}.qkv", h_BLD).float().unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        mixed_BHLK = F.scaled_dot_product_attention(q, k, v)
-        return self.linear(f"{n}.out", mixed_BHLK.transpose(1, 2).flatten(2))
+        q, k, v = self.apply_linear(f"{n}.qkv", h_BLD).float().unflatten(-1, (3, NUM_HEADS, -1)).permute(2, 0, 3, 1, 4)
+        out_BHLK = F.scaled_dot_product_attention(q, k, v)
+        return self.apply_linear(f"{n}.out", out_BHLK.transpose(1, 2).flatten(2))
 
-    def linear(self, name: str, x: Tensor) -> Tensor:
+    def apply_linear(self, name: str, x: Tensor) -> Tensor:
         return F.linear(x.to(self.dtype), self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
 
-    def norm(self, name: str, x: Tensor) -> Tensor:
+    def apply_norm(self, name: str, x: Tensor) -> Tensor:
         weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        return F.layer_norm(x, weight.shape, weight, bias, EPS)
+        return F.layer_norm(x, weight.shape, weight, bias, NORM_EPS)
 
 
 def load(folder: Path) -> Bert:
     """The encoder from its two files; matrices become bfloat16 where the processor computes in it, else float32."""
-    capable = torch.cpu.get_capabilities()
-    dtype = torch.bfloat16 if capable.get("avx512_bf16") or capable.get("amx_bf16") else torch.float32
-    words, layers = (load_file(folder / name) for name in FILES)
+    capabilities = torch.cpu.get_capabilities()
+    dtype = torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
+    word_tensors, layers = (load_file(folder / name) for name in WEIGHT_FILES)
     tensors = {name: t for name, t in layers.items() if t.dtype == torch.float32}
     for name in [name for name, t in layers.items() if t.dtype == torch.int8]:
         tensors[name] = (layers[name].float() * layers[f"{name}.scale"].float()).to(dtype)
         bias = name.replace(".weight", ".bias")
         tensors[bias] = tensors[bias].to(dtype)
-    return Bert(words["weight"], words["weight.scale"].float(), tensors)
+    return Bert(word_tensors["weight"], word_tensors["weight.scale"].float(), tensors)
 
 
-def rounded(matrix_RD: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_rows(matrix_RD: Tensor) -> tuple[Tensor, Tensor]:
     """A matrix as int8 and a scale a row, R 1 float16: their product is the matrix, but for half a step."""
     scale_R1 = (matrix_RD.abs().amax(1, keepdim=True) / 127).half()
-    steps = (matrix_RD / scale_R1.float()).round().clamp(-127, 127)
-    return steps.to(torch.int8), scale_R1
+    quants = (matrix_RD / scale_R1.float()).round().clamp(-127, 127)
+    return quants.to(torch.int8), scale_R1

@@ -6,40 +6,44 @@ from dataclasses import replace
 
 import pytest
 
-from genloom.evaluate.battery.instructions import instructions
-from genloom.evaluate.battery.items import arithmetic, choice, cloze
-from genloom.evaluate.battery.reader import Continued
-from genloom.evaluate.battery.score import TASKS, Score, gaps, scores, wilson
+from genloom.evaluate.text.battery.continuation_scorer import ContinuationScore
+from genloom.evaluate.text.battery.instructions import build_instructions
+from genloom.evaluate.text.battery.items import build_arithmetic_items, build_choice_items, build_cloze_items
+from genloom.evaluate.text.battery.score import TASKS, Score, compare_scores, compute_wilson_interval, score_task
 
 Asked = Sequence[tuple[str, Sequence[str]]]
-RIGHT = {item.context: item.right for items in (cloze(), choice(), arithmetic()) for item in items}
-OBEYED = {i.prompt: i.right for i in instructions()}
+RIGHT = {
+    item.context: item.answer
+    for items in (build_cloze_items(), build_choice_items(), build_arithmetic_items())
+    for item in items
+}
+OBEYED = {i.prompt: i.passing_answer for i in build_instructions()}
 
 
-def oracle(asked: Asked) -> Iterator[list[Continued]]:
+def oracle(asked: Asked) -> Iterator[list[ContinuationScore]]:
     for context, continuations in asked:
-        yield [Continued(float(text != RIGHT[context]) * 99, text == RIGHT[context]) for text in continuations]
+        yield [ContinuationScore(float(text != RIGHT[context]) * 99, text == RIGHT[context]) for text in continuations]
 
 
-def uniform(asked: Asked) -> Iterator[list[Continued]]:
+def uniform(asked: Asked) -> Iterator[list[ContinuationScore]]:
     """Every byte is as likely as any other."""
     for _, continuations in asked:
-        yield [Continued(5.5 * len(text.encode()), False) for text in continuations]
+        yield [ContinuationScore(5.5 * len(text.encode()), False) for text in continuations]
 
 
 def guesser(seed: int):
     chance = random.Random(seed)
 
-    def read(asked: Asked) -> Iterator[list[Continued]]:
+    def read(asked: Asked) -> Iterator[list[ContinuationScore]]:
         for _, continuations in asked:
-            yield [Continued(chance.random(), False) for _ in continuations]
+            yield [ContinuationScore(chance.random(), False) for _ in continuations]
 
     return read
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_oracle_gets_everything_right(task: str) -> None:
-    found = scores(task, oracle, lambda prompts: [OBEYED[prompt] for prompt in prompts])
+    found = score_task(task, oracle, lambda prompts: [OBEYED[prompt] for prompt in prompts])
     assert found
     assert {score.task for score in found} == {task}
     for score in found:
@@ -51,24 +55,24 @@ def test_an_oracle_gets_everything_right(task: str) -> None:
 @pytest.mark.parametrize("task", ["cloze", "choice"])
 def test_a_model_that_knows_nothing_reaches_chance(task: str) -> None:
     for reader in (uniform, guesser(0), guesser(1)):
-        for score in scores(task, reader, None):
-            assert score.accuracy.low <= score.chance <= score.accuracy.high, score.name
+        for score in score_task(task, reader, None):
+            assert score.accuracy.low <= score.chance_accuracy <= score.accuracy.high, score.name
 
 
 def test_what_costs_the_same_is_right_in_part() -> None:
-    (per_byte, _) = scores("choice", uniform, None)
+    (per_byte, _) = score_task("choice", uniform, None)
     assert set(per_byte.credits) == {0.25}
 
 
 def test_silence_follows_no_instruction_and_without_answers_there_is_no_score() -> None:
-    (score,) = scores("instructions", oracle, lambda prompts: [""] * len(prompts))
+    (score,) = score_task("instructions", oracle, lambda prompts: [""] * len(prompts))
     assert score.accuracy.mean == 0
-    assert scores("instructions", oracle, None) == []
+    assert score_task("instructions", oracle, None) == []
 
 
 def test_fewer_items_are_the_first_of_all() -> None:
     for task in TASKS[:3]:
-        for few, all_ in zip(scores(task, guesser(3), None, 10), scores(task, guesser(3), None), strict=True):
+        for few, all_ in zip(score_task(task, guesser(3), None, 10), score_task(task, guesser(3), None), strict=True):
             assert few.credits == all_.credits[: len(few.credits)]
         assert len(few.credits) <= 10
 
@@ -77,20 +81,20 @@ def test_wilsons_interval() -> None:
     """Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
     known = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0, 0.1611), (1, 29): (0.0061, 0.1718)}
     for (right, count), (low, high) in known.items():
-        found = wilson(right, count)
+        found = compute_wilson_interval(right, count)
         assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
         assert found.mean == right / count
-    assert wilson(20, 20).high == pytest.approx(1)
+    assert compute_wilson_interval(20, 20).high == pytest.approx(1)
 
 
 def test_two_models_are_compared_item_by_item() -> None:
     first = Score("choice", "likelihood", (1, 0) * 40 + (0,) * 20, 0.25)
     better = replace(first, credits=(1, 0) * 40 + (1, 1, 0, 0) * 5)
-    (gap,) = gaps([first], [better])
+    (gap,) = compare_scores([first], [better])
     assert gap.difference.mean == pytest.approx(0.1)
     assert gap.verdict == "better"
     assert gap.difference.low > 0, "apart they would overlap"
     assert first.accuracy.high > better.accuracy.low
-    assert gaps([better], [first])[0].verdict == "worse"
-    assert gaps([first], [first])[0].verdict == "no difference shown"
-    assert gaps([first, Score("instructions", "followed", (1.0,), 0)], [first])[1:] == []
+    assert compare_scores([better], [first])[0].verdict == "worse"
+    assert compare_scores([first], [first])[0].verdict == "no difference shown"
+    assert compare_scores([first, Score("instructions", "followed", (1.0,), 0)], [first])[1:] == []

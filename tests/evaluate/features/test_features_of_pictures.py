@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from genloom import plugins
-from genloom.evaluate.features.efficientnet import Unlikeness, extractor, sketch
-from genloom.networks.efficientnet import PACKAGE
+from genloom.evaluate.features.efficientnet import PerceptualDistance, build_extractor, compute_coarse_embedding
+from genloom.networks.efficientnet import WEIGHTS_PACKAGE
 
-pytest.importorskip(PACKAGE)
+pytest.importorskip(WEIGHTS_PACKAGE)
 
 
 def picture(seed: int, size: int = 32) -> np.ndarray:
@@ -19,7 +19,7 @@ def picture(seed: int, size: int = 32) -> np.ndarray:
 
 
 def test_features_of_many_are_those_of_each():
-    features, pictures = extractor(), [picture(seed) for seed in range(3)]
+    features, pictures = build_extractor(), [picture(seed) for seed in range(3)]
     together = features(pictures)
     assert together.shape == (3, 1280)
     assert together.dtype == np.float32
@@ -30,19 +30,19 @@ def test_features_of_many_are_those_of_each():
 def test_the_same_picture_larger_has_nearly_the_same_features():
     small, other = picture(0, 64), picture(5, 64)
     large = small.repeat(2, 0).repeat(2, 1)
-    found = extractor()([small, large, other])
+    found = build_extractor()([small, large, other])
     assert np.linalg.norm(found[0] - found[1]) < 0.5 * np.linalg.norm(found[0] - found[2])
 
 
 def test_a_sketch_is_the_mean_colours_of_a_picture():
     white = np.full((64, 48, 3), 255, np.uint8)
-    assert sketch(white) == pytest.approx(np.ones(768))
+    assert compute_coarse_embedding(white) == pytest.approx(np.ones(768))
     half = np.concatenate([np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)])
-    assert sketch(half).reshape(3, 16, 16)[:, :8].max() == 0
+    assert compute_coarse_embedding(half).reshape(3, 16, 16)[:, :8].max() == 0
 
 
 def test_unlikeness_is_zero_of_equals_and_grows_with_what_is_changed():
-    unlike, one = Unlikeness(), picture(1)
+    unlike, one = PerceptualDistance(), picture(1)
     little, much = one.copy(), 255 - one
     little[:6, :6] = 0
     assert unlike(one, one) == pytest.approx(0, abs=1e-6)
@@ -50,7 +50,7 @@ def test_unlikeness_is_zero_of_equals_and_grows_with_what_is_changed():
 
 
 def test_unlikeness_looks_only_where_it_is_told():
-    unlike, one = Unlikeness(), picture(1)
+    unlike, one = PerceptualDistance(), picture(1)
     changed = one.copy()
     changed[24:, 24:] = 255 - changed[24:, 24:]
     where = np.zeros((32, 32), bool)
@@ -61,5 +61,5 @@ def test_unlikeness_looks_only_where_it_is_told():
 
 
 def test_the_medium_image_names_features_that_are_there():
-    named = plugins.find("medium", "image").features
-    assert plugins.find("features", named).KEY
+    named = plugins.find_part("medium", "image").feature_extractor
+    assert plugins.find_part("features", named).KEY

@@ -3,34 +3,34 @@
 import pytest
 
 from genloom import plugins
-from genloom.rate.checks import judge
+from genloom.rate.checks import build_check
 
 
 def verdict(name, text, **settings):
-    made = judge(name, settings)(text)
+    made = build_check(name, settings)(text)
     assert 0 <= made.score <= 1
-    assert made.passed == (made.score == 1)
+    assert made.has_passed == (made.score == 1)
     assert made.reason
     return made
 
 
 def test_judges_are_found_by_name():
     texts, pictures = {"code", "json", "length", "regex", "similarity"}, {"centred", "colour", "outline"}
-    assert set(plugins.names("check")) == texts | pictures
+    assert set(plugins.part_names("check")) == texts | pictures
     with pytest.raises(ValueError, match="Did you mean 'length'"):
-        judge("lenght", {})
+        build_check("lenght", {})
     with pytest.raises(ValueError, match=r"Did you mean 'most'"):
-        judge("length", {"mots": 3})
+        build_check("length", {"max_lenght": 3})
 
 
 def test_patterns():
     assert verdict("regex", "about 12 kg", pattern=r"\d+").passed
     assert not verdict("regex", "about twelve", pattern=r"\d+").passed
-    assert not verdict("regex", "I think so", pattern="i think", absent=True, ignore_case=True).passed
-    assert verdict("regex", " 12\n", pattern=r"\d+", whole=True).passed
-    assert not verdict("regex", "12 kg", pattern=r"\d+", whole=True).passed
+    assert not verdict("regex", "I think so", pattern="i think", is_absent=True, ignore_case=True).passed
+    assert verdict("regex", " 12\n", pattern=r"\d+", is_full_match=True).passed
+    assert not verdict("regex", "12 kg", pattern=r"\d+", is_full_match=True).passed
     with pytest.raises(ValueError, match="no regular expression"):
-        judge("regex", {"pattern": "("})
+        build_check("regex", {"pattern": "("})
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "b": []}', '\n{"a": 0, "b": null}\n', '```json\n{"a": 1, "b": 2}\n```'])
@@ -55,33 +55,33 @@ def test_json_scores_rise_on_the_way_to_validity():
 @pytest.mark.parametrize(("unit", "length"), [("words", 8), ("characters", 34), ("sentences", 2), ("lines", 2)])
 def test_lengths_in_every_unit(unit, length):
     text = "It is 3.5 m long. Is\n\nthat enough?"
-    assert verdict("length", text, unit=unit, least=length, most=length).passed
-    assert verdict("length", text, unit=unit, least=length + 1).score == pytest.approx(length / (length + 1))
-    assert verdict("length", text, unit=unit, most=length - 1).score == pytest.approx((length - 1) / length)
+    assert verdict("length", text, unit=unit, min_length=length, max_length=length).passed
+    assert verdict("length", text, unit=unit, min_length=length + 1).score == pytest.approx(length / (length + 1))
+    assert verdict("length", text, unit=unit, max_length=length - 1).score == pytest.approx((length - 1) / length)
 
 
 def test_nothing_has_no_length():
     assert verdict("length", "").passed
-    assert verdict("length", "", least=1).score == 0
+    assert verdict("length", "", min_length=1).score == 0
     with pytest.raises(ValueError, match="from least to most"):
-        judge("length", {"least": 3, "most": 2})
+        build_check("length", {"min_length": 3, "max_length": 2})
 
 
 def test_similarity_to_a_source():
     source = "The bridge was opened in 1907 and carries four lanes of traffic."
-    assert verdict("similarity", "the  bridge was OPENED in 1907", source=source, least=0.99).passed
-    far = verdict("similarity", "Whales sing across whole oceans.", source=source, least=0.5)
-    near = verdict("similarity", "The bridge was opened by whales.", source=source, least=0.9)
+    assert verdict("similarity", "the  bridge was OPENED in 1907", source=source, min_share=0.99).passed
+    far = verdict("similarity", "Whales sing across whole oceans.", source=source, min_share=0.5)
+    near = verdict("similarity", "The bridge was opened by whales.", source=source, min_share=0.9)
     assert far.score < near.score < 1
-    copied = verdict("similarity", source, source=source, most=0.5)
+    copied = verdict("similarity", source, source=source, max_share=0.5)
     assert (copied.score, copied.reason) == (0.0, "100% of it stands in the source, more than 50%")
     assert verdict("similarity", "", source=source).passed
     with pytest.raises(ValueError, match="from 0 to 1"):
-        judge("similarity", {"source": source, "least": 0.6, "most": 0.5})
+        build_check("similarity", {"source": source, "min_share": 0.6, "max_share": 0.5})
 
 
 def test_repeating_what_stands_there_once_is_not_similar():
-    once = verdict("similarity", "four lanes", source="four lanes", least=1.0)
-    often = verdict("similarity", "four lanes " * 10, source="four lanes", least=1.0)
+    once = verdict("similarity", "four lanes", source="four lanes", min_share=1.0)
+    often = verdict("similarity", "four lanes " * 10, source="four lanes", min_share=1.0)
     assert once.passed
     assert often.score < 0.2

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from genloom.rate.checks import judge
+from genloom.rate.checks import build_check
 from genloom.rate.checks.code import Config
-from genloom.rate.checks.sandbox import Limits, confinement, read, run
+from genloom.rate.checks.sandbox import SandboxLimits, find_confinement_error, parse_report, run_sandboxed
 
-needs_confinement = pytest.mark.skipif(bool(confinement()), reason=confinement())
+needs_confinement = pytest.mark.skipif(bool(find_confinement_error()), reason=find_confinement_error())
 ADDS = "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(0, 0) == 0\n"
 
 
 def judged(code, tests=ADDS, **settings):
-    return judge("code", {"tests": tests, "unconfined": bool(confinement()), **settings})(code)
+    return build_check("code", {"tests": tests, "allow_unconfined": bool(find_confinement_error()), **settings})(code)
 
 
 def test_code_that_works_passes():
@@ -65,7 +65,7 @@ def test_code_that_does_not_get_as_far_as_its_tests_fails(code, reason):
 @pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(60)", "x = 10 ** 10 ** 10"])
 def test_code_without_end_is_stopped(code):
     before = time.monotonic()
-    verdict = judged(code, seconds=0.5)
+    verdict = judged(code, timeout_seconds=0.5)
     assert "stopped after 0.5 seconds" in verdict.reason
     assert time.monotonic() - before < 5.5
 
@@ -73,11 +73,11 @@ def test_code_without_end_is_stopped(code):
 @pytest.mark.parametrize("ignored", ["ALRM", "XCPU", "TERM"])
 def test_signals_that_are_ignored_do_not_help(ignored):
     code = f"import signal; signal.signal(signal.SIG{ignored}, signal.SIG_IGN)\nwhile True: pass"
-    assert "stopped after" in judged(code, seconds=0.5).reason
+    assert "stopped after" in judged(code, timeout_seconds=0.5).reason
 
 
 def test_memory_has_an_end():
-    verdict = judged("x = bytearray(10 ** 9)", memory=128)
+    verdict = judged("x = bytearray(10 ** 9)", memory_mib=128)
     assert "MemoryError" in verdict.reason
 
 
@@ -194,26 +194,26 @@ def test_the_standard_library_is_there():
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    judged("import time; time.sleep(60)", seconds=0.2)
+    judged("import time; time.sleep(60)", timeout_seconds=0.2)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_report_without_the_secret_is_not_believed():
     forged = '{"tests": [""], "failure": ""}'
-    assert read(forged, "secret", 0, Limits()).failure
-    assert read("secret" + forged, "secret", 0, Limits()).tests == ("",)
+    assert parse_report(forged, "secret", 0, SandboxLimits()).failure
+    assert parse_report("secret" + forged, "secret", 0, SandboxLimits()).test_errors == ("",)
 
 
 def test_a_report_beyond_all_bounds_is_none():
-    outcome = run("", "\n".join(f"raise ValueError('{n}' * 250)" for n in range(400)), Limits())
+    outcome = run_sandboxed("", "\n".join(f"raise ValueError('{n}' * 250)" for n in range(400)), SandboxLimits())
     assert outcome.failure
-    assert not outcome.tests
+    assert not outcome.test_errors
 
 
 def test_without_confinement_code_is_not_run(monkeypatch):
-    monkeypatch.setattr("genloom.rate.checks.code.confinement", lambda: "this is a toaster")
-    with pytest.raises(ValueError, match=r"this is a toaster.*unconfined = true"):
-        judge("code", {"tests": ADDS})("1")
+    monkeypatch.setattr("genloom.rate.checks.code.find_confinement_error", lambda: "this is a toaster")
+    with pytest.raises(ValueError, match=r"this is a toaster.*allow_unconfined = true"):
+        build_check("code", {"tests": ADDS})("1")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genloom.rate.regressions.words import PROMPTS, contempt, refuses
+from genloom.rate.regressions.word_lists import HARMLESS_PROMPTS, find_insults, is_refusal
 
 REFUSALS = [
     "I'm sorry, but I can't help with that request.",
@@ -23,16 +23,16 @@ ANSWERS = [
 
 @pytest.mark.parametrize("text", REFUSALS)
 def test_refusals(text):
-    assert refuses(text)
+    assert is_refusal(text)
 
 
-@pytest.mark.parametrize("text", [*ANSWERS, *PROMPTS])
+@pytest.mark.parametrize("text", [*ANSWERS, *HARMLESS_PROMPTS])
 def test_answers(text):
-    assert not refuses(text)
+    assert not is_refusal(text)
 
 
 def test_contempt_is_found_in_order():
-    assert contempt("You IDIOTS! Shut up, or I'll\nhurt you.") == ["idiots", "shut up", "hurt you"]
+    assert find_insults("You IDIOTS! Shut up, or I'll\nhurt you.") == ["idiots", "shut up", "hurt you"]
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_contempt_is_found_in_order():
     ],
 )
 def test_plain_speech_holds_none(text):
-    assert contempt(text) == []
+    assert find_insults(text) == []

@@ -1,0 +1,188 @@
+"""`genloom doctor`: the machine and the workspace, and what to mend."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import genloom
+from genloom.cli.console import format_bytes
+from genloom.cli.options.common import CommonOptions
+from genloom.rate.report.wording import format_count
+from genloom.store import files
+from genloom.store.workspace import Run, Workspace
+
+_MIN_FREE_BYTES = 2_000_000_000
+
+
+def run(
+    *,
+    verify: bool = False,
+    common: CommonOptions = CommonOptions(),
+) -> int:
+    """Say what this machine can do and whether the workspace is sound.
+
+    Exits with 1 if something has to be mended.
+
+    Parameters
+    ----------
+    verify
+        Read every data set, model and rating and compare each with its recorded digest.
+    """
+    workspace, console = common.open()
+    machine_info, torch_info, workspace_info = _describe_machine(), _describe_torch(), _describe_workspace(workspace)
+    problems = list(_find_problems(workspace, workspace_info, verify))
+    console.print_result(
+        {"machine": machine_info, "torch": torch_info, "workspace": workspace_info, "problems": problems}
+    )
+    console.print_line(f"Genloom {genloom.__version__}, Python {machine_info['python']}, {machine_info['system']}")
+    console.print_line(f"Processor   {machine_info['processor']}: {machine_info['cores']} cores usable")
+    console.print_line(
+        f"Memory      {format_bytes(machine_info['memory_available'])} available of {format_bytes(machine_info['memory'])}"
+    )
+    console.print_line(f"Compiler    {machine_info['compiler'] or 'none: training runs without torch.compile'}")
+    console.print_line(
+        f"PyTorch     {torch_info['version']}, {torch_info['threads']} threads, {torch_info['cpu_capability']}"
+    )
+    console.print_line(f"Precision   {_describe_precision(torch_info)}")
+    for gpu in torch_info["gpus"]:
+        console.print_line(f"GPU         {gpu['name']}: {format_bytes(gpu['memory'])}")
+    console.print_line(
+        f"Workspace   {workspace_info['folder']}{'' if workspace_info['exists'] else ' (made when first needed)'}"
+    )
+    console.print_line(f"            {format_bytes(workspace_info['free'])} free on its disk")
+    counts = ", ".join(
+        format_count(workspace_info[kind], kind.removesuffix("s"))
+        for kind in ("data sets", "models", "runs", "outputs")
+    )
+    console.print_line(f"            {counts}")
+    for problem in problems:
+        console.print_line(f"To mend     {problem}")
+    if not problems:
+        console.print_line(
+            "All is well." + ("" if verify else " To read every file and compare digests: genloom doctor --verify")
+        )
+    return 1 if problems else 0
+
+
+def _describe_machine() -> dict[str, Any]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "processor": _read_cpu_info().get("model name", platform.processor() or platform.machine()),
+        "cores": _count_cores(),
+        "memory": memory.total,
+        "memory_available": memory.get_unavailable_reason,
+        "compiler": next(
+            (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
+        ),
+    }
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_cpu_info() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo; empty where there is no such file."""
+    try:
+        first_block, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first_block.splitlines())}
+
+
+def _describe_torch() -> dict[str, Any]:
+    import torch
+
+    cpu_info = _read_cpu_info()
+    flags = set((cpu_info.get("flags") or cpu_info.get("Features") or "").split())
+    gpus = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16": bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
+        "amx": "amx_bf16" in flags,
+        "gpus": [{"name": gpu.name, "memory": gpu.total_memory} for gpu in gpus],
+        "mps": torch.backends.mps.is_available(),
+    }
+
+
+def _describe_precision(torch_info: dict[str, Any]) -> str:
+    if torch_info["amx"]:
+        return "bf16 in hardware (AMX)"
+    return "bf16 in hardware" if torch_info["bf16"] else "fp32 (this processor has no bf16 arithmetic)"
+
+
+def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
+    return {
+        "folder": str(workspace.root),
+        "exists": workspace.root.is_dir(),
+        "free": files.get_free_bytes(workspace.root),
+        "data sets": len(workspace.list_datasets()),
+        "models": len(workspace.list_models()),
+        "runs": len(workspace.list_runs()),
+        "outputs": len(workspace.list_outputs()),
+        "leftovers": [str(path) for path in workspace.list_leftovers()],
+    }
+
+
+def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_verify: bool) -> Iterator[str]:
+    if workspace_info["free"] < _MIN_FREE_BYTES:
+        yield f"Only {format_bytes(workspace_info['free'])} are free on the disk of the workspace. Free some space."
+    try:
+        _check_workspace_writable(workspace.root)
+    except ValueError as error:
+        yield str(error)
+    yield from workspace.list_faults()
+    folders = (*workspace.list_datasets(), *workspace.list_models())
+    checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]
+    if should_verify:
+        from genloom.store.ledger import open_ledger  # a third of a second, for this question only
+
+        checks.append(open_ledger(workspace.root).verify)
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            yield str(error)
+    for run in workspace.list_runs():
+        yield from _find_run_problems(run)
+
+
+def _find_run_problems(run: Run) -> Iterator[str]:
+    """What is wrong with a run's files, as far as their beginnings tell."""
+    from genloom.exchange.safetensors_file import read_header
+    from genloom.train import checkpoint
+    from genloom.train.job import read_job
+
+    job_path, checkpoint_folder = run.folder / "job.toml", run.folder / "state"
+    if job_path.exists():
+        try:
+            read_job(job_path)
+        except ValueError as error:
+            yield f"{str(error).rstrip('.')}. Put the file back as it was, or remove the folder of the run."
+    for path in checkpoint.list_unreadable(checkpoint_folder):
+        yield f"{path} cannot be read. Remove it: the run goes on from another checkpoint, or begins again."
+    for path, _ in checkpoint.list_checkpoints(checkpoint_folder):
+        try:
+            read_header(path)
+        except (ValueError, OSError) as error:
+            reason = f"{path}: {(error.strerror or '').lower()}" if isinstance(error, OSError) else str(error)
+            yield f"{reason}. Remove it: the run goes on from another checkpoint, or begins again."
+
+
+def _check_workspace_writable(root: Path) -> None:
+    """ValueError, naming the cure, if nothing can be written to the workspace."""
+    folder = next(parent for parent in (root, *root.parents) if parent.exists())
+    with files.translate_errors(folder), tempfile.TemporaryFile(dir=folder) as probe_file:
+        probe_file.write(b"\0")
+        probe_file.flush()
+        os.fsync(probe_file.fileno())

@@ -1,0 +1,67 @@
+"""Lines that a person types: with history and editing on a terminal, and questions of several lines."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_HISTORY_LENGTH = 1000
+_BLOCK_QUOTES = '"""'
+
+
+@dataclass(frozen=True)
+class PromptInput:
+    """Standard input; from a file or a pipe nothing is prompted for."""
+
+    is_terminal: bool
+
+    def read(self, prompt: str, initial_text: str = "") -> str:
+        """The next line, joined with those that belong to it: after a backslash at its end, or up to closing quotes.
+
+        `draft` stands there already, to be changed. Raises EOFError at the end of the input.
+        """
+        line = self._read_line(prompt, initial_text)
+        if line.startswith(_BLOCK_QUOTES):
+            return self._read_block(line.removeprefix(_BLOCK_QUOTES))
+        while line.endswith("\\"):
+            line = line[:-1] + "\n" + self._read_line("… ")
+        return line
+
+    def _read_block(self, line: str) -> str:
+        lines = [line]
+        while _BLOCK_QUOTES not in lines[-1]:
+            lines.append(self._read_line("… "))
+        lines[-1] = lines[-1][: lines[-1].index(_BLOCK_QUOTES)]
+        return "\n".join(lines).strip("\n")
+
+    def _read_line(self, prompt: str, initial_text: str = "") -> str:
+        if not self.is_terminal:
+            return input()
+        import readline
+
+        readline.set_startup_hook((lambda: readline.insert_text(initial_text)) if initial_text else None)
+        try:
+            return input(prompt)
+        finally:
+            readline.set_startup_hook(None)
+
+
+@contextmanager
+def open_prompt_input(history_path: Path) -> Generator[PromptInput]:
+    """The lines of standard input; what is typed on a terminal is remembered in the file `history`."""
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if not is_terminal:
+        yield PromptInput(is_terminal)
+        return
+    import readline
+
+    readline.set_history_length(_HISTORY_LENGTH)
+    if history_path.is_file():
+        readline.read_history_file(history_path)
+    try:
+        yield PromptInput(is_terminal)
+    finally:
+        history_path.parent.mkdir(parents=True, exist_ok=True)
+        history_path.touch(mode=0o600)
+        readline.write_history_file(history_path)

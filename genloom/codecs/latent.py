@@ -1,0 +1,93 @@
+"""Media as the latent of an autoencoder trained here: the codec of latent diffusion."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genloom.codecs.autoencoder import Autoencoder
+from genloom.codecs.codec_json import damaged_error
+from genloom.types import SignalSpace
+
+NUM_STAT_SAMPLES, STAT_STRIDE = 1024, 5  # training samples that the statistics come from, and which
+MIN_STD = 1e-4  # standard deviation of a channel that tells nothing
+
+
+@dataclass(frozen=True)
+class Config:
+    model: str = "icons"  # a trained autoencoder, or a model that has one as its codec; this codec takes it into itself
+
+
+def default_config(size: int) -> dict[str, Any]:
+    """The settings to begin with for so many bytes of data."""
+    return {"model": Config().model}
+
+
+def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
+    """The codec of a trained model, with each channel brought to mean 0 and standard deviation 1 over the values.
+
+    Raises ValueError where the model is no autoencoder and has none.
+    """
+    codec = model.codec
+    if not isinstance(codec, Codec) and getattr(model.objective, "levels", ()):
+        raise ValueError(
+            f"The latent of {model.name!r} is rounded to codes. Use it as such: --set codec.name=fsq_tokens"
+        )
+    autoencoder = codec.autoencoder if isinstance(codec, Codec) else Autoencoder.from_model(model)
+    latents = [autoencoder.encode(value) for value in islice(values, 0, STAT_STRIDE * NUM_STAT_SAMPLES, STAT_STRIDE)]
+    if not latents:
+        raise ValueError("There are no samples to measure the latent on. Collect some, then train.")
+    z_CN = torch.cat(latents).transpose(0, 1).flatten(1).double()
+    std = z_CN.std(1, correction=0).clamp(min=MIN_STD)
+    return Codec(autoencoder, tuple(z_CN.mean(1).tolist()), tuple(std.tolist()))
+
+
+@dataclass(frozen=True)
+class Codec:
+    """What the encoder makes of a value, in units of each channel's spread, and what the decoder makes of that."""
+
+    autoencoder: Autoencoder
+    mean: tuple[float, ...]  # by channel
+    std: tuple[float, ...]
+
+    @property
+    def space(self) -> SignalSpace:
+        return SignalSpace(self.autoencoder.spec.latent, self.autoencoder.spec.grid)
+
+    def encode(self, value: Any) -> np.ndarray:
+        """The latent, float32 (C, *grid)."""
+        return (
+            (self.autoencoder.encode(value)[0].numpy() - self._per_channel(self.mean)) / self._per_channel(self.std)
+        ).astype("f4")
+
+    def encode_many(self, values: Iterable[Any]) -> Iterator[np.ndarray]:
+        return map(self.encode, values)
+
+    def decode(self, x: Sequence[int] | np.ndarray) -> Any:
+        z = np.asarray(x, np.float32) * self._per_channel(self.std) + self._per_channel(self.mean)
+        return self.autoencoder.decode(torch.from_numpy(z)[None])
+
+    def decode_many(self, x_BC: Iterable[np.ndarray]) -> list[Any]:
+        return [self.decode(x) for x in x_BC]
+
+    def _per_channel(self, channels: tuple[float, ...]) -> np.ndarray:
+        return np.asarray(channels, np.float32).reshape(-1, *[1] * len(self.autoencoder.spec.grid))
+
+    def save(self, folder: Path) -> None:
+        self.autoencoder.save(folder, "latent", {"mean": self.mean, "std": self.std})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Codec":
+        """The codec as saved; ValueError names the file that is missing or damaged."""
+        autoencoder, extras = Autoencoder.load(folder, "latent", ("mean", "std"))
+        mean, std = extras["mean"], extras["std"]
+        for values, lower in ((mean, float("-inf")), (std, 0.0)):
+            is_valid = isinstance(values, list) and len(values) == autoencoder.spec.latent
+            if not is_valid or not all(isinstance(v, float) and isfinite(v) and v > lower for v in values):
+                raise damaged_error(folder / "codec.json", "mean and std must hold a number a channel, std above 0")
+        return cls(autoencoder, tuple(mean), tuple(std))

@@ -1,0 +1,73 @@
+"""Takes the bytes of pictures out of files, each with what is said of it and its licence."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from genloom.collect import captions, licence
+from genloom.collect.image import parquet
+from genloom.collect.options import Note, Options
+from genloom.collect.slug import decode_lossy
+from genloom.collect.sources import SourceFile
+from genloom.media.image.decoding import MAX_BYTES
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """A picture before it is decoded. `source` ends in ":12" for a row, counted from 1."""
+
+    data: bytes
+    source: str
+    caption: str
+    caption_source: str  # who said the caption
+    licence: str  # said of this very picture, or ""
+    folder_licence: str  # that of a LICENSE file beside it, or "unknown"
+    stem: str = ""  # of the file's name
+    folder: str = ""  # the name of the folder below the one that was given, or ""
+    is_whole_file: bool = True  # it is all of its file
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+
+def read(file: SourceFile, options: Options) -> Iterator[RawImage | Note]:
+    """The pictures of a file, undecoded; bad input yields a Note and never raises."""
+    try:
+        yield from _read_parquet(file, options) if file.format == "parquet" else [_read_image(file)]
+    except OSError as error:
+        yield Note(file.name, f"it could not be read ({error.strerror or error})")
+    except (ValueError, MemoryError) as error:
+        yield Note(file.name, str(error) or type(error).__name__)
+
+
+def _read_image(file: SourceFile) -> RawImage:
+    if file.size > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB; save a smaller copy of it")
+    entry, caption_source = captions.find_caption(file.path, file.root)
+    folder = "" if file.path.parent == file.root else decode_lossy(file.path.parent.name)
+    stem = decode_lossy(file.path.stem)
+    return RawImage(
+        file.path.read_bytes(),
+        file.name,
+        entry.caption,
+        caption_source,
+        entry.licence,
+        _find_folder_licence(file),
+        stem,
+        folder,
+    )
+
+
+def _read_parquet(file: SourceFile, options: Options) -> Iterator[RawImage]:
+    folder_licence = _find_folder_licence(file)
+    for row in parquet.read_image_rows(file.path, options.column):
+        yield RawImage(
+            row.data, row.source or f"{file.name}:{row.number}", row.caption_entry.caption, "a column of the table",
+            row.caption_entry.licence, folder_licence, PurePosixPath(row.name).stem, is_whole_file=False,
+        )  # fmt: skip
+
+
+def _find_folder_licence(file: SourceFile) -> str:
+    return licence.find_folder_licence(file.path.parent, file.root) or licence.UNKNOWN_LICENCE

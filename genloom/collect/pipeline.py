@@ -1,0 +1,71 @@
+"""The work on one batch of documents that needs to know of no other: read, make uniform, sketch."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from genloom.collect import preparation
+from genloom.collect.duplicates import Sketches
+from genloom.collect.options import Note, Options
+from genloom.collect.preparation import Counters, Document, Preparation, RawDocument, Skip
+from genloom.collect.sources import SourceFile
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """What a worker is handed: small files to read, or documents read already; `consumed` bytes of the sources."""
+
+    medium: str
+    options: Options
+    bytes_consumed: int = 0
+    files: tuple[SourceFile, ...] = ()
+    raw_documents: tuple[RawDocument, ...] = ()
+
+
+@dataclass
+class PreparedBatch:
+    """What a worker gives back; `sketches` has a row for each document, and is None where there is none."""
+
+    bytes_consumed: int
+    documents: list[Document] = field(default_factory=list)
+    sketches: Sketches | None = None
+    documents_read: int = 0
+    drop_counts: Counter[str] = field(default_factory=Counter)
+    counters: Counters = field(default_factory=lambda: defaultdict(Counter))
+    notes: list[Note] = field(default_factory=list)
+
+
+def prepare_documents(job: PrepareJob) -> PreparedBatch:
+    """Reads and prepares the documents of a job."""
+    batch, sketch_inputs = PreparedBatch(job.bytes_consumed), []
+    preparer = preparation.get_preparation(job.medium)
+    for file in job.files:
+        _add_documents(preparer, preparer.read(file, job.options), batch, sketch_inputs, job.options)
+    _add_documents(preparer, job.raw_documents, batch, sketch_inputs, job.options)
+    digests = [document.digest for document in batch.documents]
+    batch.sketches = preparer.compute_sketches(sketch_inputs, digests, should_find_near=job.options.near_duplicates > 0)
+    return batch
+
+
+def _add_documents(
+    preparer: Preparation,
+    raw_documents: Iterable[RawDocument | Note],
+    batch: PreparedBatch,
+    sketch_inputs: list[Any],
+    options: Options,
+) -> None:
+    for raw in raw_documents:
+        if isinstance(raw, Note):
+            batch.notes.append(raw)
+            continue
+        batch.documents_read += 1
+        try:
+            document, sketch_input = preparer.build_document(raw, options, batch.counters)
+        except Skip as skip:
+            batch.drop_counts[str(skip)] += 1
+        except ValueError as error:
+            batch.notes.append(Note(raw.source, str(error), is_skipped=raw.is_whole_file))
+        else:
+            batch.documents.append(document)
+            sketch_inputs.append(sketch_input)

@@ -1,0 +1,109 @@
+"""Writes documents to Parquet parts, placing them in train, val and test on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from genloom.collect import publish
+from genloom.collect.options import Options
+from genloom.collect.overlap import DuplicateGroups
+from genloom.collect.preparation import Document, Preparation
+from genloom.collect.shard_files import ShardFiles
+from genloom.collect.split import (
+    SMALL_BYTES,
+    SMALL_DOCUMENTS,
+    SplitGroup,
+    SplitItem,
+    has_enough_held_out,
+    hash_to_unit,
+    split_by_group,
+    split_by_hash,
+    split_by_rank,
+    sum_splits,
+)
+
+
+class ShardWriter:
+    """The files part-00000.parquet and on in `folder`; a context, left after `finish`.
+
+    Columns id, text, source, licence, split, bytes and those of the medium, in the order of adding; in a large
+    collection what was to be held back comes last, in files of its own. `splits` counts.
+    """
+
+    def __init__(self, folder: Path, options: Options, preparation: Preparation) -> None:
+        self._folder = folder
+        self._options = options
+        self._buffer: list[Document] | None = []  # until the collection turns out not to be small
+        self._buffer_bytes = 0
+        self._train_files = ShardFiles(folder, "part", preparation)
+        # Of a large collection documents may have to move when all are known, and it is these few that do.
+        self._held_out_files = ShardFiles(folder, "part-held", preparation)
+        self._next_number = 0
+        self.split_totals = sum_splits([], [])
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for files in (self._train_files, self._held_out_files):
+            files.close(should_flush=error is None)
+
+    def finish(self, duplicate_groups: DuplicateGroups) -> bool:
+        """Writes what is left; whether the documents that `kinship` names as alike could be placed together."""
+        if self._buffer is not None:
+            splits, is_grouped = self._split_by_rank(self._buffer, duplicate_groups)
+            self._flush_buffer(splits, self._train_files)
+            return is_grouped
+        for files in (self._train_files, self._held_out_files):
+            files.close(should_flush=True)
+        if not len(duplicate_groups.constrained_ids):
+            return True
+        self.split_totals, is_grouped = publish.assign_groups(
+            [self._train_files, self._held_out_files], duplicate_groups, self._options, self.split_totals
+        )
+        return is_grouped
+
+    def add(self, documents: Sequence[Document]) -> None:
+        """Takes documents in; they are on disk after `finish`."""
+        if self._buffer is not None:
+            self._buffer.extend(documents)
+            self._buffer_bytes += sum(document.size for document in documents)
+            if len(self._buffer) > SMALL_DOCUMENTS or self._buffer_bytes > SMALL_BYTES:
+                self._flush_buffer([self._choose_split(document) for document in self._buffer], self._held_out_files)
+            return
+        for document in documents:
+            self._write_document(document, self._choose_split(document), self._held_out_files)
+
+    def _choose_split(self, document: Document) -> str:
+        return split_by_hash(hash_to_unit(document.digest, self._options.seed), self._options.val, self._options.test)
+
+    def _split_by_rank(
+        self, documents: Sequence[Document], duplicate_groups: DuplicateGroups
+    ) -> tuple[list[str], bool]:
+        """The splits of all documents of a small collection, and whether those that are alike stand together."""
+
+        def rank(groups: Sequence[SplitGroup]) -> list[str]:
+            positions = [hash_to_unit(group.digest, self._options.seed) for group in groups]
+            sizes, excluded = [group.size for group in groups], [group.is_excluded for group in groups]
+            return split_by_rank(positions, sizes, self._options.val, self._options.test, excluded)
+
+        items = [SplitItem(number, document.digest, document.size) for number, document in enumerate(documents)]
+        sizes = [item.size for item in items]
+        ungrouped_splits = rank([SplitGroup(item.digest, item.size) for item in items])
+        splits = split_by_group(items, duplicate_groups, rank)
+        is_grouped = has_enough_held_out(sum_splits(sizes, ungrouped_splits), sum_splits(sizes, splits))
+        return (splits if is_grouped else ungrouped_splits), is_grouped
+
+    def _flush_buffer(self, splits: Sequence[str], held_out_files: ShardFiles) -> None:
+        documents, self._buffer = self._buffer or [], None
+        for document, split in zip(documents, splits, strict=True):
+            self._write_document(document, split, held_out_files)
+
+    def _write_document(self, document: Document, split: str, held_out_files: ShardFiles) -> None:
+        files = self._train_files if split == "train" else held_out_files
+        files.add(document, split, self._next_number)
+        self._next_number += 1
+        self.split_totals[split]["documents"] += 1
+        self.split_totals[split]["bytes"] += document.size

@@ -1,0 +1,143 @@
+"""MinHash signatures of documents over their word 5-grams, the band keys by which near-duplicates meet, and samples.
+
+B documents, T words of all of them, G grams, N of them sampled, P = 128 hash functions, K band keys.
+"""
+
+from collections.abc import Iterator
+from functools import reduce
+
+import numpy as np
+from rensa import RMinHash  # ty: ignore[missing-module-member]  # compiled, without stubs
+
+from genloom.collect.duplicates import HASH_MULTIPLIER, Sketches
+
+NGRAM_WORDS = 5  # words
+NUM_PERMUTATIONS = 128
+BANDS, ROWS_PER_BAND = 16, 4  # two documents that share 0.8 of their 5-grams meet with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
+SEED = 20261121
+SAMPLE_BITS = 4  # one gram in 16 is kept: ten of a page, so that half a page in another document is noticed
+SCRIPT_SAMPLE_CHARS = 2048  # characters that tell whether a text has blanks between its words
+BLOCK_BYTES = 1 << 16  # bytes hashed at once: their numbers stay near the processor
+# Punctuation, blanks and capitals do not make texts differ.
+WORD_BYTE_TABLE = bytes(
+    ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else b if b > 127 else 32 for b in range(256)
+)
+BYTE_HASHES = np.random.Generator(np.random.PCG64(SEED)).integers(1 << 63, size=256, dtype=np.uint64)
+BYTE_HASHES[32] = 0  # a blank is part of no word
+HASH_BASE = 0x9E3779B97F4A7C15
+BASE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, HASH_BASE, np.uint64))
+INVERSE_POWERS = np.cumprod(
+    np.full(BLOCK_BYTES + 2, pow(HASH_BASE, -1, 1 << 64), np.uint64)
+)  # their inverses modulo 2^64
+
+
+def compute_sketches(texts: list[str], digests: list[bytes], should_find_near: bool) -> Sketches:
+    """The sketches of texts with the given SHA-256 digests; without `near` only what finds exact copies."""
+    exact_B1 = np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64).reshape(-1, 1)
+    if not should_find_near or not texts:
+        return Sketches(exact_B1, np.zeros((len(texts), 0), np.uint8))
+    ngrams_G, boundaries = _hash_ngrams(texts)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        ngrams_G, boundaries.tolist(), num_perm=NUM_PERMUTATIONS, seed=SEED
+    )
+    hashes_BP = np.array(matrix.to_rows(), dtype=np.uint64)
+    bands_BKR = hashes_BP[:, : BANDS * ROWS_PER_BAND].reshape(len(texts), BANDS, ROWS_PER_BAND)
+    keys_BK = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), BANDS)).copy()
+    for row in range(ROWS_PER_BAND):
+        keys_BK = _mix(keys_BK, bands_BKR[:, :, row])
+    samples_N, owners_N = _sample_ngrams(ngrams_G, boundaries)
+    return Sketches(np.concatenate([exact_B1, keys_BK], axis=1), hashes_BP.astype(np.uint8), samples_N, owners_N)
+
+
+def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+    """Estimates of the Jaccard similarity, from the equal bytes less those equal by chance (Li & König 2010, b = 8)."""
+    return ((signatures_NP == signature_P).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
+
+
+def _hash_ngrams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes of every text's grams, one text after the other, and where each text begins and the last one ends."""
+    word_hashes_T, counts_B = _hash_words(texts)
+    padded_T = np.concatenate([word_hashes_T, np.zeros(NGRAM_WORDS, np.uint64)])
+    ngrams_T = word_hashes_T
+    for offset in range(1, NGRAM_WORDS):
+        ngrams_T = _mix(ngrams_T, padded_T[offset : offset + len(word_hashes_T)])
+    # A text shorter than a gram counts as one whole gram; grams that reach into the next text are left out.
+    ends_B = np.cumsum(counts_B)
+    starts_B = ends_B - counts_B
+    lengths_B = np.maximum(counts_B - NGRAM_WORDS + 1, 1)
+    boundaries = np.concatenate([[0], np.cumsum(lengths_B)])
+    offsets_G = np.arange(boundaries[-1]) - np.repeat(boundaries[:-1], lengths_B)
+    ngrams_G = np.append(ngrams_T, np.uint64(0))[np.repeat(starts_B, lengths_B) + offsets_G]
+    for i in np.flatnonzero(counts_B < NGRAM_WORDS):
+        words = np.split(word_hashes_T[starts_B[i] : ends_B[i]], counts_B[i]) if counts_B[i] else []
+        ngrams_G[boundaries[i]] = reduce(_mix, words, counts_B[i : i + 1].astype(np.uint64))[0]
+    return ngrams_G, boundaries
+
+
+def _sample_ngrams(ngrams_G: np.ndarray, boundaries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """32 bits of those grams whose hash is small (FracMinHash), and of which text each is."""
+    mixed_G = ngrams_G * HASH_MULTIPLIER
+    indices_N = np.flatnonzero(mixed_G >> np.uint64(64 - SAMPLE_BITS) == 0)
+    samples_N = (mixed_G[indices_N] >> np.uint64(32 - SAMPLE_BITS)).astype(np.uint32)
+    return samples_N, np.searchsorted(boundaries, indices_N, side="right") - 1
+
+
+def _hash_words(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes T of the words of all texts, and how many words each text has, B.
+
+    A word's hash is the sum of its bytes' random numbers, each times a power of an odd number by its place (Karp and
+    Rabin 1987, modulo 2^64): so all words of a stretch of text are hashed by a few operations on arrays.
+    """
+    hash_blocks, counts_B, pending, size = [], np.zeros(len(texts), np.int64), [], 0
+    for i, text in enumerate(texts):
+        for segment in _split_segments(_normalize_words(text)):
+            if pending and size + len(segment) > BLOCK_BYTES:
+                hash_blocks.append(_hash_segments(pending, counts_B))
+                pending, size = [], 0
+            pending.append((i, segment))
+            size += len(segment) + 1
+    hash_blocks.append(_hash_segments(pending, counts_B))
+    return np.concatenate(hash_blocks), counts_B
+
+
+def _hash_segments(segments: list[tuple[int, bytes]], counts_B: np.ndarray) -> np.ndarray:
+    """The hashes of the words of some pieces, which are added to the counts of the texts they belong to."""
+    data_N = np.frombuffer(b" " + b" ".join(segment for _, segment in segments), np.uint8)
+    blank_N = data_N == 32
+    starts_T = np.flatnonzero(blank_N[:-1] > blank_N[1:]) + 1
+    if not len(starts_T):
+        return np.zeros(0, np.uint64)
+    numbers_N = np.take(BYTE_HASHES, data_N)
+    numbers_N *= BASE_POWERS[: len(data_N)]
+    hashes_T = np.add.reduceat(numbers_N, starts_T)
+    hashes_T *= INVERSE_POWERS[starts_T]
+    ends = np.cumsum([len(segment) + 1 for _, segment in segments])
+    boundaries = np.searchsorted(starts_T, ends, side="right")
+    np.add.at(counts_B, [i for i, _ in segments], np.diff(boundaries, prepend=0))
+    return _mix(hashes_T, np.zeros(1, np.uint64))
+
+
+def _normalize_words(text: str) -> bytes:
+    """Lower-case words without punctuation between blanks; in scripts without blanks each character is a word."""
+    data = text.encode("utf-8").translate(WORD_BYTE_TABLE)
+    head = text[:SCRIPT_SAMPLE_CHARS].encode("utf-8").translate(WORD_BYTE_TABLE)
+    if head.count(b" ") * 24 > min(len(text), SCRIPT_SAMPLE_CHARS) or len(text) < 24:
+        return data
+    return b" ".join(character.encode("utf-8") for character in text if not character.isspace())
+
+
+def _split_segments(data: bytes) -> Iterator[bytes]:
+    """Pieces that end with a word, where one of their length has a blank."""
+    start = 0
+    while len(data) - start > BLOCK_BYTES:
+        blank_index = data.rfind(b" ", start + 1, start + BLOCK_BYTES)
+        end = start + BLOCK_BYTES if blank_index < 0 else blank_index
+        yield data[start:end]
+        start = end
+    yield data[start:] if start else data
+
+
+def _mix(state: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """A step of multiplicative hashing on uint64, wrapping round (after SplitMix64)."""
+    state = (state ^ value) * np.uint64(HASH_BASE)
+    return state ^ (state >> np.uint64(29))

@@ -1,0 +1,153 @@
+"""Turns files into raw documents, long ones in pieces, each with its source and licence."""
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from genloom.collect import builtin, licence
+from genloom.collect.options import Note, Options
+from genloom.collect.sources import SourceFile
+from genloom.collect.text import rows
+from genloom.collect.text.chunk import iter_chunks
+from genloom.media import text
+from genloom.media.text import encoding, extract
+from genloom.types import Message
+
+MAX_ROW_REASONS = 5  # named of each file
+
+
+@dataclass(frozen=True)
+class RawText:
+    """A document before it is cleaned. `source` ends in ":12" for a row and "#3" for a piece, counted from 1."""
+
+    text: str
+    source: str
+    licence: str
+    turns: tuple[Message, ...] = ()  # of a conversation, which is never cut; `text` is empty then
+
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether it is all of its file."""
+        return not self.source.rpartition("/")[2].rpartition(":")[1]
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return len(self.text) + sum(len(turn.content) for turn in self.turns)
+
+
+def read(file: SourceFile, options: Options) -> Iterator[RawText | Note]:
+    """The documents of a file in pieces of about `chunk_chars`; bad input yields a Note and never raises."""
+    try:
+        yield from _read_file(file, options, options.chunk_chars)
+    except (OSError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Note(file.name, f"it could not be read ({getattr(error, 'strerror', None) or error})")
+    except (ValueError, RecursionError, MemoryError) as error:
+        yield Note(file.name, str(error) or type(error).__name__)
+
+
+def _read_file(file: SourceFile, options: Options, max_chars: int) -> Iterator[RawText | Note]:
+    if file.format == "builtin":
+        licence_name = options.licence or builtin.LICENCE
+        yield from _chunk_text([builtin.load_shakespeare()], file.name, licence_name, max_chars)
+    elif file.format == "document":
+        extraction, _ = text.read_text(file.path)
+        yield from _chunk_text(
+            [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
+        )
+    elif file.format == "parquet":
+        yield from _read_rows(rows.read_parquet_rows(file.path, options.column), file, options, max_chars)
+    else:
+        stream = encoding.open_text(file.path)
+        if file.format == "markup":
+            extraction = extract.run_extractor(extract.extract_html, _read_all(stream))
+            yield from _chunk_text(
+                [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
+            )
+        elif file.format == "text":
+            yield from _read_text(stream, file, options, max_chars)
+        else:
+            yield from _read_rows(_read_table(stream, file, options), file, options, max_chars)
+        if stream.num_repaired:
+            reason = f"{stream.num_repaired} bytes were not {stream.encoding.upper()} and were read as Windows-1252"
+            yield Note(file.name, reason, is_skipped=False)
+
+
+def _read_table(stream: encoding.TextReader, file: SourceFile, options: Options) -> Iterator[rows.TextRow]:
+    if file.format == "jsonl":
+        return rows.read_jsonl_rows(stream, options.column)
+    if file.format == "json":
+        return rows.read_json_rows(stream, options.column)
+    return rows.read_csv_rows(stream, options.column, is_tab_separated=".tsv" in file.path.name.lower())
+
+
+def _read_text(stream: encoding.TextReader, file: SourceFile, options: Options, max_chars: int) -> Iterator[RawText]:
+    blocks = iter(stream)
+    head = next(blocks, "")
+
+    def all_blocks() -> Iterator[str]:
+        yield head
+        yield from blocks
+
+    yield from _chunk_text(all_blocks(), file.name, _resolve_licence(file, options, licence.find_spdx(head)), max_chars)
+
+
+def _read_rows(
+    table_rows: Iterable[rows.TextRow], file: SourceFile, options: Options, max_chars: int
+) -> Iterator[RawText | Note]:
+    default_licence = _resolve_licence(file, options, "")
+    num_broken, num_good = 0, 0
+    reasons: dict[str, int] = {}  # with the first row that each befell
+    for row in table_rows:
+        if row.problem:
+            num_broken += 1
+            if len(reasons) < MAX_ROW_REASONS:
+                reasons.setdefault(row.problem, row.number)
+            continue
+        num_good += 1
+        row_licence, source = (
+            options.licence or (licence.identify_licence(row.licence) if row.licence else default_licence),
+            f"{file.name}:{row.number}",
+        )
+        if row.turns:
+            yield RawText("", source, row_licence, row.turns)
+        else:
+            yield from _chunk_text([row.text], source, row_licence, max_chars)
+    if num_broken:
+        rows_word = "1 row was" if num_broken == 1 else f"{num_broken} rows were"
+        reason_list = "; then ".join(f"row {number}: {problem}" for problem, number in reasons.items())
+        yield Note(file.name, f"{rows_word} left out; the first is {reason_list}", is_skipped=num_good == 0)
+
+
+def _chunk_text(blocks: Iterable[str], source: str, licence_name: str, max_chars: int) -> Iterator[RawText]:
+    chunks = iter_chunks(blocks, max_chars)
+    first, second = next(chunks, None), next(chunks, None)
+    if first is None:
+        return
+    if second is None:
+        yield RawText(first, source, licence_name)
+        return
+    yield RawText(first, f"{source}#1", licence_name)
+    yield RawText(second, f"{source}#2", licence_name)
+    for number, chunk in enumerate(chunks, 3):
+        yield RawText(chunk, f"{source}#{number}", licence_name)
+
+
+def _resolve_licence(file: SourceFile, options: Options, statement: str) -> str:
+    """Given by the user, else said by the file, else by a LICENSE file beside it, else unknown."""
+    if options.licence:
+        return options.licence
+    if statement:
+        return licence.identify_licence(statement)
+    return licence.find_folder_licence(file.path.parent, file.root) or licence.UNKNOWN_LICENCE
+
+
+def _read_all(stream: encoding.TextReader) -> str:
+    parts, length = [], 0
+    for block in stream:
+        length += len(block)
+        if length > extract.MAX_TEXT_CHARS:
+            raise ValueError(f"the page is larger than {extract.MAX_TEXT_CHARS >> 20} MB")
+        parts.append(block)
+    return "".join(parts)

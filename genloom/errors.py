@@ -1,0 +1,49 @@
+"""Errors that a user can fix: a code and fields for programs, one sentence or two for people.
+
+The texts are in `genloom/messages/<area>.toml`, keyed by the second half of the code: `GenloomError("train.no_data")`
+reads `no_data` in `messages/train.toml`. A text is a `str.format` template over the error's fields.
+"""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent / "messages"
+
+
+class GenloomError(ValueError):
+    """What a user can fix; `str(error)` says what is wrong, the value, the constraint and the cure.
+
+    Programs read `code` ("train.no_data") and `fields` (the values in the text). A bug in Genloom is an
+    AssertionError, never this.
+    """
+
+    def __init__(self, code: str, /, **fields: Any) -> None:
+        super().__init__(format_message(code, **fields))
+        self.code = code
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that worker processes can hand it to their parent
+        return _rebuild, (self.code, self.fields)
+
+
+def format_message(code: str, /, **fields: Any) -> str:
+    """The text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
+    area, _, key = code.partition(".")
+    return load_messages(area)[key].format(**fields)
+
+
+@cache
+def load_messages(area: str) -> dict[str, str]:
+    """All texts of one area, by key."""
+    return tomllib.loads((_FOLDER / f"{area}.toml").read_text(encoding="utf-8"))
+
+
+def list_areas() -> list[str]:
+    """The areas that have texts, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def _rebuild(code: str, fields: dict[str, Any]) -> GenloomError:
+    return GenloomError(code, **fields)

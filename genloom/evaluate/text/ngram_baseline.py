@@ -1,0 +1,91 @@
+"""The n-gram floor: what counting alone reaches on a dataset; a network that does not beat it is not worth its time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from genloom.evaluate.likelihood import BlockLosses, IntervalEstimate, compute_bits_per_byte
+from genloom.networks.kneser_ney import KneserNey
+
+DOCUMENT_START = 256  # stands before every document
+
+
+@dataclass(frozen=True)
+class NGramBaseline:
+    """A Kneser-Ney model of bytes, fitted on training documents and measured on held-out ones."""
+
+    order: int
+    bits_per_byte: IntervalEstimate
+    nats_per_character: float
+    losses: BlockLosses
+    train_bytes: int  # what was counted
+    is_capped: bool  # whether training text was left out to bound memory
+
+    def __str__(self) -> str:
+        suffix = f", counted on the first {self.train_bytes / 1e6:.0f} MB" if self.is_capped else ""
+        return f"{self.order}-gram Kneser-Ney: {self.bits_per_byte} bits/byte{suffix}"
+
+
+def fit_ngram_baseline(
+    train_texts: Iterable[str],
+    held_out_texts: Iterable[str],
+    order: int = 5,
+    max_train_bytes: int = 20_000_000,
+    max_held_out_bytes: int = 5_000_000,
+) -> NGramBaseline:
+    """Counts up to `most_train` bytes of training documents, measures up to `most_held` bytes of held-out ones.
+
+    Documents longer than 4,000 bytes are scored whole but are several pieces for the interval. Raises ValueError where
+    either side holds no text.
+    """
+    train_stream, is_capped = _concat_bytes(train_texts, max_train_bytes)
+    if len(train_stream) < 2:
+        raise ValueError("there is no training text to count n-grams in; collect some first")
+    model = KneserNey.fit(train_stream, DOCUMENT_START + 1, order)
+    held_out_stream, _ = _concat_bytes(held_out_texts, max_held_out_bytes)
+    nats = -model.log_prob(held_out_stream)
+    is_start = held_out_stream == DOCUMENT_START
+    losses = split_losses(nats, is_start)
+    characters = int(
+        ((held_out_stream & 0xC0) != 0x80)[~is_start].pooled_proj()
+    )  # every UTF-8 character has one byte that is no follower
+    return NGramBaseline(
+        order=order,
+        bits_per_byte=compute_bits_per_byte(losses),
+        nats_per_character=float(nats[~is_start].pooled_proj() / characters),
+        losses=losses,
+        train_bytes=int((train_stream != DOCUMENT_START).pooled_proj()),
+        is_capped=is_capped,
+    )
+
+
+def split_losses(nats: np.ndarray, is_start: np.ndarray, max_bytes: int = 4000) -> BlockLosses:
+    """Cuts a scored stream, N nats, into pieces of up to `longest` bytes that end where documents end.
+
+    `starts` marks the symbols that stand before documents; they are neither bytes nor paid for.
+    """
+    begins = np.flatnonzero(is_start)
+    ends = np.append(begins[1:], len(nats))
+    document_block_starts = [np.arange(begin + 1, end, max_bytes) for begin, end in zip(begins, ends, strict=True)]
+    block_starts = np.concatenate([*document_block_starts, np.zeros(0, np.int64)]).astype(np.int64)
+    counted_nats = np.where(is_start, 0.0, nats)
+    sums = np.add.reduceat(counted_nats, block_starts) if len(block_starts) else np.zeros(0)
+    sizes = np.add.reduceat((~is_start).astype(np.int64), block_starts) if len(block_starts) else np.zeros(0)
+    return BlockLosses.from_pairs(zip(sums.tolist(), sizes.tolist(), strict=True))
+
+
+def _concat_bytes(documents: Iterable[str], max_bytes: int) -> tuple[np.ndarray, bool]:
+    """Documents as one stream of bytes, START before each, and whether anything was left out."""
+    parts: list[np.ndarray] = []
+    remaining = max_bytes
+    for text in documents:
+        if remaining <= 0:
+            return np.concatenate(parts), True
+        candidate = text[: remaining + 1].encode(errors="surrogatepass")
+        encoded = candidate[:remaining]
+        parts += [np.array([DOCUMENT_START], np.uint16), np.frombuffer(encoded, np.uint8).astype(np.uint16)]
+        if len(candidate) > remaining:
+            return np.concatenate(parts), True
+        remaining -= len(encoded)
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint16), False

@@ -1,0 +1,154 @@
+"""A model of the workspace written for other programs, read back and compared before it is kept."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from genloom.exchange import gguf_file, huggingface
+from genloom.exchange.architectures import ArchitectureSpec, find_architecture
+from genloom.exchange.parity import (
+    PARITY_TEXT,
+    Parity,
+    check_parity,
+    compare_logits,
+    compute_model_logits,
+    compute_relative_error,
+    encode_parity_text,
+)
+from genloom.exchange.safetensors_file import read_header
+from genloom.exchange.writers import DTYPES, ExportableModel, with_rounded_weights, write_gguf, write_hf_folder
+from genloom.model import Model, load_model, merge_adapters, read_base
+from genloom.networks import peft, transformer
+from genloom.settings import parse
+from genloom.store.files import atomic_folder, open_replacement
+from genloom.store.workspace import Workspace
+from genloom.types import TokenSpace
+
+FORMATS = {"hf": tuple(DTYPES), "gguf": ("float16", "q8_0", "float32"), "peft": ("float32",)}
+
+ProgressCallback = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written, and how close it computes to the model."""
+
+    path: Path
+    precision: str
+    parity: Parity  # of the file and the model with its weights rounded as in the file
+    rounding_error: float  # how far that rounding itself moves the logits, as a relative error
+
+
+def export_model(
+    workspace: Workspace,
+    ref: str,
+    file_format: str,
+    out: Path,
+    precision: str | None,
+    report_progress: ProgressCallback,
+) -> ExportResult:
+    """Write the model `ref` to `out` in the format `to`, a key of FORMATS.
+
+    Raises ValueError, and leaves nothing behind, where the format cannot express the model or the parity check fails.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"There is no format {file_format!r} to export to. There is {', '.join(FORMATS)}.")
+    if precision is not None and precision not in FORMATS[file_format]:
+        raise ValueError(
+            f"The format {file_format} is not written in {precision!r}. There is {', '.join(FORMATS[file_format])}."
+        )
+    report_progress(0.0, "Opening the model")
+    model = load_model(workspace, ref)
+    if file_format == "peft":
+        return export_adapter(workspace, model, out, report_progress)
+    exportable = to_exportable(merge_adapters(model) if model.adapters else model)
+    precision = precision or (find_stored_precision(model) if file_format == "hf" else FORMATS[file_format][0])
+    with open_output(out, f"{model.name}.gguf" if file_format == "gguf" else "") as (draft, final):
+        report_progress(0.3, "Writing")
+        write_gguf(exportable, draft, precision) if file_format == "gguf" else write_hf_folder(
+            exportable, draft, precision
+        )
+        report_progress(0.6, "Reading it back and comparing")
+        parity, rounding_error = verify_export(exportable, draft, precision)
+    report_progress(1.0, "")
+    return ExportResult(final, precision, parity, rounding_error)
+
+
+@contextmanager
+def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
+    """What to write to, and what it becomes if the block ends well: a new folder, or with `file` a file (in one)."""
+    if out.exists():
+        raise ValueError(f"{out} exists already. Choose another name or move it away.")
+    if file and out.suffix == ".gguf":
+        with open_replacement(out) as draft:
+            yield draft, out
+    else:
+        with atomic_folder(out) as draft:
+            yield draft / file, out / file
+
+
+def to_exportable(model: Model) -> ExportableModel:
+    """The model with its shape elsewhere; ValueError says what no other program can express."""
+    design = model.design
+    if design.network != "transformer" or design.objective != "autoregressive":
+        raise ValueError(
+            f"{model.ref} is a {design.objective} {design.network}, and exported can be autoregressive transformers: "
+            "train one with --set network.name=transformer."
+        )
+    config = parse(transformer.Config, design.network_settings, "network")
+    space = model.codec.space
+    assert isinstance(space, TokenSpace), "an autoregressive model has symbols"
+    card = model.folder.card if model.folder is not None else {}
+    licences = sorted(card.get("data", {}).get("licences", {}))
+    licence = card.get("source", {}).get("licence") or (licences[0] if len(licences) == 1 else "other")
+    return ExportableModel(
+        model, ArchitectureSpec(find_architecture(config), config, design.context_length, space.vocab_size), licence
+    )
+
+
+def find_stored_precision(model: Model) -> str:
+    """The precision in which the model's own weights lie in the workspace."""
+    path = model.folder.folder / "weights.safetensors" if model.folder is not None else None
+    precisions = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    if path is None or not path.is_file():
+        return "float32"
+    return precisions.get(read_header(path)["model.embedding.embed.weight"]["dtype"], "float32")
+
+
+def verify_export(exportable: ExportableModel, path: Path, precision: str) -> tuple[Parity, float]:
+    """The logits of what was written, by its own tensors and vocabulary, beside the model's, and what rounding cost."""
+    model = exportable.model
+    source = huggingface.read(path) if path.is_dir() else gguf_file.read(path)
+    ids = encode_parity_text(model.codec, model.design.context_length)
+    if source.codec.encode(PARITY_TEXT).tolist() != model.codec.encode(PARITY_TEXT).tolist():
+        raise ValueError("The vocabulary that was written encodes text in another way, so nothing was kept.")
+    network = model.parts["model"]
+    rounded_network = network if precision == "float32" else with_rounded_weights(network, precision, source.is_gguf)
+    rounding_error = compute_relative_error(
+        compute_model_logits(rounded_network, ids), compute_model_logits(network, ids)
+    )
+    return check_parity(rounded_network, source.config, source.get_tensor, source.is_gguf, ids), rounding_error
+
+
+def export_adapter(workspace: Workspace, model: Model, out: Path, report_progress: ProgressCallback) -> ExportResult:
+    """Write a tuned model's adapter in PEFT's format, read it back onto its base and compare."""
+    if model.folder is None or not model.folder.is_adapter:
+        raise ValueError(
+            f"{model.ref} has no adapter: its weights are its own. Export it with --to hf or --to gguf, "
+            f"or tune an adapter: genloom train NAME --from {model.ref} --method lora"
+        )
+    peft.check_peft_compatible(model.parts["model"])
+    base, _ = read_base(model.folder)
+    ids = encode_parity_text(model.codec, model.design.context_length)
+    with open_output(out, "") as (draft, final):
+        report_progress(0.3, "Writing")
+        peft.save_peft_adapter(model.parts["model"], model.folder.ref, draft, base)
+        report_progress(0.6, "Reading it back and comparing")
+        reloaded = load_model(workspace, base).parts["model"]
+        peft.load_peft_adapter(reloaded, draft, "read back")
+        parity = compare_logits(
+            compute_model_logits(reloaded.eval(), ids), compute_model_logits(model.parts["model"], ids)
+        )
+    report_progress(1.0, "")
+    return ExportResult(final, "float32", parity, 0.0)

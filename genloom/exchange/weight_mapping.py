@@ -1,0 +1,125 @@
+"""The same weights under two names: Hugging Face's separate matrices and this network's fused ones.
+
+Shape letters: D width, V vocabulary, N rows of a matrix.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width
+
+TensorLoader = Callable[[], Tensor]
+
+# Tables that follow from the config, and are stored by some writers all the same.
+_DERIVED_PATTERN = re.compile(r"(.*\.)?(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)")
+
+
+@dataclass(frozen=True)
+class WeightMapping:
+    """One tensor here, and the tensors elsewhere that stand above each other in it, with the rows of each."""
+
+    name: str
+    hf_slices: tuple[tuple[str, int], ...]
+    columns: int  # 0: a vector
+    is_transposed: bool = False  # GPT-2 keeps its matrices the other way round
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        rows = sum(n for _, n in self.hf_slices)
+        return (rows, self.columns) if self.columns else (rows,)
+
+
+def iter_weight_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
+    """Every tensor of the network, once."""
+    return _iter_gpt2_mappings(spec) if spec.architecture == "GPT2LMHeadModel" else _iter_llama_mappings(spec)
+
+
+def _iter_llama_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
+    c, D, F = spec.network, spec.network.width, resolve_hidden_width(spec.network)
+    q, k = c.heads * c.K, (c.key_heads or c.heads) * c.K
+    yield WeightMapping("embedding.embed.weight", (("model.embed_tokens.weight", spec.vocab_size),), D)
+    for i in range(c.depth):
+        prefix, hf_prefix = f"blocks.{i}", f"model.layers.{i}"
+        qkv_rows = [(f"{hf_prefix}.self_attn.{n}_proj", rows) for n, rows in (("q", q), ("k", k), ("v", k))]
+        yield WeightMapping(f"{prefix}.norm_attention.weight", ((f"{hf_prefix}.input_layernorm.weight", D),), 0)
+        yield WeightMapping(f"{prefix}.attention.qkv.weight", tuple((f"{n}.weight", rows) for n, rows in qkv_rows), D)
+        if c.bias:
+            yield WeightMapping(f"{prefix}.attention.qkv.bias", tuple((f"{n}.bias", rows) for n, rows in qkv_rows), 0)
+        if c.qk_norm:
+            for n, which in enumerate("qk"):
+                yield WeightMapping(
+                    f"{prefix}.attention.qk_norms.{n}.weight", ((f"{hf_prefix}.self_attn.{which}_norm.weight", c.K),), 0
+                )
+        yield WeightMapping(f"{prefix}.attention.out.weight", ((f"{hf_prefix}.self_attn.o_proj.weight", D),), q)
+        yield WeightMapping(f"{prefix}.norm_mlp.weight", ((f"{hf_prefix}.post_attention_layernorm.weight", D),), 0)
+        gate_up = ((f"{hf_prefix}.mlp.gate_proj.weight", F), (f"{hf_prefix}.mlp.up_proj.weight", F))
+        yield WeightMapping(f"{prefix}.mlp.up.weight", gate_up, D)
+        yield WeightMapping(f"{prefix}.mlp.down.weight", ((f"{hf_prefix}.mlp.down_proj.weight", D),), F)
+    yield WeightMapping("norm.weight", (("model.norm.weight", D),), 0)
+    if not c.tie_embeddings:
+        yield WeightMapping("head.weight", (("lm_head.weight", spec.vocab_size),), D)
+
+
+def _iter_gpt2_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
+    c, D, F = spec.network, spec.network.width, resolve_hidden_width(spec.network)
+    yield WeightMapping("embedding.embed.weight", (("transformer.wte.weight", spec.vocab_size),), D)
+    yield WeightMapping("pos_embed.weight", (("transformer.wpe.weight", spec.context_length),), D)
+    for i in range(c.depth):
+        prefix, hf_prefix = f"blocks.{i}", f"transformer.h.{i}"
+        linear = (
+            ("attention.qkv", "attn.c_attn", 3 * D, D), ("attention.out", "attn.c_proj", D, D),
+            ("mlp.up", "mlp.c_fc", F, D), ("mlp.down", "mlp.c_proj", D, F),
+        )  # fmt: skip
+        for part, hf_part, rows, columns in linear:
+            yield WeightMapping(
+                f"{prefix}.{part}.weight", ((f"{hf_prefix}.{hf_part}.weight", rows),), columns, is_transposed=True
+            )
+            yield WeightMapping(f"{prefix}.{part}.bias", ((f"{hf_prefix}.{hf_part}.bias", rows),), 0)
+        for part, hf_part in (("norm_attention", "ln_1"), ("norm_mlp", "ln_2")):
+            for kind in ("weight", "bias"):
+                yield WeightMapping(f"{prefix}.{part}.{kind}", ((f"{hf_prefix}.{hf_part}.{kind}", D),), 0)
+    for kind in ("weight", "bias"):
+        yield WeightMapping(f"norm.{kind}", ((f"transformer.ln_f.{kind}", D),), 0)
+    if not c.tie_embeddings:
+        yield WeightMapping("head.weight", (("lm_head.weight", spec.vocab_size),), D)
+
+
+def convert_from_hf(spec: ArchitectureSpec, hf_loaders: Mapping[str, TensorLoader]) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor of the network by its name here, in the source's own precision.
+
+    Raises ValueError naming a tensor that is missing, has another shape than the config says, or is not known.
+    """
+    mappings = list(iter_weight_mappings(spec))
+    names = {name for mapping in mappings for name, _ in mapping.hf_slices}
+    tied_names = {"lm_head.weight"} if spec.network.tie_embeddings else set()
+    unknown = sorted(
+        name for name in hf_loaders if name not in names | tied_names and not _DERIVED_PATTERN.fullmatch(name)
+    )
+    if unknown:
+        raise ValueError(f"it holds the tensor {unknown[0]!r}, which its architecture does not have")
+    if missing := sorted(names - set(hf_loaders)):
+        raise ValueError(f"the tensor {missing[0]!r} is missing")
+    for mapping in mappings:
+        yield (
+            mapping.name,
+            torch.cat([_check_tensor(mapping, name, rows, hf_loaders[name]()) for name, rows in mapping.hf_slices]),
+        )
+
+
+def _check_tensor(mapping: WeightMapping, name: str, rows: int, tensor: Tensor) -> Tensor:
+    tensor = tensor.T if mapping.is_transposed and tensor.ndim == 2 else tensor
+    if tuple(tensor.shape) != (rows, *mapping.shape[1:]):
+        raise ValueError(f"the tensor {name!r} has the shape {tuple(tensor.shape)}, not {(rows, *mapping.shape[1:])}")
+    return tensor
+
+
+def convert_to_hf(spec: ArchitectureSpec, state_dict: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor by its name elsewhere."""
+    for mapping in iter_weight_mappings(spec):
+        pieces = state_dict[mapping.name].split([rows for _, rows in mapping.hf_slices])
+        for (name, _), tensor in zip(mapping.hf_slices, pieces, strict=True):
+            yield name, (tensor.T if mapping.is_transposed else tensor).contiguous()

@@ -1,0 +1,170 @@
+"""The receipt of a round, put together from what the round has found."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import psutil
+
+from genloom import plugins
+from genloom.learn.safeguards.text import AnswerPairs
+from genloom.model import describe_machine
+from genloom.rate.calibration import Calibration
+from genloom.rate.gate import Decision, Measure, decide_promotion
+from genloom.rate.preferences import Preferences
+from genloom.rate.prompts import assign_split
+from genloom.rate.ratings import LedgerRatings
+from genloom.rate.report import receipt as receipts
+from genloom.train.events import RunResult
+from genloom.train.job import Job
+
+MAX_EXAMPLES = 6  # examples in a receipt
+CURVE_LABELS = {
+    "agreement": "agreement with the ratings of the step",
+    "value": "value of the step's opinions",
+    "reward": "what the attempts of the step reward",
+}  # by the metric of a step
+
+
+@dataclass(frozen=True)
+class ReceiptInputs:
+    """What a round has found."""
+
+    preferences: Preferences
+    ledger_ratings: LedgerRatings
+    training: RunResult
+    job: Job
+    champion: str
+    measures: tuple[Measure, ...]
+    answers: AnswerPairs
+    scorer_name: str  # the machine that judged the answers, or ""
+    preferred_versions: tuple[str, ...]  # whose answers it prefers, "champion", "challenger" or ""; () without one
+    num_earlier: int  # challengers that were set against this champion before
+    seconds: Mapping[str, float]
+    baseline: tuple[Measure, ...] = ()  # what the champion gains without learning
+
+
+def build_receipt(
+    inputs: ReceiptInputs, training_log: Sequence[Mapping[str, Any]], calibration: Calibration | None
+) -> receipts.Receipt:
+    """The receipt, with the gate's decision on the measures. `log` is the run's, `judge` the reward model's worth."""
+    metric_rows = [(row, row["metrics"]) for row in training_log if "losses" in row]
+    return receipts.Receipt(
+        inputs.job.name,
+        inputs.champion,
+        inputs.training.ref,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        summarize_ratings(inputs.preferences, inputs.ledger_ratings),
+        summarize_method(inputs),
+        decide_promotion(inputs.measures),
+        receipts.Cost(
+            dict(inputs.seconds), inputs.job.plan.steps, psutil.Process().memory_info().rss, format_machine()
+        ),
+        calibration,
+        tuple(
+            receipts.CurvePoint(
+                row["step"],
+                sum(row["losses"].values()),
+                next((metrics[name] for name in CURVE_LABELS if name in metrics), 0.0),
+            )
+            for row, metrics in metric_rows
+        ),
+        build_examples(inputs),
+        baseline=inputs.baseline,
+        curve_label=next(
+            (label for name, label in CURVE_LABELS.items() if any(name in metrics for _, metrics in metric_rows)), ""
+        ),
+    )
+
+
+def build_best_of_n_receipt(
+    champion: str,
+    preferences: Preferences,
+    ledger_ratings: LedgerRatings,
+    baseline: tuple[Measure, ...],
+    calibration: Calibration,
+    seconds: Mapping[str, float],
+) -> receipts.Receipt:
+    """The receipt of a round in which nothing was learned: the champion is set against a choice of its own answers."""
+    reasons = ("Nothing was learned: this says what the reward model gains by choosing among answers.",)
+    return receipts.Receipt(
+        champion.partition("/")[0],
+        champion,
+        champion,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        summarize_ratings(preferences, ledger_ratings),
+        {"method": "none"},
+        Decision(False, reasons, (), ()),
+        receipts.Cost(dict(seconds), 0, psutil.Process().memory_info().rss, format_machine()),
+        calibration,
+        baseline=baseline,
+    )
+
+
+def format_machine() -> str:
+    machine_info = describe_machine()
+    return f"{machine_info['threads']} threads, {machine_info['processor']} {machine_info['cpu']}, torch {machine_info['torch']}"
+
+
+def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:
+    answers = zip(inputs.answers.eval_prompts, inputs.answers.champion, inputs.answers.challenger, strict=True)
+    preferred_versions = inputs.preferred_versions or ("",) * len(inputs.answers.eval_prompts)
+    medium = plugins.find_part("medium", inputs.job.design.medium)
+    return tuple(
+        build_example(medium, eval_prompt.prompt, champion_answer, challenger_answer, preferred_version)
+        for (eval_prompt, champion_answer, challenger_answer), preferred_version in islice(
+            zip(answers, preferred_versions, strict=True), MAX_EXAMPLES
+        )
+    )
+
+
+def build_example(
+    medium: Any, prompt: str, champion_answer: Any, challenger_answer: Any, preferred_version: str
+) -> receipts.Example:
+    """Texts as they are; of other things what the medium packs, shown where that is a picture."""
+    if isinstance(champion_answer, str):
+        return receipts.Example(prompt, champion_answer, challenger_answer, preferred_version)
+    pictures = tuple(base64.b64encode(medium.encode(value)).decode() for value in (champion_answer, challenger_answer))
+    return receipts.Example(prompt, "", "", preferred_version, pictures)
+
+
+def summarize_ratings(preferences: Preferences, ledger_ratings: LedgerRatings) -> receipts.RatingSummary:
+    all_preferences = (*preferences.pairs, *preferences.unpaired)
+    held_preferences = [preference for preference in all_preferences if assign_split(preference.prompt) == "val"]
+    return receipts.RatingSummary(
+        total=len(ledger_ratings.ratings) + len(ledger_ratings.choices),
+        pairs=len(preferences.pairs),
+        unpaired=len(preferences.unpaired),
+        prompts=len({preference.prompt for preference in all_preferences}),
+        held_out=len(held_preferences),
+        held_out_prompts=len({preference.prompt for preference in held_preferences}),
+        contradictions=len(preferences.contradictions),
+        withdrawn=len(ledger_ratings.withdrawn),
+        raters=dict(preferences.raters),
+        unused=dict(preferences.unused),
+    )
+
+
+def summarize_method(inputs: ReceiptInputs) -> dict[str, str | int | float | bool]:
+    """How it learned, and two numbers that are neither good nor bad."""
+    answer_lists = (inputs.answers.champion, inputs.answers.challenger)
+    champion_lengths, challenger_lengths = (
+        [len(answer.split()) for answer in answers if isinstance(answer, str)] for answers in answer_lists
+    )
+    return {
+        **{key: ", ".join(value) if isinstance(value, list) else value for key, value in inputs.job.learning.items()},
+        "learns": "an adapter" if inputs.job.adapter else "all weights",
+        "precision": inputs.job.plan.precision,
+        "seed": inputs.job.plan.seed,
+        "earlier challengers of this champion": inputs.num_earlier,
+        **(
+            {"words an answer": f"{np.mean(champion_lengths):.1f} → {np.mean(challenger_lengths):.1f}"}
+            if champion_lengths and challenger_lengths
+            else {}
+        ),
+        **({"judge of the answers": f"{inputs.scorer_name} (a machine)"} if inputs.scorer_name else {}),
+    }

@@ -1,0 +1,215 @@
+"""What a rated output was asked and what it answered, as the model reads it, to be learned from and asked again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from genloom.codecs.chat_template import ChatCodec, render
+from genloom.generate import engine
+from genloom.model import Model
+from genloom.rate.outputs import load_output
+from genloom.rate.preferences import Preference, UnpairedPreference
+from genloom.store.workspace import Workspace
+from genloom.text_encoders import prompt_weighting
+from genloom.train.data.samples import EncodedSamples as EncodedSamples
+from genloom.train.data.samples import concat_samples, encode_samples
+from genloom.train.preference.dataset import PreferenceDataset, TokenRows
+from genloom.types import Item, Message, TokenSpace
+
+
+@dataclass(frozen=True)
+class EvalPrompt:
+    """One output as its model read and wrote it."""
+
+    prompt: str
+    prompt_ids: tuple[int, ...]  # the symbols it went on from; none of what is not written symbol by symbol
+    answer_ids: tuple[int, ...]  # what it wrote, with the symbol that ended it where one did
+    request: engine.Request  # of this row alone
+
+
+def parse_eval_prompt(model: Model, record: Mapping[str, Any]) -> EvalPrompt:
+    """The output of a record, for a model that reads and writes as its own did."""
+    request_record, row = dict(record.get("request") or {}), int(record.get("row") or 0)
+    ids, nonces = request_record.get("prompt_ids") or (), request_record.get("nonces") or ()
+    prompt = str(record.get("prompt") or "")
+    request = engine.Request(
+        (prompt,),
+        (int(nonces[row]) if nonces else 0,),
+        tuple(request_record.get("stop") or ()),
+        dict(request_record.get("params") or {}),
+        (tuple(ids[row]),) if ids else (),
+        tuple(request_record.get("eos_ids") or ()),
+    )
+    space = model.codec.space
+    if not engine.is_open_sequence(space):
+        return EvalPrompt(prompt, (), (), request)
+    text = record.get("written")
+    if not isinstance(text, str) or not isinstance(space, TokenSpace):
+        raise ValueError(f"The output {record.get('id')} is no text, and {model.ref} writes text: name another model.")
+    answer_ids = np.asarray(model.codec.encode(text), np.int64)
+    max_tokens = int(request.params.get("max_tokens") or engine.DEFAULT_MAX_TOKENS)
+    if len(answer_ids) < max_tokens and not request.stop:
+        answer_ids = np.append(answer_ids, request.eos_ids[0] if request.eos_ids else space.eos)
+    return EvalPrompt(prompt, build_prompt_ids(model, request), to_ids(answer_ids), request)
+
+
+def build_prompt_ids(model: Model, request: engine.Request) -> tuple[int, ...]:
+    """What a request of one row goes on from: the end of it, so that half of what the model reads is the answer's."""
+    max_prompt_tokens = max(model.design.context_length // 2, 1)
+    if request.prompt_ids:
+        return request.prompt_ids[0][-max_prompt_tokens:]
+    bos = cast(TokenSpace, model.codec.space).bos
+    return to_ids(engine.with_bos(bos, np.asarray(model.codec.encode(request.prompts[0])), max_prompt_tokens))
+
+
+def to_ids(ids: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(n) for n in ids)
+
+
+def build_preference_dataset(
+    workspace: Workspace, model: Model, pairs: Sequence[Preference], unpaired: Sequence[UnpairedPreference] = ()
+) -> PreferenceDataset:
+    """Preferences as lessons of pairs; with opinions, all of them as single answers, good and bad."""
+    outputs = [*(p.chosen for p in pairs), *(p.rejected for p in pairs), *(o.output for o in unpaired)]
+    encoded_outputs, samples = encode_outputs(workspace, model, dict.fromkeys(outputs))
+
+    def encode_side(output_ids: Iterable[str]) -> tuple[TokenRows, TokenRows]:
+        encoded_rows = [encoded_outputs[name] for name in output_ids]
+        return tuple(prompt for prompt, _ in encoded_rows), tuple(answer for _, answer in encoded_rows)
+
+    weights = tuple(float(pair.weight) for pair in pairs)
+    prompts, chosen = encode_side(pair.chosen for pair in pairs)
+    paired_dataset = (
+        PreferenceDataset(prompts, chosen, encode_side(pair.rejected for pair in pairs)[1], (), weights, samples)
+        if pairs
+        else None
+    )
+    if not unpaired:
+        assert paired_dataset is not None, "there is something to learn from"
+        return paired_dataset
+    unpaired_rows = encode_side(preference.output for preference in unpaired)
+    weights = tuple(float(preference.weight) for preference in unpaired)
+    unpaired_dataset = PreferenceDataset(
+        *unpaired_rows, (), tuple(preference.is_desirable for preference in unpaired), weights, samples
+    )
+    return (
+        unpaired_dataset if paired_dataset is None else concat_unpaired(paired_dataset.unpaired_view, unpaired_dataset)
+    )
+
+
+def encode_outputs(
+    workspace: Workspace, model: Model, outputs: Iterable[str]
+) -> tuple[dict[str, tuple[tuple[int, ...], tuple[int, ...]]], EncodedSamples | None]:
+    """Prompt and answer of each output as symbols; what is not written so, as the numbers of samples, and these."""
+    if engine.is_open_sequence(model.codec.space):
+        eval_prompts = {output: parse_eval_prompt(model, workspace.get_output(output)[1]) for output in outputs}
+        return {output: (each.prompt_ids, each.answer_ids) for output, each in eval_prompts.items()}, None
+    records = {output: workspace.get_output(output) for output in outputs}
+    prompts = [str(record.get("prompt") or "") for _, record in records.values()]
+    items = (Item(load_output(*stored_output)) for stored_output in records.values())
+    encoded_samples = concat_samples(list(encode_samples(items, model.codec, None)))
+    if model.text_encoder is not None:
+        states = prompt_weighting.encode_weighted_prompts(model.text_encoder, prompts)
+        ends = np.cumsum([len(each) for each in states], dtype=np.int64)
+        encoded_samples = EncodedSamples(encoded_samples.x, np.concatenate(states).astype(np.float16), ends)
+    return {output: ((n,), (n,)) for n, output in enumerate(records)}, encoded_samples
+
+
+def concat_unpaired(first: PreferenceDataset, second: PreferenceDataset) -> PreferenceDataset:
+    """Single answers of both; they share their samples, where there are any."""
+    return PreferenceDataset(
+        first.prompts + second.prompts,
+        first.answers + second.answers,
+        (),
+        first.desirable + second.desirable,
+        first.weights + second.weights,
+        first.samples,
+    )
+
+
+def build_eval_prompts(
+    workspace: Workspace, model: Model, outputs: Iterable[str], max_prompts: int
+) -> list[EvalPrompt]:
+    """What the outputs were asked, each prompt once, up to so many; the first output of a prompt says how.
+
+    What was made from a picture, or lies between two, is left out: a prompt alone does not ask for it again.
+    Their chance is a new one: with that of an output which was preferred, its writer would write that again.
+    """
+    eval_prompts: dict[str, EvalPrompt] = {}
+    for output in outputs:
+        record = workspace.get_output(output)[1]
+        if any((record.get("request") or {}).get(name) for name in ("edit", "interpolation")):
+            continue
+        eval_prompt = parse_eval_prompt(model, record)
+        eval_prompts.setdefault(eval_prompt.prompt, eval_prompt)
+        if len(eval_prompts) == max_prompts:
+            break
+    pool = engine.get_nonce_pool_size(model.codec.space)
+    nonces = engine.build_request(list(eval_prompts) or [""], 1, 0, (), {}, pool).nonces
+    return [
+        replace(eval_prompt, request=replace(eval_prompt.request, nonces=(nonce,)))
+        for eval_prompt, nonce in zip(eval_prompts.values(), nonces, strict=bool(eval_prompts))
+    ]
+
+
+def build_new_prompts(
+    workspace: Workspace, model: Model, template_output: str, prompts: Sequence[str]
+) -> list[EvalPrompt]:
+    """Prompts that nobody has rated answers to, asked as the output `like` was: as a question of a chat, or plainly."""
+    record = workspace.get_output(template_output)[1]
+    template = parse_eval_prompt(model, record)
+    messages = [
+        Message(stored_message["role"], stored_message["content"])
+        for stored_message in record.get("conversation") or ()
+    ]
+    system_messages = [message for message in messages if message.role == "system"]
+    nonces = engine.build_request(
+        list(prompts) or [""], 1, 2, (), {}, engine.get_nonce_pool_size(model.codec.space)
+    ).nonces
+    eval_prompts = []
+    for prompt, nonce in zip(prompts, nonces, strict=bool(prompts)):
+        request = replace(template.request, prompts=(prompt,), nonces=(nonce,))
+        if template.request.prompt_ids:
+            ids = render(
+                cast(ChatCodec, model.codec), [*system_messages, Message("user", prompt)], add_generation_prompt=True
+            )[0]
+            request = replace(request, prompt_ids=(to_ids(ids),))
+        prompt_ids = build_prompt_ids(model, request) if engine.is_open_sequence(model.codec.space) else ()
+        eval_prompts.append(EvalPrompt(prompt, prompt_ids, (), request))
+    return eval_prompts
+
+
+def generate_answers(
+    workspace: Workspace, model: Model, eval_prompts: Sequence[EvalPrompt], metadata: Mapping[str, Any]
+) -> list[Any]:
+    """The model's answers, in the order of the questions, each with its own chance and controls; all are stored."""
+    answers: dict[int, Any] = {}
+    groups: dict[str, list[int]] = {}
+    for n, eval_prompt in enumerate(eval_prompts):  # a request has one set of controls
+        group_key = (
+            sorted(eval_prompt.request.params.items()),
+            eval_prompt.request.stop,
+            eval_prompt.request.eos_ids,
+            bool(eval_prompt.request.prompt_ids),
+        )
+        groups.setdefault(repr(group_key), []).append(n)
+    for indices in groups.values():
+        requests = [eval_prompts[n].request for n in indices]
+        request = engine.Request(
+            tuple(r.prompts[0] for r in requests),
+            tuple(r.nonces[0] for r in requests),
+            requests[0].stop,
+            requests[0].params,
+            tuple(r.prompt_ids[0] for r in requests if r.prompt_ids),
+            requests[0].eos_ids,
+        )
+        num_done = 0
+        for batch in engine.split_batches(request):
+            draft = engine.run_request(model, batch)
+            engine.store_outputs(workspace, model, batch, draft, metadata)
+            for answer in draft.continuations:
+                answers[indices[num_done]] = answer
+                num_done += 1
+    return [answers[n] for n in range(len(eval_prompts))]

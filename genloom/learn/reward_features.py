@@ -1,0 +1,85 @@
+"""What a reward model sees of outputs: how the champion or a trained eye reads them, and their style.
+
+Shape letters: N outputs, F features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genloom import plugins
+from genloom.generate import engine
+from genloom.learn.eval_prompts import EvalPrompt, encode_outputs
+from genloom.model import Model
+from genloom.rate.outputs import load_output
+from genloom.store.workspace import Workspace
+from genloom.train.preference import reward_head
+from genloom.train.preference.dataset import TokenRows
+
+STYLE_WEIGHT = (
+    4.0  # times the say of all that is read out of a network; chosen on three tastes in pictures (docs/log.md)
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Groups of features side by side."""
+
+    features_NF: np.ndarray
+    groups: reward_head.FeatureGroups
+
+
+def has_features(model: Model) -> bool:
+    """Whether the model's network shows its states, or its medium has features that whole things are compared in."""
+    return (
+        reward_head.can_fit_reward_head(model)
+        if engine.is_open_sequence(model.codec.space)
+        else hasattr(get_medium(model), "feature_extractor")
+    )
+
+
+def extract_output_features(workspace: Workspace, model: Model, outputs: Sequence[str]) -> Features:
+    """At outputs that are stored."""
+    values = [load_output(*workspace.get_output(output)) for output in outputs]
+    if not engine.is_open_sequence(model.codec.space):
+        return extract_value_features(model, values)
+    encoded_outputs, _ = encode_outputs(workspace, model, outputs)
+    prompts, answers = zip(*(encoded_outputs[output] for output in outputs), strict=True)
+    return extract_text_features(model, prompts, answers, values)
+
+
+def extract_answer_features(model: Model, eval_prompts: Sequence[EvalPrompt], answers: Sequence[Any]) -> Features:
+    """At what a model answered."""
+    if not engine.is_open_sequence(model.codec.space):
+        return extract_value_features(model, answers)
+    answer_ids = tuple(tuple(int(n) for n in model.codec.encode(text)) or (0,) for text in answers)
+    return extract_text_features(
+        model, tuple(eval_prompt.prompt_ids for eval_prompt in eval_prompts), answer_ids, answers
+    )
+
+
+def extract_text_features(model: Model, prompts: TokenRows, answers: TokenRows, texts: Sequence[Any]) -> Features:
+    """The model's own states over what was written, and the style of that."""
+    return append_style(model, reward_head.extract_features(model, prompts, answers), texts)
+
+
+def extract_value_features(model: Model, values: Sequence[Any]) -> Features:
+    """The features that things of this medium are compared in, and the style of each."""
+    feature_part = plugins.find_part("features", get_medium(model).feature_extractor)
+    return append_style(model, feature_part.build_extractor()(values), values)
+
+
+def append_style(model: Model, features_NF: np.ndarray, values: Sequence[Any]) -> Features:
+    """A medium may tell what anybody sees of its things at a glance, which is often what a taste is about."""
+    if not hasattr(get_medium(model), "extract_style_features"):
+        return Features(features_NF.astype(np.float64), ())
+    style_NF = np.stack([get_medium(model).extract_style_features(value) for value in values])
+    return Features(
+        np.concatenate([features_NF, style_NF], 1), ((features_NF.shape[1], 1.0), (style_NF.shape[1], STYLE_WEIGHT))
+    )
+
+
+def get_medium(model: Model) -> Any:
+    return plugins.find_part("medium", model.design.medium)

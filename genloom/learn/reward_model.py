@@ -1,0 +1,140 @@
+"""The reward model: fitted to the ratings, calibrated on those held out, and asked what answers are worth."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from genloom.learn.eval_prompts import EvalPrompt
+from genloom.learn.reward_features import (
+    Features,
+    extract_answer_features,
+    extract_output_features,
+    extract_text_features,
+    has_features,
+)
+from genloom.model import Model
+from genloom.rate.calibration import Calibration, calibrate
+from genloom.rate.preferences import Preference
+from genloom.store.workspace import Workspace
+from genloom.train.preference import reward_head
+from genloom.train.preference.dataset import TokenRows
+
+NUM_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """A head on what is seen of the champion's outputs, and how far it can be believed."""
+
+    champion: Model
+    head: reward_head.RewardHead
+    calibration: Calibration
+    median_reward: float  # what rated answers earn
+
+    def score_tokens(self, prompts: TokenRows, answers: TokenRows, texts: Sequence[str]) -> np.ndarray:
+        """Log-odds that a written answer is preferred; only differences for one prompt mean anything."""
+        return self.score_features(extract_text_features(self.champion, prompts, answers, texts))
+
+    def score_answers(self, eval_prompts: Sequence[EvalPrompt], answers: Sequence[Any]) -> np.ndarray:
+        """The same of answers of any kind, as a model gives them."""
+        return self.score_features(extract_answer_features(self.champion, eval_prompts, answers))
+
+    def score_features(self, features: Features) -> np.ndarray:
+        return self.head.score_features(features.features_NF) / self.calibration.temperature
+
+    @property
+    def digest(self) -> str:
+        parts = (self.head.mean_F, self.head.scale_F, self.head.weight_F, np.float64(self.calibration.temperature))
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+@dataclass(frozen=True)
+class PairFeatures:
+    """Pairs as they are seen: the features of the better and of the worse answer, N F."""
+
+    pairs: tuple[Preference, ...]
+    chosen_NF: np.ndarray
+    rejected_NF: np.ndarray
+    groups: reward_head.FeatureGroups = ()  # of the features; (): one
+
+    def select_pairs(self, indices: Sequence[int]) -> "PairFeatures":
+        return PairFeatures(
+            tuple(self.pairs[n] for n in indices), self.chosen_NF[indices], self.rejected_NF[indices], self.groups
+        )
+
+    def filter_prompts(self, predicate: Callable[[str], bool]) -> "PairFeatures":
+        """The pairs of these prompts."""
+        return self.select_pairs([n for n, pair in enumerate(self.pairs) if predicate(pair.prompt)])
+
+    def fit_head(self, strength: float) -> reward_head.RewardHead:
+        weights = np.array([float(pair.weight) for pair in self.pairs])
+        return reward_head.fit_reward_head(self.chosen_NF, self.rejected_NF, weights, strength, self.groups)
+
+    def compute_margins(self, head: reward_head.RewardHead) -> np.ndarray:
+        return head.score_features(self.chosen_NF) - head.score_features(self.rejected_NF)
+
+    @cached_property
+    def cross_validation(self) -> tuple[float, np.ndarray]:
+        """The pull to zero with which the rest tells each pair best, and every pair's margin by the rest then, N."""
+        candidates = [(strength, self.cross_validate_margins(strength)) for strength in reward_head.L2_STRENGTHS]
+        return min(candidates, key=lambda candidate: compute_choice_nll(candidate[1]))
+
+    def cross_validate_margins(self, strength: float) -> np.ndarray:
+        """How far each pair's choice is right, by a judge fitted to the prompts of the other folds, N."""
+        fold_by_prompt = {
+            prompt: n % NUM_FOLDS for n, prompt in enumerate(sorted({pair.prompt for pair in self.pairs}))
+        }
+        folds_N = np.array([fold_by_prompt[pair.prompt] for pair in self.pairs])
+        margins_N = np.zeros(len(self.pairs))
+        for fold in sorted(set(folds_N.tolist())):
+            inside, outside = to_indices(folds_N == fold), to_indices(folds_N != fold)
+            if outside:
+                margins_N[inside] = self.select_pairs(inside).compute_margins(
+                    self.select_pairs(outside).fit_head(strength)
+                )
+        return margins_N
+
+
+def extract_pair_features(workspace: Workspace, champion: Model, pairs: Sequence[Preference]) -> PairFeatures | None:
+    """Each output is looked at once; None without pairs, and where there is nothing to see of outputs."""
+    if not pairs or not has_features(champion):
+        return None
+    outputs = list(dict.fromkeys([*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]))
+    features, position = (
+        extract_output_features(workspace, champion, outputs),
+        {output: n for n, output in enumerate(outputs)},
+    )
+    chosen, rejected = [position[pair.chosen] for pair in pairs], [position[pair.rejected] for pair in pairs]
+    return PairFeatures(tuple(pairs), features.features_NF[chosen], features.features_NF[rejected], features.groups)
+
+
+def build_reward_model(
+    champion: Model, train: PairFeatures | None, held_out: PairFeatures | None
+) -> RewardModel | None:
+    """A judge fitted to the training pairs, and how far it can be believed by the held-out ones; None without either.
+
+    How strongly it is held back, and its temperature, are set by what the rest of the training prompts says of each.
+    """
+    if not (train and held_out and train.pairs and held_out.pairs):
+        return None
+    strength, margins_N = train.cross_validation
+    head = train.fit_head(strength)
+    head_calibration = calibrate(held_out.compute_margins(head), margins_N)
+    median_reward = (
+        float(np.median(head.score_features(np.concatenate([train.chosen_NF, train.rejected_NF]))))
+        / head_calibration.temperature
+    )
+    return RewardModel(champion, head, head_calibration, median_reward)
+
+
+def compute_choice_nll(margins: np.ndarray) -> float:
+    """Nats that a rater's choice costs a judge, on average."""
+    return float(np.logaddexp(0, -margins).mean())
+
+
+def to_indices(mask_N: np.ndarray) -> Sequence[int]:
+    return [int(n) for n in np.flatnonzero(mask_N)]

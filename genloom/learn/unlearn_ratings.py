@@ -1,0 +1,167 @@
+"""Taking back what was learned from somebody: learned anew from before the first use, and proved by digest."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genloom.learn.round import build_training_data, fit_reward_model, split_preferences
+from genloom.model import load_for_scoring
+from genloom.rate.preferences import build_preferences
+from genloom.rate.promotion import promote
+from genloom.rate.ratings import withdraw_rating
+from genloom.rate.report.wording import format_count
+from genloom.store.ledger import Event as Entry
+from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.workspace import Workspace
+from genloom.train.events import Event, RunResult, Status
+from genloom.train.job import Job, read_job
+from genloom.train.planning.auto_config import Budget
+from genloom.train.preference.dataset import PreferenceDataset
+from genloom.train.preference.rollouts import RolloutEnvironment
+from genloom.train.preference.run import PreferenceRequest, get_preference_config, train_on_preferences
+
+PROOF_SUFFIX = ".proof"  # what the model of the second run is called while it is there
+
+
+@dataclass(frozen=True)
+class UnlearnRatingsResult:
+    """What was taken back, and the proof."""
+
+    withdrawn_events: tuple[str, ...]  # entries of the ledger
+    base_version: str  # the version from before their first use
+    tainted_versions: tuple[str, ...]  # versions that learned from them, or stand on one that did
+    new_version: str  # learned anew from what is left; "" where that is too little or nothing was learned
+    proof: str  # the digest that both runs have of all that was learned; "" where nothing was made
+
+
+def unlearn_ratings(
+    workspace: Workspace, ledger: Ledger, model: str, rater: str = "", item: str = ""
+) -> Generator[Event | UnlearnRatingsResult]:
+    """Withdraw the ratings of a rater, or about an output (its id or SHA-256), and learn anew without them.
+
+    The version from before their first use learns again, with the settings of that round, from all other ratings. A
+    second run, from a ledger that never held those withdrawn, has to give the same weights to the last bit; the digest
+    of both is the proof. Versions that learned from them are named and not in use any more.
+    Raises ValueError where there is nothing to forget, and where both runs differ.
+    """
+    entries = list(find_entries(ledger, rater, item))
+    if not entries:
+        raise ValueError(f"The ledger holds nothing of {rater or item!r}. genloom ratings lists what it holds.")
+    ids = {entry.id for entry in entries}
+    for entry in entries:
+        withdraw_rating(ledger, entry.id)
+    rounds = [entry for entry in ledger.iter_events(["round"]) if entry.body["model"] == model]
+    first_round = next((entry for entry in rounds if ids & set(entry.body["used"])), None)
+    if first_round is None:
+        yield UnlearnRatingsResult(tuple(sorted(ids)), workspace.get_model(model).ref, (), "", "")
+        return
+    base_version = first_round.body["champion"]
+    tainted_versions = find_tainted_versions(rounds, first_round)
+    base_folder = workspace.get_model(base_version)
+    if workspace.get_model(model).ref in tainted_versions:
+        promote(workspace, ledger, model, base_folder.version, "person", f"forgets {format_count(len(ids), 'rating')}")
+    job = read_job(workspace.get_run(first_round.body["run"]).folder / "job.toml")
+    yield Status(f"Learning anew on {base_version}, without them")
+    with tempfile.TemporaryDirectory() as folder:
+        remaining_data = load_remaining_data(workspace, ledger, model, base_version, job)
+        untouched_data = load_remaining_data(
+            workspace, copy_ledger(ledger, ids, Path(folder)), model, base_version, job
+        )
+    if remaining_data is None or untouched_data is None:
+        yield UnlearnRatingsResult(tuple(sorted(ids)), base_version, tainted_versions, "", "")
+        return
+    new_version = yield from run_learning(workspace, rebuild_learn_request(job, base_version, model, remaining_data))
+    yield Status("And once more, from a ledger that never held them")
+    digests = [find_weights_digest(workspace, new_version)]
+    proof_version = yield from run_learning(
+        workspace, rebuild_learn_request(job, base_version, f"{model}{PROOF_SUFFIX}", untouched_data)
+    )
+    digests.append(find_weights_digest(workspace, proof_version))
+    shutil.rmtree(workspace.get_model(proof_version).folder.parent)
+    if digests[0] != digests[1]:
+        raise ValueError(
+            f"{new_version} and the run that never saw them differ: this machine does not repeat its sums."
+        )
+    result = UnlearnRatingsResult(tuple(sorted(ids)), base_version, tainted_versions, new_version, digests[0])
+    ledger.append("forgetting", {"model": model, **vars(result)})
+    yield result
+
+
+def find_entries(ledger: Ledger, rater: str, item: str) -> Generator[Entry]:
+    """The ratings and choices of the rater, or about the output."""
+    withdrawn_ids = {entry.body["event"] for entry in ledger.iter_events(["withdrawal"])}
+    for entry in ledger.iter_events(["rating", "choice"]):
+        body = entry.body
+        outputs = {body.get("output"), body.get("a"), body.get("b")}
+        digests = body["sha256"] if isinstance(body["sha256"], list) else [body["sha256"]]
+        if entry.id not in withdrawn_ids and (body["rater"] == rater or (item and item in {*outputs, *digests})):
+            yield entry
+
+
+def find_tainted_versions(rounds: list[Entry], first_round: Entry) -> tuple[str, ...]:
+    """The challenger of the first round that used them, those of all rounds that did, and what stands on them."""
+    tainted_versions = [first_round.body["challenger"]]
+    used_events = set(first_round.body["used"])
+    for entry in rounds:
+        if entry.seq > first_round.seq and (
+            entry.body["champion"] in tainted_versions or used_events & set(entry.body["used"])
+        ):
+            tainted_versions.append(entry.body["challenger"])
+    return tuple(tainted_versions)
+
+
+def load_remaining_data(
+    workspace: Workspace, ledger: Ledger, model: str, base_version: str, job: Job
+) -> PreferenceDataset | RolloutEnvironment | None:
+    """What there is to learn from, by the method of the round; None where nothing is left."""
+    config, preferences = get_preference_config(job), build_preferences(workspace, ledger, model)
+    train_preferences, _ = split_preferences(preferences, config.method)
+    if not (train_preferences.pairs or train_preferences.unpaired):
+        return None
+    champion = load_for_scoring(workspace, base_version)
+    _, train_preferences, _, reward_model = fit_reward_model(workspace, champion, preferences, config)
+    return build_training_data(workspace, champion, train_preferences, config.method, config.rewards, reward_model)
+
+
+def copy_ledger(ledger: Ledger, excluded_ids: set[str], folder: Path) -> Ledger:
+    """A new ledger that never held some entries, nor anything said of them."""
+    new_ledger = open_ledger(folder, f"sqlite:///{folder / 'ledger.sqlite'}")
+    for entry in ledger.iter_events(["rating", "choice", "withdrawal"]):
+        if entry.id not in excluded_ids and entry.body.get("event") not in excluded_ids:
+            new_ledger.append(entry.kind, entry.body, entry.id)
+    return new_ledger
+
+
+def rebuild_learn_request(
+    job: Job, base_version: str, model: str, training_data: PreferenceDataset | RolloutEnvironment
+) -> PreferenceRequest:
+    budget = Budget(steps=job.plan.steps, seed=job.plan.seed)
+    overrides = {"plan.precision": job.plan.precision, "batch_size": str(job.batch_size)}
+    overrides |= {f"learning.{key}": _to_toml(value) for key, value in job.learning.items() if key != "method"}
+    return PreferenceRequest(base_version, model, training_data, get_preference_config(job).method, budget, overrides)
+
+
+def _to_toml(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool | list) else str(value)
+
+
+def run_learning(workspace: Workspace, request: PreferenceRequest) -> Generator[Event, None, str]:
+    ref = ""
+    for event in train_on_preferences(workspace, request):
+        yield event
+        if isinstance(event, RunResult):
+            ref = event.ref
+    return ref
+
+
+def find_weights_digest(workspace: Workspace, ref: str) -> str:
+    """The digest of what was learned: the adapter, or all weights."""
+    files = workspace.get_model(ref).card["files"]
+    digests = [metadata["sha256"] for name, metadata in sorted(files.items())
+             if name == "weights.safetensors" or name.endswith("adapter_model.safetensors")]  # fmt: skip
+    assert digests, ref
+    return digests[0]

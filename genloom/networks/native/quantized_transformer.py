@@ -1,0 +1,327 @@
+"""A transformer whose weights are rounded to 8 or 4 bits, read by the C++ of this package.
+
+Shape letters: B rows, L length, N tokens, D width, V vocabulary, P positions, K head width.
+"""
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_float, c_int32, c_size_t, c_void_p
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genloom.networks.embedding import TokenEmbedding
+from genloom.networks.native.block_quantization import GROUP_SIZE, QuantizedMatrix, place_contiguously, quantize_matrix
+from genloom.networks.native.build import get_unavailable_reason, load_library
+from genloom.networks.transformer import Transformer
+from genloom.types import Condition, TokenSpace
+
+CACHE_BLOCK = 16  # positions; the cache has whole blocks
+MAX_STEP_TOKENS = 256  # tokens in one step of the C++; longer texts are read in pieces of so many
+ACTIVATIONS = ("swiglu", "relu2", "gelu")
+
+
+def get_unsupported_reason(network: nn.Module) -> str:
+    """Why a network cannot be decoded natively, or "" where it can."""
+    if not isinstance(network, Transformer):
+        return "only transformers are decoded natively"
+    config = network.config
+    limitations = {
+        "it reads something else than symbols": not isinstance(network.enter, TokenEmbedding),
+        "it gives something else than symbols": not isinstance(network.role.output, TokenSpace),
+        "it is not causal": not network.role.is_causal,
+        "it has conditions": network.beside is not None
+        or network.mod_embed is not None
+        or bool(network.role.condition.tokens),
+        "it has hashed tables": bool(config.hash_buckets),
+        "it has layer norm": config.norm != "rms",
+        "it has learned positions": config.positions != "rotary",
+        f"its width {config.width} is no multiple of {GROUP_SIZE}": config.width % GROUP_SIZE != 0,
+        f"its head width {config.K} is no multiple of {GROUP_SIZE}": config.K % GROUP_SIZE != 0,
+        "it carries adapters": any(type(m) is not nn.Linear for m in list_linears(network)),
+    }
+    reasons = [reason for reason, applies in limitations.items() if applies]
+    return f"{reasons[0]}, which native decoding does not know" if reasons else ""
+
+
+def list_linears(network: Transformer) -> list[Any]:
+    layer_names = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
+    return [block.get_submodule(name) for block in network.blocks for name in layer_names]
+
+
+def quantize_network(network: nn.Module, bits: int, instruction_set: str = "") -> "QuantizedTransformer":
+    """The network with layers of `bits` (8 or 4) and a head of 8 bits. `path` asks for avx2 or avx512 code.
+
+    Raises ValueError for a network that `supported` refuses and where there is no compiler for this machine.
+    """
+    reason = get_unsupported_reason(network) or (not instruction_set and get_unavailable_reason())
+    if reason:
+        raise ValueError(
+            f"This model cannot be read with {bits} bits: {reason.rstrip('.')}. Choose --precision float32."
+        )
+    if bits not in (4, 8):
+        raise ValueError(f"Weights are rounded to 8 or 4 bits, and {bits} was asked for.")
+    assert isinstance(network, Transformer)
+    return QuantizedTransformer(network, bits, load_library(instruction_set))
+
+
+class CMatrix(Structure):
+    _fields_ = (
+        ("rows", c_int32), ("columns", c_int32), ("bits", c_int32),
+        ("quants", c_void_p), ("scales", c_void_p), ("bias", c_void_p),
+    )  # fmt: skip
+
+
+class CLayer(Structure):
+    _fields_ = (
+        *((name, CMatrix) for name in ("qkv", "out", "up", "down")),
+        *((name, c_void_p) for name in ("norm_attention", "norm_mlp", "norm_query", "norm_key")),
+    )
+
+
+class CNetwork(Structure):
+    _fields_ = (
+        *((name, c_int32) for name in ("depth", "width", "heads", "key_heads", "head_width", "hidden")),
+        ("activation", c_int32), ("window", c_int32), ("eps", c_float), ("layers", POINTER(CLayer)),
+        ("norm", c_void_p), ("head", CMatrix), ("cosines", c_void_p), ("sines", c_void_p),
+    )  # fmt: skip
+
+
+class CCache(Structure):
+    _fields_ = (("keys", c_void_p), ("values", c_void_p), ("capacity", c_int32))
+
+
+class CBatch(Structure):
+    _fields_ = (
+        *((name, c_int32) for name in ("num_tokens", "num_runs", "num_logits")),
+        *((name, c_void_p) for name in ("rows", "positions", "run_starts", "logit_tokens")),
+    )
+
+
+@dataclass
+class QuantizedKVCache:
+    """Keys and values of every row in half precision, in the layout of attention.h; a row may be emptied and reused."""
+
+    keys: Tensor  # B layers heads P*K, float16
+    values: Tensor
+    tokens: Tensor  # B P, what was read
+    lengths: Tensor
+
+    @property
+    def capacity(self) -> int:
+        """Positions that may be read."""
+        return self.tokens.shape[1]
+
+    def select_rows(self, rows: Tensor) -> "QuantizedKVCache":
+        return QuantizedKVCache(self.keys[rows], self.values[rows], self.tokens[rows], self.lengths[rows])
+
+    def reset_row(self, row: int) -> None:
+        """Give a row to another text."""
+        self.lengths[row] = 0
+
+
+@dataclass(frozen=True)
+class StepLayout:
+    """Which token of a step stands where, N each: its row, its position, and its place in x_BL."""
+
+    rows: np.ndarray
+    positions: np.ndarray
+    columns: np.ndarray
+
+    @staticmethod
+    def from_lengths(offsets_B: np.ndarray, lengths_B: np.ndarray) -> "StepLayout":
+        rows = np.repeat(np.arange(len(lengths_B)), lengths_B)
+        columns = np.arange(len(rows)) - np.repeat(np.cumsum(lengths_B) - lengths_B, lengths_B)
+        return StepLayout(rows.astype(np.int32), (offsets_B[rows] + columns).astype(np.int32), columns)
+
+
+class QuantizedTransformer(nn.Module):
+    """Obeys `CausalNetwork`; a token's logits do not depend on its company, on the pieces it is read in, or on the
+    number of threads, to the last bit."""
+
+    def __init__(self, network: Transformer, bits: int, library: ctypes.CDLL):
+        super().__init__()
+        assert isinstance(network.enter, TokenEmbedding)
+        assert isinstance(network.role.output, TokenSpace)
+        self.bits, self.config, self.vocab = bits, network.config, network.role.output.vocab_size
+        self.library, self.rotary, self.window = library, network.rotary, network.window
+        self.embed = nn.Embedding.from_pretrained(network.embedding.embed.weight.detach())
+        self.pinned_tensors: list[Tensor] = []  # what the structures of C point into
+        *inner_matrices, self.get_head = place_contiguously(
+            [quantize_linear(m, bits) for m in list_linears(network)] + [quantize_linear(network.get_head, 8)]
+        )
+        self.matrices = [*inner_matrices, self.get_head]
+        matrices_by_layer = [inner_matrices[i : i + 4] for i in range(0, len(inner_matrices), 4)]
+        layers = [
+            self._build_layer_struct(block, layer_matrices)
+            for block, layer_matrices in zip(network.blocks, matrices_by_layer, strict=True)
+        ]
+        self.layers = (CLayer * len(layers))(*layers)
+        self.norm = self._pin_vector(network.norm.weight)
+        self.cos_sin: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
+        self.scratch = torch.zeros(0, dtype=torch.uint8)
+        self.lock = Lock()  # the scratch area serves one step at a time, and `resume` none
+        library.genloom_scratch.restype = c_size_t
+        self.prefix_cache = self.init_cache(1, 0)  # of the last text; no more are kept
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of weights read for every step."""
+        return sum(m.num_bytes for m in self.matrices)
+
+    def init_cache(self, count: int, length: int) -> QuantizedKVCache:
+        """An empty memory for `count` rows of up to `length` positions."""
+        c = self.config
+        shape = (count, c.depth, c.key_heads or c.heads, -(-length // CACHE_BLOCK) * CACHE_BLOCK * c.K)
+        keys, values = torch.empty(shape, dtype=torch.float16), torch.empty(shape, dtype=torch.float16)
+        if len(self.cos_sin[0]) < length:
+            cosines, sines = self.rotary.compute_cos_sin(torch.arange(-(-length // 1024) * 1024), torch.float32)
+            half = c.K // 2
+            self.cos_sin = cosines[:, :half].contiguous(), sines[:, :half].contiguous()
+        return QuantizedKVCache(
+            keys, values, torch.zeros(count, length, dtype=torch.long), torch.zeros(count, dtype=torch.long)
+        )
+
+    def reuse_prefix(self, x_L: Tensor, length: int) -> QuantizedKVCache:
+        """A memory for one row that has read as much of a text as the last text resumed here began with.
+
+        That may still be going on. The last symbol is always left to read, for its logits.
+        """
+        cache = self.init_cache(1, length)
+        with self.lock:
+            previous, self.prefix_cache = self.prefix_cache, cache
+            prefix_length = min(int(previous.lengths), len(x_L) - 1)
+            mismatches = (previous.tokens[0, :prefix_length] != x_L[:prefix_length]).nonzero()
+            prefix_length = int(mismatches[0]) if len(mismatches) else prefix_length
+            size = -(-prefix_length // CACHE_BLOCK) * CACHE_BLOCK * self.config.K
+            cache.keys[..., :size] = previous.keys[..., :size]
+            cache.values[..., :size] = previous.values[..., :size]
+            cache.tokens[0, :prefix_length], cache.lengths[0] = x_L[:prefix_length], prefix_length
+        return cache
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor | None = None,
+        cond: Condition | None = None,
+        lengths: Tensor | None = None,
+        cache: QuantizedKVCache | None = None,
+    ) -> Tensor:
+        """Logits (B, L, V) after every real symbol of x (B, L); zero where a row has none."""
+        if cache is None:
+            cache = self.init_cache(*x.shape)
+        layout = self._build_layout(x, lengths, cache)
+        logits_NV = self._forward_tokens(x, layout, np.arange(len(layout.rows)), cache)
+        if len(logits_NV) == x.numel():
+            return logits_NV.view(*x.shape, -1)
+        logits_BLV = logits_NV.new_zeros(*x.shape, logits_NV.shape[-1])
+        logits_BLV[torch.from_numpy(layout.rows).long(), torch.from_numpy(layout.columns)] = logits_NV
+        return logits_BLV
+
+    def last_logits(self, x: Tensor, lengths: Tensor, cache: QuantizedKVCache) -> Tensor:
+        """Logits (B, V) after the last symbol of every row; a long prompt needs no others."""
+        layout = self._build_layout(x, lengths, cache)
+        ends = np.flatnonzero(np.diff(layout.rows, append=-1))
+        logits_BV = torch.zeros(len(x), self.vocab)
+        logits_BV[torch.from_numpy(layout.rows[ends]).long()] = self._forward_tokens(x, layout, ends, cache)
+        return logits_BV
+
+    def truncate(self, cache: QuantizedKVCache, length: int) -> None:
+        """Forget what rows have read beyond `length` symbols; it is written over."""
+        cache.lengths = cache.lengths.clamp(max=length)
+
+    def _build_layout(self, x: Tensor, lengths: Tensor | None, cache: QuantizedKVCache) -> StepLayout:
+        B, L = x.shape
+        counts = np.full(B, L) if lengths is None else lengths.numpy()
+        offsets = cache.lengths.numpy()
+        if len(cache.lengths) != B or len(counts) != B or (counts < 0).any() or (counts > L).any():
+            raise ValueError(f"A memory of {len(cache.lengths)} rows and {len(counts)} lengths cannot read {B} x {L}.")
+        if (offsets < 0).any() or (offsets + counts > cache.capacity).any():
+            raise ValueError(f"More was read than the {cache.capacity} positions there is room for.")
+        return StepLayout.from_lengths(offsets, counts)
+
+    def _forward_tokens(
+        self, x: Tensor, layout: StepLayout, logit_tokens: np.ndarray, cache: QuantizedKVCache
+    ) -> Tensor:
+        """Read all tokens of a plan; logits of the chosen ones (they ascend)."""
+        c = self.config
+        rows_N = torch.from_numpy(layout.rows).long()
+        x_N = x[rows_N, torch.from_numpy(layout.columns)]
+        h_ND = self.embed(x_N).float()
+        shape = (c.depth, c.key_heads or c.heads, -(-cache.capacity // CACHE_BLOCK) * CACHE_BLOCK * c.K)
+        for tensor in (cache.keys, cache.values):
+            assert (tensor.shape[1:], tensor.dtype, tensor.is_contiguous()) == (shape, torch.float16, True), (
+                "another's memory"
+            )
+        with self.lock:
+            cache.tokens[rows_N, torch.from_numpy(layout.positions).long()] = x_N
+        logits = torch.empty(len(logit_tokens), self.get_head.padded_rows)
+        for first in range(0, len(h_ND), MAX_STEP_TOKENS):
+            end = min(first + MAX_STEP_TOKENS, len(h_ND))
+            chunk = slice(*np.searchsorted(logit_tokens, (first, end)))
+            self._run_step(h_ND[first:end], layout, first, logit_tokens[chunk] - first, cache, logits[chunk])
+        cache.lengths = cache.lengths + torch.from_numpy(np.bincount(layout.rows, minlength=len(x)))
+        logits_NV = logits[:, : self.vocab]
+        cap = c.softcap
+        return cap * torch.tanh(logits_NV / cap) if cap else logits_NV
+
+    def _run_step(
+        self,
+        h_ND: Tensor,
+        layout: StepLayout,
+        first: int,
+        logit_tokens: np.ndarray,
+        cache: QuantizedKVCache,
+        logits: Tensor,
+    ) -> None:
+        num_tokens, threads = len(h_ND), torch.get_num_threads()
+        rows, positions = (np.ascontiguousarray(a[first : first + num_tokens]) for a in (layout.rows, layout.positions))
+        run_starts = np.flatnonzero(np.diff(rows, prepend=-1, append=-1)).astype(np.int32)
+        logit_tokens = logit_tokens.astype(np.int32)
+        batch = CBatch(
+            num_tokens,
+            len(run_starts) - 1,
+            len(logit_tokens),
+            *(a.ctypes.data for a in (rows, positions, run_starts, logit_tokens)),
+        )
+        c_cache = CCache(
+            cache.keys.data_ptr(), cache.values.data_ptr(), -(-cache.capacity // CACHE_BLOCK) * CACHE_BLOCK
+        )
+        with self.lock:
+            network = self._build_network_struct()
+            scratch_bytes = self.library.genloom_scratch(byref(network), num_tokens, c_cache.room, threads)
+            if len(self.scratch) < scratch_bytes:
+                self.scratch = torch.empty(scratch_bytes, dtype=torch.uint8)
+            pointers = (c_void_p(t.data_ptr()) for t in (h_ND, logits, self.scratch))
+            self.library.genloom_step(byref(network), byref(c_cache), byref(batch), *pointers, threads)
+
+    def _build_network_struct(self) -> CNetwork:
+        c = self.config
+        mlp_width = self.layers[0].down_blocks.columns
+        return CNetwork(
+            c.depth, c.width, c.heads, c.key_heads or c.heads, c.K, mlp_width, ACTIVATIONS.index(c.activation),
+            self.window, c.norm_eps, self.layers, self.norm, to_c_matrix(self.get_head),
+            self.cos_sin[0].data_ptr(), self.cos_sin[1].data_ptr(),
+        )  # fmt: skip
+
+    def _build_layer_struct(self, block: Any, layer_matrices: list[QuantizedMatrix]) -> CLayer:
+        norms = [block.norm_attention, block.norm_mlp, *(block.attention.qk_norms or ())]
+        return CLayer(*map(to_c_matrix, layer_matrices), *(self._pin_vector(norm.weight) for norm in norms))
+
+    def _pin_vector(self, weight: Tensor) -> int:
+        tensor = weight.detach().float().contiguous().clone()
+        self.pinned_tensors.append(tensor)
+        return tensor.data_ptr()
+
+
+def quantize_linear(linear: Any, bits: int) -> QuantizedMatrix:
+    weight, bias = linear.weight, getattr(linear, "bias", None)
+    return quantize_matrix(weight.detach(), bits, None if bias is None else bias.detach())
+
+
+def to_c_matrix(m: QuantizedMatrix) -> CMatrix:
+    bias = 0 if m.bias is None else m.bias.data_ptr()
+    return CMatrix(m.padded_rows, m.columns, m.bits, m.quants.data_ptr(), m.scales.data_ptr(), bias)

@@ -1,0 +1,285 @@
+"""Names that older versions of Genloom wrote to disk, and their present ones.
+
+Models, runs, outputs and recipes of earlier versions stay readable: whatever reads a table from disk passes it through
+here. Nothing is ever written under an old name.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Settings, by the dataclass that holds them ("module:Class" below genloom).
+FIELDS: dict[str, dict[str, str]] = {
+    "codecs.autoencoder:AutoencoderSpec": {"spread": "has_log_variance"},
+    "codecs.bpe:Config": {"vocab": "vocab_size", "length": "context_length"},
+    "codecs.bytes:Config": {"length": "context_length"},
+    "codecs.chat_template:ChatTemplate": {
+        "before": "prefixes",
+        "after": "suffixes",
+        "stops": "eos_tokens",
+        "system": "default_system",
+        "start": "bos_text",
+        "joined": "user_prefix_after_system",
+        "reply": "generation_prompt",
+        "trims": "should_strip",
+    },
+    "codecs.tokenizer:Config": {"vocab": "vocab_size", "length": "context_length", "start": "bos", "stop": "eos"},
+    "generate.conditions:GuidanceConfig": {
+        "guidance": "guidance_scale",
+        "negative": "negative_prompt",
+        "guided_from": "guidance_start",
+        "guided_until": "guidance_end",
+    },
+    "generate.engine:Request": {
+        "stops": "stop",
+        "controls": "params",
+        "ids": "prompt_ids",
+        "ends": "eos_ids",
+        "original": "edit",
+        "toward": "interpolation",
+    },
+    "generate.image.editing:EditSource": {"picture": "image", "missing": "mask", "change": "strength"},
+    "generate.presets:Preset": {
+        "about": "description",
+        "negative": "negative_prompt",
+        "guidance": "guidance_scale",
+        "guided_from": "guidance_start",
+    },
+    "networks.convolution:Config": {"shrink": "down_blocks", "grow": "up_blocks"},
+    "networks.dit:Config": {"patch": "patch_size", "hidden": "mlp_width"},
+    "networks.lora:Config": {"rank_stabilised": "use_rslora", "decomposed": "use_dora"},
+    "networks.ngram:Config": {"folds": "num_folds", "basis": "count_features", "apart": "count_split"},
+    "networks.recurrent:Config": {"tied": "tie_embeddings"},
+    "networks.transformer:Config": {"hidden": "mlp_width", "tied": "tie_embeddings", "hashed": "hash_buckets"},
+    "networks.unet:Config": {
+        "levels": "channel_mult",
+        "blocks": "num_res_blocks",
+        "attention": "attention_max_positions",
+        "groups": "norm_groups",
+    },
+    "objectives.adversarial:Adversarial": {"smooth": "r1_weight", "nudge": "r1_eps", "cond": "condition"},
+    "objectives.autoregressive:Autoregressive": {"cond": "condition"},
+    "objectives.autoregressive:SamplingParams": {
+        "prompts": "prompt_ids",
+        "length": "max_tokens",
+        "banned": "suppressed_tokens",
+        "stops": "eos_ids",
+        "ended": "is_finished",
+    },
+    "objectives.dpo:DPO": {"anchor": "rpo_alpha", "per_unit": "is_length_normalized", "flipped": "label_smoothing"},
+    "objectives.flow:Flow": {"cond": "condition"},
+    "objectives.flow:SamplingParams": {"known": "known_values", "again": "resample_steps", "start": "init_values"},
+    "objectives.grpo:GRPO": {"clip": "clip_range"},
+    "objectives.kto:KTO": {"anchor": "rpo_alpha", "good": "desirable_weight", "bad": "undesirable_weight"},
+    "objectives.masked:Masked": {"cond": "condition"},
+    "objectives.masked:SamplingParams": {
+        "prompts": "prompt_ids",
+        "known": "known_ids",
+        "banned": "suppressed_tokens",
+        "ended": "is_finished",
+        "length": "max_tokens",
+        "wander": "choice_temperature",
+    },
+    "objectives.shortcut:SamplingParams": {"known": "known_values", "again": "resample_steps", "start": "init_values"},
+    "objectives.shortcut:Shortcut": {
+        "cond": "condition",
+        "guidance": "guidance_scale",
+        "levels": "num_levels",
+        "anchored": "flow_fraction",
+    },
+    "objectives.vae_gan:VaeGan": {
+        "spread": "decoder_std",
+        "edges": "laplacian_weight",
+        "coarse": "scale_equivariance_weight",
+        "fool": "adv_weight",
+        "features": "feature_matching_weight",
+        "smooth": "r1_weight",
+        "nudge": "r1_eps",
+        "cond": "condition",
+    },
+    "objectives.variational:SamplingParams": {"noisy": "should_add_noise"},
+    "objectives.variational:Variational": {
+        "spread": "decoder_std",
+        "edges": "laplacian_weight",
+        "coarse": "scale_equivariance_weight",
+        "cond": "condition",
+    },
+    "rate.checks.centred:Config": {"most": "max_offset"},
+    "rate.checks.code:Config": {"seconds": "timeout_seconds", "memory": "memory_mib", "unconfined": "allow_unconfined"},
+    "rate.checks.colour:Config": {"name": "hue", "width": "hue_tolerance", "least": "min_share"},
+    "rate.checks.json:Config": {"fenced": "allow_fence"},
+    "rate.checks.length:Config": {"least": "min_length", "most": "max_length"},
+    "rate.checks.outline:Config": {"least": "min_thickness", "dark": "dark_threshold"},
+    "rate.checks.regex:Config": {"whole": "is_full_match", "absent": "is_absent"},
+    "rate.checks.similarity:Config": {"least": "min_share", "most": "max_share", "piece": "ngram_chars"},
+    "text_encoders.minilm:Config": {"length": "max_length"},
+    "text_encoders.words:Config": {"length": "max_length"},
+    "train.events:RunEstimate": {
+        "parameters": "num_parameters",
+        "amount": "total_units",
+        "speed": "units_per_second",
+        "expected": "expected_loss",
+        "error": "error_margin",
+        "floor": "ngram_baseline",
+        "trained": "num_trained",
+        "before": "loss_before",
+        "general_before": "general_loss_before",
+        "measure": "metric",
+        "spent": "setup_seconds",
+    },
+    "train.loop:TrainConfig": {
+        "decay": "cooldown",
+        "rates": "optimizer",
+        "clip": "max_grad_norm",
+        "average": "ema_decay",
+        "pieces": "grad_accum_steps",
+        "compiled": "torch_compile",
+    },
+    "train.optimizers:OptimizerConfig": {
+        "matrix": "lr_matrix",
+        "table": "lr_embedding",
+        "vector": "lr_vector",
+        "adapter": "lr_adapter",
+        "decay": "weight_decay",
+    },
+    "train.preference.run:PreferenceConfig": {
+        "anchor": "rpo_alpha",
+        "per_unit": "is_length_normalized",
+        "flipped": "label_smoothing",
+        "sift": "should_filter_noisy_labels",
+        "rehearsal": "replay_weight",
+        "group": "num_generations",
+        "advantage": "advantage_estimator",
+    },
+    "generate.interpolation:Interpolation": {"shares": "weights"},
+}
+
+# The top level of a job.toml.
+JOB = {
+    "rows": "batch_size",
+    "row_length": "pack_length",
+    "length": "context_length",
+    "unprompted": "cond_dropout",
+    "contract": "estimate",
+    "prompts": "text_encoder",
+}
+
+# Sampling parameters in the records of outputs and in presets.
+PARAMS = {
+    "length": "max_tokens",
+    "again": "resample_steps",
+    "guidance": "guidance_scale",
+    "negative": "negative_prompt",
+    "guided_from": "guidance_start",
+    "guided_until": "guidance_end",
+    "wander": "choice_temperature",
+}
+
+# Parts, by kind.
+PARTS: dict[str, dict[str, str]] = {
+    "objective": {"mixture": "vae_gan"},
+    "codec": {"codes": "fsq_tokens", "learned": "latent"},
+}
+
+# Tensors in a state dict, by network: patterns over dotted components.
+_START = r"(?:(?<=[./])|^)"
+TENSORS: dict[str, list[tuple[str, str]]] = {
+    "transformer": [
+        (r"enter\.enter\.", "embedding.in_proj."),
+        (r"enter\.pairs\.", "embedding.bigrams."),
+        (r"enter\.triples\.", "embedding.trigrams."),
+        (r"enter\.", "embedding."),
+        (r"beside\.read\.", "field_embed.proj."),
+        (r"inform\.", "mod_embed."),
+        (r"places\.", "pos_embed."),
+        (r"prompt\.ask\.", "cross_attention.q_proj."),
+        (r"prompt\.tell\.", "cross_attention.kv_proj."),
+        (r"prompt\.nothing", "cross_attention.null_state"),
+        (r"prompt\.", "cross_attention."),
+        (r"modulate\.", "modulation."),
+        (r"attention\.norms\.", "attention.qk_norms."),
+    ],
+    "convolution": [
+        (r"enter\.", "in_proj."),
+        (r"steps\.", "resamplers."),
+        (r"(levels\.\d+\.\d+\.)read\.", r"\1conv1."),
+        (r"(levels\.\d+\.\d+\.)write\.", r"\1conv2."),
+        (r"(levels\.\d+\.\d+\.)tell\.", r"\1modulation."),
+    ],
+    "dense": [(r"enter\.", "in_proj.")],
+    "dit": [
+        (r"enter\.", "in_proj."),
+        (r"places\.", "pos_embed."),
+        (r"inform\.", "mod_embed."),
+        (r"modulate\.", "modulation."),
+        (r"states\.read\.", "prompt_proj.states_proj."),
+        (r"states\.sum\.", "prompt_proj.pooled_proj."),
+        (r"(blocks\.\d+\.)changes", r"\1scale_shift_table"),
+        (r"(blocks\.\d+\.)norms_qk\.", r"\1qk_norms."),
+    ],
+    "unet": [
+        (r"enter\.", "in_proj."),
+        (r"inform\.", "mod_embed."),
+        (r"states\.read\.", "prompt_proj.states_proj."),
+        (r"states\.sum\.", "prompt_proj.pooled_proj."),
+        (r"(down|middle|up)(\.(?:\d+\.)*)norm\.", r"\1\2norm1."),
+        (r"(down|middle|up)(\.(?:\d+\.)*)first\.", r"\1\2conv1."),
+        (r"(down|middle|up)(\.(?:\d+\.)*)second\.", r"\1\2conv2."),
+        (r"(down|middle|up)(\.(?:\d+\.)*)modulate\.", r"\1\2modulation."),
+        (r"(down|middle|up)(\.(?:\d+\.)*)across\.", r"\1\2shortcut."),
+        (r"attention\.norms\.", "attention.qk_norms."),
+        (r"attention\.tell\.", "attention.kv_proj."),
+        (r"down\.", "down_blocks."),
+        (r"shrink\.", "downsamplers."),
+        (r"middle\.", "mid_block."),
+        (r"up\.", "up_blocks."),
+        (r"grow\.", "upsamplers."),
+    ],
+}
+TENSORS["ngram"] = TENSORS["transformer"]
+
+
+def rename_keys(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """`table` with old keys under their present names; a present name that is there already wins."""
+    return {
+        names.get(key, key): value
+        for key, value in table.items()
+        if names.get(key, key) == key or names[key] not in table
+    }
+
+
+def upgrade_fields(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a dataclass with old field names renamed."""
+    return rename_keys(table, FIELDS.get(f"{kind.__module__.removeprefix('genloom.')}:{kind.__qualname__}", {}))
+
+
+def upgrade_job(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a job.toml with old names at its top level and of its parts renamed."""
+    job = rename_keys(job, JOB)
+    for kind, names in PARTS.items():
+        if isinstance(part := job.get(kind), Mapping) and part.get("name") in names:
+            job[kind] = {**part, "name": names[part["name"]]}
+    return job
+
+
+def upgrade_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampling parameters of an output's record with old names and values renamed."""
+    params = rename_keys(params, PARAMS)
+    return {**params, "order": "confidence"} if params.get("order") == "surest" else params
+
+
+def upgrade_part(kind: str, name: str) -> str:
+    """The present name of a part."""
+    return PARTS.get(kind, {}).get(name, name)
+
+
+def upgrade_tensors(network: str, names: Iterable[str], expected: Iterable[str] = ()) -> dict[str, str]:
+    """The present name of each tensor of a state dict of this network; `expected` names stay as they are."""
+    known = set(expected)
+    return {name: name if name in known else _upgrade_tensor(network, name) for name in names}
+
+
+def _upgrade_tensor(network: str, name: str) -> str:
+    for pattern, new in TENSORS.get(network, ()):
+        name = re.sub(_START + pattern, new, name)
+    return name

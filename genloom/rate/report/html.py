@@ -1,0 +1,231 @@
+"""The receipt as one HTML page that stands by itself: no script, nothing fetched, and dark where the reader's is."""
+
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+
+from genloom.rate.gate import Measure
+from genloom.rate.report import svg
+from genloom.rate.report.receipt import (
+    Example,
+    Receipt,
+    compute_digest,
+    describe_measure,
+    format_calibration,
+    format_cost,
+    format_duration,
+    format_headline,
+    format_outcome,
+)
+from genloom.rate.report.wording import format_count
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff; --card: #f6f7f9; --rule: #dfe3e8;
+  --good: #007a57; --bad: #c1440e; --even: #0068a8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8ebee; --soft: #a3adb8; --paper: #14171b; --card: #1e2329;
+  --rule: #353c45; --good: #35c596; --bad: #ff8a52; --even: #62b5ef; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.75rem; line-height: 1.25; margin: .2rem 0 .6rem; }
+h2 { font-size: 1.1rem; margin: 2.4rem 0 .7rem; padding-bottom: .3rem; border-bottom: 1px solid var(--rule); }
+p { margin: .4rem 0; max-width: 46rem; }
+.soft, small { color: var(--soft); }
+.outcome { display: inline-block; font-weight: 600; padding: .25rem .75rem; border-radius: 999px; color: var(--paper); }
+.outcome.good { background: var(--good); } .outcome.bad { background: var(--bad); }
+.outcome.even { background: var(--even); }
+.alarm { border-left: 4px solid var(--bad); background: var(--card); padding: .7rem 1rem; margin: 1rem 0; }
+ul { margin: .4rem 0; padding-left: 1.2rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.3rem, 1fr)); gap: .8rem; margin: .8rem 0; }
+.tile { background: var(--card); border-radius: .6rem; padding: .8rem .9rem; font-size: .9rem; }
+.tile b { display: block; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--rule); }
+th { font-weight: 600; font-size: .85rem; color: var(--soft); } td.number, th.number { text-align: right; }
+td:first-child { min-width: 9rem; }
+td svg { display: block; width: 220px; height: 28px; }
+.good-text { color: var(--good); font-weight: 600; } .bad-text { color: var(--bad); font-weight: 600; }
+.even-text { color: var(--soft); }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: .8rem; margin: .3rem 0 1.4rem; }
+@media (max-width: 40rem) { .pair { grid-template-columns: 1fr; } }
+.pair div { background: var(--card); border-radius: .6rem; padding: .7rem 1rem; border: 2px solid transparent; }
+.pair div.preferred { border-color: var(--good); }
+.pair img { display: block; width: 12rem; max-width: 100%; image-rendering: pixelated; margin-top: .3rem; }
+.answer { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2rem 0 0; }
+.prompt { font-weight: 600; overflow-wrap: anywhere; white-space: pre-wrap; }
+figure { margin: .6rem 0; } figure svg { width: 100%; height: auto; max-width: 46rem; display: block; }
+figure.narrow svg { max-width: 29rem; }
+svg text { fill: var(--ink); font: 13px system-ui, "DejaVu Sans", sans-serif; }
+svg .small { fill: var(--soft); } svg .big { font-size: 18px; font-weight: 700; }
+svg .grid { stroke: var(--rule); } svg .zero { stroke: var(--ink); stroke-width: 1.5; }
+svg .bound { stroke: var(--soft); stroke-dasharray: 4 4; fill: none; }
+svg circle.good { fill: var(--good); } svg circle.bad { fill: var(--bad); } svg circle.even { fill: var(--even); }
+svg rect.good { fill: var(--good); } svg rect.bad { fill: var(--bad); } svg rect.even { fill: var(--even); }
+svg .band { opacity: .25; } svg .faint { opacity: .3; }
+svg line.good, svg polyline.good { stroke: var(--good); } svg line.bad, svg polyline.bad { stroke: var(--bad); }
+svg line.even, svg polyline.even { stroke: var(--even); } svg polyline { fill: none; stroke-width: 1.2; }
+svg .edge { stroke-width: 2; } svg .whisker, svg .stroke { stroke-width: 2.5; }
+details { margin: .4rem 0; } summary { cursor: pointer; } code { overflow-wrap: anywhere; font-size: .85rem; }
+@media print { body { padding: 0; } details { display: none; } }
+"""
+
+
+def render_page(receipt: Receipt) -> str:
+    """HTML; whatever people or models wrote stands in it as text, never as markup."""
+    is_promoted = receipt.decision.should_promote and not receipt.override_reason
+    css_class = (
+        "good"
+        if is_promoted
+        else "bad"
+        if any(m.has_regressed_significantly for m in receipt.decision.measures)
+        else "even"
+    )
+    sections = [
+        f'<p class="soft">Receipt of a learning round · {escape_text(receipt.model)} · {escape_text(receipt.at)}</p>',
+        f"<h1>{escape_text(format_headline(receipt))}</h1>",
+        f'<p><span class="outcome {css_class}">{escape_text(format_outcome(receipt))}</span></p>',
+        *(f'<div class="alarm"><b>Alarm.</b> {escape_text(alarm)}</div>' for alarm in receipt.decision.alarms),
+        render_win_rates(receipt),
+        render_list(receipt.decision.reasons),
+        render_section("What moved", render_measures(receipt.decision.measures)),
+        render_section("Without learning", render_measures(receipt.baseline)),
+        render_section(
+            "Side by side, on prompts it never learned from", "".join(map(render_example, receipt.examples))
+        ),
+        render_section("What it was learned from", render_training_ratings(receipt)),
+        render_section("Ratings without effect", render_unused(receipt)),
+        render_section("How it learned", render_training(receipt)),
+        render_section("The reward model", render_reward_model(receipt)),
+        render_section(
+            "What it cost", f"<p>{format_duration(receipt.cost.total)}: {escape_text(format_cost(receipt.cost))}.</p>"
+        ),
+        render_footer(receipt),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
+        f"<title>{escape_text(receipt.model)}: receipt of a learning round</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(block for block in sections if block)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def render_footer(receipt: Receipt) -> str:
+    return (
+        f'<p class="soft"><small>{escape_text(receipt.champion)} against {escape_text(receipt.challenger)}. This receipt is '
+        f"<code>{compute_digest(receipt)}</code> in the ledger. Intervals hold in 95 of 100 cases; a measure with a dashed "
+        "line may fall as far as that line.</small></p>"
+    )
+
+
+def escape_text(text: str) -> str:
+    return escape(text)
+
+
+def render_section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape_text(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def render_list(items: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape_text(item)}</li>" for item in items) + "</ul>"
+
+
+def render_win_rates(receipt: Receipt) -> str:
+    proofs = [m for m in receipt.decision.measures if m.is_proof and m.is_pairwise]
+    return "".join(
+        f'<figure>{svg.draw_win_rate(m)}<figcaption class="soft">{escape_text(m.name)}: the challenger won on this share of '
+        f"{format_count(m.count, 'held-out prompt')}, ties counted half</figcaption></figure>"
+        for m in proofs
+    )
+
+
+def render_measures(measures: Iterable[Measure]) -> str:
+    rows = []
+    for m in measures:
+        css_class = svg.choose_css_class(m)
+        rows.append(
+            f'<tr><td>{escape_text(m.name)}<br><small>{m.group}, {m.count} held out</small></td><td class="number">'
+            f'{m.champion:.4g}</td><td class="number">{m.challenger:.4g}</td><td>{svg.draw_gain(m)}</td>'
+            f'<td><span class="{css_class}-text">{escape_text(describe_measure(m))}</span>'
+            f"<br><small>{m.gain:+.2g} [{m.low:+.2g}, {m.high:+.2g}]</small></td></tr>"
+        )
+    head = (
+        '<tr><th>measure</th><th class="number">champion</th><th class="number">challenger</th>'
+        "<th>← worse · gain · better →</th><th>shown</th></tr>"
+    )
+    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>' if rows else ""
+
+
+def render_example(example: Example) -> str:
+    def render_answer(version: str, content: str) -> str:
+        css_attribute = ' class="preferred"' if example.preferred_version == version else ""
+        note = " · preferred" if css_attribute else ""
+        return f"<div{css_attribute}><small>{version}{note}</small>{content}</div>"
+
+    def render_picture(version: str, data: str) -> str:
+        return f'<img alt="what the {version} made" src="data:image/png;base64,{escape_text(data)}">'
+
+    if example.pictures:
+        content = [
+            render_picture(version, data)
+            for version, data in zip(("champion", "challenger"), example.pictures, strict=True)
+        ]
+    else:
+        content = [f'<p class="answer">{escape_text(text)}</p>' for text in (example.champion, example.challenger)]
+    pair_html = render_answer("champion", content[0]) + render_answer("challenger", content[1])
+    return f'<p class="prompt">{escape_text(example.prompt)}</p><div class="pair">{pair_html}</div>'
+
+
+def render_training_ratings(receipt: Receipt) -> str:
+    summary = receipt.ratings
+    counts = (
+        (summary.total, "rating that stands" if summary.total == 1 else "ratings that stand"),
+        (summary.pairs, "pair" if summary.pairs == 1 else "pairs"),
+        (summary.unpaired, "single opinion" if summary.unpaired == 1 else "single opinions"),
+        (summary.prompts, "prompt" if summary.prompts == 1 else "prompts"),
+        (summary.held_out, f"held out, on {format_count(summary.held_out_prompts, 'prompt')}"),
+        (summary.contradictions, "contradiction" if summary.contradictions == 1 else "contradictions"),
+        (summary.withdrawn, "withdrawn"),
+    )
+    tiles = "".join(f'<div class="tile"><b>{count:,}</b>{escape_text(label)}</div>' for count, label in counts)
+    weight_list = ", ".join(f"{escape_text(name)} {weight:.2f}" for name, weight in summary.raters.items())
+    weights_html = (
+        f"<p>How much each rater's word weighed, 1 in full and 0 like a coin's: {weight_list}.</p>"
+        if weight_list
+        else ""
+    )
+    return f'<div class="tiles">{tiles}</div>{weights_html}'
+
+
+def render_unused(receipt: Receipt) -> str:
+    reasons = receipt.ratings.unused
+    if not reasons:
+        return "<p>None: every rating that stands taught or judged.</p>"
+    blocks = []
+    for reason, count in Counter(reasons.values()).most_common():
+        ids = ", ".join(sorted(event for event, other_reason in reasons.items() if other_reason == reason))
+        blocks.append(
+            f"<details><summary><b>{count}</b> · {escape_text(reason)}</summary><code>{escape_text(ids)}</code></details>"
+        )
+    return "".join(blocks)
+
+
+def render_training(receipt: Receipt) -> str:
+    curve_html = (
+        f"<figure>{svg.draw_curve(receipt.curve, receipt.curve_label)}</figure>" if len(receipt.curve) > 1 else ""
+    )
+    settings_html = "".join(
+        f"<tr><td>{escape_text(k)}</td><td>{escape_text(str(v))}</td></tr>" for k, v in receipt.method.items()
+    )
+    return curve_html + (
+        f"<details><summary>Settings</summary><table>{settings_html}</table></details>" if settings_html else ""
+    )
+
+
+def render_reward_model(receipt: Receipt) -> str:
+    if receipt.calibration is None:
+        return ""
+    return f'<p>It {escape_text(format_calibration(receipt.calibration))}.</p><figure class="narrow">{svg.draw_reliability(receipt.calibration)}</figure>'

@@ -1,0 +1,42 @@
+"""A data set without some of its documents, as a version of its own."""
+
+import json
+import shutil
+from collections.abc import Collection
+
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+
+MANIFEST_KEYS = ("name", "format", "created", "digest", "files")  # what the store says of a version
+
+
+def has_document(dataset: Dataset, item: str) -> bool:
+    """Whether a document of this id is in the data set, in any split."""
+    import pyarrow.parquet as pq
+
+    parts = dataset.folder.glob("part-*.parquet")
+    return any(pq.read_table(part, columns=["id"], filters=[("id", "==", item)]).num_rows for part in parts)
+
+
+def remove_documents(workspace: Workspace, dataset: Dataset, items: Collection[str]) -> Dataset:
+    """The newest version of the data set, with all of the given one but the documents of these ids.
+
+    The others stay in their order and splits. Nothing is removed from the disk: the given version is there still.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    staged_folder = workspace.create_dataset(dataset.name)
+    with staged_folder as folder:
+        shutil.copytree(dataset.folder, folder, dirs_exist_ok=True)
+        for part in sorted(folder.glob("part-*.parquet")):
+            with (
+                pq.ParquetFile(dataset.folder / part.name) as file,
+                pq.ParquetWriter(part, file.schema_arrow) as writer,
+            ):
+                for batch in file.iter_batches(256):
+                    writer.write_batch(batch.filter(~pc.field("id").isin(sorted(items))))
+        metadata = {key: value for key, value in dataset.manifest.items() if key not in MANIFEST_KEYS}
+        metadata["without"] = sorted({*metadata.get("without", ()), *items})
+        (folder / "manifest.json").write_text(json.dumps(metadata, ensure_ascii=False, indent=1), encoding="utf-8")
+    return staged_folder.result

@@ -1,0 +1,95 @@
+"""Which documents of a split, and which passages of them, stand for all: drawn by their ids, however collected.
+
+Shape letters: N documents, P passages.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.types import Item
+
+PASSAGE_BYTES = 4000  # bytes, about, at most
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One of `count` passages, as long as each other, of the document with this number in its split."""
+
+    document: int
+    number: int
+    count: int
+
+    def extract_from(self, item: Item) -> Item | None:
+        """The passage of the document. A conversation is never cut: the first passage is all of it, the others None."""
+        if "turns" in item.meta:
+            return item if self.number == 0 else None
+        begin, end = (len(item.value) * number // self.count for number in (self.number, self.number + 1))
+        return replace(item, value=item.value[begin:end])
+
+
+@dataclass(frozen=True)
+class DocumentIndex:
+    """Of each document of a split, in the order collected: a number made from its id, its bytes, its row group."""
+
+    keys_N: NDArray[np.uint64]
+    sizes_N: Numbers
+    groups_N: Numbers
+
+    @staticmethod
+    def from_row_groups(rows: Iterable[tuple[int, Sequence[str], Sequence[int]]]) -> "DocumentIndex":
+        """From row groups with the ids and bytes of documents in them."""
+        keys, sizes, groups = [], [], []
+        for group, ids, byte_counts in rows:
+            keys.append(np.fromiter(map(_hash_id, ids), np.uint64, len(ids)))
+            sizes.append(np.array(byte_counts, np.int64))
+            groups.append(np.full(len(ids), group, np.int64))
+        return DocumentIndex(
+            np.concatenate([np.zeros(0, np.uint64), *keys]),
+            np.concatenate([np.zeros(0, np.int64), *sizes]),
+            np.concatenate([np.zeros(0, np.int64), *groups]),
+        )
+
+    def sample_documents(self, count: int) -> Numbers:
+        """The numbers of `count` documents, each as likely, in the order collected."""
+        return np.sort(np.argsort(self.keys_N, kind="stable")[:count])
+
+    def iter_passages(self, max_bytes: int) -> Iterator[list[Passage]]:
+        """All passages in an order drawn, each as likely to be first; a portion holds `most` bytes or a little more.
+
+        Long documents have more passages than short ones, so the first few stand for the split byte by byte.
+        """
+        counts_N = np.maximum(-(-self.sizes_N // PASSAGE_BYTES), 1)
+        document_P = np.repeat(np.arange(len(counts_N)), counts_N)
+        number_P = np.arange(len(document_P)) - np.repeat(np.cumsum(counts_N) - counts_N, counts_N)
+        order_P = np.argsort(_mix_keys(self.keys_N[document_P], number_P), kind="stable")
+        document_P, number_P = document_P[order_P], number_P[order_P]
+        sizes_P = self.sizes_N[document_P] / counts_N[document_P]
+        portion_P = (np.cumsum(sizes_P) - sizes_P) // (max(max_bytes, 0) + PASSAGE_BYTES)
+        begins = np.flatnonzero(np.diff(portion_P, prepend=-1)).tolist()
+        for begin, end in zip(begins, [*begins[1:], len(document_P)], strict=True):
+            passage_documents = document_P[begin:end]
+            rows = zip(
+                passage_documents.tolist(),
+                number_P[begin:end].tolist(),
+                counts_N[passage_documents].tolist(),
+                strict=True,
+            )
+            yield [Passage(*row) for row in rows]
+
+
+def _hash_id(number: str) -> int:
+    return int.from_bytes(hashlib.blake2b(number.encode(), digest_size=8).digest(), "little")
+
+
+def _mix_keys(keys: NDArray[np.uint64], numbers: Numbers) -> NDArray[np.uint64]:
+    """A number for each pair, as if drawn by chance (the finalizer of SplitMix64: Steele, Lea and Flood 2014)."""
+    x = keys + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,112 @@
+"""Documents and conversations that a model is tuned on, each by itself: kept, packed into rows, and held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, log2
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from genloom.codecs.chat_template import ChatCodec, require_chat_template
+from genloom.model import Model
+from genloom.model.likelihood import BITS_PER_BYTE, TextOrChat, count_bytes
+from genloom.store.dataset import Dataset
+from genloom.train.data.packing import EncodedDocuments, PackedBatches, tokenize_document, write_documents
+from genloom.train.events import TOKENS
+from genloom.train.job import Job
+from genloom.train.planning import forecast
+from genloom.types import Codec, TokenSpace
+
+TOKENS_PER_STEP = 1024  # a step, about
+MIN_PACK_LENGTH, MAX_PACK_LENGTH = 64, 1024  # unless a person says otherwise
+
+
+@dataclass(frozen=True)
+class PackedDocuments:
+    """Documents as material of a run."""
+
+    codec: Codec
+    documents: EncodedDocuments
+    dataset: Dataset
+
+    unit, metric = TOKENS, BITS_PER_BYTE
+    max_epochs = 4  # readings at most, where only the time was given (Muennighoff et al. 2023)
+    eval_size, final_eval_size = 4_000, 24_000  # bytes of held-out text, during a run and before and after it
+
+    def build_batches(self, job: Job, model: Model) -> PackedBatches:
+        return build_packed_batches(self.documents, model, job)
+
+    def with_batch_shape(self, job: Job) -> Job:
+        return set_batch_shape(job, self.documents)
+
+    def count_epoch_rows(self, job: Job, model: Model) -> int:
+        """Rows of an epoch."""
+        return len(self.build_batches(job, model).packs)
+
+    def find_warnings(self, job: Job, model: Model) -> list[str]:
+        if not (num_cut := self.build_batches(job, model).num_cut):
+            return []
+        longest = int(np.diff(self.documents.ends, prepend=0).max())
+        message = (
+            f"{num_cut:,} of {len(self.documents.ends):,} documents are longer than a row of {job.tokens_per_row} symbols and "
+            f"are cut. To read them whole: --set pack_length={min(longest, job.design.context_length)}"
+        )
+        return [message]
+
+    def activation_bytes(self, job: Job, model: Model) -> int:
+        """Bytes that a step keeps of each row for its backward pass."""
+        return packed_activation_bytes(job)
+
+    def load_held_out(self, limit: int) -> Sequence[TextOrChat]:
+        return load_held_out_documents(self.dataset, limit)
+
+
+def encode_documents(folder: Path, dataset: Dataset, model: Model) -> EncodedDocuments:
+    """The documents as symbols, kept in the run's folder. ValueError where the base cannot hold a conversation."""
+    if not (folder / "documents.ends").exists():
+        codec = cast(ChatCodec, model.codec)
+        if any("turns" in item.meta for item in dataset.iter_documents("train")):
+            require_chat_template(codec)
+        write_documents((tokenize_document(model.codec, item) for item in dataset.iter_documents("train")), folder)
+    return EncodedDocuments.load(folder)
+
+
+def set_batch_shape(job: Job, documents: EncodedDocuments) -> Job:
+    """The job with rows that most documents fit into, and as many of them as make a step."""
+    length_p95 = float(np.quantile(np.diff(documents.ends, prepend=0), 0.95)) if len(documents.ends) else 0.0
+    power_of_two = 2 ** ceil(log2(max(length_p95, 2)))
+    pack_length = job.pack_length or min(max(power_of_two, MIN_PACK_LENGTH), MAX_PACK_LENGTH, job.design.context_length)
+    return replace(job, row_length=pack_length, rows=job.batch_size or max(TOKENS_PER_STEP // pack_length, 1))
+
+
+def build_packed_batches(documents: EncodedDocuments, model: Model, job: Job) -> PackedBatches:
+    """The batches of a run. Networks that cannot tell documents within a row apart get one a row."""
+    space = model.codec.space
+    assert isinstance(space, TokenSpace), "documents are made of symbols"
+    is_causal = all(spec.is_causal for spec in model.objective.network_specs.values())
+    can_pack = is_causal and all(hasattr(part, "logits") for part in model.parts.values())
+    return PackedBatches(
+        documents, job.batch_size, job.tokens_per_row, space.eos, job.plan.seed, is_one_per_row=not can_pack
+    )
+
+
+def packed_activation_bytes(job: Job) -> int:
+    """Bytes that a step keeps of each row for its backward pass."""
+    return forecast.activation_bytes_per_sequence(replace(job.design, context_length=job.tokens_per_row), job.plan)
+
+
+def load_held_out_documents(dataset: Dataset, limit: int) -> list[TextOrChat]:
+    """What stands for all that is held out, up to about `limit` bytes of what is measured.
+
+    The last text is cut, a conversation never.
+    """
+    documents: list[TextOrChat] = []
+    bytes_left = limit
+    for item in dataset.iter_passages("val", limit):
+        if bytes_left <= 0:
+            break
+        document: TextOrChat = item.meta.get("turns") or item.value[:bytes_left]
+        documents.append(document)
+        bytes_left -= count_bytes(document)
+    return documents

@@ -1,0 +1,203 @@
+"""Documents packed into rows of one length, with what counts in each and where one ends and the next begins.
+
+Shape letters: B rows, L length, N symbols of all documents, P pieces of documents, R rows of an epoch.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genloom.codecs import chat_template
+from genloom.store.files import open_replacement
+from genloom.types import Batch, Codec, Item, TokenSpace
+
+
+def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]:
+    """A document's ids (N, int64) and which of them count in the loss (N, bool).
+
+    Of a conversation what the assistant writes counts; of plain text all but the symbol that begins it.
+    """
+    if messages := item.meta.get("turns"):
+        return chat_template.render(codec, messages, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]  it says if it has none
+    space = codec.space
+    assert isinstance(space, TokenSpace)
+    ids = np.concatenate([[space.bos], codec.encode(item.value), [space.eos]]).astype(np.int64)
+    return ids, np.arange(len(ids)) > 0
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Encoded documents one after the other, mapped from disk; document i is symbols ends[i - 1] to ends[i]."""
+
+    ids: np.ndarray  # N, int32
+    loss_mask: np.ndarray  # N, bool
+    ends: np.ndarray
+
+    @staticmethod
+    def from_pairs(documents: Iterable[tuple[np.ndarray, np.ndarray]]) -> "EncodedDocuments":
+        pairs = list(documents)
+        ids, loss_mask = (np.concatenate([pair[i] for pair in pairs]) if pairs else np.zeros(0) for i in (0, 1))
+        ends = np.cumsum([len(ids) for ids, _ in pairs], dtype=np.int64)
+        return EncodedDocuments(ids.astype(np.int32), loss_mask.astype(bool), ends)
+
+    @staticmethod
+    def load(folder: Path) -> "EncodedDocuments":
+        ids, loss_mask = (
+            open_memmap(folder / name, dtype)
+            for name, dtype in (("documents.ids", np.int32), ("documents.counts", bool))
+        )
+        return EncodedDocuments(ids, loss_mask, np.fromfile(folder / "documents.ends", np.int64))
+
+
+def open_memmap(path: Path, dtype: type) -> np.ndarray:
+    return np.memmap(path, dtype, mode="r") if path.stat().st_size else np.zeros(0, dtype)
+
+
+def write_documents(documents: Iterable[tuple[np.ndarray, np.ndarray]], folder: Path) -> None:
+    """Write documents for `Documents.read`, one in memory at a time; the file of ends comes last."""
+    ends, end = [], 0
+    with (
+        open_replacement(folder / "documents.ids") as ids_temp,
+        open_replacement(folder / "documents.counts") as mask_temp,
+        open(ids_temp, "wb") as ids_file,
+        open(mask_temp, "wb") as mask_file,
+    ):
+        for ids, loss_mask in documents:
+            ids_file.write(ids.astype(np.int32).tobytes())
+            mask_file.write(loss_mask.astype(bool).tobytes())
+            end += len(ids)
+            ends.append(end)
+    with open_replacement(folder / "documents.ends") as ends_temp:
+        np.array(ends, np.int64).tofile(ends_temp)
+
+
+@dataclass(frozen=True)
+class DocumentSpan:
+    """What of a document stands in a row: symbols `begin` to `end` of all."""
+
+    start: int
+    end: int
+
+
+def iter_spans(documents: EncodedDocuments, length: int) -> Iterator[DocumentSpan]:
+    """Documents whole, or where they are longer than a row, cut; nothing that counts is lost.
+
+    Each piece of a cut document begins with the last symbol of the one before, which is given there and not predicted.
+    A piece in which nothing is predicted teaches nothing and is left out.
+    """
+    document_start = 0
+    for end in documents.ends.tolist():
+        for span_start in range(document_start, max(end - 1, document_start), length - 1):
+            span_end = min(span_start + length, end)
+            if documents.loss_mask[span_start + 1 : span_end].any():
+                yield DocumentSpan(span_start, span_end)
+        document_start = end
+
+
+def pack_best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
+    """Rows of at most `length` symbols, as few as can be found fast: best fit, the largest first.
+
+    Each row lists the numbers of its pieces. At most 22 % more rows than the best packing has (Johnson 1974).
+    """
+    rows: list[list[int]] = []
+    rows_by_capacity: dict[int, list[int]] = {}
+    capacities: list[int] = []  # the keys of `with_room`, in order
+    for index in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+        position = bisect_left(capacities, sizes[index])
+        if position == len(capacities):
+            rows.append([])
+            row, capacity = len(rows) - 1, length
+        else:
+            capacity = capacities[position]
+            row = rows_by_capacity[capacity].pop()
+            if not rows_by_capacity[capacity]:
+                del rows_by_capacity[capacity], capacities[position]
+        rows[row].append(index)
+        remaining = capacity - sizes[index]
+        if remaining not in rows_by_capacity:
+            rows_by_capacity[remaining] = []
+            insort(capacities, remaining)
+        rows_by_capacity[remaining].append(row)
+    return rows
+
+
+class PackedBatches:
+    """Batches of packed rows; each epoch visits every row once, in an order drawn from (seed, epoch).
+
+    A step's batch is a function of the step. With `alone`, each row holds one piece, padded on the right, for networks
+    that cannot tell documents within a row apart.
+    """
+
+    def __init__(
+        self,
+        documents: EncodedDocuments,
+        batch_size: int,
+        pack_length: int,
+        eos: int,
+        seed: int = 0,
+        is_one_per_row: bool = False,
+    ):
+        self.documents, self.batch_size, self.pack_length, self.eos, self.seed = (
+            documents,
+            batch_size,
+            pack_length,
+            eos,
+            seed,
+        )
+        self.spans = list(iter_spans(documents, pack_length))
+        if not self.spans:
+            raise ValueError(
+                "There is no training text to learn from: every document is empty. Collect more, then train."
+            )
+        sizes = [span.end - span.start for span in self.spans]
+        self.packs = [[n] for n in range(len(sizes))] if is_one_per_row else pack_best_fit(sizes, pack_length)
+        self.is_one_per_row = is_one_per_row
+        self.epoch_order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))  # of the epoch used last
+
+    @property
+    def num_cut(self) -> int:
+        """Documents longer than a row."""
+        return int((np.diff(self.documents.ends, prepend=0) > self.pack_length).sum())
+
+    @property
+    def fill_ratio(self) -> float:
+        """The share of the rows' positions that hold documents."""
+        return sum(span.end - span.start for span in self.spans) / (len(self.packs) * self.pack_length)
+
+    def __call__(self, step: int) -> Batch:
+        x_BL = np.full((self.batch_size, self.pack_length), self.eos, np.int64)
+        mask_BL = np.zeros((self.batch_size, self.pack_length), bool)
+        segments_BL = np.zeros((self.batch_size, self.pack_length), np.int64)
+        lengths_B = np.zeros(self.batch_size, np.int64)
+        for row, index in enumerate(range(step * self.batch_size, (step + 1) * self.batch_size)):
+            lengths_B[row] = self.fill_row(
+                self.packs[self.shuffled_row_index(index)], x_BL[row], mask_BL[row], segments_BL[row]
+            )
+        x, mask, segments, lengths = map(torch.from_numpy, (x_BL, mask_BL, segments_BL, lengths_B))
+        if self.is_one_per_row:
+            return Batch(x, mask=mask, lengths=lengths)
+        return Batch(x, mask=mask, segments=segments)
+
+    def shuffled_row_index(self, index: int) -> int:
+        """The row that is read at `index` of all epochs' rows."""
+        epoch, position = divmod(index, len(self.packs))
+        if self.epoch_order[0] != epoch:
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            self.epoch_order = epoch, rng.permutation(len(self.packs))
+        return int(self.epoch_order[1][position])
+
+    def fill_row(self, pack: list[int], x_L: np.ndarray, mask_L: np.ndarray, segments_L: np.ndarray) -> int:
+        """Write the pieces of a row one after the other, what is left being of no document; return how much is used."""
+        position = 0
+        segments_L[:] = len(pack)
+        for number, span in enumerate(self.spans[n] for n in pack):
+            size = span.end - span.start
+            x_L[position : position + size] = self.documents.ids[span.start : span.end]
+            mask_L[position + 1 : position + size] = self.documents.loss_mask[span.start + 1 : span.end]
+            segments_L[position : position + size] = number
+            position += size
+        return position

@@ -1,0 +1,320 @@
+"""From one wish (minutes, parameters or tokens) to a whole job: measure this machine, choose sizes, forecast, promise.
+
+The rules and where their numbers come from stand in docs/scaling.md. What a network or codec thinks of its own
+settings, its module says: `suited`, `sized`, `regularised`, `folds`, each where it has something to say.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import log
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from genloom import plugins
+from genloom.model import check_design
+from genloom.settings import apply_overrides
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+from genloom.train.data.source import DataSource, get_plural_name, prepare_source
+from genloom.train.events import Event, RunEstimate, RunWarning, Status
+from genloom.train.job import Job
+from genloom.train.planning import forecast
+from genloom.train.planning.benchmark import Benchmark, StepBenchmark, find_compile_error
+from genloom.train.planning.defaults import default_tables
+
+MODEL_SIZES = (
+    (64, 2, 2),
+    (96, 3, 3),
+    (128, 4, 4),
+    (192, 4, 6),
+    (256, 5, 8),
+    (320, 6, 10),
+    (384, 8, 12),
+    (512, 10, 16),
+    (640, 12, 20),
+    (768, 14, 24),
+)
+REFERENCE_SIZE = MODEL_SIZES[3]
+SMALLEST_SIZE = MODEL_SIZES[0]
+MIN_STEPS = 60
+LONG_RUN_STEPS = 3000  # steps
+DROPOUT = 0.1  # where data are read so often that it pays
+COMPILE_MIN_SECONDS = 400  # seconds of training: below, torch.compile has not repaid the half minute that it takes
+MAX_PILOT_FRACTION = 0.08  # share of the time for a short run that tells how a text is learned
+RESERVED_FRACTION = 0.04  # share of the minutes for what is not foreseen, and for storing
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a person asks for; zeros leave the choice to the dial."""
+
+    minutes: float = 0.0
+    params: int = 0
+    tokens: int = 0
+    steps: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """How long the steps may take, after what has been spent and what looking at held-out data will."""
+
+    budget: Budget
+    minutes: float  # 0: as long as the steps or tokens take
+    eval_reads: int  # what all looks at held-out data read
+    started_at: float
+
+    def count_steps(self, step_seconds: float, units_per_step: int) -> int:
+        """Steps that read so much there is time for from now on, or that are wished."""
+        if self.budget.steps or self.budget.tokens:
+            return self.budget.steps or -(-self.budget.tokens // units_per_step)
+        eval_seconds = forecast.estimate_eval_seconds(step_seconds / units_per_step, self.eval_reads)
+        deadline = self.started_at + self.minutes * 60 * (1 - RESERVED_FRACTION)
+        return max(int((deadline - time.perf_counter() - eval_seconds) / step_seconds), 0)
+
+
+@dataclass(frozen=True)
+class ScalingForecast:
+    """What quality to expect of runs on a text."""
+
+    ngram_baseline: float  # bits per byte of counting alone; 0: unknown
+    law: forecast.ScalingLaw | None
+    dataset_tokens: int  # of training text
+
+    def predict_bits_per_byte(self, num_parameters: int, num_tokens: int) -> float | None:
+        """Bits per byte of a network of so many parameters after so many tokens; None where no rule is known."""
+        return (
+            self.ngram_baseline * self.law.predict_ratio(num_parameters, num_tokens, self.dataset_tokens)
+            if self.law and self.ngram_baseline
+            else None
+        )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One size of network with what was measured of it here."""
+
+    job: Job
+    benchmark: StepBenchmark
+    steps: int
+    score: float  # the less, the better
+
+    @property
+    def total_units(self) -> int:
+        return self.steps * self.job.units_per_step
+
+    @property
+    def seconds(self) -> float:
+        return self.steps * self.benchmark.step_seconds
+
+
+def plan_training(
+    folder: Path, workspace: Workspace, dataset: Dataset, name: str, budget: Budget, overrides: Mapping[str, str]
+) -> Generator[Event, None, Job]:
+    """Yield what is being done and at last the contract; return the job.
+
+    Raises ValueError for wishes that exclude each other or cannot be met, and for a misspelt setting.
+    """
+    started_at = time.perf_counter()
+    if sum(bool(w) for w in (budget.minutes, budget.tokens, budget.steps)) > 1:
+        raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
+    minutes = budget.minutes or (0.0 if budget.tokens or budget.steps else 5.0)
+    if not dataset.count_bytes("train"):
+        raise ValueError(
+            f"The data set {dataset.name!r} has no training {get_plural_name(dataset.medium)}. Collect more, then train."
+        )
+    job = Job.from_tables(apply_overrides(default_job(workspace, dataset, name, budget, overrides), overrides))
+    check_design(job.design)
+    yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
+    source = yield from prepare_source(folder, workspace, dataset, job.design)
+    time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
+    job = limit_context_length(job, source, overrides)
+    ngram_baseline = source.compute_ngram_baseline(job.design)
+    benchmark = Benchmark(source)
+    yield Status("Measuring this machine")
+    if "plan.precision" not in overrides:
+        job = replace(
+            job,
+            plan=replace(
+                job.plan, precision=benchmark.choose_precision(override_network(job, "resize_config", *REFERENCE_SIZE))
+            ),
+        )
+    scaling_forecast = ScalingForecast(
+        ngram_baseline, (yield from fit_scaling_law(job, benchmark, budget, minutes, ngram_baseline)), len(source)
+    )
+    candidate = choose_candidate(list(iter_candidates(job, benchmark, time_left, scaling_forecast, overrides)), budget)
+    if candidate.total_units > source.epochs_before_dropout * len(source):
+        candidate = replace(candidate, job=override_network(candidate.job, "with_dropout", DROPOUT))
+    if "plan.torch_compile" not in overrides and candidate.seconds > COMPILE_MIN_SECONDS:
+        candidate = yield from try_compile(candidate, benchmark, time_left)
+    if candidate.total_units > source.epochs_before_warning * len(source):
+        yield RunWarning(
+            f"The {get_plural_name(dataset.medium)} will be read {candidate.total_units / len(source):.0f} times over: "
+            "more data would serve better than more time."
+        )
+    if minutes and candidate.steps < MIN_STEPS:
+        setup_minutes = (time.perf_counter() - started_at) / 60
+        yield RunWarning(
+            f"Preparing and measuring took {setup_minutes:.1f} of the {minutes:g} minutes, which leaves time for "
+            f"{candidate.steps} step{'s' * (candidate.steps != 1)}, too few to learn much: give more minutes, or --steps."
+        )
+    if budget.params and not 0.5 < candidate.benchmark.num_parameters / budget.params < 2:
+        yield RunWarning(
+            f"The nearest size that there is to {budget.params:,} parameters has {candidate.benchmark.num_parameters:,}. "
+            "For another, set the network's width and depth (docs/scaling.md)."
+        )
+    estimate = estimate_training(candidate, source, scaling_forecast, time.perf_counter() - started_at)
+    yield estimate
+    plan = replace(
+        candidate.job.plan, steps=candidate.steps, warmup=min(candidate.job.plan.warmup, max(candidate.steps // 10, 1))
+    )
+    return replace(candidate.job, plan=plan, contract=estimate.to_record())
+
+
+def fit_scaling_law(
+    job: Job, benchmark: Benchmark, budget: Budget, minutes: float, ngram_baseline: float
+) -> Generator[Event, None, forecast.ScalingLaw | None]:
+    """The law of this text, by a short run of a small network where that is needed and there is time for it."""
+    law = forecast.find_scaling_law(job.design, len(benchmark.source))
+    if law is None or not ngram_baseline or len(benchmark.source) <= forecast.PILOT_MIN_TOKENS:
+        return law
+    pilot_job = override_network(job, "resize_config", *SMALLEST_SIZE)
+    step_benchmark, steps = benchmark.measure_step(pilot_job), -(-forecast.PILOT_TOKENS // pilot_job.units_per_step)
+    expected_seconds = (
+        minutes * 60 or (budget.steps or budget.tokens / pilot_job.units_per_step) * step_benchmark.step_seconds
+    )
+    if (
+        step_benchmark.num_parameters > 2 * forecast.PILOT_PARAMETERS
+        or steps * step_benchmark.step_seconds > MAX_PILOT_FRACTION * expected_seconds
+    ):
+        return law
+    yield Status("Trying a small network, to see how this text is learned")
+    return forecast.find_scaling_law(
+        job.design, len(benchmark.source), 1 - benchmark.train_and_evaluate(pilot_job, steps) / ngram_baseline
+    )
+
+
+def estimate_training(
+    candidate: Candidate, source: DataSource, scaling_forecast: ScalingForecast, setup_seconds: float
+) -> RunEstimate:
+    """What the run will take and give, `spent` seconds after it was asked for.
+
+    Raises ValueError where there is less memory than it takes.
+    """
+    num_parameters = candidate.benchmark.num_parameters
+    seconds_per_unit = candidate.benchmark.step_seconds / candidate.job.units_per_step
+    seconds = candidate.seconds + forecast.estimate_eval_seconds(seconds_per_unit, source.eval_reads)
+    bits_per_byte, ngram_baseline = (
+        scaling_forecast.predict_bits_per_byte(num_parameters, candidate.total_units),
+        scaling_forecast.ngram_baseline,
+    )
+    available_bytes = psutil.virtual_memory().get_unavailable_reason
+    activation_bytes = (
+        candidate.benchmark.activation_bytes * candidate.job.batch_size
+    )  # what networks have counted is in memory by now
+    return RunEstimate(
+        num_parameters=num_parameters,
+        steps=candidate.steps,
+        total_units=candidate.total_units,
+        seconds=round(seconds, 1),
+        setup_seconds=round(setup_seconds, 1),
+        memory_bytes=forecast.check_memory(candidate.job.plan, num_parameters, activation_bytes, available_bytes),
+        units_per_second=round(candidate.total_units / seconds),
+        expected_loss=round(bits_per_byte, 4) if bits_per_byte else None,
+        error_margin=scaling_forecast.law.error if scaling_forecast.law else forecast.DEFAULT_ERROR,
+        ngram_baseline=round(ngram_baseline, 4) if ngram_baseline else None,
+        unit=source.unit,
+        metric=source.metric,
+    )
+
+
+def override_network(job: Job, hook: str, *args: Any) -> Job:
+    """The job with its network's settings as their owner answers; as it was where it has no answer."""
+    build_settings = getattr(plugins.find_part("network", job.design.network), hook, None)
+    if build_settings is None:
+        return job
+    return replace(job, design=replace(job.design, network_settings=build_settings(job.design.network_settings, *args)))
+
+
+def default_job(
+    workspace: Workspace, dataset: Dataset, name: str, budget: Budget, overrides: Mapping[str, str]
+) -> dict[str, Any]:
+    """The job as tables before anything is measured."""
+    tables = default_tables(workspace, dataset, overrides)
+    plan = {**tables["plan"], "steps": 1, "seed": budget.seed}
+    return {"name": name, "data": dataset.name, "digest": dataset.digest, **tables, "plan": plan}
+
+
+def limit_context_length(job: Job, source: DataSource, overrides: Mapping[str, str]) -> Job:
+    """The job with a length that the text can fill."""
+    count_folds = getattr(plugins.find_part("network", job.design.network), "num_folds", None)
+    max_context_length = len(source) // (count_folds(job.design.network_settings) if count_folds else 1) // 3
+    if max_context_length >= job.design.context_length or "context_length" in overrides:
+        return job
+    if max_context_length < 8:
+        raise ValueError(f"{len(source)} symbols of training text are too few to learn from. Collect at least a page.")
+    return replace(job, design=replace(job.design, context_length=max_context_length))
+
+
+def iter_candidates(
+    job: Job, benchmark: Benchmark, time_left: TimeLeft, scaling_forecast: ScalingForecast, overrides: Mapping[str, str]
+) -> Iterator[Candidate]:
+    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse."""
+    budget, minutes, source = time_left.budget, time_left.minutes, benchmark.source
+    best_score, previous_job = float("inf"), None
+    for model_size in MODEL_SIZES:
+        sized_job = override_network(job, "resize_config", *model_size)
+        if sized_job == previous_job:  # a person has set all sizes
+            return
+        previous_job = sized_job
+        step_benchmark = benchmark.measure_step(sized_job)
+        steps = time_left.count_steps(step_benchmark.step_seconds, sized_job.units_per_step)
+        if steps < MIN_STEPS and minutes and best_score < float("inf"):
+            return
+        steps = max(steps, 1)
+        if not budget.steps and "batch_size" not in overrides:  # a long run takes larger steps, not ever more of them
+            batch_scale = 2 ** max(int(log(max(steps / LONG_RUN_STEPS, 1), 2)), 0)
+            sized_job, steps = replace(sized_job, rows=sized_job.batch_size * batch_scale), steps // batch_scale
+            step_benchmark = replace(step_benchmark, step_seconds=step_benchmark.step_seconds * batch_scale)
+        total_units = steps * sized_job.units_per_step
+        bits_per_byte = scaling_forecast.predict_bits_per_byte(step_benchmark.num_parameters, total_units)
+        equivalent_tokens = total_units * source.tokens_per_sample
+        score = (
+            forecast.chinchilla_gap(step_benchmark.num_parameters, equivalent_tokens)
+            if bits_per_byte is None
+            else bits_per_byte
+        )
+        yield Candidate(sized_job, step_benchmark, steps, score)
+        is_last = step_benchmark.num_parameters > 1.5 * budget.params if budget.params else score > best_score * 1.01
+        # Without a time to fill, the tokens say what size they can teach.
+        is_last = is_last or (not (minutes or budget.params) and step_benchmark.num_parameters > equivalent_tokens / 10)
+        best_score = min(best_score, score)
+        if is_last:
+            return
+
+
+def choose_candidate(candidates: list[Candidate], budget: Budget) -> Candidate:
+    if budget.params:
+        return min(candidates, key=lambda c: abs(log(c.benchmark.num_parameters / budget.params)))
+    return min(candidates, key=lambda c: c.score)
+
+
+def try_compile(candidate: Candidate, benchmark: Benchmark, time_left: TimeLeft) -> Generator[Event, None, Candidate]:
+    """The candidate as it is or with compiled networks, whichever is faster, with the steps there is still time for.
+
+    What is compiled here is kept on disk by torch, so the run itself does not wait for it again.
+    """
+    yield Status("Measuring whether torch.compile makes it faster")
+    jobs = [candidate.job]
+    if compile_error := find_compile_error():
+        yield RunWarning(f"torch.compile does not work here, so the networks run without it: {compile_error}")
+    else:
+        jobs.append(replace(candidate.job, plan=replace(candidate.job.plan, compiled=True)))
+    candidates = [replace(candidate, job=job, speed=benchmark.measure_step(job)) for job in jobs]
+    fastest = min(candidates, key=lambda c: c.benchmark.step_seconds)
+    return replace(
+        fastest, steps=max(time_left.count_steps(fastest.benchmark.step_seconds, fastest.job.units_per_step), 1)
+    )

@@ -1,0 +1,87 @@
+"""How fast this machine takes the steps of a job, and what makes it faster: a lower precision, compiling."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+
+from genloom.model import Model, best_device, build_networks, build_objective, resolve_space
+from genloom.model.likelihood import measure_held_out
+from genloom.train.data.source import DataSource
+from genloom.train.job import Job
+from genloom.train.loop import TrainState, train
+
+MAX_BENCHMARK_STEPS, BENCHMARK_SECONDS = 40, 1.5
+
+StepIterator = Iterator[object]
+
+
+@dataclass(frozen=True)
+class StepBenchmark:
+    step_seconds: float
+    num_parameters: int
+    activation_bytes: int = 0  # bytes that a step keeps of each row for its backward pass
+
+
+@dataclass
+class Benchmark:
+    """The data that steps are timed on."""
+
+    source: DataSource
+
+    def measure_step(self, job: Job) -> StepBenchmark:
+        """The median of the later half of three steps, or of as many as go into a second and a half."""
+        times: list[float] = []
+        model, activation_bytes, steps = self.start_run(job, MAX_BENCHMARK_STEPS)
+        step_start = time.perf_counter()
+        for _ in steps:
+            step_end = time.perf_counter()
+            times.append(step_end - step_start)
+            step_start = step_end
+            if len(times) >= 3 and sum(times[1:]) > BENCHMARK_SECONDS:  # the first fills tables, or compiles
+                break
+        return StepBenchmark(
+            median(times[len(times) // 2 :]), sum(p.numel() for p in model.parts.parameters()), activation_bytes
+        )
+
+    def train_and_evaluate(self, job: Job, steps: int) -> float:
+        """What so many steps of the job reach on the held-out data that runs end with."""
+        model, _, step_iterator = self.start_run(job, steps)
+        deque(step_iterator, maxlen=0)
+        model.parts.eval()
+        return measure_held_out(model, self.source.load_held_out(self.source.final_eval_size)).value
+
+    def start_run(self, job: Job, num_steps: int) -> tuple[Model, int, StepIterator]:
+        """The model, the bytes that a step keeps of a row, and steps to take."""
+        objective = build_objective(job.design, resolve_space(job.design, self.source.codec))
+        parts = build_networks(job.design, objective)
+        for network in parts.values():
+            self.source.fit_counts(network)
+        parts.to(best_device())
+        plan = replace(job.plan, steps=num_steps)
+        model = Model(job.name, self.source.codec, objective, parts, job.design)
+        activation_bytes = self.source.activation_bytes(job, model)
+        steps = train(
+            objective, self.source.build_batches(job, model), plan, TrainState.from_parts(parts, objective, plan)
+        )
+        return model, activation_bytes, steps
+
+    def choose_precision(self, job: Job) -> str:
+        seconds_by_precision = {
+            p: self.measure_step(replace(job, plan=replace(job.plan, precision=p))).step_seconds
+            for p in ("float32", "bfloat16")
+        }
+        return min(seconds_by_precision, key=lambda p: seconds_by_precision[p])
+
+
+def find_compile_error() -> str:
+    """Why torch.compile does not work here; empty where it does. Takes a few seconds the first time."""
+    torch.compiler.reset()
+    try:
+        torch.compile(torch.sin)(torch.ones(8, device=best_device()))
+    except Exception as error:  # a compiler's: anything may happen in it
+        return str(error).strip().splitlines()[0]
+    return ""

@@ -1,0 +1,131 @@
+"""What a run will cost and give, by rules that were fitted to runs made here (docs/scaling.md)."""
+
+from dataclasses import dataclass
+from math import log2
+
+import psutil
+import torch
+from torch import Tensor
+
+from genloom import plugins
+from genloom.model import Design
+from genloom.noise import build_training_noise
+from genloom.settings import parse
+from genloom.train.loop import TrainConfig
+from genloom.types import Batch, Objective, Parts
+
+NUM_EVALS = 5  # looks at held-out data during a run
+DEFAULT_ERROR = 0.05  # an allowance: the largest error on six small collections (docs/scaling.md)
+PILOT_MIN_TOKENS = (
+    6_000_000  # symbols from which on texts differ in how fast they are learned, so that a short run has to tell
+)
+PILOT_TOKENS = 612_000  # tokens of that run
+PILOT_PARAMETERS = 160_000  # parameters of its network
+
+
+@dataclass(frozen=True)
+class ScalingLaw:
+    """Bits per byte as a share of what n-gram counts reach: it falls with each doubling of size and of reading."""
+
+    base_ratio: float = 0.949  # the share at 160,000 parameters and 600,000 tokens
+    size_slope: float = 0.0029
+    data_slope: float = 0.0129
+    size_data_slope: float = 0.001  # larger networks gain more from reading
+    half_value_epochs: float = 16.0  # what is read so often teaches half as much as fresh text
+    min_ratio: float = 0.5  # no forecast goes below this
+    error: float = DEFAULT_ERROR
+
+    def predict_ratio(self, num_parameters: int, num_tokens: int, dataset_tokens: int) -> float:
+        size_doublings = log2(max(num_parameters, 1) / PILOT_PARAMETERS)
+        data_doublings = log2(
+            max(num_tokens / (1 + num_tokens / (self.half_value_epochs * dataset_tokens)), 1) / PILOT_TOKENS
+        )
+        gain = (
+            self.size_slope * size_doublings
+            + (self.data_slope + self.size_data_slope * max(size_doublings, 0.0)) * data_doublings
+        )
+        return max(self.base_ratio - gain, self.min_ratio)
+
+
+def find_scaling_law(design: Design, dataset_tokens: int, measured_gain: float | None = None) -> ScalingLaw | None:
+    """The rule for so many symbols of training text; None where none is known.
+
+    `gain` is the share of the counts' bits that a network of PILOT_SIZE saved after PILOT tokens of this text.
+    """
+    if (design.codec, design.network, design.objective) != ("bytes", "ngram", "autoregressive"):
+        return None
+    if dataset_tokens <= PILOT_MIN_TOKENS:
+        return ScalingLaw()
+    pilot_gain = DEFAULT_PILOT_GAIN if measured_gain is None else measured_gain
+    data_slope = 0.013 + 0.28 * pilot_gain
+    return ScalingLaw(
+        1 - pilot_gain, 0.23 * data_slope, data_slope, 0.08 * data_slope, error=0.12 if measured_gain is None else 0.08
+    )
+
+
+DEFAULT_PILOT_GAIN = 0.045  # the gain of such a network where nobody has tried it
+
+
+def chinchilla_gap(num_parameters: int, num_tokens: int) -> float:
+    """Doublings between a size and the best for so many tokens, a twentieth of them (Hoffmann et al. 2022)."""
+    return abs(log2(max(num_tokens, 1) / (20 * max(num_parameters, 1))))
+
+
+def estimate_eval_seconds(seconds_per_unit: float, eval_reads: int) -> float:
+    """How long all looks at held-out data take that read so much in all: a third of training on as much."""
+    return eval_reads * seconds_per_unit / 3
+
+
+def check_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int, available_bytes: int) -> int:
+    """The bytes that a run takes. Raises ValueError where there is room for fewer."""
+    required_bytes = estimate_memory(plan, num_parameters, activation_bytes)
+    if required_bytes > available_bytes:
+        raise ValueError(
+            f"This run needs about {required_bytes / 1e9:,.1f} GB of memory, and there are {available_bytes / 1e9:.1f} GB. "
+            "Close other programs or ask for fewer parameters (--params) or batch_size (--set batch_size=…)."
+        )
+    return required_bytes
+
+
+def estimate_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int) -> int:
+    """Bytes: weights, gradients, optimizer, working copy and averages; and what a step keeps, or saving writes."""
+    ema_bytes = 4 * num_parameters if plan.ema_decay else 0
+    save_bytes = (
+        8 if plan.optimizer.family == "muon" else 12
+    ) * num_parameters + ema_bytes  # all of a checkpoint at once
+    return int(18 * num_parameters + ema_bytes + max(activation_bytes, save_bytes) + psutil.Process().memory_info().rss)
+
+
+def activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:
+    """Bytes that a step keeps of each sequence for its backward pass, by the network's own count."""
+    module = plugins.find_part("network", design.network)
+    config = parse(module.Config, design.network_settings, "network")
+    values_per_token = (
+        module.activation_bytes(config, design.context_length) if hasattr(module, "activation_bytes") else 0
+    )
+    return design.context_length * (values_per_token * bytes_per_element(plan) + 4096 * 4)
+
+
+def activation_bytes_per_sample(objective: Objective[Batch], parts: Parts, batch: Batch, plan: TrainConfig) -> int:
+    """Bytes that a step keeps of each sample for its backward pass, counted while a few are read."""
+    weight_pointers = {p.untyped_storage().data_ptr() for part in parts.values() for p in part.parameters()}
+    max_bytes = 0
+    for phase in objective.phases:
+        bytes_by_pointer: dict[int, int] = {}
+
+        def record_storage(t: Tensor, bytes_by_pointer: dict[int, int] = bytes_by_pointer) -> Tensor:
+            storage = t.untyped_storage()
+            if storage.data_ptr() not in weight_pointers:
+                bytes_by_pointer[storage.data_ptr()] = storage.nbytes()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(record_storage, lambda t: t):
+            loss = objective.loss(parts, batch, phase, build_training_noise(plan.seed, 0, 0, len(batch)))
+        max_bytes = max(max_bytes, sum(bytes_by_pointer.values()))
+        del loss
+    return max_bytes // len(batch) * bytes_per_element(plan) // 4
+
+
+def bytes_per_element(plan: TrainConfig) -> int:
+    """Bytes of a number in a forward pass."""
+    return 2 if plan.precision == "bfloat16" else 4

@@ -1,0 +1,132 @@
+"""The training items that look most like each output, and whether they are nearer than chance brings them.
+
+For media that are compared in features, as pictures are. Two looks: every training item is sketched, which is cheap,
+and those whose sketch comes nearest are compared in features. Shape letters: N outputs, M items, S numbers of a sketch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.types import Item
+
+Values = Sequence[Any]
+CoarseEmbedding = Callable[[Any], NDArray[np.floating]]
+FeatureExtractor = Callable[[Iterable[Any]], NDArray[np.floating]]
+
+_NUM_CANDIDATES = 12  # items with the nearest sketches, of which features tell the nearest
+_BATCH_SIZE = 256
+FALSE_POSITIVE_RATE = 0.05  # share of held-out items that are taken for near copies, by which the threshold is set
+
+
+@dataclass(frozen=True)
+class NearestItem:
+    """A training item and how far it lies: 1 - cosine of features, 0 for the same, about 1 with nothing in common."""
+
+    distance: float
+    item: Item
+
+
+@dataclass(frozen=True)
+class NearCopyReport:
+    """The nearest training items of each output, the nearest first, beside what held-out items show by chance."""
+
+    matches: list[list[NearestItem]]
+    threshold: float | None  # 5 % of the held-out items lie nearer to a training item; None: nothing is held out
+    num_held_out: int  # how many of them it rests on
+
+    def is_near_copy(self, index: int) -> bool:
+        """Whether an output lies nearer to a training item than 95 % of the held-out ones do."""
+        nearest = self.matches[index]
+        return self.threshold is not None and bool(nearest) and nearest[0].distance < self.threshold
+
+    @property
+    def num_near_copies(self) -> int:
+        return sum(self.is_near_copy(index) for index in range(len(self.matches)))
+
+
+def find_near_copies(
+    outputs: Values,
+    documents: Iterable[Item],
+    held_out: Values,
+    coarse_embedding: CoarseEmbedding,
+    extract_features: FeatureExtractor,
+    count: int = 3,
+) -> NearCopyReport:
+    """`nearest` of the outputs and of held-out values, which cannot have been copied, in one pass over the documents.
+
+    The threshold of a near copy is the 5 % quantile of the distances of held-out values to their nearest.
+    """
+    matches_by_value = find_nearest_items([*outputs, *held_out], documents, coarse_embedding, extract_features, count)
+    held_out_distances = [matches[0].distance for matches in matches_by_value[len(outputs) :] if matches]
+    threshold = float(np.quantile(held_out_distances, FALSE_POSITIVE_RATE)) if held_out_distances else None
+    return NearCopyReport(matches_by_value[: len(outputs)], threshold, len(held_out_distances))
+
+
+def find_nearest_items(
+    outputs: Values,
+    documents: Iterable[Item],
+    coarse_embedding: CoarseEmbedding,
+    extract_features: FeatureExtractor,
+    count: int = 3,
+) -> list[list[NearestItem]]:
+    """For each output the `count` training items that look most like it, the nearest first.
+
+    One pass over the documents; memory depends on the outputs alone.
+    """
+    if not len(outputs):
+        return []
+    output_embeddings_NS = np.stack([coarse_embedding(value) for value in outputs])
+    candidates: list[list[tuple[float, int, Item]]] = [[] for _ in outputs]
+    item_offset = 0
+    for items in _split_batches(documents):
+        item_embeddings_MS = np.stack([coarse_embedding(item.value) for item in items])
+        distances_NM = (
+            np.square(output_embeddings_NS).sum(1)[:, None]
+            + np.square(item_embeddings_MS).sum(1)
+            - 2 * output_embeddings_NS @ item_embeddings_MS.T
+        )
+        for row, row_candidates in enumerate(candidates):
+            closest = np.argsort(distances_NM[row], kind="stable")[:_NUM_CANDIDATES].tolist()
+            row_candidates += [
+                (float(distances_NM[row, index]), item_offset + index, items[index]) for index in closest
+            ]
+            candidates[row] = sorted(row_candidates, key=lambda candidate: candidate[:2])[:_NUM_CANDIDATES]
+        item_offset += len(items)
+    return _rank_by_features(outputs, candidates, extract_features, count)
+
+
+def _rank_by_features(
+    outputs: Values, candidates: list[list[tuple[float, int, Item]]], extract_features: FeatureExtractor, count: int
+) -> list[list[NearestItem]]:
+    items = {
+        number: item for row_candidates in candidates for _, number, item in row_candidates
+    }  # many outputs have candidates in common
+    if not items:
+        return [[] for _ in outputs]
+    item_features = dict(
+        zip(items, _normalize_rows(extract_features(item.value for item in items.values())), strict=True)
+    )
+    output_features_ND = _normalize_rows(extract_features(outputs))
+    matches = [
+        [
+            NearestItem(max(0.0, 1 - float(output_features_D @ item_features[number])), item)
+            for _, number, item in row_candidates
+        ]
+        for output_features_D, row_candidates in zip(output_features_ND, candidates, strict=True)
+    ]
+    return [sorted(row_candidates, key=lambda match: match.distance)[:count] for row_candidates in matches]
+
+
+def _normalize_rows(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def _split_batches(documents: Iterable[Item]) -> Iterator[list[Item]]:
+    remaining = iter(documents)
+    while items := list(islice(remaining, _BATCH_SIZE)):
+        yield items

@@ -1,0 +1,69 @@
+"""Every error has a code with one text, every text is used, and texts keep to the rules of docs/style."""
+
+import ast
+import pickle
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genloom.errors import GenloomError, format_message, list_areas, load_messages
+
+ROOT = Path(__file__).parents[1]
+CALLS = {"GenloomError", "format_message"}
+QUAINT = re.compile(
+    r"\b(anew|shall|leave (it|them|\S+) away|is none|are none|goes on with|makes no sense|daring|symbols?)\b", re.I
+)
+
+
+def calls() -> Iterator[tuple[str, str, set[str]]]:
+    """(place, code, names of fields) of every error or message in the package; a `**` gives the name `*`."""
+    for path in sorted((ROOT / "genloom").rglob("*.py")):
+        if path.name == "errors.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
+                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                assert node.args, f"{place}: no code"
+                first = node.args[0]
+                assert isinstance(first, ast.Constant), f"{place}: the code of an error is a literal"
+                yield place, str(first.value), {keyword.arg or "*" for keyword in node.keywords}
+
+
+def fields_of(template: str) -> set[str]:
+    names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    return {re.split(r"[.\[]", name)[0] for name in names}
+
+
+def test_every_code_has_a_text_that_needs_no_more_than_the_fields_given() -> None:
+    for place, code, given in calls():
+        area, _, key = code.partition(".")
+        assert area in list_areas(), f"{place}: there is no messages/{area}.toml"
+        assert key in load_messages(area), f"{place}: messages/{area}.toml has no {key!r}"
+        missing = fields_of(load_messages(area)[key]) - given
+        assert not missing or "*" in given, f"{place}: {code} lacks {sorted(missing)}"
+
+
+def test_every_text_is_used() -> None:
+    used = {code for _, code, _ in calls()}
+    unused = [f"{area}.{key}" for area in list_areas() for key in load_messages(area) if f"{area}.{key}" not in used]
+    assert not unused
+
+
+@pytest.mark.parametrize("area", list_areas())
+def test_texts_are_plain(area: str) -> None:
+    for key, text in load_messages(area).items():
+        assert text == text.strip(), f"{area}.{key}: blanks around the text"
+        assert not (found := QUAINT.search(text)), f"{area}.{key}: {found[0]!r}"
+
+
+def test_an_error_keeps_its_code_and_fields_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: dict[str, dict[str, str]] = {"toy": {"wrong": "--count must be at least 1 (got {value})."}}
+    monkeypatch.setattr("genloom.errors.load_messages", lambda area: texts[area])
+    error = GenloomError("toy.wrong", value=0)
+    copy: Any = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert (copy.code, copy.fields, str(copy)) == ("toy.wrong", {"value": 0}, "--count must be at least 1 (got 0).")
+    assert format_message("toy.wrong", value=0) == str(error)
