@@ -49,7 +49,7 @@ def main() -> None:
                     continue
                 corpus = Path(folder, f"{shape}-{megabytes}")
                 planted = make(corpus, megabytes * 1_000_000, shape)
-                figures += [measure(who, corpus, shape, planted, given.list_runs) for who in ("genloom", "peer")]
+                figures += [measure(who, corpus, shape, planted, given.runs) for who in ("genloom", "peer")]
                 subprocess.run(["rm", "-r", str(corpus)], check=True)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1))

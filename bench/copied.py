@@ -14,11 +14,11 @@ import gzip
 from importlib.resources import files
 
 import numpy as np
+from nearest_passages import find_nearest_passages
 from paired import paired
 
 from genloom.networks.kneser_ney import KneserNey
 from genloom.trust.copied_spans import find_longest_copies, measure_copied_spans
-from genloom.trust.nearest_text import find_nearest_passages
 from genloom.types import Item
 
 PEER_CHARACTERS = 300_000

@@ -54,17 +54,18 @@ class Reader:
     logits: Callable[[np.ndarray], np.ndarray]  # (L,) ids to (L, V)
 
 
-class Anew(nn.Module):
-    """A network that keeps nothing of the text before and, but for `guessing`, cannot go back in one."""
+class Uncached(nn.Module):
+    """A network without prefix reuse and, unless `guessing`, without the `truncate` of prompt-lookup decoding."""
 
     def __init__(self, network: Any, guessing: bool):
         super().__init__()
-        self.network, self.start, self.last = network, network.start, network.last
+        self.network, self.init_cache = network, network.init_cache
+        self.compute_last_logits = network.compute_last_logits
         if guessing:
-            self.rewind = network.rewind
+            self.truncate = network.truncate
 
     def forward(self, x: Tensor, cond: None = None, cache: Any = None) -> Tensor:
-        return self.network(x, cache_folder=cache)
+        return self.network(x, cache=cache)
 
 
 def ours(model: Model, guessing: bool = False) -> Reader:
@@ -75,15 +76,16 @@ def ours(model: Model, guessing: bool = False) -> Reader:
     def write(prompts: np.ndarray) -> None:
         count = len(prompts)
         stop = (objective.space.eos,)
-        controls = SamplingParams(
-            tuple(prompts), max_tokens=NEW, temperature=0, suppressed_tokens=stop
-        )  # none ends before the others
-        *_, last = objective.sample({"model": Anew(network, guessing)}, count, None, Noise(0, (0,) * count), controls)
+        # Without stop tokens, so that no stream ends before the others.
+        params = SamplingParams(tuple(prompts), max_tokens=NEW, temperature=0, suppressed_tokens=stop)
+        parts = {"model": Uncached(network, guessing)}
+        *_, last = objective.sample(parts, count, None, Noise(0, (0,) * count), params)
         assert last.shape == (count, NEW)
 
     @torch.inference_mode()
     def read(prompt: np.ndarray) -> None:
-        network.last(torch.from_numpy(prompt)[None], torch.tensor([len(prompt)]), network.start(1, len(prompt)))
+        cache = network.init_cache(1, len(prompt))
+        network.compute_last_logits(torch.from_numpy(prompt)[None], torch.tensor([len(prompt)]), cache)
 
     @torch.inference_mode()
     def logits(ids: np.ndarray) -> np.ndarray:
@@ -98,9 +100,10 @@ def transformers_reader(model: Model) -> Reader:
     network: Any = model.parts["model"]
     c = network.config
     config = LlamaConfig(
-        vocab_size=network.spec.gives.vocab, hidden_size=c.width, intermediate_size=c.hidden, num_hidden_layers=c.depth,
+        vocab_size=network.spec.output.vocab_size, hidden_size=c.width, intermediate_size=c.mlp_width,
+        num_hidden_layers=c.depth,
         num_attention_heads=c.heads, num_key_value_heads=c.key_heads, max_position_embeddings=8192, pad_token_id=0,
-        tie_word_embeddings=c.tied, rms_norm_eps=c.norm_eps,
+        tie_word_embeddings=c.tie_embeddings, rms_norm_eps=c.norm_eps,
         rope_parameters={"rope_type": "default", "rope_theta": c.rotary_base},
     )  # fmt: skip
     theirs: Any = LlamaForCausalLM(config)
@@ -126,15 +129,14 @@ def transformers_reader(model: Model) -> Reader:
 def renamed(network: Any) -> dict[str, Tensor]:
     """The weights under the names of transformers' Llama."""
     found = {"model.embed_tokens.weight": network.embedding.embed.weight, "model.norm.weight": network.norm.weight}
-    found["lm_head.weight"] = network.get_head.weight
+    found["lm_head.weight"] = network.head.weight
     for i, block in enumerate(network.blocks):
         at, a = f"model.layers.{i}.", block.attention
-        q, k, v = a.qkv.weight.assign_split([a.heads * a.K, a.key_heads * a.K, a.key_heads * a.K])
-        gate, up = block.mlp.up_blocks.weight.chunk(2)
+        q, k, v = a.qkv.weight.split([a.heads * a.K, a.key_heads * a.K, a.key_heads * a.K])
+        gate, up = block.mlp.up.weight.chunk(2)
         found |= {at + f"self_attn.{n}_proj.weight": w for n, w in (("q", q), ("k", k), ("v", v), ("o", a.out.weight))}
         found |= {
-            at + f"mlp.{n}_proj.weight": w
-            for n, w in (("gate", gate), ("up", up), ("down", block.mlp.down_blocks.weight))
+            at + f"mlp.{n}_proj.weight": w for n, w in (("gate", gate), ("up", up), ("down", block.mlp.down.weight))
         }
         found[at + "input_layernorm.weight"] = block.norm_attention.weight
         found[at + "post_attention_layernorm.weight"] = block.norm_mlp.weight
@@ -197,7 +199,7 @@ def bits_per_byte(reader: Reader, stream: np.ndarray, sizes: np.ndarray, windows
     for piece in stream[: windows * WINDOW].reshape(windows, WINDOW):
         logits = torch.from_numpy(reader.logits(piece)[:-1]).float()
         nats += float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(piece[1:]), reduction="sum"))
-        size += sizes[piece[1:]].pooled_proj()
+        size += sizes[piece[1:]].sum()
     return nats / math.log(2) / size
 
 
@@ -244,7 +246,7 @@ def main() -> None:
     )
     ask.add_argument("--gguf", type=Path, help="the model as a file; by default smollm2 of the catalogue")
     given = ask.parse_args()
-    clock = time.process_time if given.lock else time.perf_counter
+    clock = time.process_time if given.busy else time.perf_counter
     warnings.filterwarnings("ignore")
     if llama_cpp is None:
         print("llama.cpp is not compared: llama-cpp-python is not installed (see --help)")
@@ -255,7 +257,7 @@ def main() -> None:
         print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        gguf = given.is_gguf or stack.enter_context(catalog.open_entry(catalog.get_entry("smollm2")))
+        gguf = given.gguf or stack.enter_context(catalog.open_entry(catalog.get_entry("smollm2")))
         workspace = Workspace(folder)
         import_model(workspace, str(gguf), "model", lambda *_: None)
         exported = export_model(workspace, "model", "gguf", folder / "export", "q8_0", lambda *_: None).path
@@ -264,7 +266,7 @@ def main() -> None:
         theirs = transformers_reader(whole)
         stream = np.asarray(whole.codec.encode(load_shakespeare()[:100_000]), np.int64)
         codec: Any = whole.codec
-        sizes = np.array([len(codec.decode_bytes([i])) for i in range(codec.space.vocab)])
+        sizes = np.array([len(codec.decode_bytes([i])) for i in range(codec.space.vocab_size)])
 
         def all_readers(streams: int, threads: int) -> dict[str, Reader]:
             torch.set_num_threads(threads)
@@ -277,11 +279,11 @@ def main() -> None:
             return {**own, **made, "transformers bf16": theirs}
 
         readers = all_readers(1, max(given.threads))
-        print(f"\nBits per byte of {given.split_windows} x {WINDOW} tokens of Shakespeare")
+        print(f"\nBits per byte of {given.windows} x {WINDOW} tokens of Shakespeare")
         for name, reader in {"Genloom float32": ours(whole), **readers}.items():
             if "lookup" in name:
                 continue
-            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.split_windows):.4f}", flush=True)
+            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.windows):.4f}", flush=True)
         for threads in given.threads:
             for streams in given.streams:
                 prompts = stream[: streams * PROMPT].reshape(streams, PROMPT)

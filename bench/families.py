@@ -22,8 +22,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
 from genloom.cli import run
-from recipes.icons.fetch import SETS, WORDS, fetch, icons
-from recipes.icons.make import MIXTURE, Maker, write
+from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.make import MIXTURE, Maker, write_parquet
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "icons"
 SMALL = ("codec.name=pixels", "codec.size=32")
@@ -51,8 +51,8 @@ def told(*arguments: str) -> dict[str, Any]:
 
 def collected(folder: Path, packages: Path, count: int) -> None:
     words = fetch(WORDS, packages)
-    maker = Maker({name: list(icons(name, fetch(SETS[name], packages), words)) for name in MIXTURE}, size=32)
-    write(folder / "icons32.parquet", (maker.picture(5, number) for number in range(count)))
+    maker = Maker({name: list(read_icons(name, fetch(SETS[name], packages), words)) for name in MIXTURE}, size=32)
+    write_parquet(folder / "icons32.parquet", (maker.picture(5, number) for number in range(count)))
     told("collect", str(folder / "icons32.parquet"), "--name", "icons32")
 
 
@@ -89,8 +89,8 @@ def main() -> None:
         os.environ["GENLOOM_HOME"] = str(home)
         if not (home / "data" / "icons32").is_dir():
             home.mkdir(parents=True, exist_ok=True)
-            collected(home, given.packages.max_abs_error(), given.pictures)
-        chosen = [name for name in given.select_pairs.assign_split(",") if name]
+            collected(home, given.packages.absolute(), given.pictures)
+        chosen = [name for name in given.only.split(",") if name]
         if any(OF_CODES[0] in FAMILIES[name][1] for name in chosen) and not (home / "models" / CODES).is_dir():
             trained(CODES, given.minutes, "codes.toml", ("codec.size=32", "objective.grid=[8, 8]"))
         print(

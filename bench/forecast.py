@@ -1,4 +1,4 @@
-"""What is foretold of a run on text, and what comes of it: bits a byte, seconds, memory; the peer counts nothing.
+"""What is foretold of a run on text, and what comes of it: bits per byte, seconds, memory; the peer counts nothing.
 
     python bench/forecast.py                     # Python's own library, five minutes
     python bench/forecast.py ~/notes ~/articles  # folders of one's own
@@ -44,7 +44,7 @@ def told(name: str, run: dict[str, Any]) -> str:
     quality = f"foretold {expected:.3f} ± {before['error'] * expected:.3f}" if expected else "nothing foretold"
     off = f" ({100 * (expected / found - 1):+.1f} %)" if expected else ""
     return (
-        f"{name:12s} {found:.3f} bits a byte, {quality}{off}, counting alone {before['floor']:.3f}; "
+        f"{name:12s} {found:.3f} bits per byte, {quality}{off}, counting alone {before['floor']:.3f}; "
         f"{after['seconds']:.0f} s of {before['seconds']:.0f}, "
         f"{after['memory_bytes'] / 1e9:.1f} GB of {before['memory_bytes'] / 1e9:.1f}"
     )

@@ -15,17 +15,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from perceptual_distance import PerceptualDistance
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
-from genloom.evaluate.features.efficientnet import PerceptualDistance
-from genloom.evaluate.likelihood import estimate_ratio
-from genloom.evaluate.text.battery.score import compute_wilson_interval
 from genloom.generate import engine
 from genloom.generate.image.editing import EditSource
+from genloom.metrics.statistics import compute_wilson_interval, estimate_ratio
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
-from recipes.icons.fetch import SETS, WORDS, fetch, icons
+from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
 from recipes.icons.make import MAIN
 from recipes.icons.scenes import Painter
 
@@ -58,7 +57,7 @@ def by_model(model: Model, prompted: bool, controls: dict[str, float]) -> Fill:
         asked = engine.build_request(
             [caption if prompted else ""], 1, 0, (), controls, engine.get_nonce_pool_size(model.codec.space)
         )
-        return engine.run_request(model, engine.replace(asked, original=EditSource(picture, missing))).values[0]
+        return engine.run_request(model, engine.replace(asked, edit=EditSource(picture, missing))).values[0]
 
     return fill
 
@@ -72,7 +71,7 @@ def main() -> None:
     ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
     given = ask.parse_args()
     model = load_model(Workspace.from_option(given.workspace), given.model)
-    drawn = icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
+    drawn = read_icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
     painter = Painter({icon.name: icon.svg for icon in drawn})
     controls = {"steps": given.steps}
     ways: dict[str, Fill] = {
@@ -102,7 +101,7 @@ def main() -> None:
     own, *_ = found
     for name in ("OpenCV Telea", "mean colour"):
         gap = np.array(found[own]) - np.array(found[name])
-        wins = compute_wilson_interval(float((gap < 0).pooled_proj()), given.count)
+        wins = compute_wilson_interval(float((gap < 0).sum()), given.count)
         print(
             f"Genloom against {name}: distance {estimate_ratio(gap, ones)} (below 0 is better), nearer to the truth in "
             f"{100 * wins.mean:.0f} % [{100 * wins.low:.0f}, {100 * wins.high:.0f}] of scenes"

@@ -28,9 +28,10 @@ from genloom.generate import engine
 from genloom.generate.text import conversation
 from genloom.learn.round import LearnRequest, LearnResult, learn
 from genloom.learn.safeguards.text import AnswerScorer, is_non_degenerate
+from genloom.metrics.statistics import clopper_pearson
 from genloom.model import Model, load_model
 from genloom.rate.auto_rater import parse_check
-from genloom.rate.gate import clopper_pearson, compute_win_interval
+from genloom.rate.gate import compute_win_interval
 from genloom.rate.ratings import record_choice
 from genloom.rate.report.html import render_page
 from genloom.rate.report.receipt import to_text
@@ -92,13 +93,13 @@ def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count:
 
 def tastes(options: argparse.Namespace) -> None:
     taste = TASTES[options.taste]
-    workspace, first = apart(options.workspace, options.model, f"{taste.name}-{options.label_smoothing:g}")
+    workspace, first = apart(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
     ledger = open_ledger(workspace.root)
     begun = time.perf_counter()
     if not any(ledger.iter_events(["choice"])):
         written(workspace, taste, first)
-        print(rated(workspace, ledger, taste, first, options.ratings, options.label_smoothing), "ratings", flush=True)
-    settings = dict(text.assign_split("=", 1) for text in options.set)
+        print(rated(workspace, ledger, taste, first, options.ratings, options.flipped), "ratings", flush=True)
+    settings = dict(text.split("=", 1) for text in options.set)
     facts = dict(prompts(taste.kind))
     judge = AnswerScorer(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
     wanted = LearnRequest(
@@ -122,7 +123,7 @@ def tastes(options: argparse.Namespace) -> None:
     facts_of["promoted"] = event.receipt.decision.should_promote
     if taste.kind == "fact":
         facts_of["where the champion knows the fact"] = where_known(workspace, taste, event)
-    print(json.dumps({"taste": taste.name, "flipped": options.label_smoothing, **facts_of}, indent=1))
+    print(json.dumps({"taste": taste.name, "flipped": options.flipped, **facts_of}, indent=1))
     if options.out:
         Path(options.out).write_text(render_page(event.receipt), encoding="utf-8")
 
@@ -175,19 +176,19 @@ def scratch(options: argparse.Namespace) -> None:
         Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
         for name in ("speakers.txt", "unheard.txt")  # who begins as nobody in the first does
     )
-    controls, stops = {"max_tokens": options.length, "temperature": 0.8}, (options.stop,) if options.stop else ()
+    controls, stops = {"max_tokens": options.max_tokens, "temperature": 0.8}, (options.stop,) if options.stop else ()
     champion, told, drawing = load_model(workspace, name), list[tuple[str, str]](), 0
     while len(told) < options.ratings and drawing < DRAWINGS:
         for portion in engine.split_batches(engine.build_request(known, ANSWERS, drawing, stops, controls)):
             engine.store_outputs(workspace, champion, portion, engine.run_request(champion, portion))
-        told, drawing = told_apart(workspace, options.judge), drawing + 1
+        told, drawing = told_apart(workspace, options.check), drawing + 1
     ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
     random.Random(0).shuffle(told)
     for better, worse in told[: options.ratings]:
-        record_choice(workspace, ledger, better, worse, "a", parse_check(options.judge)[0], is_machine=True)
+        record_choice(workspace, ledger, better, worse, "a", parse_check(options.check)[0], is_machine=True)
     print(min(len(told), options.ratings), "ratings")
     wishes = Budget(minutes=options.minutes, steps=options.steps)
-    settings = dict(each.assign_split("=", 1) for each in options.set)
+    settings = dict(each.split("=", 1) for each in options.set)
     *_, event = learn(workspace, ledger, LearnRequest(name, budget=wishes, overrides=settings))
     assert isinstance(event, LearnResult)
     print(to_text(event.receipt))
@@ -196,14 +197,16 @@ def scratch(options: argparse.Namespace) -> None:
         model = load_model(workspace, ref)
         portions = engine.split_batches(engine.build_request(fresh, 1, 7, stops, controls))
         texts.append([text for portion in portions for text in engine.run_request(model, portion).continuations])
-    judge = parse_check(options.judge)[1]
+    judge = parse_check(options.check)[1]
     one, two = ([judge(text).score for text in said] for said in texts)
     wins, ties = (sum(how(b, a) for a, b in zip(one, two, strict=True)) for how in (operator.gt, operator.eq))
     won = wins + ties / 2
-    print(json.dumps({"prompts": len(fresh), "win rate": won / len(fresh), "interval": clopper_pearson(won, len(fresh)),
+    interval = clopper_pearson(won, len(fresh))
+    print(json.dumps({"prompts": len(fresh), "win rate": won / len(fresh), "interval": interval,
                       "won, lost, tied": [wins, len(fresh) - wins - ties, ties],
                       "score": [float(np.mean(one)), float(np.mean(two))],
-                      "valid": [float(np.mean([is_non_degenerate(t) for t in said])) for said in texts]}, indent=1))  # fmt: skip
+                      "valid": [float(np.mean([is_non_degenerate(t) for t in row])) for row in texts]},
+                     indent=1))  # fmt: skip
 
 
 def coins(options: argparse.Namespace) -> None:
@@ -239,7 +242,7 @@ def main() -> None:
     parser.add_argument("--ledger", default="")
     parser.add_argument("--check", default=STAYS, help="the taste of scratch, a machine check")
     parser.add_argument("--stop", default="", help="where an output of scratch ends before its length")
-    parser.add_argument("--max-tokens", type=int, default=120, help="symbols of an output of scratch")
+    parser.add_argument("--max-tokens", type=int, default=120, help="maximum number of tokens of an output of scratch")
     parser.add_argument("--taste", choices=list(TASTES), default="short")
     parser.add_argument("--ratings", type=int, default=200)
     parser.add_argument("--flipped", type=float, default=0.0)
@@ -250,7 +253,7 @@ def main() -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
-    {"taste": tastes, "scratch": scratch, "coin": coins}[options.description](options)
+    {"taste": tastes, "scratch": scratch, "coin": coins}[options.what](options)
 
 
 if __name__ == "__main__":

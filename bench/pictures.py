@@ -35,7 +35,7 @@ from genloom.objectives.flow import Flow, SamplingParams
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.types import Batch, SignalSpace
-from recipes.icons.fetch import SETS, WORDS, fetch, icons
+from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
 from recipes.icons.make import MIXTURE, Maker
 
 SIZE, ROWS, PEER_ROWS = 32, 64, 16
@@ -207,7 +207,7 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     words = fetch(WORDS, given.packages)
-    maker = Maker({name: list(icons(name, fetch(SETS[name], given.packages), words)) for name in MIXTURE}, SIZE)
+    maker = Maker({name: list(read_icons(name, fetch(SETS[name], given.packages), words)) for name in MIXTURE}, SIZE)
     data, real = scaled(pictures(maker, 1, given.data)), pictures(maker, 2, given.real)
     own = ours(data, given.network)
     peers = [theirs(data, bf16) for bf16 in (False, True)]

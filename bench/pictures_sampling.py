@@ -23,7 +23,7 @@ from genloom.generate import engine, presets
 from genloom.metrics.frechet import frechet_distance, kernel_distance
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
-from recipes.icons.fetch import SETS, WORDS, fetch, icons
+from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
 from recipes.icons.make import MAIN
 from recipes.icons.scenes import Painter
 
@@ -56,10 +56,10 @@ def main() -> None:
     slow, fast = (load_model(workspace, ref, (), given.precision) for ref in (given.model, given.fast or given.model))
     many = {"steps": given.steps, "solver": given.solver or None, "guidance_scale": given.guidance_scale}
     few: dict[str, Any] = {}
-    for preset in presets.get_presets([given.parse_preset] if given.parse_preset else [], workspace.root):
+    for preset in presets.get_presets([given.preset] if given.preset else [], workspace.root):
         few |= preset.params
     few |= {"steps": given.few} if given.few else {}
-    drawn = icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
+    drawn = read_icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
     painter = Painter({icon.name: icon.svg for icon in drawn})
     scenes = [painter.scene(SEED, number) for number in range(given.count)]
     captions, extract = [scene.caption for scene in scenes], build_extractor()

@@ -2,7 +2,7 @@
 
     python bench/preference.py
 
-Both sides get the same weights (a small Llama of random numbers, and another as its reference), the same symbols and
+Both sides get the same weights (a small Llama of random numbers, and another as its reference), the same tokens and
 the same settings. Ends with an error where a loss or the norm of its gradient differs by more than 1e-4.
 """
 
@@ -33,17 +33,17 @@ warnings.filterwarnings("ignore")
 
 VOCAB, LENGTH, ROWS = 64, 48, 8
 CLOSE = 1e-4
-DPO = {
+DPO_RUNS = {
     "DPO": ({"loss_type": ["sigmoid"], "beta": 0.1}, {"beta": 0.1}),
     "DPO, a stronger beta": ({"loss_type": ["sigmoid"], "beta": 2.0}, {"beta": 2.0}),
     "DPO, a unit": ({"loss_type": ["sigmoid_norm"], "beta": 5.0}, {"beta": 5.0, "is_length_normalized": True}),
 }
-KTOS = {
+KTO_RUNS = {
     "KTO": ({"beta": 0.1}, {"beta": 0.1}),
     "KTO, a fallen model": ({"beta": 0.1}, {"beta": 0.1}),  # whose reference point is taken as zero
     "KTO, weighted": (
         {"beta": 0.5, "desirable_weight": 1.33, "undesirable_weight": 0.7},
-        {"beta": 0.5, "good": 1.33, "bad": 0.7},
+        {"beta": 0.5, "desirable_weight": 1.33, "undesirable_weight": 0.7},
     ),
 }
 
@@ -131,8 +131,8 @@ def compared() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]
         "max_length": LENGTH,
     }
     words = [" ".join(f"w{n}" for n in row) for row in data.prompts]
-    for name, (said, settings) in (DPO | KTOS).items():
-        paired = name in DPO
+    for name, (said, settings) in (DPO_RUNS | KTO_RUNS).items():
+        paired = name in DPO_RUNS
         model, reference = (other, one) if "fallen" in name else (one, other)
         with tempfile.TemporaryDirectory() as folder:
             if paired:

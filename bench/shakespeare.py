@@ -25,17 +25,15 @@ def main() -> None:
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--threads", type=int, default=0)
     given = ask.parse_args()
-    if given.select_pairs:
-        print(json.dumps(one(given.select_pairs, given.seed, given.threads)))
+    if given.only:
+        print(json.dumps(one(given.only, given.seed, given.threads)))
         return
     found: dict[str, list[dict[str, float]]] = {"peer": [], "transformer": [], "ngram": []}
-    for seed in range(given.layer_seeds):
+    for seed in range(given.seeds):
         for kind, runs in found.items():
             runs.append(child(kind, seed, given.threads))
             print(f"{kind:12s} seed {seed}: {runs[-1]}", flush=True)
-    print(
-        f"\nmean of {given.layer_seeds} seeds; times as many seconds as each in the same round, median [least, greatest]"
-    )
+    print(f"\nmean of {given.seeds} seeds; times as many seconds as each in the same round, median [least, greatest]")
     for kind, runs in found.items():
         loss, training, process = ([run[key] for run in runs] for key in ("loss", "training", "process"))
         line = f"{kind:12s} loss {statistics.mean(loss):.3f} ± {statistics.pstdev(loss):.3f} nats, "
@@ -145,9 +143,7 @@ def ours(seed: int, counts: bool):
     objective = Autoregressive(TokenSpace(128, CONTEXT + 1))
     role = objective.network_specs["model"]
     begun = time.perf_counter()
-    base = transformer.Config(
-        width=128, depth=4, heads=4, tie_embeddings=False, softcap=15.0, hash_buckets=0 if counts else 8192
-    )
+    base = transformer.Config(width=128, depth=4, heads=4, tie_embeddings=False, softcap=15.0)
     if counts:
         network = ngram.build(role, ngram.Config(order=6, num_folds=2, base=base))
         network.fit(stream)

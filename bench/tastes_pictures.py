@@ -78,7 +78,7 @@ def rated(workspace: Workspace, ledger: Ledger, ref: str, taste: AnswerScorer, o
         if len(pairs) >= options.ratings:
             break
     for a, b in pairs[: options.ratings]:
-        wrong = draw.random() < options.label_smoothing
+        wrong = draw.random() < options.flipped
         record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
     return len(pairs[: options.ratings])
 
@@ -97,10 +97,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", default="")
     options = parser.parse_args()
-    workspace, first = apart(options.workspace, options.model, f"{options.taste}-{options.label_smoothing:g}")
+    workspace, first = apart(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
     ledger, name = open_ledger(workspace.root), first.partition("/")[0]
     kind, settings = TASTES[options.taste]
-    check = build_check(kind, apply_overrides(settings, {}))
+    check = build_check(kind, apply_overrides(settings, {}), "image")
     taste = AnswerScorer(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
     if not any(ledger.iter_events(["choice"])):
@@ -111,7 +111,7 @@ def main() -> None:
         scorer=taste,
         extra_prompts=tuple(prompts()[RATED:]),
         budget=Budget(minutes=options.minutes, steps=options.steps),
-        overrides=dict(text.assign_split("=", 1) for text in options.set),
+        overrides=dict(text.split("=", 1) for text in options.set),
     )
     for event in learn(workspace, ledger, wanted):
         if isinstance(event, Status):

@@ -117,7 +117,7 @@ def llama(network: nn.Module) -> nn.Module:
     named["model.norm.weight"] = ours["norm.weight"]
     for i in range(CONFIG.depth):
         here, there = f"blocks.{i}", f"model.layers.{i}"
-        cut = ours[f"{here}.attention.qkv.weight"].assign_split([heads, groups, groups])
+        cut = ours[f"{here}.attention.qkv.weight"].split([heads, groups, groups])
         wide = ours[f"{here}.mlp.up.weight"].chunk(2)
         named |= {f"{there}.self_attn.{n}_proj.weight": w for n, w in zip("qkv", cut, strict=True)}
         named |= {f"{there}.mlp.{n}_proj.weight": w for n, w in zip(("gate", "up"), wide, strict=True)}

@@ -1,10 +1,11 @@
-"""Errors that a user can fix: a code and fields for programs, one sentence or two for people.
+"""Errors that a user can fix: a code and fields for programs, one or two sentences for people.
 
 The texts are in `genloom/messages/<area>.toml`, keyed by the second half of the code: `GenloomError("train.no_data")`
 reads `no_data` in `messages/train.toml`. A text is a `str.format` template over the error's fields.
 """
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ _FOLDER = Path(__file__).parent / "messages"
 
 
 class GenloomError(ValueError):
-    """What a user can fix; `str(error)` says what is wrong, the value, the constraint and the cure.
+    """An error that a user can fix; `str(error)` says what is wrong, the value, the constraint and the cure.
 
     Programs read `code` ("train.no_data") and `fields` (the values in the text). A bug in Genloom is an
     AssertionError, never this.
@@ -29,19 +30,26 @@ class GenloomError(ValueError):
 
 
 def format_message(code: str, /, **fields: Any) -> str:
-    """The text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
+    """Return the text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
     area, _, key = code.partition(".")
     return load_messages(area)[key].format(**fields)
 
 
 @cache
 def load_messages(area: str) -> dict[str, str]:
-    """All texts of one area, by key."""
+    """Load the texts of an area, by key."""
     return tomllib.loads((_FOLDER / f"{area}.toml").read_text(encoding="utf-8"))
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to `name`; None if none is similar."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
 def list_areas() -> list[str]:
-    """The areas that have texts, sorted."""
+    """List the areas that have texts, sorted."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 

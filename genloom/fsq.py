@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: each channel is rounded to a few levels, so that all channels of a place are one code.
+"""Finite scalar quantisation: each channel is rounded to a few levels; the channels of a position form one code.
 
 Mentzer et al. 2023, "Finite scalar quantization: VQ-VAE made simple".
 
@@ -11,20 +11,19 @@ from math import atanh, prod
 import torch
 from torch import Tensor
 
-MAX_CODEBOOK_SIZE = 2**16  # codes: what two bytes count
+from genloom.errors import GenloomError
+
+MAX_CODEBOOK_SIZE = 2**16  # codes that fit in two bytes
 
 
 def check_levels(levels: Sequence[int]) -> None:
-    """ValueError where there are no such codes."""
+    """Raise ValueError if a codebook cannot have these levels."""
     if not levels or min(levels) < 2 or prod(levels) >= MAX_CODEBOOK_SIZE:
-        raise ValueError(
-            f"levels must be whole numbers from 2 on whose product is below {MAX_CODEBOOK_SIZE}, got {list(levels)}. "
-            "Choose for example [8, 8, 8, 8]."
-        )
+        raise GenloomError("core.bad_fsq_levels", limit=MAX_CODEBOOK_SIZE, levels=list(levels))
 
 
 def quantize(x: Tensor, levels: Sequence[int]) -> Tensor:
-    """Any numbers, B C *grid, as the nearest points in [-1, 1] after squashing; gradients pass the rounding unseen."""
+    """Round squashed numbers, B C *grid, to the nearest codes in [-1, 1], with a straight-through gradient."""
     half, offset, shift = (to_channel_tensor(values, x) for values in zip(*map(compute_bounds, levels), strict=True))
     bounded_x = torch.tanh(x + shift) * half - offset
     steps = bounded_x + (bounded_x.round() - bounded_x).detach()
@@ -32,13 +31,13 @@ def quantize(x: Tensor, levels: Sequence[int]) -> Tensor:
 
 
 def compute_bounds(level: int) -> tuple[float, float, float]:
-    """Half the reach of a channel, by how much it is off the middle where levels are even, and so for its zero."""
+    """Return half the range of a channel, its offset (for an even number of levels), and the shift that centres it."""
     half, offset = (level - 1) * (1 + 1e-3) / 2, 0.5 * (level % 2 == 0)
     return half, offset, atanh(offset / half)
 
 
 def codes_to_indices(codes: Tensor, levels: Sequence[int]) -> Tensor:
-    """The numbers, B *grid from 0 to below the product of the levels, of points that `rounded` gave."""
+    """Return the indices, B *grid from 0 to below the product of the levels, of codes that `quantize` returned."""
     half = to_channel_tensor([level // 2 for level in levels], codes)
     digits = (codes * half + half).round().long()
     basis = torch.tensor([prod(levels[:i]) for i in range(len(levels))], device=codes.device)
@@ -46,7 +45,7 @@ def codes_to_indices(codes: Tensor, levels: Sequence[int]) -> Tensor:
 
 
 def indices_to_codes(indices: Tensor, levels: Sequence[int]) -> Tensor:
-    """The points, B C *grid, of code numbers B *grid."""
+    """Return the codes, B C *grid, of indices B *grid."""
     channels = []
     for i, level in enumerate(levels):
         digit = indices.div(prod(levels[:i]), rounding_mode="floor") % level
@@ -55,5 +54,5 @@ def indices_to_codes(indices: Tensor, levels: Sequence[int]) -> Tensor:
 
 
 def to_channel_tensor(values: Sequence[float], like: Tensor) -> Tensor:
-    """A number a channel, to be multiplied with B C *grid."""
+    """Return one number per channel, shaped to multiply B C *grid."""
     return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, *[1] * (like.ndim - 2))

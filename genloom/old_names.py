@@ -1,7 +1,7 @@
-"""Names that older versions of Genloom wrote to disk, and their present ones.
+"""Names that earlier versions of Genloom wrote to disk, and their present ones.
 
-Models, runs, outputs and recipes of earlier versions stay readable: whatever reads a table from disk passes it through
-here. Nothing is ever written under an old name.
+Models, runs, outputs and recipes of earlier versions stay readable: readers of tables pass them through this module.
+Nothing is written under an old name.
 """
 
 import re
@@ -11,8 +11,7 @@ from typing import Any
 # Settings, by the dataclass that holds them ("module:Class" below genloom).
 FIELDS: dict[str, dict[str, str]] = {
     "codecs.autoencoder:AutoencoderSpec": {"spread": "has_log_variance"},
-    "codecs.bpe:Config": {"vocab": "vocab_size", "length": "context_length"},
-    "codecs.bytes:Config": {"length": "context_length"},
+    "codecs.bpe:Config": {"vocab": "vocab_size"},
     "codecs.chat_template:ChatTemplate": {
         "before": "prefixes",
         "after": "suffixes",
@@ -111,6 +110,15 @@ FIELDS: dict[str, dict[str, str]] = {
     "rate.checks.length:Config": {"least": "min_length", "most": "max_length"},
     "rate.checks.outline:Config": {"least": "min_thickness", "dark": "dark_threshold"},
     "rate.checks.regex:Config": {"whole": "is_full_match", "absent": "is_absent"},
+    "rate.gate:Decision": {"promote": "should_promote"},
+    "rate.gate:Measure": {"allowed": "tolerance", "proof": "is_proof", "against": "is_pairwise"},
+    "rate.report.receipt:Example": {"preferred": "preferred_version"},
+    "rate.report.receipt:RatingSummary": {"opinions": "unpaired"},
+    "rate.report.receipt:Receipt": {
+        "judge": "calibration",
+        "overruled": "override_reason",
+        "curve_of": "curve_label",
+    },
     "rate.checks.similarity:Config": {"least": "min_share", "most": "max_share", "piece": "ngram_chars"},
     "text_encoders.minilm:Config": {"length": "max_length"},
     "text_encoders.words:Config": {"length": "max_length"},
@@ -154,6 +162,20 @@ FIELDS: dict[str, dict[str, str]] = {
     "generate.interpolation:Interpolation": {"shares": "weights"},
 }
 
+# Settings of features that no longer exist, with the value that means "off"; any other value is an unknown setting.
+# With ANY, the setting never had an effect.
+ANY = object()
+REMOVED: dict[str, dict[str, Any]] = {
+    "codecs.bpe:Config": {"length": ANY, "context_length": ANY},
+    "codecs.bytes:Config": {"length": ANY, "context_length": ANY},
+    "networks.transformer:Config": {"hash_buckets": 0},
+}
+
+# Values of settings, by dataclass and setting.
+VALUES: dict[str, dict[str, dict[str, str]]] = {
+    "train.preference.run:PreferenceConfig": {"method": {"policy": "grpo"}},
+}
+
 # The top level of a job.toml.
 JOB = {
     "rows": "batch_size",
@@ -186,8 +208,6 @@ _START = r"(?:(?<=[./])|^)"
 TENSORS: dict[str, list[tuple[str, str]]] = {
     "transformer": [
         (r"enter\.enter\.", "embedding.in_proj."),
-        (r"enter\.pairs\.", "embedding.bigrams."),
-        (r"enter\.triples\.", "embedding.trigrams."),
         (r"enter\.", "embedding."),
         (r"beside\.read\.", "field_embed.proj."),
         (r"inform\.", "mod_embed."),
@@ -207,6 +227,17 @@ TENSORS: dict[str, list[tuple[str, str]]] = {
         (r"(levels\.\d+\.\d+\.)tell\.", r"\1modulation."),
     ],
     "dense": [(r"enter\.", "in_proj.")],
+    "detector": [
+        (r"enter\.", "conv_in."),
+        (r"quarter\.", "conv_down."),
+        (r"down\.", "downsample."),
+        (r"whole\.", "bottleneck."),
+        (r"up\.", "upsample."),
+        (r"both\.", "fusion."),
+        (r"last\.", "conv_out."),
+        (r"one\.", "conv1."),
+        (r"other\.", "conv2."),
+    ],
     "dit": [
         (r"enter\.", "in_proj."),
         (r"places\.", "pos_embed."),
@@ -240,43 +271,96 @@ TENSORS["ngram"] = TENSORS["transformer"]
 
 
 def rename_keys(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """`table` with old keys under their present names; a present name that is there already wins."""
-    return {
-        names.get(key, key): value
-        for key, value in table.items()
-        if names.get(key, key) == key or names[key] not in table
-    }
+    """Rename the old keys of `table`; an old key whose present name is there too stays, and is an unknown setting."""
+    return {key if (name := names.get(key, key)) in table else name: value for key, value in table.items()}
 
 
 def upgrade_fields(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table of a dataclass with old field names renamed."""
-    return rename_keys(table, FIELDS.get(f"{kind.__module__.removeprefix('genloom.')}:{kind.__qualname__}", {}))
+    """The table of a dataclass with old field names renamed, without removed settings that were off."""
+    return _upgrade_settings(f"{kind.__module__.removeprefix('genloom.')}:{kind.__qualname__}", table)
+
+
+def _upgrade_settings(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    removed = REMOVED.get(name, {})
+    table = rename_keys(table, FIELDS.get(name, {}))
+    table = upgrade_values(table, VALUES.get(name, {}))
+    return {key: value for key, value in table.items() if key not in removed or removed[key] not in (ANY, value)}
+
+
+def upgrade_values(table: Mapping[str, Any], values: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Return `table` with old values of its keys renamed."""
+    return {key: values[key].get(str(value), value) if key in values else value for key, value in table.items()}
+
+
+def upgrade_method(method: str) -> str:
+    """Return the present name of a method of learning."""
+    return VALUES["train.preference.run:PreferenceConfig"]["method"].get(method, method)
 
 
 def upgrade_job(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of a job.toml with old names at its top level and of its parts renamed."""
+    """Return the tables of a job.toml with old names of its top level and of its parts renamed."""
     job = rename_keys(job, JOB)
     for kind, names in PARTS.items():
         if isinstance(part := job.get(kind), Mapping) and part.get("name") in names:
             job[kind] = {**part, "name": names[part["name"]]}
+    for kind in ("codec", "objective", "network", "text_encoder"):
+        if isinstance(part := job.get(kind), Mapping):
+            job[kind] = _upgrade_part_settings(f"{kind}s.{part.get('name')}:", part)
+    if isinstance(learning := job.get("learning"), Mapping):
+        learning = rename_keys(learning, FIELDS["train.preference.run:PreferenceConfig"])
+        job["learning"] = upgrade_values(learning, VALUES["train.preference.run:PreferenceConfig"])
     return job
 
 
+def _upgrade_part_settings(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a part, whose hooks (default_config, resize_config …) know present names only."""
+    names = [name for name in (*FIELDS, *REMOVED) if name.startswith(prefix) and not name.endswith(":SamplingParams")]
+    table = _upgrade_settings(names[0], table) if names else dict(table)
+    if prefix == "networks.ngram:" and isinstance(base := table.get("base"), Mapping):
+        table["base"] = _upgrade_settings("networks.transformer:Config", base)
+    return table
+
+
 def upgrade_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampling parameters of an output's record with old names and values renamed."""
+    """Return the sampling parameters of an output's record with old names and values renamed."""
     params = rename_keys(params, PARAMS)
     return {**params, "order": "confidence"} if params.get("order") == "surest" else params
 
 
+def upgrade_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request in an output's record with old names renamed, in its parameters and its other tables too."""
+    request = rename_keys(request, FIELDS["generate.engine:Request"])
+    if isinstance(params := request.get("params"), Mapping):
+        request["params"] = upgrade_params(params)
+    for name, fields in (
+        ("edit", "generate.image.editing:EditSource"),
+        ("interpolation", "generate.interpolation:Interpolation"),
+    ):
+        if isinstance(table := request.get(name), Mapping):
+            request[name] = rename_keys(table, FIELDS[fields])
+    return request
+
+
 def upgrade_part(kind: str, name: str) -> str:
-    """The present name of a part."""
+    """Return the present name of a part."""
     return PARTS.get(kind, {}).get(name, name)
 
 
 def upgrade_tensors(network: str, names: Iterable[str], expected: Iterable[str] = ()) -> dict[str, str]:
-    """The present name of each tensor of a state dict of this network; `expected` names stay as they are."""
+    """Map each tensor name of a network's state dict to its present one; `expected` names stay as they are."""
     known = set(expected)
     return {name: name if name in known else _upgrade_tensor(network, name) for name in names}
+
+
+def upgrade_adapter_target(network: str, name: str) -> str:
+    """Return the present "path.target" of an adapter target; unless fused, a target has the name of its layer."""
+    path, _, target = name.rpartition(".")
+    new_path = _upgrade_tensor(network, f"{path}.").removesuffix(".")
+    return f"{new_path}.{_layer_name(new_path) if target == _layer_name(path) else target}"
+
+
+def _layer_name(path: str) -> str:
+    return next((word for word in reversed(path.split(".")) if not word.isdigit()), "")
 
 
 def _upgrade_tensor(network: str, name: str) -> str:

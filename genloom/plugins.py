@@ -1,7 +1,6 @@
-"""The table of parts (networks, objectives, codecs, media …) by name, built in or from installed packages."""
+"""Lookup of parts (networks, objectives, codecs, media …) by name: built in, or plugins of installed packages."""
 
 import ast
-import difflib
 import importlib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -9,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from genloom.errors import GenloomError, format_message, nearest
 from genloom.old_names import upgrade_part
 
-PartKind = Literal["network", "objective", "codec", "medium", "text_encoder", "features", "preparation", "check"]
+PartKind = Literal["network", "objective", "codec", "medium", "text_encoder", "conditioner", "features", "preparation", "check"]
 
 _FOLDERS: dict[PartKind, str] = {
     "network": "networks",
@@ -19,6 +19,7 @@ _FOLDERS: dict[PartKind, str] = {
     "codec": "codecs",
     "medium": "media",
     "text_encoder": "text_encoders",
+    "conditioner": "conditioners",
     "features": "evaluate/features",
     "preparation": "collect",
     "check": "rate/checks",
@@ -27,12 +28,12 @@ _PACKAGE = Path(__file__).parent
 
 
 def find_part(kind: PartKind, name: str) -> ModuleType:
-    """The module of a part: `find("network", "transformer")` is `genloom.networks.transformer`.
+    """Return the module of a part: `find_part("network", "transformer")` is `genloom.networks.transformer`.
 
-    A package adds its own with the entry-point group `genloom.networks` (`.objectives`, `.codecs`, `.media`,
-    `.text_encoders`, `.evaluate.features`, `.rate.checks`); a built-in part goes before a plugin of the same name.
-    Nothing else is ever imported, whatever a job says.
-    Raises ValueError for an unknown name (suggests the nearest) and for a plugin that does not work.
+    A package adds parts through the entry-point groups `genloom.networks`, `.objectives`, `.codecs`, `.media`,
+    `.text_encoders`, `.conditioners`, `.evaluate.features`, `.collect` and `.rate.checks`. A built-in part takes precedence over a
+    plugin of the same name. No other module is imported, whatever name a job contains.
+    Raise ValueError for an unknown name, suggesting the nearest, and for a plugin that does not work.
     """
     name = upgrade_part(kind, name)
     built_in = _list_built_in(kind)
@@ -41,25 +42,25 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
     candidates = [entry_point for entry_point in _list_entry_points(kind) if entry_point.name == name]
     if not candidates:
         known_names = part_names(kind)
-        close_matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0.6)
-        hint = (
-            f"Did you mean {close_matches[0]!r}?" if close_matches else f"There is {', '.join(map(repr, known_names))}."
-        )
-        raise ValueError(f"There is no {kind.replace('_', ' ')} {name!r}. {hint}")
+        if (close := nearest(name, known_names)) is not None:
+            hint = format_message("core.did_you_mean", nearest=close)
+        else:
+            hint = format_message("core.available", names=", ".join(map(repr, known_names)))
+        raise GenloomError("core.unknown_part", kind=kind.replace("_", " "), name=name, hint=hint)
     if len(candidates) > 1:
         packages = " and ".join(sorted(_package_name(entry_point) for entry_point in candidates))
-        raise ValueError(f"Both {packages} offer the {kind} {name!r}. Uninstall one of them.")
+        raise GenloomError("core.ambiguous_plugin", packages=packages, kind=kind, name=name)
     return _load_plugin(kind, candidates[0])
 
 
 def part_names(kind: PartKind) -> list[str]:
-    """Every name that `find` knows, sorted."""
+    """Return every name that `find_part` accepts, sorted."""
     return sorted({*_list_built_in(kind), *(entry_point.name for entry_point in _list_entry_points(kind))})
 
 
 @cache
 def _list_built_in(kind: PartKind) -> list[str]:
-    """The files of the kind's folder that define what such a part has to; the others there serve them."""
+    """List the modules of the kind's folder that define the required names; other modules there are helpers."""
     folder = _PACKAGE / _FOLDERS[kind]
     files = {path.stem: path for path in folder.glob("*.py")} | {
         package_file.parent.name: package_file for package_file in folder.glob("*/__init__.py")
@@ -72,14 +73,15 @@ def _list_built_in(kind: PartKind) -> list[str]:
 
 
 def _required_names(kind: PartKind, name: str) -> set[str]:
-    if kind == "objective":  # objectives/autoregressive.py holds the class Autoregressive, and Controls of its sampler
+    if kind == "objective":  # objectives/vae_gan.py defines the classes VaeGan and SamplingParams
         return {"".join(word.capitalize() for word in name.split("_")), "SamplingParams"}
     return {
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},
         "text_encoder": {"Config", "build"},
+        "conditioner": {"Config", "build"},
         "medium": {"kind", "suffixes", "open", "save", "preview", "check", "encode", "decode"},
-        "features": {"KEY", "build_extractor", "coarse_embedding"},
+        "features": {"KEY", "build_extractor", "compute_coarse_embedding"},
         "preparation": {
             "match_count",
             "select",
@@ -96,7 +98,7 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
 
 
 def _defined_names(path: Path) -> set[str]:
-    """The names a file defines at its top, read without running it: importing every network would import torch."""
+    """Return the top-level names of a file, parsed but not run: importing every network would import torch."""
     top_level_names = set()
     for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -117,16 +119,16 @@ def _list_entry_points(kind: PartKind) -> list[EntryPoint]:
 
 
 def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
-    label = f"The {kind} {entry_point.name!r} of the package {_package_name(entry_point)}"
+    label = {"kind": kind, "name": entry_point.name, "package": _package_name(entry_point)}
     try:
         part = entry_point.load()
-    except Exception as error:  # a plugin's code: anything may happen in it
-        raise ValueError(f"{label} can't be imported: {error}. Reinstall or uninstall that package.") from error
+    except Exception as error:  # a plugin's code may raise anything
+        raise GenloomError("core.broken_plugin", **label, reason=error) from error
     missing = sorted(
         required_name for required_name in _required_names(kind, entry_point.name) if not hasattr(part, required_name)
     )
     if missing:
-        raise ValueError(f"{label} lacks {', '.join(missing)}. Upgrade or uninstall that package.")
+        raise GenloomError("core.incomplete_plugin", **label, missing=", ".join(missing))
     return part
 
 

@@ -1,7 +1,6 @@
-"""Tables of settings (a job, a card, the command line) made frozen values, and back; misspelt keys get an answer."""
+"""Settings: tables (of a job, a card or the command line) parsed into frozen dataclasses, and written back as TOML."""
 
 import dataclasses
-import difflib
 import json
 import math
 import tomllib
@@ -10,18 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genloom.old_names import upgrade_fields
 from pydantic import TypeAdapter, ValidationError
+
+from genloom.errors import GenloomError, format_message, nearest
+from genloom.old_names import upgrade_fields
 
 Value = TypeVar("Value")
 
-MAX_RECIPE_BYTES = 1_000_000  # bytes
+MAX_RECIPE_BYTES = 1_000_000
 
 
 def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
-    """A `kind` (a dataclass) with the fields of `table`, which errors call `where` ("network", "plan.rates").
+    """Build the dataclass `cls` from the fields in `table`; errors call the table `location`, e.g. "plan.optimizer".
 
-    Raises ValueError for a key the dataclass does not have, naming the nearest, and for a value of the wrong type.
+    Raise ValueError for a key that the dataclass does not have, naming the nearest, and for a value of the wrong type.
     """
     table = _upgrade_table(cls, table)
     check_keys(cls, table, location)
@@ -32,13 +33,15 @@ def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
             values[key] = TypeAdapter(types[key]).validate_python(value)
         except ValidationError as error:
             first_error = error.errors()[0]
-            path = ".".join([location, key, *(str(part) for part in first_error["loc"])])
-            raise ValueError(f"{path}: {first_error['msg']}, got {first_error['input']!r}.") from None
+            setting = ".".join([location, key, *(str(part) for part in first_error["loc"])])
+            raise GenloomError(
+                "core.bad_setting_value", setting=setting, reason=first_error["msg"], value=first_error["input"]
+            ) from None
     return cls(**values)
 
 
 def _upgrade_table(cls: Any, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with field names of earlier versions renamed, here and in the tables of its dataclass fields."""
+    """Rename the field names of earlier versions in the table and in the tables of its dataclass fields."""
     table, types = upgrade_fields(cls, table), typing.get_type_hints(cls)
     return {
         key: _upgrade_table(types[key], value)
@@ -49,30 +52,33 @@ def _upgrade_table(cls: Any, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_keys(cls: Any, table: Mapping[str, Any], location: str) -> None:
+    """Raise ValueError for the first key, here or in a nested table, that the dataclass does not have."""
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     types = typing.get_type_hints(cls)
     for key, value in table.items():
         if key not in fields:
-            close_matches = difflib.get_close_matches(key, fields, 1)
-            hint = f" Did you mean {close_matches[0]!r}?" if close_matches else ""
-            raise ValueError(f"Unknown setting {location}.{key}.{hint} {location} has: {', '.join(fields)}.")
+            close = nearest(key, fields)
+            hint = " " + format_message("core.did_you_mean", nearest=close) if close is not None else ""
+            known = ", ".join(fields)
+            raise GenloomError("core.unknown_setting", location=location, key=key, hint=hint, known=known)
         if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
             check_keys(types[key], value, f"{location}.{key}")
 
 
 def to_table(value: Any) -> dict[str, Any]:
-    """The fields of a frozen value as a table of plain values, ready for TOML or JSON; None is left out."""
+    """Return the fields of a dataclass as a table of plain values, ready for TOML or JSON; omit None."""
     return to_plain(dataclasses.asdict(value))
 
 
 def to_plain(value: Any) -> Any:
+    """Return nested mappings and sequences as dicts and lists; omit None in mappings."""
     if isinstance(value, Mapping):
         return {k: to_plain(v) for k, v in value.items() if v is not None}
     return [to_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def apply_overrides(settings: dict[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
-    """Settings with dotted paths set ("network.width" to "384"); a value that is not TOML is taken as text."""
+    """Return the settings with dotted paths set ("network.width" to "384"); a value that is not TOML is a string."""
     settings = dict(settings)
     for path, text in overrides.items():
         try:
@@ -83,7 +89,8 @@ def apply_overrides(settings: dict[str, Any], overrides: Mapping[str, str]) -> d
         *parents, last = path.split(".")
         for n, key in enumerate(parents, start=1):
             if not isinstance(table.get(key, {}), Mapping):
-                raise ValueError(f"{path} cannot be set: {'.'.join(parents[:n])} is a value, {table[key]!r}, no table.")
+                parent = ".".join(parents[:n])
+                raise GenloomError("core.setting_not_table", path=path, parent=parent, value=table[key])
             table[key] = dict(table.get(key, {}))
             table = table[key]
         table[last] = value
@@ -91,35 +98,35 @@ def apply_overrides(settings: dict[str, Any], overrides: Mapping[str, str]) -> d
 
 
 def read_recipe(path: Path) -> dict[str, str]:
-    """The settings of a TOML file as `overridden` wants them; ValueError names the file where it cannot be read."""
+    """Return the settings of a TOML file as `apply_overrides` takes them; ValueError if it is unreadable."""
     try:
         if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise ValueError(f"{path}: a recipe is a short file, and this one holds more than a million bytes.")
+            raise GenloomError("core.recipe_too_large", path=path, limit=MAX_RECIPE_BYTES)
         return flatten(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: this recipe cannot be read: {error}. It must be a TOML file.") from None
+        raise GenloomError("core.bad_recipe", path=path, reason=error) from None
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable_error(path, "this recipe", error) from None
 
 
-def unreadable_error(path: Path, description: str, error: OSError | UnicodeDecodeError) -> ValueError:
-    """Why `what` cannot be read from a file that a person named, and the cure."""
+def unreadable_error(path: Path, description: str, error: OSError | UnicodeDecodeError) -> GenloomError:
+    """Return the error for a file named by the user that cannot be read, with the reason and the cure."""
     match error:
         case UnicodeDecodeError():
-            reason = "it is not UTF-8. Save it as a UTF-8 text file."
+            reason = format_message("core.file_not_utf8")
         case FileNotFoundError() | NotADirectoryError():
-            reason = "there is no such file. Check its name."
+            reason = format_message("core.file_missing")
         case IsADirectoryError():
-            reason = "it is a folder. Name a file in it."
+            reason = format_message("core.file_is_folder")
         case PermissionError():
-            reason = "there is no permission to. Change the permissions of the file."
+            reason = format_message("core.file_permission")
         case _:
-            reason = f"{(error.strerror or str(error)).lower()}. Name another file."
-    return ValueError(f"{path}: {description} cannot be read: {reason}")
+            reason = format_message("core.file_other_reason", reason=(error.strerror or str(error)).lower())
+    return GenloomError("core.unreadable_file", path=path, description=description, reason=reason)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested tables as dotted paths with their values as TOML."""
+    """Return nested tables as dotted paths with their values as TOML."""
     flattened: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -130,7 +137,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def to_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
-    """TOML of nested tables of text, numbers, truths and lists. Keys are names of fields."""
+    """Return nested tables of strings, numbers, booleans and lists as TOML. Keys are field names."""
     lines = [f"{k} = {to_toml_value(v)}" for k, v in settings.items() if not isinstance(v, Mapping)]
     sections = ["\n".join(lines)] if lines else []
     for key, table in settings.items():
@@ -142,7 +149,7 @@ def to_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def to_toml_value(value: Any) -> str:
-    """JSON is TOML but for what is not finite, and one control character."""
+    """Return a scalar or list as TOML. JSON scalars are valid TOML except NaN, infinity and U+007F."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The vocabulary every package shares; at run time it imports nothing of Genloom and no torch.
+"""The types that every package shares; imports neither torch nor other Genloom modules at run time.
 
 Shape letters: B batch, L length, V vocabulary, C channels, D width.
 """
@@ -6,7 +6,7 @@ Shape letters: B batch, L length, V vocabulary, C channels, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -23,15 +23,39 @@ else:
     TensorFn = Callable
 
 
+Tree = TypeVar("Tree")
+
+
+def tree_map(fn: Callable[[Any], Any], tree: Tree) -> Tree:
+    """Apply `fn` to a tensor, or to every tensor in a dataclass and the dataclasses in its fields; None stays None."""
+    node: Any = tree
+    if node is None:
+        return node
+    if is_dataclass(node):
+        return replace(node, **{f.name: tree_map(fn, getattr(node, f.name)) for f in fields(node)})
+    return fn(node)
+
+
+class TensorTree:
+    """Base class of dataclasses whose fields are tensors with one row a sample, further tensor trees, or None."""
+
+    def map(self, fn: TensorFn) -> Self:
+        """Return a copy with `fn` applied to every tensor."""
+        return tree_map(fn, self)
+
+    def select_rows(self, rows: slice | Tensor) -> Self:
+        return self.map(lambda t: t[rows])
+
+
 @dataclass(frozen=True)
 class TokenSpace:
-    """A sequence of symbols: text, notes, codec codes, SELFIES."""
+    """A sequence of tokens: text, notes, codec codes, SELFIES."""
 
     vocab_size: int
-    context_length: int  # the longest sequence a network is asked to read
-    bos: int = 0  # the symbol that begins a document
-    eos: int = 0  # the symbol that ends one
-    grid: tuple[int, ...] = ()  # of codes that fill a grid after the start, as a picture's do; (): of any length
+    context_length: int  # the longest sequence that a network reads
+    bos: int = 0  # the token that begins a document
+    eos: int = 0  # the token that ends a document
+    grid: tuple[int, ...] = ()  # shape of the grid of tokens after `bos`, e.g. of an image; (): any number of tokens
 
 
 @dataclass(frozen=True)
@@ -47,7 +71,7 @@ Space = TokenSpace | SignalSpace
 
 @dataclass(frozen=True)
 class ConditionSpec:
-    """Which conditions a role is given: the width of each kind, 0 where there is none."""
+    """The conditions that a network receives: the width of each kind, 0 for none."""
 
     tokens: int = 0
     vector: int = 0
@@ -56,7 +80,7 @@ class ConditionSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What an objective asks of a network. The only thing the two know of each other."""
+    """The input and output that an objective asks of a network; the only interface between the two."""
 
     input: Space
     output: Space
@@ -66,23 +90,16 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What a sample is made from. A row switched off by `keep` is the unconditional one of guidance."""
+class Condition(TensorTree):
+    """What a sample is conditioned on. `mask_rows` gives the unconditional rows of classifier-free guidance."""
 
-    tokens: Tensor | None = None  # B S D: a prompt's text states, for cross-attention
+    tokens: Tensor | None = None  # B S D: text states of a prompt, for cross-attention
     mask: Tensor | None = None  # B S, True where `tokens` holds a state; None: everywhere
     vector: Tensor | None = None  # B D: class, target properties, pooled prompt
-    field: Tensor | None = None  # B C *size, the grid of x: known pixels and their mask, loads and supports
-
-    def map(self, fn: TensorFn) -> Condition:
-        """The same condition with `change` applied to every tensor that is there."""
-        return Condition(*(None if t is None else fn(t) for t in (self.tokens, self.mask, self.vector, self.field)))
-
-    def select_rows(self, rows: slice | Tensor) -> Condition:
-        return self.map(lambda t: t[rows])
+    field: Tensor | None = None  # B C *size, on the grid of x: known pixels and their mask, loads and supports
 
     def mask_rows(self, keep_B: Tensor) -> Condition:
-        """Switch off the rows where `rows_B` is False: no states to attend to, zero vector, zero field."""
+        """Make the rows where `keep_B` is False unconditional: no states to attend to, zero vector, zero field."""
 
         def zero_rows(t: Tensor | None) -> Tensor | None:
             return None if t is None else t * keep_B.view(-1, *[1] * (t.ndim - 1)).to(t.dtype)
@@ -100,100 +117,63 @@ class Condition:
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimizer step: which parts learn in it. A GAN takes two, all others one."""
+    """One optimizer step and the parts that it trains. A GAN has two phases, all other objectives one."""
 
     name: str
     trained: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Samples to learn from. Token sequences hold their first symbol, which is given and never predicted."""
+class Batch(TensorTree):
+    """Samples to train on. The first token of a sequence is given and never predicted."""
 
     x: Tensor
     cond: Condition | None = None
-    weight: Tensor | None = None  # B, from ratings; None counts every sample once
+    weight: Tensor | None = None  # B, from ratings; None: 1 for every sample
     mask: Tensor | None = None  # B L, or B *size of a signal: True where a position counts in the loss
-    lengths: Tensor | None = None  # B, how many positions of each row are real; the rest is padding on the right
-    segments: Tensor | None = None  # B L, numbers of the documents packed into a row, which must not see each other
-    reference_nll: Tensor | None = None  # B, minus log-likelihoods before learning from ratings, where they are known
-
-    def map(self, fn: TensorFn) -> Self:
-        optional_fields = ("weight", "mask", "lengths", "segments", "reference_nll")
-        tensors = {name: getattr(self, name) for name in optional_fields}
-        mapped_tensors = {name: None if t is None else fn(t) for name, t in tensors.items()}
-        cond = None if self.cond is None else self.cond.map(fn)
-        return replace(self, x=fn(self.x), cond=cond, **mapped_tensors)
-
-    def select_rows(self, rows: slice) -> Self:
-        return self.map(lambda t: t[rows])
+    lengths: Tensor | None = None  # B, number of real positions in each row; the rest is padding on the right
+    segments: Tensor | None = None  # B L, ids of the documents packed into a row, which must not attend to each other
+    reference_nll: Tensor | None = None  # B, minus log-likelihoods under the reference model, if known
 
     def __len__(self) -> int:
         return len(self.x)
 
 
 @dataclass(frozen=True)
-class PreferencePairs:
-    """The same prompts answered twice: row i of `win` was preferred to row i of `lose`."""
+class PreferencePairs(TensorTree):
+    """Two answers to each prompt: row i of `chosen` was preferred to row i of `rejected`."""
 
     chosen: Batch
     rejected: Batch
     weight: Tensor | None = None
-
-    def map(self, fn: TensorFn) -> Self:
-        weight = None if self.weight is None else fn(self.weight)
-        return replace(self, chosen=self.chosen.map(fn), rejected=self.rejected.map(fn), weight=weight)
-
-    def select_rows(self, rows: slice) -> Self:
-        return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
         return len(self.chosen)
 
 
 @dataclass(frozen=True)
-class UnpairedPreferences:
-    """Samples that were liked or disliked, each by itself."""
+class UnpairedPreferences(TensorTree):
+    """Samples with a thumbs up or down each (Ethayarajh et al. 2024, KTO)."""
 
     batch: Batch
     desirable: Tensor  # B, True where a sample was liked
-    mismatched: (
-        Batch  # the same prompts, each answered by another row: what an answer gains without being the right one
-    )
-    baseline: Tensor | None = None  # B, that gain over the whole batch, which the loop asks for before it cuts it up
+    mismatched: Batch  # the same prompts with the answers of other rows, to estimate KTO's reference point
+    baseline: Tensor | None = None  # B, that reference point over the whole batch, set before the loop splits it
     weight: Tensor | None = None
-
-    def map(self, fn: TensorFn) -> Self:
-        baseline, weight = (None if t is None else fn(t) for t in (self.baseline, self.weight))
-        batch, mismatched = self.batch.map(fn), self.mismatched.map(fn)
-        return replace(
-            self, batch=batch, desirable=fn(self.desirable), mismatched=mismatched, baseline=baseline, weight=weight
-        )
-
-    def select_rows(self, rows: slice) -> Self:
-        return self.map(lambda t: t[rows])
 
     def __len__(self) -> int:
         return len(self.batch)
 
 
 @dataclass(frozen=True)
-class Rollouts:
-    """Samples that a model drew itself, and how much better each did than the others of its group."""
+class Rollouts(TensorTree):
+    """On-policy samples and their advantages over the other samples of their groups."""
 
     batch: Batch
     advantage: Tensor  # B
-    old_nll: Tensor | None = None  # B, minus log-likelihoods when they were drawn; None: this model has just drawn them
+    old_nll: Tensor | None = None  # B, minus log-likelihoods at sampling time; None: the current model sampled them
     weight: Tensor | None = None
-    reward: Tensor | None = None  # B, what the judges gave, to be told
-
-    def map(self, fn: TensorFn) -> Self:
-        tensors = {name: getattr(self, name) for name in ("old_nll", "weight", "reward")}
-        mapped_tensors = {name: None if t is None else fn(t) for name, t in tensors.items()}
-        return replace(self, batch=self.batch.map(fn), advantage=fn(self.advantage), **mapped_tensors)
-
-    def select_rows(self, rows: slice) -> Self:
-        return self.map(lambda t: t[rows])
+    reward: Tensor | None = None  # B, for reports only
 
     def __len__(self) -> int:
         return len(self.batch)
@@ -201,10 +181,10 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Loss:
-    """What one turn costs each sample; reduced by the loop, never inside an objective."""
+    """The loss of each sample in one phase. The training loop reduces it, never the objective."""
 
-    per_sample: Tensor  # B, nats where the objective has a likelihood (or a bound on it)
-    num_terms: Tensor  # B, how many terms each row sums (predicted tokens; 1 for a picture): the mean is sum / units
+    per_sample: Tensor  # B, in nats if the objective has a likelihood or a bound on it
+    num_terms: Tensor  # B, number of summed terms: predicted tokens, or 1 for an image; the divisor of the mean
     metrics: Mapping[str, Tensor] = field(default_factory=dict)  # scalars, detached
 
 
@@ -213,7 +193,7 @@ TrainingBatch_contra = TypeVar("TrainingBatch_contra", contravariant=True)
 
 
 class Objective(Protocol[TrainingBatch_contra]):
-    """What learning means: the loss and the sampler that agree on one process."""
+    """A loss and the sampler that belongs to it."""
 
     @property
     def phases(self) -> tuple[Phase, ...]: ...
@@ -224,22 +204,22 @@ class Objective(Protocol[TrainingBatch_contra]):
     def loss(self, parts: Parts, batch: TrainingBatch_contra, phase: Phase, noise: Noise) -> Loss: ...
 
     def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: Any) -> Iterator[Tensor]:
-        """Yield ever better drafts, `count` rows each; the last one is the result."""
+        """Yield increasingly refined drafts of `count` rows each; the last draft is the result."""
         ...
 
 
 class DecodingCache(Protocol):
-    """What a causal network remembers of the positions it has read: keys and values, or a state."""
+    """The keys and values, or the state, of the positions that a causal network has read."""
 
-    lengths: Tensor  # B, how many positions of each row were read
+    lengths: Tensor  # B, number of positions read in each row
 
     def select_rows(self, rows: Tensor) -> DecodingCache:
-        """The memory of the chosen rows, in the order given."""
+        """Return the cache of these rows, in this order."""
         ...
 
 
 class CausalNetwork(Protocol):
-    """A network that reads left to right; reading in pieces through a cache equals reading at once."""
+    """A network that reads left to right. Reading in pieces through a cache equals reading at once."""
 
     def init_cache(self, count: int, length: int) -> DecodingCache: ...
 
@@ -255,7 +235,7 @@ class CausalNetwork(Protocol):
 
 @dataclass(frozen=True)
 class Item:
-    """One thing of a medium with where it came from; for text, `value` is a str."""
+    """A value of a medium and its provenance; for text, `value` is a str."""
 
     value: Any
     source: str = ""
@@ -273,19 +253,19 @@ class Message:
 
 @dataclass(frozen=True)
 class DefaultRecipe:
-    """What a model of a medium is first made of, for some objectives; the first of them where none is asked for."""
+    """The default parts of a model of a medium, for these objectives; without a choice, the first objective."""
 
-    objectives: tuple[str, ...]  # none: any
+    objectives: tuple[str, ...]  # (): any
     network: str
-    codecs: tuple[str, ...]  # the first whose trained model, if it needs one, is at hand
+    codecs: tuple[str, ...]  # the first one is used whose trained model, if it needs one, is available
     max_bytes: float = float("inf")  # bytes of training data
     batch_size: int = 8
-    context_length: int = 256  # 0: what the codec gives has one size
+    context_length: int = 256  # 0: the codec gives values of one size
     text_encoder: str = ""
 
 
 class Medium(Protocol):
-    """How things of one kind are opened, saved, shown and checked. Starts without torch."""
+    """Opens, saves, previews and checks values of one kind. Must import without torch."""
 
     kind: str
     suffixes: tuple[str, ...]
@@ -304,7 +284,7 @@ class Medium(Protocol):
 
 
 class Codec(Protocol):
-    """Media to tensors and back."""
+    """Encodes values of a medium as arrays, and decodes them."""
 
     @property
     def space(self) -> Space: ...
@@ -319,15 +299,48 @@ class Codec(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Prompts to the states that a network attends to."""
+    """Encodes prompts as the states that a network attends to."""
 
     @property
     def width(self) -> int: ...
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """(S, width) float32 of root mean square 1 for every text; (0, width) for one that says nothing."""
+        """Return (S, width) float32 of root mean square 1 for every text; (0, width) for a text without words."""
         ...
 
     def compute_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where in the text what each of its states stands for begins and ends."""
+        """Return the begin and end in the text of what each state stands for."""
+        ...
+
+
+class Conditioner(Protocol):
+    """Reads, encodes and records the values of one named condition: a prompt, a number, a class, an array."""
+
+    @property
+    def spec(self) -> ConditionSpec:
+        """What the condition adds to the input of a network; one kind is not 0."""
+        ...
+
+    def get_value(self, item: Item) -> Any:
+        """Return the value of a training item; None if it has none."""
+        ...
+
+    def encode(self, values: Sequence[Any]) -> Condition:
+        """Encode one value per row; None is "not given" and equals the row without the condition."""
+        ...
+
+    def parse(self, text: str) -> Any:
+        """Return the value that a person wrote: "2.5", "loads.npy", a prompt. Raise ValueError if it is invalid."""
+        ...
+
+    def format(self, value: Any) -> str:
+        """Return the value as text, the same for equal values; it identifies the task of an output."""
+        ...
+
+    def pack(self, value: Any, save_blob: Callable[[bytes, str], str]) -> Any:
+        """Return the value for JSON; `save_blob` stores bytes under a suffix and returns their digest."""
+        ...
+
+    def unpack(self, stored: Any, load_blob: Callable[[str], bytes]) -> Any:
+        """Return the value that `pack` stored."""
         ...

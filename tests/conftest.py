@@ -1,4 +1,4 @@
-"""What all tests share: one thread each, so that many run side by side, and the worlds they learn from."""
+"""Fixtures of all tests: one thread each, so that many run in parallel, toys, worlds and a PostgreSQL server."""
 
 import importlib.util
 import os
@@ -16,30 +16,31 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["GENLOOM_ERROR_CODES"] = "1"
 
 SERVER = ("initdb", "postgres", "pg_ctl")
 
 
 @pytest.fixture(scope="session")
 def toys() -> ModuleType:
-    """tests/toys.py, loaded when asked for: tests that need no torch do not wait for it."""
-    return _loaded("toys")
+    """tests/toys.py, loaded on demand: tests without torch do not wait for it."""
+    return _load_module("toys")
 
 
 @pytest.fixture(scope="session")
 def worlds() -> ModuleType:
     """tests/worlds.py: small workspaces with data, runs and models."""
-    return _loaded("worlds")
+    return _load_module("worlds")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The URL of a PostgreSQL server started from the system's package for these tests alone."""
+    """The URL of a PostgreSQL server that is started for these tests from the system's package."""
     places = (os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
     programs = {name: shutil.which(name, path=os.pathsep.join(places)) for name in SERVER}
     if missing := [name for name, found in programs.items() if found is None]:
         pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not found (apt-get install postgresql)")
-    # PostgreSQL refuses to run as root, and its socket's path has room for a hundred characters only.
+    # PostgreSQL refuses to run as root, and the path of its socket has at most about a hundred characters.
     root = os.geteuid() == 0
     nobody = pwd.getpwnam("nobody")
     user: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid} if root else {}
@@ -65,7 +66,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def team_ledger(server: str, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty ledger on that server."""
+    """The URL of an empty ledger on that server."""
     import sqlalchemy as sql
 
     from genloom.store.ledger import open_ledger
@@ -78,14 +79,14 @@ def team_ledger(server: str, tmp_path: Path) -> Iterator[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `plain_toy`, `causal_network` or the like runs once for each name in that family of toys."""
+    """Run a test that takes `plain_toy`, `causal_network` or the like once for each name in that family of toys."""
     for family in metafunc.fixturenames:
         if family.endswith(("_toy", "_network")):
-            metafunc.parametrize(family, _loaded("toys").SUPPORTED_ARCHITECTURES[family])
+            metafunc.parametrize(family, _load_module("toys").FAMILIES[family])
 
 
 @cache
-def _loaded(name: str) -> ModuleType:
+def _load_module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"genloom_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None

@@ -1,7 +1,7 @@
 """Every error has a code with one text, every text is used, and texts keep to the rules of docs/style."""
 
 import ast
-import pickle
+import pickle  # noqa: TID251  # as worker processes do
 import re
 import string
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genloom.errors import GenloomError, format_message, list_areas, load_messages
+from genloom.errors import GenloomError, format_message, list_areas, load_messages, nearest
 
 ROOT = Path(__file__).parents[1]
 CALLS = {"GenloomError", "format_message"}
@@ -67,3 +67,8 @@ def test_an_error_keeps_its_code_and_fields_between_processes(monkeypatch: pytes
     copy: Any = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     assert (copy.code, copy.fields, str(copy)) == ("toy.wrong", {"value": 0}, "--count must be at least 1 (got 0).")
     assert format_message("toy.wrong", value=0) == str(error)
+
+
+def test_the_nearest_known_name_is_suggested() -> None:
+    assert nearest("colect", ["compare", "collect"]) == "collect"
+    assert nearest("zzz", {"collect": "", "compare": ""}) is None

@@ -1,4 +1,4 @@
-"""How surprising a model finds texts: exact, whatever batch they come in and however long they are."""
+"""The likelihood of texts is exact for any length, and does not depend on the batch."""
 
 from types import ModuleType
 
@@ -14,21 +14,21 @@ from genloom.types import Message, TokenSpace
 
 @pytest.fixture(scope="module")
 def model(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return load_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "tales")
+    return load_model(worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home"), "tales")
 
 
 @pytest.fixture(scope="module")
 def texts(worlds: ModuleType) -> list[str]:
-    return ["", "The old king", *worlds.tales(3, seed=9), "狐", "", "Zoë saw 😀"]
+    return ["", "The old king", *worlds.make_tales(3, seed=9), "狐", "", "Zoë saw 😀"]
 
 
 def by_hand(model: Model, text: str) -> float:
-    """Each symbol from those before it, one network call a symbol, with windows that overlap by half."""
+    """Predict each token from those before it, one network call per token, with windows that overlap by half."""
     assert isinstance(model.codec.space, TokenSpace)
     ids = [model.codec.space.bos, *model.codec.encode(text).tolist()]
     length, total = model.design.context_length, 0.0
     for at in range(1, len(ids)):
-        # The window that a symbol is counted in: the first holds `length` symbols, then each brings half as many.
+        # The window that scores a token: the first has `length` tokens, each further one adds half as many.
         more = max(0, -(-(at + 1 - length) // (length // 2)))
         begin = more * (length // 2)
         logits = model.parts["model"](torch.tensor([ids[begin:at]]))[0, -1].double()
@@ -36,7 +36,7 @@ def by_hand(model: Model, text: str) -> float:
     return total
 
 
-def test_surprise_is_the_sum_over_symbols(model: Model, texts: list[str]) -> None:
+def test_the_nll_is_the_sum_over_tokens(model: Model, texts: list[str]) -> None:
     found = list(compute_nll(model, texts))
     assert [size for _, size in found] == [len(text.encode()) for text in texts]
     for text, (nats, _) in zip(texts, found, strict=True):
@@ -46,13 +46,13 @@ def test_surprise_is_the_sum_over_symbols(model: Model, texts: list[str]) -> Non
     )
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 100])
-def test_the_size_of_the_batch_does_not_matter(model: Model, texts: list[str], rows: int) -> None:
-    wanted = np.array(list(compute_nll(model, texts)))
-    assert np.array(list(compute_nll(model, texts, rows))) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
+def test_the_size_of_the_batch_does_not_matter(model: Model, texts: list[str], batch_size: int) -> None:
+    expected = np.array(list(compute_nll(model, texts)))
+    assert np.array(list(compute_nll(model, texts, batch_size))) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_texts_come_back_in_order_and_as_soon_as_they_are_known(model: Model, texts: list[str]) -> None:
+def test_results_come_in_order_and_as_early_as_possible(model: Model, texts: list[str]) -> None:
     alone = [next(iter(compute_nll(model, [text]))) for text in texts]
     assert np.array(list(compute_nll(model, texts, batch_size=3))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)
     read = []
@@ -61,13 +61,13 @@ def test_texts_come_back_in_order_and_as_soon_as_they_are_known(model: Model, te
     assert len(read) < 6
 
 
-def test_nothing_is_no_surprise(model: Model) -> None:
+def test_empty_texts_have_no_nll(model: Model) -> None:
     assert list(compute_nll(model, [])) == []
     assert list(compute_nll(model, ["", ""])) == [(0.0, 0), (0.0, 0)]
     assert bits_per_byte([]) == 0.0
 
 
-def test_half_a_surrogate_pair_is_read_as_the_codec_writes_it(model: Model) -> None:
+def test_a_lone_surrogate_is_scored(model: Model) -> None:
     ((nats, size),) = compute_nll(model, ["a\ud800b"])
     assert np.isfinite(nats)
     assert size == 3
@@ -75,31 +75,31 @@ def test_half_a_surrogate_pair_is_read_as_the_codec_writes_it(model: Model) -> N
 
 def test_bits_per_byte_weighs_bytes(model: Model, worlds: ModuleType) -> None:
     assert bits_per_byte([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
-    learned, noise = worlds.tales(4, seed=3), ["".join(reversed(text)) for text in worlds.tales(4, seed=3)]
+    learned, noise = worlds.make_tales(4, seed=3), ["".join(reversed(text)) for text in worlds.make_tales(4, seed=3)]
     assert bits_per_byte(compute_nll(model, learned)) < 1.5 < 3 < bits_per_byte(compute_nll(model, noise))
 
 
 def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> None:
-    masks = load_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "masks")
-    texts = worlds.tales(4, seed=3)
+    masks = load_model(worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home"), "masks")
+    texts = worlds.make_tales(4, seed=3)
     once, again = list(compute_nll(masks, texts, batch_size=3)), list(compute_nll(masks, texts, batch_size=64))
     assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)
     assert 0 < bits_per_byte(once) < 8
 
 
-def test_of_a_conversation_the_answers_are_measured(model: Model) -> None:
+def test_only_answers_of_a_conversation_are_scored(model: Model) -> None:
     talk = (Message("user", "Who wept?"), Message("assistant", "Nobody, 狐."), Message("user", "Why?"))
     [(nats, size)] = compute_nll(model, [talk])
     assert size == len("Nobody, 狐.".encode())
-    ids, answered = render(model.codec, talk, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]
+    ids, answer_mask = render(model.codec, talk, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]
     assert isinstance(model.codec.space, TokenSpace)
     log_p = model.parts["model"](torch.from_numpy(ids[None]))[0].double().log_softmax(1)
-    by_hand = -sum(float(log_p[at - 1, ids[at]]) for at in np.flatnonzero(answered))
+    by_hand = -sum(float(log_p[at - 1, ids[at]]) for at in np.flatnonzero(answer_mask))
     assert nats == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_texts_and_conversations_are_measured_together_in_order(model: Model, texts: list[str]) -> None:
     talks = [(Message("user", text), Message("assistant", f"{text}!")) for text in texts]
-    mixed = [told for pair in zip(texts, talks, strict=True) for told in pair]
-    alone = [next(compute_nll(model, [told])) for told in mixed]
+    mixed = [sample for pair in zip(texts, talks, strict=True) for sample in pair]
+    alone = [next(compute_nll(model, [sample])) for sample in mixed]
     assert np.array(list(compute_nll(model, mixed))) == pytest.approx(np.array(alone), rel=1e-4, abs=1e-4)

@@ -1,4 +1,4 @@
-"""Chance that replays: fixed values, right distributions, each row by itself, windows that key a choice."""
+"""Reproducible noise: fixed values, right distributions, independent rows, token windows as keys."""
 
 import math
 
@@ -13,7 +13,7 @@ MANY = Noise(3, tuple(range(400)))
 KINDS = ["normal", "uniform", "gumbel"]
 
 
-def test_the_values_are_what_they_have_always_been():
+def test_the_values_never_change():
     """An output recorded years ago replays only while these stay: no upgrade of numpy or torch may change them."""
     noise = Noise(0x67656E6C6F6F6D, (7, 2**64 - 1))
     normal, uniform, gumbel = (getattr(noise, kind)((3,), 5) for kind in KINDS)
@@ -21,18 +21,18 @@ def test_the_values_are_what_they_have_always_been():
     assert uniform.tolist() == [pytest.approx(row, abs=1e-6) for row in UNIFORM]
     assert gumbel.tolist() == [pytest.approx(row, abs=1e-6) for row in GUMBEL]
     texts = [np.arange(10), np.array([1, 2, 3, 4, 1, 2, 3, 4])]
-    assert [noise.sample_tokens(torch.zeros(2, 1000), [t[:n] for t in texts]).tolist() for n in (1, 5, 8)] == CHOSEN
+    assert [noise.sample_tokens(torch.zeros(2, 1000), [t[:n] for t in texts]).tolist() for n in (1, 5, 8)] == TOKENS
     assert fold_in(np.array([1, 2, 3, 4])) == FOLDED
 
 
 NORMAL = [[-1.666436, -0.92347, -1.38952], [0.717029, -0.6355522, -1.028686]]
 UNIFORM = [[0.09499923, 0.6106174, 0.4290584], [0.4555896, 0.8468828, 0.8109048]]
 GUMBEL = [[-0.8560678, 0.7066689, 0.1670441], [0.2405913, 1.794606, 1.562532]]
-CHOSEN = [[855, 299], [293, 983], [360, 338]]
+TOKENS = [[855, 299], [293, 983], [360, 338]]
 FOLDED = 13725386680924731485
 
 
-def test_numbers_are_distributed_as_named():
+def test_numbers_have_their_distributions():
     n = 400 * 500
     normal, uniform, gumbel = (getattr(MANY, kind)((500,)).flatten().double() for kind in KINDS)
     error = 5 / math.sqrt(n)
@@ -62,40 +62,40 @@ def test_shapes_rows_and_positions(kind):
         assert torch.equal(getattr(Noise(3, (i,)), kind)((4,)), draw((4,))[i : i + 1])
 
 
-def test_neighbouring_keys_nonces_and_positions_have_nothing_in_common():
+def test_neighbouring_keys_nonces_and_positions_are_independent():
     drawn = [Noise(key, (nonce,)).normal((2000,), at) for key in (0, 1) for nonce in (0, 1) for at in (0, 1)]
     off = np.corrcoef(torch.cat(drawn).numpy()) - np.eye(8)
     assert np.abs(off).max() < 5 / math.sqrt(2000)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**63, 2**64 - 1, -1])
-def test_every_64_bit_key_nonce_and_position_serves(number):
+def test_every_64_bit_key_nonce_and_position_is_valid(number):
     assert Noise(number, (number,)).normal((3,), number).isfinite().all()
     assert Noise(number, (number,)).sample_tokens(torch.zeros(1, 5), [np.array([2**40, 1, 2, 3, 4])]).shape == (1,)
 
 
-def chosen(noise: Noise, context: list[int], vocab: int = 10**6) -> Tensor:
+def draw(noise: Noise, context: list[int], vocab: int = 10**6) -> Tensor:
     """Among so many equal symbols two choices agree only if their noise does."""
     return noise.sample_tokens(torch.zeros(len(noise), vocab), [np.array(context)] * len(noise))
 
 
-def test_the_last_four_symbols_key_a_choice():
+def test_the_last_four_tokens_key_a_sample():
     noise = Noise(1, (5,))
     assert CONTEXT_WIDTH == 4
-    assert chosen(noise, [9, 8, 1, 2, 3, 4]) == chosen(noise, [7, 1, 2, 3, 4]) == chosen(noise, [1, 2, 3, 4])
-    assert chosen(noise, [9, 8, 1, 2, 3, 4]) != chosen(noise, [9, 8, 1, 2, 3, 5])
-    assert chosen(noise, [9, 8, 1, 2, 3, 4]) != chosen(noise, [9, 8, 2, 1, 3, 4])
-    assert chosen(Noise(2, (5,)), [1, 2, 3, 4]) != chosen(noise, [1, 2, 3, 4]) != chosen(Noise(1, (6,)), [1, 2, 3, 4])
+    assert draw(noise, [9, 8, 1, 2, 3, 4]) == draw(noise, [7, 1, 2, 3, 4]) == draw(noise, [1, 2, 3, 4])
+    assert draw(noise, [9, 8, 1, 2, 3, 4]) != draw(noise, [9, 8, 1, 2, 3, 5])
+    assert draw(noise, [9, 8, 1, 2, 3, 4]) != draw(noise, [9, 8, 2, 1, 3, 4])
+    assert draw(Noise(2, (5,)), [1, 2, 3, 4]) != draw(noise, [1, 2, 3, 4]) != draw(Noise(1, (6,)), [1, 2, 3, 4])
 
 
 def test_a_window_seen_before_is_keyed_by_its_position():
     noise = Noise(1, (5,))
-    first, second = chosen(noise, [1, 2, 3, 4]), chosen(noise, [1, 2, 3, 4, 1, 2, 3, 4])
+    first, second = draw(noise, [1, 2, 3, 4]), draw(noise, [1, 2, 3, 4, 1, 2, 3, 4])
     assert first != second
-    assert second == chosen(noise, [5, 6, 7, 8, 5, 6, 7, 8])  # the same position
-    assert second != chosen(noise, [0, 1, 2, 3, 4, 1, 2, 3, 4])
-    assert chosen(noise, [1, 2, 3]) == chosen(noise, [3, 2, 1])  # too short for a window
-    assert chosen(noise, [1, 2, 3]) != chosen(noise, [1, 2])
+    assert second == draw(noise, [5, 6, 7, 8, 5, 6, 7, 8])  # the same position
+    assert second != draw(noise, [0, 1, 2, 3, 4, 1, 2, 3, 4])
+    assert draw(noise, [1, 2, 3]) == draw(noise, [3, 2, 1])  # too short for a window
+    assert draw(noise, [1, 2, 3]) != draw(noise, [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_repeats(context, seen):
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 5.0, 30.0, 1e5, 1e7])  # the last: close to temperature 0
-def test_a_choice_is_the_greatest_sum_of_logit_and_gumbel_noise(spread):
+def test_a_sample_is_the_argmax_of_logits_plus_gumbel_noise(spread):
     """Only few sums are computed; the choice is the one that all of them would give."""
     chance = torch.Generator().manual_seed(1)
     for position in range(1, 40):
@@ -125,7 +125,7 @@ def test_a_choice_is_the_greatest_sum_of_logit_and_gumbel_noise(spread):
 
 
 @pytest.mark.parametrize("context", [[1], [1, 2, 3, 4, 5], [1, 2, 3, 4, 1, 2, 3, 4]], ids=["short", "new", "seen"])
-def test_choices_follow_the_softmax(context):
+def test_samples_follow_the_softmax(context):
     logits, n = torch.tensor([0.0, 1.0, -1.0, 2.0, float("-inf")]), 4000
     noise = Noise(11, tuple(range(n)))
     counts = torch.bincount(noise.sample_tokens(logits.expand(n, -1), [np.array(context)] * n), minlength=5)
@@ -134,7 +134,7 @@ def test_choices_follow_the_softmax(context):
     assert float(((counts - expected) ** 2 / expected)[:4].sum()) < 16.3  # chi-square, 3 degrees, p = 0.001
 
 
-def test_training_noise_is_the_same_however_a_batch_is_cut():
+def test_training_noise_does_not_depend_on_the_split_of_a_batch():
     whole = build_training_noise(5, 77, 0, 8)
     assert build_training_noise(5, 77, 0, 3).nonces + build_training_noise(5, 77, 3, 5).nonces == whole.nonces
     others = build_training_noise(5, 78, 0, 8), build_training_noise(5, 76, 0, 8)

@@ -1,4 +1,4 @@
-"""The contracts that plugin authors call hold for what is built in, and fail, with words, for what breaks them."""
+"""The contracts for plugin authors hold for built-in parts, and fail for parts that break them."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from genloom.types import Batch, NetworkSpec, SignalSpace, TokenSpace
 TEXTS = ["", "To be, or not to be", "naïve café — 東京 🎭", "a\r\nb\x00c", "<|user|> is text here"]
 
 
-# Those of pictures and a pretrained tokenizer call the contract in tests/codecs.
+# Codecs of images and pretrained tokenizers are checked in tests/codecs.
 @pytest.mark.parametrize("name", ["bpe", "bytes"])
-def test_codecs_of_text_keep_the_contract(name):
+def test_text_codecs_keep_the_contract(name):
     module = plugins.find_part("codec", name)
     check_codec(module.Codec.fit(["To be, or not to be, that is the question. " * 50], module.Config()), TEXTS)
 
 
-class Shifty:
+class FaultyCodec:
     """A codec with one fault at a time."""
 
     def __init__(self, fault: str = ""):
@@ -49,12 +49,12 @@ class Shifty:
         (folder / "fault").write_text("lossy" if self.fault == "forgetful" else self.fault)
 
     @staticmethod
-    def load(folder: Path) -> "Shifty":
+    def load(folder: Path) -> "FaultyCodec":
         fault = (folder / "fault").read_text()
-        return Forgetful() if fault == "lossy" else Shifty(fault)
+        return ReversingCodec() if fault == "lossy" else FaultyCodec(fault)
 
 
-class Forgetful(Shifty):
+class ReversingCodec(FaultyCodec):
     def encode(self, value: str) -> np.ndarray:
         return super().encode(value)[::-1]
 
@@ -68,16 +68,16 @@ class Forgetful(Shifty):
         ("forgetful", "a saved codec"),
     ],
 )
-def test_a_codec_that_breaks_its_contract_is_told_how(fault, words):
-    check_codec(Shifty(), ["To be", "Or not"])
+def test_a_codec_that_breaks_its_contract_fails(fault, words):
+    check_codec(FaultyCodec(), ["To be", "Or not"])
     with pytest.raises(AssertionError, match=words):
-        check_codec(Shifty(fault), ["To be", "Or not"])
+        check_codec(FaultyCodec(fault), ["To be", "Or not"])
 
 
 READER = NetworkSpec(TokenSpace(7, 6), TokenSpace(7, 6), is_causal=True)
 
 
-class Faulty(nn.Module):
+class FaultyNetwork(nn.Module):
     """A transformer with one fault at a time around it."""
 
     def __init__(self, fault: str):
@@ -90,7 +90,7 @@ class Faulty(nn.Module):
         return self.inner.init_cache(count, length)
 
     def forward(self, x: Tensor, t=None, cond=None, lengths=None, cache=None) -> Tensor:
-        out = self.inner(x, t, cond=cond, lengths=lengths, cache_folder=cache)
+        out = self.inner(x, t, cond=cond, lengths=lengths, cache=cache)
         if self.fault == "mixes rows":
             return out + out.mean(0)
         if self.fault == "counts calls" and cache is not None:
@@ -104,31 +104,31 @@ class Faulty(nn.Module):
         ("mixes rows", "a row read alone"),
         ("looks ahead", "changes outputs before it"),
         ("counts calls", "reading in pieces"),
-        ("narrow", "the role gives"),
+        ("narrow", "the output has shape"),
     ],
 )
-def test_a_network_that_breaks_its_contract_is_told_how(fault, words):
-    check_network(Faulty(""), READER)
+def test_a_network_that_breaks_its_contract_fails(fault, words):
+    check_network(FaultyNetwork(""), READER)
     with pytest.raises(AssertionError, match=words):
-        check_network(Faulty(fault), READER)
+        check_network(FaultyNetwork(fault), READER)
 
 
 class Batchwise(Flow):
-    """Normalises by the batch, which a loss that is kept by the row must not."""
+    """Normalises by the batch, which a loss per row must not."""
 
-    def loss(self, parts, batch, turn, noise):
-        loss = super().loss(parts, batch, turn, noise)
+    def loss(self, parts, batch, phase, noise):
+        loss = super().loss(parts, batch, phase, noise)
         return type(loss)(loss.per_sample / loss.per_sample.sum(), loss.num_terms)
 
 
-def test_an_objective_that_breaks_its_contract_is_told_how(toys):
+def test_an_objective_that_breaks_its_contract_fails(toys):
     toy = toys.TOYS["flow-dense"]
-    batch = Batch(toys.world(toy.space, 4, 0))
+    batch = Batch(toys.sample_world(toy.space, 4, 0))
     parts = dict(toys.build_networks(toy).items())
     check_objective(Flow(SignalSpace(2)), parts, batch)
     with pytest.raises(AssertionError, match="must not depend on its batch"):
         check_objective(Batchwise(SignalSpace(2)), parts, batch)
-    with pytest.raises(AssertionError, match="do not fill roles"):
+    with pytest.raises(AssertionError, match="do not match the network specs"):
         check_objective(Flow(SignalSpace(2)), {"other": parts["model"]}, batch)
     with pytest.raises(AssertionError, match="not finite"):
         check_objective(Flow(SignalSpace(2)), parts, Batch(torch.full((4, 2), torch.inf)))

@@ -1,6 +1,6 @@
-"""Toy worlds that a model learns in seconds: two kinds of things, told apart at a glance.
+"""Toy worlds that a model learns in seconds: two kinds of samples.
 
-Tokens are the start symbol and then zeros only or ones only; signals lie near -1 or near +1 on their first channel.
+Sequences are `bos` and then only zeros or only ones; signals are near -1 or near +1 on their first channel.
 """
 
 from copy import deepcopy
@@ -34,10 +34,17 @@ SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
     "recurrent": {"width": 48, "depth": 1},
     "dense": {"width": 64},
-    "ngram": {"order": 3, "folds": 2},
+    "ngram": {"order": 3, "num_folds": 2},
     "convolution": {"width": 8, "up_blocks": 1},
     "dit": {"width": 16, "depth": 2, "head_width": 8},
-    "unet": {"width": 16, "levels": (1,), "blocks": 1, "attention": 0, "head_width": 8, "groups": 4},
+    "unet": {
+        "width": 16,
+        "channel_mult": (1,),
+        "num_res_blocks": 1,
+        "attention_max_positions": 0,
+        "head_width": 8,
+        "norm_groups": 4,
+    },
 }
 
 
@@ -49,7 +56,7 @@ class Toy:
 
     @property
     def space(self) -> Space:
-        return self.objective.space  # ty: ignore[missing-attribute]  # each of these objectives has one
+        return self.objective.space  # ty: ignore[missing-attribute]  # all these objectives have one
 
     @property
     def cond(self) -> ConditionSpec:
@@ -58,9 +65,9 @@ class Toy:
 
 SLOW = TrainConfig(steps=400, ema_decay=0.95)
 CRISP = TrainConfig(steps=150, ema_decay=0.9)
-# Of jumps 1, 1/2 and 1/4. These worlds have no more to show than they are, so that guidance would only overdo it.
+# Step sizes 1, 1/2 and 1/4. Guidance would only exaggerate these worlds.
 JUMPS: dict[str, Any] = {"guidance_scale": 1.0, "num_levels": 3, "flow_fraction": 0.5}
-# Orthogonal updates throw a GAN off its balance.
+# Orthogonal updates make a GAN unstable.
 GAN = TrainConfig(
     steps=600,
     ema_decay=0.98,
@@ -89,8 +96,8 @@ TOYS = {
     ),
     "adversarial-dense": Toy(Adversarial(VECTOR), "dense", GAN),
     "adversarial-convolution": Toy(Adversarial(PICTURE, r1_weight=1.0), "convolution", PICTURE_GAN),
-    "mixture-dense": Toy(VaeGan(VECTOR, latent=2, feature_matching_weight=0.0), "dense", SLOW),
-    "mixture-convolution": Toy(VaeGan(PICTURE, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),
+    "vae_gan-dense": Toy(VaeGan(VECTOR, latent=2, feature_matching_weight=0.0), "dense", SLOW),
+    "vae_gan-convolution": Toy(VaeGan(PICTURE, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),
 }
 
 CONDITIONAL = {
@@ -119,49 +126,49 @@ CONDITIONAL = {
     "adversarial-convolution-vector": Toy(
         Adversarial(PICTURE, r1_weight=1.0, condition=ConditionSpec(vector=2)), "convolution", PICTURE_GAN
     ),
-    "mixture-convolution-vector": Toy(
+    "vae_gan-convolution-vector": Toy(
         VaeGan(PICTURE, latent=2, decoder_std=0.3, beta=1.0, condition=ConditionSpec(vector=2)), "convolution", CRISP
     ),
 }
 
 
-# Lists of names: a test that takes an argument of the name is run for each (conftest.py).
+# Names of toys: a test with an argument of the family's name runs for each (conftest.py).
 FAMILIES = {
     "plain_toy": list(TOYS),
     "conditional_toy": list(CONDITIONAL),
     "any_toy": [*TOYS, *CONDITIONAL],
-    "likely_toy": [
+    "likelihood_toy": [
         name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | VaeGan | Shortcut)
     ],
-    "symbols_toy": [name for name, toy in TOYS.items() if toy.space == TOKENS],
+    "token_toy": [name for name, toy in TOYS.items() if toy.space == TOKENS],
     "causal_toy": [name for name, toy in TOYS.items() if isinstance(toy.objective, Autoregressive)],
     "causal_network": [toy.network for toy in TOYS.values() if isinstance(toy.objective, Autoregressive)],
 }
 
 
-def world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> Tensor:
-    chance = torch.Generator().manual_seed(seed)
+def sample_world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
     if kinds is None:
-        kinds = torch.randint(2, (count,), generator=chance)
+        kinds = torch.randint(2, (count,), generator=rng)
     if isinstance(space, TokenSpace):
         return torch.cat([torch.full((count, 1), space.bos), kinds[:, None].repeat(1, space.context_length - 1)], 1)
-    x = 0.1 * torch.randn(count, space.channels, *space.size, generator=chance)
+    x = 0.1 * torch.randn(count, space.channels, *space.size, generator=rng)
     x[:, 0] += (2.0 * kinds - 1).view(-1, *[1] * len(space.size))
     return x
 
 
-def kinds_of(space: Space, x: Tensor) -> Tensor:
-    """1 where a sample looks like the second kind."""
+def classify(space: Space, x: Tensor) -> Tensor:
+    """Return True for samples of the second kind."""
     if isinstance(space, TokenSpace):
         return (x == 1).float().mean(1) > 0.5
     return x[:, 0].flatten(1).mean(1) > 0 if x[:, 0].ndim > 1 else x[:, 0] > 0
 
 
-def share(space: Space, x: Tensor) -> float:
-    return kinds_of(space, x).float().mean().item()
+def second_kind_share(space: Space, x: Tensor) -> float:
+    return classify(space, x).float().mean().item()
 
 
-def valid(space: Space, x: Tensor) -> float:
+def valid_share(space: Space, x: Tensor) -> float:
     if isinstance(space, TokenSpace):
         return ((x == 0).all(1) | (x == 1).all(1)).float().mean().item()
     near = (x[:, 0].abs() - 1).abs().flatten() < 0.4
@@ -169,12 +176,12 @@ def valid(space: Space, x: Tensor) -> float:
     return (near.view(len(x), -1).all(1) & (alike.all(1) | ~alike.any(1))).float().mean().item()
 
 
-def condition(cond: ConditionSpec, space: Space, kinds: Tensor) -> Condition | None:
-    """Says of every row which kind it is to be, in the way that `cond` asks for."""
+def build_condition(cond: ConditionSpec, space: Space, kinds: Tensor) -> Condition | None:
+    """Build the condition that gives the kind of every row, in the form that `cond` specifies."""
     one_hot = torch.nn.functional.one_hot(kinds, 2).float()
     if cond.vector:
         return Condition(vector=one_hot)
-    if cond.tokens:  # one state that speaks and one that is masked and would lie
+    if cond.tokens:  # one valid state, and a masked one that is wrong
         states = torch.stack([one_hot, 1 - one_hot], 1)
         return Condition(states, mask=torch.tensor([[True, False]]).expand(len(kinds), 2))
     if cond.field:
@@ -184,7 +191,7 @@ def condition(cond: ConditionSpec, space: Space, kinds: Tensor) -> Condition | N
     return None
 
 
-def parts_of(toy: Toy, seed: int = 0) -> nn.ModuleDict:
+def build_networks(toy: Toy, seed: int = 0) -> nn.ModuleDict:
     torch.manual_seed(seed)
     network = plugins.find_part("network", toy.network)
     settings = dict(SIZES[toy.network])
@@ -195,35 +202,37 @@ def parts_of(toy: Toy, seed: int = 0) -> nn.ModuleDict:
     )
     for part in parts.values():
         if fit := getattr(part, "fit", None):
-            fit(stream())
+            fit(build_stream())
     return parts
 
 
-def stream() -> np.ndarray:
-    """Many documents of the toy world in a row, balanced in every part."""
-    return world(TOKENS, 64, 0, torch.arange(64) % 2).flatten().numpy()
+def build_stream() -> np.ndarray:
+    """Return a token stream of many documents, balanced in every part."""
+    return sample_world(TOKENS, 64, 0, torch.arange(64) % 2).flatten().numpy()
 
 
-def batches(toy: Toy, rows: int = 48):
-    """The batch of a step; of conditional toys, one row in five goes without its condition, as guidance needs it.
+def build_batches(toy: Toy, batch_size: int = 48):
+    """Return a function from step to batch. In conditional toys, one row in five drops its condition, for guidance.
 
-    Not for a GAN, which nothing guides: there a row without its condition would only be a third kind.
+    GANs keep all conditions: they have no guidance, and rows without a condition would be a third kind.
     """
     keep = 1.0 if isinstance(toy.objective, Adversarial) else 0.8
 
     def batch_at(step: int) -> Batch:
-        chance = torch.Generator().manual_seed(step)
-        kinds = torch.randint(2, (rows,), generator=chance)
-        cond = condition(toy.cond, toy.space, kinds)
+        rng = torch.Generator().manual_seed(step)
+        kinds = torch.randint(2, (batch_size,), generator=rng)
+        cond = build_condition(toy.cond, toy.space, kinds)
         if cond is not None:
-            cond = cond.mask_rows(torch.rand(rows, generator=chance) < keep)
-        return Batch(world(toy.space, rows, step, kinds), cond)
+            cond = cond.mask_rows(torch.rand(batch_size, generator=rng) < keep)
+        return Batch(sample_world(toy.space, batch_size, step, kinds), cond)
 
     return batch_at
 
 
-def learned(toy: Toy, batch_at: Any, plan: TrainConfig, parts: nn.ModuleDict, objective: Any = None) -> nn.ModuleDict:
-    """Parts after training, ready to sample."""
+def train_parts(
+    toy: Toy, batch_at: Any, plan: TrainConfig, parts: nn.ModuleDict, objective: Any = None
+) -> nn.ModuleDict:
+    """Train the parts and return them ready to sample."""
     state = TrainState.from_parts(parts, objective or toy.objective, plan)
     for _ in train(objective or toy.objective, batch_at, plan, state):
         pass
@@ -231,18 +240,18 @@ def learned(toy: Toy, batch_at: Any, plan: TrainConfig, parts: nn.ModuleDict, ob
 
 
 @lru_cache(maxsize=64)
-def trained(name: str) -> nn.ModuleDict:
+def train_toy(name: str) -> nn.ModuleDict:
     toy = (TOYS | CONDITIONAL)[name]
-    return learned(toy, batches(toy), toy.plan, parts_of(toy))
+    return train_parts(toy, build_batches(toy), toy.plan, build_networks(toy))
 
 
-def again(name: str) -> nn.ModuleDict:
-    """A copy of the trained parts to teach further."""
-    return deepcopy(trained(name)).requires_grad_(True).train()
+def copy_trained(name: str) -> nn.ModuleDict:
+    """Return a copy of the trained parts for further training."""
+    return deepcopy(train_toy(name)).requires_grad_(True).train()
 
 
-def draw(toy: Toy, parts: Any, count: int = 200, cond: Condition | None = None, **controls: Any) -> Tensor:
-    kind = plugins.find_part("objective", type(toy.objective).__name__.lower()).SamplingParams
+def sample(toy: Toy, parts: Any, count: int = 200, cond: Condition | None = None, **params: Any) -> Tensor:
+    kind = plugins.find_part("objective", type(toy.objective).__module__.rpartition(".")[2]).SamplingParams
     noise = Noise(7, tuple(range(count)))
-    *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, replace(kind(), **controls))
+    *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, replace(kind(), **params))
     return last

@@ -1,4 +1,4 @@
-"""Small workspaces: tales of a few words told again and again, and the jobs that learn them in seconds."""
+"""Small workspaces: tales of a few repeated words, coloured tiles, and jobs that learn them in seconds."""
 
 import hashlib
 import json
@@ -31,15 +31,15 @@ DID = ("saw", "sang to", "forgot", "followed", "wrote for", "wept over")
 WHAT = ("the sea", "a red boat", "her letters", "the café", "a 😀 mask", "the last bell")
 
 
-def tales(count: int, seed: int = 0, lines: int = 12) -> list[str]:
-    draw = random.Random(seed)
-    told = [[f"{draw.choice(WHO)} {draw.choice(DID)} {draw.choice(WHAT)}." for _ in range(lines)] for _ in range(count)]
-    return [f"Tale {n}\n\n" + "\n".join(sentences) + "\n" for n, sentences in enumerate(told)]
+def make_tales(count: int, seed: int = 0, lines: int = 12) -> list[str]:
+    rng = random.Random(seed)
+    stories = [[f"{rng.choice(WHO)} {rng.choice(DID)} {rng.choice(WHAT)}." for _ in range(lines)] for _ in range(count)]
+    return [f"Tale {n}\n\n" + "\n".join(sentences) + "\n" for n, sentences in enumerate(stories)]
 
 
-def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed: int = 0) -> Dataset:
-    """A data set of tales: every sixth is for validation, every sixth for the test."""
-    texts = tales(documents, seed)
+def create_dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed: int = 0) -> Dataset:
+    """Create a data set of tales: every sixth is for validation, every sixth for the test."""
+    texts = make_tales(documents, seed)
     splits = [{0: "val", 1: "test"}.get(n % 6, "train") for n in range(len(texts))]
     columns = {
         "id": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
@@ -51,23 +51,23 @@ def dataset(workspace: Workspace, name: str = "tales", documents: int = 60, seed
         "quality": [1.0] * len(texts),
         "bytes": [len(text.encode()) for text in texts],
     }
-    return stored(workspace, name, columns)
+    return store_columns(workspace, name, columns)
 
 
-def stored(workspace: Workspace, name: str, columns: dict[str, Any]) -> Dataset:
-    """A data set of these columns in one part."""
-    making = workspace.create_dataset(name)
-    with making as folder:
+def store_columns(workspace: Workspace, name: str, columns: dict[str, Any]) -> Dataset:
+    """Create a data set with these columns in one part."""
+    staged = workspace.create_dataset(name)
+    with staged as folder:
         pq.write_table(pa.table(columns), folder / "part-00000.parquet")
         (folder / "manifest.json").write_text(json.dumps({"licences": {"CC0-1.0": len(columns["id"])}}))
-    return making.result
+    return staged.result
 
 
-def two_kinds(workspace: Workspace, count: int = 24, lines: int = 200, name: str = "kinds") -> Dataset:
-    """Tales, which are easy to foretell, collected before twice as many bytes of digits drawn by chance."""
-    draw = random.Random(0)
-    easy = tales(count, lines=lines)
-    hard = ["".join(draw.choices("0123456789\n", k=len(tale))) for tale in easy for _ in range(2)]
+def create_mixed_dataset(workspace: Workspace, count: int = 24, lines: int = 200, name: str = "kinds") -> Dataset:
+    """Create a data set of tales, which are easy to predict, followed by twice as many bytes of random digits."""
+    rng = random.Random(0)
+    easy = make_tales(count, lines=lines)
+    hard = ["".join(rng.choices("0123456789\n", k=len(tale))) for tale in easy for _ in range(2)]
     texts = easy + hard
     columns = {
         "id": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
@@ -77,13 +77,13 @@ def two_kinds(workspace: Workspace, count: int = 24, lines: int = 200, name: str
         "split": [{0: "val", 1: "test"}.get(n % 3, "train") for n in range(len(texts))],
         "bytes": [len(text.encode()) for text in texts],
     }
-    return stored(workspace, name, columns)
+    return store_columns(workspace, name, columns)
 
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 230)}
 
 
-def pictures(
+def create_image_dataset(
     workspace: Workspace,
     name: str = "tiles",
     count: int = 60,
@@ -91,15 +91,15 @@ def pictures(
     colours: Mapping[str, tuple[int, int, int]] = COLOURS,
     sorted_by_colour: bool = False,
 ) -> Dataset:
-    """A data set of pictures of one colour, which their captions name: every sixth is for validation, and the test."""
-    chance, names = np.random.default_rng(0), list(colours)
+    """Create a data set of one-coloured images with captions: a sixth is for validation, a sixth for the test."""
+    rng, names = np.random.default_rng(0), list(colours)
     named = [names[n % len(names)] for n in range(count)]
-    shown = [np.array(colours[colour]) + chance.integers(-20, 20, (side, side, 3)) for colour in named]
+    images = [np.array(colours[colour]) + rng.integers(-20, 20, (side, side, 3)) for colour in named]
     splits = [{0: "val", 1: "test"}.get(n // len(names) % 6, "train") for n in range(count)]
     if sorted_by_colour:
         order = sorted(range(count), key=named.__getitem__)
-        named, shown, splits = [named[n] for n in order], [shown[n] for n in order], [splits[n] for n in order]
-    content = [image.encode(x.clip(0, 255).astype(np.uint8)) for x in shown]
+        named, images, splits = [named[n] for n in order], [images[n] for n in order], [splits[n] for n in order]
+    content = [image.encode(x.clip(0, 255).astype(np.uint8)) for x in images]
     columns = {
         "id": [hashlib.sha256(data).hexdigest() for data in content],
         "text": [f"a {colour} tile" for colour in named],
@@ -109,15 +109,15 @@ def pictures(
         "bytes": [len(data) for data in content],
         "content": content,
     }
-    making = workspace.create_dataset(name)
-    with making as folder:
+    staged = workspace.create_dataset(name)
+    with staged as folder:
         pq.write_table(pa.table(columns), folder / "part-00000.parquet")
         (folder / "manifest.json").write_text(json.dumps({"medium": "image", "licences": {"CC0-1.0": count}}))
-    return making.result
+    return staged.result
 
 
-def picture_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
-    """A small job on pictures with prompts; changes are written as for `job`."""
+def build_image_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
+    """Build a small job on images with prompts; changes are written as for `build_job`."""
     tables: dict[str, Any] = {
         "name": data.name,
         "data": data.name,
@@ -127,7 +127,7 @@ def picture_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
         "codec": {"name": "pixels", "size": 8},
         "objective": {"name": "flow"},
         "network": {"name": "dit", "width": 32, "depth": 2, "head_width": 16},
-        "prompts": {"name": "words", "width": 16},
+        "text_encoder": {"name": "words", "width": 16},
         "plan": {
             "steps": steps,
             "warmup": 2,
@@ -137,8 +137,8 @@ def picture_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
     return Job.from_tables(apply_overrides(tables, {key.replace("__", "."): value for key, value in changes.items()}))
 
 
-def job(data: Dataset, steps: int = 12, **changes: str) -> Job:
-    """A small job; changes are written with two underscores for a dot: plan__average="0.9"."""
+def build_job(data: Dataset, steps: int = 12, **changes: str) -> Job:
+    """Build a small job; changes are written with two underscores for a dot: plan__ema_decay="0.9"."""
     tables: dict[str, Any] = {
         "name": data.name,
         "data": data.name,
@@ -157,36 +157,36 @@ def job(data: Dataset, steps: int = 12, **changes: str) -> Job:
     return Job.from_tables(apply_overrides(tables, {key.replace("__", "."): value for key, value in changes.items()}))
 
 
-def started(workspace: Workspace, planned: Job) -> str:
-    """The id of a new run that has its job and has not taken a step."""
+def start_run(workspace: Workspace, planned: Job) -> str:
+    """Create a run of the job without training it, and return its id."""
     folder = workspace.create_run(planned.name)
     planned.save(folder / "job.toml")
     return folder.name
 
 
-def carried_on(workspace: Workspace, run: str, **more: Any) -> Iterator[Event]:
+def resume_run(workspace: Workspace, run: str, **more: Any) -> Iterator[Event]:
     return train_model(workspace, TrainRequest(run, should_resume=True, **more))
 
 
-def finished(workspace: Workspace, planned: Job, **more: Any) -> RunResult:
-    *_, last = carried_on(workspace, started(workspace, planned), **more)
+def finish_run(workspace: Workspace, planned: Job, **more: Any) -> RunResult:
+    *_, last = resume_run(workspace, start_run(workspace, planned), **more)
     assert isinstance(last, RunResult)
     return last
 
 
 @cache
-def home(folder: Path) -> Workspace:
-    """A workspace with models that write tales: `tales`, from left to right, and `masks`, here and there."""
+def trained_workspace(folder: Path) -> Workspace:
+    """Return a workspace with two trained models of tales: `tales`, autoregressive, and `masks`, masked."""
     workspace = Workspace(folder)
-    data = dataset(workspace)
+    data = create_dataset(workspace)
     small = {"network__width": "32", "network__depth": "2", "batch_size": "16", "context_length": "48"}
-    finished(workspace, job(data, 200, **small))
-    finished(workspace, job(data, 60, name="masks", objective__name="masked", **small))
+    finish_run(workspace, build_job(data, 200, **small))
+    finish_run(workspace, build_job(data, 60, name="masks", objective__name="masked", **small))
     return workspace
 
 
-def blots(workspace: Workspace, side: int = 16) -> str:
-    """The ref of a model of pictures that has learned nothing, so that any two of its pictures are far apart."""
+def create_blots(workspace: Workspace, side: int = 16) -> str:
+    """Save an untrained image model, whose images are all far apart, and return its ref."""
     design = Design(
         codec="pixels",
         objective="flow",
@@ -202,25 +202,25 @@ def blots(workspace: Workspace, side: int = 16) -> str:
     parts = build_networks(design, objective)
     for n, weight in enumerate(parts.parameters()):
         torch.nn.init.normal_(weight, std=0.3, generator=torch.Generator().manual_seed(n))
-    making = workspace.create_model("blots")
-    with making as folder:
+    staged = workspace.create_model("blots")
+    with staged as folder:
         save_model(Model("blots", codec, objective, parts, design), folder, design.to_tables(), {})
-    return making.result.ref
+    return staged.result.ref
 
 
-def taught(workspace: Workspace, name: str) -> None:
-    """Let a model pass for one that was tuned on conversations."""
+def mark_chat_tuned(workspace: Workspace, name: str) -> None:
+    """Give a model a parent, as if it had been tuned on conversations."""
     path = workspace.get_model(name).folder / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "parents": [{"ref": f"{name}/0", "digest": ""}]}))
 
 
-def files_of(workspace: Workspace, ref: str) -> dict[str, str]:
-    """The digests of what makes a model what it is, but for its job, in which the time of the machine stands."""
+def file_digests(workspace: Workspace, ref: str) -> dict[str, str]:
+    """Return the digests of a model's files except its job, which contains timings."""
     listed = workspace.get_model(ref).card["files"]
     return {name: facts["sha256"] for name, facts in listed.items() if name != "job.toml"}
 
 
-def newest_state(workspace: Workspace, run: str) -> tuple[str, str]:
-    """The name and digest of a run's newest checkpoint: weights, optimizer and averages."""
+def newest_checkpoint(workspace: Workspace, run: str) -> tuple[str, str]:
+    """Return the name and digest of a run's newest checkpoint: weights, optimizer state and averages."""
     path = max((workspace.get_run(run).folder / "state").glob("*.safetensors"))
     return path.name, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,6 +1,6 @@
-"""Puts a trained model into the package: `python tools/build_in.py icons/3 --workspace W [--name icons]`.
+"""Build a trained model into the package: `python tools/build_in.py icons/3 --workspace W [--name icons]`.
 
-Adapters become part of the weights, and matrices are rounded to 16 bits. The log of its training goes with it.
+Adapters are merged into the weights, and matrices are rounded to 16 bits. The training log is included.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from genloom.store.files import write_atomic
 from genloom.store.workspace import Workspace
 from genloom.train.log import read_log
 
-SEALED = ("name", "format", "created", "digest", "files")  # what the store says of a folder itself
-LINES = 500  # of the training log, at most
+STORE_KEYS = ("name", "format", "created", "digest", "files")  # written by the store itself
+MAX_LOG_LINES = 500
 
 
 def main() -> None:
@@ -23,37 +23,40 @@ def main() -> None:
     parser.add_argument("ref")
     parser.add_argument("--name", default="")
     parser.add_argument("--workspace")
-    given = parser.parse_args()
-    workspace = Workspace.from_option(given.workspace)
-    source = workspace.get_model(given.ref)
+    arguments = parser.parse_args()
+    workspace = Workspace.from_option(arguments.workspace)
+    source = workspace.get_model(arguments.ref)
     model = load_model(workspace, source.ref)
     model = merge_adapters(model) if model.adapters else model
     job = tomllib.loads((source.folder / "job.toml").read_text())
     job = {key: value for key, value in job.items() if key not in ("base", "adapter")}
-    card = {key: value for key, value in source.card.items() if key not in SEALED}
-    name = given.name or source.name
-    making = built_in.create_model(name)
-    with making as folder:
+    card = {key: value for key, value in source.card.items() if key not in STORE_KEYS}
+    name = arguments.name or source.name
+    staged = built_in.create_model(name)
+    with staged as folder:
         save_compact(model, folder, job, {**card, "parameters": sum(p.numel() for p in model.parts.parameters())})
-        if log := logged(workspace, str(card.get("run", ""))):
+        if log := thin_log(workspace, str(card.get("run", ""))):
             write_atomic(folder / "progress.jsonl", log)
-    made = load_model(Workspace(built_in.FOLDER / "none"), making.result.ref)  # where no other has its name
+    # An empty workspace, in which no other model has this name.
+    built_in_model = load_model(Workspace(built_in.FOLDER / "none"), staged.result.ref)
     for part, network in model.parts.items():
-        print(f"{part}: outputs changed by {lora.measure_drift(network, made.parts[part]):.2%} of the largest")
-    for inside, facts in making.result.card["files"].items():
-        print(f"{facts['bytes']:>12,} {inside}")
-    print(f"{making.result.ref} is in {making.result.folder}")
+        print(
+            f"{part}: outputs changed by {lora.measure_drift(network, built_in_model.parts[part]):.2%} of the largest"
+        )
+    for file_name, entry in staged.result.card["files"].items():
+        print(f"{entry['bytes']:>12,} {file_name}")
+    print(f"{staged.result.ref} is in {staged.result.folder}")
 
 
-def logged(workspace: Workspace, run: str) -> str:
-    """The lines of a run's log, thinned; looks at held-out data all stay."""
+def thin_log(workspace: Workspace, run: str) -> str:
+    """Return the log of a run with fewer training steps; evaluations all stay."""
     try:
         rows = read_log(workspace.get_run(run).folder / "progress.jsonl")
     except ValueError:  # the run is not here
         return ""
-    every = max(len(rows) // LINES, 1)
-    kept = [row for n, row in enumerate(rows) if n % every == 0 or "losses" not in row or n == len(rows) - 1]
-    return "".join(json.dumps(row) + "\n" for row in kept)
+    interval = max(len(rows) // MAX_LOG_LINES, 1)
+    kept_rows = [row for n, row in enumerate(rows) if n % interval == 0 or "losses" not in row or n == len(rows) - 1]
+    return "".join(json.dumps(row) + "\n" for row in kept_rows)
 
 
 if __name__ == "__main__":

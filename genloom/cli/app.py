@@ -1,35 +1,34 @@
-"""The verbs and what each is for; a verb's file is imported only when it is called."""
-
-import difflib
+"""The verbs and their purpose; a verb's module is imported only when it is called."""
 
 from cyclopts import App, Parameter, UnknownCommandError
 
 import genloom
+from genloom.errors import GenloomError, nearest
 
-# The first line of the docstring of `run` in genloom/cli/<verb>.py, in the order a newcomer needs them.
+# The first line of the docstring of `run` in genloom/cli/commands/<verb>.py, in the order a newcomer needs them.
 VERBS = {
-    "collect": "Gather text or pictures from files and folders into a data set.",
-    "train": "Train a model on a data set, or tune one that there is, within a time you choose.",
-    "generate": "Write or make pictures with a model; every output is stored and can be traced and replayed.",
-    "chat": "Talk with a model; conversations are kept and can be gone on with.",
-    "import": "Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
-    "export": "Write a model for other programs: a Hugging Face folder, a .gguf file or a PEFT adapter.",
-    "evaluate": "Measure a model on held-out data, and what its samples are made from.",
-    "compare": "Set two models side by side on the same held-out data.",
-    "rate": "Say what you think of an output, or which of two is better; the model can learn from it.",
-    "arena": "Choose between two answers to each prompt, without knowing whose they are; the model can learn from it.",
-    "ratings": "Show what was rated and what it is worth, take a rating back, or write the ratings for other programs.",
-    "learn": "Learn from what was rated; the new version is put into use only if held-out ratings prove it better.",
-    "forget": "Take back what was learned from a rater, an output or a document, and prove that nothing is left of it.",
-    "promote": "Put a version of a model into use; the ledger keeps that you decided it.",
-    "rollback": "Put the version of a model back into use that was before the last promotion.",
-    "list": "Show the data sets, models, runs, outputs and conversations of the workspace, and the models built in.",
-    "doctor": "Say what this machine can do and whether the workspace is sound.",
+    "collect": "Collect text or images from files and folders into a data set.",
+    "train": "Train a model on a data set, or fine-tune an existing one, within a time budget.",
+    "generate": "Generate text or images; every output is stored, traceable and replayable.",
+    "chat": "Chat with a model; conversations are saved and can be continued.",
+    "import": "Import a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
+    "export": "Export a model to a Hugging Face folder, a .gguf file or a PEFT adapter.",
+    "evaluate": "Measure a model on held-out data, and how much its samples copy from training data.",
+    "compare": "Compare two models on the same held-out data.",
+    "rate": "Rate an output, or choose the better of two; the model can learn from it.",
+    "arena": "Choose between two answers to each prompt, blind; the model can learn from it.",
+    "ratings": "List ratings and their use for learning, withdraw one, or export them.",
+    "learn": "Learn from ratings; the new version is activated only if held-out ratings prove it better.",
+    "forget": "Unlearn a rater, an output or a document, and prove that nothing of it is left.",
+    "promote": "Activate a version of a model; the ledger records the decision.",
+    "rollback": "Reactivate the version of a model that was active before the last promotion.",
+    "list": "List the data sets, models, runs, outputs and conversations of the workspace, and built-in models.",
+    "doctor": "Check this machine and the workspace.",
 }
 
 
 def format_default(default: object) -> str | None:
-    """A default as the help shows it; None where it means that nothing is set."""
+    """Return a default as the help shows it; None if it means that nothing is set."""
     return None if default is None or default is False or default == "" else str(default)
 
 
@@ -45,17 +44,18 @@ app = App(
 
 
 def get_module_name(verb: str) -> str:
-    """The module of a verb."""
-    return f"genloom.cli.commands.{'import_' if verb == 'import' else verb}"  # Python keeps that word to itself
+    """Return the module of a verb."""
+    return f"genloom.cli.commands.{'import_' if verb == 'import' else verb}"  # `import` is a keyword of Python
 
 
 for _verb, _purpose in VERBS.items():
     app.command(f"{get_module_name(_verb)}:run", name=_verb, help=_purpose)
 
 
-def format_unknown_verb(error: UnknownCommandError) -> str:
-    """What to say of a verb that is not there. The library's own words would import every verb, and so torch."""
+def build_unknown_verb_error(error: UnknownCommandError) -> GenloomError:
+    """Return the error for an unknown verb; the library's own text would import every verb, and so torch."""
     verb = (error.unused_tokens or [""])[0]
-    matches = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
-    hint = f"Did you mean {matches[0]!r}?" if matches else f"There is {', '.join(VERBS)}."
-    return f"There is no verb {verb!r}. {hint}"
+    nearest_verb = nearest(verb, VERBS)
+    if nearest_verb is None:
+        return GenloomError("cli.unknown_verb", verb=verb, known=", ".join(VERBS))
+    return GenloomError("cli.unknown_verb_nearest", verb=verb, nearest=nearest_verb)

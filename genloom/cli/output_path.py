@@ -1,32 +1,34 @@
-"""Where results shall be put, looked at before the work: what could not be written there would be lost."""
+"""Output paths, checked before the work: a result that cannot be written would be lost."""
 
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from genloom.errors import GenloomError
+
 
 def resolve_output_file(out: Path, name: str) -> Path:
-    """The file to write for --out: `out`, or `name` in it where that is a folder. ValueError if it can't be written."""
+    """Return the file to write for --out: `out`, or `name` in it if that is a folder; raise if it is not writable."""
     path = out / name if os.path.isdir(out) else out
     if os.path.isdir(path):
-        raise ValueError(f"--out {path} is a folder, and a file is to be written. Name a file.")
+        raise GenloomError("cli.out_is_folder", path=path)
     if os.path.lexists(path) and not os.path.isfile(path):  # a device would be replaced by the file
-        raise ValueError(f"--out {path} is no plain file. Name one, or a name that is not taken yet.")
+        raise GenloomError("cli.out_is_no_file", path=path)
     _check_writable(f"--out {path}", path, path.parent)
     return path
 
 
 def resolve_output_folder(out: Path) -> Path:
-    """The folder for --out, which need not be there yet. ValueError, with the cure, if it can't be written into."""
+    """Return the folder for --out, which need not exist yet; raise if it is not writable."""
     _check_writable(f"--out {out}", out, out)
     return out
 
 
 def resolve_new_path(out: Path) -> Path:
-    """A place where nothing is yet. ValueError, with the cure, if there is something or it can't be written."""
+    """Return a path that does not exist yet; raise if it does or is not writable."""
     if os.path.lexists(out):
-        raise ValueError(f"{out} exists already. Choose another name or move it away.")
+        raise GenloomError("cli.path_exists", path=out)
     _check_writable(str(out), out, out.parent)
     return out
 
@@ -34,14 +36,12 @@ def resolve_new_path(out: Path) -> Path:
 def _check_writable(label: str, path: Path, folder: Path) -> None:
     nearest_parent = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
     if not os.path.isdir(nearest_parent):
-        raise ValueError(
-            f"{label} can't be made: {nearest_parent} is a file, where a folder is needed. Name another place."
-        )
+        raise GenloomError("cli.parent_is_file", label=label, parent=nearest_parent)
     try:
         with suppress(FileNotFoundError):
-            os.lstat(path)  # of a name that is too long it says so
+            os.lstat(path)  # raises for a name that is too long
         with tempfile.TemporaryFile(dir=nearest_parent):
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ValueError(f"{label} can't be written: {reason}. Name another place.") from None
+        raise GenloomError("cli.path_not_writable", label=label, reason=reason) from None

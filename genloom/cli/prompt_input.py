@@ -1,4 +1,4 @@
-"""Lines that a person types: with history and editing on a terminal, and questions of several lines."""
+"""Typed input: lines with history and editing on a terminal, and questions of several lines."""
 
 import sys
 from collections.abc import Generator
@@ -12,14 +12,14 @@ _BLOCK_QUOTES = '"""'
 
 @dataclass(frozen=True)
 class PromptInput:
-    """Standard input; from a file or a pipe nothing is prompted for."""
+    """Standard input; a prompt is shown only on a terminal."""
 
     is_terminal: bool
 
     def read(self, prompt: str, initial_text: str = "") -> str:
-        """The next line, joined with those that belong to it: after a backslash at its end, or up to closing quotes.
+        """Read a question: one line, continued after a backslash at its end, or a block in triple quotes.
 
-        `draft` stands there already, to be changed. Raises EOFError at the end of the input.
+        `initial_text` is in the line already, to be edited. Raises EOFError at the end of the input.
         """
         line = self._read_line(prompt, initial_text)
         if line.startswith(_BLOCK_QUOTES):
@@ -49,7 +49,7 @@ class PromptInput:
 
 @contextmanager
 def open_prompt_input(history_path: Path) -> Generator[PromptInput]:
-    """The lines of standard input; what is typed on a terminal is remembered in the file `history`."""
+    """Open standard input; lines typed on a terminal are saved in `history_path`."""
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not is_terminal:
         yield PromptInput(is_terminal)

@@ -1,14 +1,14 @@
-"""The loop of questions, answers and commands in which a person talks with a model."""
+"""The chat: a loop of questions, answers and commands."""
 
-import difflib
 import signal
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from genloom.cli.console import Console, format_table
+from genloom.cli.console import Console
 from genloom.cli.prompt_input import PromptInput
+from genloom.errors import GenloomError, nearest
 from genloom.generate import engine
 from genloom.generate.text.conversation import (
     TruncatedConversation,
@@ -19,16 +19,16 @@ from genloom.generate.text.conversation import (
     truncate_conversation,
 )
 from genloom.model import Model
-from genloom.rate.report.wording import format_count
 from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count, format_table
 
 INPUT_PROMPT = "› "
 _MAX_LISTED = 10
 
 
 class ChatREPL:
-    """One person and one model; `said` is the conversation as it is now."""
+    """A chat of one person with one model."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class ChatREPL:
     ):
         self.workspace, self.console, self.prompt_input, self.model = workspace, console, prompt_input, model
         self.params, self.seed, self.conversation = params, seed, conversation
-        self.num_answers = 0  # so that with a seed the same question asked again is answered anew
+        self.num_answers = 0  # with a seed, so that a repeated question gets another answer
 
     def run(self) -> None:
-        """Questions and commands until the input ends or the person leaves."""
-        self.console.print_note(f"Talking with {self.model.ref}. /help says what can be done; Ctrl-D leaves.")
+        """Read questions and commands until the input ends or the person leaves."""
+        self.console.print_note(f"Chatting with {self.model.ref}. /help lists the commands; Ctrl-D leaves.")
         self._print_last_turn()
         while True:
             try:
@@ -59,21 +59,22 @@ class ChatREPL:
                 self.console.print_note(str(error))
 
     def execute_line(self, line: str) -> None:
-        """Carry out a command, or ask what is none. Raises EOFError where the person wants to leave."""
+        """Run a command, or ask the line if it is none. Raises EOFError if the person leaves."""
         command, _, argument = line.partition(" ")
         if not line.startswith("/") or "/" in command[1:]:
             if line.strip():
                 self.ask(line.strip())
             return
         if command not in COMMANDS:
-            matches = difflib.get_close_matches(command, COMMANDS, n=1)
-            hint = f"Did you mean {matches[0]}?" if matches else "/help shows what there is."
-            raise ValueError(f"There is no command {command}. {hint} A question may begin with a blank.")
+            nearest_command = nearest(command, COMMANDS)
+            if nearest_command is None:
+                raise GenloomError("cli.unknown_command", command=command)
+            raise GenloomError("cli.unknown_command_nearest", command=command, nearest=nearest_command)
         _, handler, _ = COMMANDS[command]
         handler(self, argument.strip())
 
     def ask(self, text: str, should_store: bool = True) -> None:
-        """Show and store the answer; the conversation is on disk with the question, and again with the answer."""
+        """Show and store the answer; the conversation is saved with the question, and again with the answer."""
         conversation = self.conversation.with_question(text)
         self.conversation = self.workspace.save_conversation(conversation) if should_store else conversation
         self._answer(should_store)
@@ -90,25 +91,25 @@ class ChatREPL:
             self.conversation = self.workspace.save_conversation(self.conversation)
 
     def _generate_streaming(self, request: engine.Request, is_interrupted: Callable[[], bool]) -> engine.Draft:
-        """The finished draft, shown while it grows where a person watches."""
+        """Return the final draft; on a terminal its text is printed as it is generated."""
         draft, shown_text = None, ""
         for draft in engine.generate(self.model, request, is_interrupted):
             if self.console.is_live:
                 self.console.print_text(draft.continuations[0][len(shown_text) :])
                 shown_text = draft.continuations[0]
-        assert draft is not None, "there is a prompt, so there is a draft"
+        assert draft is not None, "a request yields at least one draft"
         self.console.print_text(draft.continuations[0][len(shown_text) :] + "\n")
         return draft
 
     def _print_truncation(self, context: TruncatedConversation) -> None:
         if context.num_dropped:
-            dropped_text = "message is" if context.num_dropped == 1 else f"{context.num_dropped} messages are"
-            self.console.print_note(f"(the conversation is long: its first {dropped_text} not read any more)")
+            dropped_text = format_count(context.num_dropped, "message")
+            self.console.print_note(f"(the conversation exceeds the context: the first {dropped_text} dropped)")
         if context.is_cut:
-            self.console.print_note("(the question is longer than the model reads: only its end is read)")
+            self.console.print_note("(the question exceeds the context: only its end is read)")
 
     def build_result(self) -> dict[str, Any]:
-        """The last answer, for scripts."""
+        """Return the last answer, for scripts."""
         output_path, _ = self.workspace.get_output(self.conversation.outputs[-1])
         return {
             "model": self.model.ref,
@@ -119,13 +120,13 @@ class ChatREPL:
             "conversation": self.conversation.id or None,
         }
 
-    # the commands
+    # Commands
 
     def help(self, _: str) -> None:
         for line in format_table([(usage, purpose) for usage, _, purpose in COMMANDS.values()]):
             self.console.print_line(line)
         self.console.print_line(
-            'A line that ends in \\ goes on in the next; """ begins and ends a question of several lines.'
+            'A line that ends in \\ continues on the next; """ starts and ends a question of several lines.'
         )
 
     def retry(self, _: str) -> None:
@@ -139,10 +140,10 @@ class ChatREPL:
             number, text = str(len(self.conversation.questions)), argument
         self.conversation.with_edited_question(
             int(number), text
-        )  # says whether there is such a question before asking for the text
+        )  # raises for a wrong number, before asking for the text
         if not text:
             if not self.prompt_input.is_terminal:
-                raise ValueError("Say what the question shall be: /edit NUMBER TEXT")
+                raise GenloomError("cli.edit_command_without_text")
             text = self.prompt_input.read(
                 INPUT_PROMPT, self.conversation.questions[int(number) - 1].replace("\n", " ")
             ).strip()
@@ -159,11 +160,11 @@ class ChatREPL:
 
     def save(self, argument: str) -> None:
         if not self.conversation.messages:
-            raise ValueError("Nothing was said yet, so there is nothing to save.")
+            raise GenloomError("cli.nothing_to_save")
         self.conversation = self.workspace.save_conversation(
             self.conversation.with_title(argument or self.conversation.display_title)
         )
-        self.console.print_note(f"Kept as {self.conversation.title!r} ({self.conversation.id})")
+        self.console.print_note(f"Saved as {self.conversation.title!r} ({self.conversation.id})")
 
     def load(self, argument: str) -> None:
         self.conversation = self.workspace.get_conversation(argument)
@@ -178,7 +179,7 @@ class ChatREPL:
 
     def new(self, _: str) -> None:
         self.conversation = Conversation(system=self.conversation.system)
-        self.console.print_note("A new conversation.")
+        self.console.print_note("New conversation.")
 
     def tokens(self, _: str) -> None:
         num_tokens = 0
@@ -188,41 +189,43 @@ class ChatREPL:
                     get_chat_codec(self.model), build_messages(self.conversation), self.model.design.context_length
                 ).prompt_ids
             )
-        self.console.print_line(f"{num_tokens} of the {self.model.design.context_length} symbols that the model reads")
+        self.console.print_line(
+            f"{num_tokens} of the {self.model.design.context_length} tokens of the context are used"
+        )
 
     def quit(self, _: str) -> None:
         raise EOFError
 
     def _print_last_turn(self) -> None:
-        """Where a conversation that was left stands."""
+        """Show the last question and answer of a continued conversation."""
         for message in self.conversation.messages[-2:]:
             self.console.print_text(f"{INPUT_PROMPT if message.role == 'user' else ''}{message.content}\n")
         if self.conversation.is_awaiting_answer:
             self.console.print_note("(not answered yet: /retry)")
 
 
-# What is typed, who carries it out, and what it is for.
+# Usage, handler and purpose of each command.
 COMMANDS: dict[str, tuple[str, Callable[[ChatREPL, str], None], str]] = {
-    "/help": ("/help", ChatREPL.help, "show this"),
-    "/retry": ("/retry", ChatREPL.retry, "answer the last question again, in another way"),
+    "/help": ("/help", ChatREPL.help, "show this help"),
+    "/retry": ("/retry", ChatREPL.retry, "answer the last question again, with another seed"),
     "/edit": (
         "/edit [NUMBER] [TEXT]",
         ChatREPL.edit,
-        "change a question, the last or that one, and drop what followed",
+        "change the last question, or that number, and drop what follows",
     ),
-    "/system": ("/system [TEXT]", ChatREPL.system, "show or change what the model is told about its part"),
+    "/system": ("/system [TEXT]", ChatREPL.system, "show or change the system prompt"),
     "/save": ("/save [TITLE]", ChatREPL.save, "give the conversation a title"),
-    "/load": ("/load TITLE", ChatREPL.load, "go on with a kept conversation, by title or id"),
-    "/list": ("/list", ChatREPL.list, "show the kept conversations"),
-    "/new": ("/new", ChatREPL.new, "begin another conversation"),
-    "/tokens": ("/tokens", ChatREPL.tokens, "say how much of what the model can read is used"),
+    "/load": ("/load TITLE", ChatREPL.load, "continue a saved conversation, by title or id"),
+    "/list": ("/list", ChatREPL.list, "list the saved conversations"),
+    "/new": ("/new", ChatREPL.new, "start a new conversation"),
+    "/tokens": ("/tokens", ChatREPL.tokens, "show how much of the context is used"),
     "/quit": ("/quit", ChatREPL.quit, "leave"),
 }
 
 
 @contextmanager
 def catch_interrupt() -> Generator[Callable[[], bool]]:
-    """Within, a first Ctrl-C only makes the function given answer True; a second one stops everything."""
+    """Yield a function that returns True after a first Ctrl-C; a second one raises KeyboardInterrupt."""
     is_pressed = False
 
     def on_signal(*_: Any) -> None:

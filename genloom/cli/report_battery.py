@@ -1,40 +1,43 @@
-"""The battery as evaluate and compare show it: a table of accuracies with intervals, beside what guessing reaches."""
+"""The benchmark battery of evaluate and compare: a table of accuracies with intervals, beside the chance level."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genloom.cli.console import Console, format_table
-from genloom.evaluate.likelihood import IntervalEstimate
+from genloom.cli.console import Console
+from genloom.errors import GenloomError
 from genloom.evaluate.text.battery.continuation_scorer import build_scorer
 from genloom.evaluate.text.battery.score import TASKS, AnswerFn, Score, ScoreComparison, compare_scores, score_task
 from genloom.generate import engine
 from genloom.generate.text.conversation import build_chat_batch, get_chat_codec
+from genloom.metrics.statistics import IntervalEstimate
 from genloom.model import Model
 from genloom.store.files import write_atomic
+from genloom.text_format import format_table
 from genloom.types import Message
 
-_MAX_ANSWER_TOKENS = 96  # symbols of an answer at most; what is asked for is short
+ALL_TASKS = ",".join(TASKS)
+_MAX_ANSWER_TOKENS = 96  # the instructions ask for short answers
 
 
 def parse_tasks(tasks: str) -> tuple[str, ...]:
-    """The tasks in a list with commas between; ValueError names one that is none."""
+    """Return the tasks of a comma-separated list; raise for an unknown one."""
     task_names = tuple(task.strip() for task in tasks.split(",") if task.strip())
     unknown_tasks = [task for task in task_names if task not in TASKS]
     if unknown_tasks or not task_names:
-        raise ValueError(
-            f"--tasks {tasks}: there is no task {', '.join(unknown_tasks) or 'in it'}. Choose {', '.join(TASKS)}."
+        raise GenloomError(
+            "cli.unknown_task", value=tasks, unknown=", ".join(unknown_tasks) or '""', known=", ".join(TASKS)
         )
     return task_names
 
 
 def evaluate_battery(model: Model, tasks: Sequence[str], limit: int, path: Path, console: Console) -> None:
-    """Measure, show the table, leave the report at `path`."""
+    """Measure the tasks, print the table and write the report to `path`."""
     task_scores = measure_tasks(model, tasks, limit, console)
     report = {"model": model.ref, "battery": [score.to_report() for score in task_scores]}
     write_atomic(path, json.dumps(report, indent=1, ensure_ascii=False))
-    header = ("task", "measure", "right", "95 % interval", "items", "guessing")
+    header = ("task", "measure", "accuracy", "95 % interval", "items", "chance")
     rows = [
         (
             s.task,
@@ -53,7 +56,7 @@ def evaluate_battery(model: Model, tasks: Sequence[str], limit: int, path: Path,
 
 
 def compare_battery(first: Model, second: Model, tasks: Sequence[str], limit: int, console: Console) -> None:
-    """Measure both and show what the second gets right more than the first, item by item."""
+    """Measure both models and print the paired differences of their accuracies."""
     print_gaps(
         compare_scores(*(measure_tasks(model, tasks, limit, console) for model in (first, second))),
         first,
@@ -63,7 +66,7 @@ def compare_battery(first: Model, second: Model, tasks: Sequence[str], limit: in
 
 
 def print_gaps(task_gaps: Sequence[ScoreComparison], first: Model, second: Model, console: Console) -> None:
-    """The table of what the second gets right more than the first."""
+    """Print how much more accurate the second model is than the first."""
     header = ("task", "measure", first.ref, second.ref, "difference", "95 % interval", "verdict")
     for line in format_table([header, *map(_format_gap_row, task_gaps)]):
         console.print_line(line)
@@ -73,11 +76,11 @@ def print_gaps(task_gaps: Sequence[ScoreComparison], first: Model, second: Model
 
 
 def measure_tasks(model: Model, tasks: Sequence[str], limit: int, console: Console) -> list[Score]:
-    """The scores of every task, in turn; instructions are left out where the model cannot chat, which is told."""
+    """Return the scores of the tasks; instructions are skipped, with a note, if the model cannot chat."""
     read, answer, task_scores = build_scorer(model), build_answer_fn(model), []
     for task in tasks:
         if task == "instructions" and answer is None:
-            console.print_note(f"{model.ref} knows no roles, so it is given no instructions")
+            console.print_note(f"{model.ref} has no chat template; the task instructions is skipped")
             continue
         console.print_note(f"{model.ref}: {task}")
         task_scores += score_task(task, read, answer, limit)
@@ -85,7 +88,7 @@ def measure_tasks(model: Model, tasks: Sequence[str], limit: int, console: Conso
 
 
 def build_answer_fn(model: Model) -> AnswerFn | None:
-    """What the model says to each question in a conversation of its own, always the likeliest; None: it cannot chat."""
+    """Return a function that answers each question greedily in its own conversation; None if the model cannot chat."""
     try:
         get_chat_codec(model)
     except ValueError:
@@ -122,10 +125,10 @@ def _build_gap_report(gap: ScoreComparison) -> dict[str, Any]:
 
 
 def format_percent(share: float) -> str:
-    """A share as the tables show it."""
+    """Return a share as a percentage."""
     return f"{100 * share:.1f} %"
 
 
 def format_interval(estimate: IntervalEstimate) -> str:
-    """The bounds of a share as the tables show them, in percent."""
+    """Return the bounds of a share in percent."""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"

@@ -1,4 +1,4 @@
-"""How evaluate tells what a model copied from what it learned from, and what of that could not be searched."""
+"""The part of evaluate's report on training data that a model copied, and on data that could not be searched."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from genloom.trust.near_copies import NearCopyReport
 
 
 def format_copied_spans(sources: TrainingSources, copied_spans: CopyReport | None) -> list[str]:
-    """What samples of text have in common with training text; of None, that nothing could be searched."""
+    """Return lines on the longest spans copied from training text; None means that nothing could be searched."""
     missing_lines = [f"  {missing_source}" for missing_source in sources.missing]
     if copied_spans is None:
-        return ["Copied from its training text: that cannot be told", *missing_lines]
+        return ["Copied from its training text: unknown", *missing_lines]
     longest = max(copied_spans.spans, key=lambda copy: copy.length)
     lines = [
         f"Copied from its training text, {sources.joined_names}:",
@@ -28,7 +28,7 @@ def format_copied_spans(sources: TrainingSources, copied_spans: CopyReport | Non
 
 
 def build_spans_report(copied_spans: CopyReport | None) -> dict[str, Any]:
-    """Spans and baseline as JSON values; null where nothing could be searched."""
+    """Return spans and baseline as JSON values; null if nothing could be searched."""
     if copied_spans is None:
         return {"spans": None, "baseline": None}
     spans = [
@@ -45,24 +45,24 @@ def build_spans_report(copied_spans: CopyReport | None) -> dict[str, Any]:
 
 
 def format_near_copies(sources: TrainingSources, near_copies: NearCopyReport | None) -> list[str]:
-    """How many samples are near copies of training items; of None, that nothing could be searched."""
+    """Return lines on how many samples are near copies of training items; None: nothing could be searched."""
     missing_lines = [f"  {missing_source}" for missing_source in sources.missing]
     if near_copies is None:
-        return ["What did it copy? That cannot be told", *missing_lines]
+        return ["Near copies of training data: unknown", *missing_lines]
     if near_copies.threshold is None:
-        return ["What did it copy? Nothing is held out that would tell a copy from chance", *missing_lines]
+        return ["Near copies of training data: unknown, for lack of held-out data", *missing_lines]
     return [
-        f"What did it copy from {sources.joined_names}?",
-        f"  {near_copies.num_near_copies} of {len(near_copies.matches)} lie nearer to a training item than 95 % of the",
-        f"  {near_copies.num_held_out} held-out ones do (distance below {near_copies.threshold:.3f})",
+        f"Near copies of training data, {sources.joined_names}:",
+        f"  {near_copies.num_near_copies} of {len(near_copies.matches)} are nearer to a training item than",
+        f"  95 % of the {near_copies.num_held_out} held-out ones are (distance below {near_copies.threshold:.3f})",
         *missing_lines,
     ]
 
 
 def build_near_copies_report(near_copies: NearCopyReport | None) -> dict[str, Any]:
-    """Near copies as JSON values; null where nothing could be searched."""
+    """Return near copies as JSON values; null if nothing could be searched."""
     if near_copies is None:
-        return {"near_copies": None, "threshold": None, "num_held_out": 0, "nearest": None}
+        return {"near_copies": None, "threshold": None, "held": 0, "nearest": None}
     nearest = [
         [{"distance": m.distance, "source": m.item.source, "licence": m.item.licence} for m in matches]
         for matches in near_copies.matches

@@ -1,4 +1,4 @@
-"""What evaluate and compare measure and show of models whose outputs are compared in features, as pictures are."""
+"""The measurements of evaluate and compare on media that are compared in features, such as images."""
 
 import hashlib
 import json
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom import plugins
-from genloom.cli.console import Console, format_table
+from genloom.cli.console import Console
 from genloom.cli.report_battery import format_interval, format_percent, print_gaps
 from genloom.cli.report_copies import build_near_copies_report, format_near_copies
 from genloom.cli.training_sources import TrainingSources
 from genloom.codecs import fsq_tokens
 from genloom.codecs.autoencoder import Autoencoder
+from genloom.errors import GenloomError
 from genloom.evaluate.charts import draw_accuracy_bars
 from genloom.evaluate.distribution import (
     MIN_DISTANCE_SAMPLES,
@@ -38,25 +39,26 @@ from genloom.model.likelihood import mean_loss
 from genloom.store.dataset import Dataset, Split
 from genloom.store.files import open_replacement, write_atomic
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_table
 from genloom.train.data.samples import concat_samples, encode_samples
 from genloom.trust.near_copies import NearCopyReport, find_near_copies
 from genloom.types import Item
 
-DEFAULT_NUM_SAMPLES = 200  # where nobody says how many
+DEFAULT_NUM_SAMPLES = 200
 _ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "():\\"})
 _MAX_SHEET_ROWS = 24  # samples on the sheets
-_NUM_CALIBRATION = 200  # held-out values that the threshold of a near copy rests on
+_NUM_CALIBRATION = 200  # held-out values that set the threshold of a near copy
 
 
 def find_feature_module(model: Model) -> ModuleType | None:
-    """The features that the model's medium is compared in; None where it is compared in another way, as texts are."""
+    """Return the feature extractor of the model's medium; None for a medium without one, such as text."""
     feature_name = getattr(plugins.find_part("medium", model.design.medium), "feature_extractor", "")
     return plugins.find_part("features", feature_name) if feature_name else None
 
 
 @dataclass(frozen=True)
 class GeneratedSet:
-    """A model's outputs on held-out captions, with the held-out items and the features of both."""
+    """The outputs of a model on held-out captions, the held-out items, and the features of both."""
 
     outputs: list[Any]
     features: NDArray[np.float32]
@@ -76,7 +78,7 @@ def evaluate_features(
     folder: Path,
     console: Console,
 ) -> None:
-    """Measure, tell, and leave a report and sheets in `folder`."""
+    """Measure the model, print the results, and write a report and contact sheets to `folder`."""
     extract = feature_module.build_extractor()
     generated_set = generate_for_captions(
         workspace, model, feature_module, extract, dataset, split, num_samples, seed, console
@@ -97,7 +99,11 @@ def evaluate_features(
         console.print_note("Looking for copies")
         calibration_values = select_calibration_values(model, generated_set, dataset, sources.datasets[0], split)
         near_copies = find_near_copies(
-            generated_set.outputs, sources.documents("train"), calibration_values, feature_module.sketch, extract
+            generated_set.outputs,
+            sources.documents("train"),
+            calibration_values,
+            feature_module.compute_coarse_embedding,
+            extract,
         )
     copy_report = {**sources.build_report(), **build_near_copies_report(near_copies)}
     report = {**metrics.to_report(), "features": feature_module.KEY, "copied": copy_report, "split": split}
@@ -122,12 +128,11 @@ def generate_for_captions(
     seed: int,
     console: Console,
 ) -> GeneratedSet:
-    """One output for each of `count` held-out captions, and the features of both."""
+    """Generate one output for each of `num_samples` held-out captions, and extract the features of both."""
     held_items = roundtrip_items(model, list(dataset.sample_documents(split, num_samples)))
     if len(held_items) < MIN_DISTANCE_SAMPLES:
-        raise ValueError(
-            f"{len(held_items)} things of the part {split} of {dataset.name!r} are too few to tell distances. "
-            f"Measure {MIN_DISTANCE_SAMPLES} or more: raise --samples, collect more, or name other data with --data."
+        raise GenloomError(
+            "cli.too_few_samples", split=split, data=dataset.name, count=len(held_items), minimum=MIN_DISTANCE_SAMPLES
         )
     captions = [
         escape_caption(str(item.meta.get("caption", ""))) if model.text_encoder is not None else ""
@@ -146,7 +151,7 @@ def generate_for_captions(
 def select_calibration_values(
     model: Model, generated_set: GeneratedSet, dataset: Dataset, own_dataset: Dataset, split: Split
 ) -> list[Any]:
-    """Held-out values of the model's own data, on which the threshold of a near copy rests."""
+    """Return held-out values of the model's own data, which set the threshold of a near copy."""
     held_items = (
         generated_set.held_items
         if dataset.digest == own_dataset.digest
@@ -156,21 +161,21 @@ def select_calibration_values(
 
 
 def subsample_evenly(values: Sequence[Any], count: int) -> list[Any]:
-    """Up to `count` of them, evenly from first to last: they come in the order collected."""
+    """Return up to `count` values at even distances: they come in the order in which they were collected."""
     count = min(count, len(values))
     return [values[index * len(values) // count] for index in range(count)]
 
 
 def escape_caption(caption: str) -> str:
-    """The prompt that says a caption word for word: what stands for weights in prompts stands for itself in it."""
+    """Return the prompt for a literal caption: the characters that weigh words in prompts are escaped."""
     return caption.translate(_ESCAPES)
 
 
 def generate_outputs(model: Model, captions: Sequence[str], seed: int, console: Console) -> list[Any]:
-    """What the model makes of each caption."""
+    """Generate an output for each caption."""
     request = engine.build_request(captions, 1, seed, (), {}, engine.get_nonce_pool_size(model.codec.space))
     outputs: list[Any] = []
-    with console.show_progress(f"{model.ref} makes {len(captions)}", len(captions)) as bar:
+    with console.show_progress(f"{model.ref} generates {len(captions)}", len(captions)) as bar:
         for batch in engine.split_batches(request):
             outputs += engine.run_request(model, batch).values
             bar.update(len(outputs))
@@ -178,18 +183,18 @@ def generate_outputs(model: Model, captions: Sequence[str], seed: int, console: 
 
 
 def roundtrip_items(model: Model, items: Sequence[Item]) -> list[Item]:
-    """The items as large as the model makes its own: through the codec that its latent, if it has one, stands on."""
+    """Return the items at the size of the model's outputs: encoded and decoded by its pixel codec."""
     autoencoder = getattr(model.codec, "autoencoder", None)
     codec = model.codec if autoencoder is None else autoencoder.inner_codec
     return [Item(codec.decode(codec.encode(item.value)), item.source, item.licence, item.meta) for item in items]
 
 
 def load_or_extract_features(cache_path: Path, extract: Any, items: Sequence[Item]) -> NDArray[np.float32]:
-    """The features of values that never change, from the file of an earlier look where there is one."""
+    """Return the features of items that never change, from the cache if it is there and whole."""
     if cache_path.is_file():
         try:
             features = np.load(cache_path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # it was cut short: look again
+        except (OSError, ValueError, EOFError):  # the file was cut short: extract again
             features = None
         if features is not None and len(features) == len(items):
             return features
@@ -205,7 +210,7 @@ def compute_held_out_loss(model: Model, held_items: Sequence[Item]) -> float:
 
 
 def get_coder(model: Model) -> Any:
-    """What encodes and decodes in the model: itself, rounding as it was trained to, or the codec below it."""
+    """Return the model itself if it is an autoencoder (quantized as it was trained), else its codec."""
     if not {"encoder", "decoder"} <= set(model.objective.network_specs):
         return model.codec
     autoencoder, levels = Autoencoder.from_model(model), tuple(getattr(model.objective, "levels", ()))
@@ -213,7 +218,7 @@ def get_coder(model: Model) -> Any:
 
 
 def measure_reconstruction(model: Model, generated_set: GeneratedSet, extract: Any) -> Reconstruction | None:
-    """What the codec, or a model that is an autoencoder, loses of the held-out values; None where nothing is lost."""
+    """Measure the reconstruction of held-out values by the codec or autoencoder; None if it is exact."""
     coder = get_coder(model)
     values = [item.value for item in generated_set.held_items]
     decoded_values = [coder.decode(coder.encode(value)) for value in values]
@@ -239,7 +244,7 @@ def compare_features(
     path: Path,
     console: Console,
 ) -> None:
-    """Both models on the same held-out captions, with a verdict only where blocks of them bear one out."""
+    """Compare both models on the same held-out captions; the verdict rests on an interval over blocks of captions."""
     extract = feature_module.build_extractor()
     generated_sets = [
         generate_for_captions(workspace, model, feature_module, extract, dataset, split, num_samples, seed, console)
@@ -257,7 +262,7 @@ def compare_features(
             _MAX_SHEET_ROWS,
         )
     ]
-    write_atomic(path, draw_contact_sheet(rows, f"{models[0].ref}, and beside it {models[1].ref}"))
+    write_atomic(path, draw_contact_sheet(rows, f"{models[0].ref} beside {models[1].ref}"))
     for model, value in zip(models, distances, strict=True):
         console.print_line(f"{model.ref}: {format_distance(value)}")
     console.print_line(f"{models[1].ref} against {models[0].ref}: {verdict} (kernel distance {gap.mean:+.4f}, ")
@@ -271,9 +276,9 @@ def compare_features(
 
 
 def run_prompt_battery(model: Model, limit: int, seed: int, console: Console) -> tuple[list[Score], bytes]:
-    """Whether the model makes what prompts ask for, by the detector that comes with Genloom, and a sheet of it."""
+    """Score with the built-in detector whether the model follows prompts, and draw a contact sheet."""
     if model.text_encoder is None:
-        raise ValueError(f"{model.ref} takes no prompts, so it can't be asked for anything. Train one with prompts.")
+        raise GenloomError("cli.battery_without_prompts", model=model.ref)
     battery_prompts, object_detector = load_prompts(max_per_task=limit), load_default_detector()
     outputs = generate_outputs(model, [battery_prompt.prompt for battery_prompt in battery_prompts], seed, console)
     detections = list(object_detector.detect(outputs))
@@ -282,20 +287,18 @@ def run_prompt_battery(model: Model, limit: int, seed: int, console: Console) ->
         for output, battery_prompt in zip(outputs, battery_prompts, strict=True)
     ]
     return score_prompts(battery_prompts, detections, object_detector.labels.bound), draw_contact_sheet(
-        rows[:: max(1, len(rows) // 100)], f"{model.ref}, as asked"
+        rows[:: max(1, len(rows) // 100)], f"{model.ref}, by prompt"
     )
 
 
 def evaluate_prompt_following(model: Model, limit: int, seed: int, folder: Path, console: Console) -> None:
-    """Ask, look, show the table, leave report, chart and sheet in `folder`."""
+    """Score the prompts, print the table, and write report, chart and contact sheet to `folder`."""
     task_scores, sheet_png = run_prompt_battery(model, limit, seed, console)
     report = {"model": model.ref, "battery": [score.to_report() for score in task_scores]}
     write_atomic(folder / "battery.json", json.dumps(report, indent=1))
-    write_atomic(
-        folder / "battery.png", draw_accuracy_bars(task_scores, f"{model.ref}: does it draw what it is asked?")
-    )
+    write_atomic(folder / "battery.png", draw_accuracy_bars(task_scores, f"{model.ref}: prompt following"))
     write_atomic(folder / "prompted.png", sheet_png)
-    header = ("task", "right", "95 % interval", "prompts", "real scenes, same detector")
+    header = ("task", "accuracy", "95 % interval", "prompts", "real scenes, same detector")
     rows = [
         (
             s.metric,
@@ -313,7 +316,7 @@ def evaluate_prompt_following(model: Model, limit: int, seed: int, folder: Path,
 
 
 def compare_prompt_following(models: Sequence[Model], limit: int, seed: int, console: Console) -> None:
-    """What the second model draws rightly more than the first, prompt by prompt."""
+    """Print how much better the second model follows prompts than the first, prompt by prompt."""
     print_gaps(
         compare_scores(*(run_prompt_battery(model, limit, seed, console)[0] for model in models)), *models, console
     )
@@ -330,7 +333,7 @@ def draw_samples_sheet(model: Model, generated_set: GeneratedSet) -> bytes:
 
 
 def draw_copies_sheet(model: Model, generated_set: GeneratedSet, near_copies: NearCopyReport) -> bytes:
-    """The samples that lie nearest to a training item, with the nearest of those."""
+    """Draw the samples nearest to training items, each beside its nearest items."""
     indices = sorted(
         range(len(generated_set.outputs)),
         key=lambda n: near_copies.matches[n][0].distance if near_copies.matches[n] else 2.0,
@@ -352,11 +355,11 @@ def draw_copies_sheet(model: Model, generated_set: GeneratedSet, near_copies: Ne
                 neighbours,
             )
         )
-    return draw_contact_sheet(rows, f"What did {model.ref} copy? The samples nearest to training data")
+    return draw_contact_sheet(rows, f"Samples of {model.ref} nearest to its training data")
 
 
 def format_metrics(metrics: DistributionMetrics) -> list[str]:
-    """What evaluate says on the screen of how good the model is."""
+    """Return the metrics as lines for people."""
     held_out_distance, precision_recall, diversity = (
         metrics.distance,
         metrics.precision_recall,
@@ -364,24 +367,23 @@ def format_metrics(metrics: DistributionMetrics) -> list[str]:
     )
     text_lines = [
         f"{metrics.model} on {held_out_distance.count} held-out captions ({metrics.dataset.rpartition(':')[2]}):",
-        f"  {metrics.loss:.4f} held-out loss; less is better, within one objective and codec",
-        f"  {format_distance(held_out_distance)}; less is better",
+        f"  {metrics.loss:.4f} held-out loss; lower is better, within one objective and codec",
+        f"  {format_distance(held_out_distance)}; lower is better",
     ]
     if metrics.train_distance is not None:
-        text_lines.append(f"  {format_distance(metrics.train_distance)} for training data in its place")
+        text_lines.append(f"  {format_distance(metrics.train_distance)} for training data instead")
     text_lines.append(f"  precision {precision_recall.precision:.0%}, recall {precision_recall.recall:.0%} (3 nearest)")
     text_lines.append(f"  density {precision_recall.density:.2f}, coverage {precision_recall.coverage:.0%} (5 nearest)")
-    text_lines.append(
-        f"  as varied as {diversity.vendi_score:.0f} wholly different ones (Vendi); the held-out ones: {metrics.held_out_diversity.vendi_score:.0f}"
-    )
+    held_out_vendi = metrics.held_out_diversity.vendi_score
+    text_lines.append(f"  Vendi score {diversity.vendi_score:.0f}; of the held-out ones {held_out_vendi:.0f}")
     if metrics.reconstruction is not None:
         reconstruction_metrics = metrics.reconstruction
-        text_lines.append(
-            f"Encoded and decoded, held-out data come back at {reconstruction_metrics.psnr:.1f} dB (PSNR),"
-        )
+        text_lines.append("Reconstruction of held-out data:")
+        text_lines.append(f"  PSNR {reconstruction_metrics.psnr:.1f} dB")
         text_lines.append(f"  Fréchet distance {reconstruction_metrics.frechet:.2f} (rFID)")
     return text_lines
 
 
 def format_distance(measured_distance: DistributionDistance) -> str:
-    return f"Fréchet distance {measured_distance.frechet:.2f}, kernel distance {measured_distance.kernel:.4f} ({measured_distance.count} on either side)"
+    distances = f"Fréchet distance {measured_distance.frechet:.2f}, kernel distance {measured_distance.kernel:.4f}"
+    return f"{distances} ({measured_distance.count} on either side)"

@@ -1,8 +1,9 @@
-"""What a model learned from, as far as it is still in the workspace."""
+"""The training data of a model, as far as it is still in the workspace."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from genloom.errors import format_message
 from genloom.model import Model
 from genloom.store.dataset import Dataset, Split
 from genloom.store.model_folder import ModelFolder
@@ -12,7 +13,7 @@ from genloom.types import Item
 
 @dataclass(frozen=True)
 class TrainingSources:
-    """The data sets of a model and of those that it was tuned on, its own first, and in words what is not here."""
+    """The data sets of a model and of its base models, its own first, and notes on what is missing."""
 
     datasets: tuple[Dataset, ...]
     missing: tuple[str, ...]
@@ -22,35 +23,36 @@ class TrainingSources:
         return " and ".join(f"{dataset.name!r}" for dataset in self.datasets)
 
     def documents(self, split: Split) -> Iterator[Item]:
-        """The documents of all that are here."""
+        """Return the documents of all data sets that are available."""
         return (item for dataset in self.datasets for item in dataset.iter_documents(split))
 
     def build_report(self) -> dict[str, list[str]]:
-        """What was searched for copies, and what could not be."""
+        """Return what was searched for copies, and what could not be."""
         searched_refs = [f"{dataset.name}@{dataset.digest[:12]}" for dataset in self.datasets]
         return {"searched": searched_refs, "not_searched": list(self.missing)}
 
 
 def find_training_sources(workspace: Workspace, model: Model) -> TrainingSources:
-    """Follows a model's cards down to what was trained from nothing, or imported."""
+    """Follow the model cards down to the model that was trained from scratch or imported."""
     found_datasets: dict[str, Dataset] = {}
     missing: list[str] = []
     for folder in _iter_lineage(workspace, model, missing):
         data = folder.card.get("data")
         if data is None:
-            if not folder.parent_ref:  # else it learned from ratings alone
-                missing.append(f"{folder.ref} was not trained here, so its training data cannot be searched")
+            if not folder.parent_ref:  # else it was trained on ratings alone
+                missing.append(format_message("cli.data_not_here", model=folder.ref))
             continue
         try:
             found_datasets.setdefault(data["digest"], workspace.get_dataset(data["name"], data["digest"]))
         except ValueError:
-            reason = f"{folder.ref} learned from {data['name']!r}, whose version {data['digest'][:12]} is not here"
-            missing.append(f"{reason}, so that cannot be searched")
+            missing.append(
+                format_message("cli.data_missing", model=folder.ref, data=data["name"], digest=data["digest"][:12])
+            )
     return TrainingSources(tuple(found_datasets.values()), tuple(dict.fromkeys(missing)))
 
 
 def _iter_lineage(workspace: Workspace, model: Model, missing: list[str]) -> Iterator[ModelFolder]:
-    """The model's folder, that of the model it was tuned on, and so on."""
+    """Yield the folder of the model, then that of its base, and so on."""
     folder = model.folder
     while folder is not None:
         yield folder
@@ -59,7 +61,5 @@ def _iter_lineage(workspace: Workspace, model: Model, missing: list[str]) -> Ite
         try:
             folder = workspace.get_model(folder.parent_ref)
         except ValueError:
-            missing.append(
-                f"{folder.parent_ref}, on which {folder.ref} was tuned, is not here, so its data cannot be searched"
-            )
+            missing.append(format_message("cli.base_missing", base=folder.parent_ref, model=folder.ref))
             return

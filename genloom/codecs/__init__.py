@@ -1,1 +1,1 @@
-"""Media to tensors and back; one file a codec."""
+"""Codecs, which turn values of a medium into tensors and back; one file per codec."""

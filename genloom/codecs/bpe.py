@@ -1,4 +1,4 @@
-"""Text as byte pairs: a vocabulary learned from the corpus (byte-level BPE) that still writes any text exactly."""
+"""Text as byte pairs: a vocabulary learned from the corpus (byte-level BPE), which can encode any text exactly."""
 
 import json
 import re
@@ -8,39 +8,41 @@ from functools import cached_property
 from itertools import islice
 from math import log2
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from genloom.codecs.codec_json import read_config
+from genloom.codecs.codec_json import damaged_error, read_config
 from genloom.codecs.text_tokens import SPECIAL_TOKENS, DecodeStream, TokenIds, fix_surrogates
+from genloom.errors import GenloomError
 from genloom.types import TokenSpace
 
-_CHUNK_CHARS = 1 << 16  # characters of a long text that are encoded as one
+_CHUNK_CHARS = 1 << 16  # characters of a long text that are encoded at once
 _LONGEST_WORD = 1 << 20  # characters without a blank before a text is cut inside a word
-_BATCH_SIZE = 256  # texts that are encoded side by side
+_BATCH_SIZE = 256  # texts that are encoded in parallel
 _LARGEST_FILE = 64 << 20
 _WORD_END = re.compile(r"(?<=\S)(?=[ \n\t\r])")
 
 
 @dataclass(frozen=True)
 class Config:
-    """The size of the vocabulary, special tokens included, and how far a network reads."""
+    """The vocabulary size, including the special tokens."""
 
     vocab_size: int = 4096
-    context_length: int = 512
 
 
 def default_config(size: int) -> dict[str, int]:
-    """Settings to begin with for so many bytes of training text: each pair should be seen some hundred times."""
+    """Return default settings for `size` bytes of training text: each pair should occur a few hundred times."""
     return {"vocab_size": int(2 ** np.clip(round(log2(size / 2000)), 9, 15))}
 
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """`decode(encode(text)) == text` for every Unicode text."""
+    """A byte-level BPE codec: `decode(encode(text)) == text` for every Unicode text."""
 
+    streams_text: ClassVar[bool] = True  # a longer draft only appends characters, so a terminal can show it live
     config: Config
     tokenizer: Tokenizer
 
@@ -48,16 +50,14 @@ class Codec:
     def fit(cls, items: Iterable[str], config: Config) -> "Codec":
         """Learn the vocabulary from the texts (Sennrich et al. 2016, over bytes as in GPT-2).
 
-        The result can be smaller than asked where there is too little text, and is the same for the same texts.
-        Raises ValueError if the size asked for has no room for the bytes and the special tokens.
+        The vocabulary can be smaller than requested if there is too little text; the same texts give the same one.
+        Raise ValueError if `config.vocab_size` has no room for the bytes and the special tokens.
         """
         min_vocab = 256 + len(SPECIAL_TOKENS)
         if config.vocab_size < min_vocab:
-            raise ValueError(
-                f"A BPE vocabulary of {config.vocab_size} is too small: codec.vocab_size has to be {min_vocab} or more."
-            )
+            raise GenloomError("codecs.vocab_too_small", minimum=min_vocab, value=config.vocab_size)
         tokenizer = _build_byte_level(models.BPE())
-        # The special tokens stay outside of the tokenizer, so that no text can spell one.
+        # The special tokens stay outside of the tokenizer, so that no text encodes to one.
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab_size - len(SPECIAL_TOKENS),
             initial_alphabet=sorted(ALPHABET),
@@ -69,8 +69,9 @@ class Codec:
 
     @cached_property
     def space(self) -> TokenSpace:
+        """The token space; its context length is 0, because the design sets it."""
         eos = self.special_tokens["<|stop|>"]
-        return TokenSpace(len(self._token_bytes) + len(SPECIAL_TOKENS), self.config.context_length, bos=eos, eos=eos)
+        return TokenSpace(len(self._token_bytes) + len(SPECIAL_TOKENS), 0, bos=eos, eos=eos)
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
@@ -79,15 +80,15 @@ class Codec:
 
     @property
     def chat_template(self) -> ChatTemplate:
-        """How a conversation is written."""
+        """The format of a conversation."""
         return DEFAULT_CHAT_TEMPLATE
 
     def encode(self, value: str) -> np.ndarray:
-        """The ids (L, uint16, or uint32 past 65,536 symbols) of a text, without start or stop."""
+        """Return the ids (L, uint16, or uint32 beyond 65,536 tokens) of a text, without BOS or EOS."""
         return next(self.encode_many([value]))
 
     def encode_many(self, values: Iterable[str]) -> Iterator[np.ndarray]:
-        """The ids of each text, in order, on all cores."""
+        """Yield the ids of each text, in order, computed on all cores."""
         texts = iter(values)
         while batch := list(islice(texts, _BATCH_SIZE)):
             chunked_texts = [list(_split_text(text)) for text in batch]
@@ -97,20 +98,20 @@ class Codec:
                 yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
 
     def decode_bytes(self, ids: TokenIds) -> bytes:
-        """The exact bytes the ids stand for; special tokens stand for none."""
-        token_bytes, vocab = self._token_bytes, self.space.vocab_size
+        """Return the exact bytes of the ids; special tokens decode to nothing."""
+        token_bytes, vocab_size = self._token_bytes, self.space.vocab_size
         ids_L = np.asarray(ids)
         if not len(ids_L):
             return b""
-        assert 0 <= ids_L.min() <= ids_L.max() < vocab, "ids outside the vocabulary"
+        assert 0 <= ids_L.min() <= ids_L.max() < vocab_size, "ids outside the vocabulary"
         return b"".join([token_bytes[i] for i in ids_L[ids_L < len(token_bytes)].tolist()])
 
     def decode(self, x: TokenIds) -> str:
-        """The text of the ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
+        """Return the text of the ids; bytes that are not UTF-8, which a model may generate, become U+FFFD."""
         return self.decode_bytes(x).decode(errors="replace")
 
     def decode_stream(self) -> DecodeStream:
-        """A decoder for ids that come one after the other."""
+        """Return an incremental decoder."""
         return DecodeStream(self.decode_bytes)
 
     def save(self, folder: Path) -> None:
@@ -120,22 +121,22 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
-        """The codec as saved; ValueError names the file that is missing or damaged.
+        """Load a saved codec; ValueError names the file that is missing or damaged.
 
-        Of `tokenizer.json` only the vocabulary and its merges are taken, whatever else a file from elsewhere asks for.
+        Use only the vocabulary and the merges of `tokenizer.json`, whatever else the file contains.
         """
         config, path = read_config(folder / "codec.json", "bpe", Config), folder / "tokenizer.json"
         try:
             if path.stat().st_size > _LARGEST_FILE:
-                raise ValueError(f"more than {_LARGEST_FILE >> 20} MB")
+                raise GenloomError("codecs.file_too_large", limit_mb=_LARGEST_FILE >> 20)
             model = Tokenizer.from_str(path.read_text()).model
             if not isinstance(model, models.BPE):
-                raise ValueError("not a byte-pair vocabulary")
+                raise GenloomError("codecs.not_bpe")
             codec = cls(config, _build_byte_level(model))
             if not set(ALPHABET.values()) <= {bytes_ for bytes_ in codec._token_bytes if len(bytes_) == 1}:
-                raise ValueError("it lacks some of the 256 bytes")
+                raise GenloomError("codecs.vocab_lacks_bytes")
         except Exception as error:  # the tokenizers library raises bare Exception
-            raise ValueError(f"{path} can't be used: {error}. Restore the model's folder or train it again.") from error
+            raise damaged_error(path, str(error)) from error
         return codec
 
     @cached_property
@@ -144,7 +145,7 @@ class Codec:
         token_bytes = [b""] * len(vocab)
         for token, token_id in vocab.items():
             if not (0 <= token_id < len(token_bytes)) or not all(c in ALPHABET for c in token):
-                raise ValueError(f"the token {token!r} is not made of bytes")
+                raise GenloomError("codecs.token_not_bytes", token=token)
             token_bytes[token_id] = b"".join([ALPHABET[c] for c in token])
         return token_bytes
 
@@ -161,7 +162,7 @@ def _build_byte_level(model: models.Model) -> Tokenizer:
 
 
 def _split_text(text: str) -> Iterator[str]:
-    """The text in pieces that are encoded apart to the same ids: words end before a blank whatever comes after it."""
+    """Yield chunks that encode separately to the same ids: a word ends before a blank, whatever follows the blank."""
     text = fix_surrogates(text)
     start = 0
     while len(text) - start > _CHUNK_CHARS:
@@ -174,7 +175,7 @@ def _split_text(text: str) -> Iterator[str]:
 
 
 def _build_alphabet() -> dict[str, bytes]:
-    """The character that stands for each byte in a byte-level vocabulary (the table of GPT-2): itself if it prints."""
+    """Return the byte of each character in a byte-level vocabulary (the table of GPT-2): itself if it is printable."""
     printable_bytes = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     other_bytes = [byte for byte in range(256) if byte not in printable_bytes]
     return {chr(b): bytes([b]) for b in printable_bytes} | {chr(256 + n): bytes([b]) for n, b in enumerate(other_bytes)}

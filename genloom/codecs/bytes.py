@@ -1,9 +1,10 @@
-"""Text as its UTF-8 bytes: 256 symbols and the special ones, nothing to learn, nothing it can't write."""
+"""Text as its UTF-8 bytes: 256 tokens plus the special tokens; needs no training, and can encode any text."""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,26 +16,26 @@ from genloom.types import TokenSpace
 
 @dataclass(frozen=True)
 class Config:
-    """How far a network reads; the plan of a run may set another length."""
-
-    context_length: int = 512
+    """No settings."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """`decode(encode(text)) == text` for every Unicode text."""
+    """The UTF-8 codec: `decode(encode(text)) == text` for every Unicode text."""
 
+    streams_text: ClassVar[bool] = True  # a longer draft only appends characters, so a terminal can show it live
     config: Config
 
     @classmethod
     def fit(cls, items: Iterable[str], config: Config) -> "Codec":
-        """The codec; bytes need no learning, so `items` is not read."""
+        """Return the codec; bytes need no training, so `items` is not read."""
         return cls(config)
 
     @property
     def space(self) -> TokenSpace:
+        """The token space; its context length is 0, because the design sets it."""
         eos = self.special_tokens["<|stop|>"]
-        return TokenSpace(256 + len(SPECIAL_TOKENS), self.config.context_length, bos=eos, eos=eos)
+        return TokenSpace(256 + len(SPECIAL_TOKENS), 0, bos=eos, eos=eos)
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -43,19 +44,19 @@ class Codec:
 
     @property
     def chat_template(self) -> ChatTemplate:
-        """How a conversation is written."""
+        """The format of a conversation."""
         return DEFAULT_CHAT_TEMPLATE
 
     def encode(self, value: str) -> np.ndarray:
-        """The ids (L, uint16) of a text, without start or stop. `<|user|>` in it is eight characters, no role."""
+        """Return the ids (L, uint16) of a text, without BOS or EOS; `<|user|>` in it is plain text."""
         return np.frombuffer(fix_surrogates(value).encode(), np.uint8).astype(np.uint16)
 
     def encode_many(self, values: Iterable[str]) -> Iterator[np.ndarray]:
-        """The ids of each text, in order."""
+        """Yield the ids of each text, in order."""
         return map(self.encode, values)
 
     def decode_bytes(self, ids: TokenIds) -> bytes:
-        """The exact bytes the ids stand for; special tokens stand for none."""
+        """Return the exact bytes of the ids; special tokens decode to nothing."""
         ids_L = np.asarray(ids)
         if not len(ids_L):
             return b""
@@ -63,11 +64,11 @@ class Codec:
         return ids_L[ids_L < 256].astype(np.uint8).tobytes()
 
     def decode(self, x: TokenIds) -> str:
-        """The text of the ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
+        """Return the text of the ids; bytes that are not UTF-8, which a model may generate, become U+FFFD."""
         return self.decode_bytes(x).decode(errors="replace")
 
     def decode_stream(self) -> DecodeStream:
-        """A decoder for ids that come one after the other."""
+        """Return an incremental decoder."""
         return DecodeStream(self.decode_bytes)
 
     def save(self, folder: Path) -> None:
@@ -76,5 +77,5 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
-        """The codec as saved; ValueError names the file that is missing or damaged."""
+        """Load a saved codec; ValueError names the file that is missing or damaged."""
         return cls(read_config(folder / "codec.json", "bytes", Config))

@@ -1,4 +1,4 @@
-"""How a conversation is written as symbols: markers may hold special symbols, what people say never does."""
+"""How a conversation is written as tokens: markers may contain special tokens, the contents of messages never do."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import numpy as np
 
 from genloom.codecs.codec_json import read_json
 from genloom.codecs.text_tokens import fix_surrogates
+from genloom.errors import GenloomError
 from genloom.settings import parse
 from genloom.types import Message
 
@@ -20,30 +21,28 @@ _FILE = "chat.json"
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """The text around each turn. The marker `<|im_start|>` is the special symbol of that name, wherever it stands."""
+    """The text around each message. `<|im_start|>` anywhere in a marker is the special token of that name."""
 
-    prefixes: Mapping[str, str]  # role -> what stands before its content, "<|im_start|>user\n"
-    suffixes: Mapping[str, str]  # role -> what stands after it, "<|im_end|>\n"
-    eos_tokens: tuple[str, ...]  # special symbols that end an answer
-    default_system: str = ""  # the system turn where the conversation has none; "": none is written
-    bos_text: str = ""  # what stands before everything, "<s>"
-    user_prefix_after_system: str | None = (
-        None  # before a user's turn that follows a system turn, where that differs (Llama 2)
-    )
-    generation_prompt: str | None = (
-        None  # what opens the answer to be written, where it differs from before["assistant"]
-    )
-    should_strip: bool = False  # whether blanks around a content are left out
+    prefixes: Mapping[str, str]  # role -> the text before its content, "<|im_start|>user\n"
+    suffixes: Mapping[str, str]  # role -> the text after its content, "<|im_end|>\n"
+    eos_tokens: tuple[str, ...]  # special tokens that end an answer
+    default_system: str = ""  # the system message of a conversation without one; "": omit it
+    bos_text: str = ""  # the text before the conversation, "<s>"
+    # The prefix of a user message that follows a system message, if it differs (Llama 2).
+    user_prefix_after_system: str | None = None
+    # The text before the answer to generate, if it differs from prefixes["assistant"].
+    generation_prompt: str | None = None
+    should_strip: bool = False  # strip blanks around a content
 
     def __post_init__(self) -> None:
         for markers in (self.prefixes, self.suffixes):
             if unknown := sorted(set(markers) - set(ROLES)):
-                raise ValueError(f"There is no role {unknown[0]!r}: a conversation has {', '.join(ROLES)}.")
+                raise GenloomError("codecs.unknown_role", role=unknown[0], known=", ".join(ROLES))
         if not self.eos_tokens or not {"user", "assistant"} <= set(self.prefixes):
-            raise ValueError("A conversation needs markers for user and assistant, and a symbol that ends an answer.")
+            raise GenloomError("codecs.chat_template_incomplete")
 
 
-# The roles of the codecs that are learned here.
+# The template of the codecs that are trained here.
 DEFAULT_CHAT_TEMPLATE = ChatTemplate(
     prefixes={role: f"<|{role}|>" for role in ROLES},
     suffixes={"assistant": "<|stop|>"},
@@ -53,7 +52,7 @@ DEFAULT_CHAT_TEMPLATE = ChatTemplate(
 
 
 class ChatCodec(Protocol):
-    """What a codec needs so that conversations can be written with it."""
+    """A codec that can encode conversations."""
 
     @property
     def chat_template(self) -> ChatTemplate | None: ...
@@ -67,11 +66,11 @@ class ChatCodec(Protocol):
 
 
 def render(codec: ChatCodec, messages: Sequence[Message], add_generation_prompt: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The conversation as ids (L, int64), and which of them the assistant has to write (L, bool).
+    """Return the ids of the conversation (L, int64), and which of them the assistant writes (L, bool).
 
-    Those are its contents, each with the stop after it. With `reply` the ids end with the marker that opens an answer.
-    The name of a special symbol inside a content is plain text. Raises ValueError where the codec has no roles, or
-    not the role of a message.
+    The assistant writes its contents, each with the EOS token after it. With `add_generation_prompt`, the ids end with
+    the marker that begins an answer. The name of a special token inside a content is plain text. Raise ValueError if
+    the codec has no chat template, or the template lacks the role of a message.
     """
     template = require_chat_template(codec)
     ids: list[np.ndarray] = []
@@ -100,44 +99,41 @@ def render(codec: ChatCodec, messages: Sequence[Message], add_generation_prompt:
 
 
 def get_eos_ids(codec: ChatCodec) -> tuple[int, ...]:
-    """The symbols that end an answer."""
+    """Return the ids of the tokens that end an answer."""
     return tuple(codec.special_tokens[token] for token in require_chat_template(codec).eos_tokens)
 
 
 def require_chat_template(codec: ChatCodec) -> ChatTemplate:
-    """The codec's roles; ValueError where it has none."""
+    """Return the chat template of the codec; raise ValueError if it has none."""
     if codec.chat_template is None:
-        raise ValueError(
-            "This model knows no roles: nothing says how a conversation is written for it. "
-            "Use genloom generate, or train it on conversations first."
-        )
+        raise GenloomError("codecs.no_chat_template")
     return codec.chat_template
 
 
 def save_chat_template(template: ChatTemplate | None, folder: Path) -> None:
-    """Write `chat.json` into a codec's folder, where there are roles."""
+    """Write `chat.json` into the folder of a codec, if there is a template."""
     if template is not None:
         (folder / _FILE).write_text(json.dumps(asdict(template), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_chat_template(folder: Path, special_tokens: Mapping[str, int]) -> ChatTemplate | None:
-    """The roles in a codec's folder, None where it has none; ValueError names the file that is damaged."""
+    """Load the template in the folder of a codec, if there is one; ValueError names the file that is damaged."""
     path = folder / _FILE
     if not path.exists():
         return None
     try:
-        template = parse(ChatTemplate, read_json(path), "roles")
+        template = parse(ChatTemplate, read_json(path), "chat_template")
         if missing := [token for token in template.eos_tokens if token not in special_tokens]:
-            raise ValueError(f"the codec has no special symbol {missing[0]!r}")
+            raise GenloomError("codecs.chat_template_token_missing", token=missing[0])
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} can't be used: {error}. Restore the model's folder or import it again.") from error
+        raise GenloomError("codecs.damaged_chat_template", path=path, reason=str(error).removesuffix(".")) from error
     return template
 
 
 def _iter_segments(
     template: ChatTemplate, messages: Sequence[Message], add_generation_prompt: bool
 ) -> Iterator[tuple[str, bool, bool]]:
-    """Each piece of text, whether it is a marker, and whether the assistant has to write it."""
+    """Yield each segment of text, whether it is a marker, and whether the assistant writes it."""
     yield template.bos_text, True, False
     if template.default_system and not (messages and messages[0].role == "system"):
         messages = [Message("system", template.default_system), *messages]
@@ -145,9 +141,7 @@ def _iter_segments(
     for message in messages:
         role = message.role
         if role not in template.prefixes:
-            raise ValueError(
-                f"This model's conversations have no role {role!r}; there is {', '.join(template.prefixes)}."
-            )
+            raise GenloomError("codecs.role_not_in_template", role=role, known=", ".join(template.prefixes))
         is_after_system = role == "user" and previous_role == "system" and template.user_prefix_after_system is not None
         yield (template.user_prefix_after_system or "" if is_after_system else template.prefixes[role]), True, False
         yield (message.content.strip() if template.should_strip else message.content), False, role == "assistant"
@@ -157,21 +151,18 @@ def _iter_segments(
         yield suffix[eos_end:], True, False
         previous_role = role
     if add_generation_prompt:
-        yield (
-            (template.prefixes["assistant"] if template.generation_prompt is None else template.generation_prompt),
-            True,
-            False,
-        )
+        prompt = template.prefixes["assistant"] if template.generation_prompt is None else template.generation_prompt
+        yield prompt, True, False
 
 
 def _split_marker(marker: str, special_tokens: Mapping[str, int]) -> list[str]:
-    """A marker cut at the special symbols in it, longest names first."""
+    """Split a marker at the special tokens in it, longest names first."""
     contained_names = sorted((name for name in special_tokens if name in marker), key=len, reverse=True)
     return re.split(f"({'|'.join(map(re.escape, contained_names))})", marker) if contained_names else [marker]
 
 
 def _encode_segments(codec: ChatCodec, segments: list[tuple[str, bool]]) -> tuple[np.ndarray, np.ndarray]:
-    """Text between two special symbols is encoded as one, as the model has seen it; each id is its last byte's."""
+    """Encode the text between two special tokens as one string, as in training; the last byte of an id is decisive."""
     ids = np.asarray(codec.encode("".join(text for text, _ in segments)))
     is_target_byte = np.concatenate(
         [np.full(len(fix_surrogates(text).encode()), is_target) for text, is_target in segments]

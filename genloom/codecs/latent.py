@@ -1,4 +1,4 @@
-"""Media as the latent of an autoencoder trained here: the codec of latent diffusion."""
+"""Values as the latent of an autoencoder that was trained here: the codec of latent diffusion."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,36 +12,37 @@ import torch
 
 from genloom.codecs.autoencoder import Autoencoder
 from genloom.codecs.codec_json import damaged_error
+from genloom.errors import GenloomError, format_message
 from genloom.types import SignalSpace
 
-NUM_STAT_SAMPLES, STAT_STRIDE = 1024, 5  # training samples that the statistics come from, and which
-MIN_STD = 1e-4  # standard deviation of a channel that tells nothing
+NUM_STAT_SAMPLES, STAT_STRIDE = 1024, 5  # the statistics use so many training samples, every fifth
+MIN_STD = 1e-4  # lower bound of a channel's standard deviation, for channels without information
 
 
 @dataclass(frozen=True)
 class Config:
-    model: str = "icons"  # a trained autoencoder, or a model that has one as its codec; this codec takes it into itself
+    """A trained autoencoder, or a model that has one as its codec; the codec stores a copy of it."""
+
+    model: str = "icons"
 
 
 def default_config(size: int) -> dict[str, Any]:
-    """The settings to begin with for so many bytes of data."""
+    """Return default settings for `size` bytes of data."""
     return {"model": Config().model}
 
 
 def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
-    """The codec of a trained model, with each channel brought to mean 0 and standard deviation 1 over the values.
+    """Return the codec of a trained model, with each channel normalized to mean 0 and deviation 1 over the values.
 
-    Raises ValueError where the model is no autoencoder and has none.
+    Raise ValueError if the model neither is nor has an autoencoder.
     """
     codec = model.codec
     if not isinstance(codec, Codec) and getattr(model.objective, "levels", ()):
-        raise ValueError(
-            f"The latent of {model.name!r} is rounded to codes. Use it as such: --set codec.name=fsq_tokens"
-        )
+        raise GenloomError("codecs.latent_is_discrete", model=model.name)
     autoencoder = codec.autoencoder if isinstance(codec, Codec) else Autoencoder.from_model(model)
     latents = [autoencoder.encode(value) for value in islice(values, 0, STAT_STRIDE * NUM_STAT_SAMPLES, STAT_STRIDE)]
     if not latents:
-        raise ValueError("There are no samples to measure the latent on. Collect some, then train.")
+        raise GenloomError("codecs.no_samples")
     z_CN = torch.cat(latents).transpose(0, 1).flatten(1).double()
     std = z_CN.std(1, correction=0).clamp(min=MIN_STD)
     return Codec(autoencoder, tuple(z_CN.mean(1).tolist()), tuple(std.tolist()))
@@ -49,7 +50,7 @@ def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
 
 @dataclass(frozen=True)
 class Codec:
-    """What the encoder makes of a value, in units of each channel's spread, and what the decoder makes of that."""
+    """The latent of a value, in units of each channel's standard deviation."""
 
     autoencoder: Autoencoder
     mean: tuple[float, ...]  # by channel
@@ -60,10 +61,9 @@ class Codec:
         return SignalSpace(self.autoencoder.spec.latent, self.autoencoder.spec.grid)
 
     def encode(self, value: Any) -> np.ndarray:
-        """The latent, float32 (C, *grid)."""
-        return (
-            (self.autoencoder.encode(value)[0].numpy() - self._per_channel(self.mean)) / self._per_channel(self.std)
-        ).astype("f4")
+        """Return the latent, float32 (C, *grid)."""
+        z = self.autoencoder.encode(value)[0].numpy()
+        return ((z - self._per_channel(self.mean)) / self._per_channel(self.std)).astype("f4")
 
     def encode_many(self, values: Iterable[Any]) -> Iterator[np.ndarray]:
         return map(self.encode, values)
@@ -75,19 +75,19 @@ class Codec:
     def decode_many(self, x_BC: Iterable[np.ndarray]) -> list[Any]:
         return [self.decode(x) for x in x_BC]
 
-    def _per_channel(self, channels: tuple[float, ...]) -> np.ndarray:
-        return np.asarray(channels, np.float32).reshape(-1, *[1] * len(self.autoencoder.spec.grid))
+    def _per_channel(self, values: tuple[float, ...]) -> np.ndarray:
+        return np.asarray(values, np.float32).reshape(-1, *[1] * len(self.autoencoder.spec.grid))
 
     def save(self, folder: Path) -> None:
         self.autoencoder.save(folder, "latent", {"mean": self.mean, "std": self.std})
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
-        """The codec as saved; ValueError names the file that is missing or damaged."""
+        """Load a saved codec; ValueError names the file that is missing or damaged."""
         autoencoder, extras = Autoencoder.load(folder, "latent", ("mean", "std"))
         mean, std = extras["mean"], extras["std"]
         for values, lower in ((mean, float("-inf")), (std, 0.0)):
             is_valid = isinstance(values, list) and len(values) == autoencoder.spec.latent
             if not is_valid or not all(isinstance(v, float) and isfinite(v) and v > lower for v in values):
-                raise damaged_error(folder / "codec.json", "mean and std must hold a number a channel, std above 0")
+                raise damaged_error(folder / "codec.json", format_message("codecs.bad_statistics"))
         return cls(autoencoder, tuple(mean), tuple(std))

@@ -1,4 +1,4 @@
-"""Pictures as their pixels: three channels from -1 to 1, brought to a square of one size."""
+"""Images as pixels: three channels from -1 to 1, resized to a square."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,33 +10,36 @@ import numpy as np
 from PIL import Image
 
 from genloom.codecs.codec_json import damaged_error, read_json
+from genloom.errors import GenloomError, format_message
 from genloom.types import SignalSpace
 
-LARGEST = 1024  # pixels a side
+LARGEST = 1024  # pixels per side
 FIT_MODES = ("pad", "crop")
 
 
 @dataclass(frozen=True)
 class Config:
-    size: int = 64  # pixels a side
-    fit: str = "pad"  # what makes a square of an oblong picture: bars of white, or a cut from its centre ("crop")
+    """The size of the square, and how an image that is not square is made square."""
+
+    size: int = 64  # pixels per side
+    fit: str = "pad"  # "pad" with white, or "crop" to the centre
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 4 <= self.size <= LARGEST:
-            raise ValueError(f"codec.size must be a whole number from 4 to {LARGEST}, got {self.size!r}.")
+            raise GenloomError("codecs.bad_image_size", value=self.size, maximum=LARGEST)
         if self.fit not in FIT_MODES:
-            raise ValueError(f"codec.fit must be pad or crop, got {self.fit!r}.")
+            raise GenloomError("codecs.bad_image_fit", value=self.fit)
 
 
 @dataclass(frozen=True)
 class Codec:
-    """Pictures uint8 (H, W, 3) as float32 (3, size, size), and back as squares."""
+    """Images uint8 (H, W, 3) as float32 (3, size, size), and back as squares."""
 
     config: Config
 
     @classmethod
     def fit(cls, items: Iterable[np.ndarray], config: Config) -> "Codec":
-        """The codec; pixels need no learning, so `items` is not read."""
+        """Return the codec; pixels need no training, so `items` is not read."""
         return cls(config)
 
     @property
@@ -51,7 +54,7 @@ class Codec:
         return map(self.encode, values)
 
     def decode(self, x: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The picture of (3, size, size), uint8 (size, size, 3); what lies outside -1 to 1 is clipped."""
+        """Return the image (size, size, 3), uint8, of (3, size, size); values outside of -1 to 1 are clipped."""
         levels = np.rint((np.asarray(x, np.float32) + 1) * np.float32(127.5))
         return np.ascontiguousarray(levels.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
@@ -64,11 +67,13 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
-        """The codec as saved; ValueError names the file that is missing or damaged."""
+        """Load a saved codec; ValueError names the file that is missing or damaged."""
         path = folder / "codec.json"
         content: dict[str, Any] = read_json(path)
         if content.pop("codec", None) != "pixels" or set(content) != {"size", "fit"}:
-            raise damaged_error(path, "it must be for the codec 'pixels' and set fit, size")
+            raise damaged_error(
+                path, format_message("codecs.wrong_codec_table", codec="pixels", keys="codec, fit, size")
+            )
         try:
             return cls(Config(**content))
         except ValueError as error:
@@ -76,7 +81,7 @@ class Codec:
 
 
 def resize_to_square(value: np.ndarray, size: int, should_crop: bool) -> np.ndarray:
-    """The picture as uint8 (size, size, 3); one that is so already is returned as it is."""
+    """Return the image as uint8 (size, size, 3); return it unchanged if it already has this size."""
     height, width, _ = value.shape
     if height == width == size:
         return value

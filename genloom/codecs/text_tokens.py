@@ -1,18 +1,18 @@
-"""What the text codecs share: the special tokens, clean Unicode, and text that streams."""
+"""Shared parts of the text codecs: special tokens, valid Unicode, and incremental decoding."""
 
 import codecs
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# In the order of their ids, which follow those of the text. `<|stop|>` also starts a document.
+# In the order of their ids, which follow those of the text. `<|stop|>` also begins a document.
 SPECIAL_TOKENS = ("<|stop|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
 
 TokenIds = Sequence[int] | np.ndarray
 
 
 def fix_surrogates(text: str) -> str:
-    """The text with surrogate pairs joined and single surrogates, which are no characters, replaced by U+FFFD."""
+    """Join surrogate pairs, and replace lone surrogates, which are not characters, by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -21,9 +21,9 @@ def fix_surrogates(text: str) -> str:
 
 
 class DecodeStream:
-    """Turns ids into text as they come, holding back the bytes of a character until it is whole.
+    """An incremental decoder of token ids, which holds back the bytes of a character until it is complete.
 
-    What `feed` and at last `end` return is, joined, the same as decoding all ids at once.
+    The concatenation of everything that `feed` and finally `finish` return equals decoding all ids at once.
     """
 
     def __init__(self, decode_bytes: Callable[[TokenIds], bytes]) -> None:
@@ -31,9 +31,9 @@ class DecodeStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def feed(self, ids: TokenIds) -> str:
-        """The text that is final with these ids; often empty, never a part of a character."""
+        """Return the text that these ids complete; often empty, never a part of a character."""
         return self._decoder.decode(self._decode_bytes(ids))
 
     def finish(self) -> str:
-        """What is left: a character that stayed incomplete becomes U+FFFD."""
+        """Return the rest: an incomplete character becomes U+FFFD."""
         return self._decoder.decode(b"", final=True)

@@ -1,4 +1,4 @@
-"""Text as the symbols of a pretrained model: a tokenizer.json that came with it, with the ids it was trained on."""
+"""Text as the tokens of a pretrained model: the tokenizer.json of that model, with the ids it was trained on."""
 
 import json
 import re
@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from genloom.codecs.bpe import ALPHABET
 from genloom.codecs.chat_template import ChatTemplate, load_chat_template, save_chat_template
-from genloom.codecs.codec_json import read_json
+from genloom.codecs.codec_json import damaged_error, read_json
 from genloom.codecs.text_tokens import DecodeStream, TokenIds, fix_surrogates
 from genloom.codecs.tokenizer_json import (
     BYTE_TOKEN,
@@ -23,50 +24,51 @@ from genloom.codecs.tokenizer_json import (
     list_steps,
     parse_tokenizer_json,
 )
+from genloom.errors import GenloomError, format_message
 from genloom.settings import parse
 from genloom.types import TokenSpace
 
-_BATCH_SIZE = 256  # texts that are encoded side by side
-_CHUNK_CHARS = 1 << 16  # characters of a long text that are encoded as one
-_WORD_END = re.compile(r"(?<=[a-zA-Z])(?= [a-zA-Z])")  # where every byte-level tokenizer begins a new word
+_BATCH_SIZE = 256  # texts that are encoded in parallel
+_CHUNK_CHARS = 1 << 16  # characters of a long text that are encoded at once
+_WORD_END = re.compile(r"(?<=[a-zA-Z])(?= [a-zA-Z])")  # every byte-level tokenizer begins a word here
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a tokenizer.json does not say of its model."""
+    """Properties of the model that tokenizer.json does not contain."""
 
-    vocab_size: int = 0  # rows of the model's tables, which may be more than there are symbols; 0: as many
+    vocab_size: int = 0  # rows of the model's embedding, which may exceed the number of tokens; 0: equal
     context_length: int = 2048
-    bos: int = 0  # the symbol before a document
-    eos: int = 0  # the symbol after it
+    bos: int = 0  # the token before a document
+    eos: int = 0  # the token after a document
 
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """`decode(encode(text)) == text` for every text whose characters the vocabulary can write."""
+    """A pretrained tokenizer: `decode(encode(text)) == text` for every text whose characters the vocabulary has."""
 
+    streams_text: ClassVar[bool] = True  # a longer draft only appends characters, so a terminal can show it live
     config: Config
     tokenizer: Tokenizer
     chat_template: ChatTemplate | None = None
 
     @classmethod
     def fit(cls, items: Iterable[str], config: Config) -> "Codec":
-        """A pretrained vocabulary is not learned: it comes with the model it belongs to."""
-        raise ValueError(
-            "The codec 'tokenizer' comes with an imported model: tune one with --from MODEL, "
-            "or choose codec.name = bpe to learn a vocabulary."
-        )
+        """Raise ValueError: a pretrained vocabulary comes with its model."""
+        raise GenloomError("codecs.tokenizer_is_pretrained")
 
     @classmethod
     def from_json(
         cls, tokenizer_json: str | bytes, config: Config, chat_template: ChatTemplate | None = None
     ) -> "Codec":
-        """The codec of a tokenizer.json; ValueError says what in it is unknown, out of bounds or contradictory."""
+        """Build the codec of a tokenizer.json; ValueError says what in it is damaged or not supported."""
         codec = cls(config, build_tokenizer(parse_tokenizer_json(tokenizer_json)), chat_template)
         if config.vocab_size and len(codec._token_bytes) > config.vocab_size:
-            raise ValueError(f"it has {len(codec._token_bytes):,} symbols, and its model knows {config.vocab_size:,}")
+            raise GenloomError(
+                "codecs.vocab_too_large", num_tokens=len(codec._token_bytes), vocab_size=config.vocab_size
+            )
         if not (0 <= config.bos < codec.space.vocab_size and 0 <= config.eos < codec.space.vocab_size):
-            raise ValueError("the symbol that starts or ends a document lies outside of the vocabulary")
+            raise GenloomError("codecs.boundary_token_outside_vocab")
         return codec
 
     @cached_property
@@ -76,16 +78,16 @@ class Codec:
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
-        """The ids of the special symbols. No text encodes to them; they decode to nothing."""
+        """The ids of the special tokens. No text encodes to them; they decode to nothing."""
         added_tokens = self.tokenizer.get_added_tokens_decoder()
         return {token.content: token_id for token_id, token in sorted(added_tokens.items()) if token.special}
 
     def encode(self, value: str) -> np.ndarray:
-        """The ids (L, uint16, or uint32 past 65,536 symbols) of a text, without start or stop."""
+        """Return the ids (L, uint16, or uint32 beyond 65,536 tokens) of a text, without BOS or EOS."""
         return next(self.encode_many([value]))
 
     def encode_many(self, values: Iterable[str]) -> Iterator[np.ndarray]:
-        """The ids of each text, in order, on all cores."""
+        """Yield the ids of each text, in order, computed on all cores."""
         texts = iter(values)
         while batch := list(islice(texts, _BATCH_SIZE)):
             chunked_texts = [list(self._split_text(fix_surrogates(text))) for text in batch]
@@ -96,7 +98,7 @@ class Codec:
                 yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
 
     def decode_bytes(self, ids: TokenIds) -> bytes:
-        """The exact bytes the ids stand for; special symbols stand for none."""
+        """Return the exact bytes of the ids; special tokens decode to nothing."""
         token_bytes, ids_L = self._token_bytes, np.asarray(ids)
         if not len(ids_L):
             return b""
@@ -104,16 +106,16 @@ class Codec:
         return b"".join([token_bytes[i] for i in ids_L[ids_L < len(token_bytes)].tolist()])
 
     def decode(self, x: TokenIds) -> str:
-        """The text of the ids, which begin it; bytes that are not UTF-8, which a model may write, become U+FFFD."""
+        """Return the text that begins with the ids; bytes that are not UTF-8 become U+FFFD."""
         text = self.decode_continuation(x)
         return text.removeprefix(" ") if self._has_space_prefix else text
 
     def decode_continuation(self, x: TokenIds) -> str:
-        """The text of ids that follow others: a blank before it is one that was written."""
+        """Return the text of ids that follow others: a leading blank is part of the text."""
         return self.decode_bytes(x).decode(errors="replace")
 
     def decode_stream(self) -> DecodeStream:
-        """A decoder for ids that come one after the other."""
+        """Return an incremental decoder."""
         return DecodeStream(self.decode_bytes)
 
     def save(self, folder: Path) -> None:
@@ -124,31 +126,33 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
-        """The codec as saved; ValueError names the file that is missing or damaged."""
+        """Load a saved codec; ValueError names the file that is missing or damaged."""
         config_table, path = read_json(folder / "codec.json"), folder / "tokenizer.json"
-        if config_table.pop("codec", None) != "tokenizer":
-            raise ValueError(f"{folder / 'codec.json'} is not for the codec 'tokenizer'. Import the model again.")
+        actual_codec = config_table.pop("codec", None)
+        if actual_codec != "tokenizer":
+            reason = format_message("codecs.wrong_codec", actual=actual_codec, expected="tokenizer")
+            raise damaged_error(folder / "codec.json", reason)
         try:
             if path.stat().st_size > LARGEST_FILE:
-                raise ValueError(f"it holds more than {LARGEST_FILE >> 20} MB")
+                raise GenloomError("codecs.file_too_large", limit_mb=LARGEST_FILE >> 20)
             codec = cls.from_json(path.read_bytes(), parse(Config, config_table, "codec"))
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path} can't be used: {error}. Import the model again.") from None
+            raise GenloomError("codecs.damaged_tokenizer", path=path, reason=str(error).removesuffix(".")) from None
         return cls(codec.config, codec.tokenizer, load_chat_template(folder, codec.special_tokens))
 
     @cached_property
     def content(self) -> dict:
-        """The tokenizer as the JSON it was made of."""
+        """The tokenizer as JSON data."""
         return json.loads(self.tokenizer.to_str())
 
     @cached_property
     def is_byte_level(self) -> bool:
-        """Whether symbols are written in the alphabet of bytes (GPT-2), and not in characters (SentencePiece)."""
+        """Whether tokens are in the alphabet of bytes (GPT-2), not in characters (SentencePiece)."""
         return any(step["type"] == "ByteLevel" for step in list_steps(self.content, "pre_tokenizer"))
 
     @cached_property
     def _has_space_prefix(self) -> bool:
-        """Whether a blank is written before a text."""
+        """Whether encoding adds a blank before a text."""
         steps = [*list_steps(self.content, "normalizer"), *list_steps(self.content, "pre_tokenizer")]
         return any(
             step["type"] == "Prepend"
@@ -179,7 +183,7 @@ class Codec:
         return np.array(sorted(self.special_tokens.values()), dtype=np.int64)
 
     def _drop_special_ids(self, text: str, ids: np.ndarray) -> np.ndarray:
-        """The ids, or, where the vocabulary itself spells a special symbol, those of the text letter by letter."""
+        """Return the ids; if the merges themselves spell a special token, encode the text character by character."""
         if not np.isin(ids, self._special_ids).any():
             return ids
         char_ids = [np.array(self.tokenizer.encode(c, add_special_tokens=False).ids, self._dtype) for c in text]
@@ -187,7 +191,7 @@ class Codec:
         return ids[~np.isin(ids, self._special_ids)]
 
     def _split_text(self, text: str) -> Iterator[str]:
-        """The text in pieces that are encoded apart to the same ids."""
+        """Yield chunks that encode separately to the same ids."""
         start = 0
         while self.is_byte_level and not self._has_space_prefix and len(text) - start > _CHUNK_CHARS:
             match = _WORD_END.search(text, start + _CHUNK_CHARS)

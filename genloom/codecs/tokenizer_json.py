@@ -1,4 +1,7 @@
-"""A tokenizer.json from elsewhere, read as data: only byte pairs, only known parts, sizes bounded."""
+"""A tokenizer.json of another project, read as data: only byte pairs, only known parts, bounded sizes.
+
+The errors are fragments of a sentence: the caller adds the name of the file.
+"""
 
 import json
 import re
@@ -6,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenizers import Tokenizer
+
+from genloom.errors import GenloomError
 
 LARGEST_FILE = 64 << 20
 _LARGEST_VOCAB = 1 << 20
@@ -16,20 +21,20 @@ NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace")
 PRE_TOKENIZERS = ("ByteLevel", "Digits", "Metaspace", "Split")
 DECODERS = ("ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip")
 POST_PROCESSORS = ("ByteLevel", "TemplateProcessing")
-SPACE_MARK = "▁"  # how vocabularies of SentencePiece write a blank
-BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")  # and how they write a byte
+SPACE_MARK = "▁"  # a blank in a SentencePiece vocabulary
+BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")  # a byte in a SentencePiece vocabulary
 
 
 def parse_tokenizer_json(text: str | bytes) -> dict[str, Any]:
-    """The content of a tokenizer.json with only what we know in it; ValueError says what is wrong or unknown."""
+    """Return the known content of a tokenizer.json; ValueError says what is wrong or not supported."""
     if len(text) > LARGEST_FILE:
-        raise ValueError(f"it holds more than {LARGEST_FILE >> 20} MB")
+        raise GenloomError("codecs.file_too_large", limit_mb=LARGEST_FILE >> 20)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not valid JSON ({error})") from None
+        raise GenloomError("codecs.not_json", reason=error) from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise ValueError("it describes no tokenizer")
+        raise GenloomError("codecs.not_tokenizer")
     return {
         "version": "1.0",
         "truncation": None,
@@ -44,20 +49,20 @@ def parse_tokenizer_json(text: str | bytes) -> dict[str, Any]:
 
 
 def build_tokenizer(content: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer that `parsed` content describes; no text it reads gives a special symbol."""
+    """Build the tokenizer of the content that `parse_tokenizer_json` returned; no text encodes to a special token."""
     try:
         tokenizer = Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise ValueError(f"its parts do not fit together ({error})") from None
+        raise GenloomError("codecs.parts_do_not_fit", reason=error) from None
     tokenizer.encode_special_tokens = True
     for token in content["added_tokens"]:
         if tokenizer.token_to_id(token["content"]) != token["id"]:
-            raise ValueError(f"the symbol {token['content']!r} cannot have the number {token['id']}")
+            raise GenloomError("codecs.token_id_mismatch", token=token["content"], token_id=token["id"])
     return tokenizer
 
 
 def list_steps(content: Mapping[str, Any], part_name: str) -> list[dict[str, Any]]:
-    """The steps of a part, in order: a sequence's, the single one, or none."""
+    """Return the steps of a part, in order: those of a sequence, or the part itself if there is one."""
     part = content.get(part_name)
     if part is None:
         return []
@@ -68,43 +73,41 @@ def list_steps(content: Mapping[str, Any], part_name: str) -> list[dict[str, Any
 
 def _parse_model(model: Mapping[str, Any]) -> dict[str, Any]:
     if model.get("type", "BPE") != "BPE":
-        raise ValueError(f"its model is {model['type']!r}, and only byte pairs (BPE) are read")
+        raise GenloomError("codecs.unsupported_model_type", type=model["type"])
     vocab, merges = model.get("vocab"), model.get("merges")
     if not isinstance(vocab, dict) or not isinstance(merges, list):
-        raise ValueError("its model lacks a vocabulary or merges")
+        raise GenloomError("codecs.vocab_missing")
     if not 0 < len(vocab) <= _LARGEST_VOCAB or len(merges) > 4 * _LARGEST_VOCAB:
-        raise ValueError(f"a vocabulary of {len(vocab):,} symbols and {len(merges):,} merges is out of bounds")
+        raise GenloomError("codecs.vocab_out_of_bounds", num_tokens=len(vocab), num_merges=len(merges))
     seen_ids = set()
     for token, token_id in vocab.items():
         if type(token_id) is not int or not 0 <= token_id < _LARGEST_VOCAB or token_id in seen_ids:
-            raise ValueError(f"the number {token_id!r} of the symbol {token!r} is out of bounds or used twice")
+            raise GenloomError("codecs.token_id_damaged", token=token, token_id=token_id)
         seen_ids.add(token_id)
     if model.get("dropout"):
-        raise ValueError("it drops merges by chance, so that no text has one encoding")
+        raise GenloomError("codecs.merges_with_dropout")
     option_names = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
     options = {key: model.get(key) for key in (*option_names, "ignore_merges")}
     if options["continuing_subword_prefix"] or options["end_of_word_suffix"]:
-        raise ValueError("it marks the ends of words, which is not read")
+        raise GenloomError("codecs.word_end_markers")
     flags = {key: bool(options[key]) for key in ("fuse_unk", "byte_fallback", "ignore_merges")}
     return {"type": "BPE", "dropout": None, **options, **flags, "vocab": vocab, "merges": merges}
 
 
 def _parse_added_tokens(tokens: Any, vocab: Any) -> list[dict[str, Any]]:
     if not isinstance(tokens, list) or len(tokens) > _LARGEST_VOCAB or not all(isinstance(t, dict) for t in tokens):
-        raise ValueError("its list of added symbols is damaged")
+        raise GenloomError("codecs.added_tokens_damaged")
     token_of_id = {token_id: text for text, token_id in vocab.items()} if isinstance(vocab, dict) else {}
     parsed_tokens = []
     for token in tokens:
         content, token_id = token.get("content"), token.get("id")
-        if (
-            not isinstance(content, str)
-            or not content
-            or type(token_id) is not int
-            or not 0 <= token_id < _LARGEST_VOCAB
-        ):
-            raise ValueError(f"its added symbol {content!r} with the number {token_id!r} is damaged")
+        is_valid_id = type(token_id) is int and 0 <= token_id < _LARGEST_VOCAB
+        if not isinstance(content, str) or not content or not is_valid_id:
+            raise GenloomError("codecs.added_token_damaged", token=content, token_id=token_id)
         if token_of_id.setdefault(token_id, content) != content:
-            raise ValueError(f"the number {token_id} is both {token_of_id[token_id]!r} and {content!r}")
+            raise GenloomError(
+                "codecs.conflicting_token_id", token_id=token_id, first=token_of_id[token_id], second=content
+            )
         flags = {flag: bool(token.get(flag)) for flag in ("single_word", "lstrip", "rstrip", "normalized", "special")}
         parsed_tokens.append({"id": token_id, "content": content, **flags})
     return sorted(parsed_tokens, key=lambda token: token["id"])
@@ -115,14 +118,14 @@ def _parse_part(content: Mapping[str, Any], part_name: str, steps_key: str, know
     if part is None:
         return None
     if not isinstance(part, dict):
-        raise ValueError(f"its {part_name} is damaged")
+        raise GenloomError("codecs.part_damaged", part=part_name)
     steps = part.get(steps_key) if part.get("type") == "Sequence" else [part]
     if not isinstance(steps, list) or len(steps) > _MAX_STEPS:
-        raise ValueError(f"its {part_name} is damaged")
+        raise GenloomError("codecs.part_damaged", part=part_name)
     for step in steps:
         if not isinstance(step, dict) or step.get("type") not in known_types:
             kind = step.get("type") if isinstance(step, dict) else step
-            raise ValueError(f"its {part_name} is {kind!r}, which is not known; there is {', '.join(known_types)}")
+            raise GenloomError("codecs.unknown_part", part=part_name, type=kind, known=", ".join(known_types))
         if len(json.dumps(step.get("pattern"))) > _MAX_PATTERN_CHARS:
-            raise ValueError(f"a pattern of its {part_name} is longer than {_MAX_PATTERN_CHARS} letters")
+            raise GenloomError("codecs.pattern_too_long", part=part_name, limit=_MAX_PATTERN_CHARS)
     return part

@@ -1,4 +1,4 @@
-"""Collects text into data sets: `collect` yields Progress, the last one with the Report."""
+"""Collect files into data sets: `collect` yields CollectProgress, the last one with the Report."""
 
 from genloom.collect.card import summarize_report
 from genloom.collect.options import SCRUB_KINDS, CollectProgress, Note, Options, Report

@@ -1,9 +1,13 @@
-"""Finds the caption of a picture: in a file or a table beside it, or in its name."""
+"""Find the caption of a file: in a file of the same name, in a table, or in its name.
+
+Nothing here depends on the medium: which columns name files, and which words of a name describe nothing, are
+parameters.
+"""
 
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,41 +19,30 @@ from genloom.media.text import encoding
 
 SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_path", "image_file", "img")
+FILE_COLUMNS = ("file_name", "filename", "file", "path")  # in the tables of any medium
 CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "title", "alt", "alt_text", "label", "name")
-MAX_SIDECAR_BYTES = 1 << 20  # bytes
-MAX_CAPTION_CHARS = 2_000  # characters
+MAX_SIDECAR_BYTES = 1 << 20
+MAX_CAPTION_CHARS = 2_000
 MAX_TABLE_ROWS = 2_000_000
-# fmt: off
-# What cameras and programs call a picture whose maker said nothing.
-GENERIC_WORDS = frozenset((
-    "img", "image", "images", "dsc", "dscn", "dscf", "dcim", "pxl", "mvi", "imgp", "gopr", "photo", "photos", "pic",
-    "pics", "picture", "pictures", "screenshot", "screen", "shot", "untitled", "unnamed", "scan", "scanned", "file",
-    "frame", "download", "downloads", "whatsapp", "signal", "telegram", "snapchat", "fb", "fbimg", "received",
-    "cropped", "edited", "copy", "burst", "cover", "portrait", "night", "mp", "hdr", "pano", "thumb", "thumbnail",
-    "original", "large", "small", "medium", "train", "test", "val", "valid", "validation", "data", "dataset", "raw",
-    "export", "exports", "output", "outputs", "sample", "samples", "new", "at", "am", "pm", "wa",
-))
-# fmt: on
 HEX_PATTERN = re.compile(r"^(?=.*\d)[0-9a-f]{6,}$", re.IGNORECASE)
 UUID_PATTERN = re.compile(r"^[0-9a-f-]{32,}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class CaptionEntry:
-    """What a sidecar or a table says of a picture."""
+    """The caption and the licence that a sidecar or a table gives for a file."""
 
     caption: str
     licence: str = ""
 
 
 def pick_caption(*candidates: tuple[str, str]) -> tuple[str, str]:
-    """The first caption that says something, with who said it."""
-    return next(((caption, source) for caption, source in candidates if caption), ("", "none"))
+    """Return the first (caption, origin) whose caption is not empty, or ("", "none")."""
+    return next(((caption, origin) for caption, origin in candidates if caption), ("", "none"))
 
 
-def find_caption(path: Path, root: Path) -> tuple[CaptionEntry, str]:
-    """What a file of the same name says of the picture, else a table in its folder or above it up to `root`."""
+def find_caption(path: Path, root: Path, file_columns: tuple[str, ...]) -> tuple[CaptionEntry, str]:
+    """Return the entry for `path` and its origin: a sidecar, else a table in its folder or above it up to `root`."""
     for sidecar in (
         s for suffix in SIDECAR_SUFFIXES for s in (path.with_suffix(suffix), path.with_name(path.name + suffix))
     ):
@@ -58,7 +51,7 @@ def find_caption(path: Path, root: Path) -> tuple[CaptionEntry, str]:
     folder = path.parent
     while True:
         relative_name = escape_name(path.relative_to(folder).as_posix())
-        for entries in _read_tables(folder):
+        for entries in _read_tables(folder, file_columns):
             if table_entry := entries.get(relative_name) or entries.get(escape_name(path.name)):
                 return table_entry, "a table beside it"
         if folder == root or root not in folder.parents:
@@ -67,7 +60,7 @@ def find_caption(path: Path, root: Path) -> tuple[CaptionEntry, str]:
 
 
 def parse_record(record: Mapping[str, Any], column: str = "") -> CaptionEntry:
-    """The caption and the licence in a row or an object; `column` is what the person named."""
+    """Return the caption and the licence in a row or an object; `column` is the caption's column, "" to guess it."""
     lower_record = {str(name).lower(): value for name, value in record.items()}
     names = (column.lower(),) if column else CAPTION_COLUMNS
     caption = next((c for name in names if (c := normalize_caption(_first_string(lower_record.get(name))))), "")
@@ -83,29 +76,32 @@ def parse_record(record: Mapping[str, Any], column: str = "") -> CaptionEntry:
 
 
 def normalize_caption(value: Any) -> str:
-    """A caption on one line, of bounded length; "" of what is no text."""
+    """Return a caption on one line, of bounded length; "" for a value that is not a string."""
     return " ".join(replace_surrogates(value).split())[:MAX_CAPTION_CHARS] if isinstance(value, str) else ""
 
 
-def derive_caption(name: str) -> str:
-    """The words in the name of a file: "red-apple_03" is "red apple", "IMG_1234" says nothing."""
+def derive_caption(name: str, generic_words: Collection[str]) -> str:
+    """Return the words in a file's name: "red-apple_03" gives "red apple".
+
+    The result is "" if every word is short, a number, or one of `generic_words`, as in "IMG_1234".
+    """
     if UUID_PATTERN.match(name):
         return ""
     spaced_name = re.sub(r"(?<=[a-zà-ÿ])(?=[A-Z])|[\W_]+", " ", name)
     words = [word for word in spaced_name.split() if not HEX_PATTERN.match(word)]
     words = [word for word in (re.sub(r"^\d+|\d+$", "", word) for word in words) if word]
-    distinctive_words = [word for word in words if len(word) > 2 and word.lower() not in GENERIC_WORDS]
+    distinctive_words = [word for word in words if len(word) > 2 and word.lower() not in generic_words]
     return " ".join(words).strip() if distinctive_words else ""
 
 
 @functools.lru_cache(16)
-def read_table(path: Path) -> Mapping[str, CaptionEntry]:
-    """What a table says of files, by their names in it; empty where it is no such table, or damaged."""
+def read_table(path: Path, file_columns: tuple[str, ...]) -> Mapping[str, CaptionEntry]:
+    """Return the entries of a table by file name; empty if the table has no such column or is damaged."""
     entries: dict[str, CaptionEntry] = {}
     try:
         for record in _iter_records(path):
-            name = next((record[key] for key in record if str(key).strip().lower() in FILE_COLUMNS), None)
-            if isinstance(name, Mapping):  # Hugging Face's picture without its bytes
+            name = next((record[key] for key in record if str(key).strip().lower() in file_columns), None)
+            if isinstance(name, Mapping):  # Hugging Face's image without its bytes
                 name = name.get("path")
             if isinstance(name, str) and name.strip():
                 entry = parse_record({k: v for k, v in record.items() if v is not name})
@@ -119,31 +115,31 @@ def read_table(path: Path) -> Mapping[str, CaptionEntry]:
 
 
 def clear_caches() -> None:
-    """Tables may have changed since they were read."""
+    """Forget the tables that were read, because they may have changed."""
     read_table.cache_clear()
     _read_tables.cache_clear()
 
 
 @functools.lru_cache(256)
-def _read_tables(folder: Path) -> tuple[Mapping[str, CaptionEntry], ...]:
+def _read_tables(folder: Path, file_columns: tuple[str, ...]) -> tuple[Mapping[str, CaptionEntry], ...]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
     except OSError:
         return ()
-    return tuple(entries for path in paths if (entries := read_table(path)))
+    return tuple(entries for path in paths if (entries := read_table(path, file_columns)))
 
 
 def _iter_records(path: Path) -> Iterator[Mapping[str, Any]]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         yield from _iter_parquet(path)
-    elif suffix in (".csv", ".tsv"):
-        rows = table_files.read_csv(encoding.open_text(path), is_tab_separated=suffix == ".tsv")
-        yield from (record for _, record in rows if isinstance(record, dict))
+        return
+    stream = encoding.open_text(path)
+    if suffix in (".csv", ".tsv"):
+        rows = table_files.read_csv(stream, is_tab_separated=suffix == ".tsv")
     else:
-        yield from (
-            record for _, record in table_files.read_jsonl(encoding.open_text(path)) if isinstance(record, dict)
-        )
+        rows = table_files.read_jsonl(stream)
+    yield from (record for _, record in rows if isinstance(record, dict))
 
 
 def _iter_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -156,7 +152,7 @@ def _iter_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _read_sidecar(path: Path) -> CaptionEntry:
-    """What a file beside a picture says; one that is damaged or no text says nothing."""
+    """Return the entry in a sidecar; an empty one if the file is damaged, too large or not text."""
     try:
         if path.stat().st_size > MAX_SIDECAR_BYTES:
             return CaptionEntry("")
@@ -170,5 +166,5 @@ def _read_sidecar(path: Path) -> CaptionEntry:
 
 
 def _first_string(value: Any) -> Any:
-    """Several captions of a picture: the first."""
+    """Return the first of several captions."""
     return value[0] if isinstance(value, list) and value else value

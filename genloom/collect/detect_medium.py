@@ -1,4 +1,4 @@
-"""Chooses the medium that sources are collected as: what most of their files are."""
+"""Choose the medium of a collection: that of most of its files."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,14 @@ from genloom import plugins
 from genloom.collect import preparation
 from genloom.collect.sources import SourceFile
 
-FALLBACK_MEDIUM = (
-    "text"  # what a file may hold whatever its name, so that any other medium that claims as many goes before
-)
+FALLBACK_MEDIUM = "text"  # any file may hold text whatever its name, so another medium that matches as many files wins
 
 
 def resolve_medium(medium_name: str, files: Sequence[SourceFile]) -> str:
-    """The medium wanted, else the one that most of the files are of. ValueError for one that cannot be collected."""
+    """Return the given medium, or with "" the medium of most files.
+
+    Raises GenloomError for a medium that cannot be collected.
+    """
     if medium_name:
         plugins.find_part("medium", medium_name)
         preparation.get_preparation(medium_name)

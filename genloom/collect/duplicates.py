@@ -1,4 +1,4 @@
-"""Finds exact copies and near-duplicates among documents as they stream by, with little memory for each."""
+"""Find exact copies and near-duplicates in a stream of documents, with little memory for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ import numpy.typing as npt
 
 from genloom.store import files
 
-MAX_LOAD_FACTOR = 0.6  # of the table, before it doubles
+MAX_LOAD_FACTOR = 0.6  # of the hash table, before it doubles
 HASH_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
 class Sketches:
-    """What documents are compared by, B of them.
+    """Sketches of B documents, by which they are compared.
 
-    `keys_BK`: uint64, the first of each row from the exact document, the others shared by documents that may be alike.
-    `marks_BP`: uint8, what says how alike two documents are.
-    `samples_N`: uint32, a fixed share of the passages of all documents, the same passages of each; `owners_N` has the
-    row of the document that each is from. None where documents are not compared in part.
+    `keys_BK`: uint64; the first key of a row identifies the exact document, similar documents share some of the others.
+    `signatures_BP`: uint8; the similarity of two documents follows from their signatures.
+    `samples_N`: uint32, hashes of a fixed share of the passages of all documents, the same passages in each;
+    `owners_N` holds the row of each sample's document. Both are empty if documents are not compared in part.
     """
 
     keys_BK: np.ndarray
@@ -29,13 +29,13 @@ class Sketches:
     owners_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-SimilarityFn = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a mark [P] with marks [N, P]
+SimilarityFn = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a signature [P] with signatures [N, P]
 
 
 class KeyTable:
-    """A hash table from uint64 keys to uint32 document numbers, first come first kept, in files that may be paged out.
+    """A hash table from uint64 keys to uint32 document numbers, in files that may be paged out.
 
-    Open addressing with linear probing, many keys at a time; 12 bytes a slot.
+    The first number of a key stays. Open addressing with linear probing, many keys at a time; 12 bytes a slot.
     """
 
     def __init__(self, folder: Path, bits: int = 16) -> None:
@@ -49,7 +49,7 @@ class KeyTable:
         self._numbers = _allocate_array(self._folder / f"numbers-{bits}", 1 << bits, np.uint32)
 
     def lookup(self, keys: np.ndarray) -> np.ndarray:
-        """The number stored for each key, -1 where there is none."""
+        """Return the number of each key, -1 for a key without one."""
         keys = np.maximum(keys, 1)  # 0 marks an empty slot
         numbers = np.full(len(keys), -1, np.int64)
         pending, slots = np.arange(len(keys)), self._compute_slots(keys)
@@ -62,7 +62,7 @@ class KeyTable:
         return numbers
 
     def add(self, keys: np.ndarray, numbers: np.ndarray) -> None:
-        """Stores numbers for those keys that have none yet."""
+        """Store numbers for those keys that have none yet."""
         if self._num_used + len(keys) > MAX_LOAD_FACTOR * (1 << self._bits):
             self._grow(self._num_used + len(keys))
         self._insert(np.maximum(keys, 1), numbers)
@@ -73,10 +73,10 @@ class KeyTable:
         pending, slots = np.arange(len(keys)), self._compute_slots(keys)
         while len(pending):
             is_empty = self._keys[slots] == 0
-            self._keys[slots[is_empty]] = keys[pending[is_empty]]  # of several keys for a slot the last one gets it
+            self._keys[slots[is_empty]] = keys[pending[is_empty]]  # of several keys for one slot the last one wins
             is_inserted = is_empty & (self._keys[slots] == keys[pending])
             self._numbers[slots[is_inserted]] = numbers[pending[is_inserted]]
-            self._num_used += int(is_inserted.pooled_proj())
+            self._num_used += int(is_inserted.sum())
             is_unresolved = ~is_inserted & (self._keys[slots] != keys[pending])
             pending, slots = pending[is_unresolved], (slots[is_unresolved] + 1) & ((1 << self._bits) - 1)
 
@@ -94,13 +94,13 @@ class KeyTable:
 
 
 class DuplicateFilter:
-    """What was kept so far; `judge` says of each new document whether it is a copy or a near-duplicate of one of those.
+    """The documents kept so far; `classify` tells whether a new one is an exact copy or a near-duplicate of those.
 
-    `folder` holds the tables while the collection runs; about 0.5 KB a document.
+    `folder` holds the tables while the collection runs, about 0.5 KB per document.
     """
 
     def __init__(self, folder: Path, threshold: float, similarity: SimilarityFn) -> None:
-        self._read_table = KeyTable(folder)
+        self._key_table = KeyTable(folder)
         self._similarity = similarity
         self._threshold = threshold
         self._folder = folder
@@ -109,13 +109,13 @@ class DuplicateFilter:
         self._num_kept = 0
 
     def classify(self, sketches: Sketches) -> list[str]:
-        """For each document in turn "" (kept, and remembered), "exact copy" or "near-duplicate"."""
+        """Return for each document "" (new, and now remembered), "exact copy" or "near-duplicate"."""
         count, width = sketches.keys_BK.shape
         if count == 0:
             return []
         self._reserve(self._num_kept + count, sketches.signatures_BP.shape[1])
-        matches_BK = self._read_table.lookup(sketches.keys_BK.reshape(-1)).reshape(count, width)
-        batch_keys: dict[int, int] = {}  # keys of documents kept in this very batch
+        matches_BK = self._key_table.lookup(sketches.keys_BK.reshape(-1)).reshape(count, width)
+        batch_keys: dict[int, int] = {}  # keys of documents kept in this batch
         verdicts, kept_rows = [], []
         for row in range(count):
             keys = sketches.keys_BK[row].tolist()
@@ -135,7 +135,7 @@ class DuplicateFilter:
                 self._num_kept += 1
         if kept_rows:
             numbers = np.repeat(np.arange(self._num_kept - len(kept_rows), self._num_kept, dtype=np.uint32), width)
-            self._read_table.add(sketches.keys_BK[kept_rows].reshape(-1), numbers)
+            self._key_table.add(sketches.keys_BK[kept_rows].reshape(-1), numbers)
         return verdicts
 
     def _classify_one(self, exact_key: int, signature_P: np.ndarray, candidates: np.ndarray) -> str:
@@ -177,7 +177,7 @@ def _grow_array(old_array: np.ndarray, path: Path, size: int) -> np.ndarray:
 
 
 def _allocate_array(path: Path, size: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """An array of zeros in a file that is gone when the array is: it has no name any more. OSError on a full disk."""
+    """Return an array of zeros in an unlinked file, which vanishes with the array. Raises OSError on a full disk."""
     files.reserve(path, size * np.dtype(dtype).itemsize)
     array = np.memmap(path, dtype=dtype, mode="r+", shape=(size,)).view(np.ndarray)
     path.unlink()

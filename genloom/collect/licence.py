@@ -1,4 +1,4 @@
-"""Finds the licence of a file: in its head, in what it says of itself, or in a LICENSE file beside or above it."""
+"""Find the licence of a file: in its header, in its metadata, or in a LICENSE file beside or above it."""
 
 import functools
 import re
@@ -8,13 +8,13 @@ from genloom.collect.slug import escape_name, replace_surrogates
 
 UNKNOWN_LICENCE = "unknown"
 LICENCE_COLUMNS = ("licence", "license", "licenses", "rights")
-HEADER_CHARS = 4096  # characters in which a header stands
+HEADER_CHARS = 4096  # searched for an SPDX identifier
 SPDX_PATTERN = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
 LICENCE_FILE_PATTERN = re.compile(r"^(un)?(licen[cs]e|copying)([.-].*)?$", re.IGNORECASE)
 CC_URL_PATTERN = re.compile(
     r"creativecommons\.org/(licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/1\.0)", re.IGNORECASE
 )
-# The first phrase found names the licence, so the more special stand first.
+# The first phrase that occurs decides, so that more specific phrases come first.
 LICENCE_PHRASES = [
     ("GNU AFFERO GENERAL PUBLIC LICENSE", "AGPL-3.0"),
     ("GNU LESSER GENERAL PUBLIC LICENSE Version 3", "LGPL-3.0"),
@@ -44,7 +44,7 @@ LICENCE_PHRASES = [
 
 
 def is_licence_file(name: str) -> bool:
-    """LICENSE, LICENCE.md, COPYING, UNLICENSE and the like."""
+    """Tell whether a file is a LICENSE, LICENCE.md, COPYING, UNLICENSE or the like."""
     return LICENCE_FILE_PATTERN.match(name) is not None and Path(name).suffix.lower() in (
         "",
         ".txt",
@@ -55,13 +55,13 @@ def is_licence_file(name: str) -> bool:
 
 
 def find_spdx(text: str) -> str:
-    """The SPDX licence identifier in the first lines of a file, or ""."""
+    """Return the SPDX licence identifier in the first lines of a file, or ""."""
     match = SPDX_PATTERN.search(text[:HEADER_CHARS])
     return match[1] if match else ""
 
 
 def identify_licence(statement: str) -> str:
-    """A short name for a licence statement: its SPDX identifier where it is recognised, else how it begins."""
+    """Return a short name for a licence statement: its SPDX identifier if it is known, else its beginning."""
     if match := CC_URL_PATTERN.search(statement):
         if match[2]:
             return f"CC-{match[2].upper()}-{match[3]}"
@@ -75,7 +75,7 @@ def identify_licence(statement: str) -> str:
 
 @functools.lru_cache(4096)
 def find_folder_licence(folder: Path, root: Path) -> str:
-    """The licence that a LICENSE file in the folder, or the nearest above it up to `root`, names, or ""."""
+    """Return the licence in the LICENSE file of the folder, or of the nearest one above it up to `root`, or ""."""
     try:
         files = sorted(entry for entry in folder.iterdir() if is_licence_file(entry.name) and entry.is_file())
     except OSError:

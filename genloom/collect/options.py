@@ -1,9 +1,11 @@
-"""What a collection can be asked for, and what it tells while it runs and at its end."""
+"""Options of a collection, its progress events and its report."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from genloom.errors import GenloomError
 
 SCRUB_KINDS = ("email", "phone", "card", "iban", "ip", "name")
 MAX_SEED = 2**64 - 1
@@ -13,19 +15,19 @@ MAX_SEED = 2**64 - 1
 class Options:
     """How to collect; the defaults suit a folder of one's own work.
 
-    medium: what the sources hold, "" for what most of the files are.
-    licence: the licence of everything collected (else it is looked for, else "unknown").
-    column: the column or key that holds the text or the caption in csv, jsonl and parquet (else it is guessed).
-    size: pixels of the longer side of a picture, which larger ones are brought down to.
-    background: the colour that shows where a picture is transparent.
-    scrub: kinds of personal data to blank out, out of SCRUBS.
-    near_duplicates: how alike two documents are that count as one, of texts the share of common word 5-grams
-        (Jaccard), of pictures 1 less what thumbnails differ by. Texts less alike, of which half is in others, are kept
-        and placed in one split with those. 0 removes only exact copies, and compares nothing else.
-    min_quality, languages: drop documents of a lower score, or in other languages than these (ISO 639-1 codes).
-    val, test: shares of the data, by bytes. seed: another one chooses other documents for them.
-    chunk_chars: the longest piece of a long document, 0 to choose by the size of the collection.
-    workers: processes, 0 to choose.
+    medium: the medium of the sources, "" for that of most files.
+    licence: the licence of every document, "" to search for it ("unknown" if there is no licence).
+    column: the column or key of the text or the caption in csv, jsonl and parquet files, "" to guess it.
+    size: the longer side of a picture in pixels, to which larger ones are scaled down.
+    background: the colour behind the transparent parts of a picture.
+    scrub: kinds of personal data to mask, from SCRUB_KINDS.
+    near_duplicates: the similarity from which two documents count as one: for texts the Jaccard similarity of their
+        word 5-grams, for pictures 1 minus the difference of their thumbnails. Less similar texts that share half of
+        their content are kept, and placed in one split. 0 removes only exact copies, and compares nothing else.
+    min_quality, languages: drop documents with a lower score, or in other languages than these (ISO 639-1 codes).
+    val, test: shares of the data, by bytes. seed: another seed chooses other documents for them.
+    chunk_chars: the longest chunk of a long document in characters, 0 to choose it by the size of the collection.
+    workers: the number of processes, 0 to choose it.
     """
 
     medium: str = ""
@@ -44,37 +46,42 @@ class Options:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if invalid_values := [kind for kind in self.scrub if kind not in SCRUB_KINDS]:
-            raise ValueError(
-                f"--scrub: {', '.join(map(repr, invalid_values))} is not known; choose out of {', '.join(SCRUB_KINDS)}"
+        if unknown := [kind for kind in self.scrub if kind not in SCRUB_KINDS]:
+            raise GenloomError(
+                "collect.unknown_scrub", value=", ".join(map(repr, unknown)), known=", ".join(SCRUB_KINDS)
             )
-        if invalid_values := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
-            raise ValueError(
-                f"--languages: {', '.join(map(repr, invalid_values))} is no code of a language; write en, de, fr …"
-            )
+        if unknown := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
+            raise GenloomError("collect.bad_languages", value=", ".join(map(repr, unknown)))
         if self.near_duplicates and not 0.6 <= self.near_duplicates <= 1:
-            raise ValueError(f"--near-duplicates {self.near_duplicates} must be 0 (off) or between 0.6 and 1")
+            raise GenloomError("collect.bad_near_duplicates", value=self.near_duplicates)
         if not 0 <= self.min_quality <= 1:
-            raise ValueError(f"--min-quality {self.min_quality} must be between 0 and 1")
-        if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # which is true of no number too
-            raise ValueError(f"--val {self.val} and --test {self.test} must not be negative nor exceed half together")
+            raise GenloomError("collect.bad_min_quality", value=self.min_quality)
+        if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # rejects NaN too
+            raise GenloomError("collect.bad_held_out_share", val=self.val, test=self.test)
         if not 0 <= self.seed <= MAX_SEED:
-            raise ValueError(f"A seed is a whole number from 0 to {MAX_SEED}, got {self.seed}.")
+            raise GenloomError("collect.bad_seed", value=self.seed, max_seed=MAX_SEED)
         if self.chunk_chars and self.chunk_chars < 256:
-            raise ValueError(f"--chunk-chars {self.chunk_chars} must be 0 (chosen) or at least 256")
+            raise GenloomError("collect.bad_chunk_chars", value=self.chunk_chars)
         if not 16 <= self.size <= 4096:
-            raise ValueError(f"--size {self.size} must be from 16 to 4096 pixels")
+            raise GenloomError("collect.bad_size", value=self.size)
         if self.workers < 0:
-            raise ValueError(f"--workers {self.workers} must be 0 (chosen) or more")
+            raise GenloomError("collect.bad_workers", value=self.workers)
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something the user should know of one source: why it was skipped, or what was amiss in it."""
+    """A message to the user about one source: why it was skipped, or a problem in it."""
 
     source: str
     reason: str
     is_skipped: bool = True
+    code: str = ""  # of the message, "" where it has none
+
+    @classmethod
+    def from_error(cls, source: str, error: Exception, is_skipped: bool = True) -> "Note":
+        """Return a note with the text of an error, and its code if it has one."""
+        reason = str(error) or type(error).__name__
+        return cls(source, reason, is_skipped, error.code if isinstance(error, GenloomError) else "")
 
 
 @dataclass
@@ -86,23 +93,23 @@ class Report:
     digest: str = ""
     folder: Path = field(default_factory=Path)
     files: int = 0
-    documents_read: int = 0  # read, before anything was removed
+    documents_read: int = 0  # before any was removed
     documents_kept: int = 0
     bytes_read: int = 0
     bytes_kept: int = 0
     drop_counts: Counter[str] = field(default_factory=Counter)  # reason → documents
     licences: Counter[str] = field(default_factory=Counter)  # licence → documents
     counters: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # the medium's own counts
-    medium_metadata: dict[str, Any] = field(default_factory=dict)  # those, as the manifest holds them
+    medium_metadata: dict[str, Any] = field(default_factory=dict)  # the medium's own part of the manifest
     splits: dict[str, dict[str, int]] = field(default_factory=dict)  # split → documents, bytes
-    num_overlapping: int = 0  # documents kept that hold much of one another's text
-    is_split_by_group: bool = True  # whether those stand in one split
+    num_overlapping: int = 0  # kept documents that share much of their content with other kept documents
+    is_split_by_group: bool = True  # whether each group of overlapping documents is in one split
     notes: list[Note] = field(default_factory=list)
     notes_left_out: int = 0
     files_skipped: int = 0
 
     def add_note(self, note: Note, max_notes: int = 1000) -> None:
-        """Keeps the note; beyond `at_most` they are only counted, so that a manifest stays readable."""
+        """Add a note; beyond `max_notes` only count it, so that the manifest stays readable."""
         self.files_skipped += note.is_skipped
         if len(self.notes) < max_notes:
             self.notes.append(note)
@@ -110,7 +117,7 @@ class Report:
             self.notes_left_out += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """What the manifest holds and --json prints."""
+        """Return the content of the manifest and of --json."""
         return {
             "documents": {
                 "read": self.documents_read,
@@ -123,19 +130,19 @@ class Report:
             "alike": {"documents": self.num_overlapping, "in_one_split": self.is_split_by_group},
             "licences": dict(self.licences.most_common()),
             **self.medium_metadata,
-            "notes": [vars(note) for note in self.notes],
+            "notes": [{"source": n.source, "reason": n.reason, "skipped": n.is_skipped} for n in self.notes],
             "notes_left_out": self.notes_left_out,
         }
 
 
 @dataclass(frozen=True)
 class CollectProgress:
-    """Where a collection stands; the last one has stage "done" and carries the report."""
+    """The state of a collection; the last event has the stage "done" and carries the report."""
 
     stage: str  # "reading" | "writing" | "done"
-    bytes_done: int  # bytes of the sources worked through, of `total`
+    bytes_done: int  # bytes of the sources that were processed, out of `total_bytes`
     total_bytes: int
     documents_read: int = 0
     documents_kept: int = 0
-    files_skipped: int = 0  # files
+    files_skipped: int = 0
     report: Report | None = None

@@ -1,8 +1,8 @@
-"""Finds documents that hold much of one another's text, so that the borders between the splits run around them.
+"""Find documents that share much of their text, so that each group of them can be placed in one split.
 
-A near-duplicate of a whole document is removed (see `duplicates`). What is left are documents alike in part: pieces of
-two drafts that were cut at different places, an excerpt, a text of which every twentieth word was changed. Of each
-document the hashes of a fixed share of its passages are kept (FracMinHash, Irber et al. 2022) and compared at the end.
+A near-duplicate of a whole document is removed (see `duplicates`). What remains are documents that overlap in part:
+chunks of two drafts with different boundaries, an excerpt, a text with every twentieth word changed. The index stores
+the hashes of a fixed share of each document's passages (FracMinHash, Irber et al. 2022) and compares them at the end.
 
 N samples, D documents.
 """
@@ -15,22 +15,20 @@ import numpy as np
 
 from genloom.collect.duplicates import Sketches
 
-MAX_SAMPLES_IN_MEMORY = 1 << 22  # samples compared in memory
-MIN_SAMPLES = 4  # samples: fewer say too little
-MAX_PASSAGE_DOCUMENTS = (
-    64  # documents that share a passage: one in more is a heading, a form or a prompt, and makes no twins
-)
-# A document is tied to those that hold an eighth of it or more, if they hold half of it together. One of which three
-# quarters are found elsewhere, but in crumbs beyond those, cannot stand with all of them, and is never held back.
+MAX_SAMPLES_IN_MEMORY = 1 << 22  # compared at a time
+MIN_SAMPLES = 4  # of a document; fewer are too weak evidence
+MAX_PASSAGE_DOCUMENTS = 64  # a passage in more documents is a heading, a form or a prompt, and is ignored
+# A document joins the documents that hold an eighth of it or more, if together they hold half of it. A document of
+# which three quarters occur in others, but scattered over many of them, cannot join them all and is never held out.
 MIN_PAIR_SHARE, MIN_OVERLAP_SHARE, MIN_SCATTERED_SHARE = 1 / 8, 1 / 2, 3 / 4
 
 
 @dataclass(frozen=True)
 class DuplicateGroups:
-    """What documents may not be parted.
+    """Groups of documents that must be in one split.
 
-    `groups_D`: int64, the number of the first document of the group that each stands with, its own if it is alone.
-    `barred_D`: bool, what may not be held back.
+    `group_ids_D`: int64, the number of the first document of each document's group, its own if it is alone.
+    `excluded_D`: bool, whether a document must not be held out.
     """
 
     group_ids_D: np.ndarray
@@ -38,14 +36,14 @@ class DuplicateGroups:
 
     @property
     def constrained_ids(self) -> np.ndarray:
-        """The numbers of the documents that are in a group with others, or barred."""
+        """Return the numbers of the documents that are in a group with others, or excluded."""
         return np.flatnonzero((np.bincount(self.group_ids_D, minlength=1)[self.group_ids_D] > 1) | self.excluded_D)
 
 
 class OverlapIndex:
-    """What the kept documents hold, in a file of `folder` of 8 bytes a sample: a twelfth of the size of a text.
+    """Samples of the kept documents, in a file in `folder`: 8 bytes a sample, a twelfth of the size of a text.
 
-    Numbers documents as they are added. Comparing takes some 30 bytes a document in memory.
+    Documents are numbered as they are added. Comparing them takes about 30 bytes of memory per document.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +51,7 @@ class OverlapIndex:
         self._num_samples = self._num_documents = 0
 
     def add(self, sketches: Sketches, rows: list[int]) -> None:
-        """Takes in those documents of a batch that were kept."""
+        """Add the documents of a batch that were kept."""
         numbers = np.full(len(sketches.keys_BK), -1, np.int64)
         numbers[rows] = self._num_documents + np.arange(len(rows))
         self._num_documents += len(rows)
@@ -65,7 +63,7 @@ class OverlapIndex:
         self._num_samples += len(packed_N)
 
     def find_groups(self) -> DuplicateGroups:
-        """Compares all documents added."""
+        """Compare all documents and return their groups."""
         no_groups = DuplicateGroups(np.arange(self._num_documents), np.zeros(self._num_documents, bool))
         num_samples_D, num_shared_D = np.zeros(self._num_documents, np.int32), np.zeros(self._num_documents, np.int32)
         for _, size_N, owner_N in self._iter_passages():
@@ -91,10 +89,10 @@ class OverlapIndex:
         return DuplicateGroups(group_ids_D, excluded_D)
 
     def _find_links(self, is_overlapping_D: np.ndarray, num_samples_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of documents, of which the second holds much of the first.
+        """Return pairs of documents of which the second holds much of the first.
 
-        Each passage is put down to the next document that holds it, and once more to the one before: of drafts of a
-        text the neighbours are the most alike, and the work stays in proportion to the text.
+        Each passage counts for the next document that holds it, and for the previous one: neighbouring drafts of a
+        text are the most similar, and the work stays proportional to the text.
         """
         documents, containers = [], []
         for is_forward in (True, False):
@@ -121,9 +119,9 @@ class OverlapIndex:
         return np.concatenate(documents), np.concatenate(containers)
 
     def _iter_passages(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The samples in order of their passages, those of common ones left out, a few million at a time.
+        """Yield the samples sorted by passage, without common passages, a few million at a time.
 
-        Of each whether it is the first of its passage, how many documents hold the passage, and which one this is.
+        For each sample: whether it is the first of its passage, how many documents hold the passage, and its document.
         """
         if not self._num_samples:
             return
@@ -146,7 +144,7 @@ class OverlapIndex:
 
 
 def _read_partition(packed_N: np.ndarray, partition: int, num_partitions: int) -> np.ndarray:
-    """The samples whose hash belongs to the lot."""
+    """Return the samples whose hash belongs to the partition."""
     if num_partitions == 1:
         return np.array(packed_N)
     parts = []
@@ -157,7 +155,7 @@ def _read_partition(packed_N: np.ndarray, partition: int, num_partitions: int) -
 
 
 def _add_counts(keys: np.ndarray, counts: np.ndarray, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The counts of keys with some more of them, the keys in order."""
+    """Return the keys in order with their counts, after adding one for each new key."""
     all_keys = np.concatenate([keys, new_keys])
     order = np.argsort(all_keys, kind="stable")
     starts = np.flatnonzero(_is_run_start(all_keys[order]))
@@ -166,18 +164,18 @@ def _add_counts(keys: np.ndarray, counts: np.ndarray, new_keys: np.ndarray) -> t
 
 
 def _is_run_start(sorted_N: np.ndarray) -> np.ndarray:
-    """Which are unlike the one before. (np.unique hashes before it sorts, and takes ten times as long.)"""
+    """Tell which elements differ from the previous one. (np.unique hashes first, and takes ten times as long.)"""
     return np.concatenate([np.ones(min(1, len(sorted_N)), bool), sorted_N[1:] != sorted_N[:-1]])
 
 
 def _connected_components(num_documents: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The lowest number of all that are tied to each document, however long the chain."""
+    """Return for each document the lowest number in its connected component, however long the chain."""
     group_ids_D = np.arange(num_documents)
     while len(left):
         lowest = np.minimum(group_ids_D[left], group_ids_D[right])
         if (group_ids_D[left] == lowest).all() and (group_ids_D[right] == lowest).all():
             break
-        # What a group is joined to is told to the one that names it, so that all of the group learns it.
+        # The roots take the new numbers too, so that the whole group follows.
         for roots in (group_ids_D[left], group_ids_D[right]):
             np.minimum.at(group_ids_D, roots, lowest)
         group_ids_D = group_ids_D[group_ids_D]

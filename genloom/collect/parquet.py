@@ -1,4 +1,4 @@
-"""Opens Parquet files that may have any name."""
+"""Open Parquet files, which may have any name."""
 
 import os
 from collections.abc import Generator
@@ -6,26 +6,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genloom.errors import GenloomError
+
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow.parquet as pq
 
 
 @contextmanager
 def open_parquet(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"]:
-    """The file, closed at the end; ValueError where it is damaged, also while the block reads it."""
+    """Open the file for the block; raises GenloomError if it is damaged, also while the block reads it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # As bytes, since a name in a str must be valid Unicode for pyarrow.
+        # As bytes, because pyarrow requires valid Unicode in a str.
         with pa.OSFile(os.fsencode(path)) as raw, pq.ParquetFile(raw, buffer_size=buffer_size) as file:
             yield file
     except pa.ArrowNotImplementedError as error:
         reason = str(error).splitlines()[0][:120]
-        raise ValueError(
-            f"it is Parquet of a kind that is not read ({reason}); write it with plain settings"
-        ) from error
+        raise GenloomError("collect.parquet_unsupported", reason=reason) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # the machine's trouble, not the file's
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # a problem of the machine, not of the file
             raise
-        raise ValueError("it is damaged or not a Parquet file; copy or export it again") from error
+        raise GenloomError("collect.parquet_damaged") from error

@@ -1,4 +1,4 @@
-"""The work on one batch of documents that needs to know of no other: read, make uniform, sketch."""
+"""The processing of one batch of documents, independent of all others: read, normalise, sketch."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from genloom.collect.sources import SourceFile
 
 @dataclass(frozen=True)
 class PrepareJob:
-    """What a worker is handed: small files to read, or documents read already; `consumed` bytes of the sources."""
+    """The input of a worker: small files to read, or raw documents; they make `bytes_consumed` bytes of the sources."""
 
     medium: str
     options: Options
@@ -25,7 +25,7 @@ class PrepareJob:
 
 @dataclass
 class PreparedBatch:
-    """What a worker gives back; `sketches` has a row for each document, and is None where there is none."""
+    """The output of a worker; `sketches` has a row for each document."""
 
     bytes_consumed: int
     documents: list[Document] = field(default_factory=list)
@@ -37,7 +37,7 @@ class PreparedBatch:
 
 
 def prepare_documents(job: PrepareJob) -> PreparedBatch:
-    """Reads and prepares the documents of a job."""
+    """Read and process the documents of a job."""
     batch, sketch_inputs = PreparedBatch(job.bytes_consumed), []
     preparer = preparation.get_preparation(job.medium)
     for file in job.files:
@@ -65,7 +65,7 @@ def _add_documents(
         except Skip as skip:
             batch.drop_counts[str(skip)] += 1
         except ValueError as error:
-            batch.notes.append(Note(raw.source, str(error), is_skipped=raw.is_whole_file))
+            batch.notes.append(Note.from_error(raw.source, error, is_skipped=raw.is_whole_file))
         else:
             batch.documents.append(document)
             sketch_inputs.append(sketch_input)

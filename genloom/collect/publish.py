@@ -1,4 +1,4 @@
-"""Moves documents of the parts to the split of those that they are alike with, once all have been written."""
+"""Move written documents to the split of those that they overlap with."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,17 +24,16 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-MIN_HELD_OUT_SHARE = 3 / 4  # of what would be held back if no document were like another
+MIN_HELD_OUT_SHARE = 3 / 4  # of what would be held out if no documents overlapped
 
 
 def assign_groups(
     all_files: Sequence[ShardFiles], duplicate_groups: DuplicateGroups, options: Options, split_totals: SplitTotals
 ) -> tuple[SplitTotals, bool]:
-    """Puts every group of a large collection into one split; what the splits hold then, and whether it was done.
+    """Place every group of a large collection in one split; return the new totals, and whether it was possible.
 
-    A group that has a document in train goes there, so that only files of what is held back are written anew. Where
-    that leaves too little, groups go where their lowest digest says, whichever files it takes; where that does not
-    help, all stays as it is.
+    A group with a document in train goes to train, so that only the files of held-out documents are rewritten. If that
+    leaves too little, each group goes where its lowest digest puts it; if that fails too, every document stays.
     """
     total = sum(counts["bytes"] for counts in split_totals.values())
     items, old_splits = _read_constrained(all_files, duplicate_groups)
@@ -75,7 +74,7 @@ def _recount_splits(
 
 
 def _choose_split(group: SplitGroup, options: Options, total: int) -> str:
-    """By the border, but a group that would be more than half of its share is in train."""
+    """Return the split by hash, but train for a group larger than half of the split's budget."""
     split = split_by_hash(hash_to_unit(group.digest, options.seed), options.val, options.test)
     budget = {"val": options.val, "test": options.test, "train": 1}[split] * total
     return "train" if group.is_excluded or group.size > budget / 2 else split
@@ -84,7 +83,7 @@ def _choose_split(group: SplitGroup, options: Options, total: int) -> str:
 def _read_constrained(
     all_files: Sequence[ShardFiles], duplicate_groups: DuplicateGroups
 ) -> tuple[list[SplitItem], list[str]]:
-    """The documents that may not be parted, and their splits."""
+    """Return the documents that are in groups, and their present splits."""
     import pyarrow.parquet as pq
 
     constrained_ids, items, splits = duplicate_groups.constrained_ids, [], []
@@ -93,11 +92,9 @@ def _read_constrained(
         for path in files.paths:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(columns=["id", "bytes", "split"]):
-                    numbers = np.array(files.numbers[start : start + batch.num_rows], np.int64)
+                    numbers = np.array(files.document_numbers[start : start + batch.num_rows], np.int64)
                     positions = np.flatnonzero(np.isin(numbers, constrained_ids))
-                    for number, row in zip(
-                        numbers[positions].tolist(), batch.read_bytes(positions).to_pylist(), strict=True
-                    ):
+                    for number, row in zip(numbers[positions].tolist(), batch.take(positions).to_pylist(), strict=True):
                         items.append(SplitItem(number, bytes.fromhex(row["id"]), row["bytes"]))
                         splits.append(row["split"])
                     start += batch.num_rows
@@ -105,14 +102,14 @@ def _read_constrained(
 
 
 def _rewrite_files(all_files: Sequence[ShardFiles], moves: Mapping[int, str]) -> None:
-    """Writes those files anew of which a document moves."""
+    """Rewrite the files in which a document moves."""
     import pyarrow.parquet as pq
 
     for files in all_files:
         start = 0
         for path in files.paths:
             with pq.ParquetFile(path) as file:
-                numbers = files.numbers[start : start + file.metadata.num_rows]
+                numbers = files.document_numbers[start : start + file.metadata.num_rows]
                 start += len(numbers)
                 if moves.keys().isdisjoint(numbers):
                     continue
@@ -126,7 +123,7 @@ def _rewrite_files(all_files: Sequence[ShardFiles], moves: Mapping[int, str]) ->
 def _iter_moved_tables(
     file: "pq.ParquetFile", numbers: Sequence[int], moves: Mapping[int, str]
 ) -> Iterator["pa.Table"]:
-    """The row groups of a file, whose documents have these numbers, with the new splits."""
+    """Yield the row groups of a file with the new splits; `numbers` are those of its documents."""
     import pyarrow as pa
 
     start = 0

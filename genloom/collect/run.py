@@ -1,4 +1,4 @@
-"""Collects files and folders into a data set of the workspace, streaming from end to end."""
+"""Collect files and folders into a data set of the workspace, streaming from end to end."""
 
 import json
 import tempfile
@@ -17,22 +17,23 @@ from genloom.collect.preparation import Preparation, RawDocument
 from genloom.collect.shards import ShardWriter
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.collect.sources import SourceFile, find_files
-from genloom.collect.text_table import format_count
 from genloom.collect.workers import choose_num_workers, map_jobs
+from genloom.errors import GenloomError
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count
 
-JOB_BYTES = 2 << 20  # of documents or of files in one job
+JOB_BYTES = 2 << 20  # of documents or files in one job
 JOB_DOCUMENTS = 1024
-MAX_REASONS = 5  # why nothing could be collected
+MAX_REASONS = 5  # in the error that nothing could be collected
 
 
 def collect(
     sources: Sequence[str | Path], workspace: Workspace, name: str, options: Options | None = None
 ) -> Iterator[CollectProgress]:
-    """Collects files, folders and "builtin:shakespeare" into the data set `name`; the last Progress carries the Report.
+    """Collect files, folders and "builtin:shakespeare" into the data set `name`; the last event carries the report.
 
-    Memory stays flat however large the sources. The result depends on the sources and options only, not on the number
-    of processes. ValueError where a source is missing or nothing could be read; then nothing is written.
+    Memory stays constant however large the sources are. The result depends on the sources and options only, not on the
+    number of processes. Raises GenloomError, and writes nothing, if a source is missing or nothing could be read.
     """
     options = options or Options()
     licence.find_folder_licence.cache_clear()  # a LICENSE file may have been added since
@@ -46,13 +47,13 @@ def collect(
         report.add_note(note)
     report.files = len(readable_files) + report.files_skipped
     if not readable_files:
-        raise ValueError(_explain_empty(sources, report, preparer))
+        raise _explain_empty(sources, report, preparer)
     total_bytes = sum(file.size for file in readable_files)
     staged_folder = workspace.create_dataset(name)
     with staged_folder as folder:
         yield from _write_dataset(folder, readable_files, report, preparer, options)
         if not report.documents_kept:
-            raise ValueError(_explain_empty(sources, report, preparer))
+            raise _explain_empty(sources, report, preparer)
         yield CollectProgress(
             "writing", total_bytes, total_bytes, report.documents_read, report.documents_kept, report.files_skipped
         )
@@ -94,7 +95,7 @@ def _write_dataset(
             len(duplicate_groups.constrained_ids),
             shards.finish(duplicate_groups),
         )
-    report.splits = shards.splits
+    report.splits = shards.split_totals
 
 
 def _add_batch(
@@ -104,7 +105,7 @@ def _add_batch(
     shards: ShardWriter,
     report: Report,
 ) -> None:
-    """Adds the batch to the counts, and those of its documents that are no duplicates to the parts."""
+    """Add the batch to the counts, and its documents that are not duplicates to the shards."""
     report.documents_read += batch.documents_read
     report.drop_counts += batch.drop_counts
     for name, counts in batch.counters.items():
@@ -134,7 +135,7 @@ def _add_batch(
 def _iter_jobs(
     files: Iterable[SourceFile], options: Options, report: Report, preparer: Preparation
 ) -> Iterator[PrepareJob]:
-    """Small files together, to be read by the workers; large ones read here and handed on in pieces, in order."""
+    """Yield jobs in order: several small files for a worker to read, or raw documents of a large file read here."""
     small_files: list[SourceFile] = []
     num_bytes = 0
 
@@ -163,17 +164,17 @@ def _iter_streamed_jobs(
         raw_documents.append(raw)
         batch_size += raw.size
         if batch_size >= JOB_BYTES or len(raw_documents) >= JOB_DOCUMENTS:
-            # Of a packed file nobody knows how far it is read; it may tell at most what is left of its size.
+            # How far a packed file is read is unknown; it never reports more than the rest of its size.
             bytes_consumed = min(batch_size, file.size - bytes_reported)
             yield PrepareJob(report.medium, options, bytes_consumed, raw_documents=tuple(raw_documents))
             raw_documents, batch_size, bytes_reported = [], 0, bytes_reported + bytes_consumed
     yield PrepareJob(report.medium, options, file.size - bytes_reported, raw_documents=tuple(raw_documents))
 
 
-def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Preparation) -> str:
+def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Preparation) -> GenloomError:
     source_names = ", ".join(_display_source(source) for source in sources) or "nothing"
     if not report.notes and not report.drop_counts:
-        return f"{source_names}: there is no file in it to collect; name a folder with {preparer.accepted_files}"
+        return GenloomError("collect.no_files", sources=source_names, accepted=preparer.accepted_files)
     reasons = [
         (n, f"{format_count(n, preparer.noun)}: {preparer.drop_reasons[reason]}")
         for reason, n in report.drop_counts.items()
@@ -181,10 +182,10 @@ def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Prep
     reasons = sorted([*reasons, *group_by_reason(report.notes, "file")], key=lambda entry: -entry[0])
     lines = [line for _, line in reasons[:MAX_REASONS]]
     if (num_omitted := len(reasons) - MAX_REASONS) > 0:
-        lines.append(f"and for {format_count(num_omitted, 'other reason')}")
-    return f"{source_names}: nothing in it could be collected. " + "; ".join(lines)
+        lines.append(format_count(num_omitted, "other reason"))
+    return GenloomError("collect.nothing_readable", sources=source_names, reasons="; ".join(lines))
 
 
 def _display_source(source: str | Path) -> str:
-    """The source as the user gave it, without the path to it, which is nobody else's business."""
+    """Return the source as the user gave it, but without the path to it, which is private."""
     return str(source) if str(source).startswith("builtin:") else escape_name(Path(source).resolve().name)

@@ -1,4 +1,4 @@
-"""Writes documents to Parquet parts, placing them in train, val and test on the way."""
+"""Write documents to Parquet files, and choose their splits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,19 +24,19 @@ from genloom.collect.split import (
 
 
 class ShardWriter:
-    """The files part-00000.parquet and on in `folder`; a context, left after `finish`.
+    """Writer of the files part-00000.parquet and so on in `folder`; a context manager, left after `finish`.
 
-    Columns id, text, source, licence, split, bytes and those of the medium, in the order of adding; in a large
-    collection what was to be held back comes last, in files of its own. `splits` counts.
+    Columns are id, text, source, licence, split, bytes and those of the medium, in the order of adding; in a large
+    collection the documents first chosen for val and test are in files of their own. `split_totals` counts.
     """
 
     def __init__(self, folder: Path, options: Options, preparation: Preparation) -> None:
         self._folder = folder
         self._options = options
-        self._buffer: list[Document] | None = []  # until the collection turns out not to be small
+        self._buffer: list[Document] | None = []  # None once the collection is not small
         self._buffer_bytes = 0
         self._train_files = ShardFiles(folder, "part", preparation)
-        # Of a large collection documents may have to move when all are known, and it is these few that do.
+        # In a large collection some documents move when all are known, nearly always documents of these few files.
         self._held_out_files = ShardFiles(folder, "part-held", preparation)
         self._next_number = 0
         self.split_totals = sum_splits([], [])
@@ -51,7 +51,7 @@ class ShardWriter:
             files.close(should_flush=error is None)
 
     def finish(self, duplicate_groups: DuplicateGroups) -> bool:
-        """Writes what is left; whether the documents that `kinship` names as alike could be placed together."""
+        """Write the rest; return whether each of the groups could be placed in one split."""
         if self._buffer is not None:
             splits, is_grouped = self._split_by_rank(self._buffer, duplicate_groups)
             self._flush_buffer(splits, self._train_files)
@@ -66,7 +66,7 @@ class ShardWriter:
         return is_grouped
 
     def add(self, documents: Sequence[Document]) -> None:
-        """Takes documents in; they are on disk after `finish`."""
+        """Add documents; they are on disk after `finish`."""
         if self._buffer is not None:
             self._buffer.extend(documents)
             self._buffer_bytes += sum(document.size for document in documents)
@@ -82,7 +82,7 @@ class ShardWriter:
     def _split_by_rank(
         self, documents: Sequence[Document], duplicate_groups: DuplicateGroups
     ) -> tuple[list[str], bool]:
-        """The splits of all documents of a small collection, and whether those that are alike stand together."""
+        """Return the splits of all documents of a small collection, and whether each group is in one split."""
 
         def rank(groups: Sequence[SplitGroup]) -> list[str]:
             positions = [hash_to_unit(group.digest, self._options.seed) for group in groups]

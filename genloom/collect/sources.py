@@ -1,4 +1,4 @@
-"""Finds the files to collect."""
+"""Find the files to collect."""
 
 import os
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from genloom.collect import builtin
 from genloom.collect.licence import is_licence_file
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
+from genloom.errors import GenloomError, format_message
 
 BUILTIN_PREFIX = "builtin:"
 SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-workspace"))
@@ -16,25 +17,25 @@ SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-wor
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that may be read: `name` as it is told and recorded, `root` the folder that was given."""
+    """A file that may be read: `name` is its name in records and messages, `root` the folder given by the user."""
 
     path: Path
     name: str
     size: int
     root: Path
-    format: str = ""  # how it is read, in the words of the medium's preparation
+    format: str = ""  # how to read it, a name chosen by the medium's preparation
     is_streamed: bool = False  # it may hold far more than fits in memory
 
     @property
     def is_gzipped(self) -> bool:
-        """Whether it is a .gz, of which the size says little."""
+        """Whether the file is a .gz, so that its size says little about its content."""
         return self.path.suffix.lower() == ".gz"
 
 
 def find_files(sources: Iterable[str | Path], excluded_folder: Path) -> tuple[list[SourceFile], list[Note]]:
-    """The files of all sources in a fixed order whatever they hold, and what is skipped with its reason.
+    """Return the files of all sources in a fixed order, whatever they hold, and notes on the skipped ones.
 
-    `leave_out` (the workspace) is never looked into. ValueError for a source that is not there.
+    `excluded_folder` (the workspace) is never searched. Raises GenloomError for a source that does not exist.
     """
     files: dict[Path, SourceFile] = {}
     notes: list[Note] = []
@@ -45,9 +46,7 @@ def find_files(sources: Iterable[str | Path], excluded_folder: Path) -> tuple[li
             continue
         source_path = Path(source).expanduser()
         if not source_path.exists():
-            raise ValueError(
-                f"{escape_name(source)}: there is no such file or folder; check the spelling and where you stand"
-            )
+            raise GenloomError("collect.no_such_source", source=escape_name(source))
         root = source_path.resolve()
         if root.is_dir():
             for path in _walk_folder(root, excluded_folder.resolve(), notes):
@@ -60,14 +59,18 @@ def find_files(sources: Iterable[str | Path], excluded_folder: Path) -> tuple[li
 def _builtin_file(source: str) -> SourceFile:
     name = source.removeprefix(BUILTIN_PREFIX)
     if name not in builtin.NAMES:
-        raise ValueError(f"{source}: there is no such built-in corpus; there is {', '.join(builtin.NAMES)}")
+        raise GenloomError("collect.no_such_builtin", source=source, known=", ".join(builtin.NAMES))
     path = Path(builtin.__file__).with_name(f"{name}.txt.gz")
     return SourceFile(path, source, path.stat().st_size, path.parent)
 
 
 def _walk_folder(root: Path, excluded_folder: Path, notes: list[Note]) -> Iterable[Path]:
     def on_error(error: OSError) -> None:
-        notes.append(Note(escape_name(error.filename), f"the folder could not be opened ({error.strerror})"))
+        notes.append(
+            Note.from_error(
+                escape_name(error.filename), GenloomError("collect.folder_unreadable", reason=error.strerror)
+            )
+        )
 
     num_hidden = num_licences = 0
     for folder, all_folders, files in os.walk(root, onerror=on_error):
@@ -81,23 +84,23 @@ def _walk_folder(root: Path, excluded_folder: Path, notes: list[Note]) -> Iterab
             folder_path / file for file in sorted(files) if not file.startswith(".") and not is_licence_file(file)
         )
     if num_hidden:
-        reason = f"{num_hidden} hidden files or folders of programs were left out"
+        reason = format_message("collect.hidden_files", count=num_hidden)
         notes.append(Note(escape_name(root.name), reason, is_skipped=False))
     if num_licences:
-        reason = f"{num_licences} licence files were read for the licence of what lies beside them, not as texts"
+        reason = format_message("collect.licence_files", count=num_licences)
         notes.append(Note(escape_name(root.name), reason, is_skipped=False))
 
 
 def _add_file(path: Path, name: str, root: Path, files: dict[Path, SourceFile], notes: list[Note]) -> None:
     try:
         if not path.is_file():
-            notes.append(Note(name, "it is not a regular file, or a link that leads nowhere"))
+            notes.append(Note.from_error(name, GenloomError("collect.not_a_file")))
             return
         size, resolved_path = path.stat().st_size, path.resolve()
     except OSError as error:
-        notes.append(Note(name, f"it could not be looked at ({error.strerror})"))
+        notes.append(Note.from_error(name, GenloomError("collect.file_unreadable", reason=error.strerror)))
         return
     if size == 0:
-        notes.append(Note(name, "it is empty"))
+        notes.append(Note.from_error(name, GenloomError("collect.empty_file")))
     else:
         files.setdefault(resolved_path, SourceFile(path, name, size, root))

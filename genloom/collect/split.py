@@ -1,4 +1,4 @@
-"""Places documents in train, val or test by a hash of their text, the shares right also in a small collection."""
+"""Assign documents to train, val or test by a hash of their content, with exact shares also in small collections."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from genloom.collect.overlap import DuplicateGroups
 
 SPLITS = ("train", "val", "test")
-# Below these the shares of a plain hash would often come out badly, so the borders are set to what is there.
+# Below these sizes the shares of a plain hash would often be far off, so that documents are ranked instead.
 SMALL_DOCUMENTS, SMALL_BYTES = 4_096, 16 << 20
-NEGLIGIBLE_SHARE = 1 / 10  # of what is held back where no document is like another
-MIN_DOCUMENTS = {"val": 3, "test": 8}  # documents from which on a split is never empty
+NEGLIGIBLE_SHARE = 1 / 10  # of what would be held out if no documents overlapped
+MIN_DOCUMENTS = {"val": 3, "test": 8}  # in a collection with this many documents the split is never empty
 
-SplitTotals = dict[str, dict[str, int]]  # split → its documents and bytes
+SplitTotals = dict[str, dict[str, int]]  # split → numbers of its documents and bytes
 
 
 @dataclass(frozen=True)
 class SplitItem:
-    """A document as far as its placing goes; `number` is its row in the data set, from 0."""
+    """The properties of a document that decide its split; `number` is its row in the data set, from 0."""
 
     number: int
     digest: bytes
@@ -26,21 +26,21 @@ class SplitItem:
 
 @dataclass
 class SplitGroup:
-    """Documents that are placed as one, by the lowest digest among theirs: a document alone, or several alike."""
+    """Documents that share a split, chosen by their lowest digest: one document, or several that overlap."""
 
     digest: bytes
     size: int = 0
-    is_excluded: bool = False  # from being held back
+    is_excluded: bool = False  # must not be held out
 
 
 def hash_to_unit(digest: bytes, seed: int) -> float:
-    """A number in [0, 1) fixed by the text (its SHA-256) and the seed."""
+    """Return a number in [0, 1) that depends on the document's SHA-256 and the seed."""
     mixed_hash = hashlib.blake2b(digest, digest_size=8, key=seed.to_bytes(8, "little")).digest()
     return int.from_bytes(mixed_hash, "little") / 2**64
 
 
 def split_by_hash(position: float, val: float, test: float) -> str:
-    """The split of one document in a large collection."""
+    """Return the split of one document of a large collection."""
     return "val" if position < val else "test" if position < val + test else "train"
 
 
@@ -49,7 +49,7 @@ def split_by_group(
     duplicate_groups: DuplicateGroups,
     choose_splits: Callable[[list[SplitGroup]], list[str]],
 ) -> list[str]:
-    """The splits of documents, each that of its group, which `choose` chooses."""
+    """Return the split of each document, which is that of its group; `choose_splits` chooses those of the groups."""
     groups: dict[int, SplitGroup] = {}
     for item in items:
         group = groups.setdefault(int(duplicate_groups.group_ids_D[item.number]), SplitGroup(item.digest))
@@ -63,14 +63,14 @@ def split_by_group(
 def has_enough_held_out(
     ungrouped_totals: SplitTotals, grouped_totals: SplitTotals, min_share: float = NEGLIGIBLE_SHARE
 ) -> bool:
-    """Whether that part is held back still, when documents that are alike are placed together."""
+    """Tell whether val and test keep `min_share` of their bytes when overlapping documents share a split."""
     return all(
         grouped_totals[split]["bytes"] >= min_share * ungrouped_totals[split]["bytes"] for split in ("val", "test")
     )
 
 
 def sum_splits(sizes: Sequence[int], splits: Sequence[str]) -> SplitTotals:
-    """What the splits hold."""
+    """Return the numbers of documents and bytes of each split."""
     totals = {split: {"documents": 0, "bytes": 0} for split in SPLITS}
     for size, split in zip(sizes, splits, strict=True):
         totals[split]["documents"] += 1
@@ -81,11 +81,11 @@ def sum_splits(sizes: Sequence[int], splits: Sequence[str]) -> SplitTotals:
 def split_by_rank(
     positions: Sequence[float], sizes: Sequence[int], val: float, test: float, excluded: Sequence[bool] = ()
 ) -> list[str]:
-    """The splits of all documents of a small collection, or of all groups of them; those `barred` are in train.
+    """Return the splits of all documents of a small collection, or of all groups; those `excluded` are in train.
 
-    In the order of their places documents go to val while that brings it nearer to its share of the bytes, then to
-    test, and the rest to train; a document too large for a share is passed over. Val has at least one document if
-    there are 3, test if there are 8 (the smallest, where none fits).
+    In the order of their positions, documents go to val as long as that brings it nearer to its share of the bytes,
+    then to test, and the rest to train; a document too large for a share is skipped. Val has at least one document if
+    there are 3, test if there are 8 (the smallest, if none fits).
     """
     eligible_indices = [i for i in range(len(positions)) if not (excluded and excluded[i])]
     candidates = sorted(eligible_indices, key=lambda i: (positions[i], i))
@@ -105,7 +105,7 @@ def split_by_rank(
 
 def _first_fit(candidates: Sequence[int], sizes: Sequence[int], budget: float) -> list[int]:
     indices: list[int] = []
-    bytes_used, max_count = 0, max(1, len(sizes) // 4)  # beside one giant document all the others would fit
+    bytes_used, max_count = 0, max(1, len(sizes) // 4)  # beside one giant document all others would fit
     for i in candidates:
         if bytes_used + sizes[i] / 2 <= budget and len(indices) < max_count:
             indices.append(i)

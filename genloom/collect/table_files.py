@@ -1,4 +1,4 @@
-"""Reads the records of jsonl and csv files one at a time, however large the file."""
+"""Read the records of jsonl and csv files one at a time, however large the file."""
 
 import csv
 import json
@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 
-MAX_LINE_CHARS = 32 << 20  # characters of one row
-SNIFF_ROWS = 64  # rows looked at before the first is told
+MAX_LINE_CHARS = 32 << 20
+SNIFF_ROWS = 64  # buffered before the first is returned
 
 
 def iter_lines(blocks: Iterable[str], max_chars: int = MAX_LINE_CHARS) -> Iterator[str | None]:
-    """The lines of a stream without their ends; None for one longer than `at_most`, which is not held in memory."""
+    """Yield the lines of a stream without their ends; None for one longer than `max_chars`, which is not buffered."""
     buffer, is_skipping = "", False
     for block in blocks:
         first, newline, remainder = block.partition("\n")
@@ -36,20 +37,20 @@ def iter_lines(blocks: Iterable[str], max_chars: int = MAX_LINE_CHARS) -> Iterat
 
 
 def read_jsonl(stream: TextReader) -> Iterator[tuple[int, Any]]:
-    """The value of each line with its number; a ValueError in its place says why there is none."""
+    """Yield the number and the value of each line; a GenloomError instead of a value says what is wrong with it."""
     for number, line in enumerate(iter_lines(stream, MAX_LINE_CHARS), 1):
         if line is None:
-            yield number, ValueError(_too_long_message())
+            yield number, _too_long_error()
         elif line.strip():
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield number, ValueError(f"it is not JSON ({str(error)[:80]})")
+                yield number, GenloomError("collect.not_json", reason=str(error)[:80])
 
 
-def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """The rows of a .csv or .tsv whose first row names the columns; a str in place of a row says what is wrong."""
-    overlong_lines: list[int] = []  # lines, of which the reader is given an empty one
+def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, dict[str, str] | GenloomError]]:
+    """Yield the number and the row of a .csv or .tsv whose first row names the columns; or an error, as above."""
+    overlong_lines: list[int] = []  # for which the reader gets an empty line
 
     def iter_bounded_lines() -> Iterator[str]:
         for number, line in enumerate(iter_lines(stream, MAX_LINE_CHARS), 1):
@@ -68,13 +69,13 @@ def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, 
     reader = csv.reader(chain(head, source), delimiter=delimiter)
     names = [name.strip() for name in next(reader, [])]
     if overlong_lines and overlong_lines[0] <= reader.line_num:
-        raise ValueError(f"its first row, which should name the columns, cannot be read: {_too_long_message()}")
+        raise GenloomError("collect.csv_header_too_long", limit=MAX_LINE_CHARS >> 20)
     return _iter_records(reader, names, overlong_lines)
 
 
 def _iter_records(
     reader: Any, names: list[str], overlong_lines: list[int]
-) -> Iterator[tuple[int, dict[str, str] | str]]:
+) -> Iterator[tuple[int, dict[str, str] | GenloomError]]:
     while True:
         previous_line = reader.line_num
         try:
@@ -82,16 +83,16 @@ def _iter_records(
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, f"it is not CSV ({error})"
+            yield reader.line_num, GenloomError("collect.row_not_csv", reason=error)
             continue
         if any(previous_line < line <= reader.line_num for line in overlong_lines):
             overlong_lines[:] = [line for line in overlong_lines if line > reader.line_num]
-            yield reader.line_num, _too_long_message()
+            yield reader.line_num, _too_long_error()
         elif len(cells) == len(names):
             yield reader.line_num, dict(zip(names, cells, strict=True))
         elif cells:
-            yield reader.line_num, f"it has {len(cells)} columns where the first row names {len(names)}"
+            yield reader.line_num, GenloomError("collect.row_width", count=len(cells), expected=len(names))
 
 
-def _too_long_message() -> str:
-    return f"it is longer than {MAX_LINE_CHARS >> 20} MB"
+def _too_long_error() -> GenloomError:
+    return GenloomError("collect.row_too_long", limit=MAX_LINE_CHARS >> 20)

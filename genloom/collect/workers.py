@@ -1,4 +1,4 @@
-"""Maps work over jobs in order, in several processes where that pays, with few jobs in memory at a time."""
+"""Process jobs in order, in several processes if that pays, with few jobs in memory at a time."""
 
 import multiprocessing
 import os
@@ -11,19 +11,20 @@ from dataclasses import replace
 
 from genloom.collect.options import Note
 from genloom.collect.pipeline import PreparedBatch, PrepareJob, prepare_documents
+from genloom.errors import GenloomError
 
-MIN_PARALLEL_BYTES = 24 << 20  # bytes: to start processes and load the language model there takes more than a second
-MAX_QUEUED_PER_WORKER = 2  # jobs waiting for each worker
+MIN_PARALLEL_BYTES = 24 << 20  # below, starting processes and loading the language model there takes longer
+MAX_QUEUED_PER_WORKER = 2
 
 
 def choose_num_workers(num_workers: int, total_bytes: int) -> int:
-    """How many processes: the number wanted, else one for each processor for all but small collections."""
+    """Return the number of processes: the given one, else one per processor, but 1 for small collections."""
     num_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return num_workers or (num_processors if total_bytes >= MIN_PARALLEL_BYTES else 1)
 
 
 def map_jobs(jobs: Iterable[PrepareJob], num_workers: int) -> Iterator[PreparedBatch]:
-    """The batches of all jobs in their order. A file whose reader crashes its process is noted and skipped."""
+    """Yield the batches of all jobs in order. A file whose reader crashes its process is skipped with a note."""
     if num_workers == 1:
         yield from map(prepare_documents, jobs)
         return
@@ -47,7 +48,7 @@ def _pop_result(
     try:
         yield future.result()
     except BrokenProcessPool:
-        # One of the jobs under way brought its process down: all of them are done again, the first one file by file.
+        # One of the running jobs crashed its process: all of them are repeated, the first one file by file.
         pool.shutdown(wait=True, cancel_futures=True)
         yield from _retry_files(job)
         pool = _create_pool(num_workers)
@@ -58,20 +59,22 @@ def _pop_result(
 
 
 def _retry_files(job: PrepareJob) -> Iterator[PreparedBatch]:
-    yield prepare_documents(replace(job, files=()))  # what was read already is plain text and crashes nothing
+    yield prepare_documents(replace(job, files=()))  # documents that were read already cannot crash the reader
     for file in job.files:
         with _create_pool(1) as single_pool:
             try:
-                yield single_pool.submit(prepare_documents, replace(job, files=(file,), raws=(), consumed=0)).result()
+                yield single_pool.submit(
+                    prepare_documents, replace(job, files=(file,), raw_documents=(), bytes_consumed=0)
+                ).result()
             except BrokenProcessPool:
-                yield PreparedBatch(0, notes=[Note(file.name, "it crashed the program that reads it; leave it out")])
+                yield PreparedBatch(0, notes=[Note.from_error(file.name, GenloomError("collect.reader_crashed"))])
 
 
 def _create_pool(num_workers: int) -> ProcessPoolExecutor:
-    # spawn: a fork of a process with threads (a trained model's, say) can hang
+    # spawn: the fork of a process with threads (of a trained model, say) can hang
     return ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
 
 
 def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's to handle."""
+    """Leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

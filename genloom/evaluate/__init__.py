@@ -1,1 +1,1 @@
-"""How good a model is: bits per byte with an interval, variety of what it writes, and one model beside another."""
+"""Measurements of models on held-out data, with intervals, comparisons and charts."""

@@ -1,4 +1,4 @@
-"""Charts of training and evaluation as PNG bytes; matplotlib is imported when the first one is drawn."""
+"""Charts of training and evaluation as PNG bytes; matplotlib is imported only when a chart is drawn."""
 
 import io
 import math
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.evaluate.compare import Comparison
-from genloom.evaluate.likelihood import IntervalEstimate
 from genloom.evaluate.report import Evaluation
+from genloom.metrics.statistics import IntervalEstimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
     from genloom.evaluate.text.battery.score import Score
 
-# Okabe and Ito's colours, told apart by every kind of colour vision; line styles and marks carry the same difference.
+# Okabe and Ito's colours, safe for every kind of colour vision; line styles and markers make the same distinctions.
 _BLUE, _GREEN, _RED, _GREY, _PALE = "#0072B2", "#009E73", "#D55E00", "#5A5A5A", "#A6A6A6"
-_TEXT_BOX = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}  # keeps lines out of numbers
+_TEXT_BOX = {
+    "boxstyle": "square,pad=0.1",
+    "facecolor": "white",
+    "edgecolor": "none",
+}  # so that no line crosses a number
 _STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 14,
@@ -45,7 +49,7 @@ def draw_training_curve(
     title: str = "Training",
     unit: str = "bits per byte",
 ) -> bytes:
-    """Loss by step: every training step faintly, their running mean, and the (step, loss) pairs of held-out text."""
+    """Draw loss by step: each training step faintly, the running mean, and (step, loss) pairs of held-out text."""
     with open_figure(8, 4.8) as figure:
         axes = figure.subplots()
         losses = np.asarray(train_losses, np.float64)
@@ -65,13 +69,13 @@ def draw_training_curve(
                 color=_RED,
             )
         if baseline is not None:
-            axes.axhline(baseline, color=_GREY, linestyle=":", linewidth=1.6, label=f"n-gram floor {baseline:.3f}")
+            axes.axhline(baseline, color=_GREY, linestyle=":", linewidth=1.6, label=f"n-gram baseline {baseline:.3f}")
         visible_losses = [
             *losses[len(losses) // 50 :].tolist(),
             *(loss for _, loss in held_out),
             *([baseline] if baseline else []),
         ]
-        if visible_losses:  # the first few steps fall from far above and would flatten the rest
+        if visible_losses:  # without the first steps, whose high losses would flatten the rest
             low, high = min(visible_losses), max(np.quantile(visible_losses, 0.995), *(loss for _, loss in held_out), 0)
             margin = 0.06 * (high - low) or 0.1
             axes.set_ylim(low - margin, high + margin)
@@ -83,11 +87,11 @@ def draw_training_curve(
 
 
 def draw_likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-out text") -> bytes:
-    """Bits per byte of each model with its 95 % interval, and below them the n-gram floor of the first that has one."""
+    """Draw bits per byte of each model with its 95 % interval, then the first n-gram baseline among them."""
     rows = [(evaluation.model, evaluation.bits_per_byte, _BLUE) for evaluation in evaluations]
     baseline = next((evaluation.ngram_baseline for evaluation in evaluations if evaluation.ngram_baseline), None)
     if baseline:
-        rows.append((f"{baseline.order}-gram floor", baseline.bits_per_byte, _PALE))
+        rows.append((f"{baseline.order}-gram baseline", baseline.bits_per_byte, _PALE))
     with open_figure(8, 1.5 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
         _draw_bars(axes, rows)
@@ -96,7 +100,7 @@ def draw_likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-o
 
 
 def draw_comparison(comparison: Comparison) -> bytes:
-    """Two models' bits per byte, and below them their paired difference with the interval that gives the verdict."""
+    """Draw two models' bits per byte, and below them the paired difference with its interval."""
     first, second, difference = comparison.first, comparison.second, comparison.difference
     colour = {"better": _GREEN, "worse": _RED, "no difference shown": _GREY}[comparison.verdict]
     with open_figure(8, 4.9) as figure:
@@ -119,7 +123,7 @@ def draw_comparison(comparison: Comparison) -> bytes:
         bottom_axes.set(xlim=(-limit, limit), ylim=(-1, 1.6), yticks=[])
         bottom_axes.spines["left"].set_visible(False)
         interval_label = (
-            f"95 % interval over {difference.count} pieces of text" if errors else "one piece of text: no interval"
+            f"95 % interval over {difference.count} blocks of text" if errors else "one block of text: no interval"
         )
         bottom_axes.set_xlabel(f"difference in bits per byte, {interval_label}")
         for x, text, side in ((0.0, f"← {second.model} better", "left"), (1.0, f"{first.model} better →", "right")):
@@ -128,7 +132,7 @@ def draw_comparison(comparison: Comparison) -> bytes:
 
 
 def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
-    """The share right of each task with its 95 % interval, and a mark where whoever judges would put the truth."""
+    """Draw each task's accuracy with its 95 % interval, and a mark at the score that real images reach."""
     with open_figure(8, 1.5 + 0.55 * len(scores)) as figure:
         axes = figure.subplots()
         positions = range(len(scores))
@@ -141,7 +145,7 @@ def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
         axes.barh(positions, means, height=0.62, color=_BLUE, xerr=errors, error_kw={"capsize": 4, "linewidth": 1.6})
         bounds = [100 * score.bound for score in scores]
         axes.plot(
-            bounds, positions, "|", color=_RED, markersize=20, markeredgewidth=2, label="real pictures, the same judge"
+            bounds, positions, "|", color=_RED, markersize=20, markeredgewidth=2, label="real images, same detector"
         )
         labelled_scores = zip(scores, intervals, means, strict=True)
         axes.set_yticks(
@@ -150,13 +154,13 @@ def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
         )
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(title=title, xlim=(0, 102), xlabel="pictures that show what was asked, %, 95 % interval")
+        axes.set(title=title, xlim=(0, 102), xlabel="images that follow their prompt, %, 95 % interval")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25))
         return encode_png(figure)
 
 
 def _draw_bars(axes: "Axes", rows: Sequence[tuple[str, IntervalEstimate, str]]) -> None:
-    """One bar a row of name, estimate and colour; an estimate without an interval is drawn without one."""
+    """Draw a bar for each (name, estimate, colour); infinite intervals are not drawn."""
     names, estimates, colours = zip(*rows, strict=True)
     means = [estimate.mean for estimate in estimates]
     lows = [e.low if math.isfinite(e.low) else e.mean for e in estimates]
@@ -181,7 +185,7 @@ def _annotate_number(
 
 
 def _compute_running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """The mean of each value and its neighbours, up to width // 2 on either side, as many on both."""
+    """Return the mean of each value and its neighbours, up to width // 2 and equally many on either side."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     indices = np.arange(len(values))
     half_width = np.minimum(np.minimum(indices, len(values) - 1 - indices), width // 2)
@@ -190,7 +194,7 @@ def _compute_running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 @contextmanager
 def open_figure(width: float, height: float) -> "Generator[Figure]":
-    """A figure of its own, outside pyplot, so that charts can be drawn on any thread and none is left open."""
+    """Yield a figure that pyplot does not know, so that any thread can draw and no figure stays open."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -202,7 +206,7 @@ def open_figure(width: float, height: float) -> "Generator[Figure]":
 
 
 def encode_png(figure: "Figure") -> bytes:
-    """The figure as a file."""
+    """Return the figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

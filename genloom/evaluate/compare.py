@@ -1,17 +1,19 @@
-"""Two evaluations side by side, with a verdict only where the pieces bear one out."""
+"""Comparison of two evaluations, with a verdict only if the difference is significant."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from genloom.evaluate.likelihood import IntervalEstimate, compare_bits_per_byte
+from genloom.errors import GenloomError
+from genloom.evaluate.likelihood import compare_bits_per_byte
 from genloom.evaluate.report import Evaluation, to_report
+from genloom.metrics.statistics import IntervalEstimate
 
 ComparisonVerdict = Literal["better", "worse", "no difference shown"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`second` against `first` on the same pieces of text; the difference is in bits per byte, below zero is better."""
+    """`second` against `first` on the same blocks of text; the difference is in bits per byte, negative is better."""
 
     first: Evaluation
     second: Evaluation
@@ -19,43 +21,44 @@ class Comparison:
 
     @property
     def verdict(self) -> ComparisonVerdict:
-        """What the 95 % interval of the paired difference says of `second`."""
+        """The verdict on `second`, from the 95 % interval of the paired difference."""
         if not self.difference.excludes(0.0):
             return "no difference shown"
         return "better" if self.difference.mean < 0 else "worse"
 
     def __str__(self) -> str:
-        first, second, difference = self.first, self.second, self.difference
-        if self.verdict == "no difference shown":
-            reason = (
-                "one piece of text cannot tell"
-                if difference.count < 2
-                else f"difference {_format_signed(difference)} bits/byte"
-            )
-            return f"no difference shown between {first.model} and {second.model} ({reason})"
-        return f"{second.model} is {self.verdict} than {first.model}: {_format_signed(difference)} bits/byte on {difference.count} pieces"
+        first, second, difference = self.first.model, self.second.model, self.difference
+        if self.verdict != "no difference shown":
+            change = f"{_format_signed(difference)} bits/byte on {difference.count} blocks"
+            return f"{second} is {self.verdict} than {first}: {change}"
+        is_single = difference.count < 2
+        reason = (
+            "one block of text is too little" if is_single else f"difference {_format_signed(difference)} bits/byte"
+        )
+        return f"no difference shown between {first} and {second} ({reason})"
 
     def to_report(self) -> dict[str, Any]:
-        """The comparison as JSON values."""
-        first, second = to_report(self.first), to_report(self.second)
+        """Return the comparison as JSON values."""
         difference = self.difference
+        interval = {"mean": difference.mean, "low": difference.low, "high": difference.high}
         return {
-            "first": first,
-            "second": second,
-            "difference": None
-            if difference.count < 2
-            else {"mean": difference.mean, "low": difference.low, "high": difference.high},
+            "first": to_report(self.first),
+            "second": to_report(self.second),
+            "difference": None if difference.count < 2 else interval,
             "num_blocks": difference.count,
             "verdict": self.verdict,
         }
 
 
 def compare_evaluations(first: Evaluation, second: Evaluation, seed: int = 0) -> Comparison:
-    """Compares two models on the same text; raises ValueError where they were measured on different text."""
+    """Compare two models on the same text; raises ValueError if they were measured on different text."""
     if first.dataset != second.dataset:
-        raise ValueError(
-            f"{first.model} was measured on {first.dataset} and {second.model} on {second.dataset}; "
-            "evaluate both on one dataset to compare them"
+        raise GenloomError(
+            "evaluate.different_datasets",
+            first=first.model,
+            first_dataset=first.dataset,
+            second=second.model,
+            second_dataset=second.dataset,
         )
     return Comparison(first, second, compare_bits_per_byte(first.losses, second.losses, seed))
 

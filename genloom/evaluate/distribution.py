@@ -1,6 +1,6 @@
-"""What is measured of a model whose outputs are compared in features, as pictures are, beside held-out ones.
+"""Distribution metrics of models whose outputs are compared in features, as images are, against held-out values.
 
-Shape letters: N made and as many held-out values, M held-out or training values, D features.
+Shape letters: N generated and as many held-out values, M held-out or training values, D features.
 """
 
 from collections.abc import Sequence
@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.evaluate.likelihood import IntervalEstimate, estimate_ratio
+from genloom.errors import GenloomError
 from genloom.metrics.diversity import Diversity, measure_diversity
 from genloom.metrics.frechet import frechet_distance, kernel_distance
 from genloom.metrics.precision_recall import PrecisionRecall, measure_precision_recall
+from genloom.metrics.statistics import IntervalEstimate, estimate_ratio
 
 Features = NDArray[np.floating]
 
-MIN_DISTANCE_SAMPLES = 20  # values, of which a distance says something
-_NUM_BLOCKS = 10  # that two models are paired in
+MIN_DISTANCE_SAMPLES = 20  # a distance between smaller sets is meaningless
+_NUM_BLOCKS = 10  # of captions, for the paired comparison of two models
 
 
 @dataclass(frozen=True)
 class DistributionDistance:
-    """How far apart two sets of equal size lie."""
+    """Distance between two sets of equal size."""
 
     count: int  # on either side
     frechet: float
@@ -32,7 +33,7 @@ class DistributionDistance:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What an autoencoder loses: decoded values beside those that were encoded."""
+    """Loss of an autoencoder: decoded values against the originals."""
 
     psnr: float  # decibels, mean over values
     frechet: float  # rFID
@@ -40,36 +41,30 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class DistributionMetrics:
-    """One model's outputs on held-out captions beside the held-out values themselves."""
+    """One model's outputs for held-out captions, compared with the held-out values."""
 
     model: str
-    dataset: str  # a digest and split, so that only like is compared with like
+    dataset: str  # a digest and split, so that only measurements on the same values are compared
     loss: float  # the objective's mean on held-out values; comparable within one objective and codec only
     distance: DistributionDistance
-    train_distance: (
-        DistributionDistance | None
-    )  # of training values to the same held-out ones: what a perfect model would show
+    train_distance: DistributionDistance | None  # training to held-out values: what a perfect model would reach
     precision_recall: PrecisionRecall
     generated_diversity: Diversity
     held_out_diversity: Diversity
-    reconstruction: Reconstruction | None  # None where coding loses nothing
+    reconstruction: Reconstruction | None  # None if the codec is lossless
 
     def to_report(self) -> dict[str, Any]:
-        """The measures as JSON values."""
+        """Return the metrics as JSON values."""
         return asdict(self)
 
 
 def measure_distance(a_ND: Features, b_MD: Features) -> DistributionDistance:
-    """Of the first of each, as many as both have; raises ValueError where these are too few."""
+    """Measure the distance between equally many values of both sets; raises ValueError if there are too few."""
     count = min(len(a_ND), len(b_MD))
     if count < MIN_DISTANCE_SAMPLES:
-        raise ValueError(
-            f"A distance of {count} things to {count} says nothing. Measure {MIN_DISTANCE_SAMPLES} or more."
-        )
-    a_features, b_features = a_ND[:count], b_MD[:count]
-    return DistributionDistance(
-        count, frechet_distance(a_features, b_features), kernel_distance(a_features, b_features)
-    )
+        raise GenloomError("evaluate.too_few_for_distance", count=count, min_count=MIN_DISTANCE_SAMPLES)
+    a, b = a_ND[:count], b_MD[:count]
+    return DistributionDistance(count, frechet_distance(a, b), kernel_distance(a, b))
 
 
 def measure_distribution(
@@ -81,7 +76,7 @@ def measure_distribution(
     train_MD: Features,
     reconstruction: Reconstruction | None,
 ) -> DistributionMetrics:
-    """Measures what a model made of held-out captions, N of them, against the held-out values and training ones."""
+    """Measure a model's outputs for N held-out captions against the held-out values and training values."""
     return DistributionMetrics(
         model,
         dataset,
@@ -96,19 +91,19 @@ def measure_distribution(
 
 
 def compare_distances(first_ND: Features, second_ND: Features, held_out_ND: Features) -> IntervalEstimate:
-    """How much nearer, in kernel distance, the second model's values lie to the held-out ones; below zero: nearer.
+    """Return the second model's kernel distance to held-out values minus the first's; negative: the second is closer.
 
-    The interval is over blocks of captions, in which both models are measured against the same held-out values.
+    The interval is over blocks of captions; in each, both models are measured against the same held-out values.
     """
     blocks = np.array_split(np.arange(len(held_out_ND)), _NUM_BLOCKS)
-    gains = [
+    differences = [
         kernel_distance(second_ND[block], held_out_ND[block]) - kernel_distance(first_ND[block], held_out_ND[block])
         for block in blocks
     ]
-    return estimate_ratio(np.array(gains), np.ones(len(gains)))
+    return estimate_ratio(np.array(differences), np.ones(len(differences)))
 
 
 def compute_psnr(a_images: Sequence[NDArray[np.uint8]], b_images: Sequence[NDArray[np.uint8]]) -> float:
-    """Peak signal-to-noise ratio in decibels, the mean over pairs of values from 0 to 255; equal pairs count as 100."""
+    """Return the mean peak signal-to-noise ratio in decibels over pairs of images; equal pairs count as 100."""
     errors = [np.square(a.astype(np.float64) - b).mean() for a, b in zip(a_images, b_images, strict=True)]
     return float(np.mean([min(100.0, 10 * np.log10(255**2 / max(error, 1e-12))) for error in errors]))

@@ -1,1 +1,1 @@
-"""Models from elsewhere and to elsewhere, with a parity check at the end: Hugging Face folders and GGUF files."""
+"""Import and export of models as Hugging Face folders and GGUF files, with a parity check at the end."""

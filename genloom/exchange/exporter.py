@@ -1,10 +1,11 @@
-"""A model of the workspace written for other programs, read back and compared before it is kept."""
+"""Export a model for other programs: write it, read it back, and compare before it is kept."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from genloom.errors import GenloomError
 from genloom.exchange import gguf_file, huggingface
 from genloom.exchange.architectures import ArchitectureSpec, find_architecture
 from genloom.exchange.parity import (
@@ -32,12 +33,12 @@ ProgressCallback = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, and how close it computes to the model."""
+    """The files that were written, and how closely they compute what the model does."""
 
     path: Path
     precision: str
-    parity: Parity  # of the file and the model with its weights rounded as in the file
-    rounding_error: float  # how far that rounding itself moves the logits, as a relative error
+    parity: Parity  # between the file and the model with its weights rounded as in the file
+    rounding_error: float  # the relative error of the logits by that rounding
 
 
 def export_model(
@@ -48,15 +49,15 @@ def export_model(
     precision: str | None,
     report_progress: ProgressCallback,
 ) -> ExportResult:
-    """Write the model `ref` to `out` in the format `to`, a key of FORMATS.
+    """Write the model `ref` to `out` in `file_format`, a key of FORMATS.
 
-    Raises ValueError, and leaves nothing behind, where the format cannot express the model or the parity check fails.
+    Raises GenloomError, and leaves nothing behind, if the format cannot express the model or the parity check fails.
     """
     if file_format not in FORMATS:
-        raise ValueError(f"There is no format {file_format!r} to export to. There is {', '.join(FORMATS)}.")
+        raise GenloomError("exchange.no_such_format", value=file_format, known=", ".join(FORMATS))
     if precision is not None and precision not in FORMATS[file_format]:
-        raise ValueError(
-            f"The format {file_format} is not written in {precision!r}. There is {', '.join(FORMATS[file_format])}."
+        raise GenloomError(
+            "exchange.no_such_precision", value=precision, format=file_format, known=", ".join(FORMATS[file_format])
         )
     report_progress(0.0, "Opening the model")
     model = load_model(workspace, ref)
@@ -77,9 +78,9 @@ def export_model(
 
 @contextmanager
 def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
-    """What to write to, and what it becomes if the block ends well: a new folder, or with `file` a file (in one)."""
+    """Yield a draft path and the path it takes at the end of the block: a folder, or with `file` a file (in one)."""
     if out.exists():
-        raise ValueError(f"{out} exists already. Choose another name or move it away.")
+        raise GenloomError("exchange.output_exists", path=out)
     if file and out.suffix == ".gguf":
         with open_replacement(out) as draft:
             yield draft, out
@@ -89,16 +90,15 @@ def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
 
 
 def to_exportable(model: Model) -> ExportableModel:
-    """The model with its shape elsewhere; ValueError says what no other program can express."""
+    """Return the model with its spec; raises GenloomError for a model that no other program can express."""
     design = model.design
     if design.network != "transformer" or design.objective != "autoregressive":
-        raise ValueError(
-            f"{model.ref} is a {design.objective} {design.network}, and exported can be autoregressive transformers: "
-            "train one with --set network.name=transformer."
+        raise GenloomError(
+            "exchange.not_a_language_model", model=model.ref, objective=design.objective, network=design.network
         )
     config = parse(transformer.Config, design.network_settings, "network")
     space = model.codec.space
-    assert isinstance(space, TokenSpace), "an autoregressive model has symbols"
+    assert isinstance(space, TokenSpace), "an autoregressive model has tokens"
     card = model.folder.card if model.folder is not None else {}
     licences = sorted(card.get("data", {}).get("licences", {}))
     licence = card.get("source", {}).get("licence") or (licences[0] if len(licences) == 1 else "other")
@@ -108,7 +108,7 @@ def to_exportable(model: Model) -> ExportableModel:
 
 
 def find_stored_precision(model: Model) -> str:
-    """The precision in which the model's own weights lie in the workspace."""
+    """Return the precision of the model's own weights in the workspace."""
     path = model.folder.folder / "weights.safetensors" if model.folder is not None else None
     precisions = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
     if path is None or not path.is_file():
@@ -117,12 +117,12 @@ def find_stored_precision(model: Model) -> str:
 
 
 def verify_export(exportable: ExportableModel, path: Path, precision: str) -> tuple[Parity, float]:
-    """The logits of what was written, by its own tensors and vocabulary, beside the model's, and what rounding cost."""
+    """Return the parity of the written files, by their own tensors and vocabulary, and the error by rounding."""
     model = exportable.model
     source = huggingface.read(path) if path.is_dir() else gguf_file.read(path)
     ids = encode_parity_text(model.codec, model.design.context_length)
     if source.codec.encode(PARITY_TEXT).tolist() != model.codec.encode(PARITY_TEXT).tolist():
-        raise ValueError("The vocabulary that was written encodes text in another way, so nothing was kept.")
+        raise GenloomError("exchange.vocabulary_mismatch")
     network = model.parts["model"]
     rounded_network = network if precision == "float32" else with_rounded_weights(network, precision, source.is_gguf)
     rounding_error = compute_relative_error(
@@ -132,12 +132,9 @@ def verify_export(exportable: ExportableModel, path: Path, precision: str) -> tu
 
 
 def export_adapter(workspace: Workspace, model: Model, out: Path, report_progress: ProgressCallback) -> ExportResult:
-    """Write a tuned model's adapter in PEFT's format, read it back onto its base and compare."""
+    """Write a fine-tuned model's adapter in PEFT's format, read it back onto its base model and compare."""
     if model.folder is None or not model.folder.is_adapter:
-        raise ValueError(
-            f"{model.ref} has no adapter: its weights are its own. Export it with --to hf or --to gguf, "
-            f"or tune an adapter: genloom train NAME --from {model.ref} --method lora"
-        )
+        raise GenloomError("exchange.no_adapter", model=model.ref)
     peft.check_peft_compatible(model.parts["model"])
     base, _ = read_base(model.folder)
     ids = encode_parity_text(model.codec, model.design.context_length)

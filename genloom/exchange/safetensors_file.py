@@ -1,4 +1,4 @@
-"""Safetensors files from elsewhere: the header is checked before anything is allocated, tensors load one by one."""
+"""Read untrusted safetensors files: the header is checked before anything is allocated, tensors load one by one."""
 
 import json
 from collections.abc import Mapping
@@ -10,53 +10,58 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.exchange.weight_mapping import TensorLoader
 
-_LONGEST_HEADER = 64 << 20
+_MAX_HEADER_BYTES = 64 << 20
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 def list_tensors(path: Path) -> dict[str, TensorLoader]:
-    """The tensors of a file by name; ValueError where its header lies about sizes, shapes or places."""
+    """Return the tensors of a file by name; raises GenloomError if its header has wrong sizes, shapes or offsets."""
     return {name: partial(_load_tensor, path, name) for name in read_header(path)}
 
 
 def read_header(path: Path) -> Mapping[str, Any]:
-    """The checked table of a file's tensors: kinds known, shapes that fit, one behind the other to the file's end."""
+    """Return the table of a file's tensors: known types, shapes that fit, contiguous to the end of the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or not 2 <= length <= min(size - 8, _LONGEST_HEADER):
-            raise ValueError(f"{path}: it is no safetensors file, or its header's length of {length:,} bytes is a lie")
+        if size < 8 or not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):
+            raise _damaged(path, f"it is not a safetensors file, or its header length of {length:,} bytes is wrong")
         text = file.read(length)
     try:
         table = json.loads(text, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: its header cannot be read: {error}") from None
+        raise _damaged(path, f"its header cannot be read: {error}") from None
     if not isinstance(table, dict):
-        raise ValueError(f"{path}: its header is no table")
+        raise _damaged(path, "its header is not a JSON object")
     table.pop("__metadata__", None)
     spans = sorted(_check_span(path, name, info) for name, info in table.items())
     end = 0
     for begin, stop, name in spans:
         if begin != end:
-            raise ValueError(f"{path}: the tensor {name!r} overlaps another or leaves a gap before it")
+            raise _damaged(path, f"the tensor {name!r} overlaps another or leaves a gap before it")
         end = stop
     if end != size - 8 - length:
-        raise ValueError(f"{path}: its header speaks of {end:,} bytes of tensors, and there are {size - 8 - length:,}")
+        raise _damaged(path, f"its header announces {end:,} bytes of tensors, but it has {size - 8 - length:,}")
     return table
 
 
 def _check_span(path: Path, name: str, info: Any) -> tuple[int, int, str]:
     if not isinstance(info, dict) or info.get("dtype") not in _BYTES:
         kind = info.get("dtype") if isinstance(info, dict) else info
-        raise ValueError(f"{path}: the tensor {name!r} is of the kind {kind!r}, which is not known")
+        raise _damaged(path, f"the tensor {name!r} has the unknown type {kind!r}")
     shape, offsets = info.get("shape"), info.get("data_offsets")
     if not _is_int_list(shape) or len(shape) > 8 or not _is_int_list(offsets) or len(offsets) != 2:
-        raise ValueError(f"{path}: the shape or place of the tensor {name!r} is damaged")
+        raise _damaged(path, f"the shape or the offsets of the tensor {name!r} are invalid")
     if offsets[1] - offsets[0] != prod(shape) * _BYTES[info["dtype"]]:
-        raise ValueError(f"{path}: the tensor {name!r} of shape {shape} does not fill its place")
+        raise _damaged(path, f"the tensor {name!r} of shape {shape} does not fit its offsets")
     return offsets[0], offsets[1], name
+
+
+def _damaged(path: Path, reason: str) -> GenloomError:
+    return GenloomError("exchange.damaged_safetensors", path=path, reason=reason)
 
 
 def _is_int_list(values: Any) -> bool:
@@ -66,7 +71,7 @@ def _is_int_list(values: Any) -> bool:
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("a name occurs twice")
     return table
 
 

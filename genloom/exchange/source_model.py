@@ -1,4 +1,4 @@
-"""What every kind of file is read into: a config, tensors that load when asked for, a vocabulary, its origin."""
+"""The common form of all sources: a config, tensors that load on demand, a vocabulary and the origin."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from genloom.codecs import tokenizer
+from genloom.errors import GenloomError, format_message
 from genloom.exchange.architectures import ArchitectureSpec
 from genloom.exchange.jinja_templates import recognize_template
 from genloom.exchange.weight_mapping import TensorLoader
@@ -15,35 +16,41 @@ from genloom.store import files
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A model elsewhere. Config and the names of `tensors` are Hugging Face's; `own` takes the file's own names."""
+    """A model to import, with Hugging Face's config and names of `tensors`; `get_tensor` takes the file's names."""
 
     config: Mapping
     tensors: Mapping[str, TensorLoader]
     get_tensor: Callable[[str], Tensor | None]
     is_gguf: bool
     codec: tokenizer.Codec
-    paths: tuple[Path, ...]  # of the files that hold the weights
-    name: str = ""  # what the source calls itself
+    paths: tuple[Path, ...]  # of the files with the weights
+    name: str = ""  # the source's own name
     licence: str = "unknown"
-    notes: tuple[str, ...] = field(default=())  # what the user should know of it
+    notes: tuple[str, ...] = field(default=())  # for the user
 
     def compute_digests(self) -> dict[str, str]:
-        """The SHA-256 of each file that holds weights."""
+        """Return the SHA-256 of each file with weights."""
         return {path.name: files.hash_file(path) for path in self.paths}
 
 
-# Where the names of documents' ends differ from those of turns' ends, documents end with the first of these.
+def wrap_import_error(path: Path, error: ValueError) -> GenloomError:
+    """Return the error that `path` cannot be imported; its field `cause` is the code of `error`."""
+    cause = error.code if isinstance(error, GenloomError) else ""
+    return GenloomError("exchange.import_failed", path=path, reason=str(error).rstrip("."), cause=cause)
+
+
+# If documents and turns end with different tokens, documents end with one of these.
 _DOCUMENT_EOS_TOKENS = ("<|endoftext|>", "<|end_of_text|>")
 
 
 def resolve_bos_eos(
     token_ids: Mapping[str, int], bos_token: str | None, eos_token: str | None, has_bos: bool
 ) -> tuple[int, int]:
-    """The symbols before and after a document, from the names a source gives to its first and last symbol."""
+    """Return the ids of the tokens before and after a document, from the source's bos and eos tokens."""
     candidates: Iterable[str | None] = (*_DOCUMENT_EOS_TOKENS, eos_token, bos_token)
     eos = next((token_ids[name] for name in candidates if name is not None and name in token_ids), None)
     if eos is None:
-        raise ValueError("its vocabulary has no symbol that ends a text (eos_token)")
+        raise GenloomError("exchange.no_eos_token")
     bos = token_ids.get(bos_token, eos) if has_bos and bos_token is not None else eos
     return bos, eos
 
@@ -51,9 +58,9 @@ def resolve_bos_eos(
 def build_chat_codec(
     content: str, spec: ArchitectureSpec, boundary_tokens: tuple[str | None, str | None, bool], template: object
 ) -> tuple[tokenizer.Codec, tuple[str, ...]]:
-    """The codec of a tokenizer.json with the roles of a chat template, and notes for the user.
+    """Return the codec of a tokenizer.json with its chat template, and notes for the user.
 
-    `named` are the symbols that begin and end a text, and whether the first is written before each.
+    `boundary_tokens` are the bos token, the eos token, and whether the bos token precedes every text.
     """
     codec = tokenizer.Codec.from_json(
         content, tokenizer.Config(vocab_size=spec.vocab_size, context_length=spec.context_length)
@@ -62,6 +69,6 @@ def build_chat_codec(
     chat_template = recognize_template(template, codec.special_tokens)
     notes = ()
     if template is not None and chat_template is None:
-        notes = ("Its chat template is not known, and templates are never executed: it writes on, but cannot chat.",)
+        notes = (format_message("exchange.unknown_chat_template"),)
     config = replace(codec.config, bos=bos, eos=eos)
     return tokenizer.Codec(config, codec.tokenizer, chat_template), notes

@@ -1,4 +1,4 @@
-"""Vocabularies as GGUF files and older Hugging Face folders hold them, made a tokenizer.json, and back."""
+"""Convert the vocabularies of GGUF files and older Hugging Face folders to a tokenizer.json, and back."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,10 @@ from typing import Any
 from genloom.codecs import bpe, tokenizer
 from genloom.codecs import bytes as plain
 from genloom.codecs.tokenizer_json import BYTE_TOKEN, SPACE_MARK, list_steps
+from genloom.errors import GenloomError
 from genloom.types import Codec
 
-# Kinds of symbols in a GGUF file.
+# Types of tokens in a GGUF file.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
 _BYTE_LEVEL_STEP = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -24,7 +25,7 @@ def _split_steps(*patterns: str) -> list[dict[str, Any]]:
     return [{"type": "Split", "pattern": {"Regex": p}, "behavior": "Isolated", "invert": False} for p in patterns]
 
 
-# How text is cut before pairs are merged, by the name that llama.cpp gives it (src/llama-vocab.cpp there).
+# Pre-tokenizers, by their names in llama.cpp (src/llama-vocab.cpp there).
 PRE_TOKENIZER_STEPS: dict[str, list[dict[str, Any]]] = {
     "gpt-2": [_GPT2_STEP],
     "smollm": [_DIGITS_STEP, _GPT2_STEP],
@@ -39,14 +40,14 @@ _PRE_TOKENIZER_ALIASES = {"gpt2": "gpt-2", "llama3": "llama-bpe", "llama-v3": "l
 
 
 def from_gguf(metadata: Mapping[str, Any]) -> str:
-    """The tokenizer.json of a GGUF file's vocabulary; ValueError for a kind that is not known."""
+    """Return the tokenizer.json of a GGUF file's vocabulary; raises GenloomError for an unsupported type."""
     model_type = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not tokens or not all(isinstance(t, str) for t in tokens):
-        raise ValueError("it holds no vocabulary (tokenizer.ggml.tokens)")
+        raise GenloomError("exchange.missing_gguf_field", field="tokenizer.ggml.tokens", content="vocabulary")
     token_types = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
     if len(token_types) != len(tokens):
-        raise ValueError(f"it holds {len(tokens):,} symbols and {len(token_types):,} kinds of them")
+        raise GenloomError("exchange.token_types_mismatch", count=len(token_types), expected=len(tokens))
     added_tokens = [
         {"id": n, "content": token, "special": token_types[n] != USER_DEFINED, "normalized": False}
         for n, token in enumerate(tokens)
@@ -56,13 +57,13 @@ def from_gguf(metadata: Mapping[str, Any]) -> str:
     if model_type == "gpt2":
         merges = metadata.get("tokenizer.ggml.merges")
         if not isinstance(merges, list) or not all(isinstance(m, str) for m in merges):
-            raise ValueError("it holds no merges (tokenizer.ggml.merges)")
+            raise GenloomError("exchange.missing_gguf_field", field="tokenizer.ggml.merges", content="merges")
         name = str(metadata.get("tokenizer.ggml.pre", "default"))
         return build_byte_level(vocab, [merge for merge in merges if merge], added_tokens, name)
     if model_type == "llama":
         scores = metadata.get("tokenizer.ggml.scores")
         if not isinstance(scores, list) or len(scores) != len(tokens):
-            raise ValueError("it holds no scores of its symbols (tokenizer.ggml.scores)")
+            raise GenloomError("exchange.missing_gguf_field", field="tokenizer.ggml.scores", content="scores of tokens")
         has_space_prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
         return build_sentencepiece(
             vocab,
@@ -71,16 +72,18 @@ def from_gguf(metadata: Mapping[str, Any]) -> str:
             added_tokens,
             has_space_prefix,
         )
-    raise ValueError(f"its vocabulary is of the kind {model_type!r}, and only gpt2 and llama are read")
+    raise GenloomError("exchange.unsupported_vocabulary", kind=model_type)
 
 
 def build_byte_level(
     vocab: Mapping[str, int], merges: Sequence[str], added_tokens: list[dict[str, Any]], pre_tokenizer: str
 ) -> str:
-    """The tokenizer.json of byte pairs over bytes; `cut` names how words are found."""
+    """Return the tokenizer.json of byte-level BPE; `pre_tokenizer` is a key of PRE_TOKENIZER_STEPS or an alias."""
     pre_tokenizer = _PRE_TOKENIZER_ALIASES.get(pre_tokenizer, pre_tokenizer)
     if pre_tokenizer not in PRE_TOKENIZER_STEPS:
-        raise ValueError(f"it cuts words in the way {pre_tokenizer!r}, and there is {', '.join(PRE_TOKENIZER_STEPS)}")
+        raise GenloomError(
+            "exchange.unsupported_pre_tokenizer", name=pre_tokenizer, supported=", ".join(PRE_TOKENIZER_STEPS)
+        )
     content = {
         "version": "1.0",
         "added_tokens": added_tokens,
@@ -99,7 +102,7 @@ def build_sentencepiece(
     added_tokens: list[dict[str, Any]],
     has_space_prefix: bool,
 ) -> str:
-    """The tokenizer.json of SentencePiece byte pairs: merges follow from the scores of what they make."""
+    """Return the tokenizer.json of SentencePiece BPE: the merges follow from the scores of their results."""
     token_of_id = {n: token for token, n in vocab.items()}
     merges = []
     for n in sorted(mergeable, key=lambda n: -scores[n]):
@@ -133,13 +136,13 @@ def build_sentencepiece(
 
 
 def from_files(vocab: Mapping[str, int], merges: str, added_tokens: list[dict[str, Any]], pre_tokenizer: str) -> str:
-    """The tokenizer.json of a vocab.json and a merges.txt."""
+    """Return the tokenizer.json of a vocab.json and a merges.txt."""
     pairs = [line for line in merges.split("\n") if line.strip() and not line.startswith("#version")]
     return build_byte_level(vocab, pairs, added_tokens, pre_tokenizer)
 
 
 def to_tokenizer_json(codec: Codec) -> dict[str, Any]:
-    """The tokenizer.json of any text codec; ValueError for a codec that no tokenizer.json can express."""
+    """Return the tokenizer.json of a text codec; raises GenloomError for a codec that it cannot express."""
     if isinstance(codec, tokenizer.Codec):
         return codec.content
     if isinstance(codec, bpe.Codec):
@@ -150,17 +153,14 @@ def to_tokenizer_json(codec: Codec) -> dict[str, Any]:
         content = {"version": "1.0", "normalizer": None, "pre_tokenizer": _BYTE_LEVEL_STEP, "decoder": _BYTE_LEVEL_STEP}
         content["model"] = {"type": "BPE", "vocab": vocab, "merges": []}
     else:
-        raise ValueError(
-            f"The codec {type(codec).__module__.rpartition('.')[2]!r} cannot be written as a tokenizer.json. "
-            "Exported can be models of text with the codec bytes, bpe or tokenizer."
-        )
+        raise GenloomError("exchange.inexpressible_codec", codec=type(codec).__module__.rpartition(".")[2])
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     added_tokens = [{"id": token_id, "content": name, **flags} for name, token_id in codec.special_tokens.items()]
     bos_token = next(name for name, token_id in codec.special_tokens.items() if token_id == codec.space.bos)
     return {
         **content,
         "added_tokens": added_tokens,
-        "post_processor": {  # a text begins with the symbol that began every document in training
+        "post_processor": {  # a text begins with the same token as every document in training
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": bos_token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
@@ -170,15 +170,15 @@ def to_tokenizer_json(codec: Codec) -> dict[str, Any]:
 
 
 def has_bos_step(content: Mapping[str, Any]) -> bool:
-    """Whether the tokenizer writes a symbol before every text."""
+    """Tell whether the tokenizer adds a token before every text."""
     steps = [step for step in list_steps(content, "post_processor") if step["type"] == "TemplateProcessing"]
     return any(step.get("single") and "SpecialToken" in step["single"][0] for step in steps)
 
 
 def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
-    """The fields `tokenizer.ggml.…` of a tokenizer.json, padded to the model's rows.
+    """Return the fields `tokenizer.ggml.…` of a tokenizer.json, padded to `vocab_size`.
 
-    Raises ValueError for a way to cut words that llama.cpp does not have.
+    Raises GenloomError for a pre-tokenizer that llama.cpp does not have.
     """
     model = content["model"]
     token_of_id = {token_id: text for text, token_id in model["vocab"].items()}
@@ -203,7 +203,7 @@ def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
         }  # fmt: skip
     return {
         **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": _find_pre_tokenizer(content),
-        # An empty list would not be written at all, and llama.cpp wants one.
+        # An empty list would not be written at all, and llama.cpp requires one.
         "tokenizer.ggml.merges": [" ".join(pair) for pair in merges] or [""],
     }  # fmt: skip
 
@@ -221,18 +221,16 @@ def _token_type(
 
 
 def _find_pre_tokenizer(content: Mapping[str, Any]) -> str:
-    """The name that llama.cpp gives to a way of cutting words."""
+    """Return llama.cpp's name of the pre-tokenizer."""
     steps = [_without_offsets(step) for step in list_steps(content, "pre_tokenizer")]
-    if not content["model"]["merges"]:  # single bytes: nothing is merged, however words are cut
+    if not content["model"]["merges"]:  # single bytes: without merges the pre-tokenizer has no effect
         return "gpt-2"
     for name, known_steps in PRE_TOKENIZER_STEPS.items():
         if steps == [_without_offsets(step) for step in known_steps]:
             return name
-    raise ValueError(
-        "This model's vocabulary cuts words in a way that llama.cpp has no name for. Export it with --to hf instead."
-    )
+    raise GenloomError("exchange.inexpressible_pre_tokenizer")
 
 
 def _without_offsets(step: Mapping[str, Any]) -> dict[str, Any]:
-    """A step without what changes no ids."""
+    """Return a step without the setting that does not change ids."""
     return {key: value for key, value in step.items() if key != "trim_offsets"}

@@ -1,4 +1,4 @@
-"""The same weights under two names: Hugging Face's separate matrices and this network's fused ones.
+"""The mapping between Hugging Face's separate matrices and this network's fused ones.
 
 Shape letters: D width, V vocabulary, N rows of a matrix.
 """
@@ -10,22 +10,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width
 
 TensorLoader = Callable[[], Tensor]
 
-# Tables that follow from the config, and are stored by some writers all the same.
+# Tables that follow from the config, but that some writers store.
 _DERIVED_PATTERN = re.compile(r"(.*\.)?(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)")
 
 
 @dataclass(frozen=True)
 class WeightMapping:
-    """One tensor here, and the tensors elsewhere that stand above each other in it, with the rows of each."""
+    """A tensor of the network, and Hugging Face's tensors that are stacked in it, with the rows of each."""
 
     name: str
     hf_slices: tuple[tuple[str, int], ...]
     columns: int  # 0: a vector
-    is_transposed: bool = False  # GPT-2 keeps its matrices the other way round
+    is_transposed: bool = False  # as the matrices of GPT-2
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,7 +35,7 @@ class WeightMapping:
 
 
 def iter_weight_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
-    """Every tensor of the network, once."""
+    """Yield every tensor of the network once."""
     return _iter_gpt2_mappings(spec) if spec.architecture == "GPT2LMHeadModel" else _iter_llama_mappings(spec)
 
 
@@ -89,9 +90,9 @@ def _iter_gpt2_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
 
 
 def convert_from_hf(spec: ArchitectureSpec, hf_loaders: Mapping[str, TensorLoader]) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor of the network by its name here, in the source's own precision.
+    """Yield the tensors of the network with their names, in the source's precision.
 
-    Raises ValueError naming a tensor that is missing, has another shape than the config says, or is not known.
+    Raises GenloomError for a tensor that is missing, unknown, or of another shape than the config requires.
     """
     mappings = list(iter_weight_mappings(spec))
     names = {name for mapping in mappings for name, _ in mapping.hf_slices}
@@ -100,9 +101,9 @@ def convert_from_hf(spec: ArchitectureSpec, hf_loaders: Mapping[str, TensorLoade
         name for name in hf_loaders if name not in names | tied_names and not _DERIVED_PATTERN.fullmatch(name)
     )
     if unknown:
-        raise ValueError(f"it holds the tensor {unknown[0]!r}, which its architecture does not have")
+        raise GenloomError("exchange.unknown_tensor", tensor=unknown[0])
     if missing := sorted(names - set(hf_loaders)):
-        raise ValueError(f"the tensor {missing[0]!r} is missing")
+        raise GenloomError("exchange.missing_tensor", tensor=missing[0])
     for mapping in mappings:
         yield (
             mapping.name,
@@ -112,13 +113,14 @@ def convert_from_hf(spec: ArchitectureSpec, hf_loaders: Mapping[str, TensorLoade
 
 def _check_tensor(mapping: WeightMapping, name: str, rows: int, tensor: Tensor) -> Tensor:
     tensor = tensor.T if mapping.is_transposed and tensor.ndim == 2 else tensor
-    if tuple(tensor.shape) != (rows, *mapping.shape[1:]):
-        raise ValueError(f"the tensor {name!r} has the shape {tuple(tensor.shape)}, not {(rows, *mapping.shape[1:])}")
+    expected = (rows, *mapping.shape[1:])
+    if tuple(tensor.shape) != expected:
+        raise GenloomError("exchange.tensor_shape", tensor=name, shape=tuple(tensor.shape), expected=expected)
     return tensor
 
 
 def convert_to_hf(spec: ArchitectureSpec, state_dict: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor by its name elsewhere."""
+    """Yield the tensors with Hugging Face's names."""
     for mapping in iter_weight_mappings(spec):
         pieces = state_dict[mapping.name].split([rows for _, rows in mapping.hf_slices])
         for (name, _), tensor in zip(mapping.hf_slices, pieces, strict=True):

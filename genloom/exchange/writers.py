@@ -1,4 +1,4 @@
-"""A model as other programs read it: a Hugging Face folder, or a GGUF file."""
+"""Write a model as a Hugging Face folder or a GGUF file."""
 
 import json
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genloom.codecs.chat_template import ChatTemplate
+from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width, to_hf_config
 from genloom.exchange.gguf_file import (
     ARCHITECTURES,
@@ -34,7 +35,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class ExportableModel:
-    """A model with what its files say of it."""
+    """A model with its spec and licence."""
 
     model: Model
     spec: ArchitectureSpec
@@ -50,22 +51,22 @@ class ExportableModel:
 
     @property
     def special_token_names(self) -> dict[int, str]:
-        """The names of the special symbols by number."""
-        return {number: name for name, number in getattr(self.model.codec, "special_tokens", {}).items()}
+        """The names of the special tokens by id."""
+        return {token_id: name for name, token_id in getattr(self.model.codec, "special_tokens", {}).items()}
 
     @property
     def eos(self) -> int:
-        """The symbol that ends what the model writes: an answer where it chats, else a document."""
+        """The id of the token that ends an answer of a chat model, or else a document."""
         special_tokens = getattr(self.model.codec, "special_tokens", {})
         return special_tokens[self.chat_template.eos_tokens[0]] if self.chat_template else self.space.eos
 
     def to_hf_tensors(self) -> dict[str, Tensor]:
-        """The weights by Hugging Face's names."""
+        """Return the weights by Hugging Face's names."""
         return dict(convert_to_hf(self.spec, self.model.parts["model"].state_dict()))
 
 
 def write_hf_folder(exportable: ExportableModel, folder: Path, precision: str) -> None:
-    """Fill a folder that `AutoModelForCausalLM` and `AutoTokenizer` read."""
+    """Write the files that `AutoModelForCausalLM` and `AutoTokenizer` read."""
     space, spec, eos_ids = exportable.space, exportable.spec, sorted({exportable.eos, exportable.space.eos})
     tensors = {
         name: cast_tensor(name, tensor, DTYPES[precision]) for name, tensor in exportable.to_hf_tensors().items()
@@ -94,11 +95,11 @@ def write_hf_folder(exportable: ExportableModel, folder: Path, precision: str) -
 
 
 def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
-    """Write a file that llama.cpp reads; vectors stay float32, as do rows that are no whole blocks of `precision`."""
+    """Write a file that llama.cpp reads; vectors, and rows that are not whole blocks of `precision`, stay float32."""
     gguf = import_gguf()
     kinds = {name: kind for kind, name in ARCHITECTURES.items()}
     if exportable.spec.architecture not in kinds:
-        raise ValueError("A GGUF file cannot say that attention has a sliding window. Export with --to hf.")
+        raise GenloomError("exchange.gguf_sliding_window")
     architecture = kinds[exportable.spec.architecture]
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in build_gguf_metadata(exportable, architecture, gguf.LlamaFileType[_FILE_TYPES[precision]]).items():
@@ -113,7 +114,7 @@ def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
 
 
 def quantize_tensor(name: str, tensor: Tensor, precision: str) -> tuple[np.ndarray, Any]:
-    """The numbers of a tensor as a GGUF file keeps them, and their kind."""
+    """Return the quantised data of a tensor for a GGUF file, and its type."""
     gguf = import_gguf()
     quant_type = gguf.GGMLQuantizationType[{"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}[precision]]
     if tensor.ndim == 1 or tensor.shape[-1] % gguf.GGML_QUANT_SIZES[quant_type][0]:
@@ -124,7 +125,7 @@ def quantize_tensor(name: str, tensor: Tensor, precision: str) -> tuple[np.ndarr
 
 
 def with_rounded_weights(network: nn.Module, precision: str, is_gguf: bool) -> nn.Module:
-    """A copy of the network whose weights have gone through the rounding of a file."""
+    """Return a copy of the network with its weights rounded as in a file."""
     copy = deepcopy(network)
     for name, weight in copy.named_parameters():
         if is_gguf:
@@ -140,7 +141,7 @@ _FILE_TYPES = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8
 
 
 def build_gguf_metadata(exportable: ExportableModel, kind: str, file_type: int) -> dict[str, Any]:
-    """The fields of a GGUF file, its vocabulary included."""
+    """Return the fields of a GGUF file, including its vocabulary."""
     network, spec = exportable.spec.network, exportable.spec
     key_heads = network.key_heads or network.heads
     fields: dict[str, Any] = {
@@ -176,7 +177,7 @@ def build_gguf_metadata(exportable: ExportableModel, kind: str, file_type: int) 
 
 
 def to_gguf_tensors(exportable: ExportableModel) -> list[tuple[str, Tensor]]:
-    """The weights by the names of a GGUF file, in its order of rows and its orientation."""
+    """Return the weights with the names, the order of rows and the orientation of a GGUF file."""
     network, name = exportable.spec.network, exportable.spec.architecture
     hf_names = GPT2_NAMES if name == "GPT2LMHeadModel" else LLAMA_NAMES
     gguf_names = {hf_name: gguf_name for gguf_name, hf_name in hf_names.items()}
@@ -199,10 +200,10 @@ def to_gguf_tensors(exportable: ExportableModel) -> list[tuple[str, Tensor]]:
 
 
 def cast_tensor(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The tensor in another precision; ValueError where numbers are too large for it."""
+    """Return the tensor in another precision; raises GenloomError if its values are too large for it."""
     low_precision = tensor.to(dtype)
     if not low_precision.isfinite().all():
-        raise ValueError(f"The tensor {name} has numbers too large for {dtype}. Choose --precision float32.")
+        raise GenloomError("exchange.precision_overflow", tensor=name, dtype=dtype)
     return low_precision
 
 

@@ -1,0 +1,1 @@
+"""Generation: prompts to outputs, with guidance, editing and interpolation, stored so that they can be replayed."""

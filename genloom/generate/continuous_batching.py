@@ -1,4 +1,4 @@
-"""Texts of several users written in one batch, which each joins and leaves between two steps.
+"""Continuous batching: sequences of several users in one batch, which join and leave it between steps.
 
 Yu et al. 2022, "Orca: a distributed serving system for transformer-based generative models".
 
@@ -12,20 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 
+from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import SamplingParams, compute_last_logits, sample_next_tokens
 from genloom.types import CausalNetwork, DecodingCache, TokenSpace
 
 
 class BatchSlots(DecodingCache, Protocol):
-    """A memory of which a row can be given to another text."""
+    """A cache whose rows can be reset for new sequences."""
 
     def reset_row(self, row: int) -> None: ...
 
 
 @dataclass
 class RunningSequence:
-    """One user's text: what was read or written so far, and what the network has still to read of it."""
+    """One user's sequence: all tokens so far, those that the network has not read yet, and those generated."""
 
     nonce: int
     params: SamplingParams
@@ -35,45 +36,48 @@ class RunningSequence:
 
 
 class ContinuousBatch:
-    """A batch of `rows` places for texts of up to `room` symbols; each text is what it would be if written alone."""
+    """A batch of `num_slots` for sequences of at most `max_length` tokens; company does not change a sequence."""
 
     def __init__(self, network: nn.Module, space: TokenSpace, key: int, num_slots: int, max_length: int):
         self.network, self.space, self.key, self.max_length = network, space, key, max_length
         self.sequences: list[RunningSequence | None] = [None] * num_slots
         with torch.inference_mode():
-            self.cache_folder = cast(BatchSlots, cast(CausalNetwork, network).init_cache(num_slots, max_length))
+            self.cache = cast(BatchSlots, cast(CausalNetwork, network).init_cache(num_slots, max_length))
 
     @property
     def num_free(self) -> int:
-        """How many more texts can join."""
+        """The number of sequences that can still join."""
         return self.sequences.count(None)
 
     @torch.inference_mode()
     def add_sequence(self, prompt: np.ndarray, nonce: int, params: SamplingParams) -> int:
-        """Take a place for a text that goes on from `prompt`, one symbol or more; its row.
+        """Add a sequence that continues `prompt`, of at least one token, and return its row.
 
-        Of `controls`, prompts and ended are not looked at. Raises ValueError where there is no place or no room.
+        `params.prompt_ids` and `params.is_finished` are ignored. Raises ValueError if no slot is free, or the sequence
+        can get too long.
         """
         if not self.num_free:
-            raise ValueError(f"All {len(self.sequences)} places are taken: wait until a text ends.")
+            raise GenloomError("generate.no_free_slot", num_slots=len(self.sequences))
         if not len(prompt) or len(prompt) + params.max_tokens > self.max_length:
-            raise ValueError(
-                f"A prompt of {len(prompt)} symbols and {params.max_tokens} more do not fit in {self.max_length}. "
-                "Give a prompt, and a shorter one or a smaller length."
+            raise GenloomError(
+                "generate.sequence_too_long",
+                prompt_tokens=len(prompt),
+                max_tokens=params.max_tokens,
+                max_length=self.max_length,
             )
         row = self.sequences.index(None)
         token_ids = np.asarray(prompt, dtype=np.int64)
         self.sequences[row] = RunningSequence(nonce, params, token_ids, pending_ids=token_ids)
-        self.cache_folder.reset_row(row)
+        self.cache.reset_row(row)
         return row
 
     def remove_sequence(self, row: int) -> None:
-        """Give up a text before its end."""
+        """Remove a sequence before its end."""
         self.sequences[row] = None
 
     @torch.inference_mode()
     def step(self) -> dict[int, int]:
-        """The next symbol of every text, by row; those that end with it have left. New prompts are read along."""
+        """Generate the next token of every sequence, by row; read new prompts, and remove sequences that end."""
         active = {row: sequence for row, sequence in enumerate(self.sequences) if sequence is not None}
         if not active:
             return {}
@@ -83,7 +87,7 @@ class ContinuousBatch:
         pad_length = max(map(len, pending_ids))
         x_BL = torch.from_numpy(np.stack([np.pad(ids, (0, pad_length - len(ids))) for ids in pending_ids]))
         lengths = torch.tensor([len(ids) for ids in pending_ids])
-        logits_BV = compute_last_logits(self.network, x_BL, None, lengths, self.cache_folder)
+        logits_BV = compute_last_logits(self.network, x_BL, None, lengths, self.cache)
         return {row: self._append_token(row, sequence, logits_BV[row : row + 1]) for row, sequence in active.items()}
 
     def _append_token(self, row: int, sequence: RunningSequence, logits_1V: torch.Tensor) -> int:

@@ -1,4 +1,4 @@
-"""What the rows of a draft say: texts up to where they end, and things that are whole from the start."""
+"""Decoding of drafts: text that grows up to its end, and values that are complete from the first draft."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from genloom.types import Codec, TokenSpace
 
 @dataclass(frozen=True)
 class Draft:
-    """The outputs as far as they are."""
+    """The outputs at one step of sampling."""
 
-    values: Sequence[Any]  # whole: what was prompted as text and what was written
-    continuations: Sequence[Any]  # only what the model wrote
+    values: Sequence[Any]  # complete values: for text, the prompt and its continuation
+    continuations: Sequence[Any]  # without the prompt
     is_finished: tuple[bool, ...]
-    num_tokens: tuple[int, ...]  # how many each row has, up to its end; 0 where the model writes none
+    num_tokens: tuple[int, ...]  # generated per row, up to its end; 0 if the model does not generate tokens
 
 
 class TextDecoder:
-    """Rows of symbols as what was prompted and what was written; a row that reaches a stop string is marked as ended.
+    """Decodes rows of tokens to prompt and continuation, and marks rows that reach a stop string as finished.
 
-    `stops` are strings, `ends` symbols; `ended` is one flag a row, written in place. With `grows`, a draft begins with
-    the draft before.
+    `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
+    `is_append_only`, a draft begins with the previous one.
     """
 
     def __init__(
@@ -47,16 +47,11 @@ class TextDecoder:
             is_eos = np.isin(row, self.eos_ids)
             if is_eos.any():
                 row = row[: int(is_eos.argmax())]
+            is_last = is_final or bool(self.is_finished[i])
             has_holes = bool((row < 0).any())
-            continuation = (
-                decode_with_holes(self.codec, row)
-                if has_holes
-                else detokenizer(row, is_final or bool(self.is_finished[i]))
-            )
+            continuation = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
             if isinstance(continuation, str):
-                continuation, is_stopped = cut_at_stop(
-                    continuation, self.stop, should_hold_back=not (is_final or self.is_finished[i])
-                )
+                continuation, is_stopped = cut_at_stop(continuation, self.stop, should_hold_back=not is_last)
                 self.is_finished[i] |= is_stopped and not has_holes
                 value = detokenizer.prompt_text + continuation
             else:
@@ -68,25 +63,24 @@ class TextDecoder:
 
 
 class IncrementalDetokenizer:
-    """What a row says so far; where it only grows, each symbol is decoded once."""
+    """Decodes a growing row; if the row is append-only, each token is decoded once."""
 
     def __init__(self, codec: Any, prompt_ids: np.ndarray, is_append_only: bool):
         self.codec, self.prompt_ids = codec, prompt_ids
-        # Some vocabularies write a blank before every text; one that goes on has no such blank to leave out.
+        # Some tokenizers add a space before every text; `decode_continuation` expects no such space to remove.
         is_continuation = len(prompt_ids) > 0 or not hasattr(codec, "decode_continuation")
         self.decode = getattr(codec, "decode_continuation", codec.decode) if is_continuation else codec.decode
-        self.stream_decoder = (
-            codec.decode_stream() if is_continuation and is_append_only and hasattr(codec, "decode_stream") else None
-        )
+        can_stream = is_continuation and is_append_only and hasattr(codec, "decode_stream")
+        self.stream_decoder = codec.decode_stream() if can_stream else None
         self.num_decoded, self.text = 0, ""
 
     @cached_property
     def prompt_text(self) -> str:
-        """What was prompted as text."""
+        """The text of the prompt."""
         return self.codec.decode(self.prompt_ids)
 
     def __call__(self, row: np.ndarray, is_final: bool) -> Any:
-        """The value of a row, which begins with the row before; characters may be left out that are not whole."""
+        """Decode a row that begins with the previous one; incomplete characters at its end may be missing."""
         if self.stream_decoder is None or is_final:
             return self.decode(row)
         self.text += self.stream_decoder.feed(row[self.num_decoded :])
@@ -95,16 +89,16 @@ class IncrementalDetokenizer:
 
 
 def decode_with_holes(codec: Codec, row: np.ndarray) -> str:
-    """The text of a draft in which some symbols are not written yet, each shown as a dot."""
+    """Decode a draft of a masked model, with a dot for each token that is still masked."""
     runs = np.split(row, np.flatnonzero(np.diff(row < 0)) + 1)
     return "".join("·" * len(run) if run[0] < 0 else codec.decode(run) for run in runs)
 
 
 def cut_at_stop(text: str, stop: Sequence[str], should_hold_back: bool) -> tuple[str, bool]:
-    """Text up to the first stop string, and whether there was one.
+    """Cut text at the first stop string, and tell whether there was one.
 
-    `hold_back` also takes off an end that may become something else: the beginning of a stop string, or a character
-    that is not whole.
+    `should_hold_back` also removes an end that may still change: the beginning of a stop string, or an incomplete
+    character.
     """
     positions = [at for at in (text.find(s) for s in stop if s) if at >= 0]
     if positions:
@@ -117,7 +111,7 @@ def cut_at_stop(text: str, stop: Sequence[str], should_hold_back: bool) -> tuple
 
 
 class ValueDecoder:
-    """Drafts of things that are whole from the start and become better, as pictures do."""
+    """Decodes drafts of values that are complete from the first draft and improve, as images are."""
 
     def __init__(self, codec: Any, postprocess: Callable[[Any], Any] = lambda value: value):
         self.codec, self.postprocess = codec, postprocess
@@ -128,7 +122,7 @@ class ValueDecoder:
 
 
 class LazyValues(Sequence[Any]):
-    """Values of the rows of a draft, decoded when someone looks: a draft that nobody sees costs nothing."""
+    """The values of a draft, decoded on first access: a draft that is not shown costs nothing."""
 
     def __init__(self, decoder: ValueDecoder, rows: Tensor):
         self.decoder, self.rows = decoder, rows
@@ -136,9 +130,9 @@ class LazyValues(Sequence[Any]):
     @cached_property
     def values(self) -> list[Any]:
         codec, rows = self.decoder.codec, self.rows.cpu().numpy()
-        if isinstance(codec.space, TokenSpace):  # places that are not written yet show some code
+        if isinstance(codec.space, TokenSpace):  # positions without a token yet show an arbitrary one
             rows = np.pad(rows.clip(0), ((0, 0), (0, prod(codec.space.grid) - rows.shape[1])))
-        return [self.decoder.finish(value) for value in codec.decode_many(rows)]
+        return [self.decoder.postprocess(value) for value in codec.decode_many(rows)]
 
     @overload
     def __getitem__(self, index: int) -> Any: ...

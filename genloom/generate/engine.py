@@ -1,4 +1,4 @@
-"""Prompt in, stream out: the one engine that asks an objective's sampler for drafts, and stores what comes of it.
+"""The generation engine: requests to streams of drafts, and outputs stored so that they can be replayed.
 
 Shape letters: B rows of a request.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from genloom import plugins
+from genloom.errors import GenloomError
 from genloom.generate import conditions
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
 from genloom.generate.image import editing
@@ -24,21 +25,23 @@ from genloom.generate.interpolation import Interpolation, SlerpNoise
 from genloom.generate.text import token_prompts
 from genloom.model import Model, describe_machine, load_model
 from genloom.noise import NUM_SIGNAL_NONCES, NUM_TOKEN_NONCES, Noise
+from genloom.old_names import upgrade_request
 from genloom.settings import parse, to_table
 from genloom.store.files import hash_file
 from genloom.store.workspace import Workspace
 from genloom.types import Item, SignalSpace, Space, TokenSpace
 
-NOISE_KEY = 0x67656E6C6F6F6D  # of the noise while a workspace has no key of its own: outputs are replayable, not marked
-DEFAULT_MAX_TOKENS = 400  # symbols to write where nobody says how many
-MAX_BATCH_SIZE = 32  # what a network remembers of so many rows fits in the memory of a small machine
-# Controls of samplers that the engine itself fills in.
+NOISE_KEY = 0x67656E6C6F6F6D  # until a workspace has its own key: outputs can be replayed, but have no watermark
+DEFAULT_MAX_TOKENS = 400
+MAX_BATCH_SIZE = 32  # rows whose KV cache fits in the memory of a small machine
+# Sampling parameters that the engine sets itself.
 INTERNAL_PARAMS = {
     "prompt_ids",
-    "suppress_tokens",
+    "suppressed_tokens",
     "is_finished",
     "eos_ids",
-    "known_values, known_ids",
+    "known_values",
+    "known_ids",
     "mask",
     "init_values",
     "strength",
@@ -47,18 +50,16 @@ INTERNAL_PARAMS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to write: one output for every prompt and nonce, all in one batch."""
+    """A batch of outputs to generate, one per prompt and nonce."""
 
     prompts: tuple[str, ...]
-    nonces: tuple[int, ...]  # one a prompt; the output's chance
+    nonces: tuple[int, ...]  # one per prompt; they seed the noise
     stop: tuple[str, ...] = ()  # strings that end an output and are not part of it
-    params: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own, and those of conditions.Strength
-    prompt_ids: tuple[
-        tuple[int, ...], ...
-    ] = ()  # symbols to go on from, one row a prompt, where text alone cannot say them
-    eos_ids: tuple[int, ...] = ()  # symbols that end an output besides the codec's own
-    edit: EditSource | None = None  # the picture that all are made from
-    interpolation: Interpolation | None = None  # the other end of the way on which the outputs lie
+    params: Mapping[str, Any] = field(default_factory=dict)  # of the sampler, and of conditions.GuidanceConfig
+    prompt_ids: tuple[tuple[int, ...], ...] = ()  # prompts as tokens, one row each, if text cannot express them
+    eos_ids: tuple[int, ...] = ()  # end-of-sequence tokens besides the codec's own
+    edit: EditSource | None = None  # the source image of all outputs
+    interpolation: Interpolation | None = None  # the other end, for interpolated outputs
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
@@ -73,14 +74,15 @@ def build_request(
     params: Mapping[str, Any],
     pool_size: int = NUM_TOKEN_NONCES,
 ) -> Request:
-    """`count` outputs for each prompt. Nonces come from a small pool, so that a mark can be found; a seed fixes them.
+    """Build a request for `count` outputs per prompt.
 
-    Outputs of one prompt get different nonces as long as the pool lasts.
+    Nonces are drawn from a small pool, so that a watermark can be detected, and without replacement within a prompt
+    while the pool lasts. A seed makes them reproducible.
     """
     if count < 1 or not prompts:
-        raise ValueError(f"Asked for {count} outputs for each of {len(prompts)} prompts: that is nothing to write.")
+        raise GenloomError("generate.nothing_to_generate", count=count, num_prompts=len(prompts))
     if seed is not None and seed < 0:
-        raise ValueError(f"A seed is a whole number from 0 on, got {seed}.")
+        raise GenloomError("generate.bad_seed", seed=seed)
     rng = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
     nonces: list[int] = []
     for _ in prompts:
@@ -90,7 +92,7 @@ def build_request(
 
 
 def split_batches(request: Request, batch_size: int = MAX_BATCH_SIZE) -> list[Request]:
-    """The request in batches that fit in memory, each to be generated, stored and replayed by itself."""
+    """Split a request into batches that fit in memory; each is generated, stored and replayed on its own."""
     return [
         slice_request(request, slice(start, start + batch_size)) for start in range(0, len(request.prompts), batch_size)
     ]
@@ -101,34 +103,37 @@ def slice_request(request: Request, rows: slice) -> Request:
         request,
         prompts=request.prompts[rows],
         nonces=request.nonces[rows],
-        ids=request.prompt_ids[rows],
-        toward=None if request.interpolation is None else request.interpolation.select_rows(rows),
+        prompt_ids=request.prompt_ids[rows],
+        interpolation=None if request.interpolation is None else request.interpolation.select_rows(rows),
     )
 
 
 def interpolate_request(request: Request, num_frames: int) -> Request:
-    """The request for a row of outputs on the way from the first of two to the second.
+    """Build the request for `num_frames` outputs from the first to the second of a request's two outputs.
 
-    Two prompts share one draw of chance, so that only what is said changes. Raises ValueError for other than two.
+    Two different prompts share one nonce, so that only the prompt changes. Raises ValueError unless there are two.
     """
     if len(request.prompts) != 2 or num_frames < 2:
-        raise ValueError(f"A way needs two ends and 2 frames or more, got {len(request.prompts)} and {num_frames}.")
+        raise GenloomError("generate.bad_interpolation", num_prompts=len(request.prompts), num_frames=num_frames)
     end_nonce = request.nonces[0] if request.prompts[0] != request.prompts[1] else request.nonces[1]
     interpolation = Interpolation(
         request.prompts[1:] * num_frames, (end_nonce,) * num_frames, tuple(np.linspace(0, 1, num_frames).tolist())
     )
     return replace(
-        request, prompts=request.prompts[:1] * num_frames, nonces=request.nonces[:1] * num_frames, toward=interpolation
+        request,
+        prompts=request.prompts[:1] * num_frames,
+        nonces=request.nonces[:1] * num_frames,
+        interpolation=interpolation,
     )
 
 
 def get_nonce_pool_size(space: Space) -> int:
-    """How many nonces outputs of a space are drawn from."""
+    """Return the size of the pool that nonces for a space are drawn from."""
     return NUM_TOKEN_NONCES if is_open_sequence(space) else NUM_SIGNAL_NONCES
 
 
 def is_open_sequence(space: Space) -> bool:
-    """Whether outputs are sequences that a stop symbol ends, and not of one size."""
+    """Whether outputs are token sequences of any length that an EOS token ends."""
     return isinstance(space, TokenSpace) and not space.grid
 
 
@@ -137,10 +142,10 @@ def never_stop() -> bool:
 
 
 def generate(model: Model, request: Request, should_stop: Callable[[], bool] = never_stop) -> Iterator[Draft]:
-    """Yield ever better drafts; the last is the result.
+    """Yield drafts of increasing quality or length; the last is the result.
 
-    `enough` is asked after every draft whether to leave it at that; what was left is made again by `cut_short`.
-    Raises ValueError for a setting that the model's sampler does not have, naming those it has.
+    `should_stop` is called after every draft; `truncate_request` gives the request that reproduces a stopped one.
+    Raises ValueError for parameters that the model's sampler does not have.
     """
     params, is_finished, prompts = prepare_sampling(model, request)
     parts, cond = conditions.encode_conditions(model, request.prompts, request.interpolation, request.params)
@@ -161,38 +166,33 @@ def generate(model: Model, request: Request, should_stop: Callable[[], bool] = n
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        raise ValueError(
-            f"There is not enough memory to make {len(request.prompts)} of these at once. "
-            "Ask for fewer (--count) or shorter ones (--max-tokens)."
-        ) from None
+        raise GenloomError("generate.out_of_memory", count=len(request.prompts)) from None
     assert sample is not None, "a sampler yields a draft"
     yield decoder(sample, True)
 
 
 def build_noise(request: Request) -> Noise:
-    """The noise of the rows: a function of their nonces."""
+    """Return the noise of the rows, a function of their nonces."""
     if request.interpolation is None:
         return Noise(NOISE_KEY, request.nonces)
     return SlerpNoise(NOISE_KEY, request.nonces, request.interpolation.nonces, request.interpolation.weights)
 
 
 def truncate_request(request: Request, draft: Draft) -> Request:
-    """The request that gives a draft which was left before its end: the same, no longer than that."""
-    return (
-        request
-        if all(draft.is_finished)
-        else replace(request, controls={**request.params, "max_tokens": max(draft.num_tokens)})
-    )
+    """Return the request that reproduces a draft which was stopped early: the same, with fewer tokens."""
+    if all(draft.is_finished):
+        return request
+    return replace(request, params={**request.params, "max_tokens": max(draft.num_tokens)})
 
 
 def run_request(model: Model, request: Request) -> Draft:
-    """The last draft."""
+    """Generate, and return the last draft."""
     *_, draft = generate(model, request)
     return draft
 
 
 def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
-    """The sampler's controls, the flags that end rows from outside, and the prompts as the codec's symbols."""
+    """Return the sampling parameters, the flags that end rows early, and the prompts as tokens."""
     params_class, space = plugins.find_part("objective", model.design.objective).SamplingParams, model.codec.space
     param_names = list_sampler_params(model)
     check_request(model, request)
@@ -205,39 +205,44 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
         grid_params = {
             "prompt_ids": bos_prompts,
             "max_tokens": prod(space.grid),
-            "suppress_tokens": (space.bos, space.eos),
+            "suppressed_tokens": (space.bos, space.eos),
         }
         return replace(params, is_finished=is_finished, **grid_params), is_finished, []
     texts = ["" if request.prompt_ids or model.text_encoder is not None else prompt for prompt in request.prompts]
     prompts = [np.asarray(model.codec.encode(text), dtype=np.int64) for text in texts]
     is_causal = is_left_to_right(model)
     max_tokens, max_prompt_tokens = token_prompts.compute_length_budget(
-        model, params.length or DEFAULT_MAX_TOKENS * is_causal, is_causal
+        model, params.max_tokens or DEFAULT_MAX_TOKENS * is_causal, is_causal
     )
     prompt_ids = token_prompts.validate_prompt_ids(request.prompt_ids, space, max_prompt_tokens) or tuple(
         with_bos(space.bos, p, max_prompt_tokens) for p in prompts
     )
-    suppress_tokens = token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids))
-    params = replace(params, prompts=prompt_ids, ended=is_finished, length=max_tokens, banned=suppress_tokens)
-    return replace(params, stops=request.eos_ids) if "eos_ids" in param_names else params, is_finished, prompts
+    suppressed_tokens = token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids))
+    params = replace(
+        params,
+        prompt_ids=prompt_ids,
+        is_finished=is_finished,
+        max_tokens=max_tokens,
+        suppressed_tokens=suppressed_tokens,
+    )
+    return replace(params, eos_ids=request.eos_ids) if "eos_ids" in param_names else params, is_finished, prompts
 
 
 def check_request(model: Model, request: Request) -> None:
-    """Raises ValueError for what this model cannot be asked for."""
-    model_description, space = f"A model with the objective {model.design.objective!r}", model.codec.space
+    """Raise ValueError for a request that the model does not support."""
+    objective, space = model.design.objective, model.codec.space
+    known_names = list_request_params(model)
     param_names = {name for name, value in request.params.items() if value is not None}
-    if unknown_names := sorted(param_names - set(list_request_params(model))):
-        raise ValueError(
-            f"{model_description} has no setting {unknown_names[0]!r}. It has: {', '.join(list_request_params(model))}."
+    if unknown_names := sorted(param_names - set(known_names)):
+        raise GenloomError(
+            "generate.unknown_param", objective=objective, name=unknown_names[0], known=", ".join(known_names)
         )
     if model.text_encoder is None and not isinstance(space, TokenSpace) and any(request.prompts):
-        raise ValueError(f"{model_description} takes no prompt; leave it away.")
+        raise GenloomError("generate.no_prompt_support", objective=objective)
     if request.edit is not None and not can_edit_images(model):
-        raise ValueError(f"{model_description} does not start from a picture: leave --image away.")
+        raise GenloomError("generate.no_edit_support", objective=objective)
     if request.interpolation is not None and isinstance(space, TokenSpace):
-        raise ValueError(
-            f"{model_description} writes symbols, and there is nothing between two of them: leave --interpolate away."
-        )
+        raise GenloomError("generate.no_interpolation_support", objective=objective)
 
 
 def can_edit_images(model: Model) -> bool:
@@ -246,38 +251,43 @@ def can_edit_images(model: Model) -> bool:
 
 
 def list_request_params(model: Model) -> list[str]:
-    """The controls that a request to this model can have."""
+    """Return the names of the parameters that a request to this model can have, sorted."""
     guidance_params = {f.name for f in fields(conditions.GuidanceConfig)} if conditions.can_guide(model) else set()
     return sorted((list_sampler_params(model) - INTERNAL_PARAMS) | guidance_params)
 
 
 def list_sampler_params(model: Model) -> set[str]:
-    """The names of all controls of the model's sampler."""
+    """Return the names of all parameters of the model's sampler."""
     return {f.name for f in fields(plugins.find_part("objective", model.design.objective).SamplingParams)}
 
 
 def count_drafts(model: Model, request: Request) -> int:
-    """How many drafts the request will give at most, the last one twice."""
+    """Return the maximum number of drafts of a request; the last one is yielded twice."""
     params, _, _ = prepare_sampling(model, request)
     return int(getattr(params, "steps", 0) or getattr(params, "max_tokens", 1))
 
 
 def with_bos(bos: int, prompt: np.ndarray, max_length: int) -> np.ndarray:
-    """A prompt after the symbol that starts a document; of a longer one, as much of its end as the network reads."""
+    """Prepend BOS to a prompt, and truncate it from the left to `max_length`."""
     return np.concatenate([[bos], prompt])[-max_length:]
 
 
+def can_stream_text(model: Model) -> bool:
+    """Return whether each draft is a text that begins with the draft before, as the codec declares (`streams_text`)."""
+    return is_left_to_right(model) and getattr(model.codec, "streams_text", False)
+
+
 def is_left_to_right(model: Model) -> bool:
-    """Whether the model writes symbol after symbol, so that what a draft says stays."""
+    """Whether the model generates token by token, so that drafts only grow."""
     return all(role.is_causal for role in model.objective.network_specs.values())
 
 
 def store_outputs(
     workspace: Workspace, model: Model, request: Request, draft: Draft, metadata: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Put every output of a finished draft into the workspace with all it takes to make it again; returns their ids.
+    """Store every output of a final draft with all that a replay needs, and return their ids.
 
-    `facts` are put into each record beside that, for whoever reads it.
+    `metadata` is added to each record.
     """
     assert model.folder is not None, "only a stored model's outputs can be traced"
     medium = plugins.find_part("medium", model.design.medium)
@@ -289,11 +299,12 @@ def store_outputs(
         record = {
             **(metadata or {}),
             "model": model.ref,
+            "medium": model.design.medium,
             "model_digest": model.folder.digest,
             "adapters": {ref: workspace.get_model(ref).digest for ref in model.adapters},
             "precision": model.precision,
             "prompt": prompt,
-            "continuation": draft.continuations[row] if isinstance(value, str) else None,
+            "written": draft.continuations[row] if isinstance(value, str) else None,
             "row": row,
             "request": request_record,
             "machine": describe_machine(),
@@ -303,45 +314,41 @@ def store_outputs(
 
 
 def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
-    """Make a stored output again from its record; returns the stored file and the new item, equal byte for byte.
+    """Generate a stored output again from its record; return the stored file and the new value, equal byte for byte.
 
-    The whole batch is run again, since the last bits of a sum can depend on its size. Raises ValueError where the
-    model is no longer the one that wrote it, where the stored file was changed, and where the new bytes differ, which
-    names what changed in the machine.
+    The whole batch is generated again, since the last bits of a sum can depend on the batch size. Raises ValueError if
+    the model or the stored file has changed, or the new bytes differ; then it names the changes of the machine.
     """
     path, record = workspace.get_output(output_id)
     if not {"model", "model_digest", "request", "row", "machine", "sha256"} <= record.keys():
-        raise ValueError(f"{path.with_suffix('.json')} does not say how {output_id} was made. It cannot be replayed.")
+        raise GenloomError("generate.no_replay_record", path=path.with_suffix(".json"), output=output_id)
     if hash_file(path) != record["sha256"]:
-        raise ValueError(f"{path} was changed since it was written, so a replay cannot give the same bytes.")
+        raise GenloomError("generate.output_changed", path=path)
     adapters = tuple(record.get("adapters", {}))
     for ref, expected_digest in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
         if workspace.get_model(ref).digest != expected_digest:
-            raise ValueError(
-                f"{ref} is not the model that wrote {output_id}: its digest differs. It cannot be replayed."
-            )
+            raise GenloomError("generate.model_changed", model=ref, output=output_id)
     model = load_model(workspace, record["model"], adapters, record.get("precision", "float32"))
     if adapters != model.adapters:
         model = model.with_adapters(adapters)
-    medium, request_record = plugins.find_part("medium", model.design.medium), dict(record["request"])
+    medium, request_record = plugins.find_part("medium", model.design.medium), upgrade_request(record["request"])
     edit_record = request_record.pop("edit", None)
     request = replace(
         parse(Request, request_record, "request"),
-        original=edit_record and editing.load_edit_source(workspace, edit_record, medium),
+        edit=edit_record and editing.load_edit_source(workspace, edit_record, medium),
     )
     value = run_request(model, request).values[record["row"]]
     if encode_file(medium, value) != path.read_bytes():
-        current_machine = describe_machine()
-        changes = [
-            f"{k}: {v} → {current_machine.get(k)}" for k, v in record["machine"].items() if current_machine.get(k) != v
-        ]
-        reason = f"The machine changed ({'; '.join(changes)})." if changes else "Genloom itself may have changed since."
-        raise ValueError(f"The replay of {output_id} does not give the stored bytes. {reason}")
+        machine = describe_machine()
+        changes = [f"{k}: {v} → {machine.get(k)}" for k, v in record["machine"].items() if machine.get(k) != v]
+        if changes:
+            raise GenloomError("generate.replay_differs_by_machine", output=output_id, changes="; ".join(changes))
+        raise GenloomError("generate.replay_differs", output=output_id)
     return path, value
 
 
 def encode_file(medium: Any, value: Any) -> bytes:
-    """The bytes of the file that a medium saves an item as."""
+    """Return the bytes of the file that a medium saves a value as."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"output{medium.suffixes[0]}"
         medium.save(Item(value), path)

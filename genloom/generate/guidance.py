@@ -1,4 +1,4 @@
-"""Classifier-free guidance: a wrapper network that follows a condition more strongly than the network itself would."""
+"""Classifier-free guidance, as a wrapper around a network."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -10,14 +10,14 @@ from genloom.types import CausalNetwork, Condition, DecodingCache
 
 
 class ClassifierFreeGuidance(nn.Module):
-    """Output without the condition plus `scale` times the difference it makes (Ho and Salimans 2021, equation 6).
+    """The unconditional output plus `scale` times its difference to the conditional one (Ho and Salimans 2021, eq. 6).
 
-    `against` is a negative prompt to move away from, as many rows as there are samples; without one, no condition.
-    Works on logits, velocities and signals alike, and with the network's cache, which then holds both halves of the
-    doubled batch. Where there is time, `span` says between which two there is guidance: without it, at half the cost,
-    pictures vary more at first and become no better at last (Kynkäänniemi et al. 2024). With a `base`, that is what
-    gives the output without the condition: a tuned network then moves away from what it was before, and not from what
-    it has learned (Zhong et al. 2025, "Domain guidance"); such a network has time, and no cache.
+    `uncond` is a negative prompt, one row per sample; None is the null condition. It works on logits, velocities and
+    signals, and with the network's cache, which then holds both halves of the doubled batch. For networks with time,
+    `interval` limits guidance: outside, at half the cost, early steps stay diverse and late ones do not get worse
+    (Kynkäänniemi et al. 2024). A `base` network gives the unconditional output, so that a fine-tuned network moves away
+    from its base instead of from what it has learned (Zhong et al. 2025, "Domain guidance"); such a network has time,
+    and no cache.
     """
 
     def __init__(
@@ -42,9 +42,8 @@ class ClassifierFreeGuidance(nn.Module):
         lengths: Tensor | None = None,
         cache: "GuidedCache | None" = None,
     ) -> Tensor:
-        if (
-            t is not None and not self.interval[0] <= float(t[0]) <= self.interval[1]
-        ):  # a sampler's rows share their time
+        start, end = self.interval
+        if t is not None and not start <= float(t[0]) <= end:  # all rows of a sampler share their time
             return self.network(x, t, cond=cond, lengths=lengths)
         uncond = None if cond is None else self.uncond or cond.mask_rows(x.new_zeros(len(x), dtype=torch.bool))
         if self.base is not None:
@@ -63,7 +62,7 @@ class ClassifierFreeGuidance(nn.Module):
 
 @dataclass
 class GuidedCache:
-    """The memory of the rows with the condition, then of the same rows without."""
+    """The cache of the conditional rows, followed by that of the same rows without the condition."""
 
     cache: DecodingCache
 
@@ -76,7 +75,7 @@ class GuidedCache:
 
 
 def concat_conditions(first: Condition, second: Condition) -> Condition:
-    """Two conditions for one batch, row after row; prompts of different lengths are padded and masked."""
+    """Concatenate two conditions along the batch; pad and mask prompts of different lengths."""
 
     def concat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])
@@ -92,7 +91,7 @@ def concat_conditions(first: Condition, second: Condition) -> Condition:
 
 
 def fill_missing_inputs(cond: Condition, other: Condition) -> Condition:
-    """`cond`, with what only the other says switched off in it."""
+    """Return `cond` with null inputs for what only the other condition has."""
     reference = next(t for t in (other.tokens, other.vector, other.field, torch.zeros(0)) if t is not None)
     null_cond = other.mask_rows(torch.zeros(len(reference), dtype=torch.bool, device=reference.device))
     tokens, mask = (null_cond.tokens, null_cond.mask) if cond.tokens is None else (cond.tokens, cond.mask)
@@ -101,7 +100,7 @@ def fill_missing_inputs(cond: Condition, other: Condition) -> Condition:
 
 
 def pad_condition(cond: Condition, other: Condition) -> Condition:
-    """`cond` with its states padded to the length of the longer of the two, and a mask that says so."""
+    """Pad and mask the states of `cond` to the longer length of the two conditions."""
     if cond.tokens is None or other.tokens is None:
         return cond
     mask = cond.mask if cond.mask is not None else cond.tokens.new_ones(cond.tokens.shape[:2], dtype=torch.bool)

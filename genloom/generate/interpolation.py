@@ -1,4 +1,4 @@
-"""Ways between two prompts and two draws of chance: the noise turns from one to the other, the states are mixed.
+"""Interpolation between two outputs: spherical for their noise, linear for the states of their prompts.
 
 Shape letters: B rows, S states of a prompt, D width.
 """
@@ -15,7 +15,7 @@ from genloom.noise import Noise
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Where each row of a request goes, and how far of the way: 0 is its own prompt and nonce, 1 these."""
+    """The other end of each row's interpolation, and its weight: 0 is the request's own prompt and nonce, 1 these."""
 
     prompts: tuple[str, ...]
     nonces: tuple[int, ...]
@@ -31,13 +31,13 @@ class Interpolation:
 
 @dataclass(frozen=True)
 class SlerpNoise(Noise):
-    """Noise on the way to that of other nonces: still standard normal wherever one stops."""
+    """Noise between that of two nonces; it is standard normal at every weight."""
 
     other_nonces: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
 
     def normal(self, shape: Sequence[int], position: int = 0) -> Tensor:
-        """Spherical interpolation (Shoemake 1985) of independent draws, whose angle is near a right one."""
+        """Interpolate spherically (Shoemake 1985); independent draws are nearly orthogonal."""
         begin, end = (Noise(self.key, nonces).normal(shape, position) for nonces in (self.nonces, self.other_nonces))
         is_different = torch.tensor(self.nonces) != torch.tensor(self.other_nonces)
         angle = (torch.tensor(self.weights) * is_different * torch.pi / 2).view(-1, *[1] * len(shape))
@@ -50,7 +50,7 @@ class SlerpNoise(Noise):
 def interpolate_states(
     begin: Sequence[np.ndarray], end: Sequence[np.ndarray], weights: Sequence[float]
 ) -> list[np.ndarray]:
-    """States (S, D) that go over from those of one prompt to those of another; the shorter is filled up with zeros."""
+    """Interpolate the states (S, D) of two prompts linearly, per row; the shorter is padded with zeros."""
     return [lerp_states(a, b, weight) for a, b, weight in zip(begin, end, weights, strict=True)]
 
 

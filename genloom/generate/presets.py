@@ -1,12 +1,12 @@
-"""Words around a prompt, and settings, under a name: the package has some presets, and a workspace its own."""
+"""Presets: named prompt templates with settings, from the package and from the workspace."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from genloom.errors import GenloomError, nearest
 from genloom.settings import MAX_RECIPE_BYTES, parse
 
 PACKAGE_PRESETS = Path(__file__).with_name("presets.toml")
@@ -15,7 +15,7 @@ PLACEHOLDER = "{prompt}"
 
 @dataclass(frozen=True)
 class Preset:
-    """Words around a prompt, and settings for the engine; what is None is left as it is."""
+    """A prompt template, and settings for the engine; None keeps the default."""
 
     description: str = ""  # for the list of presets
     prompt: str = PLACEHOLDER
@@ -29,9 +29,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         if self.prompt.count(PLACEHOLDER) != 1:
-            raise ValueError(
-                f"The prompt of a preset must say once where yours stands, as {PLACEHOLDER}: {self.prompt!r}."
-            )
+            raise GenloomError("generate.bad_preset_prompt", placeholder=PLACEHOLDER, prompt=self.prompt)
 
     def format_prompt(self, prompt: str) -> str:
         return self.prompt.replace(PLACEHOLDER, prompt)
@@ -43,9 +41,9 @@ class Preset:
 
 
 def load_presets(workspace: Path) -> dict[str, Preset]:
-    """All presets by name; those in the workspace's `presets.toml` go before the package's own.
+    """Return all presets by name; those in the workspace's `presets.toml` override the package's own.
 
-    Raises ValueError for a file that cannot be read and for a setting that no preset has.
+    Raises ValueError for a file that cannot be read, and for an unknown setting.
     """
     presets: dict[str, Preset] = {}
     for path in (PACKAGE_PRESETS, workspace / PACKAGE_PRESETS.name):
@@ -59,27 +57,27 @@ def read_preset_tables(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_RECIPE_BYTES + 1)
         if len(content) > MAX_RECIPE_BYTES:
-            raise ValueError("it holds more than a million bytes")
+            raise ValueError(f"larger than {MAX_RECIPE_BYTES:,} bytes")
         return tomllib.loads(content.decode("utf-8"))
-    except (OSError, ValueError) as error:  # what is no UTF-8 or no TOML is a ValueError
-        raise ValueError(f"{path}: these presets cannot be read: {error}. It must be a TOML file.") from None
+    except (OSError, ValueError) as error:  # invalid UTF-8 or TOML is a ValueError
+        raise GenloomError("generate.unreadable_presets", path=path, reason=error) from None
 
 
 def parse_preset(name: str, table: Any, path: Path) -> Preset:
     try:
         if not isinstance(table, Mapping):
-            raise ValueError(f"it must be a table, [{name}]")
+            raise ValueError(f"it must be a table, [{name}].")
         return parse(Preset, table, name)
     except ValueError as error:
-        raise ValueError(f"{path}: the preset {name!r} can't be used: {error}") from None
+        raise GenloomError("generate.bad_preset", path=path, name=name, reason=error) from None
 
 
 def get_presets(names: Sequence[str], workspace: Path) -> list[Preset]:
-    """The presets of these names; ValueError for an unknown one, with the nearest."""
+    """Return the presets of these names; raises ValueError for an unknown one, naming the closest."""
     presets = load_presets(workspace) if names else {}
     for name in names:
         if name not in presets:
-            matches = get_close_matches(name, presets, 1)
-            hint = f"Did you mean {matches[0]!r}?" if matches else f"There is {', '.join(presets)}."
-            raise ValueError(f"There is no preset {name!r}. {hint}")
+            if match := nearest(name, presets):
+                raise GenloomError("generate.misspelt_preset", name=name, nearest=match)
+            raise GenloomError("generate.no_such_preset", name=name, known=", ".join(presets))
     return [presets[name] for name in names]

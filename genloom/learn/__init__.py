@@ -1,1 +1,1 @@
-"""The learning loop: ratings become a challenger, a gate decides, a receipt tells it, and all can be undone."""
+"""The learning loop: ratings train a challenger, the gate decides, a receipt documents it, and all can be undone."""

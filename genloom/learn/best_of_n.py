@@ -1,4 +1,4 @@
-"""What the champion can do without learning: give several answers and let the reward model choose."""
+"""Best-of-n of the champion without training: the reward model chooses among several answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from genloom.store.workspace import Workspace
 
 @dataclass(frozen=True)
 class BestOfN:
-    """Chooses among answers by the reward model; a machine judges the choice, or else the reward model itself."""
+    """A reward model that chooses among answers, and the scorer of the choice (else the reward model itself)."""
 
     reward_model: RewardModel
     scorer: AnswerScorer | None
@@ -25,7 +25,7 @@ class BestOfN:
     def compare_answers(
         self, eval_prompts: Sequence[EvalPrompt], first_answers: Sequence[Any], second_answers: Sequence[Any]
     ) -> list[float]:
-        """Whether the second answer beats the first, by prompt: 1, 0.5 where they are as good, 0."""
+        """Return for each prompt whether the second answer beats the first: 1, 0.5 for a tie, 0."""
         score_answers = self.reward_model.score_answers if self.scorer is None else self.scorer.score_answers
         first_scores, second_scores = (score_answers(eval_prompts, texts) for texts in (first_answers, second_answers))
         return ((second_scores > first_scores) + 0.5 * (second_scores == first_scores)).tolist()
@@ -33,26 +33,28 @@ class BestOfN:
 
 def measure_best_of_n(
     workspace: Workspace,
-    writer: Model,
+    champion: Model,
     best_of_n: BestOfN,
     eval_prompts: Sequence[EvalPrompt],
     first_answers: Sequence[Any],
     count: int,
     run: str,
 ) -> tuple[Measure, ...]:
-    """How often the champion beats its own first answer, with the best of `count` more, and with the first good one.
+    """Measure how often the champion's best of `count` answers, and its first good one, beat its first answer.
 
-    Best-of-N (Stiennon et al. 2020), and rejection sampling: answers are drawn one by one until one earns more than
-    half of the rated ones do, `count` at most. Neither is a proof for or against a challenger.
+    Best-of-n (Stiennon et al. 2020), and rejection sampling: answers are sampled until one has a reward above the
+    median of rated answers, at most `count`. Neither is a proof for or against a challenger.
     """
     resampled_prompts = [
         replace(eval_prompt, request=replace(eval_prompt.request, nonces=(nonce,)))
         for eval_prompt, nonces in zip(
-            eval_prompts, draw_nonces(eval_prompts, count, engine.get_nonce_pool_size(writer.codec.space)), strict=True
+            eval_prompts,
+            draw_nonces(eval_prompts, count, engine.get_nonce_pool_size(champion.codec.space)),
+            strict=True,
         )
         for nonce in nonces
     ]
-    texts = generate_answers(workspace, writer, resampled_prompts, {"learn": run})
+    texts = generate_answers(workspace, champion, resampled_prompts, {"learn": run})
     scores_NK = best_of_n.reward_model.score_answers(resampled_prompts, texts).reshape(len(eval_prompts), count)
     row_starts = np.arange(len(eval_prompts)) * count
     best_answers = [texts[n] for n in row_starts + scores_NK.argmax(1)]
@@ -63,7 +65,7 @@ def measure_best_of_n(
     scorer_name = best_of_n.scorer.name if best_of_n.scorer else "the reward model itself"
     answers_by_name = {
         f"best of {count}, by {scorer_name}": best_answers,
-        f"first good one, of {mean_draws:.1f} on average, by {scorer_name}": accepted_answers,
+        f"first above the median, of {mean_draws:.1f} on average, by {scorer_name}": accepted_answers,
     }
     return tuple(
         replace(measure_win_rate(name, best_of_n.compare_answers(eval_prompts, first_answers, answers)), is_proof=False)
@@ -72,6 +74,6 @@ def measure_best_of_n(
 
 
 def draw_nonces(eval_prompts: Sequence[EvalPrompt], count: int, pool: int) -> list[tuple[int, ...]]:
-    """New chances, `count` for each prompt."""
+    """Draw `count` new nonces for each prompt."""
     nonces = engine.build_request([eval_prompt.prompt for eval_prompt in eval_prompts], count, 1, (), {}, pool).nonces
     return [nonces[n : n + count] for n in range(0, len(nonces), count)]

@@ -1,4 +1,4 @@
-"""The receipt of a round, put together from what the round has found."""
+"""The receipt of a round, built from its results."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,22 @@ from genloom.model import describe_machine
 from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Decision, Measure, decide_promotion
 from genloom.rate.preferences import Preferences
-from genloom.rate.prompts import assign_split
 from genloom.rate.ratings import LedgerRatings
 from genloom.rate.report import receipt as receipts
 from genloom.train.events import RunResult
 from genloom.train.job import Job
 
-MAX_EXAMPLES = 6  # examples in a receipt
+MAX_EXAMPLES = 6
 CURVE_LABELS = {
     "agreement": "agreement with the ratings of the step",
-    "value": "value of the step's opinions",
-    "reward": "what the attempts of the step reward",
+    "value": "value of the step's ratings",
+    "reward": "mean reward of the step's rollouts",
 }  # by the metric of a step
 
 
 @dataclass(frozen=True)
 class ReceiptInputs:
-    """What a round has found."""
+    """The results of a round."""
 
     preferences: Preferences
     ledger_ratings: LedgerRatings
@@ -41,17 +40,17 @@ class ReceiptInputs:
     champion: str
     measures: tuple[Measure, ...]
     answers: AnswerPairs
-    scorer_name: str  # the machine that judged the answers, or ""
-    preferred_versions: tuple[str, ...]  # whose answers it prefers, "champion", "challenger" or ""; () without one
-    num_earlier: int  # challengers that were set against this champion before
+    scorer_name: str  # the scorer of the answers, or ""
+    preferred_versions: tuple[str, ...]  # by its scores, "champion", "challenger" or ""; () without a scorer
+    num_earlier: int  # earlier challengers of this champion
     seconds: Mapping[str, float]
-    baseline: tuple[Measure, ...] = ()  # what the champion gains without learning
+    baseline: tuple[Measure, ...] = ()  # best-of-n of the champion
 
 
 def build_receipt(
     inputs: ReceiptInputs, training_log: Sequence[Mapping[str, Any]], calibration: Calibration | None
 ) -> receipts.Receipt:
-    """The receipt, with the gate's decision on the measures. `log` is the run's, `judge` the reward model's worth."""
+    """Build the receipt, with the gate's decision, the steps of the training log and the reward model's calibration."""
     metric_rows = [(row, row["metrics"]) for row in training_log if "losses" in row]
     return receipts.Receipt(
         inputs.job.name,
@@ -89,8 +88,8 @@ def build_best_of_n_receipt(
     calibration: Calibration,
     seconds: Mapping[str, float],
 ) -> receipts.Receipt:
-    """The receipt of a round in which nothing was learned: the champion is set against a choice of its own answers."""
-    reasons = ("Nothing was learned: this says what the reward model gains by choosing among answers.",)
+    """Build the receipt of a round without training: the champion's best-of-n against the champion."""
+    reasons = ("No training: the receipt shows what the reward model gains by choosing among answers.",)
     return receipts.Receipt(
         champion.partition("/")[0],
         champion,
@@ -107,7 +106,8 @@ def build_best_of_n_receipt(
 
 def format_machine() -> str:
     machine_info = describe_machine()
-    return f"{machine_info['threads']} threads, {machine_info['processor']} {machine_info['cpu']}, torch {machine_info['torch']}"
+    processor = f"{machine_info['processor']} {machine_info['cpu']}"
+    return f"{machine_info['threads']} threads, {processor}, torch {machine_info['torch']}"
 
 
 def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:
@@ -125,7 +125,7 @@ def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:
 def build_example(
     medium: Any, prompt: str, champion_answer: Any, challenger_answer: Any, preferred_version: str
 ) -> receipts.Example:
-    """Texts as they are; of other things what the medium packs, shown where that is a picture."""
+    """Build an example: text as it is, other values as the medium encodes them, which the page shows as images."""
     if isinstance(champion_answer, str):
         return receipts.Example(prompt, champion_answer, challenger_answer, preferred_version)
     pictures = tuple(base64.b64encode(medium.encode(value)).decode() for value in (champion_answer, challenger_answer))
@@ -134,14 +134,14 @@ def build_example(
 
 def summarize_ratings(preferences: Preferences, ledger_ratings: LedgerRatings) -> receipts.RatingSummary:
     all_preferences = (*preferences.pairs, *preferences.unpaired)
-    held_preferences = [preference for preference in all_preferences if assign_split(preference.prompt) == "val"]
+    held_preferences = [preference for preference in all_preferences if preference.split == "val"]
     return receipts.RatingSummary(
         total=len(ledger_ratings.ratings) + len(ledger_ratings.choices),
         pairs=len(preferences.pairs),
         unpaired=len(preferences.unpaired),
-        prompts=len({preference.prompt for preference in all_preferences}),
+        prompts=len({preference.key for preference in all_preferences}),
         held_out=len(held_preferences),
-        held_out_prompts=len({preference.prompt for preference in held_preferences}),
+        held_out_prompts=len({preference.key for preference in held_preferences}),
         contradictions=len(preferences.contradictions),
         withdrawn=len(ledger_ratings.withdrawn),
         raters=dict(preferences.raters),
@@ -150,21 +150,21 @@ def summarize_ratings(preferences: Preferences, ledger_ratings: LedgerRatings) -
 
 
 def summarize_method(inputs: ReceiptInputs) -> dict[str, str | int | float | bool]:
-    """How it learned, and two numbers that are neither good nor bad."""
+    """Return the settings of the training, and a few facts about the round."""
     answer_lists = (inputs.answers.champion, inputs.answers.challenger)
     champion_lengths, challenger_lengths = (
         [len(answer.split()) for answer in answers if isinstance(answer, str)] for answers in answer_lists
     )
     return {
         **{key: ", ".join(value) if isinstance(value, list) else value for key, value in inputs.job.learning.items()},
-        "learns": "an adapter" if inputs.job.adapter else "all weights",
+        "trained": "an adapter" if inputs.job.adapter else "all weights",
         "precision": inputs.job.plan.precision,
         "seed": inputs.job.plan.seed,
         "earlier challengers of this champion": inputs.num_earlier,
         **(
-            {"words an answer": f"{np.mean(champion_lengths):.1f} → {np.mean(challenger_lengths):.1f}"}
+            {"words per answer": f"{np.mean(champion_lengths):.1f} → {np.mean(challenger_lengths):.1f}"}
             if champion_lengths and challenger_lengths
             else {}
         ),
-        **({"judge of the answers": f"{inputs.scorer_name} (a machine)"} if inputs.scorer_name else {}),
+        **({"scorer of the answers": f"{inputs.scorer_name} (a machine)"} if inputs.scorer_name else {}),
     }

@@ -1,37 +1,39 @@
-"""What a rated output was asked and what it answered, as the model reads it, to be learned from and asked again."""
+"""Prompts and answers of rated outputs as the model reads them, for training and for new answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
 from genloom.codecs.chat_template import ChatCodec, render
+from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.model import Model
+from genloom.old_names import upgrade_request
 from genloom.rate.outputs import load_output
 from genloom.rate.preferences import Preference, UnpairedPreference
+from genloom.rate.prompts import build_task
 from genloom.store.workspace import Workspace
 from genloom.text_encoders import prompt_weighting
-from genloom.train.data.samples import EncodedSamples as EncodedSamples
-from genloom.train.data.samples import concat_samples, encode_samples
+from genloom.train.data.samples import EncodedSamples, concat_samples, encode_samples
 from genloom.train.preference.dataset import PreferenceDataset, TokenRows
 from genloom.types import Item, Message, TokenSpace
 
 
 @dataclass(frozen=True)
 class EvalPrompt:
-    """One output as its model read and wrote it."""
+    """One output as its model read and generated it."""
 
     prompt: str
-    prompt_ids: tuple[int, ...]  # the symbols it went on from; none of what is not written symbol by symbol
-    answer_ids: tuple[int, ...]  # what it wrote, with the symbol that ended it where one did
+    prompt_ids: tuple[int, ...]  # the tokens of the prompt; empty for outputs that are not open sequences
+    answer_ids: tuple[int, ...]  # the generated tokens, with the end-of-sequence token if there was one
     request: engine.Request  # of this row alone
 
 
 def parse_eval_prompt(model: Model, record: Mapping[str, Any]) -> EvalPrompt:
-    """The output of a record, for a model that reads and writes as its own did."""
-    request_record, row = dict(record.get("request") or {}), int(record.get("row") or 0)
+    """Parse the record of an output, for a model with the same codec."""
+    request_record, row = upgrade_request(record.get("request") or {}), int(record.get("row") or 0)
     ids, nonces = request_record.get("prompt_ids") or (), request_record.get("nonces") or ()
     prompt = str(record.get("prompt") or "")
     request = engine.Request(
@@ -47,7 +49,7 @@ def parse_eval_prompt(model: Model, record: Mapping[str, Any]) -> EvalPrompt:
         return EvalPrompt(prompt, (), (), request)
     text = record.get("written")
     if not isinstance(text, str) or not isinstance(space, TokenSpace):
-        raise ValueError(f"The output {record.get('id')} is no text, and {model.ref} writes text: name another model.")
+        raise GenloomError("learn.not_text", output=record.get("id"), model=model.ref)
     answer_ids = np.asarray(model.codec.encode(text), np.int64)
     max_tokens = int(request.params.get("max_tokens") or engine.DEFAULT_MAX_TOKENS)
     if len(answer_ids) < max_tokens and not request.stop:
@@ -56,7 +58,7 @@ def parse_eval_prompt(model: Model, record: Mapping[str, Any]) -> EvalPrompt:
 
 
 def build_prompt_ids(model: Model, request: engine.Request) -> tuple[int, ...]:
-    """What a request of one row goes on from: the end of it, so that half of what the model reads is the answer's."""
+    """Return the last tokens of a request of one row; half of the context is left for the answer."""
     max_prompt_tokens = max(model.design.context_length // 2, 1)
     if request.prompt_ids:
         return request.prompt_ids[0][-max_prompt_tokens:]
@@ -71,7 +73,7 @@ def to_ids(ids: np.ndarray) -> tuple[int, ...]:
 def build_preference_dataset(
     workspace: Workspace, model: Model, pairs: Sequence[Preference], unpaired: Sequence[UnpairedPreference] = ()
 ) -> PreferenceDataset:
-    """Preferences as lessons of pairs; with opinions, all of them as single answers, good and bad."""
+    """Build a data set of pairs; with unpaired preferences, of single answers, desirable or not."""
     outputs = [*(p.chosen for p in pairs), *(p.rejected for p in pairs), *(o.output for o in unpaired)]
     encoded_outputs, samples = encode_outputs(workspace, model, dict.fromkeys(outputs))
 
@@ -102,7 +104,7 @@ def build_preference_dataset(
 def encode_outputs(
     workspace: Workspace, model: Model, outputs: Iterable[str]
 ) -> tuple[dict[str, tuple[tuple[int, ...], tuple[int, ...]]], EncodedSamples | None]:
-    """Prompt and answer of each output as symbols; what is not written so, as the numbers of samples, and these."""
+    """Encode prompt and answer of each output as tokens; other than open sequences as indices of encoded samples."""
     if engine.is_open_sequence(model.codec.space):
         eval_prompts = {output: parse_eval_prompt(model, workspace.get_output(output)[1]) for output in outputs}
         return {output: (each.prompt_ids, each.answer_ids) for output, each in eval_prompts.items()}, None
@@ -118,7 +120,7 @@ def encode_outputs(
 
 
 def concat_unpaired(first: PreferenceDataset, second: PreferenceDataset) -> PreferenceDataset:
-    """Single answers of both; they share their samples, where there are any."""
+    """Concatenate single answers; both share their samples, if there are any."""
     return PreferenceDataset(
         first.prompts + second.prompts,
         first.answers + second.answers,
@@ -130,34 +132,45 @@ def concat_unpaired(first: PreferenceDataset, second: PreferenceDataset) -> Pref
 
 
 def build_eval_prompts(
-    workspace: Workspace, model: Model, outputs: Iterable[str], max_prompts: int
+    workspace: Workspace, model: Model, outputs: Iterable[str], max_prompts: int, rated_nonces: Collection[int] = ()
 ) -> list[EvalPrompt]:
-    """What the outputs were asked, each prompt once, up to so many; the first output of a prompt says how.
+    """Return up to `max_prompts` distinct prompts of outputs, each with the request of its first output.
 
-    What was made from a picture, or lies between two, is left out: a prompt alone does not ask for it again.
-    Their chance is a new one: with that of an output which was preferred, its writer would write that again.
+    Edited and interpolated outputs are left out: their prompt alone does not reproduce them. Nonces are new, since with
+    the nonce of a preferred output its model would generate that output again. Each output without a prompt counts as
+    one, and its new nonce is not one of `rated_nonces`.
     """
     eval_prompts: dict[str, EvalPrompt] = {}
     for output in outputs:
         record = workspace.get_output(output)[1]
-        if any((record.get("request") or {}).get(name) for name in ("edit", "interpolation")):
+        if any(upgrade_request(record.get("request") or {}).get(name) for name in ("edit", "interpolation")):
             continue
         eval_prompt = parse_eval_prompt(model, record)
-        eval_prompts.setdefault(eval_prompt.prompt, eval_prompt)
+        eval_prompts.setdefault(eval_prompt.prompt or build_task(output, record), eval_prompt)
         if len(eval_prompts) == max_prompts:
             break
     pool = engine.get_nonce_pool_size(model.codec.space)
     nonces = engine.build_request(list(eval_prompts) or [""], 1, 0, (), {}, pool).nonces
+    unused_nonces = iter(n for n in np.random.default_rng(0).permutation(pool).tolist() if n not in rated_nonces)
     return [
-        replace(eval_prompt, request=replace(eval_prompt.request, nonces=(nonce,)))
-        for eval_prompt, nonce in zip(eval_prompts.values(), nonces, strict=bool(eval_prompts))
+        replace(
+            eval_prompt,
+            request=replace(eval_prompt.request, nonces=(n if eval_prompt.prompt else next(unused_nonces, n),)),
+        )
+        for eval_prompt, n in zip(eval_prompts.values(), nonces, strict=bool(eval_prompts))
     ]
+
+
+def list_nonces(workspace: Workspace, outputs: Iterable[str]) -> set[int]:
+    """Return the nonces of outputs."""
+    records = (workspace.get_output(output)[1] for output in outputs)
+    return {int(n) for record in records for n in (record.get("request") or {}).get("nonces") or ()}
 
 
 def build_new_prompts(
     workspace: Workspace, model: Model, template_output: str, prompts: Sequence[str]
 ) -> list[EvalPrompt]:
-    """Prompts that nobody has rated answers to, asked as the output `like` was: as a question of a chat, or plainly."""
+    """Build prompts without rated answers, in the form of the template output: as a chat message, or plain."""
     record = workspace.get_output(template_output)[1]
     template = parse_eval_prompt(model, record)
     messages = [
@@ -184,10 +197,10 @@ def build_new_prompts(
 def generate_answers(
     workspace: Workspace, model: Model, eval_prompts: Sequence[EvalPrompt], metadata: Mapping[str, Any]
 ) -> list[Any]:
-    """The model's answers, in the order of the questions, each with its own chance and controls; all are stored."""
+    """Generate and store answers in the order of the prompts, each with its own nonce and sampling parameters."""
     answers: dict[int, Any] = {}
     groups: dict[str, list[int]] = {}
-    for n, eval_prompt in enumerate(eval_prompts):  # a request has one set of controls
+    for n, eval_prompt in enumerate(eval_prompts):  # a request has one set of sampling parameters
         group_key = (
             sorted(eval_prompt.request.params.items()),
             eval_prompt.request.stop,

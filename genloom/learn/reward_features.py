@@ -1,4 +1,4 @@
-"""What a reward model sees of outputs: how the champion or a trained eye reads them, and their style.
+"""Features of outputs for the reward model: hidden states of the champion or a feature extractor, and style.
 
 Shape letters: N outputs, F features.
 """
@@ -18,21 +18,19 @@ from genloom.store.workspace import Workspace
 from genloom.train.preference import reward_head
 from genloom.train.preference.dataset import TokenRows
 
-STYLE_WEIGHT = (
-    4.0  # times the say of all that is read out of a network; chosen on three tastes in pictures (docs/log.md)
-)
+STYLE_WEIGHT = 4.0  # relative to all features of a network; chosen on three preferences about images (docs/log.md)
 
 
 @dataclass(frozen=True)
 class Features:
-    """Groups of features side by side."""
+    """Feature vectors, and the groups they consist of."""
 
     features_NF: np.ndarray
     groups: reward_head.FeatureGroups
 
 
 def has_features(model: Model) -> bool:
-    """Whether the model's network shows its states, or its medium has features that whole things are compared in."""
+    """Return whether the model's network gives hidden states, or its medium has a feature extractor."""
     return (
         reward_head.can_fit_reward_head(model)
         if engine.is_open_sequence(model.codec.space)
@@ -41,7 +39,7 @@ def has_features(model: Model) -> bool:
 
 
 def extract_output_features(workspace: Workspace, model: Model, outputs: Sequence[str]) -> Features:
-    """At outputs that are stored."""
+    """Extract features of stored outputs."""
     values = [load_output(*workspace.get_output(output)) for output in outputs]
     if not engine.is_open_sequence(model.codec.space):
         return extract_value_features(model, values)
@@ -51,7 +49,7 @@ def extract_output_features(workspace: Workspace, model: Model, outputs: Sequenc
 
 
 def extract_answer_features(model: Model, eval_prompts: Sequence[EvalPrompt], answers: Sequence[Any]) -> Features:
-    """At what a model answered."""
+    """Extract features of a model's answers."""
     if not engine.is_open_sequence(model.codec.space):
         return extract_value_features(model, answers)
     answer_ids = tuple(tuple(int(n) for n in model.codec.encode(text)) or (0,) for text in answers)
@@ -61,18 +59,18 @@ def extract_answer_features(model: Model, eval_prompts: Sequence[EvalPrompt], an
 
 
 def extract_text_features(model: Model, prompts: TokenRows, answers: TokenRows, texts: Sequence[Any]) -> Features:
-    """The model's own states over what was written, and the style of that."""
+    """Extract the model's hidden states over the text, and its style."""
     return append_style(model, reward_head.extract_features(model, prompts, answers), texts)
 
 
 def extract_value_features(model: Model, values: Sequence[Any]) -> Features:
-    """The features that things of this medium are compared in, and the style of each."""
+    """Extract the features of the medium's feature extractor, and the style of each value."""
     feature_part = plugins.find_part("features", get_medium(model).feature_extractor)
     return append_style(model, feature_part.build_extractor()(values), values)
 
 
 def append_style(model: Model, features_NF: np.ndarray, values: Sequence[Any]) -> Features:
-    """A medium may tell what anybody sees of its things at a glance, which is often what a taste is about."""
+    """Append the medium's style features, if it has any: what people notice first, and often prefer by."""
     if not hasattr(get_medium(model), "extract_style_features"):
         return Features(features_NF.astype(np.float64), ())
     style_NF = np.stack([get_medium(model).extract_style_features(value) for value in values])

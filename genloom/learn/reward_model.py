@@ -1,7 +1,7 @@
-"""The reward model: fitted to the ratings, calibrated on those held out, and asked what answers are worth."""
+"""The reward model: fitted to the ratings, calibrated on held-out ones, and applied to answers."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from genloom.learn.reward_features import (
 from genloom.model import Model
 from genloom.rate.calibration import Calibration, calibrate
 from genloom.rate.preferences import Preference
+from genloom.rate.prompts import Split
 from genloom.store.workspace import Workspace
 from genloom.train.preference import reward_head
 from genloom.train.preference.dataset import TokenRows
@@ -28,19 +29,19 @@ NUM_FOLDS = 5
 
 @dataclass(frozen=True)
 class RewardModel:
-    """A head on what is seen of the champion's outputs, and how far it can be believed."""
+    """A linear head on features of the champion's outputs, and its calibration."""
 
     champion: Model
     head: reward_head.RewardHead
     calibration: Calibration
-    median_reward: float  # what rated answers earn
+    median_reward: float  # of the rated answers
 
     def score_tokens(self, prompts: TokenRows, answers: TokenRows, texts: Sequence[str]) -> np.ndarray:
-        """Log-odds that a written answer is preferred; only differences for one prompt mean anything."""
+        """Return log-odds that an answer is preferred; only differences for the same prompt are meaningful."""
         return self.score_features(extract_text_features(self.champion, prompts, answers, texts))
 
     def score_answers(self, eval_prompts: Sequence[EvalPrompt], answers: Sequence[Any]) -> np.ndarray:
-        """The same of answers of any kind, as a model gives them."""
+        """Return the same for answers of any medium, as a model gives them."""
         return self.score_features(extract_answer_features(self.champion, eval_prompts, answers))
 
     def score_features(self, features: Features) -> np.ndarray:
@@ -54,21 +55,20 @@ class RewardModel:
 
 @dataclass(frozen=True)
 class PairFeatures:
-    """Pairs as they are seen: the features of the better and of the worse answer, N F."""
+    """Features of the chosen and the rejected answer of pairs, N F."""
 
     pairs: tuple[Preference, ...]
     chosen_NF: np.ndarray
     rejected_NF: np.ndarray
-    groups: reward_head.FeatureGroups = ()  # of the features; (): one
+    groups: reward_head.FeatureGroups = ()  # of the features; (): a single group
 
     def select_pairs(self, indices: Sequence[int]) -> "PairFeatures":
         return PairFeatures(
             tuple(self.pairs[n] for n in indices), self.chosen_NF[indices], self.rejected_NF[indices], self.groups
         )
 
-    def filter_prompts(self, predicate: Callable[[str], bool]) -> "PairFeatures":
-        """The pairs of these prompts."""
-        return self.select_pairs([n for n, pair in enumerate(self.pairs) if predicate(pair.prompt)])
+    def select_split(self, split: Split) -> "PairFeatures":
+        return self.select_pairs([n for n, pair in enumerate(self.pairs) if pair.split == split])
 
     def fit_head(self, strength: float) -> reward_head.RewardHead:
         weights = np.array([float(pair.weight) for pair in self.pairs])
@@ -79,16 +79,14 @@ class PairFeatures:
 
     @cached_property
     def cross_validation(self) -> tuple[float, np.ndarray]:
-        """The pull to zero with which the rest tells each pair best, and every pair's margin by the rest then, N."""
+        """The best regularisation strength by cross-validation, and every pair's out-of-fold margin with it, N."""
         candidates = [(strength, self.cross_validate_margins(strength)) for strength in reward_head.L2_STRENGTHS]
         return min(candidates, key=lambda candidate: compute_choice_nll(candidate[1]))
 
     def cross_validate_margins(self, strength: float) -> np.ndarray:
-        """How far each pair's choice is right, by a judge fitted to the prompts of the other folds, N."""
-        fold_by_prompt = {
-            prompt: n % NUM_FOLDS for n, prompt in enumerate(sorted({pair.prompt for pair in self.pairs}))
-        }
-        folds_N = np.array([fold_by_prompt[pair.prompt] for pair in self.pairs])
+        """Return the margin of each pair by a head fitted to the prompts of the other folds, N."""
+        fold_by_prompt = {key: n % NUM_FOLDS for n, key in enumerate(sorted({pair.key for pair in self.pairs}))}
+        folds_N = np.array([fold_by_prompt[pair.key] for pair in self.pairs])
         margins_N = np.zeros(len(self.pairs))
         for fold in sorted(set(folds_N.tolist())):
             inside, outside = to_indices(folds_N == fold), to_indices(folds_N != fold)
@@ -100,14 +98,12 @@ class PairFeatures:
 
 
 def extract_pair_features(workspace: Workspace, champion: Model, pairs: Sequence[Preference]) -> PairFeatures | None:
-    """Each output is looked at once; None without pairs, and where there is nothing to see of outputs."""
+    """Extract features of each output once; None without pairs, and for models without features."""
     if not pairs or not has_features(champion):
         return None
     outputs = list(dict.fromkeys([*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]))
-    features, position = (
-        extract_output_features(workspace, champion, outputs),
-        {output: n for n, output in enumerate(outputs)},
-    )
+    features = extract_output_features(workspace, champion, outputs)
+    position = {output: n for n, output in enumerate(outputs)}
     chosen, rejected = [position[pair.chosen] for pair in pairs], [position[pair.rejected] for pair in pairs]
     return PairFeatures(tuple(pairs), features.features_NF[chosen], features.features_NF[rejected], features.groups)
 
@@ -115,9 +111,9 @@ def extract_pair_features(workspace: Workspace, champion: Model, pairs: Sequence
 def build_reward_model(
     champion: Model, train: PairFeatures | None, held_out: PairFeatures | None
 ) -> RewardModel | None:
-    """A judge fitted to the training pairs, and how far it can be believed by the held-out ones; None without either.
+    """Fit a head to the training pairs and calibrate it on the held-out ones; None without either.
 
-    How strongly it is held back, and its temperature, are set by what the rest of the training prompts says of each.
+    Regularisation strength and temperature come from cross-validation on the training prompts.
     """
     if not (train and held_out and train.pairs and held_out.pairs):
         return None
@@ -132,7 +128,7 @@ def build_reward_model(
 
 
 def compute_choice_nll(margins: np.ndarray) -> float:
-    """Nats that a rater's choice costs a judge, on average."""
+    """Return the mean negative log-likelihood of the raters' choices."""
     return float(np.logaddexp(0, -margins).mean())
 
 

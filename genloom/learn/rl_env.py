@@ -1,14 +1,14 @@
-"""What a model practises on: rated prompts, tried anew at every step, and the judges of what it tries."""
+"""The environment of reinforcement learning: rated prompts, with new rollouts at every step, and their rewards."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.learn.eval_prompts import EvalPrompt, to_ids
 from genloom.learn.reward_model import RewardModel
@@ -20,17 +20,17 @@ from genloom.train.preference.dataset import TokenRows
 from genloom.train.preference.rollouts import ScoredRollouts
 from genloom.types import TokenSpace
 
-REWARD_MODEL = "model"  # the name of the judge that was fitted to the ratings
-RewardFn = Callable[[TokenRows, TokenRows, Sequence[str]], np.ndarray]  # of prompts, answers and what these say
+REWARD_MODEL = "model"  # the name of the reward model among the rewards
+RewardFn = Callable[[TokenRows, TokenRows, Sequence[str]], np.ndarray]  # of prompts, answers, and the answers as text
 
 
 @dataclass(frozen=True)
 class RLEnvironment:
-    """Prompts with their judges, by name."""
+    """Prompts, and reward functions by name."""
 
     eval_prompts: tuple[EvalPrompt, ...]
     reward_fns: Mapping[str, RewardFn]
-    reward_model_digest: str = ""  # the digest of the reward model, where it is a judge
+    reward_model_digest: str = ""  # if it is one of the rewards
 
     @property
     def digest(self) -> str:
@@ -41,22 +41,21 @@ class RLEnvironment:
 
     def to_json(self) -> bytes:
         entries = [
-            {
-                "before": eval_prompt.prompt_ids,
-                "eos_ids": eval_prompt.request.eos_ids,
-                "max_tokens": get_max_tokens(eval_prompt),
-            }
-            for eval_prompt in self.eval_prompts
+            {"before": each.prompt_ids, "ends": each.request.eos_ids, "length": get_max_tokens(each)}
+            for each in self.eval_prompts
         ]
-        return json.dumps(
-            {"prompts": entries, "judges": list(self.reward_fns), "fitted": self.reward_model_digest}
-        ).encode()
+        # An interrupted run is found again by the digest of these bytes: the keys never change.
+        fields = {"prompts": entries, "judges": list(self.reward_fns), "fitted": self.reward_model_digest}
+        return json.dumps(fields).encode()
 
     def save(self, folder: Path) -> None:
         write_atomic(folder / "practice.json", self.to_json())
 
     def sample_rollouts(self, model: Model, indices: Sequence[int], nonces: Sequence[int]) -> ScoredRollouts:
-        """Attempts drawn as the model believes, without the controls of its outputs: the gradient is of that belief."""
+        """Sample rollouts from the model's own distribution, without the sampling parameters of its outputs.
+
+        The policy gradient is that of this distribution.
+        """
         eval_prompts = [self.eval_prompts[n] for n in indices]
         max_tokens = max(get_max_tokens(eval_prompt) for eval_prompt in eval_prompts)
         request = engine.Request(
@@ -70,7 +69,7 @@ class RLEnvironment:
         noise = Noise(engine.NOISE_KEY, request.nonces)
         *_, tokens = model.objective.sample(dict(model.parts.items()), len(eval_prompts), None, noise, params)
         space = model.codec.space
-        assert isinstance(space, TokenSpace), "exercise() lets no other model in"
+        assert isinstance(space, TokenSpace), "build_rl_env() admits no other model"
         stop_ids = (space.eos, *request.eos_ids)
         rows = zip(tokens.cpu().numpy(), eval_prompts, strict=True)
         answer_ids = tuple(
@@ -90,7 +89,7 @@ def get_max_tokens(eval_prompt: EvalPrompt) -> int:
 
 
 def truncate_at_stop(row: np.ndarray, stop_ids: Sequence[int]) -> np.ndarray:
-    """A row with the first symbol that ends it, and nothing after."""
+    """Cut a row after its first stop token."""
     stop_positions = np.flatnonzero(np.isin(row, stop_ids))
     return row[: stop_positions[0] + 1] if len(stop_positions) else row
 
@@ -98,23 +97,20 @@ def truncate_at_stop(row: np.ndarray, stop_ids: Sequence[int]) -> np.ndarray:
 def build_rl_env(
     model: Model, eval_prompts: Sequence[EvalPrompt], rewards: Sequence[str], reward_model: RewardModel | None
 ) -> RLEnvironment:
-    """Practice on prompts with judges: "model" is the reward model, others are machine checks like "length:max_length=9".
+    """Build the environment with rewards: "model" is the reward model, others are checks like "length:max_length=9".
 
-    Raises ValueError for a model that cannot practise, and where the ratings hold no pairs to fit a reward model to.
+    Raises GenloomError for a model without left-to-right sampling, and if there is no reward model.
     """
     if not isinstance(model.codec.space, TokenSpace) or not engine.is_left_to_right(model):
-        raise ValueError("Only a model that writes from left to right can practise so far: use --method dpo or kto.")
+        raise GenloomError("learn.not_autoregressive")
     if not rewards:
-        raise ValueError('Practice needs a judge: --reward model, or a check like --reward "length:max_length=20".')
+        raise GenloomError("learn.no_reward")
     reward_fns: dict[str, RewardFn] = {}
     for spec in rewards:
         if spec != REWARD_MODEL:
-            reward_fns[spec] = build_check_reward(spec)
+            reward_fns[spec] = build_check_reward(spec, model.design.medium)
         elif reward_model is None:
-            raise ValueError(
-                "A reward model is fitted to pairs, and there are too few here: rate pairs (genloom arena), or let a "
-                'check judge: --reward "length:max_length=20".'
-            )
+            raise GenloomError("learn.no_reward_model")
         else:
             reward_fns[spec] = reward_model.score_tokens
     return RLEnvironment(
@@ -124,6 +120,6 @@ def build_rl_env(
     )
 
 
-def build_check_reward(spec: str) -> RewardFn:
-    check: Callable[[Any], Any] = parse_check(spec)[1]
+def build_check_reward(spec: str, medium: str) -> RewardFn:
+    _, check = parse_check(spec, medium)
     return lambda prompts, answers, texts: np.array([check(text).score for text in texts])

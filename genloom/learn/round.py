@@ -1,4 +1,10 @@
-"""One round of learning: ratings, a challenger, what both versions write, the gate's decision, the receipt."""
+"""One round of learning.
+
+1. Build preferences from the ratings, and fit a reward model (`fit_reward_model`).
+2. Train a challenger on them (`train_on_preferences`).
+3. Measure champion and challenger on held-out data (`measure_round`).
+4. Decide, write the receipt, and promote the challenger if it is better (`record_round`).
+"""
 
 import json
 import time
@@ -6,6 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from genloom.errors import GenloomError
 from genloom.learn.best_of_n import BestOfN, measure_best_of_n
 from genloom.learn.build_receipt import ReceiptInputs, build_best_of_n_receipt, build_receipt
 from genloom.learn.eval_prompts import (
@@ -14,6 +21,7 @@ from genloom.learn.eval_prompts import (
     build_new_prompts,
     build_preference_dataset,
     generate_answers,
+    list_nonces,
 )
 from genloom.learn.label_noise import MISLABELLED_REASON, find_mislabelled
 from genloom.learn.reward_model import RewardModel, build_reward_model, extract_pair_features
@@ -24,7 +32,7 @@ from genloom.model import Model, load_for_scoring, load_model
 from genloom.rate.gate import Measure, alpha_left
 from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
 from genloom.rate.promotion import pin_active_version, promote
-from genloom.rate.prompts import assign_split, normalize_prompt
+from genloom.rate.prompts import normalize_prompt
 from genloom.rate.ratings import read_ratings
 from genloom.rate.report import receipt as receipts
 from genloom.rate.report.html import render_page
@@ -45,36 +53,36 @@ from genloom.train.preference.run import (
     train_on_preferences,
 )
 
-MAX_EVAL_PROMPTS = 48  # held-out prompts that both versions answer at most
-DEFAULT_BEST_OF = 4  # answers to choose among, where nothing is learned
-METHOD_NONE = "none"  # the method of a round that only says what can be had without learning
+MAX_EVAL_PROMPTS = 48  # held-out prompts that both versions answer
+DEFAULT_BEST_OF = 4  # answers to choose among in a round without training
+METHOD_NONE = "none"  # a round without training, which only measures best-of-n
 
 
 @dataclass(frozen=True)
 class LearnRequest:
-    """How a round shall go."""
+    """The options of a round."""
 
     model: str
-    method: str = "auto"  # dpo, kto, weighted, policy, none; auto: by what was rated
-    check: str = ""  # a machine that judges held-out answers beside the ratings, like "length:max_length=1"
-    scorer: text.AnswerScorer | None = None  # one that is no check, in place of it
-    extra_prompts: tuple[str, ...] = ()  # to be answered besides those held out; what was learned from is left out
-    rewards: tuple[str, ...] = (REWARD_MODEL,)  # of policy: what attempts are judged by
-    best_of: int = 0  # answers of the champion from which the reward model chooses, to compare with; 0: none
+    method: str = "auto"  # dpo, kto, weighted, grpo, none; auto: by the kind of ratings
+    check: str = ""  # a check of held-out answers besides the ratings, like "length:max_length=1"
+    scorer: text.AnswerScorer | None = None  # in place of the check
+    extra_prompts: tuple[str, ...] = ()  # answered besides the held-out ones; rated ones are left out
+    rewards: tuple[str, ...] = (REWARD_MODEL,)  # of grpo: rewards of the rollouts
+    best_of: int = 0  # also measure best-of-n of the champion; 0: not
     budget: Budget = field(default_factory=Budget)
     overrides: Mapping[str, str] = field(default_factory=dict)
     max_eval_prompts: int = MAX_EVAL_PROMPTS
-    precision: str = "auto"  # in which both write their answers
+    precision: str = "auto"  # of both versions when they answer
     save_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
 class LearnResult:
-    """A round has ended."""
+    """The end of a round."""
 
     receipt: receipts.Receipt
     digest: str
-    run: str  # whose folder holds the receipt, as JSON and as a page
+    run: str  # its folder has the receipt as JSON and HTML
 
 
 @dataclass
@@ -92,25 +100,25 @@ class SectionTimer:
 
 @dataclass(frozen=True)
 class RoundContext:
-    """What is known when a round begins."""
+    """The inputs of a round's steps."""
 
     workspace: Workspace
     ledger: Ledger
     request: LearnRequest
     champion: Model
     preferences: Preferences
-    train_preferences: Preferences  # what is learned from
-    held_preferences: Preferences  # what only judges
+    train_preferences: Preferences  # the training split
+    held_preferences: Preferences  # the held-out split
     reward_model: RewardModel | None
-    eval_prompts: Sequence[EvalPrompt]  # held-out and fresh prompts, which both versions will answer
+    eval_prompts: Sequence[EvalPrompt]  # held-out and extra prompts, which both versions answer
     scorer: text.AnswerScorer | None
     timer: SectionTimer
 
 
 def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Generator[Event | LearnResult]:
-    """Yield what happens; the last is the receipt. A round that was broken off is gone on with when asked again.
+    """Yield events, last the receipt. Called again with the same request, an interrupted round is resumed.
 
-    Raises ValueError where too little was rated (saying how much is missing), and for what else a person can mend.
+    Raises GenloomError for too few ratings, with how many are missing.
     """
     timer = SectionTimer()
     preferences = build_preferences(workspace, ledger, request.model)
@@ -122,7 +130,9 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
         if method == METHOD_NONE
         else parse_preference_config(method, request.overrides)
     )
-    scorer = request.scorer or (text.build_check_scorer(request.check) if request.check else None)
+    scorer = request.scorer or (
+        text.build_check_scorer(request.check, champion.design.medium) if request.check else None
+    )
     yield Status("Fitting a reward model to the ratings")
     with timer.section("reward model"):
         preferences, train_preferences, held_preferences, reward_model = fit_reward_model(
@@ -159,7 +169,7 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
 def build_learn_request(context: RoundContext, method: str) -> PreferenceRequest:
     request, champion = context.request, context.champion
     overrides = dict(request.overrides)
-    if method == "policy":
+    if method == "grpo":
         overrides["learning.rewards"] = json.dumps(request.rewards)
     return PreferenceRequest(
         champion.ref,
@@ -178,26 +188,20 @@ def build_learn_request(context: RoundContext, method: str) -> PreferenceRequest
 def measure_round(
     context: RoundContext, training: RunResult, challenger: Model
 ) -> Generator[Event, None, ReceiptInputs]:
-    """Both versions on what was held out; the next challenger of the same champion will have to show more."""
-    workspace, request, champion, held_preferences = (
-        context.workspace,
-        context.request,
-        context.champion,
-        context.held_preferences,
-    )
+    """Measure both versions on held-out data; later challengers of the same champion need more evidence."""
+    workspace, request, champion, held = context.workspace, context.request, context.champion, context.held_preferences
     scorer, reward_model, timer = context.scorer, context.reward_model, context.timer
     job = read_job(workspace.get_run(training.run).folder / "job.toml")
     num_earlier = sum(entry.body["champion"] == champion.ref for entry in context.ledger.iter_events(["round"]))
     alpha = alpha_left(num_earlier)
     yield Status("Measuring both on held-out ratings")
     with timer.section("held-out ratings"):
-        held_dataset = build_preference_dataset(workspace, champion, held_preferences.pairs, held_preferences.unpaired)
-        prompts = [pair.prompt for pair in held_preferences.pairs] * (2 if held_preferences.unpaired else 1)
-        prompts += [preference.prompt for preference in held_preferences.unpaired]
+        held_dataset = build_preference_dataset(workspace, champion, held.pairs, held.unpaired)
+        keys = [pair.key for pair in held.pairs] * (2 if held.unpaired else 1) + [each.key for each in held.unpaired]
         agreement = text.measure_agreement(
-            champion, challenger, held_dataset, prompts, get_preference_config(job).is_length_normalized, alpha
+            champion, challenger, held_dataset, keys, get_preference_config(job).is_length_normalized, alpha
         )
-        # A judge of the answers themselves proves more than what both think of others' answers.
+        # A scorer of their own answers is stronger evidence than the likelihood of rated ones.
         results = [replace(agreement, is_proof=scorer is None)]
     yield Status("Both answer held-out prompts")
     with timer.section("answers"):
@@ -206,7 +210,7 @@ def measure_round(
             generate_answers(workspace, writer, context.eval_prompts, {"learn": training.run}) for writer in writers
         )
         answers = AnswerPairs(context.eval_prompts, champion_answers, challenger_answers)
-    yield Status("Checking the answers, and what both know of other things")
+    yield Status("Measuring the safeguards")
     with timer.section("checks"):
         if scorer:
             results.insert(0, text.measure_answers(scorer, answers, alpha))
@@ -215,11 +219,11 @@ def measure_round(
         results += text.measure_safeguards(workspace, champion, challenger, writers, answers)
     best_of_n_measures: tuple[Measure, ...] = ()
     if reward_model and request.best_of:
-        yield Status("The champion answers several times, and the reward model chooses")
-        with timer.section("best of several"):
-            best_of_n_arguments = (context.eval_prompts, champion_answers, request.best_of, training.run)
+        yield Status("The reward model chooses among several answers of the champion")
+        with timer.section("best of n"):
+            best_of_n, count = BestOfN(reward_model, scorer), request.best_of
             best_of_n_measures = measure_best_of_n(
-                workspace, writers[0], BestOfN(reward_model, scorer), *best_of_n_arguments
+                workspace, writers[0], best_of_n, context.eval_prompts, champion_answers, count, training.run
             )
     return ReceiptInputs(
         context.preferences,
@@ -238,15 +242,12 @@ def measure_round(
 
 
 def run_best_of_n(context: RoundContext) -> Generator[Event | LearnResult]:
-    """A round without learning: what the champion gains where the reward model chooses among several answers.
+    """Run a round without training: measure what the champion gains if the reward model chooses among its answers.
 
-    No challenger comes of it, so the ledger is told nothing.
+    There is no challenger, so nothing is recorded in the ledger.
     """
     if context.reward_model is None:
-        raise ValueError(
-            "Without learning, a reward model chooses. It needs pairs of more prompts (genloom arena MODEL), and a "
-            "network that shows its states or a medium whose things are compared in features."
-        )
+        raise GenloomError("learn.no_best_of_n", model=context.champion.ref)
     workspace, champion, request = context.workspace, context.champion, context.request
     run = workspace.get_run(workspace.create_run(champion.name).name)
     yield Status("The champion answers held-out prompts several times")
@@ -270,12 +271,10 @@ def build_training_data(
     rewards: Sequence[str],
     reward_model: RewardModel | None,
 ) -> PreferenceDataset | RolloutEnvironment:
-    """What the ratings teach, as a method takes it: rated answers, or rated prompts to practise on."""
-    if method != "policy":
+    """Build the training data of a method: rated answers, or an environment of rated prompts."""
+    if method != "grpo":
         return build_preference_dataset(workspace, champion, train_preferences.pairs, train_preferences.unpaired)
-    outputs = [pair.chosen for pair in train_preferences.pairs] + [
-        preference.output for preference in train_preferences.unpaired
-    ]
+    outputs = [each.outputs[0] for each in (*train_preferences.pairs, *train_preferences.unpaired)]
     return build_rl_env(champion, build_eval_prompts(workspace, champion, outputs, len(outputs)), rewards, reward_model)
 
 
@@ -286,48 +285,42 @@ def select_eval_prompts(
     held_preferences: Preferences,
     request: LearnRequest,
 ) -> list[EvalPrompt]:
-    """The held-out prompts, and those given beside them, which are asked as the first of these was.
+    """Return the held-out prompts and the extra prompts, these in the form of the first held-out one.
 
-    Raises ValueError, before anything is learned, where there are too few to tell both versions apart.
+    Raises GenloomError, before training, for fewer than two.
     """
-    outputs = [pair.chosen for pair in held_preferences.pairs] + [
-        unpaired.output for unpaired in held_preferences.unpaired
-    ]
-    known_prompts = {normalize_prompt(preference.prompt) for preference in (*preferences.pairs, *preferences.unpaired)}
+    outputs = [each.outputs[0] for each in (*held_preferences.pairs, *held_preferences.unpaired)]
+    rated = (*preferences.pairs, *preferences.unpaired)
+    rated_prompts = {normalize_prompt(each.prompt) for each in rated}
     extra_prompts = [
-        prompt for prompt in dict.fromkeys(request.extra_prompts) if normalize_prompt(prompt) not in known_prompts
+        prompt for prompt in dict.fromkeys(request.extra_prompts) if normalize_prompt(prompt) not in rated_prompts
     ]
-    eval_prompts = build_eval_prompts(workspace, champion, outputs, request.max_eval_prompts)
+    rated_nonces = list_nonces(workspace, {output for each in rated if each.task for output in each.outputs})
+    eval_prompts = build_eval_prompts(workspace, champion, outputs, request.max_eval_prompts, rated_nonces)
     if outputs:
         eval_prompts += build_new_prompts(workspace, champion, outputs[0], extra_prompts)
     if len(eval_prompts) < 2 and request.max_eval_prompts < 2:
-        raise ValueError(
-            "It takes two held-out prompts to compare versions, and --max-eval-prompts asks for one: ask for more."
-        )
+        raise GenloomError("learn.max_eval_prompts_too_small", value=request.max_eval_prompts)
     if len(eval_prompts) < 2:
-        raise ValueError(
-            f"{len(eval_prompts)} of the prompts held out can be asked again, and it takes two to compare versions: what is "
-            "rated there was made from another output, which no prompt alone asks for. Rate outputs of prompts alone, "
-            "or name a file of fresh prompts, one a line: --prompts FILE"
-        )
+        raise GenloomError("learn.too_few_eval_prompts", count=len(eval_prompts))
     return eval_prompts
 
 
 def default_method(preferences: Preferences, champion: Model) -> str:
-    """The method that fits what was rated; a model of several turns, as a GAN is, has no likelihood to compare."""
+    """Return the method for the kind of ratings; a model with several phases, such as a GAN, has no likelihood."""
     if len(champion.objective.phases) > 1:
         return "weighted"
     return "dpo" if len(preferences.pairs) >= len(preferences.unpaired) else "kto"
 
 
 def split_preferences(preferences: Preferences, method: str) -> tuple[Preferences, Preferences]:
-    """What is learned from and what is held out; learning from pairs leaves single opinions to the judging of none."""
+    """Split preferences into training and held-out ones; DPO uses pairs only."""
 
     def select_split(split_name: str) -> Preferences:
         return replace(
             preferences,
-            pairs=tuple(p for p in preferences.pairs if assign_split(p.prompt) == split_name),
-            unpaired=tuple(o for o in preferences.unpaired if assign_split(o.prompt) == split_name and method != "dpo"),
+            pairs=tuple(pair for pair in preferences.pairs if pair.split == split_name),
+            unpaired=tuple(each for each in preferences.unpaired if each.split == split_name and method != "dpo"),
         )
 
     return select_split("train"), select_split("val")
@@ -336,22 +329,16 @@ def split_preferences(preferences: Preferences, method: str) -> tuple[Preference
 def fit_reward_model(
     workspace: Workspace, champion: Model, preferences: Preferences, config: PreferenceConfig
 ) -> tuple[Preferences, Preferences, Preferences, RewardModel | None]:
-    """The preferences, what of them is learned from and what is held out, and a judge fitted to them.
+    """Return the preferences, their training and held-out splits, and a reward model fitted to them.
 
-    What the others contradict is not learned from, and stands among what had no effect.
+    Noisy labels are removed from the training split and listed among the ratings without effect.
     """
     train_preferences, held_preferences = split_preferences(preferences, config.method)
     pair_features = extract_pair_features(workspace, champion, preferences.pairs)
-    train_features, held_features = (
-        pair_features.filter_prompts(lambda prompt, split_name=split_name: assign_split(prompt) == split_name)
-        if pair_features
-        else None
-        for split_name in ("train", "val")
-    )
+    train_features = pair_features.select_split("train") if pair_features else None
+    held_features = pair_features.select_split("val") if pair_features else None
     reward_model = build_reward_model(champion, train_features, held_features)
-    if (
-        config.should_filter_noisy_labels and config.method != "policy"
-    ):  # which practises on prompts, however they were rated
+    if config.should_filter_noisy_labels and config.method != "grpo":  # which only uses the prompts
         mislabelled = find_mislabelled(train_features)
         train_preferences = replace(
             train_preferences, pairs=tuple(pair for pair in train_preferences.pairs if pair not in mislabelled)
@@ -377,7 +364,7 @@ def record_round(
     training: RunResult,
     challenger: Model,
 ) -> LearnResult:
-    """Keep the receipt beside the run, write the round into the ledger, and put the challenger into use if it may."""
+    """Save the receipt in the run, record the round in the ledger, and promote the challenger if the gate says so."""
     digest = save_receipt(workspace, training.run, receipt)
     events = sorted(
         {event for preference in (*preferences.pairs, *preferences.unpaired) for event in preference.events}
@@ -401,7 +388,7 @@ def record_round(
 
 
 def save_receipt(workspace: Workspace, run: str, receipt: receipts.Receipt) -> str:
-    """Keep the receipt beside the run; returns its digest."""
+    """Save the receipt in the run; return its digest."""
     folder = workspace.get_run(run).folder
     write_atomic(folder / "receipt.json", receipts.to_json(receipt))
     write_atomic(folder / "receipt.html", render_page(receipt))

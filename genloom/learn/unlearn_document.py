@@ -1,4 +1,4 @@
-"""Taking a training document back: the model trained again as if it had never been there, and proved by digest."""
+"""Exact unlearning of a training document: retrain without it, and prove it by the digest of a second run."""
 
 import shutil
 import tempfile
@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genloom.errors import GenloomError
 from genloom.learn.unlearn_ratings import find_weights_digest
 from genloom.rate.promotion import promote
 from genloom.store.dataset import Dataset
@@ -20,19 +21,19 @@ from genloom.train.run import TrainRequest, train_model
 
 @dataclass(frozen=True)
 class UnlearnDocumentResult:
-    """What was taken back, and the proof."""
+    """The unlearned document, the affected versions, and the proof."""
 
     item: str
-    old_data_folder: str  # where the older versions of the data set lie, which hold the document still
-    data_digest: str  # the digest of the data set without it
-    tainted_versions: tuple[str, ...]  # versions of all models that saw the document, or stand on one that did
-    new_version: str  # trained again without it, and in use now
-    proof: str  # the digest of the weights, of this run and of another one
-    active_tainted_versions: tuple[str, ...]  # versions of other models that saw it and are in use still
+    old_data_folder: str  # the folder of the older data set versions, which still contain the document
+    data_digest: str  # of the data set without it
+    tainted_versions: tuple[str, ...]  # versions of all models trained on the document, or on top of one that was
+    new_version: str  # retrained without it, and in use now
+    proof: str  # the weights digest of both runs
+    active_tainted_versions: tuple[str, ...]  # tainted versions of other models that are still in use
 
 
 def is_known_document(workspace: Workspace, item: str) -> bool:
-    """Whether the newest version of any data set holds the document, or a model of this workspace saw it."""
+    """Return whether the newest version of any data set contains the document, or a model was trained on it."""
     return any(has_document(dataset, item) for dataset in workspace.list_datasets()) or bool(
         find_tainted_models(workspace, item)
     )
@@ -41,33 +42,33 @@ def is_known_document(workspace: Workspace, item: str) -> bool:
 def unlearn_document(
     workspace: Workspace, ledger: Ledger, name: str, item: str
 ) -> Generator[Event | UnlearnDocumentResult]:
-    """Train the model again by its own job and seed on its data without the document (its id), and put it into use.
+    """Retrain the model with its own job and seed on its data without the document (its id), and promote the result.
 
-    A second run in a workspace of its own, which never held the document, has to give the same weights to the last bit.
-    All that learned from it is named: later rounds of learning are not repeated, since they are about what the older
-    versions wrote. Raises ValueError where there is nothing to forget, and where both runs differ.
+    A second run, in a separate workspace that never had the document, must give the same weights bit for bit. All
+    tainted versions are listed; later rounds of learning are not repeated, since they rate outputs of those versions.
+    Raises GenloomError if there is nothing to unlearn, and if the runs differ.
     """
     tainted_models = find_tainted_models(workspace, item)
     own_versions = [folder for folder in tainted_models if folder.name == name]
     if not own_versions:
         tainted_names = ", ".join(sorted({folder.name for folder in tainted_models})) or "no model"
-        raise ValueError(f"No version of {name!r} saw the document {item}; {tainted_names} did.")
+        raise GenloomError("learn.document_not_used", model=name, item=item, tainted=tainted_names)
     first_version = own_versions[0]
     job = read_job(first_version.folder / "job.toml")
     require_repeatable(first_version, job, {folder.ref for folder in tainted_models})
-    yield Status(f"The data set {job.data} without the document")
+    yield Status(f"Removing the document from the data set {job.data}")
     old_dataset = workspace.get_dataset(job.data, job.digest)
     new_dataset = remove_documents(workspace, old_dataset, [item])
-    yield Status(f"Training {name} again, as {first_version.ref} was")
+    yield Status(f"Retraining {name} with the job of {first_version.ref}")
     new_job = replace(job, digest=new_dataset.digest)
     new_version = yield from run_training(workspace, new_job)
-    yield Status("And once more, where the document never was")
+    yield Status("Retraining once more in a workspace without the document")
     with tempfile.TemporaryDirectory() as folder:
         proof_workspace = build_proof_workspace(workspace, Path(folder), new_dataset, new_job)
         proof_version = yield from run_training(proof_workspace, new_job)
         proof = find_weights_digest(proof_workspace, proof_version)
     if find_weights_digest(workspace, new_version) != proof:
-        raise ValueError(f"{new_version} and the run that never saw it differ: this machine does not repeat its sums.")
+        raise GenloomError("learn.runs_differ", version=new_version)
     promote(workspace, ledger, name, workspace.get_model(new_version).version, "person", f"forgets the document {item}")
     tainted_versions = tuple(folder.ref for folder in tainted_models)
     active_tainted_versions = tuple(
@@ -87,12 +88,10 @@ def unlearn_document(
 
 
 def find_tainted_models(workspace: Workspace, item: str) -> list[ModelFolder]:
-    """The models whose training data hold the document, and those that stand on one of them."""
+    """Return the models whose training data contain the document, and those trained on top of one of them."""
     has_item: dict[tuple[str, str], bool] = {}
     tainted_models: dict[str, ModelFolder] = {}
-    models = sorted(
-        workspace.list_models(), key=lambda folder: folder.created
-    )  # a base is older than what stands on it
+    models = sorted(workspace.list_models(), key=lambda folder: folder.created)  # a base comes before what builds on it
     for folder in models:
         data = folder.card.get("data") or {}
         dataset_key = str(data.get("name", "")), str(data.get("digest", ""))
@@ -107,16 +106,15 @@ def is_in_dataset(workspace: Workspace, name: str, digest: str, item: str) -> bo
     try:
         return has_document(workspace.get_dataset(name, digest), item)
     except ValueError:
-        return False  # imported, or its data are not here any more
+        return False  # imported, or its data were removed
 
 
 def require_repeatable(folder: ModelFolder, job: Job, tainted_refs: set[str]) -> None:
-    """Raises ValueError where the run cannot be repeated without what saw the document."""
+    """Raise GenloomError if the run cannot be repeated without a model that was trained on the document."""
     for source_ref in (job.base.get("ref", ""), str(job.design.codec_settings.get("model", ""))):
         if source_ref in tainted_refs:
-            raise ValueError(
-                f"{folder.ref} was made with {source_ref}, which saw the document too. Forget it there first: "
-                f"genloom forget {source_ref.partition('/')[0]} --item …; then make {folder.name} anew from that."
+            raise GenloomError(
+                "learn.tainted_base", version=folder.ref, source=source_ref, source_name=source_ref.partition("/")[0]
             )
 
 
@@ -132,7 +130,7 @@ def run_training(workspace: Workspace, job: Job) -> Generator[Event, None, str]:
 
 
 def build_proof_workspace(workspace: Workspace, root: Path, dataset: Dataset, job: Job) -> Workspace:
-    """A workspace with the data set and what the job stands on, and nothing else."""
+    """Build a workspace with the data set and the models that the job builds on, and nothing else."""
     shutil.copytree(dataset.folder, root / "data" / dataset.name / dataset.digest)
     for ref in filter(None, (job.base.get("ref"), job.design.codec_settings.get("model"))):
         while ref:

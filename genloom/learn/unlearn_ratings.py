@@ -1,4 +1,4 @@
-"""Taking back what was learned from somebody: learned anew from before the first use, and proved by digest."""
+"""Exact unlearning of ratings: retrain from before their first use, and prove it by the digest of a second run."""
 
 import json
 import shutil
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.learn.round import build_training_data, fit_reward_model, split_preferences
 from genloom.model import load_for_scoring
 from genloom.rate.preferences import build_preferences
 from genloom.rate.promotion import promote
 from genloom.rate.ratings import withdraw_rating
-from genloom.rate.report.wording import format_count
 from genloom.store.ledger import Event as Entry
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count
 from genloom.train.events import Event, RunResult, Status
 from genloom.train.job import Job, read_job
 from genloom.train.planning.auto_config import Budget
@@ -24,33 +25,33 @@ from genloom.train.preference.dataset import PreferenceDataset
 from genloom.train.preference.rollouts import RolloutEnvironment
 from genloom.train.preference.run import PreferenceRequest, get_preference_config, train_on_preferences
 
-PROOF_SUFFIX = ".proof"  # what the model of the second run is called while it is there
+PROOF_SUFFIX = ".proof"  # of the temporary model of the second run
 
 
 @dataclass(frozen=True)
 class UnlearnRatingsResult:
-    """What was taken back, and the proof."""
+    """The withdrawn ratings, the affected versions, and the proof."""
 
-    withdrawn_events: tuple[str, ...]  # entries of the ledger
+    withdrawn_events: tuple[str, ...]  # ledger entries
     base_version: str  # the version from before their first use
-    tainted_versions: tuple[str, ...]  # versions that learned from them, or stand on one that did
-    new_version: str  # learned anew from what is left; "" where that is too little or nothing was learned
-    proof: str  # the digest that both runs have of all that was learned; "" where nothing was made
+    tainted_versions: tuple[str, ...]  # versions trained on them, or on top of one that was
+    new_version: str  # retrained on the rest; "" if nothing is left, or nothing was trained on them
+    proof: str  # the weights digest of both runs; "" without a new version
 
 
 def unlearn_ratings(
     workspace: Workspace, ledger: Ledger, model: str, rater: str = "", item: str = ""
 ) -> Generator[Event | UnlearnRatingsResult]:
-    """Withdraw the ratings of a rater, or about an output (its id or SHA-256), and learn anew without them.
+    """Withdraw the ratings of a rater, or about an output (its id or SHA-256), and retrain without them.
 
-    The version from before their first use learns again, with the settings of that round, from all other ratings. A
-    second run, from a ledger that never held those withdrawn, has to give the same weights to the last bit; the digest
-    of both is the proof. Versions that learned from them are named and not in use any more.
-    Raises ValueError where there is nothing to forget, and where both runs differ.
+    The version from before their first use is trained again, with the settings of that round, on all other ratings. A
+    second run, from a ledger that never had the withdrawn ratings, must give the same weights bit for bit; their digest
+    is the proof. Versions trained on them are listed and no longer in use. Raises GenloomError if there is nothing to
+    unlearn, and if the runs differ.
     """
     entries = list(find_entries(ledger, rater, item))
     if not entries:
-        raise ValueError(f"The ledger holds nothing of {rater or item!r}. genloom ratings lists what it holds.")
+        raise GenloomError("learn.no_ratings_of", name=rater or item)
     ids = {entry.id for entry in entries}
     for entry in entries:
         withdraw_rating(ledger, entry.id)
@@ -65,7 +66,7 @@ def unlearn_ratings(
     if workspace.get_model(model).ref in tainted_versions:
         promote(workspace, ledger, model, base_folder.version, "person", f"forgets {format_count(len(ids), 'rating')}")
     job = read_job(workspace.get_run(first_round.body["run"]).folder / "job.toml")
-    yield Status(f"Learning anew on {base_version}, without them")
+    yield Status(f"Retraining {base_version} without them")
     with tempfile.TemporaryDirectory() as folder:
         remaining_data = load_remaining_data(workspace, ledger, model, base_version, job)
         untouched_data = load_remaining_data(
@@ -75,7 +76,7 @@ def unlearn_ratings(
         yield UnlearnRatingsResult(tuple(sorted(ids)), base_version, tainted_versions, "", "")
         return
     new_version = yield from run_learning(workspace, rebuild_learn_request(job, base_version, model, remaining_data))
-    yield Status("And once more, from a ledger that never held them")
+    yield Status("Retraining once more from a ledger that never had them")
     digests = [find_weights_digest(workspace, new_version)]
     proof_version = yield from run_learning(
         workspace, rebuild_learn_request(job, base_version, f"{model}{PROOF_SUFFIX}", untouched_data)
@@ -83,16 +84,14 @@ def unlearn_ratings(
     digests.append(find_weights_digest(workspace, proof_version))
     shutil.rmtree(workspace.get_model(proof_version).folder.parent)
     if digests[0] != digests[1]:
-        raise ValueError(
-            f"{new_version} and the run that never saw them differ: this machine does not repeat its sums."
-        )
+        raise GenloomError("learn.runs_differ", version=new_version)
     result = UnlearnRatingsResult(tuple(sorted(ids)), base_version, tainted_versions, new_version, digests[0])
     ledger.append("forgetting", {"model": model, **vars(result)})
     yield result
 
 
 def find_entries(ledger: Ledger, rater: str, item: str) -> Generator[Entry]:
-    """The ratings and choices of the rater, or about the output."""
+    """Yield the ratings and choices by the rater or about the output."""
     withdrawn_ids = {entry.body["event"] for entry in ledger.iter_events(["withdrawal"])}
     for entry in ledger.iter_events(["rating", "choice"]):
         body = entry.body
@@ -103,7 +102,7 @@ def find_entries(ledger: Ledger, rater: str, item: str) -> Generator[Entry]:
 
 
 def find_tainted_versions(rounds: list[Entry], first_round: Entry) -> tuple[str, ...]:
-    """The challenger of the first round that used them, those of all rounds that did, and what stands on them."""
+    """Return the challengers of all rounds that used the ratings, or that started from such a challenger."""
     tainted_versions = [first_round.body["challenger"]]
     used_events = set(first_round.body["used"])
     for entry in rounds:
@@ -117,7 +116,7 @@ def find_tainted_versions(rounds: list[Entry], first_round: Entry) -> tuple[str,
 def load_remaining_data(
     workspace: Workspace, ledger: Ledger, model: str, base_version: str, job: Job
 ) -> PreferenceDataset | RolloutEnvironment | None:
-    """What there is to learn from, by the method of the round; None where nothing is left."""
+    """Return the training data that are left, for the method of the round; None if nothing is left."""
     config, preferences = get_preference_config(job), build_preferences(workspace, ledger, model)
     train_preferences, _ = split_preferences(preferences, config.method)
     if not (train_preferences.pairs or train_preferences.unpaired):
@@ -128,7 +127,7 @@ def load_remaining_data(
 
 
 def copy_ledger(ledger: Ledger, excluded_ids: set[str], folder: Path) -> Ledger:
-    """A new ledger that never held some entries, nor anything said of them."""
+    """Copy the ledger without some entries and their withdrawals."""
     new_ledger = open_ledger(folder, f"sqlite:///{folder / 'ledger.sqlite'}")
     for entry in ledger.iter_events(["rating", "choice", "withdrawal"]):
         if entry.id not in excluded_ids and entry.body.get("event") not in excluded_ids:
@@ -159,7 +158,7 @@ def run_learning(workspace: Workspace, request: PreferenceRequest) -> Generator[
 
 
 def find_weights_digest(workspace: Workspace, ref: str) -> str:
-    """The digest of what was learned: the adapter, or all weights."""
+    """Return the digest of the trained weights: the adapter's, or all."""
     files = workspace.get_model(ref).card["files"]
     digests = [metadata["sha256"] for name, metadata in sorted(files.items())
              if name == "weights.safetensors" or name.endswith("adapter_model.safetensors")]  # fmt: skip

@@ -1,1 +1,1 @@
-"""What people make and keep, one folder or file a medium: opened, saved, shown and checked without torch."""
+"""Media, one folder or file each: values are opened, saved, previewed and checked without torch."""

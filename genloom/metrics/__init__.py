@@ -1,0 +1,1 @@
+"""Metrics over arrays of features and numbers; they know neither models nor media."""

@@ -1,22 +1,26 @@
-"""How far apart two sets of pictures lie in features: Fréchet distance, and the kernel distance that few suffice for.
+"""Distances between two sets of outputs in features: Fréchet distance, and kernel distance for small sets.
 
-Shape letters: N, M pictures, D features.
+Shape letters: N, M outputs, D features.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genloom.errors import GenloomError
+
 Features = NDArray[np.floating]
 
 
 def frechet_distance(a_ND: Features, b_MD: Features) -> float:
-    """Squared Fréchet distance of the two normal distributions with these means and covariances (Heusel et al. 2017).
+    """Return the squared Fréchet distance between normal distributions fitted to both sets (Heusel et al. 2017).
 
-    Exact, with no root of a matrix: the trace of the covariances' geometric mean is the sum of the singular values of
-    the product of their factors. It is biased upwards for few pictures, so that only equal counts are comparable.
+    It is exact and needs no matrix square root: the trace of the geometric mean of the covariances is the sum of the
+    singular values of the product of their factors. It is biased upwards for small sets, so only equal counts are
+    comparable.
     """
-    if min(len(a_ND), len(b_MD)) < 2:
-        raise ValueError("A Fréchet distance needs two pictures on either side, better a thousand.")
+    count = min(len(a_ND), len(b_MD))
+    if count < 2:
+        raise GenloomError("metrics.too_few_for_frechet", count=count)
     (mean_a, factor_a), (mean_b, factor_b) = _moments(a_ND), _moments(b_MD)
     shared_trace = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
     mean_gap = np.square(mean_a - mean_b).sum()
@@ -24,9 +28,9 @@ def frechet_distance(a_ND: Features, b_MD: Features) -> float:
 
 
 def kernel_distance(a_ND: Features, b_MD: Features) -> float:
-    """Unbiased squared maximum mean discrepancy with the cubic kernel (x·y / D + 1)³ (Bińkowski et al. 2018: KID).
+    """Return the unbiased squared MMD with the cubic kernel (x·y / D + 1)³ (Bińkowski et al. 2018: KID).
 
-    Its mean is zero for two sets of one distribution, however few they are, so that it may fall below zero.
+    Its expectation is zero for two sets from one distribution, at any size, so it can be negative.
     """
     a_features, b_features = (np.asarray(x, np.float64) for x in (a_ND, b_MD))
 
@@ -41,7 +45,7 @@ def kernel_distance(a_ND: Features, b_MD: Features) -> float:
 
 
 def _moments(x_ND: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean, and a factor F of the covariance FᵀF with no more rows than it needs."""
+    """Return the mean, and a factor F of the covariance FᵀF with as few rows as possible."""
     x = np.asarray(x_ND, np.float64)
     centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
     return x.mean(0), np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred

@@ -1,12 +1,13 @@
-"""A model put together: codec, objective and networks, designed in a job, opened from the store and saved to it."""
+"""Models: codec, objective and networks, built from a job's design, loaded from the store and saved to it."""
 
 from genloom.model.design import (
     Design,
     Model,
+    build_conditioners,
     build_networks,
     build_objective,
-    build_text_encoder,
     check_design,
+    fit_conditions,
     int_setting,
     resolve_space,
     with_defaults,
@@ -27,11 +28,12 @@ __all__ = [
     "Design",
     "Model",
     "best_device",
+    "build_conditioners",
     "build_networks",
     "build_objective",
-    "build_text_encoder",
     "check_design",
     "describe_machine",
+    "fit_conditions",
     "int_setting",
     "is_chain_full",
     "load_for_scoring",

@@ -1,50 +1,52 @@
-"""What a model is made of: codec, objective, networks and prompts, as a job describes them, and put together."""
+"""The design of a model (codec, objective, network, conditions), and the parts built from it."""
 
+import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 import psutil
 import torch
 from torch import nn
 
-from genloom import plugins
+from genloom import conditioners, plugins
+from genloom.errors import GenloomError
 from genloom.networks import lora
 from genloom.networks.skip_init import SkipInit
 from genloom.old_names import upgrade_job
 from genloom.settings import parse, to_plain, to_table
 from genloom.store.model_folder import ModelFolder
-from genloom.types import Batch, Codec, ConditionSpec, Objective, Space, TextEncoder, TokenSpace
+from genloom.types import Batch, Codec, Conditioner, Item, Objective, Space, TextEncoder, TokenSpace
 
-SETTING_LIMITS = {
-    "depth": 1024,
-    "count_split": 1 << 40,
-}  # the latter says where a text is cut, and makes nothing larger
-DEFAULT_SETTING_LIMIT = 1 << 20  # of any other whole number of a network
+# count_split is a position in a text and does not affect the size of the network.
+SETTING_LIMITS = {"depth": 1024, "count_split": 1 << 40}
+DEFAULT_SETTING_LIMIT = 1 << 20  # of any other integer of a network
+CONDITION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # a TOML key, a file name and an option
 
 
 @dataclass(frozen=True)
 class Design:
-    """Which codec, objective and network a model has, and what reads its prompts, with the settings of each."""
+    """The codec, objective, network and conditions of a model, with the settings of each."""
 
     codec: str
     objective: str
     network: str
-    context_length: int = 0  # the longest sequence the network reads; 0: what the codec gives has one size
+    context_length: int = 0  # the longest sequence that the network reads; 0: the codec gives values of one size
     medium: str = "text"
     codec_settings: Mapping[str, Any] = field(default_factory=dict)
     objective_settings: Mapping[str, Any] = field(default_factory=dict)
     network_settings: Mapping[str, Any] = field(default_factory=dict)
-    text_encoder: str = ""  # the text encoder; "": the model is given no prompts
+    text_encoder: str = ""  # of the condition "prompt"; "": the model does not use prompts
     text_encoder_settings: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the others: `name` of the conditioner …
 
     @staticmethod
     def from_job(job: Mapping[str, Any]) -> "Design":
-        """The design a job describes: tables `codec`, `objective`, `network`, each with a `name`, and `length`.
+        """Build the design from a job: tables `codec`, `objective`, `network`, each with a `name`; `context_length`.
 
-        A table `prompts` with the name of a text encoder is there where the model is given prompts.
+        A job of a model with prompts has a table `text_encoder`, one with other conditions a table `conditions.NAME`
+        for each, with the `name` of its conditioner.
         """
         job = upgrade_job(job)
         settings: dict[str, dict[str, Any]] = {}
@@ -62,7 +64,14 @@ class Design:
             settings["network"],
             names.get("text_encoder", ""),
             settings.get("text_encoder", {}),
+            read_condition_tables(job),
         )
+
+    @property
+    def condition_tables(self) -> dict[str, Mapping[str, Any]]:
+        """The table of each condition, with that of the prompt first."""
+        prompt = {"name": "text", "encoder": self.text_encoder, "settings": self.text_encoder_settings}
+        return {**({conditioners.PROMPT: prompt} if self.text_encoder else {}), **self.conditions}
 
     def to_tables(self) -> dict[str, Any]:
         return {
@@ -74,58 +83,78 @@ class Design:
             **(
                 {"text_encoder": {"name": self.text_encoder, **self.text_encoder_settings}} if self.text_encoder else {}
             ),
+            **({"conditions": {name: dict(table) for name, table in self.conditions.items()}} if self.conditions else {}),
         }
+
+
+def read_condition_tables(job: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the tables of a job's conditions other than `text_encoder`; ValueError for one without a `name`."""
+    tables = job.get("conditions", {})
+    if not isinstance(tables, Mapping):
+        raise GenloomError("model.conditions_not_table", value=tables)
+    for name, table in tables.items():
+        if not CONDITION_NAME.fullmatch(name):
+            raise GenloomError("model.bad_condition_name", name=name)
+        if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+            known_names = ", ".join(plugins.part_names("conditioner"))
+            raise GenloomError("model.condition_without_name", condition=name, known=known_names)
+        if name == conditioners.PROMPT and "text_encoder" in job:
+            raise GenloomError("model.two_prompts")
+    return {name: dict(table) for name, table in tables.items()}
 
 
 def part_table(
     job: Mapping[str, Any], part: Literal["codec", "objective", "network", "text_encoder"]
 ) -> dict[str, Any]:
-    """The table of a part, with its name; ValueError where there is no such table."""
+    """Return the table of a part, with its name; ValueError if there is none."""
     part_settings = job.get(part, {})
     if not isinstance(part_settings, Mapping):
         known_names = ", ".join(plugins.part_names(part))
-        raise ValueError(
-            f"{part} is a table of settings, and {part_settings!r} is none. Write --set {part}.name={part_settings}; there is {known_names}."
-        )
+        raise GenloomError("model.part_not_table", part=part, value=part_settings, known=known_names)
     if not isinstance(part_settings.get("name"), str):
-        raise ValueError(f"A job must say which {part} it takes, as {part}.name, and this one does not.")
+        raise GenloomError("model.part_name_missing", part=part)
     return dict(part_settings)
 
 
 def int_setting(job: Mapping[str, Any], key: str, minimum: int) -> int:
-    """A number of a job; ValueError where it is none or too small."""
+    """Return an integer of a job; ValueError if it is missing, too small or not an integer."""
     value = job.get(key)
     if type(value) is not int or not minimum <= value < 2**31:
-        raise ValueError(f"{key} must be a whole number from {minimum} on, got {value!r}.")
+        raise GenloomError("model.int_setting", key=key, minimum=minimum, value=value)
     return value
 
 
 @dataclass(frozen=True)
 class Model:
-    """What generates and is evaluated. `parts` are in evaluation mode when it comes from `open_model`."""
+    """A model that generates and is evaluated. `load_model` returns its `parts` in evaluation mode."""
 
     name: str
     codec: Codec
     objective: Objective[Batch]
     parts: nn.ModuleDict
     design: Design
-    folder: ModelFolder | None = None  # None while it is being trained
-    adapters: tuple[str, ...] = ()  # the tuned models, as refs, whose adapters act in the parts
+    folder: ModelFolder | None = None  # None during training
+    adapters: tuple[str, ...] = ()  # refs of the tuned models whose adapters are active in the parts
     precision: str = "float32"  # in which the parts compute
-    text_encoder: TextEncoder | None = None  # what reads prompts, where the model is given them
+    conditioners: Mapping[str, Conditioner] = field(default_factory=dict)  # by condition; {}: unconditional
 
     @property
     def ref(self) -> str:
         return self.name if self.folder is None else self.folder.ref
 
     @property
+    def text_encoder(self) -> TextEncoder | None:
+        """The encoder of prompts; None: the model does not use prompts."""
+        return getattr(self.conditioners.get(conditioners.PROMPT), "encoder", None)
+
+    @property
     def device(self) -> torch.device:
         return next(self.parts.parameters()).device
 
     def with_adapters(self, adapters: Sequence[str]) -> "Model":
-        """The same model with these of its attached adapters acting, summed, and no others; the weights are shared.
+        """Return the model with exactly these of its attached adapters active and summed; the weights are shared.
 
-        Raises ValueError for an adapter that `open_model` did not attach.
+        Raise ValueError for an adapter that `load_model` did not attach.
         """
         parts = nn.ModuleDict({name: lora.copy_sharing_tensors(part) for name, part in self.parts.items()})
         for part in parts.values():
@@ -135,7 +164,7 @@ class Model:
 
 
 def check_design(design: Design) -> None:
-    """Raises ValueError for a part that does not exist and for a setting that a part does not have, before any work."""
+    """Raise ValueError for a part that does not exist or a setting that a part does not have, before any work."""
     parse(plugins.find_part("codec", design.codec).Config, design.codec_settings, "codec")
     parse(plugins.find_part("network", design.network).Config, design.network_settings, "network")
     plugins.find_part("objective", design.objective)
@@ -144,75 +173,80 @@ def check_design(design: Design) -> None:
         parse(
             plugins.find_part("text_encoder", design.text_encoder).Config, design.text_encoder_settings, "text_encoder"
         )
+    for name in design.condition_tables:
+        parse_condition(design, name)
 
 
 def build_objective(design: Design, space: Space) -> Objective[Batch]:
-    """The objective on what the codec gives, conditioned on prompts where the design has them.
+    """Build the objective on the codec's space, with the design's conditions.
 
-    Raises ValueError for an objective that does not learn such data or is given no prompts.
+    Raise ValueError for an objective that cannot train on such data or does not use conditions.
     """
     module = plugins.find_part("objective", design.objective)
     cls = getattr(module, objective_class_name(design.objective))
     hints = typing.get_type_hints(cls)
     if "space" not in hints or not isinstance(space, hints["space"]):
-        raise ValueError(
-            f"The objective {design.objective!r} does not learn what the codec {design.codec!r} makes of the data. "
-            "For text choose objective.name = autoregressive or masked."
-        )
+        raise GenloomError("model.objective_unfit", objective=design.objective, codec=design.codec)
     settings = {**design.objective_settings, "space": space}
-    if (text_encoder := build_text_encoder(design)) is not None:
+    if conditioners_by_name := build_conditioners(design):
         if "condition" not in hints:
-            raise ValueError(
-                f"The objective {design.objective!r} is given no prompts. Leave them away: --set text_encoder.name=''"
-            )
-        settings["condition"] = ConditionSpec(tokens=text_encoder.width)
+            raise GenloomError("model.no_conditions", objective=design.objective)
+        settings["condition"] = conditioners.merge_specs(conditioners_by_name)
     return parse(cls, settings, "objective")
 
 
-def build_text_encoder(design: Design) -> TextEncoder | None:
-    """What reads the prompts of such models; they share it, for it never learns."""
-    if not design.text_encoder:
-        return None
-    module = plugins.find_part("text_encoder", design.text_encoder)
-    return _load_text_encoder(design.text_encoder, parse(module.Config, design.text_encoder_settings, "text_encoder"))
+def build_conditioners(design: Design) -> dict[str, Conditioner]:
+    """Return the conditioners of the design, by condition. They are never trained."""
+    return {
+        name: plugins.find_part("conditioner", str(table["name"])).build(parse_condition(design, name))
+        for name, table in design.condition_tables.items()
+    }
 
 
-@lru_cache(maxsize=2)
-def _load_text_encoder(name: str, config: Any) -> TextEncoder:
-    return plugins.find_part("text_encoder", name).build(config)
+def parse_condition(design: Design, name: str) -> Any:
+    """Return the configuration of a condition; unless it says otherwise, its column is the condition's name."""
+    settings = dict(design.condition_tables[name])
+    config_class = plugins.find_part("conditioner", str(settings.pop("name"))).Config
+    config = parse(config_class, settings, f"conditions.{name}")
+    return replace(config, column=name) if getattr(config, "column", None) == "" else config
+
+
+def fit_conditions(design: Design, iter_items: Callable[[], Iterable[Item]]) -> Design:
+    """Return the design with the statistics of the training data that its conditioners need."""
+    tables = dict(design.conditions)
+    for name, table in tables.items():
+        if fit := getattr(plugins.find_part("conditioner", str(table["name"])), "fit", None):
+            tables[name] = {"name": table["name"], **to_table(fit(iter_items(), parse_condition(design, name)))}
+    return replace(design, conditions=tables)
 
 
 def build_networks(design: Design, objective: Objective[Batch]) -> nn.ModuleDict:
-    """Fresh networks, one for each role of the objective."""
+    """Build untrained networks, one for each network spec of the objective."""
     module = plugins.find_part("network", design.network)
     config = parse(module.Config, design.network_settings, "network")
     check_sizes(design.network_settings, "network")
-    with torch.device("meta"), SkipInit():  # which counts and fills nothing
+    with torch.device("meta"), SkipInit():  # to count parameters without memory
         meta_networks = [module.build(spec, config) for spec in objective.network_specs.values()]
-    num_params, memory_bytes = (
-        sum(p.numel() for d in meta_networks for p in d.parameters()),
-        psutil.virtual_memory().total,
-    )
+    num_params = sum(p.numel() for network in meta_networks for p in network.parameters())
+    memory_bytes = psutil.virtual_memory().total
     if 4 * num_params > memory_bytes:
-        raise ValueError(
-            f"A network of these settings has {num_params:,} parameters, which is {4 * num_params / 1e9:,.0f} GB, "
-            f"and this machine has {memory_bytes / 1e9:,.0f} GB of memory. Choose a smaller network.width or network.depth."
-        )
+        gigabytes, memory = 4 * num_params / 1e9, memory_bytes / 1e9
+        raise GenloomError("model.network_too_large", params=num_params, gigabytes=gigabytes, memory=memory)
     return nn.ModuleDict({name: module.build(spec, config) for name, spec in objective.network_specs.items()})
 
 
 def check_sizes(settings: Mapping[str, Any], location: str) -> None:
-    """Raises ValueError for a number that no network here can have: what is built takes time and memory by it."""
+    """Raise ValueError for a number that would make a network take too much time and memory to build."""
     for name, value in settings.items():
         limit = SETTING_LIMITS.get(name, DEFAULT_SETTING_LIMIT)
         if isinstance(value, Mapping):
             check_sizes(value, f"{location}.{name}")
         elif isinstance(value, int) and value > limit:
-            raise ValueError(f"{location}.{name} is {value:,}; it can be at most {limit:,}.")
+            raise GenloomError("model.setting_too_large", setting=f"{location}.{name}", limit=limit, value=value)
 
 
 def with_defaults(design: Design) -> Design:
-    """The design with every setting written out: a later Genloom may have other defaults, and still open the model."""
+    """Return the design with every default written out, so that a Genloom with other defaults opens the same model."""
     objective = plugins.find_part("objective", design.objective)
     cls = getattr(objective, objective_class_name(design.objective))
     setting_names = {f.name for f in fields(cls) if f.init} - {"space", "condition"}
@@ -226,12 +260,17 @@ def with_defaults(design: Design) -> Design:
         )
         if name
     }
+    conditions = {
+        name: {"name": table["name"], **to_table(parse_condition(design, name))}
+        for name, table in design.conditions.items()
+    }
     return replace(
         design,
         codec_settings=settings["codec"],
         network_settings=settings["network"],
         objective_settings={**to_plain(defaults), **design.objective_settings},
         text_encoder_settings=settings.get("text_encoder", {}),
+        conditions=conditions,
     )
 
 
@@ -240,10 +279,10 @@ def objective_class_name(objective: str) -> str:
 
 
 def resolve_space(design: Design, codec: Codec) -> Space:
-    """The codec's space, with the length that the network reads where that is not the codec's to say."""
+    """Return the codec's space, with the design's context length if the codec does not determine the length."""
     space = codec.space
     if not isinstance(space, TokenSpace) or space.grid:
         return space
     if not design.context_length:
-        raise ValueError("context_length must be a whole number from 2 on: how many symbols the network reads at once.")
+        raise GenloomError("model.context_length_missing")
     return replace(space, context_length=design.context_length)

@@ -1,4 +1,4 @@
-"""How surprising a model finds what it has not learned: texts of any length in bits, samples by their loss.
+"""Held-out loss of a model: bits per byte for texts of any length, the loss of the objective for other samples.
 
 Shape letters: B windows, L length.
 """
@@ -15,17 +15,15 @@ from genloom.model import Model
 from genloom.noise import Noise
 from genloom.types import Batch, Message, TokenSpace
 
-TextOrChat = (
-    str | Sequence[Message]
-)  # a text, or a conversation, of which the answers are measured, given what was asked
-MAX_POSITIONS = 16_384  # read at once, padding included
-BATCH_SIZE = 64  # samples read at once
+TextOrChat = str | Sequence[Message]  # of a conversation, only the assistant's messages are scored
+MAX_POSITIONS = 16_384  # per batch, padding included
+BATCH_SIZE = 64  # for samples of other media
 BITS_PER_BYTE, HELD_OUT_LOSS = "bits per byte", "held-out loss"
 
 
 @dataclass(frozen=True)
 class HeldOutMetric:
-    """What a look at held-out data found; the less, the better."""
+    """A metric on held-out data; lower is better."""
 
     name: str
     value: float
@@ -36,12 +34,12 @@ class HeldOutMetric:
 
 
 def to_metric_key(measure: str) -> str:
-    """How records call a measure."""
+    """Return the record key of a metric."""
     return measure.replace(" ", "_").replace("-", "_")
 
 
 def measure_held_out(model: Model, held_out: Sequence[TextOrChat] | Batch) -> HeldOutMetric:
-    """Texts in bits per byte, which compare between codecs; samples by the mean loss of the model's objective."""
+    """Measure texts in bits per byte, comparable across codecs, and other samples by the mean loss of the objective."""
     if isinstance(held_out, Batch):
         return HeldOutMetric(HELD_OUT_LOSS, mean_loss(model, held_out))
     return HeldOutMetric(BITS_PER_BYTE, bits_per_byte(compute_nll(model, held_out)))
@@ -49,8 +47,11 @@ def measure_held_out(model: Model, held_out: Sequence[TextOrChat] | Batch) -> He
 
 @torch.inference_mode()
 def mean_loss(model: Model, held_out: Batch) -> float:
-    """The loss a unit in the objective's last turn; the noise is the same for every model and at every step."""
-    parts, phase = dict(model.parts.items()), model.objective.phases[-1]  # of a critic's two, the one it serves
+    """Return the mean loss per term in the objective's last phase; the noise is the same for every model and step."""
+    parts, phase = (
+        dict(model.parts.items()),
+        model.objective.phases[-1],
+    )  # the last of a GAN's phases trains the generator
     total, num_terms = 0.0, 0.0
     for first in range(0, len(held_out), BATCH_SIZE):
         batch = held_out.select_rows(slice(first, first + BATCH_SIZE)).map(lambda t: t.to(model.device))
@@ -61,21 +62,20 @@ def mean_loss(model: Model, held_out: Batch) -> float:
 
 @dataclass(frozen=True)
 class ContextWindow:
-    """A piece of a document that the network reads at once."""
+    """A window of a document that fits the context length."""
 
     document: int
-    begin: int  # where in the document
+    begin: int  # position in the document
     ids: np.ndarray
-    score_mask: np.ndarray  # L, False where a symbol is not measured: what was counted already, and what is only given
+    score_mask: np.ndarray  # L, False for tokens that are context only
 
 
 @torch.inference_mode()
 def compute_nll(model: Model, texts: Iterable[TextOrChat], batch_size: int = 32) -> Iterator[tuple[float, int]]:
-    """For each text its minus log-likelihood in nats and its size in UTF-8 bytes, in order.
+    """Yield the negative log-likelihood in nats and the size in UTF-8 bytes of each text, in order.
 
-    Of a conversation, these are of the assistant's answers. Windows overlap by half, so that all but the first symbols
-    of a document are predicted from at least half of what the network can read. Where the objective has a bound, it is
-    a bound.
+    Of a conversation, only the assistant's messages count. Windows overlap by half, so that all tokens except the first
+    ones are predicted from at least half the context length. For an objective with a bound, the values are bounds.
     """
     nats: dict[int, float] = {}
     num_bytes: list[int] = []
@@ -98,13 +98,13 @@ def compute_nll(model: Model, texts: Iterable[TextOrChat], batch_size: int = 32)
 
 
 def count_bytes(text: TextOrChat) -> int:
-    """Bytes of what is measured."""
+    """Count the bytes of the scored text."""
     answers = [text] if isinstance(text, str) else [message.content for message in text if message.role == "assistant"]
     return sum(len(part.encode("utf-8", "replace")) for part in answers)
 
 
 def count_batch(queue: list[ContextWindow], batch_size: int) -> int:
-    """How many of the windows make a batch; 0 while there is room for more."""
+    """Return how many of the windows form a full batch; 0 if more fit."""
     longest = 0
     for count, window in enumerate(queue[:batch_size]):
         longest = max(longest, len(window.ids))
@@ -115,7 +115,7 @@ def count_batch(queue: list[ContextWindow], batch_size: int) -> int:
 
 def split_windows(document: int, text: TextOrChat, model: Model) -> list[ContextWindow]:
     space = model.codec.space
-    assert isinstance(space, TokenSpace), "only what is made of symbols has a likelihood here"
+    assert isinstance(space, TokenSpace), "only token sequences are scored"
     if isinstance(text, str):
         ids = np.concatenate([[space.bos], model.codec.encode(text)]).astype(np.int64)
         score_mask = np.ones(len(ids), bool)
@@ -148,7 +148,7 @@ def score_batch(model: Model, batch: list[ContextWindow], nats: dict[int, float]
 
 
 def bits_per_byte(pairs: Iterable[tuple[float, int]]) -> float:
-    """The mean over all bytes, in bits; independent of how the codec cuts the text."""
+    """Return the mean over all bytes, in bits; independent of the codec's tokenization."""
     nats, num_bytes = 0.0, 0
     for value, count in pairs:
         nats, num_bytes = nats + value, num_bytes + count

@@ -1,4 +1,4 @@
-"""Models opened from the store, with the adapters that stand on them and in the precision asked for."""
+"""Loading of models from the store, with adapters and in a given precision."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,42 +10,39 @@ from safetensors.torch import load_file
 from torch import nn
 
 from genloom import plugins
-from genloom.old_names import upgrade_tensors
-from genloom.model.design import Design, Model, build_networks, build_objective, build_text_encoder, resolve_space
+from genloom.errors import GenloomError
+from genloom.model.design import Design, Model, build_conditioners, build_networks, build_objective, resolve_space
 from genloom.model.save import find_tied_tensors
 from genloom.networks import lora, peft
 from genloom.networks import precision as precisions
 from genloom.networks.skip_init import SkipInit
+from genloom.old_names import upgrade_tensors
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.types import Codec
 
-MAX_ADAPTER_CHAIN = 8  # models tuned on tuned models
+MAX_ADAPTER_CHAIN = 8  # models tuned from tuned models
 
 
 def best_device() -> torch.device:
-    """Where networks compute: the first GPU, or where there is none, the processor."""
+    """Return the first GPU, or the CPU if there is none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_model(workspace: Workspace, ref: str, adapters: Sequence[str] = (), precision: str = "float32") -> Model:
-    """The model `name` (its newest version) or `name/n`, with the adapters of further tuned models added to its own.
+    """Load the model `name` (its active version) or `name/n`, and add the adapters of further tuned models to its own.
 
-    `precision` is one of networks.precision.PRECISIONS; below float32 the model is for reading only.
+    `precision` is one of networks.precision.PRECISIONS; below float32 the model is for inference only.
 
-    Raises ValueError for an unknown name (naming the nearest), for damaged or mismatched weights, for a base that is
-    gone or another, for adapters on another base, and for a precision that this model cannot have. Nothing in the
-    folder is executed.
+    Raise ValueError for an unknown name (naming the nearest), damaged or mismatched weights, a missing or changed base,
+    adapters of another base, and a precision that the model does not support. Nothing in the folder is executed.
     """
     chain = resolve_lineage(workspace, workspace.get_model(ref))
     model, target = load_base_model(chain[0]), chain[-1]
     for adapter_ref in adapters:
         adapter_chain = resolve_lineage(workspace, workspace.get_model(adapter_ref))
         if len(adapter_chain) == 1 or adapter_chain[0].digest != chain[0].digest:
-            raise ValueError(
-                f"{adapter_chain[-1].ref} is no adapter on {chain[0].ref}. "
-                f"Make one: genloom train NAME --from {chain[0].ref} --method lora"
-            )
+            raise GenloomError("model.incompatible_adapter", ref=adapter_chain[-1].ref, base=chain[0].ref)
         chain += [adapter for adapter in adapter_chain[1:] if adapter.ref not in {folder.ref for folder in chain}]
     for adapter in chain[1:]:
         attach_adapter(model, adapter)
@@ -58,14 +55,14 @@ def load_model(workspace: Workspace, ref: str, adapters: Sequence[str] = (), pre
 
 
 def load_for_scoring(workspace: Workspace, ref: str) -> Model:
-    """The model as it reads much at once fastest; for what only looks at what was written before."""
+    """Load the model in the precision that is fastest for long inputs; for scoring existing text."""
     model = load_model(workspace, ref)
     preferences = {precisions.choose_prefill_precision(part) for part in model.parts.values()}
     return with_precision(model, preferences.pop() if len(preferences) == 1 else "float32")
 
 
 def with_precision(model: Model, precision: str) -> Model:
-    """The model with parts that compute in this precision; adapters become part of weights that are rounded."""
+    """Return the model with parts in this precision; quantised weights include the adapters."""
     available = {precisions.resolve_precision(part, precision) for part in model.parts.values()}
     precision = available.pop() if len(available) == 1 else "float32"
     if precision in precisions.BITS and model.adapters:
@@ -75,42 +72,36 @@ def with_precision(model: Model, precision: str) -> Model:
 
 
 def resolve_lineage(workspace: Workspace, folder: ModelFolder) -> list[ModelFolder]:
-    """The whole model that everything stands on, and the tuned ones on it, each on the one before, up to `folder`."""
+    """Return the base model with weights of its own and the models tuned from it, in order, up to `folder`."""
     chain = [folder]
     while chain[0].is_adapter:
         ref, digest = read_base(chain[0])
         try:
             base = workspace.get_model(ref)
         except ValueError as error:
-            raise ValueError(
-                f"The model {chain[0].ref} was tuned on {ref}, which is not here: {error} "
-                f"Import or restore {ref}; without it the adapter is of no use."
-            ) from None
+            raise GenloomError("model.base_missing", ref=chain[0].ref, base=ref, reason=error) from None
         if base.digest != digest:
-            raise ValueError(
-                f"{ref} is not the model that {chain[0].ref} was tuned on: its digest differs. "
-                f"Restore that one, or tune again: genloom train {chain[0].name} --from {ref} --method lora"
-            )
+            raise GenloomError("model.base_changed", ref=chain[0].ref, base=ref, name=chain[0].name)
         if len(chain) == MAX_ADAPTER_CHAIN:
-            raise ValueError(f"{folder.ref} is tuned {MAX_ADAPTER_CHAIN} times over, which is more than can be opened.")
+            raise GenloomError("model.chain_too_long", ref=folder.ref, limit=MAX_ADAPTER_CHAIN)
         chain.insert(0, base)
     return chain
 
 
 def is_chain_full(workspace: Workspace, folder: ModelFolder) -> bool:
-    """Whether as many models stand on each other here as can be opened, so that none more can stand on this one."""
+    """Return whether the chain of tuned models has the maximum length, so that none can be tuned from this one."""
     return len(resolve_lineage(workspace, folder)) == MAX_ADAPTER_CHAIN
 
 
 def read_base(folder: ModelFolder) -> tuple[str, str]:
-    """The ref and digest of the model that a tuned one stands on."""
+    """Return the ref and digest of the base of a tuned model."""
     path = folder.folder / "job.toml"
     try:
         base = tomllib.loads(path.read_text()).get("base")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}. Restore it from a backup, or tune again.") from None
+        raise GenloomError("model.unreadable_job", path=path, reason=error) from None
     if not isinstance(base, Mapping) or not all(isinstance(base.get(key), str) for key in ("ref", "digest")):
-        raise ValueError(f"{path} does not say which model {folder.ref} was tuned on. Tune again.")
+        raise GenloomError("model.bad_base", path=path, ref=folder.ref)
     return base["ref"], base["digest"]
 
 
@@ -121,7 +112,7 @@ def attach_adapter(model: Model, adapter: ModelFolder) -> None:
     try:
         peft.load_peft_adapter(network, adapter.folder / "adapter", adapter.ref)
     except ValueError as error:
-        raise ValueError(f"The model {adapter.ref} cannot be opened: {error}") from None
+        raise GenloomError("model.adapter_unreadable", ref=adapter.ref, reason=error) from None
 
 
 def load_codec(design: Design, folder: ModelFolder) -> Codec:
@@ -129,7 +120,7 @@ def load_codec(design: Design, folder: ModelFolder) -> Codec:
 
 
 def load_base_model(folder: ModelFolder) -> Model:
-    """A whole model, one with weights of its own."""
+    """Load a model that has weights of its own."""
     folder.verify()
     weights = folder.weights or [folder.folder / "weights.safetensors"]
     try:
@@ -139,9 +130,9 @@ def load_base_model(folder: ModelFolder) -> Model:
         with SkipInit():
             parts = build_networks(design, objective)
     except FileNotFoundError as error:
-        raise ValueError(f"{error.filename}: the model {folder.ref} lacks this file. Train it again.") from None
+        raise GenloomError("model.missing_file", path=error.filename, ref=folder.ref) from None
     except ValueError as error:
-        raise ValueError(f"The model {folder.ref} in {folder.folder} cannot be opened: {error}") from None
+        raise GenloomError("model.unopenable", ref=folder.ref, folder=folder.folder, reason=error) from None
     try:
         tensors = {name: tensor for file in weights for name, tensor in load_file(file).items()}
         names = upgrade_tensors(design.network, tensors, parts.state_dict())
@@ -149,20 +140,18 @@ def load_base_model(folder: ModelFolder) -> Model:
         tied_tensors = {
             name: tensors[source] for name, source in find_tied_tensors(parts.state_dict()).items() if source in tensors
         }
-        parts.load_state_dict({**tied_tensors, **tensors})  # which also makes float32 of weights stored in 16 bits
+        parts.load_state_dict({**tied_tensors, **tensors})  # converts weights stored in 16 bits to float32
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(
-            f"{weights[0]}: these weights do not fit the model's job.toml or are damaged ({reason}). Train it again."
-        ) from None
+        raise GenloomError("model.bad_weights", path=weights[0], reason=reason) from None
     parts = parts.to(best_device()).eval().requires_grad_(False)
-    return Model(folder.name, codec, objective, parts, design, folder, text_encoder=build_text_encoder(design))
+    return Model(folder.name, codec, objective, parts, design, folder, conditioners=build_conditioners(design))
 
 
 def merge_adapters(model: Model) -> Model:
-    """The model with the adapters that act folded into its weights, as a plain one; the parts are checked to be equal.
+    """Return a plain model with the active adapters merged into its weights, and check that its outputs are equal.
 
-    Raises ValueError where the outputs of a fixed input differ by more than `lora.TOLERANCE` of the largest.
+    Raise ValueError if the outputs for a fixed input differ by more than `lora.TOLERANCE` of the largest.
     """
     parts = nn.ModuleDict({name: lora.merge(part) for name, part in model.parts.items()})
     return replace(model, parts=parts.eval().requires_grad_(False), adapters=())

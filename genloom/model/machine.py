@@ -1,4 +1,4 @@
-"""What the last bits of a sum depend on: the machine as a record keeps it."""
+"""The properties of the machine that affect the last bits of floating-point sums, for records."""
 
 import platform
 
@@ -6,7 +6,7 @@ import torch
 
 
 def describe_machine() -> dict[str, str | int]:
-    """What the last bits of a sum depend on."""
+    """Return the properties that affect the last bits of floating-point sums."""
     return {
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),

@@ -1,4 +1,4 @@
-"""Models written to the store: whole ones, and those that are an adapter on another."""
+"""Saving of models to the store, complete or as an adapter for a base model."""
 
 import json
 from collections.abc import Mapping
@@ -9,22 +9,23 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.model.design import Model
 from genloom.networks import lora, peft
 from genloom.settings import to_table, to_toml
 from genloom.store.model_folder import ModelFolder
 
-MAX_FILE_BYTES = 15 << 20  # bytes, a margin below what hosts of code like a file to have
+MAX_FILE_BYTES = 15 << 20  # below the recommended file size of code hosts
 
 
 def save_model(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Fill a model folder: weights, codec, job and card; the caller's store makes it appear whole."""
+    """Fill a model folder: weights, codec, job and card. The caller commits the folder to the store."""
     save_file(collect_tensors(model), folder / "weights.safetensors")
     write_metadata(model, folder, job, card)
 
 
 def save_compact(model: Model, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """The same with matrices of 16 bits, in files of at most LARGEST_FILE bytes: what a package can carry."""
+    """Fill a model folder with 16-bit matrices in files of at most MAX_FILE_BYTES, for distribution in a package."""
     files: list[dict[str, Tensor]] = [{}]
     for name, tensor in collect_tensors(model).items():
         compact_tensor = tensor.to(torch.bfloat16) if tensor.is_floating_point() and tensor.ndim > 1 else tensor
@@ -37,7 +38,7 @@ def save_compact(model: Model, folder: Path, job: Mapping[str, Any], card: Mappi
 
 
 def collect_tensors(model: Model) -> dict[str, Tensor]:
-    """The weights by name, each stored once."""
+    """Return the weights by name, each once."""
     state = model.parts.state_dict()
     tied_names = find_tied_tensors(state)
     tensors: dict[str, Tensor] = {}
@@ -51,7 +52,7 @@ def collect_tensors(model: Model) -> dict[str, Tensor]:
 
 
 def find_tied_tensors(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names of tensors that are another one under a second name, as of a tied head, with the first name of each."""
+    """Map the names of tensors that share storage with an earlier one, e.g. a tied head, to the earlier name."""
     first_names: dict[tuple[int, torch.Size], str] = {}
     return {
         name: first_names[storage_key]
@@ -63,12 +64,12 @@ def find_tied_tensors(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 def save_adapter(
     model: Model, name: str, base: ModelFolder, folder: Path, job: Mapping[str, Any], card: Mapping[str, Any]
 ) -> None:
-    """Fill the folder of a model that was tuned by the adapter `name`: the adapter, codec, job and card, and no more.
+    """Fill the folder of a model that was tuned with the adapter `name`: the adapter, codec, job and card.
 
-    The job is told the base and the adapter, so that `open_model` puts them together again; the card, its parent.
+    The job names the base and the adapter, from which `load_model` rebuilds the model; the card names the parent.
     """
     if len(model.parts) != 1:
-        raise ValueError(f"A model of {len(model.parts)} networks cannot be tuned by an adapter: use --method full.")
+        raise GenloomError("model.lora_needs_one_network", count=len(model.parts))
     (network,) = model.parts.values()
     peft.save_peft_adapter(network, name, folder / "adapter", base.ref)
     config = next(adapter.config for _, _, adapter in lora.iter_adapters(network) if adapter.name == name)

@@ -1,4 +1,4 @@
-"""Softmax attention between queries and keys, in the form that is fastest where it runs.
+"""Softmax attention between queries and keys, in the fastest form for the hardware, and rotary positions.
 
 Shape letters: B batch, H heads, G key heads, L queries, S keys, K head width.
 """
@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-EXPLICIT_MAX_KEYS = 1024  # keys; beyond this the score matrix costs more memory than it saves time
+EXPLICIT_MAX_KEYS = 1024  # beyond this the score matrix costs more memory than it saves time
 
 
 def attend(
     q_BHLK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
 ) -> Tensor:
-    """Mix values by the softmax of scaled scores; (B, H, L, K).
+    """Return the values weighted by the softmax of the scaled scores, (B, H, L, K).
 
-    `allowed` is a boolean mask that broadcasts to B H L S; `causal` lets query i see keys 0..i and needs L = S. Key
-    heads are shared by equal groups of query heads (grouped-query attention, Ainslie et al. 2023).
+    `attn_mask` is a boolean mask that broadcasts to B H L S; `is_causal` lets query i see keys 0..i and needs L = S.
+    Equal groups of query heads share a key head (grouped-query attention, Ainslie et al. 2023).
     """
     if k_BGSK.shape[1] != q_BHLK.shape[1]:
         group_size = q_BHLK.shape[1] // k_BGSK.shape[1]
@@ -37,11 +37,12 @@ def attend(
 def attend_explicitly(
     q_BHLK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
 ) -> Tensor:
+    """Compute `attend` with plain matrix products."""
     q_BHLK = q_BHLK / sqrt(q_BHLK.shape[-1])
-    if is_causal:  # the mask is added within the product, which saves two passes over the scores
+    if is_causal:  # baddbmm adds the mask within the product, which saves two passes over the scores
         q, k = q_BHLK.flatten(0, 1), k_BHSK.flatten(0, 1)
         build_bias = build_causal_bias if torch.compiler.is_compiling() else get_cached_causal_bias
-        scores = torch.baddbmm(ahead(q.shape[1], q.dtype), q, k.mT).view(*q_BHLK.shape[:3], -1)
+        scores = torch.baddbmm(build_bias(q.shape[1], q.dtype), q, k.mT).view(*q_BHLK.shape[:3], -1)
         return scores.softmax(-1) @ v_BHSK
     scores_BHLS = q_BHLK @ k_BHSK.mT
     if attn_mask is not None:
@@ -50,26 +51,26 @@ def attend_explicitly(
 
 
 def build_causal_bias(length: int, dtype: torch.dtype) -> Tensor:
-    """Minus infinity where a query would look ahead, else zero; (L, L)."""
+    """Return minus infinity for keys after the query, else zero; (L, L)."""
     return torch.full((length, length), float("-inf"), dtype=dtype).triu(1)
 
 
 @lru_cache(maxsize=8)
 def get_cached_causal_bias(length: int, dtype: torch.dtype) -> Tensor:
-    """`above_diagonal`, made once; a compiler makes it part of its own program instead."""
-    with torch.inference_mode(False):  # it may be used in training next
+    """Return `build_causal_bias` from a cache; compiled code builds it within its own program instead."""
+    with torch.inference_mode(False):  # training may use it next
         return build_causal_bias(length, dtype)
 
 
 def build_row_slices(**sizes: int) -> dict[str, slice]:
-    """The rows of a linear map that holds several maps of these sizes, one after the other."""
+    """Return the rows of each target in a fused linear layer that stacks targets of these sizes."""
     ends = accumulate(sizes.values())
     return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
 
 @dataclass(frozen=True)
 class RotaryScaling:
-    """How rotary positions are stretched to longer texts: all alike, or as in Llama 3, where `length` is above 0."""
+    """Scaling of rotary frequencies for longer texts: uniform, or as in Llama 3 if `original_length` is above 0."""
 
     factor: float = 1.0
     original_length: int = 0
@@ -87,15 +88,17 @@ class RotaryScaling:
 class RotaryEmbedding:
     """Rotary positions (Su et al. 2021), in the half-split layout of Llama's weights; positions may differ by row.
 
-    Where positions after the first fill a grid, row by row, they turn by their place on each of its axes.
+    If the positions after the first fill a grid, row by row, the angles follow the coordinates on each of its axes.
     """
 
     def __init__(self, width: int, base: float, scaling: RotaryScaling = RotaryScaling(), grid: tuple[int, ...] = ()):
-        channels_K = torch.arange(0, width, 2, dtype=torch.float32, device="cpu")  # also where weights have no place
+        channels_K = torch.arange(
+            0, width, 2, dtype=torch.float32, device="cpu"
+        )  # also while weights are on the meta device
         self.inv_freq_K, self.grid = scaling(base ** (-channels_K / width)), grid
 
     def compute_cos_sin(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""
+        """Return cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""
         coordinates = to_grid_coordinates(self.grid, positions) if self.grid else positions[..., None]
         axes = coordinates.shape[-1]
         angles = (coordinates.float()[..., None, :] * self.inv_freq_K.to(positions.device).view(-1, axes)).flatten(-2)
@@ -105,7 +108,7 @@ class RotaryEmbedding:
 
 
 def to_grid_coordinates(grid: tuple[int, ...], positions: Tensor) -> Tensor:
-    """Where the positions lie on each axis, (..., axes); the first, which stands before the grid, at -1 on all."""
+    """Return the coordinates of positions on each axis, (..., axes); position 0, before the grid, has -1 on all."""
     remainder, coordinates = positions - 1, []
     for side in reversed(grid):
         coordinates.append(remainder % side)

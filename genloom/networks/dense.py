@@ -1,4 +1,4 @@
-"""Fully connected layers; they fill any role between signals of fixed size.
+"""Fully connected layers, for any spec between signals of fixed size.
 
 Shape letters: B batch, C channels, D width.
 """
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.embedding import timestep_embedding
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
@@ -24,23 +25,19 @@ class Config:
 
 def build(spec: NetworkSpec, config: Config) -> nn.Module:
     if not (isinstance(spec.input, SignalSpace) and isinstance(spec.output, SignalSpace)):
-        raise ValueError(
-            f"The dense network maps signals to signals, and was asked to map {spec.input} to {spec.output}."
-        )
+        raise GenloomError("networks.dense_spaces", input=spec.input, output=spec.output)
     if spec.condition.tokens:
-        raise ValueError(
-            "The dense network cannot attend to a prompt's states; choose a transformer, or give it a pooled vector."
-        )
+        raise GenloomError("networks.dense_prompt")
     return Dense(spec, spec.input, spec.output, config)
 
 
 def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
-    """The settings at a size of the dial's ladder; what a person has set stays."""
+    """Return the settings for one of the planner's model sizes; explicit settings win."""
     return {"width": 2 * width, "depth": depth, **settings}
 
 
 class Dense(nn.Module):
-    """x is B C *size; gives B C' *size'. Time, vector and field conditions are read beside it."""
+    """Maps x, B C *size, and its time, vector and field conditions to B C' *size'."""
 
     def __init__(self, spec: NetworkSpec, input_space: SignalSpace, output_space: SignalSpace, config: Config):
         super().__init__()
@@ -51,7 +48,7 @@ class Dense(nn.Module):
         )
         self.in_proj = nn.Linear(in_features + 16 * spec.has_time + spec.condition.vector, config.width)
         self.layers = nn.ModuleList(nn.Linear(config.width, config.width) for _ in range(config.depth - 1))
-        self.get_head = nn.Linear(config.width, prod(self.output_shape))
+        self.head = nn.Linear(config.width, prod(self.output_shape))
 
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
@@ -59,13 +56,13 @@ class Dense(nn.Module):
         h_BD = F.silu(self.in_proj(torch.cat(self.collect_inputs(x, t, cond), 1)))
         for layer in self.layers:
             h_BD = F.silu(layer(h_BD))
-        return self.get_head(h_BD).view(-1, *self.output_shape)
+        return self.head(h_BD).view(-1, *self.output_shape)
 
     def collect_inputs(self, x: Tensor, t: Tensor | None, cond: Condition | None) -> list[Tensor]:
         dtype = self.in_proj.weight.dtype
         inputs = [x.flatten(1).to(dtype)]
         if self.spec.has_time:
-            assert t is not None, "this role is timed"
+            assert t is not None, "this spec has a time input"
             inputs.append(timestep_embedding(t, 16).to(dtype))
         cond = cond or Condition()
         field_size = prod(self.field_shape) if self.field_shape else 0

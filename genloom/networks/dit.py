@@ -1,4 +1,4 @@
-"""A transformer over the patches of a grid (DiT, Peebles and Xie 2023) that reads a prompt's states beside them.
+"""A diffusion transformer over the patches of a grid (DiT, Peebles and Xie 2023) and a prompt's states.
 
 Shape letters: B batch, C channels, N patches, S states of the prompt, L = S + N, D width, H heads, K head width.
 """
@@ -6,17 +6,19 @@ Shape letters: B batch, C channels, N patches, S states of the prompt, L = S + N
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from operator import floordiv, mod, mul
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.attention import apply_rotary, attend, build_row_slices
 from genloom.networks.embedding import ModulationEmbedding, PromptProjection
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
-SHIFT_DIVISOR = 8  # every so manieth feature comes from the neighbour on a side
+SHIFT_DIVISOR = 8  # one feature in 8 comes from the neighbour on each side
 
 
 @dataclass(frozen=True)
@@ -24,49 +26,49 @@ class Config:
     width: int = 256
     depth: int = 6
     head_width: int = 64
-    patch_size: int = 2  # places of each axis that one position reads
-    mlp_width: int = 0  # of SwiGLU; 0: 8/3 x width, rounded up to 32
+    patch_size: int = 2  # grid cells of each axis in one patch
+    patch_sizes: tuple[int, ...] = ()  # the same by axis, e.g. (1, 2, 2) for video; (): patch_size on all axes
+    mlp_width: int = 0  # hidden width of SwiGLU; 0: 8/3 x width, rounded up to 32
     norm_eps: float = 1e-5
+
+    def compute_patch(self, axes: int) -> tuple[int, ...]:
+        """Return the shape of a patch."""
+        return self.patch_sizes or (self.patch_size,) * axes
 
 
 def build(spec: NetworkSpec, config: Config) -> "DiT":
     if not (isinstance(spec.input, SignalSpace) and isinstance(spec.output, SignalSpace) and spec.input.size):
-        raise ValueError(f"The dit reads signals on a grid, and was asked to map {spec.input} to {spec.output}.")
+        raise GenloomError("networks.dit_spaces", input=spec.input, output=spec.output)
     if spec.output.size != spec.input.size:
-        raise ValueError(f"The dit keeps the grid of {spec.input}, so {spec.output} needs another network.")
-    if config.patch_size < 1 or any(n % config.patch_size for n in spec.input.size):
-        raise ValueError(
-            f"patch_size ({config.patch_size}) must divide the grid {spec.input.size}. Set network.patch_size to 1 or 2."
-        )
+        raise GenloomError("networks.dit_output", input=spec.input, output=spec.output)
+    patch = config.compute_patch(len(spec.input.size))
+    if len(patch) != len(spec.input.size) or min(patch) < 1 or any(map(mod, spec.input.size, patch)):
+        raise GenloomError("networks.patch_size", patch_size=patch, grid=spec.input.size)
     if min(config.width, config.head_width, config.depth) < 1:
-        raise ValueError(
-            "A dit's width, head_width and depth must be 1 or more, "
-            f"got {config.width}, {config.head_width} and {config.depth}."
-        )
+        raise GenloomError("networks.dit_sizes", width=config.width, head_width=config.head_width, depth=config.depth)
     if config.width % config.head_width or config.head_width % (2 * len(spec.input.size)):
-        raise ValueError(
-            f"A dit's width must be a multiple of head_width, and that of {2 * len(spec.input.size)}, "
-            f"got width {config.width}, head_width {config.head_width}."
-        )
+        multiple = 2 * len(spec.input.size)
+        raise GenloomError("networks.dit_width", width=config.width, head_width=config.head_width, multiple=multiple)
     return DiT(spec, spec.input, spec.output, config)
 
 
 def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
-    """The settings at a size of the dial's ladder; what a person has set stays."""
+    """Return the settings for one of the planner's model sizes; explicit settings win."""
     width = settings.get("width", width)
     head_width = next(k for k in (64, 48, 32, 16, 8, 4, width) if width % k == 0)
     return {"width": width, "depth": depth, "head_width": head_width, **settings}
 
 
 class DiT(nn.Module):
-    """x is B C *size; gives B C' *size. A prompt's states go through all blocks beside the patches."""
+    """Maps x, B C *size, to B C' *size. A prompt's states pass through all blocks together with the patches."""
 
     def __init__(self, spec: NetworkSpec, input_space: SignalSpace, output_space: SignalSpace, config: Config):
         super().__init__()
         self.spec, self.config = spec, config
-        self.grid = tuple(n // config.patch_size for n in input_space.size)
+        self.patch = config.compute_patch(len(input_space.size))
+        self.grid = tuple(map(floordiv, input_space.size, self.patch))
         self.out_channels = output_space.channels
-        D, patch_volume = config.width, config.patch_size ** len(input_space.size)
+        D, patch_volume = config.width, prod(self.patch)
         self.in_proj = nn.Linear((input_space.channels + spec.condition.field) * patch_volume, D)
         self.pos_embed = nn.Embedding(prod(self.grid), D)
         nn.init.normal_(self.pos_embed.weight, std=0.02)
@@ -82,9 +84,9 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(DiTBlock(config, self.grid) for _ in range(config.depth))
         self.skips = nn.ParameterList(nn.Parameter(torch.zeros(D)) for _ in range(config.depth // 2))
         self.norm = nn.RMSNorm(D, config.norm_eps)
-        self.get_head = nn.Linear(D, output_space.channels * patch_volume)
-        nn.init.zeros_(self.get_head.weight)
-        nn.init.zeros_(self.get_head.bias)
+        self.head = nn.Linear(D, output_space.channels * patch_volume)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
@@ -108,44 +110,44 @@ class DiT(nn.Module):
             h_BLD = block(h_BLD, cos_sin, attn_mask, modulation_BD)
             if i < len(self.skips):
                 skip_states.append(h_BLD)
-        return self.unpatchify(self.get_head(self.norm(h_BLD[:, S:])))
+        return self.unpatchify(self.head(self.norm(h_BLD[:, S:])))
 
     def patchify(self, x: Tensor, cond: Condition | None) -> Tensor:
-        """Patches of the signal, and of the field beside it, as rows of numbers: B N (C x patch ^ axes)."""
+        """Return the patches of the signal and of its field condition, B N (C x cells of a patch)."""
         x = x.to(self.in_proj.weight.dtype)
         if width := self.spec.condition.field:
             field = None if cond is None else cond.field
             x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)
-        axes, patch_size = len(self.grid), self.config.patch_size
-        x = x.view(*x.shape[:2], *(n for side in self.grid for n in (side, patch_size)))
+        axes = len(self.grid)
+        x = x.view(*x.shape[:2], *(n for pair in zip(self.grid, self.patch, strict=True) for n in pair))
         sides, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
         return x.permute(0, *sides, 1, *offsets).reshape(len(x), prod(self.grid), -1)
 
     def unpatchify(self, patches_BNP: Tensor) -> Tensor:
-        """The grid that patches make up: what `cut` undoes."""
-        axes, patch_size = len(self.grid), self.config.patch_size
-        x = patches_BNP.view(len(patches_BNP), *self.grid, self.out_channels, *[patch_size] * axes)
+        """Return the grid of patches, the inverse of `patchify`."""
+        axes = len(self.grid)
+        x = patches_BNP.view(len(patches_BNP), *self.grid, self.out_channels, *self.patch)
         dims = (dim for i in range(axes) for dim in (1 + i, 2 + axes + i))
-        return x.permute(0, 1 + axes, *dims).reshape(len(x), self.out_channels, *(patch_size * n for n in self.grid))
+        return x.permute(0, 1 + axes, *dims).reshape(len(x), self.out_channels, *map(mul, self.grid, self.patch))
 
 
 class DiTBlock(nn.Module):
-    """Attention and SwiGLU; one map serves the modulation of all blocks, and each adds its own constant (PixArt).
+    """Attention and SwiGLU; all blocks share one modulation, and each adds its own constant (PixArt).
 
-    What both read of a patch is in part its neighbours', which is as near to a convolution as one gets for nothing
-    (Wang et al. 2022, "When shift operation meets vision transformer").
+    Both read some features of a patch from its neighbours, a convolution at no cost (Wang et al. 2022, "When shift
+    operation meets vision transformer").
     """
 
     def __init__(self, config: Config, grid: tuple[int, ...]):
         super().__init__()
         D, self.K, self.grid = config.width, config.head_width, grid
         mlp_width = config.mlp_width or -(-8 * D // 3 // 32) * 32
-        self.qk_norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps, elementwise_affine=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps, elementwise_affine=False) for _ in range(2))
         self.qk_norms = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2))
         self.scale_shift_table = nn.Parameter(torch.zeros(6 * D))
         self.qkv, self.out = nn.Linear(D, 3 * D, bias=False), nn.Linear(D, D, bias=False)
-        self.up_blocks, self.down_blocks = nn.Linear(D, 2 * mlp_width, bias=False), nn.Linear(mlp_width, D, bias=False)
-        for in_linear, out_linear in ((self.qkv, self.out), (self.up_blocks, self.down_blocks)):
+        self.up, self.down = nn.Linear(D, 2 * mlp_width, bias=False), nn.Linear(mlp_width, D, bias=False)
+        for in_linear, out_linear in ((self.qkv, self.out), (self.up, self.down)):
             nn.init.normal_(in_linear.weight, std=D**-0.5)
             nn.init.zeros_(out_linear.weight)
 
@@ -154,10 +156,10 @@ class DiTBlock(nn.Module):
     ) -> Tensor:
         modulation = (modulation_BD + self.scale_shift_table)[:, None].chunk(6, -1)
         shift, scale, gate, shift2, scale2, gate2 = modulation
-        attention_input = shift_patches(self.qk_norms[0](h_BLD) * (1 + scale) + shift, self.grid)
+        attention_input = shift_patches(self.norms[0](h_BLD) * (1 + scale) + shift, self.grid)
         h_BLD = h_BLD + (1 + gate) * self.apply_attention(attention_input, cos_sin, attn_mask)
-        a, b = self.up_blocks(shift_patches(self.qk_norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
-        return h_BLD + (1 + gate2) * self.down_blocks(F.silu(a) * b)
+        a, b = self.up(shift_patches(self.norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
+        return h_BLD + (1 + gate2) * self.down(F.silu(a) * b)
 
     def apply_attention(self, h_BLD: Tensor, cos_sin: tuple[Tensor, Tensor], attn_mask: Tensor | None) -> Tensor:
         B, L, D = h_BLD.shape
@@ -166,35 +168,35 @@ class DiTBlock(nn.Module):
         return self.out(attend(q, k, v, attn_mask).transpose(1, 2).reshape(B, L, D))
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
-        """The maps that adapters are attached to, by the rows of each."""
-        D, mlp_width = self.out.out_features, self.down_blocks.in_features
+        """Return the linear layers that adapters attach to: for each, the rows of every target."""
+        D, mlp_width = self.out.out_features, self.down.in_features
         attention = {"qkv": build_row_slices(q=D, k=D, v=D), "out": build_row_slices(o=D)}
         return {
             **attention,
-            "up": build_row_slices(gate=mlp_width, up_blocks=mlp_width),
-            "down": build_row_slices(down_blocks=D),
+            "up": build_row_slices(gate=mlp_width, up=mlp_width),
+            "down": build_row_slices(down=D),
         }
 
 
 def shift_patches(h_BLD: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Patches of which a few features are those of the next patch on each side; zero beyond the edge."""
+    """Return the patches with a few features from the next patch on each side; zero beyond the edge."""
     num_patches = prod(grid)
     states_BSD, patches = h_BLD[:, :-num_patches], h_BLD[:, -num_patches:].unflatten(1, grid)
     shift_width = h_BLD.shape[2] // SHIFT_DIVISOR
-    shift_groups = patches[..., : 2 * len(grid) * shift_width].assign_split(shift_width, -1)
+    shift_groups = patches[..., : 2 * len(grid) * shift_width].split(shift_width, -1)
     shifted_groups = [shift_axis(part, axis=1 + i // 2, is_previous=i % 2 == 0) for i, part in enumerate(shift_groups)]
     blend = torch.cat([*shifted_groups, patches[..., 2 * len(grid) * shift_width :]], -1)
     return torch.cat([states_BSD, blend.flatten(1, -2)], 1)
 
 
 def shift_axis(x: Tensor, axis: int, is_previous: bool) -> Tensor:
-    """What the neighbours on one side hold."""
+    """Return the neighbours on one side along an axis."""
     inner, edge = x.narrow(axis, 0 if is_previous else 1, x.shape[axis] - 1), torch.zeros_like(x.narrow(axis, 0, 1))
     return torch.cat([edge, inner] if is_previous else [inner, edge], axis)
 
 
 def compute_grid_cos_sin(num_states: int, grid: tuple[int, ...], width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (L, K) that turn queries and keys by their place on each axis (Su et al. 2021).
+    """Return cosines and sines (L, K) that rotate queries and keys by their coordinates (Su et al. 2021).
 
     The states of a prompt lie on the diagonal that leads away from the first patch.
     """

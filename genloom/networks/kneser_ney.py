@@ -2,15 +2,15 @@
 
 The formula, for a context c of d tokens (Kneser and Ney 1995; Chen and Goodman 1999, equations 26 and 27):
 
-    p_d(w | c) = max(a(c, w) - D_d(a), 0) / T(c) + held(c) / T(c) * p_{d-1}(w | c without its oldest token)
+    p_d(w | c) = max(a(c, w) - D_d(a), 0) / T(c) + M(c) / T(c) * p_{d-1}(w | c without its oldest token)
 
 a(c, w) counts occurrences at the deepest level, and at every other level the different tokens seen before (c, w); T(c)
-sums a over w; held(c) sums the discounts taken from c; below level 0 lies the uniform distribution over the vocabulary.
-A context that was never seen hands over to the next shorter one.
+sums a over w; M(c) sums the discounts taken from c; below level 0 is the uniform distribution over the vocabulary.
+An unseen context backs off to the next shorter one.
 
 Shapes: N tokens of a stream, B rows, K = order - 1 context tokens, S different tokens seen in training, V vocabulary.
-The levels form a trie: a context of d tokens is (number of the context of its d - 1 newest tokens, its oldest token),
-so nothing is hashed, nothing can collide, and any order and vocabulary fit in 64 bits.
+The levels form a trie: a context of d tokens is (id of the context of its d - 1 newest tokens, its oldest token), so
+there is no hashing and no collision, and any order and vocabulary fit in 64 bits.
 """
 
 import math
@@ -21,34 +21,37 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-MISSING = -1
-"""In a context: nothing is known to stand here (before the start of a text)."""
+from genloom.errors import GenloomError
 
-_TABLE_ENTRIES = 2**22  # a direct table up to this size is faster to read than a binary search, and costs at most 32 MB
+MISSING = -1
+"""In a context: an unknown token (before the start of a text)."""
+
+_TABLE_ENTRIES = 2**22  # up to this size, a lookup table is faster than a binary search and takes at most 32 MB
 _CHUNK_ROWS = 2**18
-_DEFAULT_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)  # where the text is too small to estimate discounts
+_DEFAULT_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)  # for texts too small to estimate discounts
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Level:
-    """The contexts of one length, and what followed each of them."""
+    """The contexts of one length, and the tokens that followed each of them."""
 
     num_tokens: int  # S
     num_parents: int  # contexts one level down
     contexts: np.ndarray  # C, ascending: parent * S + oldest token
-    sizes: np.ndarray  # C: how many different tokens followed
-    tokens: np.ndarray  # E: these tokens, context after context, ascending within one
+    sizes: np.ndarray  # C: number of different tokens that followed
+    tokens: np.ndarray  # E: these tokens, context by context, ascending within each
     counts: np.ndarray  # E: a(c, w) >= 1
-    discount: np.ndarray  # 4: taken from a count of 0, 1, 2, 3 and more
+    discount: np.ndarray  # 4: the discounts of counts 0, 1, 2, 3 and more
 
     @cached_property
     def entry_starts(self) -> Ints:
+        """C + 1: the first entry of each context."""
         return np.concatenate([[0], np.cumsum(self.sizes, dtype=np.int64)])
 
     def expand_contexts(self) -> Ints:
-        """E: the context of each entry."""
+        """Return the context of each entry, E."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     @cached_property
@@ -57,24 +60,24 @@ class Level:
         return self.expand_contexts() * self.num_tokens + self.tokens
 
     def discount_counts(self, entry: Ints | slice = slice(None)) -> NDArray[np.float64]:
-        """a - D of some entries."""
+        """Return a - D of some entries."""
         counts = self.counts[entry]
         return counts - self.discount[np.minimum(counts, 3)]
 
     @cached_property
     def totals(self) -> NDArray[np.float64]:
-        """C + 1: T(c); the last entry answers for context NONE, which passes everything on."""
+        """C + 1: T(c); the last entry is for context MISSING, which backs off completely."""
         return np.append(np.bincount(self.expand_contexts(), self.counts, len(self.sizes)), 1.0)
 
     @cached_property
     def discount_mass(self) -> NDArray[np.float64]:
-        """C + 1: what the discounts take from each context, in counts."""
+        """C + 1: M(c), what the discounts take from each context, in counts."""
         discounts_E = self.discount[np.minimum(self.counts, 3)]
         return np.append(np.bincount(self.expand_contexts(), discounts_E, len(self.sizes)), 1.0)
 
     @cached_property
     def table(self) -> np.ndarray | None:
-        """Context number by key, where the keys are few enough to list; the last entry answers for an unknown key."""
+        """Context id by key, or None if there are too many keys; the last entry is for an unknown key."""
         if self.num_parents * self.num_tokens > _TABLE_ENTRIES:
             return None
         table = np.full(self.num_parents * self.num_tokens + 1, MISSING, np.int32)
@@ -83,18 +86,18 @@ class Level:
 
     @cached_property
     def dense_counts(self) -> dict[np.dtype, np.ndarray]:
-        """C + 1, S: discounted counts by dtype, filled on first use; empty where they would be too many."""
+        """C + 1, S: discounted counts by dtype, filled on first use; empty if there are too many."""
         return {}
 
     def find(self, parent: Ints, oldest_token: Ints) -> Ints:
-        """Context numbers, NONE where the context was never seen."""
+        """Return context ids, MISSING for unseen contexts."""
         key = np.where(
             (parent != MISSING) & (oldest_token != MISSING), parent * self.num_tokens + oldest_token, MISSING
         )
         return _search_sorted(self.contexts, key) if self.table is None else self.table[key].astype(np.int64)
 
     def count(self, context: Ints, token: Ints) -> Ints:
-        """a(c, w), 0 where it was never seen."""
+        """Return a(c, w), 0 if unseen."""
         entry = _search_sorted(
             self.keys, np.where((context != MISSING) & (token != MISSING), context * self.num_tokens + token, MISSING)
         )
@@ -104,7 +107,7 @@ class Level:
         return counts
 
     def add_scaled_counts(self, rows_BS: np.ndarray, context_B: Ints, scale_B: np.ndarray) -> None:
-        """Adds scale * (a - D) of every token that followed the context."""
+        """Add scale * (a - D) of every token that followed the context."""
         dtype = rows_BS.dtype
         if dtype not in self.dense_counts and len(self.contexts) * self.num_tokens <= _TABLE_ENTRIES:
             flat_counts = np.zeros((len(self.contexts) + 1) * self.num_tokens, dtype)
@@ -124,7 +127,7 @@ class Level:
 
 @dataclass(frozen=True)
 class KneserNey:
-    """A fitted model. `symbols` are the S tokens seen in training, ascending; all others share what is left evenly."""
+    """A fitted model. `seen_tokens` are the S tokens of the training text, ascending; all others are equally likely."""
 
     vocab: int
     order: int
@@ -133,17 +136,19 @@ class KneserNey:
 
     @staticmethod
     def fit(ids: np.ndarray, vocab: int, order: int, discounts: np.ndarray | None = None) -> "KneserNey":
-        """Counts a stream of N token ids; `discounts` (order, 4) replaces the estimated ones.
+        """Count a stream of N token ids; `discounts` (order, 4) replaces the estimated ones.
 
-        Raises ValueError for an empty stream, an id outside the vocabulary, or an order outside 1..8.
+        Raise GenloomError for an empty stream, an id outside the vocabulary, or an order outside 1..8.
         """
         ids = np.asarray(ids).reshape(-1)
         if not 1 <= order <= 8:
-            raise ValueError(f"the order of an n-gram model must be from 1 to 8, not {order}")
+            raise GenloomError("networks.ngram_order", order=order)
         if len(ids) == 0:
-            raise ValueError("an n-gram model needs at least one token to learn from; this text is empty")
+            raise GenloomError("networks.ngram_empty_text")
         if ids.min() < 0 or ids.max() >= vocab:
-            raise ValueError(f"token ids reach from {ids.min()} to {ids.max()}, outside the vocabulary of {vocab}")
+            raise GenloomError(
+                "networks.ngram_token_range", minimum=int(ids.min()), maximum=int(ids.max()), vocab_size=vocab
+            )
         is_seen = np.bincount(ids, minlength=vocab) > 0
         seen_tokens = np.flatnonzero(is_seen)
         stream = (np.cumsum(is_seen) - 1)[ids]
@@ -152,28 +157,22 @@ class KneserNey:
         return KneserNey(vocab, order, _to_smallest_dtype(seen_tokens), levels)
 
     def __deepcopy__(self, memo: dict) -> "KneserNey":
-        return self  # frozen, and large: the copies of a network share it
+        return self  # copies of a network share it, because it is frozen and large
 
     @cached_property
     def token_index(self) -> Ints:
-        """V + 1: the number of a token among `symbols`, or NONE; the last entry answers for NONE itself."""
+        """V + 1: the index of a token in `seen_tokens`, or MISSING; the last entry is for MISSING itself."""
         token_index = np.full(self.vocab + 1, MISSING, np.int64)
         token_index[self.seen_tokens] = np.arange(len(self.seen_tokens))
         return token_index
 
     def gather_contexts(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """The contexts [..., K] of positions of a stream, oldest token first, NONE before its start."""
+        """Return the contexts [..., K] of positions in a stream, oldest token first, MISSING before its start."""
         offsets = np.asarray(positions)[..., None] + np.arange(1 - self.order, 0)
         return np.where(offsets >= 0, np.asarray(ids)[np.maximum(offsets, 0)].astype(np.int64), MISSING)
 
-    def gather_row_contexts(self, token_rows: np.ndarray) -> np.ndarray:
-        """The contexts [..., L, K] that end with each token of rows [..., L], NONE before the first."""
-        padding = [(0, 0)] * (np.ndim(token_rows) - 1) + [(self.order - 1, 0)]
-        padded_rows = np.pad(np.asarray(token_rows, np.int64), padding, constant_values=MISSING)
-        return np.lib.stride_tricks.sliding_window_view(padded_rows, self.order - 1, axis=-1)[..., 1:, :]
-
     def log_prob(self, ids: np.ndarray) -> NDArray[np.float64]:
-        """Nats, N: log-probability of each token of a stream given the up to K tokens before it."""
+        """Return the log-probability of each token of a stream, N, in nats, given up to K tokens before it."""
         ids = np.asarray(ids).reshape(-1)
         parts = [self._log_prob_chunk(ids, first) for first in range(0, len(ids), _CHUNK_ROWS)]
         return np.concatenate(parts) if parts else np.zeros(0)
@@ -189,39 +188,24 @@ class KneserNey:
             probability = np.where(context != MISSING, mixture, probability)
         return np.log(probability)
 
-    def predict_probs(
-        self,
-        contexts: np.ndarray,
-        excluded_tokens: np.ndarray | None = None,
-        is_log: bool = False,
-        dtype: DTypeLike = np.float64,
-    ) -> np.ndarray:
-        """Next-token probabilities [..., V] (or their natural logs) after contexts [..., K], oldest token first.
+    def predict_probs(self, contexts: np.ndarray, is_log: bool = False, dtype: DTypeLike = np.float64) -> np.ndarray:
+        """Return next-token probabilities [..., V] (or their natural logs) after contexts [..., K], oldest token first.
 
-        Contexts may hold NONE on the left, where nothing is known. With `leave_out` [...], one training occurrence of
-        that token after that context is first taken out of the counts, at every level that it reaches, so that a
-        network which trains on the same text cannot learn to trust counts that hold the answer. Exact, except that the
-        discounts stay those of the whole text, and that an occurrence whose context is cut short by NONE inside the
-        text is taken from the deepest known level, as if no other text preceded it. A token that never followed leaves
-        nothing to take out.
+        Contexts may have MISSING on the left, where the tokens are unknown.
         """
         batch_shape, contexts_by_level = self._flatten_and_find(contexts)
-        excluded = np.full(batch_shape, MISSING) if excluded_tokens is None else np.asarray(excluded_tokens)
-        return self._expand_to_vocab(contexts_by_level, self.token_index[excluded.reshape(-1)], is_log, dtype).reshape(
-            *batch_shape, self.vocab
-        )
+        return self._expand_to_vocab(contexts_by_level, is_log, dtype).reshape(*batch_shape, self.vocab)
 
     def predict_with_features(
         self, contexts: np.ndarray, dtype: DTypeLike = np.float32
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Logs of `distribution` [..., V], and what they rest on, [..., 2K].
+        """Return the logs of `predict_probs` [..., V], and features of the counts behind them, [..., 2K].
 
-        For each length of context, the shortest first: log(1 + T(c)) / 5, 0 where it was never seen, and the share
-        held(c) / T(c) that is left to shorter ones, 1 where it was never seen.
+        For each context length, shortest first: log(1 + T(c)) / 5, 0 for an unseen context, and the share M(c) / T(c)
+        that backs off to shorter ones, 1 for an unseen context.
         """
         batch_shape, contexts_by_level = self._flatten_and_find(contexts)
-        no_exclusion = np.full(len(contexts_by_level[0]), MISSING)
-        log_p_BV = self._expand_to_vocab(contexts_by_level, no_exclusion, True, dtype)
+        log_p_BV = self._expand_to_vocab(contexts_by_level, True, dtype)
         features_B2K = np.empty((len(contexts_by_level[0]), 2 * (self.order - 1)), dtype)
         for depth, (level, context_B) in enumerate(zip(self.levels[1:], contexts_by_level[1:], strict=True)):
             total_B = level.totals[context_B]
@@ -229,82 +213,48 @@ class KneserNey:
             features_B2K[:, 2 * depth + 1] = level.discount_mass[context_B] / total_B
         return log_p_BV.reshape(*batch_shape, self.vocab), features_B2K.reshape(*batch_shape, features_B2K.shape[1])
 
-    def _expand_to_vocab(
-        self, contexts_by_level: list[Ints], excluded_B: Ints, is_log: bool, dtype: DTypeLike
-    ) -> np.ndarray:
-        """Probabilities B V, or their logs, after contexts that were found."""
-        rows_BS = np.zeros((len(excluded_B), len(self.seen_tokens)), dtype)
-        uniform_B = self._accumulate_levels(rows_BS, contexts_by_level, excluded_B) / self.vocab
+    def _expand_to_vocab(self, contexts_by_level: list[Ints], is_log: bool, dtype: DTypeLike) -> np.ndarray:
+        """Return probabilities B V, or their logs, after contexts given by their ids at every level."""
+        num_rows = len(contexts_by_level[0])
+        rows_BS = np.zeros((num_rows, len(self.seen_tokens)), dtype)
+        uniform_B = self._accumulate_levels(rows_BS, contexts_by_level) / self.vocab
         rows_BS += uniform_B[:, None].astype(dtype)
         if is_log:
             np.log(rows_BS, out=rows_BS)
             np.log(uniform_B, out=uniform_B)
         if len(self.seen_tokens) == self.vocab:
             return rows_BS
-        full_BV = np.empty((len(excluded_B), self.vocab), dtype)
+        full_BV = np.empty((num_rows, self.vocab), dtype)
         full_BV[:] = uniform_B[:, None]
         full_BV[:, self.seen_tokens] = rows_BS
         return full_BV
 
-    def predict_probs_at(
-        self,
-        ids: np.ndarray,
-        positions: np.ndarray,
-        is_leave_one_out: bool = True,
-        is_log: bool = False,
-        dtype: DTypeLike = np.float64,
-    ) -> np.ndarray:
-        """`distribution` [..., V] at positions [...] of the training stream, by default without what stands there."""
-        excluded = np.asarray(ids)[positions] if is_leave_one_out else None
-        return self.predict_probs(self.gather_contexts(ids, positions), excluded, is_log, dtype)
-
     def _flatten_and_find(self, contexts: np.ndarray) -> tuple[tuple[int, ...], list[Ints]]:
-        """The shape of the rows of contexts [..., K], and their context numbers by level."""
+        """Return the batch shape of contexts [..., K], and their context ids by level."""
         batch_shape = np.shape(contexts)[:-1]
         return batch_shape, self._find_contexts(np.asarray(contexts).reshape(math.prod(batch_shape), self.order - 1))
 
     def _find_contexts(self, contexts_BK: np.ndarray) -> list[Ints]:
-        """Context numbers B by level."""
+        """Return context ids B by level."""
         tokens_BK = self.token_index[contexts_BK]
         contexts_by_level = [np.zeros(len(contexts_BK), np.int64)]
         for depth in range(1, self.order):
             contexts_by_level.append(self.levels[depth].find(contexts_by_level[-1], tokens_BK[:, -depth]))
         return contexts_by_level
 
-    def _accumulate_levels(
-        self, rows_BS: np.ndarray, contexts_by_level: list[Ints], excluded_B: Ints
-    ) -> NDArray[np.float64]:
-        """Adds the discounted shares of all levels; returns the probability left for the uniform distribution."""
+    def _accumulate_levels(self, rows_BS: np.ndarray, contexts_by_level: list[Ints]) -> NDArray[np.float64]:
+        """Add the discounted probabilities of all levels; return the probability left for the uniform distribution."""
         remaining_B = np.ones(len(rows_BS))
-        pending = np.flatnonzero(excluded_B != MISSING)
         for level, context_B in zip(reversed(self.levels), reversed(contexts_by_level), strict=True):
-            total_B, held_B = level.totals[context_B], level.discount_mass[context_B]
-            index, discounted = pending[:0], remaining_B[:0]
-            if len(pending):
-                count = level.count(context_B[pending], excluded_B[pending])
-                is_hit = count > 0
-                # What vanishes here is one fewer for the level below; where no such context is known, go on down.
-                is_final = np.where(is_hit, count > 1, context_B[pending] != MISSING)
-                index, count = pending[is_hit], count[is_hit]
-                discount_after, discount_before = (
-                    level.discount[np.minimum(count - 1, 3)],
-                    level.discount[np.minimum(count, 3)],
-                )
-                discounted = count - 1 - discount_after
-                total_B[index] -= 1
-                held_B[index] += discount_after - discount_before
-                pending = pending[~is_final]
-            is_live_B = total_B > 0
-            scale_B = np.divide(remaining_B, total_B, out=np.zeros_like(remaining_B), where=is_live_B)
-            old_values = rows_BS[index, excluded_B[index]]
+            total_B = level.totals[context_B]
+            has_counts_B = total_B > 0
+            scale_B = np.divide(remaining_B, total_B, out=np.zeros_like(remaining_B), where=has_counts_B)
             level.add_scaled_counts(rows_BS, context_B, scale_B)
-            # Set, not corrected by a difference, which could round below zero.
-            rows_BS[index, excluded_B[index]] = old_values + (scale_B[index] * discounted).astype(rows_BS.dtype)
-            remaining_B = np.where(is_live_B, scale_B * held_B, remaining_B)
+            remaining_B = np.where(has_counts_B, scale_B * level.discount_mass[context_B], remaining_B)
         return remaining_B
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The model as plain arrays, as small as they go, for safetensors."""
+        """Return the model as arrays of the smallest dtypes, for safetensors."""
         arrays = {"shape": np.array([self.vocab, self.order], np.int64), "symbols": self.seen_tokens}
         for depth, level in enumerate(self.levels):
             for name in ("contexts", "sizes", "tokens", "counts", "discount"):
@@ -313,7 +263,7 @@ class KneserNey:
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, np.ndarray]) -> "KneserNey":
-        """The inverse of `arrays`; raises ValueError where they do not belong together."""
+        """Build the model from `to_arrays`; GenloomError if the arrays are inconsistent."""
         try:
             vocab, order = (int(value) for value in arrays["shape"])
             seen_tokens = np.asarray(arrays["symbols"])
@@ -323,16 +273,16 @@ class KneserNey:
                 parts = [np.asarray(arrays[f"{depth}.{name}"]) for name in names]
                 levels.append(Level(len(seen_tokens), len(levels[-1].contexts) if levels else 1, *parts))
         except KeyError as error:
-            raise ValueError(f"this n-gram model is damaged: {error.args[0]!r} is missing") from None
+            raise GenloomError("networks.ngram_damaged", reason=f"{error.args[0]!r} is missing") from None
         for depth, level in enumerate(levels):
             _check_level(level, depth)
         if not 0 < len(seen_tokens) <= vocab or seen_tokens.max() >= vocab or not levels:
-            raise ValueError("this n-gram model is damaged: its symbols do not fit its vocabulary")
+            raise GenloomError("networks.ngram_damaged", reason="its tokens do not fit its vocabulary")
         return KneserNey(vocab, order, seen_tokens, tuple(levels))
 
 
 def _build_trie(stream: Ints, order: int, num_tokens: int) -> tuple[list[Ints], Ints, list[Ints]]:
-    """The contexts of every level, the deepest context of positions K .. N - 1, and per level d that of position d."""
+    """Return all levels' contexts, the deepest contexts of positions K .. N - 1, and each level d's of position d."""
     contexts, context_ids = [np.zeros(1, np.int64)], np.zeros(len(stream), np.int64)
     first_contexts = [context_ids[:1].copy()]
     for depth in range(1, order):
@@ -357,7 +307,7 @@ def _build_levels(
     num_tokens: int,
     discounts: np.ndarray | None,
 ) -> tuple[Level, ...]:
-    """All levels: occurrences at the deepest, and below it one for each different token that stood before."""
+    """Return all levels: occurrences at the deepest, and at the others one count per different preceding token."""
     levels: list[Level] = []
     key = deepest_contexts * num_tokens + stream[len(contexts) - 1 :]
     for depth in reversed(range(len(contexts))):
@@ -382,14 +332,14 @@ def _build_levels(
         )
         if depth:
             key = contexts[depth][context] // num_tokens * num_tokens + token
-            # The occurrence that opens the text has nothing before it; that nothing is one more different neighbour.
+            # The start of the text counts as one more different preceding token.
             first_entry = first_contexts[depth - 1] * num_tokens + stream[depth - 1 : depth]
             key = np.concatenate([key, first_entry])
     return tuple(reversed(levels))
 
 
 def _estimate_discounts(counts: Ints) -> NDArray[np.float64]:
-    """Chen and Goodman's D1, D2, D3+ from the counts of counts, with a fixed fallback where these are too few."""
+    """Return Chen and Goodman's D1, D2, D3+ from the counts of counts, or the defaults if these are too few."""
     n = np.bincount(np.minimum(counts, 5), minlength=6)[:6].astype(np.float64)
     if not n[1:5].all():
         return np.array(_DEFAULT_DISCOUNTS)
@@ -410,11 +360,11 @@ def _check_level(level: Level, depth: int) -> None:
         and (depth > 0 or len(level.contexts) == 1)
     )
     if not is_consistent:
-        raise ValueError(f"this n-gram model is damaged: the arrays of level {depth} do not belong together")
+        raise GenloomError("networks.ngram_damaged", reason=f"the arrays of level {depth} are inconsistent")
 
 
 def _search_sorted(ascending: np.ndarray, values: Ints) -> Ints:
-    """Where each wanted value stands in an ascending array, NONE where it does not."""
+    """Return the index of each value in an ascending array, MISSING if it is absent."""
     if len(ascending) == 0:
         return np.full(len(values), MISSING, np.int64)
     index = np.minimum(np.searchsorted(ascending, values.astype(ascending.dtype)), len(ascending) - 1)
@@ -422,5 +372,5 @@ def _search_sorted(ascending: np.ndarray, values: Ints) -> Ints:
 
 
 def _to_smallest_dtype(values: np.ndarray) -> np.ndarray:
-    """The same non-negative integers in the smallest unsigned type."""
+    """Return the same non-negative integers in the smallest unsigned dtype."""
     return values.astype(np.min_scalar_type(int(values.max()) if len(values) else 0))

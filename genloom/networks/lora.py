@@ -1,6 +1,6 @@
-"""Low-rank adapters on a frozen network: attached, summed and switched at run time, and merged into its weights.
+"""Low-rank adapters on a frozen network: attach, sum and switch them at run time, or merge them into its weights.
 
-Shape letters: N positions, D features in, O features out, T targets in one linear map, R rank x T.
+Shape letters: N positions, D features in, O features out, T targets in one linear layer, R rank x T.
 """
 
 import math
@@ -13,31 +13,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.dropout import Dropout
 from genloom.types import NetworkSpec, TokenSpace
 
-TOLERANCE = 1e-4  # of merged outputs in float32, as a share of the largest; sums in another order differ by less
-TOLERANCE_16BIT = 0.05  # the same where the weights have 16 bits
+TOLERANCE = 1e-4  # of merged outputs in float32, relative to the largest; another summation order differs by less
+TOLERANCE_16BIT = 0.05  # the same for weights of 16 bits
 
 
 @dataclass(frozen=True)
 class Config:
-    """LoRA (Hu et al. 2021, arXiv:2106.09685): W x + scale * B A x, where W stays as it is."""
+    """LoRA (Hu et al. 2021, arXiv:2106.09685): W x + scale * B A x, with W frozen."""
 
     rank: int = 16
     alpha: float = 32.0  # scale = alpha / rank
-    targets: tuple[str, ...] = ()  # q k v o gate up down, or what else the network has; (): every linear map inside it
-    dropout: float = 0.0  # share of the features an adapter reads that is left out in training
+    targets: tuple[
+        str, ...
+    ] = ()  # q k v o gate up down, or other layers of the network; (): every linear layer inside it
+    dropout: float = 0.0  # probability of dropping an input feature of the adapter in training
     use_rslora: bool = False  # scale = alpha / sqrt(rank) (rsLoRA, Kalajdzievski 2023)
-    use_dora: bool = False  # the length of each row of W is learned apart from its direction (DoRA, Liu et al. 2024)
+    use_dora: bool = False  # learns the norm of each row of W apart from its direction (DoRA, Liu et al. 2024)
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise ValueError(f"The rank of an adapter is 1 or more, got {self.rank}.")
+            raise GenloomError("networks.adapter_rank", rank=self.rank)
         if not 0 < self.alpha < math.inf:
-            raise ValueError(f"The alpha of an adapter is above 0, got {self.alpha}.")
+            raise GenloomError("networks.adapter_alpha", alpha=self.alpha)
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"The dropout of an adapter is a share from 0 to below 1, got {self.dropout}.")
+            raise GenloomError("networks.adapter_dropout", dropout=self.dropout)
 
     @property
     def scale(self) -> float:
@@ -45,22 +48,17 @@ class Config:
 
 
 class Adapter(nn.Module):
-    """A and B of every target that one linear map holds, stacked: all targets read x in one product."""
+    """A and B of every target in one linear layer, stacked, so that all targets read x in one product."""
 
-    kind = "adapter"  # the optimizer's rate and rule for A and B
-    target_mask: Tensor  # (rows of B, T): 1 where a row belongs to a target
-    row_index: Tensor  # of W, that the rows of B add to
-    squared_norms: Tensor  # of the lengths of the rows of W, O
+    kind = "adapter"  # selects the optimizer's learning rate and rule for A and B
+    target_mask: Tensor  # (rows of B, T): 1 if the row belongs to the target
+    row_index: Tensor  # the rows of W that the rows of B add to
+    squared_norms: Tensor  # of the rows of W, O
 
     def __init__(self, name: str, position: int, config: Config, row_slices: dict[str, slice], linear: nn.Linear):
         super().__init__()
-        self.name, self.position, self.config, self.row_slices, self.is_active = (
-            name,
-            position,
-            config,
-            row_slices,
-            True,
-        )
+        self.name, self.position, self.config, self.row_slices = name, position, config, row_slices
+        self.is_active = True
         self.out_features, self.dropout = linear.out_features, Dropout(config.dropout)
         sizes = [span.stop - span.start for span in row_slices.values()]
         like, T, num_rows = linear.weight, len(row_slices), sum(sizes)
@@ -76,7 +74,7 @@ class Adapter(nn.Module):
             self.register_buffer("squared_norms", like.detach().square().sum(1).clamp(min=1e-12), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, base: Tensor, linear: nn.Linear) -> Tensor:
-        """y with what the adapter adds to `base`, the linear map's own output for x."""
+        """Return y plus the adapter's update, where `base` is the linear layer's own output for x."""
         down_NR, up_OR = F.linear(self.dropout(x), self.A).flatten(0, -2), self.build_up_matrix()
         if self.gain is None:
             return torch.addmm(y.flatten(0, -2), down_NR, up_OR.mT, alpha=self.config.scale).view_as(y)
@@ -86,19 +84,19 @@ class Adapter(nn.Module):
         return y + (dora_scale_O - 1) * unbiased_base + dora_scale_O * delta
 
     def build_up_matrix(self) -> Tensor:
-        """B with the columns of its target's A and zeros in the others', O R: one product serves all targets."""
+        """Return B with zeros in the columns of other targets' A, O R, so that one product serves all targets."""
         return self.scatter_rows((self.B[:, None] * self.target_mask[..., None]).flatten(1))
 
     def scatter_rows(self, rows: Tensor) -> Tensor:
-        """Rows of B put where they belong in O; the others are zero."""
+        """Scatter the rows of B to their rows in O; the others are zero."""
         if len(rows) == self.out_features:
             return rows
         return rows.new_zeros(self.out_features, *rows.shape[1:]).index_copy(0, self.row_index, rows)
 
     def compute_dora_scale(self, weight_OD: Tensor) -> Tensor:
-        """DoRA's factor of each row: the learned length over that of W + scale B A, whose square needs no such matrix.
+        """Return DoRA's factor of each row: the learned norm over the norm of W + scale B A, without that matrix.
 
-        |w + s b A|^2 = |w|^2 + 2 s (w A^T) b + s^2 b (A A^T) b; it gets no gradient (section 4.3).
+        |w + s b A|^2 = |w|^2 + 2 s (w A^T) b + s^2 b (A A^T) b; it has no gradient (section 4.3).
         """
         assert self.gain is not None
         with torch.no_grad():
@@ -114,7 +112,7 @@ class Adapter(nn.Module):
 
     @torch.no_grad()
     def get_delta_weight(self, weight_OD: Tensor) -> Tensor:
-        """What merging adds to the weight, O D."""
+        """Return what merging adds to the weight, O D."""
         delta_OD = self.config.scale * self.build_up_matrix() @ self.A
         if self.gain is None:
             return delta_OD
@@ -123,7 +121,7 @@ class Adapter(nn.Module):
 
 
 class LoRALinear(nn.Linear):
-    """A frozen linear map with adapters: its own output and what each active one adds."""
+    """A frozen linear layer plus its active adapters."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
@@ -143,7 +141,7 @@ class LoRALinear(nn.Linear):
         return cast(list[Adapter], list(self.adapters))
 
     def list_active_adapters(self) -> list[Adapter]:
-        return [adapter for adapter in self.list_adapters() if adapter.active]
+        return [adapter for adapter in self.list_adapters() if adapter.is_active]
 
     def build_merged_linear(self) -> nn.Linear:
         merged_linear = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
@@ -154,11 +152,11 @@ class LoRALinear(nn.Linear):
 
 
 class TiedLinear(nn.Module):
-    """A linear map with an embedding's weight: a frozen head that stays one with it in every copy."""
+    """A linear layer with an embedding's weight: a frozen head that stays tied to it in every copy."""
 
     def __init__(self, owner: nn.Embedding):
         super().__init__()
-        self.owner = [owner]  # in a list, so that it is not a part of this one
+        self.owner = [owner]  # in a list, so that it is no submodule of this one
 
     @property
     def weight(self) -> Tensor:
@@ -169,22 +167,21 @@ class TiedLinear(nn.Module):
 
 
 def attach(network: nn.Module, config: Config, name: str = "default") -> None:
-    """Add an adapter, in place; B is zero, so the function is unchanged until it learns.
+    """Add an adapter in place; B is zero, so the outputs do not change until training.
 
-    All that was there before, other adapters too, is frozen: no parameter any more and not in the `state_dict`.
-    Raises ValueError for a target that the network does not have and a name that is taken.
+    This freezes everything else, other adapters too: it is no longer a parameter or in the `state_dict`.
+    Raise GenloomError for a target that the network does not have and a name that is in use.
     """
     existing_names = list_adapter_names(network)
     if name in existing_names:
-        raise ValueError(f"There is an adapter {name!r} already. Choose another name for this one.")
+        raise GenloomError("networks.adapter_exists", name=name)
     targets_by_path = find_targets(network)
     known_targets = list(dict.fromkeys(target for row_slices in targets_by_path.values() for target in row_slices))
     unknown_targets = [target for target in config.targets if target not in known_targets]
-    if unknown_targets or not known_targets:
-        raise ValueError(
-            f"The network has no {unknown_targets[0] if unknown_targets else 'linear map'!r} to adapt. "
-            f"It has: {', '.join(known_targets) or 'none; adapt a transformer'}."
-        )
+    if not known_targets:
+        raise GenloomError("networks.not_adaptable")
+    if unknown_targets:
+        raise GenloomError("networks.unknown_target", target=unknown_targets[0], known=", ".join(known_targets))
     freeze(network)
     for path, row_slices in targets_by_path.items():
         selected_slices = {
@@ -199,28 +196,28 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
 
 
 def find_targets(network: nn.Module) -> dict[str, dict[str, slice]]:
-    """What can be adapted: for each linear map, by path, the rows of every target in it.
+    """Return the adaptable linear layers by path: for each, the rows of every target in it.
 
-    Fused maps hold several, which the part they belong to `adapts`; any other map is one, known by its name. Maps at
-    the ends are left out, and networks with recurrent layers have none.
+    A fused layer has several targets, which `adaptable_layers` of its module lists; any other layer is one target with
+    the layer's name. The first and last layers are excluded, and networks with recurrent layers have no targets.
     """
     if any(isinstance(part, nn.RNNBase) for part in network.modules()):
-        return {}  # torch's recurrent layers keep a list of their weights that freezing does not reach
+        return {}  # torch's recurrent layers keep their own list of weights, which freezing does not reach
     targets_by_path: dict[str, dict[str, slice]] = {}
     for path, part in network.named_modules():
         if adaptable_layers := getattr(part, "adaptable_layers", None):
             targets_by_path |= {f"{path}.{name}": row_slices for name, row_slices in adaptable_layers().items()}
         elif isinstance(part, nn.Linear) and path not in targets_by_path:
-            *_, name = (word for word in path.assign_split(".") if not word.isdigit())
+            *_, name = (word for word in path.split(".") if not word.isdigit())
             if name not in ("head", "in_proj"):
                 targets_by_path[path] = {name: slice(0, part.out_features)}
     return targets_by_path
 
 
 def freeze(network: nn.Module) -> None:
-    """Make every parameter a buffer that is not saved; `thaw` undoes it.
+    """Make every parameter a buffer that is not saved; `unfreeze` undoes it.
 
-    Buffers move and change type with the network, and the loop, its checkpoints and averages never see them.
+    Buffers move and change dtype with the network, but optimizer, checkpoints and averages ignore them.
     """
     owners: dict[int, nn.Module] = {}
     for path, part in list(network.named_modules()):
@@ -236,7 +233,7 @@ def freeze(network: nn.Module) -> None:
 
 
 def unfreeze(network: nn.Module) -> None:
-    """Make parameters of what `freeze` took."""
+    """Make the buffers of `freeze` parameters again."""
     for part in network.modules():
         for name in part.__dict__.pop("frozen", ()):
             weight = part.get_buffer(name)
@@ -250,40 +247,38 @@ def unfreeze(network: nn.Module) -> None:
 
 
 def iter_adapters(network: nn.Module) -> Iterator[tuple[str, LoRALinear, Adapter]]:
-    """Every adapter with its linear map and the map's path."""
+    """Yield every adapter with its linear layer and the layer's path."""
     for path, part in network.named_modules():
         if isinstance(part, LoRALinear):
             yield from ((path, part, adapter) for adapter in part.list_adapters())
 
 
 def list_adapter_names(network: nn.Module) -> list[str]:
-    """The adapters that are attached, in the order in which they came."""
-    return [name for _, name in sorted({(adapter.number, adapter.name) for _, _, adapter in iter_adapters(network)})]
+    """Return the names of the attached adapters, in the order of attachment."""
+    return [name for _, name in sorted({(adapter.position, adapter.name) for _, _, adapter in iter_adapters(network)})]
 
 
 def set_active_adapters(network: nn.Module, active_names: Sequence[str]) -> None:
-    """Let these adapters act, summed, and no others; with none the network is its base. In place, at no cost."""
+    """Activate these adapters, summed, and no others; without any, the network is its base. In place, at no cost."""
     known_names = list_adapter_names(network)
     unknown_names = [name for name in active_names if name not in known_names]
     if unknown_names:
-        raise ValueError(
-            f"There is no adapter {unknown_names[0]!r} here. There is: {', '.join(known_names) or 'none'}."
-        )
+        raise GenloomError("networks.unknown_adapter", name=unknown_names[0], known=", ".join(known_names) or "none")
     for _, _, adapter in iter_adapters(network):
-        adapter.active = adapter.name in active_names
+        adapter.is_active = adapter.name in active_names
 
 
 def copy_sharing_tensors(network: nn.Module) -> nn.Module:
-    """A copy of the network that shares all its tensors, to be switched or merged by itself."""
+    """Return a copy of the network that shares all its tensors but can be switched or merged on its own."""
     shared_tensors = [*network.parameters(), *network.buffers()]
     return deepcopy(network, {id(tensor): tensor for tensor in shared_tensors})
 
 
 def merge(network: nn.Module) -> nn.Module:
-    """A plain network with the active adapters in its weights; the rest of its tensors it shares with `network`.
+    """Return a plain network with the active adapters in its weights; it shares its other tensors with `network`.
 
-    Raises ValueError where its outputs for a fixed input differ from the adapted network's by more than TOLERANCE of
-    the largest.
+    Raise GenloomError if its outputs for a fixed input differ from the adapted network's by more than TOLERANCE of the
+    largest.
     """
     merged_network = copy_sharing_tensors(network)
     for path, part in list(merged_network.named_modules()):
@@ -292,10 +287,7 @@ def merge(network: nn.Module) -> nn.Module:
     unfreeze(merged_network)
     difference, limit = measure_drift(network, merged_network), get_tolerance(next(merged_network.parameters()).dtype)
     if not difference <= limit:
-        raise ValueError(
-            f"The merged network is not the adapted one: outputs differ by {difference:.2g} of the largest, and {limit:g} "
-            "is allowed. The adapter may hold numbers that are too large or not finite; train it again at a lower rate."
-        )
+        raise GenloomError("networks.merge_differs", difference=difference, limit=limit)
     return merged_network
 
 
@@ -305,8 +297,8 @@ def get_tolerance(dtype: torch.dtype) -> float:
 
 @torch.no_grad()
 def measure_drift(reference: nn.Module, candidate: nn.Module) -> float:
-    """The largest difference of two networks' outputs for a fixed input, as a share of the largest output."""
-    spec = next(cast(NetworkSpec, part.role) for part in reference.modules() if hasattr(part, "spec"))
+    """Return the largest difference of two networks' outputs for a fixed input, relative to the largest output."""
+    spec = next(cast(NetworkSpec, part.spec) for part in reference.modules() if hasattr(part, "spec"))
     weight = next(reference.parameters())
     if isinstance(spec.input, TokenSpace):
         num_tokens = 2 * min(spec.input.context_length, 32)

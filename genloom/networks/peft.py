@@ -1,4 +1,4 @@
-"""Adapters in the format of the PEFT library: a small config beside a safetensors file with two matrices a target."""
+"""Adapters in the format of the PEFT library: a small config and a safetensors file with two matrices per target."""
 
 import difflib
 import json
@@ -13,32 +13,34 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks import lora
 from genloom.networks.transformer import Config as TransformerConfig
+from genloom.old_names import upgrade_adapter_target
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
-MAX_CONFIG_BYTES = 1 << 20  # bytes
+MAX_CONFIG_BYTES = 1 << 20
 KEY_PREFIX = "base_model.model."
 KEY_SUFFIXES = {"A": "lora_A.weight", "B": "lora_B.weight", "gain": "lora_magnitude_vector"}
 
-# Modules of Llama, Mistral, Qwen and their like.
+# Modules of Llama, Mistral, Qwen and similar models.
 MODULE_NAMES = {
     **{target: f"self_attn.{target}_proj" for target in "qkvo"},
     **{target: f"mlp.{target}_proj" for target in ("gate", "up", "down")},
 }
 
-# Fields of a config that do not change what a trained adapter computes, or that are read here.
+# Fields of a config that this module reads, and those that do not change what a trained adapter computes.
 READ_FIELDS = {"peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "init_lora_weights"}
 IGNORED_FIELDS = {
     *("auto_mapping", "base_model_name_or_path", "inference_mode", "megatron_core", "peft_version", "revision"),
     *("qalora_group_size", "runtime_config", "target_modules", "exclude_modules", "task_type"),
 }
-# Ways to begin that leave the base's weights alone; others (PiSSA, OLoRA, CorDA …) changed them.
+# Initializations that leave the weights of the base unchanged; others (PiSSA, OLoRA, CorDA …) change them.
 SUPPORTED_INITS = (None, True, False, "gaussian", "eva", "orthogonal")
 
 
 def save_peft_adapter(network: nn.Module, name: str, folder: Path, base: str = "") -> None:
-    """Write one adapter as `peft.PeftModel.from_pretrained` reads it; `base` says what it belongs on."""
+    """Write one adapter for `peft.PeftModel.from_pretrained`; `base` is the name of its base model."""
     entries = [(path, linear, adapter) for path, linear, adapter in lora.iter_adapters(network) if adapter.name == name]
     assert entries, f"there is no adapter {name!r}"
     config = entries[0][2].config
@@ -69,56 +71,56 @@ def save_peft_adapter(network: nn.Module, name: str, folder: Path, base: str = "
 
 
 def check_peft_compatible(network: nn.Module) -> None:
-    """Raises ValueError for a network whose maps PEFT would look for under other names than ours."""
+    """Raise GenloomError for a network whose layers PEFT expects under other names."""
     config = getattr(network, "config", None)
     if not isinstance(config, TransformerConfig) or (config.activation, config.positions) != ("swiglu", "rotary"):
-        raise ValueError(
-            "PEFT finds adapters by the names of Llama's modules, and this model is of another family. "
-            "Export it whole: --to hf, with the adapter merged into it."
-        )
+        raise GenloomError("networks.peft_family")
 
 
 def split_factors(adapter: lora.Adapter, linear: lora.LoRALinear) -> dict[str, dict[str, Tensor]]:
-    """For each target its A (rank, D), its B (O, rank) and, where rows' lengths are learned, those lengths (O)."""
-    sizes = [span.stop - span.start for span in adapter.spans.values()]
+    """Return for each target its A (rank, D), its B (O, rank) and, with DoRA, the learned norms of its rows (O)."""
+    sizes = [span.stop - span.start for span in adapter.row_slices.values()]
     splits = {"A": adapter.A.detach().chunk(len(sizes)), "B": adapter.B.detach().split(sizes)}
     if adapter.gain is not None:
         norms = adapter.squared_norms[adapter.row_index].sqrt() * (1 + adapter.gain.detach())
         splits["gain"] = norms.split(sizes)
-    return {target: {factor: parts[i] for factor, parts in splits.items()} for i, target in enumerate(adapter.spans)}
+    return {
+        target: {factor: parts[i] for factor, parts in splits.items()} for i, target in enumerate(adapter.row_slices)
+    }
 
 
 def to_peft_module(path: str, target: str) -> str:
-    """The module that PEFT knows a target as; what only Genloom has keeps its own path."""
+    """Return PEFT's module name of a target; layers that only Genloom has keep their own path."""
     block = re.fullmatch(r"blocks\.(\d+)\.(attention|mlp)\.\w+", path)
     return f"model.layers.{block[1]}.{MODULE_NAMES[target]}" if block else f"{path}.{target}"
 
 
 @torch.no_grad()
 def load_peft_adapter(network: nn.Module, folder: Path, name: str = "default") -> None:
-    """Attach the adapter in `folder`, which PEFT or `to_peft` wrote.
+    """Attach the adapter in `folder`, written by PEFT or `save_peft_adapter`.
 
-    Raises ValueError, before anything is allocated or changed, for a setting that is not supported, a tensor that
-    belongs nowhere or has another shape than here, and one that is missing.
+    Raise GenloomError, before allocating or changing anything, for an unsupported setting and for a tensor that is
+    unknown, missing or of another shape.
     """
     config = read_config(folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE
     try:
         with safe_open(path, "pt") as file:
-            headers = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # it is no mapping
+            file_keys = {upgrade_key(network, key): key for key in file.keys()}  # noqa: SIM118  # not a mapping
+            headers = {key: file.get_slice(file_key) for key, file_key in file_keys.items()}
             shapes = {key: tuple(header.get_shape()) for key, header in headers.items()}
             dtypes = {header.get_dtype() for header in headers.values()}
             config, keys = match_tensors(network, config, shapes, path)
             if not dtypes <= {"F32", "F16", "BF16"}:
-                raise ValueError(f"{path}: an adapter holds numbers of 16 or 32 bits, and this one {sorted(dtypes)}.")
-            tensors = {key: file.get_tensor(key).float() for key in keys}
+                raise GenloomError("networks.peft_dtype", path=path, dtypes=", ".join(sorted(dtypes)))
+            tensors = {key: file.get_tensor(file_keys[key]).float() for key in keys}
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: this adapter cannot be read: {error}. Save or download it again.") from None
+        raise GenloomError("networks.peft_unreadable", path=path, reason=str(error)) from None
     lora.attach(network, config, name)
     for module_path, linear, adapter in lora.iter_adapters(network):
         if adapter.name == name:
             tensors_by_factor = {
-                factor: torch.cat([tensors[to_peft_key(module_path, t, factor)] for t in adapter.spans])
+                factor: torch.cat([tensors[to_peft_key(module_path, t, factor)] for t in adapter.row_slices])
                 for factor in list_factors(config)
             }
             adapter.A.copy_(tensors_by_factor["A"])
@@ -137,10 +139,20 @@ def to_peft_key(path: str, target: str, factor: str) -> str:
     return f"{KEY_PREFIX}{to_peft_module(path, target)}.{KEY_SUFFIXES[factor]}"
 
 
+def upgrade_key(network: nn.Module, key: str) -> str:
+    """Return the present key of a tensor that an earlier version wrote, or the key itself."""
+    for suffix in KEY_SUFFIXES.values():
+        if key.startswith(KEY_PREFIX) and key.endswith(f".{suffix}"):
+            target = key.removeprefix(KEY_PREFIX).removesuffix(f".{suffix}")
+            network_name = type(network).__module__.rpartition(".")[-1]
+            return f"{KEY_PREFIX}{upgrade_adapter_target(network_name, target)}.{suffix}"
+    return key
+
+
 def match_tensors(
     network: nn.Module, config: lora.Config, shapes: dict[str, tuple[int, ...]], path: Path
 ) -> tuple[lora.Config, list[str]]:
-    """The config with the targets that the file holds, and the keys of its tensors, all found and in shape."""
+    """Return the config with the targets in the file, and the keys of its tensors, after checking all shapes."""
     expected_tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
     for module_path, row_slices in lora.find_targets(network).items():
         linear = network.get_submodule(module_path)
@@ -154,45 +166,40 @@ def match_tensors(
     for key in shapes:
         if key not in expected_tensors:
             nearest = difflib.get_close_matches(key, expected_tensors, 1)
-            raise ValueError(
-                f"{path}: {key} matches nothing in this network{f'; the nearest is {nearest[0]}' if nearest else ''}. "
-                "The adapter belongs on another model."
-            )
+            if nearest:
+                raise GenloomError("networks.peft_unknown_tensor_nearest", path=path, key=key, nearest=nearest[0])
+            raise GenloomError("networks.peft_unknown_tensor", path=path, key=key)
     present_targets = {expected_tensors[key][0] for key in shapes}
     keys = [key for key, (target, _) in expected_tensors.items() if target in present_targets]
     for key in keys:
         if key not in shapes:
-            raise ValueError(f"{path}: {key} is missing. An adapter must hold all parts of a target in every layer.")
+            raise GenloomError("networks.peft_missing_tensor", path=path, key=key)
         if shapes[key] != expected_tensors[key][1]:
-            raise ValueError(
-                f"{path}: {key} has the shape {shapes[key]}, and here it must be {expected_tensors[key][1]}."
-            )
+            expected_shape = expected_tensors[key][1]
+            raise GenloomError("networks.peft_shape", path=path, key=key, shape=shapes[key], expected=expected_shape)
     if not keys:
-        raise ValueError(f"{path}: this adapter is empty.")
+        raise GenloomError("networks.peft_empty", path=path)
     known_targets = dict.fromkeys(target for target, _ in expected_tensors.values())
     return replace(config, targets=tuple(target for target in known_targets if target in present_targets)), keys
 
 
 def read_config(path: Path) -> lora.Config:
-    """The settings of an adapter, its targets left open; ValueError for one that cannot be had here."""
+    """Read the settings of an adapter, without its targets; GenloomError for unsupported ones."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ValueError("a config is a short file")
+            raise ValueError("it is too large")
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: this is not the config of an adapter: {error}.") from None
+        raise GenloomError("networks.peft_config", path=path, reason=str(error)) from None
     if not isinstance(content, dict) or content.get("peft_type") != "LORA":
-        raise ValueError(f"{path}: only adapters of the type LORA can be used here.")
+        raise GenloomError("networks.peft_type", path=path)
     for field, value in content.items():
         is_neutral = not value or (field, value) == ("bias", "none")
         if field not in READ_FIELDS | IGNORED_FIELDS and not is_neutral:
-            raise ValueError(f"{path}: {field} = {json.dumps(value)} is not supported. Train the adapter without it.")
+            raise GenloomError("networks.peft_setting", path=path, field=field, value=json.dumps(value))
     init_method = content.get("init_lora_weights")
     if init_method not in SUPPORTED_INITS:
-        raise ValueError(
-            f"{path}: init_lora_weights = {json.dumps(init_method)} changed the base's weights. "
-            "Let peft convert the adapter to plain LoRA first (path_initial_model_for_weight_conversion)."
-        )
+        raise GenloomError("networks.peft_init", path=path, value=json.dumps(init_method))
     return lora.Config(
         int(read_number(content, "r", 8, path)),
         float(read_number(content, "lora_alpha", 8, path)),
@@ -206,5 +213,5 @@ def read_config(path: Path) -> lora.Config:
 def read_number(content: dict[str, Any], field: str, default: float, path: Path) -> float:
     value = content.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{path}: {field} must be a number, got {json.dumps(value)}.")
+        raise GenloomError("networks.peft_number", path=path, field=field, value=json.dumps(value))
     return value

@@ -1,10 +1,11 @@
-"""Networks at the precision in which they are to compute: whole, halved, or with weights rounded to 8 or 4 bits."""
+"""The precision of a network: float32, bfloat16, or weights quantized to 8 or 4 bits."""
 
 from typing import cast
 
 import torch
 from torch import nn
 
+from genloom.errors import GenloomError
 from genloom.networks.native.block_quantization import is_lossless
 from genloom.networks.native.build import get_unavailable_reason
 from genloom.networks.native.quantized_transformer import get_unsupported_reason, list_linears, quantize_network
@@ -12,17 +13,18 @@ from genloom.networks.transformer import Transformer
 
 BITS = {"int8": 8, "int4": 4}
 PRECISIONS = ("auto", "float32", "bfloat16", *BITS)
-LARGE_NETWORK_PARAMS = 20_000_000  # parameters; smaller networks are fast as they are
-SAMPLE_STRIDE = 16  # one row of so many tells whether a layer lies on a grid: a second less to wait for
+LARGE_NETWORK_PARAMS = 20_000_000  # smaller networks are fast enough in float32
+SAMPLE_STRIDE = 16  # checking one row in 16 for lossless rounding saves a second
 
 
 def resolve_precision(network: nn.Module, precision: str) -> str:
-    """What `auto` stands for: int4 or int8, natively, for a large transformer on a processor that can, else float32.
+    """Return the precision that "auto" means here; any other precision returns unchanged.
 
-    int4 where the layers lie on that grid already, as they do in a file of 4 bits, so that nothing is lost.
+    "auto" is int4 or int8 for a large transformer on a CPU that supports native decoding, else float32. It is int4 if
+    that rounding is lossless, as it is for weights from a file with 4 bits.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"Unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}.")
+        raise GenloomError("networks.unknown_precision", precision=precision, known=", ".join(PRECISIONS))
     if precision != "auto":
         return precision
     is_large = sum(weight.numel() for weight in (*network.parameters(), *network.buffers())) >= LARGE_NETWORK_PARAMS
@@ -34,9 +36,9 @@ def resolve_precision(network: nn.Module, precision: str) -> str:
 
 
 def choose_prefill_precision(network: nn.Module) -> str:
-    """In which precision a network reads whole texts fastest: the half one for a large one, where it is computed in.
+    """Return the precision in which a network reads whole texts fastest: bfloat16 for large ones on capable hardware.
 
-    `auto` is for writing, symbol by symbol, where reading the weights takes longest.
+    "auto" is for decoding token by token instead, where reading the weights takes longest.
     """
     is_large = sum(weight.numel() for weight in (*network.parameters(), *network.buffers())) >= LARGE_NETWORK_PARAMS
     if next(network.parameters()).is_cuda:
@@ -46,7 +48,7 @@ def choose_prefill_precision(network: nn.Module) -> str:
 
 
 def to_precision(network: nn.Module, precision: str) -> nn.Module:
-    """The network at one of PRECISIONS other than auto, for reading only; ValueError where it cannot be had."""
+    """Return the network in one of PRECISIONS except "auto", for inference; GenloomError if it does not support it."""
     if precision in BITS:
         return quantize_network(network.cpu(), BITS[precision])
     return network.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)

@@ -1,4 +1,4 @@
-"""Networks whose weights are not drawn, for those that are loaded next or only counted."""
+"""Building networks without random initialization, for weights that are loaded next or only counted."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,9 +19,9 @@ _INIT_FUNCTIONS = {
 
 
 class SkipInit(TorchFunctionMode):
-    """Within, whatever would fill a tensor with chance leaves it as it is.
+    """Context manager that skips the random initialization of weights.
 
-    Drawing the weights of SmolLM2 takes longer than loading them, and on the meta device loads half of torch.
+    Initializing the weights of SmolLM2 takes longer than loading them, and on the meta device it imports half of torch.
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""Attention over positions (the shape of Llama, Qwen and GPT-2); it fills roles whose input is a sequence.
+"""Transformers over positions (the architecture of Llama, Qwen and GPT-2), for specs whose input is a sequence.
 
 Shape letters: B batch, L length, S cached length, D width, H heads, G key heads, K head width, F hidden width,
 V vocabulary.
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.attention import RotaryEmbedding, RotaryScaling, apply_rotary, attend, build_row_slices
 from genloom.networks.dropout import Dropout
 from genloom.networks.embedding import (
@@ -19,7 +20,6 @@ from genloom.networks.embedding import (
     ModulationEmbedding,
     SignalEmbedding,
     TokenEmbedding,
-    update_prev_tokens,
 )
 from genloom.networks.kv_cache import (
     KVCache,
@@ -42,24 +42,23 @@ class Config:
     head_width: int = 0  # 0: width / heads
     activation: str = "swiglu"  # or "relu2", squared ReLU (So et al. 2021), or "gelu" in its tanh form
     norm: str = "rms"  # or "layer"
-    bias: str = ""  # which linear maps add one: "" none, "qkv", or "all"
+    bias: str = ""  # linear layers with a bias: "" none, "qkv", or "all"
     qk_norm: bool = True
-    tie_embeddings: bool = True  # one matrix reads symbols in and scores them at the end
-    softcap: float = 0.0  # bound of the logits; 0: none
-    hash_buckets: int = 0  # rows of each hashed table of bigrams and trigrams added to the embedding; 0: none
-    dropout: float = 0.0  # share of features left out in training, where text is read many times over
-    positions: str = "rotary"  # or "learned", one vector a position
-    window: int = 0  # how far back a position sees; 0: as far as the network has learned
+    tie_embeddings: bool = True  # the head shares the matrix of the token embedding
+    softcap: float = 0.0  # soft bound of the logits; 0: no bound
+    dropout: float = 0.0  # probability of dropping a feature in training, for text that training repeats many times
+    positions: str = "rotary"  # or "learned", one vector per position
+    window: int = 0  # how many positions back attention reaches; 0: the context length
     rotary_base: float = 10000.0
-    rotary_scale: float = 1.0  # positions are read as if they lay this much closer
-    rotary_length: int = 0  # of the texts before scaling: waves much shorter than it are kept (Llama 3); 0: none is
-    rotary_low: float = 1.0  # waves that turn less often than this in that length are scaled whole
-    rotary_high: float = 4.0  # waves that turn more often than this are kept
+    rotary_scale: float = 1.0  # divides the rotary frequencies, for longer texts
+    rotary_length: int = 0  # context length before scaling: much shorter waves stay unscaled (Llama 3); 0: scale all
+    rotary_low: float = 1.0  # waves with fewer cycles than this in that length are fully scaled
+    rotary_high: float = 4.0  # waves with more cycles than this stay unscaled
     norm_eps: float = 1e-5
 
     @property
     def K(self) -> int:
-        """The width of a head."""
+        """Return the width of a head."""
         return self.head_width or self.width // self.heads
 
 
@@ -69,35 +68,27 @@ def build(spec: NetworkSpec, config: Config) -> "Transformer":
 
 
 def check_supported(spec: NetworkSpec, config: Config) -> None:
-    """Raises ValueError for a role or a size that this network cannot have."""
+    """Raise GenloomError for a spec or a size that this network does not support."""
     if min(config.width, config.heads, config.depth) < 1:
-        raise ValueError(
-            "A transformer's width, heads and depth must be 1 or more, "
-            f"got {config.width}, {config.heads} and {config.depth}."
-        )
+        raise GenloomError("networks.transformer_sizes", width=config.width, heads=config.heads, depth=config.depth)
     input_space = spec.input
     is_sequence = isinstance(input_space, TokenSpace) or len(input_space.size) == 1
     if not is_sequence:
-        raise ValueError(f"The transformer reads sequences, and {input_space} is none. Choose another network for it.")
+        raise GenloomError("networks.transformer_input", input=input_space)
     if isinstance(input_space, TokenSpace) and spec.condition.field:
-        raise ValueError("The transformer reads a field beside a signal, not beside symbols. Choose another network.")
+        raise GenloomError("networks.transformer_field")
     grid = (input_space.context_length,) if isinstance(input_space, TokenSpace) else input_space.size
     if isinstance(spec.output, SignalSpace) and spec.output.size not in ((), grid):
-        raise ValueError(
-            f"The transformer keeps the length of {input_space}, so {spec.output} needs another: choose dense."
-        )
+        raise GenloomError("networks.transformer_output", input=input_space, output=spec.output)
     if (config.width % config.heads and not config.head_width) or config.K % 2:
-        raise ValueError(
-            f"A transformer's width must be heads x an even number, got width {config.width}, heads {config.heads}."
-        )
+        raise GenloomError("networks.transformer_width", width=config.width, heads=config.heads)
     if isinstance(input_space, TokenSpace) and input_space.grid and config.K % (2 * len(input_space.grid)):
-        raise ValueError(
-            f"On a grid of {len(input_space.grid)} axes, heads must be a multiple of {2 * len(input_space.grid)} wide."
-        )
+        axes = len(input_space.grid)
+        raise GenloomError("networks.transformer_grid", axes=axes, multiple=2 * axes, head_width=config.K)
     if config.heads % (config.key_heads or config.heads):
-        raise ValueError(f"heads ({config.heads}) must be a multiple of key_heads ({config.key_heads}).")
+        raise GenloomError("networks.key_heads", heads=config.heads, key_heads=config.key_heads)
     if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout is a share from 0 to below 1, got {config.dropout}.")
+        raise GenloomError("networks.dropout", dropout=config.dropout)
     choices = {
         "activation": ("swiglu", "relu2", "gelu"),
         "norm": ("rms", "layer"),
@@ -106,33 +97,34 @@ def check_supported(spec: NetworkSpec, config: Config) -> None:
     }
     for setting, valid_values in choices.items():
         if (value := getattr(config, setting)) not in valid_values:
-            raise ValueError(f"Unknown {setting} {value!r}: a transformer has {', '.join(map(repr, valid_values))}.")
+            known = ", ".join(map(repr, valid_values))
+            raise GenloomError("networks.transformer_choice", setting=setting, value=value, known=known)
 
 
 def default_config(size: int) -> dict[str, Any]:
-    """Settings to begin with for so many bytes of training text."""
+    """Return the default settings for a training text of `size` bytes."""
     return {"tie_embeddings": False, "softcap": 15.0}
 
 
 def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
-    """The settings at a size of the dial's ladder, `heads` at most; what a person has set stays."""
+    """Return the settings for one of the planner's model sizes, with at most `heads` heads; explicit settings win."""
     width, key_heads = settings.get("width", width), settings.get("key_heads") or 1
     fitting_heads = (h for h in range(heads, 0, -1) if width % (2 * h) == 0 and h % key_heads == 0)
     return {"width": width, "depth": depth, "heads": next(fitting_heads, key_heads), **settings}
 
 
 def with_dropout(settings: Mapping[str, Any], dropout: float) -> dict[str, Any]:
-    """The settings for a text that is read many times over; what a person has set stays."""
+    """Return the settings for a text that training repeats many times; explicit settings win."""
     return {"dropout": dropout, **settings}
 
 
 def activations_per_token(config: Config, length: int) -> int:
-    """Numbers a position that a step of training keeps for its backward pass."""
+    """Return how many numbers per position a training step keeps for its backward pass."""
     return config.depth * (16 * config.width + 3 * config.heads * length)
 
 
 class Transformer(nn.Module):
-    """x is B L (symbols) or B C L (signal); gives logits B L V, features B C L, or B C where a role gives a vector."""
+    """Maps x, B L (tokens) or B C L (signal), to logits B L V, features B C L, or B C for a vector output."""
 
     def __init__(self, spec: NetworkSpec, config: Config):
         super().__init__()
@@ -140,9 +132,7 @@ class Transformer(nn.Module):
         D = config.width
         self.embedding: TokenEmbedding | SignalEmbedding
         if isinstance(spec.input, TokenSpace):
-            self.embedding = TokenEmbedding(
-                spec.input, D, config.hash_buckets, std=0.02 if config.tie_embeddings else 1.0
-            )
+            self.embedding = TokenEmbedding(spec.input, D, std=0.02 if config.tie_embeddings else 1.0)
         else:
             self.embedding = SignalEmbedding(spec.input, spec.condition, D)
         self.field_embed = (
@@ -166,20 +156,18 @@ class Transformer(nn.Module):
         grid = spec.input.grid if isinstance(spec.input, TokenSpace) else ()
         self.rotary = RotaryEmbedding(config.K, config.rotary_base, scaling, grid)
         out_features = spec.output.vocab_size if isinstance(spec.output, TokenSpace) else spec.output.channels
-        self.get_head = nn.Linear(D, out_features, bias=False)
-        nn.init.zeros_(self.get_head.weight)
+        self.head = nn.Linear(D, out_features, bias=False)
+        nn.init.zeros_(self.head.weight)
         if config.tie_embeddings and isinstance(self.embedding, TokenEmbedding) and isinstance(spec.output, TokenSpace):
-            self.get_head.weight = self.embedding.embed.weight
+            self.head.weight = self.embedding.embed.weight
 
     def init_cache(self, count: int, length: int) -> KVCache:
-        """An empty memory for `count` rows of up to `length` positions."""
+        """Return an empty cache for `count` rows of up to `length` positions."""
         config, like = self.config, self.norm.weight
-        assert isinstance(self.embedding, TokenEmbedding), "only symbols are read in pieces"
+        assert isinstance(self.embedding, TokenEmbedding), "only tokens are read in pieces"
         shape = (count, config.key_heads or config.heads, length + 1, config.K)
         pairs = [(like.new_zeros(shape), like.new_zeros(shape)) for _ in self.blocks]
-        return KVCache(
-            pairs, torch.zeros(count, dtype=torch.long, device=like.device), self.embedding.build_empty_context(count)
-        )
+        return KVCache(pairs, torch.zeros(count, dtype=torch.long, device=like.device))
 
     def forward(
         self,
@@ -191,7 +179,10 @@ class Transformer(nn.Module):
         segments: Tensor | None = None,
         return_logits: bool = True,
     ) -> Tensor:
-        """`segments` B L numbers the documents of packed rows. With `leaves` off, what `leave` takes is given."""
+        """Return the output, or with `return_logits=False` the hidden states that `compute_logits` takes.
+
+        `segments`, B L, numbers the documents of packed rows.
+        """
         h_BLD = self.compute_hidden_states(x, t, cond, lengths, cache, segments)
         return self.compute_logits(h_BLD, lengths) if return_logits else h_BLD
 
@@ -204,12 +195,10 @@ class Transformer(nn.Module):
         cache: KVCache | None,
         segments: Tensor | None,
     ) -> Tensor:
-        """Features B L D of every position, normed, from which logits are made."""
+        """Return the normalized hidden states B L D of every position."""
         positions = None if segments is None else segment_positions(segments)
         if isinstance(self.embedding, TokenEmbedding):
-            h_BLD = self.embedding(
-                x, self.embedding.build_empty_context(len(x)) if cache is None else cache.prev_tokens, positions
-            )
+            h_BLD = self.embedding(x)
             if self.field_embed is not None and cond is not None and cond.field is not None:
                 h_BLD = h_BLD + self.field_embed(cond.field)
         else:
@@ -219,20 +208,20 @@ class Transformer(nn.Module):
             positions = torch.arange(L, device=h_BLD.device)
         attn_mask, key_range = None, slice(0, L)
         if cache is not None:
-            capacity = cache.keys_values[0][0].shape[2] - 1  # its last place takes what padding lies beyond all others
+            capacity = cache.keys_values[0][0].shape[2] - 1  # the extra last slot takes padding beyond the others
             positions = (cache.lengths[:, None] + positions).clamp(max=capacity)
             key_range = slice(max(int(cache.lengths.min()) + 1 - self.window, 0), int(positions.max()) + 1)
             attn_mask = window_mask(
                 positions, torch.arange(key_range.start, key_range.stop, device=x.device), self.window
             )[:, None]
         elif segments is not None:
-            assert self.spec.is_causal, "documents are packed for what reads left to right"
+            assert self.spec.is_causal, "only causal networks read packed documents"
             attn_mask = (window_mask(positions, positions[:, None], self.window) & segment_mask(segments))[:, None]
         elif self.spec.is_causal and self.window < L:
             attn_mask = window_mask(positions, positions, self.window)
         elif lengths is not None and not self.spec.is_causal:  # causal rows never see the padding to their right
             attn_mask = (positions < lengths[:, None])[:, None, None]
-        if self.pos_embed is not None:  # past the last place that was learned, all are that one
+        if self.pos_embed is not None:  # positions beyond the last learned one share its vector
             h_BLD = h_BLD + self.pos_embed(positions.clamp(max=self.pos_embed.num_embeddings - 1))
         cos_sin = None if self.pos_embed is not None else self.rotary.compute_cos_sin(positions, h_BLD.dtype)
         mod_BD = self.mod_embed(t, cond, h_BLD) if self.mod_embed is not None else None
@@ -240,25 +229,24 @@ class Transformer(nn.Module):
             layer_cache = None if cache is None else (*cache.keys_values[i], positions, key_range)
             h_BLD = block(h_BLD, cos_sin, attn_mask, mod_BD, cond, layer_cache)
         if cache is not None:
-            counts = torch.full_like(cache.lengths, L) if lengths is None else lengths
-            cache.lengths, cache.prev_tokens = cache.lengths + counts, update_prev_tokens(cache.prev_tokens, x, counts)
+            cache.lengths = cache.lengths + (torch.full_like(cache.lengths, L) if lengths is None else lengths)
             assert int(cache.lengths.max()) <= cache.keys_values[0][0].shape[2] - 1, (
-                "more was read than there is room for"
+                "more tokens were read than the cache holds"
             )
         return self.norm(h_BLD)
 
     def compute_logits(self, h_BLD: Tensor, lengths: Tensor | None = None) -> Tensor:
         if isinstance(self.spec.output, TokenSpace):
-            logits_BLV = self.get_head(h_BLD)
+            logits_BLV = self.head(h_BLD)
             cap = self.config.softcap
             return cap * torch.tanh(logits_BLV / cap) if cap else logits_BLV
         if self.spec.output.size:
-            return self.get_head(h_BLD).mT
-        return self.get_head(pool_hidden_states(h_BLD, lengths, self.spec.is_causal))
+            return self.head(h_BLD).mT
+        return self.head(pool_hidden_states(h_BLD, lengths, self.spec.is_causal))
 
     def get_output_head(self) -> tuple[Tensor, float]:
-        """The matrix V D by which `leave` scores symbols, and the soft bound of the logits; 0: none."""
-        return self.get_head.weight, self.config.softcap
+        """Return the matrix V D of the head and the soft bound of the logits (0: no bound)."""
+        return self.head.weight, self.config.softcap
 
 
 def build_norm(config: Config) -> nn.RMSNorm | nn.LayerNorm:
@@ -267,7 +255,7 @@ def build_norm(config: Config) -> nn.RMSNorm | nn.LayerNorm:
 
 
 def pool_hidden_states(h_BLD: Tensor, lengths: Tensor | None, is_causal: bool) -> Tensor:
-    """One vector a row: the last real position of a causal network, the mean over the real ones of another."""
+    """Return one vector per row: the last valid position of a causal network, else the mean of the valid positions."""
     B, L, _ = h_BLD.shape
     lengths = h_BLD.new_full((B,), L, dtype=torch.long) if lengths is None else lengths
     if is_causal:
@@ -337,7 +325,7 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         B, L, _ = h_BLD.shape
         qkv = self.qkv(h_BLD).view(B, L, -1, self.K).transpose(1, 2)
-        q, k, v = qkv.assign_split([self.heads, self.key_heads, self.key_heads], 1)
+        q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], 1)
         if self.qk_norms is not None:
             q, k = self.qk_norms[0](q), self.qk_norms[1](k)
         if cos_sin is not None:
@@ -348,13 +336,13 @@ class SelfAttention(nn.Module):
         return self.out(out_BHLK.transpose(1, 2).reshape(B, L, -1))
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
-        """The maps that adapters are attached to, by the rows of each."""
+        """Return the linear layers that adapters attach to: for each, the rows of every target."""
         queries, keys = self.heads * self.K, self.key_heads * self.K
         return {"qkv": build_row_slices(q=queries, k=keys, v=keys), "out": build_row_slices(o=self.out.out_features)}
 
 
 class CrossAttention(nn.Module):
-    """Cross-attention to a prompt's states; a learned state that is always there stands for 'no prompt'."""
+    """Cross-attention to a prompt's states; a learned state, always present, stands for "no prompt"."""
 
     def __init__(self, config: Config, in_features: int):
         super().__init__()
@@ -384,26 +372,22 @@ class Mlp(nn.Module):
         super().__init__()
         D, self.activation, self.is_gated = config.width, config.activation, config.activation == "swiglu"
         mlp_width = config.mlp_width or -(-(8 * D // 3 if self.is_gated else 4 * D) // 32) * 32
-        self.up_blocks = nn.Linear(D, (1 + self.is_gated) * mlp_width, bias=config.bias == "all")
-        self.down_blocks = nn.Linear(mlp_width, D, bias=config.bias == "all")
-        nn.init.normal_(self.up_blocks.weight, std=D**-0.5)
-        nn.init.zeros_(self.down_blocks.weight)
+        self.up = nn.Linear(D, (1 + self.is_gated) * mlp_width, bias=config.bias == "all")
+        self.down = nn.Linear(mlp_width, D, bias=config.bias == "all")
+        nn.init.normal_(self.up.weight, std=D**-0.5)
+        nn.init.zeros_(self.down.weight)
 
     def forward(self, h_BLD: Tensor) -> Tensor:
         if self.is_gated:
-            gate, up = self.up_blocks(h_BLD).chunk(2, -1)
-            return self.down_blocks(F.silu(gate) * up)
+            gate, up = self.up(h_BLD).chunk(2, -1)
+            return self.down(F.silu(gate) * up)
         if self.activation == "gelu":
-            return self.down_blocks(F.gelu(self.up_blocks(h_BLD), approximate="tanh"))
-        h_BLF = F.relu(self.up_blocks(h_BLD))
-        return self.down_blocks(h_BLF * h_BLF)  # a product: torch's square is several times slower here
+            return self.down(F.gelu(self.up(h_BLD), approximate="tanh"))
+        h_BLF = F.relu(self.up(h_BLD))
+        return self.down(h_BLF * h_BLF)  # a product: torch's square is several times slower here
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
-        """The maps that adapters are attached to, by the rows of each."""
-        mlp_width = self.down_blocks.in_features
-        up = (
-            build_row_slices(gate=mlp_width, up_blocks=mlp_width)
-            if self.is_gated
-            else build_row_slices(up_blocks=mlp_width)
-        )
-        return {"up": up, "down": build_row_slices(down_blocks=self.down_blocks.out_features)}
+        """Return the linear layers that adapters attach to: for each, the rows of every target."""
+        mlp_width = self.down.in_features
+        up = build_row_slices(gate=mlp_width, up=mlp_width) if self.is_gated else build_row_slices(up=mlp_width)
+        return {"up": up, "down": build_row_slices(down=self.down.out_features)}

@@ -1,6 +1,6 @@
 """A U-Net (Ronneberger et al. 2015; Dhariwal and Nichol 2021): it refines a signal on its own grid, at several sizes.
 
-Shape letters: B batch, C channels, N positions of a grid, S states of a prompt, E width of the news, H heads.
+Shape letters: B batch, C channels, N positions of a grid, S states of a prompt, E modulation width, H heads.
 """
 
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.attention import attend, build_row_slices
 from genloom.networks.embedding import ModulationEmbedding, PromptProjection
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
-CONV_BY_AXES = (nn.Conv1d, nn.Conv2d)  # by axes
+CONV_BY_AXES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
 class Config:
-    width: int = 64  # channels at the full size, a multiple of `groups`
-    channel_mult: tuple[int, ...] = (1, 2, 3)  # times the width at each size; every one halves the grid before
+    width: int = 64  # channels at the full size, a multiple of `norm_groups`
+    channel_mult: tuple[int, ...] = (1, 2, 3)  # multiples of the width; each after the first halves the grid
+    strides: tuple[int, ...] = ()  # factor of each axis at each halving, e.g. (1, 2, 2) for video; (): 2 on all axes
     num_res_blocks: int = 2  # at each size, on the way down and on the way up
-    attention_max_positions: int = (
-        256  # grids of up to so many positions are attended over, together with a prompt's states
-    )
+    attention_max_positions: int = 256  # grids up to this size have attention, also to a prompt's states
     head_width: int = 32
-    norm_groups: int = 8  # of channels normed together
+    norm_groups: int = 8  # groups of channels in group normalization
 
 
 def build(spec: NetworkSpec, config: Config) -> "UNet":
@@ -36,46 +36,44 @@ def build(spec: NetworkSpec, config: Config) -> "UNet":
     if not (
         isinstance(input_space, SignalSpace)
         and isinstance(output_space, SignalSpace)
-        and len(input_space.size) in (1, 2)
+        and 1 <= len(input_space.size) <= len(CONV_BY_AXES)
     ):
-        raise ValueError(
-            f"The unet reads signals of one or two axes, and was asked to map {input_space} to {output_space}."
-        )
+        raise GenloomError("networks.unet_spaces", input=input_space, output=output_space)
     if output_space.size != input_space.size:
-        raise ValueError(
-            f"The unet keeps the grid of {input_space}, so {output_space} needs another network, such as convolution."
-        )
+        raise GenloomError("networks.unet_output", input=input_space, output=output_space)
     halvings = len(config.channel_mult) - 1
-    if not config.channel_mult or any(side % (1 << halvings) for side in input_space.size):
-        raise ValueError(
-            f"The sides {input_space.size} cannot be halved {halvings} times. "
-            "Set network.channel_mult to fewer numbers, as in [1, 2]."
-        )
+    strides = config.strides or (2,) * len(input_space.size)
+    if len(strides) != len(input_space.size) or not {1, 2} >= set(strides):
+        raise GenloomError("networks.strides", strides=strides, grid=input_space.size)
+    if not config.channel_mult or any(
+        side % stride**halvings for side, stride in zip(input_space.size, strides, strict=True)
+    ):
+        raise GenloomError("networks.unet_halvings", grid=input_space.size, strides=strides, halvings=halvings)
     if any(
         config.width * multiplier % part
         for multiplier in config.channel_mult
         for part in (config.norm_groups, config.head_width)
     ):
-        raise ValueError(
-            f"A unet's width ({config.width}) must be a multiple of groups ({config.norm_groups}) and of "
-            f"head_width ({config.head_width})."
+        raise GenloomError(
+            "networks.unet_width", width=config.width, norm_groups=config.norm_groups, head_width=config.head_width
         )
     return UNet(spec, input_space, output_space, config)
 
 
 def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: int) -> dict[str, Any]:
-    """The settings at a size of the dial's ladder; what a person has set stays."""
+    """Return the settings for one of the planner's model sizes; explicit settings win."""
     width = settings.get("width", max(width // 4 // 8 * 8, 8))
     head_width = next(k for k in (32, 16, 8, width) if width % k == 0)
     return {"width": width, "num_res_blocks": max(depth // 3, 1), "head_width": head_width, **settings}
 
 
 class UNet(nn.Module):
-    """x is B C *size; gives B C' *size. What is computed on the way down is seen again on the way up."""
+    """Maps x, B C *size, to B C' *size, with skip connections from the down blocks to the up blocks."""
 
     def __init__(self, spec: NetworkSpec, input_space: SignalSpace, output_space: SignalSpace, config: Config):
         super().__init__()
         self.spec, axes = spec, len(input_space.size)
+        self.strides = config.strides or (2,) * axes
         E, widths = 4 * config.width, [config.width * multiplier for multiplier in config.channel_mult]
         self.in_proj = build_conv(axes, input_space.channels + spec.condition.field, config.width)
         self.mod_embed = (
@@ -86,14 +84,14 @@ class UNet(nn.Module):
         self.prompt_proj = PromptProjection(spec.condition.tokens, E) if spec.condition.tokens else None
 
         def build_block(in_width: int, width: int, level: int) -> ResidualBlock:
-            has_attention = prod(input_space.size) >> (axes * level) <= config.attention_max_positions
+            has_attention = prod(input_space.size) // prod(self.strides) ** level <= config.attention_max_positions
             return ResidualBlock(axes, in_width, width, E, config, has_attention, has_prompt=spec.condition.tokens > 0)
 
         self.down_blocks, self.downsamplers, skip_widths = nn.ModuleList(), nn.ModuleList(), [config.width]
         in_width = config.width
         for level, width in enumerate(widths):
             if level:
-                self.downsamplers.append(build_conv(axes, in_width, in_width, stride=2))
+                self.downsamplers.append(build_conv(axes, in_width, in_width, stride=self.strides))
                 skip_widths.append(in_width)
             for _ in range(config.num_res_blocks):
                 self.down_blocks.append(build_block(in_width, width, level))
@@ -108,8 +106,8 @@ class UNet(nn.Module):
                 self.upsamplers.append(build_conv(axes, in_width, in_width))
         self.num_res_blocks = config.num_res_blocks
         self.norm = nn.GroupNorm(config.norm_groups, in_width)
-        self.get_head = build_conv(axes, in_width, output_space.channels)
-        nn.init.zeros_(self.get_head.weight)
+        self.head = build_conv(axes, in_width, output_space.channels)
+        nn.init.zeros_(self.head.weight)
 
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
@@ -118,7 +116,7 @@ class UNet(nn.Module):
         if width := self.spec.condition.field:
             field = None if cond is None else cond.field
             x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)
-        if x.ndim == 4:  # the layout that convolutions are fastest in
+        if x.ndim == 4:  # the fastest layout for convolutions
             x = x.contiguous(memory_format=torch.channels_last)
         h = self.in_proj(x)
         mod_BE = h.new_zeros(len(h), 4 * h.shape[1])
@@ -140,14 +138,14 @@ class UNet(nn.Module):
         for i, block in enumerate(self.up_blocks):
             if i and i % (self.num_res_blocks + 1) == 0:
                 h = self.upsamplers[i // (self.num_res_blocks + 1) - 1](
-                    F.interpolate(h, scale_factor=2.0, mode="nearest")
+                    F.interpolate(h, scale_factor=[float(stride) for stride in self.strides], mode="nearest")
                 )
             h = block(torch.cat([h, skips.pop()], 1), mod_BE, states_BSE, mask_BS)
-        return self.get_head(F.silu(self.norm(h)))
+        return self.head(F.silu(self.norm(h)))
 
 
 class ResidualBlock(nn.Module):
-    """A residual block of two convolutions that the news scale and shift, and attention where the grid is small."""
+    """Two convolutions with a residual connection and modulation, then attention if the grid is small."""
 
     def __init__(
         self,
@@ -175,7 +173,7 @@ class ResidualBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Every position sees all positions and a prompt's states in one softmax (GLIDE, Nichol et al. 2022)."""
+    """Attention of every position to all positions and a prompt's states in one softmax (GLIDE, Nichol et al. 2022)."""
 
     def __init__(self, width: int, states_width: int, config: Config, has_prompt: bool):
         super().__init__()
@@ -199,13 +197,13 @@ class AttentionBlock(nn.Module):
         return x + self.out(out_BHNK.transpose(1, 2).reshape(B, N, C)).mT.reshape(x.shape)
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
-        """The maps that adapters are attached to, by the rows of each."""
+        """Return the linear layers that adapters attach to: for each, the rows of every target."""
         C = self.out.out_features
         prompt_layers = {} if self.kv_proj is None else {"kv_proj": build_row_slices(k=C, v=C)}
         return {"qkv": build_row_slices(q=C, k=C, v=C), "out": build_row_slices(o=C), **prompt_layers}
 
 
 def build_conv(
-    axes: int, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1
-) -> nn.Conv1d | nn.Conv2d:
+    axes: int, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int | tuple[int, ...] = 1
+) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
     return CONV_BY_AXES[axes - 1](in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)

@@ -1,4 +1,4 @@
-"""A generator learns to fool a critic that learns not to be fooled (GAN)."""
+"""Train a generator against a critic that tells real from generated data (GAN)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from genloom.noise import Noise
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 _LATENT, _PERTURBATION = 0, 1  # positions of the two draws of training
-# What such a model is trained with unless a job says otherwise: orthogonal updates throw it off its balance.
+# Training settings unless a job sets others: orthogonal updates (Muon) destabilize a GAN.
 TRAIN_DEFAULTS = {
     "ema_decay": 0.99,
     "optimizer": {"family": "adamw", "lr_matrix": 1e-3, "lr_embedding": 1e-3, "lr_vector": 1e-3, "betas": [0.5, 0.99]},
@@ -20,13 +20,13 @@ TRAIN_DEFAULTS = {
 
 
 def default_config(size: int) -> dict[str, Any]:
-    """The settings to begin with for so many bytes of data."""
+    """Return default settings for `size` bytes of data."""
     return {"latent": 64, "r1_weight": 1.0, "r1_eps": 0.05}
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    temperature: float = 1.0  # spread of the latent draw
+    temperature: float = 1.0  # standard deviation of the latent sample
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Adversarial:
     space: SignalSpace
     latent: int = 4
     r1_weight: float = 0.05  # weight of the R1 and R2 penalties; large values freeze the modes
-    r1_eps: float = 0.01  # how far data are moved to feel the critic's slope
+    r1_eps: float = 0.01  # step of the finite difference that estimates the critic's gradient
     condition: ConditionSpec = field(default_factory=ConditionSpec)
     phases = (Phase("critic", ("critic",)), Phase("generator", ("generator",)))
 
@@ -47,12 +47,12 @@ class Adversarial:
         }
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
-        """The relativistic loss with zero-centred penalties on real and made data (R3GAN, Huang et al. 2024).
+        """Compute the relativistic loss with zero-centred penalties on real and fake data (R3GAN, Huang et al. 2024).
 
-        It compares each made sample with a real one of its row, so a weight on a liked row counts for its rival too.
-        There is no likelihood here: `per_sample` ranks nothing.
+        It compares each fake sample with the real one of its row, so the weight of a row applies to both. There is no
+        likelihood: `per_sample` cannot rank samples.
         """
-        assert batch.mask is batch.lengths is None, "every position of a signal counts here"
+        assert batch.mask is batch.lengths is None, "every position of a signal counts"
         z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
         if phase.name == "generator":
             fake = parts["generator"](z, cond=batch.cond).float()
@@ -62,14 +62,14 @@ class Adversarial:
         return self.discriminator_loss(parts, batch, fake, noise)
 
     def generator_loss(self, parts: Parts, batch: Batch, fake: Tensor) -> Tensor:
-        """What it costs whoever made `fake` that the critic prefers the real ones, B."""
+        """Return the loss of the network that made `fake`: the critic should prefer it to the real data, B."""
         return F.softplus(self.critic_score(parts, batch.x, batch.cond) - self.critic_score(parts, fake, batch.cond))
 
     def discriminator_loss(self, parts: Parts, batch: Batch, fake: Tensor, noise: Noise) -> Loss:
-        """What it costs the critic to take `fake` for real, and to have a steep slope at either."""
+        """Return the loss of the critic: it should prefer the real data to `fake`, with a small gradient at both."""
         real_B, fake_B = self.critic_score(parts, batch.x, batch.cond), self.critic_score(parts, fake, batch.cond)
-        # The squared slope along random directions has the squared gradient as its mean; by a finite difference, it
-        # needs no second derivative, which sharded parameters do not offer.
+        # The mean of the squared slope along random directions is the squared gradient. A finite difference needs no
+        # second derivative, which sharded parameters do not support.
         perturbation = self.r1_eps * noise.normal(batch.x.shape[1:], _PERTURBATION).to(batch.x.device)
         slope_real = (self.critic_score(parts, batch.x + perturbation, batch.cond) - real_B) / self.r1_eps
         slope_fake = (self.critic_score(parts, fake + perturbation, batch.cond) - fake_B) / self.r1_eps

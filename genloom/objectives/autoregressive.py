@@ -1,4 +1,4 @@
-"""Predict the next symbol from the ones before it.
+"""Predict the next token from the previous ones.
 
 Shape letters: B batch, L length, V vocabulary, D width, N positions that count.
 """
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.noise import Noise
+from genloom.objectives.checks import check_settings
 from genloom.objectives.cross_entropy import MIN_FUSED_VOCAB, cross_entropy
 from genloom.objectives.prompt_lookup import PromptLookup, TruncatingNetwork
 from genloom.types import (
@@ -31,60 +32,59 @@ from genloom.types import (
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How symbols are chosen. Off by default: the model's own distribution."""
+    """How tokens are sampled. By default, from the model's own distribution."""
 
-    prompt_ids: tuple[np.ndarray, ...] = ()  # a row of symbols each; a row with none starts with `space.start`
-    max_tokens: int = 0  # symbols to write at most; 0: the space's length
-    temperature: float = 1.0  # 0: always the likeliest symbol
+    prompt_ids: tuple[np.ndarray, ...] = ()  # the token ids of each row; an empty row starts with `space.bos`
+    max_tokens: int = 0  # upper bound of new tokens; 0: the context length
+    temperature: float = 1.0  # 0: always the most likely token
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     suppressed_tokens: tuple[int, ...] = ()
-    eos_ids: tuple[int, ...] = ()  # symbols that end a row besides `space.stop`
-    is_finished: np.ndarray = field(
-        default_factory=lambda: np.zeros(0, dtype=bool)
-    )  # B; the caller may end a row by setting it
+    eos_ids: tuple[int, ...] = ()  # tokens that end a row besides `space.eos`
+    # B; the caller may set an element to end a row.
+    is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def __post_init__(self) -> None:
-        ranges = {
-            "temperature": (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3, "0, or from 0.001 to 1000"),
-            "top_k": (self.top_k >= 0, "0 (off) or more"),
-            "top_p": (0 <= self.top_p <= 1, "from 0 to 1 (off)"),
-            "min_p": (0 <= self.min_p <= 1, "from 0 (off) to 1"),
-            "repetition_penalty": (self.repetition_penalty > 0, "above 0; 1 is off"),
-            "max_tokens": (self.max_tokens >= 0, "0 (as far as the model reads) or more"),
-        }
-        for name, (is_valid, requirement) in ranges.items():
-            if not is_valid:
-                raise ValueError(f"{name} must be {requirement}, got {getattr(self, name)}.")
+        check_settings(
+            self,
+            {
+                "temperature": (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3, "0, or from 0.001 to 1000"),
+                "top_k": (self.top_k >= 0, "at least 0 (0 is off)"),
+                "top_p": (0 <= self.top_p <= 1, "from 0 to 1 (1 is off)"),
+                "min_p": (0 <= self.min_p <= 1, "from 0 to 1 (0 is off)"),
+                "repetition_penalty": (self.repetition_penalty > 0, "above 0 (1 is off)"),
+                "max_tokens": (self.max_tokens >= 0, "at least 0 (0: the context length)"),
+            },
+        )
 
 
 class OutputHeadNetwork(Protocol):
-    """A network that can be asked for what its logits are made from, with `leaves` off."""
+    """A network that can return its hidden states, with `return_logits` off, and the head that makes logits of them."""
 
     def get_output_head(self) -> tuple[Tensor, float]:
-        """The matrix (V, D) that scores symbols, and the soft bound of the logits; 0: none."""
+        """Return the output matrix (V, D), and the soft cap of the logits; 0: none."""
         ...
 
 
 class LogitsNetwork(Protocol):
-    """A network that can make logits of what it gives with `leaves` off."""
+    """A network that can compute logits from the hidden states it returns with `return_logits` off."""
 
     def compute_logits(self, h_BLD: Tensor) -> Tensor: ...
 
 
 class LastLogitsNetwork(Protocol):
-    """A network that can give the logits after each row's last symbol alone, B V."""
+    """A network that can compute only the logits after the last token of each row, B V."""
 
     def compute_last_logits(self, x: Tensor, lengths: Tensor, cache: DecodingCache) -> Tensor: ...
 
 
 class PrefixCachingNetwork(Protocol):
-    """A network that keeps what it read last, and gives the same bits for a text whatever the pieces it is read in."""
+    """A network that keeps the cache of its last text; the bits of its logits do not depend on how a text is split."""
 
     def reuse_prefix(self, x_L: Tensor, length: int) -> DecodingCache:
-        """A memory for a row of up to `length` positions that has read some symbols of x already, never the last."""
+        """Return a cache for a row of up to `length` positions, which holds a prefix of x, but never its last token."""
         ...
 
 
@@ -94,20 +94,20 @@ class Autoregressive:
     condition: ConditionSpec = field(default_factory=ConditionSpec)
     z_loss: float = 0.0  # weight of the squared log-partition, which keeps logits small (PaLM, Chowdhery et al. 2022)
     phases = (Phase("model", ("model",)),)
-    has_exact_likelihood = True  # the loss is the likelihood itself, and no bound that is another one under other noise
+    has_exact_likelihood = True  # the loss is the likelihood itself, not a bound that depends on the noise
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
         return {"model": NetworkSpec(self.space, self.space, is_causal=True, condition=self.condition)}
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
-        """Minus log-likelihood of each row after its first symbol, in nats: exact, not a bound.
+        """Compute the negative log-likelihood of each row after its first token, in nats: exact, not a bound.
 
-        While a network is trained, what `z_loss` asks for comes on top.
+        In training mode, add the z-loss.
         """
         loss_mask_BL = build_loss_mask(batch)
         network = parts["model"]
-        is_fused = self.space.vocab_size >= MIN_FUSED_VOCAB and hasattr(network, "logits")
+        is_fused = self.space.vocab_size >= MIN_FUSED_VOCAB and hasattr(network, "get_output_head")
         costs_BL, nll_BL = (self.compute_token_losses_chunked if is_fused else self.compute_token_losses)(
             network, batch, loss_mask_BL
         )
@@ -115,7 +115,7 @@ class Autoregressive:
         return Loss((costs_BL * loss_mask_BL).sum(1), loss_mask_BL.sum(1), metrics)
 
     def compute_token_losses(self, network: nn.Module, batch: Batch, loss_mask_BL: Tensor) -> tuple[Tensor, Tensor]:
-        """What each prediction costs and its negative log-likelihood, B L-1."""
+        """Return the cost of each prediction and its negative log-likelihood, B L-1."""
         logits_BLV = network(batch.x, cond=batch.cond, lengths=batch.lengths, **build_segment_kwargs(batch))[
             :, :-1
         ].float()
@@ -124,14 +124,14 @@ class Autoregressive:
         )
         if not (weight := self.z_loss * network.training):
             return nll_BL, nll_BL
-        return nll_BL + weight * logits_BLV.logsumexp(-1).model_input(), nll_BL
+        return nll_BL + weight * logits_BLV.logsumexp(-1).square(), nll_BL
 
     def compute_token_losses_chunked(
         self, network: nn.Module, batch: Batch, loss_mask_BL: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The same for a large vocabulary, of which the logits are never all there; what doesn't count is skipped."""
+        """Do the same for a large vocabulary: never hold all logits at once, and skip masked positions."""
         h_BLD = network(
-            batch.x, cond=batch.cond, lengths=batch.lengths, hidden_states=False, **build_segment_kwargs(batch)
+            batch.x, cond=batch.cond, lengths=batch.lengths, return_logits=False, **build_segment_kwargs(batch)
         )[:, :-1]
         index_N = loss_mask_BL.flatten().nonzero()[:, 0]
         h_ND = h_BLD.flatten(0, 1).index_select(0, index_N)
@@ -149,7 +149,7 @@ class Autoregressive:
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
-        """Yield the symbols written so far, (count, n), without the prompts; an ended row repeats `space.stop`."""
+        """Yield the tokens so far, (count, n), without the prompts; a finished row repeats `space.eos`."""
         device = next(parts["model"].parameters()).device
         contexts = build_contexts(params.prompt_ids, count, self.space)
         longest = max(len(c) for c in contexts)
@@ -175,18 +175,18 @@ class Autoregressive:
             if lookup is not None:
                 logits_BV = lookup.next_logits(contexts[0])
             else:
-                logits_BV = parts["model"](token_B[:, None].to(device), cond=cond, cache_folder=cache)[:, -1]
+                logits_BV = parts["model"](token_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
 
 
 def read_prompts(
     network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, max_length: int
 ) -> tuple[Tensor, DecodingCache]:
-    """Logits after each row's last symbol, B V, and the memory to go on with; equal rows are read once.
+    """Return the logits after each row's last token, B V, and the cache; equal rows are read once.
 
-    A single row goes on from what it shares with the text before, as each turn of a conversation does.
+    A single row reuses the prefix that it shares with the previous text, as each turn of a conversation does.
     """
     init_cache = cast(CausalNetwork, network).init_cache
-    if cond is None and len(x_BL) == 1 and hasattr(network, "decode_step"):
+    if cond is None and len(x_BL) == 1 and hasattr(network, "reuse_prefix"):
         cache = cast(PrefixCachingNetwork, network).reuse_prefix(x_BL[0], max_length)
         num_unread = lengths_B - cache.lengths
         return compute_last_logits(network, x_BL[:, -int(num_unread) :], None, num_unread, cache), cache
@@ -203,44 +203,44 @@ def read_prompts(
 def compute_last_logits(
     network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, cache: DecodingCache
 ) -> Tensor:
-    """Logits after the last symbol of each row, B V; where a network can, no others are computed."""
-    if hasattr(network, "last_logits"):
+    """Return the logits after the last token of each row, B V; compute no others if the network supports it."""
+    if hasattr(network, "compute_last_logits"):
         return cast(LastLogitsNetwork, network).compute_last_logits(x_BL, lengths_B, cache)
-    if not hasattr(network, "hidden_states"):
-        logits_BLV = network(x_BL, cond=cond, lengths=lengths_B, cache_folder=cache)
+    if not hasattr(network, "compute_logits"):
+        logits_BLV = network(x_BL, cond=cond, lengths=lengths_B, cache=cache)
         return logits_BLV[torch.arange(len(x_BL), device=x_BL.device), lengths_B - 1]
-    h_BLD = network(x_BL, cond=cond, lengths=lengths_B, cache_folder=cache, hidden_states=False)
+    h_BLD = network(x_BL, cond=cond, lengths=lengths_B, cache=cache, return_logits=False)
     last_B1D = h_BLD[torch.arange(len(x_BL), device=x_BL.device), lengths_B - 1][:, None]
-    return cast(LogitsNetwork, network).leave(last_B1D)[:, 0]
+    return cast(LogitsNetwork, network).compute_logits(last_B1D)[:, 0]
 
 
 def build_contexts(prompt_ids: tuple[np.ndarray, ...], count: int, space: TokenSpace) -> list[np.ndarray]:
-    """What each row begins with: its prompt, or where that is missing or empty, the symbol that begins a document."""
+    """Return the prompt of each row; if it is missing or empty, the BOS token."""
     assert len(prompt_ids) in (0, count), f"{len(prompt_ids)} prompts for {count} rows"
     rows = prompt_ids or (np.zeros(0),) * count
     return [np.asarray(p if len(p) else [space.bos], dtype=np.int64) for p in rows]
 
 
 def build_loss_mask(batch: Batch) -> Tensor:
-    """Which predictions count, B L-1: real positions after the first, where the batch's mask allows."""
+    """Return the loss mask of the predictions, B L-1: unpadded positions after the first where the mask is set."""
     loss_mask_BL = torch.ones_like(batch.x[:, 1:], dtype=torch.float32)
     if batch.mask is not None:
         loss_mask_BL = loss_mask_BL * batch.mask[:, 1:]
     if batch.lengths is not None:
         positions = torch.arange(1, batch.x.shape[1], device=batch.x.device)
         loss_mask_BL = loss_mask_BL * (positions < batch.lengths[:, None])
-    if batch.segments is not None:  # no document says how the next one begins
+    if batch.segments is not None:  # a document does not predict the first token of the next
         loss_mask_BL = loss_mask_BL * (batch.segments[:, 1:] == batch.segments[:, :-1])
     return loss_mask_BL
 
 
 def build_segment_kwargs(batch: Batch) -> dict[str, Tensor]:
-    """What tells a network which documents a row holds; most rows hold one, and most networks know of no more."""
+    """Return the segment ids for the network if rows are packed, else nothing: not every network supports packing."""
     return {} if batch.segments is None else {"segments": batch.segments}
 
 
 def sample_next_tokens(logits_BV: Tensor, contexts: list[np.ndarray], noise: Noise, params: SamplingParams) -> Tensor:
-    """The next symbol of each row, on the processor: the likeliest, or drawn, under the controls."""
+    """Return the next token of each row, on the CPU: the most likely one, or a sample."""
     processed_BV = process_logits(logits_BV.float(), contexts, params)
     return (
         processed_BV.argmax(1).cpu() if params.temperature == 0 else noise.sample_tokens(processed_BV, contexts).cpu()
@@ -248,7 +248,7 @@ def sample_next_tokens(logits_BV: Tensor, contexts: list[np.ndarray], noise: Noi
 
 
 def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: SamplingParams) -> Tensor:
-    """Logits after the controls, in this order; what they cut off is minus infinity.
+    """Apply the sampling parameters to the logits, in this order; removed tokens get minus infinity.
 
     Repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
     2024).
@@ -259,8 +259,8 @@ def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: Sampli
         logits_BV[:, list(params.suppressed_tokens)] = float("-inf")
     if params.repetition_penalty != 1:
         for row, context in zip(logits_BV, contexts, strict=True):
-            # The first symbol begins the text and, in our codecs, ends it too; stops end each turn of a conversation:
-            # they must stay as likely as they are.
+            # Exempt the first token, which is BOS and, in our codecs, also EOS, and the tokens that end each turn of a
+            # conversation.
             seen_ids = torch.from_numpy(np.setdiff1d(context[1:], params.eos_ids)).to(row.device)
             row[seen_ids] = torch.where(
                 row[seen_ids] > 0, row[seen_ids] / params.repetition_penalty, row[seen_ids] * params.repetition_penalty
@@ -285,9 +285,9 @@ def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: Sampli
 
 
 def mask_outside_top_p(logits_BV: Tensor, top_p: float) -> Tensor:
-    """What lies outside of the likeliest symbols that make up `top_p`, B V; the likeliest itself never does.
+    """Return True for the tokens outside of the nucleus of probability `top_p`, B V; never for the most likely token.
 
-    A few of the likeliest are ranked, and more only where these do not make it up: sorting thousands takes long.
+    Rank only the most likely tokens, and more if they do not reach `top_p`: sorting thousands is slow.
     """
     probs_BV, num_ranked = logits_BV.softmax(1), 64
     while True:

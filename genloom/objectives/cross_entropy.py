@@ -1,8 +1,8 @@
-"""Cross-entropy after a last linear layer without ever holding all logits: chunk by chunk, gradients on the way.
+"""Cross-entropy after a last linear layer without ever holding all logits: chunk by chunk, with the gradients.
 
-With tens of thousands of symbols the logits of a batch are larger than all else a step keeps. A chunk of them is made,
-turned into probabilities, then in place into the gradient, multiplied out, and forgotten. After Wijmans et al. 2024,
-"Cut your losses in large-vocabulary language models", and Hsu et al. 2024, "Liger kernel".
+With tens of thousands of tokens, the logits of a batch are larger than everything else in a step. Each chunk of them is
+computed, turned into probabilities, then in place into the gradient, multiplied, and discarded. After Wijmans et al.
+2024, "Cut your losses in large-vocabulary language models", and Hsu et al. 2024, "Liger kernel".
 
 Shape letters: N positions, C positions of a chunk, D width, V vocabulary.
 """
@@ -12,18 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 24  # logits alive at once; matmuls of fewer rows are slower
-MIN_FUSED_VOCAB = 1024  # symbols in the vocabulary (docs/log.md)
+CHUNK = 1 << 24  # logits in memory at once; matmuls of fewer rows are slower
+MIN_FUSED_VOCAB = 1024  # vocabulary size from which the chunked version is faster (docs/log.md)
 
 
 def cross_entropy(
     h_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float = 0.0, z_loss: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """What each position costs, and of it the negative log-likelihood, detached; both N, float32.
+    """Return the cost of each position, and its negative log-likelihood, detached; both N, float32.
 
     The logits are h @ weight.T, bounded by softcap x tanh(logits / softcap) where softcap is above 0. The cost is
-    -log p(target) + z_loss x log(partition)^2. Equal to F.cross_entropy of whole logits, in value and gradients; a
-    head that needs no gradient gets none and costs no product for it.
+    -log p(target) + z_loss x log(partition)^2. Equal to F.cross_entropy of all logits, in value and gradients; the
+    gradient of a head that does not need one is not computed.
     """
     costs_N, nll_N = _CrossEntropy.apply(h_ND, weight_VD, targets_N, softcap, z_loss)
     return costs_N, nll_N
@@ -49,7 +49,7 @@ class _CrossEntropy(torch.autograd.Function):
         if dweight_VD is not None and len(g_N):
             if bool((g_N == g_N[0]).all()):
                 dweight_VD = dweight_VD if g_N[0] == 1 else dweight_VD * g_N[0].to(dweight_VD.dtype)
-            else:  # the gradient was summed as if all positions weighed the same
+            else:  # the gradient in memory is the sum with equal weights
                 dweight_VD = compute_losses_and_grads(h_ND, weight_VD, targets_N, *ctx.settings, (False, True), g_N)[3]
         return None if dh_ND is None else dh_ND * g_N[:, None].to(dh_ND.dtype), dweight_VD, None, None, None
 
@@ -63,16 +63,16 @@ def compute_losses_and_grads(
     needs_grad: tuple[bool, bool],
     weights_N: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Costs and likelihoods of all positions, and the wanted gradients, of h and of the head, of the costs' sum.
+    """Return the costs and NLLs of all positions, and the gradients of the costs' sum by h and by the head, if needed.
 
-    `weights_N` weighs the positions in the gradients.
+    `weights_N` weights the positions in the gradients.
     """
     N, V = len(h_ND), len(weight_VD)
     costs_N, nll_N = h_ND.new_empty(N, dtype=torch.float32), h_ND.new_empty(N, dtype=torch.float32)
     dh_ND = torch.empty_like(h_ND) if needs_grad[0] else None
     dweight_VD = torch.zeros_like(weight_VD) if needs_grad[1] else None
     chunk_size = max(CHUNK // V, 1)
-    logits, probs = (h_ND.new_empty(min(chunk_size, N), V) for _ in range(2))  # one piece of memory for all chunks
+    logits, probs = (h_ND.new_empty(min(chunk_size, N), V) for _ in range(2))  # one buffer for all chunks
     for first in range(0, N, chunk_size):
         chunk = slice(first, min(first + chunk_size, N))
         h_CD, targets_C1 = h_ND[chunk], targets_N[chunk, None]

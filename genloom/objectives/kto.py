@@ -1,54 +1,48 @@
-"""Learn from samples that were liked or disliked each by itself, with any objective whose loss bounds a likelihood."""
+"""Train on samples with a thumb up or down each, with any objective whose loss bounds a likelihood."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from genloom.noise import Noise
+from genloom.objectives.checks import check_settings
 from genloom.objectives.reference import compute_implicit_reward
-from genloom.types import Batch, Condition, Loss, NetworkSpec, Objective, Parts, Phase, UnpairedPreferences
+from genloom.objectives.wrapper import ObjectiveWrapper
+from genloom.types import Loss, Parts, Phase, UnpairedPreferences
 
 
 @dataclass(frozen=True)
-class KTO:
-    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024), for flow and the like as Diffusion-KTO (Li et al. 2024).
+class KTO(ObjectiveWrapper):
+    """Kahneman-Tversky optimization (Ethayarajh et al. 2024); for flow and the like, Diffusion-KTO (Li et al. 2024).
 
-    What was liked has to rise above a reference point, what was disliked to fall below it; what lies far on either side
-    counts little, which makes it calm about raters who err.
+    Desirable samples should rise above a reference point, undesirable ones fall below it. Samples far on either side
+    have little gradient, which makes KTO robust against wrong ratings.
     """
 
-    base: Objective[Batch]
-    reference: Parts = field(default_factory=dict)  # the model before it learned; none where the batches know it
-    beta: float = 0.1  # how far the model may move from its reference
-    rpo_alpha: float = 1.0  # keeps what was liked likely
-    desirable_weight: float = 1.0  # weight of what was liked; good x likes near bad x dislikes is a good balance
+    reference: Parts = field(default_factory=dict)  # the model before training; empty if the batches have its NLL
+    beta: float = 0.1  # penalty of the distance from the reference
+    rpo_alpha: float = 1.0  # weight of the NLL of desirable samples
+    desirable_weight: float = 1.0  # balanced if weight x count is about equal for desirable and undesirable samples
     undesirable_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.beta <= 0 or min(self.rpo_alpha, self.desirable_weight, self.undesirable_weight) < 0:
-            raise ValueError(
-                "Of learning from thumbs, beta must be above 0, and rpo_alpha, desirable_weight and undesirable_weight 0 or more, "
-                f"got {self.beta}, {self.rpo_alpha}, {self.desirable_weight} and {self.undesirable_weight}."
-            )
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return self.base.phases
-
-    @property
-    def network_specs(self) -> dict[str, NetworkSpec]:
-        return self.base.network_specs
+        check_settings(
+            self,
+            {
+                "beta": (self.beta > 0, "above 0"),
+                "rpo_alpha": (self.rpo_alpha >= 0, "at least 0"),
+                "desirable_weight": (self.desirable_weight >= 0, "at least 0"),
+                "undesirable_weight": (self.undesirable_weight >= 0, "at least 0"),
+            },
+        )
 
     def prepare_batch(
         self, parts: Parts, batch: UnpairedPreferences, phase: Phase, noise: Noise, micro_batch_size: int
     ) -> UnpairedPreferences:
-        """The batch with its reference point: the mean rise of answers to other prompts, taken as 0 where it is less.
+        """Return the batch with its reference point: the mean log-ratio of mismatched answers, at least 0.
 
-        It estimates how far the model has moved (section 4.1). It belongs to the whole batch, so the loop asks for it
-        before it cuts the batch into pieces of `size` rows.
+        It estimates the KL divergence from the reference (section 4.1). It belongs to the whole batch, so the training
+        loop computes it before it splits the batch into micro-batches.
         """
         micro_batches = [slice(first, first + micro_batch_size) for first in range(0, len(batch), micro_batch_size)]
         with torch.no_grad():
@@ -61,7 +55,7 @@ class KTO:
         return replace(batch, baseline=torch.cat(log_ratios).mean().clamp(min=0).repeat(len(batch)))
 
     def loss(self, parts: Parts, batch: UnpairedPreferences, phase: Phase, noise: Noise) -> Loss:
-        """Equation 8 of the paper, plus `anchor` times the loss a unit of what was liked."""
+        """Compute equation 8 of the paper, plus `rpo_alpha` times the loss per term of desirable samples."""
         assert batch.baseline is not None, "prepare_batch() comes before the loss"
         log_ratio_B, model_loss = compute_implicit_reward(self.base, parts, self.reference, batch.batch, phase, noise)
         desirable_B = batch.desirable.to(log_ratio_B.dtype)
@@ -70,6 +64,3 @@ class KTO:
         nll_B = self.rpo_alpha * desirable_B * model_loss.per_sample / model_loss.num_terms.clamp(min=1)
         metrics = {"value": value_B.mean().detach(), "baseline": batch.baseline.mean()}
         return Loss(cost_B + nll_B, torch.ones_like(cost_B), metrics)
-
-    def sample(self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: Any) -> Iterator[Tensor]:
-        return self.base.sample(parts, count, cond, noise, params)

@@ -1,4 +1,4 @@
-"""Hide symbols at random and predict them from the rest (masked diffusion).
+"""Mask tokens at random and predict them from the rest (masked diffusion).
 
 Shape letters: B batch, L length, V vocabulary.
 """
@@ -12,35 +12,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import build_contexts
+from genloom.objectives.checks import check_settings
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, TokenSpace
 
-GRID_STEPS = 16  # in which a picture's codes are written
+GRID_STEPS = 16  # default sampling steps of a grid of codes
 _TIME, _MASK = 0, 1  # positions of the two draws of training
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    prompt_ids: tuple[np.ndarray, ...] = ()  # a row of symbols each; a row with none starts with `space.start`
-    known_ids: np.ndarray | None = None  # in place of prompts: B L symbols to keep, -1 where the model fills a hole
+    prompt_ids: tuple[np.ndarray, ...] = ()  # the token ids of each row; an empty row starts with `space.bos`
+    known_ids: np.ndarray | None = None  # instead of prompts: B L tokens to keep, -1 where the model fills in
     suppressed_tokens: tuple[int, ...] = ()
-    is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))  # nothing here can end early
-    max_tokens: int = 0  # symbols to write after the prompts; 0: up to the space's length
-    steps: int = 0  # 0: one a symbol, or GRID_STEPS on a grid; fewer write several at once
-    temperature: float = 1.0  # 0: always the likeliest symbol
-    order: str = ""  # "random", as the model has learned, or "confidence" first; "": surest on a grid, else random
-    choice_temperature: float = 3.0  # how much chance has a say, at first, in what is surest; it ends with none
+    is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))  # unused: no row ends early
+    max_tokens: int = 0  # tokens after the prompts; 0: up to the context length
+    steps: int = 0  # 0: one per token, or GRID_STEPS on a grid; fewer steps write several tokens at once
+    temperature: float = 1.0  # 0: always the most likely token
+    order: str = ""  # "random", as in training, or "confidence"; "": confidence on a grid, else random
+    choice_temperature: float = 3.0  # noise of the confidence at the first step (MaskGIT); it falls to 0
 
     def __post_init__(self) -> None:
-        if self.temperature and not 1e-3 <= self.temperature <= 1e3:
-            raise ValueError(f"temperature must be 0, or from 0.001 to 1000, got {self.temperature}.")
-        if self.steps < 0 or self.max_tokens < 0 or self.choice_temperature < 0:
-            raise ValueError("steps, max_tokens and choice_temperature must be 0 or more.")
+        check_settings(
+            self,
+            {
+                "temperature": (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3, "0, or from 0.001 to 1000"),
+                "steps": (self.steps >= 0, "at least 0"),
+                "max_tokens": (self.max_tokens >= 0, "at least 0"),
+                "choice_temperature": (self.choice_temperature >= 0, "at least 0"),
+            },
+        )
         if self.order not in ("", "random", "confidence"):
-            raise ValueError(
-                f"Unknown order {self.order!r}: symbols are written in random order, or the confidence first."
-            )
+            raise GenloomError("objectives.unknown_order", order=self.order)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Masked:
 
     @property
     def mask_id(self) -> int:
-        return self.space.vocab_size  # one symbol more than the codec's stands for "hidden"
+        """The id of the mask token, which follows the ids of the codec."""
+        return self.space.vocab_size
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
@@ -59,15 +65,12 @@ class Masked:
         return {"model": NetworkSpec(space, space, condition=self.condition)}
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
-        """An estimate of a bound on minus log-likelihood, in nats (MDLM, Sahoo et al. 2024, equation 10, linear)."""
+        """Estimate a bound on the NLL of each row, in nats (MDLM, Sahoo et al. 2024, equation 10, linear schedule)."""
+        positions = torch.arange(batch.x.shape[1], device=batch.x.device)
         loss_mask_BL = torch.ones_like(batch.x, dtype=torch.bool) if batch.mask is None else batch.mask.bool()
-        loss_mask_BL = loss_mask_BL & (
-            torch.arange(batch.x.shape[1], device=batch.x.device) > 0
-        )  # the first symbol is given
+        loss_mask_BL = loss_mask_BL & (positions > 0)  # the first token is given
         if batch.lengths is not None:
-            loss_mask_BL = loss_mask_BL & (
-                torch.arange(batch.x.shape[1], device=batch.x.device) < batch.lengths[:, None]
-            )
+            loss_mask_BL = loss_mask_BL & (positions < batch.lengths[:, None])
         t_B1 = noise.uniform((1,), _TIME).to(batch.x.device) * (1 - 1e-3) + 1e-3
         is_masked_BL = (noise.uniform(batch.x.shape[1:], _MASK).to(batch.x.device) < t_B1) & loss_mask_BL
         logits_BLV = self.predict_logits(
@@ -85,9 +88,9 @@ class Masked:
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
-        """Yield drafts in which -1 stands for what is still hidden.
+        """Yield drafts in which -1 is a token that is still masked.
 
-        A draft is (count, n) without the prompts, or with `known` of its shape.
+        A draft is (count, n) without the prompts, or has the shape of `known_ids`.
         """
         device = next(parts["model"].parameters()).device
         x_BL, output_BN, lengths = self.build_masked_rows(count, params)
@@ -95,7 +98,7 @@ class Masked:
         lengths = None if lengths is None else lengths.to(device)
         order = params.order or ("confidence" if self.space.grid else "random")
         steps = params.steps or (GRID_STEPS if self.space.grid else output_BN.shape[1])
-        # In random order a symbol appears when time has come down to its number.
+        # In random order, a token is revealed when the time falls below its number.
         order_BL = noise.uniform((x_BL.shape[1],), 0).to(device)
         for i in range(steps):
             logits_BLV = self.predict_logits(parts, x_BL, cond, lengths)
@@ -109,9 +112,9 @@ class Masked:
                 perturbed_BLV = perturbed_BLV + noise.gumbel(logits_BLV.shape[1:], 1 + i).to(device)
             token_BL, is_masked_BL = perturbed_BLV.argmax(-1), x_BL == self.mask_id
             if order == "random":
-                # Time is cut at the quantiles of the hidden positions: each step writes as many symbols as any other.
+                # The steps are the quantiles of the masked positions: each step reveals equally many tokens.
                 rank_BL, denominator = rank_masked(order_BL, is_masked_BL), steps - i
-            else:  # MaskGIT (Chang et al. 2022, section 3.2): few symbols at first, more where more is known
+            else:  # MaskGIT (Chang et al. 2022, section 3.2): few tokens at first, more in later steps
                 gumbel_BL = noise.gumbel((x_BL.shape[1],), 1 + steps + i).to(device)
                 confidence_BL = logits_BLV.log_softmax(-1).gather(2, token_BL[..., None])[..., 0]
                 rank_BL = rank_masked(
@@ -124,9 +127,9 @@ class Masked:
             yield torch.where(x_BL == self.mask_id, -1, x_BL).gather(1, output_BN).cpu()
 
     def build_masked_rows(self, count: int, params: SamplingParams) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Rows with hidden symbols to fill, the positions of each that are asked for, and lengths where they differ."""
+        """Return rows with masked tokens to fill, the output positions of each, and the lengths if they differ."""
         if params.known_ids is not None:
-            assert len(params.known_ids) == count, f"{len(params.known_ids)} rows are known, and {count} are asked for"
+            assert len(params.known_ids) == count, f"{len(params.known_ids)} known rows for {count} samples"
             x_BL = torch.from_numpy(params.known_ids.astype(np.int64))
             return torch.where(x_BL < 0, self.mask_id, x_BL), torch.arange(x_BL.shape[1]).expand(x_BL.shape), None
         prompt_ids = build_contexts(params.prompt_ids, count, self.space)
@@ -141,5 +144,5 @@ class Masked:
 
 
 def rank_masked(value_BL: Tensor, is_masked_BL: Tensor) -> Tensor:
-    """The place of every hidden position in the order of falling values; all others come after them."""
+    """Return the rank of every masked position by descending value; the other positions follow."""
     return value_BL.masked_fill(~is_masked_BL, float("-inf")).argsort(1, descending=True).argsort(1)

@@ -1,4 +1,4 @@
-"""Prompts and the answers that were given to them, made batches in which the answers alone count.
+"""Batches of prompts with their answers, in which only the answers count.
 
 Shape letters: B batch, L length.
 """
@@ -8,21 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from genloom.errors import GenloomError
 from genloom.types import Batch, PreferencePairs, UnpairedPreferences
 
 TokenArray = np.ndarray  # (L,) int64
 
 
 def build_completion_batch(prompts: Sequence[TokenArray], answers: Sequence[TokenArray], context_length: int) -> Batch:
-    """Each prompt with its answer after it, cut to the `length` that the model reads; the mask is on the answer.
+    """Return each prompt followed by its answer, cut to `context_length`, with a loss mask on the answer.
 
-    Raises ValueError for a prompt that is empty or leaves no room for its answer.
+    Raise ValueError if a prompt is empty or leaves no room for its answer.
     """
     for prompt in prompts:
         if not 0 < len(prompt) < context_length:
-            raise ValueError(
-                f"A prompt must have from 1 to {context_length - 1} symbols for this model to answer it, got {len(prompt)}."
-            )
+            raise GenloomError("objectives.prompt_length", maximum=context_length - 1, length=len(prompt))
     rows = [np.concatenate([p, a])[:context_length].astype(np.int64) for p, a in zip(prompts, answers, strict=True)]
     lengths = np.array([len(row) for row in rows])
     prompt_lengths = np.array([len(prompt) for prompt in prompts])
@@ -44,7 +43,7 @@ def build_preference_pairs(
 def build_unpaired_preferences(
     prompts: Sequence[TokenArray], answers: Sequence[TokenArray], desirable: Sequence[bool], context_length: int
 ) -> UnpairedPreferences:
-    """Answers by themselves; beside each stands the answer of the row before it, which was given to another prompt."""
+    """Return single answers; the mismatched answer of each row is that of the previous row, to another prompt."""
     mismatched = [*answers[-1:], *answers[:-1]]
     return UnpairedPreferences(
         build_completion_batch(prompts, answers, context_length),

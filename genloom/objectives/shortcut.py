@@ -1,7 +1,7 @@
-"""Learn jumps beside velocities, so that a few steps, or one, lead from noise to data (shortcut models).
+"""Learn jumps besides velocities, so that a few steps, or one, lead from noise to data (shortcut models).
 
-Frans et al. 2024, "One step diffusion via shortcut models". Around the network of a trained flow, the flow is kept as a
-teacher, and the jumps learn to follow its guided way.
+Frans et al. 2024, "One step diffusion via shortcut models". With the network of a trained flow, the flow becomes the
+teacher, and the jumps learn to follow its guided trajectory.
 """
 
 from collections.abc import Iterator
@@ -13,39 +13,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.noise import Noise
-from genloom.objectives.flow import check_known_values, integrate, lerp, masked_mse
+from genloom.objectives.checks import check_settings
+from genloom.objectives.flow import IntegrationParams, integrate, lerp, masked_mse
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 _NOISE, _TIME, _CHOICE = 0, 1, 2  # positions of the draws of training; a sampler starts from the one at _NOISE
-TRAIN_DEFAULTS = {"ema_decay": 0.999}  # what such a model is trained with unless a job says otherwise
-_VELOCITY_LEVEL = -1  # the level of no jump
+TRAIN_DEFAULTS = {"ema_decay": 0.999}  # training settings unless a job sets others
+_VELOCITY_LEVEL = -1  # the level of a velocity, which is not a jump
 
 
 @dataclass(frozen=True)
-class SamplingParams:
-    """As those of `flow`; there is one solver, and the steps are jumps that were learned."""
+class SamplingParams(IntegrationParams):
+    """The parameters of `integrate` with the Euler solver, whose steps are the learned jumps."""
 
-    steps: int = 4  # 1, 2, 4 … up to 2^(levels - 1)
-    known_values: Tensor | None = None  # data that is kept, but for the places
-    mask: Tensor | None = None  # where this is True: they are made anew, so that they fit
-    resample_steps: int = 0  # times that each step is taken back and done over, which makes them fit better
-    init_values: Tensor | None = None  # data to make variations of
-    strength: float = 1.0  # how far towards noise `start` is carried first, rounded to whole steps
-    solver = "euler"
+    steps: int = 4  # 1, 2, 4 … up to 2^(num_levels - 1)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.steps & (self.steps - 1):
-            raise ValueError(f"This model takes 1, 2, 4 or another power of two steps, got {self.steps}.")
-        if self.resample_steps < 0 or not 0 <= self.strength <= 1:
-            raise ValueError(
-                f"resample_steps must be 0 or more and strength from 0 to 1, got {self.resample_steps} and {self.strength}."
-            )
-        check_known_values(self.known_values, self.mask)
+        super().__post_init__()
+        if self.steps & (self.steps - 1):
+            raise GenloomError("objectives.steps_not_power_of_two", steps=self.steps)
 
     @property
     def times(self) -> list[float]:
-        """The times between jumps, from noise (0) or the noised start to data (1)."""
+        """The times between jumps; `strength` is rounded to whole steps."""
         first = 0 if self.init_values is None else min(round(self.steps * (1 - self.strength)), self.steps - 1)
         return [i / self.steps for i in range(first, self.steps + 1)]
 
@@ -54,23 +46,24 @@ class SamplingParams:
 class Shortcut:
     space: SignalSpace
     condition: ConditionSpec = field(default_factory=ConditionSpec)
-    guidance_scale: float = (
-        3.0  # how strongly the jumps follow a condition: it is learned, and fixed from then on; 1: plainly
-    )
-    num_levels: int = 4  # jumps of 1, 1/2, … 1/2^(levels - 1)
-    flow_fraction: float = 0.25  # share of the samples that teach velocities by the data, where there is no teacher
-    teacher: Parts = field(default_factory=dict)  # a trained flow; none: its own velocities are the way
+    guidance_scale: float = 3.0  # guidance of the jumps: learned in training, and fixed afterwards; 1: off
+    num_levels: int = 4  # jumps of length 1, 1/2, … 1/2^(num_levels - 1)
+    flow_fraction: float = 0.25  # share of the samples that train velocities on the data, if there is no teacher
+    teacher: Parts = field(default_factory=dict)  # a trained flow; empty: the model's own velocities
     phases = (Phase("model", ("model",)),)
 
     def __post_init__(self) -> None:
-        if self.num_levels < 3 or not 0 <= self.flow_fraction <= 1 or self.guidance_scale < 0:
-            raise ValueError(
-                "Of shortcuts, num_levels must be 3 or more, flow_fraction a share from 0 to 1, and guidance_scale 0 or more, "
-                f"got {self.num_levels}, {self.flow_fraction} and {self.guidance_scale}."
-            )
+        check_settings(
+            self,
+            {
+                "num_levels": (self.num_levels >= 3, "at least 3"),
+                "flow_fraction": (0 <= self.flow_fraction <= 1, "from 0 to 1"),
+                "guidance_scale": (self.guidance_scale >= 0, "at least 0"),
+            },
+        )
 
     def with_teacher(self, flow: Parts) -> "Shortcut":
-        """Shortcuts of this trained flow, which is kept at 16 bits: it says no more than where to."""
+        """Return the objective with this trained flow as the teacher, at 16 bits, which suffice for its direction."""
         teacher = {name: deepcopy(part).to(torch.bfloat16).eval().requires_grad_(False) for name, part in flow.items()}
         return replace(self, teacher=teacher)
 
@@ -80,8 +73,8 @@ class Shortcut:
         return {"model": NetworkSpec(self.space, self.space, has_time=True, condition=condition)}
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
-        """Squared error of velocities, and of jumps against two jumps of half the length (equation 5)."""
-        assert batch.lengths is None, "signals have one size; `mask` says which of its positions count"
+        """Compute the squared error of velocities, and of jumps against two jumps of half the length (equation 5)."""
+        assert batch.lengths is None, "signals have one size; `mask` selects the positions of the loss"
         noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x)
         flow_draw_B, level_B, position_B = noise.uniform((3,), _CHOICE).to(batch.x.device).unbind(1)
         level_B = torch.where(
@@ -102,18 +95,18 @@ class Shortcut:
 
     @torch.no_grad()
     def bootstrap_target(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The mean velocity of each row's jump, made in two halves: jumps of the next level, or of the flow itself."""
+        """Return the mean velocity of each row's jump in two halves: jumps of the next level, or steps of the flow."""
         is_shortest_B = level_B == self.num_levels - 1
         next_level_B, half_length_B = torch.where(is_shortest_B, _VELOCITY_LEVEL, level_B + 1), 0.5 ** (level_B + 1)
         first = self.mean_velocity(parts, x, t_B, next_level_B, cond)
         second = self.mean_velocity(
             parts, x + expand_rows(half_length_B, x) * first, t_B + half_length_B, next_level_B, cond
         )
-        # A velocity in the middle is the mean, to the second order; two jumps come one after the other.
+        # The velocity at the midpoint is the mean to second order; two jumps are averaged.
         return torch.where(expand_rows(is_shortest_B, x), second, (first + second) / 2)
 
     def mean_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The velocity of each row: its jump's, or at level -1 the flow's."""
+        """Return the velocity of each row: that of its jump, or at level -1 that of the flow."""
         mean = torch.empty_like(x)
         for is_selected_B, is_flow in ((level_B == _VELOCITY_LEVEL, True), (level_B != _VELOCITY_LEVEL, False)):
             if is_selected_B.any():
@@ -127,7 +120,7 @@ class Shortcut:
         return mean
 
     def guided_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
-        """The flow's velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
+        """Return the flow's velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
         cond_velocity = self.flow_velocity(parts, x, t_B, cond)
         if cond is None or self.guidance_scale == 1:
             return cond_velocity
@@ -140,9 +133,9 @@ class Shortcut:
         return self.jump_velocity(parts, x, t_B, torch.full_like(t_B, _VELOCITY_LEVEL, dtype=torch.long), cond)
 
     def jump_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
-        """The mean velocity of a jump of each row's level; at level -1 the velocity itself."""
+        """Return the mean velocity of a jump of each row's level; at level -1, the velocity itself."""
         cond = cond or Condition()
-        jump = F.one_hot(level_B + 1, self.num_levels + 1)[:, 1:].to(x)  # a zero vector asks for no jump
+        jump = F.one_hot(level_B + 1, self.num_levels + 1)[:, 1:].to(x)  # a zero vector means no jump
         if self.condition.vector:
             vector = x.new_zeros(len(x), self.condition.vector) if cond.vector is None else cond.vector.to(x)
             jump = torch.cat([vector, jump], 1)
@@ -152,17 +145,17 @@ class Shortcut:
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
-        """Yield after every jump what the model now takes the data to be."""
+        """Yield the estimate of the data after every jump."""
         level, device = round(log2(params.steps)), next(parts["model"].parameters()).device
         if level >= self.num_levels:
-            raise ValueError(f"This model has learned up to {2 ** (self.num_levels - 1)} steps, got {params.steps}.")
+            raise GenloomError("objectives.steps_above_trained", maximum=2 ** (self.num_levels - 1), steps=params.steps)
         level_B = torch.full((count,), level, device=device)
 
         def velocity(x: Tensor, t: float) -> Tensor:
             return self.jump_velocity(parts, x, x.new_full((count,), t), level_B, cond)
 
         x = noise.normal((self.space.channels, *self.space.size), _NOISE).to(device)
-        yield from integrate(velocity, x, noise, params)
+        yield from integrate(velocity, x, noise, params.times, "euler", params)
 
 
 def expand_rows(value_B: Tensor, x: Tensor) -> Tensor:

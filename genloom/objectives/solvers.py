@@ -1,4 +1,4 @@
-"""Steps along a velocity, by which the equation of a flow is solved from noise to data."""
+"""Solvers of a flow's ordinary differential equation, from noise to data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ VelocityFn = Callable[[Tensor, float], Tensor]
 
 @dataclass(frozen=True)
 class PrevStep:
-    """The velocity that a step began with, and the step's two times."""
+    """The velocity at the start of the previous step, and the two times of that step."""
 
     velocity: Tensor
     t: float
@@ -23,7 +23,7 @@ Solver = Callable[[VelocityFn, Tensor, float, float, PrevStep | None], tuple[Ten
 def euler(
     velocity: VelocityFn, x: Tensor, t: float, t_next: float, prev_step: PrevStep | None
 ) -> tuple[Tensor, Tensor, PrevStep]:
-    """Where x is at the time `after`, the velocity that led there, and what the next step is told as its `last`."""
+    """Return x at time `t_next`, the velocity of the step, and the `prev_step` of the next step."""
     v = velocity(x, t)
     return x + (t_next - t) * v, v, PrevStep(v, t, t_next)
 
@@ -31,7 +31,7 @@ def euler(
 def heun(
     velocity: VelocityFn, x: Tensor, t: float, t_next: float, prev_step: PrevStep | None
 ) -> tuple[Tensor, Tensor, PrevStep]:
-    """Heun's second-order step (Karras et al. 2022, algorithm 1, without churn); one Euler step at the end of time."""
+    """Take Heun's second-order step (Karras et al. 2022, algorithm 1, without churn); the last step is Euler's."""
     v = velocity(x, t)
     if t_next == 1:
         return x + (t_next - t) * v, v, PrevStep(v, t, t_next)
@@ -42,7 +42,7 @@ def heun(
 def multistep(
     velocity: VelocityFn, x: Tensor, t: float, t_next: float, prev_step: PrevStep | None
 ) -> tuple[Tensor, Tensor, PrevStep]:
-    """Second order at one evaluation a step, from the velocity before (Adams and Bashforth, for unequal steps)."""
+    """Take a second-order step with one evaluation (Adams-Bashforth with unequal steps); the last step is Euler's."""
     v = velocity(x, t)
     extrapolated = v
     if prev_step is not None and t_next < 1:

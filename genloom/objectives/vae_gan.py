@@ -1,4 +1,4 @@
-"""An autoencoder whose rebuilt data must also please a critic, so that they come out crisp (VAE-GAN, VQ-GAN)."""
+"""An autoencoder whose reconstructions are also trained against a critic, which makes them sharp (VAE-GAN, VQ-GAN)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives import variational
 from genloom.objectives.adversarial import Adversarial
@@ -14,28 +15,29 @@ from genloom.objectives.variational import Variational
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 SamplingParams = variational.SamplingParams
-TRAIN_DEFAULTS = {"ema_decay": 0.99}  # what such a model is trained with unless a job says otherwise
+TRAIN_DEFAULTS = {"ema_decay": 0.99}  # training settings unless a job sets others
 
 
 def default_config(size: int) -> dict[str, Any]:
-    """The settings to begin with for so many bytes of data: those of an autoencoder of pictures."""
-    return {"latent": 4, "grid": [16, 16], "laplacian_weight": 0.5, "scale_equivariance_weight": 0.25}
+    """Return default settings for `size` bytes of data: those of a spatial autoencoder."""
+    return {"latent": 4, "downsampling": [4], "laplacian_weight": 0.5, "scale_equivariance_weight": 0.25}
 
 
 @dataclass(frozen=True)
 class VaeGan:
-    """The settings of both halves (see variational and adversarial), and how much the critic's view weighs."""
+    """The settings of both parts (see variational and adversarial), and the weights of the critic's losses."""
 
     space: SignalSpace
     latent: int = 4
     grid: tuple[int, ...] = ()
+    downsampling: tuple[int, ...] = ()
     levels: tuple[int, ...] = ()
     decoder_std: float = 0.1
     beta: float = 0.6
     laplacian_weight: float = 0.0
     scale_equivariance_weight: float = 0.0
-    adv_weight: float = 0.1  # weight of fooling the critic, in shares of a nat a number of the data
-    feature_matching_weight: float = 0.1  # weight of looking alike to the critic's layers (Larsen et al. 2016)
+    adv_weight: float = 0.1  # weight of the generator loss, in nats per number of the data
+    feature_matching_weight: float = 0.1  # weight of the feature matching loss (Larsen et al. 2016)
     r1_weight: float = 0.05
     r1_eps: float = 0.05
     condition: ConditionSpec = field(default_factory=ConditionSpec)
@@ -47,6 +49,7 @@ class VaeGan:
             self.space,
             self.latent,
             self.grid,
+            self.downsampling,
             self.levels,
             self.decoder_std,
             self.beta,
@@ -64,7 +67,7 @@ class VaeGan:
         return {**self.autoencoder.network_specs, "critic": self.adversarial.network_specs["critic"]}
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
-        """That of the autoencoder in nats with the critic's part added, or the critic's, who sees data and rebuilt."""
+        """Compute the autoencoder's loss in nats plus the critic's terms, or the critic's loss on reconstructions."""
         if phase.name == "critic":
             with torch.no_grad():
                 _, reconstruction = self.autoencoder.reconstruct(parts, batch, noise)
@@ -82,13 +85,10 @@ class VaeGan:
         return replace(loss, per_sample=loss.per_sample + batch.x[0].numel() * extra_B, metrics=metrics)
 
     def feature_matching_loss(self, parts: Parts, batch: Batch, reconstruction: Tensor) -> Tensor:
-        """How far what the critic's layers see of the rebuilt is from what they see of the data, in shares of it, B."""
+        """Return the relative L1 distance of the critic's features of reconstruction and data, mean of layers, B."""
         features = getattr(parts["critic"], "forward_features", None)
         if features is None:
-            raise ValueError(
-                "This network does not show what its layers see. "
-                "Choose --set network.name=convolution, or --set objective.feature_matching_weight=0"
-            )
+            raise GenloomError("objectives.critic_without_features")
         with torch.no_grad():
             real = features(batch.x, batch.cond)
         pairs = zip(real, features(reconstruction, batch.cond), strict=True)

@@ -1,48 +1,46 @@
-"""Squeeze data through a small Gaussian bottleneck and rebuild it (VAE)."""
+"""Compress data to a small Gaussian or quantized latent, and reconstruct it (VAE)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log, pi, prod
+from operator import floordiv, mod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.fsq import check_levels, indices_to_codes, quantize
 from genloom.noise import Noise
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
-TRAIN_DEFAULTS = {"ema_decay": 0.99}  # what such a model is trained with unless a job says otherwise
+AVG_POOL_BY_AXES: tuple[Any, ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+TRAIN_DEFAULTS = {"ema_decay": 0.99}  # training settings unless a job sets others
 
 
 def default_config(size: int) -> dict[str, Any]:
-    """The settings to begin with for so many bytes of data."""
+    """Return default settings for `size` bytes of data."""
     return {"latent": 64, "decoder_std": 0.2}
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    temperature: float = 1.0  # spread of the latent draw; below 1: likelier, less varied
-    should_add_noise: bool = False  # add the decoder's own noise, which makes the draw a true sample of the model
+    temperature: float = 1.0  # standard deviation of the latent sample; below 1: more typical, less diverse
+    should_add_noise: bool = False  # add the noise of the decoder, which makes the output an exact sample
 
 
 @dataclass(frozen=True)
 class Variational:
     space: SignalSpace
-    latent: int = 2  # channels of the bottleneck
-    grid: tuple[int, ...] = ()  # its sides: (16, 16) keeps where in a picture things are; () is a vector
-    levels: tuple[int, ...] = ()  # to which the bottleneck is rounded, one number a channel; (): Gaussian
-    decoder_std: float = 0.1  # standard deviation of the decoder: how exactly it must rebuild the data
-    beta: float = (
-        1.0  # weight of the bottleneck's cost; 1 makes the loss the evidence bound (beta-VAE, Higgins et al. 2017)
-    )
-    laplacian_weight: float = (
-        0.0  # of pictures: weight of the error of edges at every scale, by which they come out crisp
-    )
-    scale_equivariance_weight: float = (
-        0.0  # of pictures: weight of rebuilding the halved picture from the halved grid, which makes latents smooth
-    )
+    latent: int = 2  # channels of the latent
+    grid: tuple[int, ...] = ()  # sides of the latent: (16, 16) is a spatial latent, () a vector
+    downsampling: tuple[int, ...] = ()  # without `grid`: how many times smaller its sides are; one number: all sides
+    levels: tuple[int, ...] = ()  # quantization levels, one number per channel; (): Gaussian
+    decoder_std: float = 0.1  # standard deviation of the decoder: how exactly it must reconstruct the data
+    beta: float = 1.0  # weight of the KL term; 1 makes the loss the evidence bound (beta-VAE, Higgins et al. 2017)
+    laplacian_weight: float = 0.0  # weight of the error of edges at every scale, for sharp reconstructions
+    scale_equivariance_weight: float = 0.0  # weight of decoding the halved latent to the halved data
     condition: ConditionSpec = field(default_factory=ConditionSpec)
     phases = (Phase("autoencoder", ("encoder", "decoder")),)
 
@@ -50,21 +48,35 @@ class Variational:
         if self.levels:
             check_levels(self.levels)
             if len(self.levels) != self.latent:
-                raise ValueError(f"levels must have a number for each of {self.latent} channels, got {self.levels}.")
-        if (self.laplacian_weight and len(self.space.size) != 2) or (
-            self.scale_equivariance_weight and len(self.grid) != 2
-        ):
-            raise ValueError(
-                "Edges and coarse are of pictures: set objective.laplacian_weight and objective.scale_equivariance_weight to 0."
+                raise GenloomError("objectives.levels_mismatch", latent=self.latent, levels=list(self.levels))
+        size, factors = self.space.size, self.downsampling
+        if (
+            not self.grid
+            and factors
+            and (
+                len(factors) not in (1, len(size)) or min(factors) < 1 or any(map(mod, size, broadcast(factors, size)))
             )
+        ):
+            raise GenloomError("objectives.downsampling", downsampling=factors, size=size)
+        if self.laplacian_weight and not 1 <= len(size) <= len(AVG_POOL_BY_AXES):
+            raise GenloomError("objectives.grid_losses_without_grid")
+        can_halve = len(self.latent_size) == len(size) and 2 in halving_factors(self.latent_size, min_side=1)
+        if self.scale_equivariance_weight and not can_halve:
+            raise GenloomError("objectives.grid_losses_without_grid")
+
+    @property
+    def latent_size(self) -> tuple[int, ...]:
+        """The sides of the latent; () for a vector."""
+        if self.grid or not self.downsampling:
+            return self.grid
+        return tuple(map(floordiv, self.space.size, broadcast(self.downsampling, self.space.size)))
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
-        decoder_condition = ConditionSpec(
-            self.condition.tokens, self.condition.vector
-        )  # a latent has no grid for a field
-        latent = SignalSpace(self.latent, self.grid)
-        encoder_output = latent if self.levels else SignalSpace(2 * self.latent, self.grid)
+        # The latent does not have the grid of a field condition.
+        decoder_condition = ConditionSpec(self.condition.tokens, self.condition.vector)
+        latent = SignalSpace(self.latent, self.latent_size)
+        encoder_output = latent if self.levels else SignalSpace(2 * self.latent, self.latent_size)
         return {
             "encoder": NetworkSpec(self.space, encoder_output, condition=self.condition),
             "decoder": NetworkSpec(latent, self.space, condition=decoder_condition),
@@ -75,30 +87,31 @@ class Variational:
         return loss
 
     def reconstruct(self, parts: Parts, batch: Batch, noise: Noise) -> tuple[Loss, Tensor]:
-        """The negative evidence bound in nats (Kingma and Welling 2014, equation 3, one draw), and what came out."""
-        assert batch.mask is batch.lengths is None, "every position of a signal counts here"
+        """Return the negative evidence bound in nats (Kingma and Welling 2014, eq. 3, one sample), and the output."""
+        assert batch.mask is batch.lengths is None, "every position of a signal counts"
         z, kl_B = self.sample_posterior(parts, batch, noise)
         reconstruction = parts["decoder"](z, cond=batch.cond).float()
         reconstruction_B = self.reconstruction_loss(batch.x, reconstruction)
         metrics = {"reconstruction": reconstruction_B.mean().detach(), "kl": kl_B.mean().detach()}
         if self.scale_equivariance_weight:  # Skorokhodov et al. 2025, "Improving the diffusability of autoencoders"
-            small = parts["decoder"](F.avg_pool2d(z, 2), cond=batch.cond).float()
+            factors = halving_factors(self.latent_size, min_side=1)
+            small = parts["decoder"](avg_pool(z, factors), cond=batch.cond).float()
             reconstruction_B = reconstruction_B + self.scale_equivariance_weight * self.reconstruction_loss(
-                F.avg_pool2d(batch.x, 2), small
+                avg_pool(batch.x, factors), small
             )
         return Loss(reconstruction_B + self.beta * kl_B, torch.ones_like(kl_B), metrics), reconstruction
 
     def sample_posterior(self, parts: Parts, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
-        """A draw of the latent, B Z *grid, and what it costs to tell it to one who knows the prior, B nats."""
-        if self.levels:  # one point of a uniform prior, which always costs the same
+        """Return a posterior sample, B Z *grid, and its KL divergence from the prior, B nats."""
+        if self.levels:  # one point of a uniform prior, so the KL is constant
             z = quantize(parts["encoder"](batch.x, cond=batch.cond).float(), self.levels)
-            return z, z.new_full((len(z),), prod(self.grid) * log(prod(self.levels)))
+            return z, z.new_full((len(z),), prod(self.latent_size) * log(prod(self.levels)))
         mean, logvar = self.encode(parts, batch.x, batch.cond)
         z = mean + (logvar / 2).exp() * noise.normal(mean.shape[1:]).to(mean.device)
         return z, 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).sum(1)
 
     def reconstruction_loss(self, x: Tensor, reconstruction: Tensor) -> Tensor:
-        """Minus log-likelihood of x around its rebuilt self, B nats; `edges` adds that of its bands (Laplace's law)."""
+        """Return the NLL of x given its reconstruction, B nats, plus that of its pyramid's bands (Laplacian)."""
         error = ((x - reconstruction) / self.decoder_std).square().flatten(1)
         nats_B = 0.5 * error.sum(1) + error.shape[1] * (log(self.decoder_std) + 0.5 * log(2 * pi))
         if not self.laplacian_weight:
@@ -106,7 +119,7 @@ class Variational:
         return nats_B + self.laplacian_weight * laplacian_l1(x - reconstruction) / self.decoder_std
 
     def encode(self, parts: Parts, x: Tensor, cond: Condition | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latent, B Z *grid each."""
+        """Return the mean and the log-variance of the latent, B Z *grid each."""
         mean, logvar = parts["encoder"](x, cond=cond).float().chunk(2, 1)
         return mean, logvar.clamp(-20, 10)
 
@@ -116,23 +129,38 @@ class Variational:
     ) -> Iterator[Tensor]:
         device = next(parts["decoder"].parameters()).device
         if self.levels:
-            codes = (noise.uniform(self.grid, 0) * prod(self.levels)).long()
+            codes = (noise.uniform(self.latent_size, 0) * prod(self.levels)).long()
             z = indices_to_codes(codes, self.levels).to(device)
         else:
-            z = params.temperature * noise.normal((self.latent, *self.grid), 0).to(device)
+            z = params.temperature * noise.normal((self.latent, *self.latent_size), 0).to(device)
         x = parts["decoder"](z, cond=cond).float()
         yield x + self.decoder_std * noise.normal(x.shape[1:], 1).to(device) if params.should_add_noise else x
 
 
 def laplacian_l1(error: Tensor) -> Tensor:
-    """The sum of the absolute values of a picture's Laplacian pyramid (B C H W), B, each band as heavy as the finest.
+    """Return the L1 norm of the Laplacian pyramid of a signal (B C *size), B, with equal weight for each band.
 
-    Burt and Adelson 1983; as a loss, Bojanowski et al. 2018. The pyramid is linear, so it is taken of the error.
+    Burt and Adelson 1983; as a loss, Bojanowski et al. 2018. The pyramid is linear, so it is applied to the error.
     """
     total_B, weight = error.new_zeros(len(error)), 1.0
-    while min(error.shape[2:]) > 4 and not any(side % 2 for side in error.shape[2:]):
-        downsampled = F.avg_pool2d(error, 2)
-        band = error - F.interpolate(downsampled, scale_factor=2, mode="nearest")
+    while 2 in (factors := halving_factors(error.shape[2:], min_side=4)):
+        downsampled = avg_pool(error, factors)
+        band = error - F.interpolate(downsampled, scale_factor=[float(factor) for factor in factors], mode="nearest")
         total_B = total_B + weight * band.abs().flatten(1).sum(1)
-        error, weight = downsampled, 4 * weight
+        error, weight = downsampled, prod(factors) * weight
     return total_B + weight * error.abs().flatten(1).sum(1)
+
+
+def halving_factors(size: Sequence[int], min_side: int) -> tuple[int, ...]:
+    """Return 2 for each even side above `min_side`, and 1 for the others."""
+    return tuple(2 if side % 2 == 0 and side > min_side else 1 for side in size)
+
+
+def avg_pool(x: Tensor, factors: tuple[int, ...]) -> Tensor:
+    """Return the means of blocks of `factors` cells."""
+    return AVG_POOL_BY_AXES[len(factors) - 1](x, factors)
+
+
+def broadcast(numbers: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a number for each side."""
+    return numbers * len(size) if len(numbers) == 1 else numbers

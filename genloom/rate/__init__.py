@@ -1,1 +1,1 @@
-"""What people and machines think of outputs: ratings, preferences, and which version of a model is in use."""
+"""Ratings of outputs by people and programs, the preferences they add up to, and the version of a model in use."""

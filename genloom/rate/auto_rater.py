@@ -1,4 +1,4 @@
-"""A machine that rates: a check compares the outputs for one prompt, under a name that says that it is a machine."""
+"""A check as a rater: it compares a model's outputs for one prompt, under a name that marks it as a machine."""
 
 import hashlib
 import json
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.rate import checks
-from genloom.rate.outputs import load_output
+from genloom.rate.outputs import find_medium_name, load_output
 from genloom.rate.prompts import extract_prompt
 from genloom.rate.ratings import record_choice
 from genloom.settings import apply_overrides
@@ -15,29 +16,38 @@ from genloom.store.ledger import Event, Ledger
 from genloom.store.workspace import Workspace
 
 
-def parse_check(spec: str) -> tuple[str, Callable[[Any], checks.CheckResult]]:
-    """The rater's name and its judge, from "length" or "length:max_length=1;unit=words". ValueError where there is none."""
+def parse_check(spec: str, medium: str = "text") -> tuple[str, Callable[[Any], checks.CheckResult]]:
+    """Return the rater's name and the check of outputs of a medium, from "length:max_length=1;unit=words"."""
     name, _, settings_text = spec.partition(":")
     settings = dict(part.partition("=")[::2] for part in settings_text.split(";") if part)
-    return f"judge-{name}", checks.build_check(name, apply_overrides({}, settings))
+    return f"judge-{name}", checks.build_check(name, apply_overrides({}, settings), medium)
 
 
 def rate_pairs(workspace: Workspace, ledger: Ledger, model: str, spec: str) -> list[Event]:
-    """Choose between every two outputs of a model for the same prompt; given again, only what is new is rated.
+    """Record a choice between every two outputs of a model for the same prompt. A second call rates only new pairs.
 
-    The output with the higher score wins; equal scores are a tie. Raises ValueError where there are no two outputs.
+    The output with the higher score wins; equal scores are a tie. Outputs without a prompt are compared in disjoint
+    pairs, since each draw is a task of its own.
     """
-    rater, check = parse_check(spec)
+    outputs = [
+        (path, record)
+        for path, record in workspace.list_records()
+        if str(record.get("model", "")).partition("/")[0] == model
+    ]
+    if not outputs:
+        raise GenloomError("rate.no_pairs", model=model)
+    rater, check = parse_check(spec, find_medium_name(*outputs[0]))
     scores_by_prompt: dict[str, list[tuple[str, float]]] = {}
-    for path, record in workspace.list_records():
-        if str(record.get("model", "")).partition("/")[0] == model:
-            scores_by_prompt.setdefault(extract_prompt(record), []).append(
-                (path.stem, check(load_output(path, record)).score)
-            )
-    pairs = [pair for group in scores_by_prompt.values() for pair in combinations(group, 2)]
+    for path, record in outputs:
+        score = check(load_output(path, record)).score
+        scores_by_prompt.setdefault(extract_prompt(record), []).append((path.stem, score))
+    pairs = [
+        pair
+        for prompt, group in scores_by_prompt.items()
+        for pair in (combinations(group, 2) if prompt else zip(group[::2], group[1::2], strict=False))
+    ]
     if not pairs:
-        raise ValueError(f"There are no two outputs of {model!r} for one prompt. Make some: genloom generate {model} "
-                         "--prompts FILE --count 2")  # fmt: skip
+        raise GenloomError("rate.no_pairs", model=model)
     known_ids = {event.id for event in ledger.iter_events(["choice"])}
     events = []
     for (a, score_a), (b, score_b) in pairs:

@@ -1,4 +1,4 @@
-"""How far a judge's confidence can be believed: its accuracy on held-out pairs, calibration error, and temperature."""
+"""Calibration of a reward model: accuracy on held-out pairs, calibration error and temperature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,51 +6,52 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.rate.gate import Numbers, clopper_pearson
+from genloom.errors import GenloomError
+from genloom.metrics.statistics import clopper_pearson
+from genloom.rate.gate import Numbers
 
 _NUM_BINS = 10
 
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """The pairs of which a judge was about equally sure."""
+    """Pairs with about the same confidence."""
 
-    confidence: float  # mean probability given to the one it prefers
-    accuracy: float  # how often the rater preferred it too
+    confidence: float  # mean probability of the preferred answer
+    accuracy: float  # how often raters prefer it too
     count: int
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What held-out pairs say of a judge; probabilities are those after dividing its margins by the temperature."""
+    """Calibration on held-out pairs; probabilities are those of the margins divided by the temperature."""
 
     count: int
     accuracy: float
     low: float  # the 95 % interval of the accuracy
     high: float
     temperature: float
-    error: float  # the expected calibration error after that
-    error_before: float
+    error: float  # expected calibration error with the temperature
+    error_before: float  # without it
     bins: tuple[ConfidenceBin, ...]
 
     @property
     def is_trusted(self) -> bool:
-        """Shown to agree with raters more often than a coin does."""
+        """Whether it is shown to agree with raters more often than chance."""
         return self.low > 0.5
 
 
 def calibrate(margins: Numbers, fit_margins: Numbers) -> Calibration:
-    """Judge the judge by its margins, score of the winner less that of the loser, on held-out pairs.
+    """Measure accuracy and calibration by the margins (winner's score minus loser's) of held-out pairs.
 
-    The temperature is fitted on the margins `fitted`, of other pairs, neither trained on nor tested on. Raises
-    ValueError where either is empty.
+    The temperature is fitted to `fit_margins`, those of other pairs, in neither the training nor the test set.
     """
     x = np.asarray(margins, np.float64)
     if not len(x) or not len(fit_margins):
-        raise ValueError("A judge is calibrated on held-out pairs, and there are none; rate more.")
+        raise GenloomError("rate.no_calibration_pairs")
     temperature = fit_temperature(fit_margins)
     correct = (x > 0) + 0.5 * (x == 0)
-    low, high = clopper_pearson(float(correct.pooled_proj()), len(x))
+    low, high = clopper_pearson(float(correct.sum()), len(x))
     bins = bin_by_confidence(x / temperature)
     return Calibration(
         len(x),
@@ -65,34 +66,34 @@ def calibrate(margins: Numbers, fit_margins: Numbers) -> Calibration:
 
 
 def fit_temperature(margins: Numbers) -> float:
-    """What margins must be divided by so that the sigmoid of one is a probability (Guo et al. 2017, section 4.2).
+    """Fit the temperature that turns margins into log-odds (Guo et al. 2017, section 4.2).
 
-    The minimiser of the held-out log-loss, by bisection on its slope, which rises; kept from 0.05 to 20.
+    It minimises the log-loss, by bisection on the slope, which is increasing; clamped to 0.05–20.
     """
     x = np.asarray(margins, np.float64)
     low, high = np.log(0.05), np.log(20.0)
     for _ in range(60):
         midpoint = (low + high) / 2
-        # Of the log-loss mean(log(1 + exp(-x s))) by s = 1 / temperature.
+        # The derivative of the log-loss mean(log(1 + exp(-x s))) by s = 1 / temperature.
         slope = float(np.mean(-x * sigmoid(-x * np.exp(-midpoint))))
         low, high = (low, midpoint) if slope < 0 else (midpoint, high)
     return float(np.exp((low + high) / 2))
 
 
 def bin_by_confidence(margins: NDArray[np.float64]) -> tuple[ConfidenceBin, ...]:
-    """Pairs by confidence, from one half to one."""
+    """Bin pairs by confidence, from 0.5 to 1."""
     confidence, correct = sigmoid(np.abs(margins)), (margins > 0) + 0.5 * (margins == 0)
     bin_index = np.minimum(((confidence - 0.5) * 2 * _NUM_BINS).astype(int), _NUM_BINS - 1)
     masks = [bin_index == n for n in range(_NUM_BINS)]
     return tuple(
-        ConfidenceBin(float(confidence[mask].mean()), float(correct[mask].mean()), int(mask.pooled_proj()))
+        ConfidenceBin(float(confidence[mask].mean()), float(correct[mask].mean()), int(mask.sum()))
         for mask in masks
         if mask.any()
     )
 
 
 def expected_calibration_error(bins: Sequence[ConfidenceBin]) -> float:
-    """The mean distance of confidence and accuracy, by pair (Naeini et al. 2015)."""
+    """Return the mean distance between confidence and accuracy, weighted by count (Naeini et al. 2015)."""
     return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / sum(b.count for b in bins)
 
 

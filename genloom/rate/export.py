@@ -1,10 +1,10 @@
-"""Ratings for other programs: the ledger as it is, or rows as TRL's DPO and KTO trainers read them."""
+"""Ratings for other programs: the ledger itself, or rows for TRL's DPO and KTO trainers."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from genloom.rate.preferences import build_preferences
-from genloom.rate.prompts import assign_split, extract_prompt
+from genloom.rate.prompts import extract_prompt
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 
@@ -12,40 +12,33 @@ Format = Literal["jsonl", "dpo", "kto"]
 
 
 def export_rows(workspace: Workspace, ledger: Ledger, to: Format, model: str = "") -> Iterator[dict[str, Any]]:
-    """One JSON object a row.
+    """Yield one JSON object per row, about the outputs of `model`, or of all models.
 
-    jsonl: every entry of the ledger, with the chain. dpo: prompt, chosen, rejected. kto: prompt, completion, label;
-    a pair gives a good and a bad row. Of answers in a conversation, the parts are lists of messages. Each row also has
-    its weight, whether Genloom holds it out, and the entries it comes from; trainers that do not know those pass over
-    them. Without a model, all models'.
+    jsonl: every entry of the ledger, with the hash chain. dpo: prompt, chosen, rejected. kto: prompt, completion,
+    label; a pair gives a desirable and an undesirable row. In a conversation, the parts are lists of messages. Each row
+    also has its weight, its split and the ledger entries it comes from; trainers ignore columns they do not know.
     """
     if to == "jsonl":
         yield from (vars(event) for event in ledger.iter_events())
         return
     preferences = build_preferences(workspace, ledger, model)
     for pair in preferences.pairs:
-        metadata = {"weight": pair.weight, "split": assign_split(pair.prompt), "events": list(pair.events)}
-        (prompt, chosen), (_, rejected) = (
-            _read_exchange(workspace, pair.chosen),
-            _read_exchange(workspace, pair.rejected),
-        )
+        metadata = {"weight": pair.weight, "split": pair.split, "events": list(pair.events)}
+        prompt, chosen = _read_exchange(workspace, pair.chosen)
+        _, rejected = _read_exchange(workspace, pair.rejected)
         if to == "dpo":
             yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, **metadata}
         else:
             yield {"prompt": prompt, "completion": chosen, "label": True, **metadata}
             yield {"prompt": prompt, "completion": rejected, "label": False, **metadata}
-    for preference in preferences.unpaired if to == "kto" else ():
-        prompt, answer = _read_exchange(workspace, preference.output)
-        metadata = {
-            "weight": preference.weight,
-            "split": assign_split(preference.prompt),
-            "events": list(preference.events),
-        }
-        yield {"prompt": prompt, "completion": answer, "label": preference.is_desirable, **metadata}
+    for rated in preferences.unpaired if to == "kto" else ():
+        prompt, answer = _read_exchange(workspace, rated.output)
+        metadata = {"weight": rated.weight, "split": rated.split, "events": list(rated.events)}
+        yield {"prompt": prompt, "completion": answer, "label": rated.is_desirable, **metadata}
 
 
 def _read_exchange(workspace: Workspace, output: str) -> tuple[Any, Any]:
-    """What was asked and what was answered; the file's path where the answer is no text."""
+    """Return the prompt and the answer of an output; the path of its file if the answer is not text."""
     path, record = workspace.get_output(output)
     answer = record.get("written") or str(path)
     if conversation := record.get("conversation"):

@@ -1,29 +1,40 @@
-"""What an output is: its text, or what its file holds."""
+"""The value of a stored output and its medium."""
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from genloom import plugins
+from genloom.errors import GenloomError
 
 
 def load_output(path: Path, record: Mapping[str, Any]) -> Any:
-    """The text that a model wrote, or the value that the file's medium opens; ValueError where none does."""
+    """Return the generated text, or the value that the output's medium opens from its file."""
     text = record.get("written")
     if isinstance(text, str):
         return text
-    return find_medium(path).open(path).value
+    return find_medium(path, record).open(path).value
 
 
-def find_medium(path: Path) -> Any:
-    """The medium whose files end as this one does."""
-    if (medium := _find_medium_by_suffix(path.suffix.lower())) is None:
-        raise ValueError(f"{path}: no medium of this Genloom opens {path.suffix} files. Install the package that does.")
-    return medium
+def find_medium(path: Path, record: Mapping[str, Any] | None = None) -> ModuleType:
+    """Return the medium that the output's record names; without one, the first medium with the file's suffix."""
+    return plugins.find_part("medium", find_medium_name(path, record))
 
 
-@cache  # asking the installed packages takes longer than opening a small picture
-def _find_medium_by_suffix(suffix: str) -> Any:
-    media = (plugins.find_part("medium", name) for name in plugins.part_names("medium"))
-    return next((medium for medium in media if suffix in medium.suffixes), None)
+def find_medium_name(path: Path, record: Mapping[str, Any] | None = None) -> str:
+    """Return the name of an output's medium (see `find_medium`)."""
+    if record and record.get("medium"):
+        return str(record["medium"])
+    if record and isinstance(record.get("written"), str):
+        return "text"  # outputs of older versions
+    if (name := _find_medium_by_suffix(path.suffix.lower())) is None:
+        raise GenloomError("rate.unknown_suffix", path=path, suffix=path.suffix)
+    return name
+
+
+@cache  # listing the installed packages takes longer than opening a small image
+def _find_medium_by_suffix(suffix: str) -> str | None:
+    names = plugins.part_names("medium")
+    return next((name for name in names if suffix in plugins.find_part("medium", name).suffixes), None)

@@ -1,8 +1,9 @@
-"""Which version of a model is in use: promoted by the gate or a person, rolled back, all of it in the ledger."""
+"""The version of a model in use: promotion by the gate or a person, and rollback, all recorded in the ledger."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from genloom.errors import GenloomError
 from genloom.store import active_version, built_in, files
 from genloom.store.ledger import Event, Ledger
 from genloom.store.model_folder import ModelFolder
@@ -15,19 +16,19 @@ PromotedBy = Literal["gate", "person"]
 def promote(
     workspace: Workspace, ledger: Ledger, name: str, version: int, by: PromotedBy, reason: str = "", receipt: str = ""
 ) -> Event:
-    """Put a version into use: `name` alone means it from now on. `receipt` is the digest of what proved it better.
+    """Make a version the one that `name` alone refers to. `receipt` is the digest of the proof that it is better.
 
-    Raises ValueError for a version that is not there and for the one that was promoted last.
+    Raises GenloomError for a missing version, and for the one that is in use already.
     """
     folder = workspace.get_model(f"{validate_name(name, 'model')}/{version}")
     previous_version = sync_active_version(workspace, ledger, folder.name)
     if previous_version == version:
-        raise ValueError(f"{folder.ref} is in use already. Promote another one, or go back: genloom rollback {name}")
+        raise GenloomError("rate.already_active", version=folder.ref, name=name)
     return _activate(workspace, ledger, folder, previous_version or 0, {"by": by, "reason": reason, "receipt": receipt})
 
 
 def pin_active_version(workspace: Workspace, ledger: Ledger, name: str) -> ModelFolder:
-    """The version in use, made so by name if nobody did: a challenger written after it does not take its place."""
+    """Return the version in use, promoting it if none was: a challenger that is saved later does not replace it."""
     sync_active_version(workspace, ledger, name)
     folder = workspace.get_model(name)
     if not _read_activations(ledger, folder.name):
@@ -37,14 +38,11 @@ def pin_active_version(workspace: Workspace, ledger: Ledger, name: str) -> Model
 
 
 def rollback(workspace: Workspace, ledger: Ledger, name: str, by: PromotedBy = "person", reason: str = "") -> Event:
-    """Put the version back into use that was before; again, the one before that. ValueError where there is none."""
+    """Return to the version that was in use before; called again, to the one before that."""
     activations = _read_activations(ledger, validate_name(name, "model"))
     if len(activations) < 2:
         current = workspace.get_model(name)
-        raise ValueError(
-            f"No version of {current.name!r} was promoted before {current.ref}, so there is nothing to go back to. "
-            f"Choose one yourself: genloom promote {name} --to N"
-        )
+        raise GenloomError("rate.no_earlier_promotion", name=current.name, version=current.ref)
     (version, _), (current_version, _) = activations[-2:]
     folder = workspace.get_model(f"{name}/{version}")
     return _activate(
@@ -53,18 +51,17 @@ def rollback(workspace: Workspace, ledger: Ledger, name: str, by: PromotedBy = "
 
 
 def sync_active_version(workspace: Workspace, ledger: Ledger, name: str) -> int | None:
-    """Make the model's file say what the ledger says, which a killed command may have left undone.
+    """Write the version in use from the ledger to the model's file, which a killed command may not have done.
 
-    Returns the version in use; None where none was ever promoted.
+    Returns that version; None if none was ever promoted.
     """
     folder = workspace.root / "models" / validate_name(name, "model")
     is_known = folder.is_dir() or built_in.model_folder_path(folder.name).is_dir()
     if not is_known or not _read_activations(ledger, folder.name):
         return None
     with files.lock_folder(folder):
-        version, event = _read_activations(ledger, folder.name)[
-            -1
-        ]  # read under the lock: the file never goes back in time
+        # Read under the lock, so that the file never goes back to an older entry.
+        version, event = _read_activations(ledger, folder.name)[-1]
         active_version.write_active_version(folder, version, event)
     return version
 
@@ -85,7 +82,7 @@ def _activate(
 
 
 def _read_activations(ledger: Ledger, name: str) -> list[tuple[int, str]]:
-    """The versions that rollbacks go back through, the one in use last, each with the event that put it there."""
+    """Return the versions that rollbacks go back through, the one in use last, each with its event."""
     activations: list[tuple[int, str]] = []
     for event in ledger.iter_events(["promotion"]):
         if event.body["model"] != name:

@@ -1,4 +1,4 @@
-"""What an output answers, and whether that prompt is learned from or held out."""
+"""The task that an output answers, and whether that task is trained on or held out."""
 
 import hashlib
 import json
@@ -6,13 +6,14 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal
 
-_HOLDOUT_DIVISOR = 4  # every fourth prompt
+Split = Literal["train", "val"]
+_HOLDOUT_DIVISOR = 4  # one task in four is held out
 
 
 def extract_prompt(record: Mapping[str, Any]) -> str:
-    """What the output was asked: its prompt, or, of an answer within a conversation, all that was said before.
+    """Return the prompt of an output; within a conversation, all earlier messages.
 
-    A conversation of one question reads as that question; a longer one, or one with a system prompt, as JSON.
+    A conversation of one message reads as that message; a longer one, or one with a system prompt, as JSON.
     """
     conversation = record.get("conversation") or ()
     if len(conversation) > 1:
@@ -20,18 +21,28 @@ def extract_prompt(record: Mapping[str, Any]) -> str:
     return str(conversation[0]["content"] if conversation else record.get("prompt") or "")
 
 
-def assign_split(prompt: str) -> Literal["train", "val"]:
-    """Whether what is said about answers to this prompt is learned from, or held out to prove what was learned.
+def build_task(output: str, record: Mapping[str, Any]) -> str:
+    """Identify the task of an output that has no prompt: by its nonce, or by its own id; "" if it has a prompt.
 
-    A quarter of all prompts is held out, by a hash, so that a prompt's place never changes and is the same
-    everywhere. Letter case and blanks make no difference.
+    An unconditional model has no prompts to split by: each of its draws of noise is a task of its own.
     """
-    hash_byte = hashlib.sha256(
-        f"genloom held-out prompts 1\n{normalize_prompt(prompt)}".encode("utf-8", "surrogatepass")
-    ).digest()[0]
+    if extract_prompt(record):
+        return ""
+    nonces, row = (record.get("request") or {}).get("nonces") or (), int(record.get("row") or 0)
+    return f"\0nonce {nonces[row]}" if row < len(nonces) else f"\0output {output}"
+
+
+def assign_split(key: str) -> Split:
+    """Return whether preferences about this task (a prompt, or what `build_task` gives) are trained on or held out.
+
+    A hash holds out a quarter of all tasks, so a task's split never changes and is the same everywhere. Letter case and
+    whitespace make no difference: prompts that differ in nothing else are never on both sides.
+    """
+    folded_key = " ".join(unicodedata.normalize("NFKC", key).casefold().split())
+    hash_byte = hashlib.sha256(f"genloom held-out prompts 1\n{folded_key}".encode("utf-8", "surrogatepass")).digest()[0]
     return "val" if hash_byte % _HOLDOUT_DIVISOR == 0 else "train"
 
 
 def normalize_prompt(prompt: str) -> str:
-    """What two prompts share that are the same but for letter case and blanks."""
-    return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
+    """Return the identity of a prompt: whitespace is collapsed, letter case counts ("c1ccccc1" is not "C1CCCCC1")."""
+    return " ".join(unicodedata.normalize("NFC", prompt).split())

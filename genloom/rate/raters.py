@@ -1,8 +1,8 @@
-"""How far each rater's word counts: by agreement with their own repeats and with the others.
+"""Accuracy of raters, estimated from agreement with their own repeats and with other raters.
 
-The model is Dawid and Skene's (1979) with one number a rater, how often they are right about an item that has two
-possible answers, estimated by expectation–maximisation under a Beta prior: who gave no evidence counts as right four
-times in five, and it takes about ten judgements of evidence to move far from that.
+The model of Dawid and Skene (1979) with one parameter per rater, the probability of being right about an item with two
+possible answers, fitted by expectation–maximisation under a Beta prior. A rater without evidence has the prior accuracy
+of 0.8; it takes about ten judgements of evidence to move far from that.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PRIOR_ACCURACY = 0.8  # how often a rater of whom nothing is known is taken to be right
-_PRIOR_STRENGTH = 8.0  # judgements that the prior is worth
-_MIN_ACCURACY, _MAX_ACCURACY = 0.5, 0.97  # worse than a coin counts as a coin: nobody's word is turned around
+PRIOR_ACCURACY = 0.8  # of a rater without evidence
+_PRIOR_STRENGTH = 8.0  # judgements that the prior is worth (the sum of its Beta parameters)
+_MIN_ACCURACY, _MAX_ACCURACY = 0.5, 0.97  # below chance counts as chance: votes are never inverted
 _EM_STEPS = 100
 
 
 @dataclass(frozen=True)
 class BinaryLabel:
-    """One answer of a rater about an item: a pair of outputs (is the first better?) or one output (is it good?)."""
+    """A rater's answer about an item: two outputs (is the first better?) or one output (is it good?)."""
 
     rater: str
     item: tuple[str, ...]
@@ -26,10 +26,10 @@ class BinaryLabel:
 
 
 def estimate_accuracies(labels: Sequence[BinaryLabel]) -> dict[str, float]:
-    """How often each rater is right, from 0.5 (no better than a coin) to 0.97.
+    """Estimate how often each rater is right, from 0.5 (chance) to 0.97.
 
-    Repeats count for what they say about the rater, but on an item every rater has one voice, however often it was
-    raised. Items that were judged once say nothing.
+    Repeats are evidence about the rater, but each rater has one vote on an item, however often it is repeated. Items
+    with a single label carry no evidence.
     """
     raters = sorted({label.rater for label in labels})
     label_counts: dict[tuple[str, ...], int] = {}
@@ -43,7 +43,7 @@ def estimate_accuracies(labels: Sequence[BinaryLabel]) -> dict[str, float]:
         return dict.fromkeys(raters, PRIOR_ACCURACY)
     item_index = {item: n for n, item in enumerate(dict.fromkeys(item for _, item in signs_by_pair))}
     rater_index = {rater: n for n, rater in enumerate(raters)}
-    # G: one entry for each rater and item that have met
+    # G: one entry for each rater and item with a label
     rater_G = np.array([rater_index[rater] for rater, _ in signs_by_pair])
     item_G = np.array([item_index[item] for _, item in signs_by_pair])
     count_G = np.array([len(signs) for signs in signs_by_pair.values()])
@@ -63,9 +63,9 @@ def estimate_accuracies(labels: Sequence[BinaryLabel]) -> dict[str, float]:
 
 
 def compute_label_weight(p_correct: float) -> float:
-    """What a judgement that is right with this probability teaches, 1 for that of a rater of whom nothing is known.
+    """Return the weight of a label with this accuracy, relative to one with the prior accuracy.
 
-    Of labels flipped with probability 1 - p, a share 2p - 1 is left of the signal.
+    Labels that are flipped with probability 1 - p keep a share 2p - 1 of the signal.
     """
     return (2 * p_correct - 1) / (2 * PRIOR_ACCURACY - 1)
 

@@ -1,10 +1,11 @@
-"""Ratings and choices: checked, written into the ledger, withdrawn, and what of them stands."""
+"""Ratings and choices: validation, recording in the ledger, withdrawal, and reading those in effect."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from genloom.errors import GenloomError
 from genloom.rate.prompts import extract_prompt
 from genloom.store.ledger import Event, Ledger
 from genloom.store.names import validate_name
@@ -20,7 +21,7 @@ _MAX_NOTE_CHARS = 10_000
 
 @dataclass(frozen=True)
 class Rating:
-    """What a rater thinks of one output."""
+    """A rater's judgement of one output. The fields are the keys of the ledger entry."""
 
     event: str
     at: str
@@ -34,18 +35,18 @@ class Rating:
 
     @property
     def replacement_key(self) -> tuple[str, ...]:
-        """What a later one has to be about to replace this one: a note does not replace a thumb."""
+        """The key that a later rating must share to replace this one: a note does not replace a thumb."""
         return (self.rater, "note" if self.scale == "note" else "rating", self.output)
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The outputs it is about, each with its digest."""
+        """The rated outputs, each with its digest."""
         return {self.output: self.sha256}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which of two outputs for the same prompt a rater prefers; `a` was shown first."""
+    """A rater's choice between two outputs for the same prompt; `a` was shown first."""
 
     event: str
     at: str
@@ -63,17 +64,17 @@ class Choice:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The outputs it is about, each with its digest."""
+        """The rated outputs, each with its digest."""
         return dict(zip((self.a, self.b), self.sha256, strict=True))
 
 
 @dataclass(frozen=True)
 class LedgerRatings:
-    """The judgements in the ledger: those that count, and why the others do not."""
+    """The judgements in the ledger: those in effect, and the others."""
 
     ratings: tuple[Rating, ...]
     choices: tuple[Choice, ...]
-    replaced: tuple[Rating | Choice, ...]  # by a later one of the same rater; they still tell how steady the rater is
+    replaced: tuple[Rating | Choice, ...]  # by a later one of the same rater; still evidence of the rater's consistency
     withdrawn: tuple[Rating | Choice, ...]
 
 
@@ -88,18 +89,18 @@ def record_rating(
     is_machine: bool = False,
     id: str = "",
 ) -> Event:
-    """Write what a rater thinks of an output. The same `id` again is the same rating, once.
+    """Record a rating of an output. A second call with the same `id` records nothing new.
 
-    Raises ValueError for an output that is not there (naming the nearest) and a value that its scale does not have.
+    Raises GenloomError for an unknown output (suggesting the nearest) and for a value outside the scale.
     """
     _, record = workspace.get_output(output)
     allowed_values = SCALES[scale]
     if value not in allowed_values:
-        raise ValueError(f"A rating in {scale} is one of {', '.join(map(str, allowed_values))}, and {value} is not.")
+        raise GenloomError("rate.bad_value", scale=scale, allowed=", ".join(map(str, allowed_values)), value=value)
     if len(note) > _MAX_NOTE_CHARS:
-        raise ValueError(f"A note has at most {_MAX_NOTE_CHARS:,} letters, and this one has {len(note):,}.")
+        raise GenloomError("rate.note_too_long", limit=_MAX_NOTE_CHARS, length=len(note))
     if scale == "note" and not note.strip():
-        raise ValueError('The note is empty. Write what you think: --note "too long"')
+        raise GenloomError("rate.empty_note")
     body = {
         "output": output,
         "sha256": record["sha256"],
@@ -122,21 +123,18 @@ def record_choice(
     is_machine: bool = False,
     id: str = "",
 ) -> Event:
-    """Write which of two outputs a rater prefers; "bad" says that neither is any good.
+    """Record which of two outputs a rater prefers; "bad" means that neither is good.
 
-    Raises ValueError for outputs that are not there, for one compared with itself, and for answers to two prompts.
+    Raises GenloomError for unknown outputs, for an output compared with itself, and for outputs of different prompts.
     """
     if winner not in WINNERS:
-        raise ValueError(f"The winner is one of {', '.join(WINNERS)}, and {winner!r} is not.")
+        raise GenloomError("rate.bad_winner", allowed=", ".join(WINNERS), winner=winner)
     if a == b:
-        raise ValueError(f"{a} was given twice. Name two different outputs to choose from.")
+        raise GenloomError("rate.same_output", output=a)
     (_, record_a), (_, record_b) = workspace.get_output(a), workspace.get_output(b)
     prompt = extract_prompt(record_a)
     if prompt != extract_prompt(record_b):
-        raise ValueError(
-            f"{a} and {b} answer different prompts, so a choice between them says nothing. "
-            "Rate each by itself: genloom rate ID --up"
-        )
+        raise GenloomError("rate.different_prompts", a=a, b=b)
     body = {
         "a": a,
         "b": b,
@@ -150,23 +148,20 @@ def record_choice(
 
 
 def withdraw_rating(ledger: Ledger, event: str) -> Event:
-    """Take a rating or choice back: nothing is learned from it any more. Withdrawing it again changes nothing.
-
-    Raises ValueError where it is not there or is no rating.
-    """
+    """Withdraw a rating or choice, so that it is no longer learned from. A second withdrawal changes nothing."""
     entry = ledger.get_event(event)
     if entry.kind not in ("rating", "choice"):
-        raise ValueError(f"{event} is a {entry.kind}. Only ratings can be withdrawn; genloom ratings lists them.")
+        raise GenloomError("rate.not_a_rating", event=event, kind=entry.kind)
     return ledger.append("withdrawal", {"event": event}, id=_build_withdrawal_id(event))
 
 
 def _build_withdrawal_id(event: str) -> str:
-    """The one id that a withdrawal of this event has."""
+    """Return the only id that a withdrawal of this event can have."""
     return "withdrawal-" + hashlib.sha256(event.encode()).hexdigest()[:32]
 
 
 def read_ratings(ledger: Ledger) -> LedgerRatings:
-    """What counts after withdrawals: of each rater the last rating of an output and the last choice between two."""
+    """Return the judgements in effect: each rater's last rating of an output and last choice between two."""
     events = list(ledger.iter_events(("rating", "choice", "withdrawal")))
     withdrawn_ids = {event.body["event"] for event in events if event.kind == "withdrawal"}
     judgements = [parse_judgement(event) for event in events if event.kind != "withdrawal"]
@@ -183,7 +178,7 @@ def read_ratings(ledger: Ledger) -> LedgerRatings:
 
 
 def parse_judgement(event: Event) -> Rating | Choice:
-    """The rating or choice that an event holds."""
+    """Return the rating or choice in a ledger entry."""
     fields: dict[str, Any] = {"event": event.id, "at": event.at, **event.body}
     if event.kind == "rating":
         return Rating(**fields)

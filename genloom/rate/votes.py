@@ -1,4 +1,4 @@
-"""What each rating and choice says of an output by itself, or of two outputs for the same prompt."""
+"""Votes: what each rating or choice says about one output, or about two outputs for the same prompt."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from genloom.rate.prompts import extract_prompt
+from genloom.rate.prompts import build_task, extract_prompt
 from genloom.rate.ratings import Choice, LedgerRatings, Rating
 from genloom.store.workspace import Workspace
 
-_FULL_MARGIN_STARS = 2  # stars by which an output has to be ahead for a whole voice; one star is half of one
+_FULL_MARGIN_STARS = 2  # a difference of two stars is a full vote, one star half a vote
 _MARGINS = {
     ("thumb", 1): 1.0,
     ("thumb", -1): -1.0,
@@ -24,29 +24,30 @@ Judgement = Rating | Choice
 
 @dataclass(frozen=True)
 class Vote:
-    """What one rater says of an item: two outputs in the order of their ids, or one."""
+    """One rater's vote on an item: two outputs in the order of their ids, or one output."""
 
     rater: str
     prompt: str
+    task: str  # see prompts.build_task
     item: tuple[str, ...]
-    margin: float  # from -1, the second is better or the only one is bad, to 1
+    margin: float  # from -1 (the second is better, or the only one is bad) to 1
     events: tuple[str, ...]
-    weight: float = 1.0  # below 1 where a rating speaks in several pairs, so that none counts more than another
+    weight: float = 1.0  # below 1 if a rating is part of several pairs, so that all ratings count the same
 
 
 @dataclass(frozen=True)
 class Votes:
-    """The voices that teach, those that only tell about their raters, and the entries that say nothing."""
+    """Votes to learn from, votes that are only evidence about their raters, and entries without a vote."""
 
     pairs: tuple[Vote, ...]
     singles: tuple[Vote, ...]
-    retests: tuple[Vote, ...]  # ratings that were replaced, and those that replaced them: how steady is the rater?
-    unused: Mapping[str, str]  # entries, each with the reason
+    retests: tuple[Vote, ...]  # replaced ratings and those that replaced them: the rater's test–retest pairs
+    unused: Mapping[str, str]  # entries without a vote, each with the reason
     raters: frozenset[str]
 
 
 def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: str) -> Votes:
-    """The voices about outputs of a model, in whatever version, or of all models where it is ""."""
+    """Return the votes about outputs of any version of a model; of all models if it is ""."""
     records = _load_records(
         workspace,
         [*ledger_ratings.ratings, *ledger_ratings.choices, *ledger_ratings.replaced, *ledger_ratings.withdrawn],
@@ -64,21 +65,27 @@ def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: st
     choices = [each for each in select_judgements(ledger_ratings.choices) if isinstance(each, Choice)]
     replaced, withdrawn = select_judgements(ledger_ratings.replaced), select_judgements(ledger_ratings.withdrawn)
     prompts = {output: extract_prompt(record) for output, record in records.items()}
+    tasks = {output: build_task(output, record) for output, record in records.items()}
 
-    choice_votes = [_vote_from_choice(choice) for choice in choices if choice.winner in ("a", "b")]
+    choice_votes = [_vote_from_choice(choice, tasks) for choice in choices if choice.winner in ("a", "b")]
     rating_votes = [vote for group in _group_ratings(ratings, prompts) for vote in _votes_from_ratings(group, prompts)]
     paired_events = {event for vote in rating_votes for event in vote.events}
     compared_items = {(vote.rater, vote.item) for vote in choice_votes}
     singles = [
-        _vote_from_rating(each, prompts)
+        _vote_from_rating(each, prompts, tasks)
         for each in ratings
         if _compute_margin(each) and each.event not in paired_events
     ]
-    singles += [vote for choice in choices if choice.winner == "bad" for vote in _votes_against_both(choice)]
+    singles += [vote for choice in choices if choice.winner == "bad" for vote in _votes_against_both(choice, tasks)]
     replaced_keys = {each.replacement_key for each in replaced}
-    retests = [_vote_from_rating(each, prompts) for each in (*replaced, *ratings)
-             if isinstance(each, Rating) and _compute_margin(each) and each.replacement_key in replaced_keys]  # fmt: skip
-    retests += [_vote_from_choice(each) for each in replaced if isinstance(each, Choice) and each.winner in ("a", "b")]
+    retests = [
+        _vote_from_rating(each, prompts, tasks)
+        for each in (*replaced, *ratings)
+        if isinstance(each, Rating) and _compute_margin(each) and each.replacement_key in replaced_keys
+    ]
+    retests += [
+        _vote_from_choice(each, tasks) for each in replaced if isinstance(each, Choice) and each.winner in ("a", "b")
+    ]
 
     unused = unavailable | {each.event: "withdrawn" for each in withdrawn}
     unused |= {each.event: "replaced by a later one of the same rater" for each in replaced}
@@ -100,7 +107,7 @@ def _load_records(workspace: Workspace, judgements: Iterable[Judgement]) -> dict
         try:
             records[output] = workspace.get_output(output)[1]
         except ValueError:
-            continue  # removed, or another workspace's
+            continue  # removed, or from another workspace
     return records
 
 
@@ -109,7 +116,7 @@ def _has_outputs(judgement: Judgement, records: Mapping[str, Mapping[str, Any]])
 
 
 def _is_by_model(judgement: Judgement, records: Mapping[str, Mapping[str, Any]], model: str) -> bool:
-    """Whether the model wrote one of the outputs that this is about."""
+    """Return whether the model generated one of the rated outputs."""
     model_names = {str(records[output].get("model", "")).partition("/")[0] for output in judgement.outputs}
     return not model or model in model_names
 
@@ -122,31 +129,40 @@ def _explain_unused(rating: Rating) -> str:
     return "a note" if rating.scale == "note" else "three stars: neither good nor bad"
 
 
-def _vote_from_choice(choice: Choice) -> Vote:
+def _vote_from_choice(choice: Choice, tasks: Mapping[str, str]) -> Vote:
     item = tuple(sorted((choice.a, choice.b)))
     winner = choice.a if choice.winner == "a" else choice.b
-    return Vote(choice.rater, choice.prompt, item, 1.0 if winner == item[0] else -1.0, (choice.event,))
+    task = min(tasks[output] for output in item)  # without a prompt, the pair is the task of one of its nonces
+    return Vote(choice.rater, choice.prompt, task, item, 1.0 if winner == item[0] else -1.0, (choice.event,))
 
 
-def _votes_against_both(choice: Choice) -> list[Vote]:
-    return [Vote(choice.rater, choice.prompt, (output,), -1.0, (choice.event,)) for output in (choice.a, choice.b)]
+def _votes_against_both(choice: Choice, tasks: Mapping[str, str]) -> list[Vote]:
+    return [
+        Vote(choice.rater, choice.prompt, tasks[output], (output,), -1.0, (choice.event,))
+        for output in (choice.a, choice.b)
+    ]
 
 
-def _vote_from_rating(rating: Rating, prompts: Mapping[str, str]) -> Vote:
-    return Vote(rating.rater, prompts[rating.output], (rating.output,), _compute_margin(rating), (rating.event,))
+def _vote_from_rating(rating: Rating, prompts: Mapping[str, str], tasks: Mapping[str, str]) -> Vote:
+    output = rating.output
+    return Vote(rating.rater, prompts[output], tasks[output], (output,), _compute_margin(rating), (rating.event,))
 
 
 def _group_ratings(ratings: Sequence[Rating], prompts: Mapping[str, str]) -> list[list[Rating]]:
-    """The ratings that can be compared: one rater's, in one scale, of outputs for one prompt."""
+    """Group the comparable ratings: by one rater, on one scale, of outputs for one prompt.
+
+    Outputs without a prompt are not compared: all of them would be one group, whose pairs share their outputs and so
+    are not independent evidence.
+    """
     groups: dict[tuple[str, str, str], list[Rating]] = {}
     for rating in ratings:
-        if rating.scale != "note":
+        if rating.scale != "note" and prompts[rating.output]:
             groups.setdefault((rating.rater, rating.scale, prompts[rating.output]), []).append(rating)
     return list(groups.values())
 
 
 def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str]) -> list[Vote]:
-    """A voice for every two outputs that were rated differently."""
+    """Return a vote for every two outputs with different ratings."""
     sorted_ratings = sorted(group, key=lambda rating: rating.output)
     pairs = [(a, b) for a, b in combinations(sorted_ratings, 2) if a.value != b.value]
     pair_counts = Counter(each.event for pair in pairs for each in pair)
@@ -154,6 +170,7 @@ def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str]) -> 
         Vote(
             a.rater,
             prompts[a.output],
+            "",
             (a.output, b.output),
             max(-1.0, min((a.value - b.value) / _FULL_MARGIN_STARS, 1.0)),
             (a.event, b.event),

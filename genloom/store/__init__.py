@@ -1,1 +1,1 @@
-"""Everything that lasts: data sets, models, runs and outputs as folders with manifests."""
+"""Persistent storage: data sets, models, runs and outputs as folders with manifests."""

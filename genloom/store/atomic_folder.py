@@ -1,4 +1,4 @@
-"""A block that fills a new folder of the store, and what came of it."""
+"""A context manager that creates a folder of the store atomically."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,9 +12,9 @@ Result = TypeVar("Result")
 
 
 class StagedFolder(Generic[Result]):
-    """`with making as folder:` fills an empty folder; if the block ends well it joins the store and is `making.made`.
+    """`with staged as folder:` yields an empty folder; if the block succeeds, it joins the store as `staged.result`.
 
-    If the block fails, nothing of it stays. If the process dies, the next one to write there cleans up.
+    If the block fails, the folder is removed. If the process dies, the next writer to that place removes it.
     """
 
     result: Result

@@ -1,4 +1,4 @@
-"""Models that come with the package, read-only: a workspace has them under their names until it has newer versions."""
+"""Read-only models that come with the package: a workspace lists them until it has newer versions of them."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ def list_names() -> list[str]:
 
 
 def model_folder_path(name: str) -> Path:
-    """Where the versions of a model lie, if it is built in."""
+    """Return the folder of the versions of a model, if it is built in."""
     return FOLDER / name
 
 
 def create_model(name: str) -> StagedFolder[ModelFolder]:
-    """Fill a folder of the package with a further version, as `Workspace.new_model` does; tools/build_in.py asks."""
+    """Create a further version in the package, as `Workspace.create_model` does; for tools/build_in.py."""
     return create_version(FOLDER / name, name, lambda: list_versions(FOLDER / name))

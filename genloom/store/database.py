@@ -1,4 +1,4 @@
-"""The database under the ledger: a SQLite file of the workspace, or PostgreSQL for a team."""
+"""The database of the ledger: a SQLite file in the workspace, or PostgreSQL for a team."""
 
 import os
 import sqlite3
@@ -13,6 +13,7 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from genloom.errors import GenloomError, format_message
 from genloom.store import files
 
 _WAIT_SECONDS = 60  # for another process to finish writing
@@ -29,7 +30,7 @@ EVENTS = sql.Table(
     sql.Column("digest", sql.String(64), nullable=False),
 )
 
-# What is written stays: the database itself refuses to change or remove it.
+# The database itself refuses to change or remove events.
 _APPEND_ONLY_SQL = {
     "sqlite": tuple(
         f"CREATE TRIGGER IF NOT EXISTS genloom_no_{act} BEFORE {act} ON genloom_events "
@@ -47,21 +48,20 @@ _EXCLUSIVE_SQL = {
     "sqlite": (),  # BEGIN IMMEDIATE, below
     "postgresql": ("SET LOCAL synchronous_commit TO on", "LOCK TABLE genloom_events IN EXCLUSIVE MODE"),
 }
-_CREATE_LOCK_ID = (
-    0x67656E6C  # PostgreSQL's advisory lock for making the table: a table that is not there can't be locked
-)
+# PostgreSQL's advisory lock for creating the table: a table that does not exist cannot be locked.
+_CREATE_LOCK_ID = 0x67656E6C
 
 
 @dataclass(frozen=True)
 class Database:
-    """Where the events lie. `place` names it in messages, without a password."""
+    """The database of the events. `location` names it in messages, without a password."""
 
     engine: sql.Engine
     location: str
     file: Path | None = None  # of SQLite
 
     def read(self, query: sql.Select[Any]) -> Sequence[sql.Row[Any]]:
-        """The rows of a query; none where nothing was ever written. Looking makes nothing."""
+        """Return the rows of a query; none if nothing was ever written. Reading never creates the database."""
         with self._translate_errors("read"):
             if self.file is not None and not self.file.exists():
                 return []
@@ -70,7 +70,7 @@ class Database:
 
     @contextmanager
     def open_transaction(self) -> Generator[sql.Connection]:
-        """A transaction that no other writer shares; when the block ends well, it is on the disk."""
+        """Yield the connection of an exclusive transaction; if the block succeeds, it is on the disk."""
         with self._translate_errors("written"):
             if self.file is not None:
                 with files.translate_errors(self.file):
@@ -96,13 +96,14 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise ValueError(f"{self.location}: the ledger cannot be {action}: {_explain_error(error)}") from error
+            reason = _explain_error(error)
+            raise GenloomError("store.ledger_unavailable", place=self.location, action=action, reason=reason) from error
 
 
 def open_database(root: Path, url: str = "") -> Database:
-    """The database at `url`, else at GENLOOM_LEDGER, else `ledger.sqlite` in the workspace's folder `root`.
+    """Open the database at `url`, at GENLOOM_LEDGER, or `ledger.sqlite` in the workspace `root`, in this order.
 
-    Raises ValueError for a URL that is none of SQLite's or PostgreSQL's.
+    Raise ValueError for a URL that is neither SQLite nor PostgreSQL.
     """
     ledger_url = url or os.environ.get("GENLOOM_LEDGER", "")
     if not ledger_url:
@@ -110,46 +111,40 @@ def open_database(root: Path, url: str = "") -> Database:
     try:
         parsed = sql.make_url(ledger_url)
     except ArgumentError:
-        raise ValueError(_with_address_hint("The address of the ledger cannot be read.")) from None
+        raise GenloomError("store.bad_ledger_url", hint=format_message("store.ledger_hint")) from None
     kind = parsed.drivername.partition("+")[0]
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return _open_sqlite(Path(str(parsed.database)).absolute())
     if kind not in ("postgresql", "postgres"):
-        raise ValueError(_with_address_hint(f"The ledger cannot lie at {parsed.render_as_string(hide_password=True)}."))
+        public_url, hint = parsed.render_as_string(hide_password=True), format_message("store.ledger_hint")
+        raise GenloomError("store.ledger_url_unsupported", url=public_url, hint=hint)
     try:
         address = parsed.set(drivername="postgresql+psycopg")
-        # So that what is read behind the lock is what was committed before it.
+        # READ COMMITTED, so that reads after taking the lock see everything committed before.
         engine = sql.create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True)
     except ModuleNotFoundError:
-        raise ValueError("A ledger on PostgreSQL needs psycopg: pip install 'genloom[team]'") from None
+        raise GenloomError("store.ledger_without_psycopg") from None
     database = Database(engine, parsed.render_as_string(hide_password=True))
-    weakref.finalize(database, engine.dispose)  # its connections are closed when nobody holds the ledger any more
+    weakref.finalize(database, engine.dispose)  # closes its connections when the ledger is no longer used
     return database
-
-
-def _with_address_hint(problem: str) -> str:
-    return (
-        f"{problem} Give --ledger or GENLOOM_LEDGER like postgresql://name@host/database, or leave it away for a file "
-        "in the workspace."
-    )
 
 
 def _open_sqlite(file: Path) -> Database:
     address = sql.URL.create("sqlite", database=str(file))
-    # A connection for each piece of work, so that nothing open is carried over a fork; opening costs next to nothing.
+    # A connection per operation, so that no open connection survives a fork; opening one is cheap.
     engine = sql.create_engine(address, poolclass=sql.NullPool, connect_args={"timeout": _WAIT_SECONDS})
 
     @event.listens_for(engine, "connect")
     def configure_connection(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # Python's own BEGIN would come too late, see `begin`
-        # Not WAL: docs/decisions/0005-ledger.md. EXTRA also syncs the folder in which the journal was removed, without
-        # which a commit can be undone by a power cut.
+        connection.isolation_level = None  # Python's own BEGIN would come too late, see `begin_transaction`
+        # Not WAL: docs/decisions/0005-ledger.md. EXTRA also syncs the folder after the journal is removed; without it,
+        # a power cut can undo a commit.
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA synchronous=EXTRA")
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: sql.Connection) -> None:
-        # Taking the lock at once, since a reader that becomes a writer can be turned away without waiting.
+        # Take the lock at once: SQLite may refuse a reader that becomes a writer, without waiting.
         is_writing = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
@@ -157,11 +152,11 @@ def _open_sqlite(file: Path) -> Database:
 
 
 def _explain_error(error: SQLAlchemyError) -> str:
-    """The driver's reason in one line, and what to do."""
+    """Return the driver's reason in one line, and the cure."""
     reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     cures = {
-        "locked": "Another program holds it; end that one or try again.",
-        "full": "Free some space on its disk; what was acknowledged is kept.",
+        "locked": "Another program has locked it; end that one or try again.",
+        "full": "Free some space on its disk; acknowledged events are safe.",
         "readonly": "Change the permissions of the file and its folder, or choose another place with --ledger.",
         "unable to open": "Change the permissions of the file and its folder, or choose another place with --ledger.",
         "not a database": "Move that file away or restore the ledger from a backup.",

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom import plugins
+from genloom.errors import format_message
 from genloom.store import manifest
 from genloom.types import Item, Message
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import, numpy a tenth
     import pyarrow as pa
 
-    from genloom.store.sampling import Numbers
+    from genloom.store.sampling import DocumentIndex, Numbers
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-_BATCH_ROWS = 256  # documents can be large: a batch has to fit beside a training run
+_BATCH_ROWS = 256  # documents can be large: a batch must fit in memory next to a training run
 _REQUIRED_COLUMNS = ("id", "text", "source", "licence", "split", "bytes")  # the columns of every data set
 
 
@@ -26,8 +27,8 @@ _REQUIRED_COLUMNS = ("id", "text", "source", "licence", "split", "bytes")  # the
 class Dataset:
     """A folder of Parquet parts with the columns id, text, source, licence, split, bytes and those of the medium.
 
-    Of text these are language, quality and turns; of other media `content`, what the medium's `pack` made of a value,
-    of which `text` is then the caption, and what is known of it besides.
+    For text, those are language, quality and turns. For other media, `content` holds the value as encoded by the
+    medium, `text` its caption, and further columns hold metadata.
     """
 
     name: str
@@ -37,37 +38,37 @@ class Dataset:
 
     @property
     def created(self) -> str:
-        """When it was collected, as an ISO 8601 time in UTC."""
+        """The time of collection in ISO 8601, UTC."""
         return str(self.manifest["created"])
 
     @property
     def medium(self) -> str:
-        """What its documents are: "text", "image" …"""
+        """The medium of its documents: "text", "image" …"""
         return str(self.manifest.get("medium", "text"))
 
     def iter_documents(self, split: Split) -> Iterator[Item]:
-        """The documents of a split in the order collected, a few hundred in memory at a time.
+        """Yield the documents of a split in the order collected, with a few hundred in memory at a time.
 
-        `meta["caption"]` says what a picture shows, "" where nobody said it. Of a conversation, `meta["turns"]` is the
-        tuple of its Messages, and the text shows them. ValueError for a value that cannot be unpacked.
+        `meta["caption"]` is the caption of an image, or "". For a conversation, `meta["turns"]` is the tuple of its
+        Messages, and the text shows them. Raise ValueError for a value that cannot be decoded.
         """
         return self._to_items(batch for _, batch in self._read_batches(split, None))
 
     def sample_documents(self, split: Split, count: int) -> Iterator[Item]:
-        """Up to `count` documents that stand for a split, the same at every call, in the order collected.
+        """Yield a random sample of up to `count` documents, the same at every call, in the order collected.
 
-        They are drawn by their ids, so that it does not matter what was collected first. The ids are read before, and
-        then only row groups that hold one of those drawn.
+        The sample depends on the ids alone, not on the order of collection. The ids are read first, then only the row
+        groups that contain a sampled document.
         """
         index = self._build_index(split)
         return self._to_items(batch for _, batch in self._read_documents(split, index, index.sample_documents(count)))
 
     def iter_passages(self, split: Split, max_bytes: int) -> Iterator[Item]:
-        """Passages of text that stand for a split byte by byte, the same at every call; conversations are never cut.
+        """Yield passages of text in random order, the same at every call; never split a conversation.
 
-        Whoever takes those of the first `most` bytes or so has a fair sample. They are drawn by the ids of documents,
-        read as `sample` does, and in memory together; if more are taken, as much is read again. A split of no more
-        than `most` bytes comes as whole documents.
+        The first passages, up to about `max_bytes`, are an unbiased sample of the bytes. They are sampled by document
+        ids, read like `sample_documents`, and held in memory together; a consumer that continues causes another read
+        of that size. A split of at most `max_bytes` is yielded as complete documents.
         """
         index = self._build_index(split)
         if index.sizes_N.sum() <= max_bytes:
@@ -85,7 +86,7 @@ class Dataset:
             yield from (item for item in items if item is not None)
 
     def _to_items(self, batches: "Iterable[pa.RecordBatch]") -> Iterator[Item]:
-        """The rows as documents."""
+        """Convert rows to documents."""
         decode = plugins.find_part("medium", self.medium).decode
         for batch in batches:
             for row in batch.to_pylist():
@@ -103,36 +104,37 @@ class Dataset:
         try:
             return decode(content)
         except ValueError as error:
-            raise manifest.damaged_error(self.folder, f"its document {number[:12]}: {error}") from error
+            reason = format_message("store.bad_document", id=number[:12], reason=error)
+            raise manifest.damaged_error(self.folder, reason) from error
 
     def count_bytes(self, split: Split) -> int:
-        """The bytes of a split: of UTF-8 text, or of packed values."""
+        """Count the bytes of a split: of UTF-8 text, or of encoded values."""
         return sum(sum(batch.column("bytes").to_pylist()) for _, batch in self._read_batches(split, ["bytes"]))
 
     def count_documents(self, split: Split) -> int:
-        """The documents in a split."""
+        """Count the documents of a split."""
         return sum(batch.num_rows for _, batch in self._read_batches(split, []))
 
     def verify_sizes(self) -> None:
-        """Compare the size of every file with the recorded one; ValueError names the first that is damaged."""
+        """Compare every file's size with the recorded one; ValueError names the first damaged file."""
         manifest.verify_sizes(self.folder, self.manifest)
 
     def verify(self) -> None:
-        """Compare every file with its recorded digest; ValueError names the first that is damaged."""
+        """Compare every file's digest with the recorded one; ValueError names the first damaged file."""
         manifest.verify_digests(self.folder, self.manifest)
 
     def _build_index(self, split: Split) -> "DocumentIndex":
-        from genloom.store.sampling import DocumentIndex
+        from genloom.store import sampling
 
         rows = self._read_batches(split, ["id", "bytes"])
-        return DocumentIndex.from_row_groups(
+        return sampling.DocumentIndex.from_row_groups(
             (group, batch["id"].to_pylist(), batch["bytes"].to_pylist()) for group, batch in rows
         )
 
     def _read_documents(
         self, split: Split, index: "DocumentIndex", numbers: "Numbers | list[int]"
     ) -> Iterator[tuple[list[int], "pa.RecordBatch"]]:
-        """The rows of these documents, whose numbers ascend, and the numbers of those in each batch."""
+        """Yield batches of the rows of these documents, each with its document numbers; `numbers` must ascend."""
         import numpy as np
 
         numbers_N, last_group, begin = np.asarray(numbers, np.int64), -1, 0
@@ -140,15 +142,16 @@ class Dataset:
             if group != last_group:
                 last_group, begin = group, int(np.searchsorted(index.groups_N, group))
             batch_numbers = numbers_N[(numbers_N >= begin) & (numbers_N < begin + batch.num_rows)]
-            yield batch_numbers.tolist(), batch.read_bytes(batch_numbers - begin)
+            yield batch_numbers.tolist(), batch.take(batch_numbers - begin)
             begin += batch.num_rows
 
     def _read_batches(
         self, split: Split, columns: list[str] | None, groups: Container[int] | None = None
     ) -> Iterator[tuple[int, "pa.RecordBatch"]]:
-        """The rows of a split with the given columns, or with all but `split`, each with the number of its row group.
+        """Yield batches of rows of a split, each with the number of its row group.
 
-        Row groups are counted through all parts; only those in `groups` are read, or all.
+        They have the given columns, or all but `split`. Row groups are numbered across all parts; `groups` selects
+        some of them.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -161,7 +164,7 @@ class Dataset:
                 with pq.ParquetFile(part) as file:
                     names = file.schema_arrow.names
                     if missing := [name for name in _REQUIRED_COLUMNS if name not in names]:
-                        raise manifest.damaged_error(part, f"it has no column {missing[0]!r}")
+                        raise manifest.damaged_error(part, f"the column {missing[0]!r} is missing")
                     read_columns = [name for name in names if name != "split"] if columns is None else columns
                     for group in range(file.num_row_groups):
                         number += 1
@@ -175,7 +178,7 @@ class Dataset:
 
 
 def open_dataset(name: str, folder: Path) -> Dataset:
-    """The version in `folder`; ValueError if its manifest is damaged."""
+    """Open the version in `folder`; ValueError if its manifest is damaged."""
     content = manifest.read_manifest(folder / "manifest.json")
     if content["digest"] != folder.name:
         raise manifest.damaged_error(folder / "manifest.json", "its digest is not the name of its folder")

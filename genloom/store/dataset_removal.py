@@ -1,4 +1,4 @@
-"""A data set without some of its documents, as a version of its own."""
+"""Removal of documents from a data set, as a new version."""
 
 import json
 import shutil
@@ -7,11 +7,11 @@ from collections.abc import Collection
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 
-MANIFEST_KEYS = ("name", "format", "created", "digest", "files")  # what the store says of a version
+MANIFEST_KEYS = ("name", "format", "created", "digest", "files")  # written by the store
 
 
 def has_document(dataset: Dataset, item: str) -> bool:
-    """Whether a document of this id is in the data set, in any split."""
+    """Return whether a document with this id is in any split of the data set."""
     import pyarrow.parquet as pq
 
     parts = dataset.folder.glob("part-*.parquet")
@@ -19,9 +19,9 @@ def has_document(dataset: Dataset, item: str) -> bool:
 
 
 def remove_documents(workspace: Workspace, dataset: Dataset, items: Collection[str]) -> Dataset:
-    """The newest version of the data set, with all of the given one but the documents of these ids.
+    """Create and return a version of the data set without the documents with these ids.
 
-    The others stay in their order and splits. Nothing is removed from the disk: the given version is there still.
+    The other documents keep their order and splits. Nothing is removed from the disk: the given version stays.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all: written aside, synced, renamed."""
+"""Atomic writes: files and folders are written under a temporary name, synced and renamed."""
 
 import errno
 import fcntl
@@ -11,6 +11,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from genloom.errors import GenloomError, format_message
+
 _CHUNK = 1 << 20
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _DRAFT_SUFFIX = ".draft"
@@ -19,57 +21,57 @@ _STALE_AFTER_SECONDS = 60.0  # longer than the moment between making a draft and
 
 @contextmanager
 def translate_errors(path: Path) -> Generator[None]:
-    """Say in the user's words why `path`, a folder above it or a draft beside it can't be written, and the cure.
+    """Turn an OSError about `path`, a folder above it or a draft next to it into a ValueError that names the cure.
 
-    Raises ValueError for those; an OSError about another file passes unchanged.
+    An OSError about another file passes unchanged.
     """
     try:
         yield
     except OSError as error:
-        reason = _explain_error(error, path)
-        if reason is None:
+        explained = _explain_error(error, path)
+        if explained is None:
             raise
-        raise ValueError(reason) from error
+        raise explained from error
 
 
 def describe_error(error: OSError) -> str:
-    """One line for an error of the system that nobody expected: the file where it is known, the reason, the cure."""
+    """Return one line for an unexpected OSError: the file if it is known, the reason and the cure."""
     prefix = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     if error.errno in _FULL_ERRNOS or error.errno in (errno.EFBIG, errno.EROFS):  # which only writing meets
-        return _explain_error(error, Path(prefix.removesuffix(": ") or "This disk")) or str(error)
+        return str(_explain_error(error, Path(prefix.removesuffix(": ") or "This disk")) or error)
     reason = error.strerror or str(error)
-    cure = "See that it can be read and written, or name another place, and give the command again."
-    return f"{prefix}{reason[:1].lower() if prefix else reason[:1]}{reason[1:]}. {cure}"
+    reason = (reason[:1].lower() if prefix else reason[:1]) + reason[1:]
+    return format_message("store.system_error", prefix=prefix, reason=reason)
 
 
-def _explain_error(error: OSError, path: Path) -> str | None:
-    code, hint = error.errno, "or choose another folder with --workspace or GENLOOM_HOME"
+def _explain_error(error: OSError, path: Path) -> GenloomError | None:
+    code, hint = error.errno, format_message("store.workspace_hint")
     if code in _FULL_ERRNOS:
-        return f"{path}: the disk is full. Free some space {hint}; nothing that was complete is lost."
+        return GenloomError("store.disk_full", path=path, hint=hint)
     if code in (errno.EACCES, errno.EPERM):
-        return f"{path}: no permission to write there. Change the permissions {hint}."
+        return GenloomError("store.no_permission", path=path, hint=hint)
     if code == errno.EROFS:
-        return f"{path}: the file system is read-only. Mount it for writing {hint}."
+        return GenloomError("store.read_only", path=path, hint=hint)
     if code == errno.EFBIG:
-        return f"{path}: the file is larger than is allowed here. Raise the limit (ulimit -f) {hint}."
+        return GenloomError("store.file_too_large", path=path, hint=hint)
     if code in (errno.ENOTDIR, errno.EEXIST):
         blocker = next((p for p in (path, *path.parents) if p.is_file()), path)
-        return f"{blocker}: a file stands where a folder is needed. Move it away {hint}."
+        return GenloomError("store.file_blocks_folder", path=blocker, hint=hint)
     if code == errno.ENAMETOOLONG:
-        return f"{path}: the name is too long for this file system. Choose a shorter one."
+        return GenloomError("store.name_too_long_here", path=path)
     if not _is_about_path(error, path):
         return None
     if code == errno.EISDIR:
-        return f"{path}: a folder stands where a file is to be written. Move it away, or choose another name."
+        return GenloomError("store.folder_blocks_file", path=path)
     if code == errno.EIO:
-        return f"{path}: the disk does not do what it is asked. Look after it {hint}."
+        return GenloomError("store.io_error", path=path, hint=hint)
     if code is not None:
-        return f"{path}: nothing can be written there ({os.strerror(code).lower()}). Mend that {hint}."
+        return GenloomError("store.write_failed", path=path, reason=os.strerror(code).lower(), hint=hint)
     return None
 
 
 def _is_about_path(error: OSError, path: Path) -> bool:
-    """Whether the error is about `path`, what lies above it or a draft beside it; one that names no file is."""
+    """Return whether the error is about `path`, a folder above it or a draft next to it, or names no file."""
     if not isinstance(error.filename, str | bytes):
         return True
     error_path = Path(os.fsdecode(error.filename))
@@ -79,15 +81,15 @@ def _is_about_path(error: OSError, path: Path) -> bool:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Put `data` (text as UTF-8) at `path`, replacing what was there; a reader sees the old or the new, never a part.
+    """Write `data` (text as UTF-8) to `path` atomically: a reader sees the old or the new content, never a part.
 
-    Missing parent folders are made. Raises ValueError, naming the cure, when the place can't be written.
+    Create missing parent folders. Raise ValueError, naming the cure, if the path cannot be written.
     """
     content = data.encode() if isinstance(data, str) else data
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = _new_draft_path(path.parent)
-        # Exclusive, so that a draft of somebody else is never written into.
+        # Exclusive, so that another writer's draft is never overwritten.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(descriptor, "wb") as file:
@@ -104,9 +106,9 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def open_replacement(path: Path) -> Generator[Path]:
-    """A draft next to `path` to write a long file into; it takes the place of `path` when the block ends well.
+    """Yield a draft next to `path` for a long file; it replaces `path` if the block succeeds.
 
-    Raises ValueError, naming the cure, when the place can't be written.
+    Raise ValueError, naming the cure, if the path cannot be written.
     """
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,9 +125,9 @@ def open_replacement(path: Path) -> Generator[Path]:
 
 @contextmanager
 def temp_folder(parent: Path) -> Generator[Path]:
-    """A new folder in `parent` to fill and then to `settle`; whatever is left of it at the end is removed.
+    """Yield a new folder in `parent` to fill and then to `commit`; remove what is left of it at the end.
 
-    A process that is killed leaves the folder behind, unlocked: `sweep` finds and removes it.
+    A killed process leaves the folder behind, unlocked; `remove_stale_drafts` finds and removes it.
     """
     with _ensure_parent(parent):
         with translate_errors(parent):
@@ -137,12 +139,12 @@ def temp_folder(parent: Path) -> Generator[Path]:
             try:
                 yield draft
             except OSError as error:
-                # The body also reads what is the user's: only trouble with our own folder is put in our words.
+                # The block also reads the user's files: only errors about our own folder are explained.
                 is_inside = str(error.filename or "").startswith(str(draft))
-                reason = _explain_error(error, parent)
-                if reason is None or not (is_inside or error.errno in (*_FULL_ERRNOS, errno.EFBIG, errno.EROFS)):
+                explained = _explain_error(error, parent)
+                if explained is None or not (is_inside or error.errno in (*_FULL_ERRNOS, errno.EFBIG, errno.EROFS)):
                     raise
-                raise ValueError(reason) from error
+                raise explained from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             os.close(lock)
@@ -150,7 +152,7 @@ def temp_folder(parent: Path) -> Generator[Path]:
 
 @contextmanager
 def _ensure_parent(parent: Path) -> Generator[None]:
-    """Make the folder if it is missing; one that was made so and holds nothing at the end is removed again."""
+    """Create the folder if it is missing; remove it at the end if it was created here and is empty."""
     with translate_errors(parent):
         is_missing = not parent.exists()
         parent.mkdir(parents=True, exist_ok=True)
@@ -158,12 +160,12 @@ def _ensure_parent(parent: Path) -> Generator[None]:
         yield
     finally:
         if is_missing:
-            with suppress(OSError):  # something is in it: what became of the draft, or another's
+            with suppress(OSError):  # it is not empty: it holds the committed draft, or another one
                 parent.rmdir()
 
 
 def commit(draft: Path, final: Path) -> bool:
-    """Sync the folder `draft` to disk and rename it to `final`; False, and `draft` stays, if the name is taken."""
+    """Sync the folder `draft` to disk and rename it to `final`; if that exists, keep `draft` and return False."""
     with translate_errors(final):
         for folder, _, names in os.walk(draft, topdown=False):
             for name in names:
@@ -181,14 +183,14 @@ def commit(draft: Path, final: Path) -> bool:
 
 @contextmanager
 def atomic_folder(final: Path) -> Generator[Path]:
-    """Fill a folder next to `final` that becomes `final` when the block ends well and vanishes when it fails.
+    """Yield a folder next to `final` that becomes `final` if the block succeeds and is removed if it fails.
 
-    Raises ValueError if `final` exists or can't be written.
+    Raise ValueError if `final` exists or cannot be written.
     """
     with temp_folder(final.parent) as draft:
         yield draft
         if not commit(draft, final):
-            raise ValueError(f"{final} exists already. Choose another name or move it away.")
+            raise GenloomError("store.exists", path=final)
 
 
 def remove_stale_drafts(parent: Path) -> list[Path]:
@@ -216,31 +218,33 @@ def remove_stale_drafts(parent: Path) -> list[Path]:
 
 
 def list_drafts(parent: Path) -> list[Path]:
-    """The unfinished files and folders in `parent`."""
+    """List the unfinished files and folders in `parent`."""
     return sorted(parent.glob(f".*{_DRAFT_SUFFIX}")) if parent.is_dir() else []
 
 
 @contextmanager
-def lock_folder(folder: Path, busy_message: str = "") -> Generator[None]:
-    """Hold `folder`, made if missing, against every other process that asks for it in the same way.
+def lock_folder(folder: Path, busy_error: ValueError | None = None) -> Generator[None]:
+    """Lock `folder`, created if missing, against every other process that calls this.
 
-    Waits for another holder to end, or, where `busy` says what it does, raises ValueError with that.
+    Wait while another process holds the lock, or raise `busy_error` at once, if given.
     """
     with translate_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy_message else 0))
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy_error else 0))
         except BlockingIOError:
-            raise ValueError(busy_message) from None
+            if busy_error is None:
+                raise
+            raise busy_error from None
         yield
     finally:
         os.close(lock)
 
 
 def fsync(path: Path) -> None:
-    """Wait until the file or folder itself is on the disk."""
+    """Wait until the file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -249,7 +253,7 @@ def fsync(path: Path) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
     state = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -258,9 +262,9 @@ def hash_file(path: Path) -> str:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Make a file of `size` zeros whose room on the disk is taken already; OSError where there is not as much.
+    """Create a file of `size` zeros with allocated disk space; OSError if the disk has too little.
 
-    A full disk kills a process that writes through a mapping into a file with holes, without a word.
+    A full disk kills a process that writes to a sparse file through a memory map, without an error.
     """
     with path.open("xb", buffering=0) as file:
         if hasattr(os, "posix_fallocate"):
@@ -268,7 +272,7 @@ def reserve(path: Path, size: int) -> None:
                 os.posix_fallocate(file.fileno(), 0, size)
                 return
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # this file system can't, so we write
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # the file system cannot allocate: write zeros
                     raise
         zeros = bytes(min(size, _CHUNK))
         while (remaining := size - file.tell()) > 0:
@@ -276,7 +280,7 @@ def reserve(path: Path, size: int) -> None:
 
 
 def get_free_bytes(path: Path) -> int:
-    """How much can still be written at `path`, which need not exist yet."""
+    """Return the free bytes on the disk of `path`, which need not exist yet."""
     ancestor = path.absolute()
     while not ancestor.exists():
         ancestor = ancestor.parent

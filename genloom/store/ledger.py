@@ -1,4 +1,4 @@
-"""The ledger: ratings, promotions and withdrawals as an append-only chain of events that no crash can tear."""
+"""The ledger: ratings, promotions and withdrawals as an append-only, crash-safe chain of events."""
 
 import hashlib
 import json
@@ -12,30 +12,31 @@ from typing import Any
 
 import sqlalchemy as sql
 
+from genloom.errors import GenloomError
 from genloom.store.database import EVENTS, Database, open_database
 from genloom.store.names import unknown_name_error
 
 _MAX_ID_CHARS = 64
-_MAX_BODY_CHARS = 1 << 20  # characters of JSON; what is larger belongs into a file, with its digest here
-_PAGE_EVENTS = 1000  # events read at once, so that no reader holds a writer up
+_MAX_BODY_CHARS = 1 << 20  # characters of JSON; larger content belongs in a file, with its digest here
+_PAGE_EVENTS = 1000  # events read at once, so that readers do not block writers
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened, and the digests that fix it and all before it."""
+    """An event, and the digests that fix it and all events before it."""
 
-    seq: int  # from 1 on, without a gap
+    seq: int  # from 1, without gaps
     id: str
     at: str  # ISO 8601, UTC
     kind: str
     body: Mapping[str, Any]
-    previous: str  # the digest of the event before; "" of the first
+    previous: str  # the digest of the event before; "" for the first
     digest: str
 
 
 @dataclass
 class _PendingEvent:
-    """An event on its way to the disk."""
+    """An event that is not on the disk yet."""
 
     id: str
     kind: str
@@ -48,13 +49,11 @@ class _PendingEvent:
         return self.event is not None or self.error is not None
 
     def resolve(self, event: Event) -> None:
-        """Take the event that stands under this id, unless it says something else."""
+        """Take the stored event with this id, or an error if its content differs."""
         if (event.kind, _to_canonical_json(event.body)) == (self.kind, _to_canonical_json(self.body)):
             self.event = event
         else:
-            self.error = ValueError(
-                f"The id {self.id!r} stands for another {event.kind} in the ledger. Give each its own, or none."
-            )
+            self.error = GenloomError("store.event_id_taken", id=self.id, kind=event.kind)
 
 
 @dataclass(eq=False)
@@ -69,17 +68,15 @@ class Ledger:
     def append(self, kind: str, body: Mapping[str, Any], id: str = "") -> Event:
         """Write an event and return it once it is on the disk.
 
-        With an `id` of one's own, a repetition writes nothing and returns the event that is there. Raises ValueError
-        where that id stands for something else, and where the database cannot be written, naming the cure.
+        Appending an event with the same explicit `id` again writes nothing and returns the stored event. Raise
+        ValueError if the id names another event, and, naming the cure, if the database cannot be written.
         """
         if not (len(id) <= _MAX_ID_CHARS and id.isprintable()):
-            raise ValueError(
-                f"An event's id has at most {_MAX_ID_CHARS} printable characters, and {id[:80]!r} has not."
-            )
-        if len(_to_canonical_json(body)) > _MAX_BODY_CHARS:
-            raise ValueError(f"A {kind} of more than {_MAX_BODY_CHARS:,} characters does not fit into the ledger.")
+            raise GenloomError("store.invalid_event_id", limit=_MAX_ID_CHARS, id=id[:80])
+        if (size := len(_to_canonical_json(body))) > _MAX_BODY_CHARS:
+            raise GenloomError("store.event_too_large", kind=kind, limit=_MAX_BODY_CHARS, size=size)
         pending = _PendingEvent(id or secrets.token_hex(6), kind, body)
-        # Group commit: one thread at a time writes, for all who came meanwhile; they share one wait for the disk.
+        # Group commit: one thread at a time writes for all that arrived meanwhile; they share one wait for the disk.
         group: list[_PendingEvent] = []
         with self._condition:
             self._pending.append(pending)
@@ -99,7 +96,7 @@ class Ledger:
         return pending.event
 
     def iter_events(self, kinds: Collection[str] = (), after: int = 0) -> Iterator[Event]:
-        """The events after number `after`, of these kinds or of all, oldest first."""
+        """Yield the events after number `after`, of these kinds or of all, oldest first."""
         query = sql.select(EVENTS).order_by(EVENTS.c.seq).limit(_PAGE_EVENTS)
         if kinds:
             query = query.where(EVENTS.c.kind.in_(kinds))
@@ -111,7 +108,7 @@ class Ledger:
             after = page[-1].seq
 
     def get_event(self, id: str) -> Event:
-        """The event with this id; ValueError names the nearest."""
+        """Return the event with this id; ValueError names the nearest id."""
         rows = self.database.read(sql.select(EVENTS).where(EVENTS.c.id == id))
         if not rows:
             raise unknown_name_error(
@@ -120,27 +117,24 @@ class Ledger:
         return _parse_event(rows[0])
 
     def get_head(self) -> Event | None:
-        """The newest event. Who keeps its digest elsewhere can tell later that nothing before it was changed or cut."""
+        """Return the newest event. A copy of its digest proves later that no event up to it was changed or removed."""
         rows = self.database.read(_NEWEST)
         return _parse_event(rows[0]) if rows else None
 
     def verify(self) -> None:
-        """Follow the chain from the first event on; ValueError names the first that is not as it was written."""
-        previous = ""
+        """Check the chain from the first event; ValueError names the first event that is not as it was written."""
+        place, previous = self.database.location, ""
         for seq, event in enumerate(self.iter_events(), start=1):
             if event.seq != seq:
-                raise self._damage_error(f"entry {seq} is missing")
+                raise GenloomError("store.entry_missing", place=place, seq=seq)
             if event.previous != previous:
-                raise self._damage_error(f"entry {seq} ({event.id}) does not follow the one before it")
+                raise GenloomError("store.entry_unchained", place=place, seq=seq, id=event.id)
             if event.digest != _hash_event(event):
-                raise self._damage_error(f"entry {seq} ({event.id}) was changed after it was written")
+                raise GenloomError("store.entry_changed", place=place, seq=seq, id=event.id)
             previous = event.digest
 
-    def _damage_error(self, what: str) -> ValueError:
-        return ValueError(f"{self.database.location} is damaged: {what}. Restore the ledger from a backup.")
-
     def _write_group(self, group: Sequence[_PendingEvent]) -> None:
-        """Put the group behind the newest event in one transaction; all of it is on the disk, or none."""
+        """Append the group to the chain in one transaction: all of it reaches the disk, or none."""
         try:
             with self.database.open_transaction() as connection:
                 ids = sql.select(EVENTS).where(EVENTS.c.id.in_([pending.id for pending in group]))
@@ -162,7 +156,7 @@ class Ledger:
 
 
 def open_ledger(root: Path, url: str = "") -> Ledger:
-    """The ledger at `url`, else at GENLOOM_LEDGER, else in the workspace's folder `root`; made by the first event."""
+    """Open the ledger at `url`, GENLOOM_LEDGER or in the workspace `root`; the first event creates it."""
     return Ledger(open_database(root, url))
 
 
@@ -170,7 +164,7 @@ _NEWEST = sql.select(EVENTS).order_by(EVENTS.c.seq.desc()).limit(1)
 
 
 def _chain_event(last: Event | None, pending: _PendingEvent) -> Event:
-    """The event that a draft becomes behind the last one."""
+    """Return the pending event chained to the last one."""
     seq, previous = (1, "") if last is None else (last.seq + 1, last.digest)
     at, body = datetime.now(UTC).isoformat(timespec="microseconds"), json.loads(_to_canonical_json(pending.body))
     event = Event(seq, pending.id, at, pending.kind, body, previous, "")
@@ -182,11 +176,11 @@ def _parse_event(row: sql.Row[Any]) -> Event:
 
 
 def _hash_event(event: Event) -> str:
-    """SHA-256 over everything an event says, and the digest of the one before."""
+    """Return SHA-256 over the content of an event and the digest of the one before."""
     content = ["genloom ledger 1", event.seq, event.id, event.at, event.kind, event.body, event.previous]
     return hashlib.sha256(_to_canonical_json(content).encode()).hexdigest()
 
 
 def _to_canonical_json(value: Any) -> str:
-    """The one JSON text of a value."""
+    """Return the canonical JSON of a value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""The manifest that makes a folder complete: what is in it, by digest, written last."""
+"""The manifest that makes a folder complete: its files with their digests, written last."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.store import files
 
 _FORMAT = 1
@@ -14,12 +15,12 @@ _MAX_BYTES = 64 << 20
 
 
 def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the manifest `name` that a writer left in `folder`: the digest of every file, of the whole, the time.
+    """Complete the manifest `name` that a writer left in `folder`: digests of every file and of the folder, the time.
 
-    The whole's digest covers the files whose path in the folder `counts`; equal content has equal digests.
+    The folder's digest covers the files whose relative path `is_covered`; equal content has equal digests.
     """
     path = folder / name
-    assert path.is_file(), f"whoever fills a folder leaves {name} in it"
+    assert path.is_file(), f"the writer of a folder must create {name}"
     content = read_json(path)
     entries = {}
     for file in sorted(p for p in folder.rglob("*") if p.is_file() and p != path):
@@ -41,13 +42,13 @@ def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: 
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """A sealed manifest. Raises ValueError, naming the file and the cure, if it is damaged or from a newer Genloom."""
+    """Read a complete manifest; ValueError, naming the file and the cure, if it is damaged or from a newer Genloom."""
     content = read_json(path)
     if isinstance(content.get("format"), int) and content["format"] > _FORMAT:
-        raise ValueError(f"{path}: written by a newer Genloom (format {content['format']}). Upgrade this one.")
+        raise GenloomError("store.newer_format", path=path, format=content["format"])
     for key, kind in (("format", int), ("created", str), ("digest", str), ("files", dict)):
         if not isinstance(content.get(key), kind):
-            raise damaged_error(path, f"{key!r} is missing or not what it should be")
+            raise damaged_error(path, f"{key!r} is missing or has the wrong type")
     return content
 
 
@@ -56,26 +57,26 @@ def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:
     for relative_path, entry in content["files"].items():
         path = folder / relative_path
         if ".." in Path(relative_path).parts or Path(relative_path).is_absolute():
-            raise damaged_error(path, "the manifest points out of its folder")
+            raise damaged_error(path, "the manifest points outside its folder")
         if not path.is_file():
             raise damaged_error(path, "the file is missing")
         if (size := path.stat().st_size) != entry["bytes"]:
-            raise damaged_error(path, f"it holds {size:,} bytes, and {entry['bytes']:,} were written")
+            raise damaged_error(path, f"it has {size:,} bytes, but {entry['bytes']:,} were written")
 
 
 def verify_digests(folder: Path, content: Mapping[str, Any]) -> None:
-    """Compare every file in the folder with its digest in the manifest; ValueError names the first that differs."""
+    """Compare every file's digest with that in the manifest; ValueError names the first that differs."""
     verify_sizes(folder, content)
     for relative_path, entry in content["files"].items():
         if files.hash_file(folder / relative_path) != entry["sha256"]:
-            raise damaged_error(folder / relative_path, "its content is not what was written")
+            raise damaged_error(folder / relative_path, "its content was changed")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of at most 64 MB; ValueError if it is anything else."""
+    """Read a JSON object from a file of at most 64 MB; ValueError for anything else."""
     size = path.stat().st_size
     if size > _MAX_BYTES:
-        raise damaged_error(path, f"{size:,} bytes is too much for it")
+        raise damaged_error(path, f"{size:,} bytes is too large")
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -86,11 +87,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically; half a surrogate pair, which UTF-8 does not know, is written as its escape."""
+    """Write a JSON object atomically; write lone surrogates, which UTF-8 cannot encode, as escapes."""
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     files.write_atomic(path, text.encode("utf-8", "backslashreplace"))
 
 
-def damaged_error(path: Path, reason: str) -> ValueError:
-    """The error for something in the workspace that is not as it was written."""
-    return ValueError(f"{path} is damaged: {reason}. Restore it from a backup, or remove its folder and make it again.")
+def damaged_error(path: Path, reason: str) -> GenloomError:
+    """Return the error for something in the workspace that is not as it was written."""
+    return GenloomError("store.damaged", path=path, reason=reason)

@@ -1,4 +1,4 @@
-"""Which documents of a split, and which passages of them, stand for all: drawn by their ids, however collected.
+"""Deterministic sampling of documents and passages of a split, by document ids.
 
 Shape letters: N documents, P passages.
 """
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from genloom.types import Item
 
-PASSAGE_BYTES = 4000  # bytes, about, at most
+PASSAGE_BYTES = 4000  # approximate maximum
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Passage:
-    """One of `count` passages, as long as each other, of the document with this number in its split."""
+    """One of `count` passages of equal length in the document with this number in its split."""
 
     document: int
     number: int
     count: int
 
     def extract_from(self, item: Item) -> Item | None:
-        """The passage of the document. A conversation is never cut: the first passage is all of it, the others None."""
+        """Return the passage. A conversation is never split: its first passage is all of it, the others are None."""
         if "turns" in item.meta:
             return item if self.number == 0 else None
         begin, end = (len(item.value) * number // self.count for number in (self.number, self.number + 1))
@@ -35,7 +35,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class DocumentIndex:
-    """Of each document of a split, in the order collected: a number made from its id, its bytes, its row group."""
+    """The hashed id, the bytes and the row group of each document of a split, in the order collected."""
 
     keys_N: NDArray[np.uint64]
     sizes_N: Numbers
@@ -43,7 +43,7 @@ class DocumentIndex:
 
     @staticmethod
     def from_row_groups(rows: Iterable[tuple[int, Sequence[str], Sequence[int]]]) -> "DocumentIndex":
-        """From row groups with the ids and bytes of documents in them."""
+        """Build the index from row groups: their number, and the ids and bytes of their documents."""
         keys, sizes, groups = [], [], []
         for group, ids, byte_counts in rows:
             keys.append(np.fromiter(map(_hash_id, ids), np.uint64, len(ids)))
@@ -56,13 +56,13 @@ class DocumentIndex:
         )
 
     def sample_documents(self, count: int) -> Numbers:
-        """The numbers of `count` documents, each as likely, in the order collected."""
+        """Return the numbers of `count` documents sampled uniformly, in the order collected."""
         return np.sort(np.argsort(self.keys_N, kind="stable")[:count])
 
     def iter_passages(self, max_bytes: int) -> Iterator[list[Passage]]:
-        """All passages in an order drawn, each as likely to be first; a portion holds `most` bytes or a little more.
+        """Yield all passages in random order, in portions of about `max_bytes`.
 
-        Long documents have more passages than short ones, so the first few stand for the split byte by byte.
+        Long documents have more passages than short ones, so the first passages are an unbiased sample of the bytes.
         """
         counts_N = np.maximum(-(-self.sizes_N // PASSAGE_BYTES), 1)
         document_P = np.repeat(np.arange(len(counts_N)), counts_N)
@@ -88,7 +88,7 @@ def _hash_id(number: str) -> int:
 
 
 def _mix_keys(keys: NDArray[np.uint64], numbers: Numbers) -> NDArray[np.uint64]:
-    """A number for each pair, as if drawn by chance (the finalizer of SplitMix64: Steele, Lea and Flood 2014)."""
+    """Hash each pair to a pseudo-random number (the finalizer of SplitMix64: Steele, Lea and Flood 2014)."""
     x = keys + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

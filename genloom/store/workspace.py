@@ -1,4 +1,4 @@
-"""The workspace: the one folder in which data, models, runs, outputs and conversations live."""
+"""The workspace: the folder that contains data, models, runs, outputs and conversations."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genloom.errors import GenloomError, format_message
 from genloom.store import active_version, built_in, conversation, files, manifest
 from genloom.store.atomic_folder import StagedFolder
 from genloom.store.conversation import Conversation
@@ -20,7 +21,7 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: its folder holds what is needed to go on with it."""
+    """One training run; its folder contains everything needed to resume it."""
 
     id: str
     name: str
@@ -29,32 +30,32 @@ class Run:
 
     @property
     def model(self) -> str:
-        """The model that came of it; empty while it is not finished."""
+        """The ref of the model that it produced; "" while it is not finished."""
         done_path = self.folder / "done.json"
         return str(manifest.read_json(done_path).get("model", "")) if done_path.is_file() else ""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds what a person collected, trained and made. It is created by the first write."""
+    """A folder with everything that a person collected, trained and generated. The first write creates it."""
 
     root: Path
 
     @staticmethod
     def from_option(option: str | None = None) -> "Workspace":
-        """The folder named by the option, else by GENLOOM_HOME, else `genloom-workspace` where we stand."""
+        """Return the folder named by the option, by GENLOOM_HOME, or `genloom-workspace` in the current folder."""
         location = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
         root = Path(location).expanduser().absolute()
         if root.exists() and not root.is_dir():
-            raise ValueError(f"{root} is a file, not a workspace. Name a folder with --workspace or GENLOOM_HOME.")
+            raise GenloomError("store.workspace_is_file", path=root)
         return Workspace(root)
 
     # data/<name>/<digest>/
 
     def get_dataset(self, name: str, digest: str = "") -> Dataset:
-        """The newest complete version of a data set, or the one with this digest.
+        """Return the newest complete version of a data set, or the one with this digest.
 
-        An unknown name gives a ValueError with the nearest known one.
+        Raise ValueError for an unknown name, suggesting the nearest.
         """
         name = validate_name(name, "data set")
         parent = self.root / "data" / name
@@ -67,20 +68,17 @@ class Workspace:
             )
         matches = [version for version in versions if digest in ("", version.digest)]
         if not matches:
-            raise ValueError(
-                f"The version {digest[:12]} of the data set {name!r} is not in the workspace any more. "
-                "Collect the same files again, or go on with the newest version."
-            )
+            raise GenloomError("store.data_version_gone", digest=digest[:12], name=name)
         return max(matches, key=lambda version: (version.created, version.digest))
 
     def list_datasets(self) -> list[Dataset]:
-        """The newest version of every data set, by name; damaged ones are left out and told by `faults`."""
+        """List the newest version of every data set, by name; skip damaged ones (see `list_faults`)."""
         return _load_readable(self.get_dataset, self._list_names("data"))
 
     def create_dataset(self, name: str) -> StagedFolder[Dataset]:
-        """Fill a folder with Parquet parts and, last, a `manifest.json` of one's own facts; the store adds the digests.
+        """Create a version: the caller writes Parquet parts and, last, a `manifest.json`; the store adds the digests.
 
-        Content that is there already becomes the newest version again, under the new manifest.
+        Content that exists already becomes the newest version again, under the new manifest.
         """
         name = validate_name(name, "data set")
         parent = self.root / "data" / name
@@ -98,14 +96,14 @@ class Workspace:
     # models/<name>/<n>/
 
     def get_model(self, ref: str) -> ModelFolder:
-        """The model `notes` (the version promoted, else the newest) or `notes/3`; some come with the package.
+        """Return the model `notes` (the active version, else the newest) or `notes/3`; some come with the package.
 
-        An unknown one gives a ValueError with the nearest.
+        Raise ValueError for an unknown name, suggesting the nearest.
         """
         name, slash, version = ref.partition("/")
         name = validate_name(name, "model")
         if slash and not (version.isascii() and version.isdigit()):
-            raise ValueError(f"{ref!r} is not a model. Name one like {name!r} (the newest) or '{name}/3' (version 3).")
+            raise GenloomError("store.bad_model_ref", ref=ref, name=name)
         known_versions = self._list_versions(name)
         if not known_versions:
             names = {*self._list_names("models"), *built_in.list_names()}
@@ -113,42 +111,41 @@ class Workspace:
         folder = self.root / "models" / name
         version_number = int(version) if slash else active_version.read_active_version(folder) or known_versions[-1]
         if version_number not in known_versions:
-            cure = "" if slash else f" Put another one into use: genloom promote {name} --to N"
-            raise ValueError(
-                f"There is no version {version_number} of {name!r}. There is {', '.join(map(str, known_versions))}.{cure}"
-            )
+            cure = "" if slash else " " + format_message("store.promote_another", name=name)
+            known = ", ".join(map(str, known_versions))
+            raise GenloomError("store.no_such_version", version=version_number, name=name, known=known, cure=cure)
         own_folder = folder / str(version_number)
         return open_model_folder(
             name, own_folder if own_folder.is_dir() else built_in.model_folder_path(name) / str(version_number)
         )
 
     def list_models(self) -> list[ModelFolder]:
-        """Every version made here, by name and number; damaged ones are left out and told by `faults`."""
+        """List every version in the workspace, by name and number; skip damaged ones (see `list_faults`)."""
         refs = [
             f"{n}/{version}" for n in self._list_names("models") for version in list_versions(self.root / "models" / n)
         ]
         return _load_readable(self.get_model, refs)
 
     def list_built_in_models(self) -> list[ModelFolder]:
-        """Every version that comes with the package, but for those whose number one made here has."""
+        """List every version that comes with the package and is not replaced by one in the workspace."""
         refs = [
             f"{n}/{version}" for n in built_in.list_names() for version in list_versions(built_in.model_folder_path(n))
         ]
         return [model for model in _load_readable(self.get_model, refs) if model.folder.is_relative_to(built_in.FOLDER)]
 
     def list_active_models(self) -> list[ModelFolder]:
-        """Of every model the version that its name alone means."""
+        """List the active version of every model."""
         return _load_readable(self.get_model, sorted({*self._list_names("models"), *built_in.list_names()}))
 
     def create_model(self, name: str) -> StagedFolder[ModelFolder]:
-        """Fill a folder with weights, codec, job and, last, a `card.json` of one's own facts: a new version."""
+        """Create a version: the caller writes weights, codec, job and, last, a `card.json`."""
         name = validate_name(name, "model")
         return create_version(self.root / "models" / name, name, lambda: self._list_versions(name))
 
     # runs/<id>/
 
     def get_run(self, name_or_id: str) -> Run:
-        """The run with this id, or the newest run of this name."""
+        """Return the run with this id, or the newest run with this name."""
         matches = [run for run in self.list_runs() if name_or_id in (run.id, run.name)]
         if not matches:
             raise unknown_name_error(
@@ -157,14 +154,14 @@ class Workspace:
         return matches[-1]
 
     def list_runs(self) -> list[Run]:
-        """Every run, oldest first; damaged ones are left out and told by `faults`."""
+        """List every run, oldest first; skip damaged ones (see `list_faults`)."""
         run_ids = [
             f.name for f in _list_folders(self.root / "runs") if is_timed_id(f.name) and (f / "run.json").is_file()
         ]
         return _load_readable(self._load_run, run_ids)
 
     def create_run(self, name: str) -> Path:
-        """Make the folder of a new run."""
+        """Create the folder of a new run."""
         name, parent, moment, offset = validate_name(name, "run"), self.root / "runs", datetime.now(UTC), 0
         while True:
             folder = parent / make_timed_id(moment, offset)
@@ -181,14 +178,14 @@ class Workspace:
     # outputs/<day>/<id>.<ext> and <id>.json
 
     def save_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any]) -> str:
-        """Store what a model made, and how; returns its id. It exists once its record, written last, is on disk."""
+        """Store an output and its record, and return its id. It exists once its record, written last, is on disk."""
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         extension = suffix.lstrip(".")
         assert extension.isalnum(), suffix
-        assert extension != "json", "that is the record's"
+        assert extension != "json", "json is the suffix of records"
         moment, offset = datetime.now(UTC), 0
         folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
-        with files.lock_folder(folder):  # an id is one output's, whatever its extension
+        with files.lock_folder(folder):  # ids are unique across suffixes
             while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
                 offset += 1
             output = make_timed_id(moment, offset)
@@ -199,7 +196,7 @@ class Workspace:
         return output
 
     def get_output(self, output: str) -> tuple[Path, dict[str, Any]]:
-        """Where an output lies, and its record."""
+        """Return the path of an output and its record."""
         record = self.root / "outputs" / output[:10] / f"{output}.json"
         if not is_timed_id(output) or not record.is_file():
             raise unknown_name_error("output", output, self.list_outputs(), "Make one: genloom generate NAME")
@@ -210,32 +207,32 @@ class Workspace:
         return path, content
 
     def list_outputs(self) -> list[str]:
-        """The ids of all outputs, oldest first."""
+        """List the ids of all outputs, oldest first."""
         return sorted(p.stem for p in self.root.glob("outputs/*/*.json") if is_timed_id(p.stem))
 
     def list_records(self) -> list[tuple[Path, dict[str, Any]]]:
-        """Where every output lies, and its record, oldest first; damaged ones are left out and told by `faults`."""
+        """List the path and record of every output, oldest first; skip damaged ones (see `list_faults`)."""
         return _load_readable(self.get_output, self.list_outputs())
 
     # outputs/originals/<sha256>.<ext>
 
     def save_original(self, data: bytes, suffix: str) -> str:
-        """Store what outputs were made from, once, so that they can be made again; returns its digest."""
+        """Store the source of edited outputs once, so that they can be replayed; return its digest."""
         digest = hashlib.sha256(data).hexdigest()
         files.write_atomic(self.root / "outputs" / "originals" / f"{digest}{suffix}", data)
         return digest
 
     def load_original(self, digest: str) -> bytes:
-        """The bytes with this digest; ValueError where they are gone or were changed."""
+        """Return the bytes with this digest; ValueError if they are missing or changed."""
         matches = list((self.root / "outputs" / "originals").glob(f"{Path(digest).name}.*"))
         if not matches or files.hash_file(matches[0]) != digest:
-            raise ValueError(f"What this output was made from ({digest[:12]}) is gone or changed: restore a backup.")
+            raise GenloomError("store.original_gone", digest=digest[:12])
         return matches[0].read_bytes()
 
     # conversations/<id>.json
 
     def save_conversation(self, chat: Conversation) -> Conversation:
-        """Write the conversation as it is now; one without an id becomes a new one. Returns it as it is kept."""
+        """Write the conversation and return it as saved; one without an id gets a new one."""
         moment, folder = datetime.now(UTC), self.root / "conversations"
         now = moment.isoformat(timespec="microseconds")
         if chat.id:
@@ -252,7 +249,7 @@ class Workspace:
         return saved_chat
 
     def get_conversation(self, id_or_title: str) -> Conversation:
-        """The conversation with this id, or the one changed last of those known by this title."""
+        """Return the conversation with this id, or the last changed one with this title."""
         matches = [c for c in self.list_conversations() if id_or_title in (c.id, c.display_title)]
         if not matches:
             known_titles = {c.display_title for c in self.list_conversations()}
@@ -260,15 +257,15 @@ class Workspace:
         return matches[-1]
 
     def list_conversations(self) -> list[Conversation]:
-        """Every conversation, the one changed last at the end; damaged ones are left out and told by `faults`."""
+        """List every conversation, last changed last; skip damaged ones (see `list_faults`)."""
         return sorted(
             _load_readable(self._load_conversation, self._list_conversation_ids()), key=lambda c: (c.changed, c.id)
         )
 
-    # what is wrong, and what lies about
+    # damage and leftovers
 
     def list_faults(self) -> list[str]:
-        """Every data set, model, run, output and conversation that can't be read, each with the reason and the cure."""
+        """List the error of every data set, model, run, output and conversation that cannot be read."""
         data = [_find_fault(self.get_dataset, name) for name in self._list_names("data")]
         versions = [f"{n}/{v}" for n in self._list_names("models") for v in list_versions(self.root / "models" / n)]
         models = [_find_fault(self.get_model, ref) for ref in (*versions, *self._list_names("models"))]
@@ -277,11 +274,11 @@ class Workspace:
         ]
         outputs = [_find_fault(self.get_output, output) for output in self.list_outputs()]
         chats = [_find_fault(self._load_conversation, name) for name in self._list_conversation_ids()]
-        faults = dict.fromkeys((*data, *models, *runs, *outputs, *chats))  # a damaged version in use is told once
+        faults = dict.fromkeys((*data, *models, *runs, *outputs, *chats))  # a damaged active version is listed once
         return [fault for fault in faults if fault is not None]
 
     def list_leftovers(self) -> list[Path]:
-        """Unfinished files and folders: being written now, or left by a process that died."""
+        """List unfinished files and folders: being written now, or left by a process that died."""
         parents = [
             self.root / "runs",
             self.root / "conversations",
@@ -295,7 +292,7 @@ class Workspace:
         path = self.root / "runs" / run / "run.json"
         content = manifest.read_json(path)
         if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
-            raise manifest.damaged_error(path, "the run's name or time is missing")
+            raise manifest.damaged_error(path, "the name or time of the run is missing")
         return Run(run, content["name"], path.parent, content["created"])
 
     def _load_conversation(self, name: str) -> Conversation:
@@ -309,7 +306,7 @@ class Workspace:
         return [folder.name for folder in _list_folders(self.root / kind) if any(folder.glob(pattern))]
 
     def _list_versions(self, name: str) -> list[int]:
-        """Of a model, those made here and those that are built in."""
+        """List the versions of a model in the workspace and in the package."""
         return sorted({*list_versions(self.root / "models" / name), *list_versions(built_in.model_folder_path(name))})
 
 
@@ -324,7 +321,7 @@ def _load_readable(load: Callable[[str], Entry], names: list[str]) -> list[Entry
         try:
             entries.append(load(name))
         except ValueError:
-            continue  # `faults` tells it
+            continue  # reported by `list_faults`
     return entries
 
 

@@ -1,4 +1,4 @@
-"""Weights in prompts: `a (red:0.5) fox` makes less of the red, `a red (fox:1.3)` more of the fox."""
+"""Prompt weighting: `a (red:0.5) fox` reduces the weight of red, `a red (fox:1.3)` increases that of fox."""
 
 import re
 from collections.abc import Sequence
@@ -6,17 +6,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from genloom.errors import GenloomError, format_message
 from genloom.types import TextEncoder
 
 MAX_WEIGHT = 4.0
 _NUMBER = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*")
-_ESCAPABLE = "():\\"  # stand for themselves after a backslash
+_ESCAPABLE = "():\\"  # literal after a backslash
+_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in _ESCAPABLE})
+
+
+def escape_prompt(text: str) -> str:
+    """Return the prompt for a literal text: the characters that weigh words are escaped."""
+    return text.translate(_ESCAPES)
 
 
 def encode_weighted_prompts(encoder: TextEncoder, prompts: Sequence[str]) -> list[np.ndarray]:
-    """The encoder's states of the prompts, (S, width) each, those of weighted words scaled.
+    """Encode the prompts to states (S, width) each, and scale those of weighted words.
 
-    Raises ValueError for a weight that cannot be read.
+    Raise ValueError for an invalid weight.
     """
     weighted_prompts = [parse_weighted_prompt(prompt) for prompt in prompts]
     states = encoder.encode([weighted_prompt.text for weighted_prompt in weighted_prompts])
@@ -35,20 +42,20 @@ def scale_states(encoder: TextEncoder, weighted_prompt: "WeightedPrompt", states
 
 @dataclass(frozen=True)
 class WeightedPrompt:
-    """What a prompt says, and how much to make of each of its characters."""
+    """The text of a prompt, and the weight of each character."""
 
     text: str
-    weights: tuple[float, ...]  # one a character
+    weights: tuple[float, ...]  # one per character
 
 
 @dataclass
 class OpenGroup:
-    """A parenthesis that is still open: where it began in the prompt and in what is read of it, and its last colon."""
+    """An open parenthesis: its position in the prompt and in the parsed text, and its last colon."""
 
     prompt_start: int
     text_start: int
     colon_position: int = -1  # in the prompt; -1: none yet
-    words_end: int = 0  # where the words before the colon end, in what is read
+    words_end: int = 0  # position of the colon in the parsed text
 
 
 @dataclass
@@ -62,14 +69,14 @@ class _ParserState:
         self.weights.append(1.0)
 
     def close_group(self, group: OpenGroup, weight: float) -> None:
-        """Leave of a group its words, with the weight; weights of groups within it multiply."""
+        """Reduce a group to its words with the weight; the weights of nested groups multiply."""
         inner_span = slice(group.text_start + 1, group.words_end)
         self.text[group.text_start :] = self.text[inner_span]
         self.weights[group.text_start :] = [weight * inner_weight for inner_weight in self.weights[inner_span]]
 
 
 def parse_weighted_prompt(prompt: str) -> WeightedPrompt:
-    r"""The words of a prompt with their weights: `(fox:1.3)`, nested as one likes, from 0 to 4.
+    r"""Parse the weights of a prompt: `(fox:1.3)`, from 0 to 4, nested at will.
 
     Parentheses without a colon, and those after a backslash, `\(`, are part of the text.
     """
@@ -90,25 +97,18 @@ def parse_weighted_prompt(prompt: str) -> WeightedPrompt:
         position += 1
     unclosed_group = next((group for group in state.open_groups if group.colon_position >= 0), None)
     if unclosed_group is not None:
-        raise ValueError(
-            f"The prompt {prompt!r} lacks a ) after {prompt[unclosed_group.prompt_start :]!r}. {_SYNTAX_HINT}"
-        )
+        group, hint = prompt[unclosed_group.prompt_start :], format_message("text_encoders.weight_syntax")
+        raise GenloomError("text_encoders.unclosed_group", prompt=prompt, group=group, hint=hint)
     return WeightedPrompt("".join(state.text), tuple(state.weights))
-
-
-_SYNTAX_HINT = (
-    r"Weigh words like this: (fox:1.3). For parentheses or colons that are part of the text, write \( \) and \:"
-)
 
 
 def parse_weight(prompt: str, group: OpenGroup, end: int) -> float:
     group_text, weight_text = prompt[group.prompt_start : end + 1], prompt[group.colon_position + 1 : end]
     match = _NUMBER.fullmatch(weight_text)
     if match is None:
-        raise ValueError(f"In {group_text!r} of the prompt, {weight_text.strip()!r} is no weight. {_SYNTAX_HINT}")
+        hint = format_message("text_encoders.weight_syntax")
+        raise GenloomError("text_encoders.bad_weight", group=group_text, weight=weight_text.strip(), hint=hint)
     weight = float(match[1])
     if weight > MAX_WEIGHT:
-        raise ValueError(
-            f"In {group_text!r} of the prompt, {weight:g} is too much: weights go from 0 to {MAX_WEIGHT:g}."
-        )
+        raise GenloomError("text_encoders.weight_too_large", group=group_text, weight=weight, limit=MAX_WEIGHT)
     return weight

@@ -1,4 +1,4 @@
-"""Text states without weights: a fixed vector for each word, pseudo-random, for tests and tiny models."""
+"""A text encoder without weights: a fixed pseudo-random vector for each word, for tests and tiny models."""
 
 import hashlib
 import re
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genloom.errors import GenloomError
+
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Config:
     width: int = 64
-    max_length: int = 24  # words of a prompt at most; what comes after them is not read
+    max_length: int = 24  # words; longer prompts are truncated
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.max_length < 1:
-            raise ValueError(f"words needs a width and a length of 1 or more, got {self.width} and {self.max_length}.")
+            raise GenloomError("text_encoders.bad_words_config", width=self.width, length=self.max_length)
 
 
 def build(config: Config) -> "WordHashEncoder":
@@ -26,7 +28,7 @@ def build(config: Config) -> "WordHashEncoder":
 
 @dataclass(frozen=True)
 class WordHashEncoder:
-    """Knows a word again, in capitals or not, and nothing of its meaning or its place."""
+    """Encodes the identity of words, ignoring case, but neither meaning nor position."""
 
     config: Config
 
@@ -35,7 +37,7 @@ class WordHashEncoder:
         return self.config.width
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """(S, width) float32 of root mean square 1 for every text."""
+        """Return (S, width) float32 of root mean square 1 for every text."""
         return [self.encode_text(text) for text in texts]
 
     def encode_text(self, text: str) -> np.ndarray:
@@ -45,12 +47,12 @@ class WordHashEncoder:
         )
 
     def compute_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where in the text the word of each of its states begins and ends."""
+        """Return the begin and end in the text of the word of each state."""
         return [match.span() for match in _WORD.finditer(text)][: self.config.max_length]
 
 
 def hash_to_vector(word: str, width: int) -> np.ndarray:
-    """Equally likely in every direction, and the same for a word on every machine."""
+    """Return a vector in a uniformly random direction, the same for a word on every machine."""
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
     direction = np.random.Generator(np.random.Philox(key=seed)).standard_normal(width)
     return direction / np.sqrt(np.mean(direction**2))

@@ -1,8 +1,8 @@
-"""A run's state on disk, known by its digest and written aside, so that a kill at any moment leaves a good one."""
+"""Checkpoints of a run: atomic files with digests, so that a kill at any moment leaves an undamaged one."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
 
+from genloom.errors import GenloomError
 from genloom.model import describe_machine
+from genloom.old_names import upgrade_tensors
 from genloom.store.files import hash_file, remove_stale_drafts, write_atomic
 from genloom.train.loop import TrainState
 
-MAX_CHECKPOINTS = 2  # the newest and the one before it, should the newest be damaged
+MAX_CHECKPOINTS = 2  # the newest, and the one before it in case the newest is damaged
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class LoadResult:
 
 
 def save(state: TrainState, folder: Path, should_keep: bool = False) -> Path:
-    """Write the state of this step; the small file beside it, with the digest, is written last and makes it count.
+    """Write the state of this step.
 
-    `keep` marks a state that later ones do not push out: the one from which a run can be extended.
+    The metadata file with the digest is written last; without it the checkpoint does not count. `should_keep` pins the
+    checkpoint from which a run can be extended: later saves do not remove it.
     """
     path = folder / f"{state.step:09d}.safetensors"
     should_keep = should_keep or any(
@@ -43,62 +46,69 @@ def save(state: TrainState, folder: Path, should_keep: bool = False) -> Path:
         "machine": describe_environment(state),
     }
     write_atomic(path.with_suffix(".json"), json.dumps(metadata, indent=1))
-    delete_checkpoints_after(folder, state.step)  # what is newer belongs to a future that was given up: it was damaged
+    delete_checkpoints_after(folder, state.step)  # newer ones are damaged leftovers of an abandoned continuation
     prune_checkpoints(folder)
     return path
 
 
-def load(state: TrainState, folder: Path) -> LoadResult | None:
-    """Fill `state` with the newest undamaged checkpoint; None where there was never one.
+def load(state: TrainState, folder: Path, network: str = "") -> LoadResult | None:
+    """Fill `state` with the newest undamaged checkpoint; return None if there is no checkpoint.
 
-    Where all are damaged, `state` stays as it is, at its first step, and a warning says so. Raises ValueError for a
-    checkpoint of another model.
+    If all are damaged, `state` stays at its first step and a warning says so. `network` is the name of the networks'
+    part, for checkpoints whose tensors have older names. Raises ValueError for a checkpoint of another model.
     """
     problems = [f"{path.name} cannot be read" for path in list_unreadable(folder)]
     for path, metadata in [*list_checkpoints(folder)]:
         if not path.exists():
-            problems.append(f"{path.name} is gone")
+            problems.append(f"{path.name} is missing")
             continue
         if hash_file(path) != metadata["sha256"]:
             problems.append(f"{path.name} is damaged (its digest does not match)")
             continue
         try:
-            state.load_tensors(load_file(path), metadata["step"], metadata["skipped"])
+            tensors = upgrade_checkpoint(load_file(path), state, network)
+            state.load_tensors(tensors, metadata["step"], metadata["skipped"])
         except (KeyError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(
-                f"{path}: this checkpoint is of another model than the run's job.toml describes ({reason}). "
-                "Put the job back as it was, or start a new run."
-            ) from None
-        warnings = [f"{reason}; the checkpoint of step {state.step:,} is used." for reason in problems]
+            raise GenloomError("train.other_checkpoint", path=path, reason=reason) from None
+        warnings = [f"{reason}; resuming from the checkpoint of step {state.step:,}." for reason in problems]
         saved_machine, current_machine = metadata["machine"], describe_environment(state)
         if differences := [
             f"{k} {saved_machine.get(k)} → {v}" for k, v in current_machine.items() if saved_machine.get(k) != v
         ]:
             warnings.append(
-                f"This machine is set up differently ({'; '.join(differences)}): the run goes on, but not to the same bits."
+                f"This machine is set up differently ({'; '.join(differences)}). The run continues, but its weights "
+                "will not be bit-identical to those of an uninterrupted run."
             )
         return LoadResult(state.step, tuple(warnings))
     if not problems:
         return None
     warnings = [f"{reason}." for reason in problems]
-    return LoadResult(
-        state.step, (*warnings, "No checkpoint of this run is whole: it starts again from its beginning.")
-    )
+    return LoadResult(state.step, (*warnings, "No checkpoint of this run is undamaged: it restarts from step 0."))
+
+
+def upgrade_checkpoint(
+    tensors: Mapping[str, torch.Tensor], state: TrainState, network: str
+) -> Mapping[str, torch.Tensor]:
+    """Rename the tensors of a checkpoint that an earlier version of Genloom wrote; others are returned as they are."""
+    if all(f"parts/{name}" in tensors for name in state.parts.state_dict()):
+        return tensors
+    new_names = upgrade_tensors(network, tensors)
+    return {new_names[name]: tensor for name, tensor in tensors.items()}
 
 
 def describe_environment(state: TrainState) -> dict[str, str | int]:
-    """What the last bits of a step depend on."""
+    """Return everything that the last bits of a step depend on."""
     return {**describe_machine(), "compiled": state.is_compiled}
 
 
 def find_newest_step(folder: Path, max_step: int) -> int:
-    """The step of the newest checkpoint that is not after step `before`; 0 where there is none."""
+    """Return the step of the newest checkpoint up to `max_step`; 0 if there is none."""
     return next((metadata["step"] for _, metadata in list_checkpoints(folder) if metadata["step"] <= max_step), 0)
 
 
 def delete_checkpoints_after(folder: Path, step: int) -> None:
-    """Forget the checkpoints after step `before`."""
+    """Delete the checkpoints after this step."""
     for path, metadata in [*list_checkpoints(folder)]:
         if metadata["step"] > step:
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -106,14 +116,14 @@ def delete_checkpoints_after(folder: Path, step: int) -> None:
 
 
 def pin_checkpoint(folder: Path, step: int) -> None:
-    """Keep the checkpoint of this step, if there is one: later ones do not push it out."""
+    """Keep the checkpoint of this step, if it exists, when later ones are saved."""
     for path, metadata in list_checkpoints(folder):
         if metadata["step"] == step:
             write_atomic(path.with_suffix(".json"), json.dumps({**metadata, "keep": True}, indent=1))
 
 
 def list_checkpoints(folder: Path) -> Iterator[tuple[Path, dict]]:
-    """Complete checkpoints, newest first; one whose facts cannot be read counts as not complete."""
+    """Yield complete checkpoints with their metadata, newest first; unreadable metadata counts as incomplete."""
     for metadata_path in sorted(folder.glob("*.json"), reverse=True):
         try:
             metadata = json.loads(metadata_path.read_text())
@@ -125,13 +135,13 @@ def list_checkpoints(folder: Path) -> Iterator[tuple[Path, dict]]:
 
 
 def list_unreadable(folder: Path) -> list[Path]:
-    """The facts of checkpoints that say nothing, as `stored` leaves them out."""
+    """Return the metadata files that `list_checkpoints` skips."""
     readable_stems = {path.stem for path, _ in list_checkpoints(folder)}
     return sorted(path for path in folder.glob("*.json") if path.stem not in readable_stems)
 
 
 def prune_checkpoints(folder: Path) -> None:
-    """Remove all but the newest, the newest to keep, and what a kill during a save left behind."""
+    """Delete all but the newest checkpoints, the newest pinned one, and the leftovers of a killed save."""
     unpinned_paths = [path for path, metadata in list_checkpoints(folder) if not metadata["keep"]]
     pinned_paths = [path for path, metadata in list_checkpoints(folder) if metadata["keep"]]
     for path in unpinned_paths[MAX_CHECKPOINTS:] + pinned_paths[1:]:
@@ -145,7 +155,7 @@ def prune_checkpoints(folder: Path) -> None:
 
 
 def clone_tied_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies of tensors that are stored once but named twice (tied weights), which the file format refuses."""
+    """Clone tensors that share storage under two names (tied weights), which safetensors refuses."""
     seen_storages: set[int] = set()
     untied_tensors = {}
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""What a training run tells whoever watches it."""
+"""Events that a training run yields."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,10 +9,10 @@ from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric, to_metric_key
 
 @dataclass(frozen=True)
 class Unit:
-    """What a run counts its reading in: how records and people call it."""
+    """The unit in which a run counts its data."""
 
-    key: str
-    word: str
+    key: str  # in records
+    word: str  # in messages
 
 
 TOKENS = Unit("tokens", "tokens")
@@ -20,33 +20,33 @@ TOKENS = Unit("tokens", "tokens")
 
 @dataclass(frozen=True)
 class Status:
-    """A part of the work before or after the steps began."""
+    """The current stage of the work, outside the training steps."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """What the run will take and should give, before it starts; the fact stands beside it at the end."""
+    """The cost and expected quality of a run, before it starts; the measured values follow in `RunResult`."""
 
     num_parameters: int
     steps: int
-    total_units: int  # in the unit, to be read
-    seconds: float  # of training, looks at what is held out included
+    total_units: int  # to train on, with repetition
+    seconds: float  # of training and evaluation
     memory_bytes: int
-    units_per_second: float  # in the unit, a second
-    expected_loss: float | None  # of the measure, on what is held out; None where there is nothing to say it from
-    error_margin: float  # the share of the forecast that is allowed for
-    ngram_baseline: float | None  # of an n-gram model on the same text: what no training should fall short of
-    num_trained: int | None = None  # of the parameters, where an adapter learns and not all of them
-    loss_before: float | None = None  # of the measure, before a model is tuned
-    general_loss_before: float | None = None  # and on general data, which tuning may make it forget
+    units_per_second: float
+    expected_loss: float | None  # the held-out metric; None if no scaling law is known
+    error_margin: float  # relative error of the forecast
+    ngram_baseline: float | None  # the metric of an n-gram model on the same text; training should beat it
+    num_trained: int | None = None  # trained parameters, if only an adapter is trained
+    loss_before: float | None = None  # the metric before fine-tuning
+    general_loss_before: float | None = None  # and on general data, which fine-tuning may make the model forget
     unit: Unit = TOKENS
     metric: str = BITS_PER_BYTE
-    setup_seconds: float = 0.0  # seconds that preparing and measuring took before
+    setup_seconds: float = 0.0  # for preparing and measuring
 
     def to_record(self) -> dict[str, Any]:
-        """As jobs and cards keep it."""
+        """Return the record that jobs and cards store."""
         record = {
             "parameters": self.num_parameters,
             "steps": self.steps,
@@ -68,22 +68,22 @@ class RunEstimate:
 class StepMetrics:
     step: int
     steps: int
-    losses: Mapping[str, float]  # nats a unit where there is a likelihood, by turn
+    losses: Mapping[str, float]  # by phase; nats per term if the objective has a likelihood
     metrics: Mapping[str, float]
-    units_per_second: float  # in the unit, a second
+    units_per_second: float
     seconds_left: float
-    seconds: float  # of training so far, in this process and those before it
+    seconds: float  # of training so far, earlier processes included
     unit: Unit = TOKENS
 
     def to_record(self) -> dict[str, Any]:
-        """As a line of the log."""
+        """Return a row of the log."""
         record = {f"{self.unit.key}_per_second" if k == "units_per_second" else k: v for k, v in asdict(self).items()}
         return {key: value for key, value in record.items() if key != "unit"}
 
 
 @dataclass(frozen=True)
 class EvalMetrics:
-    """A look at what is held out, in the middle of a run."""
+    """An evaluation on held-out data during a run."""
 
     step: int
     held_out_metric: HeldOutMetric
@@ -101,13 +101,13 @@ class RunWarning:
 class RunResult:
     ref: str
     run: str
-    held_out_metric: HeldOutMetric | None  # None where nothing is held out
+    held_out_metric: HeldOutMetric | None  # None if nothing is held out
     seconds: float
     estimate: Mapping[str, Any] = field(default_factory=dict)
     actual: Mapping[str, Any] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
-        """As scripts are told it."""
+        """Return the record that `--json` prints."""
         metric_record = {} if self.held_out_metric is None else {self.held_out_metric.key: self.held_out_metric.value}
         record = {"ref": self.ref, "run": self.run, **metric_record, "seconds": self.seconds}
         return {**record, "forecast": dict(self.estimate), "fact": dict(self.actual)}

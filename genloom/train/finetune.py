@@ -1,4 +1,4 @@
-"""Tuning a stored model on data of one's own: what is learned, what it takes, and what may be forgotten."""
+"""Fine-tuning of a stored model on other data, by an adapter or by all weights."""
 
 import difflib
 import time
@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from genloom import plugins
+from genloom.errors import GenloomError
 from genloom.model import (
     Design,
     Model,
@@ -44,15 +45,14 @@ from genloom.train.planning.auto_config import RESERVED_FRACTION, Budget
 from genloom.types import Batch
 
 METHODS = ("lora", "full")
-ADAPTER_NAME = "default"  # its name in the network while it learns
-ALLOWED_OVERRIDES = {  # the rest of a job is the base's
+ADAPTER_NAME = "default"  # in the network, during training
+ALLOWED_OVERRIDES = {  # the other settings are the base model's
     "lora": ("batch_size", "pack_length", "cond_dropout", "plan", "adapter"),
     "full": ("batch_size", "pack_length", "cond_dropout", "plan", "objective"),
 }
-LONG_STEP_SECONDS = 2.0  # seconds of a step which chance changes little
-ZERO_LR = OptimizerConfig(
-    "adamw", lr_matrix=0.0, lr_embedding=0.0, lr_vector=0.0, lr_adapter=0.0
-)  # to time steps that change nothing
+LONG_STEP_SECONDS = 2.0  # steps this long are measured once
+# For measuring steps that change nothing.
+ZERO_LR = OptimizerConfig("adamw", lr_matrix=0.0, lr_embedding=0.0, lr_vector=0.0, lr_adapter=0.0)
 OPTIMIZER_DEFAULTS = {
     "lora": OptimizerConfig("adamw", lr_adapter=5e-4),
     "full": OptimizerConfig("adamw", lr_matrix=5e-5, lr_embedding=5e-5, lr_vector=5e-5),
@@ -68,24 +68,25 @@ def plan_finetuning(
     budget: Budget,
     overrides: Mapping[str, str],
 ) -> Generator[Event, None, Job]:
-    """Yield what is being done and at last the contract; return the job. `asked` is the base and the method.
+    """Plan a fine-tuning run; yield the progress and finally the estimate, return the job.
 
-    Raises ValueError for what a person can mend: an unknown base or method, too little data, wishes that exclude each
-    other, a setting that is the base's.
+    Raises ValueError for an unknown base or method, missing data, conflicting options, or a setting that the base
+    determines.
     """
     started_at = time.perf_counter()
     ref, method = base_and_method
     check_budget(method, budget, overrides)
     if not dataset.count_bytes("train"):
-        raise ValueError(
-            f"The data set {dataset.name!r} has no training {get_plural_name(dataset.medium)}. Collect more, then train."
-        )
+        raise GenloomError("train.no_data", data=dataset.name, values=get_plural_name(dataset.medium))
     base = workspace.get_model(ref)
     model = load_model(workspace, base.ref)
     if dataset.medium != model.design.medium:
-        raise ValueError(
-            f"{base.ref} makes {get_plural_name(model.design.medium)}, and {dataset.name!r} holds {get_plural_name(dataset.medium)}. "
-            "Choose data or a model of the other kind."
+        raise GenloomError(
+            "train.other_medium",
+            base=base.ref,
+            base_values=get_plural_name(model.design.medium),
+            data=dataset.name,
+            data_values=get_plural_name(dataset.medium),
         )
     job = default_finetuning_job(model, base, dataset, name, method, budget.seed, overrides)
     model = build_learner(model, job)
@@ -94,7 +95,7 @@ def plan_finetuning(
     job = source.with_batch_shape(job)
     for warning in source.find_warnings(job, model):
         yield RunWarning(warning)
-    yield Status(f"Measuring what {job.base['ref']} knows before")
+    yield Status(f"Evaluating {job.base['ref']} before training")
     eval_seconds = time.perf_counter()
     model.parts.eval()
     held_out = source.load_held_out(source.final_eval_size)
@@ -106,9 +107,8 @@ def plan_finetuning(
     if "plan.precision" not in overrides:
         job = replace(job, plan=replace(job.plan, precision=choose_precision(job, model, source)))
     seconds_per_step = measure_step_seconds(job, model, source.build_batches(job, model))
-    deadline = (
-        started_at + (budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION) - 2 * eval_seconds
-    )  # after the run, and all looks within it
+    training_seconds = (budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION) - 2 * eval_seconds  # during and after
+    deadline = started_at + training_seconds
     steps = (
         budget.steps
         or -(-budget.tokens // job.units_per_step)
@@ -118,87 +118,83 @@ def plan_finetuning(
     if steps > max_steps and not (budget.steps or budget.tokens):
         steps = max_steps
         yield RunWarning(
-            f"The {get_plural_name(dataset.medium)} will be read {source.max_epochs} times over, which takes less than the time "
-            "you gave; reading so little more often would teach it by heart. If that is what you want, say --steps."
+            f"Training stops after {source.max_epochs} epochs, before the time limit: more would overfit such a small "
+            "data set. Use --steps to override."
         )
     activation_bytes = source.activation_bytes(job, model)
     estimate = replace(
         estimate_finetuning(
-            job,
-            count_parameters(model, base, job),
-            steps,
-            seconds_per_step,
-            activation_bytes,
-            source.unit,
-            source.metric,
+            *(job, count_parameters(model, base, job), steps, seconds_per_step, activation_bytes),
+            *(source.unit, source.metric),
         ),
-        before=loss_before,
-        general_before=general_loss_before,
+        loss_before=loss_before,
+        general_loss_before=general_loss_before,
     )
     yield estimate
-    return replace(job, plan=with_schedule(job.plan, steps, overrides), contract=estimate.to_record())
+    return replace(job, plan=with_schedule(job.plan, steps, overrides), estimate=estimate.to_record())
 
 
 def with_schedule(plan: TrainConfig, steps: int, overrides: Mapping[str, str]) -> TrainConfig:
-    """The plan for so many steps; a warm-up that nobody has set is a twentieth of them."""
+    """Return the plan for this many steps; the warm-up is a twentieth of them unless it is set."""
     return replace(plan, steps=steps, warmup=plan.warmup if "plan.warmup" in overrides else max(steps // 20, 1))
 
 
 def check_budget(method: str, budget: Budget, overrides: Mapping[str, str]) -> None:
-    """Raises ValueError for wishes that tuning cannot meet."""
+    """Raise ValueError for options that fine-tuning does not support."""
     if method not in METHODS:
         near = difflib.get_close_matches(method, METHODS, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Unknown method {method!r}.{hint} Choose lora (an adapter) or full (all weights).")
+        raise GenloomError("train.unknown_method", value=method, hint=hint)
     if sum(bool(w) for w in (budget.minutes, budget.tokens, budget.steps)) > 1:
-        raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
+        raise GenloomError("train.several_lengths")
     if budget.params:
-        raise ValueError("A tuned model has the size of its base: leave --params away.")
+        raise GenloomError("train.params_of_base")
     for path in overrides:
         if path.split(".")[0] == "adapter" and method == "full":
-            raise ValueError(f"{path} is a setting of an adapter: choose --method lora for it.")
+            raise GenloomError("train.adapter_setting", path=path)
         if path.split(".")[0] not in ALLOWED_OVERRIDES[method]:
             allowed_names = ", ".join(ALLOWED_OVERRIDES[method])
-            raise ValueError(f"{path} is the base's and stays as it is. Tuning lets you set: {allowed_names}.")
+            raise GenloomError("train.setting_of_base", path=path, allowed=allowed_names)
 
 
 def default_finetuning_job(
     model: Model, base: ModelFolder, dataset: Dataset, name: str, method: str, seed: int, overrides: Mapping[str, str]
 ) -> Job:
-    """The job before anything is measured."""
+    """Return the job before any measurement."""
     plan = TrainConfig(steps=1, cooldown=0.8, optimizer=OPTIMIZER_DEFAULTS[method], seed=seed)
     tables = Job(name, dataset.name, dataset.digest, model.design, plan, 1).to_tables()
-    if objective := overrides.get("objective.name"):  # another one around the same networks, with settings of its own
+    if objective := overrides.get("objective.name"):  # with its own settings, around the same networks
         tables["objective"] = {}
         tables["plan"] |= getattr(plugins.find_part("objective", objective), "TRAIN_DEFAULTS", {})
     tables["base"] = {"ref": base.ref, "digest": base.digest}
     if method == "lora":
         tables["adapter"] = {"method": method, **to_table(lora.Config())}
-    tables["batch_size"] = 0  # not known yet
+    tables["batch_size"] = 0  # chosen later, unless it is set
     tables = apply_overrides(tables, overrides)
-    batch_size = tables.pop("batch_size")
+    batch_size = tables["batch_size"]
     job = Job.from_tables({**tables, "batch_size": batch_size or 1})
     check_design(job.design)
     if job.pack_length > job.design.context_length:
-        raise ValueError(
-            f"{base.ref} reads {job.design.context_length} symbols at once, so pack_length {job.pack_length} is too long."
+        raise GenloomError(
+            "train.long_pack",
+            base=base.ref,
+            pack_length=job.pack_length,
+            context_length=job.design.context_length,
         )
-    return job if batch_size else replace(job, rows=0)
+    return job if batch_size else replace(job, batch_size=0)
 
 
 def build_learner(model: Model, job: Job) -> Model:
-    """The base as it was opened, made ready to learn: with a new adapter, or with all its weights free.
+    """Return the base model ready for training, with a new adapter or with all weights trainable.
 
-    Its objective may be another one than the base had.
+    The job may replace the base model's objective.
     """
     torch.manual_seed(job.plan.seed)
     if with_defaults(job.design) != with_defaults(model.design):
         model = replace_objective(merge_adapters(model) if model.adapters else model, job.design)
     if job.adapter:
         if len(model.parts) != 1:
-            raise ValueError(
-                f"A model of {len(model.parts)} networks cannot be tuned by an adapter: use --method full."
-            )
+            raise GenloomError("train.adapter_of_several_networks", count=len(model.parts))
         settings = {key: value for key, value in job.adapter.items() if key != "method"}
         for network in model.parts.values():
             lora.attach(network, parse(lora.Config, settings, "adapter"), ADAPTER_NAME)
@@ -208,62 +204,59 @@ def build_learner(model: Model, job: Job) -> Model:
 
 
 def replace_objective(model: Model, design: Design) -> Model:
-    """The model with another objective around its networks; what a network has more for it starts afresh.
+    """Return the model with another objective around its networks; additional parameters are initialised.
 
-    Raises ValueError where the networks that the objective asks for are not those of the model.
+    Raises ValueError if the objective needs networks of other shapes.
     """
     objective = build_objective(design, resolve_space(design, model.codec))
     parts = build_networks(design, objective)
     weights = model.parts.state_dict()
     expected_shapes = {name: tensor.shape for name, tensor in parts.state_dict().items()}
     if mismatched_names := [name for name, tensor in weights.items() if expected_shapes.get(name) != tensor.shape]:
-        raise ValueError(
-            f"The objective {design.objective!r} needs other networks than {model.ref} has ({mismatched_names[0]} does not fit). "
-            "Train a new model for it."
+        raise GenloomError(
+            "train.other_networks", objective=design.objective, base=model.ref, tensor=mismatched_names[0]
         )
     parts.load_state_dict(weights, strict=False)
-    if set_teacher := getattr(
-        objective, "with_teacher", None
-    ):  # the model as it was stays at hand while it is learned from
-        objective = set_teacher(dict(model.parts.items()))
+    if with_teacher := getattr(objective, "with_teacher", None):  # distillation from the original networks
+        objective = with_teacher(dict(model.parts.items()))
     return replace(model, objective=objective, parts=parts.to(model.device), design=design)
 
 
 def prepare_finetuning_source(
     folder: Path, dataset: Dataset, model: Model
 ) -> Generator[Event, None, PackedDocuments | SampleSet]:
-    """What the data set is for the model, encoded if it is not yet. ValueError where it cannot hold a conversation."""
+    """Return the data source for the model, encoding it if necessary; yield the progress."""
     if samples.has_fixed_size(model.codec.space):
         return (yield from prepare_samples(folder, dataset, model.codec, model.design))
     return PackedDocuments(model.codec, encode_documents(folder, dataset, model), dataset)
 
 
 def load_finetuning_base(workspace: Workspace, job: Job) -> Model:
-    """The model that a run tunes. ValueError where it is not here, or is another one."""
+    """Load the base model of a run. Raises ValueError if it is missing or has changed."""
     ref = job.base["ref"]
     try:
         model = load_model(workspace, ref)
     except ValueError as error:
-        raise ValueError(f"This run tunes {ref}, which cannot be opened: {error}") from None
+        raise GenloomError("train.unreadable_base", base=ref, reason=error) from None
     if model.folder is None or model.folder.digest != job.base["digest"]:
-        raise ValueError(
-            f"This run tunes {ref}, and the {ref} that is here is another model: its digest differs. "
-            "Restore the one that the run began with, or start again."
-        )
+        raise GenloomError("train.changed_base", base=ref)
     return model
 
 
 def initialize_finetuning(
     source: PackedDocuments | SampleSet, base: Model, job: Job
 ) -> tuple[Model, BatchFn, TrainState]:
-    """The model at its first step, its batches and its state, all functions of the job."""
+    """Return the model at step 0, its batches and its state, as functions of the job."""
     model = build_learner(base, job)
     return model, source.build_batches(job, model), TrainState.from_parts(model.parts, model.objective, job.plan)
 
 
 def measure_step_seconds(job: Job, model: Model, batches: BatchFn) -> float:
-    """The fastest of two steps after a first, which also fills tables; of long ones, one. The model stays as it is."""
-    plan = replace(job.plan, steps=3, rates=ZERO_LR)
+    """Return the duration of a training step, without changing the model.
+
+    It is the shorter of two steps after a first for initialisation, or a single one if steps are long.
+    """
+    plan = replace(job.plan, steps=3, optimizer=ZERO_LR)
     times, step_start = [], time.perf_counter()
     for _ in train(model.objective, batches, plan, TrainState.from_parts(model.parts, model.objective, plan)):
         times.append(time.perf_counter() - step_start)
@@ -274,7 +267,7 @@ def measure_step_seconds(job: Job, model: Model, batches: BatchFn) -> float:
 
 
 def choose_precision(job: Job, model: Model, source: PackedDocuments | SampleSet) -> str:
-    one_row_job = replace(job, rows=1)
+    one_row_job = replace(job, batch_size=1)
     batches = source.build_batches(one_row_job, model)
     seconds_by_precision = {
         p: measure_step_seconds(replace(one_row_job, plan=replace(job.plan, precision=p)), model, batches)
@@ -292,16 +285,15 @@ def estimate_finetuning(
     unit: Unit = TOKENS,
     metric: str = BITS_PER_BYTE,
 ) -> RunEstimate:
-    """What the run will take; `kept` bytes a row. Raises ValueError where there is less memory than it takes."""
+    """Estimate the cost of the run; `activation_bytes` is per row. Raises ValueError if memory does not suffice."""
     num_parameters = parameter_counts["parameters"]
     num_trained = parameter_counts.get("trained", num_parameters)
     frozen_bytes = 6 * (num_parameters - num_trained)  # in both precisions
     memory_bytes = forecast.estimate_memory(job.plan, num_trained, activation_bytes * job.batch_size) + frozen_bytes
-    available_bytes = psutil.virtual_memory().get_unavailable_reason
+    available_bytes = psutil.virtual_memory().available
     if memory_bytes > available_bytes:
-        raise ValueError(
-            f"This run needs about {memory_bytes / 1e9:.1f} GB, and {available_bytes / 1e9:.1f} GB are free. "
-            "Close other programs, choose --method lora, or cut the steps into pieces (--set plan.grad_accum_steps=4)."
+        raise GenloomError(
+            "train.out_of_memory_finetuning", required_gb=memory_bytes / 1e9, available_gb=available_bytes / 1e9
         )
     return RunEstimate(
         num_parameters=num_parameters,
@@ -320,7 +312,7 @@ def estimate_finetuning(
 
 
 def count_parameters(model: Model, base: ModelFolder, job: Job) -> dict[str, int]:
-    """How many the model has in all, and where an adapter learns, how many of them do."""
+    """Count all parameters, and with an adapter also the trained ones."""
     num_trained = sum(p.numel() for p in model.parts.parameters())
     return (
         {"parameters": int(base.card["parameters"]) + num_trained, "trained": num_trained}
@@ -330,9 +322,9 @@ def count_parameters(model: Model, base: ModelFolder, job: Job) -> dict[str, int
 
 
 def evaluate_general_knowledge(workspace: Workspace, model: Model, job: Job) -> dict[str, float]:
-    """What the model knows of data in general, which tuning may make it forget; empty where none is at hand.
+    """Evaluate the model on general data, which fine-tuning may make it forget; empty if there are none.
 
-    Of symbols that is a little of everything; of samples, what is held out of the data that the base learned.
+    For text, these are built-in passages; for samples, the held-out samples of the base model's own data.
     """
     if not samples.has_fixed_size(model.codec.space):
         held_out: Sequence[TextOrChat] | Batch = [read_general_text()]
@@ -345,7 +337,7 @@ def evaluate_general_knowledge(workspace: Workspace, model: Model, job: Job) -> 
 
 
 def load_base_held_out(workspace: Workspace, model: Model, job: Job) -> Batch | tuple[()]:
-    """Held-out samples of the data set that the base was trained on, where that is here."""
+    """Load held-out samples of the base model's training data; () if the workspace does not have them."""
     data_record = workspace.get_model(job.base["ref"]).card.get("data") or {}
     try:
         dataset = workspace.get_dataset(data_record.get("name", ""), data_record.get("digest", ""))
@@ -355,9 +347,9 @@ def load_base_held_out(workspace: Workspace, model: Model, job: Job) -> Batch | 
 
 
 def write_finetuned_model(workspace: Workspace, model: Model, folder: Path, job: Job, card: Mapping[str, Any]) -> None:
-    """Fill a model folder with what was learned, an adapter or all weights, and say what it was learned on.
+    """Save an adapter or all weights, with a card that names the base model.
 
-    Where as many adapters stand on each other as can be opened, they become one whole model again.
+    A chain of adapters that has reached its maximal length is merged into a model without adapters.
     """
     base = workspace.get_model(job.base["ref"])
     card = {**card, **count_parameters(model, base, job), "parents": [dict(job.base)]}
@@ -368,5 +360,5 @@ def write_finetuned_model(workspace: Workspace, model: Model, folder: Path, job:
 
 
 def read_general_text() -> str:
-    """A little of everything, written for Genloom: what surprises a model more than before, it has forgotten."""
+    """Return short passages of many kinds, written for Genloom, to measure what a model has forgotten."""
     return Path(__file__).with_name("general.txt").read_text(encoding="utf-8")

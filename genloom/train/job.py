@@ -1,4 +1,4 @@
-"""A job: all that decides what a training run does, as one readable TOML file."""
+"""A job: everything that determines a training run, in one readable TOML file."""
 
 import difflib
 import tomllib
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.model import Design, int_setting
 from genloom.old_names import upgrade_job
 from genloom.settings import parse, to_plain, to_table, to_toml
@@ -14,70 +15,57 @@ from genloom.store.files import write_atomic
 from genloom.train.loop import TrainConfig
 
 JOB_KEYS = (
-    *(
-        "name",
-        "data",
-        "digest",
-        "batch_size",
-        "pack_length",
-        "medium",
-        "context_length",
-        "codec",
-        "objective",
-        "network",
-        "text_encoder",
-    ),
-    *("cond_dropout", "plan", "base", "adapter", "learning", "estimate"),
+    *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
+    *("codec", "objective", "network", "text_encoder", "cond_dropout", "plan", "base", "adapter"),
+    *("learning", "estimate"),
 )
 
 
 @dataclass(frozen=True)
 class Job:
-    name: str  # of the model to be
+    name: str  # of the model that the run stores
     data: str
-    digest: str  # of the data set, so that a resumed run learns from the same text
+    digest: str  # of the data set, so that a resumed run uses the same data
     design: Design
     plan: TrainConfig
-    batch_size: int  # sequences or samples a step
-    pack_length: int = 0  # symbols of a row into which documents are packed; 0: as many as the network reads
-    base: Mapping[str, str] = field(default_factory=dict)  # `ref` and `digest` of the model to tune; none: a new one
-    adapter: Mapping[str, Any] = field(default_factory=dict)  # what is learned of it; none: all its weights
-    learning: Mapping[str, Any] = field(default_factory=dict)  # how ratings are learned from; none: it is text
-    estimate: Mapping[str, Any] = field(default_factory=dict)  # what was measured and promised before the run
-    cond_dropout: float = 0.1  # share of the samples that are read without their prompt, which guidance needs
+    batch_size: int  # sequences or samples per step
+    pack_length: int = 0  # tokens per row of packed documents; 0: the context length
+    base: Mapping[str, str] = field(default_factory=dict)  # `ref` and `digest` of the model to fine-tune; {}: none
+    adapter: Mapping[str, Any] = field(default_factory=dict)  # settings of the adapter; {}: train all weights
+    learning: Mapping[str, Any] = field(default_factory=dict)  # settings of preference training; {}: plain data
+    estimate: Mapping[str, Any] = field(default_factory=dict)  # the record of the run's `RunEstimate`
+    cond_dropout: float = 0.1  # share of samples trained without their prompt, for classifier-free guidance
 
     @property
     def tokens_per_row(self) -> int:
-        """What a row holds."""
+        """Tokens in a row; 0 for samples of one size."""
         return self.pack_length or self.design.context_length
 
     @property
     def units_per_step(self) -> int:
-        """What a step reads: symbols that are predicted, at most, or where samples have one size, samples."""
+        """Units per step: predicted tokens (at most), or samples of one size."""
         return self.batch_size * (self.tokens_per_row - 1) if self.tokens_per_row else self.batch_size
 
     @staticmethod
     def from_tables(tables: Mapping[str, Any]) -> "Job":
-        """Raises ValueError for a key no job has, naming the nearest, and for one that is missing."""
+        """Parse the tables of a job. Raises ValueError for an unknown key or value, and for a missing key."""
         tables = upgrade_job(tables)
         for key in tables:
             if key not in JOB_KEYS:
                 near = difflib.get_close_matches(key, JOB_KEYS, 1)
-                raise ValueError(
-                    f"Unknown setting {key}.{f' Did you mean {near[0]!r}?' if near else ''} "
-                    f"A job has: {', '.join(JOB_KEYS)}."
-                )
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise GenloomError("train.unknown_setting", key=key, hint=hint, known=", ".join(JOB_KEYS))
         for key in ("name", "data", "digest"):
             if not isinstance(tables.get(key), str):
-                raise ValueError(f"A job must set {key}, and this one does not.")
+                raise GenloomError("train.missing_setting", key=key)
         for key in ("plan", "base", "adapter", "learning", "estimate"):
             if not isinstance(tables.get(key, {}), Mapping):
-                raise ValueError(f"{key} must be a table of settings, got {tables[key]!r}.")
+                raise GenloomError("train.not_a_table", key=key, value=tables[key])
         plan = parse(TrainConfig, tables.get("plan", {}), "plan")
         check_plan(plan)
         cond_dropout = tables.get("cond_dropout", 0.1)
         if isinstance(cond_dropout, bool) or not isinstance(cond_dropout, int | float) or not 0 <= cond_dropout < 1:
-            raise ValueError(f"cond_dropout must be a share from 0 to below 1, got {cond_dropout!r}.")
+            raise GenloomError("train.bad_cond_dropout", value=cond_dropout)
         return Job(
             tables["name"],
             tables["data"],
@@ -114,23 +102,23 @@ class Job:
 
 
 def check_plan(plan: TrainConfig) -> None:
-    """Raises ValueError for a plan that no run can follow."""
+    """Raise ValueError if a setting of the plan is out of range."""
     ranges = {
-        "steps": (plan.steps >= 1, "1 or more"),
-        "warmup": (plan.warmup >= 0, "0 or more"),
-        "cooldown": (0 <= plan.cooldown <= 1, "a share from 0 to 1"),
-        "max_grad_norm": (plan.max_grad_norm >= 0, "0 (no bound) or more"),
-        "ema_decay": (0 <= plan.ema_decay < 1, "0 (no averages) or more, below 1"),
-        "grad_accum_steps": (plan.grad_accum_steps >= 1, "1 or more"),
-        "seed": (0 <= plan.seed < 2**63, "0 or more"),
+        "steps": (plan.steps >= 1, "at least 1"),
+        "warmup": (plan.warmup >= 0, "at least 0"),
+        "cooldown": (0 <= plan.cooldown <= 1, "from 0 to 1"),
+        "max_grad_norm": (plan.max_grad_norm >= 0, "at least 0 (0: no clipping)"),
+        "ema_decay": (0 <= plan.ema_decay < 1, "at least 0 (0: no averaging) and below 1"),
+        "grad_accum_steps": (plan.grad_accum_steps >= 1, "at least 1"),
+        "seed": (0 <= plan.seed < 2**63, "at least 0"),
     }
     for name, (is_valid, constraint) in ranges.items():
         if not is_valid:
-            raise ValueError(f"plan.{name} must be {constraint}, got {getattr(plan, name)}.")
+            raise GenloomError("train.bad_plan", name=name, constraint=constraint, value=getattr(plan, name))
 
 
 def read_job(path: Path) -> Job:
     try:
         return Job.from_tables(tomllib.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: this job cannot be used: {error}") from None
+        raise GenloomError("train.bad_job_file", path=path, reason=error) from None

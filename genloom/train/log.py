@@ -1,4 +1,4 @@
-"""A run's progress as lines of JSON, for charts and for scripts; a resumed run takes it up at its own step."""
+"""The progress log of a run: JSON lines for charts and scripts; a resumed run continues it at its own step."""
 
 import json
 import time
@@ -12,13 +12,13 @@ from genloom.train.events import EvalMetrics, StepMetrics
 
 
 class ProgressLog:
-    """`progress.jsonl`: one line for a step or a look at what is held out; no step stands in it twice."""
+    """`progress.jsonl`: one row per logged step or evaluation; no step occurs twice."""
 
     def __init__(self, path: Path, step: int):
-        """Forget what an earlier process wrote after `step`: those steps are taken again."""
+        """Drop the rows that an earlier process wrote after `step`: those steps are repeated."""
         rows = [row for row in read_log(path) if row["step"] <= step]
         write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
-        self.path, self.peak_memory_bytes = path, 0  # bytes: the most that this process was seen to hold
+        self.path, self.peak_memory_bytes = path, 0
         self.seconds = max((float(row["seconds"]) for row in rows if "seconds" in row), default=0.0)
 
     def write_event(self, event: StepMetrics | EvalMetrics) -> None:
@@ -28,7 +28,7 @@ class ProgressLog:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; a line that a kill cut off is left out."""
+    """Return the rows of a log, without a line that a kill truncated."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -45,7 +45,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Throughput:
-    """How much is read a second over the last steps, pauses left out."""
+    """The training speed over the last steps, pauses excluded."""
 
     def __init__(self, units_per_step: int):
         self.units_per_step, self.times = units_per_step, [time.perf_counter()]

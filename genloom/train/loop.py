@@ -1,4 +1,4 @@
-"""The one training loop: it knows turns and losses, never which kind of model it trains."""
+"""The one training loop: it knows phases and losses, not which kind of model it trains."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
@@ -8,27 +8,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.dropout import set_dropout_keys
 from genloom.noise import build_training_noise
 from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters
 from genloom.types import Loss, Objective, Parts, Phase, TrainingBatch
 
-MAX_CONSECUTIVE_SKIPS = 25  # steps in a row that had to be skipped
+MAX_CONSECUTIVE_SKIPS = 25  # skipped steps in a row that stop training
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast to learn. Warm-up, stable, decay: before the decay a run can be given more steps."""
+    """Length, learning rates and precision of a run.
+
+    The schedule is warm-up, stable, cooldown; a run can be extended from any point before its cooldown.
+    """
 
     steps: int = 1000
     warmup: int = 10
-    cooldown: float = 0.6  # the share of steps, at the end, over which the rate falls in a line to zero
+    cooldown: float = 0.6  # share of the steps, at the end, over which the learning rate falls linearly to zero
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    max_grad_norm: float = 1.0  # largest norm of the gradient; 0: no bound
-    ema_decay: float = 0.0  # how slowly averaged weights follow; 0: none are kept
-    grad_accum_steps: int = 1  # gradient accumulation: parts a batch is cut into; the same result
-    precision: str = "float32"  # of forward and backward: or "bfloat16"; weights and optimizer stay float32
-    torch_compile: bool = False  # by torch.compile, which takes half a minute and makes each step faster
+    max_grad_norm: float = 1.0  # 0: no clipping
+    ema_decay: float = 0.0  # 0: no moving average of the weights
+    grad_accum_steps: int = 1  # micro-batches per batch; the result is the same
+    precision: str = "float32"  # or "bfloat16": of forward and backward; weights and optimizer stay float32
+    torch_compile: bool = False  # compiling takes half a minute and makes each step faster
     seed: int = 0
 
     @property
@@ -36,21 +40,21 @@ class TrainConfig:
         return self.steps - round(self.steps * self.cooldown)
 
     def compute_lr_scale(self, step: int) -> float:
-        """The share of the full learning rate at a step."""
+        """Return the factor on the peak learning rate at a step."""
         warmup_scale = min(1.0, (step + 1) / max(self.warmup, 1))
         return warmup_scale * min(1.0, (self.steps - step) / max(self.steps - self.cooldown_start, 1))
 
 
 @dataclass
 class TrainState:
-    """All that a run needs to go on exactly where it stopped. No RNG: it follows from the step."""
+    """Everything that a run needs to resume exactly. No RNG state: noise is a function of the step."""
 
     parts: nn.ModuleDict
     ema: nn.ModuleDict | None
     optimizers: dict[str, Optimizer]
     step: int = 0
     skipped_steps: int = 0
-    is_compiled: bool = False  # a compiler adds in another order, so that the last bits depend on it
+    is_compiled: bool = False  # compiled code sums in another order, so the last bits depend on it
 
     @classmethod
     def from_parts(cls, parts: nn.ModuleDict, objective: Objective[Any], plan: TrainConfig) -> "TrainState":
@@ -70,7 +74,7 @@ class TrainState:
 
     @property
     def eval_parts(self) -> nn.ModuleDict:
-        """The weights to use and keep: the averaged ones where there are any."""
+        """The weights to evaluate and store: the averaged ones, if there are any."""
         return self.parts if self.ema is None else self.ema
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -87,7 +91,7 @@ class TrainState:
 
         self.parts.load_state_dict(select_prefix("parts/"))
         if self.ema is not None:
-            self.ema.load_state_dict(self.parts.state_dict())  # for what is no parameter and so never averaged
+            self.ema.load_state_dict(self.parts.state_dict())  # buffers are not averaged
             for n, p in self.ema.named_parameters():
                 p.data.copy_(tensors[f"average/{n}"])
         for name, optimizer in self.optimizers.items():
@@ -98,22 +102,22 @@ class TrainState:
 @dataclass(frozen=True)
 class StepResult:
     step: int
-    losses: dict[str, float]  # by turn, a unit (a token, a picture)
+    losses: dict[str, float]  # by phase, per term (a token, a sample)
     metrics: dict[str, float] = field(default_factory=dict)
-    is_skipped: bool = False  # a loss or gradient was not finite, so no weight changed
+    is_skipped: bool = False  # a loss or gradient was not finite; no weight changed
 
 
 def train(
     objective: Objective[TrainingBatch], batch_fn: Callable[[int], TrainingBatch], plan: TrainConfig, state: TrainState
 ) -> Iterator[StepResult]:
-    """Train and yield after every step. Stop by not asking for the next."""
+    """Train and yield after every step; to stop, close the iterator."""
     device = next(state.parts.parameters()).device
     compute_parts = compute_copy(state.parts, plan)
     parts: Parts = dict(compute_parts.items())
     consecutive_skips = 0
     while state.step < plan.steps:
         batch = batch_fn(state.step).map(lambda t: t.to(device))
-        torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for networks that draw without being told rows
+        torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for networks whose noise is not keyed by row
         for part in parts.values():
             if begin_step := getattr(part, "begin_step", None):
                 begin_step(state.step)
@@ -134,21 +138,17 @@ def train(
                 break
             optimizer.step(plan.compute_lr_scale(state.step))
             sync_weights(parts, state.parts)
-        if is_skipped and snapshot:  # an earlier turn has changed its parts: no half a step
+        if is_skipped and snapshot:  # an earlier phase has changed its parts: undo it
             state.load_tensors(snapshot, state.step, state.skipped_steps)
             sync_weights(parts, state.parts)
         if state.ema is not None and not is_skipped:
-            # The first steps are forgotten fast, or the average of a short run would be mostly its beginning.
+            # A smaller decay at first; otherwise the average of a short run would be mostly its initial weights.
             update_ema(state.ema, state.parts, min(plan.ema_decay, (state.step + 1) / (state.step + 10)))
         state.step += 1
         state.skipped_steps += is_skipped
         consecutive_skips = consecutive_skips + 1 if is_skipped else 0
         if consecutive_skips == MAX_CONSECUTIVE_SKIPS:
-            raise ValueError(
-                f"Training stopped: {MAX_CONSECUTIVE_SKIPS} steps in a row gave numbers that are not finite. "
-                "The weights are as they were before. "
-                "Lower the learning rates (--set plan.optimizer.lr_matrix=…) or look at the data."
-            )
+            raise GenloomError("train.diverged", steps=MAX_CONSECUTIVE_SKIPS)
         yield StepResult(state.step, losses, metrics, is_skipped)
 
 
@@ -161,11 +161,11 @@ def accumulate_gradients(
     plan: TrainConfig,
     step: int,
 ) -> tuple[float, dict[str, float]]:
-    """Fill the gradients of the mean loss a unit over the whole batch, piece by piece; return it and the metrics."""
+    """Compute the gradients of the mean loss per term over the batch, by micro-batch; return the loss and metrics."""
     batch_size, total_loss, num_terms = len(batch), 0.0, 0.0
     metrics: dict[str, float] = {}
     micro_batch_size = -(-batch_size // plan.grad_accum_steps)
-    if prepare := getattr(objective, "prepare_batch", None):  # what belongs to the whole batch and not to a piece of it
+    if prepare := getattr(objective, "prepare_batch", None):  # work on the whole batch, before it is split
         batch = prepare(parts, batch, phase, build_training_noise(plan.seed, step, 0, batch_size), micro_batch_size)
     for start in range(0, batch_size, micro_batch_size):
         micro_batch = batch.select_rows(slice(start, start + micro_batch_size)) if plan.grad_accum_steps > 1 else batch
@@ -185,20 +185,20 @@ def accumulate_gradients(
 
 
 def reduce_loss(loss: Loss, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The weighted sum of the rows and of their units: their quotient is the mean, whatever pieces they come in."""
+    """Return the weighted sums of the losses and of the terms; their quotient is the mean over all micro-batches."""
     if weight is None:
         return loss.per_sample.sum(), loss.num_terms.sum()
     return (loss.per_sample * weight).sum(), (loss.num_terms * weight).sum()
 
 
 def compute_copy(masters: nn.ModuleDict, plan: TrainConfig) -> nn.ModuleDict:
-    """The parts that compute: the masters themselves, or a copy of lower precision, refreshed after every step."""
+    """Return the networks that compute: the masters themselves, or a copy of lower precision for `sync_weights`."""
     if plan.precision not in ("float32", "bfloat16"):
-        raise ValueError(f"Unknown precision {plan.precision!r}: choose float32 or bfloat16.")
+        raise GenloomError("train.unknown_precision", value=plan.precision)
     compute_parts = masters if plan.precision == "float32" else deepcopy(masters).to(torch.bfloat16)
     if plan.torch_compile:
-        torch.compiler.reset()  # it keeps few programs of a module, and those of earlier runs are of no more use
-        # Copies that share what is in them: masters also look at held-out text, whose every length would be compiled.
+        torch.compiler.reset()  # its cache per module is small, and the programs of earlier runs are useless
+        # Shallow copies that share weights: the masters also evaluate, and every length would be compiled.
         compute_parts = nn.ModuleDict({name: copy(part) for name, part in compute_parts.items()})
         for part in compute_parts.values():
             part.compile(dynamic=False)
@@ -206,7 +206,7 @@ def compute_copy(masters: nn.ModuleDict, plan: TrainConfig) -> nn.ModuleDict:
 
 
 def has_shared_weights(part: nn.Module, master: nn.Module) -> bool:
-    """Whether the part computes with the master's own weights."""
+    """Return whether the part computes with the master's own weights."""
     return all(
         param is master_param for param, master_param in zip(part.parameters(), master.parameters(), strict=True)
     )
@@ -217,7 +217,7 @@ def clone_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def copy_grads(parts: Parts, masters: nn.ModuleDict) -> None:
-    """Add the working copy's gradients to the masters', in float32; nothing to do when they are the same."""
+    """Add the gradients of a lower-precision copy to the masters', in float32."""
     for name, part in parts.items():
         if has_shared_weights(part, masters[name]):
             continue
@@ -242,7 +242,7 @@ def update_ema(ema: nn.ModuleDict, parts: nn.ModuleDict, decay: float) -> None:
 
 
 def clip_grad_norm(params: list[nn.Parameter], max_norm: float) -> float:
-    """Scale the gradients down to the bound; return their norm before."""
+    """Clip the gradients to `max_norm` (0: do not); return their norm before."""
     norm = torch.nn.utils.clip_grad_norm_(params, max_norm or float("inf"))
     return norm.item()
 

@@ -1,4 +1,4 @@
-"""Muon for the matrices inside a network, AdamW for its tables, ends and vectors.
+"""Muon for the hidden matrices of a network; AdamW for embeddings, first and last layers, and vectors.
 
 Shape letters: S matrices of one shape, R rows, C columns.
 """
@@ -10,23 +10,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Learning rates at full schedule; `family` says which rule updates the matrices."""
+    """Peak learning rates by kind of parameter; `family` chooses the optimizer of the matrices."""
 
-    family: str = "muon"  # or "adamw" for all
+    family: str = "muon"  # or "adamw" for everything
     lr_matrix: float = 0.02
     lr_embedding: float = 0.03  # embeddings and tied heads
     lr_vector: float = 0.005  # gains, biases, first and last layers
-    lr_adapter: float = 5e-4  # the two factors of low-rank adapters; always by AdamW
+    lr_adapter: float = 5e-4  # both factors of low-rank adapters; always AdamW
     betas: tuple[float, float] = (0.9, 0.99)
     momentum: float = 0.95
-    weight_decay: float = 0.0  # decoupled weight decay of matrices, times the rate
+    weight_decay: float = 0.0  # decoupled, of matrices, times the learning rate
 
 
 def classify_parameters(module: nn.Module) -> dict[str, str]:
-    """For every parameter by name: `matrix`, `embedding`, `vector`, or what its module calls its `kind`."""
+    """Return the kind of every parameter by name: `matrix`, `embedding`, `vector`, or its module's `kind`."""
     kind_by_name, seen_ids = {}, set()
     for path, part in module.named_modules():
         for name, p in part.named_parameters(recurse=False):
@@ -34,28 +36,28 @@ def classify_parameters(module: nn.Module) -> dict[str, str]:
                 continue
             seen_ids.add(id(p))
             full_name = f"{path}.{name}" if path else name
-            is_at_end = path.rsplit(".", 1)[-1] in ("head", "in_proj")
+            is_first_or_last = path.rsplit(".", 1)[-1] in ("head", "in_proj")
             if isinstance(kind := getattr(part, "kind", None), str):
                 kind_by_name[full_name] = kind
             elif isinstance(part, nn.Embedding):
                 kind_by_name[full_name] = "embedding"
             else:
-                kind_by_name[full_name] = "matrix" if p.ndim >= 2 and not is_at_end else "vector"
+                kind_by_name[full_name] = "matrix" if p.ndim >= 2 and not is_first_or_last else "vector"
     return kind_by_name
 
 
 class Optimizer:
-    """Both rules over the named parameters of one turn. Its state is a flat dict of tensors, as checkpoints want it."""
+    """Muon and AdamW over the named parameters of one phase; its state is a flat dict of tensors, for checkpoints."""
 
     def __init__(
         self,
         params: Mapping[str, nn.Parameter],
         kind_by_name: Mapping[str, str],
         config: OptimizerConfig,
-        dtype: torch.dtype = torch.float32,  # of the products in Muon
+        dtype: torch.dtype = torch.float32,  # of the matrix products in Muon
     ):
         if config.family not in ("muon", "adamw"):
-            raise ValueError(f"Unknown optimizer family {config.family!r}: choose muon or adamw.")
+            raise GenloomError("train.unknown_optimizer", value=config.family)
         self.params, self.config, self.dtype = dict(params), config, dtype
         muon_params = {n: p for n, p in params.items() if kind_by_name[n] == "matrix" and config.family == "muon"}
         self.momenta = {n: torch.zeros_like(p) for n, p in muon_params.items()}
@@ -63,7 +65,7 @@ class Optimizer:
         for n, p in muon_params.items():
             shapes[tuple(p.shape)].append(n)
         self.stacks = list(shapes.values())
-        lr_by_kind = {kind: getattr(config, f"lr_{kind}") for kind in ("matrix", "table", "vector", "adapter")}
+        lr_by_kind = {kind: getattr(config, f"lr_{kind}") for kind in ("matrix", "embedding", "vector", "adapter")}
         self.adam_names = [n for n in params if n not in muon_params]
         groups = [
             {
@@ -81,7 +83,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, lr_scale: float) -> None:
-        """Update every parameter that has a gradient, at `scale` times the full rates."""
+        """Update every parameter that has a gradient, at `lr_scale` times the peak learning rates."""
         for names in self.stacks:
             names = [n for n in names if self.params[n].grad is not None]
             if names:
@@ -114,7 +116,7 @@ class Optimizer:
             adam_params = [p for group in self.adam.param_groups for p in group["params"]]
             names = {id(p): n for n, p in self.params.items()}
             for p in adam_params:
-                tensors |= {f"{names[id(p)]}/{key}": value for key, value in self.adam.state_dict.get(p, {}).items()}
+                tensors |= {f"{names[id(p)]}/{key}": value for key, value in self.adam.state.get(p, {}).items()}
         return tensors
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
@@ -122,18 +124,18 @@ class Optimizer:
             m.copy_(tensors[f"{n}/momentum"])
         if self.adam is None:
             return
-        self.adam.state_dict.clear()  # a parameter that never had a gradient has no state
+        self.adam.state.clear()  # a parameter that never had a gradient has no state
         for n in self.adam_names:
             param_state = {
                 key: tensors[f"{n}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{n}/{key}" in tensors
             }
             if param_state:
                 device = self.params[n].device
-                self.adam.state_dict[self.params[n]] = {key: t.to(device, copy=True) for key, t in param_state.items()}
+                self.adam.state[self.params[n]] = {key: t.to(device, copy=True) for key, t in param_state.items()}
 
 
 def merge_groups(groups: list[dict]) -> list[dict]:
-    """Groups with equal rates made one, so that the fused step runs over long lists."""
+    """Merge parameter groups with equal settings, so that the fused step runs over long lists."""
     groups_by_key: dict[tuple, dict] = {}
     for group in groups:
         key = (group["base_lr"], group["weight_decay"])
@@ -145,7 +147,7 @@ def merge_groups(groups: list[dict]) -> list[dict]:
 
 
 def orthogonalize(x_SRC: Tensor, dtype: torch.dtype = torch.float32, num_iterations: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrices, roughly: Newton and Schulz's iteration, Muon's quintic (Jordan et al. 2024)."""
+    """Approximate the nearest semi-orthogonal matrices by a quintic Newton–Schulz iteration (Jordan et al. 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     is_wide = x_SRC.shape[1] <= x_SRC.shape[2]
     x = x_SRC if is_wide else x_SRC.mT

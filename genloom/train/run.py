@@ -1,4 +1,4 @@
-"""A training run from a data set to a stored model: started, watched, killed, resumed, extended."""
+"""Training runs, from a data set to a stored model: started, resumed, extended."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import torch
 
+from genloom.errors import GenloomError
 from genloom.model import (
     Model,
     best_device,
@@ -41,22 +42,22 @@ from genloom.train.planning.benchmark import find_compile_error
 from genloom.train.planning.forecast import NUM_EVALS
 from genloom.types import Batch
 
-MAX_SAVE_FRACTION = 0.05  # of the time at most, however large the state
+MAX_SAVE_FRACTION = 0.05  # of the time may be spent on checkpoints
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    data: str  # a data set, or with `resume` the name or id of a run
-    name: str = ""  # of the model; like the data set where empty
-    base: str = ""  # a model to tune; none: a new one is trained
-    method: str = "lora"  # of tuning, or "full"
+    data: str  # a data set, or with `should_resume` the name or id of a run
+    name: str = ""  # of the model; "": the data set's
+    base: str = ""  # a model to fine-tune; "": train a new one
+    method: str = "lora"  # of fine-tuning; or "full"
     budget: Budget = field(default_factory=Budget)
     overrides: Mapping[str, str] = field(default_factory=dict)
     should_resume: bool = False
-    steps: int = 0  # 0: as many as the dial finds, or as the run still has
-    threads: int = 0  # 0: as many as torch takes
+    steps: int = 0  # 0: chosen from the budget, or as in the job
+    threads: int = 0  # 0: torch's default
     save_seconds: float = 30.0
-    save_steps: int = 0  # also save after so many steps; 0: by time alone
+    save_steps: int = 0  # also save every so many steps; 0: by time only
 
     def __post_init__(self) -> None:
         budget = self.budget
@@ -71,13 +72,13 @@ class TrainRequest:
         }
         for name, value in numbers.items():
             if not 0 <= value < 2**63:
-                raise ValueError(f"--{name} {value} makes no sense: give a number above 0, or leave it away.")
+                raise GenloomError("train.negative_option", name=name, value=value)
 
 
 def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]:
-    """Train and yield what happens; close the iterator to stop, which saves.
+    """Train and yield events; closing the iterator saves a checkpoint and stops.
 
-    Raises ValueError for what a person can mend: an unknown name, too little text, a misspelt setting, a full disk.
+    Raises ValueError for an unknown name, too little data, a misspelt setting or a full disk.
     """
     if request.threads:
         torch.set_num_threads(request.threads)
@@ -97,7 +98,7 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
 
 
 def create_job(workspace: Workspace, run: Run, dataset: Dataset, request: TrainRequest) -> Generator[Event, None, Job]:
-    """The job of a new run, stored; where that fails or is stopped, nothing of the run stays."""
+    """Plan and store the job of a new run; on failure or interruption, remove the run."""
     try:
         budget = replace(request.budget, steps=request.steps or request.budget.steps)
         if request.base:
@@ -116,62 +117,51 @@ def create_job(workspace: Workspace, run: Run, dataset: Dataset, request: TrainR
 
 
 def lock_run(run: Run) -> AbstractContextManager[None]:
-    """Keep every other process from the run: two that write its checkpoints would spoil each other's."""
-    busy_message = f"The run {run.id} is being trained by another process. Wait for it, or stop it first."
-    return files.lock_folder(run.folder, busy_message)
+    """Lock the run against other processes, which would overwrite its checkpoints."""
+    return files.lock_folder(run.folder, GenloomError("train.run_locked", run=run.id))
 
 
 def find_resumable_run(workspace: Workspace, name_or_id: str) -> Run:
-    """The newest run of the name that has a job; one killed before that left nothing to go on with."""
+    """Return the newest run of this name (or with this id) that has a job; a run without one cannot be resumed."""
     run = workspace.get_run(name_or_id)
     resumable_runs = [
         r for r in workspace.list_runs() if name_or_id in (r.id, r.name) and (r.folder / "job.toml").exists()
     ]
     if not resumable_runs:
-        raise ValueError(
-            f"The run {run.id} was stopped before training began, so there is nothing to resume. "
-            f"Start again: genloom train {run.name}"
-        )
+        raise GenloomError("train.nothing_to_resume", run=run.id, data=run.name)
     return resumable_runs[-1]
 
 
 def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
-    """The job of a run to go on with, its plan changed to `request.steps` where that is asked; and a word about it."""
+    """Return the job of a run to resume and a status message; `request.steps` extends or shortens its plan."""
     path = run.folder / "job.toml"
     job = read_job(path)
     done_path = run.folder / "done.json"
     if request.steps in (0, job.plan.steps):
         if done_path.exists():
-            raise ValueError(
-                f"The run {run.id} is finished: its model is {json.loads(done_path.read_text())['model']}. "
-                f"To train it further, say how far: --steps {2 * job.plan.steps}"
-            )
+            model_ref = json.loads(done_path.read_text())["model"]
+            raise GenloomError("train.run_finished", run=run.id, model=model_ref, steps=2 * job.plan.steps)
         return job, ""
     checkpoint_folder, plan = run.folder / "state", replace(job.plan, steps=request.steps)
-    # Later states have learned at falling rates, which a run of the new length would not have done there.
+    # Later states are from the cooldown, in which a run of the new length would not be at that step.
     start_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.cooldown_start)
     if not start_step and checkpoint.find_newest_step(checkpoint_folder, job.plan.steps):
-        raise ValueError(
-            f"The run {run.id} has no state left from before its learning rate began to fall, so it cannot be given "
-            f"other steps. Begin a new one: genloom train {job.data} --steps {plan.steps}"
-        )
+        raise GenloomError("train.no_stable_checkpoint", run=run.id, data=job.data, steps=plan.steps)
     if start_step >= plan.steps:
-        raise ValueError(
-            f"The run {run.id} has learned for {start_step:,} steps at the full rate already: choose --steps above {start_step}."
-        )
-    if start_step > plan.cooldown_start:  # a run of the new length would decay already; this one does from here on
-        plan = replace(plan, decay=(plan.steps - start_step) / plan.steps)
+        raise GenloomError("train.too_few_steps", run=run.id, step=start_step)
+    if start_step > plan.cooldown_start:  # a run of the new length would be in its cooldown already; start it here
+        plan = replace(plan, cooldown=(plan.steps - start_step) / plan.steps)
     checkpoint.delete_checkpoints_after(checkpoint_folder, start_step)
     checkpoint.pin_checkpoint(checkpoint_folder, start_step)
     done_path.unlink(missing_ok=True)
-    job = replace(job, plan=plan, contract=rescale_estimate(job.estimate, plan.steps / job.plan.steps, plan.steps))
+    job = replace(job, plan=plan, estimate=rescale_estimate(job.estimate, plan.steps / job.plan.steps, plan.steps))
     job.save(path)
-    lr_note = "as it was before its decay" if start_step else "from the beginning"
-    return job, f"Going on from step {start_step:,} towards {plan.steps:,}, with the learning rate {lr_note}"
+    origin = "the last step before its cooldown" if start_step else "its beginning"
+    return job, f"Resuming from step {start_step:,} of {plan.steps:,}, {origin}"
 
 
 def rescale_estimate(estimate: Mapping[str, Any], ratio: float, steps: int) -> dict[str, Any]:
-    """The contract of a run that was given more or fewer steps; what quality to expect was not forecast for it."""
+    """Rescale the estimate of a run to another number of steps, without its expected loss."""
     unchanged_entries = {key: value for key, value in estimate.items() if key != "bits_per_byte"}
     scaled_entries = {
         key: type(unchanged_entries[key])(unchanged_entries[key] * ratio)
@@ -182,11 +172,11 @@ def rescale_estimate(estimate: Mapping[str, Any], ratio: float, steps: int) -> d
 
 
 def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest) -> Iterator[Event]:
-    """Train what is left of a job, then check, store and report."""
+    """Train the remaining steps of a job, then evaluate, store and report."""
     dataset = workspace.get_dataset(job.data, job.digest)
     if job.plan.torch_compile and (compile_error := find_compile_error()):
-        yield RunWarning(f"torch.compile does not work here, so the networks run without it: {compile_error}")
-        job = replace(job, plan=replace(job.plan, compiled=False))
+        yield RunWarning(f"torch.compile does not work here; training without it: {compile_error}")
+        job = replace(job, plan=replace(job.plan, torch_compile=False))
     if damage_report := discard_damaged(run.folder):
         yield RunWarning(damage_report)
     source: DataSource | finetune.PackedDocuments
@@ -198,20 +188,20 @@ def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest)
         source = yield from prepare_source(run.folder, workspace, dataset, job.design)
         model, batches, state = initialize_training(source, job)
     held_out = source.load_held_out(source.eval_size)
-    load_result = checkpoint.load(state, run.folder / "state")
+    load_result = checkpoint.load(state, run.folder / "state", job.design.network)
     if load_result is not None:
         yield from (RunWarning(text) for text in load_result.warnings)
     log = ProgressLog(run.folder / "progress.jsonl", state.step)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
     yield from run_steps(run.folder / "state", log, model, batches, job, state, request, held_out, source.unit)
-    yield Status(f"Checking on held-out {get_plural_name(dataset.medium)} and storing the model")
+    yield Status(f"Evaluating on held-out {get_plural_name(dataset.medium)} and storing the model")
     trained_model = replace(model, parts=state.eval_parts.eval())
     eval_started_at = time.perf_counter()
     held_out_metric = evaluate_held_out(trained_model, source)
     log.seconds += time.perf_counter() - eval_started_at
     actual = {
         "seconds": round(log.seconds, 1),
-        "memory_bytes": log.memory,
+        "memory_bytes": log.peak_memory_bytes,
         to_metric_key(source.metric): None if held_out_metric is None else held_out_metric.value,
         **(finetune.evaluate_general_knowledge(workspace, trained_model, job) if job.base else {}),
         f"{source.unit.key}_per_second": round(state.step * job.units_per_step / max(log.seconds, 1e-9)),
@@ -233,7 +223,7 @@ def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest)
 
 
 def find_stored_model(workspace: Workspace, job: Job, run: Run, step: int) -> ModelFolder | None:
-    """The model that this run stored at this step before it was killed, if it came so far."""
+    """Return the model that this run stored at this step before it was killed, if it did."""
     for model_folder in workspace.list_models():
         actual = model_folder.card.get("fact", {})
         if model_folder.name == job.name and model_folder.card.get("run") == run.id and actual.get("steps") == step:
@@ -242,7 +232,7 @@ def find_stored_model(workspace: Workspace, job: Job, run: Run, step: int) -> Mo
 
 
 def initialize_training(source: DataSource, job: Job) -> tuple[Model, BatchFn, TrainState]:
-    """The model at its first step, its batches and its state, all functions of the job."""
+    """Return the model at step 0, its batches and its state, as functions of the job."""
     objective = build_objective(job.design, resolve_space(job.design, source.codec))
     torch.manual_seed(job.plan.seed)
     parts = build_networks(job.design, objective)
@@ -269,7 +259,7 @@ def run_steps(
     held_out: Sequence[TextOrChat] | Batch,
     unit: Unit = TOKENS,
 ) -> Iterator[Event]:
-    """Take the steps, write progress, look at held-out data now and then, and save so that a kill loses little."""
+    """Train, log, evaluate on held-out data now and then, and save so that a kill loses little."""
     plan, previous_seconds, started_at = job.plan, log.seconds, time.perf_counter()
     eval_steps = (
         {max(round(plan.steps * (i + 1) / (NUM_EVALS + 1)), 1) for i in range(NUM_EVALS)} if len(held_out) else set()
@@ -281,9 +271,7 @@ def run_steps(
             throughput.tick()
             log.seconds = previous_seconds + time.perf_counter() - started_at
             if step_result.is_skipped:
-                yield RunWarning(
-                    f"Step {step_result.step} gave numbers that are not finite; it was skipped and no weight changed."
-                )
+                yield RunWarning(f"Step {step_result.step} was skipped: its loss or gradient is not finite.")
             step_metrics = build_step_metrics(step_result, plan, throughput, log.seconds, unit)
             is_cooldown_start = step_result.step == plan.cooldown_start
             is_step_due = bool(request.save_steps) and step_result.step % request.save_steps == 0
@@ -300,9 +288,7 @@ def run_steps(
             )
             if eval_metrics:
                 log.write_event(eval_metrics)
-            if (
-                should_save
-            ):  # after the log: what comes after a saved step is written again, what comes before it is not
+            if should_save:  # after the log, of which a resumed run rewrites only the rows after the saved step
                 save_started_at = time.perf_counter()
                 checkpoint.save(state, checkpoint_folder, should_keep=is_cooldown_start)
                 last_save_at = time.perf_counter()
@@ -319,13 +305,13 @@ def run_steps(
 
 
 def evaluate_held_out(model: Model, source: DataSource | finetune.PackedDocuments) -> HeldOutMetric | None:
-    """What the model knows of held-out data, where there are any."""
+    """Evaluate the model on held-out data; None if there are none."""
     held_out = source.load_held_out(source.final_eval_size)
     return measure_held_out(model, held_out) if len(held_out) else None
 
 
 def evaluate_at_step(step: int, model: Model, held_out: Sequence[TextOrChat] | Batch) -> EvalMetrics:
-    """A look at held-out data, with the parts in evaluation mode meanwhile."""
+    """Evaluate during training, with the networks in evaluation mode meanwhile."""
     training_parts = [part for part in model.parts.values() if part.training]
     model.parts.eval()
     held_out_metric = measure_held_out(model, held_out)
@@ -353,7 +339,7 @@ def build_step_metrics(
 def build_training_card(
     dataset: Dataset, job: Job, run: Run, actual: Mapping[str, Any], model: Model
 ) -> dict[str, Any]:
-    """What a model is and where it came from."""
+    """Return the card of a trained model: its size, origin, forecast and measurements."""
     return {
         "data": {"name": dataset.name, "digest": dataset.digest, "licences": dataset.manifest.get("licences", {})},
         "run": run.id,

@@ -1,1 +1,1 @@
-"""What can be known of an output afterwards: what it copied, what it lies nearest to, what it looks like."""
+"""Provenance of outputs: copied text spans and near copies of training items."""

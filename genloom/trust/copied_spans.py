@@ -1,9 +1,9 @@
-"""The longest span of each output that stands word for word in the training text, and where it stands.
+"""The longest span of each output that occurs verbatim in the training text, and where it occurs.
 
-The outputs are indexed and the training documents stream past them, so memory depends on the outputs alone. A span of
-L characters holds every stretch of k characters that begins at one of its first s = L - k + 1 places; so to find a span
-longer than the longest so far, only every s-th stretch of a document is looked up in the outputs. What comes through is
-measured with prefix hashes (Karp and Rabin 1987), and the winner is compared character by character.
+The outputs are indexed and the training documents are streamed, so memory depends on the outputs alone. A span of L
+characters contains the k-grams at its first s = L - k + 1 positions, so to find a span longer than the longest so far,
+it is enough to look up every s-th k-gram of a document. Hits are extended with prefix hashes (Karp and Rabin 1987), and
+the longest is compared character by character.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ _BASE = 0x9E3779B97F4A7C15
 _SAMPLE_BASE = np.uint32(0x9E3779B1)
 _TABLE_BITS = 20
 _SIEVE_BITS = 16
-_MAX_SAMPLE_CHARS = 64  # longer samples would not let fewer by
+_MAX_SAMPLE_CHARS = 64  # longer samples would not filter out more
 
 Hashes = NDArray[np.uint64]
 Positions = NDArray[np.int64]
@@ -28,7 +28,7 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CopiedSpan:
-    """A span shared by an output and a training document; lengths and places in characters."""
+    """A span shared by an output and a training document; lengths and positions in characters."""
 
     length: int
     text: str = ""
@@ -40,43 +40,44 @@ class CopiedSpan:
 
 @dataclass(frozen=True)
 class OverlapBaseline:
-    """What passages of the held-out text, which cannot have been copied, share with the training text by chance."""
+    """Longest spans that held-out passages, which cannot have been copied, share with the training text by chance."""
 
     count: int  # passages
-    median: float  # characters of the longest shared span
-    percentile_95: float  # its 95th percentile
+    median: float  # of the longest shared span, in characters
+    percentile_95: float
     maximum: int
 
 
 @dataclass(frozen=True)
 class CopyReport:
-    """The longest copied span of each output, beside what held-out text of the same lengths shares."""
+    """The longest copied span of each output, and the baseline of held-out text of the same lengths."""
 
     spans: list[CopiedSpan]
-    baseline: OverlapBaseline | None  # None where there is no held-out text
+    baseline: OverlapBaseline | None  # None without held-out text
 
     def is_above_baseline(self, span: CopiedSpan) -> bool:
-        """Whether a span is longer than any that held-out text shares; False where nothing is held out."""
+        """Whether a span is longer than any span of the held-out text; False without held-out text."""
         return self.baseline is not None and span.length > self.baseline.maximum
 
 
 def find_longest_copies(outputs: Sequence[str], documents: Iterable[Item]) -> list[CopiedSpan]:
-    """The longest span of each output found in any document; of spans of one length, the first in the stream.
+    """Find the longest span of each output in any document; of equally long spans, the first in the stream.
 
-    Exact, in one pass over the documents. An output that shares not one character has a Copy of length 0.
+    The result is exact and takes one pass over the documents. An output that shares no character gets a span of
+    length 0.
     """
     targets = [_Target(text, 1 << index % 8) for index, text in enumerate(outputs)]
     overlap = max((len(text) for text in outputs), default=0)
     for chunk in iter_text_chunks(documents, overlap):
         for group in _group_targets(targets):
             _search_chunk(chunk, group)
-    return [target.best for target in targets]
+    return [target.best_span for target in targets]
 
 
 def measure_copied_spans(
     outputs: Sequence[str], documents: Iterable[Item], held_out: Iterable[Item], num_passages: int = 20, seed: int = 0
 ) -> CopyReport:
-    """`longest_copied` beside a baseline: as many held-out passages, of the outputs' lengths, in the same pass."""
+    """Find the longest copies of outputs and, for a baseline, of held-out passages of their lengths, in one pass."""
     lengths = [len(text) for text in outputs if text] or [1]
     sampled_texts = sample_passages(held_out, [lengths[i % len(lengths)] for i in range(num_passages)], seed)
     spans = find_longest_copies([*outputs, *sampled_texts], documents)
@@ -89,10 +90,10 @@ def measure_copied_spans(
 
 
 def sample_passages(documents: Iterable[Item], lengths: Sequence[int], seed: int = 0) -> list[str]:
-    """A passage of each length from a place drawn at random, every place as likely; fewer where the text is too short.
+    """Sample a passage of each length, uniformly over all positions; fewer if the text is too short.
 
-    One pass, holding one document at a time (weighted reservoir sampling: Efraimidis and Spirakis 2006, with keys
-    u^(1/w) in their logarithmic form).
+    It takes one pass and holds one document at a time (weighted reservoir sampling: Efraimidis and Spirakis 2006, with
+    keys u^(1/w) in logarithmic form).
     """
     rng = np.random.default_rng(seed)
     best_keys = np.full(len(lengths), np.inf)
@@ -108,7 +109,7 @@ def sample_passages(documents: Iterable[Item], lengths: Sequence[int], seed: int
 
 
 class _Target:
-    """An output, what of it was found so far, and the hashes of its stretches."""
+    """An output, its longest span so far, and the hashes of its substrings."""
 
     def __init__(self, text: str, bit: int) -> None:
         self.text, self.bit, self.best_span = text, bit, CopiedSpan(0)
@@ -117,7 +118,7 @@ class _Target:
         self.hash_tables: dict[int, tuple[Hashes, NDArray[np.bool_]]] = {}
 
     def contains_hashes(self, hashes: Hashes, length: int) -> NDArray[np.bool_]:
-        """Which of these are hashes of one of its stretches of this length."""
+        """Whether each hash is that of a substring of this length."""
         if length not in self.hash_tables:
             starts = np.arange(len(self.text) - length + 1)
             known_hashes = np.unique(_hash_spans(self.prefix_hashes, starts, length))
@@ -134,17 +135,17 @@ class _Target:
 
 
 def _group_targets(targets: Sequence[_Target]) -> list[list[_Target]]:
-    """The outputs that could still hold a longer copied span, those with like lengths to beat together."""
+    """Group the outputs that could have a longer span, by the approximate length to beat."""
     groups: dict[int, list[_Target]] = {}
     for target in targets:
-        if target.best.length < len(target.text):
-            groups.setdefault(min(target.best.length + 1, _MAX_SAMPLE_CHARS).bit_length(), []).append(target)
+        if target.best_span.length < len(target.text):
+            groups.setdefault(min(target.best_span.length + 1, _MAX_SAMPLE_CHARS).bit_length(), []).append(target)
     return list(groups.values())
 
 
 def _search_chunk(chunk: TextChunk, group: Sequence[_Target]) -> None:
-    """Looks for longer copied spans of these outputs in a piece of training text."""
-    min_new_length = min(min(target.best.length + 1 for target in group), _MAX_SAMPLE_CHARS)
+    """Search a chunk of training text for longer spans of these outputs."""
+    min_new_length = min(min(target.best_span.length + 1 for target in group), _MAX_SAMPLE_CHARS)
     width = -(-3 * min_new_length // 4)
     stride = min_new_length - width + 1
     table = np.zeros(2**_TABLE_BITS, np.uint8)
@@ -163,7 +164,7 @@ def _search_chunk(chunk: TextChunk, group: Sequence[_Target]) -> None:
 
 
 def _extend_matches(chunk: TextChunk, prefix_hashes: Hashes, target: _Target, starts: Positions) -> None:
-    """Finds the longest span that begins at one of these places of the piece, and keeps it if none was longer."""
+    """Find the longest span that begins at one of these positions of the chunk; keep it if it is the longest so far."""
 
     def filter_by_hash(starts: Positions, length: int) -> Positions:
         starts = starts[starts <= len(chunk.code_points) - length]
@@ -173,24 +174,24 @@ def _extend_matches(chunk: TextChunk, prefix_hashes: Hashes, target: _Target, st
         texts = [chunk.get_text(start, start + length) for start in starts.tolist()]
         return starts[np.array([text is not None and text in target.text for text in texts], bool)]
 
-    for filter_starts in (
-        filter_by_hash,
-        filter_by_text,
-    ):  # the second only where two different stretches have one hash
-        length, position = _find_longest(filter_starts, starts, target.best.length, len(target.text))
-        if length <= target.best.length:
+    for filter_starts in (filter_by_hash, filter_by_text):  # by text only after a hash collision
+        length, position = _find_longest(filter_starts, starts, target.best_span.length, len(target.text))
+        if length <= target.best_span.length:
             return
         text = chunk.get_text(position, position + length)
         if text is not None and text in target.text:
             item, offset = chunk.locate(position)
-            target.best = CopiedSpan(length, text, target.text.index(text), item.source, item.licence, offset)
+            target.best_span = CopiedSpan(length, text, target.text.index(text), item.source, item.licence, offset)
             return
 
 
 def _find_longest(
     filter_starts: Callable[[Positions, int], Positions], starts: Positions, min_length: int, max_length: int
 ) -> tuple[int, int]:
-    """The longest length above `least` at which any place holds, and the first such place; every shorter one holds."""
+    """Return the longest length above `min_length` that the filter accepts at any position, and the first of these.
+
+    The filter must accept every shorter length at an accepted position.
+    """
     starts, length, upper, step = starts, min_length, max_length + 1, 1
     while upper - length > 1:
         trial_length = min(length + step, (length + upper) // 2)
@@ -205,7 +206,7 @@ def _find_longest(
 
 
 def _hash_samples(text: CodePoints, width: int, stride: int) -> NDArray[np.uint32]:
-    """Table places of the stretches of `width` characters that begin at every `stride`-th character."""
+    """Return the table slots of the substrings of `width` characters at every `stride`-th position."""
     count = max(len(text) - width, -1) // stride + 1
     hashes = np.zeros(count, np.uint32)
     if count:
@@ -218,14 +219,14 @@ def _hash_samples(text: CodePoints, width: int, stride: int) -> NDArray[np.uint3
 
 
 def _compute_prefix_hashes(text: CodePoints) -> Hashes:
-    """Sums of characters times powers of the base, of every beginning of the text, modulo 2^64."""
+    """Return the sum of characters times powers of the base for every prefix of the text, modulo 2^64."""
     sums = np.zeros(len(text) + 1, np.uint64)
     np.cumsum(text * _compute_powers(_BASE, len(text).bit_length())[: len(text)], out=sums[1:])
     return sums
 
 
 def _hash_spans(prefix_hashes: Hashes, starts: Positions, length: int) -> Hashes:
-    """Hashes of the stretches of this length, the same wherever they stand and in whichever text."""
+    """Return the hashes of the substrings of this length, which are independent of position and text."""
     shift = _compute_powers(pow(_BASE, -1, 2**64), len(prefix_hashes).bit_length())
     return (prefix_hashes[starts + length] - prefix_hashes[starts]) * shift[starts]
 

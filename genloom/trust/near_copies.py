@@ -1,7 +1,7 @@
-"""The training items that look most like each output, and whether they are nearer than chance brings them.
+"""The nearest training items of each output, and whether they are nearer than chance explains.
 
-For media that are compared in features, as pictures are. Two looks: every training item is sketched, which is cheap,
-and those whose sketch comes nearest are compared in features. Shape letters: N outputs, M items, S numbers of a sketch.
+For media that are compared in features, as images are. The search has two stages: a cheap coarse embedding of every
+training item selects candidates, and these are ranked by features. Shape letters: N outputs, M items, D features.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,14 +18,14 @@ Values = Sequence[Any]
 CoarseEmbedding = Callable[[Any], NDArray[np.floating]]
 FeatureExtractor = Callable[[Iterable[Any]], NDArray[np.floating]]
 
-_NUM_CANDIDATES = 12  # items with the nearest sketches, of which features tell the nearest
+_NUM_CANDIDATES = 12  # per output, that are ranked by features
 _BATCH_SIZE = 256
-FALSE_POSITIVE_RATE = 0.05  # share of held-out items that are taken for near copies, by which the threshold is set
+FALSE_POSITIVE_RATE = 0.05  # share of held-out items that count as near copies; it sets the threshold
 
 
 @dataclass(frozen=True)
 class NearestItem:
-    """A training item and how far it lies: 1 - cosine of features, 0 for the same, about 1 with nothing in common."""
+    """A training item and its distance, 1 - cosine of features: 0 if equal, about 1 if unrelated."""
 
     distance: float
     item: Item
@@ -33,14 +33,14 @@ class NearestItem:
 
 @dataclass(frozen=True)
 class NearCopyReport:
-    """The nearest training items of each output, the nearest first, beside what held-out items show by chance."""
+    """The nearest training items of each output, nearest first, and the threshold from held-out items."""
 
     matches: list[list[NearestItem]]
-    threshold: float | None  # 5 % of the held-out items lie nearer to a training item; None: nothing is held out
-    num_held_out: int  # how many of them it rests on
+    threshold: float | None  # 5 % of the held-out items are nearer to a training item; None without held-out items
+    num_held_out: int  # items behind the threshold
 
     def is_near_copy(self, index: int) -> bool:
-        """Whether an output lies nearer to a training item than 95 % of the held-out ones do."""
+        """Whether an output is nearer to a training item than 95 % of the held-out items are."""
         nearest = self.matches[index]
         return self.threshold is not None and bool(nearest) and nearest[0].distance < self.threshold
 
@@ -57,9 +57,9 @@ def find_near_copies(
     extract_features: FeatureExtractor,
     count: int = 3,
 ) -> NearCopyReport:
-    """`nearest` of the outputs and of held-out values, which cannot have been copied, in one pass over the documents.
+    """Find the nearest items of outputs and of held-out values, which cannot have been copied, in one pass.
 
-    The threshold of a near copy is the 5 % quantile of the distances of held-out values to their nearest.
+    The threshold of a near copy is the 5 % quantile of the held-out values' distances to their nearest item.
     """
     matches_by_value = find_nearest_items([*outputs, *held_out], documents, coarse_embedding, extract_features, count)
     held_out_distances = [matches[0].distance for matches in matches_by_value[len(outputs) :] if matches]
@@ -74,9 +74,9 @@ def find_nearest_items(
     extract_features: FeatureExtractor,
     count: int = 3,
 ) -> list[list[NearestItem]]:
-    """For each output the `count` training items that look most like it, the nearest first.
+    """Find the `count` training items nearest to each output, nearest first.
 
-    One pass over the documents; memory depends on the outputs alone.
+    It takes one pass over the documents; memory depends on the outputs alone.
     """
     if not len(outputs):
         return []
@@ -103,9 +103,7 @@ def find_nearest_items(
 def _rank_by_features(
     outputs: Values, candidates: list[list[tuple[float, int, Item]]], extract_features: FeatureExtractor, count: int
 ) -> list[list[NearestItem]]:
-    items = {
-        number: item for row_candidates in candidates for _, number, item in row_candidates
-    }  # many outputs have candidates in common
+    items = {number: item for row_candidates in candidates for _, number, item in row_candidates}
     if not items:
         return [[] for _ in outputs]
     item_features = dict(

@@ -1,4 +1,4 @@
-"""Training documents as arrays of characters, a bounded piece at a time, with the way back to their places."""
+"""Training documents as chunks of code points of bounded size, with the document and offset of every position."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from genloom.types import Item
 CodePoints = NDArray[np.uint32]
 
 SEPARATOR = 0x110000
-"""Stands between documents: one past the last code point of Unicode, so that no match can reach across."""
+"""Separates documents: one past the last code point of Unicode, so that no match can span two documents."""
 
 _SEPARATOR_BYTES = SEPARATOR.to_bytes(4, "little")
 _FIRST_CHUNK_CHARS = 2**12
@@ -24,25 +24,25 @@ def to_code_points(text: str) -> CodePoints:
 
 @dataclass(frozen=True)
 class TextChunk:
-    """Many short documents, or a stretch of a long one."""
+    """Several short documents, or a part of a long one."""
 
     code_points: CodePoints
-    starts: list[int]  # where each document or stretch begins in `characters`
+    starts: list[int]  # where each document or part begins in `code_points`
     items: list[Item]
-    offsets: list[int]  # where each begins in its own document
-    document_ids: list[int]  # of each document in the stream
+    offsets: list[int]  # where each part begins in its document
+    document_ids: list[int]  # index in the stream of each document
 
     def get_document_id(self, position: int) -> int:
-        """The number, in the stream, of the document that holds position `at` of the piece."""
+        """Return the index in the stream of the document at a position of the chunk."""
         return self.document_ids[bisect_right(self.starts, position) - 1]
 
     def locate(self, position: int) -> tuple[Item, int]:
-        """The document that holds position `at` of the piece, and the offset in it, in characters."""
+        """Return the document at a position of the chunk, and the offset in it, in characters."""
         index = bisect_right(self.starts, position) - 1
         return self.items[index], self.offsets[index] + position - self.starts[index]
 
     def get_text(self, start: int, stop: int) -> str | None:
-        """The characters from `start` to `stop`, None where these reach beyond one document."""
+        """Return the text from `start` to `stop`, or None if it spans several documents."""
         span = self.code_points[start:stop]
         if len(span) < stop - start or (span == SEPARATOR).any():
             return None
@@ -50,9 +50,9 @@ class TextChunk:
 
 
 def iter_text_chunks(documents: Iterable[Item], overlap: int, size: int = 2**18) -> Iterator[TextChunk]:
-    """Pieces of about `size` characters; stretches of one document overlap, so that any `overlap` of it lie in one.
+    """Yield chunks of about `size` characters; parts of a document overlap by at least `overlap` characters.
 
-    The first pieces are small: a search that skips whatever is worse than its best finds a good one there, cheaply.
+    The first chunks are small: a search that prunes by its best match finds a good one there at low cost.
     """
     chunk_chars = max(_FIRST_CHUNK_CHARS, 4 * overlap)
     encoded_parts: list[bytes] = []

@@ -1,10 +1,10 @@
-"""Colours that words name: icons recoloured in OKLab by their fills, and the share of a picture that shows a colour."""
+"""Named colours in OKLab: recolouring the fills of icons, and measuring the colours of an image."""
 
 import re
 
 import numpy as np
 
-# Lightness, chroma and hue (degrees) in OKLab of what people call by these names.
+# Lightness, chroma and hue (degrees) in OKLab.
 NAMES: dict[str, tuple[float, float, float]] = {
     "red": (0.60, 0.23, 26),
     "orange": (0.73, 0.18, 55),
@@ -17,7 +17,7 @@ NAMES: dict[str, tuple[float, float, float]] = {
     "black": (0.28, 0.0, 0),
     "white": (0.95, 0.0, 0),
 }
-_VIVID = 0.04  # the chroma from which a fill has a hue to speak of
+_VIVID = 0.04  # minimal chroma of a fill with a hue
 _HEX = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 _TO_LMS = np.array(
     [
@@ -35,22 +35,22 @@ _TO_LAB = np.array(
 )
 
 
-def oklab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB of 0 to 255 in the last axis, in OKLab (Ottosson, "A perceptual color space for image processing", 2020)."""
+def to_oklab(rgb: np.ndarray) -> np.ndarray:
+    """Convert sRGB from 0 to 255 (last axis) to OKLab (Ottosson 2020)."""
     x = np.asarray(rgb, np.float64) / 255
     linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
     return np.cbrt(linear @ _TO_LMS.T) @ _TO_LAB.T
 
 
-def areas(svg: str, rgba: np.ndarray) -> dict[str, float]:
-    """The share of the opaque pixels of `rgba`, the rendered `svg`, that each of its fills covers."""
-    codes = sorted({each.lower() for each in _HEX.findall(svg)})
-    fills = oklab(np.array([_rgb(code) for code in codes]))
-    return dict(zip(codes, _nearest(oklab(_opaque(rgba)), fills), strict=True))
+def measure_fill_areas(svg: str, rgba: np.ndarray) -> dict[str, float]:
+    """Return the share of the opaque pixels of `rgba`, the rendered `svg`, that each fill covers."""
+    codes = sorted({code.lower() for code in _HEX.findall(svg)})
+    fills = to_oklab(np.array([_rgb(code) for code in codes]))
+    return dict(zip(codes, _nearest(to_oklab(_opaque(rgba)), fills), strict=True))
 
 
-def body(share: dict[str, float], reach: float = 40.0) -> tuple[str, ...]:
-    """The fills of an icon's commonest hue: those within `reach` degrees of the vivid fill that covers most."""
+def find_body_fills(share: dict[str, float], reach: float = 40.0) -> tuple[str, ...]:
+    """Return the fills of an icon's main hue: those within `reach` degrees of the largest vivid fill."""
     lch = {code: _lch(code) for code in share}
     vivid = [code for code in share if lch[code][1] > _VIVID]
     first = max(vivid or share, key=lambda code: share[code])
@@ -59,26 +59,26 @@ def body(share: dict[str, float], reach: float = 40.0) -> tuple[str, ...]:
     return tuple(code for code in vivid if abs((lch[code][2] - lch[first][2] + 180) % 360 - 180) < reach)
 
 
-def recoloured(svg: str, name: str, chosen: tuple[str, ...], share: dict[str, float]) -> str:
-    """`svg` with its fills `chosen` turned to the colour `name`; what was lighter stays lighter."""
+def recolour(svg: str, name: str, fills: tuple[str, ...], share: dict[str, float]) -> str:
+    """Replace these fills of an SVG by shades of a named colour; lighter fills stay lighter."""
     light, chroma, hue = NAMES[name]
-    lch = {code: _lch(code) for code in chosen}
-    whole = sum(share[code] for code in chosen)
-    mean_light = sum(share[code] * lch[code][0] for code in chosen) / whole
-    keep = 0.35 if chroma == 0 else 0.65  # black and white have little room for shades
+    lch = {code: _lch(code) for code in fills}
+    total = sum(share[code] for code in fills)
+    mean_light = sum(share[code] * lch[code][0] for code in fills) / total
+    contrast = 0.35 if chroma == 0 else 0.65  # black and white allow few shades
     new = {}
-    for code in chosen:
-        shade = light + keep * float(np.clip(lch[code][0] - mean_light, -0.25, 0.25))
+    for code in fills:
+        shade = light + contrast * float(np.clip(lch[code][0] - mean_light, -0.25, 0.25))
         new[code] = _code(min(max(shade, 0.15), 0.985), chroma, hue)
-    return _HEX.sub(lambda found: new.get(found[0].lower(), found[0]), svg)
+    return _HEX.sub(lambda match: new.get(match[0].lower(), match[0]), svg)
 
 
-def shares(rgba: np.ndarray) -> dict[str, float]:
-    """The share of the opaque pixels of a picture (…, 4) nearest to each named colour, and to "grey"."""
-    known = {**NAMES, "grey": (0.72, 0.0, 0)}
-    named = np.array([_lab(*lch) for lch in known.values()])
-    weigh = np.array([0.6, 1.0, 1.0])  # shading changes lightness more than hue
-    return dict(zip(known, _nearest(oklab(_opaque(rgba)) * weigh, named * weigh), strict=True))
+def measure_colour_shares(rgba: np.ndarray) -> dict[str, float]:
+    """Return the share of opaque pixels (…, 4) that are closest to each named colour, or to "grey"."""
+    colours = {**NAMES, "grey": (0.72, 0.0, 0)}
+    named = np.array([_lab(*lch) for lch in colours.values()])
+    weights = np.array([0.6, 1.0, 1.0])  # shading changes lightness more than hue
+    return dict(zip(colours, _nearest(to_oklab(_opaque(rgba)) * weights, named * weights), strict=True))
 
 
 def _opaque(rgba: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def _opaque(rgba: np.ndarray) -> np.ndarray:
 
 
 def _nearest(lab: np.ndarray, known: np.ndarray) -> list[float]:
-    near = ((lab[:, None] - known[None]) ** 2).pooled_proj(-1).argmin(1)
+    near = ((lab[:, None] - known[None]) ** 2).sum(-1).argmin(1)
     return (np.bincount(near, minlength=len(known)) / max(len(near), 1)).tolist()
 
 
@@ -96,7 +96,7 @@ def _rgb(code: str) -> list[int]:
 
 
 def _lch(code: str) -> tuple[float, float, float]:
-    light, a, b = oklab(np.array(_rgb(code))).tolist()
+    light, a, b = to_oklab(np.array(_rgb(code))).tolist()
     return light, float(np.hypot(a, b)), float(np.degrees(np.arctan2(b, a)) % 360)
 
 
@@ -106,7 +106,7 @@ def _lab(light: float, chroma: float, hue: float) -> tuple[float, float, float]:
 
 
 def _code(light: float, chroma: float, hue: float) -> str:
-    """The hex code of a colour; where no screen shows it, the most vivid of its lightness and hue."""
+    """Return the hex code of a colour; outside the sRGB gamut, of the most vivid one with its lightness and hue."""
     for part in np.linspace(1, 0, 21):
         linear = np.linalg.inv(_TO_LMS) @ (np.linalg.inv(_TO_LAB) @ _lab(light, part * chroma, hue)) ** 3
         if linear.min() > -1e-4 and linear.max() < 1.0001:

@@ -1,10 +1,11 @@
-"""Trains the detector that judges whether pictures show what was asked, on scenes without end.
+"""Trains the detector that evaluates prompt following, on generated scenes.
 
     python -m recipes.icons.detector PACKAGES genloom/evaluate/image/prompted
 
-PACKAGES is the folder that `recipes.icons.fetch` keeps npm's packages in; the prompts lie in the other already. About
-fifteen minutes of one processor core.
-Shape letters: B pictures, N nouns, K colours, H height, W width of the maps.
+PACKAGES is the folder of the npm packages of `recipes.icons.fetch`; prompts.jsonl must already be in the other folder.
+It takes about fifteen minutes on one processor core.
+
+Shape letters: B images, N nouns, H height, W width of the maps.
 """
 
 import argparse
@@ -33,30 +34,30 @@ from genloom.noise import Noise
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.types import Batch, Condition, Loss, NetworkSpec, Parts, Phase, SignalSpace
 from recipes.icons.colours import NAMES
-from recipes.icons.fetch import SETS, WORDS, fetch, icons
+from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
 from recipes.icons.plans import Plan as Scenery
-from recipes.icons.plans import Thing, drawn
+from recipes.icons.plans import Thing, sample_plan
 from recipes.icons.scenes import Painter, Scene
 from recipes.icons.vocabulary import NOUNS
 
 ROWS = 64
 GRID = INPUT_SIZE // CELL_SIZE
 LABELS = DetectorLabels(tuple(NOUNS), tuple(NAMES))
-TRAINING, CHOOSING, MEASURING = 1, 2, 3  # seeds of scenes that never meet
+TRAINING, CHOOSING, MEASURING = 1, 2, 3  # seeds of disjoint sets of scenes
 
 
 @dataclass(frozen=True)
-class Detecting:
-    """Centres as peaks of one map a noun, and the colour at each. The truth of a batch lies in `cond.field`."""
+class DetectionObjective:
+    """Centres as peaks of a map per noun, and the colour at each centre; the targets of a batch are `cond.field`."""
 
-    turns = (Phase("model", ("model",)),)
+    phases = (Phase("model", ("model",)),)
 
     @property
-    def roles(self) -> dict[str, NetworkSpec]:
+    def network_specs(self) -> dict[str, NetworkSpec]:
         maps = SignalSpace(len(LABELS.nouns) + len(LABELS.colours), (GRID, GRID))
         return {"model": NetworkSpec(SignalSpace(3, (INPUT_SIZE, INPUT_SIZE)), maps)}
 
-    def loss(self, parts: Parts, batch: Batch, turn: Phase, noise: Noise) -> Loss:
+    def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
         """Penalty-reduced focal loss of the centres (Zhou et al. 2019, equation 1), cross-entropy of the colours."""
         assert batch.cond is not None
         assert batch.cond.field is not None
@@ -65,25 +66,25 @@ class Detecting:
         truth_BNHW, colour_BHW = batch.cond.field[:, :count], batch.cond.field[:, count].long()
         heat = logits[:, :count]
         p = heat.sigmoid()
-        hit = -F.logsigmoid(heat) * (1 - p).model_input() * (truth_BNHW == 1)
-        miss = -F.logsigmoid(-heat) * p.model_input() * (1 - truth_BNHW) ** 4
+        hit = -F.logsigmoid(heat) * (1 - p).square() * (truth_BNHW == 1)
+        miss = -F.logsigmoid(-heat) * p.square() * (1 - truth_BNHW) ** 4
         colour = F.cross_entropy(logits[:, count:], colour_BHW, ignore_index=-1, reduction="none")
         centres_B = (truth_BNHW == 1).flatten(1).sum(1)
-        return Loss((hit + miss).flatten(1).pooled_proj(1) + colour.flatten(1).sum(1), centres_B)
+        return Loss((hit + miss).flatten(1).sum(1) + colour.flatten(1).sum(1), centres_B)
 
 
-def scenes(painter: Painter, seed: int, step: int, count: int) -> list[Scene]:
-    """Scenes of any plan, those among them that no generator is trained on."""
-    found: list[Scene] = []
+def sample_scenes(painter: Painter, seed: int, step: int, count: int) -> list[Scene]:
+    """Sample scenes of any plan, including those that no generator is trained on."""
+    scenes: list[Scene] = []
     rng = np.random.default_rng((seed, step))
-    while len(found) < count:
-        if (scene := painter.paint(drawn(rng), rng)) is not None:
-            found.append(scene)
-    return found
+    while len(scenes) < count:
+        if (scene := painter.paint(sample_plan(rng), rng)) is not None:
+            scenes.append(scene)
+    return scenes
 
 
-def truth(scene: Scene) -> np.ndarray:
-    """A map a noun with a bell of height 1 at each centre, and last the number of the colour there, or -1."""
+def build_targets(scene: Scene) -> np.ndarray:
+    """Return a map per noun with a Gaussian of height 1 at each centre, and a last map of colour indices, or -1."""
     maps = np.zeros((len(LABELS.nouns) + 1, GRID, GRID), np.float32)
     maps[-1] = -1
     at = np.arange(GRID)
@@ -99,87 +100,91 @@ def truth(scene: Scene) -> np.ndarray:
     return maps
 
 
-def worn(x_BCHW: Tensor, seed: int) -> Tensor:
-    """Pictures as a model may make them: some blurred, some noisy, a little brighter or darker."""
-    chance = torch.Generator().manual_seed(seed)
+def augment(x_BCHW: Tensor, seed: int) -> Tensor:
+    """Degrade images as a model may: some blurred, some noisy, slightly brighter or darker."""
+    rng = torch.Generator().manual_seed(seed)
     rows = []
     for x in x_BCHW.split(1):
-        which = torch.rand(4, generator=chance)
+        which = torch.rand(4, generator=rng)
         if which[0] < 0.5:
             small = F.interpolate(x, size=int(24 + 40 * which[1]), mode="bilinear", antialias=True)
             x = F.interpolate(small, size=INPUT_SIZE, mode="bilinear")
-        x = x * (0.9 + 0.2 * which[2]) + 0.1 * which[3] * torch.randn(x.shape, generator=chance)
+        x = x * (0.9 + 0.2 * which[2]) + 0.1 * which[3] * torch.randn(x.shape, generator=rng)
         rows.append(x.clamp(-1, 1))
     return torch.cat(rows)
 
 
-def batch_at(painter: Painter, step: int) -> Batch:
-    drawn_ = scenes(painter, TRAINING, step, ROWS)
-    x = torch.from_numpy(np.stack([scene.picture for scene in drawn_])).permute(0, 3, 1, 2).float() / 127.5 - 1
-    maps = torch.from_numpy(np.stack([truth(scene) for scene in drawn_]))
-    return Batch(worn(x, step), Condition(field=maps))
+def build_batch(painter: Painter, step: int) -> Batch:
+    scenes = sample_scenes(painter, TRAINING, step, ROWS)
+    x = torch.from_numpy(np.stack([scene.picture for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    maps = torch.from_numpy(np.stack([build_targets(scene) for scene in scenes]))
+    return Batch(augment(x, step), Condition(field=maps))
 
 
-def right(detector: Detector, some: list[Scene]) -> Iterator[tuple[bool, bool]]:
-    """Of each scene, whether exactly its things were found, and whether the named colours are right beside."""
-    for scene, found in zip(some, detector.detect([scene.picture for scene in some]), strict=True):
-        things = sorted(thing.noun for thing in scene.objects) == sorted(one.noun for one in found)
-        named = sorted((t.noun, t.colour) for t in scene.objects if t.colour)
-        seen = [(one.noun, one.colour) for one in found]
-        yield things, things and all(seen.count(pair) >= named.count(pair) for pair in named)
+def score_scenes(detector: Detector, scenes: list[Scene]) -> Iterator[tuple[bool, bool]]:
+    """Yield for each scene whether exactly its objects are detected, and whether their named colours are too."""
+    for scene, detections in zip(scenes, detector.detect([scene.picture for scene in scenes]), strict=True):
+        has_objects = sorted(t.noun for t in scene.objects) == sorted(d.noun for d in detections)
+        expected = sorted((t.noun, t.colour) for t in scene.objects if t.colour)
+        detected = [(d.noun, d.colour) for d in detections]
+        yield has_objects, has_objects and all(detected.count(pair) >= expected.count(pair) for pair in expected)
 
 
-def chosen(network: DetectorNetwork, some: list[Scene]) -> DetectorLabels:
-    """The labels with the threshold at which most scenes are read rightly."""
-    tried = [replace(LABELS, threshold=at / 20) for at in range(4, 13)]
-    return max(tried, key=lambda labels: sum(things for things, _ in right(Detector(network, labels), some)))
+def choose_threshold(network: DetectorNetwork, scenes: list[Scene]) -> DetectorLabels:
+    """Return the labels with the threshold at which most scenes are detected correctly."""
+    candidates = [replace(LABELS, threshold=at / 20) for at in range(4, 13)]
+    return max(candidates, key=lambda labels: sum(ok for ok, _ in score_scenes(Detector(network, labels), scenes)))
 
 
-def bound(detector: Detector, painter: Painter, prompts: Path) -> dict[str, float]:
-    """Of each task, the share of real scenes of its prompts that the detector reads rightly, three of each prompt."""
-    kept: dict[str, list[bool]] = {}
+def measure_upper_bound(detector: Detector, painter: Painter, prompts: Path) -> dict[str, float]:
+    """Return the share of real scenes that the detector accepts, by task; three scenes per prompt."""
+    results: dict[str, list[bool]] = {}
     for number, line in enumerate(prompts.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
-        asked = ScenePrompt(
+        scene_prompt = ScenePrompt(
             row["task"], row["prompt"], tuple(RequestedObject(**thing) for thing in row["objects"]), row["relation"]
         )
-        plan = Scenery(tuple(Thing(t.noun, t.colour, t.count) for t in asked.objects), row["relation"], row["place"])
+        plan = Scenery(
+            tuple(Thing(t.noun, t.colour, t.count) for t in scene_prompt.objects), row["relation"], row["place"]
+        )
         rng = np.random.default_rng((MEASURING, number))
         painted = [scene for scene in (painter.paint(plan, rng) for _ in range(3)) if scene is not None]
-        found = detector.detect([scene.picture for scene in painted])
-        kept.setdefault(asked.task, []).extend(is_prompt_satisfied(asked, seen) for seen in found)
-    return {task: float(np.mean(each)) for task, each in kept.items()}
+        detections = detector.detect([scene.picture for scene in painted])
+        results.setdefault(scene_prompt.task, []).extend(is_prompt_satisfied(scene_prompt, d) for d in detections)
+    return {task: float(np.mean(values)) for task, values in results.items()}
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("packages", type=Path)
-    ask.add_argument("out", type=Path)
-    ask.add_argument("--steps", type=int, default=2000)
-    ask.add_argument("--begin", type=Path, help="an earlier detector of the same nouns to go on from")
-    given = ask.parse_args()
-    fluent = icons("fluent-emoji-flat", fetch(SETS["fluent-emoji-flat"], given.packages), fetch(WORDS, given.packages))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("packages", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--begin", type=Path, help="detector of the same nouns to initialise from")
+    args = parser.parse_args()
+    fluent = read_icons(
+        "fluent-emoji-flat", fetch(SETS["fluent-emoji-flat"], args.packages), fetch(WORDS, args.packages)
+    )
     painter = Painter({icon.name: icon.svg for icon in fluent}, INPUT_SIZE)
     torch.manual_seed(0)
     parts = nn.ModuleDict(
-        {"model": load_detector(given.begin).network.requires_grad_() if given.begin else DetectorNetwork(LABELS)}
+        {"model": load_detector(args.begin).network.requires_grad_() if args.begin else DetectorNetwork(LABELS)}
     )
-    plan = TrainConfig(given.steps, warmup=30, ema_decay=0.995, precision="bfloat16")
-    objective: Any = Detecting()  # it learns, and is never asked for samples
+    plan = TrainConfig(args.steps, warmup=30, ema_decay=0.995, precision="bfloat16")
+    objective: Any = DetectionObjective()  # it cannot sample
     state = TrainState.from_parts(parts, objective, plan)
-    for progress in train(objective, lambda step: batch_at(painter, step), plan, state):
+    for progress in train(objective, lambda step: build_batch(painter, step), plan, state):
         if progress.step % 50 == 0:
-            print(f"step {progress.step}: loss a thing {progress.losses['model']:.3f}", flush=True)
+            print(f"step {progress.step}: loss per object {progress.losses['model']:.3f}", flush=True)
     network = state.eval_parts["model"]
     assert isinstance(network, DetectorNetwork)
-    network.bfloat16().float().eval().requires_grad_(False)  # as it will be read
-    labels = chosen(network, scenes(painter, CHOOSING, 0, 600))
-    labels = replace(labels, bound=bound(Detector(network, labels), painter, given.out / "prompts.jsonl"))
+    network.bfloat16().float().eval().requires_grad_(False)  # as stored
+    labels = choose_threshold(network, sample_scenes(painter, CHOOSING, 0, 600))
+    labels = replace(labels, bound=measure_upper_bound(Detector(network, labels), painter, args.out / "prompts.jsonl"))
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, given.out / "detector.safetensors", {"labels": json.dumps(asdict(labels))})
-    measured = np.array(list(right(Detector(network, labels), scenes(painter, MEASURING, 0, 1000))))
-    print(f"of 1,000 new scenes: things {measured[:, 0].mean():.3f}, with colours {measured[:, 1].mean():.3f}")
-    print(f"of real scenes of the prompts: {labels.bound}, threshold {labels.threshold}")
+    save_file(weights, args.out / "detector.safetensors", {"labels": json.dumps(asdict(labels))})
+    measured = np.array(list(score_scenes(Detector(network, labels), sample_scenes(painter, MEASURING, 0, 1000))))
+    print(f"1,000 new scenes: objects {measured[:, 0].mean():.3f}, with colours {measured[:, 1].mean():.3f}")
+    print(f"real scenes of the prompts: {labels.bound}, threshold {labels.threshold}")
 
 
 if __name__ == "__main__":

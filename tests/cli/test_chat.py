@@ -1,4 +1,4 @@
-"""What a person does in a chat: asks, stops, asks again, edits, leaves and comes back; and what a script asks."""
+"""A chat as a person uses it (ask, stop, retry, edit, leave, continue), and as a script does."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from types import ModuleType
 import pytest
 
 from genloom.cli import run
+from genloom.errors import format_message
 from genloom.store.workspace import Workspace
 
 
@@ -25,18 +26,18 @@ from genloom.store.workspace import Workspace
 def home(
     worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Workspace:
-    made = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    made = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
     shutil.copytree(made.root / "models", tmp_path / "workspace/models")
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
     workspace = Workspace(tmp_path / "workspace")
-    worlds.build_training_data(workspace, "tales")
+    worlds.mark_chat_tuned(workspace, "tales")
     return workspace
 
 
 def typed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *lines: str, options: tuple[str, ...] = ()
 ) -> tuple[str, str]:
-    """What a chat shows (out, err) to somebody who types these lines and leaves."""
+    """Return what a chat shows (out, err) to a person who types these lines and leaves."""
     waiting: Iterator[str] = iter(lines)
 
     def next_line() -> str:
@@ -52,11 +53,11 @@ def typed(
 
 
 def test_one_question_for_a_script(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["chat", "tales", "--prompt", "Who saw the sea?", "--max-tokens", "20", "--seed", "3"]
-    assert run(asked) == 0
+    command = ["chat", "tales", "--prompt", "Who saw the sea?", "--max-tokens", "20", "--seed", "3"]
+    assert run(command) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert run([*asked, "--json"]) == 0
+    assert run([*command, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (out, facts["question"], facts["model"]) == (facts["answer"] + "\n", "Who saw the sea?", "tales/1")
     assert Path(facts["file"]).read_text(encoding="utf-8") == facts["answer"]
@@ -76,7 +77,7 @@ def test_one_question_from_standard_input(
     assert json.loads(capsys.readouterr().out)["question"] == "Who?\nAnd why?"
 
 
-def test_a_conversation_is_kept_and_gone_on_with(
+def test_a_conversation_is_saved_and_continued(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, err = typed(capsys, monkeypatch, "Who is king?", "  /tmp is mine", "/save Of kings", options=("--system", "S"))
@@ -84,11 +85,11 @@ def test_a_conversation_is_kept_and_gone_on_with(
     assert (talk.title, talk.system, talk.model) == ("Of kings", "S", "tales/1")
     assert talk.questions == ("Who is king?", "/tmp is mine")
     assert out == "".join(message.content + "\n" for message in talk.messages[1::2])
-    assert f"Kept as 'Of kings' ({talk.id})" in err
+    assert f"'Of kings' ({talk.id})" in err
     assert run(["list", "conversations"]) == 0
     assert re.search(rf"{talk.id}  tales/1  2 questions  'Of kings'", capsys.readouterr().out)
     out, _ = typed(capsys, monkeypatch, "More?", options=("--conversation", "Of kings"))
-    assert out.startswith(f"› /tmp is mine\n{talk.messages[-1].content}\n"), "where it was left is shown"
+    assert out.startswith(f"› /tmp is mine\n{talk.messages[-1].content}\n"), "the last turn is shown"
     assert home.get_conversation(talk.id).questions[-1] == "More?"
     once = ["chat", "tales", "--prompt", "And?", "--conversation", talk.id, "--max-tokens", "5", "--json"]
     assert run(once) == 0
@@ -96,22 +97,22 @@ def test_a_conversation_is_kept_and_gone_on_with(
     assert home.get_conversation(talk.id).questions[-1] == "And?"
 
 
-def test_answers_are_taken_back_and_questions_changed(
+def test_answers_are_retried_and_questions_edited(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["One?", "Two?", "/retry", "/retry", "/edit 1 Eins?", "/edit Uno?", "/edit 7 Seven?", "/edit"]
     _, err = typed(capsys, monkeypatch, *lines)
     (talk,) = home.list_conversations()
     assert talk.questions == ("Uno?",)
-    assert len(home.list_outputs()) == 6, "an answer that was taken back is still an output"
+    assert len(home.list_outputs()) == 6, "a dropped answer is still an output"
     said = [home.get_output(output)[1] for output in home.list_outputs()]
     assert [record["prompt"] for record in said] == ["One?", "Two?", "Two?", "Two?", "Eins?", "Uno?"]
     assert len({record["request"]["nonces"][0] for record in said[1:4]}) == 3
-    assert "There is no question 7 in this conversation; it has 1." in err
-    assert "Say what the question shall be" in err
+    assert re.search(r"question 7 .*1", err)
+    assert format_message("cli.edit_command_without_text") in err
 
 
-def test_several_conversations_stand_side_by_side(
+def test_several_conversations_exist_side_by_side(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["One?", "/new", "Two?", "/list", "/load One?", "More?", "/load Three?", "/tokens", "/quit", "never read"]
@@ -119,11 +120,11 @@ def test_several_conversations_stand_side_by_side(
     second, first = home.list_conversations()
     assert (first.questions, second.questions) == (("One?", "More?"), ("Two?",))
     assert f"{first.id}  1 question  One?\n{second.id}  1 question  Two?" in out
-    assert "There is no conversation 'Three?'" in err
-    assert re.search(r"\d+ of the 48 symbols that the model reads", out)
+    assert "'Three?'" in err
+    assert re.search(r"\d+ of the 48 tokens", out)
 
 
-def test_help_and_what_is_no_command(
+def test_help_and_unknown_commands(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, err = typed(
@@ -131,10 +132,12 @@ def test_help_and_what_is_no_command(
     )
     for command in ("/retry", "/edit [NUMBER] [TEXT]", "/load TITLE", "/quit"):
         assert f"\n{command} " in f"\n{out}"
-    assert "There is no command /retyr. Did you mean /retry?" in err
-    assert "Nothing was asked yet" in err
-    assert "Nothing was said yet" in err
-    assert err.count("The system prompt: You are a king.") == 2
+    assert format_message("cli.unknown_command_nearest", command="/retyr", nearest="/retry") in err
+    assert format_message("cli.nothing_to_save") in err
+    assert len(err.splitlines()) == 6, (
+        "the greeting, an error each for /retyr, /retry and /save, the system prompt twice"
+    )
+    assert err.count("You are a king.") == 2
     assert home.list_conversations() == home.list_outputs() == []
 
 
@@ -146,11 +149,11 @@ def test_questions_of_several_lines(
     assert talk.questions == ("One\ntwo\nthree", "Vier\n\nfünf", "six")
 
 
-def test_a_long_conversation_says_what_is_not_read(
+def test_a_long_conversation_reports_what_is_dropped(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, err = typed(capsys, monkeypatch, "x" * 20, "y" * 20, "z" * 60)
-    assert "its first 2 messages are not read any more" in err
+    assert "the first 2 messages dropped" in err
     assert "only its end is read" in err
 
 
@@ -165,33 +168,37 @@ def test_the_battery_gives_instructions_to_a_model_that_chats(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["tales", "--json"], "--json needs one question"),
-        (["tales", "--prompt", " "], "There is no question"),
-        (["tales", "--prompt", "x", "--max-tokens", "0"], "--max-tokens 0 makes no sense"),
-        (["tales", "--prompt", "x", "--top-p", "7"], "--top-p 7 makes no sense"),
-        (["tales", "--conversation", "none"], "There is no conversation 'none'"),
+        (["tales", "--json"], "[cli.chat_json_without_prompt]"),
+        (["tales", "--prompt", " "], "[cli.empty_question]"),
+        (["tales", "--prompt", "x", "--max-tokens", "0"], "[cli.invalid_integer]"),
+        (["tales", "--prompt", "x", "--top-p", "7"], "[cli.invalid_number]"),
+        (["tales", "--conversation", "none"], "'none'"),
         (["talse", "--prompt", "x"], "Did you mean 'tales'?"),
-        (["masks", "--prompt", "x"], "masks/1 cannot chat"),
+        (["masks", "--prompt", "x"], "masks/1"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_an_error_is_one_line(
     home: Workspace, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     assert run(["chat", *arguments]) == 2
     out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
+    assert err.count("\n") == 1
     assert words in err
+    if "--json" in arguments:
+        assert f"[{json.loads(out)['error']['code']}]" == words
+    else:
+        assert out == ""
     assert home.list_outputs() == []
 
 
 class Person:
-    """Somebody at a terminal."""
+    """A person at a terminal."""
 
     def __init__(self, *arguments: str):
         self.ours, theirs = pty.openpty()
-        # Who runs the tests in a shell's background hands down that Ctrl-C is ignored; at a terminal it never is.
-        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-        command = [sys.executable, "-c", f"{heard}; from genloom.cli import main; main()", *arguments]
+        # A shell ignores Ctrl-C for its background jobs, and their children inherit that.
+        reset = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        command = [sys.executable, "-c", f"{reset}; from genloom.cli import main; main()", *arguments]
         environment = {**os.environ, "TERM": "dumb", "INPUTRC": os.devnull}
         self.process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
@@ -203,13 +210,13 @@ class Person:
         os.write(self.ours, text.encode())
 
     def looks(self, wanted: str, end: float) -> None:
-        """See what appears next, which must be before `end`."""
+        """Read what appears next, which must be before `end`."""
         ready, _, _ = select.select([self.ours], [], [], max(end - time.monotonic(), 0))
         assert ready, f"{wanted} did not appear in {self.seen!r}"
         self.seen += os.read(self.ours, 65536)
 
     def waits_for(self, words: str, seconds: float = 60) -> str:
-        """What appeared before these words, which must come."""
+        """Wait for these words and return what appeared before them."""
         end = time.monotonic() + seconds
         while words.encode() not in self.seen:
             self.looks(repr(words), end)
@@ -217,14 +224,14 @@ class Person:
         return before.decode()
 
     def reads(self, count: int, seconds: float = 60) -> str:
-        """So much, at least, of what comes next."""
+        """Read at least `count` bytes."""
         end = time.monotonic() + seconds
         while len(self.seen) < count:
             self.looks(f"{count} bytes", end)
         return self.seen.decode(errors="replace")
 
     def presses_ctrl_c_at_the_prompt(self) -> None:
-        """Until a new prompt appears: Python's readline misses a signal that comes just before it waits for a key."""
+        """Press Ctrl-C until a new prompt appears: readline misses a signal just before it waits for a key."""
         for _ in range(6):
             os.kill(self.process.pid, signal.SIGINT)
             with suppress(AssertionError):
@@ -233,7 +240,7 @@ class Person:
         raise AssertionError(f"no new prompt appeared in {self.seen!r}")
 
     def leaves(self) -> int:
-        """Ctrl-D at a prompt; typed before it is there, it would be lost."""
+        """Press Ctrl-D at a prompt; before the prompt it would be lost."""
         self.waits_for("› ")
         self.types("\x04")
         return self.process.wait(60)
@@ -248,8 +255,8 @@ class Person:
 
 
 def test_on_a_terminal(home: Workspace) -> None:
-    """Editing, history, Ctrl-C while an answer is written and at the prompt, and Ctrl-D."""
-    # With this seed neither answer ends by itself before it is stopped, as by chance one did.
+    """Editing, history, Ctrl-C during an answer and at the prompt, and Ctrl-D."""
+    # With this seed neither answer ends by itself before it is stopped.
     with Person("chat", "tales", "--max-tokens", "100000", "--temperature", "1.5", "--seed", "1") as person:
         person.waits_for("› ")
         person.types("Who saw thy\x7fe sea?\n")
@@ -259,7 +266,7 @@ def test_on_a_terminal(home: Workspace) -> None:
         assert "\x1b" not in person.waits_for("› ")
         (talk,) = home.list_conversations()
         assert talk.questions == ("Who saw the sea?",)
-        assert 10 < len(talk.messages[1].content) < 100_000, "what was said is kept"
+        assert 10 < len(talk.messages[1].content) < 100_000, "the interrupted answer is saved"
         person.types("half a question")
         person.waits_for("half a question")
         person.presses_ctrl_c_at_the_prompt()

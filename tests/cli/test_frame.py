@@ -1,4 +1,4 @@
-"""The frame of the command line: quick to start, one line for an error, exit codes that mean something."""
+"""The frame of the command line: quick start, one line per error, meaningful exit codes."""
 
 import inspect
 import os
@@ -16,6 +16,7 @@ from genloom.cli import run
 from genloom.cli.app import VERBS, get_module_name
 from genloom.cli.commands import doctor
 from genloom.cli.options.common import CommonOptions
+from genloom.errors import format_message
 
 
 def genloom(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
@@ -49,27 +50,31 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_says_what_it_is_for_and_takes_the_shared_options(verb: str) -> None:
-    carry_out = import_module(get_module_name(verb)).run
-    assert (carry_out.__doc__ or "").splitlines()[0] == VERBS[verb]
-    assert inspect.signature(carry_out).parameters["common"].default == CommonOptions()
+def test_every_verb_states_its_purpose_and_takes_the_common_options(verb: str) -> None:
+    command = import_module(get_module_name(verb)).run
+    assert (command.__doc__ or "").splitlines()[0] == VERBS[verb]
+    assert inspect.signature(command).parameters["common"].default == CommonOptions()
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_of_a_verb_is_explained(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([verb, "--help"]) == 0
     shown = capsys.readouterr().out
-    carry_out = import_module(get_module_name(verb)).run
-    explained = inspect.getdoc(carry_out) or ""
-    for name, parameter in inspect.signature(carry_out).parameters.items():
-        if not is_dataclass(parameter.default):
-            assert f"\n{name}\n    " in explained
+    for name, parameter in inspect.signature(import_module(get_module_name(verb)).run).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            assert re.search(rf"{name.upper()}  +\S", shown), name
             continue
-        for option in fields(parameter.default):  # which its class explains, for all verbs that have it
-            assert re.search(rf"--{option.name.replace('_', '-')}( [A-Z]+)?  +[A-Z][a-z]* ", shown), option.name
+        names = [field.name for field in fields(parameter.default)] if is_dataclass(parameter.default) else [name]
+        for option in ({"list_presets": "presets"}.get(name, name.strip("_")) for name in names):
+            assert re.search(rf"--{option.replace('_', '-')}(?![\w-]).*[a-z]{{3}}", shown), option
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_text_of_an_option_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "--help"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) < 100, "generate has the most options: they fit two screens"
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     import genloom as package
 
     assert run(["--version"]) == 0
@@ -79,14 +84,20 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["colect", "x"], "There is no verb 'colect'. Did you mean 'collect'?"),
-        (["zzz"], "There is no verb 'zzz'. There is collect,"),
+        (["colect", "x"], "'collect'? [cli.unknown_verb_nearest]"),
+        (["zzz"], "collect, train, generate"),
+        (["zzz"], "[cli.unknown_verb]"),
         (["collect"], "requires an argument"),
         (["collect", "x", "--nme", "y"], "Did you mean --name?"),
-        (["collect", "x", "--seed", "many"], "A seed is a whole number from 0 to 9,223"),
+        (["collect", "x", "--seed", "many"], "[cli.invalid_integer]"),
         (["list", "modles"], '"modles"'),
         (["collect", "/no/such/folder", "--name", "x"], "/no/such/folder"),
-        (["train", "--resume", "notes", "--name", "x"], "A run keeps its name"),
+        (["train", "--resume", "notes", "--name", "x"], "[cli.resume_with_name]"),
+        (["train", "--resume", "notes", "--minutes", "3"], "[cli.resume_with_plan]"),
+        (["train", "notes", "--method", "full"], "[cli.method_without_model]"),
+        (["train", "notes", "--set", "width"], "[cli.bad_setting]"),
+        (["forget", "notes"], "[cli.forget_target]"),
+        (["forget", "notes", "--rater", "mia", "--item", "x"], "[cli.forget_target]"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(
@@ -109,10 +120,21 @@ def test_wrong_use_is_one_line_and_exit_2(
 def test_the_error_reaches_the_shell() -> None:
     ended = genloom("colect")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "genloom: There is no verb 'colect'. Did you mean 'collect'?\n"
+    assert ended.stderr.startswith("genloom: ")
+    assert ended.stderr.endswith(" [cli.unknown_verb_nearest]\n")
 
 
-def test_stopping_by_hand_is_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_sees_no_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("GENLOOM_ERROR_CODES")
+    assert run(["colect", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        f"genloom: {format_message('cli.unknown_verb_nearest', verb='colect', nearest='collect')}\n",
+    )
+
+
+def test_an_interrupt_is_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -124,22 +146,22 @@ def test_stopping_by_hand_is_exit_130(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_an_error_of_the_system_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def refused() -> None:
+    def fail() -> None:
         (tmp_path / "gone").read_text()
 
-    monkeypatch.setattr(doctor, "_describe_machine", refused)
+    monkeypatch.setattr(doctor, "_describe_machine", fail)
     assert run(["doctor"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"genloom: {tmp_path / 'gone'}: no such file or directory. See that")
+    assert err.startswith(f"genloom: {tmp_path / 'gone'}: no such file or directory")
     assert err.count("\n") == 1
 
 
-def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong() -> None:
-        raise OSError("which no system said")
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("not from the system")
 
-    monkeypatch.setattr(doctor, "_describe_machine", wrong)
-    with pytest.raises(OSError, match="which no system said"):
+    monkeypatch.setattr(doctor, "_describe_machine", fail)
+    with pytest.raises(OSError, match="not from the system"):
         run(["doctor"])
 
 
@@ -147,11 +169,11 @@ def test_a_workspace_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "page.txt").write_text("The woods are lovely, dark and deep, but I have promises to keep.\n")
     ended = genloom("collect", str(tmp_path), "--name", "x", "--workers", "1", "--workspace", "/proc/foo")
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("genloom: /proc/foo/data/x: nothing can be written there")
+    assert ended.stderr.splitlines()[-1].startswith("genloom: /proc/foo/data/x: ")
     assert "Traceback" not in ended.stderr
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
@@ -162,7 +184,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
-def test_a_terminal_without_the_letters_still_shows_the_rest(tmp_path: Path) -> None:
+def test_a_terminal_whose_encoding_lacks_letters_shows_the_rest(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     ended = genloom("list", "--workspace", str(tmp_path / "Grüße"), env=environment)
     assert ended.returncode == 0, ended.stderr

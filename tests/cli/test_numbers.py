@@ -1,4 +1,4 @@
-"""The numbers that options take: whole where they count, and within what makes sense."""
+"""The numbers that options take: integers where they count, and within their bounds."""
 
 import inspect
 import typing
@@ -12,15 +12,16 @@ import pytest
 
 from genloom.cli import run
 from genloom.cli.app import VERBS, get_module_name
+from genloom.errors import format_message
 
-ANSWERS = {"learn": ["x"], "compare": ["a", "b"], "generate": ["x"], "ratings": []}
+POSITIONALS = {"learn": ["x"], "compare": ["a", "b"], "generate": ["x"], "ratings": []}
 
 
-def numbers_of(verb: str) -> Iterator[str]:
+def list_number_options(verb: str) -> Iterator[str]:
     """The options of a verb that take a number."""
-    carry_out = import_module(get_module_name(verb)).run
-    hints = typing.get_type_hints(carry_out, include_extras=True)
-    for name, parameter in inspect.signature(carry_out).parameters.items():
+    command = import_module(get_module_name(verb)).run
+    hints = typing.get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
         if is_dataclass(parameter.default):
             inner = typing.get_type_hints(type(parameter.default), include_extras=True)
             yield from (field.name for field in fields(parameter.default) if is_number(inner[field.name]))
@@ -35,46 +36,53 @@ def is_number(hint: Any) -> bool:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_option_with_a_number_refuses_what_makes_no_sense(
+def test_every_option_with_a_number_rejects_invalid_ones(
     verb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for name in numbers_of(verb):
+    for name in list_number_options(verb):
         option = f"--{name.replace('_', '-')}"
         for given in ("nan", "-1", "many", "1e400"):
-            assert run([verb, *ANSWERS.get(verb, ["x"]), option, given, "--workspace", str(tmp_path / "home")]) == 2
+            assert run([verb, *POSITIONALS.get(verb, ["x"]), option, given, "--workspace", str(tmp_path / "home")]) == 2
             out, err = capsys.readouterr()
             assert (out, err.count("\n")) == ("", 1)
-            assert f"{option} {given} " in err, "it names the option, and no field of ours"
-            assert "make" in err or "A seed is a whole number from 0 to 9,223,372,036,854,775,807" in err
+            assert err.startswith(f"genloom: {option} "), "it names the option, and no field of ours"
+            assert f"(got {given})" in err
+            assert err.endswith((" [cli.invalid_integer]\n", " [cli.invalid_number]\n"))
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "option", "bounds", "value"),
     [
-        ("train x --steps 1.5", "--steps 1.5 makes no sense: give a whole number from 1 on, or leave it away."),
-        ("train x --steps 0", "--steps 0 makes no sense: give a whole number from 1 on, or leave it away."),
-        ("train x --minutes 0", "--minutes 0 makes no sense: give a number above 0, or leave it away."),
-        ("evaluate x --max-bytes 0", "--max-bytes 0 makes no sense: give a whole number from 1 on, or leave it away."),
-        (
-            "generate x --max-tokens 0",
-            "--max-tokens 0 makes no sense: give a whole number from 1 on, or leave it away.",
-        ),
-        (
-            "evaluate x --max-tokens 0",
-            "--max-tokens 0 makes no sense: give a whole number from 1 on, or leave it away.",
-        ),
-        (
-            "compare a b --max-tokens 0",
-            "--max-tokens 0 makes no sense: give a whole number from 1 on, or leave it away.",
-        ),
-        ("promote x --to 0", "--to 0 makes no sense: give a whole number from 1 on."),
-        ("collect x --val 0.4 --test 0.4 --name x", "--val 0.4 and --test 0.4 must not be negative nor exceed half"),
+        ("train x --steps 1.5", "--steps", "≥ 1", "1.5"),
+        ("train x --steps 0", "--steps", "≥ 1", "0"),
+        ("evaluate x --max-bytes 0", "--max-bytes", "≥ 1", "0"),
+        ("generate x --max-tokens 0", "--max-tokens", "≥ 1", "0"),
+        ("evaluate x --max-tokens 0", "--max-tokens", "≥ 1", "0"),
+        ("compare a b --max-tokens 0", "--max-tokens", "≥ 1", "0"),
+        ("promote x --to 0", "--to", "≥ 1", "0"),
+        ("rate last --stars 6", "--stars", "from 1 to 5", "6"),
+        ("train x --seed -1", "--seed", "from 0 to 9,223,372,036,854,775,807", "-1"),
+        (f"train x --seed {2**63}", "--seed", "from 0 to 9,223,372,036,854,775,807", str(2**63)),
     ],
 )
-def test_the_line_says_what_to_give(arguments: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_names_option_bounds_and_value(
+    arguments: str, option: str, bounds: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(arguments.split()) == 2
-    assert capsys.readouterr().err.startswith(f"genloom: {line}")
+    text = format_message("cli.invalid_integer", option=option, bounds=bounds, value=value)
+    assert capsys.readouterr().err == f"genloom: {text} [cli.invalid_integer]\n"
+
+
+@pytest.mark.parametrize("arguments", ["train x --minutes 0", "generate x --top-p 7", "generate x --temperature 2000"])
+def test_a_number_out_of_bounds_is_rejected(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments.split()) == 2
+    assert "[cli.invalid_number]" in capsys.readouterr().err
+
+
+def test_the_shares_of_a_split_leave_training_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["collect", "x", "--val", "0.4", "--test", "0.4", "--name", "x"]) == 2
+    assert "[collect.bad_held_out_share]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,4 +1,4 @@
-"""Where results shall be put is looked at before the work."""
+"""Output paths are checked before the work."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from genloom.cli import run
 from genloom.cli.output_path import resolve_new_path, resolve_output_file, resolve_output_folder
+from tests.errors import raises_code
 
 
 def test_a_file_is_itself_and_in_a_folder_gets_a_name(tmp_path: Path) -> None:
@@ -16,20 +17,24 @@ def test_a_file_is_itself_and_in_a_folder_gets_a_name(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "compare.png").mkdir()
-    with pytest.raises(ValueError, match=r"--out .*compare.png is a folder"):
+    with raises_code("cli.out_is_folder", path=tmp_path / "compare.png"):
         resolve_output_file(tmp_path, "compare.png")
-    with pytest.raises(ValueError, match=r"--out /dev/null is no plain file"):
+    with raises_code("cli.out_is_no_file", path=Path("/dev/null")):
         resolve_output_file(Path("/dev/null"), "x")
-    for place in (tmp_path / "file" / "x", Path("/proc/x/y"), tmp_path / ("n" * 300)):
-        for check in (lambda p: resolve_output_file(p, "x"), resolve_output_folder):
-            with pytest.raises(ValueError, match=r"--out .* can't be (made|written): .* Name another place\."):
-                resolve_output_folder(place)
-    with pytest.raises(ValueError, match=r"--out .*file can't be made: .*file is a file, where a folder is needed"):
+    for path, code in (
+        (tmp_path / "file" / "x", "cli.parent_is_file"),
+        (Path("/proc/x/y"), "cli.path_not_writable"),
+        (tmp_path / ("n" * 300), "cli.path_not_writable"),
+    ):
+        for resolve in (lambda p: resolve_output_file(p, "x"), resolve_output_folder):
+            with raises_code(code, label=f"--out {path}"):
+                resolve(path)
+    with raises_code("cli.parent_is_file", parent=tmp_path / "file"):
         resolve_output_folder(tmp_path / "file")
-    with pytest.raises(ValueError, match="exists already"):
+    with raises_code("cli.path_exists", path=tmp_path / "file"):
         resolve_new_path(tmp_path / "file")
 
 
@@ -44,9 +49,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         ["export", "a"],
     ],
 )
-def test_every_verb_looks_before_it_opens_a_model(
+def test_every_verb_checks_the_path_before_it_loads_a_model(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("mine")
     assert run([*arguments, str(tmp_path / "file" / "x"), "--workspace", str(tmp_path / "home")]) == 2
-    assert "x can't be made: " in capsys.readouterr().err
+    assert "[cli.parent_is_file]" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a person does with a model that makes pictures."""
+"""`genloom generate` with a model of images."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ SIDE = 16
 
 @pytest.fixture(scope="module")
 def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = Workspace(tmp_path_factory.mktemp("painters"))
-    worlds.blots(workspace, SIDE)
+    workspace = Workspace(tmp_path_factory.mktemp("images"))
+    worlds.create_blots(workspace, SIDE)
     return workspace.root
 
 
@@ -58,7 +58,9 @@ def again(capsys: pytest.CaptureFixture[str], output: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
 
-def test_pictures_and_a_sheet_of_them_lie_where_one_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_and_a_contact_sheet_are_stored_in_the_folder_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "pictures"
     facts = made(capsys, "--prompt", "a red fox", "--count", "5", "--sheet", "--out", str(out))
     assert [seen(o["file"]).shape for o in facts["outputs"]] == [(SIDE, SIDE, 3)] * 5
@@ -70,14 +72,14 @@ def test_pictures_and_a_sheet_of_them_lie_where_one_wants(tmp_path: Path, capsys
     assert again(capsys, facts["outputs"][2]["id"])["identical"] is True
 
 
-def test_lines_for_people_name_each_picture(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_names_each_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["generate", "blots", "--prompt", "fox", "--count", "2", "--steps", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" · ")[0] for line in lines] == ["── 1 of 2", "── 2 of 2"]
     assert all(line.endswith(".png") for line in lines)
 
 
-def test_a_part_is_made_anew_and_the_rest_stays(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inpainting_keeps_the_rest(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (output,) = made(capsys, "--image", str(photo), "--mask", str(mask), "--prompt", "a hat")["outputs"]
     missing = seen(mask)[..., 0] > 127
     assert (seen(output["file"])[~missing] == seen(photo)[~missing]).all()
@@ -85,9 +87,7 @@ def test_a_part_is_made_anew_and_the_rest_stays(photo: Path, mask: Path, capsys:
     assert again(capsys, output["id"])["identical"] is True
 
 
-def test_steps_are_taken_back_where_one_asks_for_it(
-    photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_resampling_changes_only_the_masked_area(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--image", str(photo), "--mask", str(mask), "--prompt", "a hat")
     (once,), (twice,) = (made(capsys, *given, *more)["outputs"] for more in ((), ("--resample-steps", "2")))
     missing = seen(mask)[..., 0] > 127
@@ -95,7 +95,7 @@ def test_steps_are_taken_back_where_one_asks_for_it(
     assert (seen(twice["file"]) != seen(once["file"]))[missing].any()
 
 
-def test_a_picture_grows_at_its_edges(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outpainting_adds_pixels_at_the_edges(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (output,) = made(capsys, "--image", str(photo), "--outpaint", "4,0,0,6")["outputs"]
     whole = seen(output["file"])
     assert whole.shape == (26, 34, 3)
@@ -103,7 +103,7 @@ def test_a_picture_grows_at_its_edges(photo: Path, capsys: pytest.CaptureFixture
     assert whole[20:].any()
 
 
-def test_a_picture_is_varied(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_strength_varies_an_image(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     little, much = (
         seen(made(capsys, "--image", str(photo), "--strength", how, "--prompt", "fox")["outputs"][0]["file"])
         for how in ("0.05", "0.9")
@@ -112,7 +112,7 @@ def test_a_picture_is_varied(photo: Path, capsys: pytest.CaptureFixture[str]) ->
     assert not np.array_equal(little, much)
 
 
-def test_a_way_between_two_prompts_or_two_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_interpolation_between_two_prompts_or_two_images(capsys: pytest.CaptureFixture[str]) -> None:
     both = made(capsys, "--prompt", "fox", "--prompt", "two apples", "--interpolate", "--steps-between", "3")["outputs"]
     assert [o["nonce"] for o in both] == [both[0]["nonce"]] * 3
     one = made(capsys, "--prompt", "fox", "--interpolate")["outputs"]
@@ -121,7 +121,7 @@ def test_a_way_between_two_prompts_or_two_pictures(capsys: pytest.CaptureFixture
     assert len({seen(o["file"]).tobytes() for o in (*both, *one)}) == 10
 
 
-def test_presets_say_more_than_the_prompt(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_presets_add_to_the_prompt(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "presets.toml").write_text('[mine]\nprompt = "my {prompt}"\nnegative = "moon"\nguidance = 2\n')
     assert run(["generate", "--presets", "--json"]) == 0
     presets = json.loads(capsys.readouterr().out)["presets"]
@@ -131,50 +131,50 @@ def test_presets_say_more_than_the_prompt(home: Path, capsys: pytest.CaptureFixt
     ]
     assert output["prompt"] == "my fox, glossy style"
     record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
-    assert record["request"]["controls"] == {"negative": "moon", "guidance": 4.0, "steps": 2}
+    assert record["request"]["params"] == {"negative_prompt": "moon", "guidance_scale": 4.0, "steps": 2}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
-        (["--preset", "glosy"], "There is no preset 'glosy'. Did you mean 'glossy'?"),
-        (["--mask", "m.png"], "--mask changes a picture, and there is none: name it with --image FILE."),
-        (["--strength", "0.4"], "--strength changes a picture"),
-        (["--image", "PHOTO"], "What is to be done with the source?"),
-        (["--image", "no.png", "--strength", "0.4"], "no.png: it could not be read: No such file"),
-        (["--image", "PHOTO", "--mask", "SMALL"], "The mask has 5 × 4 pixels, and the picture 30 × 20."),
-        (["--image", "PHOTO", "--strength", "1.5"], "--strength 1.5 makes no sense: give a number above 0, at most 1"),
-        (["--image", "PHOTO", "--outpaint", "3,3"], "--outpaint 3,3: say pixels for left,right,top,bottom"),
-        (["--image", "PHOTO", "--outpaint", "0,0,0,0"], "adds nothing"),
-        (["--image", "PHOTO", "--outpaint", "-1,0,0,0"], "--outpaint -1,0,0,0: say pixels"),
-        (["--interpolate", "--count", "3"], "--interpolate goes from one prompt to another"),
-        (["--interpolate", "--steps-between", "1"], "--steps-between 1 makes no sense: give a whole number from 2 on"),
-        (["--steps-between", "4"], "ask for them with --interpolate"),
-        (["--temperature", "0.5"], "A model with the objective 'flow' has no setting 'temperature'. It has: again,"),
-        (["--prompt", "(fox:red)"], "'red' is no weight. Weigh words like this: (fox:1.3)."),
+        (["--preset", "glosy"], "'glossy'?"),
+        (["--mask", "m.png"], "[cli.edit_without_image]"),
+        (["--strength", "0.4"], "[cli.edit_without_image]"),
+        (["--image", "PHOTO"], "[cli.image_without_edit]"),
+        (["--image", "no.png", "--strength", "0.4"], "no.png"),
+        (["--image", "PHOTO", "--mask", "SMALL"], "5 × 4"),
+        (["--image", "PHOTO", "--strength", "1.5"], "[cli.invalid_number]"),
+        (["--image", "PHOTO", "--outpaint", "3,3"], "[cli.bad_outpaint]"),
+        (["--image", "PHOTO", "--outpaint", "0,0,0,0"], "[cli.empty_outpaint]"),
+        (["--image", "PHOTO", "--outpaint", "-1,0,0,0"], "[cli.bad_outpaint]"),
+        (["--interpolate", "--count", "3"], "[cli.interpolate_prompts]"),
+        (["--interpolate", "--steps-between", "1"], "[cli.invalid_integer]"),
+        (["--steps-between", "4"], "[cli.steps_between_without_interpolate]"),
+        (["--temperature", "0.5"], "'temperature'"),
+        (["--prompt", "(fox:red)"], "'red'"),
     ],
 )
-def test_mistakes_are_told_with_their_cure(
-    arguments: list[str], said: str, photo: Path, capsys: pytest.CaptureFixture[str]
+def test_an_error_is_one_line(
+    arguments: list[str], expected: str, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = drawn(photo.with_name("small.png"), np.full((4, 5), 255, np.uint8))
     given = [{"PHOTO": str(photo), "SMALL": str(small)}.get(argument, argument) for argument in arguments]
     assert run(["generate", "blots", *given]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert expected in error
     assert len(error.splitlines()) == 1
 
 
-def test_a_preset_file_that_cannot_be_is_told(
+def test_an_invalid_preset_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path))
-    for content, said in {
-        "x": "It must be a TOML file",
-        "[a]\nprompt = 'no place'": "must say once where yours stands",
-        "[a]\nguidence = 3": "Did you mean 'guidance'?",
-        "a = 3": "it must be a table, [a]",
+    for content, expected in {
+        "x": "TOML",
+        "[a]\nprompt = 'no place'": "'no place'",
+        "[a]\nnegative_promt = 'x'": "'negative_prompt'",
+        "a = 3": "[a]",
     }.items():
         (tmp_path / "presets.toml").write_text(content)
         assert run(["generate", "--presets"]) == 2
-        assert said in capsys.readouterr().err
+        assert expected in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Evaluate and compare on models of pictures, as a person runs them."""
+"""Evaluate and compare on models of images."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,12 @@ pytest.importorskip(WEIGHTS_PACKAGE)
 
 @pytest.fixture(scope="module")
 def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with 180 tiles and two models of them, the second longer trained."""
+    """A workspace with 180 tiles and two models of them, the second trained longer."""
     workspace = Workspace(tmp_path_factory.mktemp("tiles") / "workspace")
-    data = worlds.pictures(workspace, count=180)
-    worlds.finished(workspace, worlds.picture_job(data, 2))
-    worlds.finished(workspace, worlds.picture_job(data, 80, rows="32"))
-    worlds.finished(workspace, worlds.job(worlds.dataset(workspace), 1))
+    data = worlds.create_image_dataset(workspace, count=180)
+    worlds.finish_run(workspace, worlds.build_image_job(data, 2))
+    worlds.finish_run(workspace, worlds.build_image_job(data, 80, batch_size="32"))
+    worlds.finish_run(workspace, worlds.build_job(worlds.create_dataset(workspace), 1))
     return workspace.root
 
 
@@ -43,11 +43,11 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
 
-def test_evaluate_says_how_near_pictures_are_and_what_they_copy(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_measures_distances_and_near_copies(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = told(capsys, "evaluate", "tiles/2", "--samples", "24")
     assert facts["distance"]["count"] == 24
-    assert facts["real"]["frechet"] > 0
-    assert 0 <= facts["manifold"]["coverage"] <= 1
+    assert facts["train_distance"]["frechet"] > 0
+    assert 0 <= facts["precision_recall"]["coverage"] <= 1
     assert facts["reconstruction"] is None  # pixels lose nothing
     assert facts["loss"] > 0
     assert facts["copied"]["held"] == 24
@@ -57,18 +57,18 @@ def test_evaluate_says_how_near_pictures_are_and_what_they_copy(home: Path, caps
     assert {path.name for path in folder.iterdir()} == {"evaluation.json", "samples.png", "copied.png"}
 
 
-def test_what_is_said_names_the_figures_and_the_count(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lines_name_the_metrics_and_the_count(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", "tiles/2", "--samples", "20"]) == 0
     out, _ = capsys.readouterr()
-    for said in ("on 20 held-out captions", "Fréchet distance", "for training data in its place", "coverage", "Vendi",
-                 "What did it copy from 'tiles'?", "of 20 lie nearer to a training item"):  # fmt: skip
+    for said in ("on 20 held-out captions", "Fréchet distance", "for training data", "coverage", "Vendi",
+                 "Near copies of training data, 'tiles':", "of 20 are nearer"):  # fmt: skip
         assert said in out
 
 
-def test_near_copies_are_looked_for_in_what_the_model_learned_from(
+def test_near_copies_are_searched_in_the_training_data(
     worlds: ModuleType, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = worlds.pictures(Workspace(home), "others", count=180, colours={"white": (250, 250, 250)})
+    other = worlds.create_image_dataset(Workspace(home), "others", count=180, colours={"white": (250, 250, 250)})
     facts = told(capsys, "evaluate", "tiles/2", "--samples", "24", "--data", "others")
     assert facts["dataset"].startswith(f"others@{other.digest[:12]}")
     assert facts["copied"]["searched"] == [f"tiles@{Workspace(home).get_dataset('tiles').digest[:12]}"]
@@ -77,7 +77,7 @@ def test_near_copies_are_looked_for_in_what_the_model_learned_from(
     assert Path(facts["folder"]).name == "tiles-2-on-others"
 
 
-def test_features_of_held_out_pictures_are_kept_and_damage_is_mended(tmp_path: Path) -> None:
+def test_features_of_held_out_images_are_cached_and_damage_is_repaired(tmp_path: Path) -> None:
     looks = []
 
     def extract(values: Any) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_features_of_held_out_pictures_are_kept_and_damage_is_mended(tmp_path: P
     assert len(looks) == 2
 
 
-def test_the_model_that_learned_longer_is_better(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_model_trained_longer_is_better(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = told(capsys, "compare", "tiles/1", "tiles/2", "--samples", "30")
     assert facts["verdict"] == "better"
     assert facts["models"][1]["frechet"] < facts["models"][0]["frechet"]
@@ -101,11 +101,9 @@ def test_the_model_that_learned_longer_is_better(home: Path, capsys: pytest.Capt
     assert told(capsys, "compare", "tiles/2", "tiles/2", "--samples", "30")["verdict"] == "no difference shown"
 
 
-def test_a_detector_says_whether_pictures_show_what_was_asked(
-    home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_detector_scores_prompt_following(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     facts = told(capsys, "evaluate", "tiles/2", "--battery", "--limit", "2", "--out", str(tmp_path))
-    assert [row["measure"] for row in facts["battery"]] == list(prompt_following.TASKS)
+    assert [row["metric"] for row in facts["battery"]] == list(prompt_following.TASKS)
     assert all(row["items"] == 2 and row["bound"] > 0.8 for row in facts["battery"])
     assert all(row["accuracy"] < 0.5 for row in facts["battery"])  # tiles of one colour show nothing
     assert {path.name for path in tmp_path.iterdir()} == {"battery.json", "battery.png", "prompted.png"}
@@ -114,23 +112,21 @@ def test_a_detector_says_whether_pictures_show_what_was_asked(
 
 
 @pytest.mark.parametrize("caption", ["a clock (alarm: red)", "open ( and :1.3)", "back\\slash :)", "a fox"])
-def test_captions_are_asked_for_word_for_word(caption: str) -> None:
+def test_captions_are_escaped(caption: str) -> None:
     assert parse_weighted_prompt(escape_caption(caption)).text == caption
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cure"),
+    ("arguments", "code"),
     [
-        (["evaluate", "tiles", "--samples", "5"], "Measure 20 or more"),
-        (["evaluate", "tiles", "--samples", "0"], "give a whole number from 1 on"),
-        (["compare", "tiles/1", "tiles/2", "--samples", "0"], "give a whole number from 1 on"),
-        (["evaluate", "tiles", "--data", "tales"], "'tales' holds text"),
-        (["evaluate", "tales", "--data", "tiles"], "'tiles' holds image"),
-        (["compare", "tales", "tiles"], "only models of one kind"),
+        (["evaluate", "tiles", "--samples", "5"], "[cli.too_few_samples]"),
+        (["evaluate", "tiles", "--samples", "0"], "[cli.invalid_integer]"),
+        (["compare", "tiles/1", "tiles/2", "--samples", "0"], "[cli.invalid_integer]"),
+        (["evaluate", "tiles", "--data", "tales"], "[cli.evaluate_other_medium]"),
+        (["evaluate", "tales", "--data", "tiles"], "[cli.evaluate_other_medium]"),
+        (["compare", "tales", "tiles"], "[cli.compare_different_media]"),
     ],
 )
-def test_mistakes_are_told_with_their_cure(
-    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], cure: str
-) -> None:
+def test_an_error_has_a_code(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str) -> None:
     assert run(arguments) != 0
-    assert cure in capsys.readouterr().err
+    assert code in capsys.readouterr().err

@@ -1,9 +1,9 @@
-"""What a person does with outputs: rate them, choose, take it back, put a version into use; and what scripts read."""
+"""Ratings, choices, withdrawals and promotions on the command line, as a person and as a script sees them."""
 
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Told:
-    """What a verb tells scripts."""
+    """Run a verb with --json and return its result."""
 
     def tell(*arguments: str, code: int = 0) -> dict[str, Any]:
         capsys.readouterr()
@@ -48,31 +48,37 @@ def seen(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return capsys.readouterr().out
 
 
-def test_outputs_are_rated_and_the_list_says_what_it_is_worth(
+def test_outputs_are_rated_and_listed_with_their_use(
     home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sea, boat, why = home.list_outputs()
     up = told("rate", sea, "--up")
     assert (up["output"], up["scale"], up["value"], up["rater"], up["machine"]) == (sea, "thumb", 1, "zoe", False)
-    assert f"{boat} is bad, says zoe." in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
-    assert f"{why} has 4 of 5 stars, says judge." in seen(
+    assert f"{boat} is bad (zoe)." in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
+    assert f"{why} has 4 of 5 stars (judge)." in seen(
         capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine"
     )
     told("rate", why, "--note", "short")
     listed = told("ratings")
-    assert [r["effect"] for r in listed["ratings"]] == ["pair", "pair", "opinion", "a note"]
+    assert [r["effect"] for r in listed["ratings"]] == ["pair", "pair", "unpaired", "a note"]
     assert [r["machine"] for r in listed["ratings"]] == [False, False, True, False]
     assert (listed["pairs"], listed["unpaired"], listed["enough"]) == (1, 1, False)
     assert listed["learned_from"] + listed["held_out"] == 2
-    assert "Rate about" in listed["missing"]
+    assert listed["missing"]
     shown = seen(capsys, "ratings")
-    for words in (up["event"], f"{sea} good", f"{why} ****", "4 ratings give 1 pair and 1 opinion, ", "Rate about"):
+    for words in (
+        up["event"],
+        f"{sea} good",
+        f"{why} ****",
+        "4 ratings: 1 pair and 1 unpaired rating, ",
+        listed["missing"],
+    ):
         assert words in shown
 
 
 def test_a_choice_between_two(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     sea, boat, _ = home.list_outputs()
-    assert f"{boat} is better than {sea}, says zoe." in seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
+    assert f"{boat} is better than {sea} (zoe)." in seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
     facts = told("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
     assert (facts["kind"], facts["winner"], facts["prompt"], facts["rater"]) == ("choice", "bad", "A tale", "other")
     listed = told("ratings")
@@ -85,7 +91,7 @@ def test_the_same_command_id_is_one_rating(home: Workspace, told: Told) -> None:
     assert len(told("ratings")["ratings"]) == 1
 
 
-def test_who_has_no_name_is_asked_for_one(
+def test_a_user_without_a_name_must_give_one(
     home: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def nobody() -> str:
@@ -93,10 +99,10 @@ def test_who_has_no_name_is_asked_for_one(
 
     monkeypatch.setattr("getpass.getuser", nobody)
     assert run(["rate", "last", "--up"]) == 2
-    assert capsys.readouterr().err == "genloom: This machine does not know your name. Give it: --rater NAME\n"
+    assert "[cli.unknown_user]" in capsys.readouterr().err
 
 
-def test_a_rating_is_taken_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rating_is_withdrawn(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     event = told("rate", "last", "--up")["event"]
     assert f"{event} is withdrawn" in seen(capsys, "ratings", "withdraw", event)
     listed = told("ratings")
@@ -108,10 +114,10 @@ def test_contradictions_are_shown(home: Workspace, capsys: pytest.CaptureFixture
     sea, boat, _ = home.list_outputs()
     for rater, winner in (("me", "a"), ("you", "b")):
         seen(capsys, "rate", "--pair", sea, boat, "--winner", winner, "--rater", rater)
-    assert f"Contradiction: me and you contradict each other about {sea} and {boat}" in seen(capsys, "ratings")
+    assert f"Contradiction: me and you about {sea} and {boat} (" in seen(capsys, "ratings")
 
 
-def test_ratings_are_written_for_other_programs(home: Workspace, told: Told, tmp_path: Path) -> None:
+def test_ratings_are_exported(home: Workspace, told: Told, tmp_path: Path) -> None:
     sea, boat, why = home.list_outputs()
     told("rate", "--pair", sea, boat, "--winner", "a")
     told("rate", why, "--down")
@@ -142,7 +148,7 @@ def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.Capt
     head = open_ledger(home.root).get_head()
     assert head is not None
     assert told("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
-    assert "1 entry, each as it was written." in seen(capsys, "ratings", "verify")
+    assert "1 entry, " in seen(capsys, "ratings", "verify")
     import sqlite3
 
     with sqlite3.connect(home.root / "ledger.sqlite") as connection:
@@ -154,14 +160,14 @@ def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.Capt
     assert (facts["sound"], "entry 1" in facts["problem"]) == (False, True)
 
 
-def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+def test_versions_are_promoted_and_rolled_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     for version in range(3):
         with home.create_model("notes") as folder:
             (folder / "weights.safetensors").write_bytes(bytes([version]))
             (folder / "card.json").write_text("{}")
     shown = seen(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
     assert "notes now means notes/1." in shown
-    assert "notes now means notes/3, and no longer notes/1." in seen(capsys, "promote", "notes", "--to", "3")
+    assert "notes now means notes/3 instead of notes/1." in seen(capsys, "promote", "notes", "--to", "3")
     facts = told("rollback", "notes")
     assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")
     assert home.get_model("notes").version == 1
@@ -171,35 +177,37 @@ def test_versions_are_put_into_use_and_back(home: Workspace, told: Told, capsys:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rate"], "What do you think of it?"),
-        (["rate", "--up"], "Which output? Give its id"),
-        (["rate", "last", "--up", "--down"], "Give one of --up, --down and --stars"),
-        (["rate", "last", "--stars", "6"], "--stars 6 makes no sense: give a whole number from 1 to 5"),
-        (["rate", "last", "--note", " "], "The note is empty"),
+        (["rate"], "[cli.rating_missing]"),
+        (["rate", "--up"], "[cli.rating_output_missing]"),
+        (["rate", "last", "--up", "--down"], "[cli.rating_conflict]"),
+        (["rate", "last", "--stars", "6"], "[cli.invalid_integer]"),
+        (["rate", "last", "--note", " "], "[rate."),
         (["rate", "last", "--up", "--rater", "a/b"], "contains '/'"),
-        (["rate", "--pair", "last", "last", "--winner", "a"], "was given twice"),
-        (["rate", "--pair", "FIRST", "last", "--winner", "a"], "answer different prompts"),
-        (["rate", "--pair", "last", "last"], "--pair A B --winner a"),
-        (["rate", "last", "--winner", "a"], "--pair A B --winner a"),
-        (["rate", "2026-01-01-000000", "--up"], "There is no output '2026-01-01-000000'"),
-        (["rate", "last", "--up", "--ledger", "mysql://x/y"], "The ledger cannot lie at mysql://x/y"),
-        (["ratings", "withdraw"], "genloom ratings withdraw ID"),
-        (["ratings", "export"], "genloom ratings export --to jsonl"),
-        (["ratings", "list", "x"], "genloom ratings withdraw ID"),
-        (["ratings", "withdraw", "x"], "There is no entry in the ledger 'x'"),
-        (["ratings", "--model", "nothing"], "There is no model 'nothing'"),
-        (["promote", "notes", "--to", "2"], "There is no model 'notes'"),
-        (["rollback", "notes"], "There is no model 'notes'"),
-        (["arena", "notes"], "Which prompts shall be answered?"),
-        (["arena", "notes", "--prompts", "/no/such"], "/no/such: these prompts cannot be read"),
-        (["arena", "notes", "--prompt", "x", "--temperature", "0"], "always gives the same answer"),
+        (["rate", "--pair", "last", "last", "--winner", "a"], "[rate."),
+        (["rate", "--pair", "FIRST", "last", "--winner", "a"], "[rate."),
+        (["rate", "--pair", "last", "last"], "[cli.choice_usage]"),
+        (["rate", "last", "--winner", "a"], "[cli.choice_usage]"),
+        (["rate", "--check", "length:max_length=1"], "[cli.check_usage]"),
+        (["rate", "notes", "--check", "length:max_length=1", "--up"], "[cli.check_usage]"),
+        (["rate", "2026-01-01-000000", "--up"], "'2026-01-01-000000'"),
+        (["rate", "last", "--up", "--ledger", "mysql://x/y"], "mysql://x/y"),
+        (["ratings", "withdraw"], "[cli.ratings_usage]"),
+        (["ratings", "export"], "[cli.ratings_usage]"),
+        (["ratings", "list", "x"], "[cli.ratings_usage]"),
+        (["ratings", "withdraw", "x"], "'x'"),
+        (["ratings", "--model", "nothing"], "'nothing'"),
+        (["promote", "notes", "--to", "2"], "'notes'"),
+        (["rollback", "notes"], "'notes'"),
+        (["arena", "notes"], "[cli.arena_prompts_missing]"),
+        (["arena", "notes", "--prompts", "/no/such"], "/no/such"),
+        (["arena", "notes", "--prompt", "x", "--temperature", "0"], "[cli.arena_temperature_zero]"),
         (
             ["arena", "notes", "--prompt", "x", "--repeats", "2"],
-            "--repeats 2 makes no sense: give a number from 0 to 1",
+            "[cli.invalid_number]",
         ),
     ],
 )
-def test_wrong_use_is_told_in_one_line_and_writes_nothing(
+def test_wrong_use_is_one_line_and_writes_nothing(
     arguments: list[str], words: str, home: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = home.list_outputs()[0]
@@ -212,11 +220,11 @@ def test_wrong_use_is_told_in_one_line_and_writes_nothing(
 
 @pytest.fixture(scope="module")
 def tales(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with two versions of a model that writes."""
+    """A workspace with two versions of a text model."""
     workspace = Workspace(tmp_path_factory.mktemp("arena") / "workspace")
-    data = worlds.dataset(workspace)
+    data = worlds.create_dataset(workspace)
     for steps in (4, 5):
-        worlds.finished(workspace, worlds.job(data, steps))
+        worlds.finish_run(workspace, worlds.build_job(data, steps))
     return workspace.root
 
 
@@ -240,7 +248,7 @@ ROUND = [
 def arena(
     tales: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[str, str]]:
-    """Plays with typed answers; returns standard output and error."""
+    """Run an arena with typed answers; return standard output and error."""
 
     def play(*arguments: str, typed: str) -> tuple[str, str]:
         monkeypatch.setenv("GENLOOM_HOME", str(tales))
@@ -253,23 +261,21 @@ def arena(
     return play
 
 
-def test_a_round_is_gone_on_with_where_it_was_left(
-    arena: Callable[..., tuple[str, str]], tales: Path, told: Told
-) -> None:
+def test_a_session_continues_where_it_was_left(arena: Callable[..., tuple[str, str]], tales: Path, told: Told) -> None:
     given = ["tales", *ROUND, "--repeats", "0.2"]
-    out, _ = arena(*given, prompt_input="a what B q")
+    out, _ = arena(*given, typed="a what B q")
     assert "── 1 of 6 · " in out
-    assert "tales/" not in out.partition("choices now")[0], "whose answers they are is not told"
-    assert out.count("a or b: which is better") == 2, "an answer that is none gets the help"
-    assert "2 choices now, 2 in this round." in out
-    assert len(Workspace(tales).list_outputs()) in (6, 8), "the next pair may have been made meanwhile"
-    out, _ = arena(*given, prompt_input="s t x a")
+    assert "tales/" not in out.partition("choices now")[0], "the models stay hidden"
+    assert out.count("a or b: ") == 2, "an unknown answer shows the help"
+    assert "2 choices now, 2 in this session." in out
+    assert len(Workspace(tales).list_outputs()) in (6, 8), "the next pair may be generated already"
+    out, _ = arena(*given, typed="s t x a")
     assert "── 3 of 6 · " in out
-    assert "3 choices now, 5 in this round." in out
-    out, _ = arena(*given, prompt_input="a a a")
-    assert "── 6 of 6 · " in out, "the pair that was skipped comes back"
+    assert "3 choices now, 5 in this session." in out
+    out, _ = arena(*given, typed="a a a")
+    assert "── 6 of 6 · " in out, "the skipped pair comes back"
     assert "1 choice now" in out
-    out, _ = arena(*given, prompt_input="a")
+    out, _ = arena(*given, typed="a")
     assert "0 choices now" in out
     listed = told("ratings")["ratings"]
     assert [r["rater"] for r in listed] == ["zoe"] * len(listed)
@@ -279,8 +285,8 @@ def test_a_round_is_gone_on_with_where_it_was_left(
         assert output.is_file()
 
 
-def test_two_versions_meet_blind(arena: Callable[..., tuple[str, str]]) -> None:
-    out, err = arena("tales/1", "--against", "tales/2", *ROUND, "--repeats", "0", "--json", prompt_input="a a b b t")
+def test_two_versions_are_compared_blind(arena: Callable[..., tuple[str, str]]) -> None:
+    out, err = arena("tales/1", "--against", "tales/2", *ROUND, "--repeats", "0", "--json", typed="a a b b t")
     facts = json.loads(out)
     assert sum(facts["wins"].values()) == 4
     assert set(facts["wins"]) <= {"tales/1", "tales/2"}
@@ -289,9 +295,28 @@ def test_two_versions_meet_blind(arena: Callable[..., tuple[str, str]]) -> None:
     assert re.search(r"── 5 of 5 · .*\n── A\n", err)
 
 
-def test_a_model_does_not_meet_itself_by_name(
+def test_a_model_is_not_compared_with_itself_by_name(
     arena: Callable[..., tuple[str, str]], tales: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setenv("GENLOOM_HOME", str(tales))
     assert run(["arena", "tales", "--against", "tales/2", *ROUND]) == 2
-    assert "are the same model" in capsys.readouterr().err
+    assert "[cli.arena_same_model]" in capsys.readouterr().err
+
+
+def test_the_old_name_of_a_method_is_accepted(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genloom.cli.commands import learn
+    from genloom.settings import parse
+    from genloom.train.preference.run import PreferenceConfig
+
+    requests: list[Any] = []
+
+    def record_request(workspace: Workspace, ledger: Any, request: Any) -> Iterator[Any]:
+        requests.append(request)
+        yield from ()
+
+    monkeypatch.setattr(learn, "learn", record_request)
+    for method in ("policy", "grpo"):
+        with pytest.raises(AssertionError, match="a round ends with a result"):
+            run(["learn", "notes", "--method", method])
+    assert [request.method for request in requests] == ["grpo", "grpo"]
+    assert parse(PreferenceConfig, {"method": "policy"}, "learning").method == "grpo", "as in old jobs"

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from genloom.cli import console
-from genloom.cli.console import Console, format_bytes, format_table
+from genloom.cli.console import Console
 
 
 def test_json_is_all_there_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,18 +54,3 @@ def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Collecting" in terminal.getvalue()
     assert "100%" in terminal.getvalue()
     assert "[4] files" in terminal.getvalue()
-
-
-def test_sizes_for_people() -> None:
-    assert [format_bytes(n) for n in (0, 999, 1_100, 1_150_000, 2.5e9, 3e12)] == [
-        "0 bytes",
-        "999 bytes",
-        "1.1 kB",
-        "1.1 MB",
-        "2.5 GB",
-        "3.0 TB",
-    ]
-
-
-def test_columns_are_aligned() -> None:
-    assert format_table([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]

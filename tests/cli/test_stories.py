@@ -1,12 +1,8 @@
-"""What a person does from a folder of files to a model that writes, and what a script reads of it."""
+"""From a folder of files to a model that generates text, as a person and as a script sees it."""
 
 import json
-import os
-import pty
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,13 +11,16 @@ import pytest
 
 from genloom.cli import run
 from genloom.cli.training_sources import find_training_sources
+from genloom.errors import format_message
 from genloom.model import load_model
 from genloom.store.workspace import Workspace
 
 QUICK = [
     "--threads", "1", "--steps", "12", "--set", "network.base.width=16", "--set", "network.base.depth=1",
-    "--set", "network.base.heads=2", "--set", "context_length=32", "--set", "batch_size=4", "--set", "plan.precision=float32",
+    "--set", "network.base.heads=2", "--set", "context_length=32", "--set", "batch_size=4",
+    "--set", "plan.precision=float32",
 ]  # fmt: skip
+REPLAY_OPTIONS = ["--prompt", "x", "--temperature", "0", "--steps-between", "3"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stories")
     notes = folder / "my notes"
     notes.mkdir()
-    for n, tale in enumerate(worlds.tales(40, seed=1, lines=30)):
+    for n, tale in enumerate(worlds.make_tales(40, seed=1, lines=30)):
         (notes / f"{n}.txt").write_text(tale, encoding="utf-8")
     (notes / "broken.pdf").write_bytes(b"%PDF-1.4 and then nothing")
     with pytest.MonkeyPatch.context() as patch:
@@ -61,19 +60,18 @@ def seen(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]
     return capsys.readouterr()
 
 
-def test_train_shows_the_contract_and_the_fact_and_what_to_do_next(
+def test_train_shows_the_estimate_and_the_actual_values_and_the_next_command(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, err = seen(capsys, "train", "my notes", "--name", "again", *QUICK)
-    assert "The contract:" in err
-    for words in ("parameters", "in 12 steps", "of memory", "bits per byte (counting alone gives"):
+    for words in ("parameters", "in 12 steps", "of memory", "± ", "bits per byte"):
         assert words in err
     assert f"Model again/1 is stored in {home / 'models/again/1'}" in out
     for words in ("forecast  ", "bits per byte", "training time", 'Next: genloom generate again --prompt "…"'):
         assert words in out
 
 
-def test_train_tells_scripts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_prints_json_for_scripts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = told(capsys, "train", "my notes", "--name", "scripted", *QUICK)
     assert facts["ref"] == "scripted/1"
     assert Path(facts["folder"]) == Workspace(home).get_model("scripted").folder
@@ -88,15 +86,13 @@ def test_resume_extends_a_finished_run(home: Path, capsys: pytest.CaptureFixture
     assert run(["train", "--resume", "longer"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "is finished: its model is longer/1" in err
+    assert "longer/1" in err
     assert err.count("\n") == 1
     facts = told(capsys, "train", "--resume", "longer", "--steps", "20", "--threads", "1")
     assert (facts["ref"], facts["fact"]["steps"]) == ("longer/2", 20)
 
 
-def test_generate_shows_the_text_and_where_it_is(
-    home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_generate_shows_the_text_and_its_path(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     drafts = tmp_path / "drafts"
     options = ["--prompt", "The old", "--count", "3", "--seed", "7", "--max-tokens", "30"]
     out, _ = seen(capsys, "generate", "my notes", *options, "--out", str(drafts))
@@ -114,35 +110,35 @@ def test_generate_shows_the_text_and_where_it_is(
         assert told(capsys, "generate", "--replay", output["id"])["identical"] is True
 
 
-def test_prompts_come_from_a_file_too(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_prompts_are_read_from_a_file(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("Zoë\n\nNobody\n", encoding="utf-8")
     prompts = ["--prompt", "A", "--prompts", str(tmp_path / "prompts.txt")]
     facts = told(capsys, "generate", "my notes", *prompts, "--max-tokens", "5")
     assert [output["prompt"] for output in facts["outputs"]] == ["A", "Zoë", "Nobody"]
 
 
-def test_many_outputs_come_in_portions(
+def test_many_outputs_come_in_batches(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ["--count", "5", "--seed", "3", "--max-tokens", "8"]
     whole = told(capsys, "generate", "my notes", *options)["outputs"]
-    monkeypatch.setattr("genloom.generate.engine.split_batches", _portions_of_two())
+    monkeypatch.setattr("genloom.generate.engine.split_batches", _split_batches_of_two())
     parts = told(capsys, "generate", "my notes", *options)["outputs"]
     assert [output["text"] for output in parts] == [output["text"] for output in whole]
     assert len({output["id"] for output in whole + parts}) == 10
 
 
-def _portions_of_two() -> Any:
+def _split_batches_of_two() -> Any:
     from genloom.generate.engine import split_batches
 
-    return lambda asked: split_batches(asked, 2)
+    return lambda request: split_batches(request, 2)
 
 
-def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_reports_the_quality_of_a_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60")
     for words in (
-        "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "counting 5-grams reaches",
-        "3 samples it wrote:", "Copied from its training text, 'my notes':", "characters in a row",
+        "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "5-gram baseline",
+        "3 samples", "Copied from its training text, 'my notes':", "characters in a row",
     ):  # fmt: skip
         assert words in out
     assert re.search(r"^  distinct: words \d+%, runs of two \d+%, of three \d+%, of four \d+% ", out, re.MULTILINE)
@@ -158,7 +154,7 @@ def test_evaluate_says_how_good_the_model_is(home: Path, capsys: pytest.CaptureF
     assert json.loads((folder / "evaluation.json").read_text())["split"] == "test"
 
 
-def test_compare_sets_two_models_side_by_side(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_compare_shows_two_models(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run(["train", "my notes", "--name", "other", "--seed", "5", *QUICK])
     chart = tmp_path / "chart.png"
     out, _ = seen(
@@ -184,10 +180,10 @@ def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureF
     assert json.loads(report.read_text())["battery"] == facts["battery"]
 
 
-def test_two_models_take_the_battery_side_by_side(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_battery_compares_two_models(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask = ["compare", "my notes", "my notes/1", "--battery", "--limit", "3"]
     out, err = seen(capsys, *ask)
-    assert "my notes/1 knows no roles, so it is given no instructions" in err
+    assert "my notes/1 has no chat template" in err
     assert out.splitlines()[0].split() == [
         "task", "measure", "my", "notes/1", "my", "notes/1", "difference", "95", "%", "interval", "verdict"
     ]  # fmt: skip
@@ -199,26 +195,26 @@ def test_two_models_take_the_battery_side_by_side(home: Path, capsys: pytest.Cap
     assert all(gap["first"] == gap["second"] for gap in facts)
 
 
-def test_a_model_is_measured_on_the_very_data_it_learned_from(
+def test_a_model_is_measured_on_the_version_of_the_data_it_was_trained_on(
     worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = Workspace(tmp_path / "workspace")
-    planned = worlds.job(worlds.dataset(workspace), 4)
-    worlds.finished(workspace, planned)
-    newer = worlds.dataset(workspace, seed=5)
+    planned = worlds.build_job(worlds.create_dataset(workspace), 4)
+    worlds.finish_run(workspace, planned)
+    newer = worlds.create_dataset(workspace, seed=5)
     where = ["--samples", "1", "--max-tokens", "5", "--workspace", str(workspace.root)]
     assert planned.digest[:12] in told(capsys, "evaluate", "tales", *where)["dataset"]
     assert newer.digest[:12] in told(capsys, "evaluate", "tales", "--data", "tales", *where)["dataset"]
 
 
-def test_copies_are_looked_for_in_what_the_model_learned_from(
+def test_copies_are_searched_in_the_training_data_of_the_model(
     worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Measured on other data, a model that copies must not look innocent."""
     workspace = Workspace(tmp_path / "workspace")
-    tales = worlds.dataset(workspace)
-    worlds.finished(workspace, worlds.job(tales, 4))
-    worlds.two_kinds(workspace, lines=20)
+    tales = worlds.create_dataset(workspace)
+    worlds.finish_run(workspace, worlds.build_job(tales, 4))
+    worlds.create_mixed_dataset(workspace, lines=20)
     ask = ["evaluate", "tales", "--samples", "2", "--max-tokens", "30", "--workspace", str(workspace.root)]
     own = told(capsys, *ask)
     other = told(capsys, *ask, "--data", "kinds")
@@ -231,17 +227,17 @@ def test_copies_are_looked_for_in_what_the_model_learned_from(
     assert kept["dataset"] == own["dataset"]
     shutil.rmtree(tales.folder)
     out, _ = seen(capsys, *ask, "--data", "kinds")
-    assert "Copied from its training text: that cannot be told\n  tales/1 learned from 'tales', whose version" in out
+    assert "Copied from its training text: unknown\n  tales/1 " in out
     gone = told(capsys, *ask, "--data", "kinds")["copied"]
     assert (gone["spans"], gone["searched"], len(gone["not_searched"])) == (None, [], 1)
 
 
-def test_a_tuned_model_can_copy_what_its_base_learned_from(
+def test_a_fine_tuned_model_can_copy_the_data_of_its_base(
     worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = Workspace(tmp_path / "workspace")
-    tales, few = worlds.dataset(workspace), worlds.dataset(workspace, "few", documents=18, seed=3)
-    worlds.finished(workspace, worlds.job(tales, 4))
+    tales, few = worlds.create_dataset(workspace), worlds.create_dataset(workspace, "few", documents=18, seed=3)
+    worlds.finish_run(workspace, worlds.build_job(tales, 4))
     here = ["--workspace", str(workspace.root)]
     assert run(["train", "few", "--from", "tales", "--steps", "2", "--threads", "1", *here]) == 0
     found = find_training_sources(workspace, load_model(workspace, "few"))
@@ -249,121 +245,80 @@ def test_a_tuned_model_can_copy_what_its_base_learned_from(
     shutil.rmtree(few.folder)
     left = find_training_sources(workspace, load_model(workspace, "few"))
     assert [dataset.digest for dataset in left.datasets] == [tales.digest]
-    assert left.missing == (
-        f"few/1 learned from 'few', whose version {few.digest[:12]} is not here, so that cannot be searched",
-    )
+    assert left.missing == (format_message("cli.data_missing", model="few/1", data="few", digest=few.digest[:12]),)
 
 
-def test_a_part_of_the_held_out_text_tells_what_all_of_it_does(
+def test_a_part_of_the_held_out_text_measures_like_all_of_it(
     worlds: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = Workspace(tmp_path / "workspace")
-    worlds.finished(workspace, worlds.job(worlds.two_kinds(workspace), 1))
+    worlds.finish_run(workspace, worlds.build_job(worlds.create_mixed_dataset(workspace), 1))
     ask = ["evaluate", "kinds", "--samples", "1", "--max-tokens", "5", "--workspace", str(workspace.root)]
-    whole, part = (told(capsys, *ask, "--max-bytes", most)["floor"]["bits_per_byte"] for most in ("1000000", "30000"))
+    whole, part = (
+        told(capsys, *ask, "--max-bytes", count)["ngram_baseline"]["bits_per_byte"] for count in ("1000000", "30000")
+    )
     assert part["low"] < whole["mean"] < part["high"]
     assert part["count"] < whole["count"] / 3
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
-        (["train", "my note"], "There is no data set 'my note'. Did you mean 'my notes'?"),
-        (["train", "--resume", "mynotes"], "There is no run 'mynotes'. Did you mean 'my notes'?"),
-        (["train", "my notes", "--set", "plan.cooldwon=1"], "Unknown setting plan.cooldwon. Did you mean 'decay'?"),
-        (["train", "my notes", "--set", "width"], "Write it like --set network.base.width=384"),
-        (["train", "my notes", "--minutes", "1", "--steps", "3"], "Choose one of --minutes, --tokens and --steps"),
-        (["train", "my notes", "--minutes", "-1"], "--minutes -1 makes no sense"),
-        (["train", "my notes", "--name", "a/b"], "contains '/'"),
-        (["train", "--resume", "my notes", "--minutes", "3"], "With --resume, only --steps says how far"),
-        (["generate"], "Which model shall write?"),
-        (["generate", "my note"], "There is no model 'my note'. Did you mean 'my notes'?"),
-        (["generate", "my notes", "--max-tokens", "0"], "--max-tokens 0 makes no sense"),
-        (["generate", "my notes", "--count", "0"], "--count 0 makes no sense"),
-        (["generate", "my notes", "--top-p", "7"], "--top-p 7 makes no sense: give a number from 0 to 1"),
-        (["generate", "my notes", "--prompts", "/no/such/file"], "/no/such/file: these prompts cannot be read"),
-        (["generate", "my notes", "--sheet"], "--sheet puts pictures on a sheet, and my notes/1 writes texts"),
-        (["generate", "my notes", "--stop", ""], '--stop "" ends nothing'),
-        (["generate", "icons", "--stop", "x"], "--stop ends texts, and icons/"),
-        (["generate", "my notes", "--prompts", "/tmp"], "/tmp: these prompts cannot be read: it is a folder. Name a"),
-        (["train", "my notes", "--recipe", "/no/such"], "/no/such: this recipe cannot be read: there is no such file"),
+        (["train", "my note"], "Did you mean 'my notes'?"),
+        (["train", "--resume", "mynotes"], "Did you mean 'my notes'?"),
+        (["train", "my notes", "--set", "plan.cooldwon=1"], "Did you mean 'cooldown'?"),
+        (["train", "my notes", "--set", "width"], "[cli.bad_setting]"),
+        (["train", "my notes", "--minutes", "1", "--steps", "3"], "--minutes"),
+        (["train", "my notes", "--minutes", "-1"], "[cli.invalid_number]"),
+        (["train", "my notes", "--name", "a/b"], "'/'"),
+        (["train", "--resume", "my notes", "--minutes", "3"], "[cli.resume_with_plan]"),
+        (["generate"], "[cli.model_missing]"),
+        (["generate", "my note"], "Did you mean 'my notes'?"),
+        (["generate", "my notes", "--max-tokens", "0"], "[cli.invalid_integer]"),
+        (["generate", "my notes", "--count", "0"], "[cli.invalid_integer]"),
+        (["generate", "my notes", "--top-p", "7"], "[cli.invalid_number]"),
+        (["generate", "my notes", "--prompts", "/no/such/file"], "/no/such/file"),
+        (["generate", "my notes", "--prompts", "EMPTY"], "[cli.prompts_file_empty]"),
+        (["generate", "my notes", "--sheet"], "[cli.sheet_of_text]"),
+        (["generate", "my notes", "--stop", ""], "[cli.empty_stop]"),
+        (["generate", "icons", "--stop", "x"], "[cli.stop_of_other_media]"),
+        (["generate", "my notes", "--prompts", "/tmp"], "/tmp"),
+        (["train", "my notes", "--recipe", "/no/such"], "/no/such"),
+        (["train", "my notes", "--set", "network=foo"], "'foo'"),
+        (["generate", "my notes", "--replay", "2026-01-01-000000"], "[cli.replay_with_options]"),
         (
-            ["train", "my notes", "--set", "network=foo"],
-            "network is a table of settings, and 'foo' is none. Write --set",
+            ["generate", "--replay", "2026-01-01-000000", *REPLAY_OPTIONS],
+            "Remove --prompt and --steps-between and --temp",
         ),
-        (["generate", "my notes", "--replay", "2026-01-01-000000"], "leave my notes away"),
-        (
-            [
-                "generate",
-                "--replay",
-                "2026-01-01-000000",
-                "--prompt",
-                "x",
-                "--temperature",
-                "0",
-                "--steps-between",
-                "3",
-            ],
-            "--replay makes an output again as it was made: leave --prompt and --steps-between and --temperature away.",
-        ),
-        (["generate", "--replay", "2026-01-01-000000"], "There is no output '2026-01-01-000000'"),
-        (["evaluate", "my notes", "--data", "yours"], "There is no data set 'yours'"),
-        (["evaluate", "my notes", "--samples", "0"], "--samples 0 makes no sense"),
-        (["evaluate", "my notes", "--battery", "--tasks", "chess"], "there is no task chess. Choose cloze, choice,"),
-        (["evaluate", "my notes", "--battery", "--limit", "-1"], "--limit -1 makes no sense"),
-        (["compare", "my notes", "other things"], "There is no model 'other things'"),
+        (["generate", "--replay", "2026-01-01-000000"], "'2026-01-01-000000'"),
+        (["evaluate", "my notes", "--data", "yours"], "'yours'"),
+        (["evaluate", "my notes", "--samples", "0"], "[cli.invalid_integer]"),
+        (["evaluate", "my notes", "--battery", "--tasks", "chess"], "[cli.unknown_task]"),
+        (["evaluate", "my notes", "--battery", "--tasks", ","], "[cli.unknown_task]"),
+        (["evaluate", "my notes", "--battery", "--limit", "-1"], "[cli.invalid_integer]"),
+        (["compare", "my notes", "other things"], "'other things'"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(
-    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
     def inventory() -> set[Path]:
         return {path for path in home.rglob("*") if path.suffix != ".draft"}
 
+    (tmp_path / "empty").write_text("\n \n")
     before = inventory()
     capsys.readouterr()
-    assert run(arguments) == 2
+    assert run([str(tmp_path / "empty") if argument == "EMPTY" else argument for argument in arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     error = err.splitlines()[-1]
     assert error.startswith("genloom: ")
-    assert words in error
+    assert expected in error
     assert all(not line.startswith((" ", "genloom")) for line in err.splitlines()[:-1]), "notes on the work, no trace"
     assert inventory() == before
 
 
-def on_a_terminal(*arguments: str) -> str:
-    """What a person sees of a command whose standard output is a terminal."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", "from genloom.cli import main; main()", *arguments]
-    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE)
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not piece:
-            break
-        seen += piece
-    os.close(ours)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
-    return seen.decode()
-
-
-def test_on_a_terminal_text_appears_as_it_is_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--prompt", "The old\x1b[31m", "--seed", "2", "--max-tokens", "40"]
-    shown = on_a_terminal("generate", "my notes", *options)
-    (output,) = told(capsys, "generate", "my notes", *options)["outputs"]
-    assert output["text"].startswith("The old\x1b[31m")
-    assert shown.startswith("The old\ufffd[31m"), "text cannot colour the terminal"
-    assert "\x1b" not in shown
-    assert len(shown) > 30
-
-
-def test_text_is_shown_in_pieces(
+def test_text_is_streamed_in_chunks(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from genloom.cli.console import Console
@@ -377,7 +332,7 @@ def test_text_is_shown_in_pieces(
     assert len([piece for piece in pieces if piece]) > 20
 
 
-def test_a_model_is_tuned_on_questions_and_answers(
+def test_a_model_is_fine_tuned_on_questions_and_answers(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"question": f"Who saw the {n}th boat?", "answer": f"Nobody saw number {n}."} for n in range(40)]
@@ -386,11 +341,9 @@ def test_a_model_is_tuned_on_questions_and_answers(
     assert collected["conversations"] == 40
     few = ["--steps", "3", "--threads", "1", "--set", "batch_size=2", "--set", "plan.precision=float32"]
     out, err = seen(capsys, "train", "talks", "--from", "my notes", *few, "--set", "adapter.rank=4")
-    assert re.search(r"[\d,]+ parameters, of which [\d,]+ learn", err)
+    assert re.search(r"[\d,]+ parameters, of which [\d,]+ are trained", err)
     assert re.search(r"before +after\n +bits per byte +[\d.]+ +[\d.]+\n +of general text +[\d.]+ +[\d.]+\n", out)
     full = told(capsys, "train", "talks", "--from", "talks", "--method", "full", *few)
     assert full["ref"] == "talks/2"
     assert full["fact"]["general_bits_per_byte"] > 0
     assert Workspace(home).get_model("talks/2").card["parents"][0]["ref"] == "talks/1"
-    assert run(["train", "talks", "--method", "full"]) == 2
-    assert "--from MODEL" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A team's ledger on PostgreSQL, through the verbs: rated, learned from, put into use, taken back."""
+"""A team's ledger on PostgreSQL, through the verbs: rate, learn, promote, roll back."""
 
 import json
 import shutil
@@ -22,29 +22,29 @@ def test_a_team_rates_learns_and_promotes(
     tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    home = worlds.home(tmp_path_factory.getbasetemp() / "home")
+    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
     for kind in ("models", "data"):
         shutil.copytree(home.root / kind, tmp_path / kind)
     workspace = Workspace(tmp_path)
     model = load_model(workspace, "tales")
-    asked = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
-    outputs = engine.store_outputs(workspace, model, asked, engine.run_request(model, asked))
+    request = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
+    outputs = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
 
-    def said(*words: str) -> dict[str, Any]:
+    def run_verb(*arguments: str) -> dict[str, Any]:
         capsys.readouterr()
-        assert run([*words, "--workspace", str(tmp_path), "--ledger", team_ledger, "--json"]) == 0
+        assert run([*arguments, "--workspace", str(tmp_path), "--ledger", team_ledger, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    assert said("rate", outputs[0], "--up", "--rater", "mia")["kind"] == "rating"
-    assert said("rate", "tales", "--check", "regex:pattern=[aeiou]{2}")["machine"]
+    assert run_verb("rate", outputs[0], "--up", "--rater", "mia")["kind"] == "rating"
+    assert run_verb("rate", "tales", "--check", "regex:pattern=[aeiou]{2}")["machine"]
     for n in range(0, 160, 2):
-        said("rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe", "--id", f"choice-{n}")
-    learned = said("learn", "tales", "--steps", "1", "--max-eval-prompts", "2", "--set", "plan.precision=float32")
+        run_verb("rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe", "--id", f"choice-{n}")
+    learned = run_verb("learn", "tales", "--steps", "1", "--max-eval-prompts", "2", "--set", "plan.precision=float32")
     assert learned["champion"] == "tales/1"
     version = learned["challenger"].partition("/")[2]
-    assert said("promote", "tales", "--to", version)["version"] == int(version)
-    assert said("rollback", "tales")["version"] == 1
-    assert said("ratings", "verify")["sound"]
+    assert run_verb("promote", "tales", "--to", version)["version"] == int(version)
+    assert run_verb("rollback", "tales")["version"] == 1
+    assert run_verb("ratings", "verify")["sound"]
     kinds = {event.kind for event in open_ledger(tmp_path, team_ledger).iter_events()}
     assert {"rating", "choice", "round", "promotion"} <= kinds
-    assert not (tmp_path / "ledger.sqlite").exists(), "all of it lies on the server"
+    assert not (tmp_path / "ledger.sqlite").exists(), "all of it is on the server"

@@ -1,4 +1,4 @@
-"""What a person does with collect, list and doctor."""
+"""The verbs collect, list and doctor."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_folder_becomes_a_data_set_named_after_it(
     assert all("promises to keep" in text for text in texts)
 
 
-def test_collect_tells_scripts_the_same(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_collect_prints_json_for_scripts(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = told(
         capsys, "collect", str(notes / "1.txt"), str(notes / "2.txt"), "--name", "two", "--licence", "CC0-1.0",
         "--workers", "1", "--near-duplicates", "0",
@@ -62,21 +62,21 @@ def test_collect_tells_scripts_the_same(notes: Path, home: Path, capsys: pytest.
 
 def test_several_sources_need_a_name(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["collect", str(notes / "1.txt"), str(notes / "2.txt")]) == 2
-    assert "--name" in capsys.readouterr().err
+    assert "[cli.several_sources_without_name]" in capsys.readouterr().err
     assert not home.exists()
 
 
-def test_an_empty_workspace_says_how_to_begin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_workspace_says_how_to_start(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list"]) == 0
     out = capsys.readouterr().out
-    assert f"Workspace {home} (made when first needed)" in out
-    assert "Begin with: genloom collect" in out
+    assert f"Workspace {home} (" in out
+    assert "genloom collect FOLDER" in out
     assert run(["list", "outputs"]) == 0
-    assert "No output here yet. Make one: genloom generate MODEL" in capsys.readouterr().out
+    assert "genloom generate MODEL" in capsys.readouterr().out
     assert not home.exists()
 
 
-def test_list_shows_what_there_is(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_the_contents_of_the_workspace(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["collect", str(notes), "--workers", "1", "--near-duplicates", "0", "--licence", "mine"])
     workspace = Workspace(home)
     with workspace.create_model("notes") as folder:
@@ -109,7 +109,7 @@ def test_list_shows_what_there_is(notes: Path, home: Path, capsys: pytest.Captur
     assert runs == {started.name: "", ended.name: "notes/1"}
 
 
-def test_list_calls_pictures_by_their_name(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_counts_images(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "drawn").mkdir()
     noise = np.random.default_rng(0)
     for n in range(5):
@@ -117,11 +117,11 @@ def test_list_calls_pictures_by_their_name(tmp_path: Path, home: Path, capsys: p
     assert run(["collect", str(tmp_path / "drawn"), "--workers", "1"]) == 0
     capsys.readouterr()
     assert run(["list", "data"]) == 0
-    assert "5 pictures" in capsys.readouterr().out
+    assert "5 " in capsys.readouterr().out
     assert told(capsys, "list", "data")["data"][0]["medium"] == "image"
 
 
-def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_reported_with_exit_code_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Workspace(home).create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"good")
         (folder / "card.json").write_text("{}")
@@ -130,14 +130,14 @@ def test_damage_is_told_and_is_exit_1(home: Path, capsys: pytest.CaptureFixture[
     (model.folder / "weights.safetensors").write_bytes(b"evil")
     assert told(capsys, "doctor")["problems"] == []
     (problem,) = told(capsys, "doctor", "--verify", code=1)["problems"]
-    assert "weights.safetensors is damaged" in problem
+    assert "weights.safetensors" in problem
     (model.folder / "card.json").write_text("{")
-    assert "card.json is damaged" in told(capsys, "list", code=1)["faults"][0]
+    assert "card.json" in told(capsys, "list", code=1)["faults"][0]
     assert run(["doctor"]) == 1
-    assert "To mend" in capsys.readouterr().out
+    assert "Problem  " in capsys.readouterr().out
 
 
-def test_doctor_sees_what_was_cut_short(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_truncated_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = Workspace(home)
     with workspace.create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"0123456789")
@@ -155,17 +155,16 @@ def test_doctor_sees_what_was_cut_short(home: Path, capsys: pytest.CaptureFixtur
     assert len(problems) == 4
     for problem, words in zip(
         problems,
-        ("weights.safetensors is damaged: it holds 5 bytes, and 10 were written", "job.toml: this job cannot be used",
-         "000000005.json cannot be read", "000000007.safetensors: "),
+        ("weights.safetensors", "job.toml", "000000005.json", "000000007.safetensors"),
         strict=True,
     ):  # fmt: skip
         assert words in problem
         assert problem.endswith(".")
     assert run(["doctor"]) == 1
-    assert "All is well" not in capsys.readouterr().out
+    assert "Problem  " in capsys.readouterr().out
 
 
-def test_doctor_knows_the_machine(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_describes_the_machine(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
     facts = told(capsys, "doctor")
@@ -183,11 +182,11 @@ def test_doctor_knows_the_machine(home: Path, capsys: pytest.CaptureFixture[str]
         "leftovers": [],
     }
     assert run(["doctor"]) == 0
-    assert "All is well." in capsys.readouterr().out
-    assert not home.exists(), "looking makes nothing"
+    assert "No problems" in capsys.readouterr().out
+    assert not home.exists(), "doctor creates nothing"
 
 
-def test_doctor_tells_what_keeps_it_from_writing(
+def test_doctor_reports_why_it_cannot_write(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import errno
@@ -200,5 +199,5 @@ def test_doctor_tells_what_keeps_it_from_writing(
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", read_only)
     monkeypatch.setattr(doctor.files, "get_free_bytes", lambda _: 1000)
     full, fixed = told(capsys, "doctor", code=1)["problems"]
-    assert "Only 1.0 kB are free" in full
-    assert "the file system is read-only. Mount it for writing" in fixed
+    assert "1.0 kB" in full
+    assert "read-only" in fixed

@@ -1,4 +1,4 @@
-"""Cleaning makes text uniform, and leaves alone what is right already."""
+"""Cleaning normalises text, and does not change text that is already normal."""
 
 import pytest
 from hypothesis import given
@@ -24,13 +24,13 @@ from genloom.collect.text.clean import clean_text
         (" \n\t\n ", ""),
     ],
 )
-def test_what_cleaning_does(before: str, after: str) -> None:
+def test_cleaning(before: str, after: str) -> None:
     assert clean_text(before) == (after, False)
 
 
 @pytest.mark.parametrize("right", ["Größe über alles", "l’été déjà “côté” —", "naïve café…", "мира", "Ærø"])
 @pytest.mark.parametrize("wrong", ["sloppy-windows-1252", "latin-1"])
-def test_text_once_decoded_wrongly_is_repaired(right: str, wrong: str) -> None:
+def test_wrongly_decoded_text_is_repaired(right: str, wrong: str) -> None:
     import ftfy.bad_codecs.sloppy  # noqa: F401  # Windows-1252 as browsers read it, its five gaps filled
 
     broken = right.encode("utf-8").decode(wrong)
@@ -40,13 +40,13 @@ def test_text_once_decoded_wrongly_is_repaired(right: str, wrong: str) -> None:
 
 
 @given(st.text())
-def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+def test_cleaning_twice_equals_cleaning_once(text: str) -> None:
     once, _ = clean_text(text)
     again, repaired = clean_text(once)
-    assert (again == once) or repaired  # what was broken twice over is repaired once each time
+    assert (again == once) or repaired  # text that was broken twice is repaired once each time
     once.encode("utf-8")
 
 
-def test_clean_text_stays_as_it_is() -> None:
+def test_clean_text_does_not_change() -> None:
     text = load_shakespeare().rstrip()
     assert clean_text(text) == (text, False)

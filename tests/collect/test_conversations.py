@@ -1,4 +1,4 @@
-"""Conversations are recognised in every usual form, kept turn by turn, and named where they are broken."""
+"""Conversations are recognised in every common form, stored turn by turn, and skipped with a reason if broken."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,9 @@ from genloom.collect import Options, Report, collect, summarize_report
 from genloom.collect.text.conversations import parse_turns, render_conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Item, Message
+from tests.errors import raises_code
 
-ASKED = (Message("user", "What is the capital of France?"), Message("assistant", "Paris."))
+TURNS = (Message("user", "What is the capital of France?"), Message("assistant", "Paris."))
 QUESTIONS = [
     ("How do bees find their way?", "They remember landmarks and read the polarised light of the sky."),
     ("Why is bread scored?", "So that the crust opens where the baker wants it to."),
@@ -35,21 +36,21 @@ def talk(question: str, answer: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "record",
     [
-        {"messages": [{"role": "user", "content": ASKED[0].content}, {"role": "assistant", "content": "Paris."}]},
-        {"conversations": [{"from": "human", "value": ASKED[0].content}, {"from": "gpt", "value": "Paris."}]},
-        {"messages": json.dumps(talk(ASKED[0].content, "Paris.")["messages"])},
-        {"messages": [{"role": t.role, "content": [{"type": "text", "text": t.content}]} for t in ASKED]},
-        {"instruction": ASKED[0].content, "input": "", "output": "Paris."},
-        {"prompt": ASKED[0].content, "completion": "Paris."},
-        {"prompt": ASKED[0].content, "response": "Paris."},
-        {"question": ASKED[0].content, "answer": "Paris.", "id": 7},
+        {"messages": [{"role": "user", "content": TURNS[0].content}, {"role": "assistant", "content": "Paris."}]},
+        {"conversations": [{"from": "human", "value": TURNS[0].content}, {"from": "gpt", "value": "Paris."}]},
+        {"messages": json.dumps(talk(TURNS[0].content, "Paris.")["messages"])},
+        {"messages": [{"role": t.role, "content": [{"type": "text", "text": t.content}]} for t in TURNS]},
+        {"instruction": TURNS[0].content, "input": "", "output": "Paris."},
+        {"prompt": TURNS[0].content, "completion": "Paris."},
+        {"prompt": TURNS[0].content, "response": "Paris."},
+        {"question": TURNS[0].content, "answer": "Paris.", "id": 7},
     ],
 )
-def test_the_usual_forms_are_one_conversation(record: dict[str, Any]) -> None:
-    assert parse_turns(record) == ASKED
+def test_the_common_forms_give_the_same_conversation(record: dict[str, Any]) -> None:
+    assert parse_turns(record) == TURNS
 
 
-def test_what_goes_with_the_question_or_before_it_is_kept() -> None:
+def test_the_context_and_the_system_message_are_kept() -> None:
     turns = parse_turns(
         {"system": "Be brief.", "instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}
     )
@@ -62,26 +63,27 @@ def test_what_goes_with_the_question_or_before_it_is_kept() -> None:
 
 
 @pytest.mark.parametrize("record", [{"text": "a page"}, {"question": "Why?"}, {"prompt": "Once", "story": "upon"}, {}])
-def test_what_is_no_conversation_stays_text(record: dict[str, Any]) -> None:
+def test_other_records_are_not_conversations(record: dict[str, Any]) -> None:
     assert parse_turns(record) == ()
 
 
 @pytest.mark.parametrize(
-    ("record", "problem"),
+    ("record", "code", "number"),
     [
-        ({"messages": [{"role": "tool", "content": "3"}]}, "role 'tool'; known are system, user and assistant"),
-        ({"messages": [{"role": "user", "content": "Hm?"}]}, "nothing in the conversation is said by the assistant"),
-        ({"messages": []}, "nothing in the conversation"),
-        ({"messages": ["Hello"]}, "message 1 of the conversation is no object"),
-        ({"messages": "[{broken"}, "not JSON"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "holds more than text"),
-        ({"messages": [{"role": "assistant", "content": None}]}, "message 1 of the conversation has no text"),
-        ({"messages": [{"role": "assistant", "content": "a"}, {"role": "system", "content": "b"}]}, "only first"),
-        ({"question": "Why?", "answer": " "}, "message 2 of the conversation .assistant. is empty"),
+        ({"messages": [{"role": "tool", "content": "3"}]}, "message_role", 1),
+        ({"messages": [{"role": "user", "content": "Hm?"}]}, "no_assistant_message", None),
+        ({"messages": []}, "no_assistant_message", None),
+        ({"messages": ["Hello"]}, "message_not_object", 1),
+        ({"messages": "[{broken"}, "messages_not_json", None),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "message_not_text", 1),
+        ({"messages": [{"role": "assistant", "content": None}]}, "message_without_text", 1),
+        ({"messages": [{"role": "assistant", "content": "a"}, {"role": "system", "content": "b"}]},
+         "late_system_message", 2),
+        ({"question": "Why?", "answer": " "}, "message_empty", 2),
     ],
-)
-def test_a_broken_conversation_says_why(record: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+)  # fmt: skip
+def test_a_broken_conversation_is_an_error(record: dict[str, Any], code: str, number: int | None) -> None:
+    with raises_code(f"collect.{code}", **({} if number is None else {"number": number})):
         parse_turns(record)
 
 
@@ -104,11 +106,12 @@ def test_a_file_of_conversations_and_text(tmp_path: Path) -> None:
     assert "4 documents, 3 of them conversations" in summarize_report(report)[0]
     assert "4 documents, 3 of them conversations" in (report.folder / "CARD.md").read_text()
     [note] = report.notes
-    assert "2 rows were left out; the first is row 5" in note.reason
-    assert "then row 6: message 2" in note.reason
+    assert note.code == "collect.rows_skipped"
+    assert "row 5: " in note.reason
+    assert "row 6: " in note.reason
 
 
-def test_csv_and_parquet_hold_conversations_too(tmp_path: Path) -> None:
+def test_conversations_in_csv_and_parquet(tmp_path: Path) -> None:
     (tmp_path / "csv").mkdir()
     table = pa.table({"question": [q for q, _ in QUESTIONS], "answer": [a for _, a in QUESTIONS]})
     quoted = "\n".join(f'"{q}","{a}"' for q, a in QUESTIONS)
@@ -124,14 +127,14 @@ def test_csv_and_parquet_hold_conversations_too(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2] == sorted(f"user: {q}\n\nassistant: {a}" for q, a in QUESTIONS)
 
 
-def test_a_named_column_of_text_comes_first(tmp_path: Path) -> None:
+def test_a_given_column_of_text_takes_precedence(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "Why?", "answer": "Because.", "passage": "The passage, as a text."}))
     report, [item] = run(path, Workspace(tmp_path / "w"), Options(column="passage"))
     assert (item.value, report.medium_metadata["conversations"]) == ("The passage, as a text.", 0)
 
 
-def test_personal_data_is_blanked_out_in_every_turn(tmp_path: Path) -> None:
+def test_personal_data_is_masked_in_every_turn(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(talk("My name is Erika Mustermann, erika@example.org.", "Hello Erika!")))
     report, [item] = run(path, Workspace(tmp_path / "w"), Options(scrub=("email", "name")))
@@ -140,7 +143,7 @@ def test_personal_data_is_blanked_out_in_every_turn(tmp_path: Path) -> None:
     assert report.counters["scrubbed"] == {"email": 1, "name": 2}
 
 
-def test_a_long_conversation_is_never_cut(tmp_path: Path) -> None:
+def test_a_long_conversation_is_not_split(tmp_path: Path) -> None:
     answer = "\n\n".join(f"Paragraph {n} says something that no other says, {n * n}." for n in range(400))
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([json.dumps(talk("Tell me all.", answer)), json.dumps(talk(*QUESTIONS[0]))]))
@@ -149,7 +152,7 @@ def test_a_long_conversation_is_never_cut(tmp_path: Path) -> None:
     assert any(item.meta["turns"][1].content == answer for item in items)
 
 
-def test_a_data_set_from_before_conversations_still_opens(tmp_path: Path) -> None:
+def test_a_data_set_without_a_column_of_turns_opens(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(talk(*QUESTIONS[0])))
     workspace = Workspace(tmp_path / "w")

@@ -1,4 +1,4 @@
-"""Exact copies and near-duplicates are found, in every order and however many documents there are."""
+"""Exact copies and near-duplicates are found, in any order and among any number of documents."""
 
 import hashlib
 import random
@@ -14,7 +14,7 @@ from genloom.collect.text.minhash import BLOCK_BYTES, NGRAM_WORDS, _hash_words, 
 WORDS = sorted({word.lower() for word in load_shakespeare().split() if word.isalpha()})
 
 
-def judge(duplicates: DuplicateFilter, texts: list[str], near: bool = True) -> list[str]:
+def classify(duplicates: DuplicateFilter, texts: list[str], near: bool = True) -> list[str]:
     return duplicates.classify(
         compute_sketches(texts, [hashlib.sha256(text.encode()).digest() for text in texts], near)
     )
@@ -40,7 +40,7 @@ def jaccard(a: str, b: str) -> float:
     return len(grams(a) & grams(b)) / len(grams(a) | grams(b))
 
 
-def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> None:
+def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> None:
     draw = random.Random(11)
     originals = [prose(draw, draw.randrange(100, 2000)) for _ in range(300)]
     twins = [edited(text, draw, max(1, len(text.split()) // 200)) for text in originals]
@@ -49,10 +49,10 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> N
     draw.shuffle(texts)
     duplicates = DuplicateFilter(tmp_path, 0.8, similarity)
     verdicts = [
-        verdict for start in range(0, len(texts), 50) for verdict in judge(duplicates, texts[start : start + 50])
+        verdict for start in range(0, len(texts), 50) for verdict in classify(duplicates, texts[start : start + 50])
     ]
     kept = [text for text, verdict in zip(texts, verdicts, strict=True) if not verdict]
-    # at an estimated similarity (deviation 0.03) a twin in a hundred may pass, an original never falls
+    # the similarity is estimated (deviation 0.03), so that one twin in a hundred may pass, but no original is dropped
     assert 300 <= len(kept) <= 303
     pairs = list(zip(originals, twins, strict=True))
     assert all(a in kept or b in kept for a, b in pairs)
@@ -61,18 +61,18 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tmp_path: Path) -> N
 def test_case_and_punctuation_make_no_difference(tmp_path: Path) -> None:
     text = load_shakespeare()[:5000]
     other = text.replace(",", " --").replace(".", "!").upper()
-    assert judge(DuplicateFilter(tmp_path, 0.8, similarity), [text, other, text]) == [
+    assert classify(DuplicateFilter(tmp_path, 0.8, similarity), [text, other, text]) == [
         "",
         "near-duplicate",
         "exact copy",
     ]
 
 
-def test_japanese_has_no_blanks_and_is_compared_all_the_same(tmp_path: Path) -> None:
+def test_japanese_text_without_blanks_is_compared(tmp_path: Path) -> None:
     draw = random.Random(2)
     one = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
     other = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
-    assert judge(DuplicateFilter(tmp_path, 0.8, similarity), [one, one[:990] + "変" + one[991:], other]) == [
+    assert classify(DuplicateFilter(tmp_path, 0.8, similarity), [one, one[:990] + "変" + one[991:], other]) == [
         "",
         "near-duplicate",
         "",
@@ -81,16 +81,16 @@ def test_japanese_has_no_blanks_and_is_compared_all_the_same(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("text", ["", "one", "one two three four", "a b c d e", "?!"])
 def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
-    assert judge(DuplicateFilter(tmp_path, 0.8, similarity), [text, "quite another text", text]) == [
+    assert classify(DuplicateFilter(tmp_path, 0.8, similarity), [text, "quite another text", text]) == [
         "",
         "",
         "exact copy",
     ]
 
 
-def test_only_exact_copies_where_asked(tmp_path: Path) -> None:
+def test_only_exact_copies_if_requested(tmp_path: Path) -> None:
     text = load_shakespeare()[:5000]
-    assert judge(DuplicateFilter(tmp_path, 0.0, similarity), [text, text + " more", text], near=False) == [
+    assert classify(DuplicateFilter(tmp_path, 0.0, similarity), [text, text + " more", text], near=False) == [
         "",
         "",
         "exact copy",
@@ -103,17 +103,17 @@ def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     texts += [edited(text, draw, draw.randrange(0, 4)) for text in texts[:1000]]
     draw.shuffle(texts)
     outcomes = []
-    for size in (len(texts), 700):  # the table and the marks grow on the way
+    for size in (len(texts), 700):  # the table and the signatures grow on the way
         folder = tmp_path / str(size)
         folder.mkdir()
         duplicates = DuplicateFilter(folder, 0.8, similarity)
-        outcomes.append([v for i in range(0, len(texts), size) for v in judge(duplicates, texts[i : i + size])])
+        outcomes.append([v for i in range(0, len(texts), size) for v in classify(duplicates, texts[i : i + size])])
         assert list(folder.iterdir()) == []
     assert outcomes[0] == outcomes[1]
     assert 400 < sum(map(bool, outcomes[0])) <= 1000
 
 
-def test_the_estimate_is_near_the_truth() -> None:
+def test_the_estimated_similarity_is_near_the_true_one() -> None:
     draw = random.Random(8)
     text = prose(draw, 3000)
     for edits in (0, 30, 100, 300):
@@ -127,7 +127,7 @@ def test_the_key_table_equals_a_dict(tmp_path: Path) -> None:
     table, plain = KeyTable(tmp_path, bits=4), {}
     for start in range(0, 6000, 500):
         keys = draw.integers(0, 3000, 500).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        keys[0] = 0  # which stands for an empty slot inside
+        keys[0] = 0  # which marks an empty slot
         numbers = np.arange(start, start + 500, dtype=np.uint32)
         expected = [plain.get(max(key, 1), -1) for key in keys.tolist()]
         assert table.lookup(keys).tolist() == expected
@@ -138,7 +138,7 @@ def test_the_key_table_equals_a_dict(tmp_path: Path) -> None:
     assert table.lookup(everything).tolist() == list(plain.values())
 
 
-def test_a_words_hash_is_its_own_wherever_it_stands() -> None:
+def test_the_hash_of_a_word_does_not_depend_on_its_position() -> None:
     draw = random.Random(3)
     words = [bytes(draw.choices(range(97, 123), k=draw.randint(1, 9))).decode() for _ in range(5000)]
     text = "".join(word + draw.choice([" ", ", ", "\n\n", " — "]) for word in words * 4)

@@ -1,4 +1,4 @@
-"""Licences are found where people write them."""
+"""Licences are found in headers, statements and licence files."""
 
 from pathlib import Path
 
@@ -56,6 +56,6 @@ def test_the_nearest_licence_file_counts(tmp_path: Path) -> None:
     assert find_folder_licence(other, tmp_path) == "see COPYING.txt"
 
 
-def test_what_is_a_licence_file() -> None:
+def test_names_of_licence_files() -> None:
     assert all(map(is_licence_file, ["LICENSE", "LICENCE.md", "license.txt", "COPYING", "UNLICENSE", "LICENSE-MIT"]))
     assert not any(map(is_licence_file, ["licensing.py", "my license.txt", "license.py", "copying.pdf"]))

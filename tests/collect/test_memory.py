@@ -1,4 +1,4 @@
-"""A corpus larger than the memory allowed is collected: what is held does not grow with what is read."""
+"""The memory of a collection does not grow with the size of its sources."""
 
 import gzip
 import json
@@ -11,17 +11,17 @@ import pytest
 
 from genloom.collect.builtin import load_shakespeare
 
-# Runs apart, since a process never gives back its peak. Prints the kept bytes and by how many MB the peak grew over
-# that of a first, small collection, which loads the libraries and the language model.
+# Runs in its own process, because the peak of a process never falls. Prints the kept bytes, the kept documents and the
+# growth of the peak in MB after a first, small collection, which loads the libraries and the language model.
 CHILD = """
 import resource, sys
 from pathlib import Path
-from genloom.collect import Options, collect, files, parts, run
+from genloom.collect import Options, collect, run, shard_files, shards
 from genloom.store.workspace import Workspace
 
 source, workspace, scale = sys.argv[1], Workspace(Path(sys.argv[2])), int(sys.argv[3])
-parts.SMALL_BYTES //= scale
-files.GROUP_BYTES //= scale
+shards.SMALL_BYTES //= scale
+shard_files.ROW_GROUP_BYTES //= scale
 run.JOB_BYTES //= scale
 
 def peak(what, name):
@@ -30,50 +30,50 @@ def peak(what, name):
 
 first, _ = peak("builtin:shakespeare", "first")
 then, report = peak(source, "then")
-print(report.bytes_kept, report.kept, then - first)
+print(report.bytes_kept, report.documents_kept, then - first)
 """
 
 
 def words(megabytes: int, seed: int):
-    """Blocks of a megabyte of random words, never a newline."""
+    """Blocks of a megabyte of random words, without newlines."""
     draw = np.random.default_rng(seed)
     vocabulary = np.array(sorted(set(load_shakespeare().split())), dtype=object)
     for _ in range(megabytes):
         yield " ".join(vocabulary[draw.integers(len(vocabulary), size=135_000)])[: (1 << 20) - 1] + " "
 
 
-def collected(source: Path, workspace: Path, scale: int) -> tuple[int, int, float]:
+def collect_in_process(source: Path, workspace: Path, scale: int) -> tuple[int, int, float]:
     command = [sys.executable, "-c", CHILD, str(source), str(workspace), str(scale)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return int(output[0]), int(output[1]), float(output[2])
 
 
-def test_one_line_of_many_times_the_buffers_in_little_memory(tmp_path: Path) -> None:
+def test_one_line_much_larger_than_the_buffers_in_little_memory(tmp_path: Path) -> None:
     source = tmp_path / "line.txt"
     with source.open("w") as file:
         file.writelines(words(40, seed=1))
     assert source.read_bytes().count(b"\n") == 0
-    kept_bytes, kept, grown = collected(source, tmp_path / "w", scale=16)
+    kept_bytes, kept, grown = collect_in_process(source, tmp_path / "w", scale=16)
     assert kept_bytes > 39 << 20
     assert kept > 400
     assert grown < 20
 
 
-def test_packed_rows_in_little_memory(tmp_path: Path) -> None:
+def test_gzipped_rows_in_little_memory(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl.gz"
     with gzip.open(source, "wt", compresslevel=1) as file:
         for block in words(24, seed=2):
             file.writelines(json.dumps({"text": block[i : i + 16_000]}) + "\n" for i in range(0, len(block), 16_000))
-    kept_bytes, _, grown = collected(source, tmp_path / "w", scale=16)
+    kept_bytes, _, grown = collect_in_process(source, tmp_path / "w", scale=16)
     assert kept_bytes > 23 << 20
     assert grown < 20
 
 
 @pytest.mark.slow
-def test_400_megabytes_as_they_are_collected_in_earnest(tmp_path: Path) -> None:
+def test_400_megabytes_with_the_real_buffers(tmp_path: Path) -> None:
     source = tmp_path / "line.txt"
     with source.open("w") as file:
         file.writelines(words(400, seed=3))
-    kept_bytes, _, grown = collected(source, tmp_path / "w", scale=1)
+    kept_bytes, _, grown = collect_in_process(source, tmp_path / "w", scale=1)
     assert kept_bytes > 399 << 20
     assert grown < 160

@@ -1,4 +1,4 @@
-"""Files whose names are not UTF-8 are collected like all others, in every locale, under a name that can be written."""
+"""Files whose names are not UTF-8 are collected in every locale, under an escaped name."""
 
 import csv
 import json
@@ -17,9 +17,10 @@ from genloom.collect import Options, Report, collect, summarize_report
 from genloom.collect.slug import decode_lossy, escape_name
 from genloom.store.dataset_removal import has_document, remove_documents
 from genloom.store.workspace import Workspace
+from tests.errors import raises_code
 
 ODD = os.fsdecode(b"bad\xff\xfename")
-ODD_SHOWN = "bad\\xff\\xfename"
+ODD_ESCAPED = "bad\\xff\\xfename"
 GREAT = os.fsdecode("größe".encode())
 
 
@@ -28,7 +29,7 @@ def text(number: int) -> str:
 
 
 def folder_of_texts(parent: Path, name: str) -> Path:
-    """A folder in which everything has this name; a test is skipped where the disk does not take it."""
+    """Make a folder in which every file has this name; skip the test if the disk does not allow it."""
     folder = parent / "notes"
     try:
         (folder / name).mkdir(parents=True)
@@ -52,30 +53,30 @@ def run(source: Path, workspace: Workspace, options: Options | None = None) -> R
     return last.report
 
 
-@pytest.mark.parametrize(("name", "told"), [(ODD, ODD_SHOWN), (GREAT, "größe")])
-def test_texts_are_collected_under_names_that_can_be_written(tmp_path: Path, name: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "escaped"), [(ODD, ODD_ESCAPED), (GREAT, "größe")])
+def test_texts_are_collected_under_escaped_names(tmp_path: Path, name: str, escaped: str) -> None:
     workspace = Workspace(tmp_path / "workspace")
     report = run(folder_of_texts(tmp_path, name), workspace)
     dataset = workspace.get_dataset("notes")
     dataset.verify()
     found = {item.source: item for item in dataset.iter_documents("train")}
     held = {item.source for split in ("val", "test") for item in dataset.iter_documents(split)}
-    sources = {f"{told}.txt", f"{told}/{told}.md", f"{told}.jsonl:1", f"{told}.read_parquet_rows:1"}
+    sources = {f"{escaped}.txt", f"{escaped}/{escaped}.md", f"{escaped}.jsonl:1", f"{escaped}.parquet:1"}
     assert {*found, *held} == {f"notes/{source}" for source in sources}
-    assert report.licences == {"unknown": 3, f"see LICENSE-{told}.txt": 1}
-    skipped = {f"notes/{told}{end}" for end in (".doc", "-nothing.txt", "-broken.parquet")}
+    assert report.licences == {"unknown": 3, f"see LICENSE-{escaped}.txt": 1}
+    skipped = {f"notes/{escaped}{end}" for end in (".doc", "-nothing.txt", "-broken.parquet")}
     assert {note["source"] for note in dataset.manifest["notes"] if note["skipped"]} == skipped
     card = (dataset.folder / "CARD.md").read_text(encoding="utf-8")
     assert all(source in card for source in skipped)
     assert all(source in "\n".join(summarize_report(report)) for source in skipped)
 
 
-def test_a_document_of_such_a_file_is_found_and_taken_out(tmp_path: Path) -> None:
+def test_a_document_of_such_a_file_can_be_removed(tmp_path: Path) -> None:
     workspace, folder = Workspace(tmp_path / "workspace"), folder_of_texts(tmp_path, ODD)
     first = run(folder, workspace, Options(val=0, test=0))
     assert run(folder, workspace, Options(val=0, test=0)).digest == first.digest
     dataset = workspace.get_dataset("notes")
-    (item,) = (item for item in dataset.iter_documents("train") if item.source == f"notes/{ODD_SHOWN}.txt")
+    (item,) = (item for item in dataset.iter_documents("train") if item.source == f"notes/{ODD_ESCAPED}.txt")
     assert has_document(dataset, item.meta["id"])
     left = remove_documents(workspace, dataset, [item.meta["id"]])
     assert item.source not in {item.source for item in left.iter_documents("train")}
@@ -90,15 +91,18 @@ def test_a_source_of_such_a_name(tmp_path: Path, name: str) -> None:
     workspace = Workspace(tmp_path / "workspace")
     run(source, workspace)
     assert workspace.get_dataset("notes").manifest["sources_given"] == [escape_name(name)]
-    with pytest.raises(ValueError, match=r"bad.xff.xfename-gone: there is no such file"):
+    with raises_code("collect.no_such_source") as caught:
         run(tmp_path / f"{ODD}-gone", workspace)
+    assert caught.value.fields["source"].endswith(f"{ODD_ESCAPED}-gone")
 
 
-# A table, which is text, cannot name a file whose name is none.
+# A table is text, and cannot name a file whose name is not.
+
+
 @pytest.mark.parametrize(
     ("name", "read", "in_table"), [(ODD, "bad name", "bad name"), (GREAT, "größe", "a caption in a table")]
 )
-def test_pictures_and_what_is_said_of_them(tmp_path: Path, name: str, read: str, in_table: str) -> None:
+def test_pictures_and_their_captions(tmp_path: Path, name: str, read: str, in_table: str) -> None:
     folder = folder_of_texts(tmp_path, name)
     for number, file in enumerate((f"red bird {name}.png", f"{name}/{name}.png", f"told {name}.png")):
         pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), dtype=np.uint8)
@@ -109,10 +113,10 @@ def test_pictures_and_what_is_said_of_them(tmp_path: Path, name: str, read: str,
     workspace = Workspace(tmp_path / "workspace")
     run(folder, workspace, Options(medium="image", val=0, test=0))
     found = {item.source: item.meta["caption"] for item in workspace.get_dataset("notes").iter_documents("train")}
-    told = escape_name(name)
-    said = {f"red bird {told}.encode_png": f"red bird {read}"}
-    said |= {f"{told}/{told}.encode_png": in_table, f"told {told}.encode_png": "a caption beside it"}
-    assert found == {f"notes/{file}": caption for file, caption in said.items()}
+    escaped = escape_name(name)
+    captions = {f"red bird {escaped}.png": f"red bird {read}"}
+    captions |= {f"{escaped}/{escaped}.png": in_table, f"told {escaped}.png": "a caption beside it"}
+    assert found == {f"notes/{file}": caption for file, caption in captions.items()}
 
 
 def test_the_locale_makes_no_difference(tmp_path: Path) -> None:
@@ -134,14 +138,14 @@ def test_the_locale_makes_no_difference(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-def test_half_a_surrogate_pair_in_json_is_no_obstacle(tmp_path: Path) -> None:
+def test_lone_surrogates_in_json_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "good.jsonl").write_text('{"text": "some \\ud800 text", "license": "my \\ud800 own"}')
     (tmp_path / "notes" / "bad.jsonl").write_text('{"odd \\ud800 column": 1}')
     workspace = Workspace(tmp_path / "workspace")
     assert run(tmp_path / "notes", workspace).licences == {"my ? own": 1}
     (note,) = workspace.get_dataset("notes").manifest["notes"]
-    assert "no column holds text (odd ? column)" in note["reason"]
+    assert "(odd ? column)" in note["reason"]
     Image.new("RGB", (24, 24), "red").save(tmp_path / "notes" / "a.png")
     (tmp_path / "notes" / "a.json").write_text('{"caption": "half \\ud83d a pair"}')
     run(tmp_path / "notes", workspace, Options(medium="image"))
@@ -150,6 +154,6 @@ def test_half_a_surrogate_pair_in_json_is_no_obstacle(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_shown_and_what_is_read_in_a_name() -> None:
+def test_escaped_and_readable_names() -> None:
     assert (escape_name("größe"), decode_lossy("größe")) == ("größe", "größe")
-    assert (escape_name(ODD), decode_lossy(ODD)) == (ODD_SHOWN, "bad\ufffd\ufffdname")
+    assert (escape_name(ODD), decode_lossy(ODD)) == (ODD_ESCAPED, "bad\ufffd\ufffdname")

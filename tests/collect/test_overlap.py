@@ -1,4 +1,4 @@
-"""What is alike in part stands on one side of the splits, in small and in large collections."""
+"""Documents that overlap in part are in one split, in small and in large collections."""
 
 import json
 import random
@@ -52,7 +52,7 @@ def grams(text: str) -> set[tuple[str, ...]]:
 
 
 def contained(workspace: Workspace, name: str = "notes") -> list[float]:
-    """Of everything held back, how much of it is in what is trained on, the most first."""
+    """Return the share of each held-out document that is in train, in descending order."""
     dataset = workspace.get_dataset(name)
     train = set[tuple[str, ...]]().union(*(grams(item.value) for item in dataset.iter_documents("train")))
     held = [grams(item.value) for split in ("val", "test") for item in dataset.iter_documents(split)]
@@ -64,7 +64,7 @@ def table(report: Report) -> pa.Table:
 
 
 def drafts(notes: Path, size: int, share: float, every: int = 2) -> None:
-    """The plays in documents of a size, every second one also in a draft whose cuts come to lie elsewhere."""
+    """Write the plays in documents of a size, some of them also as a draft with other chunk boundaries."""
     draw = random.Random(3)
     for i, start in enumerate(range(0, len(PLAY) - size, size)):
         text = PLAY[start : start + size]
@@ -74,7 +74,7 @@ def drafts(notes: Path, size: int, share: float, every: int = 2) -> None:
 
 
 @pytest.mark.parametrize(("size", "share"), [(75_000, 0.005), (150_000, 0.01), (6_000, 0.02)])
-def test_drafts_do_not_straddle_however_they_are_cut(
+def test_drafts_are_in_one_split_whatever_their_chunks(
     notes: Path, workspace: Workspace, size: int, share: float
 ) -> None:
     drafts(notes, size, share, every=1)
@@ -86,19 +86,19 @@ def test_drafts_do_not_straddle_however_they_are_cut(
         assert report.num_overlapping
         assert report.is_split_by_group
         assert report.to_dict()["alike"] == {"documents": report.num_overlapping, "in_one_split": True}
-        line = f"placed together: {report.num_overlapping} documents"
-        assert any(line in said for said in summarize_report(report))
+        line = f"overlap: {report.num_overlapping} documents"
+        assert any(line in summary for summary in summarize_report(report))
         assert line in (report.folder / "CARD.md").read_text()
 
 
-@pytest.mark.parametrize("every", [1, 2, 10])  # of few groups only what is held back moves, of many all may
-def test_a_large_collection_is_put_right_after_it_was_written(
+@pytest.mark.parametrize("every", [1, 2, 10])  # with few groups only held-out documents move, with many all may
+def test_a_large_collection_is_corrected_after_writing(
     notes: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
     monkeypatch.setattr(shards, "SMALL_BYTES", 200_000)
     monkeypatch.setattr(shard_files, "ROW_GROUP_BYTES", 60_000)
     monkeypatch.setattr(shard_files, "SHARD_BYTES", 400_000)
-    drafts(notes, 6_000, 0.04, every)  # Jaccard 0.68, so that none is removed
+    drafts(notes, 6_000, 0.04, every)  # a similarity of 0.68, so that none is removed
     (notes / "extract.txt").write_text(PLAY[3_000:9_000])
     reports = [run(notes, workspace, Options(val=0.15, test=0.15, workers=n), f"by-{n}") for n in (1, 2)]
     assert contained(workspace, "by-1")[0] < 0.5
@@ -117,7 +117,7 @@ def test_a_large_collection_is_put_right_after_it_was_written(
     assert table(reports[1]).equals(table(reports[0]))
 
 
-def test_where_every_text_comes_in_variants_the_shares_are_kept(notes: Path, workspace: Workspace) -> None:
+def test_if_every_text_has_variants_the_shares_are_kept(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 6_000, 0.05, every=1)
     report = run(notes, workspace, Options(val=0.1, test=0.1))
     assert report.num_overlapping > 0.95 * report.documents_kept > 300
@@ -126,15 +126,15 @@ def test_where_every_text_comes_in_variants_the_shares_are_kept(notes: Path, wor
         assert report.splits[split]["bytes"] / report.bytes_kept == pytest.approx(0.1, abs=0.01)
 
 
-def test_pieces_of_one_novel_are_not_alike(notes: Path, workspace: Workspace) -> None:
+def test_chunks_of_one_novel_do_not_overlap(notes: Path, workspace: Workspace) -> None:
     (notes / "novel.txt").write_text(PLAY[:400_000])
     report = run(notes, workspace)
     assert report.num_overlapping == 0
     assert report.splits["val"]["documents"]
-    assert not any("placed together" in line for line in summarize_report(report))
+    assert not any("overlap" in line for line in summarize_report(report))
 
 
-def test_where_all_is_alike_something_is_held_back_and_it_is_told(notes: Path, workspace: Workspace) -> None:
+def test_if_all_documents_overlap_some_are_held_out_with_a_warning(notes: Path, workspace: Workspace) -> None:
     draw = random.Random(1)
     text = PLAY[:9000]
     for i in range(30):
@@ -142,14 +142,14 @@ def test_where_all_is_alike_something_is_held_back_and_it_is_told(notes: Path, w
     report = run(notes, workspace, Options(val=0.1))
     assert report.splits["val"]["documents"]
     assert not report.is_split_by_group
-    said = f"of {report.num_overlapping} documents much is in others that were kept"
-    assert any(said in line for line in summarize_report(report))
+    warning = f"overlap: {report.num_overlapping} documents"
+    assert any(warning in line for line in summarize_report(report))
     card = (report.folder / "CARD.md").read_text()
-    assert said in card
-    assert "nothing held back has a twin" not in card
+    assert warning in card
+    assert "no held-out document has a near-duplicate" not in card
 
 
-def test_the_same_texts_with_others_beside_them(notes: Path, workspace: Workspace) -> None:
+def test_the_same_texts_with_further_ones(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 75_000, 0.005)
     run(notes, workspace, Options(val=0.2, test=0.2))
     before = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
@@ -160,7 +160,7 @@ def test_the_same_texts_with_others_beside_them(notes: Path, workspace: Workspac
     assert len(before & after) > 0.8 * len(before)
 
 
-def kinship(folder: Path, texts: list[str], at_once: int = 50) -> DuplicateGroups:
+def find_groups(folder: Path, texts: list[str], at_once: int = 50) -> DuplicateGroups:
     folder.mkdir(exist_ok=True)
     overlaps = OverlapIndex(folder)
     for start in range(0, len(texts), at_once):
@@ -173,47 +173,47 @@ def prose(draw: random.Random, words: int) -> str:
     return " ".join(draw.choices(WORDS, k=words))
 
 
-def test_what_is_tied(tmp_path: Path) -> None:
+def test_groups_of_documents(tmp_path: Path) -> None:
     draw = random.Random(5)
     one, two, three = (prose(draw, 2000) for _ in range(3))
     extract = " ".join(one.split()[200:600])
     middle = " ".join([*two.split()[1000:], *three.split()[:1000]])
     quoting = prose(draw, 1500) + " " + " ".join(one.split()[:150])
-    found = kinship(tmp_path, [one, two, prose(draw, 900), extract, three, middle, quoting, "too short to tell"])
+    found = find_groups(tmp_path, [one, two, prose(draw, 900), extract, three, middle, quoting, "too short to tell"])
     assert found.group_ids_D.tolist() == [0, 1, 2, 0, 1, 1, 6, 7]
     assert found.constrained_ids.tolist() == [0, 1, 3, 4, 5]
     assert not found.excluded_D.any()
 
 
-def test_a_prompt_before_every_conversation_makes_them_not_alike(tmp_path: Path) -> None:
+def test_a_common_prompt_does_not_make_a_group(tmp_path: Path) -> None:
     draw = random.Random(5)
     prompt = prose(draw, 300)
     texts = [f"{prompt} {prose(draw, 120)}" for _ in range(100)]
-    assert not len(kinship(tmp_path, texts).constrained_ids)
+    assert not len(find_groups(tmp_path, texts).constrained_ids)
 
 
-def test_a_book_that_is_there_also_line_by_line_is_never_held_back(tmp_path: Path) -> None:
+def test_a_book_that_also_occurs_line_by_line_is_never_held_out(tmp_path: Path) -> None:
     draw = random.Random(5)
     lines = [prose(draw, 30) for _ in range(200)]
     texts = [prose(draw, 2000), *lines, " ".join(lines)]
-    found = kinship(tmp_path, texts)
+    found = find_groups(tmp_path, texts)
     assert found.excluded_D[-1]
     assert not found.excluded_D[0]
 
 
-def test_neither_batches_nor_lots_make_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_batches_nor_partitions_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(7)
     texts = [prose(draw, 200) for _ in range(300)]
     texts += [edited(text, 0.06, draw) for text in texts[:100]]
     draw.shuffle(texts)
-    found = [kinship(tmp_path / "one", texts)]
+    found = [find_groups(tmp_path / "one", texts)]
     monkeypatch.setattr(overlap, "MAX_SAMPLES_IN_MEMORY", 256)
-    found.append(kinship(tmp_path / "many", texts, at_once=7))
+    found.append(find_groups(tmp_path / "many", texts, at_once=7))
     assert (found[0].group_ids_D == found[1].group_ids_D).all()
     assert 180 < len(found[0].constrained_ids) <= 200
 
 
-def test_chains_end_in_one_group() -> None:
+def test_a_chain_is_one_group() -> None:
     draw = np.random.default_rng(4)
     chain = draw.permutation(1000)
     order = draw.permutation(999)
@@ -238,15 +238,15 @@ def test_many_samples_in_little_memory(tmp_path: Path, monkeypatch: pytest.Monke
     assert peak < 4_000_000
 
 
-def test_the_card_says_what_was_removed_and_no_more(notes: Path, workspace: Workspace) -> None:
+def test_the_card_describes_what_was_removed(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 20_000, 0.001)
-    for options, said, not_said in (
-        (Options(), "nothing held back has a twin", "Only exact copies"),
-        (Options(near_duplicates=0), "Only exact copies were removed", "nearly the same"),
-        (Options(val=0, test=0), "nothing is held back", "twin"),
-        (Options(test=0), "`val` is held back", "`test` is"),
+    for options, present, absent in (
+        (Options(), "no held-out document has a near-duplicate", "Only exact copies"),
+        (Options(near_duplicates=0), "Only exact copies were removed", "Near-duplicates were removed"),
+        (Options(val=0, test=0), "nothing is held out", "near-duplicate"),
+        (Options(test=0), "`val` is held out", "`test`"),
     ):
         card = (run(notes, workspace, options).folder / "CARD.md").read_text()
-        assert said in card
-        assert not_said not in card.split("## Licences")[0]
+        assert present in card
+        assert absent not in card.split("## Licences")[0].split("|\n\n")[-1]
     assert json.loads((workspace.get_dataset("notes").folder / "manifest.json").read_text())["options"]["test"] == 0

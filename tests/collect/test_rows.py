@@ -1,4 +1,4 @@
-"""Rows are read one by one, broken ones are named and left out."""
+"""Rows are read one by one, and broken rows are skipped with their reason."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,12 @@ import pytest
 from genloom.collect import table_files
 from genloom.collect.text import rows
 from genloom.collect.text.rows import TextRow
+from genloom.errors import GenloomError
 from genloom.media.text.encoding import open_text
+from tests.errors import raises_code
 
 
-def written(folder: Path, name: str, content: str) -> Path:
+def write(folder: Path, name: str, content: str) -> Path:
     path = folder / name
     path.write_text(content, encoding="utf-8")
     return path
@@ -30,40 +32,42 @@ def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
         '"a plain string"',
         json.dumps(good[2]),
     ]
-    found = list(rows.read_jsonl_rows(open_text(written(tmp_path, "a.jsonl", "\n".join(lines))), ""))
+    found = list(rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", "\n".join(lines))), ""))
     assert [(row.number, row.text[:12], row.licence) for row in found if not row.problem] == [
         (1, "Row number 0", "MIT"),
         (3, "Row number 1", "MIT"),
         (6, "a plain stri", ""),
         (7, "Row number 2", "MIT"),
     ]
-    assert [(row.number, row.problem[:14]) for row in found if row.problem] == [
-        (2, "it is not JSON"),
-        (5, "there is no te"),
+    assert [(row.number, row.problem.code) for row in found if row.problem] == [
+        (2, "collect.not_json"),
+        (5, "collect.row_without_text"),
     ]
 
 
-def test_an_overlong_line_is_left_out_and_the_rest_read() -> None:
+def test_an_overlong_line_is_skipped_and_the_others_are_read() -> None:
     blocks = ["ab", "c\nsecond\nx", "x" * 50, "x" * 50, "\nlast", " one"]
     assert list(table_files.iter_lines(blocks, max_chars=40)) == ["abc", "second", None, "last one"]
     assert list(table_files.iter_lines(["x" * 50], max_chars=40)) == [None]
     assert list(table_files.iter_lines([])) == []
 
 
-def test_where_no_row_is_whole_the_first_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_valid_row_the_error_names_the_problem_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 1 << 20)
     long = "x" * (3 << 20)
-    rows_of_json = written(tmp_path, "a.jsonl", json.dumps({"text": long}))
-    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 1: it is longer than 1 MB$"):
+    rows_of_json = write(tmp_path, "a.jsonl", json.dumps({"text": long}))
+    with raises_code("collect.no_valid_row", number=1, cause="collect.row_too_long"):
         list(rows.read_jsonl_rows(open_text(rows_of_json), ""))
-    rows_of_csv = written(tmp_path, "a.csv", f"id,text\n1,{long}\n")
-    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it is longer than 1 MB$"):
+    rows_of_csv = write(tmp_path, "a.csv", f"id,text\n1,{long}\n")
+    with raises_code("collect.no_valid_row", number=2, cause="collect.row_too_long"):
         list(rows.read_csv_rows(open_text(rows_of_csv), "", is_tab_separated=False))
-    broken = written(tmp_path, "b.jsonl", "\n{broken\n[1]")
-    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it is not JSON"):
+    broken = write(tmp_path, "b.jsonl", "\n{broken\n[1]")
+    with raises_code("collect.no_valid_row", number=2, cause="collect.not_json"):
         list(rows.read_jsonl_rows(open_text(broken), ""))
-    wide = written(tmp_path, "c.csv", "id,text\n1,2,3\n4\n")
-    with pytest.raises(ValueError, match=r"^none of its first rows can be read: row 2: it has 3 columns"):
+    wide = write(tmp_path, "c.csv", "id,text\n1,2,3\n4\n")
+    with raises_code("collect.no_valid_row", number=2, cause="collect.row_width"):
         list(rows.read_csv_rows(open_text(wide), "", is_tab_separated=False))
 
 
@@ -73,51 +77,51 @@ def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> Non
     content += "".join(
         delimiter.join([str(i), "A title", f'"Long text, row {i};\nits ""second"" line"']) + "\n" for i in range(5)
     )
-    path = written(tmp_path, "a.csv", content)
+    path = write(tmp_path, "a.csv", content)
     found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert [row.text for row in found] == [f'Long text, row {i};\nits "second" line' for i in range(5)]
     assert [row.text for row in rows.read_csv_rows(open_text(path), "title", is_tab_separated=False)] == ["A title"] * 5
 
 
 @pytest.mark.parametrize("content", ["\ufeff", "\n", "id,text\n"])
-def test_a_table_without_rows_is_named(tmp_path: Path, content: str) -> None:
-    with pytest.raises(ValueError, match="no column holds text"):
-        list(rows.read_csv_rows(open_text(written(tmp_path, "a.csv", content)), "", is_tab_separated=False))
+def test_a_table_without_rows_is_an_error(tmp_path: Path, content: str) -> None:
+    with raises_code("collect.no_text_column"):
+        list(rows.read_csv_rows(open_text(write(tmp_path, "a.csv", content)), "", is_tab_separated=False))
 
 
-def test_csv_rows_of_the_wrong_width_are_named(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", "id,text\n1,good one\n2\n3,too,many\n4,good two\n")
+def test_csv_rows_of_the_wrong_width_have_a_problem(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "id,text\n1,good one\n2\n3,too,many\n4,good two\n")
     found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert [row.text for row in found] == ["good one", "", "", "good two"]
     assert [bool(row.problem) for row in found] == [False, True, True, False]
 
 
-def test_an_unclosed_quote_spoils_no_more_than_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unclosed_quote_damages_as_few_rows_as_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 2000)
-    path = written(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
+    path = write(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
     found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert found[0].text == "good one"
-    assert any("field larger" in row.problem for row in found)
+    assert any(row.problem and row.problem.code == "collect.row_not_csv" for row in found)
 
 
 @pytest.mark.parametrize("tabs", [False, True])
-def test_an_overlong_row_of_a_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tabs: bool) -> None:
+def test_an_overlong_row_of_a_table_has_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tabs: bool) -> None:
     monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 3 << 20)
     long, mark = "word " * (1 << 20), "\t" if tabs else ","
     lines = ["id,text", "1,good one", f"2,{long}", "", '3,"good two,', 'in two lines"', '4,"begins', long, 'ends"']
     content = "\n".join([*lines, "5,good three", f"6,{long}"]).replace(",", mark)
-    found = list(rows.read_csv_rows(open_text(written(tmp_path, "a.csv", content)), "", tabs))
+    found = list(rows.read_csv_rows(open_text(write(tmp_path, "a.csv", content)), "", tabs))
     assert [row.text for row in found] == ["good one", "", f"good two{mark}\nin two lines", "", "good three", ""]
-    assert [(row.number, row.problem) for row in found if row.problem] == [
-        (number, "it is longer than 3 MB") for number in (3, 9, 11)
+    assert [(row.number, row.problem.code, row.problem.fields) for row in found if row.problem] == [
+        (number, "collect.row_too_long", {"limit": 3}) for number in (3, 9, 11)
     ]
-    with pytest.raises(ValueError, match=r"first row.* longer than 3 MB"):
-        list(rows.read_csv_rows(open_text(written(tmp_path, "b.csv", f"{long}\n1,text of a row\n")), "", tabs))
+    with raises_code("collect.csv_header_too_long", limit=3):
+        list(rows.read_csv_rows(open_text(write(tmp_path, "b.csv", f"{long}\n1,text of a row\n")), "", tabs))
 
 
-def test_a_usual_name_wins_over_the_longest(tmp_path: Path) -> None:
+def test_a_column_with_a_common_name_wins_over_the_longest(tmp_path: Path) -> None:
     row = json.dumps({"notes": "much longer than the other " * 9, "Text": "the one"})
-    assert [r.text for r in rows.read_jsonl_rows(open_text(written(tmp_path, "a.jsonl", row)), "")] == ["the one"]
+    assert [r.text for r in rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", row)), "")] == ["the one"]
 
 
 def test_parquet_and_json_arrays(tmp_path: Path) -> None:
@@ -127,34 +131,33 @@ def test_parquet_and_json_arrays(tmp_path: Path) -> None:
     assert found[0] == TextRow(1, "first text", "MIT")
     assert found[1].problem
     assert found[2] == TextRow(3, "third text")
-    path = written(tmp_path, "a.json", json.dumps(["one text", {"x": 1}, {"text": "two texts"}]))
+    path = write(tmp_path, "a.json", json.dumps(["one text", {"x": 1}, {"text": "two texts"}]))
     assert [row.text for row in rows.read_json_rows(open_text(path), "")] == ["one text", "", "two texts"]
 
 
-def test_every_damage_of_a_parquet_file_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_any_damage_of_a_parquet_file_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["first text here", "second text there"] * 4}), path, use_dictionary=False)
     good = path.read_bytes()
     flipped = [good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :] for at in range(len(good))]
-    told = []
+    codes = []
     for damaged in [b"x", b"PAR1" * 3, b"some text " * 9, good[:-9], good[9:], *flipped]:
         path.write_bytes(damaged)
         try:
             list(rows.read_parquet_rows(path, ""))  # not all bytes matter
-        except ValueError as error:
-            told.append(str(error))
-    assert len(told) > len(good) / 4
-    in_a_name = "no column holds text"
-    assert {t for t in told if in_a_name not in t} == {"it is damaged or not a Parquet file; copy or export it again"}
+        except GenloomError as error:
+            codes.append(error.code)
+    assert len(codes) > len(good) / 4
+    assert set(codes) == {"collect.parquet_damaged", "collect.no_text_column"}  # the latter for damage in a name
     with pytest.raises(FileNotFoundError, match="nothing"):
         list(rows.read_parquet_rows(tmp_path / "nothing.parquet", ""))
 
 
-def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", "id,story\n1,once upon a time\n")
-    with pytest.raises(ValueError, match="no column 'txet'; it has id, story"):
+def test_the_error_on_a_missing_column_lists_the_columns(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "id,story\n1,once upon a time\n")
+    with raises_code("collect.no_such_column", column="txet", columns="id, story"):
         list(rows.read_csv_rows(open_text(path), "txet", is_tab_separated=False))
-    with pytest.raises(ValueError, match="--column"):
-        list(rows.read_csv_rows(open_text(written(tmp_path, "n.csv", "a,b\n1,2\n3,4\n")), "", is_tab_separated=False))
-    with pytest.raises(ValueError, match="not a Parquet file"):
+    with raises_code("collect.no_text_column", columns="a, b"):
+        list(rows.read_csv_rows(open_text(write(tmp_path, "n.csv", "a,b\n1,2\n3,4\n")), "", is_tab_separated=False))
+    with raises_code("collect.parquet_damaged"):
         list(rows.read_parquet_rows(path, ""))

@@ -1,4 +1,4 @@
-"""Language and quality are told from bounded samples."""
+"""Language and quality are estimated from bounded samples."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ def test_languages(text: str, code: str) -> None:
     assert detect_language(text) == code
 
 
-def test_prose_verse_and_code_are_good_and_what_is_none_of_them_is_not() -> None:
+def test_prose_verse_and_code_have_a_high_quality_and_noise_has_not() -> None:
     draw = random.Random(1)
     assert score_quality(load_shakespeare()) > 0.95
     assert score_quality(Path(json.__file__).read_text(encoding="utf-8")) > 0.9

@@ -1,4 +1,4 @@
-"""Documents are placed by their text alone, and the shares come out right in small and large collections."""
+"""The split of a document depends on its content alone, and the shares are right in small and large collections."""
 
 import hashlib
 import random
@@ -15,8 +15,8 @@ def digest(i: int) -> bytes:
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 20, 100, 1000])
 def test_small_collections_get_their_shares(count: int) -> None:
     draw = random.Random(count)
-    places, sizes = [draw.random() for _ in range(count)], [draw.randrange(500, 20_000) for _ in range(count)]
-    splits = split_by_rank(places, sizes, 0.05, 0.05)
+    positions, sizes = [draw.random() for _ in range(count)], [draw.randrange(500, 20_000) for _ in range(count)]
+    splits = split_by_rank(positions, sizes, 0.05, 0.05)
     assert "val" in splits or count < 3
     assert "test" in splits or count < 8
     assert "train" in splits
@@ -26,7 +26,7 @@ def test_small_collections_get_their_shares(count: int) -> None:
             assert share == pytest.approx(0.05, abs=0.02 if count == 100 else 0.002)
 
 
-def test_a_giant_among_dwarfs_is_never_held_back() -> None:
+def test_a_giant_among_small_documents_is_never_held_out() -> None:
     for seed in range(20):
         draw = random.Random(seed)
         sizes = [1_000_000, *(1000 for _ in range(9))]
@@ -35,7 +35,7 @@ def test_a_giant_among_dwarfs_is_never_held_back() -> None:
         assert {"val", "test"} <= set(splits)
 
 
-def test_the_place_depends_on_text_and_seed_only() -> None:
+def test_the_split_depends_on_content_and_seed_only() -> None:
     assert hash_to_unit(digest(1), 0) == hash_to_unit(digest(1), 0)
     assert hash_to_unit(digest(1), 0) != hash_to_unit(digest(1), 1)
     splits = [split_by_hash(hash_to_unit(digest(i), 3), 0.05, 0.1) for i in range(20_000)]
@@ -43,11 +43,14 @@ def test_the_place_depends_on_text_and_seed_only() -> None:
     assert splits.count("test") / 20_000 == pytest.approx(0.1, abs=0.007)
 
 
-def test_a_grown_collection_keeps_nearly_all_in_their_place() -> None:
-    places = [hash_to_unit(digest(i), 0) for i in range(1100)]
-    before, after = split_by_rank(places[:1000], [1] * 1000, 0.05, 0.05), split_by_rank(places, [1] * 1100, 0.05, 0.05)
+def test_a_grown_collection_keeps_nearly_all_splits() -> None:
+    positions = [hash_to_unit(digest(i), 0) for i in range(1100)]
+    before, after = (
+        split_by_rank(positions[:1000], [1] * 1000, 0.05, 0.05),
+        split_by_rank(positions, [1] * 1100, 0.05, 0.05),
+    )
     assert sum(a != b for a, b in zip(before, after, strict=False)) < 20
 
 
-def test_shares_of_nothing_are_nothing() -> None:
+def test_with_shares_of_zero_all_is_in_train() -> None:
     assert set(split_by_rank([0.1, 0.2, 0.3, 0.4] * 5, [1] * 20, 0.0, 0.0)) == {"train"}

@@ -1,4 +1,4 @@
-"""A file that kills the process reading it is named and skipped, and the others are collected."""
+"""A file that crashes the process reading it is skipped with a note, and the others are collected."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ from genloom.store.workspace import Workspace
 
 
 def crashing(job: PrepareJob) -> PreparedBatch:
-    """Stands in for a library that dies of a hostile file."""
-    if any(found.path.name == "deadly.txt" for found in job.files):
+    """Stand in for a library that crashes on a hostile file."""
+    if any(file.path.name == "deadly.txt" for file in job.files):
         os._exit(139)
     return prepare_documents(job)
 
@@ -27,10 +27,10 @@ def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert last.report is not None
     assert last.report.documents_kept == 3
     assert [(note.source, note.is_skipped) for note in last.report.notes] == [("notes/deadly.txt", True)]
-    assert "crashed" in last.report.notes[0].reason
+    assert last.report.notes[0].code == "collect.reader_crashed"
 
 
-def test_how_many_processes() -> None:
+def test_number_of_processes() -> None:
     assert workers.choose_num_workers(3, 0) == 3
     assert workers.choose_num_workers(0, 1000) == 1
     assert 1 <= workers.choose_num_workers(0, 1 << 30) <= (os.cpu_count() or 1)

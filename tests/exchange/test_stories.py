@@ -1,11 +1,10 @@
-"""What a person does with import and export: names, paths, refusals, and nothing left behind where something fails."""
+"""Import and export from the command line: names, paths, errors, and nothing left behind after a failure."""
 
 import hashlib
 import json
-import re
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,9 @@ from genloom.model import (
     save_model,
 )
 from genloom.networks import lora
+from genloom.old_names import FIELDS
 from genloom.store.workspace import Workspace
+from tests.errors import raises_code
 
 SETTINGS = {"width": 16, "depth": 1, "heads": 2, "qk_norm": False}
 
@@ -41,8 +42,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
-def own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
-    """A small model of bytes with stirred weights, as if it were trained here."""
+def create_own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
+    """Create a small model of bytes with random weights."""
     design = Design("bytes", "autoregressive", "transformer", 48, network_settings={**SETTINGS, **changes})
     codec = plain.Codec.fit([], plain.Config())
     objective = build_objective(design, resolve_space(design, codec))
@@ -58,49 +59,50 @@ def own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
 @pytest.fixture
 def there(home: Workspace, tmp_path: Path) -> Path:
     """A Hugging Face folder."""
-    own(home)
+    create_own(home)
     assert run(["export", "own", str(tmp_path / "there")]) == 0
     return tmp_path / "there"
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    """Run a command and return its JSON, or with an exit code the text of its error."""
     capsys.readouterr()
     assert run([*arguments, *(["--json"] if code == 0 else [])]) == code
     captured = capsys.readouterr()
     return json.loads(captured.out) if code == 0 else captured.err
 
 
-def test_a_model_leaves_comes_back_and_writes_the_same(
+def test_a_model_round_trips_and_writes_the_same(
     home: Workspace, there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = told(capsys, "import", str(there), "--name", "back")
+    facts = call(capsys, "import", str(there), "--name", "back")
     assert facts["model"] == "back/1"
-    assert facts["has_chat_template"], "the roles travel in the template"
+    assert facts["has_chat_template"]
     assert facts["source"]["architecture"] == "LlamaForCausalLM"
     weights = hashlib.sha256((there / "model.safetensors").read_bytes()).hexdigest()
     assert facts["source"]["files"] == {"model.safetensors": weights}
-    assert facts["parity"]["relative"] <= facts["parity"]["tolerance"]
-    asked = ["--prompt", "To be", "--max-tokens", "12", "--temperature", "0"]
-    texts = [told(capsys, "generate", name, *asked)["outputs"][0]["text"] for name in ("own", "back")]
+    assert facts["parity"]["relative_error"] <= facts["parity"]["tolerance"]
+    options = ["--prompt", "To be", "--max-tokens", "12", "--temperature", "0"]
+    texts = [call(capsys, "generate", name, *options)["outputs"][0]["text"] for name in ("own", "back")]
     assert texts[0] == texts[1]
-    for at in (tmp_path / "folder", tmp_path / "x.gguf"):
-        made = told(capsys, "export", "back", str(at), "--to", "gguf", "--precision", "q8_0")
-        assert 0 < made["rounding_error"] < 0.1
-        assert told(capsys, "import", made["path"], "--name", "again")["source"]["format"] == "gguf"
+    for out in (tmp_path / "folder", tmp_path / "x.gguf"):
+        exported = call(capsys, "export", "back", str(out), "--to", "gguf", "--precision", "q8_0")
+        assert 0 < exported["rounding_error"] < 0.1
+        assert call(capsys, "import", exported["path"], "--name", "again")["source"]["format"] == "gguf"
     assert load_model(home, "again").codec.encode("hé").tolist() == load_model(home, "own").codec.encode("hé").tolist()
 
 
-def test_people_are_told_how_close_it_is_and_how_to_go_on(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_prints_the_parity_and_the_next_command(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert run(["import", str(there)]) == 0
     out = capsys.readouterr().out
-    for words in ("'there/1'", "LlamaForCausalLM", "relative error", "at most 0.0001", "genloom chat there"):
+    for words in ("'there/1'", "LlamaForCausalLM", "0.0001", "genloom chat there"):
         assert words in out
 
 
-def test_evaluate_asks_on_which_data(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_requires_data(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["import", str(there)]) == 0
-    assert "--data NAME" in told(capsys, "evaluate", "there", code=2)
+    assert "--data NAME" in call(capsys, "evaluate", "there", code=2)
 
 
 def change_config(**changes: Any) -> Callable[[Path], None]:
@@ -119,77 +121,85 @@ def change_weights(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def only_pickled(folder: Path) -> None:
+def keep_only_pickle(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def removed(name: str) -> Callable[[Path], None]:
+def remove_file(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-def index(content: Any) -> Callable[[Path], None]:
+def write_index(content: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         (folder / "model.safetensors.index.json").write_text(json.dumps(content))
 
     return change
 
 
-WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
-    "architecture": (change_config(architectures=["FalconForCausalLM"]), "'FalconForCausalLM'.*LlamaForCausalLM"),
-    "scaling": (change_config(rope_parameters={"rope_type": "yarn", "rope_theta": 1.0}), "'yarn'"),
-    "activation": (change_config(hidden_act="gelu"), "hidden_act"),
-    "vast width": (change_config(hidden_size=1 << 30), "hidden_size"),
-    "vast vocabulary": (change_config(vocab_size=1 << 19), r"embed_tokens.*\(261, 16\)"),
-    "vast depth": (change_config(num_hidden_layers=1000), r"'model\.layers\.\d+\..*' is missing"),
-    "another width": (change_config(hidden_size=32, head_dim=8), "shape"),
-    "text for a number": (change_config(num_attention_heads="2"), "num_attention_heads"),
-    "missing tensor": (change_weights(model__norm__weight=None), r"'model\.norm\.weight' is missing"),
-    "unknown tensor": (change_weights(model__extra=torch.ones(3)), r"'model\.extra'"),
-    "wrong shape": (change_weights(model__norm__weight=torch.ones(3)), r"'model\.norm\.weight' has the shape \(3,\)"),
-    "no config": (removed("config.json"), r"no config\.json"),
-    "no weights": (removed("model.safetensors"), "no weights"),
-    "pickled": (only_pickled, r"pickled \(pytorch_model\.bin\).*save_pretrained"),
-    "no vocabulary": (removed("tokenizer.json"), r"AutoTokenizer\.from_pretrained"),
-    "index outside": (index({"weight_map": {"a": "../x.safetensors"}}), "outside of the folder"),
-    "index of nothing": (index({"weight_map": {"a": "model.safetensors"}}), "'a' lies in"),
-    "index to a missing file": (index({"weight_map": {"a": "b.safetensors"}}), r"b\.safetensors is missing"),
-}
+# A change of the folder, the code of the cause, and a part of its text.
+WRONG: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "architecture": (
+        change_config(architectures=["FalconForCausalLM"]), "unsupported_architecture", "'FalconForCausalLM'"
+    ),
+    "scaling": (
+        change_config(rope_parameters={"rope_type": "yarn", "rope_theta": 1.0}), "unsupported_rope_scaling", "'yarn'"
+    ),
+    "activation": (change_config(hidden_act="gelu"), "unsupported_setting", "hidden_act"),
+    "vast width": (change_config(hidden_size=1 << 30), "bad_integer", "hidden_size"),
+    "vast vocabulary": (change_config(vocab_size=1 << 19), "tensor_shape", "(261, 16)"),
+    "vast depth": (change_config(num_hidden_layers=1000), "missing_tensor", "'model.layers."),
+    "another width": (change_config(hidden_size=32, head_dim=8), "tensor_shape", ""),
+    "text for a number": (change_config(num_attention_heads="2"), "bad_integer", "num_attention_heads"),
+    "missing tensor": (change_weights(model__norm__weight=None), "missing_tensor", "'model.norm.weight'"),
+    "unknown tensor": (change_weights(model__extra=torch.ones(3)), "unknown_tensor", "'model.extra'"),
+    "wrong shape": (change_weights(model__norm__weight=torch.ones(3)), "tensor_shape", "(3,)"),
+    "no weights": (remove_file("model.safetensors"), "no_weights", ""),
+    "pickled": (keep_only_pickle, "pickled_weights", "pytorch_model.bin"),
+    "no vocabulary": (remove_file("tokenizer.json"), "missing_vocabulary", ""),
+    "index outside": (write_index({"weight_map": {"a": "../x.safetensors"}}), "file_outside_folder", "x.safetensors"),
+    "index of nothing": (write_index({"weight_map": {"a": "model.safetensors"}}), "wrong_index", "'a'"),
+    "index to a missing file": (write_index({"weight_map": {"a": "b.safetensors"}}), "missing_file", "b.safetensors"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_cannot_come_in_is_refused_and_leaves_nothing(
-    wrong: str, home: Workspace, there: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spoil, words = WRONG[wrong]
-    spoil(there)
-    error = told(capsys, "import", str(there), code=2)
-    assert re.search(words, error), error
+def test_a_failed_import_leaves_nothing_behind(wrong: str, home: Workspace, there: Path) -> None:
+    change, cause, part = WRONG[wrong]
+    change(there)
+    with raises_code("exchange.import_failed", cause=f"exchange.{cause}") as caught:
+        importer.import_model(home, str(there), None, lambda done, step: None)
+    assert part in str(caught.value)
     assert [model.ref for model in home.list_models()] == ["own/1"]
     assert not home.list_leftovers()
 
 
-def test_an_unknown_template_is_told_and_not_executed(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_model_is_an_error(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (there / "config.json").unlink()
+    assert "[exchange.no_config]" in call(capsys, "import", str(there), code=2)
+
+
+def test_an_unknown_template_is_reported_and_not_executed(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = there / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": "{{ cycler.__init__.__globals__ }}"}))
-    facts = told(capsys, "import", str(there))
+    facts = call(capsys, "import", str(there))
     assert not facts["has_chat_template"]
-    assert "never executed" in facts["notes"][0]
+    assert len(facts["notes"]) == 1
 
 
 def test_a_failed_parity_check_leaves_nothing(
     home: Workspace, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = importer.convert_from_hf
+    correct = importer.convert_from_hf
 
-    def swapped(shape: Any, tensors: Any) -> Any:
-        return ((name, -tensor if "out" in name else tensor) for name, tensor in convert_from_hf(shape, tensors))
+    def negate_some(shape: Any, tensors: Any) -> Any:
+        return ((name, -tensor if "out" in name else tensor) for name, tensor in correct(shape, tensors))
 
-    monkeypatch.setattr(importer, "convert_from_hf", swapped)
-    assert "parity check failed" in told(capsys, "import", str(there), code=2)
+    monkeypatch.setattr(importer, "convert_from_hf", negate_some)
+    assert "[exchange.parity_failed]" in call(capsys, "import", str(there), code=2)
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     for to in ("hf", "gguf"):
         out = tmp_path / f"out-{to}"
-        assert "parity check failed" in told(capsys, "export", "own", str(out), "--to", to, code=2)
+        assert "[exchange.parity_failed]" in call(capsys, "export", "own", str(out), "--to", to, code=2)
         assert not out.exists()
     assert [model.ref for model in home.list_models()] == ["own/1"]
     assert not home.list_leftovers()
@@ -197,39 +207,41 @@ def test_a_failed_parity_check_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "error"),
     [
-        ({"softcap": 15.0}, "softcap"),
-        ({"hashed": 7}, "hashed"),
-        ({"activation": "relu2"}, "squared ReLU"),
-        ({"norm": "layer"}, "mixes settings"),
-        ({"qk_norm": True, "bias": "qkv"}, "mixes settings"),
+        ({"activation": "relu2"}, "inexpressible_setting"),
+        ({"norm": "layer"}, "inexpressible_combination"),
+        ({"qk_norm": True, "bias": "qkv"}, "inexpressible_combination"),
     ],
     ids=str,
 )
-def test_what_no_other_program_computes_is_not_exported(
-    changes: dict[str, Any], words: str, home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_model_that_no_other_program_computes_is_not_exported(
+    changes: dict[str, Any], error: str, home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own(home, **changes)
-    assert words in told(capsys, "export", "own", str(tmp_path / "out"), code=2)
+    create_own(home, **changes)
+    assert f"[exchange.{error}]" in call(capsys, "export", "own", str(tmp_path / "out"), code=2)
     assert not (tmp_path / "out").exists()
 
 
-def test_export_asks_for_what_there_is(home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own(home)
+def test_unsupported_exports_are_errors(home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    create_own(home)
     out = str(tmp_path / "out")
-    assert "hf, gguf, peft" in told(capsys, "export", "own", out, "--to", "onnx", code=2)
-    assert "float16, q8_0, float32" in told(capsys, "export", "own", out, "--to", "gguf", "--precision", "q9", code=2)
-    assert "has no adapter" in told(capsys, "export", "own", out, "--to", "peft", code=2)
-    own(home, qk_norm=False, window=8)
-    assert "Export with --to hf" in told(capsys, "export", "own", out, "--to", "gguf", code=2)
-    assert "exists already" in told(capsys, "export", "own", str(tmp_path), code=2)
+    error = call(capsys, "export", "own", out, "--to", "onnx", code=2)
+    assert "hf, gguf, peft" in error
+    assert "[exchange.no_such_format]" in error
+    error = call(capsys, "export", "own", out, "--to", "gguf", "--precision", "q9", code=2)
+    assert "float16, q8_0, float32" in error
+    assert "[exchange.no_such_precision]" in error
+    assert "[exchange.no_adapter]" in call(capsys, "export", "own", out, "--to", "peft", code=2)
+    create_own(home, qk_norm=False, window=8)
+    assert "[exchange.gguf_sliding_window]" in call(capsys, "export", "own", out, "--to", "gguf", code=2)
+    assert call(capsys, "export", "own", str(tmp_path), code=2)
 
 
-def test_a_tuned_model_leaves_as_its_adapter_or_merged(
+def test_a_tuned_model_is_exported_as_adapter_or_merged(
     home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own(home)
+    create_own(home)
     base = load_model(home, "own")
     network: Any = base.parts["model"]
     lora.attach(network, lora.Config(rank=2), "tuned")
@@ -244,13 +256,13 @@ def test_a_tuned_model_leaves_as_its_adapter_or_merged(
     ids = torch.arange(40)[None]
     with torch.no_grad():
         expected = tuned.parts["model"](ids)
-    assert told(capsys, "export", "tuned", str(tmp_path / "adapter"), "--to", "peft")["parity"]["relative"] < 1e-5
+    assert call(capsys, "export", "tuned", str(tmp_path / "adapter"), "--to", "peft")["parity"]["relative_error"] < 1e-5
     assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
     }
-    told(capsys, "export", "tuned", str(tmp_path / "merged"))
-    told(capsys, "import", str(tmp_path / "merged"))
+    call(capsys, "export", "tuned", str(tmp_path / "merged"))
+    call(capsys, "import", str(tmp_path / "merged"))
     with torch.no_grad():
         torch.testing.assert_close(load_model(home, "merged").parts["model"](ids), expected, atol=1e-4, rtol=1e-4)
 
@@ -258,16 +270,16 @@ def test_a_tuned_model_leaves_as_its_adapter_or_merged(
 def test_an_unknown_name_suggests_the_nearest(
     home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "Did you mean 'smollm2'?" in told(capsys, "import", "smolm2", code=2)
-    assert "There is smollm2" in told(capsys, "import", "gpt-99", code=2)
+    assert "'smollm2'" in call(capsys, "import", "smolm2", code=2)
+    assert "[exchange.no_such_pretrained_model]" in call(capsys, "import", "gpt-99", code=2)
     (tmp_path / "x.bin").write_bytes(b"x")
-    assert "no .gguf file" in told(capsys, "import", str(tmp_path / "x.bin"), code=2)
+    assert "[exchange.unsupported_file]" in call(capsys, "import", str(tmp_path / "x.bin"), code=2)
 
 
 @pytest.fixture
 def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogEntry:
-    """A catalogue of one small model in a wheel in the cache, whose Python code must not run."""
-    own(home)
+    """Add a small model to the catalog, with a wheel in the cache whose Python code must not run."""
+    create_own(home)
     assert run(["export", "own", str(tmp_path / "own.gguf"), "--to", "gguf"]) == 0
     content = (tmp_path / "own.gguf").read_bytes()
     catalog.cache_folder().mkdir(parents=True)
@@ -283,53 +295,70 @@ def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return entry
 
 
-def test_a_name_of_the_catalogue_comes_from_its_pinned_wheel(
+def test_a_name_in_the_catalog_is_imported_from_its_pinned_wheel(
     pinned: CatalogEntry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = told(capsys, "import", "tiny")
+    facts = call(capsys, "import", "tiny")
     assert (facts["model"], facts["source"]["licence"]) == ("tiny/1", "CC0-1.0")
     assert facts["source"]["wheel_sha256"] == pinned.sha256
     assert facts["source"]["files"] == {"own.gguf": pinned.digest}
     elsewhere = (catalog.cache_folder() / pinned.wheel).rename(tmp_path / pinned.wheel)
-    assert told(capsys, "import", str(elsewhere), "--name", "tiny")["digest"] == facts["digest"]
+    assert call(capsys, "import", str(elsewhere), "--name", "tiny")["digest"] == facts["digest"]
 
 
-def test_another_wheel_of_that_name_is_not_opened(pinned: CatalogEntry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_wheel_of_the_same_name_is_not_opened(pinned: CatalogEntry, capsys: pytest.CaptureFixture[str]) -> None:
     (catalog.cache_folder() / pinned.wheel).write_bytes(b"PK")
-    assert "not the pinned wheel" in told(capsys, "import", "tiny", code=2)
+    assert "[exchange.not_the_pinned_wheel]" in call(capsys, "import", "tiny", code=2)
 
 
-def test_without_a_network_the_cure_is_told(
+def test_without_a_network_the_cure_is_call(
     pinned: CatalogEntry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (catalog.cache_folder() / pinned.wheel).unlink()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    error = told(capsys, "import", "tiny", code=2)
+    error = call(capsys, "import", "tiny", code=2)
+    assert "[exchange.download_failed]" in error
     assert "pip download --no-deps tiny-own==1.0" in error
     assert str(catalog.cache_folder()) in error
 
 
-def test_templates_say_who_they_are_and_lies_in_them_are_none() -> None:
+def test_own_templates_are_recognised_and_damaged_ones_are_not() -> None:
     codec = plain.Codec.fit([], plain.Config())
     template = to_jinja(codec.chat_template)
     assert recognize_template(template, codec.special_tokens) == codec.chat_template
-    assert recognize_template(template, {}) is None, "its symbols are not in the vocabulary"
+    assert recognize_template(template, {}) is None, "its tokens are not in the vocabulary"
     odd = replace(codec.chat_template, default_system="a #} -#} {%- raw %} \"'\\")
     assert recognize_template(to_jinja(odd), codec.special_tokens) == odd
-    for lie in ('{#- genloom {"prefixes": 3} -#}', "{#- genloom {} -#}", "{#- genloom { -#}", 7, "x" * 100_000, None):
-        assert recognize_template(lie, codec.special_tokens) is None
+    for damaged in (
+        '{#- genloom {"prefixes": 3} -#}',
+        "{#- genloom {} -#}",
+        "{#- genloom { -#}",
+        7,
+        "x" * 100_000,
+        None,
+    ):
+        assert recognize_template(damaged, codec.special_tokens) is None
+
+
+def test_a_template_of_an_older_genloom_is_recognised() -> None:
+    codec = plain.Codec.fit([], plain.Config())
+    table = asdict(codec.chat_template)
+    for old, new in FIELDS["codecs.chat_template:ChatTemplate"].items():
+        table[old] = table.pop(new)
+    template = f"{{#- genloom {json.dumps(table)} -#}}"
+    assert recognize_template(template, codec.special_tokens) == codec.chat_template
 
 
 @pytest.mark.slow
 def test_smollm2_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path))
-    facts = told(capsys, "import", "smollm2")
+    facts = call(capsys, "import", "smollm2")
     assert facts["has_chat_template"]
     assert facts["parameters"] == 134_515_008
     model = load_model(Workspace(tmp_path), "smollm2")
     ids = [1589, 314, 216, 33, 34, 35, 36, 263, 23, 17466]  # as llama.cpp has them
     assert model.codec.encode("It is 1234 o'clock").tolist() == ids
-    asked = ["--prompt", "The capital of France is", "--temperature", "0", "--max-tokens", "8"]
-    assert told(capsys, "generate", "smollm2", *asked)["outputs"][0]["text"].startswith(
+    options = ["--prompt", "The capital of France is", "--temperature", "0", "--max-tokens", "8"]
+    assert call(capsys, "generate", "smollm2", *options)["outputs"][0]["text"].startswith(
         "The capital of France is Paris"
     )

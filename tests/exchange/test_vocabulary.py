@@ -1,4 +1,4 @@
-"""Vocabularies of GGUF files: every way to cut words, and those of SentencePiece, there and back to the same ids."""
+"""Vocabularies of GGUF files: every pre-tokenizer and SentencePiece round-trip to the same ids."""
 
 import json
 from typing import Any
@@ -15,6 +15,7 @@ from genloom.exchange.vocabulary import (
     to_gguf,
     to_tokenizer_json,
 )
+from tests.errors import raises_code
 
 TEXT = "The capital of France's 1234 pages, don't!\n\n  it is (x = 12)…  Grüße, 世界 🙂\t\r\n end"
 LEARNED = bpe.Codec.fit([TEXT * 20], bpe.Config(vocab_size=400))
@@ -31,7 +32,7 @@ def merges() -> list[str]:
 
 
 @pytest.mark.parametrize("cut", PRE_TOKENIZER_STEPS)
-def test_every_way_to_cut_words_goes_there_and_back(cut: str) -> None:
+def test_every_pre_tokenizer_round_trips(cut: str) -> None:
     codec = codec_of(build_byte_level(MODEL["vocab"], merges(), ADDED, cut))
     fields = to_gguf(codec.content, len(MODEL["vocab"]) + 4)
     assert fields["tokenizer.ggml.pre"] == cut
@@ -42,7 +43,7 @@ def test_every_way_to_cut_words_goes_there_and_back(cut: str) -> None:
     assert back.decode(back.encode(TEXT)) == TEXT
 
 
-def test_the_ways_differ_in_digits() -> None:
+def test_pre_tokenizers_differ_in_digits() -> None:
     pieces = {
         cut: len(codec_of(build_byte_level(MODEL["vocab"], merges(), [], cut)).encode("1234 1234"))
         for cut in PRE_TOKENIZER_STEPS
@@ -60,7 +61,7 @@ def sentencepiece() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_sentencepiece_merges_by_its_scores() -> None:
+def test_sentencepiece_merges_by_scores() -> None:
     codec = codec_of(from_gguf(sentencepiece()))
     symbols = sentencepiece()["tokenizer.ggml.tokens"]
     assert [symbols[i] for i in codec.encode("to t é")] == ["▁to", "▁t", "▁", "<0xC3>", "<0xA9>"]
@@ -72,7 +73,7 @@ def test_sentencepiece_merges_by_its_scores() -> None:
         assert back.encode(text).tolist() == codec.encode(text).tolist()
 
 
-def test_codecs_learned_here_keep_their_ids() -> None:
+def test_codecs_of_genloom_keep_their_ids() -> None:
     for codec in (LEARNED, plain.Codec.fit([], plain.Config())):
         content = to_tokenizer_json(codec)
         there = codec_of(json.dumps(content))
@@ -82,31 +83,35 @@ def test_codecs_learned_here_keep_their_ids() -> None:
         assert back.encode(TEXT).tolist() == codec.encode(TEXT).tolist()
 
 
-def test_a_list_of_merges_as_gpt2_came_with() -> None:
+def test_the_merges_file_of_gpt2() -> None:
     codec = codec_of(from_files(MODEL["vocab"], "\n".join(["#version: 0.2", *merges(), ""]), [], "gpt-2"))
     assert codec.encode(TEXT).tolist() == LEARNED.encode(TEXT).tolist()
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "code", "fields"),
     [
-        ({"tokenizer.ggml.model": "bert"}, "'bert'"),
-        ({"tokenizer.ggml.tokens": None}, "no vocabulary"),
-        ({"tokenizer.ggml.tokens": [1, 2]}, "no vocabulary"),
-        ({"tokenizer.ggml.token_type": [1]}, "kinds"),
-        ({"tokenizer.ggml.scores": [1.0]}, "scores"),
-        ({"tokenizer.ggml.model": "gpt2"}, "no merges"),
-        ({"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.merges": [], "tokenizer.ggml.pre": "tekken"}, "'tekken'"),
+        ({"tokenizer.ggml.model": "bert"}, "unsupported_vocabulary", {"kind": "bert"}),
+        ({"tokenizer.ggml.tokens": None}, "missing_gguf_field", {"field": "tokenizer.ggml.tokens"}),
+        ({"tokenizer.ggml.tokens": [1, 2]}, "missing_gguf_field", {"field": "tokenizer.ggml.tokens"}),
+        ({"tokenizer.ggml.token_type": [1]}, "token_types_mismatch", {"count": 1}),
+        ({"tokenizer.ggml.scores": [1.0]}, "missing_gguf_field", {"field": "tokenizer.ggml.scores"}),
+        ({"tokenizer.ggml.model": "gpt2"}, "missing_gguf_field", {"field": "tokenizer.ggml.merges"}),
+        (
+            {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.merges": [], "tokenizer.ggml.pre": "tekken"},
+            "unsupported_pre_tokenizer",
+            {"name": "tekken"},
+        ),
     ],
     ids=str,
 )
-def test_fields_that_lie_or_are_unknown_are_refused(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_inconsistent_or_unknown_fields_are_errors(changes: dict[str, Any], code: str, fields: dict[str, Any]) -> None:
+    with raises_code(f"exchange.{code}", **fields):
         from_gguf({**sentencepiece(), **changes})
 
 
-def test_a_way_to_cut_words_without_a_name_is_refused() -> None:
+def test_a_pre_tokenizer_that_llama_cpp_lacks_is_an_error() -> None:
     content = json.loads(build_byte_level(MODEL["vocab"], merges(), [], "gpt-2"))
     content["pre_tokenizer"]["pretokenizers"][0]["add_prefix_space"] = True
-    with pytest.raises(ValueError, match="no name for"):
+    with raises_code("exchange.inexpressible_pre_tokenizer"):
         to_gguf(codec_of(json.dumps(content)).content, 500)

@@ -1,4 +1,4 @@
-"""A conversation is shortened by whole turns and never loses its system prompt; its answer replays like any output."""
+"""Conversations are truncated by whole turns and keep their system prompt; replies replay like any output."""
 
 import json
 import shutil
@@ -23,6 +23,7 @@ from genloom.model import Model, load_model
 from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Message, TokenSpace
+from tests.errors import raises_code
 
 BYTES = utf8.Codec(utf8.Config())
 SYSTEM = Message("system", "Speak of kings.")
@@ -31,14 +32,16 @@ TURNS = [Message(("user", "assistant")[n % 2], f"message {n} ") for n in range(9
 
 @pytest.fixture(scope="module")
 def codecs(worlds: ModuleType) -> dict[str, ChatCodec]:
-    return {"bytes": BYTES, "bpe": bpe.Codec.fit(worlds.tales(20), bpe.Config(vocab_size=400))}
+    return {"bytes": BYTES, "bpe": bpe.Codec.fit(worlds.make_tales(20), bpe.Config(vocab_size=400))}
 
 
 @pytest.fixture
 def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    shutil.copytree(worlds.home(tmp_path_factory.getbasetemp() / "home").root / "models", tmp_path / "models")
+    shutil.copytree(
+        worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home").root / "models", tmp_path / "models"
+    )
     workspace = Workspace(tmp_path)
-    worlds.build_training_data(workspace, "tales")
+    worlds.mark_chat_tuned(workspace, "tales")
     return workspace
 
 
@@ -50,54 +53,54 @@ def model(workspace: Workspace) -> Model:
 @pytest.mark.parametrize("system", [[], [SYSTEM]], ids=["", "system"])
 @pytest.mark.parametrize("codec", ["bytes", "bpe"])
 def test_whole_turns_are_dropped_oldest_first(codecs: dict[str, ChatCodec], codec: str, system: list[Message]) -> None:
-    whole = len(render(codecs[codec], [*system, *TURNS], add_generation_prompt=True)[0])
-    least = len(render(codecs[codec], [*system, TURNS[-1]], add_generation_prompt=True)[0])
-    for length in range(least, whole + 1):
-        given = truncate_conversation(codecs[codec], [*system, *TURNS], length)
-        assert given.num_dropped % 2 == 0
-        assert not given.is_cut
-        kept = render(codecs[codec], [*system, *TURNS[given.num_dropped :]], add_generation_prompt=True)[0]
-        assert given.prompt_ids.tolist() == kept.tolist()
-        assert len(kept) <= length
-        if given.num_dropped:
-            longer = render(codecs[codec], [*system, *TURNS[given.num_dropped - 2 :]], add_generation_prompt=True)[0]
-            assert len(longer) > length, "no more is dropped than has to be"
+    full_length = len(render(codecs[codec], [*system, *TURNS], add_generation_prompt=True)[0])
+    min_length = len(render(codecs[codec], [*system, TURNS[-1]], add_generation_prompt=True)[0])
+    for length in range(min_length, full_length + 1):
+        prompt = truncate_conversation(codecs[codec], [*system, *TURNS], length)
+        assert prompt.num_dropped % 2 == 0
+        assert not prompt.is_cut
+        remaining = render(codecs[codec], [*system, *TURNS[prompt.num_dropped :]], add_generation_prompt=True)[0]
+        assert prompt.prompt_ids.tolist() == remaining.tolist()
+        assert len(remaining) <= length
+        if prompt.num_dropped:
+            longer = render(codecs[codec], [*system, *TURNS[prompt.num_dropped - 2 :]], add_generation_prompt=True)[0]
+            assert len(longer) > length, "no more is dropped than necessary"
 
 
 @pytest.mark.parametrize("codec", ["bytes", "bpe"])
-def test_a_last_message_that_is_too_long_keeps_its_end(codecs: dict[str, ChatCodec], codec: str) -> None:
+def test_a_long_last_message_keeps_its_end(codecs: dict[str, ChatCodec], codec: str) -> None:
     long = Message("user", "😀 The café is open. " * 40 + "Which king?")
-    bare = len(render(codecs[codec], [SYSTEM], add_generation_prompt=True)[0])
-    for length in range(bare + 20, bare + 60):
-        given = truncate_conversation(codecs[codec], [SYSTEM, *TURNS[:2], long], length)
-        text = codecs[codec].decode_bytes(given.prompt_ids).decode()
-        assert (given.num_dropped, given.is_cut) == (2, True)
-        assert length - 8 <= len(given.prompt_ids) <= length
+    min_length = len(render(codecs[codec], [SYSTEM], add_generation_prompt=True)[0])
+    for length in range(min_length + 20, min_length + 60):
+        prompt = truncate_conversation(codecs[codec], [SYSTEM, *TURNS[:2], long], length)
+        text = codecs[codec].decode_bytes(prompt.prompt_ids).decode()
+        assert (prompt.num_dropped, prompt.is_cut) == (2, True)
+        assert length - 8 <= len(prompt.prompt_ids) <= length
         assert text.startswith("Speak of kings.")
         assert text.endswith("Which king?")
 
 
-def test_a_system_prompt_that_leaves_no_room_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"The model reads 20 symbols .* Shorten the system prompt"):
+def test_a_system_prompt_that_fills_the_context_is_refused() -> None:
+    with raises_code("generate.system_prompt_too_long", max_length=20):
         truncate_conversation(BYTES, [Message("system", "x" * 18), Message("user", "Why?")], 20)
 
 
-def test_half_of_what_the_model_reads_is_the_conversations(model: Model) -> None:
-    asked, given = build_chat_request(model, TURNS, 0, {"length": 10})
-    assert model.design.context_length - 12 <= len(given.prompt_ids) <= model.design.context_length - 10
-    asked, given = build_chat_request(model, TURNS, 0, {"length": 1000})
-    assert asked.params["length"] == 1000
-    assert len(given.prompt_ids) <= model.design.context_length // 2
+def test_at_least_half_of_the_context_is_the_conversation(model: Model) -> None:
+    request, prompt = build_chat_request(model, TURNS, 0, {"max_tokens": 10})
+    assert model.design.context_length - 12 <= len(prompt.prompt_ids) <= model.design.context_length - 10
+    request, prompt = build_chat_request(model, TURNS, 0, {"max_tokens": 1000})
+    assert request.params["max_tokens"] == 1000
+    assert len(prompt.prompt_ids) <= model.design.context_length // 2
 
 
-def test_an_answer_is_an_output_that_replays(workspace: Workspace, model: Model) -> None:
-    talk = Conversation(system="Be brief.").with_question("Who?")
-    asked, given = build_chat_request(model, build_messages(talk), 7, {"length": 30, "temperature": 1.2})
-    assert given.prompt_ids.tolist()[: len("Be brief.") + 2] != asked.prompts
-    draft = run_request(model, asked)
-    talk = store_reply(workspace, model, talk, asked, draft)
-    path, item = replay_output(workspace, talk.outputs[-1])
-    assert item == talk.messages[-1].content == draft.continuations[0]
+def test_a_reply_is_an_output_that_replays(workspace: Workspace, model: Model) -> None:
+    conversation = Conversation(system="Be brief.").with_question("Who?")
+    request, prompt = build_chat_request(model, build_messages(conversation), 7, {"max_tokens": 30, "temperature": 1.2})
+    assert prompt.prompt_ids.tolist()[: len("Be brief.") + 2] != request.prompts
+    draft = run_request(model, request)
+    conversation = store_reply(workspace, model, conversation, request, draft)
+    path, item = replay_output(workspace, conversation.outputs[-1])
+    assert item == conversation.messages[-1].content == draft.continuations[0]
     assert path.read_text(encoding="utf-8") == item
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["prompt"] == "Who?"
@@ -105,40 +108,40 @@ def test_an_answer_is_an_output_that_replays(workspace: Workspace, model: Model)
     assert "<|" not in item
 
 
-def test_an_answer_that_was_stopped_replays_too(workspace: Workspace, model: Model) -> None:
-    talk = Conversation().with_question("Who?")
-    asked, _ = build_chat_request(model, build_messages(talk), 3, {"length": 200, "temperature": 1.2})
+def test_a_stopped_reply_replays_too(workspace: Workspace, model: Model) -> None:
+    conversation = Conversation().with_question("Who?")
+    request, _ = build_chat_request(model, build_messages(conversation), 3, {"max_tokens": 200, "temperature": 1.2})
     steps = iter([False] * 11 + [True])
-    *_, draft = generate(model, asked, lambda: next(steps))
+    *_, draft = generate(model, request, lambda: next(steps))
     assert draft.num_tokens == (12,)
-    talk = store_reply(workspace, model, talk, asked, draft)
-    assert replay_output(workspace, talk.outputs[-1])[1] == draft.continuations[0]
+    conversation = store_reply(workspace, model, conversation, request, draft)
+    assert replay_output(workspace, conversation.outputs[-1])[1] == draft.continuations[0]
 
 
-def test_an_answer_does_not_go_on_as_somebody_else(model: Model) -> None:
+def test_a_reply_does_not_continue_with_another_role(model: Model) -> None:
     space = model.codec.space
     assert isinstance(space, TokenSpace)
-    asked, _ = build_chat_request(model, TURNS, 0, {"length": 400, "temperature": 3.0})
-    drafts = list(generate(model, asked))
-    assert all(now.continuations[0].startswith(before.continuations[0]) for before, now in pairwise(drafts))
-    assert asked.eos_ids == (space.eos,)
+    request, _ = build_chat_request(model, TURNS, 0, {"max_tokens": 400, "temperature": 3.0})
+    drafts = list(generate(model, request))
+    assert all(after.continuations[0].startswith(before.continuations[0]) for before, after in pairwise(drafts))
+    assert request.eos_ids == (space.eos,)
 
 
-def test_without_a_seed_every_answer_is_another(model: Model) -> None:
+def test_without_a_seed_every_reply_differs(model: Model) -> None:
     nonces = {build_chat_request(model, TURNS, None, {})[0].nonces for _ in range(8)}
     assert len(nonces) > 4
     assert build_chat_request(model, TURNS, 5, {})[0] == build_chat_request(model, TURNS, 5, {})[0]
 
 
-def test_a_model_that_learned_plain_text_only_cannot_chat(
+def test_a_model_trained_on_plain_text_cannot_chat(
     worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    plain = load_model(worlds.home(tmp_path_factory.getbasetemp() / "home"), "tales")
-    with pytest.raises(ValueError, match=r"tales/1 cannot chat: .*genloom train DATA --from tales/1"):
+    plain = load_model(worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home"), "tales")
+    with raises_code("generate.cannot_chat", model="tales/1"):
         get_chat_codec(plain)
 
 
-def test_a_model_that_sees_all_at_once_cannot_chat(worlds: ModuleType, workspace: Workspace) -> None:
-    worlds.build_training_data(workspace, "masks")
-    with pytest.raises(ValueError, match=r"masks/1 cannot chat: .*genloom import smollm2"):
+def test_a_masked_model_cannot_chat(worlds: ModuleType, workspace: Workspace) -> None:
+    worlds.mark_chat_tuned(workspace, "masks")
+    with raises_code("generate.cannot_chat", model="masks/1"):
         get_chat_codec(load_model(workspace, "masks"))

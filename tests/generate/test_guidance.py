@@ -1,4 +1,4 @@
-"""Guidance is one formula around any network, its memory included."""
+"""Classifier-free guidance is one formula around any network, its cache included."""
 
 from copy import deepcopy
 from typing import Any
@@ -35,7 +35,7 @@ CASES: dict[str, tuple[Any, Any, NetworkSpec]] = {
 }
 
 
-def case(name: str):
+def build_case(name: str):
     module, config, role = CASES[name]
     network = perturb_weights(module.build(role, config)).eval().requires_grad_(False)
     return network, role, *random_inputs(role, 4)
@@ -43,62 +43,64 @@ def case(name: str):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_formula(name):
-    network, role, x, t, cond = case(name)
-    with_it, without = network(x, t, cond=cond), network(x, t)
+    network, role, x, t, cond = build_case(name)
+    cond_output, uncond_output = network(x, t, cond=cond), network(x, t)
     for scale in (0.0, 1.0, 2.5):
         assert_close(
             ClassifierFreeGuidance(network, scale)(x, t, cond=cond),
-            without + scale * (with_it - without),
+            uncond_output + scale * (cond_output - uncond_output),
             f"scale {scale}",
         )
     _, _, other = random_inputs(role, 4, seed=1)
     against = network(x, t, cond=other)
     assert_close(
         ClassifierFreeGuidance(network, 2.5, other)(x, t, cond=cond),
-        against + 2.5 * (with_it - against),
+        against + 2.5 * (cond_output - against),
         "a negative prompt",
     )
-    assert_close(ClassifierFreeGuidance(network, 2.5)(x, t), without, "without a condition there is nothing to follow")
+    assert_close(
+        ClassifierFreeGuidance(network, 2.5)(x, t), uncond_output, "without a condition, guidance has no effect"
+    )
 
 
 def test_a_tuned_network_moves_away_from_its_base():
-    network, role, x, t, cond = case("series")
+    network, role, x, t, cond = build_case("series")
     base = deepcopy(network)
     for p in base.parameters():
         p.mul_(0.9)
-    with_it, without = network(x, t, cond=cond), base(x, t)
+    cond_output, uncond_output = network(x, t, cond=cond), base(x, t)
     assert_close(
         ClassifierFreeGuidance(network, 2.5, base=base)(x, t, cond=cond),
-        without + 2.5 * (with_it - without),
+        uncond_output + 2.5 * (cond_output - uncond_output),
         "no prompt",
     )
     _, _, other = random_inputs(role, 4, seed=1)
     against = base(x, t, cond=other)
     assert_close(
         ClassifierFreeGuidance(network, 2.5, other, base=base)(x, t, cond=cond),
-        against + 2.5 * (with_it - against),
+        against + 2.5 * (cond_output - against),
         "negative",
     )
 
 
-def test_there_is_guidance_between_two_times_only():
-    network, _, x, t, cond = case("series")
-    guided, plain = ClassifierFreeGuidance(network, 2.5), ClassifierFreeGuidance(network, 2.5, interval=(0.2, 0.7))
-    for time, wanted in ((0.1, network), (0.2, guided), (0.7, guided), (0.8, network)):
+def test_guidance_is_limited_to_its_interval():
+    network, _, x, t, cond = build_case("series")
+    guided, limited = ClassifierFreeGuidance(network, 2.5), ClassifierFreeGuidance(network, 2.5, interval=(0.2, 0.7))
+    for time, expected in ((0.1, network), (0.2, guided), (0.7, guided), (0.8, network)):
         t = torch.full_like(t, time)
-        assert_close(plain(x, t, cond=cond), wanted(x, t, cond=cond), f"at {time}")
+        assert_close(limited(x, t, cond=cond), expected(x, t, cond=cond), f"at {time}")
 
 
 @pytest.mark.parametrize("name", ["symbols", "recurrent"])
 @pytest.mark.parametrize("negative", [False, True])
-def test_reading_in_pieces_equals_reading_at_once(name, negative):
-    """`check_pieces` re-orders rows, which a negative prompt would not follow: it is the same for all rows."""
-    network, role, x, _, cond = case(name)
+def test_reading_with_a_cache_equals_reading_at_once(name, negative):
+    """`check_cache` reorders rows, and a negative prompt is not reordered: it is the same for all rows."""
+    network, role, x, _, cond = build_case(name)
     against = random_inputs(role, 1, seed=1)[2].map(lambda v: v.expand(4, *v.shape[1:])) if negative else None
     check_cache(ClassifierFreeGuidance(network, 2.0, against), x, cond)
 
 
-def test_prompts_of_other_lengths_are_padded_and_masked():
+def test_prompts_of_different_lengths_are_padded_and_masked():
     short, long = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
     both = concat_conditions(Condition(short), Condition(long, mask=torch.arange(5).expand(2, 5) < 4))
     assert both.tokens is not None
@@ -109,28 +111,28 @@ def test_prompts_of_other_lengths_are_padded_and_masked():
 
 
 @pytest.mark.parametrize("name", ["symbols", "series"])
-def test_a_negative_prompt_of_another_kind_leaves_the_rest_of_the_condition_alone(name):
-    """What only one of the two says is switched off in the other, not dropped from both."""
-    network, _, x, t, cond = case(name)
+def test_a_negative_prompt_of_another_kind_keeps_the_rest_of_the_condition(name):
+    """Inputs of only one of the two conditions are null in the other, not dropped from both."""
+    network, _, x, t, cond = build_case(name)
     words, vector = Condition(cond.tokens, cond.mask), Condition(vector=cond.vector)
-    with_it, against = network(x, t, cond=vector), network(x, t, cond=words)
+    cond_output, against = network(x, t, cond=vector), network(x, t, cond=words)
     assert_close(
         ClassifierFreeGuidance(network, 2.0, words)(x, t, cond=vector),
-        against + 2 * (with_it - against),
+        against + 2 * (cond_output - against),
         "vector against words",
     )
-    with_it, against = against, with_it
+    cond_output, against = against, cond_output
     assert_close(
         ClassifierFreeGuidance(network, 2.0, vector)(x, t, cond=words),
-        against + 2 * (with_it - against),
+        against + 2 * (cond_output - against),
         "words against vector",
     )
 
 
-def test_sampling_through_guidance_remembers_as_reading_anew():
-    network, role, _, _, cond = case("symbols")
-    objective = Autoregressive(SYMBOLS, role.cond)
-    *_, found = objective.sample(
+def test_sampling_with_the_cache_equals_reading_from_the_start():
+    network, role, _, _, cond = build_case("symbols")
+    objective = Autoregressive(SYMBOLS, role.condition)
+    *_, generated = objective.sample(
         {"model": ClassifierFreeGuidance(network, 2.0)},
         4,
         cond,
@@ -141,6 +143,6 @@ def test_sampling_through_guidance_remembers_as_reading_anew():
     x = torch.zeros(4, 1, dtype=torch.long)
     for i in range(6):
         logits = guided(x, cond=cond)[:, -1].index_fill(1, torch.tensor([0]), float("-inf"))
-        chosen = Noise(0, (0, 1, 2, 3)).sample_tokens(logits, [row.numpy() for row in x])
-        assert chosen.tolist() == found[:, i].tolist()
-        x = torch.cat([x, chosen[:, None]], 1)
+        tokens = Noise(0, (0, 1, 2, 3)).sample_tokens(logits, [row.numpy() for row in x])
+        assert tokens.tolist() == generated[:, i].tolist()
+        x = torch.cat([x, tokens[:, None]], 1)

@@ -1,4 +1,4 @@
-"""Stories of learning: a taste is learned and proved, chance is not, a killed round goes on, forgetting is proved."""
+"""Stories of learning: a preference is learned and proved, noise is not, rounds resume, unlearning is exact."""
 
 import json
 import random
@@ -28,35 +28,36 @@ from genloom.store.workspace import Workspace
 from genloom.train.events import RunResult, StepMetrics
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.run import PreferenceConfig
+from tests.errors import raises_code
 
-TASTE = "regex:pattern=^(The|A|Zo)"  # some of the beginnings of a tale
+PREFERENCE = "regex:pattern=^(The|A|Zo)"  # some of the beginnings of a tale
 SLOW = {
     "plan.optimizer.lr_matrix": "3e-4",
     "plan.optimizer.lr_embedding": "3e-4",
     "plan.optimizer.lr_vector": "3e-4",
-}  # and so forgets less
-CALM = {"plan.precision": "float32", "learning.rpo_alpha": "1.0", **SLOW}
+}  # forgets less
+OVERRIDES = {"plan.precision": "float32", "learning.rpo_alpha": "1.0", **SLOW}
 
 
 @pytest.fixture(scope="module")
-def written(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which a model of tales has answered many prompts, some of them in several ways."""
-    home = worlds.home(tmp_path_factory.getbasetemp() / "home")
-    root = tmp_path_factory.mktemp("written")
+def text_workspace(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with three outputs of a model of tales for each of many prompts."""
+    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
+    root = tmp_path_factory.mktemp("text")
     for kind in ("models", "data"):
         shutil.copytree(home.root / kind, root / kind)
     workspace = Workspace(root)
     model = load_model(workspace, "tales")
-    asked = engine.build_request(
+    request = engine.build_request(
         [f"Tale {n}\n\n" for n in range(100)], 3, 0, (), {"max_tokens": 10, "temperature": 1.2}
     )
-    engine.store_outputs(workspace, model, asked, engine.run_request(model, asked))
+    engine.store_outputs(workspace, model, request, engine.run_request(model, request))
     return root
 
 
 @pytest.fixture
-def workspace(written: Path, tmp_path: Path) -> Workspace:
-    shutil.copytree(written, tmp_path / "home")
+def workspace(text_workspace: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(text_workspace, tmp_path / "home")
     return Workspace(tmp_path / "home")
 
 
@@ -65,31 +66,31 @@ def ledger(workspace: Workspace) -> Ledger:
     return open_ledger(workspace.root)
 
 
-def groups(workspace: Workspace) -> list[list[tuple[str, str]]]:
-    """Outputs and what they say, by prompt."""
-    found: dict[str, list[tuple[str, str]]] = {}
+def group_outputs(workspace: Workspace) -> list[list[tuple[str, str]]]:
+    """Output ids and texts, by prompt."""
+    groups: dict[str, list[tuple[str, str]]] = {}
     for path, record in workspace.list_records():
-        found.setdefault(record["prompt"], []).append((path.stem, record["written"]))
-    return list(found.values())
+        groups.setdefault(record["prompt"], []).append((path.stem, record["written"]))
+    return list(groups.values())
 
 
-def tossed(workspace: Workspace, ledger: Ledger, seed: int, count: int = 80) -> None:
-    """Ratings of somebody who answers like a coin."""
+def rate_randomly(workspace: Workspace, ledger: Ledger, seed: int, count: int = 80) -> None:
+    """Random choices."""
     coin = random.Random(seed)
-    for group in groups(workspace)[:count]:
+    for group in group_outputs(workspace)[:count]:
         record_choice(workspace, ledger, group[0][0], group[1][0], "a" if coin.random() < 0.5 else "b", "coin")
 
 
-def learned(workspace: Workspace, ledger: Ledger, **more: Any) -> LearnResult:
-    wanted: dict[str, Any] = {"wishes": Budget(steps=60), "overrides": CALM, **more}
-    *_, last = learn(workspace, ledger, LearnRequest("tales", **wanted))
+def run_round(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResult:
+    options = {"budget": Budget(steps=60), "overrides": OVERRIDES, **options}
+    *_, last = learn(workspace, ledger, LearnRequest("tales", **options))
     assert isinstance(last, LearnResult)
     return last
 
 
-def test_a_taste_is_learned_proved_and_put_into_use(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    last = learned(workspace, ledger)
+def test_a_preference_is_learned_proved_and_promoted(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    last = run_round(workspace, ledger)
     measures = {m.name: m for m in last.receipt.decision.measures}
     assert measures["held-out ratings, by likelihood"].is_better
     assert measures["reward model"].gain > 0
@@ -104,245 +105,308 @@ def test_a_taste_is_learned_proved_and_put_into_use(workspace: Workspace, ledger
     assert workspace.get_model("tales/2").parent_ref == "tales/1"
 
 
-def test_the_answers_of_both_versions_are_outputs_that_can_be_replayed(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    last = learned(workspace, ledger, judge=TASTE, budget=Budget(steps=3), answers=12)
+def test_answers_of_both_versions_can_be_replayed(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    last = run_round(workspace, ledger, check=PREFERENCE, budget=Budget(steps=3), max_eval_prompts=12)
     assert "held-out answers, by judge-regex" in {m.name for m in last.receipt.decision.measures}
-    made = [(path.stem, record) for path, record in workspace.list_records() if record.get("learn") == last.run]
-    by = [[r["request"]["nonces"][r["row"]] for _, r in made if r["model"] == ref] for ref in ("tales/1", "tales/2")]
-    assert by[0] == by[1], "the same chance for both"
-    assert len(by[0]) == 12
-    engine.replay_output(workspace, made[-1][0])
+    answers = [(path.stem, record) for path, record in workspace.list_records() if record.get("learn") == last.run]
+    nonces = [
+        [r["request"]["nonces"][r["row"]] for _, r in answers if r["model"] == ref] for ref in ("tales/1", "tales/2")
+    ]
+    assert nonces[0] == nonces[1], "the same nonces for both"
+    assert len(nonces[0]) == 12
+    engine.replay_output(workspace, answers[-1][0])
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_ratings_of_a_coin_put_nothing_into_use(workspace: Workspace, ledger: Ledger, seed: int) -> None:
-    tossed(workspace, ledger, seed)
-    last = learned(workspace, ledger, budget=Budget(steps=10))
+def test_random_ratings_promote_nothing(workspace: Workspace, ledger: Ledger, seed: int) -> None:
+    rate_randomly(workspace, ledger, seed)
+    last = run_round(workspace, ledger, budget=Budget(steps=10))
     assert not last.receipt.decision.should_promote
     assert workspace.get_model("tales").ref == "tales/1"
 
 
-def test_what_the_other_ratings_contradict_is_not_learned_from(workspace: Workspace, ledger: Ledger) -> None:
-    draw = random.Random(0)
-    for group in groups(workspace):
-        good, bad = ([id for id, text in group if bool(re.match(r"The|A|Zo", text)) is met] for met in (True, False))
+def test_noisy_labels_are_not_trained_on(workspace: Workspace, ledger: Ledger) -> None:
+    rng = random.Random(0)
+    for group in group_outputs(workspace):
+        good, bad = (
+            [id for id, text in group if bool(re.match(r"The|A|Zo", text)) is matching] for matching in (True, False)
+        )
         if good and bad:
-            record_choice(workspace, ledger, good[0], bad[0], "a" if draw.random() > 0.25 else "b", "somebody")
+            record_choice(workspace, ledger, good[0], bad[0], "a" if rng.random() > 0.25 else "b", "somebody")
     prefs, champion = build_preferences(workspace, ledger, "tales"), load_model(workspace, "tales")
-    told, train, held, _ = fit_reward_model(workspace, champion, prefs, PreferenceConfig())
-    every, judging = split_preferences(prefs, "dpo")
-    aside = {event for event, reason in told.unused.items() if reason == MISLABELLED_REASON}
-    assert aside
+    preferences, train, held, _ = fit_reward_model(workspace, champion, prefs, PreferenceConfig())
+    all_train, all_held = split_preferences(prefs, "dpo")
+    noisy = {event for event, reason in preferences.unused.items() if reason == MISLABELLED_REASON}
+    assert noisy
     assert {event for pair in train.pairs for event in pair.events} == {
-        e for p in every.pairs for e in p.events
-    } - aside
-    assert held == judging
-    told, train, _, _ = fit_reward_model(workspace, champion, prefs, PreferenceConfig(should_filter_noisy_labels=False))
-    assert train == every
-    assert told == prefs
+        e for p in all_train.pairs for e in p.events
+    } - noisy
+    assert held == all_held
+    preferences, train, _, _ = fit_reward_model(
+        workspace, champion, prefs, PreferenceConfig(should_filter_noisy_labels=False)
+    )
+    assert train == all_train
+    assert preferences == prefs
 
 
-def test_too_few_ratings_are_refused_with_the_number_that_is_missing(workspace: Workspace, ledger: Ledger) -> None:
-    tossed(workspace, ledger, 0, 20)
-    with pytest.raises(ValueError, match=r"Rate about \d+ more"):
-        learned(workspace, ledger)
+def test_too_few_ratings_are_refused(workspace: Workspace, ledger: Ledger) -> None:
+    rate_randomly(workspace, ledger, 0, 20)
+    with raises_code("rate.too_few_preferences"):
+        run_round(workspace, ledger)
     assert not list(workspace.root.glob("models/tales/2"))
 
 
-def test_one_prompt_to_answer_is_too_few_and_it_is_said_why(workspace: Workspace, ledger: Ledger) -> None:
-    tossed(workspace, ledger, 0)
-    with pytest.raises(ValueError, match="--max-eval-prompts asks for one"):
-        learned(workspace, ledger, answers=1)
+def test_a_single_eval_prompt_is_refused(workspace: Workspace, ledger: Ledger) -> None:
+    rate_randomly(workspace, ledger, 0)
+    with raises_code("learn.max_eval_prompts_too_small", value=1):
+        run_round(workspace, ledger, max_eval_prompts=1)
 
 
-def test_a_round_that_was_broken_off_goes_on_to_the_same_bits(workspace: Workspace, ledger: Ledger, tmp_path) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
+def test_an_interrupted_round_is_resumed_to_the_same_weights(workspace: Workspace, ledger: Ledger, tmp_path) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
     shutil.copytree(workspace.root, tmp_path / "other")
     other = Workspace(tmp_path / "other")
-    whole = learned(workspace, ledger, budget=Budget(steps=12))
-    wanted = LearnRequest("tales", budget=Budget(steps=12), overrides=CALM)
-    begun = learn(other, open_ledger(other.root), wanted)
-    for event in begun:
+    complete = run_round(workspace, ledger, budget=Budget(steps=12))
+    request = LearnRequest("tales", budget=Budget(steps=12), overrides=OVERRIDES)
+    interrupted = learn(other, open_ledger(other.root), request)
+    for event in interrupted:
         if isinstance(event, StepMetrics) and event.step == 5:
             break
-    begun.close()
+    interrupted.close()
     steps = []
-    for event in learn(other, open_ledger(other.root), wanted):
+    for event in learn(other, open_ledger(other.root), request):
         if isinstance(event, StepMetrics):
             steps.append(event.step)
     assert steps == list(range(6, 13))
-    assert find_weights_digest(other, "tales/2") == find_weights_digest(workspace, whole.receipt.challenger)
+    assert find_weights_digest(other, "tales/2") == find_weights_digest(workspace, complete.receipt.challenger)
     assert len(other.list_runs()) == len(workspace.list_runs())
 
 
-def test_a_challenger_that_was_not_judged_yet_is_judged_and_not_trained_again(
+def test_a_challenger_that_was_not_measured_is_measured_without_retraining(
     workspace: Workspace, ledger: Ledger
 ) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    wanted = LearnRequest("tales", budget=Budget(steps=2), overrides=CALM)
-    begun = learn(workspace, ledger, wanted)
-    assert any(isinstance(event, RunResult) for event in begun)
-    begun.close()  # here it is killed
-    events = list(learn(workspace, ledger, wanted))
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    request = LearnRequest("tales", budget=Budget(steps=2), overrides=OVERRIDES)
+    interrupted = learn(workspace, ledger, request)
+    assert any(isinstance(event, RunResult) for event in interrupted)
+    interrupted.close()  # killed here
+    events = list(learn(workspace, ledger, request))
     assert not any(isinstance(event, StepMetrics) for event in events)
     assert isinstance(events[-1], LearnResult)
     assert events[-1].receipt.challenger == "tales/2"
-    assert any(isinstance(event, StepMetrics) for event in learn(workspace, ledger, wanted)), "once judged, it is over"
+    assert any(isinstance(event, StepMetrics) for event in learn(workspace, ledger, request)), (
+        "once measured, the round is complete"
+    )
 
 
 @pytest.mark.parametrize("method", ["kto", "weighted"])
-def test_single_thumbs_teach(workspace: Workspace, ledger: Ledger, method: str) -> None:
-    for (output, text), *_ in groups(workspace):
+def test_single_thumbs_train(workspace: Workspace, ledger: Ledger, method: str) -> None:
+    for (output, text), *_ in group_outputs(workspace):
         record_rating(workspace, ledger, output, "mia", "thumb", 1 if re.match("The|A|Zo", text) else -1)
-    last = learned(
-        workspace, ledger, method=method, overrides={**CALM, "learning.replay_weight": "0.0", "learning.beta": "1.0"}
+    last = run_round(
+        workspace,
+        ledger,
+        method=method,
+        overrides={**OVERRIDES, "learning.replay_weight": "0.0", "learning.beta": "1.0"},
     )
     [proof] = [m for m in last.receipt.decision.measures if m.is_proof]
     assert proof.challenger > 0.6
     assert last.receipt.ratings.unpaired == 100
 
 
-def test_forgetting_a_rater_equals_never_having_heard_them(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    tossed(workspace, ledger, 3)
-    last = learned(workspace, ledger, budget=Budget(steps=8))
-    *_, gone = unlearn_ratings(workspace, ledger, "tales", rater="coin")
-    assert isinstance(gone, UnlearnRatingsResult)
-    assert gone.base_version == "tales/1"
-    assert gone.tainted_versions == (last.receipt.challenger,)
-    assert len(gone.withdrawn_events) == 80
+def test_forgetting_a_rater_equals_never_having_had_their_ratings(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    rate_randomly(workspace, ledger, 3)
+    last = run_round(workspace, ledger, budget=Budget(steps=8))
+    *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="coin")
+    assert isinstance(unlearned, UnlearnRatingsResult)
+    assert unlearned.base_version == "tales/1"
+    assert unlearned.tainted_versions == (last.receipt.challenger,)
+    assert len(unlearned.withdrawn_events) == 80
     assert (
-        gone.proof
-        == find_weights_digest(workspace, gone.new_version)
+        unlearned.proof
+        == find_weights_digest(workspace, unlearned.new_version)
         != find_weights_digest(workspace, last.receipt.challenger)
     )
-    with pytest.raises(ValueError, match="nothing of 'coin'"):
+    with raises_code("learn.no_ratings_of", name="coin"):
         list(unlearn_ratings(workspace, ledger, "tales", rater="coin"))
 
 
-def test_the_verbs_learn_and_forget(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_learn_and_forget(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from genloom.cli.app import app
 
-    def said(*words: str) -> Any:
+    def run_json(*words: str) -> Any:
         app([*words, "--workspace", str(workspace.root), "--json"], result_action="return_value")
         return json.loads(capsys.readouterr().out)
 
-    assert said("rate", "tales", "--check", TASTE)["machine"]
-    assert said("rate", "tales", "--check", TASTE)["choices"] == 0, "rated already"
+    assert run_json("rate", "tales", "--check", PREFERENCE)["machine"]
+    assert run_json("rate", "tales", "--check", PREFERENCE)["choices"] == 0, "already rated"
     out = tmp_path / "report.html"
-    found = said("learn", "tales", "--steps", "2", "--out", str(out))
+    learned = run_json("learn", "tales", "--steps", "2", "--out", str(out))
     assert "Receipt of a learning round" in out.read_text()
-    gone = said("forget", "tales", "--rater", "judge-regex")
-    assert gone["tainted_versions"] == [found["challenger"]]
-    assert gone["new_version"] == "", "nothing else was rated"
+    forgotten = run_json("forget", "tales", "--rater", "judge-regex")
+    assert forgotten["tainted_versions"] == [learned["challenger"]]
+    assert forgotten["new_version"] == "", "no other ratings"
 
 
-def practised(workspace: Workspace, ledger: Ledger, **more: Any) -> LearnResult:
-    wanted: dict[str, Any] = {"method": "policy", "rewards": ("model", TASTE), "wishes": Budget(steps=6), "answers": 12}
-    overrides = {**CALM, "batch_size": "8", "learning.replay_weight": "0.0"}
-    return learned(workspace, ledger, **{**wanted, "overrides": overrides, **more})
+def run_grpo(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResult:
+    defaults: dict[str, Any] = {
+        "method": "grpo",
+        "rewards": ("model", PREFERENCE),
+        "budget": Budget(steps=6),
+        "max_eval_prompts": 12,
+    }
+    overrides = {**OVERRIDES, "batch_size": "8", "learning.replay_weight": "0.0"}
+    return run_round(workspace, ledger, **{**defaults, "overrides": overrides, **options})
 
 
-def test_practice_goes_on_where_it_was_broken_off_and_its_receipt_says_what_attempts_earned(
+def test_interrupted_grpo_is_resumed_and_its_receipt_shows_rewards(
     workspace: Workspace, ledger: Ledger, tmp_path: Path
 ) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
     shutil.copytree(workspace.root, tmp_path / "other")
     other = Workspace(tmp_path / "other")
-    whole = practised(workspace, ledger)
-    assert whole.receipt.method["rewards"] == f"model, {TASTE}"
-    assert whole.receipt.curve_label == "what the attempts of the step earned"
-    overrides = {**CALM, "batch_size": "8", "learning.replay_weight": "0.0"}
-    wanted = LearnRequest("tales", "policy", rewards=("model", TASTE), budget=Budget(steps=6), overrides=overrides)
-    begun = learn(other, open_ledger(other.root), wanted)
-    earned = [event.metrics["reward"] for event in islice((e for e in begun if isinstance(e, StepMetrics)), 3)]
-    begun.close()
-    assert len(set(earned)) == 3, "every step has attempts of its own"
-    *_, last = learn(other, open_ledger(other.root), wanted)
+    complete = run_grpo(workspace, ledger)
+    assert complete.receipt.method["rewards"] == f"model, {PREFERENCE}"
+    assert complete.receipt.curve_label == "mean reward of the step's rollouts"
+    overrides = {**OVERRIDES, "batch_size": "8", "learning.replay_weight": "0.0"}
+    request = LearnRequest("tales", "grpo", rewards=("model", PREFERENCE), budget=Budget(steps=6), overrides=overrides)
+    interrupted = learn(other, open_ledger(other.root), request)
+    rewards = [event.metrics["reward"] for event in islice((e for e in interrupted if isinstance(e, StepMetrics)), 3)]
+    interrupted.close()
+    assert len(set(rewards)) == 3, "every step has its own rollouts"
+    *_, last = learn(other, open_ledger(other.root), request)
     assert isinstance(last, LearnResult)
     assert find_weights_digest(other, last.receipt.challenger) == find_weights_digest(
-        workspace, whole.receipt.challenger
+        workspace, complete.receipt.challenger
     )
-    assert find_weights_digest(workspace, whole.receipt.challenger) != find_weights_digest(workspace, "tales/1")
+    assert find_weights_digest(workspace, complete.receipt.challenger) != find_weights_digest(workspace, "tales/1")
 
 
 @pytest.mark.slow
-def test_practice_makes_likelier_what_its_judge_rewards(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    overrides = {**CALM, "batch_size": "32", "learning.replay_weight": "0.0", "plan.optimizer.lr_matrix": "1e-3"}
-    last = practised(workspace, ledger, rewards=(TASTE,), budget=Budget(steps=40), overrides=overrides, judge=TASTE)
+def test_grpo_increases_the_reward(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    overrides = {**OVERRIDES, "batch_size": "32", "learning.replay_weight": "0.0", "plan.optimizer.lr_matrix": "1e-3"}
+    last = run_grpo(
+        workspace, ledger, rewards=(PREFERENCE,), budget=Budget(steps=40), overrides=overrides, check=PREFERENCE
+    )
     measures = {m.name: m for m in last.receipt.decision.measures}
     assert measures["held-out answers, by judge-regex"].challenger > 0.55, to_text(last.receipt)
     assert last.receipt.curve[-1].agreement > last.receipt.curve[0].agreement
 
 
-def test_practice_without_a_judge_that_can_be_had_is_refused(workspace: Workspace, ledger: Ledger) -> None:
-    for (output, text), *_ in groups(workspace):
+def test_grpo_without_an_available_reward_is_refused(workspace: Workspace, ledger: Ledger) -> None:
+    for (output, text), *_ in group_outputs(workspace):
         record_rating(workspace, ledger, output, "mia", "thumb", 1 if re.match("The|A|Zo", text) else -1)
-    with pytest.raises(ValueError, match="A reward model is fitted to pairs"):
-        practised(workspace, ledger)
-    with pytest.raises(ValueError, match="attempts come in groups: set a multiple of 4"):
-        practised(workspace, ledger, rewards=(TASTE,), overrides={"batch_size": "6"})
+    with raises_code("learn.no_reward_model"):
+        run_grpo(workspace, ledger)
+    with raises_code("train.uneven_groups", multiple=4):
+        run_grpo(workspace, ledger, rewards=(PREFERENCE,), overrides={"batch_size": "6"})
 
 
-def test_without_learning_the_reward_model_chooses(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    entries = len(list(ledger.iter_events()))
-    last = learned(workspace, ledger, method="none", judge=TASTE, best_of=4, answers=12)
+def test_without_training_the_reward_model_chooses(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    num_entries = len(list(ledger.iter_events()))
+    last = run_round(workspace, ledger, method="none", check=PREFERENCE, best_of=4, max_eval_prompts=12)
     best, first = last.receipt.baseline
     assert best.name == "best of 4, by judge-regex"
-    assert first.name.startswith("first good one, of ")
+    assert first.name.startswith("first above the median")
     assert not best.is_proof
     assert last.receipt.champion == last.receipt.challenger == "tales/1"
-    assert "Nothing was learned; tales/1 stays in use." in to_text(last.receipt)
-    assert "Without learning" in (workspace.get_run(last.run).folder / "receipt.html").read_text()
-    assert len(list(ledger.iter_events())) == entries + 1, "that tales/1 is in use, and nothing else"
+    assert "tales/1 stays in use" in to_text(last.receipt)
+    assert best.name in (workspace.get_run(last.run).folder / "receipt.html").read_text()
+    assert len(list(ledger.iter_events())) == num_entries + 1, "only that tales/1 is in use"
 
 
-def test_a_judge_is_asked_about_prompts_that_nobody_rated(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
+def test_extra_prompts_are_answered_too(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
     prompts = ("Tale 5\n\n", *(f"Tale {n}\n\n" for n in range(200, 230)))
-    last = learned(workspace, ledger, judge=TASTE, budget=Budget(steps=2), answers=12, prompts=prompts, best_of=2)
+    last = run_round(
+        workspace,
+        ledger,
+        check=PREFERENCE,
+        budget=Budget(steps=2),
+        max_eval_prompts=12,
+        extra_prompts=prompts,
+        best_of=2,
+    )
     measures = {m.name: m for m in last.receipt.decision.measures}
-    assert measures["held-out answers, by judge-regex"].count == 42, "the one that was rated is left out"
+    assert measures["held-out answers, by judge-regex"].count == 42, "the rated one is left out"
     assert last.receipt.baseline[0].name == "best of 2, by judge-regex"
 
 
-def test_a_few_words_that_anybody_says_are_no_copy(workspace: Workspace) -> None:
+def test_a_few_common_words_are_not_a_copy(workspace: Workspace) -> None:
     model = load_model(workspace, "tales")
     read = max((item.value for item in workspace.get_dataset("tales").iter_documents("train")), key=len)
-    [found] = measure_copying(
+    [copied] = measure_copying(
         workspace, model, AnswerPairs([], [read[:3], read[5:8]], [read[:100], "3" + read[100:200]])
     )
-    assert found.champion == 0
-    assert found.challenger > 0.9
+    assert copied.champion == 0
+    assert copied.challenger > 0.9
 
 
-def test_each_further_challenger_of_a_champion_has_to_show_more(workspace: Workspace, ledger: Ledger) -> None:
-    tossed(workspace, ledger, 0)
+def test_later_challengers_of_a_champion_need_more_evidence(workspace: Workspace, ledger: Ledger) -> None:
+    rate_randomly(workspace, ledger, 0)
     alphas = [
-        next(m.alpha for m in learned(workspace, ledger, budget=Budget(steps=1), answers=2).receipt.decision.measures)
+        next(
+            m.alpha
+            for m in run_round(workspace, ledger, budget=Budget(steps=1), max_eval_prompts=2).receipt.decision.measures
+        )
         for _ in range(2)
     ]
     assert alphas == [0.05, 0.025]
 
 
-def test_forgetting_a_document_equals_never_having_read_it(workspace: Workspace, ledger: Ledger) -> None:
-    rate_pairs(workspace, ledger, "tales", TASTE)
-    last = learned(workspace, ledger, budget=Budget(steps=1), answers=2)
+def test_forgetting_a_document_equals_never_having_had_it(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    last = run_round(workspace, ledger, budget=Budget(steps=1), max_eval_prompts=2)
     before = workspace.get_dataset("tales")
     item = next(iter(before.iter_documents("train"))).meta["id"]
     assert is_known_document(workspace, item)
-    *_, gone = unlearn_document(workspace, ledger, "tales", item)
-    assert isinstance(gone, UnlearnDocumentResult)
-    assert gone.tainted_versions == ("tales/1", "masks/1", last.receipt.challenger)
-    assert gone.active_tainted_versions == ("masks/1",)
-    assert workspace.get_model("tales").ref == gone.new_version
-    assert gone.proof == find_weights_digest(workspace, gone.new_version) != find_weights_digest(workspace, "tales/1")
+    *_, unlearned = unlearn_document(workspace, ledger, "tales", item)
+    assert isinstance(unlearned, UnlearnDocumentResult)
+    assert unlearned.tainted_versions == ("tales/1", "masks/1", last.receipt.challenger)
+    assert unlearned.active_tainted_versions == ("masks/1",)
+    assert workspace.get_model("tales").ref == unlearned.new_version
+    assert (
+        unlearned.proof
+        == find_weights_digest(workspace, unlearned.new_version)
+        != find_weights_digest(workspace, "tales/1")
+    )
     data = workspace.get_dataset("tales")
-    assert (data.digest, data.count_documents("train")) == (gone.data_digest, before.count_documents("train") - 1)
+    assert (data.digest, data.count_documents("train")) == (unlearned.data_digest, before.count_documents("train") - 1)
     assert not has_document(data, item)
     assert [entry.body["item"] for entry in ledger.iter_events(["forgetting"])] == [item]
-    with pytest.raises(ValueError, match="No version of 'masks' saw the document nothing; no model did"):
+    with raises_code("learn.document_not_used", model="masks", item="nothing"):
         list(unlearn_document(workspace, ledger, "masks", "nothing"))
+
+
+def test_an_unconditional_model_learns(workspace: Workspace, ledger: Ledger) -> None:
+    """Without prompts, preferences are split by nonce, and both versions generate from new nonces."""
+    model = load_model(workspace, "tales")
+    request = engine.build_request([""], 240, 5, (), {"max_tokens": 10, "temperature": 1.2})
+    outputs = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    texts = [workspace.get_output(output)[1]["written"] for output in outputs]
+    for (a, text_a), (b, text_b) in zip(*[iter(zip(outputs, texts, strict=True))] * 2, strict=True):
+        record_choice(workspace, ledger, a, b, "a" if text_a.count("e") >= text_b.count("e") else "b", "mia")
+    last = run_round(workspace, ledger, budget=Budget(steps=2))
+    measures = {m.name: m for m in last.receipt.decision.measures}
+    count = last.receipt.ratings.held_out
+    assert 15 < count < 45
+    assert measures["held-out ratings, by likelihood"].count == last.receipt.ratings.held_out_prompts == count
+    answers = [record for _, record in workspace.list_records() if record.get("learn") == last.run]
+    new_nonces = {record["request"]["nonces"][record["row"]] for record in answers}
+    assert len(answers) == 2 * count
+    assert len(new_nonces) == count
+    assert not new_nonces & set(request.nonces)
+
+
+def test_a_check_of_another_medium_is_refused_before_training(workspace: Workspace, ledger: Ledger) -> None:
+    rate_randomly(workspace, ledger, 0)
+    with raises_code("rate.check_of_other_medium", check="colour", medium="text"):
+        run_round(workspace, ledger, check="colour")
+    with raises_code("rate.check_of_other_medium", check="colour", medium="text"):
+        run_grpo(workspace, ledger, rewards=("colour",))

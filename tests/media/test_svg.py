@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from genloom.errors import GenloomError
 from genloom.media import image
 from genloom.media.image import decoding
+from tests.errors import raises_code, raises_reason
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
 RED = '<rect width="10" height="10" fill="red"/>'
@@ -21,7 +23,7 @@ def svg(body: str, shape: str = 'viewBox="0 0 10 10"', before: str = "") -> byte
     return f"{before}{HEAD}{shape}>{body}</svg>".encode()
 
 
-def test_a_drawing_has_the_size_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_drawing_has_the_requested_size(tmp_path: Path) -> None:
     path = tmp_path / "a.svg"
     path.write_bytes(svg("<title>A red\n square</title>" + RED))
     item = image.open(path)
@@ -50,20 +52,20 @@ def test_kinds_of_svg() -> None:
     assert decoding.decode_image(licensed).licence == "http://creativecommons.org/licenses/by/4.0/"
 
 
-def test_scripts_and_lettering_are_left_out() -> None:
+def test_scripts_and_text_are_removed() -> None:
     body = '<script>alert(1)</script><rect width="10" height="10" fill="red" onclick="x()"/><text y="5">hello</text>'
     picture = decoding.decode_image(svg(body), max_side=16)
     assert (picture.pixels == (255, 0, 0)).all()
     assert picture.changes == (
-        "its scripts were left out",
-        "its lettering was left out, since no fonts are loaded",
+        "its scripts were removed",
+        "its text was removed, since no fonts are loaded",
     )
 
 
 @pytest.mark.parametrize("element", ["image", "feImage", "use"])
 @pytest.mark.parametrize("name", ["href", "xlink:href"])
 @pytest.mark.parametrize("target", ["{file}", "file://{file}", "secret.png", "http://127.0.0.1:9/a.png", "//h/a.svg#b"])
-def test_nothing_outside_is_read(
+def test_external_references_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, element: str, name: str, target: str
 ) -> None:
     secret = tmp_path / "secret.png"
@@ -71,12 +73,12 @@ def test_nothing_outside_is_read(
     monkeypatch.chdir(tmp_path)
 
     def no_network(*_: object) -> None:
-        raise AssertionError("a picture opened a socket")
+        raise AssertionError("an image opened a socket")
 
     monkeypatch.setattr(socket, "socket", no_network)
     inside = f'<{element} width="10" height="10" {name}="{target.format(file=secret)}"/>'
     body = f'{RED}<filter id="f">{inside}</filter><rect filter="url(#f)"/>' if element == "feImage" else RED + inside
-    with pytest.raises(ValueError, match="which is not fetched; save it with its pictures inside"):
+    with raises_code("media.bad_href"):
         decoding.decode_image(svg(body))
 
 
@@ -92,17 +94,17 @@ def embedded(data: bytes, kind: str = "png") -> bytes:
     return svg(f'<image width="10" height="10" href="data:image/{kind};base64,{base64.b64encode(data).decode()}"/>')
 
 
-def test_a_picture_inside_is_drawn_within_bounds(tmp_path: Path) -> None:
+def test_an_embedded_image_is_drawn_within_limits(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), "blue").save(tmp_path / "a.png")
     inner = (tmp_path / "a.png").read_bytes()
     large = io.BytesIO()
     Image.new("1", (11_000, 10_000)).save(large, "PNG")
     assert tuple(decoding.decode_image(embedded(inner), max_side=16).pixels[8, 8]) == (0, 0, 255)
-    with pytest.raises(ValueError, match="a picture inside it cannot be read: it is too large"):
+    with raises_reason("media.embedded_image_unreadable", "media.image_too_large"):
         decoding.decode_image(embedded(large.getvalue()))
-    with pytest.raises(ValueError, match="a picture inside it cannot be read"):
+    with raises_reason("media.embedded_image_unreadable", "media.not_an_image"):
         decoding.decode_image(embedded(b"nothing"))
-    with pytest.raises(ValueError, match="it has another SVG inside it"):
+    with raises_code("media.nested_svg"):
         decoding.decode_image(embedded(svg(RED), "svg+xml"))
 
 
@@ -131,61 +133,65 @@ def patterns(levels: int, style: bool) -> str:
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "code"),
     [
-        (svg("<text>&a9;</text>", before=laughs(10)), "its entities refer to others"),
+        (svg("<text>&a9;</text>", before=laughs(10)), "external_entities"),
         (
             svg("<text>&x;</text>", before='<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
-            "its entities refer",
+            "external_entities",
         ),
-        (svg("<text>&x;</text>", before='<!DOCTYPE svg [<!ENTITY % x "a"><!ENTITY y "%x;">]>'), "its entities refer"),
+        (svg("<text>&x;</text>", before='<!DOCTYPE svg [<!ENTITY % x "a"><!ENTITY y "%x;">]>'), "external_entities"),
         (
             svg("<text>" + "&x;" * 300_000 + "</text>", before=f'<!DOCTYPE svg [<!ENTITY x "{"y" * 9999}">]>'),
-            "unfold|damaged",
+            "entity_expansion|damaged_xml",  # depends on the version of expat
         ),
-        (svg("<g>" * 5_000 + "</g>" * 5_000), "nested too deep"),
-        (svg("<g/>" * 300_000), "too many elements"),
-        (svg("".join(f'<use id="u{i}" href="#u{i + 1}"/>' for i in range(5_000))), "references are nested too deep"),
-        (svg(uses(9)), "too much to draw"),
-        (svg(patterns(9, style=False)), "too much to draw"),
-        (svg(patterns(9, style=True)), "too much to draw"),
+        (svg("<g>" * 5_000 + "</g>" * 5_000), "deep_xml"),
+        (svg("<g/>" * 300_000), "deep_xml"),
+        (svg("".join(f'<use id="u{i}" href="#u{i + 1}"/>' for i in range(5_000))), "svg_too_deep"),
+        (svg(uses(9)), "svg_too_complex"),
+        (svg(patterns(9, style=False)), "svg_too_complex"),
+        (svg(patterns(9, style=True)), "svg_too_complex"),
         (
             svg("<g opacity='0.9'>" + RED + "</g>", "").replace(b"</svg>", b"<g opacity='0.9'/>" * 9_000 + b"</svg>"),
-            "too much",
+            "svg_too_complex",
         ),
-        (svg("<filter id='f'>" + "<feGaussianBlur/>" * 50 + "</filter>" + "<g filter='url(#f)'/>" * 99), "too much"),
+        (
+            svg("<filter id='f'>" + "<feGaussianBlur/>" * 50 + "</filter>" + "<g filter='url(#f)'/>" * 99),
+            "svg_too_complex",
+        ),
         (
             svg("<marker id='m'>" + RED + "</marker><path marker-mid='url(#m)' d='M 0 0" + " L 9 9" * 99_000 + "'/>"),
-            "too much",
+            "svg_too_complex",
         ),
-        (svg("<path d='M 0 0" + " C 1 2 3 4 9 9" * 200_000 + "'/>"), "too much to draw"),
-        (svg("<filter id='f'><feTurbulence numOctaves='1000000'/></filter>"), "its effect feTurbulence is not drawn"),
-        (svg(RED, 'width="1e12" height="1e12"'), "no size, or one that no picture has"),
-        (svg(RED, 'viewBox="0 0 0 10"'), "no size, or one that no picture has"),
-        (svg(RED, 'width="1" height="1000000"'), "100 times as long as wide"),
-        (svg(RED, 'viewBox="0 0 1 1000000"'), "100 times as long as wide"),
-        (b"<html><body>no drawing</body></html>", "it is no SVG but a document of <html>"),
-        (b"<svg", "it is damaged"),
-        (gzip.compress(b"<svg " + b" " * (64 << 20), mtime=0), "it is larger than 16 MB"),
-        (gzip.compress(svg(RED), mtime=0)[:30], "it is damaged"),
-        (b"<" + svg(RED).decode()[1:].encode("utf-16-le"), "it is not UTF-8"),
-        (svg("<path d='M 0 0 L 5 5'/>").replace(b"</svg>", b""), "it is damaged"),
+        (svg("<path d='M 0 0" + " C 1 2 3 4 9 9" * 200_000 + "'/>"), "svg_too_complex"),
+        (svg("<filter id='f'><feTurbulence numOctaves='1000000'/></filter>"), "unsupported_effect"),
+        (svg(RED, 'width="1e12" height="1e12"'), "svg_without_size"),
+        (svg(RED, 'viewBox="0 0 0 10"'), "svg_without_size"),
+        (svg(RED, 'width="1" height="1000000"'), "elongated_svg"),
+        (svg(RED, 'viewBox="0 0 1 1000000"'), "elongated_svg"),
+        (b"<html><body>not a drawing</body></html>", "not_svg"),
+        (b"<svg", "damaged_xml"),
+        (gzip.compress(b"<svg " + b" " * (64 << 20), mtime=0), "xml_too_large"),
+        (gzip.compress(svg(RED), mtime=0)[:30], "damaged_xml"),
+        (b"<" + svg(RED).decode()[1:].encode("utf-16-le"), "not_utf8_svg"),
+        (svg("<path d='M 0 0 L 5 5'/>").replace(b"</svg>", b""), "damaged_xml"),
     ],
 )
-def test_hostile_drawings_are_refused_at_once(data: bytes, reason: str) -> None:
+def test_hostile_drawings_are_refused_at_once(data: bytes, code: str) -> None:
     began = time.process_time()
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(GenloomError) as error:
         decoding.decode_image(data)
+    assert error.value.code.removeprefix("media.") in code.split("|")
     assert time.process_time() - began < 2
 
 
-def test_loops_end() -> None:
+def test_reference_cycles_are_refused() -> None:
     body = RED + '<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g><use href="#a"/>'
-    with pytest.raises(ValueError, match="it cannot be drawn"):
+    with raises_code("media.undrawable_svg"):
         decoding.decode_image(svg(body), max_side=16)
 
 
-def test_odd_but_honest_drawings() -> None:
+def test_unusual_but_valid_drawings() -> None:
     for shape in (
         'width="24" height="24"',
         'width="100%" height="100%" viewBox="0 0 10 10"',

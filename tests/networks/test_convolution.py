@@ -1,4 +1,4 @@
-"""Convolutions lead between grids of a ratio of two and to and from vectors, in every role and by the contracts."""
+"""Convolutions map between grids with a ratio of 2, 4, 8 … and to and from vectors, and meet the contracts."""
 
 import pytest
 import torch
@@ -6,62 +6,63 @@ import torch
 from genloom.networks.convolution import Config, build, resize_config
 from genloom.testing import check_network, perturb_weights, random_inputs
 from genloom.types import ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
+from tests.errors import raises_code
 
-PICTURE, GRID, OBLONG = SignalSpace(3, (16, 16)), SignalSpace(4, (4, 4)), SignalSpace(1, (4, 8))
+IMAGE, GRID, OBLONG = SignalSpace(3, (16, 16)), SignalSpace(4, (4, 4)), SignalSpace(1, (4, 8))
 SMALL = Config(width=4)
 
 
 @pytest.mark.parametrize(
-    "role",
+    "spec",
     [
-        NetworkSpec(PICTURE, GRID, condition=ConditionSpec(vector=2, field=1)),
-        NetworkSpec(GRID, PICTURE, condition=ConditionSpec(tokens=3, vector=2)),
-        NetworkSpec(PICTURE, SignalSpace(1), condition=ConditionSpec(tokens=2)),
-        NetworkSpec(SignalSpace(5), PICTURE, condition=ConditionSpec(vector=2)),
-        NetworkSpec(PICTURE, SignalSpace(1, (16, 16))),
+        NetworkSpec(IMAGE, GRID, condition=ConditionSpec(vector=2, field=1)),
+        NetworkSpec(GRID, IMAGE, condition=ConditionSpec(tokens=3, vector=2)),
+        NetworkSpec(IMAGE, SignalSpace(1), condition=ConditionSpec(tokens=2)),
+        NetworkSpec(SignalSpace(5), IMAGE, condition=ConditionSpec(vector=2)),
+        NetworkSpec(IMAGE, SignalSpace(1, (16, 16))),
         NetworkSpec(SignalSpace(2), OBLONG),
         NetworkSpec(OBLONG, SignalSpace(2)),
     ],
     ids=str,
 )
-def test_contracts(role):
-    check_network(build(role, SMALL), role)
+def test_it_meets_the_contracts_of_a_network(spec):
+    check_network(build(spec, SMALL), spec)
 
 
 @pytest.mark.parametrize(
-    "role",
+    ("spec", "code"),
     [
-        NetworkSpec(SignalSpace(2), SignalSpace(3)),
-        NetworkSpec(SignalSpace(1, (4,)), SignalSpace(1, (4,))),
-        NetworkSpec(PICTURE, SignalSpace(3, (5, 5))),
-        NetworkSpec(PICTURE, SignalSpace(3, (4, 8))),
-        NetworkSpec(PICTURE, PICTURE, has_time=True),
-        NetworkSpec(PICTURE, TokenSpace(3, 4)),
+        (NetworkSpec(SignalSpace(2), SignalSpace(3)), "convolution_axes"),
+        (NetworkSpec(SignalSpace(1, (4,)), SignalSpace(1, (4,))), "convolution_axes"),
+        (NetworkSpec(IMAGE, SignalSpace(3, (5, 5))), "convolution_ratio"),
+        (NetworkSpec(IMAGE, SignalSpace(3, (4, 8))), "convolution_ratio"),
+        (NetworkSpec(IMAGE, IMAGE, has_time=True), "convolution_time"),
+        (NetworkSpec(IMAGE, TokenSpace(3, 4)), "convolution_spaces"),
     ],
     ids=str,
 )
-def test_a_role_that_they_cannot_fill_is_refused(role):
-    with pytest.raises(ValueError, match=r"choose|asked to map"):
-        build(role, Config())
+def test_an_unsupported_spec_is_an_error(spec, code):
+    with raises_code(f"networks.{code}"):
+        build(spec, Config())
 
 
-def test_a_larger_picture_goes_through_the_same_weights():
-    """Between grids nothing depends on the size, so that a decoder also serves a halved latent."""
-    role = NetworkSpec(GRID, PICTURE)
-    network = build(role, SMALL)
+def test_the_same_weights_serve_a_larger_image():
+    """Between grids nothing depends on the size, so that a decoder also accepts a latent of another size."""
+    spec = NetworkSpec(GRID, IMAGE)
+    network = build(spec, SMALL)
     assert network(torch.zeros(1, 4, 6, 2)).shape == (1, 3, 24, 8)
 
 
-def test_features_are_what_the_output_is_made_of():
-    role = NetworkSpec(PICTURE, SignalSpace(1))
-    network = perturb_weights(build(role, SMALL)).eval()
-    x, _, _ = random_inputs(role, 2)
-    found = network.forward_features(x)
-    assert [tuple(h.shape[2:]) for h in found] == [(8, 8), (4, 4)]
-    assert not torch.equal(network.forward_features(x + 1)[-1], found[-1])
+def test_forward_features_gives_a_map_of_each_size():
+    spec = NetworkSpec(IMAGE, SignalSpace(1))
+    network = perturb_weights(build(spec, SMALL)).eval()
+    x, _, _ = random_inputs(spec, 2)
+    features = network.forward_features(x)
+    assert [tuple(h.shape[2:]) for h in features] == [(8, 8), (4, 4)]
+    assert not torch.equal(network.forward_features(x + 1)[-1], features[-1])
 
 
-def test_sizes_grow_with_the_ladder_and_what_is_set_stays():
+def test_widths_grow_with_the_model_size_and_explicit_settings_win():
     small, large = (resize_config({"up_blocks": 5}, width, depth, 2) for width, depth in ((64, 2), (768, 14)))
     assert small["width"] < large["width"]
     assert small["up_blocks"] == large["up_blocks"] == 5

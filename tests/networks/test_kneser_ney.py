@@ -1,4 +1,4 @@
-"""The Kneser-Ney model against a dictionary implementation written straight from the formula."""
+"""The Kneser-Ney model against an implementation with dictionaries that follows the formula directly."""
 
 from collections import Counter, defaultdict
 
@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genloom.networks.kneser_ney import MISSING, KneserNey
+from tests.errors import raises_code
 
 
 class Reference:
-    """Events are (context of order - 1 tokens padded with NONE, token); everything else is counted from them."""
+    """Counts events: (context of order - 1 tokens padded with MISSING, token)."""
 
     def __init__(self, events, vocab, order, discounts=None):
         self.vocab, self.order = vocab, order
@@ -78,136 +79,93 @@ streams = st.builds(text, st.integers(0, 2**31), st.integers(1, 90), st.integers
 def test_agrees_with_the_dictionary_implementation(ids, other, order):
     vocab = 9
     model = KneserNey.fit(ids, vocab, order)
-    slow = Reference(events_of(ids, order), vocab, order)
+    reference = Reference(events_of(ids, order), vocab, order)
     np.testing.assert_allclose(
-        np.stack([level.discount for level in model.levels]), np.array(slow.discounts), atol=1e-12
+        np.stack([level.discount for level in model.levels]), np.array(reference.discounts), atol=1e-12
     )
     for stream in (ids, other):
-        wanted = [np.log(slow.probability(context, token)) for context, token in events_of(stream, order)]
-        np.testing.assert_allclose(model.log_prob(stream), wanted, atol=1e-9, rtol=0)
+        expected = [np.log(reference.probability(context, token)) for context, token in events_of(stream, order)]
+        np.testing.assert_allclose(model.log_prob(stream), expected, atol=1e-9, rtol=0)
     contexts = [context for context, _ in events_of(other, order)][:20]
-    wanted = [[slow.probability(context, token) for token in range(vocab)] for context in contexts]
-    got = model.predict_probs(np.array(contexts, np.int64).reshape(len(contexts), order - 1))
-    np.testing.assert_allclose(got, wanted, atol=1e-9, rtol=0)
+    expected = [[reference.probability(context, token) for token in range(vocab)] for context in contexts]
+    actual = model.predict_probs(np.array(contexts, np.int64).reshape(len(contexts), order - 1))
+    np.testing.assert_allclose(actual, expected, atol=1e-9, rtol=0)
 
 
 @settings(max_examples=40, deadline=None)
 @given(ids=streams, other=streams, order=st.integers(1, 6))
-def test_reading_tells_what_the_probabilities_rest_on(ids, other, order):
+def test_the_features_describe_the_counts(ids, other, order):
     vocab = 9
     model = KneserNey.fit(ids, vocab, order)
-    slow = Reference(events_of(ids, order), vocab, order)
+    reference = Reference(events_of(ids, order), vocab, order)
     events = [context for context, _ in events_of(other, order)][:20]
     contexts = np.array(events, np.int64).reshape(len(events), order - 1)
-    log_p, basis = model.predict_with_features(contexts[None], np.float64)
+    log_p, features = model.predict_with_features(contexts[None], np.float64)
     np.testing.assert_array_equal(log_p[0], model.predict_probs(contexts, is_log=True))
-    assert basis.shape == (1, len(events), 2 * (order - 1))
-    for context, got in zip(events, basis[0], strict=True):
+    assert features.shape == (1, len(events), 2 * (order - 1))
+    for context, actual in zip(events, features[0], strict=True):
         for depth in range(1, order):
-            row = slow.rows[depth].get(context[order - 1 - depth :], {})
+            row = reference.rows[depth].get(context[order - 1 - depth :], {})
             total = sum(row.values())
-            held = sum(slow.discounts[depth][min(count, 3)] for count in row.values()) / total if row else 1
-            np.testing.assert_allclose(got[2 * depth - 2 : 2 * depth], [np.log1p(total) / 5, held], atol=1e-9)
-
-
-@settings(max_examples=40, deadline=None)
-@given(ids=streams, order=st.integers(1, 6))
-def test_leaving_one_out_equals_counting_without_it(ids, order):
-    vocab = 9
-    model = KneserNey.fit(ids, vocab, order)
-    got = model.predict_probs_at(ids, np.arange(len(ids)))
-    events = events_of(ids, order)
-    for i in range(len(ids)):
-        rest = Reference(events[:i] + events[i + 1 :], vocab, order, [level.discount for level in model.levels])
-        wanted = [rest.probability(events[i][0], token) for token in range(vocab)]
-        np.testing.assert_allclose(got[i], wanted, atol=1e-9, rtol=0)
-
-
-def test_leaving_one_out_changes_what_it_should():
-    """A model that saw a text once is sure of it; with the occurrence left out it is not."""
-    ids = np.random.default_rng(0).integers(0, 50, 400)
-    model = KneserNey.fit(ids, 50, 5)
-    at = np.arange(len(ids))
-    sure = model.predict_probs_at(ids, at, is_leave_one_out=False)[at, ids]
-    fair = model.predict_probs_at(ids, at)[at, ids]
-    assert np.exp(np.log(sure).mean()) > 0.3
-    assert np.exp(np.log(fair).mean()) < 0.04
+            backoff = sum(reference.discounts[depth][min(count, 3)] for count in row.values()) / total if row else 1
+            np.testing.assert_allclose(actual[2 * depth - 2 : 2 * depth], [np.log1p(total) / 5, backoff], atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("vocab", "used"), [(256, 60), (65_000, 3000)])
-def test_rows_sum_to_one_and_never_reach_zero(dtype, vocab, used):
+def test_probabilities_sum_to_one_and_are_never_zero(dtype, vocab, used):
     rng = np.random.default_rng(1)
     ids = np.minimum(rng.geometric(8 / used, 30_000), used - 1).astype(np.uint16)
     model = KneserNey.fit(ids, vocab, 4)
-    at = rng.integers(0, len(ids), 64)
-    for rows in (
-        model.predict_probs_at(ids, at, dtype=dtype),
-        model.predict_probs(model.gather_contexts(ids, at), dtype=dtype),
-    ):
-        assert rows.shape == (64, vocab)
-        assert rows.dtype == dtype
-        np.testing.assert_allclose(rows.sum(1), 1, atol=1e-4 if dtype is np.float32 else 1e-10)
-        assert (rows > 0).all()
-    logs = model.predict_probs_at(ids, at, is_log=True, dtype=dtype)
-    np.testing.assert_allclose(logs, np.log(model.predict_probs_at(ids, at, dtype=dtype)), atol=1e-4)
+    contexts = model.gather_contexts(ids, rng.integers(0, len(ids), 64))
+    probs = model.predict_probs(contexts, dtype=dtype)
+    assert probs.shape == (64, vocab)
+    assert probs.dtype == dtype
+    np.testing.assert_allclose(probs.sum(1), 1, atol=1e-4 if dtype is np.float32 else 1e-10)
+    assert (probs > 0).all()
+    log_probs = model.predict_probs(contexts, is_log=True, dtype=dtype)
+    np.testing.assert_allclose(log_probs, np.log(probs), atol=1e-4)
 
 
-def test_large_vocabulary_and_deep_contexts_take_the_sorted_path_and_agree():
-    """Keys too many for direct tables go through sorting and binary search; the numbers must not depend on that."""
+def test_large_vocabularies_use_binary_search_and_agree():
+    """Too many keys for a lookup table need sorting and binary search, which must give the same numbers."""
     rng = np.random.default_rng(2)
     ids = rng.zipf(1.3, 6000) % 60_000
     order, vocab = 6, 65_536
     model = KneserNey.fit(ids, vocab, order)
     assert any(level.table is None for level in model.levels)
-    slow = Reference(events_of(ids, order), vocab, order)
-    some = rng.integers(0, len(ids), 50)
+    reference = Reference(events_of(ids, order), vocab, order)
+    positions = rng.integers(0, len(ids), 50)
     events = events_of(ids, order)
-    wanted = [np.log(slow.probability(*events[i])) for i in some]
-    np.testing.assert_allclose(model.log_prob(ids)[some], wanted, atol=1e-9)
-    rows = model.predict_probs(model.gather_contexts(ids, some))
-    np.testing.assert_allclose(np.log(rows[np.arange(50), ids[some]]), wanted, atol=1e-9)
+    expected = [np.log(reference.probability(*events[i])) for i in positions]
+    np.testing.assert_allclose(model.log_prob(ids)[positions], expected, atol=1e-9)
+    rows = model.predict_probs(model.gather_contexts(ids, positions))
+    np.testing.assert_allclose(np.log(rows[np.arange(50), ids[positions]]), expected, atol=1e-9)
 
 
-def test_unseen_contexts_hand_over_to_shorter_ones():
+def test_unseen_contexts_back_off_to_shorter_ones():
     ids = np.array([0, 1, 2, 0, 1, 3, 0, 1, 2, 4])
     model = KneserNey.fit(ids, 6, 3)
     unseen, unknown, short = model.predict_probs(np.array([[4, 1], [5, 1], [MISSING, 1]]))
     np.testing.assert_allclose(unseen, unknown)
     np.testing.assert_allclose(unseen, short)
-    nothing = model.predict_probs(np.array([[0, 5], [MISSING, MISSING]]))
-    np.testing.assert_allclose(nothing[0], nothing[1])
-    assert nothing[0][5] == nothing[0].min() > 0
+    empty = model.predict_probs(np.array([[0, 5], [MISSING, MISSING]]))
+    np.testing.assert_allclose(empty[0], empty[1])
+    assert empty[0][5] == empty[0].min() > 0
 
 
 def test_positions_of_any_shape_and_streams_longer_than_a_chunk(monkeypatch):
     ids = text(3, 500, 6)
     model = KneserNey.fit(ids, 6, 3)
-    whole = model.log_prob(ids)
+    expected = model.log_prob(ids)
     monkeypatch.setattr("genloom.networks.kneser_ney._CHUNK_ROWS", 64)
-    np.testing.assert_array_equal(model.log_prob(ids), whole)
-    at = np.arange(12).reshape(3, 4)
-    rows = model.predict_probs_at(ids, at, is_leave_one_out=False)
-    assert rows.shape == (3, 4, 6)
-    np.testing.assert_allclose(np.log(np.take_along_axis(rows, ids[at][..., None].astype(int), 2))[..., 0], whole[at])
+    np.testing.assert_array_equal(model.log_prob(ids), expected)
+    positions = np.arange(12).reshape(3, 4)
+    probs = model.predict_probs(model.gather_contexts(ids, positions))
+    assert probs.shape == (3, 4, 6)
+    targets = ids[positions][..., None].astype(int)
+    np.testing.assert_allclose(np.log(np.take_along_axis(probs, targets, 2))[..., 0], expected[positions])
     assert model.log_prob(ids[:0]).shape == (0,)
-
-
-@pytest.mark.parametrize("order", [1, 2, 5])
-def test_contexts_after_rows_are_those_at_the_places_after_them(order):
-    ids = text(7, 40, 6)
-    model = KneserNey.fit(ids, 6, order)
-    rows = np.stack([ids[:12], ids[20:32]])
-    contexts = model.gather_row_contexts(rows)
-    assert contexts.shape == (2, 12, order - 1)
-    np.testing.assert_array_equal(contexts[0], model.gather_contexts(ids, np.arange(1, 13)))
-    np.testing.assert_array_equal(contexts[1, 6:], model.gather_contexts(ids, np.arange(27, 33)))
-    assert (contexts[:, 0, :-1] == MISSING).all()
-    leave_out = np.stack([ids[1:13], ids[21:33]])
-    assert model.predict_probs(contexts, leave_out).shape == (2, 12, 6)
-    np.testing.assert_allclose(
-        model.predict_probs(contexts, leave_out)[0], model.predict_probs_at(ids, np.arange(1, 13)), atol=1e-12
-    )
 
 
 def test_arrays_round_trip_and_stay_small():
@@ -216,40 +174,39 @@ def test_arrays_round_trip_and_stay_small():
     arrays = model.to_arrays()
     again = KneserNey.from_arrays({name: array.copy() for name, array in arrays.items()})
     np.testing.assert_array_equal(again.log_prob(ids), model.log_prob(ids))
-    np.testing.assert_array_equal(
-        again.predict_probs_at(ids, np.arange(50)), model.predict_probs_at(ids, np.arange(50))
-    )
+    contexts = model.gather_contexts(ids, np.arange(50))
+    np.testing.assert_array_equal(again.predict_probs(contexts), model.predict_probs(contexts))
     assert all(arrays[f"{depth}.tokens"].dtype == np.uint8 for depth in range(5))
 
 
-def test_damaged_arrays_and_unusable_streams_are_refused():
+def test_damaged_arrays_and_unusable_streams_are_errors():
     arrays = KneserNey.fit(text(5, 300, 5), 9, 3).to_arrays()
-    with pytest.raises(ValueError, match=r"'1\.counts' is missing"):
+    with raises_code("networks.ngram_damaged", reason="'1.counts' is missing"):
         KneserNey.from_arrays({name: array for name, array in arrays.items() if name != "1.counts"})
     for name, value in [
         ("2.tokens", arrays["2.tokens"][:-1]),
         ("1.tokens", arrays["1.tokens"] + 200),
         ("symbols", arrays["symbols"] + 100),
     ]:
-        with pytest.raises(ValueError, match="damaged"):
+        with raises_code("networks.ngram_damaged"):
             KneserNey.from_arrays({**arrays, name: value})
-    with pytest.raises(ValueError, match="empty"):
+    with raises_code("networks.ngram_empty_text"):
         KneserNey.fit(np.array([], np.int64), 9, 3)
-    with pytest.raises(ValueError, match="outside the vocabulary"):
+    with raises_code("networks.ngram_token_range", minimum=1, maximum=9, vocab_size=9):
         KneserNey.fit(np.array([1, 9]), 9, 3)
-    with pytest.raises(ValueError, match="order"):
+    with raises_code("networks.ngram_order", order=9):
         KneserNey.fit(np.array([1]), 9, 9)
 
 
-def test_comes_close_to_the_entropy_of_a_known_source():
-    """A second-order source of known entropy: the model comes close to it from counts alone."""
+def test_the_loss_approaches_the_entropy_of_a_known_source():
+    """The source is of second order; the model approaches its entropy from counts alone."""
     rng = np.random.default_rng(6)
-    table = rng.dirichlet(np.full(20, 0.3), 20 * 20)  # 400 contexts, far fewer than the text has places
+    table = rng.dirichlet(np.full(20, 0.3), 20 * 20)  # 400 contexts, far fewer than positions in the text
     edges = table.cumsum(1)
     draws, ids = rng.random(200_000), np.zeros(200_000, np.int64)
     for i in range(2, len(ids)):
         ids[i] = min(edges[ids[i - 2] * 20 + ids[i - 1]].searchsorted(draws[i]), 19)
     model = KneserNey.fit(ids[:180_000], 20, 3)
-    held = ids[180_000:]
-    entropy = -np.log(table[held[:-2] * 20 + held[1:-1], held[2:]]).mean()
-    assert entropy < -model.log_prob(held).mean() < entropy + 0.08
+    held_out = ids[180_000:]
+    entropy = -np.log(table[held_out[:-2] * 20 + held_out[1:-1], held_out[2:]]).mean()
+    assert entropy < -model.log_prob(held_out).mean() < entropy + 0.08

@@ -1,9 +1,10 @@
-"""Adapters: nothing at first, sums of each other, the same once merged, and all that training moves or stores."""
+"""Adapters: identity at first, summed, equal after merging, and the only thing that training changes or saves."""
 
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,38 +19,39 @@ from genloom.train import checkpoint
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig, classify_parameters
 from genloom.types import Batch, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
+from tests.errors import raises_code
 
 SPACE = TokenSpace(vocab_size=13, context_length=12)
-ROLE = NetworkSpec(SPACE, SPACE, is_causal=True)
-TOLD = replace(ROLE, condition=ConditionSpec(vector=2))
+SPEC = NetworkSpec(SPACE, SPACE, is_causal=True)
+CONDITIONED_SPEC = replace(SPEC, condition=ConditionSpec(vector=2))
 SMALL = transformer.Config(width=16, depth=2, heads=4, key_heads=2)
-WAYS = {
+CONFIGS = {
     "plain": lora.Config(3, 5.0),
     "one target": lora.Config(2, 8.0, ("k",)),
     "queries and values": lora.Config(4, 4.0, ("q", "v")),
-    "rank-stabilised": lora.Config(4, 3.0, use_rslora=True),
-    "decomposed": lora.Config(3, 5.0, use_dora=True),
-    "decomposed, some": lora.Config(3, 5.0, ("v", "gate", "down"), use_dora=True),
+    "rslora": lora.Config(4, 3.0, use_rslora=True),
+    "dora": lora.Config(3, 5.0, use_dora=True),
+    "dora, some targets": lora.Config(3, 5.0, ("v", "gate", "down"), use_dora=True),
 }
 BASES = {
     "grouped": SMALL,
-    "untied, with biases": replace(SMALL, tied=False, bias="all"),
+    "untied, with biases": replace(SMALL, tie_embeddings=False, bias="all"),
     "relu2": replace(SMALL, activation="relu2"),
 }
 X = torch.randint(SPACE.vocab_size, (3, 9), generator=torch.Generator().manual_seed(0))
 
 
-def built(config: transformer.Config = SMALL) -> nn.Module:
+def build_network(config: transformer.Config = SMALL) -> nn.Module:
     torch.manual_seed(0)
-    return perturb_weights(transformer.build(ROLE, config)).eval()
+    return perturb_weights(transformer.build(SPEC, config)).eval()
 
 
 @torch.no_grad()
-def learned(network: nn.Module, seed: int = 1) -> nn.Module:
-    """As if the newest adapter had been trained."""
-    chance = torch.Generator().manual_seed(seed)
+def train_newest(network: nn.Module, seed: int = 1) -> nn.Module:
+    """Change the newest adapter as training would."""
+    rng = torch.Generator().manual_seed(seed)
     for p in network.parameters():
-        p.add_(torch.randn(p.shape, generator=chance) * 0.2)
+        p.add_(torch.randn(p.shape, generator=rng) * 0.2)
     return network
 
 
@@ -58,15 +60,20 @@ def outputs(network: nn.Module) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("base", "way"),
-    [(base, way) for base in BASES for way in WAYS if base != "relu2" or "gate" not in WAYS[way].targets],
+    ("base", "config_name"),
+    [
+        (base, config_name)
+        for base in BASES
+        for config_name in CONFIGS
+        if base != "relu2" or "gate" not in CONFIGS[config_name].targets
+    ],
 )
-def test_an_adapter_changes_nothing_then_something_and_merges_to_the_same(base: str, way: str) -> None:
-    network = built(BASES[base])
+def test_an_adapter_starts_as_the_identity_and_merges_to_the_same_outputs(base: str, config_name: str) -> None:
+    network = build_network(BASES[base])
     before, names = outputs(network), list(network.state_dict())
-    lora.attach(network, WAYS[way])
+    lora.attach(network, CONFIGS[config_name])
     assert_close(outputs(network), before, "a fresh adapter is the identity")
-    adapted = outputs(learned(network))
+    adapted = outputs(train_newest(network))
     assert (adapted - before).abs().max() > 0.01
     merged = lora.merge(network)
     assert_close(outputs(merged), adapted, "the merged network is the adapted one")
@@ -75,27 +82,27 @@ def test_an_adapter_changes_nothing_then_something_and_merges_to_the_same(base: 
     assert_close(outputs(network), adapted, "merging leaves the adapted network as it is")
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_an_adapter_is_its_formula(way: str) -> None:
-    """W x + scale B A x, target by target; with decomposed weights, rows rescaled to their learned lengths."""
-    config = WAYS[way]
-    network = built()
+@pytest.mark.parametrize("config_name", CONFIGS)
+def test_an_adapter_equals_its_formula(config_name: str) -> None:
+    """W x + scale B A x, target by target; with DoRA, rows rescaled to their learned norms."""
+    config = CONFIGS[config_name]
+    network = build_network()
     plain = {path: network.get_parameter(f"{path}.weight").detach().clone() for path in lora.find_targets(network)}
     lora.attach(network, config)
-    learned(network)
+    train_newest(network)
     merged = lora.merge(network)
     for path, linear, adapter in lora.iter_adapters(network):
         expected = plain[path].clone()
-        factors = zip(adapter.A.chunk(len(adapter.spans)), adapter.spans.values(), strict=True)
-        done = 0
+        factors = zip(adapter.A.chunk(len(adapter.row_slices)), adapter.row_slices.values(), strict=True)
+        start = 0
         for A, rows in factors:
             size = rows.stop - rows.start
-            B = adapter.B[done : done + size]
+            B = adapter.B[start : start + size]
             expected[rows] += config.scale * (B @ A).detach()
             if adapter.gain is not None:
-                lengths = plain[path][rows].norm(dim=1) * (1 + adapter.gain[done : done + size].detach())
-                expected[rows] *= (lengths / expected[rows].norm(dim=1))[:, None]
-            done += size
+                norms = plain[path][rows].norm(dim=1) * (1 + adapter.gain[start : start + size].detach())
+                expected[rows] *= (norms / expected[rows].norm(dim=1))[:, None]
+            start += size
         assert_close(merged.get_parameter(f"{path}.weight").detach(), expected, f"the merged {path}")
         x = torch.randn(2, 5, linear.in_features, generator=torch.Generator().manual_seed(2))
         assert_close(linear(x).detach(), x @ expected.mT, f"the adapted {path}")
@@ -106,45 +113,45 @@ def test_scales() -> None:
     assert lora.Config(4, 6.0, use_rslora=True).scale == 3.0
 
 
-def pair() -> nn.Module:
-    network = built()
-    lora.attach(network, WAYS["plain"], "one")
-    learned(network)
-    lora.attach(network, WAYS["decomposed, some"], "two/2.0")
-    return learned(network, seed=2)
+def build_pair() -> nn.Module:
+    network = build_network()
+    lora.attach(network, CONFIGS["plain"], "one")
+    train_newest(network)
+    lora.attach(network, CONFIGS["dora, some targets"], "two/2.0")
+    return train_newest(network, seed=2)
 
 
 def weights(network: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in lora.merge(network).parameters()])
 
 
-def test_adapters_sum_and_are_switched_without_touching_the_base() -> None:
-    network, base = pair(), built()
-    found = {}
+def test_adapters_sum_and_switch_without_changing_the_base() -> None:
+    network, base = build_pair(), build_network()
+    weights_by_names = {}
     for names in ((), ("one",), ("two/2.0",), ("one", "two/2.0")):
         lora.set_active_adapters(network, names)
-        found[names] = weights(network)
+        weights_by_names[names] = weights(network)
         assert_close(outputs(lora.merge(network)), outputs(network), f"merged {names}")
     plain = torch.cat([p.detach().flatten() for p in base.parameters()])
-    assert torch.equal(found[()], plain)
-    both = found[("one",)] + found[("two/2.0",)] - plain
-    assert_close(found[("one", "two/2.0")], both, "two adapters are summed")
+    assert torch.equal(weights_by_names[()], plain)
+    expected = weights_by_names[("one",)] + weights_by_names[("two/2.0",)] - plain
+    assert_close(weights_by_names[("one", "two/2.0")], expected, "two adapters are summed")
     lora.set_active_adapters(network, ())
     assert torch.equal(outputs(network), outputs(base))
 
 
-def test_a_sharing_copy_is_switched_by_itself_and_holds_no_second_base() -> None:
-    network = pair()
+def test_a_sharing_copy_switches_on_its_own_and_shares_all_tensors() -> None:
+    network = build_pair()
     other = lora.copy_sharing_tensors(network)
     lora.set_active_adapters(other, ())
-    assert torch.equal(outputs(other), outputs(built()))
+    assert torch.equal(outputs(other), outputs(build_network()))
     assert (outputs(network) - outputs(other)).abs().max() > 0.01
-    mine, theirs = ({t.data_ptr() for t in (*n.parameters(), *n.buffers())} for n in (network, other))
-    assert mine == theirs
+    own, shared = ({t.data_ptr() for t in (*n.parameters(), *n.buffers())} for n in (network, other))
+    assert own == shared
 
 
-def test_only_the_newest_adapter_is_a_parameter_or_in_the_state() -> None:
-    network = pair()
+def test_only_the_newest_adapter_has_parameters_and_state() -> None:
+    network = build_pair()
     names = [name for name, _ in network.named_parameters()]
     assert names == list(network.state_dict())
     assert names
@@ -154,8 +161,8 @@ def test_only_the_newest_adapter_is_a_parameter_or_in_the_state() -> None:
     assert set(classify_parameters(network).values()) == {"adapter"}
 
 
-def test_a_tied_head_stays_tied_in_copies_of_another_type() -> None:
-    network = pair()
+def test_a_tied_head_stays_tied_in_copies_of_another_dtype() -> None:
+    network = build_pair()
     for copy in (network, deepcopy(network), deepcopy(network).to(torch.bfloat16), lora.copy_sharing_tensors(network)):
         assert copy.get_submodule("head").weight is copy.get_submodule("embedding.embed").weight
     half = deepcopy(network).to(torch.bfloat16)
@@ -165,75 +172,83 @@ def test_a_tied_head_stays_tied_in_copies_of_another_type() -> None:
     assert merged.get_submodule("head").weight is merged.get_submodule("embedding.embed").weight
 
 
-def test_an_adapted_network_keeps_the_contracts() -> None:
-    check_network(pair(), ROLE)
+def test_an_adapted_network_meets_the_contracts() -> None:
+    check_network(build_pair(), SPEC)
     signal = NetworkSpec(SignalSpace(3), SignalSpace(2), has_time=True)
     network = perturb_weights(dense.build(signal, dense.Config(width=24)))
     lora.attach(network, lora.Config(2, 4.0))
-    check_network(learned(network), signal)
+    check_network(train_newest(network), signal)
     lora.merge(network)
 
 
-def test_the_ngram_networks_base_is_adapted() -> None:
-    network = ngram.build(ROLE, ngram.Config(order=2, base=SMALL))
+def test_adapters_attach_to_the_base_of_an_ngram_network() -> None:
+    network = ngram.build(SPEC, ngram.Config(order=2, base=SMALL))
     network.fit(X.flatten().numpy())
-    stored, network = perturb_weights(network).state_dict(), ngram.build(ROLE, ngram.Config(order=2, base=SMALL)).eval()
+    stored, network = perturb_weights(network).state_dict(), ngram.build(SPEC, ngram.Config(order=2, base=SMALL)).eval()
     network.load_state_dict(stored)
     lora.attach(network, lora.Config(2, 4.0))
-    learned(network)
+    train_newest(network)
     assert_close(outputs(lora.merge(network)), outputs(network), "merged")
 
 
-def test_dropout_leaves_out_in_training_only() -> None:
-    network = built()
+def test_dropout_acts_in_training_only() -> None:
+    network = build_network()
     lora.attach(network, lora.Config(4, 8.0, dropout=0.5))
-    learned(network)
-    still = outputs(network)
+    train_newest(network)
+    expected = outputs(network)
     set_dropout_keys({"model": network}, Noise(0, (1, 2, 3)))
-    assert torch.equal(outputs(network), still)
+    assert torch.equal(outputs(network), expected)
     network.train()
-    assert not torch.equal(network(X), still)
+    assert not torch.equal(network(X), expected)
 
 
 @pytest.mark.slow
-def test_compiled_it_computes_the_same() -> None:
-    network = pair()
-    want = outputs(network)
+def test_the_compiled_network_computes_the_same() -> None:
+    network = build_pair()
+    expected = outputs(network)
     network.compile(backend="aot_eager", dynamic=False)
-    assert_close(outputs(network), want, "compiled")
+    assert_close(outputs(network), expected, "compiled")
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "code", "fields"),
     [
-        (lambda: lora.Config(0), "rank of an adapter is 1 or more, got 0"),
-        (lambda: lora.Config(4, 0.0), "alpha of an adapter is above 0"),
-        (lambda: lora.Config(4, float("nan")), "alpha of an adapter is above 0"),
-        (lambda: lora.Config(dropout=1.0), "dropout of an adapter is a share"),
-        (lambda: lora.attach(built(), lora.Config(targets=("q", "w"))), "has no 'w' to adapt. It has: q, k, v, o, ga"),
-        (lambda: lora.attach(pair(), lora.Config(), "one"), "There is an adapter 'one' already"),
+        (lambda: lora.Config(0), "adapter_rank", {"rank": 0}),
+        (lambda: lora.Config(4, 0.0), "adapter_alpha", {"alpha": 0.0}),
+        (lambda: lora.Config(4, float("nan")), "adapter_alpha", {}),
+        (lambda: lora.Config(dropout=1.0), "adapter_dropout", {"dropout": 1.0}),
         (
-            lambda: lora.set_active_adapters(pair(), ["one", "three"]),
-            "There is no adapter 'three' here. There is: one, two/2.0.",
+            lambda: lora.attach(build_network(), lora.Config(targets=("q", "w"))),
+            "unknown_target",
+            {"target": "w", "known": "q, k, v, o, gate, up, down"},
         ),
-        (lambda: lora.attach(recurrent.build(TOLD, recurrent.Config(16)), lora.Config()), "adapt a transformer"),
+        (lambda: lora.attach(build_pair(), lora.Config(), "one"), "adapter_exists", {"name": "one"}),
+        (
+            lambda: lora.set_active_adapters(build_pair(), ["one", "three"]),
+            "unknown_adapter",
+            {"name": "three", "known": "one, two/2.0"},
+        ),
+        (
+            lambda: lora.attach(recurrent.build(CONDITIONED_SPEC, recurrent.Config(16)), lora.Config()),
+            "not_adaptable",
+            {},
+        ),
     ],
 )
-def test_what_cannot_be_is_one_clear_error(make, words: str) -> None:
-    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+def test_misuse_is_an_error(make, code: str, fields: dict[str, Any]) -> None:
+    with raises_code(f"networks.{code}", **fields):
         make()
-    assert words in str(caught.value)
 
 
-def test_a_merge_that_is_not_the_same_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = pair()
+def test_a_merge_that_changes_the_outputs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_pair()
     monkeypatch.setattr(lora.Adapter, "get_delta_weight", lambda self, weight: torch.full_like(weight, 0.01))
-    with pytest.raises(ValueError, match=r"merged network is not the adapted one: outputs differ by [^\n]+ allowed"):
+    with raises_code("networks.merge_differs", limit=lora.TOLERANCE):
         lora.merge(network)
     monkeypatch.undo()
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    with pytest.raises(ValueError, match="not finite"):
+    with raises_code("networks.merge_differs"):
         lora.merge(network)
 
 
@@ -251,69 +266,71 @@ def batch_at(step: int) -> Batch:
     return Batch(torch.randint(4, (4, SPACE.context_length), generator=torch.Generator().manual_seed(step)))
 
 
-def begun(plan: TrainConfig, config: lora.Config = WAYS["plain"]) -> TrainState:
-    network = built()
+def start_run(plan: TrainConfig, config: lora.Config = CONFIGS["plain"]) -> TrainState:
+    network = build_network()
     torch.manual_seed(3)
     lora.attach(network, config)
     return TrainState.from_parts(nn.ModuleDict({"model": network.train()}), OBJECTIVE, plan)
 
 
-def losses(plan: TrainConfig, state: TrainState) -> Iterator[float]:
+def run_losses(plan: TrainConfig, state: TrainState) -> Iterator[float]:
     return (progress.losses["model"] for progress in train(OBJECTIVE, batch_at, plan, state))
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_training_moves_the_adapters_alone(name: str) -> None:
-    state = begun(PLANS[name])
+def test_training_changes_only_the_adapters(name: str) -> None:
+    state = start_run(PLANS[name])
     network = state.parts["model"]
     before = {n: t.clone() for n, t in network.named_buffers()}
-    first, *_, last = losses(PLANS[name], state)
+    first, *_, last = run_losses(PLANS[name], state)
     assert last < first
     assert all(torch.equal(t, before[n]) for n, t in network.named_buffers())
     assert all(p.abs().max() > 0 for p in network.parameters())
-    assert state.optimizers["model"].momenta == {}, "Muon has nothing to do"
+    assert state.optimizers["model"].momenta == {}, "Muon trains nothing"
     lora.merge(state.eval_parts["model"])
 
 
-@pytest.mark.parametrize("config", [WAYS["plain"], replace(WAYS["decomposed"], dropout=0.2)], ids=["plain", "more"])
+@pytest.mark.parametrize("config", [CONFIGS["plain"], replace(CONFIGS["dora"], dropout=0.2)], ids=["plain", "more"])
 def test_a_run_resumes_to_the_same_bits_from_a_small_checkpoint(tmp_path: Path, config: lora.Config) -> None:
     plan = PLANS["averaged, in pieces"]
-    whole, halted = begun(plan, config), begun(plan, config)
-    for _ in losses(plan, whole):
+    complete, halted = start_run(plan, config), start_run(plan, config)
+    for _ in run_losses(plan, complete):
         pass
-    for _, _ in zip(range(3), losses(plan, halted), strict=False):
+    for _, _ in zip(range(3), run_losses(plan, halted), strict=False):
         pass
     path = checkpoint.save(halted, tmp_path)
-    resumed = begun(plan, config)
+    resumed = start_run(plan, config)
     checkpoint.load(resumed, tmp_path)
-    for _ in losses(plan, resumed):
+    for _ in run_losses(plan, resumed):
         pass
-    for name, tensor in whole.to_tensors().items():
+    for name, tensor in complete.to_tensors().items():
         assert torch.equal(tensor, resumed.to_tensors()[name]), name
     size = 4 * sum(p.numel() for p in halted.parts.parameters())
     assert path.stat().st_size < 4 * size + 20_000  # weights, averages, two moments; the base is not in it
 
 
-PICTURE = NetworkSpec(SignalSpace(2, (4, 4)), SignalSpace(2, (4, 4)), has_time=True, condition=ConditionSpec(tokens=5))
-PICTURING = {
-    "dit": lambda: dit.build(PICTURE, dit.Config(width=16, depth=2, head_width=8)),
+IMAGE_SPEC = NetworkSpec(
+    SignalSpace(2, (4, 4)), SignalSpace(2, (4, 4)), has_time=True, condition=ConditionSpec(tokens=5)
+)
+IMAGE_NETWORKS = {
+    "dit": lambda: dit.build(IMAGE_SPEC, dit.Config(width=16, depth=2, head_width=8)),
     "unet": lambda: unet.build(
-        PICTURE, unet.Config(width=8, channel_mult=(1, 2), num_res_blocks=1, head_width=4, norm_groups=4)
+        IMAGE_SPEC, unet.Config(width=8, channel_mult=(1, 2), num_res_blocks=1, head_width=4, norm_groups=4)
     ),
 }
 
 
 @pytest.mark.parametrize("targets", [(), ("q", "v", "o")], ids=str)
-@pytest.mark.parametrize("name", PICTURING)
-def test_networks_of_pictures_are_adapted_inside_their_fused_maps(name: str, targets: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+def test_adapters_of_image_networks_attach_to_targets_of_fused_layers(name: str, targets: tuple[str, ...]) -> None:
     torch.manual_seed(0)
-    network = perturb_weights(PICTURING[name]()).eval()
-    x, t, cond = random_inputs(PICTURE, num_rows=3)
+    network = perturb_weights(IMAGE_NETWORKS[name]()).eval()
+    x, t, cond = random_inputs(IMAGE_SPEC, num_rows=3)
     before, names = network(x, t, cond=cond).detach(), list(network.state_dict())
     lora.attach(network, lora.Config(3, 5.0, targets, use_dora=True))
     assert_close(network(x, t, cond=cond).detach(), before, "a fresh adapter is the identity")
     assert {path.rsplit(".", 1)[-1] for path, _, _ in lora.iter_adapters(network)} >= {"qkv", "out"}
-    adapted = learned(network)(x, t, cond=cond).detach()
+    adapted = train_newest(network)(x, t, cond=cond).detach()
     assert (adapted - before).abs().max() > 0.01
     merged = lora.merge(network)
     assert_close(merged(x, t, cond=cond).detach(), adapted, "the merged network is the adapted one")

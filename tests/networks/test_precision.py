@@ -1,4 +1,4 @@
-"""At which precision networks compute, and what `auto` takes."""
+"""The precision of networks, and the choice of "auto"."""
 
 from dataclasses import replace
 
@@ -11,37 +11,38 @@ from genloom.networks.native.block_quantization import dequantize_matrix, quanti
 from genloom.networks.native.quantized_transformer import QuantizedTransformer, list_linears
 from genloom.testing import perturb_weights
 from genloom.types import NetworkSpec, TokenSpace
+from tests.errors import raises_code
 
-SYMBOLS = TokenSpace(vocab_size=50, context_length=16)
+TOKENS = TokenSpace(vocab_size=50, context_length=16)
 SMALL = transformer.Config(width=64, depth=1, heads=2)
 
 
-def network_of(config: transformer.Config = SMALL) -> nn.Module:
+def build_network(config: transformer.Config = SMALL) -> nn.Module:
     torch.manual_seed(0)
     return (
-        perturb_weights(transformer.build(NetworkSpec(SYMBOLS, SYMBOLS, is_causal=True), config))
+        perturb_weights(transformer.build(NetworkSpec(TOKENS, TOKENS, is_causal=True), config))
         .eval()
         .requires_grad_(False)
     )
 
 
-def test_auto_rounds_large_transformers_where_the_machine_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_quantizes_large_transformers_if_the_machine_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "")
-    assert precision.resolve_precision(network_of(), "auto") == "float32"
+    assert precision.resolve_precision(build_network(), "auto") == "float32"
     monkeypatch.setattr(precision, "LARGE_NETWORK_PARAMS", 1000)
-    assert precision.resolve_precision(network_of(), "auto") == "int8"
-    assert precision.resolve_precision(network_of(replace(SMALL, hashed=17)), "auto") == "float32"
-    assert precision.resolve_precision(network_of(), "bfloat16") == "bfloat16"
+    assert precision.resolve_precision(build_network(), "auto") == "int8"
+    assert precision.resolve_precision(build_network(replace(SMALL, norm="layer")), "auto") == "float32"
+    assert precision.resolve_precision(build_network(), "bfloat16") == "bfloat16"
     monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "no compiler")
-    assert precision.resolve_precision(network_of(), "auto") == "float32"
-    with pytest.raises(ValueError, match="choose one of auto, float32"):
-        precision.resolve_precision(network_of(), "int3")
+    assert precision.resolve_precision(build_network(), "auto") == "float32"
+    with raises_code("networks.unknown_precision", precision="int3"):
+        precision.resolve_precision(build_network(), "int3")
 
 
-def test_auto_takes_four_bits_where_they_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_chooses_four_bits_if_that_is_lossless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "")
     monkeypatch.setattr(precision, "LARGE_NETWORK_PARAMS", 1000)
-    network = network_of()
+    network = build_network()
     assert isinstance(network, transformer.Transformer)
     for layer in list_linears(network):
         layer.weight.data = dequantize_matrix(quantize_matrix(layer.weight, 4))
@@ -51,15 +52,15 @@ def test_auto_takes_four_bits_where_they_lose_nothing(monkeypatch: pytest.Monkey
     assert precision.resolve_precision(network, "auto") == "int8"
 
 
-def test_fewer_bits_are_less_exact_and_close() -> None:
-    x = torch.randint(SYMBOLS.vocab_size, (2, 16), generator=torch.Generator().manual_seed(0))
-    exact, off = network_of()(x), {}
+def test_fewer_bits_are_less_exact() -> None:
+    x = torch.randint(TOKENS.vocab_size, (2, 16), generator=torch.Generator().manual_seed(0))
+    exact, errors = build_network()(x), {}
     for name in ("float32", "bfloat16", "int8", "int4"):
         if name in precision.BITS and precision.get_unavailable_reason():
             pytest.skip(precision.get_unavailable_reason())
-        network = precision.to_precision(network_of(), name)
-        off[name] = float((network(x).float() - exact).norm() / exact.norm())
+        network = precision.to_precision(build_network(), name)
+        errors[name] = float((network(x).float() - exact).norm() / exact.norm())
         assert isinstance(network, QuantizedTransformer) == (name in precision.BITS)
-    assert off["float32"] == 0
-    assert 0 < off["bfloat16"] < off["int4"] < 0.5
-    assert 0 < off["int8"] < 0.1
+    assert errors["float32"] == 0
+    assert 0 < errors["bfloat16"] < errors["int4"] < 0.5
+    assert 0 < errors["int8"] < 0.1

@@ -1,4 +1,4 @@
-"""Cross-entropy by chunks is that of whole logits: in value, in gradients, and where some of them are not wanted."""
+"""Cross-entropy by chunks equals that of all logits: in value, in gradients, and if some gradients are not needed."""
 
 import pytest
 import torch
@@ -19,7 +19,9 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "CHUNK", 7 * 40)
 
 
-def whole(h_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float, z_loss: float) -> tuple[Tensor, Tensor]:
+def full_cross_entropy(
+    h_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float, z_loss: float
+) -> tuple[Tensor, Tensor]:
     logits_NV = h_ND @ weight_VD.T
     if softcap:
         logits_NV = softcap * torch.tanh(logits_NV / softcap)
@@ -27,46 +29,46 @@ def whole(h_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float, z_
     return nll_N + z_loss * logits_NV.logsumexp(1).square(), nll_N
 
 
-def drawn(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    chance = torch.Generator().manual_seed(3)
-    h_ND, weight_VD = torch.randn(23, 6, generator=chance), torch.randn(40, 6, generator=chance)
-    targets_N = torch.randint(0, 40, (23,), generator=chance)
-    return h_ND.to(dtype), weight_VD.to(dtype), targets_N, torch.rand(23, generator=chance) + 0.5
+def random_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(3)
+    h_ND, weight_VD = torch.randn(23, 6, generator=rng), torch.randn(40, 6, generator=rng)
+    targets_N = torch.randint(0, 40, (23,), generator=rng)
+    return h_ND.to(dtype), weight_VD.to(dtype), targets_N, torch.rand(23, generator=rng) + 0.5
 
 
 @pytest.mark.parametrize("softcap", [0.0, 3.0])
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_value_and_gradients_are_those_of_whole_logits(softcap: float, z_loss: float, weighted: bool) -> None:
-    h, weight, targets, weights = drawn()
-    found = []
-    for function in (whole, fused.cross_entropy):
+def test_value_and_gradients_equal_those_of_all_logits(softcap: float, z_loss: float, weighted: bool) -> None:
+    h, weight, targets, weights = random_inputs()
+    results = []
+    for function in (full_cross_entropy, fused.cross_entropy):
         h_ND, weight_VD = h.clone().requires_grad_(), weight.clone().requires_grad_()
         costs_N, nll_N = function(h_ND, weight_VD, targets, softcap, z_loss)
         (costs_N * (weights if weighted else 2.0)).sum().backward()
         assert h_ND.grad is not None
         assert weight_VD.grad is not None
-        found.append((costs_N.detach(), nll_N.detach(), h_ND.grad, weight_VD.grad))
-    for expected, got in zip(*found, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+        results.append((costs_N.detach(), nll_N.detach(), h_ND.grad, weight_VD.grad))
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_are_those_of_small_differences() -> None:
-    h_ND, weight_VD, targets_N, weights_N = drawn(torch.float64)
+def test_gradients_equal_finite_differences() -> None:
+    h_ND, weight_VD, targets_N, weights_N = random_inputs(torch.float64)
     step, direction = 1e-4, torch.randn(h_ND.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     h_ND.requires_grad_()
     (fused.cross_entropy(h_ND, weight_VD, targets_N, 4.0)[0] * weights_N).sum().backward()
     assert h_ND.grad is not None
     with torch.no_grad():
-        ahead, behind = (
-            (whole(h_ND + sign * step * direction, weight_VD, targets_N, 4.0, 0.0)[0] * weights_N).sum()
+        forward, backward = (
+            (full_cross_entropy(h_ND + sign * step * direction, weight_VD, targets_N, 4.0, 0.0)[0] * weights_N).sum()
             for sign in (1, -1)
         )
-    torch.testing.assert_close((h_ND.grad * direction).sum(), (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close((h_ND.grad * direction).sum(), (forward - backward) / (2 * step), rtol=1e-5, atol=1e-5)
 
 
 def test_a_frozen_head_gets_no_gradient() -> None:
-    h, weight_VD, targets_N, _ = drawn()
+    h, weight_VD, targets_N, _ = random_inputs()
     grads = []
     for frozen in (True, False):
         h_ND = h.clone().requires_grad_()
@@ -78,8 +80,8 @@ def test_a_frozen_head_gets_no_gradient() -> None:
     assert torch.equal(*grads)
 
 
-def test_bfloat16_stays_near_float32() -> None:
-    h, weight, targets, _ = drawn()
+def test_bfloat16_is_close_to_float32() -> None:
+    h, weight, targets, _ = random_inputs()
     grads, costs = [], []
     for dtype in (torch.float32, torch.bfloat16):
         h_ND, weight_VD = h.to(torch.bfloat16).to(dtype).requires_grad_(), weight.to(torch.bfloat16).to(dtype)
@@ -93,8 +95,8 @@ def test_bfloat16_stays_near_float32() -> None:
     torch.testing.assert_close(grads[1], grads[0], rtol=0.05, atol=0.03)
 
 
-def test_nothing_that_counts_costs_nothing() -> None:
-    h_ND, weight_VD, targets_N, _ = drawn()
+def test_no_positions_give_no_gradient() -> None:
+    h_ND, weight_VD, targets_N, _ = random_inputs()
     h_ND.requires_grad_()
     costs_N, _ = fused.cross_entropy(h_ND[:0], weight_VD.requires_grad_(), targets_N[:0])
     costs_N.sum().backward()
@@ -105,41 +107,43 @@ def test_nothing_that_counts_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_objective_learns_the_same_by_chunks_and_at_once(tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_objective_has_the_same_gradients_with_and_without_chunks(
+    tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     config = transformer.Config(width=16, depth=1, heads=2, tie_embeddings=tied, softcap=10.0)
     network = transformer.build(NetworkSpec(SPACE, SPACE, is_causal=True), config)
-    torch.nn.init.normal_(network.get_head.weight, std=0.1)
+    torch.nn.init.normal_(network.head.weight, std=0.1)
     parts = {"model": network}
     batch = Batch(torch.randint(0, 5000, (3, 24)), mask=torch.rand(3, 24) < 0.6, lengths=torch.tensor([24, 9, 17]))
     objective = Autoregressive(SPACE, z_loss=1e-3)
-    found = []
-    for pays_from in (1, 10_000):
-        monkeypatch.setattr("genloom.objectives.autoregressive.MIN_FUSED_VOCAB", pays_from)
+    results = []
+    for min_fused_vocab in (1, 10_000):
+        monkeypatch.setattr("genloom.objectives.autoregressive.MIN_FUSED_VOCAB", min_fused_vocab)
         network.zero_grad()
         loss = objective.loss(parts, batch, objective.phases[0], build_training_noise(0, 0, 0, 3))
         loss.per_sample.sum().backward()
-        found.append(
+        results.append(
             [loss.per_sample.detach(), loss.num_terms, loss.metrics["nll"], *(p.grad for p in network.parameters())]
         )
-    for got, expected in zip(*found, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("pays_from", [1, 10_000])
-def test_what_keeps_logits_small_is_no_likelihood(pays_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The z-loss is trained with; what is measured is minus log-likelihood alone."""
-    monkeypatch.setattr("genloom.objectives.autoregressive.MIN_FUSED_VOCAB", pays_from)
+@pytest.mark.parametrize("min_fused_vocab", [1, 10_000])
+def test_the_z_loss_is_not_part_of_the_likelihood(min_fused_vocab: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The z-loss is for training; evaluation measures only the negative log-likelihood."""
+    monkeypatch.setattr("genloom.objectives.autoregressive.MIN_FUSED_VOCAB", min_fused_vocab)
     torch.manual_seed(0)
     network = transformer.build(
         NetworkSpec(SPACE, SPACE, is_causal=True), transformer.Config(width=16, depth=1, heads=2)
     )
     batch, noise = Batch(torch.randint(0, 5000, (2, 12))), build_training_noise(0, 0, 0, 2)
 
-    def nats(z_loss: float) -> torch.Tensor:
+    def compute_nll(z_loss: float) -> torch.Tensor:
         objective = Autoregressive(SPACE, z_loss=z_loss)
         return objective.loss({"model": network}, batch, objective.phases[0], noise).per_sample.detach()
 
-    assert (nats(0.01) > nats(0.0) + 1).all()
+    assert (compute_nll(0.01) > compute_nll(0.0) + 1).all()
     network.eval()
-    assert torch.equal(nats(0.01), nats(0.0))
+    assert torch.equal(compute_nll(0.01), compute_nll(0.0))

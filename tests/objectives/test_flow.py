@@ -1,4 +1,4 @@
-"""Solving a flow's equation: orders of the solvers, what is known stays, variations begin where they are told."""
+"""Solving the equation of a flow: orders of the solvers, known_values values, and the start of variations."""
 
 from math import exp, prod
 
@@ -16,85 +16,99 @@ PICTURE = SignalSpace(2, (3, 4))
 SIZE = (2, 3, 4)
 
 
-class Spread(nn.Module):
-    """The velocity that carries noise to independent normal data of one mean and deviation, which is known exactly."""
+class GaussianVelocity(nn.Module):
+    """The exact velocity from noise to independent normal data with one mean and deviation."""
 
     def __init__(self, mean: float, deviation: float):
         super().__init__()
-        self.law = nn.Parameter(torch.tensor([mean, deviation]))
-        self.asked = 0
+        self.moments = nn.Parameter(torch.tensor([mean, deviation]))
+        self.num_calls = 0
 
     def forward(self, x: Tensor, t: Tensor, cond: object = None) -> Tensor:
-        self.asked += 1
-        mean, deviation = self.law
+        self.num_calls += 1
+        mean, deviation = self.moments
         t = t.view(-1, *[1] * (x.ndim - 1))
         variance = (1 - t) ** 2 + (t * deviation) ** 2
         return mean + (t * deviation**2 - (1 - t)) / variance * (x - t * mean)
 
 
-def drawn(network: nn.Module, nonces: range = range(4), **controls) -> list[Tensor]:
+def sample(network: nn.Module, nonces: range = range(4), **params) -> list[Tensor]:
     noise = Noise(3, tuple(nonces))
-    return list(Flow(PICTURE).sample({"model": network}, len(nonces), None, noise, SamplingParams(**controls)))
+    return list(Flow(PICTURE).sample({"model": network}, len(nonces), None, noise, SamplingParams(**params)))
 
 
-def solved(solver: str, steps: int) -> float:
+def solver_error(solver: str, steps: int) -> float:
     """The error at time 1/2 of x' = x from 1."""
-    x, last = torch.ones(1, 1, dtype=torch.float64), None
+    x, prev_step = torch.ones(1, 1, dtype=torch.float64), None
     for i in range(steps):
-        x, _, last = SOLVERS[solver](lambda x, t: x, x, i / steps / 2, (i + 1) / steps / 2, last)
+        x, _, prev_step = SOLVERS[solver](lambda x, t: x, x, i / steps / 2, (i + 1) / steps / 2, prev_step)
     return abs(float(x) - exp(0.5))
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("multistep", 2)])
-def test_halving_the_steps_shows_the_order(solver, order):
-    assert solved(solver, 16) / solved(solver, 32) == pytest.approx(2**order, rel=0.15)
+def test_the_error_of_half_the_step_shows_the_order(solver, order):
+    assert solver_error(solver, 16) / solver_error(solver, 32) == pytest.approx(2**order, rel=0.15)
 
 
-@pytest.mark.parametrize(("solver", "asked"), [("euler", 8), ("heun", 15), ("multistep", 8)])
-def test_what_a_step_costs_and_where_it_leads(solver, asked):
-    """Normal data: the exact solution is mean + deviation x noise."""
-    network = Spread(0.5, 2.0)
-    *_, x = drawn(network, steps=8, solver=solver)
-    assert network.asked == asked
-    wanted = 0.5 + 2.0 * Noise(3, tuple(range(4))).normal(SIZE)
-    assert (x - wanted).abs().mean() < {"euler": 0.4, "heun": 0.05, "multistep": 0.15}[solver]
+@pytest.mark.parametrize(("solver", "num_calls"), [("euler", 8), ("heun", 15), ("multistep", 8)])
+def test_cost_and_accuracy_of_each_solver(solver, num_calls):
+    """For normal data, the exact solution is mean + deviation x noise."""
+    network = GaussianVelocity(0.5, 2.0)
+    *_, x = sample(network, steps=8, solver=solver)
+    assert network.num_calls == num_calls
+    expected = 0.5 + 2.0 * Noise(3, tuple(range(4))).normal(SIZE)
+    assert (x - expected).abs().mean() < {"euler": 0.4, "heun": 0.05, "multistep": 0.15}[solver]
 
 
 @pytest.mark.parametrize("resample_steps", [0, 2])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_what_is_known_is_kept_in_every_draft(solver, again):
-    known = torch.arange(float(prod(SIZE))).view(SIZE)
+def test_known_values_are_kept_in_every_draft(solver, resample_steps):
+    known_values = torch.arange(float(prod(SIZE))).view(SIZE)
     mask = torch.tensor([[1, 0, 0, 1], [0, 0, 1, 1], [0, 1, 0, 0]]).bool()
-    drafts = drawn(Spread(0.5, 2.0), steps=4, solver=solver, resample_steps=again, known_values=known, mask=mask)
-    plain = drawn(Spread(0.5, 2.0), steps=4, solver=solver)
+    drafts = sample(
+        GaussianVelocity(0.5, 2.0),
+        steps=4,
+        solver=solver,
+        resample_steps=resample_steps,
+        known_values=known_values,
+        mask=mask,
+    )
+    unmasked = sample(GaussianVelocity(0.5, 2.0), steps=4, solver=solver)
     assert len(drafts) == 4
     for draft in drafts:
-        assert torch.equal(draft[..., ~mask], known[..., ~mask].expand_as(draft[..., ~mask]))
-    if not again:  # places are independent in this world
-        assert_close(drafts[-1][..., mask], plain[-1][..., mask], "the rest is what it would be by itself")
+        assert torch.equal(draft[..., ~mask], known_values[..., ~mask].expand_as(draft[..., ~mask]))
+    if not resample_steps:  # positions are independent in this distribution
+        assert_close(drafts[-1][..., mask], unmasked[-1][..., mask], "the rest is as without known values")
 
 
-def test_a_step_taken_back_has_the_spread_of_its_time():
-    """Noised data at t, seen at a later time and taken back to t: the same mean and deviation."""
+def test_renoising_restores_the_distribution_of_its_time():
+    """Data at a later time, noised back to t, have the mean and deviation of time t."""
     draw = Noise(0, (0, 1)).normal((20_000,))
     x = 0.75 * torch.full_like(draw[0], 2.0) + 0.25 * draw[0]
-    back = renoise(x, draw[1], t=0.25, t_next=0.75)
-    assert float(back.mean()) == pytest.approx(0.25 * 2.0, abs=0.02)
-    assert float(back.std()) == pytest.approx(0.75, rel=0.02)
+    renoised = renoise(x, draw[1], t=0.25, t_next=0.75)
+    assert float(renoised.mean()) == pytest.approx(0.25 * 2.0, abs=0.02)
+    assert float(renoised.std()) == pytest.approx(0.75, rel=0.02)
 
 
-def test_variations_begin_where_they_are_told():
-    start, network = torch.full(SIZE, 4.0), Spread(0.0, 1.0)
-    moved = {s: (drawn(network, init_values=start, strength=s)[-1] - start).abs().mean() for s in (0.0, 0.3, 0.6, 1.0)}
-    assert moved[0.0] == 0
-    assert moved[0.3] < moved[0.6] < moved[1.0]
-    assert_close(drawn(network, init_values=start, strength=1.0)[-1], drawn(network)[-1], "all of it is forgotten")
-    assert SamplingParams(init_values=start, strength=0.3, steps=10).times[0] == pytest.approx(0.7)
-    assert len(drawn(network, init_values=start, strength=0.3, steps=10)) == 3
+def test_variations_start_from_the_initial_values():
+    init_values, network = torch.full(SIZE, 4.0), GaussianVelocity(0.0, 1.0)
+    distance = {
+        s: (sample(network, init_values=init_values, strength=s)[-1] - init_values).abs().mean()
+        for s in (0.0, 0.3, 0.6, 1.0)
+    }
+    assert distance[0.0] == 0
+    assert distance[0.3] < distance[0.6] < distance[1.0]
+    assert_close(
+        sample(network, init_values=init_values, strength=1.0)[-1],
+        sample(network)[-1],
+        "the initial values are ignored",
+    )
+    assert SamplingParams(init_values=init_values, strength=0.3, steps=10).times[0] == pytest.approx(0.7)
+    assert len(sample(network, init_values=init_values, strength=0.3, steps=10)) == 3
 
 
 @pytest.mark.parametrize(
-    "controls",
+    "params",
     [
         {"solver": "multistep"},
         {"known_values": torch.ones(SIZE), "mask": torch.eye(3, 4).bool(), "resample_steps": 1},
@@ -102,8 +116,8 @@ def test_variations_begin_where_they_are_told():
     ],
     ids=lambda c: "-".join(c),
 )
-def test_a_row_drawn_alone_is_what_it_is_among_others(controls):
-    *_, together = drawn(Spread(0.5, 2.0), range(4), steps=5, **controls)
+def test_a_row_alone_equals_the_row_in_a_batch(params):
+    *_, together = sample(GaussianVelocity(0.5, 2.0), range(4), steps=5, **params)
     for i in range(4):
-        *_, alone = drawn(Spread(0.5, 2.0), range(i, i + 1), steps=5, **controls)
+        *_, alone = sample(GaussianVelocity(0.5, 2.0), range(i, i + 1), steps=5, **params)
         assert_close(alone, together[i : i + 1], "batch 4 = 4 x batch 1")

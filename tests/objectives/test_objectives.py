@@ -1,4 +1,4 @@
-"""Every objective keeps the contracts with every network that fits: batches, noise, conditions, padding, masks."""
+"""Contracts of every objective with every network that fits: batches, noise, conditions, padding, masks."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -14,96 +14,97 @@ from genloom.objectives.autoregressive import Autoregressive
 from genloom.objectives.dpo import DPO
 from genloom.testing import assert_close, check_objective, perturb_weights
 from genloom.types import Batch, PreferencePairs, SignalSpace, TokenSpace
+from tests.errors import raises_code
 
 
-def parts_of(toys, toy) -> dict[str, nn.Module]:
+def build_parts(toys, toy) -> dict[str, nn.Module]:
     return {name: part.eval() for name, part in toys.build_networks(toy).items()}
 
 
 def test_contracts(toys, any_toy):
     toy = (toys.TOYS | toys.CONDITIONAL)[any_toy]
-    batch = toys.batches(toy, 8)(0)
-    check_objective(toy.objective, parts_of(toys, toy), replace(batch, weight=torch.rand(8)))
+    batch = toys.build_batches(toy, 8)(0)
+    check_objective(toy.objective, build_parts(toys, toy), replace(batch, weight=torch.rand(8)))
 
 
-def test_contracts_of_pairs(toys, likely_toy):
-    toy = toys.TOYS[likely_toy]
-    parts = parts_of(toys, toy)
+def test_contracts_of_pairs(toys, likelihood_toy):
+    toy = toys.TOYS[likelihood_toy]
+    parts = build_parts(toys, toy)
     reference = {name: perturb_weights(part, 0.05).requires_grad_(False) for name, part in parts.items()}
-    pairs = PreferencePairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
+    pairs = PreferencePairs(toys.build_batches(toy, 6)(0), toys.build_batches(toy, 6)(1))
     check_objective(DPO(toy.objective, reference), parts, pairs)
 
 
-def test_a_model_that_is_its_reference_prefers_nothing(toys, likely_toy):
-    toy = toys.TOYS[likely_toy]
-    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
-    prefer = DPO(toy.objective, deepcopy(parts), rpo_alpha=0.0)
-    pairs = PreferencePairs(toys.batches(toy, 6)(0), toys.batches(toy, 6)(1))
-    loss = prefer.loss(parts, pairs, prefer.phases[0], build_training_noise(0, 0, 0, 6))
+def test_a_model_that_is_its_reference_prefers_nothing(toys, likelihood_toy):
+    toy = toys.TOYS[likelihood_toy]
+    parts = {n: perturb_weights(p) for n, p in build_parts(toys, toy).items()}
+    dpo = DPO(toy.objective, deepcopy(parts), rpo_alpha=0.0)
+    pairs = PreferencePairs(toys.build_batches(toy, 6)(0), toys.build_batches(toy, 6)(1))
+    loss = dpo.loss(parts, pairs, dpo.phases[0], build_training_noise(0, 0, 0, 6))
     assert_close(loss.per_sample, torch.full((6,), np.log(2.0)), "the log of two")
 
 
-def test_padding_changes_nothing(toys, symbols_toy):
-    toy = toys.TOYS[symbols_toy]
-    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
+def test_padding_does_not_change_the_loss(toys, token_toy):
+    toy = toys.TOYS[token_toy]
+    parts = {n: perturb_weights(p) for n, p in build_parts(toys, toy).items()}
     noise, lengths = build_training_noise(0, 0, 0, 5), torch.tensor([1, 2, 4, 5, 5])
     x = torch.randint(4, (5, 5), generator=torch.Generator().manual_seed(1))
     wide = torch.cat([x, torch.ones(5, 2, dtype=torch.long)], 1)
     wide = torch.where(torch.arange(7) < lengths[:, None], wide, 2)
-    losses = [toy.objective.loss(parts, Batch(b, lengths=lengths), toy.objective.turns[0], noise) for b in (x, wide)]
+    losses = [toy.objective.loss(parts, Batch(b, lengths=lengths), toy.objective.phases[0], noise) for b in (x, wide)]
     assert_close(losses[0].per_sample, losses[1].per_sample, "padding must not count")
     assert losses[0].num_terms.tolist() == losses[1].num_terms.tolist() == [0, 1, 3, 4, 4]
-    assert losses[0].per_sample[0] == 0, "the first symbol is given"
+    assert losses[0].per_sample[0] == 0, "the first token is given"
 
 
 @pytest.mark.parametrize("name", ["autoregressive-transformer", "masked-transformer"])
 def test_masked_positions_do_not_count(toys, name):
-    """The loss is a sum over positions, so a mask and its opposite make the whole."""
+    """The loss is a sum over positions, so those of a mask and its complement add up to the whole."""
     toy = toys.TOYS[name]
-    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
-    if name == "masked-transformer":  # what is hidden depends on the mask, so the opposite would be another draw
+    parts = {n: perturb_weights(p) for n, p in build_parts(toys, toy).items()}
+    if name == "masked-transformer":  # the masked tokens depend on the mask, so the complement would be another sample
         masks = [torch.ones(4, 7, dtype=torch.bool), torch.zeros(4, 7, dtype=torch.bool)]
     else:
         masks = [torch.arange(7).expand(4, 7) % 2 == i for i in (0, 1)]
     x = torch.randint(4, (4, 7), generator=torch.Generator().manual_seed(1))
-    noise, turn = build_training_noise(0, 0, 0, 4), toy.objective.turns[0]
-    whole = toy.objective.loss(parts, Batch(x), turn, noise)
-    halves = [toy.objective.loss(parts, Batch(x, mask=mask), turn, noise) for mask in masks]
-    assert_close(halves[0].per_sample + halves[1].per_sample, whole.per_sample, "the halves make the whole")
-    assert_close(halves[0].num_terms + halves[1].num_terms, whole.num_terms, "the halves make the whole")
+    noise, phase = build_training_noise(0, 0, 0, 4), toy.objective.phases[0]
+    whole = toy.objective.loss(parts, Batch(x), phase, noise)
+    halves = [toy.objective.loss(parts, Batch(x, mask=mask), phase, noise) for mask in masks]
+    assert_close(halves[0].per_sample + halves[1].per_sample, whole.per_sample, "the sum of both halves")
+    assert_close(halves[0].num_terms + halves[1].num_terms, whole.num_terms, "the sum of both halves")
 
 
 @pytest.mark.parametrize("name", ["flow-dense", "flow-transformer"])
 def test_masked_positions_of_a_signal_do_not_count(toys, name):
     toy = toys.TOYS[name]
-    parts = {n: perturb_weights(p) for n, p in parts_of(toys, toy).items()}
-    x = toys.world(toy.space, 4, 0)
+    parts = {n: perturb_weights(p) for n, p in build_parts(toys, toy).items()}
+    x = toys.sample_world(toy.space, 4, 0)
     mask = torch.ones(4, *toy.space.size, dtype=torch.bool)
-    noise, turn = build_training_noise(0, 0, 0, 4), toy.objective.turns[0]
-    whole = toy.objective.loss(parts, Batch(x), turn, noise)
+    noise, phase = build_training_noise(0, 0, 0, 4), toy.objective.phases[0]
+    whole = toy.objective.loss(parts, Batch(x), phase, noise)
     assert_close(
-        toy.objective.loss(parts, Batch(x, mask=mask), turn, noise).per_sample, whole.per_sample, "all positions"
+        toy.objective.loss(parts, Batch(x, mask=mask), phase, noise).per_sample, whole.per_sample, "all positions"
     )
-    none = toy.objective.loss(parts, Batch(x, mask=~mask), turn, noise)
+    none = toy.objective.loss(parts, Batch(x, mask=~mask), phase, noise)
     assert none.per_sample.tolist() == none.num_terms.tolist() == [0, 0, 0, 0]
     if toy.space.size:
         halves = [mask.clone(), mask.clone()]
         halves[0][:, :2], halves[1][:, 2:] = False, False
-        parts_of_it = [toy.objective.loss(parts, Batch(x, mask=half), turn, noise).per_sample for half in halves]
-        assert_close((parts_of_it[0] + parts_of_it[1]) / 2, whole.per_sample, "the mean over positions")
+        half_losses = [toy.objective.loss(parts, Batch(x, mask=half), phase, noise).per_sample for half in halves]
+        assert_close((half_losses[0] + half_losses[1]) / 2, whole.per_sample, "the mean over positions")
 
 
 @pytest.mark.parametrize("name", ["flow-dense", "variational-dense", "adversarial-dense"])
 def test_signals_have_no_lengths(toys, name):
-    """Better an error of ours than a loss that counts padding."""
+    """An error is better than a loss that counts padding."""
     toy = toys.TOYS[name]
-    batch = replace(toys.batches(toy, 4)(0), lengths=torch.ones(4, dtype=torch.long))
+    batch = replace(toys.build_batches(toy, 4)(0), lengths=torch.ones(4, dtype=torch.long))
     with pytest.raises(AssertionError):
-        toy.objective.loss(parts_of(toys, toy), batch, toy.objective.turns[0], build_training_noise(0, 0, 0, 4))
+        toy.objective.loss(build_parts(toys, toy), batch, toy.objective.phases[0], build_training_noise(0, 0, 0, 4))
 
 
-class Table(nn.Module):
-    """A stand-in network that gives the same logits everywhere."""
+class ConstantNetwork(nn.Module):
+    """A stand-in network with constant logits."""
 
     def __init__(self, logits: list[float]):
         super().__init__()
@@ -117,84 +118,88 @@ def test_the_likelihood_of_text_is_exact():
     logits = [0.0, 1.0, 2.0]
     space, x = TokenSpace(3, 4), torch.tensor([[0, 2, 1, 1]])
     loss = Autoregressive(space).loss(
-        {"model": Table(logits)}, Batch(x), Autoregressive(space).phases[0], build_training_noise(0, 0, 0, 1)
+        {"model": ConstantNetwork(logits)}, Batch(x), Autoregressive(space).phases[0], build_training_noise(0, 0, 0, 1)
     )
     log_p = torch.tensor(logits).log_softmax(0)
-    assert_close(loss.per_sample, -(log_p[2] + 2 * log_p[1])[None], "minus log-likelihood")
+    assert_close(loss.per_sample, -(log_p[2] + 2 * log_p[1])[None], "negative log-likelihood")
     assert loss.num_terms.tolist() == [3]
 
 
-def test_the_bound_of_masked_is_the_likelihood_where_symbols_are_independent():
-    """For such a model the bound is tight, so its mean over the noise is the exact value."""
-    logits = [0.0, 1.0, 2.0, -5.0]  # the last is the hidden symbol's
+def test_the_masked_bound_is_tight_for_independent_tokens():
+    """The bound is tight, so its mean over the noise is the exact value."""
+    logits = [0.0, 1.0, 2.0, -5.0]  # the last one is that of the mask token
     objective = masked.Masked(TokenSpace(3, 4))
     x = torch.tensor([[0, 2, 1, 1]]).expand(4000, 4)
-    loss = objective.loss({"model": Table(logits)}, Batch(x), objective.phases[0], build_training_noise(0, 0, 0, 4000))
+    loss = objective.loss(
+        {"model": ConstantNetwork(logits)}, Batch(x), objective.phases[0], build_training_noise(0, 0, 0, 4000)
+    )
     log_p, nats = torch.tensor(logits[:3]).log_softmax(0), loss.per_sample.detach()
-    spread = float(nats.std()) / 4000**0.5
-    assert float(nats.mean()) == pytest.approx(-float(log_p[2] + 2 * log_p[1]), abs=4 * spread)
-    assert spread < 0.15
+    std_error = float(nats.std()) / 4000**0.5
+    assert float(nats.mean()) == pytest.approx(-float(log_p[2] + 2 * log_p[1]), abs=4 * std_error)
+    assert std_error < 0.15
 
 
-def test_masked_samples_are_the_networks_distribution():
+def test_masked_samples_follow_the_distribution_of_the_network():
     objective = masked.Masked(TokenSpace(3, 5))
     noise = Noise(0, tuple(range(2000)))
-    *_, x = objective.sample({"model": Table([0.0, 1.0, 2.0, 9.0])}, 2000, None, noise, masked.SamplingParams())
+    *_, x = objective.sample(
+        {"model": ConstantNetwork([0.0, 1.0, 2.0, 9.0])}, 2000, None, noise, masked.SamplingParams()
+    )
     assert x.shape == (2000, 4)
     shares = torch.bincount(x.flatten(), minlength=3) / x.numel()
     assert (shares - torch.tensor([0.0, 1.0, 2.0]).softmax(0)).abs().max() < 0.02
 
 
-def test_masked_keeps_what_is_given_and_bans_what_is_banned(toys):
+def test_masked_keeps_known_ids_and_suppresses_tokens(toys):
     toy = toys.TOYS["masked-transformer"]
-    parts = toys.trained("masked-transformer")
-    known = np.array([[3, -1, 1, -1, -1, -1, -1], [3, 0, -1, -1, -1, -1, 0]])
-    x = toys.update_task(toy, parts, 2, known_values=known)
+    parts = toys.train_toy("masked-transformer")
+    known_ids = np.array([[3, -1, 1, -1, -1, -1, -1], [3, 0, -1, -1, -1, -1, 0]])
+    x = toys.sample(toy, parts, 2, known_ids=known_ids)
     assert x.tolist() == [[3, 1, 1, 1, 1, 1, 1], [3, 0, 0, 0, 0, 0, 0]]
     prompts = (np.array([3, 1]), np.array([3, 0, 0, 0]), np.array([], dtype=np.int64))
-    x = toys.update_task(toy, parts, 3, prompt_ids=prompts, max_tokens=3)
+    x = toys.sample(toy, parts, 3, prompt_ids=prompts, max_tokens=3)
     assert x.shape == (3, 3)
     assert x[:2].tolist() == [[1, 1, 1], [0, 0, 0]]
-    assert toys.update_task(toy, parts, 50, suppressed_tokens=(0,)).min() == 1
+    assert toys.sample(toy, parts, 50, suppressed_tokens=(0,)).min() == 1
 
 
-def test_masked_rows_with_prompts_of_other_lengths_are_written_as_if_alone(toys):
+def test_masked_rows_with_prompts_of_different_lengths_are_independent(toys):
     toy = toys.TOYS["masked-transformer"]
-    parts = {name: perturb_weights(part) for name, part in toys.trained("masked-transformer").items()}
+    parts = {name: perturb_weights(part) for name, part in toys.train_toy("masked-transformer").items()}
     prompts = tuple(np.array([3, 1, 0, 2][:n]) for n in (1, 2, 3, 4))
-    whole = toys.update_task(toy, parts, 4, prompt_ids=prompts, max_tokens=3, temperature=2.0)
+    whole = toys.sample(toy, parts, 4, prompt_ids=prompts, max_tokens=3, temperature=2.0)
     for i, prompt in enumerate(prompts):
-        controls = masked.SamplingParams(prompt_ids=(prompt,), max_tokens=3, temperature=2.0)
-        *_, alone = toy.objective.sample(parts, 1, None, Noise(7, (i,)), controls)
+        params = masked.SamplingParams(prompt_ids=(prompt,), max_tokens=3, temperature=2.0)
+        *_, alone = toy.objective.sample(parts, 1, None, Noise(7, (i,)), params)
         assert alone[0].tolist() == whole[i].tolist()
 
 
-def test_fewer_steps_write_several_symbols_at_once(toys):
+def test_fewer_steps_generate_several_tokens_at_once(toys):
     toy = toys.TOYS["masked-transformer"]
     drafts = list(
         toy.objective.sample(
-            dict(toys.trained("masked-transformer").items()),
+            dict(toys.train_toy("masked-transformer").items()),
             9,
             None,
             Noise(0, (1,) * 9),
             masked.SamplingParams(steps=3),
         )
     )
-    assert [int((draft < 0).pooled_proj(1).max()) for draft in drafts] == [4, 2, 0]
+    assert [int((draft < 0).sum(1).max()) for draft in drafts] == [4, 2, 0]
 
 
-def test_a_vae_draw_is_the_decoders_mean_unless_asked_for_noise(toys):
+def test_a_vae_sample_is_the_mean_of_the_decoder_without_noise(toys):
     toy = toys.TOYS["variational-dense"]
-    parts = toys.trained("variational-dense")
-    means, noisy = (toys.update_task(toy, parts, 400, should_add_noise=noisy) for noisy in (False, True))
-    assert float((noisy - means).std()) == pytest.approx(toy.objective.spread, rel=0.1)
-    assert toys.update_task(toy, parts, 50, temperature=0.0).std(0).max() < 1e-5
+    parts = toys.train_toy("variational-dense")
+    means, noisy = (toys.sample(toy, parts, 400, should_add_noise=noisy) for noisy in (False, True))
+    assert float((noisy - means).std()) == pytest.approx(toy.objective.decoder_std, rel=0.1)
+    assert toys.sample(toy, parts, 50, temperature=0.0).std(0).max() < 1e-5
 
 
-def test_a_flow_whose_velocity_is_known_is_solved_exactly():
-    """For one point of data the velocity at (x, t) is (point - x) / (1 - t), and each solver ends at the point."""
+def test_a_flow_with_a_known_velocity_is_solved_exactly():
+    """For a single data point, the velocity at (x, t) is (point - x) / (1 - t), and each solver ends at the point."""
 
-    class Towards(nn.Module):
+    class StraightLines(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.point = nn.Parameter(torch.tensor([1.5, -0.5]))
@@ -205,33 +210,43 @@ def test_a_flow_whose_velocity_is_known_is_solved_exactly():
     objective = flow.Flow(SignalSpace(2))
     for solver in flow.SOLVERS:
         for shift in (1.0, 3.0):
-            controls = flow.SamplingParams(steps=5, solver=solver, shift=shift)
-            drafts = list(objective.sample({"model": Towards()}, 3, None, Noise(0, (0, 1, 2)), controls))
+            params = flow.SamplingParams(steps=5, solver=solver, shift=shift)
+            drafts = list(objective.sample({"model": StraightLines()}, 3, None, Noise(0, (0, 1, 2)), params))
             assert len(drafts) == 5
-            for draft in drafts:  # each draft is where the line leads, here known from the start
+            for draft in drafts:  # each draft is the end of the line
                 assert_close(draft, torch.tensor([[1.5, -0.5]]).expand(3, 2), f"{solver} shifted by {shift}")
 
 
 @pytest.mark.parametrize(
-    ("kind", "wrong"),
+    ("params_class", "wrong"),
     [
-        (flow.SamplingParams, {"solver": "magic"}),
         (flow.SamplingParams, {"steps": 0}),
         (flow.SamplingParams, {"shift": 0.0}),
-        (flow.SamplingParams, {"again": -1}),
+        (flow.SamplingParams, {"resample_steps": -1}),
         (flow.SamplingParams, {"strength": 1.5}),
-        (flow.SamplingParams, {"known_values": torch.zeros(2)}),
         (masked.SamplingParams, {"temperature": -1.0}),
         (masked.SamplingParams, {"steps": -1}),
+        (masked.SamplingParams, {"max_tokens": -1}),
     ],
 )
-def test_controls_out_of_range_are_refused(kind, wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        kind(**wrong)
+def test_sampling_parameters_out_of_range_are_refused(params_class, wrong):
+    ((name, value),) = wrong.items()
+    with raises_code("objectives.bad_setting", name=name, value=value):
+        params_class(**wrong)
 
 
-def test_the_critics_penalty_is_the_squared_slope():
-    """For a linear critic the finite difference is exact: the mean square of its slope along random directions."""
+def test_an_unknown_solver_is_refused():
+    with raises_code("objectives.unknown_solver", solver="magic"):
+        flow.SamplingParams(solver="magic")
+
+
+def test_known_values_without_a_mask_are_refused():
+    with raises_code("objectives.mask_without_known_values"):
+        flow.SamplingParams(known_values=torch.zeros(2))
+
+
+def test_the_penalty_of_the_critic_is_the_squared_gradient():
+    """For a linear critic, the finite difference is exact: the mean squared slope along random directions."""
     objective = adversarial.Adversarial(SignalSpace(2), r1_weight=1.0)
 
     class Linear(nn.Module):
@@ -242,19 +257,19 @@ def test_the_critics_penalty_is_the_squared_slope():
         def forward(self, x: Tensor, cond: object = None) -> Tensor:
             return (x @ self.slope)[:, None]
 
-    class Nothing(nn.Module):
+    class ZeroGenerator(nn.Module):
         def forward(self, z: Tensor, cond: object = None) -> Tensor:
             return torch.zeros(len(z), 2)
 
     batch = Batch(torch.zeros(4000, 2))
-    parts = {"critic": Linear(), "generator": Nothing()}
+    parts = {"critic": Linear(), "generator": ZeroGenerator()}
     loss = objective.loss(parts, batch, objective.phases[0], build_training_noise(0, 0, 0, 4000))
-    penalty = float(loss.per_sample.detach().mean()) - np.log(2)  # the relativistic part, where both score alike
+    penalty = float(loss.per_sample.detach().mean()) - np.log(2)  # the relativistic loss of equal scores
     assert penalty == pytest.approx(3.0**2 + 4.0**2, rel=0.1)
 
 
 def test_the_evidence_bound_of_a_known_model():
-    """An encoder that gives the prior and a decoder that gives zero: only the rebuilding of x costs."""
+    """With an encoder that returns the prior and a decoder that returns 0, the loss is the reconstruction loss."""
     objective = variational.Variational(SignalSpace(2), latent=3, decoder_std=0.5)
 
     class Zeros(nn.Module):
@@ -269,5 +284,5 @@ def test_the_evidence_bound_of_a_known_model():
     loss = objective.loss(
         {"encoder": Zeros(6), "decoder": Zeros(2)}, Batch(x), objective.phases[0], build_training_noise(0, 0, 0, 2)
     )
-    exact = -torch.distributions.Normal(0.0, 0.5).log_prob(x).pooled_proj(1)
-    assert_close(loss.per_sample, exact, "minus log-likelihood of x")
+    expected = -torch.distributions.Normal(0.0, 0.5).log_prob(x).sum(1)
+    assert_close(loss.per_sample, expected, "minus log-likelihood of x")

@@ -1,4 +1,4 @@
-"""A workspace with outputs to rate, written by nobody in particular."""
+"""A workspace with outputs to rate, without a model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
 
-Told = Callable[..., str]
+SaveOutput = Callable[..., str]
 
 
 @pytest.fixture
@@ -22,11 +22,11 @@ def ledger(workspace: Workspace) -> Ledger:
 
 
 @pytest.fixture
-def told(workspace: Workspace) -> Told:
-    """Stores an output and returns its id: told("prompt", "text", model="notes/1")."""
+def save_output(workspace: Workspace) -> SaveOutput:
+    """A function that stores an output and returns its id: save_output("prompt", "text", model="notes/1")."""
 
-    def store(prompt: str, text: str = "text", model: str = "notes/1", **facts: object) -> str:
-        record = {"model": model, "prompt": prompt, "written": text, **facts}
+    def store(prompt: str, text: str = "text", model: str = "notes/1", **metadata: object) -> str:
+        record = {"model": model, "prompt": prompt, "written": text, **metadata}
         return workspace.save_output(prompt + text, ".txt", record)
 
     return store

@@ -1,43 +1,44 @@
-"""A judge's confidence is put right by a temperature, and what is left of the error is said."""
+"""A temperature calibrates a reward model; the remaining calibration error is measured."""
 
 import numpy as np
 import pytest
 
 from genloom.rate.calibration import calibrate, fit_temperature, sigmoid
+from tests.errors import raises_code
 
 
-def margins(true_spread, said, count, seed=0):
-    """Margins of a judge who says `said` times the log-odds that are true of each pair."""
-    draw = np.random.default_rng(seed)
-    odds = draw.normal(0, true_spread, count)
-    prefers = draw.uniform(size=count) < sigmoid(odds)
-    return said * np.where(prefers, odds, -odds)
+def margins(std, scale, count, seed=0):
+    """Margins that are `scale` times the true log-odds of each pair."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0, std, count)
+    prefers = rng.uniform(size=count) < sigmoid(odds)
+    return scale * np.where(prefers, odds, -odds)
 
 
-def test_a_judge_who_exaggerates_is_cooled_down():
+def test_overconfidence_is_corrected():
     assert fit_temperature(margins(1.5, 3.0, 20000)) == pytest.approx(3.0, rel=0.1)
     assert fit_temperature(margins(1.5, 0.5, 20000)) == pytest.approx(0.5, rel=0.1)
 
 
-def test_calibration_makes_confidence_the_share_that_is_right():
-    judged = calibrate(margins(1.5, 4.0, 4000), margins(1.5, 4.0, 4000, seed=1))
-    assert judged.error < 0.03 < judged.error_before
-    assert judged.low < judged.accuracy < judged.high
-    assert judged.is_trusted
-    assert sum(b.count for b in judged.bins) == judged.count == 4000
+def test_calibrated_confidence_equals_accuracy():
+    calibration = calibrate(margins(1.5, 4.0, 4000), margins(1.5, 4.0, 4000, seed=1))
+    assert calibration.error < 0.03 < calibration.error_before
+    assert calibration.low < calibration.accuracy < calibration.high
+    assert calibration.is_trusted
+    assert sum(b.count for b in calibration.bins) == calibration.count == 4000
 
 
-def test_a_judge_who_knows_nothing_is_not_trusted():
-    draw = np.random.default_rng(0)
-    judged = calibrate(draw.normal(size=60), draw.normal(size=60))
-    assert not judged.is_trusted
-    assert judged.temperature > 3, "nor sure of anything"
+def test_random_margins_are_not_trusted():
+    rng = np.random.default_rng(0)
+    calibration = calibrate(rng.normal(size=60), rng.normal(size=60))
+    assert not calibration.is_trusted
+    assert calibration.temperature > 3, "nor confident"
 
 
-def test_ties_are_half_right():
+def test_ties_count_half():
     assert calibrate([0.0, 0.0], [1.0]).accuracy == 0.5
 
 
 def test_no_pairs_are_not_enough():
-    with pytest.raises(ValueError, match="rate more"):
+    with raises_code("rate.no_calibration_pairs"):
         calibrate([], [1.0])

@@ -1,4 +1,4 @@
-"""Ratings are checked, kept once, replaced by later ones, and withdrawn; nothing that was said is lost."""
+"""Ratings are validated, recorded once, replaced by later ones and withdrawn; the ledger keeps all of them."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,15 @@ import pytest
 from genloom.rate.ratings import Choice, Rating, read_ratings, record_choice, record_rating, withdraw_rating
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
+from tests.errors import raises_code
 
-Told = Callable[..., str]
+SaveOutput = Callable[..., str]
 
 
-def test_a_rating_says_who_thinks_what_of_which_output(workspace: Workspace, ledger: Ledger, told: Told) -> None:
-    output = told("A tale")
+def test_a_rating_records_rater_scale_value_and_output(
+    workspace: Workspace, ledger: Ledger, save_output: SaveOutput
+) -> None:
+    output = save_output("A tale")
     thumb = record_rating(workspace, ledger, output, "Zoë", "thumb", 1, note="kind")
     stars = record_rating(workspace, ledger, output, "judge.length", "stars", 4, is_machine=True)
     digest = workspace.get_output(output)[1]["sha256"]
@@ -22,62 +25,64 @@ def test_a_rating_says_who_thinks_what_of_which_output(workspace: Workspace, led
     )
 
 
-def test_a_choice_is_between_two_answers_to_one_prompt(workspace: Workspace, ledger: Ledger, told: Told) -> None:
-    a, b, other = told("A tale"), told("A tale"), told("Another")
+def test_a_choice_is_between_two_answers_to_one_prompt(
+    workspace: Workspace, ledger: Ledger, save_output: SaveOutput
+) -> None:
+    a, b, other = save_output("A tale"), save_output("A tale"), save_output("Another")
     event = record_choice(workspace, ledger, a, b, "b", "me")
     digests = (workspace.get_output(a)[1]["sha256"], workspace.get_output(b)[1]["sha256"])
     assert read_ratings(ledger).choices == (Choice(event.id, event.at, a, b, "b", "me", "A tale", False, digests),)
-    with pytest.raises(ValueError, match=f"{a} was given twice"):
+    with raises_code("rate.same_output", output=a):
         record_choice(workspace, ledger, a, a, "a", "me")
-    with pytest.raises(ValueError, match=f"{a} and {other} answer different prompts.*genloom rate ID --up"):
+    with raises_code("rate.different_prompts", a=a, b=other):
         record_choice(workspace, ledger, a, other, "a", "me")
     assert len(read_ratings(ledger).choices) == 1
 
 
-def test_answers_in_a_conversation_are_compared_by_all_that_was_said_before(
-    workspace: Workspace, ledger: Ledger, told: Told
+def test_answers_in_a_conversation_are_compared_by_all_earlier_messages(
+    workspace: Workspace, ledger: Ledger, save_output: SaveOutput
 ) -> None:
-    def answer(*said: str) -> str:
-        turns = [{"role": ("user", "assistant")[n % 2], "content": content} for n, content in enumerate(said)]
-        return told(said[-1], get_conversation=turns)
+    def answer(*contents: str) -> str:
+        messages = [{"role": ("user", "assistant")[n % 2], "content": content} for n, content in enumerate(contents)]
+        return save_output(contents[-1], conversation=messages)
 
-    record_choice(workspace, ledger, answer("Hello?"), told("Hello?"), "a", "me")
+    record_choice(workspace, ledger, answer("Hello?"), save_output("Hello?"), "a", "me")
     record_choice(workspace, ledger, answer("Hello?", "Hi.", "And?"), answer("Hello?", "Hi.", "And?"), "a", "me")
-    with pytest.raises(ValueError, match="answer different prompts"):
+    with raises_code("rate.different_prompts"):
         record_choice(workspace, ledger, answer("Hello?", "Hi.", "And?"), answer("Hello?", "No.", "And?"), "a", "me")
 
 
-def test_the_same_command_twice_is_one_rating(workspace: Workspace, ledger: Ledger, told: Told) -> None:
-    output = told("A tale")
+def test_the_same_command_twice_is_one_rating(workspace: Workspace, ledger: Ledger, save_output: SaveOutput) -> None:
+    output = save_output("A tale")
     events = {record_rating(workspace, ledger, output, "me", "thumb", 1, id="command 1").id for _ in range(2)}
     assert events == {"command 1"}
     assert len(list(ledger.iter_events())) == 1
 
 
-def test_a_later_rating_replaces_the_earlier_and_the_history_stays(
-    workspace: Workspace, ledger: Ledger, told: Told
+def test_a_later_rating_replaces_an_earlier_one_and_the_history_stays(
+    workspace: Workspace, ledger: Ledger, save_output: SaveOutput
 ) -> None:
-    output, other = told("A tale"), told("A tale")
+    output, other = save_output("A tale"), save_output("A tale")
     first = record_rating(workspace, ledger, output, "me", "thumb", 1)
     record_rating(workspace, ledger, output, "you", "thumb", 1)
     record_rating(workspace, ledger, output, "me", "note", note="too long")
     last = record_rating(workspace, ledger, output, "me", "stars", 2)
     early = record_choice(workspace, ledger, output, other, "a", "me")
     late = record_choice(workspace, ledger, other, output, "a", "me")
-    stands = read_ratings(ledger)
-    assert [(r.rater, r.scale, r.value) for r in stands.ratings] == [
+    ratings = read_ratings(ledger)
+    assert [(r.rater, r.scale, r.value) for r in ratings.ratings] == [
         ("you", "thumb", 1), ("me", "note", 0), ("me", "stars", 2),
     ]  # fmt: skip
-    assert [c.event for c in stands.choices] == [late.id]
-    assert [j.event for j in stands.replaced] == [first.id, early.id]
+    assert [c.event for c in ratings.choices] == [late.id]
+    assert [j.event for j in ratings.replaced] == [first.id, early.id]
     withdraw_rating(ledger, last.id)
     assert first.id in [r.event for r in read_ratings(ledger).ratings], "what it replaced counts again"
 
 
-def test_what_is_withdrawn_does_not_count_and_stays_in_the_ledger(
-    workspace: Workspace, ledger: Ledger, told: Told
+def test_withdrawn_ratings_do_not_count_and_stay_in_the_ledger(
+    workspace: Workspace, ledger: Ledger, save_output: SaveOutput
 ) -> None:
-    a, b = told("A tale"), told("A tale")
+    a, b = save_output("A tale"), save_output("A tale")
     rating, choice = (
         record_rating(workspace, ledger, a, "me", "thumb", -1),
         record_choice(workspace, ledger, a, b, "a", "me"),
@@ -85,41 +90,43 @@ def test_what_is_withdrawn_does_not_count_and_stays_in_the_ledger(
     first = withdraw_rating(ledger, rating.id)
     assert withdraw_rating(ledger, rating.id) == first, "once is enough"
     withdraw_rating(ledger, choice.id)
-    stands = read_ratings(ledger)
-    assert (stands.ratings, stands.choices) == ((), ())
-    assert [j.event for j in stands.withdrawn] == [rating.id, choice.id]
+    ratings = read_ratings(ledger)
+    assert (ratings.ratings, ratings.choices) == ((), ())
+    assert [j.event for j in ratings.withdrawn] == [rating.id, choice.id]
     assert [e.kind for e in ledger.iter_events()] == ["rating", "choice", "withdrawal", "withdrawal"]
-    with pytest.raises(ValueError, match=r"is a withdrawal\. Only ratings can be withdrawn"):
+    with raises_code("rate.not_a_rating", kind="withdrawal"):
         withdraw_rating(ledger, first.id)
-    with pytest.raises(ValueError, match="There is no entry in the ledger 'nothing'"):
+    with raises_code("store.unknown_name", name="nothing"):
         withdraw_rating(ledger, "nothing")
 
 
 @pytest.mark.parametrize(
-    ("scale", "value", "note", "words"),
+    ("scale", "value", "note", "code"),
     [
-        ("thumb", 0, "", "A rating in thumb is one of -1, 1, and 0 is not"),
-        ("stars", 6, "", "A rating in stars is one of 1, 2, 3, 4, 5, and 6 is not"),
-        ("note", 0, "  ", "The note is empty"),
-        ("thumb", 1, "x" * 10_001, "at most 10,000 letters"),
+        ("thumb", 0, "", "rate.bad_value"),
+        ("stars", 6, "", "rate.bad_value"),
+        ("note", 0, "  ", "rate.empty_note"),
+        ("thumb", 1, "x" * 10_001, "rate.note_too_long"),
     ],
 )
-def test_values_that_a_scale_does_not_have(
-    scale, value: int, note: str, words: str, workspace: Workspace, ledger: Ledger, told: Told
+def test_values_outside_the_scale_are_refused(
+    scale, value: int, note: str, code: str, workspace: Workspace, ledger: Ledger, save_output: SaveOutput
 ) -> None:
-    with pytest.raises(ValueError, match=words):
-        record_rating(workspace, ledger, told("A tale"), "me", scale, value, note)
+    with raises_code(code):
+        record_rating(workspace, ledger, save_output("A tale"), "me", scale, value, note)
     assert list(ledger.iter_events()) == []
 
 
-def test_unknown_outputs_and_raters_without_a_name(workspace: Workspace, ledger: Ledger, told: Told) -> None:
-    output = told("A tale")
+def test_unknown_outputs_and_empty_rater_names_are_refused(
+    workspace: Workspace, ledger: Ledger, save_output: SaveOutput
+) -> None:
+    output = save_output("A tale")
     wrong = output[:-1] + ("0" if output[-1] != "0" else "1")
-    with pytest.raises(ValueError, match=f"There is no output '{wrong}'. Did you mean '{output}'"):
+    with raises_code("store.unknown_name_near", nearest=output):
         record_rating(workspace, ledger, wrong, "me", "thumb", 1)
-    with pytest.raises(ValueError, match=f"Did you mean '{output}'"):
+    with raises_code("store.unknown_name_near", nearest=output):
         record_choice(workspace, ledger, output, wrong, "a", "me")
-    with pytest.raises(ValueError, match="The rater has an empty name"):
+    with raises_code("store.empty_name", kind="rater"):
         record_rating(workspace, ledger, output, "", "thumb", 1)
-    with pytest.raises(ValueError, match="The winner is one of a, b, tie, bad, and 'both' is not"):
-        record_choice(workspace, ledger, output, told("A tale"), "both", "me")  # ty: ignore[invalid-argument-type]
+    with raises_code("rate.bad_winner", winner="both"):
+        record_choice(workspace, ledger, output, save_output("A tale"), "both", "me")  # ty: ignore[invalid-argument-type]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recipes.icons.colours import NAMES, areas, body, oklab, recoloured, shares
-from recipes.icons.scenes import rendered
+from recipes.icons.colours import NAMES, find_body_fills, measure_colour_shares, measure_fill_areas, recolour, to_oklab
+from recipes.icons.scenes import render_svg
 
 APPLE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect x="4" y="8" width="24" height="16" '
@@ -14,32 +14,32 @@ APPLE = (
 
 
 def picture(svg: str) -> np.ndarray:
-    return np.asarray(rendered(svg, 64))
+    return np.asarray(render_svg(svg, 64))
 
 
 def test_white_is_the_lightest_and_grey_has_no_hue():
-    assert oklab(np.array([255, 255, 255])) == pytest.approx([1, 0, 0], abs=1e-3)
-    assert oklab(np.array([0, 0, 0])) == pytest.approx([0, 0, 0], abs=1e-3)
-    assert abs(oklab(np.array([128, 128, 128]))[1:]).max() < 1e-3
+    assert to_oklab(np.array([255, 255, 255])) == pytest.approx([1, 0, 0], abs=1e-3)
+    assert to_oklab(np.array([0, 0, 0])) == pytest.approx([0, 0, 0], abs=1e-3)
+    assert abs(to_oklab(np.array([128, 128, 128]))[1:]).max() < 1e-3
 
 
 def test_the_body_is_the_fills_of_the_commonest_hue():
-    share = areas(APPLE, picture(APPLE))
+    share = measure_fill_areas(APPLE, picture(APPLE))
     assert sum(share.values()) == pytest.approx(1)
-    assert set(body(share)) == {"#f92f60", "#ca0b4a"}
+    assert set(find_body_fills(share)) == {"#f92f60", "#ca0b4a"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recoloured_icon_shows_the_colour_of_that_name(name):
-    share = areas(APPLE, picture(APPLE))
-    seen = shares(picture(recoloured(APPLE, name, body(share), share)))
+    share = measure_fill_areas(APPLE, picture(APPLE))
+    seen = measure_colour_shares(picture(recolour(APPLE, name, find_body_fills(share), share)))
     assert max(seen, key=lambda each: seen[each]) == name
     assert seen[name] > 0.8
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_darker_parts_stay_darker_and_other_fills_stay(name):
-    share = areas(APPLE, picture(APPLE))
-    after = picture(recoloured(APPLE, name, body(share), share))
-    assert oklab(after[50, 32, :3])[0] < oklab(after[30, 32, :3])[0]
+    share = measure_fill_areas(APPLE, picture(APPLE))
+    after = picture(recolour(APPLE, name, find_body_fills(share), share))
+    assert to_oklab(after[50, 32, :3])[0] < to_oklab(after[30, 32, :3])[0]
     assert (after[8, 32] == picture(APPLE)[8, 32]).all()

@@ -1,16 +1,16 @@
-"""Composed scenes: the same from the same number, true to their captions, and never one that is kept for measuring."""
+"""Composed scenes: reproducible, true to their captions, and without held-out combinations."""
 
 from itertools import combinations, islice
 
 import numpy as np
 import pytest
 
-from recipes.icons.heldout import SHARES, held_out, shown, trained
+from recipes.icons.heldout import SHARES, is_held_out, is_trainable, list_combinations
 from recipes.icons.places import PLACES
-from recipes.icons.plans import ACTS, COUNTS, POSITIONS, Plan, Thing, drawn, said
-from recipes.icons.prompts import candidates, prompt, rows
+from recipes.icons.plans import ACTS, COUNTS, POSITIONS, Plan, Thing, describe_plan, sample_plan
+from recipes.icons.prompts import build_prompt, iter_candidates, iter_rows
 from recipes.icons.scenes import Painter, Scene
-from recipes.icons.vocabulary import NOUNS, article
+from recipes.icons.vocabulary import NOUNS, with_article
 
 BLOCK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
@@ -20,7 +20,7 @@ BLOCK = (
 
 @pytest.fixture(scope="module")
 def painter() -> Painter:
-    """Draws every noun as the same block: what is tested is where things stand and what is said."""
+    """Draws every noun as the same block, since the tests are of layouts and captions."""
     return Painter(dict.fromkeys([*(noun.icon for noun in NOUNS.values()), "open-book"], BLOCK), detail=16)
 
 
@@ -35,12 +35,12 @@ def centre(box: tuple[float, ...]) -> tuple[float, float]:
 
 def test_a_scene_is_a_function_of_seed_and_index(painter, scenes):
     again, other = painter.scene(0, 7), painter.scene(1, 7)
-    assert (again.image == scenes[7].image).all()
-    assert (again.caption, again.get_sample_layout()) == (scenes[7].caption, scenes[7].get_sample_layout())
-    assert other.caption != again.caption or (other.image != again.image).any()
+    assert (again.picture == scenes[7].picture).all()
+    assert (again.caption, again.layout()) == (scenes[7].caption, scenes[7].layout())
+    assert other.caption != again.caption or (other.picture != again.picture).any()
 
 
-def test_pictures_are_of_the_size_asked_for_and_boxes_lie_inside():
+def test_images_have_the_requested_size_and_contain_their_boxes():
     large = Painter({"red-apple": BLOCK}, size=96).paint(Plan((Thing("apple"),)), np.random.default_rng(0))
     assert large is not None
     assert large.picture.shape == (96, 96, 3)
@@ -48,26 +48,26 @@ def test_pictures_are_of_the_size_asked_for_and_boxes_lie_inside():
     assert all(0 <= edge <= 1 for thing in large.objects for edge in thing.box)
 
 
-def test_a_caption_names_everything_that_is_drawn(scenes):
+def test_a_caption_names_every_thing(scenes):
     for scene in scenes:
-        for thing in scene.plan.objects:
+        for thing in scene.plan.things:
             noun = NOUNS[thing.noun]
             words = " ".join(each for each in (thing.size, thing.colour) if each)
             assert f"{words} {noun.plural if thing.count > 1 else noun.name}".strip() in scene.caption
             assert thing.count == 1 or COUNTS[thing.count] in scene.caption
             drawn_ = [one for one in scene.objects if (one.noun, one.colour) == (thing.noun, thing.colour)]
             assert len(drawn_) == thing.count
-        if len(scene.plan.objects) < 3:
+        if len(scene.plan.things) < 3:
             assert any(phrase in scene.caption for phrase in PLACES[scene.plan.place].phrases)
 
 
-def test_things_stand_to_one_another_as_said(scenes):
+def test_positions_match_the_caption(scenes):
     seen = set()
     for scene in scenes:
         if scene.plan.relation not in POSITIONS:
             continue
         first, second = (
-            [centre(one.box) for one in scene.objects if one.noun == thing.noun] for thing in scene.plan.objects
+            [centre(one.box) for one in scene.objects if one.noun == thing.noun] for thing in scene.plan.things
         )
         axis = 0 if scene.plan.relation in ("left of", "right of") else 1
         low, high = (first, second) if scene.plan.relation in ("left of", "above") else (second, first)
@@ -76,16 +76,16 @@ def test_things_stand_to_one_another_as_said(scenes):
     assert seen == set(POSITIONS)
 
 
-def test_things_that_are_counted_do_not_overlap(scenes):
+def test_counted_things_do_not_overlap(scenes):
     for scene in scenes:
-        if any(thing.count > 1 for thing in scene.plan.objects):
+        if any(thing.count > 1 for thing in scene.plan.things):
             for a, b in combinations(scene.objects, 2):
                 apart = [a.box[2] <= b.box[0], b.box[2] <= a.box[0], a.box[3] <= b.box[1], b.box[3] <= a.box[1]]
                 assert any(apart), scene.caption
 
 
 @pytest.mark.parametrize("relation", ACTS)
-def test_an_act_is_drawn_with_both_in_sight(painter, relation):
+def test_an_act_shows_both_things(painter, relation):
     plan = Plan((Thing("fox"), Thing(ACTS[relation][0], "blue")), relation)
     scene = painter.paint(plan, np.random.default_rng(0))
     assert scene is not None
@@ -98,39 +98,39 @@ def test_an_act_is_drawn_with_both_in_sight(painter, relation):
     assert who != what
 
 
-def test_no_training_scene_shows_what_is_kept_for_measuring(scenes):
-    assert not any(held_out(*each) for scene in scenes for each in shown(scene.plan))
+def test_no_training_scene_shows_a_held_out_combination(scenes):
+    assert not any(is_held_out(*each) for scene in scenes for each in list_combinations(scene.plan))
 
 
-def test_plans_that_are_left_out_are_few_but_there(painter):
+def test_some_plans_are_held_out(painter):
     rng = np.random.default_rng(0)
-    left_out = np.mean([not trained(drawn(rng)) for _ in range(400)])
+    left_out = np.mean([not is_trainable(sample_plan(rng)) for _ in range(400)])
     assert 0.05 < left_out < 0.4
 
 
-def test_what_is_held_out_does_not_depend_on_how_it_is_said():
+def test_held_out_combinations_do_not_depend_on_their_order():
     pairs = list(combinations(list(NOUNS)[:30], 2))
     for a, b in pairs:
-        assert held_out("two", a, b) == held_out("two", b, a)
-        assert held_out("position", a, "left of", b) == held_out("position", b, "right of", a)
-        assert held_out("position", a, "above", b) == held_out("position", b, "below", a)
-    assert np.mean([held_out("two", a, b) for a, b in pairs]) == pytest.approx(SHARES["two"], abs=0.03)
+        assert is_held_out("two", a, b) == is_held_out("two", b, a)
+        assert is_held_out("position", a, "left of", b) == is_held_out("position", b, "right of", a)
+        assert is_held_out("position", a, "above", b) == is_held_out("position", b, "below", a)
+    assert np.mean([is_held_out("two", a, b) for a, b in pairs]) == pytest.approx(SHARES["two"], abs=0.03)
 
 
 def test_sitting_on_and_standing_under_count_as_positions():
     plan = Plan((Thing("fox"), Thing("bed")), "on")
-    assert ("position", "fox", "above", "bed") in shown(plan)
+    assert ("position", "fox", "above", "bed") in list_combinations(plan)
 
 
 @pytest.mark.parametrize("task", SHARES)
-def test_every_prompt_shows_what_its_task_keeps_and_nothing_of_another(task):
-    plans = list(islice(candidates(task), 90))
+def test_every_prompt_is_held_out_for_its_task_only(task):
+    plans = list(islice(iter_candidates(task), 90))
     assert len(plans) == 90
-    assert all({each[0] for each in shown(plan) if held_out(*each)} == {task} for plan in plans)
+    assert all({each[0] for each in list_combinations(plan) if is_held_out(*each)} == {task} for plan in plans)
 
 
-def test_a_row_says_what_its_prompt_asks_for(painter):
-    found = list(rows(painter, each=3))
+def test_a_row_lists_the_requested_objects(painter):
+    found = list(iter_rows(painter, per_task=3))
     assert [row["task"] for row in found] == [task for task in SHARES for _ in range(3)]
     for row in found:
         for thing in row["objects"]:
@@ -142,10 +142,10 @@ def test_a_row_says_what_its_prompt_asks_for(painter):
 
 def test_grammar():
     rng = np.random.default_rng(0)
-    assert article("orange apple") == "an orange apple"
-    assert article("unicorn") == "a unicorn"
-    assert article("hourglass") == "an hourglass"
-    assert Thing("mouse", "red", 3).said() == "three red mice"
-    assert prompt(Plan((Thing("apple"), Thing("fox", "blue")), "left of")) == "an apple left of a blue fox"
+    assert with_article("orange apple") == "an orange apple"
+    assert with_article("unicorn") == "a unicorn"
+    assert with_article("hourglass") == "an hourglass"
+    assert Thing("mouse", "red", 3).describe() == "three red mice"
+    assert build_prompt(Plan((Thing("apple"), Thing("fox", "blue")), "left of")) == "an apple left of a blue fox"
     moonlit = Plan((Thing("fox", "red"), Thing("book"), Thing("moon")), "reading", "night")
-    assert said(moonlit, rng) == "a red fox reading a book under the moon"
+    assert describe_plan(moonlit, rng) == "a red fox reading a book under the moon"

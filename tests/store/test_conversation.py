@@ -1,4 +1,4 @@
-"""A conversation changes step by step, is whole on disk after every one, and is found again by title or id."""
+"""A conversation changes turn by turn, is complete on disk after each, and is found by title or id."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import pytest
 from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Message
+from tests.errors import raises_code
 
 TALK = (
     Conversation("Be brief.")
@@ -23,56 +24,56 @@ TALK = (
 )
 
 
-def said(talk: Conversation) -> str:
+def join_messages(talk: Conversation) -> str:
     return " ".join(message.content for message in talk.messages)
 
 
-def test_user_and_assistant_take_turns() -> None:
-    assert said(TALK) == "One? 1 Two? 2"
+def test_user_and_assistant_alternate() -> None:
+    assert join_messages(TALK) == "One? 1 Two? 2"
     assert [message.role for message in TALK.messages] == ["user", "assistant"] * 2
     assert TALK.outputs == ("", "o1", "", "o2")
     assert (TALK.is_awaiting_answer, TALK.with_question("Three?").is_awaiting_answer) == (False, True)
     assert TALK.questions == ("One?", "Two?")
 
 
-def test_a_question_that_nobody_answered_gives_way_to_the_next() -> None:
-    assert said(TALK.with_question("Lost?").with_question("Three?")) == "One? 1 Two? 2 Three?"
+def test_an_unanswered_question_is_replaced_by_the_next() -> None:
+    assert join_messages(TALK.with_question("Lost?").with_question("Three?")) == "One? 1 Two? 2 Three?"
 
 
-def test_an_answer_is_taken_back() -> None:
-    assert said(TALK.without_last_answer()) == "One? 1 Two?"
+def test_the_last_answer_is_removed() -> None:
+    assert join_messages(TALK.without_last_answer()) == "One? 1 Two?"
     assert TALK.without_last_answer().without_last_answer() == TALK.without_last_answer()
-    with pytest.raises(ValueError, match="Nothing was asked yet"):
+    with raises_code("store.no_question"):
         Conversation().without_last_answer()
 
 
-def test_an_edit_drops_what_followed() -> None:
-    assert said(TALK.with_edited_question(2, "Drei?")) == "One? 1 Drei?"
-    assert said(TALK.with_edited_question(1, "Eins?")) == "Eins?"
+def test_an_edited_question_drops_later_messages() -> None:
+    assert join_messages(TALK.with_edited_question(2, "Drei?")) == "One? 1 Drei?"
+    assert join_messages(TALK.with_edited_question(1, "Eins?")) == "Eins?"
     assert TALK.with_edited_question(1, "Eins?").outputs == ("",)
     for number in (0, 3, -1):
-        with pytest.raises(ValueError, match=f"no question {number} in this conversation; it has 2"):
+        with raises_code("store.no_such_question", number=number, count=2):
             TALK.with_edited_question(number, "?")
 
 
-def test_it_is_known_by_its_title_or_how_it_begins() -> None:
+def test_the_title_is_given_or_the_first_question() -> None:
     assert TALK.display_title == "One?"
     assert TALK.with_title("  Counting\x1b[31m\n up ").display_title == "Counting [31m up"
     assert len(Conversation().with_question("word " * 100).display_title) == 60
     for title in ("", " \n", "x" * 61):
-        with pytest.raises(ValueError, match="A title has 1 to 60 letters"):
+        with raises_code("store.bad_title", limit=60):
             TALK.with_title(title)
 
 
-def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
+def test_a_saved_conversation_is_read_again(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    kept = workspace.save_conversation(TALK.with_title("Grüße 狐"))
-    assert workspace.get_conversation(kept.id) == workspace.get_conversation("Grüße 狐") == kept
-    assert replace(kept, id="", created="", changed="") == TALK.with_title("Grüße 狐")
-    longer = workspace.save_conversation(kept.with_question("Three? \ud800 \u2028"))
-    assert (longer.id, longer.created) == (kept.id, kept.created)
-    assert longer.changed > kept.changed
-    assert workspace.get_conversation(kept.id).questions[-1] == "Three? \ud800 \u2028"
+    saved = workspace.save_conversation(TALK.with_title("Grüße 狐"))
+    assert workspace.get_conversation(saved.id) == workspace.get_conversation("Grüße 狐") == saved
+    assert replace(saved, id="", created="", changed="") == TALK.with_title("Grüße 狐")
+    longer = workspace.save_conversation(saved.with_question("Three? \ud800 \u2028"))
+    assert (longer.id, longer.created) == (saved.id, saved.created)
+    assert longer.changed > saved.changed
+    assert workspace.get_conversation(saved.id).questions[-1] == "Three? \ud800 \u2028"
     assert len(workspace.list_conversations()) == 1
 
 
@@ -84,7 +85,7 @@ def test_of_two_with_one_title_the_one_changed_last_is_meant(tmp_path: Path) -> 
     workspace.save_conversation(first)
     assert workspace.get_conversation("One?").id == first.id
     assert [talk.id for talk in workspace.list_conversations()] == [second.id, first.id]
-    with pytest.raises(ValueError, match=r"no conversation 'Onee\?'\. Did you mean 'One\?'"):
+    with raises_code("store.unknown_name_near", kind="conversation", nearest="One?"):
         workspace.get_conversation("Onee?")
 
 
@@ -100,10 +101,10 @@ def test_of_two_with_one_title_the_one_changed_last_is_meant(tmp_path: Path) -> 
 )
 def test_a_damaged_one_is_named_and_the_others_stay(tmp_path: Path, content: str) -> None:
     workspace = Workspace(tmp_path)
-    kept = workspace.save_conversation(TALK)
+    saved = workspace.save_conversation(TALK)
     spoilt = tmp_path / "conversations/2026-01-01-000000.json"
     spoilt.write_text(content)
-    assert workspace.list_conversations() == [kept]
+    assert workspace.list_conversations() == [saved]
     (fault,) = workspace.list_faults()
     assert fault.startswith(f"{spoilt} is damaged: ")
 
@@ -112,9 +113,10 @@ def test_a_writer_that_is_killed_leaves_the_last_turn(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from genloom.store.workspace import Workspace; "
         "from genloom.store.conversation import Conversation; "
-        "w = Workspace(pathlib.Path(sys.argv[1])); talk = w.keep_conversation(Conversation().asked('0')); print()\n"
+        "w = Workspace(pathlib.Path(sys.argv[1])); "
+        "talk = w.save_conversation(Conversation().with_question('0')); print()\n"
         "for n in range(10**6):\n"
-        "  talk = w.keep_conversation(talk.answered(str(n), 'm/1', '').asked(str(n + 1)))\n"
+        "  talk = w.save_conversation(talk.with_answer(str(n), 'm/1', '').with_question(str(n + 1)))\n"
         "  sys.stdout.write(f'{n + 1}\\n'); sys.stdout.flush()\n"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

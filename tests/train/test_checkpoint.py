@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, the one before where the newest is damaged, nothing lost on a full disk."""
+"""Checkpoints: atomic, with a fallback if the newest is damaged; nothing is lost on a full disk."""
 
 import errno
 import json
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from genloom.store import files
 from genloom.train import checkpoint
 from genloom.train.checkpoint import MAX_CHECKPOINTS, delete_checkpoints_after, find_newest_step, load, save
 from genloom.train.loop import TrainConfig, TrainState, train
+from tests.errors import raises_code
 
 PLAN = TrainConfig(steps=40, ema_decay=0.9)
 
@@ -27,69 +29,69 @@ def state(toys, toy) -> TrainState:
     return TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
 
 
-def advanced(toys, toy, state: TrainState, steps: int) -> dict[str, torch.Tensor]:
-    run = train(toy.objective, toys.batches(toy, 4), PLAN, state)
+def advance(toys, toy, state: TrainState, steps: int) -> dict[str, torch.Tensor]:
+    run = train(toy.objective, toys.build_batches(toy, 4), PLAN, state)
     for _ in range(steps):
         next(run)
     return {name: tensor.detach().clone() for name, tensor in state.to_tensors().items()}
 
 
-def fresh(toys, toy) -> TrainState:
+def new_state(toys, toy) -> TrainState:
     return TrainState.from_parts(toys.build_networks(toy, seed=5), toy.objective, PLAN)
 
 
-def same(state: TrainState, wanted: dict[str, torch.Tensor]) -> bool:
+def is_same(state: TrainState, expected: dict[str, torch.Tensor]) -> bool:
     now = state.to_tensors()
-    return now.keys() == wanted.keys() and all(torch.equal(now[n], wanted[n]) for n in wanted)
+    return now.keys() == expected.keys() and all(torch.equal(now[n], expected[n]) for n in expected)
 
 
-def names(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(
     "name", ["flow-dense", "adversarial-dense", "autoregressive-transformer", "autoregressive-ngram"]
 )
-def test_what_is_saved_is_loaded(toys, tmp_path, name):
-    """Tied weights, the counts of an n-gram model, two optimizers, averages: all of it."""
+def test_a_saved_checkpoint_loads_identically(toys, tmp_path, name):
+    """With tied weights, the counts of an n-gram model, two optimizers and averages."""
     toy = toys.TOYS[name]
     state = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
-    wanted = advanced(toys, toy, state, 3)
+    expected = advance(toys, toy, state, 3)
     state.skipped_steps = 2
     path = save(state, tmp_path)
     assert path == tmp_path / "000000003.safetensors"
-    other = fresh(toys, toy)
+    other = new_state(toys, toy)
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert (loaded.step, loaded.warnings) == (3, ())
     assert (other.step, other.skipped_steps) == (3, 2)
-    assert same(other, wanted)
+    assert is_same(other, expected)
     tied = [p.data_ptr() for n, p in other.parts.named_parameters(remove_duplicate=False) if n.endswith("head.weight")]
     if name == "autoregressive-transformer":
         assert tied == [p.data_ptr() for n, p in other.parts.named_parameters() if n.endswith("embed.weight")]
 
 
-def test_there_is_nothing_to_load_in_a_new_folder(state, tmp_path):
+def test_a_folder_without_checkpoints_loads_nothing(state, tmp_path):
     assert load(state, tmp_path) is None
     assert load(state, tmp_path / "missing") is None
 
 
-def test_the_newest_few_are_kept_and_the_one_to_keep(toys, toy, state, tmp_path):
+def test_the_newest_checkpoints_and_the_pinned_one_are_kept(toys, toy, state, tmp_path):
     for step in range(6):
         save(state, tmp_path, should_keep=step == 1)
-        advanced(toys, toy, state, 1)
+        advance(toys, toy, state, 1)
     steps = [1, *range(6 - MAX_CHECKPOINTS, 6)]
-    assert names(tmp_path) == sorted(f"{s:09d}{end}" for s in steps for end in (".json", ".safetensors"))
+    assert list_names(tmp_path) == sorted(f"{s:09d}{end}" for s in steps for end in (".json", ".safetensors"))
 
 
-def test_saving_again_at_the_step_to_keep_keeps_it(toys, toy, state, tmp_path):
-    """A run that is stopped just where it will be extended from is saved there twice."""
+def test_saving_a_pinned_step_again_keeps_it_pinned(toys, toy, state, tmp_path):
+    """A run that stops at the step from which it can be extended saves it twice."""
     save(state, tmp_path, should_keep=True)
     save(state, tmp_path)
     for _ in range(4):
-        advanced(toys, toy, state, 1)
+        advance(toys, toy, state, 1)
         save(state, tmp_path)
-    assert "000000000.safetensors" in names(tmp_path)
+    assert "000000000.safetensors" in list_names(tmp_path)
 
 
 def flip(path: Path) -> None:
@@ -103,88 +105,87 @@ DAMAGE = {
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-100]),
     "emptied": lambda path: path.write_bytes(b""),
     "gone": lambda path: path.unlink(),
-    "facts cut short": lambda path: path.with_suffix(".json").write_text('{"step": 2, "ski'),
-    "facts of another step": lambda path: path.with_suffix(".json").write_text(
+    "metadata cut short": lambda path: path.with_suffix(".json").write_text('{"step": 2, "ski'),
+    "metadata of another step": lambda path: path.with_suffix(".json").write_text(
         path.with_suffix(".json").read_text().replace('"step": 2', '"step": 7')
     ),
-    "facts that are no facts": lambda path: path.with_suffix(".json").write_text("[1]"),
+    "metadata that is not a table": lambda path: path.with_suffix(".json").write_text("[1]"),
 }
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_of_a_damaged_checkpoint_the_one_before_is_used(toys, toy, state, tmp_path, how):
-    wanted = advanced(toys, toy, state, 1)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(toys, toy, state, tmp_path, how):
+    expected = advance(toys, toy, state, 1)
     save(state, tmp_path)
-    advanced(toys, toy, state, 1)
+    advance(toys, toy, state, 1)
     DAMAGE[how](save(state, tmp_path))
-    other = fresh(toys, toy)
+    other = new_state(toys, toy)
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert loaded.step == other.step == 1
     assert len(loaded.warnings) == 1
     assert "000000002" in loaded.warnings[0]
-    assert loaded.warnings[0].endswith("; the checkpoint of step 1 is used.")
-    assert same(other, wanted)
-    # The run goes on, and what was damaged never comes back.
+    assert "step 1" in loaded.warnings[0]
+    assert is_same(other, expected)
+    # The run continues, and the damaged checkpoint never comes back.
     for _ in range(3):
-        advanced(toys, toy, other, 1)
+        advance(toys, toy, other, 1)
         save(other, tmp_path)
-        again = load(fresh(toys, toy), tmp_path)
+        again = load(new_state(toys, toy), tmp_path)
         assert again is not None
         assert (again.step, again.warnings) == (other.step, ())
-        assert len(names(tmp_path)) == 4, "two good ones, whatever was there"
+        assert len(list_names(tmp_path)) == 4, "two undamaged ones"
 
 
-def test_a_save_that_was_killed_half_way_is_not_missed(toys, toy, state, tmp_path):
-    """The file of facts comes last; without it there is no checkpoint, and the next save clears the rest away."""
+def test_a_killed_save_does_not_count(toys, toy, state, tmp_path):
+    """The metadata is written last; without it there is no checkpoint, and the next save removes the rest."""
     save(state, tmp_path)
-    wanted = advanced(toys, toy, state, 1)
+    expected = advance(toys, toy, state, 1)
     save(state, tmp_path)
     (tmp_path / "000000002.safetensors").write_bytes(b"half")
     draft = tmp_path / ".0123456789ab.draft"
     draft.write_bytes(b"half")
     os.utime(draft, (0, 0))
-    other = fresh(toys, toy)
+    other = new_state(toys, toy)
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert (loaded.step, loaded.warnings) == (1, ())
-    assert same(other, wanted)
+    assert is_same(other, expected)
     save(other, tmp_path)
-    assert names(tmp_path) == [f"00000000{i}{end}" for i in (0, 1) for end in (".json", ".safetensors")]
+    assert list_names(tmp_path) == [f"00000000{i}{end}" for i in (0, 1) for end in (".json", ".safetensors")]
 
 
-def test_where_all_are_damaged_it_says_so_and_starts_again(toys, toy, state, tmp_path):
+def test_without_an_undamaged_checkpoint_a_run_restarts(toys, toy, state, tmp_path):
     for _ in range(2):
-        advanced(toys, toy, state, 1)
+        advance(toys, toy, state, 1)
         flip(save(state, tmp_path))
-    other = fresh(toys, toy)
+    other = new_state(toys, toy)
     before = {name: tensor.clone() for name, tensor in other.to_tensors().items()}
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert loaded.step == 0
     assert len(loaded.warnings) == 3
-    assert "from its beginning" in loaded.warnings[-1]
-    assert not any("is used" in warning for warning in loaded.warnings), "there is none that could be"
-    assert same(other, before)
+    assert not any("resuming" in warning for warning in loaded.warnings)
+    assert is_same(other, before)
 
 
-def test_rewinding_forgets_what_came_after(toys, toy, state, tmp_path):
+def test_rewinding_deletes_later_checkpoints(toys, toy, state, tmp_path):
     for step in range(4):
         save(state, tmp_path, should_keep=step == 1)
-        advanced(toys, toy, state, 1)
+        advance(toys, toy, state, 1)
     assert find_newest_step(tmp_path, 1) == 1
     delete_checkpoints_after(tmp_path, 1)
-    assert names(tmp_path) == ["000000001.json", "000000001.safetensors"]
+    assert list_names(tmp_path) == ["000000001.json", "000000001.safetensors"]
     delete_checkpoints_after(tmp_path, 0)
     assert find_newest_step(tmp_path, 9) == 0
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
-def test_another_machine_is_named(toys, toy, state, tmp_path, monkeypatch):
+def test_a_changed_machine_gives_a_warning(toys, toy, state, tmp_path, monkeypatch):
     save(state, tmp_path)
     here = checkpoint.describe_machine()
     monkeypatch.setattr(checkpoint, "describe_machine", lambda: {**here, "threads": 96, "cpu": "AVX9"})
-    loaded = load(fresh(toys, toy), tmp_path)
+    loaded = load(new_state(toys, toy), tmp_path)
     assert loaded is not None
     (warning,) = loaded.warnings
     assert f"threads {here['threads']} → 96" in warning
@@ -192,50 +193,48 @@ def test_another_machine_is_named(toys, toy, state, tmp_path, monkeypatch):
     assert "torch" not in warning
 
 
-def test_a_checkpoint_of_another_model_is_refused(toys, state, tmp_path):
+def test_a_checkpoint_of_another_model_is_an_error(toys, state, tmp_path):
     save(state, tmp_path)
     toy = toys.TOYS["flow-transformer"]
     other = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
-    with pytest.raises(ValueError, match=r"000000000.safetensors: this checkpoint is of another model"):
+    with raises_code("train.other_checkpoint", path=tmp_path / "000000000.safetensors"):
         load(other, tmp_path)
     averageless = TrainState.from_parts(
         nn.ModuleDict({"model": state.parts["model"]}), toys.TOYS["flow-dense"].objective, TrainConfig()
     )
-    assert load(averageless, tmp_path) is not None, "a state that keeps no average can be filled from one that does"
+    assert load(averageless, tmp_path) is not None, "a state without averages can load one that has them"
 
 
 @pytest.mark.parametrize(
-    ("number", "cure"),
-    [(errno.ENOSPC, "the disk is full. Free some space"), (errno.EACCES, "permission"), (errno.EROFS, "read-only")],
+    ("number", "code"),
+    [(errno.ENOSPC, "store.disk_full"), (errno.EACCES, "store.no_permission"), (errno.EROFS, "store.read_only")],
 )
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
-@pytest.mark.parametrize("which", [0, 1], ids=["weights", "facts"])
-def test_a_disk_that_refuses_leaves_the_old_checkpoint_and_names_the_cure(
-    toys, toy, state, tmp_path, monkeypatch, number, cure, call, which
-):
-    wanted = advanced(toys, toy, state, 1)
+@pytest.mark.parametrize("which", [0, 1], ids=["weights", "metadata"])
+def test_a_failed_write_leaves_the_old_checkpoint(toys, toy, state, tmp_path, monkeypatch, number, code, call, which):
+    expected = advance(toys, toy, state, 1)
     save(state, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    advanced(toys, toy, state, 1)
+    advance(toys, toy, state, 1)
     with monkeypatch.context() as patch:
-        writes = refused(patch, call, number, which)
-        with pytest.raises(ValueError, match=cure):
+        writes = fail_write(patch, call, number, which)
+        with raises_code(code):
             save(state, tmp_path)
         assert writes
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert {name: after[name] for name in before} == before
     assert not [name for name in after if name.endswith(".draft")]
-    other = fresh(toys, toy)
+    other = new_state(toys, toy)
     loaded = load(other, tmp_path)
     assert loaded is not None
     assert loaded.warnings == ()
-    assert same(other, wanted)
-    save(state, tmp_path)  # and when there is room again, it is as if nothing had been
-    assert load(fresh(toys, toy), tmp_path) == checkpoint.LoadResult(2, ())
+    assert is_same(other, expected)
+    save(state, tmp_path)  # once there is space again, saving works
+    assert load(new_state(toys, toy), tmp_path) == checkpoint.LoadResult(2, ())
 
 
-def refused(patch: pytest.MonkeyPatch, call: str, number: int, which: int) -> list[int]:
-    """Let the `which`-th draft that is written fail in one of the system's calls; what failed is listed."""
+def fail_write(patch: pytest.MonkeyPatch, call: str, number: int, which: int) -> list[int]:
+    """Let the `which`-th draft fail in one of the system calls; return a list that will hold the error number."""
     real = {name: getattr(os, name) for name in ("open", "fsync", "replace")}
     drafts, failed = [], []
 
@@ -264,11 +263,29 @@ def refused(patch: pytest.MonkeyPatch, call: str, number: int, which: int) -> li
     return failed
 
 
-def test_the_facts_beside_a_checkpoint(toys, toy, state, tmp_path):
-    advanced(toys, toy, state, 2)
+def test_the_metadata_of_a_checkpoint(toys, toy, state, tmp_path):
+    advance(toys, toy, state, 2)
     path = save(state, tmp_path)
-    facts = json.loads(path.with_suffix(".json").read_text())
-    assert facts["step"] == 2
-    assert facts["sha256"] == files.hash_file(path)
-    assert facts["machine"]["threads"] == torch.get_num_threads()
-    assert facts["keep"] is False
+    metadata = json.loads(path.with_suffix(".json").read_text())
+    assert metadata["step"] == 2
+    assert metadata["sha256"] == files.hash_file(path)
+    assert metadata["machine"]["threads"] == torch.get_num_threads()
+    assert metadata["keep"] is False
+
+
+def test_a_checkpoint_with_old_tensor_names_loads(toys, tmp_path):
+    """Earlier versions wrote other names for the networks' tensors, also in averages and optimizers."""
+    toy = toys.TOYS["flow-dense"]
+    state = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
+    expected = advance(toys, toy, state, 2)
+    path = save(state, tmp_path)
+    old_tensors = {name.replace("in_proj.", "enter."): tensor for name, tensor in load_file(path).items()}
+    assert len(old_tensors.keys() - expected.keys()) >= 6, (
+        "weights and biases of the network, its average and optimizer"
+    )
+    save_file(old_tensors, path)
+    metadata_path = path.with_suffix(".json")
+    metadata_path.write_text(json.dumps({**json.loads(metadata_path.read_text()), "sha256": files.hash_file(path)}))
+    other = new_state(toys, toy)
+    assert load(other, tmp_path, "dense") == checkpoint.LoadResult(2, ())
+    assert is_same(other, expected)

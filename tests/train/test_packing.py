@@ -1,4 +1,4 @@
-"""Packed rows: no document sees another, nothing is lost, and a step's batch follows from its number."""
+"""Packed rows: documents do not attend to each other, no token is lost, and a batch is a function of its step."""
 
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from genloom.train.data.packing import (
     write_documents,
 )
 from genloom.types import Batch, Item, Message, NetworkSpec, TokenSpace
+from tests.errors import raises_code
 
 CODEC = utf8.Codec.fit((), utf8.Config())
-STOP = CODEC.space.eos
+EOS = CODEC.space.eos
 TEXTS = ["The sea.", "A longer tale of a red boat and a bell.", "Zoë", "No one wept over the last letter.", "狐 😀"]
 TALK = (
     Message("user", "Who wept?"),
@@ -40,7 +41,7 @@ def documents(texts: list[str] = TEXTS) -> EncodedDocuments:
 
 def network(**config: object) -> nn.Module:
     torch.manual_seed(0)
-    space = TokenSpace(CODEC.space.vocab_size, 64, STOP, STOP)
+    space = TokenSpace(CODEC.space.vocab_size, 64, EOS, EOS)
     settings = {"width": 16, "depth": 2, "heads": 4, "key_heads": 2, **config}
     made = transformer.build(NetworkSpec(space, space, is_causal=True), transformer.Config(**settings))  # ty: ignore
     for p in made.parameters():
@@ -49,8 +50,8 @@ def network(**config: object) -> nn.Module:
 
 
 def losses(model: nn.Module, batch: Batch) -> Tensor:
-    """The loss of each position after the first, B L-1, 0 where it does not count."""
-    objective = Autoregressive(TokenSpace(CODEC.space.vocab_size, 64, STOP, STOP))
+    """Return the loss of each position after the first, B L-1; 0 outside the mask."""
+    objective = Autoregressive(TokenSpace(CODEC.space.vocab_size, 64, EOS, EOS))
     found = []
     assert batch.mask is not None
     for at in range(1, batch.x.shape[1]):
@@ -64,13 +65,13 @@ def losses(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def by_document(model: nn.Module, packed: PackedBatches) -> dict[str, float]:
-    """The loss of every document, by its text, over an epoch."""
+    """Return the loss of every document by its text, over an epoch."""
     found: dict[str, float] = {}
-    for step in range(-(-len(packed.packs) // packed.rows)):
+    for step in range(-(-len(packed.packs) // packed.batch_size)):
         batch = packed(step)
         nll_BL = losses(model, batch)
-        for row in range(packed.rows):
-            numbers = batch.segments[row] if batch.segments is not None else torch.zeros(packed.length)
+        for row in range(packed.batch_size):
+            numbers = batch.segments[row] if batch.segments is not None else torch.zeros(packed.pack_length)
             for number in numbers.unique():
                 mine = numbers == number
                 text = CODEC.decode(batch.x[row][mine].numpy())
@@ -79,50 +80,50 @@ def by_document(model: nn.Module, packed: PackedBatches) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("config", [{}, {"hashed": 32}, {"window": 8}, {"positions": "learned", "qk_norm": False}])
-def test_packed_documents_cost_what_they_cost_alone(config: dict[str, object]) -> None:
+@pytest.mark.parametrize("config", [{}, {"window": 8}, {"positions": "learned", "qk_norm": False}])
+def test_packed_documents_have_their_own_loss(config: dict[str, object]) -> None:
     model = network(**config)
-    together = by_document(model, PackedBatches(documents(), 2, 64, STOP))
-    alone = by_document(model, PackedBatches(documents(), 1, 64, STOP, is_one_per_row=True))
+    together = by_document(model, PackedBatches(documents(), 2, 64, EOS))
+    alone = by_document(model, PackedBatches(documents(), 1, 64, EOS, is_one_per_row=True))
     assert len(together) == len(TEXTS)
     assert together == pytest.approx(alone, rel=1e-5)
 
 
-def test_packed_documents_cost_the_same_in_low_precision_as_alone() -> None:
+def test_packed_documents_have_their_own_loss_in_low_precision() -> None:
     model = network().to(torch.bfloat16)
-    together = by_document(model, PackedBatches(documents(), 2, 64, STOP))
+    together = by_document(model, PackedBatches(documents(), 2, 64, EOS))
     assert together == pytest.approx(
-        by_document(model, PackedBatches(documents(), 1, 64, STOP, is_one_per_row=True)), rel=0.02
+        by_document(model, PackedBatches(documents(), 1, 64, EOS, is_one_per_row=True)), rel=0.02
     )
 
 
-def test_changing_a_document_changes_no_other() -> None:
-    model = network(hash_buckets=32)
-    before = by_document(model, PackedBatches(documents(), 1, 128, STOP))
+def test_a_document_does_not_affect_others() -> None:
+    model = network()
+    before = by_document(model, PackedBatches(documents(), 1, 128, EOS))
     changed = [TEXTS[0], "B" + TEXTS[1][1:], *TEXTS[2:]]
-    after = by_document(model, PackedBatches(documents(changed), 1, 128, STOP))
+    after = by_document(model, PackedBatches(documents(changed), 1, 128, EOS))
     assert [t for t in before if before[t] != after.get(t)] == [TEXTS[1]]
 
 
 def test_gradients_stay_within_a_document() -> None:
     model = network()
-    batch = PackedBatches(documents(), 1, 128, STOP)(0)
+    batch = PackedBatches(documents(), 1, 128, EOS)(0)
     assert batch.segments is not None
     noticed: list[Tensor] = []
     model.embedding.embed.register_forward_hook(lambda *a: (a[2].retain_grad(), noticed.append(a[2]))[0])  # ty: ignore
     logits_BLV = model(batch.x, segments=batch.segments)
-    logits_BLV[0, batch.segments[0] == 1].pooled_proj().backward()
+    logits_BLV[0, batch.segments[0] == 1].sum().backward()
     assert noticed[0].grad is not None
     reached = noticed[0].grad[0].abs().sum(1) > 0
     assert torch.equal(reached, batch.segments[0] == 1)
 
 
-def test_only_the_answers_of_a_conversation_count() -> None:
-    ids, counts = tokenize_document(CODEC, Item("", meta={"turns": TALK}))
-    assert CODEC.decode(ids[counts]) == "Nobody.!"
-    assert (ids[counts] == STOP).pooled_proj() == 2, "and that it ends"
+def test_only_the_answers_of_a_conversation_are_trained() -> None:
+    ids, loss_mask = tokenize_document(CODEC, Item("", meta={"turns": TALK}))
+    assert CODEC.decode(ids[loss_mask]) == "Nobody.!"
+    assert (ids[loss_mask] == EOS).sum() == 2, "EOS too"
     packed = PackedBatches(
-        EncodedDocuments.from_pairs([(ids, counts), tokenize_document(CODEC, Item("Plain."))]), 1, 96, STOP
+        EncodedDocuments.from_pairs([(ids, loss_mask), tokenize_document(CODEC, Item("Plain."))]), 1, 96, EOS
     )
     batch = packed(0)
     assert batch.mask is not None
@@ -132,7 +133,7 @@ def test_only_the_answers_of_a_conversation_count() -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(2, 17))
-def test_every_symbol_that_counts_is_predicted_once(sizes: list[int], length: int) -> None:
+def test_every_masked_token_is_predicted_once(sizes: list[int], length: int) -> None:
     parts = [(np.arange(n) + 1000 * i, np.arange(n) % 3 > 0) for i, n in enumerate(sizes)]
     stored = EncodedDocuments.from_pairs(parts)
     found = list(iter_spans(stored, length))
@@ -150,18 +151,18 @@ def test_rows_are_filled_within_the_bound_and_hold_each_piece_once(sizes: list[i
     assert len(rows) <= 2 * -(-sum(sizes) // 50)
 
 
-def test_a_long_document_is_cut_and_said_so() -> None:
-    packed = PackedBatches(documents(["x" * 100, "short"]), 1, 32, STOP)
+def test_a_long_document_is_split_and_counted() -> None:
+    packed = PackedBatches(documents(["x" * 100, "short"]), 1, 32, EOS)
     assert packed.num_cut == 1
     masks = [packed(step).mask for step in range(len(packed.packs))]
     seen = sum(int(mask.sum()) for mask in masks if mask is not None)
     assert seen == 100 + 1 + 5 + 1
 
 
-def test_the_order_follows_from_seed_and_epoch() -> None:
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        packed = PackedBatches(documents([f"Text {n} " * 3 for n in range(40)]), 1, 32, STOP, seed)
-        return [packed.shuffled_row_index(epoch * len(packed.packs) + n) for n in range(len(packed.packs))]
+        packed = PackedBatches(documents([f"Text {n} " * 3 for n in range(40)]), 1, 32, EOS, seed)
+        return packed.order.epoch_examples(epoch).tolist()
 
     assert order(1, 0) == order(1, 0)
     assert sorted(order(1, 0)) == sorted(order(1, 1)) == list(range(len(order(1, 0))))
@@ -169,23 +170,23 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
 
 
 def test_a_batch_is_a_function_of_the_step() -> None:
-    packed = PackedBatches(documents(), 2, 48, STOP, seed=5)
+    packed = PackedBatches(documents(), 2, 48, EOS, seed=5)
     first = [packed(step) for step in range(6)]
-    again = {step: PackedBatches(documents(), 2, 48, STOP, seed=5)(step) for step in (4, 1)}
+    again = {step: PackedBatches(documents(), 2, 48, EOS, seed=5)(step) for step in (4, 1)}
     for step, batch in again.items():
         assert torch.equal(batch.x, first[step].x)
         assert torch.equal(batch.segments, first[step].segments)  # ty: ignore[invalid-argument-type]
 
 
-def test_documents_on_disk_are_the_documents(tmp_path: Path) -> None:
+def test_documents_survive_a_round_trip_to_disk(tmp_path: Path) -> None:
     found = [tokenize_document(CODEC, Item(text)) for text in TEXTS]
     write_documents(found, tmp_path)
     stored, kept = EncodedDocuments.load(tmp_path), EncodedDocuments.from_pairs(found)
-    for name in ("ids", "counts", "ends"):
+    for name in ("ids", "loss_mask", "ends"):
         assert np.array_equal(getattr(stored, name), getattr(kept, name))
-    assert isinstance(stored.ids, np.memmap), "mapped from disk, not read"
+    assert isinstance(stored.ids, np.memmap), "memory-mapped"
 
 
-def test_no_text_to_learn_from_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no training text"):
-        PackedBatches(EncodedDocuments.from_pairs([]), 1, 32, STOP)
+def test_empty_documents_are_an_error() -> None:
+    with raises_code("train.empty_documents"):
+        PackedBatches(EncodedDocuments.from_pairs([]), 1, 32, EOS)

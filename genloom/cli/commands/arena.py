@@ -1,4 +1,4 @@
-"""`genloom arena`: blind choices between two answers, one pair after the other."""
+"""`genloom arena`: blind choices between pairs of answers."""
 
 import sys
 from collections import Counter
@@ -10,23 +10,24 @@ from typing import Any
 
 from genloom.cli.commands.rate import current_user
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions, read_prompts
-from genloom.cli.options.types import Count, GuidanceScale, Share, Temperature
+from genloom.cli.options.common import CommonOptions, LedgerURL, PromptsFile, Rater, read_prompts
+from genloom.cli.options.sampling import DEFAULT_TEMPERATURE, Guidance, MaxTokens, SamplingTemperature, Steps, TopP
+from genloom.cli.options.types import Share
 from genloom.codecs.chat_template import get_eos_ids
+from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.text import conversation
 from genloom.model import Model, load_model
 from genloom.rate.outputs import find_medium, load_output
 from genloom.rate.ratings import Choice, Winner, parse_judgement, record_choice
-from genloom.rate.report.wording import format_count
 from genloom.rate.session import Trial, compute_session_id, schedule_trials
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count
 from genloom.types import Item, Message
 
 _WINNER_KEYS: dict[str, Winner] = {"a": "a", "b": "b", "t": "tie", "x": "bad"}
-DEFAULT_TEMPERATURE = 0.8  # temperature, where nobody says one
-_HELP = "a or b: which is better · t: a tie · x: both are bad · s: skip · q: enough for now"
+_HELP = "a or b: the better one · t: tie · x: both bad · s: skip · q: quit"
 
 
 def run(
@@ -35,59 +36,43 @@ def run(
     *,
     against: str | None = None,
     prompt: list[str] | None = None,
-    prompts: Path | None = None,
+    prompts: PromptsFile | None = None,
     chat: bool = False,
-    max_tokens: Count | None = None,
-    temperature: Temperature | None = None,
-    top_p: Share | None = None,
-    steps: Count | None = None,
-    guidance_scale: GuidanceScale | None = None,
+    max_tokens: MaxTokens | None = None,
+    temperature: SamplingTemperature | None = None,
+    top_p: TopP | None = None,
+    steps: Steps | None = None,
+    guidance_scale: Guidance | None = None,
     repeats: Share = 0.1,
-    rater: str | None = None,
-    ledger: str = "",
+    rater: Rater | None = None,
+    ledger: LedgerURL = "",
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Choose between two answers to each prompt, without knowing whose they are; the model can learn from it.
+    """Choose between two answers to each prompt, blind; the model can learn from it.
 
-    The answers are made and stored as you go. Leave whenever you like: the same command goes on where you were.
+    Answers are generated and stored as you go. If you leave, run the same command again to continue.
 
     Parameters
     ----------
     model
-        A model, like notes (the version in use) or notes/2.
+        Model name, e.g. notes (the active version) or notes/2.
     against
-        Another model, or version, that writes the other answer. [default: the model itself, with other chances]
+        Other model or version that gives the second answer. [default: the same model with other random seeds]
     prompt
-        What to answer. Repeat for several.
-    prompts
-        A file with one prompt a line.
+        Prompt to answer. Repeatable.
     chat
-        The prompts are questions to a model that chats.
-    max_tokens
-        How many symbols an answer has at most.
-    temperature
-        How daring: 0 always takes the likeliest symbol, 1 draws as the model believes. [default: 0.8]
-    top_p
-        Only draw from the likeliest symbols that make up this share of the belief.
-    steps
-        How many steps a picture takes.
-    guidance_scale
-        How strongly a picture follows its prompt.
+        Whether the prompts are questions to a chat model.
     repeats
-        The share of pairs that are shown once more, the other way round: they tell how steady you are.
-    rater
-        Who chooses. [default: your name on this machine]
-    ledger
-        Where choices are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
+        Share of pairs shown a second time in the other order, to measure the rater's consistency.
     """
     workspace, console = common.open()
     if temperature == 0 and against is None:
-        raise ValueError("At temperature 0 a model always gives the same answer. Choose a higher one, or --against.")
+        raise GenloomError("cli.arena_temperature_zero")
     prompt_texts = _collect_prompts(prompt, prompts)
     first = load_model(workspace, model)
     second = first if against is None else load_model(workspace, against)
     if against is not None and second.ref == first.ref:
-        raise ValueError(f"{model} and {against} are the same model. Leave --against away, or name another version.")
+        raise GenloomError("cli.arena_same_model", first=model, second=against)
     if temperature is None and "temperature" in engine.list_request_params(first):
         temperature = DEFAULT_TEMPERATURE
     options = {
@@ -106,7 +91,7 @@ def run(
 
 @dataclass(frozen=True)
 class Contenders:
-    """Two models, or one with different chances, and the answers they gave in this round."""
+    """Two models, or one model with two random seeds, and their answers in this session."""
 
     workspace: Workspace
     first: Model
@@ -121,7 +106,7 @@ class Contenders:
         return compute_session_id(digests, self.prompts, {**self.params, "chat": self.is_chat})
 
     def load_pairs(self) -> dict[str, tuple[str, str]]:
-        """The pairs made so far, by prompt: the output of the first and of the second contender."""
+        """Return the pairs generated so far, by prompt: the output of the first and of the second contender."""
         outputs_by_prompt: dict[str, list[tuple[str, str]]] = {}
         for path, record in self.workspace.list_records():
             if record.get("arena") == self.session_id:
@@ -132,12 +117,12 @@ class Contenders:
             second_output = next(
                 (output for output, model in outputs if model == self.second.ref and output != first_output), None
             )
-            if first_output and second_output:  # a command that was killed may have left one alone
+            if first_output and second_output:  # a killed command may have left a single output
                 pairs_by_prompt[prompt] = (first_output, second_output)
         return pairs_by_prompt
 
     def generate_pair(self, prompt: str, stop_event: Flag) -> tuple[str, str] | None:
-        """Write and store two answers; None where `stop` was raised meanwhile."""
+        """Generate and store two answers; return None if `stop_event` was set meanwhile."""
         if self.first is self.second:
             outputs = self._generate_outputs(self.first, prompt, 2, stop_event)
         else:
@@ -156,7 +141,7 @@ class Contenders:
             chat_request, _ = conversation.build_chat_request(model, [Message("user", prompt)], None, self.params)
             eos_ids = get_eos_ids(conversation.get_chat_codec(model))
             request = replace(
-                request, controls=chat_request.params, prompt_ids=chat_request.prompt_ids * count, eos_ids=eos_ids
+                request, params=chat_request.params, prompt_ids=chat_request.prompt_ids * count, eos_ids=eos_ids
             )
             metadata["conversation"] = [{"role": "user", "content": prompt}]
         *_, draft = engine.generate(model, request, stop_event.is_set)
@@ -165,7 +150,7 @@ class Contenders:
 
 @dataclass
 class Arena:
-    """Shows pairs, takes answers."""
+    """Shows pairs and records the choices."""
 
     console: Console
     contenders: Contenders
@@ -175,7 +160,7 @@ class Arena:
     num_choices: int = 0
 
     def run_trials(self, trials: list[Trial]) -> None:
-        """Show what was not answered yet; while the rater reads, the next pair is made."""
+        """Show the trials without a choice; the next pair is generated while the rater reads."""
         answered_ids = {event.id for event in self.ledger.iter_events(["choice"])}
         pending_trials = [trial for trial in trials if trial.event not in answered_ids]
         pairs: dict[str, Any] = dict(self.contenders.load_pairs())
@@ -192,7 +177,7 @@ class Arena:
                     pair = get_or_submit_pair(trial.prompt)
                     if isinstance(pair, Future):
                         pair = pairs[trial.prompt] = pair.result()
-                    assert pair is not None, "only a stopped writer has none"
+                    assert pair is not None, "only a stopped generation returns None"
                     if n + 1 < len(pending_trials):
                         get_or_submit_pair(pending_trials[n + 1].prompt)
                     if not self._run_trial(
@@ -203,7 +188,7 @@ class Arena:
                 self.stop_event.set()
 
     def _run_trial(self, trial: Trial, pair: tuple[str, str], position: str) -> bool:
-        """Ask for one choice; False where the rater has enough."""
+        """Ask for one choice; return False if the rater quits."""
         a, b = pair[::-1] if trial.is_swapped else pair
         self._print(f"\n── {position} · {trial.prompt}")
         self._print_pair(*(self.contenders.workspace.get_output(output) for output in (a, b)))
@@ -220,11 +205,11 @@ class Arena:
             self.contenders.workspace, self.ledger, a, b, _WINNER_KEYS[answer], self.rater, id=trial.event
         )
         self.num_choices += 1
-        self._print(f"Kept as {event.id}")
+        self._print(f"Recorded as {event.id}")
         return True
 
     def print_summary(self) -> None:
-        """What this rater chose in this round, all times together; only now whose answers they were."""
+        """Print this rater's choices in this session, and only now which model gave which answer."""
         pairs = set(self.contenders.load_pairs().values())
         own_judgements = [
             parse_judgement(event) for event in self.ledger.iter_events(["choice"]) if event.body["rater"] == self.rater
@@ -233,12 +218,12 @@ class Arena:
         wins = Counter(_get_winning_model(self.contenders.workspace, c) for c in choices if c.winner in ("a", "b"))
         counts = Counter(c.winner for c in choices)
         self.console.print_line()
-        self.console.print_line(f"{format_count(self.num_choices, 'choice')} now, {len(choices)} in this round.")
+        self.console.print_line(f"{format_count(self.num_choices, 'choice')} now, {len(choices)} in this session.")
         if self.contenders.first is not self.contenders.second:
             for model in (self.contenders.first, self.contenders.second):
                 self.console.print_line(f"{model.ref} won {wins[model.ref]}")
-        self.console.print_line(f"The answer shown first won {counts['a']}, the second {counts['b']}; {counts['tie']} ties, "
-                        f"{counts['bad']} both bad.")  # fmt: skip
+        by_position = f"The answer shown first won {counts['a']}, the second {counts['b']}"
+        self.console.print_line(f"{by_position}; {counts['tie']} ties, {counts['bad']} both bad.")
         totals = {"first": counts["a"], "second": counts["b"], "ties": counts["tie"], "bad": counts["bad"]}
         event_ids = [c.event for c in choices]
         self.console.print_result(
@@ -246,23 +231,23 @@ class Arena:
         )
 
     def _print_pair(self, a: tuple[Path, dict[str, Any]], b: tuple[Path, dict[str, Any]]) -> None:
-        """The texts of both one below the other; pictures side by side where someone watches, and where they lie."""
+        """Print both texts, one below the other; for other media the paths, and on a terminal previews side by side."""
         values = [load_output(*output) for output in (a, b)]
         if all(isinstance(value, str) for value in values):
             self._print(f"── A\n{values[0]}\n── B\n{values[1]}")
             return
         if sys.stdout.isatty():
-            previews = [find_medium(path).preview(Item(value)) for (path, _), value in zip((a, b), values, strict=True)]
+            previews = [find_medium(*output).preview(Item(value)) for output, value in zip((a, b), values, strict=True)]
             print(join_side_by_side(*previews), file=sys.stderr if self.console.is_json else sys.stdout, flush=True)
         self._print(f"── A  {a[0]}\n── B  {b[0]}")
 
     def _print(self, text: str) -> None:
-        """To the person; with --json, standard output is the result's. What a model wrote moves no cursor."""
+        """Print to the person, on standard error with --json; generated text cannot move the cursor."""
         safe_text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
         print(safe_text, file=sys.stderr if self.console.is_json else sys.stdout, flush=True)
 
     def _read_answer(self, prompt: str) -> str:
-        """What was typed, in small letters; the end of the input is enough for now."""
+        """Return the typed line in lower case; the end of the input quits."""
         if sys.stdin.isatty():
             self._print(prompt)
         line = sys.stdin.readline()
@@ -270,7 +255,7 @@ class Arena:
 
 
 def join_side_by_side(left: str, right: str) -> str:
-    """Two previews of equal size, line by line."""
+    """Join two previews of equal size line by line."""
     return "\n".join(
         f"{left_line}   {right_line}"
         for left_line, right_line in zip(left.split("\n"), right.split("\n"), strict=False)
@@ -282,10 +267,10 @@ def _get_winning_model(workspace: Workspace, choice: Choice) -> str:
 
 
 def _collect_prompts(inline_prompts: list[str] | None, file: Path | None) -> list[str]:
-    """Every prompt once."""
+    """Return every prompt once."""
     prompts = list(
         dict.fromkeys([*(line for line in inline_prompts or () if line.strip()), *(read_prompts(file) if file else ())])
     )
     if not prompts:
-        raise ValueError('Which prompts shall be answered? Give --prompts FILE, one a line, or --prompt "…".')
+        raise GenloomError("cli.arena_prompts_missing")
     return prompts

@@ -1,4 +1,4 @@
-"""`genloom chat`: talk with a model."""
+"""`genloom chat`: chat with a model."""
 
 import sys
 from dataclasses import replace
@@ -6,11 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from genloom.cli.options.common import CommonOptions
-from genloom.cli.options.sampling import DEFAULT_TOKEN_OPTIONS, TokenSamplingOptions
-from genloom.cli.options.types import Seed
+from genloom.cli.options.common import Adapters, CommonOptions, Precision
+from genloom.cli.options.sampling import DEFAULT_TOKEN_OPTIONS, SamplingSeed, TokenSamplingOptions
 from genloom.cli.prompt_input import open_prompt_input
 from genloom.cli.repl import ChatREPL
+from genloom.errors import GenloomError
 from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS, get_chat_codec
 from genloom.model import load_model
 from genloom.store.conversation import Conversation
@@ -20,40 +20,33 @@ def run(
     model: str,
     /,
     *,
-    adapter: list[str] | None = None,
+    adapter: Adapters | None = None,
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     conversation: str | None = None,
     system: str | None = None,
     token_options: TokenSamplingOptions = DEFAULT_TOKEN_OPTIONS,
-    seed: Seed | None = None,
-    precision: str = "auto",
+    seed: SamplingSeed | None = None,
+    precision: Precision = "auto",
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Talk with a model; conversations are kept and can be gone on with.
+    """Chat with a model; conversations are saved and can be continued.
 
-    Type /help while talking to see what else can be done. Ctrl-C stops an answer, Ctrl-D leaves.
+    Type /help in the chat for its commands. Ctrl-C stops an answer, Ctrl-D leaves.
 
     Parameters
     ----------
     model
-        A model that learned from conversations, like smollm2.
-    adapter
-        A model that was tuned on the same base with --method lora: what it learned is added. Repeat for several.
+        Model tuned on conversations, e.g. smollm2.
     prompt
-        Ask only this, print the answer and leave; - reads the question from standard input.
+        Single question: print its answer and exit; - reads it from standard input.
     conversation
-        Go on with this one, by its id or title (genloom list conversations shows them).
+        Conversation to continue, by id or title (see genloom list conversations).
     system
-        What the model is told about its part before everything else.
-    seed
-        The same number gives the same answers to the same questions. Default: new ones each time.
-    precision
-        float32, bfloat16, int8 or int4: the fewer bits, the faster, and a little less exact. Default for a large
-        transformer on a processor that can: int4 where that loses nothing, else int8; for others float32.
+        System prompt.
     """
     workspace, console = common.open()
     if common.json and prompt is None:
-        raise ValueError('--json needs one question: genloom chat MODEL --prompt "…" --json')
+        raise GenloomError("cli.chat_json_without_prompt")
     params = token_options.to_params(
         max_tokens=DEFAULT_MAX_REPLY_TOKENS, temperature=0.3, top_p=0.9, repetition_penalty=1.05
     )
@@ -69,6 +62,6 @@ def run(
             return
         question = sys.stdin.read() if prompt == "-" else prompt
         if not question.strip():
-            raise ValueError('There is no question. Ask one: genloom chat MODEL --prompt "…"')
+            raise GenloomError("cli.empty_question")
         repl.ask(question.strip(), should_store=conversation is not None)
         console.print_result(repl.build_result())

@@ -1,12 +1,14 @@
-"""`genloom collect`: files and folders, of text or of pictures, become a data set."""
+"""`genloom collect`: files and folders of text or images become a data set."""
 
 from pathlib import Path
 from typing import Annotated
 
+from genloom.cli.console import quote_name
 from genloom.cli.options.common import CommonOptions
 from genloom.cli.options.types import Seed, Share, Threads, finite_float, float_range, int_range
 from genloom.collect import Options, collect, summarize_report
-from genloom.rate.report.wording import format_count
+from genloom.errors import GenloomError
+from genloom.text_format import format_bytes, format_count
 
 Pixels = Annotated[int, int_range(16, 4096)]
 Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
@@ -34,51 +36,48 @@ def run(
     workers: Threads | None = None,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Gather text or pictures from files and folders into a data set.
+    """Collect text or images from files and folders into a data set.
 
     Text: txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Rows with messages, or with a question and its
-    answer, become conversations to tune a model on. Pictures: png, jpg, webp, gif, bmp, tiff, svg, and parquet with
-    pictures in it; captions come from a .txt or .json beside a picture, a table (csv, jsonl, parquet) with a column
-    file_name, the file itself (EXIF, XMP, title), or its name.
+    answer, become conversations to fine-tune on. Images: png, jpg, webp, gif, bmp, tiff, svg, and parquet with an image
+    column. A caption comes from a .txt or .json beside the image, a table (csv, jsonl, parquet) with a column
+    file_name, the file's metadata (EXIF, XMP, title), or its name.
 
-    Removes copies and near-copies, records a licence for each document, and holds parts back for judging. What can't be
-    read is listed with its reason and skipped.
+    Removes exact and near duplicates, records a licence for each document, and holds out validation and test data.
+    Files that cannot be read are skipped and listed with the reason.
 
     Parameters
     ----------
     sources
-        Files, folders, or builtin:shakespeare. The caption of a picture is taken from a .txt or .json beside it, a
-        table (csv, jsonl, parquet) with file_name and text, the file itself (EXIF, XMP, title), or its name.
+        Files, folders, or builtin:shakespeare.
     name
-        What to call the data set. Default: the name of the one source.
+        Name of the data set. [default: the name of the one source]
     medium
-        What to collect: text or image. Default: what most of the files are.
+        Medium to collect: text or image. [default: that of most files]
     licence
-        The licence of everything collected. Default: what is found in or beside each file, else "unknown".
+        Licence of everything collected. [default: as found in or beside each file, else "unknown"]
     column
-        The column or key with the text or the caption, in csv, jsonl and parquet. Default: guessed.
+        Column or key of the text or caption, in csv, jsonl and parquet. [default: guessed]
     size
-        Pixels of a picture's longer side, which larger pictures are brought down to.
+        Maximum length of an image's longer side, in pixels; larger images are scaled down.
     background
-        The colour to show where a picture is transparent: a name, or one like #ffeedd.
+        Background colour of transparent images: a name, or a value like #ffeedd.
     scrub
-        Personal data to blank out: email, phone, card, iban, ip, name (best effort). Repeat for several.
+        Personal data to remove: email, phone, card, iban, ip, name (best effort). Repeatable.
     near_duplicates
-        How alike two documents or pictures may be, from 0.6 to 1; 0 removes exact copies only.
+        Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only.
     min_quality
-        Leave out documents of a lower quality score, from 0 to 1.
+        Minimum quality score of a document, 0 to 1.
     languages
-        Leave out documents in other languages than these (codes like en, de). Repeat for several.
+        Language codes to keep, e.g. en, de. Repeatable. [default: all]
     val
-        The share of the data held back to judge while training.
+        Share held out for validation during training.
     test
-        The share of the data held back to judge at the end.
-    seed
-        Another number holds other documents back.
+        Share held out for the final test.
     chunk_chars
-        The longest piece of a long document. Default: by the size of the collection.
+        Maximum length of a chunk of a long document. [default: by the size of the collection]
     workers
-        How many processes. Default: by the number of cores.
+        Number of processes. [default: by the number of cores]
     """
     workspace, console = common.open()
     options = Options(
@@ -102,21 +101,20 @@ def run(
     with console.show_progress("Collecting", 1.0) as bar:
         for progress in collect(sources, workspace, name, options):
             skipped_note = f", {format_count(progress.files_skipped, 'file')} skipped" if progress.files_skipped else ""
-            bar.update(
-                progress.bytes_done / max(progress.total_bytes, 1),
-                f"{shown.format_bytes(progress.bytes_done)} of {shown.format_bytes(progress.total_bytes)}, {progress.documents_kept:,} kept{skipped_note}",
-            )
+            amount = f"{format_bytes(progress.bytes_done)} of {format_bytes(progress.total_bytes)}"
+            note = f"{amount}, {progress.documents_kept:,} kept{skipped_note}"
+            bar.update(progress.bytes_done / max(progress.total_bytes, 1), note)
             report = progress.report
     assert report is not None, "a collection ends with its report"
     console.print_line(f"Data set {name!r} in {report.folder}")
     for line in summarize_report(report):
         console.print_line(line)
-    console.print_line(f"Next: genloom train {shown.quote_name(name)} --minutes 10")
+    console.print_line(f"Next: genloom train {quote_name(name)} --minutes 10")
     console.print_result({"name": name, "digest": report.digest, "folder": str(report.folder), **report.to_dict()})
 
 
 def _derive_name(sources: list[str]) -> str:
     if len(sources) != 1:
-        raise ValueError("There are several sources: say what to call the data set with --name.")
+        raise GenloomError("cli.several_sources_without_name")
     (source,) = sources
     return source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem

@@ -1,4 +1,4 @@
-"""`genloom doctor`: the machine and the workspace, and what to mend."""
+"""`genloom doctor`: a check of the machine and the workspace."""
 
 import os
 import platform
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import genloom
-from genloom.cli.console import format_bytes
 from genloom.cli.options.common import CommonOptions
-from genloom.rate.report.wording import format_count
+from genloom.errors import format_message
 from genloom.store import files
 from genloom.store.workspace import Run, Workspace
+from genloom.text_format import format_bytes, format_count
 
 _MIN_FREE_BYTES = 2_000_000_000
 
@@ -23,14 +23,14 @@ def run(
     verify: bool = False,
     common: CommonOptions = CommonOptions(),
 ) -> int:
-    """Say what this machine can do and whether the workspace is sound.
+    """Check this machine and the workspace.
 
-    Exits with 1 if something has to be mended.
+    Exits with 1 if a problem is found.
 
     Parameters
     ----------
     verify
-        Read every data set, model and rating and compare each with its recorded digest.
+        Full check: read every data set, model and rating, and compare it with its recorded digest.
     """
     workspace, console = common.open()
     machine_info, torch_info, workspace_info = _describe_machine(), _describe_torch(), _describe_workspace(workspace)
@@ -40,9 +40,8 @@ def run(
     )
     console.print_line(f"Genloom {genloom.__version__}, Python {machine_info['python']}, {machine_info['system']}")
     console.print_line(f"Processor   {machine_info['processor']}: {machine_info['cores']} cores usable")
-    console.print_line(
-        f"Memory      {format_bytes(machine_info['memory_available'])} available of {format_bytes(machine_info['memory'])}"
-    )
+    memory, available = (format_bytes(machine_info[key]) for key in ("memory", "memory_available"))
+    console.print_line(f"Memory      {available} available of {memory}")
     console.print_line(f"Compiler    {machine_info['compiler'] or 'none: training runs without torch.compile'}")
     console.print_line(
         f"PyTorch     {torch_info['version']}, {torch_info['threads']} threads, {torch_info['cpu_capability']}"
@@ -51,7 +50,7 @@ def run(
     for gpu in torch_info["gpus"]:
         console.print_line(f"GPU         {gpu['name']}: {format_bytes(gpu['memory'])}")
     console.print_line(
-        f"Workspace   {workspace_info['folder']}{'' if workspace_info['exists'] else ' (made when first needed)'}"
+        f"Workspace   {workspace_info['folder']}{'' if workspace_info['exists'] else ' (created when first needed)'}"
     )
     console.print_line(f"            {format_bytes(workspace_info['free'])} free on its disk")
     counts = ", ".join(
@@ -60,10 +59,11 @@ def run(
     )
     console.print_line(f"            {counts}")
     for problem in problems:
-        console.print_line(f"To mend     {problem}")
+        console.print_line(f"Problem     {problem}")
     if not problems:
         console.print_line(
-            "All is well." + ("" if verify else " To read every file and compare digests: genloom doctor --verify")
+            "No problems found."
+            + ("" if verify else " To read every file and compare digests: genloom doctor --verify")
         )
     return 1 if problems else 0
 
@@ -78,7 +78,7 @@ def _describe_machine() -> dict[str, Any]:
         "processor": _read_cpu_info().get("model name", platform.processor() or platform.machine()),
         "cores": _count_cores(),
         "memory": memory.total,
-        "memory_available": memory.get_unavailable_reason,
+        "memory_available": memory.available,
         "compiler": next(
             (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
         ),
@@ -90,7 +90,7 @@ def _count_cores() -> int:
 
 
 def _read_cpu_info() -> dict[str, str]:
-    """The first processor of /proc/cpuinfo; empty where there is no such file."""
+    """Return the first processor of /proc/cpuinfo; empty if there is no such file."""
     try:
         first_block, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
     except OSError:
@@ -118,7 +118,7 @@ def _describe_torch() -> dict[str, Any]:
 def _describe_precision(torch_info: dict[str, Any]) -> str:
     if torch_info["amx"]:
         return "bf16 in hardware (AMX)"
-    return "bf16 in hardware" if torch_info["bf16"] else "fp32 (this processor has no bf16 arithmetic)"
+    return "bf16 in hardware" if torch_info["bf16"] else "fp32 (no bf16 arithmetic in this processor)"
 
 
 def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
 
 def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_verify: bool) -> Iterator[str]:
     if workspace_info["free"] < _MIN_FREE_BYTES:
-        yield f"Only {format_bytes(workspace_info['free'])} are free on the disk of the workspace. Free some space."
+        yield format_message("cli.disk_almost_full", free=format_bytes(workspace_info["free"]))
     try:
         _check_workspace_writable(workspace.root)
     except ValueError as error:
@@ -145,7 +145,7 @@ def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_
     folders = (*workspace.list_datasets(), *workspace.list_models())
     checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]
     if should_verify:
-        from genloom.store.ledger import open_ledger  # a third of a second, for this question only
+        from genloom.store.ledger import open_ledger  # imported here: it takes a third of a second
 
         checks.append(open_ledger(workspace.root).verify)
     for check in checks:
@@ -158,7 +158,7 @@ def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_
 
 
 def _find_run_problems(run: Run) -> Iterator[str]:
-    """What is wrong with a run's files, as far as their beginnings tell."""
+    """Yield the problems of a run's files that their headers show."""
     from genloom.exchange.safetensors_file import read_header
     from genloom.train import checkpoint
     from genloom.train.job import read_job
@@ -168,19 +168,19 @@ def _find_run_problems(run: Run) -> Iterator[str]:
         try:
             read_job(job_path)
         except ValueError as error:
-            yield f"{str(error).rstrip('.')}. Put the file back as it was, or remove the folder of the run."
+            yield format_message("cli.damaged_job", problem=str(error).rstrip("."))
     for path in checkpoint.list_unreadable(checkpoint_folder):
-        yield f"{path} cannot be read. Remove it: the run goes on from another checkpoint, or begins again."
+        yield format_message("cli.damaged_checkpoint", problem=f"{path} cannot be read")
     for path, _ in checkpoint.list_checkpoints(checkpoint_folder):
         try:
             read_header(path)
         except (ValueError, OSError) as error:
             reason = f"{path}: {(error.strerror or '').lower()}" if isinstance(error, OSError) else str(error)
-            yield f"{reason}. Remove it: the run goes on from another checkpoint, or begins again."
+            yield format_message("cli.damaged_checkpoint", problem=reason.rstrip("."))
 
 
 def _check_workspace_writable(root: Path) -> None:
-    """ValueError, naming the cure, if nothing can be written to the workspace."""
+    """Raise, with the cure, if the workspace is not writable."""
     folder = next(parent for parent in (root, *root.parents) if parent.exists())
     with files.translate_errors(folder), tempfile.TemporaryFile(dir=folder) as probe_file:
         probe_file.write(b"\0")

@@ -1,4 +1,4 @@
-"""`genloom evaluate`: how good a model is, and what its samples are made from."""
+"""`genloom evaluate`: the quality of a model, and what its samples copy."""
 
 import json
 import math
@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Literal
 
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions
-from genloom.cli.options.types import Count, Seed, Temperature
+from genloom.cli.options.common import (
+    Battery,
+    CommonOptions,
+    EvalPrecision,
+    EvalSplit,
+    MaxBytes,
+    TaskLimit,
+    Tasks,
+)
+from genloom.cli.options.sampling import DEFAULT_TEMPERATURE, MaxTokens, SamplingTemperature
+from genloom.cli.options.types import Count, Seed
 from genloom.cli.output_path import resolve_output_folder
-from genloom.cli.report_battery import TASKS, evaluate_battery, parse_tasks
+from genloom.cli.report_battery import ALL_TASKS, evaluate_battery, parse_tasks
 from genloom.cli.report_copies import build_spans_report, format_copied_spans
 from genloom.cli.report_features import (
     DEFAULT_NUM_SAMPLES,
@@ -18,6 +27,7 @@ from genloom.cli.report_features import (
     find_feature_module,
 )
 from genloom.cli.training_sources import TrainingSources, find_training_sources
+from genloom.errors import GenloomError
 from genloom.evaluate.charts import draw_likelihood_bars, draw_training_curve
 from genloom.evaluate.likelihood import BlockLosses
 from genloom.evaluate.report import Evaluation, to_report
@@ -26,14 +36,14 @@ from genloom.evaluate.text.ngram_baseline import fit_ngram_baseline
 from genloom.generate import engine
 from genloom.model import Model, load_model
 from genloom.model.likelihood import TextOrChat, compute_nll, count_bytes
-from genloom.rate.report.wording import format_count
 from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count
 from genloom.train.log import read_log
 from genloom.trust.copied_spans import CopyReport, measure_copied_spans
 
-DEFAULT_NUM_TEXTS = 8  # samples where nobody says how many
+DEFAULT_NUM_TEXTS = 8
 
 
 def run(
@@ -41,57 +51,36 @@ def run(
     /,
     *,
     data: str | None = None,
-    split: Literal["val", "test"] = "val",
+    split: EvalSplit = "val",
     samples: Count | None = None,
-    max_tokens: Count | None = None,
-    temperature: Temperature = 0.8,
+    max_tokens: MaxTokens | None = None,
+    temperature: SamplingTemperature | None = None,
     seed: Seed = 0,
-    max_bytes: Count = 300_000,
-    battery: bool = False,
-    tasks: str = ",".join(TASKS),
-    limit: Count | None = None,
-    precision: str | None = None,
+    max_bytes: MaxBytes = 300_000,
+    battery: Battery = False,
+    tasks: Tasks = ALL_TASKS,
+    limit: TaskLimit | None = None,
+    precision: EvalPrecision | None = None,
     out: Path | None = None,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Measure a model on held-out data, and what its samples are made from.
+    """Measure a model on held-out data, and how much its samples copy from training data.
 
-    Of text, prints bits per byte with an interval beside what counting n-grams reaches, how varied samples are, and the
-    longest span each copied from the training text beside what unseen text shares by chance. Of pictures, how far they
-    lie from held-out ones with the same captions, how varied they are, and the training pictures nearest to each.
-    Leaves charts and a JSON report.
+    Text: bits per byte with a confidence interval, beside an n-gram baseline; the diversity of samples; and the longest
+    span each copied from the training text, beside what unseen text shares by chance. Images: the distance to held-out
+    images with the same captions, the diversity, and the training images nearest to each. Writes charts and a JSON
+    report.
 
     Parameters
     ----------
     model
-        A model, like notes or notes/2.
+        Model name, e.g. notes or notes/2.
     data
-        Another data set to measure on. Default: the one it learned from.
-    split
-        Which held-out part: val was looked at while training, test never.
+        Data set to measure on. [default: the one the model was trained on]
     samples
-        How many samples to make. Default: 8 texts, or 200 pictures.
-    max_tokens
-        How many symbols each sample has at most. Default: 400.
-    temperature
-        How daring the samples are.
-    seed
-        Another number writes other samples.
-    max_bytes
-        How many bytes of held-out text to read at most: passages drawn by chance, the same ones for every model.
-    battery
-        Ask it a few hundred questions instead: what it completes, knows, reckons and follows, or whether it draws the
-        things, counts, colours and positions that prompts name.
-    tasks
-        Which questions of the battery: cloze, choice, arithmetic, instructions, with commas between.
-    limit
-        How many questions of each task at most. Default: all.
-    precision
-        How exactly it computes: float32, bfloat16, int8, int4 or auto, as generate takes it. Default: float32, and auto
-        for the battery.
+        Number of samples to generate. [default: 8 texts or 200 images]
     out
-        The folder for report and charts. Default: reports/<model> in the workspace, reports/<model>-on-<data> for data
-        that it did not learn from.
+        Folder for report and charts. [default: reports/<model>, or reports/<model>-on-<data>, in the workspace]
     """
     workspace, console = common.open()
     out_folder = None if out is None else resolve_output_folder(out)
@@ -120,7 +109,8 @@ def run(
             console,
         )
         return
-    sampling_options = (samples or DEFAULT_NUM_TEXTS, max_tokens, temperature, seed)
+    resolved_temperature = DEFAULT_TEMPERATURE if temperature is None else temperature
+    sampling_options = (samples or DEFAULT_NUM_TEXTS, max_tokens, resolved_temperature, seed)
     evaluation, copied_spans = _evaluate_text(
         loaded_model, dataset, sources, split, sampling_options, max_bytes, console
     )
@@ -153,15 +143,13 @@ def _evaluate_text(
     chunk_scores = score_held_out_texts(model, dataset, split, max_bytes, console)
     console.print_note("Counting n-grams")
     held_out_texts = load_held_out_texts(model, dataset, split, max_bytes)
-    plain_texts = [
-        text for text in held_out_texts if isinstance(text, str)
-    ]  # counting cannot tell an answer from what was asked
+    plain_texts = [text for text in held_out_texts if isinstance(text, str)]  # n-grams cannot mask the questions
     ngram_baseline = (
         fit_ngram_baseline((i.value for i in dataset.iter_documents("train")), plain_texts)
         if len(plain_texts) == len(held_out_texts)
         else None
     )
-    console.print_note(f"Writing {format_count(num_samples, 'sample')}")
+    console.print_note(f"Generating {format_count(num_samples, 'sample')}")
     request = engine.build_request([""], num_samples, seed, (), {"max_tokens": max_tokens, "temperature": temperature})
     texts = [item for batch in engine.split_batches(request) for item in engine.run_request(model, batch).values]
     copied_spans = None
@@ -181,25 +169,25 @@ def _evaluate_text(
 
 
 def resolve_dataset(workspace: Workspace, model: Model, data: str | None) -> Dataset:
-    """The data set asked for, else the very version that the model learned from. ValueError for one of another kind."""
+    """Return the data set named, else the version the model was trained on; raise for one of another medium."""
     if data is not None:
         dataset = workspace.get_dataset(data)
         if dataset.medium != model.design.medium:
-            raise ValueError(
-                f"{model.ref} makes {model.design.medium}, and {dataset.name!r} holds {dataset.medium}. Measure it on "
-                "data of its own kind (genloom list data)."
-            )
+            raise GenloomError(
+                "cli.evaluate_other_medium",
+                model=model.ref, medium=model.design.medium, data=dataset.name, data_medium=dataset.medium,
+            )  # fmt: skip
         return dataset
-    assert model.folder is not None, "it was opened from the workspace"
+    assert model.folder is not None, "it was loaded from the workspace"
     data_card = model.folder.card.get("data")
     if data_card is None:
-        raise ValueError(f"{model.ref} was not trained here. Say on which data set to measure it: --data NAME")
+        raise GenloomError("cli.evaluate_without_data", model=model.ref)
     return workspace.get_dataset(data_card["name"], data_card["digest"])
 
 
 def get_report_folder(workspace: Workspace, model: Model, dataset: Dataset | None = None) -> Path:
-    """Where the report of a model is kept; one on data that it did not learn from stands beside that on its own."""
-    assert model.folder is not None, "it was opened from the workspace"
+    """Return the folder of a model's report; one on other data than its training data has a folder of its own."""
+    assert model.folder is not None, "it was loaded from the workspace"
     own_digest = (model.folder.card.get("data") or {}).get("digest")
     name = model.ref if dataset is None or dataset.digest == own_digest else f"{model.ref}-on-{dataset.name}"
     return workspace.root / "reports" / name.replace("/", "-")
@@ -208,12 +196,10 @@ def get_report_folder(workspace: Workspace, model: Model, dataset: Dataset | Non
 def score_held_out_texts(
     model: Model, dataset: Dataset, split: Literal["val", "test"], max_bytes: int, console: Console
 ) -> BlockLosses:
-    """What held-out text costs the model, piece by piece."""
+    """Return the loss of the model on held-out text, chunk by chunk."""
     held_out_texts = load_held_out_texts(model, dataset, split, max_bytes)
     if not held_out_texts:
-        raise ValueError(
-            f"The data set {dataset.name!r} holds no {split} text. Collect more, or measure on another with --data."
-        )
+        raise GenloomError("cli.no_held_out_text", data=dataset.name, split=split)
     nats_and_bytes: list[tuple[float, int]] = []
     total = sum(count_bytes(text) for text in held_out_texts)
     with console.show_progress("Reading held-out text", total) as bar:
@@ -228,13 +214,13 @@ def score_held_out_texts(
 def load_held_out_texts(
     model: Model, dataset: Dataset, split: Literal["val", "test"], max_bytes: int
 ) -> list[TextOrChat]:
-    """What stands for all held-out text, in pieces of a few thousand characters for the interval, up to `most` bytes.
+    """Return a sample of the held-out text of up to `max_bytes`, in chunks of 4,000 characters for the interval.
 
-    Conversations stay whole, for a model that knows roles: of them the answers are measured, given what was asked.
+    For a model with a chat template, conversations stay whole: the loss is that of the answers, given the questions.
     """
     held_out_texts: list[TextOrChat] = []
     remaining_bytes = max_bytes
-    has_roles = getattr(model.codec, "as the codecs area renames the attribute", None) is not None
+    has_roles = getattr(model.codec, "chat_template", None) is not None
     for item in dataset.iter_passages(split, max_bytes):
         turns = item.meta.get("turns") if has_roles else None
         for text in [turns] if turns else [item.value[n : n + 4000] for n in range(0, len(item.value), 4000)]:
@@ -246,7 +232,7 @@ def load_held_out_texts(
 
 
 def _draw_training_curve(workspace: Workspace, model: Model, evaluation: Evaluation) -> bytes | None:
-    """The training curve, where the run's log is still there."""
+    """Draw the training curve; return None if the log of the run is gone."""
     assert model.folder is not None
     try:
         log_rows = read_log(workspace.get_run(model.folder.card.get("run", "")).folder / "progress.jsonl")
@@ -257,7 +243,7 @@ def _draw_training_curve(workspace: Workspace, model: Model, evaluation: Evaluat
         return None
     eval_points = [(row["step"], row["bits_per_byte"]) for row in log_rows if "bits_per_byte" in row]
     bits = [next(iter(row["losses"].values())) / math.log(2) for row in step_rows]
-    unit = "bits a symbol" if model.design.codec != "bytes" else "bits per byte"
+    unit = "bits per token" if model.design.codec != "bytes" else "bits per byte"
     plotted_points = eval_points if unit == "bits per byte" else ()
     baseline = (
         evaluation.ngram_baseline.bits_per_byte.mean if evaluation.ngram_baseline and unit == "bits per byte" else None
@@ -276,18 +262,16 @@ def _format_evaluation(evaluation: Evaluation, split: str) -> list[str]:
     ]
     if evaluation.ngram_baseline is not None:
         baseline = evaluation.ngram_baseline.bits_per_byte
-        lines.append(
-            f"  {baseline.mean:.3f} is what counting {evaluation.ngram_baseline.order}-grams reaches (Kneser-Ney)"
-        )
+        lines.append(f"  {baseline.mean:.3f} for an {evaluation.ngram_baseline.order}-gram baseline (Kneser-Ney)")
     if diversity is not None:
         distinct_1, distinct_2, distinct_3, distinct_4 = (f"{share:.0%}" for share in diversity.distinct_ratios)
         distinct_text = f"words {distinct_1}, runs of two {distinct_2}, of three {distinct_3}, of four {distinct_4}"
-        lines.append(f"{format_count(diversity.count, 'sample')} it wrote:")
+        lines.append(f"{format_count(diversity.count, 'sample')} generated:")
         lines.append(f"  distinct: {distinct_text} (distinct-1 to -4)")
         repeated_within, repeated_across = f"{diversity.repetition:.1%}", f"{diversity.cross_overlap:.1%}"
         lines.append(
             f"  repeated: {repeated_within} of the runs of four in a sample; {repeated_across} are in others too"
         )
         if diversity.longest_loop:
-            lines.append(f"  {diversity.longest_loop} words at most go round in a loop")
+            lines.append(f"  longest loop: {diversity.longest_loop} words")
     return lines

@@ -1,4 +1,4 @@
-"""`genloom export`: a model leaves for other programs."""
+"""`genloom export`: a model in the format of other programs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,19 +11,19 @@ from genloom.exchange.exporter import export_model
 def run(
     model: str, out: Path, /, *, to: str = "hf", precision: str | None = None, common: CommonOptions = CommonOptions()
 ) -> None:
-    """Write a model for other programs: a Hugging Face folder, a .gguf file or a PEFT adapter.
+    """Export a model to a Hugging Face folder, a .gguf file or a PEFT adapter.
 
     Parameters
     ----------
     model
-        A model, like notes (its newest version) or notes/2.
+        Model name, e.g. notes (its active version) or notes/2.
     out
-        A folder that is made; for gguf also a file's name that ends in .gguf.
+        New folder; for gguf also a file name that ends in .gguf.
     to
-        hf (for transformers and most servers), gguf (for llama.cpp) or peft (the adapter of a tuned model alone).
+        Format: hf (transformers and most servers), gguf (llama.cpp) or peft (the adapter of a fine-tuned model).
     precision
-        Of the weights: float32, float16 or bfloat16 for hf; float16, q8_0 or float32 for gguf. Default: for hf as the
-        model is stored, for gguf float16.
+        Precision of the weights: float32, float16 or bfloat16 for hf; float16, q8_0 or float32 for gguf. [default: as
+        stored for hf, float16 for gguf]
     """
     workspace, console = common.open()
     resolve_new_path(out)
@@ -32,8 +32,9 @@ def run(
     console.print_line(f"Model {model!r} written to {export_result.path} in {export_result.precision}")
     console.print_line(f"Parity with the model: {export_result.parity}")
     if export_result.rounding_error:
-        console.print_line(
-            f"Rounding its weights to {export_result.precision} moves the logits by {100 * export_result.rounding_error:.2g} %."
-        )
+        change = f"{100 * export_result.rounding_error:.2g} %"
+        console.print_line(f"Rounding its weights to {export_result.precision} changes the logits by {change}.")
     summary = {"path": str(export_result.path), "to": to, "precision": export_result.precision}
-    console.print_result({**summary, "parity": asdict(export_result.parity), "rounding": export_result.rounding_error})
+    console.print_result(
+        {**summary, "parity": asdict(export_result.parity), "rounding_error": export_result.rounding_error}
+    )

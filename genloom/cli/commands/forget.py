@@ -1,41 +1,40 @@
-"""`genloom forget`: what was learned from a rater, an output or a training document is taken back, with proof."""
+"""`genloom forget`: unlearn a rater, an output or a training document, with proof."""
 
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.options.common import CommonOptions, LedgerURL
+from genloom.errors import GenloomError
 from genloom.learn.unlearn_document import UnlearnDocumentResult, is_known_document, unlearn_document
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult, unlearn_ratings
-from genloom.rate.report.wording import format_count
 from genloom.store.ledger import open_ledger
+from genloom.text_format import format_count
 from genloom.train.events import Status, StepMetrics
 
 
 def run(
-    model: str, /, *, rater: str = "", item: str = "", ledger: str = "", common: CommonOptions = CommonOptions()
+    model: str, /, *, rater: str = "", item: str = "", ledger: LedgerURL = "", common: CommonOptions = CommonOptions()
 ) -> None:
-    """Take back what was learned from a rater, an output or a document, and prove that nothing is left of it.
+    """Unlearn a rater, an output or a document, and prove that nothing of it is left.
 
-    Of ratings: they are withdrawn, the version from before their first use is put back, and it learns anew from all
-    others. Of a document: the model is trained again on the data without it, and put into use. The proof: a second run,
-    where they never were, gives the same weights, to the last bit.
+    Forgetting ratings withdraws them, restores the version from before they were first used, and retrains on the rest.
+    Forgetting a document retrains the model on the data without it, and activates the result. Genloom proves it by
+    training a second time without them and comparing the weights bit for bit.
 
     Parameters
     ----------
     model
-        A model, like notes.
+        Model name, e.g. notes.
     rater
-        Whose ratings.
+        Rater whose ratings are forgotten.
     item
-        Ratings of which output: its id, or the SHA-256 of its file. Or a training document: its id in the data set.
-    ledger
-        Where ratings are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
+        Output whose ratings are forgotten (id, or SHA-256 of its file), or training document (id in the data set).
     """
     workspace, console = common.open()
     if bool(rater) == bool(item):
-        raise ValueError("Say what to forget, one of both: --rater NAME or --item ID.")
+        raise GenloomError("cli.forget_target")
     target = workspace, open_ledger(workspace.root, ledger), workspace.get_model(model).name
     is_document = bool(item) and is_known_document(workspace, item)
     events: Generator[Any] = unlearn_document(*target, item) if is_document else unlearn_ratings(*target, rater, item)
@@ -57,33 +56,28 @@ def run(
 def _print_ratings_result(result: UnlearnRatingsResult, console: Console) -> None:
     console.print_line(
         f"Withdrawn: {format_count(len(result.withdrawn_events), 'entry', 'entries')} of the ledger. "
-        f"{result.base_version} stands before their first use."
+        f"The version before their first use is {result.base_version}."
     )
     if result.tainted_versions:
         console.print_line(
-            f"Learned from them, and not in use any more: {', '.join(result.tainted_versions)}. They lie on disk still."
+            f"Trained on them, and now inactive: {', '.join(result.tainted_versions)}. They are still on disk."
         )
     if result.new_version:
-        console.print_line(
-            f"{result.new_version} learned from all other ratings. A run that never saw those gives the same weights:"
-        )
-        console.print_line(f"  {result.proof}")
+        console.print_line(f"{result.new_version} was trained on all other ratings.")
+        console.print_line(f"A second run without the forgotten ones has equal weights: {result.proof}")
         name, _, version = result.new_version.rpartition("/")
-        console.print_line(f"To put it into use: genloom promote {name} --to {version}")
+        console.print_line(f"To activate it: genloom promote {name} --to {version}")
 
 
 def _print_document_result(result: UnlearnDocumentResult, console: Console) -> None:
+    console.print_line(f"{result.new_version} was trained without the document and is active.")
+    console.print_line(f"A second run without the document has equal weights: {result.proof}")
     console.print_line(
-        f"{result.new_version} was trained without the document and is in use. Another run, where it never was, gives"
-    )
-    console.print_line(f"the same weights: {result.proof}")
-    console.print_line(
-        f"These saw it, or stand on one that did: {', '.join(result.tainted_versions)}. They lie on disk still."
+        f"Trained on it, directly or through their base: {', '.join(result.tainted_versions)}. They are still on disk."
     )
     if result.active_tainted_versions:
-        console.print_line(
-            f"In use still: {', '.join(result.active_tainted_versions)}. Forget it there too, or promote another version."
-        )
+        active_refs = ", ".join(result.active_tainted_versions)
+        console.print_line(f"Still active: {active_refs}. Forget it there too, or promote another version.")
     console.print_line(
-        f"Older versions of the data set hold it still, in {result.old_data_folder}; remove them if it has to be gone."
+        f"Older versions of the data set still contain it, in {result.old_data_folder}; remove them if it must be gone."
     )

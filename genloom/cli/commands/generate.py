@@ -1,4 +1,4 @@
-"""`genloom generate`: a model writes, or makes pictures."""
+"""`genloom generate`: text or images from a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,34 +7,36 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from genloom.cli.console import Console, format_table
-from genloom.cli.options.common import CommonOptions, read_prompts
+from genloom.cli.console import Console
+from genloom.cli.options.common import Adapters, CommonOptions, Precision, PromptsFile, read_prompts
 from genloom.cli.options.editing import DEFAULT_EDIT_OPTIONS, EditOptions
 from genloom.cli.options.sampling import (
     DEFAULT_STEP_OPTIONS,
+    DEFAULT_TEMPERATURE,
     DEFAULT_TOKEN_OPTIONS,
+    SamplingSeed,
     StepSamplingOptions,
     TokenSamplingOptions,
 )
-from genloom.cli.options.types import Count, Seed
+from genloom.cli.options.types import Count
 from genloom.cli.output_path import resolve_output_folder
+from genloom.errors import GenloomError
 from genloom.generate import engine, presets
 from genloom.generate.image.contact_sheet import build_contact_sheet
 from genloom.model import Model, load_model
 from genloom.rate.outputs import find_medium
 from genloom.store.files import write_atomic
+from genloom.text_format import format_table
 from genloom.types import Item
-
-DEFAULT_TEMPERATURE = 0.8  # temperature, where nobody says one
 
 
 def run(
     model: str | None = None,
     /,
     *,
-    adapter: list[str] | None = None,
+    adapter: Adapters | None = None,
     prompt: list[str] | None = None,
-    prompts: Path | None = None,
+    prompts: PromptsFile | None = None,
     preset: list[str] | None = None,
     list_presets: Annotated[bool, Parameter(name="--presets")] = False,
     count: Count = 1,
@@ -42,43 +44,34 @@ def run(
     step_options: StepSamplingOptions = DEFAULT_STEP_OPTIONS,
     edit_options: EditOptions = DEFAULT_EDIT_OPTIONS,
     stop: list[str] | None = None,
-    seed: Seed | None = None,
-    precision: str = "auto",
+    seed: SamplingSeed | None = None,
+    precision: Precision = "auto",
     out: Path | None = None,
     replay: str | None = None,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Write or make pictures with a model; every output is stored and can be traced and replayed.
+    """Generate text or images; every output is stored, traceable and replayable.
 
     Parameters
     ----------
     model
-        A model, like notes (its newest version) or notes/2.
-    adapter
-        A model that was tuned on the same base with --method lora: what it learned is added. Repeat for several.
+        Model name, e.g. notes (its active version) or notes/2.
     prompt
-        What a text begins with, or what a picture shows; there (fox:1.3) makes more of the fox and (fox:0.5) less, and
-        \\( \\) \\: are plain signs. Repeat for several.
-    prompts
-        A file with one prompt a line.
+        Start of a text, or description of an image; in the latter (fox:1.3) gives a word more weight, (fox:0.5) less,
+        and \\( \\) \\: are literal. Repeatable.
     preset
-        Words around the prompt, and settings: the styles flat, glossy, simple, office, outline; the places night and
-        beach; draft, fine, faithful, free; and those in presets.toml of the workspace. Repeat for several.
+        Preset of prompt and settings: the styles flat, glossy, simple, office, outline; the scenes night and beach;
+        draft, fine, faithful, free; and those in presets.toml of the workspace. Repeatable.
     list_presets
-        Show the presets there are.
+        List of the presets.
     count
-        How many outputs for each prompt.
+        Number of outputs for each prompt.
     stop
-        End where this string would be written. Repeat for several.
-    seed
-        The same number gives the same outputs. Default: new ones each time.
-    precision
-        float32, bfloat16, int8 or int4: the fewer bits, the faster, and a little less exact. Default for a large
-        transformer on a processor that can: int4 where that loses nothing, else int8; for others float32.
+        String that ends a text and is not part of it. Repeatable.
     out
-        A folder to put the outputs into as well.
+        Folder for copies of the outputs.
     replay
-        The id of a stored output: make it again and compare, byte for byte.
+        Id of a stored output to generate again and compare byte for byte.
     """
     workspace, console = common.open()
     if out is not None:
@@ -101,13 +94,13 @@ def run(
         )
         path, item = engine.replay_output(workspace, replay)
         _print_output(item, path, console)
-        console.print_note(f"The same bytes as {path}")
+        console.print_note(f"Identical to {path}")
         console.print_result({"id": replay, "file": str(path), **_build_text_fields(item), "identical": True})
         return
     if model is None:
-        raise ValueError("Which model shall write? Name one: genloom generate MODEL (genloom list shows them)")
+        raise GenloomError("cli.model_missing")
     if "" in (stop or ()):
-        raise ValueError('--stop "" ends nothing: give the string that a text shall end before, or leave it away.')
+        raise GenloomError("cli.empty_stop")
     selection = presets.get_presets(preset or (), workspace.root)
     params = {name: value for chosen_preset in selection for name, value in chosen_preset.params.items()}
     params |= token_options.to_params() | step_options.to_params()
@@ -126,7 +119,7 @@ def run(
     results: list[dict[str, Any]] = []
     images: list[Any] = []
     for batch in engine.split_batches(request):
-        is_streamed = console.is_live and len(request.prompts) == 1 and engine.is_left_to_right(loaded_model)
+        is_streamed = console.is_live and len(request.prompts) == 1 and engine.can_stream_text(loaded_model)
         draft = (
             _generate_streaming(loaded_model, batch, console)
             if is_streamed
@@ -136,7 +129,7 @@ def run(
         for row, (output_id, item) in enumerate(zip(output_ids, draft.values, strict=True)):
             path = _copy_output(workspace.get_output(output_id)[0], out)
             metadata = {"id": output_id, "prompt": batch.prompts[row], "nonce": batch.nonces[row], "file": str(path)}
-            results.append({**metadata, **_build_text_fields(item, continuation=draft.continuations[row])})
+            results.append({**metadata, **_build_text_fields(item, written=draft.continuations[row])})
             if is_streamed:
                 console.print_note(f"── {output_id} · {path}")
             else:
@@ -150,31 +143,31 @@ def run(
 
 
 def _check_no_other_options(model: str | None, options: Mapping[str, Any]) -> None:
-    """ValueError where something is asked for beside a replay, which takes all from the record."""
+    """Raise if other options are given with --replay, which takes everything from the record."""
     names = [] if model is None else [model]
     names += [
         f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False
     ]
     if names:
-        raise ValueError(f"--replay makes an output again as it was made: leave {' and '.join(names)} away.")
+        raise GenloomError("cli.replay_with_options", options=" and ".join(names))
 
 
 def _check_options(model: Model, stop: list[str] | None, edit_options: EditOptions) -> None:
-    """ValueError for what only texts or only pictures can have, before anything is made."""
+    """Raise for options that the medium of the model does not have."""
     is_text = engine.is_open_sequence(model.codec.space)
     if stop and not is_text:
-        raise ValueError(f"--stop ends texts, and {model.ref} writes none: leave it away.")
+        raise GenloomError("cli.stop_of_other_media", model=model.ref)
     if edit_options.sheet and is_text:
-        raise ValueError(f"--sheet puts pictures on a sheet, and {model.ref} writes texts: leave it away.")
+        raise GenloomError("cli.sheet_of_text", model=model.ref)
 
 
 def _build_text_fields(item: Any, **extra_fields: Any) -> dict[str, Any]:
-    """What a script is told of a text; of anything else it has the file."""
+    """Return a text for scripts; of other media they read the file."""
     return {"text": item, **extra_fields} if isinstance(item, str) else {}
 
 
 def _print_output(item: Any, path: Path, console: Console) -> None:
-    """A text as it is; of anything else, where a person watches, what its medium can show on a terminal."""
+    """Print a text, or on a terminal the preview of another medium."""
     if isinstance(item, str):
         console.print_text(f"{item}\n\n")
     elif console.is_live:
@@ -182,9 +175,9 @@ def _print_output(item: Any, path: Path, console: Console) -> None:
 
 
 def _save_sheet(images: Sequence[Any], first_path: Path, console: Console) -> Path:
-    """The pictures on one sheet beside the first of them."""
+    """Write a contact sheet beside the first image and return its path."""
     if any(getattr(image, "ndim", 0) != 3 for image in images):
-        raise ValueError("--sheet puts pictures on a sheet, and these are none. The outputs themselves are stored.")
+        raise GenloomError("cli.sheet_of_other_media")
     path = first_path.with_name(f"sheet-{first_path.stem}.png")
     find_medium(path).save(Item(build_contact_sheet(images)), path)
     console.print_line(f"── all {len(images)} · {path}")
@@ -202,7 +195,7 @@ def _print_presets(known_presets: Mapping[str, presets.Preset], console: Console
 
 
 def _copy_output(path: Path, out: Path | None) -> Path:
-    """Where the output is to be found: in the workspace, and in the folder `out` where that is given."""
+    """Copy the output into the folder `out`, if given, and return its path."""
     if out is None:
         return path
     write_atomic(out / path.name, path.read_bytes())
@@ -214,30 +207,30 @@ def _collect_prompts(inline_prompts: list[str] | None, file: Path | None) -> lis
         return list(inline_prompts or [""])
     lines = read_prompts(file)
     if not lines:
-        raise ValueError(f"{file}: there is no prompt in it. Write one on each line.")
+        raise GenloomError("cli.prompts_file_empty", path=file)
     return [*(inline_prompts or []), *lines]
 
 
 def _generate_with_progress(model: Model, request: engine.Request, console: Console) -> engine.Draft:
-    """The finished draft, with a bar while it grows."""
+    """Return the final draft, with a progress bar."""
     total, last_draft = engine.count_drafts(model, request), None
     with console.show_progress("Generating", total) as bar:
         for step, draft in enumerate(engine.generate(model, request), start=1):
             ended_note = f"{sum(draft.is_finished)} of {len(draft.is_finished)} ended" if any(draft.is_finished) else ""
             bar.update(min(step, total), ended_note)
             last_draft = draft
-    assert last_draft is not None, "there is a prompt, so there is a draft"
+    assert last_draft is not None, "a request yields at least one draft"
     return last_draft
 
 
 def _generate_streaming(model: Model, request: engine.Request, console: Console) -> engine.Draft:
-    """The finished draft, shown while it grows."""
+    """Return the final draft, and print its text as it is generated."""
     last_draft, shown_text = None, ""
     for last_draft in engine.generate(model, request):
         text = str(last_draft.values[0])
-        assert text.startswith(shown_text), "what was shown stays"
+        assert text.startswith(shown_text), "a later draft only appends"
         console.print_text(text[len(shown_text) :])
         shown_text = text
-    assert last_draft is not None, "there is a prompt, so there is a draft"
+    assert last_draft is not None, "a request yields at least one draft"
     console.print_text("\n")
     return last_draft

@@ -1,21 +1,21 @@
-"""`genloom import`: a pretrained model joins the workspace."""
+"""`genloom import`: a pretrained model in the workspace."""
 
 from dataclasses import asdict
 
-from genloom.cli.console import format_bytes
 from genloom.cli.options.common import CommonOptions
 from genloom.exchange.importer import import_model
+from genloom.text_format import format_bytes
 
 
 def run(model_source: str, /, *, name: str | None = None, common: CommonOptions = CommonOptions()) -> None:
-    """Bring in a pretrained model: by name, from a Hugging Face folder or a .gguf file.
+    """Import a pretrained model: by name, from a Hugging Face folder or a .gguf file.
 
     Parameters
     ----------
     model_source
-        A name, like smollm2; the folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model; or a .gguf file.
+        Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model; or .gguf file.
     name
-        What to call it here. Default: the name, or that of the folder or file.
+        Name of the model in the workspace. [default: that of the source]
     """
     workspace, console = common.open()
     with console.show_progress("Importing", 1.0) as bar:
@@ -25,13 +25,14 @@ def run(model_source: str, /, *, name: str | None = None, common: CommonOptions 
     console.print_line(f"Model {import_result.folder.ref!r} in {import_result.folder.folder}")
     console.print_line(
         f"{source_card['architecture']}, {import_result.folder.card['parameters'] / 1e6:,.1f} million parameters, "
-        f"reads {import_result.spec.context_length:,} symbols, {format_bytes(num_bytes)}, licence {source_card['licence']}"
+        f"context of {import_result.spec.context_length:,} tokens, {format_bytes(num_bytes)}, "
+        f"licence {source_card['licence']}"
     )
     console.print_line(f"Parity with the source: {import_result.parity}")
     for note in import_result.notes:
         console.print_note(note)
     next_command = "chat" if import_result.has_chat_template else "generate"
-    console.print_line(f"Go on with: genloom {next_command} {import_result.folder.name}")
+    console.print_line(f"Next: genloom {next_command} {import_result.folder.name}")
     console.print_result(
         {
             "model": import_result.folder.ref,
@@ -41,6 +42,6 @@ def run(model_source: str, /, *, name: str | None = None, common: CommonOptions 
             "parameters": import_result.folder.card["parameters"],
             "parity": asdict(import_result.parity),
             "notes": import_result.notes,
-            "chats": import_result.has_chat_template,
+            "has_chat_template": import_result.has_chat_template,
         }
     )

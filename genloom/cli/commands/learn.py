@@ -1,21 +1,22 @@
-"""`genloom learn`: ratings become a challenger, which replaces the version in use only if it is proved better."""
+"""`genloom learn`: train a challenger on ratings, and activate it only if it is proved better."""
 
 from contextlib import closing
 from pathlib import Path
 
 from genloom.cli.commands.train import parse_setting, smooth_losses
-from genloom.cli.console import Console, format_duration
-from genloom.cli.options.common import CommonOptions, read_prompts
+from genloom.cli.console import Console
+from genloom.cli.options.common import CommonOptions, LedgerURL, Settings, read_prompts
 from genloom.cli.options.types import Count, Positive, Seed
 from genloom.cli.output_path import resolve_output_file
 from genloom.learn.rl_env import REWARD_MODEL
 from genloom.learn.round import MAX_EVAL_PROMPTS, LearnRequest, LearnResult, learn
+from genloom.old_names import upgrade_method
 from genloom.rate.report.html import render_page
 from genloom.rate.report.receipt import Receipt, to_text
-from genloom.rate.report.wording import format_count
 from genloom.store.files import write_atomic
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count, format_duration
 from genloom.train.events import RunEstimate, RunWarning, Status, StepMetrics
 from genloom.train.planning.auto_config import Budget
 
@@ -32,50 +33,42 @@ def run(
     best_of: Count | None = None,
     prompts: Path | None = None,
     max_eval_prompts: Count = MAX_EVAL_PROMPTS,
-    set: list[str] | None = None,
+    set: Settings | None = None,
     seed: Seed = 0,
     out: Path | None = None,
-    ledger: str = "",
+    ledger: LedgerURL = "",
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Learn from what was rated; the new version is put into use only if held-out ratings prove it better.
+    """Learn from ratings; the new version is activated only if held-out ratings prove it better.
 
-    Trains a challenger on the version in use, lets both answer prompts that were never learned from, and prints a
-    receipt: what moved, how surely, and what it cost. Broken off, the same command goes on where it was.
+    Trains a challenger on the active version, lets both answer prompts that were held out, and prints a receipt: what
+    changed, with which confidence, and at which cost. If interrupted, run the same command again to continue.
 
     Parameters
     ----------
     model
-        A model, like notes: the version in use learns.
+        Model name, e.g. notes; its active version learns.
     minutes
-        How long to learn; measuring comes on top. Default: 5, where no steps are given.
+        Time budget of the training, without the evaluation. [default: 5, if no --steps are given]
     steps
-        How many steps to take, exactly.
+        Exact number of steps.
     method
-        dpo learns from pairs, kto from single thumbs, weighted makes what was liked likelier; policy practises: the
-        model tries the rated prompts anew, and what is judged better than its other attempts becomes likelier. none
-        learns nothing and says what a choice among several answers gains. Default: dpo or kto, by the ratings.
+        dpo: pairs. kto: single thumbs up/down. weighted: SFT weighted by rating. grpo: sample new answers to the rated
+        prompts and reinforce those that score above their group. none: no training, only what best-of-n gains.
+        auto: dpo or kto, by the ratings.
     check
-        A machine that also judges the held-out answers, like length:max_length=1 or "regex:pattern=[!]".
+        Machine check that also compares the held-out answers, e.g. length:max_length=1 or "regex:pattern=[!]".
     reward
-        What attempts of --method policy are judged by: model is a reward model fitted to the ratings, others are checks
-        like length:max_length=20. Repeat for several, each of which has the same say. Default: model.
+        Reward of --method grpo: model (a reward model fitted to the ratings) or a check like length:max_length=20.
+        Repeatable; all have equal weight. [default: model]
     best_of
-        Also say how often the best of so many answers of the version in use, chosen by the reward model, beats its
-        first.
+        Number of answers of the active version for a best-of-n baseline, chosen by the reward model.
     prompts
-        A file with one prompt a line, to be answered beside those held out: with --check, they prove what it says more
-        surely. Prompts whose answers were rated are left out.
+        File of extra evaluation prompts, one per line. Needs --check; more prompts give a tighter result.
     max_eval_prompts
-        How many held-out prompts both versions answer at most.
-    set
-        A value of the job, like learning.beta=0.2. Repeat for several.
-    seed
-        Another number learns in another order.
+        Maximum number of held-out prompts that both versions answer.
     out
-        A file for the receipt as a page with charts, or a folder to put receipt.html into.
-    ledger
-        Where ratings are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
+        File for the HTML receipt with charts, or a folder for receipt.html.
     """
     workspace, console = common.open()
     receipt_path = None if out is None else resolve_output_file(out, "receipt.html")
@@ -85,7 +78,7 @@ def run(
     reward_names = tuple(reward or (REWARD_MODEL,))
     request = LearnRequest(
         model,
-        method,
+        upgrade_method(method),
         check,
         extra_prompts=extra_prompts,
         rewards=reward_names,
@@ -99,7 +92,7 @@ def run(
 
 
 def _show_progress(workspace: Workspace, request: LearnRequest, ledger: str, console: Console) -> LearnResult:
-    """Show the round as it goes."""
+    """Run the round and show its progress."""
     losses: dict[str, float] = {}
     events = learn(workspace, open_ledger(workspace.root, ledger), request)
     with closing(events), console.show_progress("Learning", 1.0) as bar:
@@ -114,13 +107,13 @@ def _show_progress(workspace: Workspace, request: LearnRequest, ledger: str, con
                 case StepMetrics():
                     losses = smooth_losses(losses, event.losses)
                     agreement = event.metrics.get("agreement")
-                    metric_note = "" if agreement is None else f", agrees with {100 * agreement:.0f} % of the ratings"
+                    metric_note = "" if agreement is None else f", agreement {100 * agreement:.0f} %"
                     if "reward" in event.metrics:
-                        metric_note = f", attempts reward {event.metrics['reward']:.2f}"
+                        metric_note = f", mean reward {event.metrics['reward']:.2f}"
                     bar.update(event.step / event.steps, f"loss {sum(losses.values()):.3f}{metric_note}")
                 case LearnResult():
                     return event
-    raise AssertionError("a round ends with its receipt")
+    raise AssertionError("a round ends with a result")
 
 
 def _print_result(workspace: Workspace, result: LearnResult, out: Path | None, console: Console) -> None:
@@ -131,12 +124,10 @@ def _print_result(workspace: Workspace, result: LearnResult, out: Path | None, c
     if out is not None:
         write_atomic(out, render_page(receipt))
         page_path = out
-    console.print_line(f"The receipt with charts: {page_path}")
+    console.print_line(f"Receipt with charts: {page_path}")
     if not receipt.decision.should_promote and receipt.challenger != receipt.champion:
         version = receipt.challenger.rpartition("/")[2]
-        console.print_line(
-            f"To put the challenger into use all the same: genloom promote {receipt.model} --to {version}"
-        )
+        console.print_line(f"To activate the challenger anyway: genloom promote {receipt.model} --to {version}")
     summary = {
         "promoted": receipt.decision.should_promote,
         "champion": receipt.champion,

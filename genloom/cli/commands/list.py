@@ -1,43 +1,43 @@
-"""`genloom list`: what is in the workspace."""
+"""`genloom list`: the contents of the workspace."""
 
 import typing
 from typing import Any, Literal
 
 from genloom import plugins
-from genloom.cli.console import Console, format_bytes, format_table
+from genloom.cli.console import Console
 from genloom.cli.options.common import CommonOptions
-from genloom.rate.report.wording import format_count
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_bytes, format_count, format_table
 
 Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations"]
-_MAX_ROWS = 20  # what piles up: a person sees the newest
+_MAX_ROWS = 20  # of the kinds that grow without bound, only the newest are shown
 _TRUNCATED_KINDS = ("outputs", "conversations")
-_EMPTY_WORKSPACE = "Nothing of your own here yet. Begin with: genloom collect FOLDER --name NAME"
+_EMPTY_WORKSPACE = "The workspace is empty. Start with: genloom collect FOLDER --name NAME"
 _EMPTY_KINDS = {
-    "data": "No data set here yet. Collect one: genloom collect FOLDER --name NAME",
-    "models": "No model of your own here yet. Train one: genloom train NAME",
-    "runs": "No run here yet. Start one: genloom train NAME",
-    "outputs": "No output here yet. Make one: genloom generate MODEL",
-    "conversations": "No conversation here yet. Begin one: genloom chat MODEL",
+    "data": "No data sets. Collect one: genloom collect FOLDER --name NAME",
+    "models": "No models of your own. Train one: genloom train NAME",
+    "runs": "No runs. Start one: genloom train NAME",
+    "outputs": "No outputs. Generate one: genloom generate MODEL",
+    "conversations": "No conversations. Start one: genloom chat MODEL",
 }
 _TITLES = {"builtin": "built-in models"}
 
 
 def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions()) -> int:
-    """Show the data sets, models, runs, outputs and conversations of the workspace, and the models built in.
+    """List the data sets, models, runs, outputs and conversations of the workspace, and built-in models.
 
     Parameters
     ----------
     kind
-        Only these.
+        Kind to list. [default: all]
     """
     workspace, console = common.open()
     kinds: tuple[Kind, ...] = (kind,) if kind else typing.get_args(Kind)
     rows_by_kind = {kind_name: _LISTERS[kind_name](workspace) for kind_name in kinds}
     faults = workspace.list_faults()
     console.print_result({"workspace": str(workspace.root), **rows_by_kind, "faults": faults})
-    console.print_line(f"Workspace {workspace.root}{'' if workspace.root.is_dir() else ' (made when first needed)'}")
+    console.print_line(f"Workspace {workspace.root}{'' if workspace.root.is_dir() else ' (created when first needed)'}")
     for kind_name in kinds:
         _print_section(console, kind_name, rows_by_kind[kind_name])
     for fault in faults:
@@ -54,9 +54,7 @@ def _print_section(console: Console, kind: Kind, rows: list[dict[str, Any]]) -> 
         return
     visible_rows = rows[-_MAX_ROWS:] if kind in _TRUNCATED_KINDS else rows
     console.print_line()
-    console.print_line(
-        f"{_TITLES.get(kind, kind)} ({len(rows)}{', the newest' if len(visible_rows) < len(rows) else ''})"
-    )
+    console.print_line(f"{_TITLES.get(kind, kind)} ({len(rows)}{', newest' if len(visible_rows) < len(rows) else ''})")
     for line in format_table([tuple(_ROW_FORMATTERS[kind](row)) for row in visible_rows]):
         console.print_line(f"  {line}")
 
@@ -131,7 +129,7 @@ def _format_model_row(row: dict[str, Any]) -> tuple[str, ...]:
         format_bytes(row["bytes"]),
         _format_day(row),
         row["digest"][:12],
-        "in use" if row["in_use"] else "",
+        "active" if row["in_use"] else "",
         f"from {row['parent']}" if row["parent"] else "",
     )
 

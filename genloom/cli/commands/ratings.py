@@ -1,21 +1,22 @@
-"""`genloom ratings`: what was rated, what it is worth, and taking it back."""
+"""`genloom ratings`: the ratings, their use for learning, and their withdrawal."""
 
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-from genloom.cli.console import Console, format_table
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.console import Console
+from genloom.cli.options.common import CommonOptions, LedgerURL
 from genloom.cli.output_path import resolve_output_file
+from genloom.errors import GenloomError
 from genloom.rate.export import Format, export_rows
-from genloom.rate.preferences import Preferences, assign_split, build_preferences, require_enough_preferences
+from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
 from genloom.rate.promotion import sync_active_version
 from genloom.rate.ratings import Choice, Rating, read_ratings, withdraw_rating
-from genloom.rate.report.wording import format_count
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count, format_table
 
 Action = Literal["list", "withdraw", "export", "verify"]
 _MAX_ROWS = 20
@@ -29,30 +30,28 @@ def run(
     model: str = "",
     to: Format | None = None,
     out: Path | None = None,
-    ledger: str = "",
+    ledger: LedgerURL = "",
     common: CommonOptions = CommonOptions(),
 ) -> int:
-    """Show what was rated and what it is worth, take a rating back, or write the ratings for other programs.
+    """List ratings and their use for learning, withdraw one, or export them.
 
     Parameters
     ----------
     action
-        list, withdraw ID, export --to FORMAT, or verify: is every entry as it was written?
+        list, withdraw ID, export --to FORMAT, or verify (the integrity of the ledger).
     id
-        The rating to withdraw.
+        Rating to withdraw.
     model
-        Only ratings of this model's outputs, in any version.
+        Model whose outputs were rated, in any version. [default: all]
     to
-        What to export: jsonl is the ledger as it is, dpo and kto are what TRL's trainers read.
+        Export format: jsonl is the ledger itself, dpo and kto are those of TRL's trainers.
     out
-        The file to export to, or a folder to put ratings.jsonl into. [default: standard output]
-    ledger
-        Where ratings are kept, like postgresql://name@host/database. [default: $GENLOOM_LEDGER or the workspace]
+        File to export to, or a folder for ratings.jsonl. [default: standard output]
     """
     workspace, console = common.open()
     ledger_store = open_ledger(workspace.root, ledger)
     if (action == "withdraw") != (id is not None) or (action == "export") != (to is not None):
-        raise ValueError("It is: genloom ratings withdraw ID, or genloom ratings export --to jsonl (or dpo, kto).")
+        raise GenloomError("cli.ratings_usage")
     if model:
         model = workspace.get_model(model).name
     if id is not None:
@@ -69,9 +68,7 @@ def run(
 
 def _withdraw_rating(ledger: Ledger, id: str, console: Console) -> None:
     event = withdraw_rating(ledger, id)
-    console.print_line(
-        f"{id} is withdrawn: nothing is learned from it any more. That it was given stays in the ledger."
-    )
+    console.print_line(f"{id} is withdrawn: nothing is learned from it. The ledger still records that it was given.")
     console.print_result({"event": event.id, "at": event.at, "withdrawn": id})
 
 
@@ -102,10 +99,10 @@ def _verify_ledger(workspace: Workspace, ledger: Ledger, console: Console) -> in
         sync_active_version(workspace, ledger, name)
     head = ledger.get_head()
     console.print_result({"sound": True, "entries": head.seq if head else 0, "digest": head.digest if head else ""})
-    console.print_line(f"{format_count(head.seq if head else 0, 'entry', 'entries')}, each as it was written.")
+    console.print_line(f"{format_count(head.seq if head else 0, 'entry', 'entries')}, all unchanged.")
     if head:
         console.print_line(
-            f"Note the newest one's digest to be able to tell later that none was cut off: {head.digest}"
+            f"Keep the digest of the newest entry, to detect later whether entries were cut off: {head.digest}"
         )
     return 0
 
@@ -122,7 +119,7 @@ def _list_ratings(workspace: Workspace, ledger: Ledger, model: str, console: Con
         for entry in sorted(judgements, key=lambda j: j.at)
         if entry.event in effects
     ]
-    split_counts = Counter(assign_split(entry.prompt) for entry in (*prefs.pairs, *prefs.unpaired))
+    split_counts = Counter(entry.split for entry in (*prefs.pairs, *prefs.unpaired))
     summary = {
         "pairs": len(prefs.pairs),
         "unpaired": len(prefs.unpaired),
@@ -136,32 +133,35 @@ def _list_ratings(workspace: Workspace, ledger: Ledger, model: str, console: Con
     }
     console.print_result({"ratings": rating_rows, **summary})
     if not rating_rows:
-        console.print_line(
-            "Nothing was rated yet. Begin with: genloom rate ID --up, or genloom arena MODEL --prompts FILE"
-        )
+        console.print_line("No ratings. Start with: genloom rate ID --up, or genloom arena MODEL --prompts FILE")
         return
-    for line in format_table([(r["event"], r["at"][:16].replace("T", " "), r["rater"], r["says"], r["effect"])
-                       for r in rating_rows[-_MAX_ROWS:]]):  # fmt: skip
+    table = [(r["event"], _format_time(r), r["rater"], r["says"], r["effect"]) for r in rating_rows[-_MAX_ROWS:]]
+    for line in format_table(table):
         console.print_line(line)
     console.print_line()
-    verb = "gives" if len(rating_rows) == 1 else "give"
-    console.print_line(f"{format_count(len(rating_rows), 'rating')} {verb} {format_count(len(prefs.pairs), 'pair')} and "
-               f"{format_count(len(prefs.unpaired), 'opinion')}, of which {split_counts['val']} held out.")  # fmt: skip
-    console.print_line("Raters, by how far their word counts (1: nothing is known of them): "
-               + ", ".join(f"{rater} {weight:.2f}" for rater, weight in prefs.raters.items()))  # fmt: skip
+    num_pairs, num_unpaired = (
+        format_count(len(prefs.pairs), "pair"),
+        format_count(len(prefs.unpaired), "unpaired rating"),
+    )
+    console.print_line(
+        f"{format_count(len(rating_rows), 'rating')}: {num_pairs} and {num_unpaired}, {split_counts['val']} held out"
+    )
+    weights = ", ".join(f"{rater} {weight:.2f}" for rater, weight in prefs.raters.items())
+    console.print_line(f"Weights of the raters (1: nothing is known of their accuracy): {weights}")
     for contradiction in prefs.contradictions:
-        raters_text = " and ".join(contradiction.raters) + (
-            " contradict each other" if len(contradiction.raters) > 1 else " says both"
-        )
-        console.print_line(
-            f"Contradiction: {raters_text} about {' and '.join(contradiction.outputs)} ({', '.join(contradiction.events)})"
-        )
+        raters_text = " and ".join(contradiction.raters)
+        outputs, events = " and ".join(contradiction.outputs), ", ".join(contradiction.events)
+        console.print_line(f"Contradiction: {raters_text} about {outputs} ({events})")
     if shortfall:
         console.print_line(shortfall)
 
 
+def _format_time(row: dict[str, Any]) -> str:
+    return row["at"][:16].replace("T", " ")
+
+
 def _describe_shortfall(prefs: Preferences) -> str:
-    """What is missing to learn from it; "" where it is enough."""
+    """Return what is missing to learn from the ratings; "" if there are enough."""
     try:
         require_enough_preferences(prefs)
     except ValueError as error:

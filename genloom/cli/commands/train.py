@@ -1,4 +1,4 @@
-"""`genloom train`: a data set becomes a model."""
+"""`genloom train`: train a model on a data set."""
 
 import signal
 import sys
@@ -10,22 +10,23 @@ from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
-from genloom.cli.console import Console, ProgressBar, format_bytes, format_duration, format_table, quote_name
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.console import Console, ProgressBar, quote_name
+from genloom.cli.options.common import CommonOptions, Settings
 from genloom.cli.options.types import Count, Positive, Seed, Threads
+from genloom.errors import GenloomError
 from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, HeldOutMetric
-from genloom.rate.report.wording import format_count
-from genloom.settings import read_recipe as read_recipe
+from genloom.settings import read_recipe
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_bytes, format_count, format_duration, format_table
 from genloom.train.events import TOKENS, EvalMetrics, Event, RunEstimate, RunResult, RunWarning, Status, StepMetrics
 from genloom.train.planning.auto_config import Budget
 from genloom.train.run import TrainRequest, train_model
 
 RETENTION_LABELS = {
     BITS_PER_BYTE: "  of general text",
-    HELD_OUT_LOSS: "  of what the base learned",
-}  # what tuning may make a model forget
+    HELD_OUT_LOSS: "  of the base's data",
+}  # what fine-tuning may make a model forget
 
 
 def run(
@@ -41,47 +42,43 @@ def run(
     method: str | None = None,
     resume: bool = False,
     recipe: Path | None = None,
-    set: list[str] | None = None,
+    set: Settings | None = None,
     seed: Seed = 0,
     threads: Threads | None = None,
     save_steps: Count | None = None,
     common: CommonOptions = CommonOptions(),
 ) -> int:
-    """Train a model on a data set, or tune one that there is, within a time you choose.
+    """Train a model on a data set, or fine-tune an existing one, within a time budget.
 
-    Measures this machine, chooses sizes, prints what the run will take and what quality to expect, then trains. Stop it
-    with Ctrl-C, or lose the machine: --resume goes on to the same result.
+    Measures this machine, chooses sizes, prints the estimated cost and quality, then trains. After Ctrl-C or a crash,
+    --resume continues to the same result.
 
     Parameters
     ----------
     data
-        A data set; with --resume, the name or id of a run.
+        Data set; with --resume, the name or id of a run.
     minutes
-        How long to train. Default: 5, where neither tokens nor steps are given.
+        Time budget. [default: 5, if neither --tokens nor --steps are given]
     params
-        About how many parameters the model shall have. Default: what the time and the text allow.
+        Approximate number of parameters. [default: what the time and the data allow]
     tokens
-        How many tokens to read in all; of what has one size, like pictures, how many samples.
+        Number of tokens to train on; of media without tokens, samples.
     steps
-        How many steps to take, exactly; with --resume, the step to train up to.
+        Exact number of steps; with --resume, the step to train up to.
     name
-        What to call the model. Default: like the data set.
+        Name of the model. [default: that of the data set]
     from_
-        A model to tune: it goes on learning, from text, or from conversations how to answer.
+        Model to fine-tune, on text or on conversations.
     method
-        How to tune it: lora learns a small adapter on it, full all its weights. Default: lora.
+        Fine-tuning method: lora (a small adapter) or full (all weights). [default: lora]
     resume
-        Go on with a run that was stopped or killed, or train a finished one further with --steps.
+        Continue a run that was stopped or killed, or train a finished one further with --steps.
     recipe
-        A TOML file with values of the job, like recipes/text.toml; --set goes before it.
-    set
-        A value of the job, like network.base.width=384. Repeat for several.
-    seed
-        Another number starts from other weights and reads in another order.
+        TOML file of job settings, e.g. recipes/text.toml; --set overrides it.
     threads
-        Processor threads. Default: all cores.
+        Number of processor threads. [default: all cores]
     save_steps
-        Also save after so many steps. Default: every half minute.
+        Number of steps between additional checkpoints. [default: only one every 30 seconds]
     """
     workspace, console = common.open()
     overrides = {**(read_recipe(recipe) if recipe else {}), **dict(parse_setting(text) for text in set or ())}
@@ -99,16 +96,16 @@ def run(
         save_steps=save_steps or 0,
     )
     if method and not (from_ or resume):
-        raise ValueError("--method says how to tune a model: name the model too, with --from MODEL.")
+        raise GenloomError("cli.method_without_model")
     if resume and (minutes or tokens or params or overrides or from_ or method):
-        raise ValueError("A run goes on as it was planned. With --resume, only --steps says how far.")
+        raise GenloomError("cli.resume_with_plan")
     if resume and name:
-        raise ValueError(f"A run keeps its name: say genloom train --resume {quote_name(data)}, without --name.")
+        raise GenloomError("cli.resume_with_name", run=quote_name(data))
     result, stopped_step = _show_progress(train_model(workspace, request), console)
     if result is None:
         run_name = quote_name(name or data)
         console.print_line(
-            f"Stopped at step {stopped_step:,}; everything so far is saved. Go on with: genloom train --resume {run_name}"
+            f"Stopped at step {stopped_step:,}; everything is saved. To continue: genloom train --resume {run_name}"
         )
         console.print_result({"stopped": stopped_step, "run": workspace.get_run(name or data).id})
         return 130
@@ -121,21 +118,23 @@ def run(
     )
     if (active_model := workspace.get_model(model_folder.name)).ref != model_folder.ref:
         promote_command = f"genloom promote {quote_name(model_folder.name)} --to {model_folder.version}"
-        console.print_line(f"In use is still {active_model.ref}. To use the new one: {promote_command}")
+        console.print_line(
+            f"The active version is still {active_model.ref}. To activate the new one: {promote_command}"
+        )
     console.print_line(f"Next: genloom {next_command}")
     console.print_result({**result.to_record(), "folder": str(model_folder.folder)})
     return 0
 
 
 def _is_chat_model(workspace: Workspace, model_folder: ModelFolder) -> bool:
-    """Whether the model was tuned on conversations, as far as the first documents tell."""
+    """Return whether the model was fine-tuned on conversations, by the first documents of its data."""
     data_card = model_folder.card["data"]
     documents = workspace.get_dataset(data_card["name"], data_card["digest"]).iter_documents("train")
     return "parents" in model_folder.card and any("turns" in item.meta for item in islice(documents, 64))
 
 
 def _show_progress(events: Generator[Event], console: Console) -> tuple[RunResult | None, int]:
-    """Show a run as it goes; Ctrl-C ends it between two steps, where it can save."""
+    """Run a training and show its progress; Ctrl-C ends it between two steps, where it can save."""
     step, eval_note, losses = 0, "", {}
     with closing(events), _catch_signals() as stop, console.show_progress("Training", 1.0) as bar:
         for event in events:
@@ -160,14 +159,14 @@ def _show_progress(events: Generator[Event], console: Console) -> tuple[RunResul
 
 
 def smooth_losses(previous: Mapping[str, float], current: Mapping[str, float]) -> dict[str, float]:
-    """Losses of the last twenty steps or so: one batch is harder than another."""
+    """Return the exponential moving average of the losses, over about twenty steps."""
     return {
         name: value + 0.95 * (previous.get(name, value) - value) for name, value in current.items() if isfinite(value)
     }
 
 
 def format_measurement(measurement: HeldOutMetric) -> str:
-    """A look at held-out data in a few words."""
+    """Return a held-out measurement as text."""
     return (
         f"held-out {measurement.value:.3f} bits/byte"
         if measurement.name == BITS_PER_BYTE
@@ -182,48 +181,44 @@ def _update_bar(event: StepMetrics, losses: Mapping[str, float], eval_note: str,
     }
     loss = ", ".join(f"{'loss' if is_single else name} {amount}" for name, amount in amounts.items())
     note = f"step {event.step:,}/{event.steps:,}, {loss}{eval_note}, {event.units_per_second:,.0f} {event.unit.word}/s"
-    time_left = "" if sys.stderr.isatty() else f", {format_duration(event.seconds_left)} left"  # a drawn bar tells it
+    time_left = "" if sys.stderr.isatty() else f", {format_duration(event.seconds_left)} left"  # the bar shows it
     bar.update(event.step / event.steps, note + time_left)
 
 
 def _print_estimate(estimate: RunEstimate, console: Console) -> None:
-    trained_note = f", of which {estimate.num_trained:,} learn" if estimate.num_trained else ""
+    trained_note = f", of which {estimate.num_trained:,} are trained" if estimate.num_trained else ""
     unit_name = estimate.unit.word
+    amount = f"{estimate.total_units:,} {unit_name} in {format_count(estimate.steps, 'step')}"
+    cost = f"about {format_duration(estimate.seconds)} and {format_bytes(estimate.memory_bytes)} of memory"
     rows: list[tuple[str, ...]] = [
         ("  network", f"{estimate.num_parameters:,} parameters{trained_note}"),
-        (
-            "  reads",
-            f"{estimate.total_units:,} {unit_name} in {format_count(estimate.steps, 'step')}, {estimate.units_per_second:,.0f} a second",
-        ),
-        (
-            "  takes",
-            f"about {format_duration(estimate.seconds)} and {format_bytes(estimate.memory_bytes)} of memory{_format_preparation(estimate)}",
-        ),
-        ("  expected", _format_expected(estimate)),
+        ("  training", f"{amount}, {estimate.units_per_second:,.0f} per second"),
+        ("  cost", f"{cost}{_format_preparation(estimate)}"),
+        ("  quality", _format_expected(estimate)),
     ]
-    console.print_note("The contract:")
+    console.print_note("Estimate:")
     for line in format_table(rows):
         console.print_note(line)
 
 
 def _format_preparation(estimate: RunEstimate) -> str:
-    return f", after {format_duration(estimate.setup_seconds)} of preparing" if estimate.setup_seconds >= 1 else ""
+    return f", after {format_duration(estimate.setup_seconds)} of preparation" if estimate.setup_seconds >= 1 else ""
 
 
 def _format_expected(estimate: RunEstimate) -> str:
     if estimate.expected_loss is not None and estimate.ngram_baseline is not None:
         margin = estimate.expected_loss * estimate.error_margin
-        baseline_note = f"counting alone gives {estimate.ngram_baseline:.2f}"
+        baseline_note = f"n-gram baseline: {estimate.ngram_baseline:.2f}"
         return f"{estimate.expected_loss:.2f} ± {margin:.2f} {estimate.metric} ({baseline_note})"
     if estimate.loss_before is not None:
-        return f"less than the {estimate.loss_before:.3f} {estimate.metric} of now"
-    return f"unknown: nothing foretells the {estimate.metric} of such a model"
+        return f"below the present {estimate.loss_before:.3f} {estimate.metric}"
+    return f"unknown: there is no forecast of the {estimate.metric} of such a model"
 
 
 def _print_result(result: RunResult, folder: Path, console: Console) -> None:
     forecast, actual = result.estimate, result.actual
     console.print_line(f"Model {result.ref} is stored in {folder}")
-    rows: list[tuple[str, ...]] = [("", "forecast", "fact")]
+    rows: list[tuple[str, ...]] = [("", "forecast", "actual")]
     if (measurement := result.held_out_metric) is not None:
         rows.append(
             (
@@ -238,12 +233,12 @@ def _print_result(result: RunResult, folder: Path, console: Console) -> None:
         ("training time", "seconds", format_duration),
         ("memory", "memory_bytes", format_bytes),
         *(
-            (f"{unit_name} a second", f"{unit_name}_per_second", "{:,.0f}".format)
+            (f"{unit_name} per second", f"{unit_name}_per_second", "{:,.0f}".format)
             for unit_name in ("tokens", "samples")
         ),
     ):
         if key in actual:
-            rows.append((f"  {title}", shown(forecast[key]) if key in forecast else "-", shown(actual[key])))
+            rows.append((f"  {title}", formatter(forecast[key]) if key in forecast else "-", formatter(actual[key])))
     for line in format_table(rows):
         console.print_line(line)
 
@@ -251,7 +246,7 @@ def _print_result(result: RunResult, folder: Path, console: Console) -> None:
 def _build_before_after_rows(
     measurement: HeldOutMetric, forecast: Mapping[str, Any], actual: Mapping[str, Any]
 ) -> list[tuple[str, ...]]:
-    """What tuning has taught, and what it may have cost."""
+    """Return the rows of what fine-tuning improved, and of what it may have made worse."""
     rows: list[tuple[str, ...]] = [
         ("", "before", "after"),
         (f"  {measurement.name}", f"{forecast['before']:.3f}", f"{measurement.value:.3f}"),
@@ -264,12 +259,12 @@ def _build_before_after_rows(
                 f"{general_value:.3f}",
             )
         )
-    return [*rows, ("", "forecast", "fact")]
+    return [*rows, ("", "forecast", "actual")]
 
 
 @dataclass
 class _Stop:
-    """Whether Ctrl-C was pressed; before the first step there is nothing to save, and it interrupts at once."""
+    """Whether Ctrl-C was pressed; before the first step there is nothing to save, so it interrupts at once."""
 
     is_requested: bool = False
     is_graceful: bool = False
@@ -277,7 +272,7 @@ class _Stop:
 
 @contextmanager
 def _catch_signals() -> Generator[_Stop]:
-    """Ctrl-C, or the machine that shuts down, asks for a stop; asked again, it interrupts at once."""
+    """Turn a first SIGINT or SIGTERM into a request to stop; a second one interrupts at once."""
     stop = _Stop()
 
     def on_signal(signum: int, frame: Any) -> None:
@@ -296,5 +291,5 @@ def _catch_signals() -> Generator[_Stop]:
 def parse_setting(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     if not equals or not path:
-        raise ValueError(f"--set {text!r} is not a setting. Write it like --set network.base.width=384")
+        raise GenloomError("cli.bad_setting", value=text)
     return path.strip(), value.strip()

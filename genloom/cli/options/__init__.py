@@ -1,0 +1,1 @@
+"""Types and groups of command-line options that several verbs share."""

@@ -1,60 +1,83 @@
-"""The options that say how a model draws: those of texts, and those of what is made in steps from noise."""
+"""Sampling options: those of token models, and those of diffusion-like models."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from genloom.cli.options.types import Count, GuidanceScale, Positive, Share, Temperature, int_range
+from genloom.cli.options.types import Count, GuidanceScale, Positive, Seed, Share, Temperature, int_range
+
+DEFAULT_TEMPERATURE = 0.8
+
+MaxTokens = Annotated[
+    Count, Parameter(help="Maximum number of tokens to generate. [default: 400; 512 for a chat reply]")
+]
+SamplingTemperature = Annotated[
+    Temperature,
+    Parameter(
+        help="Sampling temperature. 0 always picks the most likely token; 1 samples from the model's distribution. "
+        f"[default: {DEFAULT_TEMPERATURE}; 0.3 in a chat]"
+    ),
+]
+TopP = Annotated[
+    Share,
+    Parameter(
+        help="Nucleus sampling: sample from the smallest set of tokens whose probability adds up to at least P. "
+        "[default: off; 0.9 in a chat]"
+    ),
+]
+Steps = Annotated[Count, Parameter(help="Number of sampling steps of an image; fewer are faster, more are finer.")]
+Guidance = Annotated[
+    GuidanceScale,
+    Parameter(help="Guidance scale: 1 is off; higher values follow the prompt more closely, with less variety."),
+]
+SamplingSeed = Annotated[
+    Seed, Parameter(help="Random seed; the same seed gives the same outputs. [default: a new one each time]")
+]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class TokenSamplingOptions:
-    """How symbols are drawn one after the other."""
+    """Sampling options of token models."""
 
-    max_tokens: Count | None = None
-    """How many symbols, letters or pieces of words, to write at most. Default: 400, for an answer in a chat 512."""
+    max_tokens: MaxTokens | None = None
 
-    temperature: Temperature | None = None
-    """How daring: 0 always takes the likeliest symbol, 1 draws as the model believes. Default: 0.8, in a chat 0.3."""
+    temperature: SamplingTemperature | None = None
 
     top_k: Annotated[int, int_range(0)] | None = None
-    """Only draw from so many likeliest symbols."""
+    """Number of most likely tokens to sample from."""
 
-    top_p: Share | None = None
-    """Only draw from the likeliest symbols that make up this share of the belief. Default in a chat: 0.9."""
+    top_p: TopP | None = None
 
     min_p: Share | None = None
-    """Only draw from symbols at least this likely compared with the likeliest."""
+    """Minimum probability of a token, relative to that of the most likely one."""
 
     repetition_penalty: Positive | None = None
-    """Above 1, symbols that stand in the text already become less likely. Default in a chat: 1.05."""
+    """Penalty above 1 on tokens that are already in the text. [default: off; 1.05 in a chat]"""
 
     def to_params(self, **defaults: Any) -> dict[str, Any]:
-        """What was asked for by name, and `otherwise` for what was not."""
+        """Return the options that were given, and `defaults` for those that were not."""
         return merge_params(self, defaults)
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class StepSamplingOptions:
-    """How things that are whole from the start are made from noise, and how closely they follow a prompt."""
+    """Sampling options of diffusion-like models, and guidance."""
 
     negative_prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    """What a picture shall not be like, in words."""
+    """Text that an image must not resemble."""
 
-    guidance_scale: GuidanceScale | None = None
-    """How closely a picture follows its prompt: 1 as the model has learned, more is closer and less varied."""
+    guidance_scale: Guidance | None = None
 
-    steps: Count | None = None
-    """In how many steps a picture is made: fewer are quicker, more are finer."""
+    steps: Steps | None = None
 
     solver: str | None = None
-    """How a step is taken: euler is quick, heun looks twice, multistep remembers the step before."""
+    """ODE solver: euler (fast), heun (second order) or multistep (reuses the previous step)."""
 
     resample_steps: Annotated[int, int_range(0)] | None = None
-    """With a part to fill: how often each step is taken back and done over, so that it fits the rest better."""
+    """Inpainting only: RePaint resampling steps. More blend the filled area better and take longer."""
 
     def to_params(self) -> dict[str, Any]:
         return merge_params(self, {})
@@ -64,4 +87,4 @@ def merge_params(options: TokenSamplingOptions | StepSamplingOptions, defaults: 
     return defaults | {name: value for name, value in asdict(options).items() if value is not None}
 
 
-DEFAULT_TOKEN_OPTIONS, DEFAULT_STEP_OPTIONS = TokenSamplingOptions(), StepSamplingOptions()  # where nothing is said
+DEFAULT_TOKEN_OPTIONS, DEFAULT_STEP_OPTIONS = TokenSamplingOptions(), StepSamplingOptions()

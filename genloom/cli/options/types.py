@@ -1,4 +1,4 @@
-"""The numbers that options take: what makes no sense is refused before any work, in one sentence with the cure."""
+"""Option types with validation: an invalid number is rejected before any work, in one sentence."""
 
 from collections.abc import Callable, Sequence
 from math import isfinite
@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 from cyclopts import CycloptsError, Parameter, Token
 
-MAX_INT = 2**63 - 1  # what seeds and counts are stored in
+from genloom.errors import GenloomError
+
+MAX_INT = 2**63 - 1  # seeds and counts are stored as 64-bit integers
 
 
-def build_parameter(parse: Callable[[str], Any], is_valid: Callable[[Any], bool], error_template: str) -> Parameter:
-    """An option whose text `read` understands and of whose value `holds` is true; else `wrong` says what to give."""
+def build_parameter(
+    parse: Callable[[str], Any], is_valid: Callable[[Any], bool], build_error: Callable[[Token], GenloomError]
+) -> Parameter:
+    """Return an option whose text is read by `parse`; raise `build_error` if that fails or `is_valid` is false."""
 
     def convert(value_type: Any, tokens: Sequence[Token]) -> Any:
         (token,) = tokens
@@ -19,25 +23,31 @@ def build_parameter(parse: Callable[[str], Any], is_valid: Callable[[Any], bool]
         except ValueError:
             value = None
         if value is None or not is_valid(value):
-            # Not a ValueError: the parser would put its own words before ours.
-            raise CycloptsError(msg=error_template.format(given=f"{token.keyword} {token.value}"))
+            error = build_error(token)
+            raise CycloptsError(msg=str(error)) from error  # the parser would prefix a ValueError with its own words
         return value
 
     return Parameter(converter=convert)
 
 
-def int_range(minimum: int, maximum: int = MAX_INT, is_required: bool = False) -> Parameter:
-    """Whole numbers from `least` to `most`; the parser alone would round 1.5 to 2."""
-    range_text = f"from {minimum} on" if maximum == MAX_INT else f"from {minimum} to {maximum:,}"
-    omit_hint = "" if is_required else ", or leave it away"
-    error_template = f"{{given}} makes no sense: give a whole number {range_text}{omit_hint}."
-    return build_parameter(int, lambda value: minimum <= value <= maximum, error_template)
+def int_range(minimum: int, maximum: int | None = None) -> Parameter:
+    """Integers from `minimum` to `maximum`; the parser alone would round 1.5 to 2."""
+    bounds = f"≥ {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
+    limit = MAX_INT if maximum is None else maximum
+
+    def build_error(token: Token) -> GenloomError:
+        return GenloomError("cli.invalid_integer", option=token.keyword, bounds=bounds, value=token.value)
+
+    return build_parameter(int, lambda value: minimum <= value <= limit, build_error)
 
 
 def finite_float(is_valid: Callable[[float], bool], requirement: str) -> Parameter:
-    """Finite numbers for which `holds` is true, which `wanted` says in words."""
-    error_template = f"{{given}} makes no sense: give {requirement}, or leave it away."
-    return build_parameter(float, lambda value: isfinite(value) and is_valid(value), error_template)
+    """Finite numbers for which `is_valid` is true; `requirement` says so in words."""
+
+    def build_error(token: Token) -> GenloomError:
+        return GenloomError("cli.invalid_number", option=token.keyword, requirement=requirement, value=token.value)
+
+    return build_parameter(float, lambda value: isfinite(value) and is_valid(value), build_error)
 
 
 def float_range(minimum: float, maximum: float) -> Parameter:
@@ -46,15 +56,10 @@ def float_range(minimum: float, maximum: float) -> Parameter:
 
 Count = Annotated[int, int_range(1)]
 Threads = Annotated[int, int_range(1, 1024)]  # or processes
-Seed = Annotated[
-    int,
-    build_parameter(
-        int, lambda n: 0 <= n <= MAX_INT, f"A seed is a whole number from 0 to {MAX_INT:,}, and {{given}} is none."
-    ),
-]
+Seed = Annotated[int, int_range(0, MAX_INT), Parameter(help="Random seed.")]
 Share = Annotated[float, float_range(0, 1)]
 Positive = Annotated[float, finite_float(lambda value: value > 0, "a number above 0")]
 Temperature = Annotated[
-    float, finite_float(lambda value: value == 0 or 1e-3 <= value <= 1e3, "0, or one from 0.001 to 1000")
+    float, finite_float(lambda value: value == 0 or 1e-3 <= value <= 1e3, "0, or a number from 0.001 to 1000")
 ]
 GuidanceScale = Annotated[float, float_range(0, 100)]

@@ -1,4 +1,4 @@
-"""The corpora that ship inside the package, so that a first model needs no download."""
+"""Corpora inside the package, so that a first model needs no download."""
 
 import gzip
 from importlib.resources import files
@@ -8,5 +8,5 @@ LICENCE = "public domain"
 
 
 def load_shakespeare() -> str:
-    """Nine plays of Shakespeare, 1.12 million characters of plain ASCII; README.md beside this tells their origin."""
+    """Return nine plays of Shakespeare, 1.12 million characters of plain ASCII; README.md names their origin."""
     return gzip.decompress(files(__name__).joinpath("shakespeare.txt.gz").read_bytes()).decode("ascii")

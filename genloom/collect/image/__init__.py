@@ -1,4 +1,4 @@
-"""Prepares pictures: decoded within bounds, brought to size, captioned, compared by how they look."""
+"""Prepare pictures: decode them within bounds, resize, caption and compare them by their appearance."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import numpy as np
 
 from genloom.collect import captions, licence
 from genloom.collect.image import files, perceptual_hash, reader, report
+from genloom.collect.image.caption_words import GENERIC_WORDS
 from genloom.collect.image.reader import RawImage
 from genloom.collect.options import Options
 from genloom.collect.preparation import Counters, Document
@@ -26,7 +27,7 @@ describe_splits = report.describe_splits
 unsupported_options = ("scrub", "min_quality", "languages", "chunk_chars")
 match_count = files.match_count
 select = files.select
-read = reading.read
+read = reader.read
 similarity = perceptual_hash.similarity
 compute_sketches = perceptual_hash.compute_sketches
 build_metadata = report.build_metadata
@@ -36,20 +37,20 @@ render_sections = report.render_sections
 
 
 def resolve(options: Options, source_files: Sequence[SourceFile]) -> Options:
-    """The options as they are, their background known to be a colour."""
+    """Return the options unchanged, after checking the background colour."""
     decoding.parse_colour(options.background)
     return options
 
 
 def build_document(raw: RawImage, options: Options, counters: Counters) -> tuple[Document, np.ndarray]:
-    """The picture packed, with its caption; its likeness is a thumbnail. See Preparation."""
+    """Return the encoded picture with its caption, and its thumbnail for the sketch; see Preparation."""
     picture = decoding.decode_image(raw.data, options.size, options.background)
     pixels = picture.pixels
     caption, caption_source = captions.pick_caption(
         (raw.caption, raw.caption_source),
         (picture.metadata.caption, "the file itself"),
-        (captions.derive_caption(raw.stem), "the file's name"),
-        (captions.derive_caption(raw.folder), "the folder's name"),
+        (captions.derive_caption(raw.stem, GENERIC_WORDS), "the file's name"),
+        (captions.derive_caption(raw.folder, GENERIC_WORDS), "the folder's name"),
     )
     file_licence = raw.licence or licence.identify_licence(picture.licence)
     content = image.encode(pixels)
@@ -79,7 +80,7 @@ def build_document(raw: RawImage, options: Options, counters: Counters) -> tuple
 
 
 def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
-    """The columns content (PNG), width and height."""
+    """Return the columns content (PNG), width and height."""
     import pyarrow as pa
 
     column_types = {"content": pa.binary(), "width": pa.int32(), "height": pa.int32()}

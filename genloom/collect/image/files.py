@@ -1,4 +1,4 @@
-"""Says of each file whether it holds pictures, or says something of one that lies beside it."""
+"""Decide which files hold pictures, and which describe pictures beside them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,10 +7,13 @@ from pathlib import Path
 
 from genloom.collect import captions
 from genloom.collect.image import parquet
+from genloom.collect.image.caption_words import FILE_COLUMNS
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
+from genloom.errors import GenloomError, format_message
 from genloom.media import image
+from genloom.text_format import format_count
 
 CONVERSION_HINTS = dict.fromkeys(
     (".heic", ".heif", ".avif", ".jxl", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga"), "png"
@@ -19,7 +22,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".bz2", ".xz", ".zst",
 
 
 def match_count(files: Sequence[SourceFile]) -> int:
-    """How many pictures there are, with those in tables, and how many files that describe them."""
+    """Count the pictures, including those in tables, and the files that describe them."""
     image_files = [file for file in files if _has_images(file.path)]
     sidecar_index = _SidecarIndex(image_files)
     num_table_images = sum(
@@ -28,37 +31,39 @@ def match_count(files: Sequence[SourceFile]) -> int:
     return (
         len(image_files)
         + num_table_images
-        + sum(file.path not in sidecar_index.pictures and sidecar_index.is_sidecar(file.path) for file in files)
+        + sum(file.path not in sidecar_index.image_paths and sidecar_index.is_sidecar(file.path) for file in files)
     )
 
 
 def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
-    """The pictures and the files that hold some; of all others a note, but for what describes a picture."""
+    """Return the pictures and the files that hold some, and notes on all other files that describe no picture."""
     captions.clear_caches()
     image_files = [file for file in files if _has_images(file.path)]
     sidecar_index = _SidecarIndex(image_files)
     notes, other_counts = [], Counter()
     for file in files:
         suffix = file.path.suffix.lower()
-        if file.path in sidecar_index.pictures:
+        if file.path in sidecar_index.image_paths:
             continue
         if suffix in CONVERSION_HINTS:
-            notes.append(Note(file.name, f"{suffix} files are not read; save it as .{CONVERSION_HINTS[suffix]}"))
+            error = GenloomError(
+                "collect.unsupported_suffix", suffix=suffix, cure=f"save it as .{CONVERSION_HINTS[suffix]}"
+            )
+            notes.append(Note.from_error(file.name, error))
         elif suffix in ARCHIVE_SUFFIXES:
-            notes.append(Note(file.name, f"{suffix} files are not read; unpack it first"))
+            error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure="unpack it first")
+            notes.append(Note.from_error(file.name, error))
         elif not sidecar_index.is_sidecar(file.path):
             other_counts[escape_name(suffix) or "no suffix"] += 1
-        elif suffix in captions.TABLE_SUFFIXES and not captions.read_table(file.path):
-            columns = ", ".join(captions.FILE_COLUMNS[:2])
-            notes.append(
-                Note(file.name, f"it names no captions of pictures (columns such as {columns} and text)", False)
-            )
+        elif suffix in captions.TABLE_SUFFIXES and not captions.read_table(file.path, FILE_COLUMNS):
+            error = GenloomError("collect.no_captions_in_table", columns=", ".join(FILE_COLUMNS[:2]))
+            notes.append(Note.from_error(file.name, error, is_skipped=False))
     if other_counts:
         suffix_list = ", ".join(f"{count:,} {suffix}" for suffix, count in other_counts.most_common(6))
-        files_word = "file that is no picture was" if other_counts.total() == 1 else "files that are no pictures were"
-        notes.append(
-            Note("the sources", f"{other_counts.total():,} {files_word} left out ({suffix_list})", is_skipped=False)
+        reason = format_message(
+            "collect.other_files", files=format_count(other_counts.total(), "other file"), suffixes=suffix_list
         )
+        notes.append(Note("the sources", reason, is_skipped=False))
     return [_with_format(file) for file in image_files], notes
 
 
@@ -69,11 +74,11 @@ def _has_images(path: Path) -> bool:
 
 def _with_format(file: SourceFile) -> SourceFile:
     is_table = file.path.suffix.lower() == ".parquet"
-    return replace(file, format="parquet" if is_table else "picture", streamed=is_table)
+    return replace(file, format="parquet" if is_table else "picture", is_streamed=is_table)
 
 
 class _SidecarIndex:
-    """Knows which files describe pictures: those of the same name, and tables in a folder above them."""
+    """The files that describe pictures: those of the same name, and tables in a folder above them."""
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
         self.image_paths = {file.path for file in files}

@@ -1,4 +1,4 @@
-"""Reads pictures out of Parquet files: a column of bytes, or of bytes and path as Hugging Face writes them."""
+"""Read pictures from Parquet files: from a column of bytes, or of bytes and path as Hugging Face writes them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.collect import captions
 from genloom.collect.parquet import open_parquet
+from genloom.errors import GenloomError
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
 
 IMAGE_COLUMNS = ("image", "content", "img", "picture", "photo", "png", "jpg", "jpeg", "webp", "svg", "bytes")
 BATCH_ROWS = 64
-BUFFER_BYTES = 1 << 20  # bytes: without it all pictures of a row group, often gigabytes, are read at once
+BUFFER_BYTES = 1 << 20  # without it all pictures of a row group, often gigabytes, are read at once
 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A picture's bytes with what its row says of it; `name` is the file's where the row has one."""
+    """A picture's bytes and the other values of its row; `name` is its file name, "" if the row has none."""
 
     number: int
     data: bytes
@@ -28,7 +29,7 @@ class ImageRow:
 
 
 def has_images(path: Path) -> bool:
-    """Whether some column of a Parquet file may hold pictures; False where it is damaged."""
+    """Tell whether a column of a Parquet file may hold pictures; False if the file is damaged."""
     try:
         with open_parquet(path) as file:
             return bool(_find_image_column(file.schema_arrow))
@@ -37,18 +38,18 @@ def has_images(path: Path) -> bool:
 
 
 def count_rows(path: Path) -> int:
-    """The rows of a Parquet file that holds pictures."""
+    """Return the number of rows of a Parquet file."""
     with open_parquet(path) as file:
         return file.metadata.num_rows
 
 
 def read_image_rows(path: Path, column: str) -> Iterator[ImageRow]:
-    """The rows that hold a picture; `column` names the captions. ValueError where the file is damaged."""
+    """Yield the rows of the file; `column` is that of the captions. Raises GenloomError if the file is damaged."""
     with open_parquet(path, BUFFER_BYTES) as file:
         schema = file.schema_arrow
         image_column = _find_image_column(schema)
         if column and column not in schema.names:
-            raise ValueError(f"it has no column {column!r}; it has {', '.join(schema.names)}")
+            raise GenloomError("collect.no_such_column", column=column, columns=", ".join(schema.names))
         text_columns = [field.name for field in schema if field.name != image_column and _is_text(field.type)]
         number = 0
         for batch in file.iter_batches(BATCH_ROWS, columns=[image_column, *text_columns]):
@@ -69,7 +70,7 @@ def _parse_row(number: int, record: dict[str, Any], image_column: str, column: s
 
 
 def _find_image_column(schema: "pa.Schema") -> str:
-    """The column of the pictures: the one usually so named, else the first of bytes; "" where there is none."""
+    """Return the column of the pictures: the first common name, else the first column of bytes, else ""."""
     names = [field.name for field in schema if _is_bytes(field.type)]
     return next(
         (name for candidate in IMAGE_COLUMNS for name in names if name.lower() == candidate), names[0] if names else ""

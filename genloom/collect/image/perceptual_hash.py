@@ -1,6 +1,6 @@
-"""Compares pictures by how they look: a difference hash to find candidates, thumbnails in colour to judge them.
+"""Compare pictures by their appearance: a difference hash finds candidates, thumbnails in colour decide.
 
-B pictures, K keys, S = 8 pixels a side of a thumbnail, P = S × S × 3 bytes of it, F bits of the hash.
+B pictures, K keys, S = 8 the side of a thumbnail in pixels, P = S × S × 3 its bytes, F bits of the hash.
 """
 
 import numpy as np
@@ -10,28 +10,28 @@ from genloom.media.image import decoding
 
 THUMBNAIL_SIDE = 8
 HASH_BITS = 2 * THUMBNAIL_SIDE * (THUMBNAIL_SIDE - 1)
-# Of icons saved again as JPEG at quality 60 all meet in a band, with a 64th cut off at each edge 97 %; the signs of
-# cosines (pHash), nearly zero in many icons, gave 87 and 78 %.
+# All icons saved again as JPEG at quality 60 share a band with their originals, and 97 % of those cropped by a 64th at
+# each edge; the signs of cosines (pHash), nearly zero in many icons, gave 87 and 78 %.
 BANDS, BAND_BITS = 16, 24
-MIN_STEP = 2.0  # of 255, by which a neighbour has to be brighter: flat areas are noisy
-MIN_CONTRAST = 8.0  # of 255: what differs less than this is noise
+MIN_STEP = 2.0  # of 255, by which a neighbour must be brighter, because flat areas are noisy
+MIN_CONTRAST = 8.0  # of 255; smaller differences are noise
 _BAND_INDICES = np.stack([np.random.default_rng(band).permutation(HASH_BITS)[:BAND_BITS] for band in range(BANDS)])
 _LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 _BIT_VALUES = np.uint64(1) << np.arange(BAND_BITS, dtype=np.uint64)
 
 
 def make_thumbnail(pixels_HWC: np.ndarray) -> np.ndarray:
-    """The picture in 8 × 8 pixels, uint8, whatever its shape."""
+    """Return the picture scaled to 8 × 8 pixels, uint8, whatever its shape."""
     from PIL import Image
 
     return np.asarray(decoding.to_pil_image(pixels_HWC).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX))
 
 
 def compute_sketches(thumbnails: list[np.ndarray], digests: list[bytes], should_find_near: bool) -> Sketches:
-    """The sketches of pictures with the given digests; without `near` only what finds exact copies.
+    """Return the sketches of pictures with the given digests; without `should_find_near` only for exact copies.
 
-    The hash (Krawetz 2013, "dHash") says of each pixel of the thumbnail whether the next one to the right, and the
-    next one below, is brighter. Pictures meet in a band where the 24 bits drawn for it are equal.
+    The hash (Krawetz 2013, "dHash") holds for each pixel of the thumbnail whether the next pixel to the right, and the
+    next one below, is brighter. Pictures share the key of a band if the 24 bits drawn for it are equal.
     """
     exact_B1 = np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64).reshape(-1, 1)
     if not should_find_near or not thumbnails:
@@ -47,10 +47,10 @@ def compute_sketches(thumbnails: list[np.ndarray], digests: list[bytes], should_
 
 
 def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
-    """1 for thumbnails that are the same but for their brightness, 0 where they differ by half of their own contrast.
+    """Return 1 for thumbnails that differ only in brightness, 0 for a difference of half of their contrast.
 
-    At 0.8 a picture saved again smaller or as JPEG is alike, and of icons the farmer and the man farmer; the numbers 5
-    and 6 on a key, or two times on a clock, are not.
+    At 0.8 a picture counts as similar to itself saved smaller or as JPEG, and the icons "farmer" and "man farmer" to
+    each other; the numbers 5 and 6 on a key, or two times on a clock, do not.
     """
     query_P, candidates_NP = _center(signature_P), _center(signatures_NP)
     distance_N = np.sqrt(((candidates_NP - query_P) ** 2).mean(axis=1))

@@ -1,4 +1,4 @@
-"""Takes the bytes of pictures out of files, each with what is said of it and its licence."""
+"""Read the bytes of pictures from files, with their captions and licences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,25 +6,27 @@ from pathlib import PurePosixPath
 
 from genloom.collect import captions, licence
 from genloom.collect.image import parquet
+from genloom.collect.image.caption_words import FILE_COLUMNS
 from genloom.collect.options import Note, Options
 from genloom.collect.slug import decode_lossy
 from genloom.collect.sources import SourceFile
+from genloom.errors import GenloomError
 from genloom.media.image.decoding import MAX_BYTES
 
 
 @dataclass(frozen=True)
 class RawImage:
-    """A picture before it is decoded. `source` ends in ":12" for a row, counted from 1."""
+    """A picture before decoding. `source` ends in ":12" for a row, counted from 1."""
 
     data: bytes
     source: str
     caption: str
-    caption_source: str  # who said the caption
-    licence: str  # said of this very picture, or ""
+    caption_source: str  # where the caption was found
+    licence: str  # of this picture, or ""
     folder_licence: str  # that of a LICENSE file beside it, or "unknown"
-    stem: str = ""  # of the file's name
-    folder: str = ""  # the name of the folder below the one that was given, or ""
-    is_whole_file: bool = True  # it is all of its file
+    stem: str = ""  # of the file name
+    folder: str = ""  # the name of the file's folder below the collected one, or ""
+    is_whole_file: bool = True  # whether the picture is the whole of its file
 
     @property
     def size(self) -> int:
@@ -33,19 +35,19 @@ class RawImage:
 
 
 def read(file: SourceFile, options: Options) -> Iterator[RawImage | Note]:
-    """The pictures of a file, undecoded; bad input yields a Note and never raises."""
+    """Yield the pictures of a file, undecoded; bad input yields a Note and never raises."""
     try:
         yield from _read_parquet(file, options) if file.format == "parquet" else [_read_image(file)]
     except OSError as error:
-        yield Note(file.name, f"it could not be read ({error.strerror or error})")
+        yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
     except (ValueError, MemoryError) as error:
-        yield Note(file.name, str(error) or type(error).__name__)
+        yield Note.from_error(file.name, error)
 
 
 def _read_image(file: SourceFile) -> RawImage:
     if file.size > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB; save a smaller copy of it")
-    entry, caption_source = captions.find_caption(file.path, file.root)
+        raise GenloomError("collect.picture_too_large", limit=MAX_BYTES >> 20)
+    entry, caption_source = captions.find_caption(file.path, file.root, FILE_COLUMNS)
     folder = "" if file.path.parent == file.root else decode_lossy(file.path.parent.name)
     stem = decode_lossy(file.path.stem)
     return RawImage(

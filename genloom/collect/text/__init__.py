@@ -1,4 +1,4 @@
-"""Prepares texts: read in pieces, cleaned, scrubbed, their language and quality told, compared by their words."""
+"""Prepare texts: read them in chunks, clean and scrub them, detect language and quality, compare their words."""
 
 import hashlib
 import json
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from genloom.collect.options import Options
 from genloom.collect.preparation import Counters, Document, Skip
 from genloom.collect.sources import SourceFile
-from genloom.collect.text import compute_sketches as sketching
-from genloom.collect.text import files, reader, report
+from genloom.collect.text import files, minhash, reader, report
 from genloom.collect.text.chunk import choose_chunk_chars
 from genloom.collect.text.clean import clean_text
 from genloom.collect.text.conversations import render_conversation
@@ -29,26 +28,26 @@ describe_splits = report.describe_splits
 unsupported_options = ("size", "background")
 match_count = files.match_count
 select = files.select
-read = reading.read
-similarity = sketching.similarity
-compute_sketches = sketching.compute_sketches
+read = reader.read
+similarity = minhash.similarity
+compute_sketches = minhash.compute_sketches
 build_metadata = report.build_metadata
 summary = report.summary
 describe_changes = report.describe_changes
 render_sections = report.render_sections
 
-TURN_SEPARATOR = "\n\x1e\n"  # the turns of a conversation: cleaned text has no control characters
+TURN_SEPARATOR = "\n\x1e\n"  # between the turns of a conversation; cleaned text has no control characters
 
 
 def resolve(options: Options, source_files: Sequence[SourceFile]) -> Options:
-    """The options with the longest piece chosen by the size of the collection."""
-    # What a .gz holds is not known before it is read; text packs to about a third.
+    """Return the options with a chunk length that suits the size of the collection."""
+    # The content of a .gz has an unknown size before it is read; text compresses to about a third.
     total = sum(3 * file.size if file.is_gzipped else file.size for file in source_files)
-    return replace(options, piece_characters=options.chunk_chars or choose_chunk_chars(total))
+    return replace(options, chunk_chars=options.chunk_chars or choose_chunk_chars(total))
 
 
 def build_document(raw: RawText, options: Options, counters: Counters) -> tuple[Document, str]:
-    """The cleaned and scrubbed text, which is its own likeness; see Preparation."""
+    """Return the document with the cleaned and scrubbed text, and this text for the sketch; see Preparation."""
     cleaned_parts = [clean_text(part) for part in ([turn.content for turn in raw.turns] or [raw.text])]
     counters["repaired"]["documents"] += any(is_repaired for _, is_repaired in cleaned_parts)
     text = TURN_SEPARATOR.join(part for part, _ in cleaned_parts)
@@ -80,7 +79,7 @@ def build_document(raw: RawText, options: Options, counters: Counters) -> tuple[
 
 
 def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
-    """The columns language, quality and turns (JSON, "" where the document is no conversation)."""
+    """Return the columns language, quality and turns (JSON, "" if the document is not a conversation)."""
     import pyarrow as pa
 
     column_types = {"language": pa.string(), "quality": pa.float32(), "turns": pa.string()}

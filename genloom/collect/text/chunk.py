@@ -1,24 +1,24 @@
-"""Cuts long text into pieces at borders that the text itself determines."""
+"""Split long text into chunks at boundaries that depend on the text around them."""
 
 import zlib
 from collections.abc import Iterable, Iterator
 
 MIN_CHUNK_CHARS, MAX_CHUNK_CHARS = 2_048, 65_536
-TARGET_CHUNKS = 64  # so that a small collection still has several pieces to validate on
-LOOKAHEAD_CHARS = 48  # characters after a border that decide whether it is cut; they have always been read by then
+TARGET_CHUNKS = 64  # so that a small collection still has several chunks to validate on
+LOOKAHEAD_CHARS = 48  # after a boundary, which decide whether it is taken; they have always been read by then
 
 
 def choose_chunk_chars(total_bytes: int) -> int:
-    """The longest piece, in characters, for a collection of this size."""
+    """Return the longest chunk, in characters, for a collection of this size."""
     return min(MAX_CHUNK_CHARS, max(MIN_CHUNK_CHARS, total_bytes // TARGET_CHUNKS))
 
 
 def iter_chunks(blocks: Iterable[str], max_chars: int) -> Iterator[str]:
-    """Pieces of `limit`/2 to `limit` characters (the last one up to 1.5 `limit`), never more than a few in memory.
+    """Yield chunks of `max_chars`/2 to `max_chars` characters (the last up to 1.5 times), with few in memory.
 
-    Cuts fall between paragraphs, else lines, else words, else anywhere. Of the borders in reach the one is taken
-    whose following characters have the smallest checksum (content-defined chunking): two copies of a text that differ
-    at some place are cut alike again soon after it, so that their common pieces are found as duplicates.
+    Boundaries are between paragraphs, else lines, else words, else anywhere. Of the possible boundaries the one is
+    taken whose following characters have the smallest checksum (content-defined chunking): after a difference, two
+    copies of a text soon have the same boundaries again, so that their common chunks are found as duplicates.
     """
     buffer = ""
     for block in blocks:

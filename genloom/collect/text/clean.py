@@ -1,11 +1,11 @@
-"""Makes text uniform without changing what it says: characters repaired, invisible ones out, blank space tidy."""
+"""Normalise text without changing its meaning: repair characters, remove invisible ones, tidy whitespace."""
 
 import re
 import unicodedata
 
 ASCII_BYTES = bytes(range(128))
 CONTROL_BYTES = bytes([*range(9), 11, *range(14, 32), 127])
-# What UTF-8 looks like when it was once read as Windows-1252: the letter of a lead byte, then of continuation bytes.
+# UTF-8 that was decoded as Windows-1252: the letter of a lead byte, then those of continuation bytes.
 CONTINUATION_CHARS = "".join(map(chr, range(0x80, 0xC0))) + "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
 LEAD_CHARS = "".join(map(chr, range(0xC2, 0xF1)))
 MOJIBAKE_PATTERN = re.compile(
@@ -32,7 +32,7 @@ SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> tuple[str, bool]:
-    """The text made uniform, and whether broken characters were repaired in it."""
+    """Return the normalised text, and whether broken characters were repaired in it."""
     is_repaired = False
     try:
         data = text.encode("utf-8")
@@ -56,9 +56,9 @@ def clean_text(text: str) -> tuple[str, bool]:
 
 
 def _normalize(text: str, distinct_chars: set[str]) -> tuple[str, bool]:
-    """The text with characters beyond ASCII repaired and made uniform; `present` are those that occur.
+    """Return the text with characters beyond ASCII repaired and normalised; `distinct_chars` are those that occur.
 
-    Most texts have but a few curly quotes, so that looking at the set of what occurs saves looking at all of the text.
+    Most texts have only a few of them, such as curly quotes, so that checking the set avoids a pass over the text.
     """
     is_repaired = False
     if not distinct_chars.isdisjoint(LEAD_CHARS) and not distinct_chars.isdisjoint(CONTINUATION_CHARS):
@@ -70,7 +70,7 @@ def _normalize(text: str, distinct_chars: set[str]) -> tuple[str, bool]:
 
 
 def _repair_mojibake(text: str) -> tuple[str, bool]:
-    """Hands to ftfy (slow) only lines that look as if they had been decoded wrongly; it decides by its own measure."""
+    """Repair with ftfy (slow) the lines that look wrongly decoded; ftfy decides by its own heuristic."""
     if not MOJIBAKE_PATTERN.search(text):
         return text, False
     import ftfy

@@ -1,9 +1,10 @@
-"""Recognises conversations in rows of data: lists of messages, and pairs of an instruction and its answer."""
+"""Recognise conversations in rows of data: lists of messages, and pairs of an instruction and its answer."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.types import Message
 
 LIST_COLUMNS = ("messages", "conversations", "conversation")
@@ -21,11 +22,11 @@ ROLE_ALIASES = {
 
 
 def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The turns of a row that is a conversation; () where it is none.
+    """Return the turns of a conversation, or () if the row is not one.
 
-    Knows the lists of OpenAI (`messages`: role, content) and ShareGPT (`conversations`: from, value), also as JSON in a
-    string, and pairs: instruction, prompt or question, perhaps with an input or context, and the answer to it.
-    ValueError says what is wrong with a row that looks like a conversation but cannot be learned from.
+    Supports the lists of OpenAI (`messages`: role, content) and ShareGPT (`conversations`: from, value), also as JSON
+    in a string, and pairs: an instruction, prompt or question, perhaps with an input or context, and its answer.
+    Raises GenloomError for a row that looks like a conversation but cannot be learned from.
     """
     turns: list[Message] = []
     message_list = next((record[name] for name in LIST_COLUMNS if _is_message_list(record.get(name))), None)
@@ -45,7 +46,7 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def render_conversation(turns: Sequence[Message]) -> str:
-    """A conversation for people to read, and to find copies by."""
+    """Return a conversation as text, for people and for finding copies."""
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
 
 
@@ -59,28 +60,28 @@ def _parse_entries(message_list: Any) -> list[Any]:
     try:
         entries = json.loads(message_list)
     except (ValueError, RecursionError):
-        raise ValueError("its list of messages is not JSON") from None
-    assert isinstance(entries, list), "what begins with a bracket is a list"
+        raise GenloomError("collect.messages_not_json") from None
+    assert isinstance(entries, list), "JSON that begins with a bracket is a list"
     return entries
 
 
 def _parse_message(entry: Any, number: int) -> Message:
     if not isinstance(entry, Mapping):
-        raise ValueError(f"message {number} of the conversation is no object with a role and a content")
+        raise GenloomError("collect.message_not_object", number=number)
     role, content = entry.get("role", entry.get("from")), entry.get("content", entry.get("value"))
     if role not in ROLE_ALIASES:
-        raise ValueError(f"message {number} has the role {role!r}; known are system, user and assistant")
+        raise GenloomError("collect.message_role", number=number, role=role)
     if isinstance(content, list):  # OpenAI's parts
         content = "".join(_parse_part(part, number) for part in content)
     if not isinstance(content, str):
-        raise ValueError(f"message {number} of the conversation has no text")
+        raise GenloomError("collect.message_without_text", number=number)
     return Message(ROLE_ALIASES[role], content)
 
 
 def _parse_part(part: Any, number: int) -> str:
     if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
         return part["text"]
-    raise ValueError(f"message {number} holds more than text, which is not learned")
+    raise GenloomError("collect.message_not_text", number=number)
 
 
 def _first_string(record: Mapping[str, Any], names: Sequence[str]) -> str | None:
@@ -90,8 +91,8 @@ def _first_string(record: Mapping[str, Any], names: Sequence[str]) -> str | None
 def _check_turns(turns: Sequence[Message]) -> None:
     for number, turn in enumerate(turns, 1):
         if not turn.content.strip():
-            raise ValueError(f"message {number} of the conversation ({turn.role}) is empty")
+            raise GenloomError("collect.message_empty", number=number, role=turn.role)
         if turn.role == "system" and number > 1:
-            raise ValueError(f"message {number} is of the system, which speaks only first")
+            raise GenloomError("collect.late_system_message", number=number)
     if not any(turn.role == "assistant" for turn in turns):
-        raise ValueError("nothing in the conversation is said by the assistant")
+        raise GenloomError("collect.no_assistant_message")

@@ -1,4 +1,4 @@
-"""Says of each file how its text is read, or why it is not."""
+"""Decide for each file how its text is read, or why not."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from genloom.collect.options import Note
 from genloom.collect.sources import BUILTIN_PREFIX, SourceFile
+from genloom.errors import GenloomError
 from genloom.media import text
 
 FORMATS = {
@@ -39,16 +40,16 @@ CONVERSION_HINTS = {
     ".zst": "unpack it first",
     ".ipynb": "export it as .py or .md",
 }
-MIN_STREAMED_BYTES = 4 << 20  # bytes
+MIN_STREAMED_BYTES = 4 << 20
 
 
 def match_count(files: Sequence[SourceFile]) -> int:
-    """How many files are read as text by their suffix."""
+    """Count the files that hold text by their suffix."""
     return sum(_inner_suffix(file.path) in text.suffixes or _inner_suffix(file.path) in FORMATS for file in files)
 
 
 def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
-    """All but what has to be converted first: a file of any other name may hold text."""
+    """Return all files except those to convert first, since a file of any other name may hold text."""
     selected_files, notes = [], []
     for file in files:
         suffix = file.path.suffix.lower()
@@ -56,16 +57,19 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
             "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(_inner_suffix(file.path), "text")
         )
         if suffix in CONVERSION_HINTS:
-            notes.append(Note(file.name, f"{suffix} files are not read; {CONVERSION_HINTS[suffix]}"))
+            error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure=CONVERSION_HINTS[suffix])
+            notes.append(Note.from_error(file.name, error))
         elif file.is_gzipped and file_format in ("document", "parquet"):
-            notes.append(Note(file.name, f"{_inner_suffix(file.path)}.gz files are not read; unpack it first"))
+            suffix = f"{_inner_suffix(file.path)}.gz"
+            error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure="unpack it first")
+            notes.append(Note.from_error(file.name, error))
         else:
             is_large = file.size > MIN_STREAMED_BYTES or file_format == "parquet" or file.is_gzipped
-            selected_files.append(replace(file, format=file_format, streamed=file_format != "document" and is_large))
+            selected_files.append(replace(file, format=file_format, is_streamed=file_format != "document" and is_large))
     return selected_files, notes
 
 
 def _inner_suffix(path: Path) -> str:
-    """The suffix, of a packed file that of what is in it."""
+    """Return the suffix, for a .gz the suffix before it."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix

@@ -1,4 +1,4 @@
-"""Tells the language of a text from a bounded sample of it."""
+"""Detect the language of a text from a bounded sample."""
 
 import functools
 from typing import TYPE_CHECKING
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-SAMPLE_CHARS = 320  # characters at most; the classifier takes half a microsecond for each
-MIN_LETTERS = 10  # below which nothing can be told
-MIN_PROBABILITY = 0.35  # probability below which no language is named
+SAMPLE_CHARS = 320  # at most; the classifier takes half a microsecond for each
+MIN_LETTERS = 10  # with fewer, the language is undetermined
+MIN_PROBABILITY = 0.35  # with less, too
 UNDETERMINED = "und"  # ISO 639-2: undetermined
 
 
@@ -20,7 +20,7 @@ def _load_identifier() -> "LanguageIdentifier":
 
 
 def detect_language(text: str) -> str:
-    """The ISO 639-1 code of the language the middle of the text is in, or "und" where there is too little to tell."""
+    """Return the ISO 639-1 code of the language in the middle of the text, or "und" if it is undetermined."""
     size = min(SAMPLE_CHARS, max(SAMPLE_CHARS // 3, len(text) // 16))
     start = max(0, (len(text) - size) // 2)
     sample = text[start : start + size]

@@ -1,6 +1,6 @@
-"""MinHash signatures of documents over their word 5-grams, the band keys by which near-duplicates meet, and samples.
+"""MinHash signatures of documents over their word 5-grams, band keys that near-duplicates share, and samples.
 
-B documents, T words of all of them, G grams, N of them sampled, P = 128 hash functions, K band keys.
+B documents, T words of all documents, G grams, N of them sampled, P = 128 hash functions, K band keys.
 """
 
 from collections.abc import Iterator
@@ -11,28 +11,27 @@ from rensa import RMinHash  # ty: ignore[missing-module-member]  # compiled, wit
 
 from genloom.collect.duplicates import HASH_MULTIPLIER, Sketches
 
-NGRAM_WORDS = 5  # words
+NGRAM_WORDS = 5
 NUM_PERMUTATIONS = 128
-BANDS, ROWS_PER_BAND = 16, 4  # two documents that share 0.8 of their 5-grams meet with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
+BANDS, ROWS_PER_BAND = 16, 4  # at a similarity of 0.8 two documents share a key with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
 SEED = 20261121
-SAMPLE_BITS = 4  # one gram in 16 is kept: ten of a page, so that half a page in another document is noticed
-SCRIPT_SAMPLE_CHARS = 2048  # characters that tell whether a text has blanks between its words
-BLOCK_BYTES = 1 << 16  # bytes hashed at once: their numbers stay near the processor
-# Punctuation, blanks and capitals do not make texts differ.
+SAMPLE_BITS = 4  # one gram in 16 is sampled, ten of a page, so that half a page in another document is noticed
+SCRIPT_SAMPLE_CHARS = 2048  # decide whether a text has blanks between its words
+BLOCK_BYTES = 1 << 16  # hashed at a time, so that the arrays fit the processor's cache
+# Punctuation, blanks and capitals do not count.
 WORD_BYTE_TABLE = bytes(
     ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else b if b > 127 else 32 for b in range(256)
 )
 BYTE_HASHES = np.random.Generator(np.random.PCG64(SEED)).integers(1 << 63, size=256, dtype=np.uint64)
-BYTE_HASHES[32] = 0  # a blank is part of no word
+BYTE_HASHES[32] = 0  # a blank is not part of a word
 HASH_BASE = 0x9E3779B97F4A7C15
 BASE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, HASH_BASE, np.uint64))
-INVERSE_POWERS = np.cumprod(
-    np.full(BLOCK_BYTES + 2, pow(HASH_BASE, -1, 1 << 64), np.uint64)
-)  # their inverses modulo 2^64
+# Their inverses modulo 2^64.
+INVERSE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, pow(HASH_BASE, -1, 1 << 64), np.uint64))
 
 
 def compute_sketches(texts: list[str], digests: list[bytes], should_find_near: bool) -> Sketches:
-    """The sketches of texts with the given SHA-256 digests; without `near` only what finds exact copies."""
+    """Return the sketches of texts with the given digests; without `should_find_near` only for exact copies."""
     exact_B1 = np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64).reshape(-1, 1)
     if not should_find_near or not texts:
         return Sketches(exact_B1, np.zeros((len(texts), 0), np.uint8))
@@ -50,18 +49,18 @@ def compute_sketches(texts: list[str], digests: list[bytes], should_find_near: b
 
 
 def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
-    """Estimates of the Jaccard similarity, from the equal bytes less those equal by chance (Li & König 2010, b = 8)."""
+    """Return estimates of the Jaccard similarity: equal bytes minus those by chance (Li & König 2010, b = 8)."""
     return ((signatures_NP == signature_P).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
 
 
 def _hash_ngrams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The hashes of every text's grams, one text after the other, and where each text begins and the last one ends."""
+    """Return the hashes of the grams of all texts in order, and the B + 1 boundaries of the texts in them."""
     word_hashes_T, counts_B = _hash_words(texts)
     padded_T = np.concatenate([word_hashes_T, np.zeros(NGRAM_WORDS, np.uint64)])
     ngrams_T = word_hashes_T
     for offset in range(1, NGRAM_WORDS):
         ngrams_T = _mix(ngrams_T, padded_T[offset : offset + len(word_hashes_T)])
-    # A text shorter than a gram counts as one whole gram; grams that reach into the next text are left out.
+    # A text shorter than a gram counts as one gram; grams that reach into the next text are dropped.
     ends_B = np.cumsum(counts_B)
     starts_B = ends_B - counts_B
     lengths_B = np.maximum(counts_B - NGRAM_WORDS + 1, 1)
@@ -75,7 +74,7 @@ def _hash_ngrams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sample_ngrams(ngrams_G: np.ndarray, boundaries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """32 bits of those grams whose hash is small (FracMinHash), and of which text each is."""
+    """Return 32 bits of each gram with a small hash (FracMinHash), and the index of its text."""
     mixed_G = ngrams_G * HASH_MULTIPLIER
     indices_N = np.flatnonzero(mixed_G >> np.uint64(64 - SAMPLE_BITS) == 0)
     samples_N = (mixed_G[indices_N] >> np.uint64(32 - SAMPLE_BITS)).astype(np.uint32)
@@ -83,10 +82,10 @@ def _sample_ngrams(ngrams_G: np.ndarray, boundaries: np.ndarray) -> tuple[np.nda
 
 
 def _hash_words(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes T of the words of all texts, and how many words each text has, B.
+    """Return the hashes T of the words of all texts, and the number of words of each text, B.
 
-    A word's hash is the sum of its bytes' random numbers, each times a power of an odd number by its place (Karp and
-    Rabin 1987, modulo 2^64): so all words of a stretch of text are hashed by a few operations on arrays.
+    A word's hash is the sum of its bytes' random numbers, each times a power of an odd number by its position (Karp
+    and Rabin 1987, modulo 2^64): a few array operations hash all words of a block.
     """
     hash_blocks, counts_B, pending, size = [], np.zeros(len(texts), np.int64), [], 0
     for i, text in enumerate(texts):
@@ -101,7 +100,7 @@ def _hash_words(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hash_segments(segments: list[tuple[int, bytes]], counts_B: np.ndarray) -> np.ndarray:
-    """The hashes of the words of some pieces, which are added to the counts of the texts they belong to."""
+    """Return the hashes of the words of some segments, and add their numbers to the counts of their texts."""
     data_N = np.frombuffer(b" " + b" ".join(segment for _, segment in segments), np.uint8)
     blank_N = data_N == 32
     starts_T = np.flatnonzero(blank_N[:-1] > blank_N[1:]) + 1
@@ -118,7 +117,7 @@ def _hash_segments(segments: list[tuple[int, bytes]], counts_B: np.ndarray) -> n
 
 
 def _normalize_words(text: str) -> bytes:
-    """Lower-case words without punctuation between blanks; in scripts without blanks each character is a word."""
+    """Return lower-case words without punctuation, separated by blanks; without blanks each character is a word."""
     data = text.encode("utf-8").translate(WORD_BYTE_TABLE)
     head = text[:SCRIPT_SAMPLE_CHARS].encode("utf-8").translate(WORD_BYTE_TABLE)
     if head.count(b" ") * 24 > min(len(text), SCRIPT_SAMPLE_CHARS) or len(text) < 24:
@@ -127,7 +126,7 @@ def _normalize_words(text: str) -> bytes:
 
 
 def _split_segments(data: bytes) -> Iterator[bytes]:
-    """Pieces that end with a word, where one of their length has a blank."""
+    """Yield segments that end with a word, if there is a blank within the length of a block."""
     start = 0
     while len(data) - start > BLOCK_BYTES:
         blank_index = data.rfind(b" ", start + 1, start + BLOCK_BYTES)
@@ -138,6 +137,6 @@ def _split_segments(data: bytes) -> Iterator[bytes]:
 
 
 def _mix(state: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """A step of multiplicative hashing on uint64, wrapping round (after SplitMix64)."""
+    """Return a step of multiplicative hashing on uint64, with wrap-around (after SplitMix64)."""
     state = (state ^ value) * np.uint64(HASH_BASE)
     return state ^ (state >> np.uint64(29))

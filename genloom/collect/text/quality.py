@@ -1,18 +1,18 @@
-"""A cheap sign of how much a text reads like running prose or code, from bounded samples of it."""
+"""A cheap score of how much a text reads like prose or code, from bounded samples."""
 
 import re
 import zlib
 
-SAMPLE_CHARS = 1_000  # characters, taken at the beginning and in the middle
+SAMPLE_CHARS = 1_000  # from the beginning, and as many from the middle
 NON_LETTERS = re.compile(r"[\W\d_]+")
 ASCII_LETTERS = bytes(c for c in range(128) if chr(c).isalpha())
 
 
 def score_quality(text: str) -> float:
-    """From 0 to 1: near 1 for running text, towards 0 for tables of numbers, markup soup, noise and endless repetition.
+    """Return a score in [0, 1]: near 1 for prose, near 0 for tables of numbers, markup, noise and repetition.
 
-    The product of four ramps: share of letters among what is not blank, word length, distinct lines, and how well zlib
-    packs it (too well: repetition; not at all: noise). The idea of such heuristics is Gopher's (Rae et al. 2021, A1.1).
+    The product of four ramps: share of letters among visible characters, word length, distinct lines, and zlib's
+    compression ratio (too low: repetition; near 1: noise). Such heuristics are Gopher's (Rae et al. 2021, A1.1).
     """
     sample = (
         text if len(text) <= 2 * SAMPLE_CHARS else text[:SAMPLE_CHARS] + "\n" + text[len(text) // 2 :][:SAMPLE_CHARS]
@@ -39,5 +39,5 @@ def score_quality(text: str) -> float:
 
 
 def _ramp(value: float, zero: float, one: float) -> float:
-    """0 at `zero`, 1 at `one`, straight between, level beyond; `zero` may be the greater."""
+    """Return 0 at `zero`, 1 at `one`, linear between, constant beyond; `zero` may be the greater."""
     return min(1.0, max(0.0, (value - zero) / (one - zero)))

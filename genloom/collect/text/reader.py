@@ -1,4 +1,4 @@
-"""Turns files into raw documents, long ones in pieces, each with its source and licence."""
+"""Read files into raw documents, long texts in chunks, each with its source and licence."""
 
 import gzip
 import zlib
@@ -10,41 +10,44 @@ from genloom.collect.options import Note, Options
 from genloom.collect.sources import SourceFile
 from genloom.collect.text import rows
 from genloom.collect.text.chunk import iter_chunks
+from genloom.errors import GenloomError, format_message
 from genloom.media import text
 from genloom.media.text import encoding, extract
+from genloom.text_format import format_count
 from genloom.types import Message
 
-MAX_ROW_REASONS = 5  # named of each file
+MAX_ROW_REASONS = 5  # for each file
 
 
 @dataclass(frozen=True)
 class RawText:
-    """A document before it is cleaned. `source` ends in ":12" for a row and "#3" for a piece, counted from 1."""
+    """A document before cleaning. `source` ends in ":12" for a row and "#3" for a chunk, counted from 1."""
 
     text: str
     source: str
     licence: str
-    turns: tuple[Message, ...] = ()  # of a conversation, which is never cut; `text` is empty then
+    turns: tuple[Message, ...] = ()  # of a conversation, which is never split; `text` is empty then
 
     @property
     def is_whole_file(self) -> bool:
-        """Whether it is all of its file."""
+        """Whether the document is the whole of its file."""
         return not self.source.rpartition("/")[2].rpartition(":")[1]
 
     @property
     def size(self) -> int:
-        """Characters."""
+        """The number of characters."""
         return len(self.text) + sum(len(turn.content) for turn in self.turns)
 
 
 def read(file: SourceFile, options: Options) -> Iterator[RawText | Note]:
-    """The documents of a file in pieces of about `chunk_chars`; bad input yields a Note and never raises."""
+    """Yield the documents of a file in chunks of about `chunk_chars`; bad input yields a Note and never raises."""
     try:
         yield from _read_file(file, options, options.chunk_chars)
     except (OSError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Note(file.name, f"it could not be read ({getattr(error, 'strerror', None) or error})")
+        reason = getattr(error, "strerror", None) or error
+        yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=reason))
     except (ValueError, RecursionError, MemoryError) as error:
-        yield Note(file.name, str(error) or type(error).__name__)
+        yield Note.from_error(file.name, error)
 
 
 def _read_file(file: SourceFile, options: Options, max_chars: int) -> Iterator[RawText | Note]:
@@ -70,7 +73,9 @@ def _read_file(file: SourceFile, options: Options, max_chars: int) -> Iterator[R
         else:
             yield from _read_rows(_read_table(stream, file, options), file, options, max_chars)
         if stream.num_repaired:
-            reason = f"{stream.num_repaired} bytes were not {stream.encoding.upper()} and were read as Windows-1252"
+            reason = format_message(
+                "collect.repaired_bytes", count=stream.num_repaired, encoding=stream.encoding.upper()
+            )
             yield Note(file.name, reason, is_skipped=False)
 
 
@@ -98,26 +103,24 @@ def _read_rows(
 ) -> Iterator[RawText | Note]:
     default_licence = _resolve_licence(file, options, "")
     num_broken, num_good = 0, 0
-    reasons: dict[str, int] = {}  # with the first row that each befell
+    reasons: dict[str, int] = {}  # with the first row of each
     for row in table_rows:
         if row.problem:
             num_broken += 1
             if len(reasons) < MAX_ROW_REASONS:
-                reasons.setdefault(row.problem, row.number)
+                reasons.setdefault(str(row.problem), row.number)
             continue
         num_good += 1
-        row_licence, source = (
-            options.licence or (licence.identify_licence(row.licence) if row.licence else default_licence),
-            f"{file.name}:{row.number}",
-        )
+        row_licence = options.licence or (licence.identify_licence(row.licence) if row.licence else default_licence)
+        source = f"{file.name}:{row.number}"
         if row.turns:
             yield RawText("", source, row_licence, row.turns)
         else:
             yield from _chunk_text([row.text], source, row_licence, max_chars)
     if num_broken:
-        rows_word = "1 row was" if num_broken == 1 else f"{num_broken} rows were"
-        reason_list = "; then ".join(f"row {number}: {problem}" for problem, number in reasons.items())
-        yield Note(file.name, f"{rows_word} left out; the first is {reason_list}", is_skipped=num_good == 0)
+        reason_list = "; ".join(f"row {number}: {problem}" for problem, number in reasons.items())
+        error = GenloomError("collect.rows_skipped", rows=format_count(num_broken, "row"), reasons=reason_list)
+        yield Note.from_error(file.name, error, is_skipped=num_good == 0)
 
 
 def _chunk_text(blocks: Iterable[str], source: str, licence_name: str, max_chars: int) -> Iterator[RawText]:
@@ -135,7 +138,7 @@ def _chunk_text(blocks: Iterable[str], source: str, licence_name: str, max_chars
 
 
 def _resolve_licence(file: SourceFile, options: Options, statement: str) -> str:
-    """Given by the user, else said by the file, else by a LICENSE file beside it, else unknown."""
+    """Return the licence: the user's, else the file's own, else that of a LICENSE file beside it, else "unknown"."""
     if options.licence:
         return options.licence
     if statement:
@@ -148,6 +151,6 @@ def _read_all(stream: encoding.TextReader) -> str:
     for block in stream:
         length += len(block)
         if length > extract.MAX_TEXT_CHARS:
-            raise ValueError(f"the page is larger than {extract.MAX_TEXT_CHARS >> 20} MB")
+            raise GenloomError("collect.page_too_large", limit=extract.MAX_TEXT_CHARS >> 20)
         parts.append(block)
     return "".join(parts)

@@ -1,17 +1,18 @@
-"""Tells people what a data set of texts holds."""
+"""Describe a data set of texts for people."""
 
 from collections import Counter
 from typing import Any
 
 from genloom.collect.options import Options, Report
-from genloom.collect.text_table import describe_held_out, format_count, render_shares
+from genloom.collect.text_table import describe_held_out, render_shares
+from genloom.text_format import format_count
 
 DROP_REASONS = {
     "exact copy": "the same as another document",
     "near-duplicate": "nearly the same as another document",
     "empty": "empty",
-    "other language": "in a language that was not asked for",
-    "low quality": "below the quality that was asked for",
+    "other language": "in another language than --languages allows",
+    "low quality": "with a quality below --min-quality",
 }
 SCRUB_NAMES = {
     "email": ("e-mail address", "e-mail addresses"),
@@ -24,19 +25,19 @@ SCRUB_NAMES = {
 
 
 def describe_splits(report: Report, options: Options) -> str:
-    """How the splits were made, and how far what is held back is unlike the rest."""
-    chunk_sentence = "Long documents were cut, between paragraphs where they have any; each piece counts as a document."
+    """Return how the splits were made, and how different the held-out documents are from the rest."""
+    chunk_sentence = "Long documents were split, if possible between paragraphs; each chunk counts as a document."
     if not options.near_duplicates:
-        twin_sentence = "Only exact copies were removed: what is held back may have a near twin to learn from."
+        twin_sentence = "Only exact copies were removed: held-out documents may have near-duplicates in `train`."
     elif report.is_split_by_group:
         twin_sentence = (
-            "Texts that are nearly the same as another were removed, and those that hold half or more of others stand "
-            "in one part with them, so that nothing held back has a twin to learn from."
+            "Near-duplicates were removed, and documents that share half or more of their text are in one split, so "
+            "that no held-out document has a near-duplicate in `train`."
         )
     else:
         twin_sentence = (
-            "Texts that are nearly the same as another were removed, but most of the others are alike in part: what is "
-            "held back has its like in `train`."
+            "Near-duplicates were removed, but most of the other documents overlap in part: held-out documents overlap "
+            "with `train`."
         )
     return " ".join(
         [
@@ -48,7 +49,7 @@ def describe_splits(report: Report, options: Options) -> str:
 
 
 def build_metadata(report: Report) -> dict[str, Any]:
-    """The counts of conversations, languages, quality by tenths, repairs and blanked places."""
+    """Return the counts of conversations, languages, quality by tenths, repairs and masked personal data."""
     return {
         "conversations": report.counters["conversations"]["documents"],
         "languages": dict(report.counters["languages"].most_common()),
@@ -59,28 +60,26 @@ def build_metadata(report: Report) -> dict[str, Any]:
 
 
 def summary(report: Report) -> str:
-    """How many documents, and how many of them are conversations."""
-    document_count, num_conversations = (
-        format_count(report.documents_kept, "document"),
-        report.counters["conversations"]["documents"],
-    )
+    """Return the number of documents, and how many of them are conversations."""
+    document_count = format_count(report.documents_kept, "document")
+    num_conversations = report.counters["conversations"]["documents"]
     return f"{document_count}, {num_conversations:,} of them conversations" if num_conversations else document_count
 
 
 def describe_changes(report: Report) -> list[str]:
-    """What was repaired and blanked out."""
+    """Return lines on what was repaired and masked."""
     lines = []
     if num_repaired := report.counters["repaired"]["documents"]:
         lines.append(f"{format_count(num_repaired, 'document')} had broken characters, which were repaired")
     if scrub_counts := report.counters["scrubbed"]:
         lines.append(
-            "blanked out: " + ", ".join(f"{n:,} {SCRUB_NAMES[kind][n != 1]}" for kind, n in scrub_counts.most_common())
+            "masked: " + ", ".join(f"{n:,} {SCRUB_NAMES[kind][n != 1]}" for kind, n in scrub_counts.most_common())
         )
     return lines
 
 
 def render_sections(report: Report) -> list[str]:
-    """The languages and the quality."""
+    """Return sections on the languages and the quality."""
     quality_counts = Counter(dict(sorted(report.counters["quality"].items(), reverse=True)))
     return [
         "## Languages",
@@ -88,6 +87,6 @@ def render_sections(report: Report) -> list[str]:
         + "\n\n`und`: too little text to tell; `zxx`: no human language.",
         "## Quality",
         render_shares(quality_counts, "score from", is_ordered=True)
-        + "\n\nNear 1 reads like running text, towards 0 are tables, markup, noise and repetition. "
-        "It is a rough sign, made from a sample of each document.",
+        + "\n\nNear 1 is running text; near 0 are tables, markup, noise and repetition. "
+        "The score is a rough estimate from a sample of each document.",
     ]

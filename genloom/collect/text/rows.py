@@ -1,4 +1,4 @@
-"""Finds the text or the conversation in each row of jsonl, json, csv and parquet files."""
+"""Find the text or the conversation in each row of jsonl, json, csv and parquet files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect import table_files
-from genloom.collect.licence import LICENCE_COLUMNS as LICENCE_COLUMNS
+from genloom.collect.licence import LICENCE_COLUMNS
 from genloom.collect.parquet import open_parquet
 from genloom.collect.text import conversations
+from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 from genloom.types import Message
 
-MAX_JSON_CHARS = 256 << 20  # characters of one .json
-SNIFF_ROWS = 64  # rows from which the column of text is guessed
+MAX_JSON_CHARS = 256 << 20  # of a .json file
+SNIFF_ROWS = 64  # from which the column of text is guessed
 TEXT_COLUMNS = (
     "text",
     "content",
@@ -32,34 +33,34 @@ TEXT_COLUMNS = (
 
 @dataclass(frozen=True)
 class TextRow:
-    """One row's text, or its turns where it is a conversation, or why there is neither (`problem`)."""
+    """A row's text, or the turns of its conversation, or the reason why there is neither (`problem`)."""
 
     number: int
     text: str = ""
     licence: str = ""
-    problem: str = ""
+    problem: GenloomError | None = None
     turns: tuple[Message, ...] = ()
 
 
 def read_jsonl_rows(stream: TextReader, column: str) -> Iterator[TextRow]:
-    """Rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings."""
+    """Return the rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings."""
     return _iter_rows(table_files.read_jsonl(stream), column)
 
 
 def read_json_rows(stream: TextReader, column: str) -> Iterator[TextRow]:
-    """Rows of a .json file that holds one array."""
+    """Return the rows of a .json file that holds one array."""
     parts, length = [], 0
     for block in stream:
         length += len(block)
         if length > MAX_JSON_CHARS:
-            raise ValueError(f"it is larger than {MAX_JSON_CHARS >> 20} MB; save it with one row a line, as .jsonl")
+            raise GenloomError("collect.json_too_large", limit=MAX_JSON_CHARS >> 20)
         parts.append(block)
     try:
         rows = json.loads("".join(parts))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({str(error)[:80]})") from error
+        raise GenloomError("collect.not_json", reason=str(error)[:80]) from error
     if not isinstance(rows, list):
-        raise ValueError("it holds settings or other data, no list of texts")
+        raise GenloomError("collect.json_without_list")
     return _iter_rows(enumerate(rows, 1), column)
 
 
@@ -68,11 +69,11 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str) -> Iterator[TextR
     objects = [value for _, value in head if isinstance(value, dict)]
     key = _find_text_column(column, objects) if objects else ""
     if not objects and not any(isinstance(value, str) for _, value in head):
-        _raise_first_problem((number, str(value)) for number, value in head if isinstance(value, ValueError))
-        raise ValueError("none of its first rows is a JSON object or string")
+        _raise_first_problem((number, value) for number, value in head if isinstance(value, GenloomError))
+        raise GenloomError("collect.no_json_objects")
     for number, value in chain(head, values):
-        if isinstance(value, ValueError):
-            yield TextRow(number, problem=str(value))
+        if isinstance(value, GenloomError):
+            yield TextRow(number, problem=value)
         elif isinstance(value, str):
             yield TextRow(number, value)
         else:
@@ -80,38 +81,37 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str) -> Iterator[TextR
 
 
 def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str) -> TextRow:
-    """A row as a conversation, or as the text under `key`; `column` is what the person named, which comes first."""
+    """Return a row as a conversation, or as the text under `key`; a `column` given by the user takes precedence."""
     if not isinstance(record.get(column), str):
         try:
             turns = conversations.parse_turns(record)
-        except ValueError as error:
-            return TextRow(number, problem=str(error))
+        except GenloomError as error:
+            return TextRow(number, problem=error)
         if turns:
             return TextRow(number, licence=_find_licence(record), turns=turns)
     if not isinstance(record.get(key), str):
-        return TextRow(
-            number, problem=f"there is no text under {key!r}" if key else "it is no conversation like the others"
-        )
+        problem = GenloomError("collect.row_without_text", column=key) if key else GenloomError("collect.row_not_talk")
+        return TextRow(number, problem=problem)
     return TextRow(number, record[key], _find_licence(record))
 
 
 def read_csv_rows(stream: TextReader, column: str, is_tab_separated: bool) -> Iterator[TextRow]:
-    """Rows of a .csv or .tsv whose first row names the columns."""
+    """Yield the rows of a .csv or .tsv whose first row names the columns."""
     records = table_files.read_csv(stream, is_tab_separated)
     head_rows = list(islice(records, SNIFF_ROWS))
     valid_records = [record for _, record in head_rows if isinstance(record, dict)]
     if not valid_records:
-        _raise_first_problem((number, record) for number, record in head_rows if isinstance(record, str))
+        _raise_first_problem((number, record) for number, record in head_rows if isinstance(record, GenloomError))
     key = _find_text_column(column, valid_records)
     for number, record in chain(head_rows, records):
-        if isinstance(record, str):
+        if isinstance(record, GenloomError):
             yield TextRow(number, problem=record)
         else:
             yield _parse_row(number, record, key, column)
 
 
 def read_parquet_rows(path: Path, column: str) -> Iterator[TextRow]:
-    """Rows of a Parquet file."""
+    """Yield the rows of a Parquet file."""
     import pyarrow as pa
 
     with open_parquet(path) as file:
@@ -138,21 +138,22 @@ def read_parquet_rows(path: Path, column: str) -> Iterator[TextRow]:
                 yield _parse_row(number, record, key, column)
 
 
-def _raise_first_problem(problems: Iterator[tuple[int, str]]) -> None:
-    """ValueError for the first of the rows that are broken, if there is one; asked where no row is whole."""
+def _raise_first_problem(problems: Iterator[tuple[int, GenloomError]]) -> None:
+    """Raise GenloomError for the first broken row, if there is one; for files without a valid row."""
     if first := next(problems, None):
-        raise ValueError("none of its first rows can be read: row {}: {}".format(*first))
+        number, problem = first
+        raise GenloomError("collect.no_valid_row", number=number, reason=problem, cause=problem.code)
 
 
 def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
-    """The column of the text: the one wanted, else one usually so named, else the one with the longest texts.
+    """Return the column of the text: the given one, else the first common name, else the one with the longest texts.
 
-    It is "" where all rows are conversations, or none is an object.
+    The result is "" if all rows are conversations, or none is an object.
     """
     names = list(dict.fromkeys(name for record in records for name in record))
     if column:
         if column not in names:
-            raise ValueError(f"it has no column {column!r}; it has {', '.join(map(str, names)) or 'none'}")
+            raise GenloomError("collect.no_such_column", column=column, columns=", ".join(map(str, names)) or "none")
         return column
     records = [record for record in records if not _is_conversation(record)]
     if not records and names:
@@ -167,14 +168,14 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
                 return name
     best_name = max(lengths, key=lambda name: lengths[name], default="")
     if not best_name or not lengths[best_name]:
-        raise ValueError(f"no column holds text ({', '.join(map(str, names)) or 'no columns'}); name it with --column")
+        raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)) or "no columns")
     return best_name
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:
     try:
         return bool(conversations.parse_turns(record))
-    except ValueError:
+    except GenloomError:
         return True
 
 

@@ -1,4 +1,4 @@
-"""Blanks out personal data: what has a checksum is found surely, names only as best effort."""
+"""Mask personal data: numbers with a checksum are found reliably, names only as best effort."""
 
 import ipaddress
 import re
@@ -8,9 +8,9 @@ from collections.abc import Callable
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 # Thirteen to nineteen digits, single blanks or hyphens between them; Luhn's checksum decides.
 CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
-# The longest has 34 signs. What follows a number in capitals is taken along, and cut off again by the checksum.
+# The longest has 34 characters. Capitals after a number match too, and are cut off again by the checksum.
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}+")
-MIN_IBAN_CHARS = 15  # signs
+MIN_IBAN_CHARS = 15
 IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
 # An international number, one with an area code in brackets or after 0, or the American 3-3-4 grouping.
@@ -36,9 +36,10 @@ NOT_NAMES = {"Sir", "Madam", "All", "Team", "Everyone", "Friends", "Reader", "Re
 
 
 def scrub(text: str, kinds: tuple[str, ...]) -> tuple[str, Counter[str]]:
-    """The text with each find replaced by "[email]", "[phone]" and so on, and how many of each kind there were.
+    """Return the text with each match replaced by "[email]", "[phone]" and so on, and the number of each kind.
 
-    Longer, surer patterns go first, so that a card number is not taken for a telephone's."""
+    Longer and more reliable patterns come first, so that a card number is not taken for a telephone number.
+    """
     counts: Counter[str] = Counter()
     for kind in ("email", "iban", "card", "ip", "phone", "name"):
         if kind in kinds:
@@ -78,7 +79,7 @@ def _scrub_card(text: str) -> tuple[str, int]:
 def _scrub_iban(text: str) -> tuple[str, int]:
     parts, last_end, match = [], 0, IBAN.search(text)
     while match:
-        # What only looked like one may end inside the number that follows, so that the search goes on after its head.
+        # A false match may end inside the number that follows, so that the search continues after its first letters.
         start, end = match.start(), _find_iban_end(text, match)
         if end:
             parts += [text[last_end:start], "[iban]"]
@@ -88,7 +89,7 @@ def _scrub_iban(text: str) -> tuple[str, int]:
 
 
 def _find_iban_end(text: str, match: re.Match[str]) -> int:
-    """Where the number ends that begins with the match, at a blank or at its end; 0 where there is none."""
+    """Return the end of the number that begins with the match, at a blank or at its end; 0 if there is none."""
     from stdnum import iban
 
     start, end = match.span()
@@ -107,7 +108,7 @@ def _scrub_ip(text: str) -> tuple[str, int]:
             address = ipaddress.ip_address(match_text)
         except ValueError:
             return False
-        # "::" and "::1" are notation in many a text, and point to nobody.
+        # "::" and "::1" are common notation, and identify nobody.
         return not (address.is_loopback or address.is_unspecified)
 
     text, num_ipv4 = _replace(text, IPV4, "ip", is_valid)
@@ -126,7 +127,7 @@ def _scrub_phone(text: str) -> tuple[str, int]:
 
 
 def _scrub_name(text: str) -> tuple[str, int]:
-    """Names that a title, a greeting, a signature or a mail header gives away, and all their further mentions."""
+    """Mask names that follow a title, a greeting, a signature or a mail header, and all their other occurrences."""
     names: set[str] = set()
     for cue in NAME_CUES:
         for match in cue.finditer(text):

@@ -1,1 +1,1 @@
-"""What media are compared in: a file for each set of features, named by the media whose values it reads."""
+"""Feature extractors for media that are compared in features; a medium names its own."""

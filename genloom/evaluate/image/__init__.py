@@ -1,0 +1,1 @@
+"""Evaluation of image models: prompt following by a detector, and contact sheets."""

@@ -1,4 +1,4 @@
-"""Sheets of pictures as PNG bytes: samples with their captions, and beside each the training pictures nearest to it."""
+"""Contact sheets as PNG bytes: samples with captions, each followed by its nearest training images."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from genloom.evaluate.charts import encode_png, open_figure
 
 ImageArray = NDArray[np.uint8]
 
-_SIDE = 96  # pixels of a picture on a sheet
+_SIDE = 96  # pixels of an image on a sheet
 _GAP = 8
-_CAPTION_HEIGHT = 30  # pixels below a picture, for two lines
+_CAPTION_HEIGHT = 30  # pixels below an image, for two lines
 _INK, _FLAG_COLOUR = "#333333", "#D55E00"
 
 
 @dataclass(frozen=True)
 class SheetImage:
-    """A picture with what is written below it; `marked` frames it."""
+    """An image with the caption below it; a flagged one has a frame."""
 
     image: ImageArray
     caption: str = ""
@@ -29,14 +29,14 @@ class SheetImage:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A sample, and what is set beside it."""
+    """A sample and the images next to it."""
 
     sample: SheetImage
     neighbours: Sequence[SheetImage] = field(default_factory=tuple)
 
 
 def draw_contact_sheet(rows: Sequence[SheetRow], title: str = "", columns: int = 0) -> bytes:
-    """Rows side by side, `across` of them (as many as make about a square), each beginning with its sample."""
+    """Draw rows, each starting with its sample, in `columns` groups (0: as many as make about a square)."""
     max_images = 1 + max(len(row.neighbours) for row in rows)
     columns = columns or max(1, round((len(rows) / max_images) ** 0.5))
     num_lines = -(-len(rows) // columns)
@@ -71,7 +71,7 @@ def draw_contact_sheet(rows: Sequence[SheetRow], title: str = "", columns: int =
 
 
 def _resize_square(image: ImageArray) -> ImageArray:
-    """The picture as a square of the sheet, without smoothing where it is made larger."""
+    """Resize an image to a square cell, without smoothing if it is enlarged."""
     resample = Image.Resampling.NEAREST if max(image.shape[:2]) < _SIDE else Image.Resampling.LANCZOS
     return np.asarray(Image.fromarray(image).resize((_SIDE, _SIDE), resample))
 

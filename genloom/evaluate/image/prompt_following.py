@@ -1,6 +1,6 @@
-"""Whether pictures show what was asked (one thing, two, a count, a colour, a position), by a detector's eye.
+"""Prompt following of images: objects, counts, colours and positions, as a detector sees them.
 
-After GenEval (Ghosh et al. 2023), with nouns and pictures of Genloom's own, so that its figures compare with no others.
+After GenEval (Ghosh et al. 2023), but with Genloom's own nouns and detector, so that scores are not comparable with it.
 """
 
 import json
@@ -10,24 +10,25 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from genloom.errors import GenloomError
 from genloom.evaluate.image.detector import Detection, Detector, load_detector
 from genloom.evaluate.text.battery.score import Score
 
 ASSETS_FOLDER = "prompted"  # the folder, in this package, with the prompts and the detector
 TASKS = ("one", "two", "counting", "colours", "position")
-_MIN_OFFSET = 0.05  # of the picture's side, by which one thing must stand off to be left of another, or above it
+_MIN_OFFSET = 0.05  # of the image's side, between the centres of two things in a relation
 
 _RELATIONS: dict[str, Callable[[Detection, Detection], bool]] = {
-    "left of": lambda a, other: one.x < other.x - _MIN_OFFSET,
-    "right of": lambda one, other: one.x > other.x + _MIN_OFFSET,
-    "above": lambda one, other: one.y < other.y - _MIN_OFFSET,
-    "below": lambda one, other: one.y > other.y + _MIN_OFFSET,
+    "left of": lambda a, b: a.x < b.x - _MIN_OFFSET,
+    "right of": lambda a, b: a.x > b.x + _MIN_OFFSET,
+    "above": lambda a, b: a.y < b.y - _MIN_OFFSET,
+    "below": lambda a, b: a.y > b.y + _MIN_OFFSET,
 }
 
 
 @dataclass(frozen=True)
 class RequestedObject:
-    """A thing that a prompt asks for, so many times, in a colour or in any ("")."""
+    """An object in a prompt; the colour "" means any."""
 
     noun: str
     colour: str = ""
@@ -36,7 +37,7 @@ class RequestedObject:
 
 @dataclass(frozen=True)
 class ScenePrompt:
-    """A prompt and what a picture of it shows; the first thing stands in `relation` to the second, or in any ("")."""
+    """A prompt and the objects it names; `relation` is that of the first to the second, "" if there is none."""
 
     task: str
     prompt: str
@@ -45,28 +46,28 @@ class ScenePrompt:
 
 
 def is_prompt_satisfied(prompt: ScenePrompt, detections: Sequence[Detection]) -> bool:
-    """Whether what was found in a picture, the surest first, is what was asked.
+    """Whether an image shows what the prompt names, by its detections in order of score.
 
-    A task that counts wants exactly so many; the others want at least so many, and mind nothing else.
+    The counting task needs the exact count; the other tasks need at least the count, and ignore further objects.
     """
     for target in prompt.objects:
-        matches = [first for first in detections if first.noun == target.noun]
+        matches = [detection for detection in detections if detection.noun == target.noun]
         if len(matches) < target.count or (prompt.task == "counting" and len(matches) != target.count):
             return False
-        if target.colour and sum(first.colour == target.colour for first in matches) < target.count:
+        if target.colour and sum(match.colour == target.colour for match in matches) < target.count:
             return False
     if not prompt.relation:
         return True
-    first, second = (next(f for f in detections if f.noun == target.noun) for target in prompt.objects[:2])
+    first, second = (next(match for match in detections if match.noun == target.noun) for target in prompt.objects[:2])
     return _RELATIONS[prompt.relation](first, second)
 
 
 def score_prompts(
     scene_prompts: Sequence[ScenePrompt], detections: Iterable[Sequence[Detection]], bound: Mapping[str, float]
 ) -> list[Score]:
-    """A score a task, from what was found in a picture of each prompt.
+    """Score each task, from the detections in one image per prompt.
 
-    `bound` is the share of each task that real pictures reach under the same detector's eye.
+    `bound` is the accuracy of each task on real images with the same detector.
     """
     outcomes = [
         (prompt.task, float(is_prompt_satisfied(prompt, prompt_detections)))
@@ -86,9 +87,9 @@ def score_prompts(
 
 
 def load_prompts(path: Path | None = None, max_per_task: int = 0) -> list[ScenePrompt]:
-    """The prompts in a file of JSON lines (those that come with Genloom), of each task up to `most`, 0 for all.
+    """Load prompts from a JSONL file (default: Genloom's own), at most `max_per_task` of each task (0: all).
 
-    Raises ValueError, naming the line, where one is none.
+    Raises ValueError with the number of a line that is not a prompt.
     """
     prompts_path = path or Path(str(resources.files("genloom.evaluate.image") / ASSETS_FOLDER / "prompts.jsonl"))
     scene_prompts: list[ScenePrompt] = []
@@ -96,14 +97,14 @@ def load_prompts(path: Path | None = None, max_per_task: int = 0) -> list[SceneP
         try:
             prompt = _parse_prompt(json.loads(line))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{prompts_path}, line {number} is no prompt with what it asks for: {error!r}.") from None
+            raise GenloomError("evaluate.bad_prompt_line", path=prompts_path, line=number, reason=error) from None
         if not max_per_task or sum(other_prompt.task == prompt.task for other_prompt in scene_prompts) < max_per_task:
             scene_prompts.append(prompt)
     return scene_prompts
 
 
 def load_default_detector() -> Detector:
-    """The detector that comes with Genloom."""
+    """Load Genloom's own detector."""
     return load_detector(Path(str(resources.files("genloom.evaluate.image") / ASSETS_FOLDER / "detector.safetensors")))
 
 
@@ -113,7 +114,7 @@ def _parse_prompt(row: Mapping[str, Any]) -> ScenePrompt:
     )
     prompt = ScenePrompt(str(row["task"]), str(row["prompt"]), objects, str(row.get("relation", "")))
     if prompt.task not in TASKS:
-        raise ValueError(f"there is no task {prompt.task!r}")
+        raise ValueError(f"unknown task {prompt.task!r}")
     if not objects or (prompt.relation and (prompt.relation not in _RELATIONS or len(objects) < 2)):
-        raise ValueError(f"there is no relation {prompt.relation!r} of {len(objects)} things")
+        raise ValueError(f"relation {prompt.relation!r} of {len(objects)} objects")
     return prompt

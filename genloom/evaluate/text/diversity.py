@@ -1,31 +1,31 @@
-"""How varied written samples are: distinct n-grams, repetition inside a sample, likeness between samples."""
+"""Diversity of text samples: distinct n-grams, repetition within a sample, and overlap between samples."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Words, single marks, and single characters of the scripts that put no space between words.
+from genloom.errors import GenloomError
+
+# Words, punctuation marks, and single characters of scripts that do not separate words with spaces.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class TextDiversity:
-    """Shares between 0 and 1 unless stated; word n-grams, letter case ignored."""
+    """Shares from 0 to 1 unless stated otherwise; n-grams are of words, ignoring letter case."""
 
     count: int  # samples
-    distinct_ratios: tuple[
-        float, float, float, float
-    ]  # distinct-1 .. distinct-4 over all samples together (Li et al. 2016)
-    repetition: float  # 4-grams that stood in the same sample before, mean over samples
-    longest_repeat: int  # characters of the longest stretch that stands twice in one sample, overlaps counted
-    longest_loop: int  # words of the longest stretch in which one phrase is said over and over
-    cross_overlap: float  # 4-grams that another sample holds too, mean over samples; the 4-gram part of self-BLEU
+    distinct_ratios: tuple[float, float, float, float]  # distinct-1 .. distinct-4 over all samples (Li et al. 2016)
+    repetition: float  # 4-grams that occurred before in the same sample, mean over samples
+    longest_repeat: int  # characters of the longest substring that occurs twice in one sample, overlaps allowed
+    longest_loop: int  # words of the longest immediate repetition of one phrase
+    cross_overlap: float  # 4-grams that occur in another sample too, mean over samples; the 4-gram part of self-BLEU
 
 
 def measure_text_diversity(samples: Sequence[str]) -> TextDiversity:
-    """Measures samples of any number and length; raises ValueError where there are none."""
+    """Measure samples of any number and length; raises ValueError if there are no samples."""
     if not samples:
-        raise ValueError("there are no samples to measure; ask for at least one")
+        raise GenloomError("evaluate.no_samples")
     words = [_WORD.findall(sample.casefold()) for sample in samples]
     fourgrams = [_build_ngrams(sample, 4) for sample in words]
     return TextDiversity(
@@ -44,9 +44,9 @@ def measure_text_diversity(samples: Sequence[str]) -> TextDiversity:
 
 
 def measure_longest_repeat(text: Sequence) -> int:
-    """Length of the longest stretch that stands at two places of a text.
+    """Return the length of the longest substring that occurs at two positions of a text.
 
-    Every part of a repeated stretch is repeated, so the length is found by halving. O(n log n) slices of O(n) each.
+    Every part of a repeated substring is repeated, so bisection finds the length: O(n log n) slices of O(n) each.
     """
     low, high = 0, len(text)
     while high - low > 1:
@@ -60,7 +60,7 @@ def measure_longest_repeat(text: Sequence) -> int:
 
 
 def measure_longest_loop(words: Sequence[str], max_phrase_words: int = 32) -> int:
-    """Words of the longest stretch made of one phrase of up to `longest_phrase` words said at least twice in a row."""
+    """Return the words of the longest run of one phrase, of at most `max_phrase_words`, repeated at least twice."""
     longest = 0
     for phrase in range(1, min(max_phrase_words, len(words) // 2) + 1):
         run = 0
@@ -81,6 +81,7 @@ def _compute_distinct_ratio(samples: Sequence[Sequence[str]], size: int) -> floa
 
 
 def _compute_shared_ratios(samples: Sequence[Sequence[tuple[str, ...]]]) -> list[float]:
+    """Return, for each sample that has n-grams, the share of them that another sample has too."""
     sample_counts: dict[tuple[str, ...], int] = {}
     for grams in samples:
         for gram in set(grams):

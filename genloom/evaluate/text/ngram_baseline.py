@@ -1,26 +1,28 @@
-"""The n-gram floor: what counting alone reaches on a dataset; a network that does not beat it is not worth its time."""
+"""N-gram baseline: the bits per byte of a Kneser-Ney model, which a network must beat to be worth its training time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from genloom.evaluate.likelihood import BlockLosses, IntervalEstimate, compute_bits_per_byte
+from genloom.errors import GenloomError
+from genloom.evaluate.likelihood import BlockLosses, compute_bits_per_byte
+from genloom.metrics.statistics import IntervalEstimate
 from genloom.networks.kneser_ney import KneserNey
 
-DOCUMENT_START = 256  # stands before every document
+DOCUMENT_START = 256  # the token before every document
 
 
 @dataclass(frozen=True)
 class NGramBaseline:
-    """A Kneser-Ney model of bytes, fitted on training documents and measured on held-out ones."""
+    """A Kneser-Ney model of bytes, fitted to training documents and measured on held-out ones."""
 
     order: int
     bits_per_byte: IntervalEstimate
     nats_per_character: float
     losses: BlockLosses
-    train_bytes: int  # what was counted
-    is_capped: bool  # whether training text was left out to bound memory
+    train_bytes: int  # that were counted
+    is_capped: bool  # whether training text was skipped to bound memory
 
     def __str__(self) -> str:
         suffix = f", counted on the first {self.train_bytes / 1e6:.0f} MB" if self.is_capped else ""
@@ -34,36 +36,35 @@ def fit_ngram_baseline(
     max_train_bytes: int = 20_000_000,
     max_held_out_bytes: int = 5_000_000,
 ) -> NGramBaseline:
-    """Counts up to `most_train` bytes of training documents, measures up to `most_held` bytes of held-out ones.
+    """Fit to the first `max_train_bytes` of training text, and measure the first `max_held_out_bytes` held out.
 
-    Documents longer than 4,000 bytes are scored whole but are several pieces for the interval. Raises ValueError where
-    either side holds no text.
+    Documents longer than 4,000 bytes are scored whole but split into several blocks for the interval. Raises ValueError
+    if either side has no text.
     """
     train_stream, is_capped = _concat_bytes(train_texts, max_train_bytes)
     if len(train_stream) < 2:
-        raise ValueError("there is no training text to count n-grams in; collect some first")
+        raise GenloomError("evaluate.no_training_text")
     model = KneserNey.fit(train_stream, DOCUMENT_START + 1, order)
     held_out_stream, _ = _concat_bytes(held_out_texts, max_held_out_bytes)
     nats = -model.log_prob(held_out_stream)
     is_start = held_out_stream == DOCUMENT_START
     losses = split_losses(nats, is_start)
-    characters = int(
-        ((held_out_stream & 0xC0) != 0x80)[~is_start].pooled_proj()
-    )  # every UTF-8 character has one byte that is no follower
+    is_continuation = (held_out_stream & 0xC0) == 0x80  # of a UTF-8 character; every character has one other byte
+    num_characters = int((~is_continuation)[~is_start].sum())
     return NGramBaseline(
         order=order,
         bits_per_byte=compute_bits_per_byte(losses),
-        nats_per_character=float(nats[~is_start].pooled_proj() / characters),
+        nats_per_character=float(nats[~is_start].sum() / num_characters),
         losses=losses,
-        train_bytes=int((train_stream != DOCUMENT_START).pooled_proj()),
+        train_bytes=int((train_stream != DOCUMENT_START).sum()),
         is_capped=is_capped,
     )
 
 
 def split_losses(nats: np.ndarray, is_start: np.ndarray, max_bytes: int = 4000) -> BlockLosses:
-    """Cuts a scored stream, N nats, into pieces of up to `longest` bytes that end where documents end.
+    """Split the losses of a stream, N nats, into blocks of at most `max_bytes` that end where documents end.
 
-    `starts` marks the symbols that stand before documents; they are neither bytes nor paid for.
+    `is_start` marks the tokens before documents: they are not bytes, and their loss does not count.
     """
     begins = np.flatnonzero(is_start)
     ends = np.append(begins[1:], len(nats))
@@ -76,7 +77,7 @@ def split_losses(nats: np.ndarray, is_start: np.ndarray, max_bytes: int = 4000) 
 
 
 def _concat_bytes(documents: Iterable[str], max_bytes: int) -> tuple[np.ndarray, bool]:
-    """Documents as one stream of bytes, START before each, and whether anything was left out."""
+    """Return documents as one stream of bytes, with DOCUMENT_START before each, and whether any text was skipped."""
     parts: list[np.ndarray] = []
     remaining = max_bytes
     for text in documents:

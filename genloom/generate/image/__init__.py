@@ -1,0 +1,1 @@
+"""Generation of images: edits of a source image, inpainting, and contact sheets."""

@@ -1,4 +1,4 @@
-"""A contact sheet: pictures side by side in rows, as one picture."""
+"""Contact sheets: several images as one."""
 
 from collections.abc import Sequence
 from math import ceil, sqrt
@@ -6,14 +6,14 @@ from math import ceil, sqrt
 import numpy as np
 from PIL import Image
 
-GAP = 4  # pixels between two pictures and around them
+GAP = 4  # pixels between images and around them
 BACKGROUND = 255
 
 
 def build_contact_sheet(images: Sequence[np.ndarray], columns: int = 0) -> np.ndarray:
-    """Pictures, uint8 (H, W, 3), in the order given, as one; about as many rows as columns where nobody says.
+    """Arrange images, uint8 (H, W, 3), in `columns` (0: about as many as rows).
 
-    Those of several sizes are made as high as the lowest, and each place is as wide as the widest then is.
+    Images of different sizes are scaled to the smallest height; cells are as wide as the widest image then is.
     """
     row_height = min(len(image) for image in images)
     scaled_images = [scale_to_height(image, row_height) for image in images]

@@ -1,4 +1,4 @@
-"""The picture that outputs are made from: to be varied as a whole, or in a part of it that is made anew."""
+"""Image editing: variations of a whole source image, or inpainting of a part."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from genloom.errors import GenloomError
 from genloom.generate.image.inpainting import InpaintRegion
 from genloom.model import Model
 from genloom.store.workspace import Workspace
@@ -14,27 +15,26 @@ from genloom.store.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class EditSource:
-    """A picture, uint8 (H, W, 3), and what of it is to change."""
+    """A source image, uint8 (H, W, 3), and the part of it to change."""
 
     image: np.ndarray
-    mask: np.ndarray | None = None  # (H, W), True where it is made anew; None: it changes everywhere
-    strength: float = 1.0  # how much: near 0 hardly anything of what was there, 1 all of it
+    mask: np.ndarray | None = None  # (H, W), True where it is generated; None: everywhere
+    strength: float = 1.0  # how much it changes: near 0 hardly anything, 1 everything
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1:
-            raise ValueError(f"A picture can be varied by more than 0 and at most 1, got {self.strength}.")
+            raise GenloomError("generate.bad_strength", value=self.strength)
         if self.mask is not None and self.mask.shape != self.image.shape[:2]:
             (height, width), (mask_height, mask_width) = self.image.shape[:2], self.mask.shape
-            raise ValueError(
-                f"The mask has {mask_width} × {mask_height} pixels, and the picture {width} × {height}. "
-                "Give a mask of the picture's size: white where it is to be made anew, black where it is kept."
+            raise GenloomError(
+                "generate.bad_mask_size", mask=f"{mask_width} × {mask_height}", image=f"{width} × {height}"
             )
         if self.mask is not None and not self.mask.any():
-            raise ValueError("The mask is black all over: nothing would change. Paint white what is to be made anew.")
+            raise GenloomError("generate.empty_mask")
 
 
 def prepare_edit(source: EditSource, model: Model) -> tuple[dict[str, Any], Callable[[Any], Any]]:
-    """What a sampler is given so as to begin with the picture, and what makes a whole picture of what comes of it."""
+    """Return sampling parameters that start from the image, and a function from the model's output to the result."""
     codec: Any = model.codec
     if source.mask is None:
         init_values = torch.from_numpy(codec.encode(source.image)).float()
@@ -52,7 +52,7 @@ def prepare_edit(source: EditSource, model: Model) -> tuple[dict[str, Any], Call
 
 
 def store_edit_source(workspace: Workspace, source: EditSource, medium: Any) -> dict[str, Any]:
-    """How a record names the picture; it is put beside the outputs, so that they can be made again."""
+    """Store the image beside the outputs, for replays, and return its record."""
     record: dict[str, Any] = {"image": workspace.save_original(medium.encode(source.image), medium.suffixes[0])}
     if source.mask is not None:
         mask = np.repeat(source.mask[..., None] * np.uint8(255), 3, 2)
@@ -61,7 +61,7 @@ def store_edit_source(workspace: Workspace, source: EditSource, medium: Any) -> 
 
 
 def load_edit_source(workspace: Workspace, record: Mapping[str, Any], medium: Any) -> EditSource:
-    """The picture that a record names. Raises ValueError where it is gone or was changed."""
+    """Load the image of a record; raises ValueError if it is missing or was changed."""
     image = medium.decode(workspace.load_original(str(record["image"])))
     mask = medium.decode(workspace.load_original(str(record["mask"])))[..., 0] > 127 if "mask" in record else None
     return EditSource(image, mask, float(record["strength"]))

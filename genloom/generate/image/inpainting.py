@@ -1,6 +1,6 @@
-"""The missing part of a picture: a square around it is made anew to fit, and pasted in; all else stays as it was.
+"""Inpainting: generate a square around the missing part of an image, and paste that part into the original.
 
-Shape letters: H, W rows and columns of a picture, S side of a square.
+Shape letters: H, W rows and columns of an image, S side of a square.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-CONTEXT_SCALE = 1.5  # how much wider the square is than what is missing, so that the model sees what surrounds it
+CONTEXT_SCALE = 1.5  # side of the square over that of the missing part, to show the model its surroundings
 
 
 @dataclass(frozen=True, eq=False)
 class InpaintRegion:
-    """A picture, uint8 (H, W, 3), and where it is to be made anew, True in `missing` (H, W), by a model of one side."""
+    """An image, uint8 (H, W, 3), and the part to generate, True in `mask` (H, W)."""
 
     image: np.ndarray
     mask: np.ndarray
-    side: int  # of the squares that the model makes
+    side: int  # of the images that the model generates
 
     @cached_property
     def crop(self) -> "Crop":
@@ -26,43 +26,40 @@ class InpaintRegion:
 
     @cached_property
     def model_input(self) -> np.ndarray:
-        """What the model is shown, uint8 (side, side, 3): the surroundings, and a guess where something is missing."""
+        """The square as the model's input, uint8 (side, side, 3), with the missing part filled in smoothly."""
         return resize_square(prefill(self.crop.extract(self.image, 0), self.crop.extract(self.mask, 1)), self.side)
 
     def downsample_mask(self, grid_size: tuple[int, int]) -> np.ndarray:
-        """Which places of an H × W grid over the square hold something that is missing, bool (H, W)."""
+        """Return which cells of an H × W grid over the square contain missing pixels, bool (H, W)."""
         mask_SS = Image.fromarray(self.crop.extract(self.mask, 1).astype(np.float32))
         return np.asarray(mask_SS.resize((grid_size[1], grid_size[0]), Image.Resampling.BOX)) > 1e-6
 
     def paste(self, generated: np.ndarray) -> np.ndarray:
-        """The whole picture with the missing part taken from what the model made of the square."""
+        """Return the whole image, with the missing part taken from the generated square."""
         crop, pasted_image = self.crop, self.image.copy()
         rows, columns = crop.get_slices(*self.mask.shape)
-        visible_mask, patch = (
-            self.mask[rows, columns],
-            resize_square(generated, crop.side)[rows.start - crop.top :, columns.start - crop.left :],
-        )
-        pasted_image[rows, columns][visible_mask] = patch[: visible_mask.shape[0], : visible_mask.shape[1]][
-            visible_mask
-        ]
+        visible_mask = self.mask[rows, columns]
+        height, width = visible_mask.shape
+        patch = resize_square(generated, crop.side)[rows.start - crop.top :, columns.start - crop.left :]
+        pasted_image[rows, columns][visible_mask] = patch[:height, :width][visible_mask]
         return pasted_image
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a picture; it may reach beyond its edges."""
+    """A square of an image; it can extend beyond the image."""
 
     top: int
     left: int
     side: int
 
     def get_slices(self, height: int, width: int) -> tuple[slice, slice]:
-        """The rows and columns of the picture that it holds."""
+        """Return the rows and columns of the image within the square."""
         rows = slice(max(self.top, 0), min(self.top + self.side, height))
         return rows, slice(max(self.left, 0), min(self.left + self.side, width))
 
     def extract(self, array: np.ndarray, fill_value: int) -> np.ndarray:
-        """The square's content, and `beyond` where it reaches beyond the edges."""
+        """Return the square's content, with `fill_value` outside the image."""
         square = np.full((self.side, self.side, *array.shape[2:]), fill_value, array.dtype)
         rows, columns = self.get_slices(*array.shape[:2])
         part = array[rows, columns]
@@ -72,7 +69,7 @@ class Crop:
 
 
 def find_crop(mask: np.ndarray, side: int) -> Crop:
-    """The square around what is missing: as small as still shows its surroundings, and within the picture if it can."""
+    """Find the smallest square that shows the missing part with its surroundings, within the image if possible."""
     height, width = mask.shape
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     extents = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
@@ -83,7 +80,7 @@ def find_crop(mask: np.ndarray, side: int) -> Crop:
 
 
 def place_interval(center: float, size: int, available: int) -> int:
-    """Where a stretch with this middle begins: moved to lie within the room, or around it where it is longer."""
+    """Return the start of an interval around `center`, shifted into the available range, or centred if it is longer."""
     if size >= available:
         return -((size - available) // 2)
     return int(min(max(round(center - size / 2), 0), available - size))
@@ -96,14 +93,14 @@ def resize_square(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def prefill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with what is missing painted over smoothly from its surroundings (pull-push, Gortler et al. 1996)."""
+    """Fill the missing part smoothly from its surroundings (pull-push, Gortler et al. 1996)."""
     known_weights = (~mask).astype(np.float32)[..., None]
     colours = pull_push(image * known_weights, known_weights)
     return np.where(mask[..., None], np.rint(colours).clip(0, 255), image).astype(np.uint8)
 
 
 def pull_push(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean of known colours at every place; where none is known, that of a picture half as large."""
+    """Return the mean of known colours at every pixel, taken from coarser levels where none is known."""
     mean = sums / np.maximum(weights, 1e-6)
     if min(weights.shape[:2]) == 1 or (weights > 0).all():
         overall_mean = sums.sum((0, 1)) / np.maximum(weights.sum((0, 1)), 1e-6)
@@ -118,7 +115,7 @@ def pull_push(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def expand_canvas(image: np.ndarray, left: int, right: int, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture (H, W, 3) or mask (H, W) with room on its sides, in pixels, and where that room is."""
+    """Return an image (H, W, 3) or mask (H, W) with margins in pixels, and the mask of the margins."""
     margins = ((top, bottom), (left, right))
     canvas = np.pad(image, (*margins, (0, 0))[: image.ndim])
     return canvas, np.pad(np.zeros(image.shape[:2], bool), margins, constant_values=True)

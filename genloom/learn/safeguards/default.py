@@ -1,4 +1,4 @@
-"""What a challenger may not get worse at that makes whole things, as pictures are, and no text."""
+"""Safeguards of media other than text: validity, held-out loss, near copies of training items."""
 
 from typing import Any
 
@@ -16,52 +16,43 @@ from genloom.train.data.samples import load_held_out_samples
 from genloom.trust.near_copies import find_near_copies
 from genloom.types import Batch, Item
 
-VALIDITY_TOLERANCE = 0.05  # share of the outputs with which something may be wrong
-LOSS_TOLERANCE = 0.02  # share by which the loss on held-out samples may rise
-NEAR_COPY_TOLERANCE = 0.02  # share of the outputs that may be nearer copies of training items
-MAX_HELD_OUT, MAX_TRAIN_ITEMS = 256, 2000  # held-out samples, and training items that outputs are compared with
+VALIDITY_TOLERANCE = 0.05  # share of the outputs that may be invalid
+LOSS_TOLERANCE = 0.02  # relative increase of the loss on held-out samples
+NEAR_COPY_TOLERANCE = 0.02  # share of the outputs that may be near copies
+MAX_HELD_OUT, MAX_TRAIN_ITEMS = 256, 2000  # samples that are measured and compared with
 
 
 def measure_safeguards(
     workspace: Workspace, champion: Model, challenger: Model, champion_values: list[Any], challenger_values: list[Any]
 ) -> list[Measure]:
-    """Whether the outputs are sound by what their medium says, and where the training data are here, two more.
-
-    How well both still know what they were trained on, and how many outputs are near copies of it.
-    """
+    """Measure validity by the medium and, if the training data are here, held-out loss and near copies."""
     medium = plugins.find_part("medium", champion.design.medium)
     champion_flags, challenger_flags = (
         [float(not medium.check(Item(value))) for value in values] for values in (champion_values, challenger_values)
     )
-    results = [measure_scores("sound outputs", "check", champion_flags, challenger_flags, tolerance=VALIDITY_TOLERANCE)]
+    results = [measure_scores("valid outputs", "check", champion_flags, challenger_flags, tolerance=VALIDITY_TOLERANCE)]
     data_reference = (champion.folder.card.get("data") if champion.folder else None) or {}
     try:
         dataset = workspace.get_dataset(data_reference.get("name", ""), data_reference.get("digest", ""))
     except ValueError:
-        return results  # built in or imported, or its data are not here any more
+        return results  # built in or imported, or its data were removed
     held_batch = load_held_out_samples(dataset, champion.codec, champion.text_encoder, MAX_HELD_OUT)
     if isinstance(held_batch, Batch) and len(held_batch) > 1:
-        champion_losses, challenger_losses = (
-            compute_losses(champion, held_batch),
-            compute_losses(challenger, held_batch),
-        )
+        champion_losses, challenger_losses = (compute_losses(model, held_batch) for model in (champion, challenger))
+        tolerance = LOSS_TOLERANCE * float(champion_losses.mean())
         results.append(
-            measure_scores(
-                "held-out loss",
-                "regression",
-                champion_losses,
-                challenger_losses,
-                "lower",
-                LOSS_TOLERANCE * float(champion_losses.mean()),
-            )
+            measure_scores("held-out loss", "regression", champion_losses, challenger_losses, "lower", tolerance)
         )
     return results + measure_near_copies(medium, dataset, champion_values, challenger_values)
 
 
 @torch.inference_mode()
 def compute_losses(model: Model, held_batch: Batch) -> np.ndarray:
-    """Of every held-out sample what it costs, a unit; the noise is the same for every model."""
-    parts, phase, unit_losses = dict(model.parts.items()), model.objective.phases[0], []
+    """Return the loss per term of every held-out sample; the noise is the same for every model.
+
+    Of a GAN's two phases it is the last, that of the generator or autoencoder, and not the critic's.
+    """
+    parts, phase, unit_losses = dict(model.parts.items()), model.objective.phases[-1], []
     for start in range(0, len(held_batch), BATCH_SIZE):
         batch = held_batch.select_rows(slice(start, start + BATCH_SIZE)).map(lambda t: t.to(model.device))
         loss = model.objective.loss(parts, batch, phase, Noise(0, tuple(range(start, start + len(batch)))))
@@ -72,7 +63,7 @@ def compute_losses(model: Model, held_batch: Batch) -> np.ndarray:
 def measure_near_copies(
     medium: Any, dataset: Dataset, champion_values: list[Any], challenger_values: list[Any]
 ) -> list[Measure]:
-    """The share of outputs that lie nearer to a training item than held-out ones do, in the medium's features."""
+    """Measure the share of outputs nearer to a training item than held-out items are, in the medium's features."""
     if not hasattr(medium, "feature_extractor"):
         return []
     features = plugins.find_part("features", medium.feature_extractor)

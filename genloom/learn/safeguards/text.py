@@ -1,4 +1,4 @@
-"""Champion and challenger measured on what was held out: ratings, answers to the same prompts, what may not fall."""
+"""Champion and challenger on held-out data: ratings, answers to the same prompts, and safeguards of text."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from genloom.store.workspace import Workspace
 from genloom.train import finetune
 from genloom.train.data import documents
 from genloom.train.preference.dataset import PreferenceDataset, PreferenceSides, precompute_reference_nll
-from genloom.trust.copied_spans import measure_copied_spans as held_against
+from genloom.trust.copied_spans import measure_copied_spans
 from genloom.types import Message
 
-VALIDITY_TOLERANCE = 0.05  # share of the answers that may become empty or go round in circles
-REFUSAL_MAX_TOKENS = 32  # symbols in which a refusal shows itself
-NUM_NOISE_DRAWS = 16  # of the noise under which a loss that is a bound is looked at
-CHUNK_CHARS = 600  # characters of general text that are one piece
+VALIDITY_TOLERANCE = 0.05  # share of the answers that may become empty or repetitive
+REFUSAL_MAX_TOKENS = 32  # enough to recognise a refusal
+NUM_NOISE_DRAWS = 16  # to estimate a loss that is a bound
+CHUNK_CHARS = 600  # characters per chunk of general text
 GENERAL_TEXT_BYTES = 16_000
 
 
 @dataclass(frozen=True)
 class AnswerPairs:
-    """What both versions wrote for the same prompts, with the same chance."""
+    """Answers of both versions to the same prompts, with the same nonces."""
 
     eval_prompts: Sequence[EvalPrompt]
     champion: list[Any]
@@ -45,14 +45,15 @@ def measure_agreement(
     challenger: Model,
     held_dataset: PreferenceDataset,
     prompts: Sequence[str],
-    per_unit: bool,
+    is_length_normalized: bool,
     alpha: float,
 ) -> Measure:
-    """How often the challenger has moved towards what raters prefer, on pairs that it never saw; the coin's is half.
+    """Measure how often the challenger moved towards the raters' preference on held-out pairs; chance is one half.
 
-    Of single answers: whether good ones have risen more than the median, and bad ones less.
+    For single answers: whether desirable ones gained more than the median, and undesirable ones less. `prompts` are
+    the keys of the preferences.
     """
-    implicit_rewards = compute_implicit_rewards(champion, challenger, held_dataset, per_unit)
+    implicit_rewards = compute_implicit_rewards(champion, challenger, held_dataset, is_length_normalized)
     if held_dataset.rejected:
         margins = implicit_rewards[0] - implicit_rewards[1]
     else:
@@ -64,16 +65,16 @@ def measure_agreement(
 
 
 def compute_implicit_rewards(
-    champion: Model, challenger: Model, dataset: PreferenceDataset, per_unit: bool
+    champion: Model, challenger: Model, dataset: PreferenceDataset, is_length_normalized: bool
 ) -> np.ndarray:
-    """By how many nats, in all or a symbol, the challenger finds each answer likelier, S N."""
+    """Return how much more likely the challenger finds each answer, in nats or nats per token, S N."""
     sides = PreferenceSides("dpo" if dataset.rejected else "kto", dataset, champion.design.context_length)
     num_draws = 1 if getattr(champion.objective, "has_exact_likelihood", False) else NUM_NOISE_DRAWS
     champion_nll, challenger_nll = (
         precompute_reference_nll(model.objective, dict(model.parts.items()), sides, num_draws)
         for model in (champion, challenger)
     )
-    if not per_unit or dataset.samples is not None:  # a sample is one unit
+    if not is_length_normalized or dataset.samples is not None:  # a sample is one term
         return champion_nll - challenger_nll
     return (champion_nll - challenger_nll) / np.array(
         [[max(len(row), 1) for row in side] for side in sides.list_answer_sides()]
@@ -82,7 +83,7 @@ def compute_implicit_rewards(
 
 @dataclass(frozen=True)
 class AnswerScorer:
-    """A machine that says how good an answer to a prompt is; of two answers the higher score is the better one."""
+    """A scorer of answers to a prompt; higher is better."""
 
     name: str
     score: Callable[[str, Any], float]  # of a prompt and an answer
@@ -93,33 +94,33 @@ class AnswerScorer:
         )
 
     def compare_answers(self, answers: AnswerPairs) -> np.ndarray:
-        """Whether the challenger's answer is better: 1, 0.5 where both are as good, 0."""
+        """Return whether the challenger's answer is better: 1, 0.5 for a tie, 0."""
         champion_scores, challenger_scores = (
             self.score_answers(answers.eval_prompts, texts) for texts in (answers.champion, answers.challenger)
         )
         return (challenger_scores > champion_scores) + 0.5 * (challenger_scores == champion_scores)
 
 
-def build_check_scorer(spec: str) -> AnswerScorer:
-    """A machine check as a judge, by a name like "length:max_length=1". ValueError where there is none."""
-    name, check = auto_rater.parse_check(spec)
+def build_check_scorer(spec: str, medium: str) -> AnswerScorer:
+    """Return a check of a medium as a scorer, by a spec like "length:max_length=1"."""
+    name, check = auto_rater.parse_check(spec, medium)
     return AnswerScorer(name, lambda prompt, answer: check(answer).score)
 
 
 def measure_answers(scorer: AnswerScorer, answers: AnswerPairs, alpha: float) -> Measure:
-    """Which of both answers a machine judge prefers."""
+    """Measure which answers a scorer prefers."""
     return measure_win_rate(f"held-out answers, by {scorer.name}", scorer.compare_answers(answers), alpha=alpha)
 
 
 def pick_preferred_versions(scorer: AnswerScorer, answers: AnswerPairs) -> tuple[str, ...]:
-    """Whose answer to each prompt the judge prefers; "" where neither."""
+    """Return whose answer to each prompt the scorer prefers; "" for a tie."""
     return tuple(
         {0.0: "champion", 1.0: "challenger"}.get(float(outcome), "") for outcome in scorer.compare_answers(answers)
     )
 
 
 def measure_rewards(reward_model: RewardModel, answers: AnswerPairs) -> Measure:
-    """What the reward model thinks of both, in units of its log-odds."""
+    """Measure the reward of both versions, in log-odds."""
     champion_rewards, challenger_rewards = (
         reward_model.score_answers(answers.eval_prompts, texts) for texts in (answers.champion, answers.challenger)
     )
@@ -129,7 +130,7 @@ def measure_rewards(reward_model: RewardModel, answers: AnswerPairs) -> Measure:
 def measure_safeguards(
     workspace: Workspace, champion: Model, challenger: Model, writers: Sequence[Model], answers: AnswerPairs
 ) -> list[Measure]:
-    """What may not get worse, whatever the ratings say; `writers` are both models as they wrote their answers."""
+    """Measure the safeguards, which must not get worse; `writers` are both models as they generated their answers."""
     if not engine.is_open_sequence(champion.codec.space):
         return default.measure_safeguards(workspace, champion, challenger, answers.champion, answers.challenger)
     results = [
@@ -141,7 +142,7 @@ def measure_safeguards(
 
 
 def measure_validity(answers: AnswerPairs) -> list[Measure]:
-    """What must hold of any answer."""
+    """Measure what must hold for any answer: not degenerate, no insults."""
     champion_flags, challenger_flags = (
         [float(is_non_degenerate(text)) for text in texts] for texts in (answers.champion, answers.challenger)
     )
@@ -152,14 +153,14 @@ def measure_validity(answers: AnswerPairs) -> list[Measure]:
 
 
 def is_non_degenerate(text: str) -> bool:
-    """Something is said, and it does not go round in circles."""
+    """Return whether a text has content and few repeated trigrams."""
     words = text.split()
     triples = [tuple(words[n : n + 3]) for n in range(len(words) - 2)]
     return any(c.isalnum() for c in text) and len(set(triples)) >= 0.6 * len(triples)
 
 
 def measure_retention(workspace: Workspace, champion: Model, challenger: Model) -> list[Measure]:
-    """What both know of general text, and how they lean where people have prejudices."""
+    """Measure the loss on general text, and stereotype bias."""
     chunks = load_general_text(workspace, champion)
     (champion_nll, sizes), (challenger_nll, _) = (
         zip(*compute_nll(model, chunks), strict=True) for model in (champion, challenger)
@@ -175,7 +176,7 @@ def measure_retention(workspace: Workspace, champion: Model, challenger: Model) 
 
 
 def load_general_text(workspace: Workspace, model: Model) -> list[str]:
-    """Pieces of held-out text like what the model was trained on, or of a little of everything where none is there."""
+    """Load chunks of the model's held-out data, or of a general mix if there are none."""
     text = finetune.read_general_text()
     data_reference = (model.folder.card.get("data") if model.folder else None) or {}
     try:
@@ -184,15 +185,15 @@ def load_general_text(workspace: Workspace, model: Model) -> list[str]:
         )
         text = "\n".join(document for document in documents_held_out if isinstance(document, str)) or text
     except ValueError:
-        pass  # imported, or its data are not here any more
+        pass  # imported, or its data were removed
     return [text[n : n + CHUNK_CHARS] for n in range(0, len(text), CHUNK_CHARS)]
 
 
 def measure_copying(workspace: Workspace, model: Model, answers: AnswerPairs) -> list[Measure]:
-    """The share of each answer that is one span of the training data, where these are here.
+    """Measure the share of each answer that is one span of the training data, if they are here.
 
-    A span counts that is longer than nearly all of what held-out text shares with them by chance: of three words that
-    anybody says, every model would be a copyist.
+    Only spans longer than the 95th percentile of those that held-out text shares with the training data count: a few
+    common words are not a copy.
     """
     data_reference = (model.folder.card.get("data") if model.folder else None) or {}
     try:
@@ -200,7 +201,7 @@ def measure_copying(workspace: Workspace, model: Model, answers: AnswerPairs) ->
     except ValueError:
         return []
     texts = [*answers.champion, *answers.challenger]
-    copied_spans = held_against(texts, dataset.iter_documents("train"), dataset.iter_documents("val"))
+    copied_spans = measure_copied_spans(texts, dataset.iter_documents("train"), dataset.iter_documents("val"))
     chance_length = copied_spans.baseline.percentile_95 if copied_spans.baseline else 0
     lengths = [span.length if span.length > chance_length else 0 for span in copied_spans.spans]
     shares = [length / max(len(text), 1) for length, text in zip(lengths, texts, strict=True)]
@@ -209,7 +210,7 @@ def measure_copying(workspace: Workspace, model: Model, answers: AnswerPairs) ->
 
 
 def measure_refusals(champion: Model, challenger: Model, answers: AnswerPairs) -> Measure:
-    """How often both refuse: harmless questions that sound otherwise, where they chat, and the held-out prompts."""
+    """Measure how often both refuse: the held-out prompts and, in a chat, harmless questions that sound harmful."""
     champion_texts, challenger_texts = list(answers.champion), list(answers.challenger)
     if (
         getattr(champion.codec, "chat_template", None) is not None

@@ -1,4 +1,4 @@
-"""Turns the bytes of a picture of any usual kind into sRGB pixels, its size looked at before it is unfolded."""
+"""Decoding of common image formats to sRGB pixels; the size is checked before decompression."""
 
 import io
 import threading
@@ -8,39 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.errors import GenloomError
 from genloom.media.image import file_metadata, svg
 
 if TYPE_CHECKING:  # Pillow takes a twentieth of a second to import
     from PIL import Image
 
 MAX_BYTES = 256 << 20
-MAX_PIXELS = 100_000_000  # 300 MB of them, and as much again while they are converted
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # and no other reader of Pillow's is ever asked
+MAX_PIXELS = 100_000_000  # 300 MB, and as much again during conversion
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # no other reader of Pillow is used
 BACKGROUND = "white"
-DEFAULT_VECTOR_SIDE = 512  # pixels that a vector picture is drawn on, where nobody says
+DEFAULT_VECTOR_SIDE = 512  # pixels of a vector image if no size is given
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings changes what all threads share
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings changes state shared by all threads
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The pixels of a picture, uint8 (H, W, 3), with what was found and changed on the way to them."""
+    """The pixels of an image, uint8 (H, W, 3), with its metadata and the changes made by decoding."""
 
     pixels: np.ndarray
-    width: int  # as it was before it was made smaller
+    width: int  # before resizing
     height: int
     format: str
-    transparent_share: float  # share of pixels of which nothing shows
+    transparent_share: float  # share of fully transparent pixels
     metadata: file_metadata.FileMetadata
     changes: tuple[str, ...]
 
     @property
     def licence(self) -> str:
-        """What the file says of its licence, "" where nothing."""
+        """The licence that the file states; "" for none."""
         return self.metadata.licence
 
     def to_meta(self) -> dict[str, Any]:
-        """What an Item of the picture has in its `meta`."""
+        """Return the `meta` of an Item."""
         return {
             "caption": self.metadata.caption, "format": self.format, "width": self.width, "height": self.height,
             "transparent": self.transparent_share, "changes": self.changes,
@@ -48,14 +49,14 @@ class Picture:
 
 
 def decode_image(data: bytes, max_side: int = 0, background: str = BACKGROUND) -> Picture:
-    """The picture in the bytes of a file; its longer side at most `side` pixels (0: as it is; a vector picture: 512).
+    """Decode the bytes of a file; the longer side is at most `max_side` pixels (0: unchanged; a vector image: 512).
 
-    ValueError gives the bare reason and the cure.
+    Raise ValueError with the reason and the cure.
     """
     if not data:
-        raise ValueError("it is empty")
+        raise GenloomError("media.empty_file")
     if len(data) > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB; save a smaller copy of it")
+        raise GenloomError("media.image_file_too_large", limit=MAX_BYTES >> 20)
     if svg.is_svg(data):
         drawing = svg.parse_svg(data, check_raster=lambda inner: _open_image(inner).close())
         png = drawing.render(max_side or DEFAULT_VECTOR_SIDE)
@@ -64,7 +65,7 @@ def decode_image(data: bytes, max_side: int = 0, background: str = BACKGROUND) -
 
 
 def to_pil_image(value: np.ndarray) -> "Image.Image":
-    """A Pillow image of the pixels; what is no uint8 (H, W, 3) is a bug."""
+    """Return a Pillow image of uint8 (H, W, 3) pixels."""
     from PIL import Image
 
     assert (value.dtype, value.shape[2:]) == (np.uint8, (3,)), (value.dtype, value.shape)
@@ -72,13 +73,13 @@ def to_pil_image(value: np.ndarray) -> "Image.Image":
 
 
 def parse_colour(name: str) -> tuple[int, int, int]:
-    """Red, green and blue of a colour's name or #rrggbb; ValueError names the cure."""
+    """Return red, green and blue of a colour name or #rrggbb; ValueError names the cure."""
     from PIL import ImageColor
 
     try:
         return ImageColor.getrgb(name)[:3]
     except ValueError as error:
-        raise ValueError(f"{name!r} is no colour; write white, black or one like #ffeedd") from error
+        raise GenloomError("media.bad_colour", name=name) from error
 
 
 def _decode_raster(
@@ -95,11 +96,9 @@ def _decode_raster(
         try:
             all_changes = [*changes]
             if (num_frames := getattr(image, "n_frames", 1)) > 1 and image.format != "TIFF":
-                all_changes.append(f"the first of its {num_frames} frames was taken")
+                all_changes.append(f"the first of its {num_frames} frames was used")
             if max_side and image.format == "JPEG":
-                image.draft(
-                    None, (2 * max_side, 2 * max_side)
-                )  # a photo of any size is decoded no larger than is needed
+                image.draft(None, (2 * max_side, 2 * max_side))  # decodes a large photo at reduced size
             image.load()
             metadata = file_metadata.merge_metadata(metadata, file_metadata.read_embedded(image))
             upright_image = _apply_orientation(image)
@@ -108,63 +107,64 @@ def _decode_raster(
         except (ValueError, MemoryError):
             raise
         except Exception as error:  # decoders fail in many ways on damaged files, and each must cost one file only
-            raise ValueError(f"it is damaged or cut short ({str(error)[:80] or type(error).__name__})") from error
+            reason = str(error)[:80] or type(error).__name__
+            raise GenloomError("media.damaged_image", reason=reason) from error
     if upright_image.size != image.size and (width > height) != (upright_image.width > upright_image.height):
         width, height = height, width
     return Picture(pixels, width, height, format or str(image.format), transparent_share, metadata, tuple(all_changes))
 
 
 def _open_image(data: bytes) -> "Image.Image":
-    """The image with only its header read, of a size that is bounded."""
+    """Open an image, reading only its header, and check its size."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with _WARNINGS_LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the size is looked at here, and a damaged part shows when it is decoded
+            warnings.simplefilter("ignore")  # the size is checked below, and damage shows during decoding
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise ValueError(_too_large_message(str(error))) from error
+        raise _too_large_error(str(error)) from error
     except UnidentifiedImageError as error:
-        raise ValueError("it is damaged or not a picture (png, jpg, webp, gif, bmp, tiff or svg)") from error
+        raise GenloomError("media.not_an_image") from error
     except Exception as error:  # as above
-        raise ValueError(f"it is damaged ({str(error)[:80] or type(error).__name__})") from error
+        raise GenloomError("media.damaged_image", reason=str(error)[:80] or type(error).__name__) from error
     if min(image.size) < 1:
-        raise ValueError("it has no pixels")
+        raise GenloomError("media.no_pixels")
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(_too_large_message(f"{image.width:,} × {image.height:,} pixels"))
+        raise _too_large_error(f"{image.width:,} × {image.height:,} pixels")
     return image
 
 
-def _too_large_message(what: str) -> str:
-    return f"it is too large ({what}; {MAX_PIXELS // 1_000_000} million pixels are allowed); save a smaller copy"
+def _too_large_error(size: str) -> GenloomError:
+    return GenloomError("media.image_too_large", size=size, limit=MAX_PIXELS // 1_000_000)
 
 
 def _apply_orientation(image: "Image.Image") -> "Image.Image":
-    """The image turned as its EXIF orientation says; a damaged EXIF block turns nothing."""
+    """Rotate the image by its EXIF orientation; ignore a damaged EXIF block."""
     from PIL import ImageOps
 
     try:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ImageOps.exif_transpose(image)
-    except Exception:  # EXIF is a free-form directory of offsets: a damaged one must not cost the picture
+    except Exception:  # EXIF is a free-form directory of offsets: a damaged one must not cost the image
         return image
 
 
 def _composite_rgb(
     image: "Image.Image", background: tuple[int, int, int], changes: list[str]
 ) -> tuple["Image.Image", float]:
-    """The image as sRGB on the background, and the share of it that was transparent. Appends to `changes`."""
+    """Return the image in sRGB on the background, and its transparent share; append to `changes`."""
     from PIL import Image
 
-    profile = image.read_tensor_info.get("icc_profile")
+    profile = image.info.get("icc_profile")
     image = _to_eight_bits(image, changes)
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
     if image.mode in ("CMYK", "YCbCr", "LAB"):
-        changes.append(f"{image.mode} was made RGB")
+        changes.append(f"converted from {image.mode} to RGB")
     rgb = _convert_to_srgb(image, profile, changes) if profile else None
     if rgb is None:
         rgb = image if image.mode == "RGB" else image.convert("RGB")
@@ -179,17 +179,17 @@ def _to_eight_bits(image: "Image.Image", changes: list[str]) -> "Image.Image":
     from PIL import Image
 
     if image.mode in SIXTEEN_BIT_MODES:
-        changes.append("16 bits a pixel were made 8")
+        changes.append("converted from 16 bits to 8")
         return Image.fromarray(np.round(np.asarray(image) / 257.0).astype(np.uint8))
     if image.mode in ("I", "F"):
         values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
-        changes.append("its numbers were scaled to the range of a screen")
+        changes.append("its values were scaled to 8 bits")
         return Image.fromarray(((values - values.min()) * (255 / max(np.ptp(values), 1e-9))).astype(np.uint8))
     return image
 
 
 def _convert_to_srgb(image: "Image.Image", profile: bytes, changes: list[str]) -> "Image.Image | None":
-    """The colours by the profile in the file; None where it is damaged or not of the image's kind."""
+    """Convert the colours by the file's profile; None if it is damaged, or sRGB already."""
     from PIL import ImageCms
 
     try:
@@ -200,9 +200,9 @@ def _convert_to_srgb(image: "Image.Image", profile: bytes, changes: list[str]) -
         source_image = image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB")
         srgb_image = ImageCms.profileToProfile(source_image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        changes.append("its colour profile is damaged and was left out")
+        changes.append("its colour profile is damaged and was ignored")
         return None
-    changes.append(f"its colours were made sRGB from {name[:60] or 'its profile'}")
+    changes.append(f"its colours were converted to sRGB from {name[:60] or 'its profile'}")
     return srgb_image
 
 

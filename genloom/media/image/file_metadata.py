@@ -1,4 +1,4 @@
-"""Finds what a picture says of itself: EXIF, XMP, the texts in a PNG, the title of an SVG."""
+"""Metadata in image files: EXIF, XMP, PNG text chunks and SVG titles."""
 
 import re
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from genloom.media.image import safe_xml
 if TYPE_CHECKING:  # Pillow takes a twentieth of a second to import
     from PIL import Image
 
-MAX_CAPTION_CHARS, MAX_LICENCE_CHARS = 2_000, 300  # characters
-IMAGE_DESCRIPTION, COPYRIGHT = 0x010E, 0x8298  # tags of EXIF
+MAX_CAPTION_CHARS, MAX_LICENCE_CHARS = 2_000, 300
+IMAGE_DESCRIPTION, COPYRIGHT = 0x010E, 0x8298  # EXIF tags
 DC, CC, RDF = (
     "http://purl.org/dc/elements/1.1/",
     "http://creativecommons.org/ns#",
     "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
 )
-# What cameras write where a description belongs.
+# Placeholder descriptions that cameras write.
 CAMERA_CAPTION = re.compile(r"^(olympus|sony|samsung|nikon|canon)? ?(digital camera|dsc|dcim|default)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What a file says of itself; "" where it says nothing."""
+    """The caption and licence that a file states; "" for none."""
 
     caption: str = ""
     licence: str = ""
@@ -33,24 +33,24 @@ NO_METADATA = FileMetadata()
 
 
 def merge_metadata(first: FileMetadata, second: FileMetadata) -> FileMetadata:
-    """What the first says, and what only the second does."""
+    """Return the first metadata, with missing fields from the second."""
     return FileMetadata(first.caption or second.caption, first.licence or second.licence)
 
 
 def read_embedded(image: "Image.Image") -> FileMetadata:
-    """What stands in a loaded picture's EXIF, XMP or text chunks; a damaged block says nothing."""
+    """Read the EXIF, XMP and text chunks of a loaded image; ignore damaged blocks."""
     try:
         exif = image.getexif()
         metadata = FileMetadata(
             _clean_caption(_fix_utf8(exif.get(IMAGE_DESCRIPTION))),
             _clean_line(_fix_utf8(exif.get(COPYRIGHT)), MAX_LICENCE_CHARS),
         )
-    except Exception:  # EXIF is a free-form directory of offsets: a damaged one must not cost the picture
+    except Exception:  # EXIF is a free-form directory of offsets: a damaged one must not cost the image
         metadata = NO_METADATA
-    packet = image.read_tensor_info.get("xmp") or image.read_tensor_info.get("XML:com.adobe.xmp")
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if packet:
         metadata = merge_metadata(metadata, _parse_xmp(packet if isinstance(packet, bytes) else str(packet).encode()))
-    texts = {str(key).lower(): value for key, value in image.read_tensor_info.items() if isinstance(value, str)}
+    texts = {str(key).lower(): value for key, value in image.info.items() if isinstance(value, str)}
     chunks = FileMetadata(
         next((c for key in ("description", "caption", "title") if (c := _clean_caption(texts.get(key)))), ""),
         _clean_line(texts.get("copyright") or texts.get("license"), MAX_LICENCE_CHARS),
@@ -59,7 +59,7 @@ def read_embedded(image: "Image.Image") -> FileMetadata:
 
 
 def read_svg(root: Element) -> FileMetadata:
-    """The title of a drawing, else its description, and the licence in its metadata."""
+    """Read the title of a drawing, else its description, and the licence in its metadata."""
     svg = root.tag.removesuffix("svg")
     caption = _clean_caption(root.findtext(f"{svg}title")) or _clean_caption(root.findtext(f"{svg}desc"))
     metadata_element = root.find(f"{svg}metadata")
@@ -89,7 +89,7 @@ def _parse_rdf(root: Element) -> FileMetadata:
 
 
 def _fix_utf8(value: object) -> object:
-    """EXIF knows only ASCII, Pillow reads it as Latin-1, and everybody writes UTF-8."""
+    """Decode UTF-8 in EXIF: the standard allows only ASCII, Pillow reads Latin-1, and most programs write UTF-8."""
     try:
         return value.encode("latin-1").decode("utf-8") if isinstance(value, str) else value
     except UnicodeError:

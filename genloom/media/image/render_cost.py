@@ -1,54 +1,53 @@
-"""Tells beforehand how much work a drawing is, and refuses what would take a renderer minutes or for ever."""
+"""An estimate of the cost of a drawing, to refuse those that would take a renderer minutes or forever."""
 
 import re
 from xml.etree.ElementTree import Element
 
+from genloom.errors import GenloomError
 from genloom.media.image import safe_xml
 
 HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 REFERENCE_PATTERN = re.compile(r"url\(\s*['\"]?#([^'\")\s]+)")
-# What is drawn on a canvas of its own and then laid over the rest; an opacity of 1 is not.
+# Properties that need a canvas of their own; an opacity of 1 does not.
 LAYERED_PATTERN = re.compile(
     r"(?<![\w-])(filter|mask|clip-path|mix-blend-mode|opacity)(?!\s*[:=]\s*(1(?![.\d])|none|normal))"
 )
-# Their work grows with numbers inside them, and drawings that have them are rarely for small pictures.
+# Effects whose cost grows with their parameters, and which small drawings rarely use.
 UNBOUNDED_EFFECTS = frozenset(("feTurbulence", "feConvolveMatrix", "feMorphology"))
-# In units of a plain shape, which takes up to 0.1 ms on 512 × 512 pixels.
+# In units of a plain shape, which takes up to 0.1 ms at 512 × 512 pixels.
 LAYER_UNITS, PRIMITIVE_UNITS = 20, 50
-CHARS_PER_UNIT = 20  # of a path's data to a unit
+CHARS_PER_UNIT = 20  # of path data
 MAX_UNITS = 100_000
-TOO_DEEP = "its references are nested too deep"
-TOO_MUCH = "it is too much to draw: its elements or its references are too many; export it as .png"
 
 
 def check_cost(root: Element) -> None:
-    """ValueError where the drawing is too much work, each element counted as often as it is referred to.
+    """Raise ValueError if the drawing is too expensive; each element counts as often as it is referred to.
 
-    Ten levels of ten <use> are ten thousand million elements; patterns, masks and markers multiply as well.
+    Ten levels of ten <use> are ten billion elements; patterns, masks and markers multiply as well.
     """
     for element in root.iter():
         if safe_xml.local_name(element) in UNBOUNDED_EFFECTS:
-            raise ValueError(f"its effect {safe_xml.local_name(element)} is not drawn; export it as .png")
+            raise GenloomError("media.unsupported_effect", name=safe_xml.local_name(element))
     _CostCounter(root).count(root)
 
 
 class _CostCounter:
-    """Counts, of elements with all that they refer to, the units and how deep a renderer has to go."""
+    """Counts the units and the nesting depth of elements with everything they refer to."""
 
     def __init__(self, root: Element) -> None:
         self._elements_by_id = {name: element for element in root.iter() if (name := element.get("id"))}
         sheets = " ".join(style.text or "" for style in root.iter() if safe_xml.local_name(style) == "style")
-        # Which classes refer to them is not looked up: all may.
+        # Conservatively, every class may refer to every styled id.
         self._styled_ids = sorted(self._elements_by_id.keys() & REFERENCE_PATTERN.findall(sheets))
         self._has_styled_layers = bool(LAYERED_PATTERN.search(sheets))
         self._costs: dict[Element, tuple[int, int]] = {}
 
     def count(self, element: Element, parent_depth: int = 0) -> tuple[int, int]:
-        """Units and depth. ValueError where either is too much, before the next factor of ten."""
+        """Return units and depth; ValueError as soon as either is too large."""
         if parent_depth > safe_xml.MAX_DEPTH:
-            raise ValueError(TOO_DEEP)
+            raise GenloomError("media.svg_too_deep")
         if element not in self._costs:
-            self._costs[element] = (0, 0)  # a loop, which resvg refuses, adds nothing
+            self._costs[element] = (0, 0)  # a cycle, which resvg refuses, adds nothing
             units, targets, num_repeats = self._count_own(element)
             child_costs = [self.count(child, parent_depth + 1) for child in element]
             target_costs = [
@@ -60,13 +59,13 @@ class _CostCounter:
             self._costs[element] = (units, 1 + max((depth for _, depth in [*child_costs, *target_costs]), default=0))
         units, depth = self._costs[element]
         if units > MAX_UNITS:
-            raise ValueError(TOO_MUCH)
+            raise GenloomError("media.svg_too_complex")
         if parent_depth + depth > safe_xml.MAX_DEPTH:
-            raise ValueError(TOO_DEEP)
+            raise GenloomError("media.svg_too_deep")
         return units, depth
 
     def _count_own(self, element: Element) -> tuple[int, list[str], int]:
-        """The units of the element by itself, what it refers to, and how often it draws that."""
+        """Return the units of the element alone, the ids it refers to, and how often it draws them."""
         attributes = " ".join(
             f"{name}={value}" for name, value in element.attrib.items() if name not in ("d", "points")
         )
@@ -79,8 +78,5 @@ class _CostCounter:
             units += PRIMITIVE_UNITS
         targets = REFERENCE_PATTERN.findall(attributes) + (self._styled_ids if has_class else [])
         targets += [href[1:] for name in HREFS if (href := element.get(name, "")).startswith("#")]
-        return (
-            units,
-            targets,
-            max(1, num_chars // 4) if "marker" in attributes else 1,
-        )  # a marker stands at every point of a path
+        num_repeats = max(1, num_chars // 4) if "marker" in attributes else 1  # a marker at every point of a path
+        return units, targets, num_repeats

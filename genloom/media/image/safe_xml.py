@@ -1,38 +1,40 @@
-"""Parses XML from strangers into a tree of bounded size: no entity that names another one or a file, no depth."""
+"""Parsing of untrusted XML into a tree of bounded size and depth, without nested or external entities."""
 
 import re
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
+from genloom.errors import GenloomError
+
 MAX_BYTES = 16 << 20
 MAX_ELEMENTS = 200_000
-MAX_DEPTH = 100  # resvg runs out of stack at a few hundred
+MAX_DEPTH = 100  # resvg overflows its stack at a few hundred
 ENTITY_PATTERN = re.compile(rb"<!ENTITY\s+(%\s+)?\S+\s+(SYSTEM|PUBLIC|(\"[^\"]*[&%][^\"]*\"|'[^']*[&%][^']*'))")
 
 
 def parse_xml(data: bytes) -> Element:
-    """The root element. ValueError gives the bare reason."""
+    """Return the root element; ValueError gives the reason."""
     if len(data) > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
-    # UTF-16 would hide what is looked for below, and no program writes such drawings.
+        raise GenloomError("media.xml_too_large", limit=MAX_BYTES >> 20)
+    # UTF-16 would hide entities from the search below, and no program writes such drawings.
     if b"\0" in data:
-        raise ValueError("it is not UTF-8; save it as UTF-8")
+        raise GenloomError("media.not_utf8_svg")
     if ENTITY_PATTERN.search(data):
-        raise ValueError("its entities refer to others or to files, which is not read; save it as plain SVG")
+        raise GenloomError("media.external_entities")
     parser = XMLParser(target=_BoundedTreeBuilder())
     try:
         parser.feed(data)
         return parser.close()
     except (ParseError, LookupError) as error:
-        raise ValueError(f"it is damaged ({str(error)[:80]})") from error
+        raise GenloomError("media.damaged_xml", reason=str(error)[:80]) from error
 
 
 def local_name(element: Element) -> str:
-    """The name of an element without its namespace."""
+    """Return the name of an element without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
 class _BoundedTreeBuilder:
-    """A TreeBuilder that refuses what is too deep or has too much in it."""
+    """A TreeBuilder with limits on depth, elements and characters."""
 
     def __init__(self) -> None:
         self._builder = TreeBuilder()
@@ -42,7 +44,7 @@ class _BoundedTreeBuilder:
         self._depth += 1
         self._num_elements += 1
         if self._depth > MAX_DEPTH or self._num_elements > MAX_ELEMENTS:
-            raise ValueError("it is nested too deep or has too many elements")
+            raise GenloomError("media.deep_xml")
         self._count_chars(sum(map(len, attributes.values())))
         self._builder.start(tag, attributes)
 
@@ -58,6 +60,6 @@ class _BoundedTreeBuilder:
         return self._builder.close()
 
     def _count_chars(self, num_chars: int) -> None:
-        self._num_chars += num_chars  # entities may unfold to more than the file had
+        self._num_chars += num_chars  # entities may expand to more than the file has
         if self._num_chars > MAX_BYTES:
-            raise ValueError("its entities unfold to too much")
+            raise GenloomError("media.entity_expansion")

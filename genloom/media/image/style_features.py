@@ -1,18 +1,18 @@
-"""What anybody sees of a picture at a glance: its colours, its light, how busy it is, and where things stand in it.
+"""Style features of an image: colours, brightness, edges, and the placement of the foreground.
 
-Shape letters: H height, W width, S what is told.
+Shape letters: H height, W width.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-FOREGROUND_THRESHOLD = 24  # levels of 255 by which a pixel differs from the ground
+FOREGROUND_THRESHOLD = 24  # difference to the background, of 255
 NUM_HUES, NUM_LIGHTNESS_BINS = 12, 6
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def extract_style_features(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Numbers of a picture H W 3, whatever its size, S."""
+    """Return a fixed number of features of an image H W 3 of any size."""
     x = picture.astype(np.float64) / 255
     light_HW, chroma_HW = x @ np.array(_LUMA), x.max(2) - x.min(2)
     saturation_HW = chroma_HW / np.maximum(x.max(2), 1e-6)
@@ -27,7 +27,7 @@ def extract_style_features(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     lightness_histogram = np.histogram(light_HW, NUM_LIGHTNESS_BINS, (0, 1 + 1e-6))[0] / light_HW.size
     edge_features = [
         light_HW.std(),
-        *(np.abs(np.diff(light_HW, axis=axis)).pooled_proj(axis).mean() for axis in (0, 1)),
+        *(np.abs(np.diff(light_HW, axis=axis)).sum(axis).mean() for axis in (0, 1)),
     ]
     asymmetry = np.abs(x - x[:, ::-1]).mean()
     return np.array(
@@ -43,7 +43,7 @@ def extract_style_features(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def compute_hue_histogram(x: NDArray[np.float64], chroma_HW: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of each hue there is, by chroma, from red over green and blue."""
+    """Return the histogram of hues, weighted by chroma, from red over green and blue."""
     red, green, blue = np.moveaxis(x, 2, 0)
     safe_chroma_HW = np.maximum(chroma_HW, 1e-6)
     sector_hues = [
@@ -57,27 +57,27 @@ def compute_hue_histogram(x: NDArray[np.float64], chroma_HW: NDArray[np.float64]
 
 
 def compute_placement(foreground_HW: NDArray[np.float32]) -> list[float]:
-    """How much of a picture stands out; where its middle lies, how far that is from the picture's; how wide it is."""
+    """Return the foreground's share, its centre, the centre's distance to that of the image, and its spread."""
     share = float((foreground_HW > 0).mean())
     if share == 0:
         return [0.0] * 6
     rows, columns = (np.linspace(-0.5, 0.5, size) for size in foreground_HW.shape)
     weight_HW = foreground_HW / foreground_HW.sum()
-    center_y, center_x = float(weight_HW.pooled_proj(1) @ rows), float(weight_HW.pooled_proj(0) @ columns)
+    center_y, center_x = float(weight_HW.sum(1) @ rows), float(weight_HW.sum(0) @ columns)
     std_y, std_x = (
-        float(np.sqrt(weight_HW.pooled_proj(axis) @ (at - middle) ** 2))
+        float(np.sqrt(weight_HW.sum(axis) @ (at - middle) ** 2))
         for axis, at, middle in ((1, rows, center_y), (0, columns, center_x))
     )
     return [share, center_y, center_x, float(np.hypot(center_y, center_x)), std_y, std_x]
 
 
 def estimate_background(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The colour that things stand on: the median of the picture's border."""
+    """Return the background colour: the median of the border."""
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     return np.median(border, axis=0)
 
 
 def compute_foreground(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """By how many levels every pixel differs from the ground; 0 below a few."""
+    """Return the difference of every pixel to the background; 0 below the threshold."""
     difference_HW = np.abs(picture.astype(np.float32) - estimate_background(picture)).max(2)
     return np.where(difference_HW >= FOREGROUND_THRESHOLD, difference_HW, 0)

@@ -1,4 +1,4 @@
-"""Draws SVG with resvg: what is drawn is only what was looked at, and nothing is read from a file or a network."""
+"""SVG rendering with resvg: only checked content is drawn, and nothing is read from a file or network."""
 
 import base64
 import binascii
@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from genloom.errors import GenloomError
 from genloom.media.image import file_metadata, render_cost, safe_xml
 
 MAX_ASPECT = 100
@@ -19,14 +20,14 @@ LENGTH_PATTERN = re.compile(r"^\s*([0-9.eE+-]+)\s*(px|pt|pc|mm|cm|in)?\s*$")
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG that was looked through, with what it says of itself and what was left out of it."""
+    """A checked SVG, with its metadata and the changes made."""
 
     source: str
     metadata: file_metadata.FileMetadata
     changes: tuple[str, ...]
 
     def render(self, side: int) -> bytes:
-        """A PNG with transparency, its longer side `side` pixels. ValueError gives the bare reason."""
+        """Render a PNG with transparency; its longer side is `side` pixels. ValueError gives the reason."""
         import resvg_py
 
         try:
@@ -34,30 +35,30 @@ class Drawing:
                 svg_string=self.source, width=side, height=side, dpi=96, skip_system_fonts=True
             )
         except ValueError as error:
-            raise ValueError(f"it cannot be drawn ({str(error)[:100]})") from error
+            raise GenloomError("media.undrawable_svg", reason=str(error)[:100]) from error
 
 
 def is_svg(data: bytes) -> bool:
-    """Whether the bytes are markup (perhaps gzipped), which of all pictures only SVG is."""
+    """Return whether the bytes are markup (perhaps gzipped), as of all image formats only SVG is."""
     return data.startswith(b"\x1f\x8b") or data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 def parse_svg(data: bytes, check_raster: Callable[[bytes], None]) -> Drawing:
-    """Looks through an SVG; `check_raster` raises ValueError for a raster picture inside it that is too large.
+    """Check an SVG and remove its scripts; `check_raster` raises ValueError for an embedded raster image.
 
-    Scripts are left out. ValueError for what would have to be fetched, for too much, and for what is no SVG.
+    Raise ValueError for external references, for a drawing that is too complex, and for other formats.
     """
     root = safe_xml.parse_xml(_decompress(data))
     if safe_xml.local_name(root) != "svg":
-        raise ValueError(f"it is no SVG but a document of <{safe_xml.local_name(root)[:40]}>")
+        raise GenloomError("media.not_svg", tag=safe_xml.local_name(root)[:40])
     changes = []
     if _remove_elements(root, "script"):
-        changes.append("its scripts were left out")
+        changes.append("its scripts were removed")
     _check_shape(root)
     _check_hrefs(root, check_raster)
     render_cost.check_cost(root)
     if any(safe_xml.local_name(element) == "text" for element in root.iter()):
-        changes.append("its lettering was left out, since no fonts are loaded")
+        changes.append("its text was removed, since no fonts are loaded")
     metadata = file_metadata.read_svg(root)
     return Drawing(ElementTree.tostring(root, encoding="unicode"), metadata, tuple(changes))
 
@@ -68,12 +69,12 @@ def _decompress(data: bytes) -> bytes:
     try:
         xml = zlib.decompressobj(wbits=31).decompress(data, safe_xml.MAX_BYTES + 1)
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise ValueError("it is damaged (not a whole compressed SVG)") from error
+        raise GenloomError("media.damaged_svg") from error
     return xml
 
 
 def _remove_elements(root: Element, name: str) -> int:
-    """Takes out all elements of a name; how many there were."""
+    """Remove all elements with a name and return their number."""
     num_removed = 0
     for parent in list(root.iter()):
         for child in [child for child in parent if safe_xml.local_name(child) == name]:
@@ -83,7 +84,7 @@ def _remove_elements(root: Element, name: str) -> int:
 
 
 def _check_shape(root: Element) -> None:
-    """Refuses sizes that no picture has; what is not given, resvg takes from the drawing."""
+    """Refuse unreasonable sizes; resvg derives a missing size from the drawing."""
     view_box = re.split(r"[\s,]+", root.get("viewBox", "").strip())
     try:
         sizes = [float(number) for number in view_box[2:4]]
@@ -93,10 +94,10 @@ def _check_shape(root: Element) -> None:
         if match := LENGTH_PATTERN.match(root.get(name, "")):
             sizes.append(float(match[1]))
     if any(not 1e-6 < size < 1e9 for size in sizes):
-        raise ValueError("it has no size, or one that no picture has")
+        raise GenloomError("media.svg_without_size")
     for width, height in zip(sizes[::2], sizes[1::2], strict=False):
         if max(width, height) > MAX_ASPECT * min(width, height):
-            raise ValueError(f"it is {MAX_ASPECT} times as long as wide, or more")
+            raise GenloomError("media.elongated_svg", limit=MAX_ASPECT)
 
 
 def _check_hrefs(root: Element, check_raster: Callable[[bytes], None]) -> None:
@@ -107,7 +108,7 @@ def _check_hrefs(root: Element, check_raster: Callable[[bytes], None]) -> None:
             if href.startswith("data:"):
                 _check_embedded(href, check_raster)
             elif href and not href.startswith("#"):
-                raise ValueError(f"it refers to {href[:80]!r}, which is not fetched; save it with its pictures inside")
+                raise GenloomError("media.bad_href", href=href[:80])
 
 
 def _check_embedded(href: str, check_raster: Callable[[bytes], None]) -> None:
@@ -115,10 +116,10 @@ def _check_embedded(href: str, check_raster: Callable[[bytes], None]) -> None:
     try:
         data = base64.b64decode(unquote_to_bytes(body)) if head.rstrip().endswith("base64") else unquote_to_bytes(body)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("a picture inside it is damaged") from error
+        raise GenloomError("media.bad_embedded_image") from error
     if is_svg(data):
-        raise ValueError("it has another SVG inside it, which is not drawn; save it as plain SVG")
+        raise GenloomError("media.nested_svg")
     try:
         check_raster(data)
     except ValueError as error:
-        raise ValueError(f"a picture inside it cannot be read: {error}") from error
+        raise GenloomError("media.embedded_image_unreadable", reason=error) from error

@@ -1,4 +1,4 @@
-"""Draws a picture on a terminal: half blocks, two pixels to a character, in 24-bit colours."""
+"""Rendering of images in a terminal: half blocks, two pixels per character, in 24-bit colours."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ RESET = "\x1b[0m"
 
 
 def render_ansi(value_HWC: np.ndarray, max_columns: int) -> str:
-    """Lines of at most `columns` characters; the upper pixel is a block's ink, the lower its paper."""
+    """Return lines of at most `max_columns` characters: the upper pixel is the foreground, the lower the background."""
     from PIL import Image
 
     height, width, _ = value_HWC.shape
@@ -19,7 +19,7 @@ def render_ansi(value_HWC: np.ndarray, max_columns: int) -> str:
 
 
 def _render_line(upper_WC: np.ndarray, lower_WC: np.ndarray) -> str:
-    """Says a colour only where it changes."""
+    """Render one line, with escape codes only where a colour changes."""
     cells, foreground, background = [], None, None
     for above, below in zip(upper_WC.tolist(), lower_WC.tolist(), strict=True):
         if above != foreground:

@@ -1,9 +1,10 @@
-"""The medium text: opens what people keep text in, saves, previews and checks it."""
+"""The medium text: opens text files and documents, saves, previews and checks text."""
 
-import os
 import re
 from pathlib import Path
 
+from genloom.errors import GenloomError
+from genloom.media.saving import write_file
 from genloom.media.text import encoding, extract
 from genloom.media.text.style_features import extract_style_features as extract_style_features
 from genloom.types import DefaultRecipe, Item
@@ -22,32 +23,33 @@ CODE = (
 MARKUP = (".html", ".htm", ".xhtml")
 suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, ".pdf", ".docx", ".epub")
 
-# Bytes learn more from little text than byte pairs do, and n-gram counts under the network pay there and fit in memory.
+# On little text, bytes do better than byte pairs, and n-gram counts under the network help and fit in memory.
 default_recipes: tuple[DefaultRecipe, ...] = (
     DefaultRecipe(("autoregressive",), "ngram", ("bytes",), max_bytes=256e6),
     DefaultRecipe(("autoregressive", "masked"), "transformer", ("bytes",), max_bytes=6e6),
     DefaultRecipe(("autoregressive", "masked"), "transformer", ("bpe",)),
 )
 
-MAX_OPEN_CHARS = 256 << 20  # characters held as one item
+MAX_OPEN_CHARS = 256 << 20  # per item
 
 
 def open(path: Path) -> Item:
-    """The text of one file as an Item: `source` the path, `licence` what the file says of itself or "unknown".
+    """Return the text of a file as an Item: `source` is the path, `licence` the one that the file states or "unknown".
 
-    ValueError names the file, the reason and the cure."""
+    Raise ValueError with the file, the reason and the cure.
+    """
     path = Path(path)
     try:
         extracted_text, encoding_name = read_text(path)
     except OSError as error:
-        raise ValueError(f"{path}: it could not be read: {error.strerror}") from error
+        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise GenloomError("media.unreadable", path=path, reason=error) from error
     return Item(extracted_text.text, str(path), extracted_text.licence or "unknown", {"encoding": encoding_name})
 
 
 def read_text(path: Path) -> tuple[extract.ExtractedText, str]:
-    """The text of one file and the encoding it was in ("" for PDF and the like). ValueError gives the bare reason."""
+    """Return the text of a file and its encoding ("" for documents like PDF); ValueError gives the reason alone."""
     suffix = path.suffix.lower()
     if suffix in DOCUMENTS:
         return extract.run_extractor(DOCUMENTS[suffix], path), ""
@@ -56,36 +58,24 @@ def read_text(path: Path) -> tuple[extract.ExtractedText, str]:
     for block in reader:
         length += len(block)
         if length > MAX_OPEN_CHARS:
-            raise ValueError(f"it holds more than {MAX_OPEN_CHARS >> 20} MB of text; collect it as a data set instead")
+            raise GenloomError("media.text_too_large", limit=MAX_OPEN_CHARS >> 20)
         blocks.append(block)
     text = "".join(blocks)
-    return (
-        extract.run_extractor(extract.extract_html, text) if suffix in MARKUP else extract.ExtractedText(text)
-    ), reader.encoding
+    if suffix in MARKUP:
+        return extract.run_extractor(extract.extract_html, text), reader.encoding
+    return extract.ExtractedText(text), reader.encoding
 
 
 DOCUMENTS = {".pdf": extract.extract_pdf, ".docx": extract.extract_docx, ".epub": extract.extract_epub}
 
 
 def save(item: Item, path: Path) -> None:
-    """Writes the text as UTF-8: aside first, then renamed, so that a file is whole or absent."""
-    path = Path(path)
-    temp_path = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temp_path.open("wb") as file:
-            file.write(item.value.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        temp_path.replace(path)
-    except OSError as error:
-        temp_path.unlink(missing_ok=True)
-        raise ValueError(
-            f"{path}: it could not be written: {error.strerror}; choose another place with --out"
-        ) from error
+    """Write the text as UTF-8 to a temporary file and rename it, so that a file is complete or absent."""
+    write_file(Path(path), lambda file: file.write(encode(item.value)))
 
 
 def preview(item: Item, max_chars: int = 280) -> str:
-    """The beginning of the text, cut at a word, on as many lines as it has."""
+    """Return the beginning of the text, truncated at a word, with its line breaks."""
     text = item.value.strip()
     if len(text) <= max_chars:
         return text
@@ -94,7 +84,7 @@ def preview(item: Item, max_chars: int = 280) -> str:
 
 
 def check(item: Item) -> list[str]:
-    """What is wrong with the text, in plain words; an empty list where nothing is."""
+    """List the problems of the text; an empty list if there are none."""
     text, problems = item.value, []
     if not text.strip():
         problems.append("it is empty")
@@ -109,13 +99,13 @@ def check(item: Item) -> list[str]:
 
 
 def encode(value: str) -> bytes:
-    """The text as UTF-8."""
+    """Encode the text as UTF-8."""
     return value.encode("utf-8")
 
 
 def decode(data: bytes) -> str:
-    """The text that `pack` was given; ValueError where the bytes are damaged."""
+    """Decode the bytes that `encode` returned; ValueError if they are damaged."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is no text in UTF-8 ({error})") from error
+        raise GenloomError("media.not_utf8", reason=error) from error

@@ -1,4 +1,4 @@
-"""Finds out how a file's bytes encode text, and decodes them in blocks of bounded size."""
+"""Detection of a text file's encoding, and decoding in blocks of bounded size."""
 
 import codecs
 import gzip
@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-HEAD_BYTES = 1 << 16  # bytes looked at to tell the encoding
-BLOCK_BYTES = 1 << 20  # bytes decoded at a time
-MAX_INFLATED_BYTES = 64 << 30  # bytes a .gz may unfold to: beyond it is no collection of text but a trap
+from genloom.errors import GenloomError
+
+HEAD_BYTES = 1 << 16  # read to detect the encoding
+BLOCK_BYTES = 1 << 20  # decoded at a time
+MAX_INFLATED_BYTES = 64 << 30  # unpacked size of a .gz; a larger one is a decompression bomb
 BOMS = [
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose BOM is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 ]
-# What is not text, though its head may hold few odd bytes.
+# Binary formats whose first bytes may look like text.
 MAGIC = (
     b"%PDF-",
     b"PK\x03\x04",
@@ -32,7 +34,7 @@ MAGIC = (
     b"OggS",
     b"ID3",
 )
-# The legacy encodings tried, in the order of their use in the wild; a freer hand takes short Latin-1 for Cyrillic.
+# Legacy encodings in order of their use in practice; with more candidates, short Latin-1 is detected as Cyrillic.
 LEGACY_ENCODINGS = [
     "cp1252",
     "cp1251",
@@ -50,13 +52,13 @@ CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32), 127])
 WESTERN_CHARS = {chr(c) for c in range(127)} | set(
     "àâäæçèéêëîïôöùüÿœßñáíóúãåøÀÂÄÆÇÈÉÊËÎÏÔÖÙÜŒÑÁÍÓÚÃÅØ«»“”‘’„–—…€§°¿¡·©®\xa0"
 )
-# Bytes that are not UTF-8 in a file that otherwise is; surrogateescape marks them, nearly always they are Windows-1252.
+# Invalid bytes in a UTF-8 file, marked by surrogateescape; nearly always they are Windows-1252.
 REPAIRS = {0xDC00 + b: bytes([b]).decode("cp1252", "ignore") or "\ufffd" for b in range(0x80, 0x100)}
 
 
 @dataclass
 class TextReader:
-    """A text file being read: what its encoding was found to be, and how many stray bytes were mended so far."""
+    """A text file being read, with its detected encoding and the number of invalid bytes repaired so far."""
 
     encoding: str
     blocks: Iterator[str] = field(repr=False)
@@ -74,7 +76,7 @@ class TextReader:
 
 
 def detect_encoding(head: bytes) -> str | None:
-    """The encoding of the text that begins with `head`, or None where this is not text."""
+    """Return the encoding of a file that begins with `head`, or None if it is not text."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
             return encoding
@@ -88,14 +90,14 @@ def detect_encoding(head: bytes) -> str | None:
         codecs.getincrementaldecoder("utf-8")().decode(head)
         return "utf-8"
     except UnicodeDecodeError as error:
-        # One stray byte after kilobytes of good UTF-8 is damage, not another encoding.
+        # One invalid byte after kilobytes of valid UTF-8 is damage, not another encoding.
         if error.start > 4096 and any(byte > 127 for byte in head[: error.start]):
             return "utf-8"
     return _detect_legacy(head)
 
 
 def _detect_utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark shows as a zero in nearly every second byte of Western text."""
+    """Detect UTF-16 without a BOM: Western text has a zero in nearly every second byte."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) // 2
     if half and odd > 0.4 * half and even < 0.05 * half:
@@ -115,7 +117,7 @@ def _detect_legacy(head: bytes) -> str | None:
     best = next(iter(matches), None)
     if best != "cp1250":
         return best
-    # Western and Central European pages share most bytes, and the detector names the latter first.
+    # Western and Central European code pages share most bytes, and the detector prefers the latter.
     western = matches.get("cp1252")
     is_western = (
         "cp1252" in matches[best].could_be_from_charset or set(head.decode("cp1252", "replace")) <= WESTERN_CHARS
@@ -124,24 +126,25 @@ def _detect_legacy(head: bytes) -> str | None:
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """The bytes of the file, unfolded where it is a .gz."""
+    """Open the bytes of a file; decompress a .gz."""
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def open_text(path: Path) -> TextReader:
-    """Opens a text file (or .gz of one) to be read in blocks of about a megabyte, newlines made "\\n".
+    """Open a text file (or a .gz of one) to read in blocks of about a megabyte, with newlines as "\\n".
 
-    ValueError says why the file is not text."""
+    Raise ValueError if the file is not text.
+    """
     file = open_binary(path)
     try:
         head = file.read(HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         file.close()
-        raise ValueError(f"the compressed file is damaged ({error})") from error
+        raise GenloomError("media.damaged_gzip", reason=error) from error
     encoding = detect_encoding(head)
     if encoding is None:
         file.close()
-        raise ValueError("it does not hold text (its bytes look like a picture, a program or other binary data)")
+        raise GenloomError("media.binary")
     return TextReader(encoding, _decode_blocks(file, head, encoding))
 
 
@@ -153,12 +156,12 @@ def _decode_blocks(file: BinaryIO, head: bytes, encoding: str) -> Iterator[str]:
         while block:
             num_read += len(block)
             if num_read > MAX_INFLATED_BYTES:
-                raise ValueError(f"it unfolds to more than {MAX_INFLATED_BYTES >> 30} GB")
+                raise GenloomError("media.gzip_too_large", limit=MAX_INFLATED_BYTES >> 30)
             if text := decoder.decode(block):
                 yield text
             try:
                 block = file.read(BLOCK_BYTES)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise ValueError(f"the compressed file is damaged ({error})") from error
+                raise GenloomError("media.damaged_gzip", reason=error) from error
     if text := decoder.decode(b"", final=True):
         yield text

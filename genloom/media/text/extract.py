@@ -1,4 +1,4 @@
-"""Takes the running text out of HTML, PDF, Word and EPUB files, within bounds on size."""
+"""Extraction of the text of HTML, PDF, Word and EPUB files, with bounds on size."""
 
 import logging
 import re
@@ -12,10 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import unquote
 
+from genloom.errors import GenloomError
+
 Source = TypeVar("Source", str, Path)
-MAX_FILE_BYTES = 512 << 20  # bytes of a document file
-MAX_UNPACKED_BYTES = 256 << 20  # bytes a .docx or .epub may unfold to, by its own table of contents
-MAX_TEXT_CHARS = 64 << 20  # characters taken from one document
+MAX_FILE_BYTES = 512 << 20  # of a document file
+MAX_UNPACKED_BYTES = 256 << 20  # of a .docx or .epub, by its own table of contents
+MAX_TEXT_CHARS = 64 << 20  # of one document
 HEADING_TAGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PARAGRAPH_TAGS = {
     "article",
@@ -43,30 +45,30 @@ ATTRIBUTE = re.compile(r"""\b(?:href|content)=["']([^"'>]{1,300})""", re.IGNOREC
 
 @dataclass(frozen=True)
 class ExtractedText:
-    """The text of a document, and what the document itself says of its licence ("" where it says nothing)."""
+    """The text of a document, and the licence that it states ("" for none)."""
 
     text: str
     licence: str = ""
 
 
 def extract_html(markup: str) -> ExtractedText:
-    """The main text of a web page without its menus; all that shows where trafilatura finds no article."""
+    """Extract the main text of a web page without menus; all visible text if trafilatura finds no article."""
     import trafilatura
 
-    # It warns of pages that are no articles on the standard error, which is ours to use.
+    # It warns about pages without an article on standard error, which belongs to the caller.
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     if len(markup) > MAX_TEXT_CHARS:
-        raise ValueError(f"the page is larger than {MAX_TEXT_CHARS >> 20} MB")
+        raise GenloomError("media.page_too_large", limit=MAX_TEXT_CHARS >> 20)
     text = trafilatura.extract(markup, include_comments=False, include_tables=True, favor_recall=True) or ""
     visible_text = extract_visible_text(markup)
-    # trafilatura is made for articles: of a page that is no article it may keep a line, so what shows is better.
+    # trafilatura is made for articles: of other pages it may keep a single line, so the visible text is better.
     if len(text) < 0.3 * len(visible_text) and len(visible_text) < 2000:
         text = visible_text
     return ExtractedText(text or visible_text, find_html_licence(markup))
 
 
 def find_html_licence(markup: str) -> str:
-    """What <link rel=license> or <meta name=license> of the page says."""
+    """Return the licence in <link rel=license> or <meta name=license> of the page."""
     for pattern in (LICENCE_LINK, LICENCE_META):
         if (tag := pattern.search(markup)) and (value := ATTRIBUTE.search(tag[0])):
             return value[1].strip()
@@ -100,7 +102,7 @@ class _VisibleTextParser(HTMLParser):
 
 
 def extract_visible_text(markup: str) -> str:
-    """All text that a browser would show of the markup, paragraphs apart by an empty line."""
+    """Extract all text that a browser would show, with empty lines between paragraphs."""
     parser = _VisibleTextParser()
     parser.feed(markup)
     parser.close()
@@ -109,15 +111,16 @@ def extract_visible_text(markup: str) -> str:
 
 
 def extract_pdf(path: Path) -> ExtractedText:
-    """The text of a PDF page by page; lines that stand at the top or foot of most pages are left out."""
+    """Extract the text of a PDF page by page, without the running heads and feet of most pages."""
     import pypdfium2
 
     _check_file_size(path)
     try:
         document = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
-        cure = "open it once and save it without the password" if "assword" in str(error) else "the file is damaged"
-        raise ValueError(f"it could not be opened as a PDF: {cure}") from error
+        if "assword" in str(error):
+            raise GenloomError("media.locked_pdf") from error
+        raise GenloomError("media.damaged_pdf") from error
     pages, length = [], 0
     try:
         for page in document:
@@ -125,21 +128,21 @@ def extract_pdf(path: Path) -> ExtractedText:
             page.close()
             length += len(text)
             if length > MAX_TEXT_CHARS:
-                raise ValueError(f"it holds more than {MAX_TEXT_CHARS >> 20} MB of text; split it")
+                raise GenloomError("media.document_too_long", limit=MAX_TEXT_CHARS >> 20)
             # pdfium marks a hyphen that only breaks a line with U+FFFE (or U+0002 in older files)
             pages.append(re.sub("[\ufffe\x02]\n?", "", text.replace("\r\n", "\n")).strip("\n"))
         licence = document.get_metadata_dict().get("Rights", "")
     except pypdfium2.PdfiumError as error:
-        raise ValueError(f"its page {len(pages) + 1} is damaged") from error
+        raise GenloomError("media.damaged_page", page=len(pages) + 1) from error
     finally:
         document.close()
     if not any(page.strip() for page in pages):
-        raise ValueError("it holds pictures of pages and no text: run a text recognition (OCR) over it first")
+        raise GenloomError("media.scanned_pdf")
     return ExtractedText("\n\n".join(_strip_running_heads(pages)), licence)
 
 
 def _strip_running_heads(pages: list[str]) -> list[str]:
-    """Drops first and last lines that recur, page numbers aside, on more than half of at least five pages."""
+    """Remove first and last lines that repeat, ignoring page numbers, on more than half of at least five pages."""
     if len(pages) < 5:
         return pages
     page_lines = [page.split("\n") for page in pages]
@@ -158,7 +161,7 @@ def _strip_running_heads(pages: list[str]) -> list[str]:
 
 
 def extract_docx(path: Path) -> ExtractedText:
-    """The paragraphs and tables of a Word document in their order."""
+    """Extract the paragraphs and tables of a Word document in order."""
     import docx as python_docx
     from docx.opc.exceptions import PackageNotFoundError
     from docx.table import Table
@@ -172,35 +175,29 @@ def extract_docx(path: Path) -> ExtractedText:
                 pieces.append("\n".join(" | ".join(cell.text.strip() for cell in row.cells) for row in block.rows))
             else:
                 pieces.append(block.text)
-    except (
-        KeyError,
-        ValueError,
-        SyntaxError,
-        zipfile.BadZipFile,
-        PackageNotFoundError,
-    ) as error:
-        raise ValueError(f"it is damaged or not a Word .docx document ({type(error).__name__})") from error
+    except (KeyError, ValueError, SyntaxError, zipfile.BadZipFile, PackageNotFoundError) as error:
+        raise GenloomError("media.not_docx", reason=type(error).__name__) from error
     return ExtractedText("\n\n".join(piece for piece in pieces if piece.strip()))
 
 
 def extract_epub(path: Path) -> ExtractedText:
-    """The chapters of an EPUB in reading order (its `spine`), and its dc:rights."""
+    """Extract the chapters of an EPUB in reading order (its `spine`), and its dc:rights."""
     _check_zip_size(path)
     try:
         with zipfile.ZipFile(path) as book:
             container = ElementTree.fromstring(book.read("META-INF/container.xml"))
             rootfile = container.find(".//{*}rootfile")
             if rootfile is None:
-                raise ValueError("it names no book inside")
+                raise GenloomError("media.empty_epub")
             opf = PurePosixPath(rootfile.attrib["full-path"])
             package = ElementTree.fromstring(book.read(str(opf)))
             files = {item.attrib["id"]: item.attrib["href"] for item in package.iterfind(".//{*}manifest/{*}item")}
             spine = [files[item.attrib["idref"]] for item in package.iterfind(".//{*}spine/{*}itemref")]
             if _is_encrypted(book):
-                raise ValueError("it is locked by copy protection (DRM)")
+                raise GenloomError("media.copy_protected")
             chapters = [extract_visible_text(_read_chapter(book, opf.parent, href)) for href in spine]
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"it is damaged or not an EPUB book ({type(error).__name__})") from error
+        raise GenloomError("media.not_epub", reason=type(error).__name__) from error
     rights = package.findtext(".//{http://purl.org/dc/elements/1.1/}rights") or ""
     return ExtractedText("\n\n".join(chapter for chapter in chapters if chapter), rights.strip()[:300])
 
@@ -213,7 +210,7 @@ def _read_chapter(book: zipfile.ZipFile, folder: PurePosixPath, href: str) -> st
 
 
 def _is_encrypted(book: zipfile.ZipFile) -> bool:
-    """Encryption other than the usual scrambling of embedded fonts."""
+    """Return whether the book is encrypted beyond the usual obfuscation of embedded fonts."""
     if "META-INF/encryption.xml" not in book.namelist():
         return False
     methods = ElementTree.fromstring(book.read("META-INF/encryption.xml")).iterfind(".//{*}EncryptionMethod")
@@ -222,29 +219,28 @@ def _is_encrypted(book: zipfile.ZipFile) -> bool:
 
 
 def run_extractor(extractor: Callable[[Source], ExtractedText], source: Source) -> ExtractedText:
-    """What the reader makes of `given`; whatever its library trips over becomes a ValueError with the reason."""
+    """Run an extractor on a source; any other error of its library becomes a ValueError with the reason."""
     try:
         return extractor(source)
     except (ValueError, OSError):
         raise
     except Exception as error:  # parsers fail in many ways on damaged files, and each must cost one file only
-        raise ValueError(f"its reader failed on it ({type(error).__name__}: {str(error)[:80]})") from error
+        reason = f"{type(error).__name__}: {str(error)[:80]}"
+        raise GenloomError("media.extractor_failed", reason=reason) from error
 
 
 def _check_file_size(path: Path) -> None:
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"it is larger than {MAX_FILE_BYTES >> 20} MB; split it")
+        raise GenloomError("media.document_too_large", limit=MAX_FILE_BYTES >> 20)
 
 
 def _check_zip_size(path: Path) -> None:
-    """zipfile never yields more than a member's declared size, so the sum of those is a true bound."""
+    """Check the unpacked size: zipfile never reads more than a member's declared size, so their sum is a bound."""
     _check_file_size(path)
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked_bytes = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError("it is damaged (not a whole zip archive, which such a file must be)") from error
+        raise GenloomError("media.damaged_archive") from error
     if unpacked_bytes > MAX_UNPACKED_BYTES:
-        raise ValueError(
-            f"it would unfold to {unpacked_bytes >> 20} MB, more than the {MAX_UNPACKED_BYTES >> 20} MB allowed"
-        )
+        raise GenloomError("media.archive_too_large", size=unpacked_bytes >> 20, limit=MAX_UNPACKED_BYTES >> 20)

@@ -1,4 +1,4 @@
-"""What anybody sees of a text at a glance: how long it is, how it is laid out, and what marks it is full of."""
+"""Style features of a text: length, layout and punctuation."""
 
 import re
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _END = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+")
-_POINT = re.compile(r"\s*(?:[-*•–]|\d+[.)])\s+\S")  # how a line of a list begins
+_POINT = re.compile(r"\s*(?:[-*•–]|\d+[.)])\s+\S")  # the beginning of a list item
 _MARKS = (",，、", "!！", "?？", "\"“”„«»'‘", "([（", ":;：；", "*#`_", "0123456789")
 
 
 def extract_style_features(text: str) -> NDArray[np.float64]:
-    """Numbers of a text, all of the same order: logarithms of counts, and shares."""
+    """Return features of similar scale: logarithms of counts, and shares."""
     words, lines = _WORD.findall(text), [line for line in text.splitlines() if line.strip()]
     sentences = [part for part in _END.split(text) if part.strip()]
     num_list_items = sum(bool(_POINT.match(line)) for line in lines)

@@ -1,1 +1,1 @@
-"""Decoding written in C++: transformers with weights of 8 or 4 bits, read at the speed of the memory."""
+"""Decoding in C++ for transformers with weights of 8 or 4 bits, at the speed of memory."""

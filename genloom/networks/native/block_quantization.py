@@ -1,4 +1,4 @@
-"""Weights rounded to 8 or 4 bits in groups of 32, in the order in which the C++ reads them.
+"""Weights quantized to 8 or 4 bits in groups of 32, in the order in which the C++ reads them.
 
 Shape letters: N rows, K columns, P panels of R = 16 rows, G groups of 32 columns, S lines of 64 bytes, H the two
 columns of a pair.
@@ -15,14 +15,14 @@ PANEL_ROWS, GROUP_SIZE = 16, 32
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A matrix as matrix.h describes it; rows beyond `rows` fill the last panel with zeros."""
+    """A matrix in the layout of matrix.h; zeros pad the last panel beyond `rows`."""
 
     rows: int
     columns: int
     bits: int
     quants: Tensor  # P G bytes, uint8
-    scales: Tensor  # P G 1 R (8 bits: the scale) or P G 2 R (4 bits: the scale and the least weight), float16
-    bias: Tensor | None  # the rows of all panels, float32
+    scales: Tensor  # P G 1 R (8 bits: scale) or P G 2 R (4 bits: scale and minimum), float16
+    bias: Tensor | None  # one number per padded row, float32
 
     @property
     def padded_rows(self) -> int:
@@ -34,13 +34,13 @@ class QuantizedMatrix:
 
 
 def quantize_matrix(weight_NK: Tensor, bits: int, bias_N: Tensor | None = None) -> QuantizedMatrix:
-    """Round a matrix whose columns are whole groups.
+    """Quantize a matrix whose columns are a multiple of the group size.
 
-    8 bits: whole numbers from -127 to 127 times a scale (GGUF's Q8_0). 4 bits: 0 to 15 times a scale, plus the least
-    weight (Q4_1). Weights that come from such a grid are found again exactly.
+    8 bits: integers from -127 to 127 times a scale (GGUF's Q8_0). 4 bits: 0 to 15 times a scale, plus the minimum
+    (Q4_1). Weights that already lie on such a grid stay exact.
     """
     N, K = weight_NK.shape
-    assert K % GROUP_SIZE == 0, "whole groups only"
+    assert K % GROUP_SIZE == 0, "the columns must be a multiple of the group size"
     padded_NK = weight_NK.new_zeros(-(-N // PANEL_ROWS) * PANEL_ROWS, K, dtype=torch.float32)
     padded_NK[:N] = weight_NK
     groups = padded_NK.view(-1, PANEL_ROWS, K // GROUP_SIZE, GROUP_SIZE).transpose(1, 2)  # P G R 32
@@ -54,9 +54,7 @@ def quantize_matrix(weight_NK: Tensor, bits: int, bias_N: Tensor | None = None) 
         levels = round_to_grid(groups - minimum.float()[..., None], scale.float(), 0, 15).to(torch.uint8)
         pairs = levels.unflatten(-1, (4, 2, 2, 2))
         bytes_, scales = pairs[..., 0, :] | pairs[..., 1, :] << 4, torch.stack([scale, minimum], 2)
-    quants = bytes_.permute(0, 1, 3, 2, 5, 4).flatten(
-        2
-    )  # a lane: the bytes of the pairs' first columns, then the second
+    quants = bytes_.permute(0, 1, 3, 2, 5, 4).flatten(2)  # a lane: first columns of the pairs, then second ones
     bias = None
     if bias_N is not None:
         bias = torch.zeros(len(padded_NK))
@@ -65,7 +63,7 @@ def quantize_matrix(weight_NK: Tensor, bits: int, bias_N: Tensor | None = None) 
 
 
 def is_lossless(weight_NK: Tensor, bits: int) -> bool:
-    """Whether rounding loses nothing."""
+    """Return whether quantization is lossless."""
     return torch.equal(dequantize_matrix(quantize_matrix(weight_NK, bits)), weight_NK)
 
 
@@ -74,7 +72,7 @@ def round_to_grid(values: Tensor, scale: Tensor, minimum: int, maximum: int) -> 
 
 
 def place_contiguously(matrices: list[QuantizedMatrix]) -> list[QuantizedMatrix]:
-    """The same matrices side by side in one area of large pages, in which the processor reads a tenth faster."""
+    """Return the same matrices in one area of huge pages, which the processor reads a tenth faster."""
     parts = [part.flatten().view(torch.uint8) for m in matrices for part in (m.quants, m.scales)]
     mapping = mmap.mmap(-1, sum(align_size(len(part)) for part in parts))
     if hasattr(mmap, "MADV_HUGEPAGE"):
@@ -96,7 +94,7 @@ def align_size(size: int) -> int:
 
 
 def dequantize_matrix(matrix: QuantizedMatrix) -> Tensor:
-    """The weights that the packed matrix stands for, N K float32."""
+    """Return the weights that the quantized matrix represents, N K float32."""
     scales = matrix.scales.float()[:, :, :, :, None]
     bytes_ = matrix.quants.unflatten(2, (-1, PANEL_ROWS, 2, 2)).permute(0, 1, 3, 2, 5, 4)  # P G R S 2 H
     if matrix.bits == 8:

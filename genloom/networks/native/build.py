@@ -1,4 +1,4 @@
-"""The C++ of this package, compiled on first use with the system's compiler and kept in the user's cache folder."""
+"""Compiles the C++ of this package on first use with the system's compiler, into the user's cache folder."""
 
 import ctypes
 import fcntl
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 
+from genloom.errors import format_message
+
 SOURCE_FILES = ("decode.cpp", "attention.h", "matrix.h", "vectors.h")  # the first includes the others
 COMPILER_FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-fopenmp", "-ffp-contract=off", "-Wno-psabi")
-# What a machine must have, in torch's words, and the compiler's flags for it; the first that fits is taken.
+# The required CPU capabilities, by torch's names, and the compiler flags; the first supported set is used.
 INSTRUCTION_SETS = {
     "avx512": (
         ("avx512_f", "avx512_bw", "avx512_vl", "avx512_vnni"),
@@ -22,11 +24,11 @@ INSTRUCTION_SETS = {
     ),
     "avx2": (("avx2", "fma3", "f16c"), ("-mavx2", "-mfma", "-mf16c")),
 }
-COMPILE_TIMEOUT_S = 300  # to compile in, on a busy machine
+COMPILE_TIMEOUT_S = 300  # generous, for a busy machine
 
 
 def get_unavailable_reason() -> str:
-    """Why there is no native decoding here, or "" where there is."""
+    """Return why native decoding is unavailable here, or "" if it is available."""
     try:
         load_library()
     except OSError as error:
@@ -36,9 +38,9 @@ def get_unavailable_reason() -> str:
 
 @lru_cache
 def load_library(instruction_set: str = "") -> ctypes.CDLL:
-    """The compiled library, of the best path that this machine has, or the one named.
+    """Return the compiled library for an instruction set, "" for the best that this machine has.
 
-    Raises OSError, saying why, where the machine or its compiler cannot do it.
+    Raise OSError with the reason if the machine or its compiler does not support it.
     """
     instruction_set = instruction_set or detect_instruction_set()
     compiler = find_compiler()
@@ -53,14 +55,14 @@ def detect_instruction_set() -> str:
     for instruction_set, (required, _) in INSTRUCTION_SETS.items():
         if all(capabilities.get(name) for name in required):
             return instruction_set
-    raise OSError(f"Native decoding needs a processor with AVX2 or AVX-512, and this {platform.machine()} has neither.")
+    raise OSError(format_message("networks.no_vector_instructions", machine=platform.machine()))
 
 
 def find_compiler() -> str:
     for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
         if compiler_path := shutil.which(name):
             return compiler_path
-    raise OSError("Native decoding needs a C++ compiler, and there is none: install g++ or clang++, or name it in CXX.")
+    raise OSError(format_message("networks.no_compiler"))
 
 
 def get_cache_folder() -> Path:
@@ -69,7 +71,7 @@ def get_cache_folder() -> Path:
 
 
 def compute_fingerprint(compiler: str, instruction_set: str) -> str:
-    """What the library depends on: its source, the flags, and the compiler and OpenMP library of this machine."""
+    """Return a hash of what the library depends on: its source, the flags, the compiler and the OpenMP library."""
     folder = Path(__file__).parent
     parts = [(folder / name).read_bytes() for name in SOURCE_FILES]
     parts += [" ".join((compiler, *COMPILER_FLAGS, *INSTRUCTION_SETS[instruction_set][1], *find_openmp())).encode()]
@@ -77,13 +79,12 @@ def compute_fingerprint(compiler: str, instruction_set: str) -> str:
 
 
 def find_openmp() -> tuple[str, ...]:
-    """torch's own OpenMP library where it brings one: two in one process would have their threads spin against each
-    other."""
+    """Return torch's own OpenMP library if it has one: the threads of two libraries in one process would compete."""
     return tuple(str(p) for p in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")))
 
 
 def compile_library(compiler: str, instruction_set: str, target: Path) -> None:
-    """Compile to `target`, which appears whole; of several processes one compiles and the others wait."""
+    """Compile to `target` atomically; of several processes, one compiles and the others wait."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(target.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -105,9 +106,11 @@ def compile_library(compiler: str, instruction_set: str, target: Path) -> None:
             process = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False)
             if process.returncode:
                 lines = [line for line in process.stderr.splitlines() if "error" in line] or [process.stderr.strip()]
-                raise OSError(f"{compiler} could not compile Genloom's native decoding: {lines[0]}")
+                raise OSError(format_message("networks.compile_failed", compiler=compiler, reason=lines[0]))
             os.replace(temp_path, target)
         except subprocess.TimeoutExpired:
-            raise OSError(f"{compiler} did not compile Genloom's native decoding in {COMPILE_TIMEOUT_S} s.") from None
+            raise OSError(
+                format_message("networks.compile_timeout", compiler=compiler, seconds=COMPILE_TIMEOUT_S)
+            ) from None
         finally:
             temp_path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A transformer whose weights are rounded to 8 or 4 bits, read by the C++ of this package.
+"""A transformer with weights quantized to 8 or 4 bits, decoded by the C++ of this package.
 
 Shape letters: B rows, L length, N tokens, D width, V vocabulary, P positions, K head width.
 """
@@ -13,57 +13,57 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.networks.embedding import TokenEmbedding
 from genloom.networks.native.block_quantization import GROUP_SIZE, QuantizedMatrix, place_contiguously, quantize_matrix
 from genloom.networks.native.build import get_unavailable_reason, load_library
 from genloom.networks.transformer import Transformer
 from genloom.types import Condition, TokenSpace
 
-CACHE_BLOCK = 16  # positions; the cache has whole blocks
-MAX_STEP_TOKENS = 256  # tokens in one step of the C++; longer texts are read in pieces of so many
+CACHE_BLOCK = 16  # positions; the cache has a multiple of this
+MAX_STEP_TOKENS = 256  # tokens in one step of the C++; longer texts take several steps
 ACTIVATIONS = ("swiglu", "relu2", "gelu")
 
 
 def get_unsupported_reason(network: nn.Module) -> str:
-    """Why a network cannot be decoded natively, or "" where it can."""
+    """Return why native decoding does not support a network, or "" if it does."""
     if not isinstance(network, Transformer):
-        return "only transformers are decoded natively"
+        return "native decoding supports only transformers"
     config = network.config
     limitations = {
-        "it reads something else than symbols": not isinstance(network.enter, TokenEmbedding),
-        "it gives something else than symbols": not isinstance(network.role.output, TokenSpace),
-        "it is not causal": not network.role.is_causal,
-        "it has conditions": network.beside is not None
+        "an input that is not tokens": not isinstance(network.embedding, TokenEmbedding),
+        "an output that is not tokens": not isinstance(network.spec.output, TokenSpace),
+        "networks that are not causal": not network.spec.is_causal,
+        "conditions": network.field_embed is not None
         or network.mod_embed is not None
-        or bool(network.role.condition.tokens),
-        "it has hashed tables": bool(config.hash_buckets),
-        "it has layer norm": config.norm != "rms",
-        "it has learned positions": config.positions != "rotary",
-        f"its width {config.width} is no multiple of {GROUP_SIZE}": config.width % GROUP_SIZE != 0,
-        f"its head width {config.K} is no multiple of {GROUP_SIZE}": config.K % GROUP_SIZE != 0,
-        "it carries adapters": any(type(m) is not nn.Linear for m in list_linears(network)),
+        or bool(network.spec.condition.tokens),
+        "layer norm": config.norm != "rms",
+        "learned positions": config.positions != "rotary",
+        f"a width of {config.width} (not a multiple of {GROUP_SIZE})": config.width % GROUP_SIZE != 0,
+        f"a head width of {config.K} (not a multiple of {GROUP_SIZE})": config.K % GROUP_SIZE != 0,
+        "adapters": any(type(m) is not nn.Linear for m in list_linears(network)),
     }
     reasons = [reason for reason, applies in limitations.items() if applies]
-    return f"{reasons[0]}, which native decoding does not know" if reasons else ""
+    return f"native decoding does not support {reasons[0]}" if reasons else ""
 
 
 def list_linears(network: Transformer) -> list[Any]:
+    """Return the linear layers of all blocks, in the order of the C++ layers."""
     layer_names = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
     return [block.get_submodule(name) for block in network.blocks for name in layer_names]
 
 
 def quantize_network(network: nn.Module, bits: int, instruction_set: str = "") -> "QuantizedTransformer":
-    """The network with layers of `bits` (8 or 4) and a head of 8 bits. `path` asks for avx2 or avx512 code.
+    """Return the network with layers of `bits` (8 or 4) and a head of 8 bits.
 
-    Raises ValueError for a network that `supported` refuses and where there is no compiler for this machine.
+    `instruction_set` is "avx2", "avx512" or "" for the best. Raise GenloomError for an unsupported network, and if the
+    machine has no compiler or no such instructions.
     """
     reason = get_unsupported_reason(network) or (not instruction_set and get_unavailable_reason())
     if reason:
-        raise ValueError(
-            f"This model cannot be read with {bits} bits: {reason.rstrip('.')}. Choose --precision float32."
-        )
+        raise GenloomError("networks.not_quantizable", bits=bits, reason=reason.rstrip("."))
     if bits not in (4, 8):
-        raise ValueError(f"Weights are rounded to 8 or 4 bits, and {bits} was asked for.")
+        raise GenloomError("networks.quantization_bits", bits=bits)
     assert isinstance(network, Transformer)
     return QuantizedTransformer(network, bits, load_library(instruction_set))
 
@@ -103,29 +103,29 @@ class CBatch(Structure):
 
 @dataclass
 class QuantizedKVCache:
-    """Keys and values of every row in half precision, in the layout of attention.h; a row may be emptied and reused."""
+    """Keys and values of every row in half precision, in the layout of attention.h; a reset row can be reused."""
 
     keys: Tensor  # B layers heads P*K, float16
     values: Tensor
-    tokens: Tensor  # B P, what was read
+    tokens: Tensor  # B P, the tokens read
     lengths: Tensor
 
     @property
     def capacity(self) -> int:
-        """Positions that may be read."""
+        """Return how many positions a row can hold."""
         return self.tokens.shape[1]
 
     def select_rows(self, rows: Tensor) -> "QuantizedKVCache":
         return QuantizedKVCache(self.keys[rows], self.values[rows], self.tokens[rows], self.lengths[rows])
 
     def reset_row(self, row: int) -> None:
-        """Give a row to another text."""
+        """Empty a row for another text."""
         self.lengths[row] = 0
 
 
 @dataclass(frozen=True)
 class StepLayout:
-    """Which token of a step stands where, N each: its row, its position, and its place in x_BL."""
+    """The row, position and column in x_BL of each token of a step, N each."""
 
     rows: np.ndarray
     positions: np.ndarray
@@ -139,21 +139,21 @@ class StepLayout:
 
 
 class QuantizedTransformer(nn.Module):
-    """Obeys `CausalNetwork`; a token's logits do not depend on its company, on the pieces it is read in, or on the
-    number of threads, to the last bit."""
+    """A `CausalNetwork`; a token's logits do not depend on other rows, on how a text is split, or on the number of
+    threads, to the last bit."""
 
     def __init__(self, network: Transformer, bits: int, library: ctypes.CDLL):
         super().__init__()
-        assert isinstance(network.enter, TokenEmbedding)
-        assert isinstance(network.role.output, TokenSpace)
-        self.bits, self.config, self.vocab = bits, network.config, network.role.output.vocab_size
+        assert isinstance(network.embedding, TokenEmbedding)
+        assert isinstance(network.spec.output, TokenSpace)
+        self.bits, self.config, self.vocab = bits, network.config, network.spec.output.vocab_size
         self.library, self.rotary, self.window = library, network.rotary, network.window
         self.embed = nn.Embedding.from_pretrained(network.embedding.embed.weight.detach())
-        self.pinned_tensors: list[Tensor] = []  # what the structures of C point into
-        *inner_matrices, self.get_head = place_contiguously(
-            [quantize_linear(m, bits) for m in list_linears(network)] + [quantize_linear(network.get_head, 8)]
+        self.pinned_tensors: list[Tensor] = []  # the C structures point into these
+        *inner_matrices, self.head = place_contiguously(
+            [quantize_linear(m, bits) for m in list_linears(network)] + [quantize_linear(network.head, 8)]
         )
-        self.matrices = [*inner_matrices, self.get_head]
+        self.matrices = [*inner_matrices, self.head]
         matrices_by_layer = [inner_matrices[i : i + 4] for i in range(0, len(inner_matrices), 4)]
         layers = [
             self._build_layer_struct(block, layer_matrices)
@@ -163,17 +163,17 @@ class QuantizedTransformer(nn.Module):
         self.norm = self._pin_vector(network.norm.weight)
         self.cos_sin: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
         self.scratch = torch.zeros(0, dtype=torch.uint8)
-        self.lock = Lock()  # the scratch area serves one step at a time, and `resume` none
+        self.lock = Lock()  # one step at a time uses the scratch area, and no `reuse_prefix` runs meanwhile
         library.genloom_scratch.restype = c_size_t
-        self.prefix_cache = self.init_cache(1, 0)  # of the last text; no more are kept
+        self.prefix_cache = self.init_cache(1, 0)  # of the last text only
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of weights read for every step."""
+        """Return the bytes of weights that every step reads."""
         return sum(m.num_bytes for m in self.matrices)
 
     def init_cache(self, count: int, length: int) -> QuantizedKVCache:
-        """An empty memory for `count` rows of up to `length` positions."""
+        """Return an empty cache for `count` rows of up to `length` positions."""
         c = self.config
         shape = (count, c.depth, c.key_heads or c.heads, -(-length // CACHE_BLOCK) * CACHE_BLOCK * c.K)
         keys, values = torch.empty(shape, dtype=torch.float16), torch.empty(shape, dtype=torch.float16)
@@ -186,9 +186,9 @@ class QuantizedTransformer(nn.Module):
         )
 
     def reuse_prefix(self, x_L: Tensor, length: int) -> QuantizedKVCache:
-        """A memory for one row that has read as much of a text as the last text resumed here began with.
+        """Return a cache for one row with the longest prefix that x shares with the previous text.
 
-        That may still be going on. The last symbol is always left to read, for its logits.
+        Decoding of that text may still continue. The last token always remains unread, for its logits.
         """
         cache = self.init_cache(1, length)
         with self.lock:
@@ -210,7 +210,7 @@ class QuantizedTransformer(nn.Module):
         lengths: Tensor | None = None,
         cache: QuantizedKVCache | None = None,
     ) -> Tensor:
-        """Logits (B, L, V) after every real symbol of x (B, L); zero where a row has none."""
+        """Return logits (B, L, V) after every valid token of x (B, L); zero for padding."""
         if cache is None:
             cache = self.init_cache(*x.shape)
         layout = self._build_layout(x, lengths, cache)
@@ -221,8 +221,8 @@ class QuantizedTransformer(nn.Module):
         logits_BLV[torch.from_numpy(layout.rows).long(), torch.from_numpy(layout.columns)] = logits_NV
         return logits_BLV
 
-    def last_logits(self, x: Tensor, lengths: Tensor, cache: QuantizedKVCache) -> Tensor:
-        """Logits (B, V) after the last symbol of every row; a long prompt needs no others."""
+    def compute_last_logits(self, x: Tensor, lengths: Tensor, cache: QuantizedKVCache) -> Tensor:
+        """Return logits (B, V) after the last token of every row; a long prompt needs no others."""
         layout = self._build_layout(x, lengths, cache)
         ends = np.flatnonzero(np.diff(layout.rows, append=-1))
         logits_BV = torch.zeros(len(x), self.vocab)
@@ -230,7 +230,7 @@ class QuantizedTransformer(nn.Module):
         return logits_BV
 
     def truncate(self, cache: QuantizedKVCache, length: int) -> None:
-        """Forget what rows have read beyond `length` symbols; it is written over."""
+        """Drop what rows have read beyond `length` tokens."""
         cache.lengths = cache.lengths.clamp(max=length)
 
     def _build_layout(self, x: Tensor, lengths: Tensor | None, cache: QuantizedKVCache) -> StepLayout:
@@ -238,15 +238,17 @@ class QuantizedTransformer(nn.Module):
         counts = np.full(B, L) if lengths is None else lengths.numpy()
         offsets = cache.lengths.numpy()
         if len(cache.lengths) != B or len(counts) != B or (counts < 0).any() or (counts > L).any():
-            raise ValueError(f"A memory of {len(cache.lengths)} rows and {len(counts)} lengths cannot read {B} x {L}.")
+            raise GenloomError(
+                "networks.cache_mismatch", cache_rows=len(cache.lengths), lengths=len(counts), rows=B, columns=L
+            )
         if (offsets < 0).any() or (offsets + counts > cache.capacity).any():
-            raise ValueError(f"More was read than the {cache.capacity} positions there is room for.")
+            raise GenloomError("networks.cache_full", capacity=cache.capacity)
         return StepLayout.from_lengths(offsets, counts)
 
     def _forward_tokens(
         self, x: Tensor, layout: StepLayout, logit_tokens: np.ndarray, cache: QuantizedKVCache
     ) -> Tensor:
-        """Read all tokens of a plan; logits of the chosen ones (they ascend)."""
+        """Read all tokens of a layout; return the logits of `logit_tokens` (ascending)."""
         c = self.config
         rows_N = torch.from_numpy(layout.rows).long()
         x_N = x[rows_N, torch.from_numpy(layout.columns)]
@@ -254,11 +256,11 @@ class QuantizedTransformer(nn.Module):
         shape = (c.depth, c.key_heads or c.heads, -(-cache.capacity // CACHE_BLOCK) * CACHE_BLOCK * c.K)
         for tensor in (cache.keys, cache.values):
             assert (tensor.shape[1:], tensor.dtype, tensor.is_contiguous()) == (shape, torch.float16, True), (
-                "another's memory"
+                "a cache of another network"
             )
         with self.lock:
             cache.tokens[rows_N, torch.from_numpy(layout.positions).long()] = x_N
-        logits = torch.empty(len(logit_tokens), self.get_head.padded_rows)
+        logits = torch.empty(len(logit_tokens), self.head.padded_rows)
         for first in range(0, len(h_ND), MAX_STEP_TOKENS):
             end = min(first + MAX_STEP_TOKENS, len(h_ND))
             chunk = slice(*np.searchsorted(logit_tokens, (first, end)))
@@ -292,7 +294,7 @@ class QuantizedTransformer(nn.Module):
         )
         with self.lock:
             network = self._build_network_struct()
-            scratch_bytes = self.library.genloom_scratch(byref(network), num_tokens, c_cache.room, threads)
+            scratch_bytes = self.library.genloom_scratch(byref(network), num_tokens, c_cache.capacity, threads)
             if len(self.scratch) < scratch_bytes:
                 self.scratch = torch.empty(scratch_bytes, dtype=torch.uint8)
             pointers = (c_void_p(t.data_ptr()) for t in (h_ND, logits, self.scratch))
@@ -300,10 +302,10 @@ class QuantizedTransformer(nn.Module):
 
     def _build_network_struct(self) -> CNetwork:
         c = self.config
-        mlp_width = self.layers[0].down_blocks.columns
+        mlp_width = self.layers[0].down.columns
         return CNetwork(
             c.depth, c.width, c.heads, c.key_heads or c.heads, c.K, mlp_width, ACTIVATIONS.index(c.activation),
-            self.window, c.norm_eps, self.layers, self.norm, to_c_matrix(self.get_head),
+            self.window, c.norm_eps, self.layers, self.norm, to_c_matrix(self.head),
             self.cos_sin[0].data_ptr(), self.cos_sin[1].data_ptr(),
         )  # fmt: skip
 

@@ -1,44 +1,41 @@
-"""Whether generated Python passes its unit tests, run in a process that can do nothing but compute."""
+"""Check generated Python by unit tests, in a process that can do nothing but compute."""
 
 import re
 from dataclasses import dataclass
 
+from genloom.errors import GenloomError
 from genloom.rate.checks import CheckResult
 from genloom.rate.checks.sandbox import SandboxLimits, find_confinement_error, run_sandboxed
 
 _CODE_BLOCK = re.compile(r"^[ \t]*```(?:python|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE | re.IGNORECASE)
+media = ("text",)
 
 
 @dataclass(frozen=True)
 class Config:
-    tests: str  # Python; each statement of it is one test, and passes if it raises nothing
+    tests: str  # Python; each statement is one test, which passes if it raises nothing
     timeout_seconds: float = 5.0
-    memory_mib: int = 256  # MiB
-    allow_unconfined: bool = False  # run it although this machine cannot hold it; for code that you would run yourself
+    memory_mib: int = 256
+    allow_unconfined: bool = False  # run it even if this machine cannot confine it; for code you would run yourself
 
     def __post_init__(self) -> None:
         try:
             statements = compile(self.tests, "tests", "exec")
         except (SyntaxError, ValueError) as error:
-            raise ValueError(f"The tests of generated code are no Python: {error}.") from None
+            raise GenloomError("rate.bad_code_tests", reason=error) from None
         if not self.tests.strip() or not statements.co_code:
-            raise ValueError("Generated code is checked by tests, and there are none: write some asserts.")
+            raise GenloomError("rate.no_code_tests")
         if self.timeout_seconds <= 0 or self.memory_mib < 32:
-            raise ValueError(
-                f"Tests need time and 32 MiB at least, got {self.timeout_seconds} s and {self.memory_mib} MiB."
-            )
+            raise GenloomError("rate.bad_sandbox_limits", seconds=self.timeout_seconds, memory_mib=self.memory_mib)
 
 
 def check(text: str, config: Config) -> CheckResult:
-    """The score is the share of tests that pass. A text with code blocks is its code blocks, one after the other.
+    """Score the share of tests that pass. Of a text with code blocks, only the blocks are run, concatenated.
 
-    Raises ValueError where the machine cannot confine a process and the settings do not allow to go without.
+    Raises GenloomError if this machine cannot confine a process and the settings do not allow running without.
     """
     if not config.allow_unconfined and (obstacle := find_confinement_error()):
-        raise ValueError(
-            f"Generated code cannot be tested safely here: {obstacle}. Use Linux 5.13 or newer on x86-64, "
-            "or set allow_unconfined = true if you would run the code yourself."
-        )
+        raise GenloomError("rate.no_sandbox", reason=obstacle)
     blocks = _CODE_BLOCK.findall(text)
     outcome = run_sandboxed(
         "\n".join(blocks) if blocks else text, config.tests, SandboxLimits(config.timeout_seconds, config.memory_mib)

@@ -1,12 +1,14 @@
-"""Whether a text is as long as it should be."""
+"""Check the length of a text."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from genloom.errors import GenloomError
 from genloom.rate.checks import CheckResult
 
 _SENTENCE_ENDS = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+")
+media = ("text",)
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,11 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.min_length < 0 or self.max_length < 0 or 0 < self.max_length < self.min_length:
-            raise ValueError(
-                f"A length goes from least to most, 0 or more each, got {self.min_length} and {self.max_length}."
-            )
+            raise GenloomError("rate.bad_length_range", min_length=self.min_length, max_length=self.max_length)
 
 
 def check(text: str, config: Config) -> CheckResult:
-    """The score outside the bounds is the quotient of the length and the bound that it misses."""
+    """Score outside the bounds by the ratio of the length to the violated bound, below 1."""
     length = measure_length(text, config.unit)
     message = f"{length} {config.unit}"
     if length < config.min_length:

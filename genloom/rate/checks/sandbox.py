@@ -1,4 +1,4 @@
-"""A process of its own for generated Python: started, given its program, stopped in time, and asked what came of it."""
+"""A confined process for generated Python: start it, pass it the program, stop it in time, read its report."""
 
 import json
 import platform
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_LAUNCH_SECONDS = 5.0  # seconds that an interpreter may take to start on a busy machine
-_MAX_REPORT_BYTES = 2**16  # bytes of a report, at most
+_LAUNCH_SECONDS = 5.0  # for an interpreter to start on a busy machine
+_MAX_REPORT_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,15 @@ class SandboxLimits:
 
 @dataclass(frozen=True)
 class SandboxResult:
-    test_errors: tuple[str, ...]  # what went wrong in each; "" for one that passed
-    failure: str = ""  # why there are no results
+    test_errors: tuple[str, ...]  # the error of each test; "" if it passed
+    failure: str = ""  # why there are no test results
 
 
 def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult:
-    """Runs the code and then each statement of the tests, in a confined process where the machine can confine one.
+    """Run the code and then each statement of the tests, in a confined process if this machine can confine one.
 
-    The report is believed by a secret that the process is given: code that ends the process early, or prints what it
-    likes, does not pass. Code that searches the interpreter for the secret could forge it; nothing but its own score
-    would be wrong then.
+    The report is authenticated by a secret that only the process gets: code that exits early or prints a report does
+    not pass. Code that searches the interpreter for the secret could forge one, but only for its own score.
     """
     secret = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="genloom-check-") as folder:
@@ -70,20 +69,20 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
 
 
 def parse_report(report_text: str, secret: str, exit_status: int, limits: SandboxLimits) -> SandboxResult:
-    """The last report that knows the secret; without one, what the end of the process says."""
+    """Return the last report with the secret; without one, a failure by the exit status."""
     for line in reversed(report_text.splitlines()):
         if line.startswith(secret):
             payload = json.loads(line.removeprefix(secret))
             return SandboxResult(tuple(payload["tests"]), payload["failure"])
-    if exit_status in (-9, -14, -24):  # the alarm, and the two stages of the limit of processor time
+    if exit_status in (-9, -14, -24):  # SIGKILL and SIGXCPU of the CPU time limit, and SIGALRM
         return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
     return SandboxResult((), f"the program ended before its tests, with status {exit_status}")
 
 
 @cache
 def find_confinement_error() -> str:
-    """Why this machine cannot confine a process; "" where it can, which is tried out."""
+    """Return why this machine cannot confine a process, by trying; "" if it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        return f"confining a process is written for Linux on x86-64, and this is {sys.platform} on {platform.machine()}"
+        return f"the sandbox needs Linux on x86-64 (this is {sys.platform} on {platform.machine()})"
     outcome = run_sandboxed("", "1", SandboxLimits())
     return outcome.failure

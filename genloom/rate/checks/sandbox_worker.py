@@ -1,8 +1,8 @@
-"""What runs inside the sandbox: it gives up every power but computing, then runs the program and its tests.
+"""The process inside the sandbox: it drops every capability but computing, then runs the program and its tests.
 
-A script for an interpreter of its own: it imports nothing of Genloom. On Linux it takes three fetters, none of which
-needs any privilege: limits of time and memory (setrlimit); Landlock, under which no file can be opened but to read the
-standard library; and a seccomp filter, under which there is no socket, no new process and no signal to others.
+A script for a separate interpreter, which imports nothing of Genloom. On Linux it applies three restrictions that need
+no privilege: limits on time and memory (setrlimit); Landlock, which only allows reading the standard library; and a
+seccomp filter, which denies sockets, new processes and signals to other processes.
 """
 
 import ast
@@ -21,20 +21,55 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # prctl
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the system calls of Landlock
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 
-# System calls of x86-64 that are refused. What is numbered above the last of these families is newer than Python's
-# needs and refused whole; so is every other way into the kernel (32-bit and x32 calls end the process).
+# System calls of x86-64 that are refused. Numbers above _MAX_SYSCALL are newer than Python needs, and all refused.
+# Other entries into the kernel (32-bit and x32 calls) kill the process.
 _REFUSED_SYSCALLS = (
     *range(41, 51),  # sockets
-    *(53, 54, 55, 288, 299, 307),  # more of them
+    *(53, 54, 55, 288, 299, 307),  # more socket calls
     *(57, 58, 59, 322),  # fork, vfork, exec
     *(62, 129, 130, 200, 234, 297, 424),  # signals
     *(101, 310, 311, 312, 434, 438, 440),  # other processes
-    *(29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 240, 241, 242, 243),  # memory and messages that outlive a process
+    *(
+        29,
+        30,
+        31,
+        64,
+        65,
+        66,
+        67,
+        68,
+        69,
+        70,
+        71,
+        240,
+        241,
+        242,
+        243,
+    ),  # shared memory, semaphores and message queues, which outlive a process
     *(90, 91, 92, 93, 94, 132, 235, 260, 261, 268, 280),  # owners, modes and times of files
     *(188, 189, 190, 197, 198, 199),  # extended attributes
     *(155, 161, 165, 166, 272, 308, 428, 429, 430, 431, 432, 433, 442),  # mounts and namespaces
     *(160, 302, 141, 142, 144, 203, 251, 314),  # limits and priorities
-    *(159, 163, 164, 167, 168, 169, 170, 171, 172, 173, 175, 176, 179, 227, 246, 305, 313, 320),  # the machine itself
+    *(
+        159,
+        163,
+        164,
+        167,
+        168,
+        169,
+        170,
+        171,
+        172,
+        173,
+        175,
+        176,
+        179,
+        227,
+        246,
+        305,
+        313,
+        320,
+    ),  # administration of the machine
     *(248, 249, 250, 298, 303, 304, 321, 323, 425, 426, 427),  # keys, handles, io_uring and the like
 )
 _CLONE, _CLONE3, _CLONE_THREAD, _MAX_SYSCALL = 56, 435, 0x10000, 443
@@ -62,7 +97,7 @@ def main() -> None:
 
 
 def run_tests(code: str, tests: str) -> dict[str, Any]:
-    """What came of the program and of each statement of its tests."""
+    """Run the program and each statement of its tests; return the report."""
     namespace: dict[str, Any] = {"__name__": "program"}
     if program_error := run_source(code, "program", namespace):
         return {"tests": [], "failure": f"the program fails: {program_error}"}
@@ -71,10 +106,10 @@ def run_tests(code: str, tests: str) -> dict[str, Any]:
 
 
 def run_source(source: str, name: str, namespace: dict[str, Any]) -> str:
-    """Run it; "" or what went wrong, with the line of a failing test."""
+    """Run Python source; return "" or the error, with the source of a failing test."""
     try:
-        exec(compile(source, name, "exec"), namespace)  # noqa: S102  # this is what the whole process is for
-    except BaseException as error:  # a program may raise anything, SystemExit among it
+        exec(compile(source, name, "exec"), namespace)  # noqa: S102  # the purpose of this process
+    except BaseException as error:  # a program may raise anything, SystemExit included
         message = f"{type(error).__name__}: {error}".rstrip(": ")[:300]
         return f"{source.strip()[:120]} raised {message}" if name == "test" else message
     return ""
@@ -96,9 +131,11 @@ def set_limits(task: dict[str, Any]) -> None:
 
 
 def restrict_files() -> None:
-    """Landlock (Linux 5.13): from now on files can be opened for reading, below the standard library alone."""
+    """Apply Landlock (Linux 5.13): from now on only files of the standard library can be opened, for reading."""
     version = call_kernel(_LANDLOCK_CREATE_RULESET, None, 0, 1)
-    num_access_kinds = 13 + (version > 1) + (version > 2) + (version > 4)  # kinds of access that this kernel can refuse
+    num_access_kinds = (
+        13 + (version > 1) + (version > 2) + (version > 4)
+    )  # kinds of access that this kernel can restrict
     access_bits = struct.pack("=Q", (1 << num_access_kinds) - 1)
     ruleset = call_kernel(_LANDLOCK_CREATE_RULESET, access_bits, len(access_bits), 0)
     library_paths = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), "/usr/share/zoneinfo")
@@ -114,7 +151,7 @@ def restrict_files() -> None:
 
 
 def install_seccomp_filter() -> None:
-    """A seccomp filter: a program that the kernel runs before each system call (Linux 3.5)."""
+    """Install a seccomp filter, a program that the kernel runs before each system call (Linux 3.5)."""
     load_word, jump_equal, jump_greater, jump_set, return_value = 0x20, 0x15, 0x25, 0x45, 0x06
     program = [
         (load_word, 0, 0, 4),  # the architecture
@@ -125,7 +162,12 @@ def install_seccomp_filter() -> None:
         (return_value, 0, 0, _KILL),
         (jump_greater, 0, 1, _MAX_SYSCALL),
         (return_value, 0, 0, _ERRNO | _ENOSYS),
-        (jump_equal, 0, 1, _CLONE3),  # its flags lie in memory, out of sight; the C library then takes clone
+        (
+            jump_equal,
+            0,
+            1,
+            _CLONE3,
+        ),  # its flags are in memory, invisible to a filter; the C library falls back to clone
         (return_value, 0, 0, _ERRNO | _ENOSYS),
     ]
     for number in _REFUSED_SYSCALLS:

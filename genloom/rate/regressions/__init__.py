@@ -1,1 +1,1 @@
-"""What a challenger must not get worse at, whatever its ratings: text in general, refusals, insults, bias."""
+"""Regression tests of text models, independent of ratings: general text, refusals, insults, bias, copying."""

@@ -1,4 +1,4 @@
-"""The receipt as one HTML page that stands by itself: no script, nothing fetched, and dark where the reader's is."""
+"""The receipt as one self-contained HTML page: no script, no external resources, light and dark theme."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,11 +13,10 @@ from genloom.rate.report.receipt import (
     describe_measure,
     format_calibration,
     format_cost,
-    format_duration,
     format_headline,
     format_outcome,
 )
-from genloom.rate.report.wording import format_count
+from genloom.text_format import format_count, format_duration
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff; --card: #f6f7f9; --rule: #dfe3e8;
@@ -56,23 +55,14 @@ td svg { display: block; width: 220px; height: 28px; }
 .prompt { font-weight: 600; overflow-wrap: anywhere; white-space: pre-wrap; }
 figure { margin: .6rem 0; } figure svg { width: 100%; height: auto; max-width: 46rem; display: block; }
 figure.narrow svg { max-width: 29rem; }
-svg text { fill: var(--ink); font: 13px system-ui, "DejaVu Sans", sans-serif; }
-svg .small { fill: var(--soft); } svg .big { font-size: 18px; font-weight: 700; }
-svg .grid { stroke: var(--rule); } svg .zero { stroke: var(--ink); stroke-width: 1.5; }
-svg .bound { stroke: var(--soft); stroke-dasharray: 4 4; fill: none; }
-svg circle.good { fill: var(--good); } svg circle.bad { fill: var(--bad); } svg circle.even { fill: var(--even); }
-svg rect.good { fill: var(--good); } svg rect.bad { fill: var(--bad); } svg rect.even { fill: var(--even); }
-svg .band { opacity: .25; } svg .faint { opacity: .3; }
-svg line.good, svg polyline.good { stroke: var(--good); } svg line.bad, svg polyline.bad { stroke: var(--bad); }
-svg line.even, svg polyline.even { stroke: var(--even); } svg polyline { fill: none; stroke-width: 1.2; }
-svg .edge { stroke-width: 2; } svg .whisker, svg .stroke { stroke-width: 2.5; }
+svg text { font-family: system-ui, "DejaVu Sans", sans-serif; }
 details { margin: .4rem 0; } summary { cursor: pointer; } code { overflow-wrap: anywhere; font-size: .85rem; }
 @media print { body { padding: 0; } details { display: none; } }
 """
 
 
 def render_page(receipt: Receipt) -> str:
-    """HTML; whatever people or models wrote stands in it as text, never as markup."""
+    """Return the page; text by people or models is escaped, never markup."""
     is_promoted = receipt.decision.should_promote and not receipt.override_reason
     css_class = (
         "good"
@@ -88,17 +78,15 @@ def render_page(receipt: Receipt) -> str:
         *(f'<div class="alarm"><b>Alarm.</b> {escape_text(alarm)}</div>' for alarm in receipt.decision.alarms),
         render_win_rates(receipt),
         render_list(receipt.decision.reasons),
-        render_section("What moved", render_measures(receipt.decision.measures)),
+        render_section("Measured on held-out data", render_measures(receipt.decision.measures)),
         render_section("Without learning", render_measures(receipt.baseline)),
-        render_section(
-            "Side by side, on prompts it never learned from", "".join(map(render_example, receipt.examples))
-        ),
-        render_section("What it was learned from", render_training_ratings(receipt)),
+        render_section("Side by side, on held-out prompts", "".join(map(render_example, receipt.examples))),
+        render_section("Learned from", render_training_ratings(receipt)),
         render_section("Ratings without effect", render_unused(receipt)),
-        render_section("How it learned", render_training(receipt)),
+        render_section("Training", render_training(receipt)),
         render_section("The reward model", render_reward_model(receipt)),
         render_section(
-            "What it cost", f"<p>{format_duration(receipt.cost.total)}: {escape_text(format_cost(receipt.cost))}.</p>"
+            "Cost", f"<p>{format_duration(receipt.cost.total)}: {escape_text(format_cost(receipt.cost))}.</p>"
         ),
         render_footer(receipt),
     ]
@@ -107,17 +95,19 @@ def render_page(receipt: Receipt) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        f"<title>{escape_text(receipt.model)}: receipt of a learning round</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape_text(receipt.model)}: receipt of a learning round</title>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(block for block in sections if block)
         + "\n</body>\n</html>\n"
     )
 
 
 def render_footer(receipt: Receipt) -> str:
+    versions = f"{escape_text(receipt.champion)} against {escape_text(receipt.challenger)}"
     return (
-        f'<p class="soft"><small>{escape_text(receipt.champion)} against {escape_text(receipt.challenger)}. This receipt is '
-        f"<code>{compute_digest(receipt)}</code> in the ledger. Intervals hold in 95 of 100 cases; a measure with a dashed "
-        "line may fall as far as that line.</small></p>"
+        f'<p class="soft"><small>{versions}. Digest of this receipt in the ledger: '
+        f"<code>{compute_digest(receipt)}</code>. Intervals are 95 % intervals; a dashed line is the tolerance of a "
+        "measure.</small></p>"
     )
 
 
@@ -136,8 +126,8 @@ def render_list(items: Iterable[str]) -> str:
 def render_win_rates(receipt: Receipt) -> str:
     proofs = [m for m in receipt.decision.measures if m.is_proof and m.is_pairwise]
     return "".join(
-        f'<figure>{svg.draw_win_rate(m)}<figcaption class="soft">{escape_text(m.name)}: the challenger won on this share of '
-        f"{format_count(m.count, 'held-out prompt')}, ties counted half</figcaption></figure>"
+        f'<figure>{svg.draw_win_rate(m)}<figcaption class="soft">{escape_text(m.name)}: the share of '
+        f"{format_count(m.count, 'held-out prompt')} that the challenger won, ties counted half</figcaption></figure>"
         for m in proofs
     )
 
@@ -154,7 +144,7 @@ def render_measures(measures: Iterable[Measure]) -> str:
         )
     head = (
         '<tr><th>measure</th><th class="number">champion</th><th class="number">challenger</th>'
-        "<th>← worse · gain · better →</th><th>shown</th></tr>"
+        "<th>← worse · gain · better →</th><th>verdict</th></tr>"
     )
     return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>' if rows else ""
 
@@ -166,7 +156,7 @@ def render_example(example: Example) -> str:
         return f"<div{css_attribute}><small>{version}{note}</small>{content}</div>"
 
     def render_picture(version: str, data: str) -> str:
-        return f'<img alt="what the {version} made" src="data:image/png;base64,{escape_text(data)}">'
+        return f'<img alt="output of the {version}" src="data:image/png;base64,{escape_text(data)}">'
 
     if example.pictures:
         content = [
@@ -176,15 +166,15 @@ def render_example(example: Example) -> str:
     else:
         content = [f'<p class="answer">{escape_text(text)}</p>' for text in (example.champion, example.challenger)]
     pair_html = render_answer("champion", content[0]) + render_answer("challenger", content[1])
-    return f'<p class="prompt">{escape_text(example.prompt)}</p><div class="pair">{pair_html}</div>'
+    return f'<p class="prompt">{escape_text(example.prompt or "(no prompt)")}</p><div class="pair">{pair_html}</div>'
 
 
 def render_training_ratings(receipt: Receipt) -> str:
     summary = receipt.ratings
     counts = (
-        (summary.total, "rating that stands" if summary.total == 1 else "ratings that stand"),
+        (summary.total, "rating in effect" if summary.total == 1 else "ratings in effect"),
         (summary.pairs, "pair" if summary.pairs == 1 else "pairs"),
-        (summary.unpaired, "single opinion" if summary.unpaired == 1 else "single opinions"),
+        (summary.unpaired, "single rating" if summary.unpaired == 1 else "single ratings"),
         (summary.prompts, "prompt" if summary.prompts == 1 else "prompts"),
         (summary.held_out, f"held out, on {format_count(summary.held_out_prompts, 'prompt')}"),
         (summary.contradictions, "contradiction" if summary.contradictions == 1 else "contradictions"),
@@ -193,9 +183,7 @@ def render_training_ratings(receipt: Receipt) -> str:
     tiles = "".join(f'<div class="tile"><b>{count:,}</b>{escape_text(label)}</div>' for count, label in counts)
     weight_list = ", ".join(f"{escape_text(name)} {weight:.2f}" for name, weight in summary.raters.items())
     weights_html = (
-        f"<p>How much each rater's word weighed, 1 in full and 0 like a coin's: {weight_list}.</p>"
-        if weight_list
-        else ""
+        f"<p>Weight of each rater's votes (1: prior accuracy, 0: chance): {weight_list}.</p>" if weight_list else ""
     )
     return f'<div class="tiles">{tiles}</div>{weights_html}'
 
@@ -203,13 +191,11 @@ def render_training_ratings(receipt: Receipt) -> str:
 def render_unused(receipt: Receipt) -> str:
     reasons = receipt.ratings.unused
     if not reasons:
-        return "<p>None: every rating that stands taught or judged.</p>"
+        return "<p>None: every rating in effect was used.</p>"
     blocks = []
     for reason, count in Counter(reasons.values()).most_common():
-        ids = ", ".join(sorted(event for event, other_reason in reasons.items() if other_reason == reason))
-        blocks.append(
-            f"<details><summary><b>{count}</b> · {escape_text(reason)}</summary><code>{escape_text(ids)}</code></details>"
-        )
+        ids = escape_text(", ".join(sorted(event for event, event_reason in reasons.items() if event_reason == reason)))
+        blocks.append(f"<details><summary><b>{count}</b> · {escape_text(reason)}</summary><code>{ids}</code></details>")
     return "".join(blocks)
 
 
@@ -228,4 +214,6 @@ def render_training(receipt: Receipt) -> str:
 def render_reward_model(receipt: Receipt) -> str:
     if receipt.calibration is None:
         return ""
-    return f'<p>It {escape_text(format_calibration(receipt.calibration))}.</p><figure class="narrow">{svg.draw_reliability(receipt.calibration)}</figure>'
+    chart = svg.draw_reliability(receipt.calibration)
+    calibration = escape_text(format_calibration(receipt.calibration))
+    return f'<p>It {calibration}.</p><figure class="narrow">{chart}</figure>'

@@ -1,38 +1,51 @@
-"""Charts of a receipt as SVG, drawn by hand: no library, no script, and colours that follow the page's."""
+"""Charts of a receipt as inline SVG by matplotlib, in colours that follow the page's light or dark theme.
 
-from collections.abc import Sequence
+The charts are drawn in placeholder colours, which become the page's CSS variables.
+"""
+
+import io
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Measure, compute_win_interval
 from genloom.rate.report.receipt import CurvePoint
 
-WIDTH = 640
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-
-def render_figure(width: int, height: int, label: str, elements: Sequence[str]) -> str:
-    """An SVG that scales with the page; `label` is what a screen reader says."""
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" '
-        f'xmlns="http://www.w3.org/2000/svg">{"".join(elements)}</svg>'
-    )
-
-
-def draw_line(x1: float, y1: float, x2: float, y2: float, css_class: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{css_class}"/>'
-
-
-def draw_text(x: float, y: float, content: str, css_class: str = "", anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{css_class}" text-anchor="{anchor}">{escape(content)}</text>'
-
-
-def draw_dot(x: float, y: float, css_class: str, radius: float = 6) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" class="{css_class}"/>'
-
-
-def draw_polyline(points: Sequence[tuple[float, float]], css_class: str) -> str:
-    coordinates = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{coordinates}" class="{css_class}"/>'
+WIDTH = 640  # pixels
+_INK, _SOFT, _RULE, _GOOD, _BAD, _EVEN = ("#0f0001", "#0f0002", "#0f0003", "#0f0004", "#0f0005", "#0f0006")
+_CSS_VARIABLES = {_INK: "ink", _SOFT: "soft", _RULE: "rule", _GOOD: "good", _BAD: "bad", _EVEN: "even"}
+_COLOURS = {"good": _GOOD, "bad": _BAD, "even": _EVEN}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "genloom receipt",  # the same ids in every run
+    "figure.dpi": 72,  # one pixel per point
+    "savefig.transparent": True,
+    "font.size": 13,
+    "text.color": _SOFT,
+    "axes.labelcolor": _SOFT,
+    "axes.titlecolor": _SOFT,
+    "axes.titlesize": 13,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": _RULE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.spines.bottom": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _RULE,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+}
 
 
 def choose_css_class(measure: Measure) -> str:
@@ -40,129 +53,122 @@ def choose_css_class(measure: Measure) -> str:
 
 
 def draw_win_rate(measure: Measure) -> str:
-    """The held-out win rate with its interval, on a scale of all there is, beside the coin's 50 %."""
-
-    def to_x(share: float) -> float:
-        return 30 + share * (WIDTH - 60)
-
+    """Draw the held-out win rate with its interval, on a scale from 0 to 100 %, with the 50 % of chance."""
     low, high = compute_win_interval(measure)
-    css_class = choose_css_class(measure)
-    elements = [draw_line(to_x(n / 10), 40, to_x(n / 10), 84, "grid") for n in range(11)]
-    elements += [draw_text(to_x(n / 4), 102, f"{25 * n} %", "small") for n in range(5)]
-    elements += [
-        draw_line(to_x(0.5), 30, to_x(0.5), 88, "zero"),
-        draw_text(to_x(0.5), 22, "a coin", "small"),
-        f'<rect x="{to_x(low):.1f}" y="50" width="{to_x(high) - to_x(low):.1f}" height="24" rx="4" class="{css_class} band"/>',
-        draw_line(to_x(low), 46, to_x(low), 78, f"{css_class} edge"),
-        draw_line(to_x(high), 46, to_x(high), 78, f"{css_class} edge"),
-        draw_dot(to_x(measure.challenger), 62, css_class, 8),
-    ]
-    # The number stands aside where it would cover the coin's label.
-    marker_x = to_x(measure.challenger)
-    shift_x = 0 if abs(marker_x - to_x(0.5)) > 60 else 64 if marker_x >= to_x(0.5) else -64
-    percent_text = f"{100 * measure.challenger:.0f} %"
-    elements.append(draw_text(marker_x + shift_x, 30, percent_text, "big"))
-    label = f"Win rate {percent_text}, interval from {100 * low:.0f} to {100 * high:.0f} %"
-    return render_figure(WIDTH, 110, label, elements)
+    colour, rate = _COLOURS[choose_css_class(measure)], measure.challenger
+    with _open_figure(WIDTH, 110) as figure:
+        axes = figure.add_axes((0.05, 0.25, 0.9, 0.45))
+        axes.axvline(0.5, color=_INK, linewidth=1.5)
+        axes.axvspan(low, high, 0.2, 0.8, facecolor=colour, alpha=0.25)
+        axes.vlines((low, high), 0.1, 0.9, color=colour, linewidth=2)
+        axes.plot(rate, 0.5, "o", color=colour, markersize=16, clip_on=False)
+        axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[n / 10 for n in range(11)])
+        axes.set_xticklabels([f"{10 * n} %" if n % 5 == 0 else "" for n in range(11)])
+        axes.annotate("chance", (0.5, 1), (0, 5), textcoords="offset points", ha="center")
+        offset = 0 if abs(rate - 0.5) > 0.1 else 64 if rate >= 0.5 else -64  # the number does not cover that label
+        number = f"{100 * rate:.0f} %"
+        axes.annotate(
+            number,
+            (rate, 1),
+            (offset, 4),
+            textcoords="offset points",
+            ha="center",
+            color=_INK,
+            fontsize=18,
+            fontweight="bold",
+        )
+        return _encode_svg(figure, f"Win rate {number}, interval from {100 * low:.0f} to {100 * high:.0f} %")
 
 
 def draw_gain(measure: Measure) -> str:
-    """One measure's gain with its interval, on a scale of its own: to the right is better."""
-    half_range = 1.15 * max(abs(measure.low), abs(measure.high), measure.tolerance, 1e-12)
-
-    def to_x(gain: float) -> float:
-        return 110 + gain / half_range * 104
-
-    css_class = choose_css_class(measure)
-    elements = [draw_line(110, 2, 110, 26, "zero")]
-    if measure.tolerance:
-        elements.append(draw_line(to_x(-measure.tolerance), 2, to_x(-measure.tolerance), 26, "bound"))
-    elements += [
-        draw_line(to_x(measure.low), 14, to_x(measure.high), 14, f"{css_class} whisker"),
-        draw_line(to_x(measure.low), 9, to_x(measure.low), 19, f"{css_class} edge"),
-        draw_line(to_x(measure.high), 9, to_x(measure.high), 19, f"{css_class} edge"),
-        draw_dot(to_x(measure.gain), 14, css_class, 5),
-    ]
-    label = f"gain {measure.gain:+.3g}, interval from {measure.low:+.3g} to {measure.high:+.3g}"
-    return render_figure(220, 28, label, elements)
+    """Draw one measure's gain with its interval, on a scale of its own: better is to the right."""
+    limit = 1.15 * max(abs(measure.low), abs(measure.high), measure.tolerance, 1e-12)
+    colour = _COLOURS[choose_css_class(measure)]
+    with _open_figure(220, 28) as figure:
+        axes = figure.add_axes((0.03, 0.05, 0.94, 0.9))
+        axes.axvline(0, color=_INK, linewidth=1.5)
+        if measure.tolerance:
+            axes.axvline(-measure.tolerance, color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
+        axes.plot([measure.low, measure.high], [0.5, 0.5], "|-", color=colour, linewidth=2.5, markersize=10)
+        axes.plot(measure.gain, 0.5, "o", color=colour, markersize=10)
+        axes.set(xlim=(-limit, limit), ylim=(0, 1))
+        axes.axis("off")
+        label = f"gain {measure.gain:+.3g}, interval from {measure.low:+.3g} to {measure.high:+.3g}"
+        return _encode_svg(figure, label)
 
 
 def draw_curve(points: Sequence[CurvePoint], metric_label: str = "") -> str:
-    """Loss and agreement (or what `of` says) by step, in two panels above each other, each with its running mean."""
-    steps, losses = [p.step for p in points], [p.loss for p in points]
-    agreements = [p.agreement for p in points]
-    value_range = min(0, *agreements), max(1, *agreements)
-    agreement = draw_panel(
-        metric_label or "agreement with the ratings of the step", steps, agreements, value_range, 22, "good"
-    )
-    loss = draw_panel("loss", steps, losses, (min(losses), max(losses)), 148, "even")
-    step_labels = [
-        draw_text(56, 258, f"step {steps[0]}", "small", "start"),
-        draw_text(WIDTH - 20, 258, f"step {steps[-1]}", "small", "end"),
-    ]
-    return render_figure(
-        WIDTH, 266, f"Loss and agreement at {len(points)} steps of training", [*agreement, *loss, *step_labels]
-    )
+    """Draw the metric and the loss by step in two panels, each with its running mean."""
+    steps, metric = [p.step for p in points], [p.agreement for p in points]
+    with _open_figure(WIDTH, 266) as figure:
+        top, bottom = figure.add_axes((0.0875, 0.57, 0.88, 0.34)), figure.add_axes((0.0875, 0.1, 0.88, 0.34))
+        _draw_panel(top, metric_label or "agreement with the ratings of the step", steps, metric, _GOOD)
+        top.set(ylim=(min(0, *metric), max(1, *metric)), xticks=[])
+        _draw_panel(bottom, "loss", steps, [p.loss for p in points], _EVEN)
+        bottom.set(xticks=[steps[0], steps[-1]], xticklabels=[f"step {steps[0]}", f"step {steps[-1]}"])
+        for label, side in zip(bottom.get_xticklabels(), ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)
+        return _encode_svg(figure, f"Loss and {metric_label or 'agreement'} at {len(points)} steps of training")
 
 
-def draw_panel(
-    name: str,
-    steps: Sequence[int],
-    values: Sequence[float],
-    value_range: tuple[float, float],
-    top: float,
-    css_class: str,
-) -> list[str]:
-    """A chart 92 high: the values faintly, their running mean strongly."""
-    left, right, height, (low, high) = 56, WIDTH - 20, 92, value_range
-    span, step_range = max(high - low, 1e-12), max(steps[-1] - steps[0], 1)
-
-    def to_point(step: float, value: float) -> tuple[float, float]:
-        return left + (step - steps[0]) / step_range * (right - left), top + height - (value - low) / span * height
-
-    elements = [draw_text(left, top - 7, name, "small", "start")]
-    for value in (low, low + span / 2, low + span):
-        _, y = to_point(steps[0], value)
-        elements += [draw_line(left, y, right, y, "grid"), draw_text(left - 7, y + 4, f"{value:.2g}", "small", "end")]
-    elements.append(
-        draw_polyline([to_point(*point) for point in zip(steps, values, strict=True)], f"{css_class} faint")
-    )
-    elements.append(
-        draw_polyline([to_point(*point) for point in zip(steps, smooth(values), strict=True)], f"{css_class} stroke")
-    )
-    return elements
+def draw_reliability(calibration: Calibration) -> str:
+    """Draw the accuracy of the reward model by its confidence; on the diagonal it is calibrated."""
+    with _open_figure(430, 252) as figure:
+        axes = figure.add_axes((0.14, 0.18, 0.442, 0.754))
+        axes.plot([0.5, 1], [0.5, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
+        max_count = max(b.count for b in calibration.bins)
+        sizes = [(2 * (3 + 7 * (b.count / max_count) ** 0.5)) ** 2 for b in calibration.bins]
+        confidences, accuracies = zip(*((b.confidence, b.accuracy) for b in calibration.bins), strict=True)
+        axes.scatter(confidences, accuracies, sizes, color=_EVEN, clip_on=False)
+        axes.set(xlim=(0.5, 1), ylim=(0, 1), xticks=[0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1], xlabel="confidence")
+        axes.set_xticklabels(["50 %", "75 %", "100 %"])
+        axes.tick_params(axis="x", pad=8)
+        axes.set_yticklabels([f"{25 * n} %" for n in range(5)])
+        axes.annotate("calibrated", (1, 1), (14, -4), textcoords="offset points")
+        axes.annotate("accuracy ↑", (1, 0.5), (14, 0), textcoords="offset points")
+        return _encode_svg(figure, "Accuracy of the reward model by its confidence")
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """The mean of each value and its neighbours, a twentieth of the whole to either side."""
+    """Return the running mean over a twentieth of all values to either side."""
     radius = max(len(values) // 20, 1)
     windows = [values[max(n - radius, 0) : n + radius + 1] for n in range(len(values))]
     return [sum(window) / len(window) for window in windows]
 
 
-def draw_reliability(calibration: Calibration) -> str:
-    """How often a judge was right, by how sure it was; on the diagonal it is exactly as right as it says."""
-    side, left, top = 190, 60, 16
+def _draw_panel(axes: "Axes", name: str, steps: Sequence[int], values: Sequence[float], colour: str) -> None:
+    axes.plot(steps, values, color=colour, alpha=0.3, linewidth=1.2)
+    axes.plot(steps, smooth(values), color=colour, linewidth=2.5)
+    axes.set_title(name)
+    axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
+    axes.grid(axis="x", visible=False)
+    axes.locator_params(axis="y", nbins=3)
 
-    def to_point(confidence: float, accuracy: float) -> tuple[float, float]:
-        return left + (confidence - 0.5) * 2 * side, top + side - accuracy * side
 
-    elements = []
-    for n in range(5):
-        _, y = to_point(0.5, n / 4)
-        elements += [
-            draw_line(left, y, left + side, y, "grid"),
-            draw_text(left - 8, y + 4, f"{25 * n} %", "small", "end"),
-        ]
-    for n in range(3):
-        elements.append(draw_text(to_point(0.5 + n / 4, 0)[0], top + side + 18, f"{50 + 25 * n} %", "small"))
-    elements.append(draw_polyline([to_point(0.5, 0.5), to_point(1, 1)], "bound"))
-    max_count = max(b.count for b in calibration.bins)
-    elements += [
-        draw_dot(*to_point(b.confidence, b.accuracy), "even", 3 + 7 * (b.count / max_count) ** 0.5)
-        for b in calibration.bins
-    ]
-    elements.append(draw_text(left + side / 2, top + side + 38, "how sure it was", "small"))
-    elements.append(draw_text(left + side + 14, to_point(0.5, 1)[1] + 4, "as right as it says", "small", "start"))
-    elements.append(draw_text(left + side + 14, top + side / 2, "how often it was right ↑", "small", "start"))
-    return render_figure(430, top + side + 46, "How often the judge was right, by how sure it was", elements)
+@contextmanager
+def _open_figure(width: int, height: int) -> "Generator[Figure]":
+    """Open a figure of so many pixels, outside pyplot; matplotlib is imported when the first one is drawn."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width / 72, height / 72))
+        FigureCanvasSVG(figure)
+        yield figure
+
+
+def _encode_svg(figure: "Figure", label: str) -> str:
+    """Return an SVG element that scales with the page; `label` is for screen readers."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<style.*?</style>", "", text, count=1, flags=re.DOTALL)  # it would apply to the whole page
+    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # of groups, the same in every chart; ids in use have no "_"
+    text = re.sub(r"font-family: [^;]*; ", "", text)  # the page's
+    text = re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{escape(label)}" '
+                  'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">', text)  # fmt: skip
+    for colour, variable in _CSS_VARIABLES.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return text.strip()

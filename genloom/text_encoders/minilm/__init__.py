@@ -1,4 +1,4 @@
-"""Text states of MiniLM, a small sentence encoder whose weights come with Genloom, rounded to 8 bits."""
+"""The text encoder MiniLM, a small sentence encoder whose weights come with Genloom, quantised to 8 bits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genloom.errors import GenloomError
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from genloom.text_encoders.minilm.bert import Bert
 
 WEIGHTS_FOLDER = Path(__file__).parent
-MAX_PIECES = 62  # pieces; with the two symbols around them as many as there are positions
-_BATCH_PIECES = 1024  # pieces in a batch
+MAX_PIECES = 62  # the number of positions less [CLS] and [SEP]
+_BATCH_PIECES = 1024
 _CLS_ID, _SEP_ID = 101, 102  # [CLS] and [SEP]
 
 
 @dataclass(frozen=True)
 class Config:
-    max_length: int = 24  # pieces of words of a prompt at most; what comes after them is not read
+    max_length: int = 24  # word pieces; longer prompts are truncated
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_length <= MAX_PIECES:
-            raise ValueError(
-                f"minilm reads 1 to {MAX_PIECES} pieces of words of a prompt, got length {self.max_length}."
-            )
+            raise GenloomError("text_encoders.bad_minilm_length", limit=MAX_PIECES, value=self.max_length)
 
 
 def build(config: Config) -> "MiniLM":
@@ -37,18 +37,18 @@ def build(config: Config) -> "MiniLM":
 
 @dataclass(frozen=True)
 class MiniLM:
-    """Last hidden states of the pieces of words, 384 wide; weights are read when the first prompt is.
+    """Last hidden states of word pieces, 384 wide; the weights are loaded with the first prompt.
 
-    Wang et al. 2020, "MiniLM: deep self-attention distillation"; tuned on pairs of sentences as all-MiniLM-L6-v2.
+    Wang et al. 2020, "MiniLM: deep self-attention distillation"; fine-tuned on sentence pairs as all-MiniLM-L6-v2.
     """
 
     config: Config
     width = 384
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """(S, 384) float32 of root mean square 1 for every text, S up to `config.length`, and 0 for one without words.
+        """Return (S, 384) float32 of root mean square 1 for every text; S is at most `max_length`, 0 without words.
 
-        A text is read once, however often it is there, in a batch of others of its length; equal ones share an array.
+        Each distinct text is encoded once, batched with others of its length; equal texts share an array.
         """
         unique_texts = list(dict.fromkeys(texts))
         encodings = self.tokenizer.encode_batch_fast(unique_texts, add_special_tokens=False)
@@ -60,11 +60,11 @@ class MiniLM:
         return [states_by_pieces[pieces[text]] for text in texts]
 
     def compute_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where in the text the piece of each of its states begins and ends."""
+        """Return the begin and end in the text of the word piece of each state."""
         return self.tokenizer.encode(text, add_special_tokens=False).offsets[: self.config.max_length]
 
     def encode_pieces(self, pieces: Sequence[tuple[int, ...]]) -> np.ndarray:
-        """States of texts of one length, given as ids, (B, S, 384)."""
+        """Encode texts of equal length, given as ids, to states (B, S, 384)."""
         import torch
 
         states_BSD = self.network(torch.tensor([(_CLS_ID, *ids, _SEP_ID) for ids in pieces]))[:, 1:-1].numpy()

@@ -1,4 +1,4 @@
-"""The encoder of BERT, which reads the pieces of a short text in both directions, from weights of 8 bits.
+"""The BERT encoder for short texts, with 8-bit weights.
 
 Devlin et al. 2019, "BERT: pre-training of deep bidirectional transformers for language understanding".
 
@@ -16,14 +16,14 @@ from torch import Tensor
 
 WEIGHT_FILES = ("words.safetensors", "layers.safetensors")
 NUM_HEADS = 12
-NORM_EPS = 1e-12  # of its layer norms
+NORM_EPS = 1e-12
 
 
 @dataclass(frozen=True)
 class Bert:
-    """Features of every piece. Rows of a batch have one length, so that nothing is padded and nothing masked."""
+    """The encoder. Rows of a batch have equal length, so there is neither padding nor masking."""
 
-    word_embeddings: Tensor  # R D, int8; its rows are made whole when they are looked up
+    word_embeddings: Tensor  # R D, int8; rows are dequantised on lookup
     word_scales: Tensor  # R 1
     tensors: Mapping[str, Tensor]
 
@@ -37,7 +37,7 @@ class Bert:
 
     @torch.inference_mode()
     def __call__(self, ids_BL: Tensor) -> Tensor:
-        """Last hidden states, B L D float32."""
+        """Return the last hidden states, B L D float32."""
         h_BLD = (
             self.word_embeddings[ids_BL].float() * self.word_scales[ids_BL]
             + self.tensors["positions"][: ids_BL.shape[1]]
@@ -50,7 +50,7 @@ class Bert:
         return h_BLD
 
     def apply_attention(self, n: int, h_BLD: Tensor) -> Tensor:
-        # torch's attention is slower on CPUs in bfloat16.
+        # In bfloat16, torch's attention is slower on CPUs.
         q, k, v = self.apply_linear(f"{n}.qkv", h_BLD).float().unflatten(-1, (3, NUM_HEADS, -1)).permute(2, 0, 3, 1, 4)
         out_BHLK = F.scaled_dot_product_attention(q, k, v)
         return self.apply_linear(f"{n}.out", out_BHLK.transpose(1, 2).flatten(2))
@@ -64,7 +64,7 @@ class Bert:
 
 
 def load(folder: Path) -> Bert:
-    """The encoder from its two files; matrices become bfloat16 where the processor computes in it, else float32."""
+    """Load the encoder; matrices become bfloat16 if the CPU has native support, else float32."""
     capabilities = torch.cpu.get_capabilities()
     dtype = torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
     word_tensors, layers = (load_file(folder / name) for name in WEIGHT_FILES)
@@ -77,7 +77,7 @@ def load(folder: Path) -> Bert:
 
 
 def quantize_rows(matrix_RD: Tensor) -> tuple[Tensor, Tensor]:
-    """A matrix as int8 and a scale a row, R 1 float16: their product is the matrix, but for half a step."""
+    """Quantise a matrix to int8 with a scale per row, R 1 float16; the error is at most half a step."""
     scale_R1 = (matrix_RD.abs().amax(1, keepdim=True) / 127).half()
     quants = (matrix_RD / scale_R1.float()).round().clamp(-127, 127)
     return quants.to(torch.int8), scale_R1

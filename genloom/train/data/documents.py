@@ -1,4 +1,4 @@
-"""Documents and conversations that a model is tuned on, each by itself: kept, packed into rows, and held out."""
+"""Documents and conversations for fine-tuning: encoded, packed into rows, and held out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +18,21 @@ from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.types import Codec, TokenSpace
 
-TOKENS_PER_STEP = 1024  # a step, about
-MIN_PACK_LENGTH, MAX_PACK_LENGTH = 64, 1024  # unless a person says otherwise
+TOKENS_PER_STEP = 1024  # about, by default
+MIN_PACK_LENGTH, MAX_PACK_LENGTH = 64, 1024  # by default
 
 
 @dataclass(frozen=True)
 class PackedDocuments:
-    """Documents as material of a run."""
+    """Packed documents as the data source of a fine-tuning run."""
 
     codec: Codec
     documents: EncodedDocuments
     dataset: Dataset
 
     unit, metric = TOKENS, BITS_PER_BYTE
-    max_epochs = 4  # readings at most, where only the time was given (Muennighoff et al. 2023)
-    eval_size, final_eval_size = 4_000, 24_000  # bytes of held-out text, during a run and before and after it
+    max_epochs = 4  # at most, for a run that is limited by time (Muennighoff et al. 2023)
+    eval_size, final_eval_size = 4_000, 24_000  # bytes of held-out text: during a run; before and after it
 
     def build_batches(self, job: Job, model: Model) -> PackedBatches:
         return build_packed_batches(self.documents, model, job)
@@ -41,7 +41,7 @@ class PackedDocuments:
         return set_batch_shape(job, self.documents)
 
     def count_epoch_rows(self, job: Job, model: Model) -> int:
-        """Rows of an epoch."""
+        """Return the number of rows in an epoch."""
         return len(self.build_batches(job, model).packs)
 
     def find_warnings(self, job: Job, model: Model) -> list[str]:
@@ -49,13 +49,13 @@ class PackedDocuments:
             return []
         longest = int(np.diff(self.documents.ends, prepend=0).max())
         message = (
-            f"{num_cut:,} of {len(self.documents.ends):,} documents are longer than a row of {job.tokens_per_row} symbols and "
-            f"are cut. To read them whole: --set pack_length={min(longest, job.design.context_length)}"
+            f"{num_cut:,} of {len(self.documents.ends):,} documents are longer than a row of {job.tokens_per_row} "
+            f"tokens and are split. To keep them whole: --set pack_length={min(longest, job.design.context_length)}"
         )
         return [message]
 
     def activation_bytes(self, job: Job, model: Model) -> int:
-        """Bytes that a step keeps of each row for its backward pass."""
+        """Return the activation bytes per row."""
         return packed_activation_bytes(job)
 
     def load_held_out(self, limit: int) -> Sequence[TextOrChat]:
@@ -63,7 +63,10 @@ class PackedDocuments:
 
 
 def encode_documents(folder: Path, dataset: Dataset, model: Model) -> EncodedDocuments:
-    """The documents as symbols, kept in the run's folder. ValueError where the base cannot hold a conversation."""
+    """Encode the documents into the run's folder, if they are not there yet.
+
+    Raises ValueError for conversations if the base has no chat template.
+    """
     if not (folder / "documents.ends").exists():
         codec = cast(ChatCodec, model.codec)
         if any("turns" in item.meta for item in dataset.iter_documents("train")):
@@ -73,33 +76,33 @@ def encode_documents(folder: Path, dataset: Dataset, model: Model) -> EncodedDoc
 
 
 def set_batch_shape(job: Job, documents: EncodedDocuments) -> Job:
-    """The job with rows that most documents fit into, and as many of them as make a step."""
+    """Return the job with a pack length that fits most documents, and a matching batch size."""
     length_p95 = float(np.quantile(np.diff(documents.ends, prepend=0), 0.95)) if len(documents.ends) else 0.0
     power_of_two = 2 ** ceil(log2(max(length_p95, 2)))
     pack_length = job.pack_length or min(max(power_of_two, MIN_PACK_LENGTH), MAX_PACK_LENGTH, job.design.context_length)
-    return replace(job, row_length=pack_length, rows=job.batch_size or max(TOKENS_PER_STEP // pack_length, 1))
+    return replace(job, pack_length=pack_length, batch_size=job.batch_size or max(TOKENS_PER_STEP // pack_length, 1))
 
 
 def build_packed_batches(documents: EncodedDocuments, model: Model, job: Job) -> PackedBatches:
-    """The batches of a run. Networks that cannot tell documents within a row apart get one a row."""
+    """Return the batches of a run; networks without segment masks get one document per row."""
     space = model.codec.space
-    assert isinstance(space, TokenSpace), "documents are made of symbols"
+    assert isinstance(space, TokenSpace), "documents consist of tokens"
     is_causal = all(spec.is_causal for spec in model.objective.network_specs.values())
-    can_pack = is_causal and all(hasattr(part, "logits") for part in model.parts.values())
+    can_pack = is_causal and all(hasattr(part, "get_output_head") for part in model.parts.values())
     return PackedBatches(
         documents, job.batch_size, job.tokens_per_row, space.eos, job.plan.seed, is_one_per_row=not can_pack
     )
 
 
 def packed_activation_bytes(job: Job) -> int:
-    """Bytes that a step keeps of each row for its backward pass."""
+    """Return the activation bytes per row."""
     return forecast.activation_bytes_per_sequence(replace(job.design, context_length=job.tokens_per_row), job.plan)
 
 
 def load_held_out_documents(dataset: Dataset, limit: int) -> list[TextOrChat]:
-    """What stands for all that is held out, up to about `limit` bytes of what is measured.
+    """Load a representative part of the held-out documents, up to about `limit` evaluated bytes.
 
-    The last text is cut, a conversation never.
+    The last text is truncated; conversations are not.
     """
     documents: list[TextOrChat] = []
     bytes_left = limit

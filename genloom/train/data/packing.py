@@ -1,6 +1,6 @@
-"""Documents packed into rows of one length, with what counts in each and where one ends and the next begins.
+"""Documents packed into rows of one length, with loss masks and segment ids.
 
-Shape letters: B rows, L length, N symbols of all documents, P pieces of documents, R rows of an epoch.
+Shape letters: B rows, L length, N tokens of all documents.
 """
 
 from bisect import bisect_left, insort
@@ -12,17 +12,19 @@ import numpy as np
 import torch
 
 from genloom.codecs import chat_template
+from genloom.errors import GenloomError
 from genloom.store.files import open_replacement
+from genloom.train.data.order import EpochOrder
 from genloom.types import Batch, Codec, Item, TokenSpace
 
 
 def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]:
-    """A document's ids (N, int64) and which of them count in the loss (N, bool).
+    """Return a document's token ids (N, int64) and its loss mask (N, bool).
 
-    Of a conversation what the assistant writes counts; of plain text all but the symbol that begins it.
+    The mask covers the assistant's turns of a conversation, and everything but BOS of a plain text.
     """
     if messages := item.meta.get("turns"):
-        return chat_template.render(codec, messages, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]  it says if it has none
+        return chat_template.render(codec, messages, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]  it checks for a template
     space = codec.space
     assert isinstance(space, TokenSpace)
     ids = np.concatenate([[space.bos], codec.encode(item.value), [space.eos]]).astype(np.int64)
@@ -31,7 +33,7 @@ def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class EncodedDocuments:
-    """Encoded documents one after the other, mapped from disk; document i is symbols ends[i - 1] to ends[i]."""
+    """Encoded documents, concatenated and memory-mapped; document i is tokens ends[i - 1] to ends[i]."""
 
     ids: np.ndarray  # N, int32
     loss_mask: np.ndarray  # N, bool
@@ -58,7 +60,7 @@ def open_memmap(path: Path, dtype: type) -> np.ndarray:
 
 
 def write_documents(documents: Iterable[tuple[np.ndarray, np.ndarray]], folder: Path) -> None:
-    """Write documents for `Documents.read`, one in memory at a time; the file of ends comes last."""
+    """Write documents for `EncodedDocuments.load`, one in memory at a time; the file of ends comes last."""
     ends, end = [], 0
     with (
         open_replacement(folder / "documents.ids") as ids_temp,
@@ -77,17 +79,17 @@ def write_documents(documents: Iterable[tuple[np.ndarray, np.ndarray]], folder: 
 
 @dataclass(frozen=True)
 class DocumentSpan:
-    """What of a document stands in a row: symbols `begin` to `end` of all."""
+    """A part of a document in a row: tokens `start` to `end` of all documents."""
 
     start: int
     end: int
 
 
 def iter_spans(documents: EncodedDocuments, length: int) -> Iterator[DocumentSpan]:
-    """Documents whole, or where they are longer than a row, cut; nothing that counts is lost.
+    """Yield whole documents, split where they are longer than a row; every token of the loss mask is predicted once.
 
-    Each piece of a cut document begins with the last symbol of the one before, which is given there and not predicted.
-    A piece in which nothing is predicted teaches nothing and is left out.
+    Each span of a split document begins with the last token of the span before, as context that is not predicted. Spans
+    without predicted tokens are dropped.
     """
     document_start = 0
     for end in documents.ends.tolist():
@@ -99,13 +101,13 @@ def iter_spans(documents: EncodedDocuments, length: int) -> Iterator[DocumentSpa
 
 
 def pack_best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
-    """Rows of at most `length` symbols, as few as can be found fast: best fit, the largest first.
+    """Pack spans of these sizes into few rows of at most `length` tokens: best fit decreasing.
 
-    Each row lists the numbers of its pieces. At most 22 % more rows than the best packing has (Johnson 1974).
+    Each row lists the indices of its spans. At most 22 % more rows than the best packing (Johnson 1974).
     """
     rows: list[list[int]] = []
     rows_by_capacity: dict[int, list[int]] = {}
-    capacities: list[int] = []  # the keys of `with_room`, in order
+    capacities: list[int] = []  # the keys of `rows_by_capacity`, sorted
     for index in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
         position = bisect_left(capacities, sizes[index])
         if position == len(capacities):
@@ -126,10 +128,9 @@ def pack_best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
 
 
 class PackedBatches:
-    """Batches of packed rows; each epoch visits every row once, in an order drawn from (seed, epoch).
+    """Batches of packed rows; every epoch reads each row once, in an order drawn from (seed, epoch).
 
-    A step's batch is a function of the step. With `alone`, each row holds one piece, padded on the right, for networks
-    that cannot tell documents within a row apart.
+    With `is_one_per_row`, each row holds one span, padded on the right, for networks without segment masks.
     """
 
     def __init__(
@@ -141,22 +142,14 @@ class PackedBatches:
         seed: int = 0,
         is_one_per_row: bool = False,
     ):
-        self.documents, self.batch_size, self.pack_length, self.eos, self.seed = (
-            documents,
-            batch_size,
-            pack_length,
-            eos,
-            seed,
-        )
+        self.documents, self.batch_size, self.pack_length, self.eos = documents, batch_size, pack_length, eos
         self.spans = list(iter_spans(documents, pack_length))
         if not self.spans:
-            raise ValueError(
-                "There is no training text to learn from: every document is empty. Collect more, then train."
-            )
+            raise GenloomError("train.empty_documents")
         sizes = [span.end - span.start for span in self.spans]
         self.packs = [[n] for n in range(len(sizes))] if is_one_per_row else pack_best_fit(sizes, pack_length)
         self.is_one_per_row = is_one_per_row
-        self.epoch_order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))  # of the epoch used last
+        self.order = EpochOrder.shuffle(len(self.packs), seed)
 
     @property
     def num_cut(self) -> int:
@@ -165,7 +158,7 @@ class PackedBatches:
 
     @property
     def fill_ratio(self) -> float:
-        """The share of the rows' positions that hold documents."""
+        """The share of positions that are not padding."""
         return sum(span.end - span.start for span in self.spans) / (len(self.packs) * self.pack_length)
 
     def __call__(self, step: int) -> Batch:
@@ -173,25 +166,15 @@ class PackedBatches:
         mask_BL = np.zeros((self.batch_size, self.pack_length), bool)
         segments_BL = np.zeros((self.batch_size, self.pack_length), np.int64)
         lengths_B = np.zeros(self.batch_size, np.int64)
-        for row, index in enumerate(range(step * self.batch_size, (step + 1) * self.batch_size)):
-            lengths_B[row] = self.fill_row(
-                self.packs[self.shuffled_row_index(index)], x_BL[row], mask_BL[row], segments_BL[row]
-            )
+        for row, index in enumerate(self.order(step * self.batch_size + np.arange(self.batch_size))):
+            lengths_B[row] = self.fill_row(self.packs[index], x_BL[row], mask_BL[row], segments_BL[row])
         x, mask, segments, lengths = map(torch.from_numpy, (x_BL, mask_BL, segments_BL, lengths_B))
         if self.is_one_per_row:
             return Batch(x, mask=mask, lengths=lengths)
         return Batch(x, mask=mask, segments=segments)
 
-    def shuffled_row_index(self, index: int) -> int:
-        """The row that is read at `index` of all epochs' rows."""
-        epoch, position = divmod(index, len(self.packs))
-        if self.epoch_order[0] != epoch:
-            rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-            self.epoch_order = epoch, rng.permutation(len(self.packs))
-        return int(self.epoch_order[1][position])
-
     def fill_row(self, pack: list[int], x_L: np.ndarray, mask_L: np.ndarray, segments_L: np.ndarray) -> int:
-        """Write the pieces of a row one after the other, what is left being of no document; return how much is used."""
+        """Fill a row with its spans; padding is a segment of its own. Return the number of tokens used."""
         position = 0
         segments_L[:] = len(pack)
         for number, span in enumerate(self.spans[n] for n in pack):

@@ -1,7 +1,8 @@
-"""From one wish (minutes, parameters or tokens) to a whole job: measure this machine, choose sizes, forecast, promise.
+"""Automatic configuration: from one budget (minutes, parameters, tokens or steps) to a complete job.
 
-The rules and where their numbers come from stand in docs/scaling.md. What a network or codec thinks of its own
-settings, its module says: `suited`, `sized`, `regularised`, `folds`, each where it has something to say.
+It measures this machine, chooses sizes and forecasts the result. docs/scaling.md derives the rules and their numbers.
+The modules of networks and codecs may define hooks for their own settings: `default_config`, `resize_config`,
+`with_dropout`, `num_folds`.
 """
 
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 
 from genloom import plugins
+from genloom.errors import GenloomError
 from genloom.model import check_design
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
@@ -40,16 +42,16 @@ MODEL_SIZES = (
 REFERENCE_SIZE = MODEL_SIZES[3]
 SMALLEST_SIZE = MODEL_SIZES[0]
 MIN_STEPS = 60
-LONG_RUN_STEPS = 3000  # steps
-DROPOUT = 0.1  # where data are read so often that it pays
-COMPILE_MIN_SECONDS = 400  # seconds of training: below, torch.compile has not repaid the half minute that it takes
-MAX_PILOT_FRACTION = 0.08  # share of the time for a short run that tells how a text is learned
-RESERVED_FRACTION = 0.04  # share of the minutes for what is not foreseen, and for storing
+LONG_RUN_STEPS = 3000  # beyond, the batch grows
+DROPOUT = 0.1  # for many epochs
+COMPILE_MIN_SECONDS = 400  # of training; shorter runs do not repay the half minute of torch.compile
+MAX_PILOT_FRACTION = 0.08  # of the time, for a pilot run that measures how fast a text is learned
+RESERVED_FRACTION = 0.04  # of the time, for storing and the unforeseen
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a person asks for; zeros leave the choice to the dial."""
+    """The requested limits of a run; 0: choose automatically."""
 
     minutes: float = 0.0
     params: int = 0
@@ -60,15 +62,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """How long the steps may take, after what has been spent and what looking at held-out data will."""
+    """The time left for training steps, after setup and evaluation."""
 
     budget: Budget
-    minutes: float  # 0: as long as the steps or tokens take
-    eval_reads: int  # what all looks at held-out data read
+    minutes: float  # 0: unlimited
+    eval_reads: int  # units read by all evaluations
     started_at: float
 
     def count_steps(self, step_seconds: float, units_per_step: int) -> int:
-        """Steps that read so much there is time for from now on, or that are wished."""
+        """Return the requested number of steps, or how many fit into the time left."""
         if self.budget.steps or self.budget.tokens:
             return self.budget.steps or -(-self.budget.tokens // units_per_step)
         eval_seconds = forecast.estimate_eval_seconds(step_seconds / units_per_step, self.eval_reads)
@@ -78,14 +80,14 @@ class TimeLeft:
 
 @dataclass(frozen=True)
 class ScalingForecast:
-    """What quality to expect of runs on a text."""
+    """The expected quality of runs on a text."""
 
-    ngram_baseline: float  # bits per byte of counting alone; 0: unknown
+    ngram_baseline: float  # bits per byte; 0: unknown
     law: forecast.ScalingLaw | None
-    dataset_tokens: int  # of training text
+    dataset_tokens: int
 
     def predict_bits_per_byte(self, num_parameters: int, num_tokens: int) -> float | None:
-        """Bits per byte of a network of so many parameters after so many tokens; None where no rule is known."""
+        """Predict the bits per byte after this many tokens; None without a scaling law."""
         return (
             self.ngram_baseline * self.law.predict_ratio(num_parameters, num_tokens, self.dataset_tokens)
             if self.law and self.ngram_baseline
@@ -95,12 +97,12 @@ class ScalingForecast:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One size of network with what was measured of it here."""
+    """A network size with its measurements on this machine."""
 
     job: Job
     benchmark: StepBenchmark
     steps: int
-    score: float  # the less, the better
+    score: float  # lower is better
 
     @property
     def total_units(self) -> int:
@@ -114,18 +116,16 @@ class Candidate:
 def plan_training(
     folder: Path, workspace: Workspace, dataset: Dataset, name: str, budget: Budget, overrides: Mapping[str, str]
 ) -> Generator[Event, None, Job]:
-    """Yield what is being done and at last the contract; return the job.
+    """Plan a run; yield the progress and finally the estimate, return the job.
 
-    Raises ValueError for wishes that exclude each other or cannot be met, and for a misspelt setting.
+    Raises ValueError for conflicting or impossible limits, and for a misspelt setting.
     """
     started_at = time.perf_counter()
     if sum(bool(w) for w in (budget.minutes, budget.tokens, budget.steps)) > 1:
-        raise ValueError("Choose one of --minutes, --tokens and --steps: each of them says how long to train.")
+        raise GenloomError("train.several_lengths")
     minutes = budget.minutes or (0.0 if budget.tokens or budget.steps else 5.0)
     if not dataset.count_bytes("train"):
-        raise ValueError(
-            f"The data set {dataset.name!r} has no training {get_plural_name(dataset.medium)}. Collect more, then train."
-        )
+        raise GenloomError("train.no_data", data=dataset.name, values=get_plural_name(dataset.medium))
     job = Job.from_tables(apply_overrides(default_job(workspace, dataset, name, budget, overrides), overrides))
     check_design(job.design)
     yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
@@ -136,15 +136,10 @@ def plan_training(
     benchmark = Benchmark(source)
     yield Status("Measuring this machine")
     if "plan.precision" not in overrides:
-        job = replace(
-            job,
-            plan=replace(
-                job.plan, precision=benchmark.choose_precision(override_network(job, "resize_config", *REFERENCE_SIZE))
-            ),
-        )
-    scaling_forecast = ScalingForecast(
-        ngram_baseline, (yield from fit_scaling_law(job, benchmark, budget, minutes, ngram_baseline)), len(source)
-    )
+        precision = benchmark.choose_precision(override_network(job, "resize_config", *REFERENCE_SIZE))
+        job = replace(job, plan=replace(job.plan, precision=precision))
+    law = yield from fit_scaling_law(job, benchmark, budget, minutes, ngram_baseline)
+    scaling_forecast = ScalingForecast(ngram_baseline, law, len(source))
     candidate = choose_candidate(list(iter_candidates(job, benchmark, time_left, scaling_forecast, overrides)), budget)
     if candidate.total_units > source.epochs_before_dropout * len(source):
         candidate = replace(candidate, job=override_network(candidate.job, "with_dropout", DROPOUT))
@@ -152,18 +147,18 @@ def plan_training(
         candidate = yield from try_compile(candidate, benchmark, time_left)
     if candidate.total_units > source.epochs_before_warning * len(source):
         yield RunWarning(
-            f"The {get_plural_name(dataset.medium)} will be read {candidate.total_units / len(source):.0f} times over: "
-            "more data would serve better than more time."
+            f"This run trains for {candidate.total_units / len(source):.0f} epochs: more "
+            f"{get_plural_name(dataset.medium)} would help more than more time."
         )
     if minutes and candidate.steps < MIN_STEPS:
         setup_minutes = (time.perf_counter() - started_at) / 60
         yield RunWarning(
-            f"Preparing and measuring took {setup_minutes:.1f} of the {minutes:g} minutes, which leaves time for "
-            f"{candidate.steps} step{'s' * (candidate.steps != 1)}, too few to learn much: give more minutes, or --steps."
+            f"Setup took {setup_minutes:.1f} of {minutes:g} minutes, which leaves time for only {candidate.steps} "
+            f"step{'s' * (candidate.steps != 1)}. Increase --minutes, or use --steps."
         )
     if budget.params and not 0.5 < candidate.benchmark.num_parameters / budget.params < 2:
         yield RunWarning(
-            f"The nearest size that there is to {budget.params:,} parameters has {candidate.benchmark.num_parameters:,}. "
+            f"The size closest to {budget.params:,} parameters has {candidate.benchmark.num_parameters:,}. "
             "For another, set the network's width and depth (docs/scaling.md)."
         )
     estimate = estimate_training(candidate, source, scaling_forecast, time.perf_counter() - started_at)
@@ -171,50 +166,39 @@ def plan_training(
     plan = replace(
         candidate.job.plan, steps=candidate.steps, warmup=min(candidate.job.plan.warmup, max(candidate.steps // 10, 1))
     )
-    return replace(candidate.job, plan=plan, contract=estimate.to_record())
+    return replace(candidate.job, plan=plan, estimate=estimate.to_record())
 
 
 def fit_scaling_law(
     job: Job, benchmark: Benchmark, budget: Budget, minutes: float, ngram_baseline: float
 ) -> Generator[Event, None, forecast.ScalingLaw | None]:
-    """The law of this text, by a short run of a small network where that is needed and there is time for it."""
+    """Return the scaling law of this text, fitted to a pilot run of a small network if that pays."""
     law = forecast.find_scaling_law(job.design, len(benchmark.source))
     if law is None or not ngram_baseline or len(benchmark.source) <= forecast.PILOT_MIN_TOKENS:
         return law
     pilot_job = override_network(job, "resize_config", *SMALLEST_SIZE)
     step_benchmark, steps = benchmark.measure_step(pilot_job), -(-forecast.PILOT_TOKENS // pilot_job.units_per_step)
-    expected_seconds = (
-        minutes * 60 or (budget.steps or budget.tokens / pilot_job.units_per_step) * step_benchmark.step_seconds
-    )
-    if (
-        step_benchmark.num_parameters > 2 * forecast.PILOT_PARAMETERS
-        or steps * step_benchmark.step_seconds > MAX_PILOT_FRACTION * expected_seconds
-    ):
+    requested_steps = budget.steps or budget.tokens / pilot_job.units_per_step
+    run_seconds = minutes * 60 or requested_steps * step_benchmark.step_seconds
+    is_too_large = step_benchmark.num_parameters > 2 * forecast.PILOT_PARAMETERS
+    if is_too_large or steps * step_benchmark.step_seconds > MAX_PILOT_FRACTION * run_seconds:
         return law
-    yield Status("Trying a small network, to see how this text is learned")
-    return forecast.find_scaling_law(
-        job.design, len(benchmark.source), 1 - benchmark.train_and_evaluate(pilot_job, steps) / ngram_baseline
-    )
+    yield Status("Training a small pilot network to forecast the quality")
+    pilot_gain = 1 - benchmark.train_and_evaluate(pilot_job, steps) / ngram_baseline
+    return forecast.find_scaling_law(job.design, len(benchmark.source), pilot_gain)
 
 
 def estimate_training(
     candidate: Candidate, source: DataSource, scaling_forecast: ScalingForecast, setup_seconds: float
 ) -> RunEstimate:
-    """What the run will take and give, `spent` seconds after it was asked for.
-
-    Raises ValueError where there is less memory than it takes.
-    """
+    """Estimate the cost and quality of the run. Raises ValueError if memory does not suffice."""
     num_parameters = candidate.benchmark.num_parameters
     seconds_per_unit = candidate.benchmark.step_seconds / candidate.job.units_per_step
     seconds = candidate.seconds + forecast.estimate_eval_seconds(seconds_per_unit, source.eval_reads)
-    bits_per_byte, ngram_baseline = (
-        scaling_forecast.predict_bits_per_byte(num_parameters, candidate.total_units),
-        scaling_forecast.ngram_baseline,
-    )
-    available_bytes = psutil.virtual_memory().get_unavailable_reason
-    activation_bytes = (
-        candidate.benchmark.activation_bytes * candidate.job.batch_size
-    )  # what networks have counted is in memory by now
+    bits_per_byte = scaling_forecast.predict_bits_per_byte(num_parameters, candidate.total_units)
+    ngram_baseline = scaling_forecast.ngram_baseline
+    available_bytes = psutil.virtual_memory().available  # without the networks' n-gram counts, which are loaded
+    activation_bytes = candidate.benchmark.activation_bytes * candidate.job.batch_size
     return RunEstimate(
         num_parameters=num_parameters,
         steps=candidate.steps,
@@ -232,7 +216,7 @@ def estimate_training(
 
 
 def override_network(job: Job, hook: str, *args: Any) -> Job:
-    """The job with its network's settings as their owner answers; as it was where it has no answer."""
+    """Return the job with the network settings that a hook of the network's module returns, if it has the hook."""
     build_settings = getattr(plugins.find_part("network", job.design.network), hook, None)
     if build_settings is None:
         return job
@@ -242,32 +226,32 @@ def override_network(job: Job, hook: str, *args: Any) -> Job:
 def default_job(
     workspace: Workspace, dataset: Dataset, name: str, budget: Budget, overrides: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The job as tables before anything is measured."""
+    """Return the tables of the job before any measurement."""
     tables = default_tables(workspace, dataset, overrides)
     plan = {**tables["plan"], "steps": 1, "seed": budget.seed}
     return {"name": name, "data": dataset.name, "digest": dataset.digest, **tables, "plan": plan}
 
 
 def limit_context_length(job: Job, source: DataSource, overrides: Mapping[str, str]) -> Job:
-    """The job with a length that the text can fill."""
+    """Return the job with a context length that the text can fill."""
     count_folds = getattr(plugins.find_part("network", job.design.network), "num_folds", None)
     max_context_length = len(source) // (count_folds(job.design.network_settings) if count_folds else 1) // 3
     if max_context_length >= job.design.context_length or "context_length" in overrides:
         return job
     if max_context_length < 8:
-        raise ValueError(f"{len(source)} symbols of training text are too few to learn from. Collect at least a page.")
+        raise GenloomError("train.too_little_text", num_tokens=len(source))
     return replace(job, design=replace(job.design, context_length=max_context_length))
 
 
 def iter_candidates(
     job: Job, benchmark: Benchmark, time_left: TimeLeft, scaling_forecast: ScalingForecast, overrides: Mapping[str, str]
 ) -> Iterator[Candidate]:
-    """Every size worth a try, small to large, until one is too slow for the time or forecast to be worse."""
+    """Measure network sizes, small to large, until one is too slow for the time or predicted to be worse."""
     budget, minutes, source = time_left.budget, time_left.minutes, benchmark.source
     best_score, previous_job = float("inf"), None
     for model_size in MODEL_SIZES:
         sized_job = override_network(job, "resize_config", *model_size)
-        if sized_job == previous_job:  # a person has set all sizes
+        if sized_job == previous_job:  # the sizes are fixed by overrides
             return
         previous_job = sized_job
         step_benchmark = benchmark.measure_step(sized_job)
@@ -275,9 +259,9 @@ def iter_candidates(
         if steps < MIN_STEPS and minutes and best_score < float("inf"):
             return
         steps = max(steps, 1)
-        if not budget.steps and "batch_size" not in overrides:  # a long run takes larger steps, not ever more of them
+        if not budget.steps and "batch_size" not in overrides:  # in a long run, the batch grows instead of the steps
             batch_scale = 2 ** max(int(log(max(steps / LONG_RUN_STEPS, 1), 2)), 0)
-            sized_job, steps = replace(sized_job, rows=sized_job.batch_size * batch_scale), steps // batch_scale
+            sized_job, steps = replace(sized_job, batch_size=sized_job.batch_size * batch_scale), steps // batch_scale
             step_benchmark = replace(step_benchmark, step_seconds=step_benchmark.step_seconds * batch_scale)
         total_units = steps * sized_job.units_per_step
         bits_per_byte = scaling_forecast.predict_bits_per_byte(step_benchmark.num_parameters, total_units)
@@ -289,7 +273,7 @@ def iter_candidates(
         )
         yield Candidate(sized_job, step_benchmark, steps, score)
         is_last = step_benchmark.num_parameters > 1.5 * budget.params if budget.params else score > best_score * 1.01
-        # Without a time to fill, the tokens say what size they can teach.
+        # Without a time limit, the number of tokens bounds the size.
         is_last = is_last or (not (minutes or budget.params) and step_benchmark.num_parameters > equivalent_tokens / 10)
         best_score = min(best_score, score)
         if is_last:
@@ -303,18 +287,17 @@ def choose_candidate(candidates: list[Candidate], budget: Budget) -> Candidate:
 
 
 def try_compile(candidate: Candidate, benchmark: Benchmark, time_left: TimeLeft) -> Generator[Event, None, Candidate]:
-    """The candidate as it is or with compiled networks, whichever is faster, with the steps there is still time for.
+    """Return the candidate with or without torch.compile, whichever is faster, and the steps that still fit.
 
-    What is compiled here is kept on disk by torch, so the run itself does not wait for it again.
+    Torch caches the compiled code on disk, so the run itself does not compile it again.
     """
-    yield Status("Measuring whether torch.compile makes it faster")
+    yield Status("Measuring whether torch.compile makes training faster")
     jobs = [candidate.job]
     if compile_error := find_compile_error():
-        yield RunWarning(f"torch.compile does not work here, so the networks run without it: {compile_error}")
+        yield RunWarning(f"torch.compile does not work here; training without it: {compile_error}")
     else:
-        jobs.append(replace(candidate.job, plan=replace(candidate.job.plan, compiled=True)))
-    candidates = [replace(candidate, job=job, speed=benchmark.measure_step(job)) for job in jobs]
+        jobs.append(replace(candidate.job, plan=replace(candidate.job.plan, torch_compile=True)))
+    candidates = [replace(candidate, job=job, benchmark=benchmark.measure_step(job)) for job in jobs]
     fastest = min(candidates, key=lambda c: c.benchmark.step_seconds)
-    return replace(
-        fastest, steps=max(time_left.count_steps(fastest.benchmark.step_seconds, fastest.job.units_per_step), 1)
-    )
+    steps = time_left.count_steps(fastest.benchmark.step_seconds, fastest.job.units_per_step)
+    return replace(fastest, steps=max(steps, 1))

@@ -1,4 +1,4 @@
-"""How fast this machine takes the steps of a job, and what makes it faster: a lower precision, compiling."""
+"""Measured duration of training steps on this machine, by size, precision and torch.compile."""
 
 import time
 from collections import deque
@@ -23,17 +23,17 @@ StepIterator = Iterator[object]
 class StepBenchmark:
     step_seconds: float
     num_parameters: int
-    activation_bytes: int = 0  # bytes that a step keeps of each row for its backward pass
+    activation_bytes: int = 0  # per row
 
 
 @dataclass
 class Benchmark:
-    """The data that steps are timed on."""
+    """Times training steps on a data source."""
 
     source: DataSource
 
     def measure_step(self, job: Job) -> StepBenchmark:
-        """The median of the later half of three steps, or of as many as go into a second and a half."""
+        """Return the median duration of the later half of the measured steps: at least three, for 1.5 seconds."""
         times: list[float] = []
         model, activation_bytes, steps = self.start_run(job, MAX_BENCHMARK_STEPS)
         step_start = time.perf_counter()
@@ -41,21 +41,21 @@ class Benchmark:
             step_end = time.perf_counter()
             times.append(step_end - step_start)
             step_start = step_end
-            if len(times) >= 3 and sum(times[1:]) > BENCHMARK_SECONDS:  # the first fills tables, or compiles
+            if len(times) >= 3 and sum(times[1:]) > BENCHMARK_SECONDS:  # the first initialises, or compiles
                 break
         return StepBenchmark(
             median(times[len(times) // 2 :]), sum(p.numel() for p in model.parts.parameters()), activation_bytes
         )
 
     def train_and_evaluate(self, job: Job, steps: int) -> float:
-        """What so many steps of the job reach on the held-out data that runs end with."""
+        """Train for this many steps; return the metric of the final evaluation."""
         model, _, step_iterator = self.start_run(job, steps)
         deque(step_iterator, maxlen=0)
         model.parts.eval()
         return measure_held_out(model, self.source.load_held_out(self.source.final_eval_size)).value
 
     def start_run(self, job: Job, num_steps: int) -> tuple[Model, int, StepIterator]:
-        """The model, the bytes that a step keeps of a row, and steps to take."""
+        """Return a new model, its activation bytes per row, and an iterator over training steps."""
         objective = build_objective(job.design, resolve_space(job.design, self.source.codec))
         parts = build_networks(job.design, objective)
         for network in parts.values():
@@ -78,10 +78,10 @@ class Benchmark:
 
 
 def find_compile_error() -> str:
-    """Why torch.compile does not work here; empty where it does. Takes a few seconds the first time."""
+    """Return why torch.compile does not work here, or ""; takes a few seconds the first time."""
     torch.compiler.reset()
     try:
         torch.compile(torch.sin)(torch.ones(8, device=best_device()))
-    except Exception as error:  # a compiler's: anything may happen in it
+    except Exception as error:  # a C++ compiler may fail in any way
         return str(error).strip().splitlines()[0]
     return ""

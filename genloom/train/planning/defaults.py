@@ -1,9 +1,10 @@
-"""What a data set is first tried with, where nobody has said; its medium knows what a model of it is made of."""
+"""The default parts and settings of a model for a data set, from the recipes of its medium."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from genloom import plugins
+from genloom.errors import GenloomError
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -11,7 +12,7 @@ from genloom.types import DefaultRecipe
 
 
 def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[str, str]) -> dict[str, Any]:
-    """The tables of a job that say what is made, before anything is measured; `asked` is what a person has set."""
+    """Return the tables of a job that describe the model, before any measurement; `overrides` choose the parts."""
     size, override_tables = dataset.count_bytes("train"), apply_overrides({}, overrides)
     recipe = find_default_recipe(dataset.medium, size, get_part_name(override_tables, "objective"))
     objective = get_part_name(override_tables, "objective") or recipe.objectives[0]
@@ -31,11 +32,11 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
 
 
 def find_default_recipe(medium: str, size: int, objective: str) -> DefaultRecipe:
-    """What the medium says fits so many bytes of data and the objective, if one is asked for."""
+    """Return the medium's recipe for this many bytes of data and the objective (""; any)."""
     recipes = getattr(plugins.find_part("medium", medium), "default_recipes", ())
     if not recipes:
-        raise ValueError(f"The medium {medium!r} does not say what a model of it is made of. Upgrade its package.")
-    size_matches = [recipe for recipe in recipes if size <= recipe.up_to]
+        raise GenloomError("train.no_recipe", medium=medium)
+    size_matches = [recipe for recipe in recipes if size <= recipe.max_bytes]
     objective_matches = [
         recipe for recipe in size_matches if not recipe.objectives or objective in ("", *recipe.objectives)
     ]
@@ -43,13 +44,13 @@ def find_default_recipe(medium: str, size: int, objective: str) -> DefaultRecipe
 
 
 def get_part_name(overrides: Mapping[str, Any], part: str) -> str:
-    """The name of a part that a person asks for; "" where none is."""
+    """Return the name of a part in the overrides; "" if it is not set."""
     table = overrides.get(part)
     return str(table.get("name", "")) if isinstance(table, Mapping) else ""
 
 
 def choose_codec(workspace: Workspace, codecs: tuple[str, ...], size: int) -> str:
-    """The first codec that needs no trained model, or whose model is here."""
+    """Return the first codec whose trained model, if it needs one, is in the workspace."""
     available_models = {active_model.name for active_model in workspace.list_active_models()}
     for name in codecs[:-1]:
         model = default_part_table("codec", name, size).get("model", "")
@@ -59,6 +60,6 @@ def choose_codec(workspace: Workspace, codecs: tuple[str, ...], size: int) -> st
 
 
 def default_part_table(kind: plugins.PartKind, name: str, size: int) -> dict[str, Any]:
-    """A part by name, with the settings that it begins with for so many bytes of data."""
+    """Return the table of a part with its default settings for this many bytes of data."""
     default_config = getattr(plugins.find_part(kind, name), "default_config", None)
     return {"name": name, **(default_config(size) if default_config else {})}

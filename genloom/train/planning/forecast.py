@@ -1,4 +1,4 @@
-"""What a run will cost and give, by rules that were fitted to runs made here (docs/scaling.md)."""
+"""Scaling laws and memory estimates, fitted to runs of Genloom (docs/scaling.md)."""
 
 from dataclasses import dataclass
 from math import log2
@@ -8,31 +8,31 @@ import torch
 from torch import Tensor
 
 from genloom import plugins
+from genloom.errors import GenloomError
 from genloom.model import Design
 from genloom.noise import build_training_noise
 from genloom.settings import parse
 from genloom.train.loop import TrainConfig
 from genloom.types import Batch, Objective, Parts
 
-NUM_EVALS = 5  # looks at held-out data during a run
-DEFAULT_ERROR = 0.05  # an allowance: the largest error on six small collections (docs/scaling.md)
-PILOT_MIN_TOKENS = (
-    6_000_000  # symbols from which on texts differ in how fast they are learned, so that a short run has to tell
-)
-PILOT_TOKENS = 612_000  # tokens of that run
-PILOT_PARAMETERS = 160_000  # parameters of its network
+NUM_EVALS = 5  # during a run
+DEFAULT_ERROR = 0.05  # relative; the largest error on six small collections (docs/scaling.md)
+PILOT_MIN_TOKENS = 6_000_000  # larger texts differ in how fast they are learned; a pilot run measures it
+PILOT_TOKENS = 612_000  # that the pilot run trains on
+PILOT_PARAMETERS = 160_000  # of its network
+DEFAULT_PILOT_GAIN = 0.045  # the gain of such a network if there is no pilot run
 
 
 @dataclass(frozen=True)
 class ScalingLaw:
-    """Bits per byte as a share of what n-gram counts reach: it falls with each doubling of size and of reading."""
+    """Bits per byte relative to the n-gram baseline; the ratio falls with each doubling of size and of data."""
 
-    base_ratio: float = 0.949  # the share at 160,000 parameters and 600,000 tokens
+    base_ratio: float = 0.949  # at PILOT_PARAMETERS and PILOT_TOKENS
     size_slope: float = 0.0029
     data_slope: float = 0.0129
-    size_data_slope: float = 0.001  # larger networks gain more from reading
-    half_value_epochs: float = 16.0  # what is read so often teaches half as much as fresh text
-    min_ratio: float = 0.5  # no forecast goes below this
+    size_data_slope: float = 0.001  # larger networks gain more from data
+    half_value_epochs: float = 16.0  # after which text is worth half as much as fresh text
+    min_ratio: float = 0.5  # lower bound of forecasts
     error: float = DEFAULT_ERROR
 
     def predict_ratio(self, num_parameters: int, num_tokens: int, dataset_tokens: int) -> float:
@@ -48,9 +48,9 @@ class ScalingLaw:
 
 
 def find_scaling_law(design: Design, dataset_tokens: int, measured_gain: float | None = None) -> ScalingLaw | None:
-    """The rule for so many symbols of training text; None where none is known.
+    """Return the scaling law for this design and size of text; None if none is known.
 
-    `gain` is the share of the counts' bits that a network of PILOT_SIZE saved after PILOT tokens of this text.
+    `measured_gain` is the share of the baseline's bits that a pilot network saved on this text.
     """
     if (design.codec, design.network, design.objective) != ("bytes", "ngram", "autoregressive"):
         return None
@@ -63,51 +63,44 @@ def find_scaling_law(design: Design, dataset_tokens: int, measured_gain: float |
     )
 
 
-DEFAULT_PILOT_GAIN = 0.045  # the gain of such a network where nobody has tried it
-
-
 def chinchilla_gap(num_parameters: int, num_tokens: int) -> float:
-    """Doublings between a size and the best for so many tokens, a twentieth of them (Hoffmann et al. 2022)."""
+    """Return the doublings between a size and the optimal one, a twentieth of the tokens (Hoffmann et al. 2022)."""
     return abs(log2(max(num_tokens, 1) / (20 * max(num_parameters, 1))))
 
 
 def estimate_eval_seconds(seconds_per_unit: float, eval_reads: int) -> float:
-    """How long all looks at held-out data take that read so much in all: a third of training on as much."""
+    """Estimate the duration of evaluations that read this much; a forward pass takes a third of a training step."""
     return eval_reads * seconds_per_unit / 3
 
 
 def check_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int, available_bytes: int) -> int:
-    """The bytes that a run takes. Raises ValueError where there is room for fewer."""
+    """Return the bytes that a run needs. Raises ValueError if fewer are available."""
     required_bytes = estimate_memory(plan, num_parameters, activation_bytes)
     if required_bytes > available_bytes:
-        raise ValueError(
-            f"This run needs about {required_bytes / 1e9:,.1f} GB of memory, and there are {available_bytes / 1e9:.1f} GB. "
-            "Close other programs or ask for fewer parameters (--params) or batch_size (--set batch_size=…)."
-        )
+        raise GenloomError("train.out_of_memory", required_gb=required_bytes / 1e9, available_gb=available_bytes / 1e9)
     return required_bytes
 
 
 def estimate_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int) -> int:
-    """Bytes: weights, gradients, optimizer, working copy and averages; and what a step keeps, or saving writes."""
+    """Estimate the bytes of weights, gradients, optimizer, low-precision copy and EMA, and of activations or saving."""
     ema_bytes = 4 * num_parameters if plan.ema_decay else 0
-    save_bytes = (
-        8 if plan.optimizer.family == "muon" else 12
-    ) * num_parameters + ema_bytes  # all of a checkpoint at once
+    state_bytes = 8 if plan.optimizer.family == "muon" else 12
+    save_bytes = state_bytes * num_parameters + ema_bytes  # a checkpoint is serialised in memory
     return int(18 * num_parameters + ema_bytes + max(activation_bytes, save_bytes) + psutil.Process().memory_info().rss)
 
 
 def activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:
-    """Bytes that a step keeps of each sequence for its backward pass, by the network's own count."""
+    """Return the activation bytes of a sequence, as the network's module counts them."""
     module = plugins.find_part("network", design.network)
     config = parse(module.Config, design.network_settings, "network")
     values_per_token = (
-        module.activation_bytes(config, design.context_length) if hasattr(module, "activation_bytes") else 0
+        module.activations_per_token(config, design.context_length) if hasattr(module, "activations_per_token") else 0
     )
     return design.context_length * (values_per_token * bytes_per_element(plan) + 4096 * 4)
 
 
 def activation_bytes_per_sample(objective: Objective[Batch], parts: Parts, batch: Batch, plan: TrainConfig) -> int:
-    """Bytes that a step keeps of each sample for its backward pass, counted while a few are read."""
+    """Measure the activation bytes of a sample in a forward pass over a small batch."""
     weight_pointers = {p.untyped_storage().data_ptr() for part in parts.values() for p in part.parameters()}
     max_bytes = 0
     for phase in objective.phases:
@@ -127,5 +120,5 @@ def activation_bytes_per_sample(objective: Objective[Batch], parts: Parts, batch
 
 
 def bytes_per_element(plan: TrainConfig) -> int:
-    """Bytes of a number in a forward pass."""
+    """Return the size of a number in the forward pass."""
     return 2 if plan.precision == "bfloat16" else 4

@@ -1,4 +1,4 @@
-"""What a model learned before, read again beside something new, so that it is not forgotten."""
+"""Experience replay: training on a model's earlier data beside preferences, so that it does not forget them."""
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -24,24 +24,24 @@ from genloom.train.preference.dataset import PreferenceBatches
 from genloom.train.preference.rollouts import RolloutBatches
 from genloom.types import Batch, TokenSpace
 
-REPLAY_PACK_LENGTH = 256  # symbols of a row of text at most
-NUM_PSEUDO_DOCUMENTS = 64  # passages, where a model reads its own
-MAX_REPLAY_SAMPLES = 1024  # samples at most: encoding them takes time
+REPLAY_PACK_LENGTH = 256  # tokens per row, at most
+NUM_PSEUDO_DOCUMENTS = 64  # generated passages
+MAX_REPLAY_SAMPLES = 1024  # because encoding takes time
 
-ReplayBatchFn = Callable[[int], Batch]  # the batch of a step
+ReplayBatchFn = Callable[[int], Batch]  # returns the batch of a step
 
 
 def build_replay_batches(
     folder: Path, workspace: Workspace, model: Model, job: Job, replay_weight: float
 ) -> Generator[Event, None, ReplayBatchFn | None]:
-    """What the model was trained on, in batches; None where that is not here or nothing shall be read again.
+    """Return batches of the model's training data; None without replay, or if the data are not in the workspace.
 
-    A network that has counted its text knows it by heart, and would only learn to trust its counts: it reads what it
-    writes itself instead.
+    A network with n-gram counts has memorised its text, and would only learn to trust the counts: it replays passages
+    that it generates itself.
     """
     if replay_weight and any(hasattr(part, "fit") for part in model.parts.values()):
         if not (folder / "documents.ends").exists():
-            yield Status("Writing what it can write before it learns, to be read again")
+            yield Status("Generating passages to replay")
             write_documents(generate_pseudo_documents(model), folder)
         pseudo_documents = EncodedDocuments.load(folder)
         return documents.build_packed_batches(pseudo_documents, model, job) if len(pseudo_documents.ends) else None
@@ -53,13 +53,13 @@ def build_replay_batches(
     if dataset is None or not replay_weight:
         return None
     if samples.has_fixed_size(model.codec.space):
-        yield Status("Encoding some of what it was trained on, to be seen again")
+        yield Status("Encoding training samples to replay")
         return build_replay_samples(dataset, model, job)
     return documents.build_packed_batches(documents.encode_documents(folder, dataset, model), model, job)
 
 
 def generate_pseudo_documents(model: Model) -> Generator[tuple[np.ndarray, np.ndarray]]:
-    """Passages of the model itself, drawn as it finds them likely (pseudorehearsal, Robins 1995), and what counts."""
+    """Sample passages from the model, with loss masks (pseudorehearsal, Robins 1995)."""
     noise, params = Noise(0, tuple(range(NUM_PSEUDO_DOCUMENTS))), SamplingParams(max_tokens=REPLAY_PACK_LENGTH)
     with torch.inference_mode():
         *_, tokens_BL = model.objective.sample(
@@ -86,15 +86,15 @@ def with_replay(
     replay_batches: ReplayBatchFn | None,
     replay_weight: float,
 ) -> tuple[Model, Callable[[int], Any]]:
-    """The model and the batches of a run that also reads again what is known, where there is some."""
+    """Return the model and the batches of a run with replay, if there are replay batches."""
     if replay_batches is None:
         return model, preference_batches
     base = getattr(model.objective, "base", model.objective)
-    objective: Any = ReplayMix(model.objective, base, replay_weight)
+    objective: Any = ReplayMix(base=base, objective=model.objective, replay_weight=replay_weight)
     replay_fn: ReplayBatchFn = replay_batches
 
     def build_mixed_batch(step: int) -> ReplayBatch:
-        # Lessons can be fewer than the rows of a step; both have to have as many.
+        # A small preference data set has smaller batches; both sides need the same batch size.
         return ReplayBatch(
             preference_batches(step), replay_fn(step).select_rows(slice(0, preference_batches.batch_size))
         )

@@ -1,4 +1,4 @@
-"""A reward model on a stored model's own states: a Bradley-Terry head, fitted to pairs exactly, no network trained.
+"""A reward model on a stored model's hidden states: a Bradley–Terry head, fitted exactly, without training a network.
 
 Shape letters: B rows, L length, D width, N answers, F features.
 """
@@ -14,24 +14,14 @@ from genloom.model import Model
 from genloom.objectives.sft import build_completion_batch
 from genloom.train.preference.dataset import REFERENCE_BATCH_SIZE, TokenRows
 
-L2_STRENGTHS = (
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-    1.0,
-    3.0,
-    10.0,
-    30.0,
-    100.0,
-)  # of the pull to zero, a pair; the noisier the ratings, the more
+L2_STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # per pair; noisier ratings need more
 
-FeatureGroups = tuple[tuple[int, float], ...]  # of features side by side: how many, and what say they have together
+FeatureGroups = tuple[tuple[int, float], ...]  # consecutive features: their number and their joint weight
 
 
 @dataclass(frozen=True)
 class RewardHead:
-    """Scores of answers; only their differences for one prompt mean anything."""
+    """A linear score of answers; only differences between answers to one prompt are meaningful."""
 
     mean_F: np.ndarray
     scale_F: np.ndarray
@@ -42,13 +32,13 @@ class RewardHead:
 
 
 def can_fit_reward_head(model: Model) -> bool:
-    """Whether the model's network shows its states."""
-    return len(model.parts) == 1 and all(hasattr(part, "hidden_states") for part in model.parts.values())
+    """Return whether the model's network can return its hidden states."""
+    return len(model.parts) == 1 and all(hasattr(part, "compute_logits") for part in model.parts.values())
 
 
 @torch.inference_mode()
 def extract_features(model: Model, prompts: TokenRows, answers: TokenRows) -> np.ndarray:
-    """What the model has on its mind over each answer: its mean state and its last, and the answer's length, N F."""
+    """Return features N F of the answers: mean and last hidden state, and log length."""
     (network,) = model.parts.values()
     feature_batches: list[np.ndarray] = []
     order = np.argsort([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)], kind="stable")
@@ -58,9 +48,9 @@ def extract_features(model: Model, prompts: TokenRows, answers: TokenRows) -> np
         batch = build_completion_batch(*token_rows, model.design.context_length).map(lambda t: t.to(model.device))
         assert batch.mask is not None
         assert batch.lengths is not None
-        h_BLD = network(batch.x, lengths=batch.lengths, hidden_states=False).float()
+        h_BLD = network(batch.x, lengths=batch.lengths, return_logits=False).float()
         mask_BL1 = batch.mask[..., None].float()
-        mean_BD = (h_BLD * mask_BL1).pooled_proj(1) / mask_BL1.sum(1).clamp(min=1)
+        mean_BD = (h_BLD * mask_BL1).sum(1) / mask_BL1.sum(1).clamp(min=1)
         last_BD = h_BLD[torch.arange(len(h_BLD)), batch.lengths - 1]
         log_length_B1 = mask_BL1.sum(1).clamp(min=1).log()
         feature_batches.append(torch.cat([mean_BD, last_BD, log_length_B1], 1).double().cpu().numpy())
@@ -70,10 +60,10 @@ def extract_features(model: Model, prompts: TokenRows, answers: TokenRows) -> np
 def fit_reward_head(
     chosen_NF: np.ndarray, rejected_NF: np.ndarray, weights: np.ndarray, l2_strength: float, groups: FeatureGroups = ()
 ) -> RewardHead:
-    """The head that makes the raters' choices likeliest (Bradley and Terry 1952) under a Gaussian prior; convex.
+    """Fit the head of maximal posterior probability (Bradley and Terry 1952) under a Gaussian prior; it is convex.
 
-    Features are measured by how far apart they are in pairs. A group has the say that was given to it, however many
-    features are in it: a few of style count beside a thousand states.
+    Features are scaled by their differences within pairs. A group of features has its joint weight whatever its size,
+    so that a few style features count beside a thousand hidden states.
     """
     all_NF = np.concatenate([chosen_NF, rejected_NF])
     mean_F, scale_F = all_NF.mean(0), np.sqrt(np.square(chosen_NF - rejected_NF).mean(0)) + 1e-6
@@ -82,7 +72,7 @@ def fit_reward_head(
         scale_F *= np.sqrt(np.repeat(sizes / group_weights, sizes) * group_weights.sum() / sizes.sum())
     margin_NF = torch.from_numpy((chosen_NF - rejected_NF) / scale_F / np.sqrt(all_NF.shape[1]))
     weight_N = torch.from_numpy(weights / weights.sum())
-    # The best weights lie where the gaps do (the representer theorem), which has as many dimensions as there are pairs.
+    # The optimal weights lie in the span of the margins (representer theorem), which has one dimension per pair.
     basis_FR, margin_RN = torch.linalg.qr(margin_NF.T)
     weight_R = torch.zeros(len(margin_RN), dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([weight_R], max_iter=100, line_search_fn="strong_wolfe")

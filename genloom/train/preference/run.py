@@ -1,4 +1,4 @@
-"""Learning from ratings: a challenger trained on a stored model, through the one loop, resumable to the same bits."""
+"""Preference training: a challenger trained from a stored model, by the one loop, resumable to the same bits."""
 
 import difflib
 import json
@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
+from genloom.errors import GenloomError
 from genloom.model import Model, load_model
 from genloom.networks import lora
 from genloom.networks.precision import choose_prefill_precision
@@ -44,57 +45,55 @@ from genloom.train.preference.replay import REPLAY_PACK_LENGTH, build_replay_bat
 from genloom.train.preference.rollouts import RolloutBatches, RolloutEnvironment
 from genloom.types import Batch, Objective, Parts
 
-METHODS = ("dpo", "kto", "weighted", "policy")
-RATINGS_DATA = "ratings"  # what the job of such a run says its data are
-ADAPTER_MIN_PARAMETERS = 20_000_000  # parameters; smaller models learn with all their weights
-PREFERENCE_BATCH_SIZE = 8  # lessons a step
-ROLLOUTS_PER_STEP = 16  # a step of practice
-MAX_EPOCHS = 4  # readings of the lessons at most, where only the time was given
+METHODS = ("dpo", "kto", "weighted", "grpo")
+RATINGS_DATA = "ratings"  # the name of the data in jobs of such runs
+ADAPTER_MIN_PARAMETERS = 20_000_000  # smaller models train all their weights
+PREFERENCE_BATCH_SIZE = 8
+ROLLOUTS_PER_STEP = 16
+MAX_EPOCHS = 4  # for a run that is limited by time
 ALLOWED_OVERRIDES = ("batch_size", "plan", "adapter", "learning")
 OPTIMIZER_DEFAULTS = {
     "adapter": OptimizerConfig("adamw", lr_adapter=5e-4),
     "full": OptimizerConfig("adamw", lr_matrix=3e-4, lr_embedding=3e-4, lr_vector=3e-4),
 }
 
-AnyBatchFn = Callable[[int], Any]  # the batch of a step
+AnyBatchFn = Callable[[int], Any]  # returns the batch of a step
 
 
 @dataclass(frozen=True)
 class PreferenceConfig:
-    """How ratings are learned from; the objectives say more (genloom.objectives.dpo, kto)."""
+    """Settings of preference training; genloom.objectives.dpo, kto and grpo explain them."""
 
     method: str = "dpo"
     beta: float = 0.1
     rpo_alpha: float = 0.1
-    is_length_normalized: bool = (
-        False  # by the mean over an answer's symbols and not by their sum: length alone wins nothing
-    )
-    label_smoothing: float = 0.1  # share of ratings that are believed to be the wrong way round
-    should_filter_noisy_labels: bool = True  # leave out pairs that a judge fitted to the others contradicts
-    replay_weight: float = 5.0  # weight of reading again what the model was trained on, where that is here
-    num_generations: int = 4  # of policy: attempts at a prompt, each judged against the others
+    is_length_normalized: bool = False  # mean instead of sum of token log-likelihoods, so that length has no effect
+    label_smoothing: float = 0.1  # assumed share of reversed ratings
+    should_filter_noisy_labels: bool = True  # drop pairs that a reward model fitted to the others contradicts
+    replay_weight: float = 5.0  # of the model's earlier training data
+    num_generations: int = 4  # of grpo: rollouts per prompt
     advantage_estimator: Literal["grpo", "rloo"] = "grpo"
-    rewards: tuple[str, ...] = ("model",)  # of policy: the reward model, machine checks, or both
+    rewards: tuple[str, ...] = ("model",)  # of grpo: the reward model, machine checks, or both
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             near = difflib.get_close_matches(self.method, METHODS, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Unknown method {self.method!r}.{hint} Choose {', '.join(METHODS)}.")
-        if self.num_generations < 2:
-            raise ValueError(
-                f"learning.num_generations is {self.num_generations}: an attempt is judged against others, so 2 or more."
+            raise GenloomError(
+                "train.unknown_preference_method", value=self.method, hint=hint, methods=", ".join(METHODS)
             )
+        if self.num_generations < 2:
+            raise GenloomError("train.few_generations", value=self.num_generations)
 
     def build_objective(self, base: Objective[Batch], reference: Parts) -> Objective[Any]:
-        """The objective around `base`; `reference` is empty where the batches know what it thinks."""
-        beta = self.beta * getattr(base, "nats_per_term", 1.0)  # it is the price of a nat
+        """Return the objective around `base`; `reference` is empty if the batches hold its log-likelihoods."""
+        beta = self.beta * getattr(base, "nats_per_term", 1.0)  # beta is per nat
         match self.method:
             case "dpo":
                 return DPO(base, reference, beta, self.rpo_alpha, self.is_length_normalized, self.label_smoothing)
             case "kto":
                 return KTO(base, reference, beta, self.rpo_alpha)
-            case "policy":
+            case "grpo":
                 return GRPO(base, reference, beta)
             case _:
                 return base
@@ -102,30 +101,28 @@ class PreferenceConfig:
 
 @dataclass(frozen=True)
 class PreferenceRequest:
-    """What to learn, and on which model."""
+    """A preference training run to start or to resume."""
 
-    base: str  # the champion, as a ref
-    name: str  # of the model whose next version the challenger is
+    base: str  # the ref of the champion
+    name: str  # of the model whose next version the challenger becomes
     training_data: PreferenceDataset | RolloutEnvironment
     method: str = "dpo"
-    budget: Budget = field(default_factory=Budget)  # minutes or steps, and the seed
+    budget: Budget = field(default_factory=Budget)  # only its minutes, steps and seed
     overrides: Mapping[str, str] = field(default_factory=dict)
     save_seconds: float = 30.0
-    judged_runs: frozenset[str] = (
-        frozenset()
-    )  # runs that are over, their challengers judged: asked again, a new one begins
+    judged_runs: frozenset[str] = frozenset()  # with an evaluated challenger, so that they are not resumed
 
 
 def train_on_preferences(workspace: Workspace, request: PreferenceRequest) -> Generator[Event]:
-    """Learn and yield what happens, at last the challenger; a run of the same request that was broken off is gone on.
+    """Train and yield events, finally the challenger; an interrupted run of the same request is resumed.
 
-    Raises ValueError for what a person can mend: an unknown model or method, a setting that is the base's.
+    Raises ValueError for an unknown model or method, or a setting that the base determines.
     """
     base = workspace.get_model(request.base)
     unfinished_run = find_unfinished_run(workspace, base, request)
     if unfinished_run is not None:
         with run.lock_run(unfinished_run):
-            yield Status(f"Going on with {unfinished_run.id}")
+            yield Status(f"Resuming {unfinished_run.id}")
             yield from execute_preference_run(
                 workspace, unfinished_run, read_job(unfinished_run.folder / "job.toml"), request
             )
@@ -143,7 +140,7 @@ def train_on_preferences(workspace: Workspace, request: PreferenceRequest) -> Ge
 
 
 def find_unfinished_run(workspace: Workspace, base: ModelFolder, request: PreferenceRequest) -> Run | None:
-    """The newest run of the same lessons, base and settings, where its challenger was not judged."""
+    """Return the newest run of the same data, base and settings whose challenger was not evaluated."""
     for candidate_run in reversed(workspace.list_runs()):
         path = candidate_run.folder / "job.toml"
         if candidate_run.name != request.name or candidate_run.id in request.judged_runs or not path.is_file():
@@ -163,13 +160,11 @@ def find_unfinished_run(workspace: Workspace, base: ModelFolder, request: Prefer
 def plan_preference_training(
     folder: Path, workspace: Workspace, base: ModelFolder, request: PreferenceRequest
 ) -> Generator[Event, None, Job]:
-    """The job, with as many steps as the time allows; yields what is being done and at last the contract."""
+    """Plan the run, with as many steps as fit the time; yield the progress and finally the estimate."""
     started_at = time.perf_counter()
     for path in request.overrides:
         if path.split(".")[0] not in ALLOWED_OVERRIDES:
-            raise ValueError(
-                f"{path} is the base's and stays as it is. Learning lets you set: {', '.join(ALLOWED_OVERRIDES)}."
-            )
+            raise GenloomError("train.setting_of_base", path=path, allowed=", ".join(ALLOWED_OVERRIDES))
     model = load_model(workspace, base.ref)
     num_weights = sum(weight.numel() for weight in (*model.parts.parameters(), *model.parts.buffers()))
     trained_weights = (
@@ -178,7 +173,7 @@ def plan_preference_training(
         else "full"
     )
     job = default_preference_job(model.design, base, request, trained_weights)
-    job = replace(job, row_length=min(REPLAY_PACK_LENGTH, model.design.context_length))
+    job = replace(job, pack_length=min(REPLAY_PACK_LENGTH, model.design.context_length))
     replay_batches = yield from build_replay_batches(
         folder, workspace, model, job, get_preference_config(job).replay_weight
     )
@@ -192,25 +187,18 @@ def plan_preference_training(
         return finetune.measure_step_seconds(with_job_precision(job, precision), model, cast(Any, batches))
 
     is_precision_set = "plan.precision" in request.overrides
-    is_bfloat16_faster = all(
-        choose_prefill_precision(part) == "bfloat16" for part in model.parts.values()
-    )  # faster beyond doubt
-    precisions = (
-        (job.plan.precision,) if is_precision_set else ("bfloat16",) if is_bfloat16_faster else ("float32", "bfloat16")
-    )
+    is_bfloat16_faster = all(choose_prefill_precision(part) == "bfloat16" for part in model.parts.values())
+    precisions: tuple[str, ...] = ("bfloat16",) if is_bfloat16_faster else ("float32", "bfloat16")
+    precisions = (job.plan.precision,) if is_precision_set else precisions
     seconds_by_precision = {precision: time_precision(precision) for precision in precisions}
     job = with_job_precision(job, min(seconds_by_precision, key=lambda precision: seconds_by_precision[precision]))
     seconds_per_step = seconds_by_precision[job.plan.precision]
-    steps_per_epoch = len(request.training_data) * get_rows_per_prompt(job) / job.batch_size  # in steps
-    reference_seconds = seconds_per_step / 4 * steps_per_epoch  # a step reads forwards and twice as long backwards
-    seconds_left = (
-        (request.budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION)
-        - reference_seconds
-        - (time.perf_counter() - started_at)
-    )
-    steps = request.budget.steps or max(
-        min(int(seconds_left / seconds_per_step), ceil(MAX_EPOCHS * steps_per_epoch)), 1
-    )
+    steps_per_epoch = len(request.training_data) * get_rows_per_prompt(job) / job.batch_size
+    reference_seconds = seconds_per_step / 4 * steps_per_epoch  # forward passes, each a third of a step
+    total_seconds = (request.budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION)
+    seconds_left = total_seconds - reference_seconds - (time.perf_counter() - started_at)
+    max_steps = min(int(seconds_left / seconds_per_step), ceil(MAX_EPOCHS * steps_per_epoch))
+    steps = request.budget.steps or max(max_steps, 1)
     activation_bytes = (
         documents.packed_activation_bytes(job)
         if not samples.has_fixed_size(model.codec.space)
@@ -220,13 +208,13 @@ def plan_preference_training(
         job, finetune.count_parameters(model, base, job), steps, seconds_per_step, activation_bytes
     )
     yield estimate
-    return replace(job, plan=finetune.with_schedule(job.plan, steps, request.overrides), contract=estimate.to_record())
+    return replace(job, plan=finetune.with_schedule(job.plan, steps, request.overrides), estimate=estimate.to_record())
 
 
 def default_preference_job(design: Any, base: ModelFolder, request: PreferenceRequest, trained_weights: str) -> Job:
-    """The job before anything is measured."""
+    """Return the job before any measurement."""
     plan = TrainConfig(steps=1, cooldown=0.8, optimizer=OPTIMIZER_DEFAULTS[trained_weights], seed=request.budget.seed)
-    batch_size = ROLLOUTS_PER_STEP if request.method == "policy" else PREFERENCE_BATCH_SIZE
+    batch_size = ROLLOUTS_PER_STEP if request.method == "grpo" else PREFERENCE_BATCH_SIZE
     tables = Job(request.name, RATINGS_DATA, request.training_data.digest, design, plan, batch_size).to_tables()
     tables["base"] = {"ref": base.ref, "digest": base.digest}
     tables["learning"] = to_table(PreferenceConfig(request.method))
@@ -234,16 +222,14 @@ def default_preference_job(design: Any, base: ModelFolder, request: PreferenceRe
         tables["adapter"] = {"method": "lora", **to_table(lora.Config())}
     job = Job.from_tables(apply_overrides(tables, request.overrides))
     if job.batch_size % get_rows_per_prompt(job):
-        raise ValueError(
-            f"batch_size is {job.batch_size}, and attempts come in groups: set a multiple of {get_rows_per_prompt(job)}."
-        )
+        raise GenloomError("train.uneven_groups", batch_size=job.batch_size, multiple=get_rows_per_prompt(job))
     return job
 
 
 def get_rows_per_prompt(job: Job) -> int:
-    """How many rows of a step are about one prompt."""
+    """Return the number of rows per prompt in a batch."""
     settings = get_preference_config(job)
-    return settings.num_generations if settings.method == "policy" else 1
+    return settings.num_generations if settings.method == "grpo" else 1
 
 
 def get_preference_config(job: Job) -> PreferenceConfig:
@@ -251,7 +237,7 @@ def get_preference_config(job: Job) -> PreferenceConfig:
 
 
 def parse_preference_config(method: str, overrides: Mapping[str, str]) -> PreferenceConfig:
-    """What a request says of its learning, before there is a job; ValueError for a setting that is none."""
+    """Parse the `learning.` overrides of a request. Raises ValueError for an unknown setting."""
     learning_overrides = {path: text for path, text in overrides.items() if path.startswith("learning.")}
     return parse(
         PreferenceConfig,
@@ -261,8 +247,8 @@ def parse_preference_config(method: str, overrides: Mapping[str, str]) -> Prefer
 
 
 def measure_activation_bytes(model: Model, job: Job, batches: AnyBatchFn) -> int:
-    """Bytes that a step keeps of each row of samples for its backward pass."""
-    batch: Any = batches(0).rows(slice(0, 2))
+    """Measure the activation bytes per row of samples."""
+    batch: Any = batches(0).select_rows(slice(0, 2))
     parts, phase = dict(model.parts.items()), model.objective.phases[0]
     if prepare := getattr(model.objective, "prepare_batch", None):
         batch = prepare(parts, batch, phase, build_training_noise(job.plan.seed, 0, 0, len(batch)), len(batch))
@@ -276,13 +262,13 @@ def with_job_precision(job: Job, precision: str) -> Job:
 def build_learner_and_batches(
     base: Model, job: Job, training_data: PreferenceDataset | RolloutEnvironment, should_score_reference: bool = True
 ) -> tuple[Model, PreferenceBatches | RolloutBatches]:
-    """The base made ready to learn, with the objective of the method, and the batches that it learns from.
+    """Return the base model ready for training with the objective of the method, and its batches.
 
-    Dropout stays off. Before its first step the learner is its own reference: an adapter adds nothing yet. Where the
-    loss is exact, the reference is asked once about every rated answer (unless `look` says not to); else it stays
-    beside the learner, so that both see the same noise.
+    Dropout stays off. Before its first step the model is its own reference, since a new adapter has no effect. If the
+    likelihood is exact, the reference scores every rated answer once (zeros unless `should_score_reference`); otherwise
+    a copy of it scores the answers in every step, with the same noise as the model in training.
     """
-    settings, plan = get_preference_config(job), replace(job.plan, compiled=False)
+    settings, plan = get_preference_config(job), replace(job.plan, torch_compile=False)
     model = finetune.build_learner(base, job)
     model.parts.eval()
     if isinstance(training_data, PreferenceDataset) and getattr(base.objective, "has_exact_likelihood", False):
@@ -310,7 +296,7 @@ def build_learner_and_batches(
 
 def with_preference_objective(model: Model, settings: PreferenceConfig, reference: Parts) -> Model:
     base = model.objective
-    if getattr(base, "z_loss", 0.0):  # ratings compare likelihoods, and nothing beside them
+    if getattr(base, "z_loss", 0.0):  # preferences compare likelihoods only
         base = replace(cast(Any, base), z_loss=0.0)
     return replace(model, objective=settings.build_objective(base, reference))
 
@@ -318,14 +304,11 @@ def with_preference_objective(model: Model, settings: PreferenceConfig, referenc
 def initialize_preference_training(
     folder: Path, workspace: Workspace, job: Job, training_data: PreferenceDataset | RolloutEnvironment
 ) -> Generator[Event, None, tuple[Model, AnyBatchFn, TrainState]]:
-    """The model at its first step, its batches and its state, all functions of the job and the lessons."""
+    """Return the model at step 0, its batches and its state, as functions of the job and the training data."""
     base = load_model(workspace, job.base["ref"])
     if base.folder is None or base.folder.digest != job.base["digest"]:
-        raise ValueError(
-            f"This run learns on {job.base['ref']}, and the one that is here is another model: its digest differs. "
-            "Restore the one that the run began with, or learn again."
-        )
-    assert training_data.digest == job.digest, "a run is gone on with by its own lessons"
+        raise GenloomError("train.changed_base", base=job.base["ref"])
+    assert training_data.digest == job.digest, "a run is resumed with its own training data"
     replay_batches = yield from build_replay_batches(
         folder, workspace, base, job, get_preference_config(job).replay_weight
     )
@@ -337,23 +320,23 @@ def initialize_preference_training(
 def execute_preference_run(
     workspace: Workspace, current_run: Run, job: Job, request: PreferenceRequest
 ) -> Generator[Event]:
-    """Take the steps that are left and store the challenger as the next version."""
-    yield Status("Asking the champion about the rated answers")
+    """Train the remaining steps and store the challenger as the next version."""
+    yield Status("Scoring the rated answers with the champion")
     torch.manual_seed(job.plan.seed)
     model, batches, state = yield from initialize_preference_training(
         current_run.folder, workspace, job, request.training_data
     )
-    load_result = checkpoint.load(state, current_run.folder / "state")
+    load_result = checkpoint.load(state, current_run.folder / "state", job.design.network)
     if load_result is not None:
         yield from (RunWarning(text) for text in load_result.warnings)
     log = ProgressLog(current_run.folder / "progress.jsonl", state.step)
-    yield Status(f"Learning from ratings, step {state.step} to {job.plan.steps}")
+    yield Status(f"Training on ratings from step {state.step} to {job.plan.steps}")
     save_request = run.TrainRequest(current_run.id, save_seconds=request.save_seconds)
     yield from run.run_steps(current_run.folder / "state", log, model, cast(Any, batches), job, state, save_request, ())
     trained_model = replace(model, parts=state.eval_parts.eval())
     actual = {
         "seconds": round(log.seconds, 1),
-        "memory_bytes": log.memory,
+        "memory_bytes": log.peak_memory_bytes,
         "steps": state.step,
         "skipped_steps": state.skipped_steps,
     }
@@ -372,7 +355,7 @@ def execute_preference_run(
 def build_preference_card(
     workspace: Workspace, job: Job, current_run: Run, actual: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the challenger is and where it came from; the data are those of its base."""
+    """Return the card of the challenger; its data are those of its base."""
     data = workspace.get_model(job.base["ref"]).card.get("data")
     return {
         **({"data": data} if data else {}),

@@ -1,4 +1,4 @@
-"""The battery's items are sound: one right continuation each, nothing twice, and no giveaway in their length."""
+"""The battery's items have one right continuation each, no duplicates, and no hint in their length."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ INSTRUCTIONS = build_instructions()
 
 
 @pytest.mark.parametrize("items", [build_cloze_items(), build_choice_items()], ids=["cloze", "choice"])
-def test_written_items_are_many_and_differ(items: list[BatteryItem]) -> None:
+def test_items_are_many_and_distinct(items: list[BatteryItem]) -> None:
     assert len(items) >= 100
     assert len({item.context.casefold() for item in items}) == len(items)
     for item in items:
@@ -25,19 +25,19 @@ def test_written_items_are_many_and_differ(items: list[BatteryItem]) -> None:
         assert all(text.startswith(" ") and text == f" {text.strip()}" for text in item.continuations), item
         assert item.context == item.context.strip()
     words = Counter(item.answer for item in items)
-    assert max(words.values()) <= 3, "no answer is right so often that it could be learned"
+    assert max(words.values()) <= 3, "no answer is frequent enough to be guessed"
 
 
 @pytest.mark.parametrize("items", [build_cloze_items(), build_choice_items()], ids=["cloze", "choice"])
-def test_length_does_not_tell_the_right_one(items: list[BatteryItem]) -> None:
-    """Whoever always takes the shortest or the longest is right about as often as who guesses."""
+def test_length_does_not_give_the_answer_away(items: list[BatteryItem]) -> None:
+    """Always choosing the shortest or the longest continuation is about as good as guessing."""
     for pick in (min, max):
         lengths = [[len(text.encode()) for text in item.continuations] for item in items]
         hits = sum((row[0] == pick(row)) / row.count(row[0]) for row in lengths)
         assert 0.15 < hits / len(items) < 0.36
 
 
-def test_cloze_asks_for_one_word_that_the_text_did_not_say_last() -> None:
+def test_cloze_answers_are_one_word_other_than_the_last_of_the_context() -> None:
     for item in build_cloze_items():
         assert all(len(text.split()) == 1 for text in item.continuations), item
         assert item.context.split()[-1].strip(".,") not in item.continuations, item
@@ -51,16 +51,16 @@ def test_sums_are_right_balanced_and_fixed_by_the_seed() -> None:
     assert sums == build_arithmetic_items(0)
     assert sums != build_arithmetic_items(1)
     for item in sums:
-        *shown, asked = item.context.splitlines()
-        assert asked + item.answer.rstrip("\n") not in shown
-        for line in (*shown, asked + item.answer):
+        *examples, question = item.context.splitlines()
+        assert question + item.answer.rstrip("\n") not in examples
+        for line in (*examples, question + item.answer):
             sum_, result = line.split(" = ")
             first, operation, second = sum_.split()
             a, b = int(first), int(second)
             assert {"+": a + b, "-": a - b, "*": a * b}[operation] == int(result) >= 0
 
 
-def test_instructions_are_many_and_differ() -> None:
+def test_instructions_are_many_and_distinct() -> None:
     assert len(INSTRUCTIONS) >= 100
     assert len({i.prompt for i in INSTRUCTIONS}) == len(INSTRUCTIONS)
     assert len({i.kind for i in INSTRUCTIONS}) == 16
@@ -69,7 +69,7 @@ def test_instructions_are_many_and_differ() -> None:
 
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=lambda i: f"{i.kind}: {i.prompt[:40]}")
-def test_checks_accept_a_right_answer_and_refuse_a_wrong_one(instruction: Instruction) -> None:
+def test_checks_accept_passing_answers_and_reject_failing_ones(instruction: Instruction) -> None:
     assert instruction.is_followed(instruction.passing_answer)
     assert instruction.is_followed(f"\n{instruction.passing_answer}\n")
     assert not instruction.is_followed(instruction.failing_answer)
@@ -77,7 +77,7 @@ def test_checks_accept_a_right_answer_and_refuse_a_wrong_one(instruction: Instru
     assert not instruction.is_followed(" \n")
 
 
-def test_json_may_stand_in_a_fence_and_nothing_else_around_it() -> None:
+def test_json_can_be_fenced_but_nothing_else_may_surround_it() -> None:
     (first, *_) = [i for i in INSTRUCTIONS if i.kind == "JSON"]
     assert first.is_followed(f"```json\n{first.passing_answer}\n```")
     assert first.is_followed(first.passing_answer.replace("31", '"31"'))

@@ -1,1 +1,1 @@
-"""A small offline battery: what a language model completes, knows, reckons and follows, each with its interval."""
+"""Small offline benchmark for language models: cloze, multiple choice, arithmetic, instruction following."""

@@ -1,4 +1,4 @@
-"""How likely a model finds continuations of a text, and whether it would write them: read in batches, beginnings once.
+"""Log-likelihoods of continuations under a model, in batches that read each shared prefix only once.
 
 Shape letters: B rows, L length, V vocabulary.
 """
@@ -12,41 +12,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genloom.errors import GenloomError
 from genloom.model import Model
 from genloom.types import CausalNetwork, TokenSpace
 
-BATCH_SIZE = 16  # contexts read side by side
+BATCH_SIZE = 16  # contexts
 
 
 @dataclass(frozen=True)
 class ContinuationScore:
-    """What a continuation costs a model."""
+    """A model's score of a continuation."""
 
     nats: float  # minus log-likelihood given the context
-    is_greedy: bool  # whether each of its symbols was the likeliest one
+    is_greedy: bool  # whether greedy decoding gives it
 
 
 class ContinuationScorer(Protocol):
-    """Whoever can say of each context what its continuations cost."""
+    """Scores the continuations of each context."""
 
     def __call__(self, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[list[ContinuationScore]]: ...
 
 
 @dataclass(frozen=True)
 class SplitContext:
-    """A context and its continuations in symbols."""
+    """A context and its continuations as tokens."""
 
-    prefix: np.ndarray  # what all continuations share of it, after the symbol that starts a document
-    suffixes: list[np.ndarray]  # one row a continuation, with what of the context is not in `begun`
+    prefix: np.ndarray  # the BOS token and the part of the context that all continuations share
+    suffixes: list[np.ndarray]  # one per continuation, with the part of the context that is not in `prefix`
 
 
 def build_scorer(model: Model) -> ContinuationScorer:
-    """The reader that a model is; ValueError for one that does not write from left to right."""
+    """Build a scorer from a model; raises ValueError for one that does not generate from left to right."""
     if set(model.objective.network_specs) != {"model"} or not model.objective.network_specs["model"].is_causal:
-        raise ValueError(
-            f"The battery asks how a text goes on, and {model.ref} does not write from left to right. "
-            "Choose a model with the objective autoregressive."
-        )
+        raise GenloomError("evaluate.not_left_to_right", model=model.ref)
 
     def score(contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[list[ContinuationScore]]:
         for start in range(0, len(contexts), BATCH_SIZE):
@@ -58,7 +56,7 @@ def build_scorer(model: Model) -> ContinuationScorer:
 
 
 def split_context(model: Model, context: str, continuations: Sequence[str]) -> SplitContext:
-    """The symbols of each whole text, parted where all of them still agree and the context has not ended."""
+    """Encode context and continuation together, and split at the last token boundary that all share in the context."""
     codec, space = cast(Any, model.codec), model.codec.space
     assert isinstance(space, TokenSpace)
     rows = [np.asarray(codec.encode(context + text), dtype=np.int64) for text in continuations]
@@ -71,14 +69,14 @@ def split_context(model: Model, context: str, continuations: Sequence[str]) -> S
 
 
 def _count_context_tokens(codec: Any, row: np.ndarray, context: str, full_text: str) -> int:
-    """How many symbols of a row lie in the context with all their bytes."""
+    """Count the tokens of a row that lie in the context with all their bytes."""
     ends = np.cumsum([len(codec.decode_bytes(row[i : i + 1])) for i in range(len(row))])
-    ends -= ends[-1] - len(full_text.encode())  # some vocabularies write a blank before the text
+    ends -= ends[-1] - len(full_text.encode())  # some tokenizers add a space before the text
     return int((ends <= len(context.encode())).sum())
 
 
 def _count_common_prefix(rows: Sequence[np.ndarray]) -> int:
-    """How many symbols all rows have in common at their beginning."""
+    """Return the length of the common prefix of all rows."""
     return sum(
         1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(r.tolist() for r in rows), strict=False))
     )
@@ -86,7 +84,7 @@ def _count_common_prefix(rows: Sequence[np.ndarray]) -> int:
 
 @torch.inference_mode()
 def _score_batch(model: Model, contexts: list[SplitContext]) -> Iterator[list[ContinuationScore]]:
-    """Reads what all contexts share once, then each context once, then every continuation."""
+    """Read the common prefix of all contexts once, then each context once, then every continuation."""
     network = cast(CausalNetwork, model.parts["model"])
     prefixes = [context.prefix for context in contexts]
     num_shared = min(_count_common_prefix(prefixes), min(map(len, prefixes)) - 1)
@@ -117,7 +115,7 @@ def _score_batch(model: Model, contexts: list[SplitContext]) -> Iterator[list[Co
 def _compute_logits(
     network: CausalNetwork, rows: list[np.ndarray], cache: Any, device: torch.device, is_last_only: bool = False
 ) -> Tensor:
-    """The logits (B L V) after every symbol, or only after each row's last (B 1 V)."""
+    """Return the logits (B L V) after every token, or only after each row's last (B 1 V)."""
     max_length = max(map(len, rows))
     x_BL = torch.from_numpy(np.stack([np.pad(row, (0, max_length - len(row))) for row in rows])).to(device)
     lengths = torch.tensor([len(row) for row in rows], device=device)

@@ -1,10 +1,13 @@
-"""Instructions that a program can check: each with its rule, an answer that keeps it and one that breaks it."""
+"""Instructions that a program can check, each with its rule, an answer that follows it and one that does not."""
 
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 _BULLET = re.compile(r"^\s*-\s*\S", re.MULTILINE)
 _SENTENCES = (
@@ -49,7 +52,7 @@ _SAMPLE_TEXT = "This is a text about nothing, just a few words, and some more."
 
 @dataclass(frozen=True)
 class Instruction:
-    """What is asked, and whether an answer does it. `right` keeps the rule and `wrong` breaks it."""
+    """A prompt and the rule for its answers, with one answer that follows the rule and one that does not."""
 
     kind: str
     prompt: str
@@ -59,7 +62,7 @@ class Instruction:
 
 
 def build_instructions(seed: int = 0, count_per_kind: int = 7) -> list[Instruction]:
-    """`each` of every kind, in turn; nothing is asked twice."""
+    """Build `count_per_kind` instructions of every kind, in turn; no prompt occurs twice."""
     rng, seen_prompts, instructions = random.Random(seed), set(), []
     for n in range(count_per_kind):
         for make_instruction in _INSTRUCTION_MAKERS:
@@ -260,20 +263,21 @@ def _make_line_count(n: int, rng: random.Random) -> Instruction:
 
 
 _INSTRUCTION_MAKERS: tuple[Callable[[int, random.Random], Instruction], ...] = (
-    _make_bullets, _make_uppercase, _make_lowercase, _make_json, _make_ending, _make_beginning, _make_exact_word_count, _make_max_word_count, _make_forbidden_letter, _make_no_comma, _make_keywords,
-    _make_yes_or_no, _make_repetition, _make_quotation, _make_comma_list, _make_line_count,
+    _make_bullets, _make_uppercase, _make_lowercase, _make_json, _make_ending, _make_beginning, _make_exact_word_count,
+    _make_max_word_count, _make_forbidden_letter, _make_no_comma, _make_keywords, _make_yes_or_no, _make_repetition,
+    _make_quotation, _make_comma_list, _make_line_count,
 )  # fmt: skip
 
 
-def _pick(values, n: int):
+def _pick(values: Sequence[Value], n: int) -> Value:
     return values[n % len(values)]
 
 
 def _has_letters(text: str) -> bool:
-    """Whether there are a few letters, so that silence keeps no rule."""
+    """Whether there are at least 3 letters, so that an empty answer does not follow a rule."""
     return sum(c.isalpha() for c in text) >= 3
 
 
 def _normalize_answer(text: str) -> str:
-    """Small letters, without blanks and marks around and the marks at the end."""
+    """Return the answer in lower case, without surrounding spaces, quotation and punctuation marks."""
     return text.strip().strip("\"'“”*.!? \n").lower()

@@ -1,16 +1,16 @@
-"""What the battery asks: beginnings of texts with a right continuation and, where there are any, wrong ones."""
+"""Items of the battery: contexts with a right continuation and, for some tasks, wrong ones."""
 
 import random
 from dataclasses import dataclass
 from importlib import resources
 
 _EXAMPLES = ("6 + 3 = 9", "48 - 26 = 22", "3 * 3 = 9", "31 + 45 = 76", "7 - 2 = 5", "21 * 4 = 84")
-_OPERAND_RANGES = {1: (2, 9), 2: (11, 99)}  # numbers of one digit and of two, without those that leave nothing to do
+_OPERAND_RANGES = {1: (2, 9), 2: (11, 99)}  # by number of digits, without trivial operands
 
 
 @dataclass(frozen=True)
 class BatteryItem:
-    """A beginning and how it may go on; a continuation holds the blank before it."""
+    """A context and its possible continuations, which include the space before them."""
 
     kind: str
     context: str
@@ -19,12 +19,12 @@ class BatteryItem:
 
     @property
     def continuations(self) -> tuple[str, ...]:
-        """The right one first: what is asked is how likely each is, so that their order cannot matter."""
+        """The right continuation first; each is scored by its likelihood, so the order does not matter."""
         return (self.answer, *self.distractors)
 
 
 def build_cloze_items() -> list[BatteryItem]:
-    """Texts without their last word, which what stands before it tells."""
+    """Build texts whose last word is missing and follows from the context."""
     return [
         BatteryItem("cloze", context, f" {answer}", _prepend_space(distractors))
         for context, answer, *distractors in _read_table("cloze.tsv")
@@ -32,7 +32,7 @@ def build_cloze_items() -> list[BatteryItem]:
 
 
 def build_choice_items() -> list[BatteryItem]:
-    """Questions that most people can answer, each with one right answer and three wrong ones."""
+    """Build common-knowledge questions with one right answer and three wrong ones."""
     return [
         BatteryItem("choice", f"Question: {question}\nAnswer:", f" {answer}", _prepend_space(distractors))
         for question, answer, *distractors in _read_table("choice.tsv")
@@ -40,9 +40,9 @@ def build_choice_items() -> list[BatteryItem]:
 
 
 def build_arithmetic_items(seed: int = 0, count_per_kind: int = 20) -> list[BatteryItem]:
-    """Sums, differences and products after six worked examples: `each` of every operation and size, in turn.
+    """Build sums, differences and products after six worked examples, `count_per_kind` per operation and size, in turn.
 
-    Numbers have one digit or two; of a product, the second factor always has one. Nothing is asked twice.
+    Operands have one or two digits; the second factor of a product always has one. No problem occurs twice.
     """
     rng = random.Random(seed)
     header, seen_problems, items = "\n".join(_EXAMPLES) + "\n", set(_EXAMPLES), []
@@ -72,7 +72,7 @@ def _make_problem(rng: random.Random, operation: str, digits: int) -> str:
 
 
 def _read_table(name: str) -> list[list[str]]:
-    """The rows of a file beside this one in an order that is always the same and follows no topic."""
+    """Read the rows of a file in this folder, in a fixed order that is shuffled over topics."""
     text = resources.files("genloom.evaluate.text.battery").joinpath(name).read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     random.Random(0).shuffle(rows)

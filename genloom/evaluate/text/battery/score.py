@@ -1,14 +1,11 @@
-"""The battery's tasks scored: shares of right answers with Wilson's interval, and two models paired item by item."""
+"""Scores of the battery's tasks: accuracy with Wilson's interval, and paired comparisons of two models."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from genloom.evaluate.likelihood import IntervalEstimate, estimate_ratio
 from genloom.evaluate.text.battery.continuation_scorer import ContinuationScore, ContinuationScorer
 from genloom.evaluate.text.battery.instructions import build_instructions
 from genloom.evaluate.text.battery.items import (
@@ -17,23 +14,22 @@ from genloom.evaluate.text.battery.items import (
     build_choice_items,
     build_cloze_items,
 )
+from genloom.metrics.statistics import IntervalEstimate, compute_wilson_interval, estimate_ratio
 
 _TIE_TOLERANCE = 1e-6  # nats within which two continuations are equally likely
 
-AnswerFn = Callable[
-    [Sequence[str]], Sequence[str]
-]  # what a model answers to each question, in a conversation of its own
+AnswerFn = Callable[[Sequence[str]], Sequence[str]]  # a model's answers to questions, each in a new conversation
 
 
 @dataclass(frozen=True)
 class Score:
-    """How much of a task was right under one measure."""
+    """A model's score in one task under one metric."""
 
     task: str
     metric: str
-    credits: tuple[float, ...]  # one an item: 1 right, 0 wrong, a share where several were equally likely
-    chance_accuracy: float  # what guessing reaches
-    bound: float = 1.0  # what could be reached: below 1 where whoever judges errs
+    credits: tuple[float, ...]  # one per item: 1 right, 0 wrong, a fraction for ties
+    chance_accuracy: float  # of guessing
+    bound: float = 1.0  # the best possible accuracy: below 1 if the detector that scores makes errors
 
     @property
     def name(self) -> str:
@@ -44,7 +40,7 @@ class Score:
         return compute_wilson_interval(sum(self.credits), len(self.credits))
 
     def to_report(self) -> dict[str, Any]:
-        """The score as JSON values."""
+        """Return the score as JSON values."""
         estimate = self.accuracy
         values = {
             "accuracy": estimate.mean,
@@ -52,26 +48,18 @@ class Score:
             "high": estimate.high,
             "items": estimate.count,
             "chance_accuracy": self.chance_accuracy,
+            "bound": self.bound,
         }
-        values |= {"bound": self.bound}
         return {"task": self.task, "metric": self.metric, **values, "credits": list(self.credits)}
 
 
-def compute_wilson_interval(num_correct: float, count: int) -> IntervalEstimate:
-    """The share `right` of `count` with Wilson's 95 % interval (1927), which holds near 0 and 1 too."""
-    z, share = NormalDist().inv_cdf(0.975), num_correct / count
-    middle, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    scale = 1 + z * z / count
-    return IntervalEstimate(share, max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0), count)
-
-
-def score_task(task: str, reader: ContinuationScorer, answer_fn: AnswerFn | None, max_items: int = 0) -> list[Score]:
-    """A task's scores, on its first `most` items (0: all). Instructions need `answer`, and have no score without."""
+def score_task(task: str, scorer: ContinuationScorer, answer_fn: AnswerFn | None, max_items: int = 0) -> list[Score]:
+    """Score the first `max_items` of a task (0: all); instructions need `answer_fn` and have no score without it."""
     if task == "instructions":
         return [] if answer_fn is None else _score_instructions(answer_fn, max_items)
     build_items, score_items = _TASKS[task]
     items = build_items()[: max_items or None]
-    return score_items(items, list(reader([(item.context, item.continuations) for item in items])))
+    return score_items(items, list(scorer([(item.context, item.continuations) for item in items])))
 
 
 def _score_cloze(items: list[BatteryItem], costs: list[list[ContinuationScore]]) -> list[Score]:
@@ -117,18 +105,18 @@ TASKS = (*_TASKS, "instructions")
 
 
 def _compute_credits(costs: list[list[ContinuationScore]], sizes: list[list[int]]) -> tuple[float, ...]:
-    """1 where the right continuation, the first, costs least for its size; a share where others cost the same."""
+    """Return 1 for each item whose first continuation, the right one, has the lowest cost per unit; split ties."""
     item_credits = []
     for row, size in zip(costs, sizes, strict=True):
         costs_per_unit = np.array([cost.nats for cost in row]) / size
         is_tied = costs_per_unit <= costs_per_unit.min() + _TIE_TOLERANCE
-        item_credits.append(float(is_tied[0] / is_tied.pooled_proj()))
+        item_credits.append(float(is_tied[0] / is_tied.sum()))
     return tuple(item_credits)
 
 
 @dataclass(frozen=True)
 class ScoreComparison:
-    """What the second model gets right more than the first on the same items; below zero: less."""
+    """The second model's accuracy minus the first's on the same items."""
 
     first: Score
     second: Score
@@ -142,12 +130,12 @@ class ScoreComparison:
 
 
 def compare_scores(first: Sequence[Score], second: Sequence[Score]) -> list[ScoreComparison]:
-    """Two models' scores paired, with bootstrap intervals over the items that both were asked."""
+    """Pair two models' scores, with bootstrap intervals over their common items."""
     second_by_name = {score.name: score for score in second}
     comparisons = []
     for score in first:
         second_score = second_by_name.get(score.name)
-        if second_score is None:  # one of the two cannot chat
+        if second_score is None:  # one of the models cannot chat
             continue
         gains = np.array(second_score.credits) - np.array(score.credits)
         comparisons.append(ScoreComparison(score, second_score, estimate_ratio(gains, np.ones(len(gains)))))

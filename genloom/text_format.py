@@ -1,0 +1,37 @@
+"""Format counts, sizes, durations and tables for people."""
+
+from collections.abc import Sequence
+
+
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Return the count with its noun: `1 file`, `1,200 files`; `2 entries` where the plural is given."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes with its unit: `1.1 MB`."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration with its units: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    total_seconds = round(seconds)
+    if total_seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{total_seconds} s"
+    if total_seconds < 3600:
+        return f"{total_seconds // 60} min {total_seconds % 60} s"
+    return f"{total_seconds // 3600} h {total_seconds % 3600 // 60} min"
+
+
+def format_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def format_markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows])

@@ -1,0 +1,50 @@
+"""The documentation names what is there: generated pages are up to date, links lead somewhere, commands exist."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from genloom.cli.app import VERBS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def docs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_tool", ROOT / "tools" / "docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_the_command_line_is_what_help_says(docs: ModuleType) -> None:
+    assert docs.render_cli() == docs.CLI.read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_the_tree_is_the_code(docs: ModuleType) -> None:
+    assert docs.render_tree() == docs.TREE.read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_every_module_says_what_it_is_in_one_sentence() -> None:
+    for path in (ROOT / "genloom").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert path.read_text(encoding="utf-8").startswith('"""'), path
+
+
+def test_the_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 8000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_are_verbs_and_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"^ {4,}(?:\$ )?genloom ([a-z]+)\b", text, re.MULTILINE))
+    assert named <= VERBS.keys() | {"studio", "serve"} if page.name == "log.md" else named <= VERBS.keys()
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), f"{page}: {target}"

@@ -1,0 +1,82 @@
+"""Default parts of a model, by medium, data size, objective and available models."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from genloom import plugins
+from genloom.media import image
+from genloom.store import built_in
+from genloom.store.workspace import Workspace
+from genloom.train.planning.defaults import default_tables, find_default_recipe
+from tests.errors import raises_code
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setattr(built_in, "FOLDER", tmp_path / "builtin")
+    return Workspace(tmp_path / "workspace")
+
+
+def create_model(workspace: Workspace, name: str) -> None:
+    with workspace.create_model(name) as folder:
+        (folder / "card.json").write_text("{}")
+
+
+def test_every_recipe_names_existing_parts() -> None:
+    for medium in plugins.part_names("medium"):
+        for recipe in plugins.find_part("medium", medium).default_recipes:
+            assert recipe.network in plugins.part_names("network")
+            assert set(recipe.codecs) <= set(plugins.part_names("codec"))
+            assert set(recipe.objectives) <= set(plugins.part_names("objective"))
+            assert {recipe.text_encoder} - {""} <= set(plugins.part_names("text_encoder"))
+
+
+@pytest.mark.parametrize(
+    ("medium", "size", "objective", "network", "codec"),
+    [
+        ("text", 100_000, "", "ngram", "bytes"),
+        ("text", 100_000, "masked", "transformer", "bytes"),
+        ("text", 10**9, "autoregressive", "transformer", "bpe"),
+        ("image", 10**6, "", "dit", "latent"),
+        ("image", 10**6, "masked", "transformer", "fsq_tokens"),
+        ("image", 10**6, "adversarial", "convolution", "pixels"),
+    ],
+)
+def test_the_recipe_fits_the_data_and_the_objective(
+    medium: str, size: int, objective: str, network: str, codec: str
+) -> None:
+    recipe = find_default_recipe(medium, size, objective)
+    assert (recipe.network, recipe.codecs[0]) == (network, codec)
+
+
+def test_a_medium_without_recipes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(image, "default_recipes")
+    with raises_code("train.no_recipe", medium="image"):
+        find_default_recipe("image", 10, "")
+
+
+def test_a_codec_that_needs_a_trained_model_is_used_if_the_model_exists(
+    worlds: ModuleType, workspace: Workspace
+) -> None:
+    data = worlds.create_image_dataset(workspace)
+    assert default_tables(workspace, data, {})["codec"]["name"] == "pixels"
+    create_model(workspace, "icons")
+    tables = default_tables(workspace, data, {})
+    assert tables["codec"] == {"name": "latent", "model": "icons"}
+    assert (tables["medium"], tables["objective"]["name"], tables["text_encoder"]) == (
+        "image",
+        "flow",
+        {"name": "minilm"},
+    )
+    assert "context_length" not in tables
+    assert tables["plan"]["ema_decay"] > 0.9, "a flow averages its weights"
+    assert default_tables(workspace, data, {"codec.name": "pixels"})["codec"]["name"] == "pixels"
+    assert default_tables(workspace, data, {"objective.name": "variational"})["network"]["name"] == "convolution"
+
+
+def test_the_default_tables_of_text(worlds: ModuleType, workspace: Workspace) -> None:
+    tables = default_tables(workspace, worlds.create_dataset(workspace), {})
+    assert (tables["codec"]["name"], tables["network"]["name"], tables["batch_size"]) == ("bytes", "ngram", 8)
+    assert (tables["context_length"], tables["plan"], "text_encoder" in tables) == (256, {}, False)
