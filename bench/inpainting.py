@@ -20,7 +20,7 @@ from perceptual_distance import PerceptualDistance
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
 from genloom.generate import engine
-from genloom.generate.image.editing import EditSource
+from genloom.generate.image import EditSource
 from genloom.metrics.statistics import compute_wilson_interval, estimate_ratio
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace

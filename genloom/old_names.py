@@ -37,7 +37,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "original": "edit",
         "toward": "interpolation",
     },
-    "generate.image.editing:EditSource": {"picture": "image", "missing": "mask", "change": "strength"},
+    "generate.image:EditSource": {"picture": "image", "missing": "mask", "change": "strength"},
     "generate.presets:Preset": {
         "about": "description",
         "negative": "negative_prompt",
@@ -333,7 +333,7 @@ def upgrade_request(request: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(params := request.get("params"), Mapping):
         request["params"] = upgrade_params(params)
     for name, fields in (
-        ("edit", "generate.image.editing:EditSource"),
+        ("edit", "generate.image:EditSource"),
         ("interpolation", "generate.interpolation:Interpolation"),
     ):
         if isinstance(table := request.get(name), Mapping):

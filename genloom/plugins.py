@@ -11,7 +11,20 @@ from typing import Literal
 from genloom.errors import GenloomError, format_message, nearest
 from genloom.old_names import upgrade_part
 
-PartKind = Literal["network", "objective", "codec", "medium", "text_encoder", "conditioner", "features", "preparation", "check"]
+PartKind = Literal[
+    "network",
+    "objective",
+    "codec",
+    "medium",
+    "text_encoder",
+    "conditioner",
+    "features",
+    "preparation",
+    "editing",
+    "evaluation",
+    "safeguards",
+    "check",
+]
 
 _FOLDERS: dict[PartKind, str] = {
     "network": "networks",
@@ -22,6 +35,9 @@ _FOLDERS: dict[PartKind, str] = {
     "conditioner": "conditioners",
     "features": "evaluate/features",
     "preparation": "collect",
+    "editing": "generate",
+    "evaluation": "evaluate",
+    "safeguards": "learn/safeguards",
     "check": "rate/checks",
 }
 _PACKAGE = Path(__file__).parent
@@ -31,8 +47,9 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
     """Return the module of a part: `find_part("network", "transformer")` is `genloom.networks.transformer`.
 
     A package adds parts through the entry-point groups `genloom.networks`, `.objectives`, `.codecs`, `.media`,
-    `.text_encoders`, `.conditioners`, `.evaluate.features`, `.collect` and `.rate.checks`. A built-in part takes precedence over a
-    plugin of the same name. No other module is imported, whatever name a job contains.
+    `.text_encoders`, `.conditioners`, `.evaluate.features`, `.collect`, `.generate`, `.evaluate`,
+    `.learn.safeguards` and `.rate.checks`. A built-in part takes precedence over a plugin of the same name. No other
+    module is imported, whatever name a job contains.
     Raise ValueError for an unknown name, suggesting the nearest, and for a plugin that does not work.
     """
     name = upgrade_part(kind, name)
@@ -51,6 +68,11 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
         packages = " and ".join(sorted(_package_name(entry_point) for entry_point in candidates))
         raise GenloomError("core.ambiguous_plugin", packages=packages, kind=kind, name=name)
     return _load_plugin(kind, candidates[0])
+
+
+def find_medium_part(kind: PartKind, medium: str) -> ModuleType:
+    """Return the part of a medium, of a kind whose parts have the names of media; "default" for a medium without one."""
+    return find_part(kind, medium if medium in part_names(kind) else "default")
 
 
 def part_names(kind: PartKind) -> list[str]:
@@ -93,6 +115,9 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
             "build_columns",
             "render_sections",
         },
+        "editing": {"EditOptions", "build_edit", "unpack_edit"},
+        "evaluation": {"evaluate", "compare", "battery"},
+        "safeguards": {"measure_safeguards"},
         "check": {"Config", "check"},
     }[kind]
 

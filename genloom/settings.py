@@ -5,7 +5,7 @@ import json
 import math
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,75 @@ from genloom.old_names import upgrade_fields
 Value = TypeVar("Value")
 
 MAX_RECIPE_BYTES = 1_000_000
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] = (),
+    is_valid: Callable[[Any], bool] = lambda value: True,
+    requirement: str = "",
+) -> Any:
+    """Return a dataclass field that people set: its help, and the values that it allows; `check_options` tests them.
+
+    `requirement` says in words what `is_valid` tests, or both bounds.
+    """
+
+    def is_allowed(value: Any) -> bool:
+        return (
+            (minimum is None or value >= minimum)
+            and (maximum is None or value <= maximum)
+            and (not choices or value in choices)
+            and is_valid(value)
+        )
+
+    bounds = {
+        (True, True): f"from {minimum} to {maximum}",
+        (True, False): f"at least {minimum}",
+        (False, True): f"at most {maximum}",
+        (False, False): f"one of {', '.join(filter(None, choices))}" if choices else "",
+    }[minimum is not None, maximum is not None]
+    metadata = {"help": help, "is_allowed": is_allowed, "requirement": requirement or bounds, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def find_invalid_option(options: Any) -> tuple[str, str, Any] | None:
+    """Return the name, the requirement and the value of the first option of a dataclass that is not allowed."""
+    for f in dataclasses.fields(options):
+        value = getattr(options, f.name)
+        if "is_allowed" in f.metadata and value is not None and not f.metadata["is_allowed"](value):
+            return f.name, f.metadata["requirement"], value
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionInfo:
+    """An option for the help: its name, type, default, allowed values and meaning."""
+
+    name: str
+    type: str
+    default: Any
+    requirement: str
+    help: str
+
+
+def list_options(cls: Any) -> list[OptionInfo]:
+    """List the options of a dataclass: the fields that `option` made."""
+    types = typing.get_type_hints(cls)
+    return [
+        OptionInfo(
+            f.name,
+            getattr(types[f.name], "__name__", str(types[f.name])),
+            f.default,
+            f.metadata["requirement"],
+            f.metadata["help"],
+        )
+        for f in dataclasses.fields(cls)
+        if "is_allowed" in f.metadata
+    ]
 
 
 def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:

@@ -244,6 +244,15 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A value, or several, for people: as bytes of a MIME type, and as text for a terminal."""
+
+    mime: str
+    data: bytes
+    text: str
+
+
+@dataclass(frozen=True)
 class Message:
     """One turn of a conversation."""
 

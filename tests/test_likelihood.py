@@ -8,7 +8,7 @@ import torch
 
 from genloom.codecs.chat_template import render
 from genloom.model import Model, load_model
-from genloom.model.likelihood import bits_per_byte, compute_nll
+from genloom.model.likelihood import bits_per_unit, compute_nll
 from genloom.types import Message, TokenSpace
 
 
@@ -64,7 +64,7 @@ def test_results_come_in_order_and_as_early_as_possible(model: Model, texts: lis
 def test_empty_texts_have_no_nll(model: Model) -> None:
     assert list(compute_nll(model, [])) == []
     assert list(compute_nll(model, ["", ""])) == [(0.0, 0), (0.0, 0)]
-    assert bits_per_byte([]) == 0.0
+    assert bits_per_unit([]) == 0.0
 
 
 def test_a_lone_surrogate_is_scored(model: Model) -> None:
@@ -74,9 +74,9 @@ def test_a_lone_surrogate_is_scored(model: Model) -> None:
 
 
 def test_bits_per_byte_weighs_bytes(model: Model, worlds: ModuleType) -> None:
-    assert bits_per_byte([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
+    assert bits_per_unit([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
     learned, noise = worlds.make_tales(4, seed=3), ["".join(reversed(text)) for text in worlds.make_tales(4, seed=3)]
-    assert bits_per_byte(compute_nll(model, learned)) < 1.5 < 3 < bits_per_byte(compute_nll(model, noise))
+    assert bits_per_unit(compute_nll(model, learned)) < 1.5 < 3 < bits_per_unit(compute_nll(model, noise))
 
 
 def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -84,7 +84,7 @@ def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_fa
     texts = worlds.make_tales(4, seed=3)
     once, again = list(compute_nll(masks, texts, batch_size=3)), list(compute_nll(masks, texts, batch_size=64))
     assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)
-    assert 0 < bits_per_byte(once) < 8
+    assert 0 < bits_per_unit(once) < 8
 
 
 def test_only_answers_of_a_conversation_are_scored(model: Model) -> None:

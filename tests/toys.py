@@ -29,6 +29,7 @@ torch.set_num_threads(1)
 
 TOKENS, VECTOR, SERIES = TokenSpace(vocab_size=4, context_length=7, bos=3, eos=2), SignalSpace(2), SignalSpace(1, (4,))
 PICTURE, CODES = SignalSpace(1, (4, 4)), replace(TOKENS, grid=(2, 3))
+WAVE, CLIP = SignalSpace(1, (8,)), SignalSpace(1, (2, 2, 4))
 
 SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
@@ -100,6 +101,22 @@ TOYS = {
     "vae_gan-convolution": Toy(VaeGan(PICTURE, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),
 }
 
+# Signals of one and of three axes, with latents on grids.
+GRIDS = {
+    "variational-convolution-wave": Toy(
+        Variational(WAVE, latent=1, downsampling=(4,), decoder_std=0.3, laplacian_weight=0.1), "convolution", CRISP
+    ),
+    "variational-convolution-clip": Toy(
+        Variational(CLIP, latent=1, downsampling=(2, 2, 4), decoder_std=0.3, laplacian_weight=0.1), "convolution", CRISP
+    ),
+    "adversarial-convolution-wave": Toy(Adversarial(WAVE, r1_weight=1.0), "convolution", PICTURE_GAN),
+    "adversarial-convolution-clip": Toy(Adversarial(CLIP, r1_weight=1.0), "convolution", PICTURE_GAN),
+    "vae_gan-convolution-wave": Toy(VaeGan(WAVE, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),
+    "vae_gan-convolution-clip": Toy(VaeGan(CLIP, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),
+    "flow-unet-clip": Toy(Flow(CLIP), "unet", TrainConfig(steps=200)),
+    "flow-dit-clip": Toy(Flow(CLIP), "dit", TrainConfig(steps=500)),
+}
+
 CONDITIONAL = {
     "autoregressive-transformer-vector": Toy(Autoregressive(TOKENS, ConditionSpec(vector=2)), "transformer"),
     "autoregressive-transformer-tokens": Toy(Autoregressive(TOKENS, ConditionSpec(tokens=2)), "transformer"),
@@ -136,7 +153,8 @@ CONDITIONAL = {
 FAMILIES = {
     "plain_toy": list(TOYS),
     "conditional_toy": list(CONDITIONAL),
-    "any_toy": [*TOYS, *CONDITIONAL],
+    "grid_toy": list(GRIDS),
+    "any_toy": [*TOYS, *GRIDS, *CONDITIONAL],
     "likelihood_toy": [
         name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | VaeGan | Shortcut)
     ],
@@ -144,6 +162,10 @@ FAMILIES = {
     "causal_toy": [name for name, toy in TOYS.items() if isinstance(toy.objective, Autoregressive)],
     "causal_network": [toy.network for toy in TOYS.values() if isinstance(toy.objective, Autoregressive)],
 }
+
+
+def get_toy(name: str) -> Toy:
+    return (TOYS | GRIDS | CONDITIONAL)[name]
 
 
 def sample_world(space: Space, count: int, seed: int, kinds: Tensor | None = None) -> Tensor:
@@ -241,7 +263,7 @@ def train_parts(
 
 @lru_cache(maxsize=64)
 def train_toy(name: str) -> nn.ModuleDict:
-    toy = (TOYS | CONDITIONAL)[name]
+    toy = get_toy(name)
     return train_parts(toy, build_batches(toy), toy.plan, build_networks(toy))
 
 

@@ -205,7 +205,7 @@ def load_or_extract_features(cache_path: Path, extract: Any, items: Sequence[Ite
 
 
 def compute_held_out_loss(model: Model, held_items: Sequence[Item]) -> float:
-    samples = concat_samples(list(encode_samples(held_items, model.codec, model.text_encoder)))
+    samples = concat_samples(list(encode_samples(held_items, model.codec, model.conditioners)))
     return mean_loss(model, samples.build_batch(np.arange(len(samples))))
 
 

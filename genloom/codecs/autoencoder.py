@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from genloom import plugins
 from genloom.codecs.codec_json import damaged_error, read_json
 from genloom.errors import GenloomError, format_message
-from genloom.old_names import rename_keys, upgrade_part, upgrade_tensors
+from genloom.old_names import rename_keys, upgrade_fields, upgrade_part, upgrade_tensors
 from genloom.settings import parse, to_table
 from genloom.types import Codec, ConditionSpec, NetworkSpec, SignalSpace
 
@@ -98,7 +98,7 @@ class Autoencoder:
         content = {
             "codec": codec,
             "network": self.spec.network,
-            "settings": dict(self.spec.settings),
+            "settings": upgrade_fields(plugins.find_part("network", self.spec.network).Config, self.spec.settings),
             "latent": self.spec.latent,
             "grid": self.spec.grid,
             "has_log_variance": self.spec.has_log_variance,

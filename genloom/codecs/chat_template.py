@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class ChatCodec(Protocol):
     def encode(self, value: str) -> np.ndarray: ...
 
     def decode_bytes(self, ids: Sequence[int] | np.ndarray) -> bytes: ...
+
+
+def is_conversation(value: Any) -> bool:
+    """Return whether a value is a conversation: messages, and not a value of a medium."""
+    return isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Message)
 
 
 def render(codec: ChatCodec, messages: Sequence[Message], add_generation_prompt: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,9 @@ def merge_specs(conditioners: Conditioners) -> ConditionSpec:
     token_names = [name for name, spec in specs.items() if spec.tokens]
     if len(token_names) > 1:
         raise GenloomError("conditioners.several_of_tokens", names=", ".join(token_names))
-    return ConditionSpec(*(sum(getattr(spec, kind) for spec in specs.values()) for kind in ("tokens", "vector", "field")))
+    return ConditionSpec(
+        *(sum(getattr(spec, kind) for spec in specs.values()) for kind in ("tokens", "vector", "field"))
+    )
 
 
 def merge_conditions(conditions: Mapping[str, Condition]) -> Condition:

@@ -26,7 +26,8 @@ class Config:
     classes: tuple[str, ...] = ()  # (): the values are numbers
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(math.isfinite(m) and s > 0 for m, s in zip(self.mean, self.std)):
+        is_valid = all(map(math.isfinite, self.mean)) and all(0 < std < math.inf for std in self.std)
+        if len(self.mean) != len(self.std) or not is_valid:
             raise GenloomError("conditioners.bad_statistics", column=self.column, mean=self.mean, std=self.std)
 
 

@@ -39,7 +39,9 @@ def fit(items: Iterable[Item], config: Config) -> Config:
         shape = shape or array.shape
         if array.shape != shape:
             raise GenloomError("conditioners.field_shapes", column=config.column, first=shape, other=array.shape)
-        squares = (squares if count else np.zeros(len(array))) + np.mean(array.astype(np.float64) ** 2, axis=tuple(range(1, array.ndim)))
+        squares = (squares if count else np.zeros(len(array))) + np.mean(
+            array.astype(np.float64) ** 2, axis=tuple(range(1, array.ndim))
+        )
         count += 1
     if not count:
         known = ", ".join(sorted(known_columns))
@@ -82,7 +84,9 @@ class FieldConditioner:
 
     def check(self, array: np.ndarray) -> np.ndarray:
         if array.shape != self.shape:
-            raise GenloomError("conditioners.field_shapes", column=self.config.column, first=self.shape, other=array.shape)
+            raise GenloomError(
+                "conditioners.field_shapes", column=self.config.column, first=self.shape, other=array.shape
+            )
         return array
 
     def encode(self, values: Sequence[np.ndarray | None]) -> Condition:
@@ -98,7 +102,9 @@ class FieldConditioner:
         try:
             array = np.load(Path(text), allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise GenloomError("conditioners.unreadable_field", column=self.config.column, path=text, reason=error) from None
+            raise GenloomError(
+                "conditioners.unreadable_field", column=self.config.column, path=text, reason=error
+            ) from None
         return self.check(to_array(array, self.config.column))
 
     def format(self, value: np.ndarray) -> str:

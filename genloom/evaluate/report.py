@@ -1,57 +1,123 @@
-"""An evaluation of one model on one dataset, and its JSON report."""
+"""The results of evaluations: numbers as JSON values, lines for people, and charts and sheets as files."""
 
+import json
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-from genloom.evaluate.likelihood import BlockLosses, compute_bits_per_byte
-from genloom.evaluate.text.diversity import TextDiversity
-from genloom.evaluate.text.ngram_baseline import NGramBaseline
+from genloom.evaluate.scores import Score, ScoreComparison
 from genloom.metrics.statistics import IntervalEstimate
+from genloom.store.files import write_atomic
+
+Verdict = Literal["better", "worse", "no difference shown"]
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Measurements of one model.
-
-    `dataset` is a digest and a split, so that only measurements on the same text are compared.
-    """
+class Report:
+    """The evaluation of one model on held-out data."""
 
     model: str
-    dataset: str
-    losses: BlockLosses
-    ngram_baseline: NGramBaseline | None = None
-    diversity: TextDiversity | None = None
+    dataset: str  # name@digest:split
+    measures: Mapping[str, IntervalEstimate | float]  # the main measures by name, "bits per byte"
+    details: Mapping[str, Any]  # every number, as JSON values
+    lines: Sequence[str]  # for people
+    files: Mapping[str, bytes] = field(default_factory=dict)  # charts and sheets by name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {"model": self.model, "dataset": self.dataset, "split": self.dataset.rpartition(":")[2], **self.details}
+
+    def save(self, folder: Path) -> None:
+        """Write evaluation.json and the files to a folder."""
+        _save(folder, "evaluation.json", self.to_json(), self.files)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample under a heading, to be read; what a terminal shows of it."""
+
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """`second` against `first` on the same held-out data."""
+
+    first: str
+    second: str
+    measure: str  # that the verdict rests on; lower is better
+    difference: IntervalEstimate  # second minus first
+    details: Mapping[str, Any]  # every number, as JSON values
+    lines: Sequence[str]  # for people
+    samples: Sequence[Sample] = ()  # one of each model
+    chart: bytes = b""  # PNG of both models; b"": none
 
     @property
-    def bits_per_byte(self) -> IntervalEstimate:
-        return compute_bits_per_byte(self.losses)
+    def verdict(self) -> Verdict:
+        """The verdict on `second`, from the 95 % interval of the paired difference."""
+        return get_verdict(self.difference)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON values."""
+        return {**self.details, "verdict": self.verdict}
 
 
-def to_report(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the evaluation as JSON values; infinities, which JSON lacks, become null."""
-    baseline = evaluation.ngram_baseline
-    return {
-        "model": evaluation.model,
-        "dataset": evaluation.dataset,
-        "bits_per_byte": _estimate_to_json(evaluation.bits_per_byte),
-        "ngram_baseline": baseline
-        and {
-            "order": baseline.order,
-            "bits_per_byte": _estimate_to_json(baseline.bits_per_byte),
-            "nats_per_character": baseline.nats_per_character,
-            "train_bytes": baseline.train_bytes,
-            "is_capped": baseline.is_capped,
-            "losses": _losses_to_json(baseline.losses),
-        },
-        "diversity": evaluation.diversity and asdict(evaluation.diversity),
-        "losses": _losses_to_json(evaluation.losses),
-    }
+@dataclass(frozen=True)
+class BatteryReport:
+    """The scores of one model in the tasks of its medium's battery."""
+
+    model: str
+    scores: Sequence[Score]
+    lines: Sequence[str]  # for people
+    details: Mapping[str, Any] = field(default_factory=dict)  # further numbers, as JSON values
+    files: Mapping[str, bytes] = field(default_factory=dict)  # charts and sheets by name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as JSON values."""
+        return {"model": self.model, "battery": [score.to_json() for score in self.scores], **self.details}
+
+    def save(self, folder: Path) -> None:
+        """Write battery.json and the files to a folder."""
+        _save(folder, "battery.json", self.to_json(), self.files)
 
 
-def _estimate_to_json(estimate: IntervalEstimate) -> dict[str, float | int | None]:
+@dataclass(frozen=True)
+class BatteryComparison:
+    """How much more accurate `second` is than `first` in each task."""
+
+    first: str
+    second: str
+    gaps: Sequence[ScoreComparison]
+    lines: Sequence[str]  # for people
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON values."""
+        return {"first": self.first, "second": self.second, "battery": [gap.to_json() for gap in self.gaps]}
+
+
+def get_verdict(difference: IntervalEstimate) -> Verdict:
+    """Return the verdict on the second model of a paired difference in a measure of which less is better."""
+    if not difference.excludes(0.0):
+        return "no difference shown"
+    return "better" if difference.mean < 0 else "worse"
+
+
+def estimate_to_json(estimate: IntervalEstimate) -> dict[str, float | int | None]:
+    """Return an estimate as JSON values; infinities, which JSON lacks, become null."""
     return {name: value if math.isfinite(value) else None for name, value in asdict(estimate).items()}
 
 
-def _losses_to_json(losses: BlockLosses) -> dict[str, list[float]]:
-    return {"nats": losses.nats.tolist(), "num_bytes": losses.num_bytes.tolist()}
+def difference_to_json(difference: IntervalEstimate) -> dict[str, float] | None:
+    """Return a difference with its interval as JSON values; null if it has no interval."""
+    if difference.count < 2:
+        return None
+    return {"mean": difference.mean, "low": difference.low, "high": difference.high}
+
+
+def _save(folder: Path, name: str, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    write_atomic(folder / name, json.dumps(content, indent=1, ensure_ascii=False))
+    for file_name, data in files.items():
+        write_atomic(folder / file_name, data)

@@ -1,22 +1,17 @@
-"""Prompts as conditions of a model's networks, with classifier-free guidance and negative prompts.
-
-Shape letters: B rows, S states of a prompt, D width.
-"""
+"""The conditions of a model's networks, with classifier-free guidance and negative prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-import torch
-
+from genloom import conditioners
+from genloom.conditioners import PROMPT, Given
 from genloom.errors import GenloomError
 from genloom.generate.guidance import ClassifierFreeGuidance
-from genloom.generate.interpolation import Interpolation, interpolate_states
+from genloom.generate.interpolation import Interpolation, interpolate_conditions
 from genloom.model import Model
 from genloom.networks import lora
 from genloom.settings import parse
-from genloom.text_encoders import prompt_weighting
 from genloom.types import Condition, Parts, TokenSpace
 
 DEFAULT_GUIDANCE_SCALE = 3.0
@@ -26,58 +21,99 @@ DEFAULT_GUIDANCE_SCALE = 3.0
 class GuidanceConfig:
     """Strength of guidance: 1 samples the learned distribution; more follows prompts closer and reduces diversity."""
 
-    guidance_scale: float = DEFAULT_GUIDANCE_SCALE
+    guidance_scale: float | dict[str, float] = DEFAULT_GUIDANCE_SCALE  # of all conditions together, or by name
     negative_prompt: str = ""  # what outputs should not look like
     guidance_start: float = 0.0  # time, from noise (0) to data (1), when guidance begins
     guidance_end: float = 1.0  # time when guidance ends
 
     def __post_init__(self) -> None:
-        if not 0 <= self.guidance_scale <= 100:
-            raise GenloomError("generate.bad_guidance_scale", value=self.guidance_scale)
+        scales = self.guidance_scale.values() if isinstance(self.guidance_scale, dict) else [self.guidance_scale]
+        for scale in scales:
+            if not 0 <= scale <= 100:
+                raise GenloomError("generate.bad_guidance_scale", value=scale)
         if not 0 <= self.guidance_start <= self.guidance_end <= 1:
             raise GenloomError("generate.bad_guidance_interval", start=self.guidance_start, end=self.guidance_end)
 
 
 def can_guide(model: Model) -> bool:
-    """Whether guidance applies: the network predicts steps from prompts, and has no distilled guidance scale."""
+    """Whether guidance applies: the network predicts steps from conditions, and has no distilled guidance scale."""
     has_steps = any(
         role.has_time or isinstance(role.output, TokenSpace) for role in model.objective.network_specs.values()
     )
-    return model.text_encoder is not None and has_steps and not hasattr(model.objective, "guidance_scale")
+    return bool(model.conditioners) and has_steps and not hasattr(model.objective, "guidance_scale")
 
 
 def encode_conditions(
-    model: Model, prompts: Sequence[str], interpolation: Interpolation | None, params: Mapping[str, Any]
+    model: Model,
+    prompts: Sequence[str],
+    interpolation: Interpolation | None,
+    params: Mapping[str, Any],
+    given: Sequence[Given] = (),
 ) -> tuple[Parts, Condition | None]:
-    """Return the model's networks, wrapped in guidance if `params` ask for it, and the prompts as their condition.
+    """Return the model's networks, wrapped in guidance if `params` ask for it, and the condition of the rows.
 
-    Raises ValueError for an invalid weight in a prompt.
+    Raises ValueError for an invalid weight in a prompt, and for an unknown condition.
     """
     parts = dict(model.parts.items())
-    if model.text_encoder is None:
+    if not model.conditioners:
         return parts, None
     field_names = {f.name for f in fields(GuidanceConfig)}
     settings = {name: value for name, value in params.items() if name in field_names and value is not None}
     guidance = parse(GuidanceConfig, settings, "generate")
-    prompt_states = prompt_weighting.encode_weighted_prompts(model.text_encoder, prompts)
+    conds = encode_rows(model, prompts, given)
     if interpolation is not None:
-        prompt_states = interpolate_states(
-            prompt_states,
-            prompt_weighting.encode_weighted_prompts(model.text_encoder, interpolation.prompts),
-            interpolation.weights,
-        )
-    (negative_states,) = prompt_weighting.encode_weighted_prompts(model.text_encoder, [guidance.negative_prompt])
-    cond = pad_states(prompt_states, model.device)
-    uncond = pad_states([negative_states] * len(prompt_states), model.device)
-    has_prompts = len(negative_states) or any(map(len, prompt_states))
-    if not can_guide(model) or guidance.guidance_scale == 1 or not has_prompts:
+        ends = encode_rows(model, interpolation.prompts, interpolation.given or given)
+        conds = {name: interpolate_conditions(conds[name], ends[name], interpolation.weights) for name in conds}
+    cond = to_device(model, conditioners.merge_conditions(conds))
+    null_conds = encode_rows(model, [guidance.negative_prompt] * len(prompts), ())
+    uncond = to_device(model, conditioners.merge_conditions(null_conds))
+    has_effect = has_values(cond) or has_values(uncond)
+    if not can_guide(model) or guidance.guidance_scale == 1 or not has_effect:
         return parts, cond
+    scale, components = guidance.guidance_scale, []
+    if isinstance(scale, dict):
+        conditioners.check_names(model.conditioners, list(scale))
+        no_prompts = encode_rows(model, [""] * len(prompts), ())
+        components = [
+            (to_device(model, conditioners.merge_conditions({**no_prompts, name: conds[name]})), scale.get(name, 1.0))
+            for name in conds
+        ]
+        scale = 1.0
     interval = guidance.guidance_start, guidance.guidance_end
     base_networks = get_base_networks(model)
     return {
-        name: ClassifierFreeGuidance(part, guidance.guidance_scale, uncond, interval, base_networks.get(name))
+        name: ClassifierFreeGuidance(part, scale, uncond, interval, base_networks.get(name), components)
         for name, part in parts.items()
     }, cond
+
+
+def build_given(model: Model, prompts: Sequence[str], given: Sequence[Given]) -> list[Given]:
+    """Return the values of all conditions per row, with the prompts among them if the model reads prompts."""
+    rows = given or [{}] * len(prompts)
+    if PROMPT not in model.conditioners:
+        return list(rows)
+    return [{**values, PROMPT: prompt or None} for prompt, values in zip(prompts, rows, strict=True)]
+
+
+def encode_rows(model: Model, prompts: Sequence[str], given: Sequence[Given]) -> dict[str, Condition]:
+    """Encode the conditions of rows, by name, without guidance."""
+    return conditioners.encode_given(model.conditioners, build_given(model, prompts, given))
+
+
+def encode_condition(model: Model, prompts: Sequence[str], given: Sequence[Given]) -> Condition | None:
+    """Return the condition of rows, without guidance; None for an unconditional model."""
+    if not model.conditioners:
+        return None
+    return to_device(model, conditioners.merge_conditions(encode_rows(model, prompts, given)))
+
+
+def to_device(model: Model, cond: Condition) -> Condition:
+    return cond.map(lambda t: t.to(model.device))
+
+
+def has_values(cond: Condition) -> bool:
+    """Whether any row has a condition at all."""
+    return any(t is not None and bool(t.any()) for t in (cond.mask, cond.vector, cond.field))
 
 
 def get_base_networks(model: Model) -> Parts:
@@ -94,13 +130,3 @@ def get_base_networks(model: Model) -> Parts:
     if not tuned_names:
         return {}
     return {name: part for name, part in model.with_adapters(()).parts.items() if name in tuned_names}
-
-
-def pad_states(states: Sequence[np.ndarray], device: torch.device) -> Condition:
-    """Pad the states (S, D) of all rows into one condition with a mask; empty rows get one masked state."""
-    max_length = max([1, *map(len, states)])
-    tokens_BSD = np.zeros((len(states), max_length, states[0].shape[1]), np.float32)
-    mask_BS = np.arange(max_length) < np.array([len(states_SD) for states_SD in states])[:, None]
-    for row, states_SD in zip(tokens_BSD, states, strict=True):
-        row[: len(states_SD)] = states_SD
-    return Condition(torch.from_numpy(tokens_BSD).to(device), torch.from_numpy(mask_BS).to(device))

@@ -53,7 +53,7 @@ class ContinuousBatch:
     def add_sequence(self, prompt: np.ndarray, nonce: int, params: SamplingParams) -> int:
         """Add a sequence that continues `prompt`, of at least one token, and return its row.
 
-        `params.prompt_ids` and `params.is_finished` are ignored. Raises ValueError if no slot is free, or the sequence
+        `params.inputs.prompt_ids` and `params.inputs.is_finished` are ignored. Raises ValueError if no slot is free, or the sequence
         can get too long.
         """
         if not self.num_free:
@@ -101,6 +101,6 @@ class ContinuousBatch:
             len(sequence.generated_ids) == (sequence.params.max_tokens or self.max_length)
             or len(sequence.token_ids) == self.max_length
         )
-        if is_full or token in (self.space.eos, *sequence.params.eos_ids):
+        if is_full or token in (self.space.eos, *sequence.params.inputs.eos_ids):
             self.remove_sequence(row)
         return token

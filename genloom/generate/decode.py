@@ -20,6 +20,7 @@ class Draft:
     continuations: Sequence[Any]  # without the prompt
     is_finished: tuple[bool, ...]
     num_tokens: tuple[int, ...]  # generated per row, up to its end; 0 if the model does not generate tokens
+    token_ids: Sequence[np.ndarray] = ()  # generated per row, with the token that ends it; (): none, or not final
 
 
 class TextDecoder:
@@ -42,24 +43,28 @@ class TextDecoder:
         self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only) for prompt in prompts]
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
-        values, continuations, num_tokens = [], [], []
+        values, continuations, num_tokens, token_ids = [], [], [], []
         for i, (detokenizer, row) in enumerate(zip(self.detokenizers, rows.cpu().numpy(), strict=True)):
+            ended_row = row
             is_eos = np.isin(row, self.eos_ids)
             if is_eos.any():
-                row = row[: int(is_eos.argmax())]
+                row, ended_row = row[: int(is_eos.argmax())], row[: int(is_eos.argmax()) + 1]
             is_last = is_final or bool(self.is_finished[i])
             has_holes = bool((row < 0).any())
             continuation = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
             if isinstance(continuation, str):
                 continuation, is_stopped = cut_at_stop(continuation, self.stop, should_hold_back=not is_last)
                 self.is_finished[i] |= is_stopped and not has_holes
+                ended_row = row if is_stopped else ended_row
                 value = detokenizer.prompt_text + continuation
             else:
                 value = continuation
             values.append(value)
             continuations.append(continuation)
             num_tokens.append(len(row))
-        return Draft(tuple(values), tuple(continuations), tuple(self.is_finished.tolist()), tuple(num_tokens))
+            token_ids.append(ended_row)
+        is_finished = tuple(self.is_finished.tolist())
+        return Draft(tuple(values), tuple(continuations), is_finished, tuple(num_tokens), token_ids if is_final else ())
 
 
 class IncrementalDetokenizer:
@@ -118,7 +123,10 @@ class ValueDecoder:
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
         values = LazyValues(self, rows)
-        return Draft(values, values, (is_final,) * len(rows), (0,) * len(rows))
+        has_ids = is_final and isinstance(self.codec.space, TokenSpace)
+        return Draft(
+            values, values, (is_final,) * len(rows), (0,) * len(rows), list(rows.cpu().numpy()) if has_ids else ()
+        )
 
 
 class LazyValues(Sequence[Any]):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genloom import plugins
+from genloom import conditioners, plugins
 from genloom.errors import GenloomError
 from genloom.generate import conditions
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
@@ -50,7 +50,10 @@ INTERNAL_PARAMS = {
 
 @dataclass(frozen=True)
 class Request:
-    """A batch of outputs to generate, one per prompt and nonce."""
+    """A batch of outputs to generate, one per prompt and nonce.
+
+    A prompt is the value of the condition "prompt" if the model has one, and else the beginning of the output.
+    """
 
     prompts: tuple[str, ...]
     nonces: tuple[int, ...]  # one per prompt; they seed the noise
@@ -60,10 +63,12 @@ class Request:
     eos_ids: tuple[int, ...] = ()  # end-of-sequence tokens besides the codec's own
     edit: EditSource | None = None  # the source image of all outputs
     interpolation: Interpolation | None = None  # the other end, for interpolated outputs
+    given: tuple[Mapping[str, Any], ...] = ()  # the values of the other conditions, one mapping per row; (): none
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
         assert len(self.prompt_ids) in (0, len(self.prompts))
+        assert len(self.given) in (0, len(self.prompts))
 
 
 def build_request(
@@ -73,8 +78,9 @@ def build_request(
     stop: Sequence[str],
     params: Mapping[str, Any],
     pool_size: int = NUM_TOKEN_NONCES,
+    given: Mapping[str, Any] | None = None,
 ) -> Request:
-    """Build a request for `count` outputs per prompt.
+    """Build a request for `count` outputs per prompt, all with the same values of the other conditions.
 
     Nonces are drawn from a small pool, so that a watermark can be detected, and without replacement within a prompt
     while the pool lasts. A seed makes them reproducible.
@@ -88,7 +94,8 @@ def build_request(
     for _ in prompts:
         permutation = rng.permutation(pool_size)
         nonces += [int(permutation[i % pool_size]) + pool_size * (i // pool_size) for i in range(count)]
-    return Request(tuple(p for p in prompts for _ in range(count)), tuple(nonces), tuple(stop), dict(params))
+    rows = tuple(p for p in prompts for _ in range(count))
+    return Request(rows, tuple(nonces), tuple(stop), dict(params), given=(given,) * len(rows) if given else ())
 
 
 def split_batches(request: Request, batch_size: int = MAX_BATCH_SIZE) -> list[Request]:
@@ -105,24 +112,31 @@ def slice_request(request: Request, rows: slice) -> Request:
         nonces=request.nonces[rows],
         prompt_ids=request.prompt_ids[rows],
         interpolation=None if request.interpolation is None else request.interpolation.select_rows(rows),
+        given=request.given[rows],
     )
 
 
 def interpolate_request(request: Request, num_frames: int) -> Request:
     """Build the request for `num_frames` outputs from the first to the second of a request's two outputs.
 
-    Two different prompts share one nonce, so that only the prompt changes. Raises ValueError unless there are two.
+    Two rows with different conditions share one nonce, so that only those change. Raises ValueError unless there are
+    two.
     """
     if len(request.prompts) != 2 or num_frames < 2:
         raise GenloomError("generate.bad_interpolation", num_prompts=len(request.prompts), num_frames=num_frames)
-    end_nonce = request.nonces[0] if request.prompts[0] != request.prompts[1] else request.nonces[1]
+    differs = request.prompts[0] != request.prompts[1] or (request.given and request.given[0] is not request.given[1])
+    end_nonce = request.nonces[0] if differs else request.nonces[1]
     interpolation = Interpolation(
-        request.prompts[1:] * num_frames, (end_nonce,) * num_frames, tuple(np.linspace(0, 1, num_frames).tolist())
+        request.prompts[1:] * num_frames,
+        (end_nonce,) * num_frames,
+        tuple(np.linspace(0, 1, num_frames).tolist()),
+        request.given[1:] * num_frames,
     )
     return replace(
         request,
         prompts=request.prompts[:1] * num_frames,
         nonces=request.nonces[:1] * num_frames,
+        given=request.given[:1] * num_frames,
         interpolation=interpolation,
     )
 
@@ -148,7 +162,9 @@ def generate(model: Model, request: Request, should_stop: Callable[[], bool] = n
     Raises ValueError for parameters that the model's sampler does not have.
     """
     params, is_finished, prompts = prepare_sampling(model, request)
-    parts, cond = conditions.encode_conditions(model, request.prompts, request.interpolation, request.params)
+    parts, cond = conditions.encode_conditions(
+        model, request.prompts, request.interpolation, request.params, request.given
+    )
     decoder: Callable[[Tensor, bool], Draft]
     if is_open_sequence(model.codec.space):
         decoder = TextDecoder(model.codec, prompts, request.stop, request.eos_ids, is_finished, is_left_to_right(model))
@@ -208,8 +224,7 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
             "suppressed_tokens": (space.bos, space.eos),
         }
         return replace(params, is_finished=is_finished, **grid_params), is_finished, []
-    texts = ["" if request.prompt_ids or model.text_encoder is not None else prompt for prompt in request.prompts]
-    prompts = [np.asarray(model.codec.encode(text), dtype=np.int64) for text in texts]
+    prompts = [encode_prefix(model, "" if request.prompt_ids else prompt) for prompt in request.prompts]
     is_causal = is_left_to_right(model)
     max_tokens, max_prompt_tokens = token_prompts.compute_length_budget(
         model, params.max_tokens or DEFAULT_MAX_TOKENS * is_causal, is_causal
@@ -228,6 +243,13 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
     return replace(params, eos_ids=request.eos_ids) if "eos_ids" in param_names else params, is_finished, prompts
 
 
+def encode_prefix(model: Model, prompt: str) -> np.ndarray:
+    """Return the tokens that an output begins with: those of the prompt, unless the prompt is a condition."""
+    if not prompt or conditioners.PROMPT in model.conditioners:
+        return np.zeros(0, np.int64)
+    return np.asarray(model.codec.encode(prompt), dtype=np.int64)
+
+
 def check_request(model: Model, request: Request) -> None:
     """Raise ValueError for a request that the model does not support."""
     objective, space = model.design.objective, model.codec.space
@@ -237,7 +259,8 @@ def check_request(model: Model, request: Request) -> None:
         raise GenloomError(
             "generate.unknown_param", objective=objective, name=unknown_names[0], known=", ".join(known_names)
         )
-    if model.text_encoder is None and not isinstance(space, TokenSpace) and any(request.prompts):
+    conditioners.check_names(model.conditioners, [name for values in request.given for name in values])
+    if conditioners.PROMPT not in model.conditioners and not is_open_sequence(space) and any(request.prompts):
         raise GenloomError("generate.no_prompt_support", objective=objective)
     if request.edit is not None and not can_edit_images(model):
         raise GenloomError("generate.no_edit_support", objective=objective)
@@ -291,7 +314,7 @@ def store_outputs(
     """
     assert model.folder is not None, "only a stored model's outputs can be traced"
     medium = plugins.find_part("medium", model.design.medium)
-    request_record = to_table(replace(request, edit=None))
+    request_record = build_request_record(workspace, model, request)
     if request.edit is not None:
         request_record["edit"] = editing.store_edit_source(workspace, request.edit, medium)
     output_ids = []
@@ -304,13 +327,42 @@ def store_outputs(
             "adapters": {ref: workspace.get_model(ref).digest for ref in model.adapters},
             "precision": model.precision,
             "prompt": prompt,
+            **({"given": conditioners.format_given(model.conditioners, request.given[row])} if request.given else {}),
             "written": draft.continuations[row] if isinstance(value, str) else None,
+            **({"token_ids": draft.token_ids[row].tolist()} if len(draft.token_ids) else {}),
+            "codec_digest": model.folder.codec_digest,
             "row": row,
             "request": request_record,
             "machine": describe_machine(),
         }
         output_ids.append(workspace.save_output(encode_file(medium, value), medium.suffixes[0], record))
     return output_ids
+
+
+def build_request_record(workspace: Workspace, model: Model, request: Request) -> dict[str, Any]:
+    """Return the request for JSON, without its edit; arrays that are given are stored in the workspace."""
+
+    def pack(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {name: model.conditioners[name].pack(value, workspace.save_original) for name, value in values.items()}
+            for values in given
+        ]
+
+    interpolation = request.interpolation and replace(request.interpolation, given=())
+    record = to_table(replace(request, edit=None, given=(), interpolation=interpolation))
+    record |= {"given": pack(request.given)}
+    if request.interpolation is not None:
+        record["interpolation"]["given"] = pack(request.interpolation.given)
+    return record
+
+
+def unpack_given(workspace: Workspace, model: Model, stored: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the values that `build_request_record` packed. Raise ValueError for a condition that the model lacks."""
+    conditioners.check_names(model.conditioners, [name for values in stored for name in values])
+    return tuple(
+        {name: model.conditioners[name].unpack(value, workspace.load_original) for name, value in values.items()}
+        for values in stored
+    )
 
 
 def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
@@ -333,6 +385,10 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
         model = model.with_adapters(adapters)
     medium, request_record = plugins.find_part("medium", model.design.medium), upgrade_request(record["request"])
     edit_record = request_record.pop("edit", None)
+    request_record["given"] = unpack_given(workspace, model, request_record.get("given") or ())
+    if interpolation_record := request_record.get("interpolation"):
+        given = unpack_given(workspace, model, interpolation_record.get("given") or ())
+        request_record["interpolation"] = {**interpolation_record, "given": given}
     request = replace(
         parse(Request, request_record, "request"),
         edit=edit_record and editing.load_edit_source(workspace, edit_record, medium),

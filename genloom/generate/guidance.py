@@ -1,6 +1,8 @@
 """Classifier-free guidance, as a wrapper around a network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import cast
 
 import torch
@@ -17,7 +19,8 @@ class ClassifierFreeGuidance(nn.Module):
     `interval` limits guidance: outside, at half the cost, early steps stay diverse and late ones do not get worse
     (Kynkäänniemi et al. 2024). A `base` network gives the unconditional output, so that a fine-tuned network moves away
     from its base instead of from what it has learned (Zhong et al. 2025, "Domain guidance"); such a network has time,
-    and no cache.
+    and no cache. With `components`, several conditions of the rows with a scale each, the scaled difference of each is
+    added, instead of that of the joint condition (Liu et al. 2022, "Composable diffusion").
     """
 
     def __init__(
@@ -27,12 +30,20 @@ class ClassifierFreeGuidance(nn.Module):
         uncond: Condition | None = None,
         interval: tuple[float, float] = (0.0, 1.0),
         base: nn.Module | None = None,
+        components: Sequence[tuple[Condition, float]] = (),
     ):
         super().__init__()
         self.network, self.scale, self.uncond, self.interval, self.base = network, scale, uncond, interval, base
+        self.components = components
+
+    @property
+    def num_copies(self) -> int:
+        """How many copies of each row the network reads: one per condition, and the unconditional one."""
+        return max(len(self.components), 1) + 1
 
     def init_cache(self, count: int, length: int) -> "GuidedCache":
-        return GuidedCache(cast(CausalNetwork, self.network).init_cache(2 * count, length))
+        cache = cast(CausalNetwork, self.network).init_cache(self.num_copies * count, length)
+        return GuidedCache(cache, self.num_copies)
 
     def forward(
         self,
@@ -46,18 +57,29 @@ class ClassifierFreeGuidance(nn.Module):
         if t is not None and not start <= float(t[0]) <= end:  # all rows of a sampler share their time
             return self.network(x, t, cond=cond, lengths=lengths)
         uncond = None if cond is None else self.uncond or cond.mask_rows(x.new_zeros(len(x), dtype=torch.bool))
+        conds = [component for component, _ in self.components] or [cond]
+        scales = [scale for _, scale in self.components] or [self.scale]
         if self.base is not None:
             uncond_output = self.base(x, t, cond=uncond, lengths=lengths)
-            return uncond_output + self.scale * (self.network(x, t, cond=cond, lengths=lengths) - uncond_output)
+            cond_outputs = [self.network(x, t, cond=each, lengths=lengths) for each in conds]
+            return extrapolate(uncond_output, cond_outputs, scales)
 
-        def double(value: Tensor | None) -> Tensor | None:
-            return None if value is None else torch.cat([value, value])
+        def repeat(value: Tensor | None) -> Tensor | None:
+            return None if value is None else torch.cat([value] * self.num_copies)
 
-        stacked_cond = None if cond is None or uncond is None else concat_conditions(cond, uncond)
+        stacked_cond = reduce(concat_conditions, [*conds, uncond])
         cache_kwargs = {} if cache is None else {"cache": cache.cache}
-        outputs = self.network(torch.cat([x, x]), double(t), cond=stacked_cond, lengths=double(lengths), **cache_kwargs)
-        cond_output, uncond_output = outputs.chunk(2)
-        return uncond_output + self.scale * (cond_output - uncond_output)
+        outputs = self.network(repeat(x), repeat(t), cond=stacked_cond, lengths=repeat(lengths), **cache_kwargs)
+        *cond_outputs, uncond_output = outputs.chunk(self.num_copies)
+        return extrapolate(uncond_output, cond_outputs, scales)
+
+
+def extrapolate(uncond_output: Tensor, cond_outputs: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
+    """Return the unconditional output plus each scaled difference to it."""
+    guided_output = uncond_output
+    for cond_output, scale in zip(cond_outputs, scales, strict=True):
+        guided_output = guided_output + scale * (cond_output - uncond_output)
+    return guided_output
 
 
 @dataclass
@@ -65,17 +87,22 @@ class GuidedCache:
     """The cache of the conditional rows, followed by that of the same rows without the condition."""
 
     cache: DecodingCache
+    num_copies: int = 2  # of the rows
 
     @property
     def lengths(self) -> Tensor:
-        return self.cache.lengths[: len(self.cache.lengths) // 2]
+        return self.cache.lengths[: len(self.cache.lengths) // self.num_copies]
 
     def select_rows(self, rows: Tensor) -> "GuidedCache":
-        return GuidedCache(self.cache.select_rows(torch.cat([rows, rows + len(self.cache.lengths) // 2])))
+        count = len(self.cache.lengths) // self.num_copies
+        copies = torch.cat([rows + copy * count for copy in range(self.num_copies)])
+        return GuidedCache(self.cache.select_rows(copies), self.num_copies)
 
 
-def concat_conditions(first: Condition, second: Condition) -> Condition:
+def concat_conditions(first: Condition | None, second: Condition | None) -> Condition | None:
     """Concatenate two conditions along the batch; pad and mask prompts of different lengths."""
+    if first is None or second is None:
+        return None
 
     def concat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])

@@ -1,32 +1,35 @@
-"""Interpolation between two outputs: spherical for their noise, linear for the states of their prompts.
+"""Interpolation between two outputs: spherical for their noise, linear for their conditions.
 
-Shape letters: B rows, S states of a prompt, D width.
+Shape letters: B rows, S states of a prompt.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from genloom.generate.guidance import pad_condition
 from genloom.noise import Noise
+from genloom.types import Condition
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """The other end of each row's interpolation, and its weight: 0 is the request's own prompt and nonce, 1 these."""
+    """The other end of each row's interpolation, and its weight: 0 is the request's own row, 1 is this one."""
 
     prompts: tuple[str, ...]
     nonces: tuple[int, ...]
     weights: tuple[float, ...]
+    given: tuple[Mapping[str, Any], ...] = ()  # the values of the other conditions; (): as in the request
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces) == len(self.weights)
         assert all(0 <= weight <= 1 for weight in self.weights)
 
     def select_rows(self, rows: slice) -> "Interpolation":
-        return Interpolation(self.prompts[rows], self.nonces[rows], self.weights[rows])
+        return Interpolation(self.prompts[rows], self.nonces[rows], self.weights[rows], self.given[rows])
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,21 @@ class SlerpNoise(Noise):
         return SlerpNoise(self.key, self.nonces[rows], self.other_nonces[rows], self.weights[rows])
 
 
-def interpolate_states(
-    begin: Sequence[np.ndarray], end: Sequence[np.ndarray], weights: Sequence[float]
-) -> list[np.ndarray]:
-    """Interpolate the states (S, D) of two prompts linearly, per row; the shorter is padded with zeros."""
-    return [lerp_states(a, b, weight) for a, b, weight in zip(begin, end, weights, strict=True)]
+def interpolate_conditions(begin: Condition, end: Condition, weights: Sequence[float]) -> Condition:
+    """Interpolate two conditions linearly, per row; the shorter of two texts is padded with zeros."""
+    begin, end = pad_condition(begin, end), pad_condition(end, begin)
+    begin_weight_B = torch.tensor([1 - weight for weight in weights])
+    end_weight_B = torch.tensor(list(weights))
 
+    def lerp(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+        if a is None or b is None:
+            return a if b is None else b
+        u, v = (weight_B.to(a.dtype).view(-1, *[1] * (a.ndim - 1)) for weight_B in (begin_weight_B, end_weight_B))
+        return torch.where(u == 0, b, torch.where(v == 0, a, u * a + v * b))
 
-def lerp_states(begin_SD: np.ndarray, end_SD: np.ndarray, weight: float) -> np.ndarray:
-    if weight in (0, 1):
-        return end_SD if weight else begin_SD
-    max_length = max(len(begin_SD), len(end_SD))
-    begin, end = (np.pad(states, ((0, max_length - len(states)), (0, 0))) for states in (begin_SD, end_SD))
-    return ((1 - weight) * begin + weight * end).astype(np.float32)
+    cond = Condition(lerp(begin.tokens, end.tokens), None, lerp(begin.vector, end.vector), lerp(begin.field, end.field))
+    if cond.tokens is None or begin.mask is None or end.mask is None:
+        return cond
+    mask_BS = (begin.mask & (begin_weight_B != 0)[:, None]) | (end.mask & (end_weight_B != 0)[:, None])
+    longest = max(int(mask_BS.sum(1).max()), 1)
+    return replace(cond, tokens=cond.tokens[:, :longest], mask=mask_BS[:, :longest])

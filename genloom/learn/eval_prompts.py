@@ -8,14 +8,14 @@ import numpy as np
 
 from genloom.codecs.chat_template import ChatCodec, render
 from genloom.errors import GenloomError
-from genloom.generate import engine
+from genloom.generate import conditions, engine
 from genloom.model import Model
 from genloom.old_names import upgrade_request
 from genloom.rate.outputs import load_output
 from genloom.rate.preferences import Preference, UnpairedPreference
-from genloom.rate.prompts import build_task
+from genloom.rate.prompts import build_task, extract_prompt
 from genloom.store.workspace import Workspace
-from genloom.text_encoders import prompt_weighting
+from genloom.train.data.conditions import EncodedCondition, encode_values
 from genloom.train.data.samples import EncodedSamples, concat_samples, encode_samples
 from genloom.train.preference.dataset import PreferenceDataset, TokenRows
 from genloom.types import Item, Message, TokenSpace
@@ -25,28 +25,31 @@ from genloom.types import Item, Message, TokenSpace
 class EvalPrompt:
     """One output as its model read and generated it."""
 
-    prompt: str
+    prompt: str  # as people rate it: with the other conditions
     prompt_ids: tuple[int, ...]  # the tokens of the prompt; empty for outputs that are not open sequences
     answer_ids: tuple[int, ...]  # the generated tokens, with the end-of-sequence token if there was one
     request: engine.Request  # of this row alone
 
 
-def parse_eval_prompt(model: Model, record: Mapping[str, Any]) -> EvalPrompt:
-    """Parse the record of an output, for a model with the same codec."""
+def parse_eval_prompt(workspace: Workspace, model: Model, record: Mapping[str, Any]) -> EvalPrompt:
+    """Parse the record of an output, for a model with the same conditions."""
     request_record, row = upgrade_request(record.get("request") or {}), int(record.get("row") or 0)
     ids, nonces = request_record.get("prompt_ids") or (), request_record.get("nonces") or ()
-    prompt = str(record.get("prompt") or "")
+    given = request_record.get("given") or ()
     request = engine.Request(
-        (prompt,),
+        (str(record.get("prompt") or ""),),
         (int(nonces[row]) if nonces else 0,),
         tuple(request_record.get("stop") or ()),
         dict(request_record.get("params") or {}),
         (tuple(ids[row]),) if ids else (),
         tuple(request_record.get("eos_ids") or ()),
+        given=engine.unpack_given(workspace, model, given[row : row + 1]),
     )
-    space = model.codec.space
+    space, prompt = model.codec.space, build_condition_text(record)
     if not engine.is_open_sequence(space):
         return EvalPrompt(prompt, (), (), request)
+    if (token_ids := read_token_ids(model, record)) is not None:
+        return EvalPrompt(prompt, build_prompt_ids(model, request), token_ids, request)
     text = record.get("written")
     if not isinstance(text, str) or not isinstance(space, TokenSpace):
         raise GenloomError("learn.not_text", output=record.get("id"), model=model.ref)
@@ -57,13 +60,25 @@ def parse_eval_prompt(model: Model, record: Mapping[str, Any]) -> EvalPrompt:
     return EvalPrompt(prompt, build_prompt_ids(model, request), to_ids(answer_ids), request)
 
 
+def build_condition_text(record: Mapping[str, Any]) -> str:
+    """Return the prompt of an output, apart from its conversation, with the other conditions."""
+    return extract_prompt({"prompt": record.get("prompt"), "given": record.get("given")})
+
+
+def read_token_ids(model: Model, record: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return the tokens of an output as they were generated; None if they are not recorded, or of another codec."""
+    token_ids = record.get("token_ids")
+    codec_digest = None if model.folder is None else model.folder.codec_digest
+    return tuple(token_ids) if token_ids is not None and record.get("codec_digest") == codec_digest else None
+
+
 def build_prompt_ids(model: Model, request: engine.Request) -> tuple[int, ...]:
     """Return the last tokens of a request of one row; half of the context is left for the answer."""
     max_prompt_tokens = max(model.design.context_length // 2, 1)
     if request.prompt_ids:
         return request.prompt_ids[0][-max_prompt_tokens:]
     bos = cast(TokenSpace, model.codec.space).bos
-    return to_ids(engine.with_bos(bos, np.asarray(model.codec.encode(request.prompts[0])), max_prompt_tokens))
+    return to_ids(engine.with_bos(bos, engine.encode_prefix(model, request.prompts[0]), max_prompt_tokens))
 
 
 def to_ids(ids: np.ndarray) -> tuple[int, ...]:
@@ -106,17 +121,22 @@ def encode_outputs(
 ) -> tuple[dict[str, tuple[tuple[int, ...], tuple[int, ...]]], EncodedSamples | None]:
     """Encode prompt and answer of each output as tokens; other than open sequences as indices of encoded samples."""
     if engine.is_open_sequence(model.codec.space):
-        eval_prompts = {output: parse_eval_prompt(model, workspace.get_output(output)[1]) for output in outputs}
+        eval_prompts = {
+            output: parse_eval_prompt(workspace, model, workspace.get_output(output)[1]) for output in outputs
+        }
         return {output: (each.prompt_ids, each.answer_ids) for output, each in eval_prompts.items()}, None
     records = {output: workspace.get_output(output) for output in outputs}
-    prompts = [str(record.get("prompt") or "") for _, record in records.values()]
     items = (Item(load_output(*stored_output)) for stored_output in records.values())
-    encoded_samples = concat_samples(list(encode_samples(items, model.codec, None)))
-    if model.text_encoder is not None:
-        states = prompt_weighting.encode_weighted_prompts(model.text_encoder, prompts)
-        ends = np.cumsum([len(each) for each in states], dtype=np.int64)
-        encoded_samples = EncodedSamples(encoded_samples.x, np.concatenate(states).astype(np.float16), ends)
+    encoded_samples = concat_samples(list(encode_samples(items, model.codec, {})))
+    requests = [parse_eval_prompt(workspace, model, record).request for _, record in records.values()]
+    encoded_samples = replace(encoded_samples, conditions=encode_requests(model, requests))
     return {output: ((n,), (n,)) for n, output in enumerate(records)}, encoded_samples
+
+
+def encode_requests(model: Model, requests: Sequence[engine.Request]) -> dict[str, EncodedCondition]:
+    """Encode the conditions of requests of one row each; {} for an unconditional model."""
+    rows = [conditions.build_given(model, request.prompts, request.given)[0] for request in requests]
+    return encode_values(model.conditioners, rows)
 
 
 def concat_unpaired(first: PreferenceDataset, second: PreferenceDataset) -> PreferenceDataset:
@@ -145,7 +165,7 @@ def build_eval_prompts(
         record = workspace.get_output(output)[1]
         if any(upgrade_request(record.get("request") or {}).get(name) for name in ("edit", "interpolation")):
             continue
-        eval_prompt = parse_eval_prompt(model, record)
+        eval_prompt = parse_eval_prompt(workspace, model, record)
         eval_prompts.setdefault(eval_prompt.prompt or build_task(output, record), eval_prompt)
         if len(eval_prompts) == max_prompts:
             break
@@ -172,7 +192,7 @@ def build_new_prompts(
 ) -> list[EvalPrompt]:
     """Build prompts without rated answers, in the form of the template output: as a chat message, or plain."""
     record = workspace.get_output(template_output)[1]
-    template = parse_eval_prompt(model, record)
+    template = parse_eval_prompt(workspace, model, record)
     messages = [
         Message(stored_message["role"], stored_message["content"])
         for stored_message in record.get("conversation") or ()
@@ -206,6 +226,7 @@ def generate_answers(
             eval_prompt.request.stop,
             eval_prompt.request.eos_ids,
             bool(eval_prompt.request.prompt_ids),
+            bool(eval_prompt.request.given),
         )
         groups.setdefault(repr(group_key), []).append(n)
     for indices in groups.values():
@@ -217,6 +238,7 @@ def generate_answers(
             requests[0].params,
             tuple(r.prompt_ids[0] for r in requests if r.prompt_ids),
             requests[0].eos_ids,
+            given=tuple(values for r in requests for values in r.given),
         )
         num_done = 0
         for batch in engine.split_batches(request):

@@ -83,7 +83,11 @@ class Design:
             **(
                 {"text_encoder": {"name": self.text_encoder, **self.text_encoder_settings}} if self.text_encoder else {}
             ),
-            **({"conditions": {name: dict(table) for name, table in self.conditions.items()}} if self.conditions else {}),
+            **(
+                {"conditions": {name: dict(table) for name, table in self.conditions.items()}}
+                if self.conditions
+                else {}
+            ),
         }
 
 

@@ -1,21 +1,26 @@
-"""Held-out loss of a model: bits per byte for texts of any length, the loss of the objective for other samples.
+"""Held-out loss of a model: bits per unit of the medium for token sequences, the loss of the objective for samples.
 
 Shape letters: B windows, L length.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from itertools import repeat
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from genloom.codecs.chat_template import ChatCodec, render
+from genloom import plugins
+from genloom.codecs.chat_template import ChatCodec, is_conversation, render
+from genloom.conditioners import Given, encode_given, merge_conditions
+from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.noise import Noise
-from genloom.types import Batch, Message, TokenSpace
+from genloom.types import Batch, Condition, Loss, Message, TokenSpace
 
-TextOrChat = str | Sequence[Message]  # of a conversation, only the assistant's messages are scored
+Scored = Any | Sequence[Message]  # a value, or a conversation, of which only the assistant's messages are scored
+TextOrChat = str | Sequence[Message]
 MAX_POSITIONS = 16_384  # per batch, padding included
 BATCH_SIZE = 64  # for samples of other media
 BITS_PER_BYTE, HELD_OUT_LOSS = "bits per byte", "held-out loss"
@@ -38,26 +43,54 @@ def to_metric_key(measure: str) -> str:
     return measure.replace(" ", "_").replace("-", "_")
 
 
-def measure_held_out(model: Model, held_out: Sequence[TextOrChat] | Batch) -> HeldOutMetric:
-    """Measure texts in bits per byte, comparable across codecs, and other samples by the mean loss of the objective."""
+@dataclass(frozen=True)
+class HeldOutSequences:
+    """Values that are scored as token sequences, each under its conditions."""
+
+    values: Sequence[Scored]
+    given: Sequence[Given]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+HeldOut = Sequence[Scored] | HeldOutSequences | Batch
+
+
+def get_bits_metric(medium: str) -> str:
+    """Return the name of the likelihood of a medium's values, "bits per byte"; comparable across codecs."""
+    return f"bits per {get_ability(plugins.find_part('medium', medium), 'unit')}"
+
+
+def measure_held_out(model: Model, held_out: HeldOut) -> HeldOutMetric:
+    """Measure sequences in bits per unit of the medium, and samples of one size by the mean loss of the objective."""
     if isinstance(held_out, Batch):
         return HeldOutMetric(HELD_OUT_LOSS, mean_loss(model, held_out))
-    return HeldOutMetric(BITS_PER_BYTE, bits_per_byte(compute_nll(model, held_out)))
+    values, given = (held_out.values, held_out.given) if isinstance(held_out, HeldOutSequences) else (held_out, None)
+    return HeldOutMetric(get_bits_metric(model.design.medium), bits_per_unit(compute_nll(model, values, given=given)))
 
 
 @torch.inference_mode()
 def mean_loss(model: Model, held_out: Batch) -> float:
     """Return the mean loss per term in the objective's last phase; the noise is the same for every model and step."""
-    parts, phase = (
-        dict(model.parts.items()),
-        model.objective.phases[-1],
-    )  # the last of a GAN's phases trains the generator
     total, num_terms = 0.0, 0.0
-    for first in range(0, len(held_out), BATCH_SIZE):
-        batch = held_out.select_rows(slice(first, first + BATCH_SIZE)).map(lambda t: t.to(model.device))
-        loss = model.objective.loss(parts, batch, phase, Noise(0, tuple(range(first, first + len(batch)))))
+    for loss in _iter_losses(model, held_out):
         total, num_terms = total + loss.per_sample.sum().item(), num_terms + loss.num_terms.sum().item()
     return total / max(num_terms, 1e-12)
+
+
+@torch.inference_mode()
+def compute_sample_losses(model: Model, held_out: Batch) -> Iterator[tuple[float, float]]:
+    """Yield the loss of each sample and its number of terms, as `mean_loss` adds them up."""
+    for loss in _iter_losses(model, held_out):
+        yield from zip(loss.per_sample.tolist(), loss.num_terms.tolist(), strict=True)
+
+
+def _iter_losses(model: Model, held_out: Batch) -> Iterator[Loss]:
+    parts, phase = dict(model.parts.items()), model.objective.phases[-1]  # the last of a GAN's trains the generator
+    for first in range(0, len(held_out), BATCH_SIZE):
+        batch = held_out.select_rows(slice(first, first + BATCH_SIZE)).map(lambda t: t.to(model.device))
+        yield model.objective.loss(parts, batch, phase, Noise(0, tuple(range(first, first + len(batch)))))
 
 
 @dataclass(frozen=True)
@@ -68,39 +101,51 @@ class ContextWindow:
     begin: int  # position in the document
     ids: np.ndarray
     score_mask: np.ndarray  # L, False for tokens that are context only
+    given: Given | None = None  # the conditions of the document
 
 
 @torch.inference_mode()
-def compute_nll(model: Model, texts: Iterable[TextOrChat], batch_size: int = 32) -> Iterator[tuple[float, int]]:
-    """Yield the negative log-likelihood in nats and the size in UTF-8 bytes of each text, in order.
+def compute_nll(
+    model: Model, values: Iterable[Scored], batch_size: int = 32, given: Iterable[Given] | None = None
+) -> Iterator[tuple[float, int]]:
+    """Yield the negative log-likelihood in nats and the size in units of the medium of each value, in order.
 
-    Of a conversation, only the assistant's messages count. Windows overlap by half, so that all tokens except the first
-    ones are predicted from at least half the context length. For an objective with a bound, the values are bounds.
+    Of a conversation, only the assistant's messages count. A value that is a document of its own counts with its end,
+    a passage of a stream without. Windows overlap by half, so that all tokens except the first ones are predicted from
+    at least half the context length. For an objective with a bound, the values are bounds. `given` has the conditions
+    of each value; without it, none are given.
     """
     nats: dict[int, float] = {}
-    num_bytes: list[int] = []
+    sizes: list[int] = []
     queue: list[ContextWindow] = []
     next_document = 0
-    for n, text in enumerate(texts):
-        num_bytes.append(count_bytes(text))
+    count_units = build_unit_counter(model.design.medium)
+    for n, (value, value_given) in enumerate(zip(values, repeat({}) if given is None else given, strict=False)):
+        sizes.append(count_units(value))
         nats[n] = 0.0
-        queue += split_windows(n, text, model)
+        queue += split_windows(n, value, model, value_given)
         while batch_count := count_batch(queue, batch_size):
             score_batch(model, queue[:batch_count], nats)
             queue = queue[batch_count:]
         while next_document < (queue[0].document if queue else n + 1):
-            yield nats.pop(next_document), num_bytes[next_document]
+            yield nats.pop(next_document), sizes[next_document]
             next_document += 1
     if queue:
         score_batch(model, queue, nats)
     for n in sorted(nats):
-        yield nats[n], num_bytes[n]
+        yield nats[n], sizes[n]
 
 
-def count_bytes(text: TextOrChat) -> int:
-    """Count the bytes of the scored text."""
-    answers = [text] if isinstance(text, str) else [message.content for message in text if message.role == "assistant"]
-    return sum(len(part.encode("utf-8", "replace")) for part in answers)
+def build_unit_counter(medium: str) -> Callable[[Scored], int]:
+    """Return a function that counts the units of a value, or of the scored messages of a conversation."""
+    count_units = get_ability(plugins.find_part("medium", medium), "count_units")
+
+    def count(value: Scored) -> int:
+        if is_conversation(value):
+            return sum(count_units(message.content) for message in value if message.role == "assistant")
+        return count_units(value)
+
+    return count
 
 
 def count_batch(queue: list[ContextWindow], batch_size: int) -> int:
@@ -113,14 +158,16 @@ def count_batch(queue: list[ContextWindow], batch_size: int) -> int:
     return batch_size if len(queue) >= batch_size else 0
 
 
-def split_windows(document: int, text: TextOrChat, model: Model) -> list[ContextWindow]:
+def split_windows(document: int, value: Scored, model: Model, given: Given | None = None) -> list[ContextWindow]:
     space = model.codec.space
     assert isinstance(space, TokenSpace), "only token sequences are scored"
-    if isinstance(text, str):
-        ids = np.concatenate([[space.bos], model.codec.encode(text)]).astype(np.int64)
-        score_mask = np.ones(len(ids), bool)
+    if is_conversation(value):
+        ids, score_mask = render(cast(ChatCodec, model.codec), value, add_generation_prompt=False)
     else:
-        ids, score_mask = render(cast(ChatCodec, model.codec), text, add_generation_prompt=False)
+        is_stream = get_ability(plugins.find_part("medium", model.design.medium), "sequence") == "stream"
+        end = [] if is_stream else [space.eos]
+        ids = np.concatenate([[space.bos], model.codec.encode(value), end]).astype(np.int64)
+        score_mask = np.ones(len(ids), bool)
     context_length, stride = model.design.context_length, max(model.design.context_length // 2, 1)
     context_windows, first = [], 1
     while first < len(ids):
@@ -128,7 +175,7 @@ def split_windows(document: int, text: TextOrChat, model: Model) -> list[Context
         end = min(begin + context_length, len(ids))
         is_new = np.arange(begin, end) >= first
         if (window_mask := score_mask[begin:end] & is_new).any():
-            context_windows.append(ContextWindow(document, begin, ids[begin:end], window_mask))
+            context_windows.append(ContextWindow(document, begin, ids[begin:end], window_mask, given))
         first = end
     return context_windows
 
@@ -138,18 +185,24 @@ def score_batch(model: Model, batch: list[ContextWindow], nats: dict[int, float]
     x_BL = np.stack([np.pad(w.ids, (0, longest - len(w.ids))) for w in batch])
     mask_BL = np.stack([np.pad(w.score_mask, (0, longest - len(w.ids))) for w in batch])
     lengths = torch.tensor([len(w.ids) for w in batch])
-    inputs = Batch(torch.from_numpy(x_BL), mask=torch.from_numpy(mask_BL), lengths=lengths).map(
-        lambda t: t.to(model.device)
-    )
+    inputs = Batch(
+        torch.from_numpy(x_BL), encode_windows_given(model, batch), mask=torch.from_numpy(mask_BL), lengths=lengths
+    ).map(lambda t: t.to(model.device))
     noise = Noise(0, tuple((w.document << 32) + w.begin for w in batch))  # where the objective estimates a bound
     loss = model.objective.loss(dict(model.parts.items()), inputs, model.objective.phases[0], noise)
     for window, value in zip(batch, loss.per_sample.tolist(), strict=True):
         nats[window.document] += value
 
 
-def bits_per_byte(pairs: Iterable[tuple[float, int]]) -> float:
-    """Return the mean over all bytes, in bits; independent of the codec's tokenization."""
-    nats, num_bytes = 0.0, 0
+def encode_windows_given(model: Model, batch: list[ContextWindow]) -> Condition | None:
+    if not model.conditioners:
+        return None
+    return merge_conditions(encode_given(model.conditioners, [window.given or {} for window in batch]))
+
+
+def bits_per_unit(pairs: Iterable[tuple[float, int]]) -> float:
+    """Return the mean over all units, in bits; independent of the codec's tokenization."""
+    nats, num_units = 0.0, 0
     for value, count in pairs:
-        nats, num_bytes = nats + value, num_bytes + count
-    return nats / max(num_bytes, 1) / float(np.log(2))
+        nats, num_units = nats + value, num_units + count
+    return nats / max(num_units, 1) / float(np.log(2))

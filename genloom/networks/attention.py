@@ -100,8 +100,10 @@ class RotaryEmbedding:
     def compute_cos_sin(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""
         coordinates = to_grid_coordinates(self.grid, positions) if self.grid else positions[..., None]
-        axes = coordinates.shape[-1]
-        angles = (coordinates.float()[..., None, :] * self.inv_freq_K.to(positions.device).view(-1, axes)).flatten(-2)
+        axes, num_angles = coordinates.shape[-1], len(self.inv_freq_K)
+        inv_freq = self.inv_freq_K[: num_angles // axes * axes].to(positions.device).view(-1, axes)
+        # Features that do not suffice for another frequency on every axis are not rotated.
+        angles = F.pad((coordinates.float()[..., None, :] * inv_freq).flatten(-2), (0, num_angles % axes))
         full_angles = torch.cat([angles, angles], -1)
         full_angles = full_angles if positions.ndim == 1 else full_angles[:, None]
         return full_angles.cos().to(dtype), full_angles.sin().to(dtype)

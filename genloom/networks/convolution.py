@@ -17,8 +17,8 @@ from genloom.errors import GenloomError
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace
 
 MIN_SIDE = 4  # the side of the grid between a signal and a vector
-CONV_BY_AXES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-CONV_TRANSPOSE_BY_AXES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONV_BY_AXES: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONV_TRANSPOSE_BY_AXES: tuple[Any, ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Strides = tuple[int, ...]  # the factor, 1 or 2, by which one step downsamples each axis

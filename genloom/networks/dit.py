@@ -46,9 +46,9 @@ def build(spec: NetworkSpec, config: Config) -> "DiT":
         raise GenloomError("networks.patch_size", patch_size=patch, grid=spec.input.size)
     if min(config.width, config.head_width, config.depth) < 1:
         raise GenloomError("networks.dit_sizes", width=config.width, head_width=config.head_width, depth=config.depth)
-    if config.width % config.head_width or config.head_width % (2 * len(spec.input.size)):
-        multiple = 2 * len(spec.input.size)
-        raise GenloomError("networks.dit_width", width=config.width, head_width=config.head_width, multiple=multiple)
+    minimum = 2 * len(spec.input.size)  # for a rotary frequency on each axis
+    if config.width % config.head_width or config.head_width % 2 or config.head_width < minimum:
+        raise GenloomError("networks.dit_width", width=config.width, head_width=config.head_width, minimum=minimum)
     return DiT(spec, spec.input, spec.output, config)
 
 
@@ -200,10 +200,12 @@ def compute_grid_cos_sin(num_states: int, grid: tuple[int, ...], width: int, lik
 
     The states of a prompt lie on the diagonal that leads away from the first patch.
     """
-    axes = len(grid)
-    inv_freq = 100.0 ** (-torch.arange(0, width // 2, axes, device=like.device) / (width // 2))
+    axes, num_angles = len(grid), width // 2
+    # Features that do not suffice for another frequency on every axis are not rotated.
+    inv_freq = 100.0 ** (-torch.arange(0, num_angles - axes + 1, axes, device=like.device) / num_angles)
     patch_coordinates = torch.cartesian_prod(*(torch.arange(n, device=like.device) for n in grid)).view(-1, axes)
     state_coordinates = -torch.arange(1, num_states + 1, device=like.device)[:, None].expand(-1, axes)
     angles = (torch.cat([state_coordinates, patch_coordinates])[:, :, None] * inv_freq).flatten(1)
+    angles = F.pad(angles, (0, num_angles - angles.shape[1]))
     full_angles = torch.cat([angles, angles], -1)
     return full_angles.cos().to(like.dtype), full_angles.sin().to(like.dtype)

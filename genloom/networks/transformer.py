@@ -82,9 +82,9 @@ def check_supported(spec: NetworkSpec, config: Config) -> None:
         raise GenloomError("networks.transformer_output", input=input_space, output=spec.output)
     if (config.width % config.heads and not config.head_width) or config.K % 2:
         raise GenloomError("networks.transformer_width", width=config.width, heads=config.heads)
-    if isinstance(input_space, TokenSpace) and input_space.grid and config.K % (2 * len(input_space.grid)):
+    if isinstance(input_space, TokenSpace) and 2 * len(input_space.grid) > config.K:
         axes = len(input_space.grid)
-        raise GenloomError("networks.transformer_grid", axes=axes, multiple=2 * axes, head_width=config.K)
+        raise GenloomError("networks.transformer_grid", axes=axes, minimum=2 * axes, head_width=config.K)
     if config.heads % (config.key_heads or config.heads):
         raise GenloomError("networks.key_heads", heads=config.heads, key_heads=config.key_heads)
     if not 0 <= config.dropout < 1:

@@ -17,7 +17,7 @@ from genloom.networks.attention import attend, build_row_slices
 from genloom.networks.embedding import ModulationEmbedding, PromptProjection
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
-CONV_BY_AXES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONV_BY_AXES: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genloom.noise import Noise
+from genloom.objectives.checks import check_options
+from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 _LATENT, _PERTURBATION = 0, 1  # positions of the two draws of training
@@ -26,7 +28,10 @@ def default_config(size: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    temperature: float = 1.0  # standard deviation of the latent sample
+    temperature: float = option(1.0, "Standard deviation of the latent sample.", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)

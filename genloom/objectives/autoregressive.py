@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.checks import check_settings
+from genloom.objectives.checks import check_options
 from genloom.objectives.cross_entropy import MIN_FUSED_VOCAB, cross_entropy
 from genloom.objectives.prompt_lookup import PromptLookup, TruncatingNetwork
+from genloom.settings import option
 from genloom.types import (
     Batch,
     CausalNetwork,
@@ -31,33 +32,44 @@ from genloom.types import (
 
 
 @dataclass(frozen=True)
-class SamplingParams:
-    """How tokens are sampled. By default, from the model's own distribution."""
+class SamplerInputs:
+    """What the caller of a sampler of tokens gives it besides the parameters that people set."""
 
     prompt_ids: tuple[np.ndarray, ...] = ()  # the token ids of each row; an empty row starts with `space.bos`
-    max_tokens: int = 0  # upper bound of new tokens; 0: the context length
-    temperature: float = 1.0  # 0: always the most likely token
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    suppressed_tokens: tuple[int, ...] = ()
+    suppressed_tokens: tuple[int, ...] = ()  # never generated
     eos_ids: tuple[int, ...] = ()  # tokens that end a row besides `space.eos`
     # B; the caller may set an element to end a row.
     is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
+
+def is_valid_temperature(value: float) -> bool:
+    return value == 0 or 1e-3 <= value <= 1e3
+
+
+TEMPERATURE = {"is_valid": is_valid_temperature, "requirement": "0, or from 0.001 to 1000"}
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How tokens are sampled. By default, from the model's own distribution."""
+
+    max_tokens: int = option(0, "Maximum number of new tokens; 0 is the context length.", minimum=0)
+    temperature: float = option(1.0, "Sampling temperature; 0 always picks the most likely token.", **TEMPERATURE)
+    top_k: int = option(0, "Number of most likely tokens to sample from; 0 is off.", minimum=0)
+    top_p: float = option(1.0, "Probability of the nucleus to sample from; 1 is off.", minimum=0, maximum=1)
+    min_p: float = option(
+        0.0, "Minimum probability, relative to the most likely token; 0 is off.", minimum=0, maximum=1
+    )
+    repetition_penalty: float = option(
+        1.0,
+        "Penalty above 1 on tokens that are already in the sequence; 1 is off.",
+        is_valid=lambda value: value > 0,
+        requirement="above 0",
+    )
+    inputs: SamplerInputs = field(default_factory=SamplerInputs)
+
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            {
-                "temperature": (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3, "0, or from 0.001 to 1000"),
-                "top_k": (self.top_k >= 0, "at least 0 (0 is off)"),
-                "top_p": (0 <= self.top_p <= 1, "from 0 to 1 (1 is off)"),
-                "min_p": (0 <= self.min_p <= 1, "from 0 to 1 (0 is off)"),
-                "repetition_penalty": (self.repetition_penalty > 0, "above 0 (1 is off)"),
-                "max_tokens": (self.max_tokens >= 0, "at least 0 (0: the context length)"),
-            },
-        )
+        check_options(self)
 
 
 class OutputHeadNetwork(Protocol):
@@ -151,11 +163,11 @@ class Autoregressive:
     ) -> Iterator[Tensor]:
         """Yield the tokens so far, (count, n), without the prompts; a finished row repeats `space.eos`."""
         device = next(parts["model"].parameters()).device
-        contexts = build_contexts(params.prompt_ids, count, self.space)
+        contexts = build_contexts(params.inputs.prompt_ids, count, self.space)
         longest = max(len(c) for c in contexts)
         max_tokens = params.max_tokens or self.space.context_length
-        is_finished = params.is_finished if len(params.is_finished) else np.zeros(count, dtype=bool)
-        eos_ids = torch.tensor([self.space.eos, *params.eos_ids])
+        is_finished = params.inputs.is_finished if len(params.inputs.is_finished) else np.zeros(count, dtype=bool)
+        eos_ids = torch.tensor([self.space.eos, *params.inputs.eos_ids])
         x_BL = torch.from_numpy(np.stack([np.pad(c, (0, longest - len(c))) for c in contexts])).to(device)
         lengths = torch.tensor([len(c) for c in contexts], device=device)
         logits_BV, cache = read_prompts(parts["model"], x_BL, cond, lengths, longest + max_tokens)
@@ -253,15 +265,15 @@ def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: Sampli
     Repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
     2024).
     """
-    if params.suppressed_tokens or params.repetition_penalty != 1:
+    if params.inputs.suppressed_tokens or params.repetition_penalty != 1:
         logits_BV = logits_BV.clone()
-    if params.suppressed_tokens:
-        logits_BV[:, list(params.suppressed_tokens)] = float("-inf")
+    if params.inputs.suppressed_tokens:
+        logits_BV[:, list(params.inputs.suppressed_tokens)] = float("-inf")
     if params.repetition_penalty != 1:
         for row, context in zip(logits_BV, contexts, strict=True):
             # Exempt the first token, which is BOS and, in our codecs, also EOS, and the tokens that end each turn of a
             # conversation.
-            seen_ids = torch.from_numpy(np.setdiff1d(context[1:], params.eos_ids)).to(row.device)
+            seen_ids = torch.from_numpy(np.setdiff1d(context[1:], params.inputs.eos_ids)).to(row.device)
             row[seen_ids] = torch.where(
                 row[seen_ids] > 0, row[seen_ids] / params.repetition_penalty, row[seen_ids] * params.repetition_penalty
             )

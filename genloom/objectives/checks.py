@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from genloom.errors import GenloomError
+from genloom.settings import find_invalid_option
 
 
 def check_settings(settings: object, requirements: Mapping[str, tuple[bool, str]]) -> None:
@@ -12,3 +13,10 @@ def check_settings(settings: object, requirements: Mapping[str, tuple[bool, str]
             raise GenloomError(
                 "objectives.bad_setting", name=name, requirement=requirement, value=getattr(settings, name)
             )
+
+
+def check_options(params: object) -> None:
+    """Raise ValueError for the first sampling parameter with a value that its field does not allow."""
+    if (invalid := find_invalid_option(params)) is not None:
+        name, requirement, value = invalid
+        raise GenloomError("objectives.bad_setting", name=name, requirement=requirement, value=value)

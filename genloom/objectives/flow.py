@@ -10,8 +10,9 @@ from torch import Tensor
 
 from genloom.errors import GenloomError
 from genloom.noise import Noise
-from genloom.objectives.checks import check_settings
+from genloom.objectives.checks import check_options, check_settings
 from genloom.objectives.solvers import SOLVERS, VelocityFn
+from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 _NOISE, _TIME = 0, 1  # positions of the two draws of training; a sampler starts from the one at _NOISE
@@ -20,44 +21,53 @@ TRAIN_DEFAULTS = {"ema_decay": 0.999}  # training settings unless a job sets oth
 
 
 @dataclass(frozen=True)
-class IntegrationParams:
-    """Parameters of `integrate`; a tensor is broadcast to B C *size."""
+class SamplerInputs:
+    """Data that a sampler of signals keeps or starts from; a tensor is broadcast to B C *size."""
 
-    steps: int = 20
     known_values: Tensor | None = None  # data to keep, except where `mask` is True
     mask: Tensor | None = None  # True where new data are generated to fit the known values
-    resample_steps: int = 0  # RePaint: times that each step is taken back and repeated, for a better fit
     init_values: Tensor | None = None  # data to make variations of
     strength: float = 1.0  # how far `init_values` are first moved towards noise: 0 keeps them, 1 ignores them
 
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            {
-                "steps": (self.steps >= 1, "at least 1"),
-                "resample_steps": (self.resample_steps >= 0, "at least 0"),
-                "strength": (0 <= self.strength <= 1, "from 0 (keep the input) to 1 (ignore it)"),
-            },
-        )
+        check_settings(self, {"strength": (0 <= self.strength <= 1, "from 0 (keep the input) to 1 (ignore it)")})
         if (self.known_values is None) != (self.mask is None):
             raise GenloomError("objectives.mask_without_known_values")
 
 
 @dataclass(frozen=True)
-class SamplingParams(IntegrationParams):
-    solver: str = "multistep"  # or "heun", "euler"
-    shift: float = 1.0  # above 1: more of the steps near the noise, which large images need (Esser et al. 2024)
+class IntegrationParams:
+    """Parameters of `integrate`."""
+
+    steps: int = option(20, "Number of sampling steps; fewer are faster, more are finer.", minimum=1)
+    resample_steps: int = option(
+        0, "RePaint: how often each step is taken back and repeated, for a better fit to known values.", minimum=0
+    )
+    inputs: SamplerInputs = field(default_factory=SamplerInputs)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class SamplingParams(IntegrationParams):
+    solver: str = option("multistep", "ODE solver.", choices=tuple(SOLVERS))
+    shift: float = option(
+        1.0,
+        "Above 1: more of the steps near the noise, which large images need (Esser et al. 2024).",
+        is_valid=lambda value: value > 0,
+        requirement="above 0",
+    )
+
+    def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
             raise GenloomError("objectives.unknown_solver", solver=self.solver, known=", ".join(SOLVERS))
-        check_settings(self, {"shift": (self.shift > 0, "above 0")})
+        super().__post_init__()
 
     @property
     def times(self) -> list[float]:
         """The time steps from noise (0), or from the noised `init_values`, to data (1)."""
-        t_start = 0.0 if self.init_values is None else 1 - self.strength
+        t_start = 0.0 if self.inputs.init_values is None else 1 - self.inputs.strength
         steps = max(round(self.steps * (1 - t_start)), 1)
         return [t_start + (1 - t_start) * shift_time(i / steps, self.shift) for i in range(steps + 1)]
 
@@ -126,7 +136,8 @@ def integrate(
     """
     solver_step, prev_step, draw = SOLVERS[solver], None, _RESAMPLE
     known_values, mask, init_values = (
-        None if v is None else v.to(noise_B) for v in (params.known_values, params.mask, params.init_values)
+        None if v is None else v.to(noise_B)
+        for v in (params.inputs.known_values, params.inputs.mask, params.inputs.init_values)
     )
     x = noise_B if init_values is None else lerp(noise_B, init_values.expand_as(noise_B), times[0])
 

@@ -14,38 +14,45 @@ from torch import Tensor
 
 from genloom.errors import GenloomError
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import build_contexts
-from genloom.objectives.checks import check_settings
+from genloom.objectives import autoregressive
+from genloom.objectives.autoregressive import TEMPERATURE, build_contexts
+from genloom.objectives.checks import check_options
+from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, TokenSpace
 
+ORDERS = ("", "random", "confidence")
 GRID_STEPS = 16  # default sampling steps of a grid of codes
 _TIME, _MASK = 0, 1  # positions of the two draws of training
 
 
 @dataclass(frozen=True)
-class SamplingParams:
-    prompt_ids: tuple[np.ndarray, ...] = ()  # the token ids of each row; an empty row starts with `space.bos`
+class SamplerInputs(autoregressive.SamplerInputs):
+    """The inputs of a sampler of tokens; no row ends early, so that `eos_ids` and `is_finished` are not used."""
+
     known_ids: np.ndarray | None = None  # instead of prompts: B L tokens to keep, -1 where the model fills in
-    suppressed_tokens: tuple[int, ...] = ()
-    is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))  # unused: no row ends early
-    max_tokens: int = 0  # tokens after the prompts; 0: up to the context length
-    steps: int = 0  # 0: one per token, or GRID_STEPS on a grid; fewer steps write several tokens at once
-    temperature: float = 1.0  # 0: always the most likely token
-    order: str = ""  # "random", as in training, or "confidence"; "": confidence on a grid, else random
-    choice_temperature: float = 3.0  # noise of the confidence at the first step (MaskGIT); it falls to 0
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    max_tokens: int = option(0, "Number of new tokens; 0 is up to the context length.", minimum=0)
+    steps: int = option(
+        0,
+        f"Number of steps; fewer write several tokens at once. 0: one per token, or {GRID_STEPS} on a grid.",
+        minimum=0,
+    )
+    temperature: float = option(1.0, "Sampling temperature; 0 always picks the most likely token.", **TEMPERATURE)
+    order: str = option(
+        "", 'Order of the tokens; "" is confidence on a grid, else random, as in training.', choices=ORDERS
+    )
+    choice_temperature: float = option(
+        3.0, "Noise of the confidence at the first step (MaskGIT); it falls to 0.", minimum=0
+    )
+    inputs: SamplerInputs = field(default_factory=SamplerInputs)
 
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            {
-                "temperature": (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3, "0, or from 0.001 to 1000"),
-                "steps": (self.steps >= 0, "at least 0"),
-                "max_tokens": (self.max_tokens >= 0, "at least 0"),
-                "choice_temperature": (self.choice_temperature >= 0, "at least 0"),
-            },
-        )
-        if self.order not in ("", "random", "confidence"):
+        if self.order not in ORDERS:
             raise GenloomError("objectives.unknown_order", order=self.order)
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,9 @@ class Masked:
         order_BL = noise.uniform((x_BL.shape[1],), 0).to(device)
         for i in range(steps):
             logits_BLV = self.predict_logits(parts, x_BL, cond, lengths)
-            if params.suppressed_tokens:
+            if params.inputs.suppressed_tokens:
                 logits_BLV = logits_BLV.index_fill(
-                    2, torch.tensor(params.suppressed_tokens, device=device), float("-inf")
+                    2, torch.tensor(params.inputs.suppressed_tokens, device=device), float("-inf")
                 )
             perturbed_BLV = logits_BLV
             if params.temperature > 0:
@@ -128,11 +135,13 @@ class Masked:
 
     def build_masked_rows(self, count: int, params: SamplingParams) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return rows with masked tokens to fill, the output positions of each, and the lengths if they differ."""
-        if params.known_ids is not None:
-            assert len(params.known_ids) == count, f"{len(params.known_ids)} known rows for {count} samples"
-            x_BL = torch.from_numpy(params.known_ids.astype(np.int64))
+        if params.inputs.known_ids is not None:
+            assert len(params.inputs.known_ids) == count, (
+                f"{len(params.inputs.known_ids)} known rows for {count} samples"
+            )
+            x_BL = torch.from_numpy(params.inputs.known_ids.astype(np.int64))
             return torch.where(x_BL < 0, self.mask_id, x_BL), torch.arange(x_BL.shape[1]).expand(x_BL.shape), None
-        prompt_ids = build_contexts(params.prompt_ids, count, self.space)
+        prompt_ids = build_contexts(params.inputs.prompt_ids, count, self.space)
         prompt_lengths_B = torch.tensor([len(p) for p in prompt_ids])
         longest = int(prompt_lengths_B.max())
         max_tokens = params.max_tokens or max(self.space.context_length - longest, 1)

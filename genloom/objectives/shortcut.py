@@ -17,6 +17,7 @@ from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.checks import check_settings
 from genloom.objectives.flow import IntegrationParams, integrate, lerp, masked_mse
+from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 _NOISE, _TIME, _CHOICE = 0, 1, 2  # positions of the draws of training; a sampler starts from the one at _NOISE
@@ -28,7 +29,7 @@ _VELOCITY_LEVEL = -1  # the level of a velocity, which is not a jump
 class SamplingParams(IntegrationParams):
     """The parameters of `integrate` with the Euler solver, whose steps are the learned jumps."""
 
-    steps: int = 4  # 1, 2, 4 … up to 2^(num_levels - 1)
+    steps: int = option(4, "Number of jumps: 1, 2, 4 and so on, up to as many as the model was trained for.", minimum=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,7 +39,8 @@ class SamplingParams(IntegrationParams):
     @property
     def times(self) -> list[float]:
         """The times between jumps; `strength` is rounded to whole steps."""
-        first = 0 if self.init_values is None else min(round(self.steps * (1 - self.strength)), self.steps - 1)
+        strength = 1.0 if self.inputs.init_values is None else self.inputs.strength
+        first = min(round(self.steps * (1 - strength)), self.steps - 1)
         return [i / self.steps for i in range(first, self.steps + 1)]
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from genloom.errors import GenloomError
 from genloom.fsq import check_levels, indices_to_codes, quantize
 from genloom.noise import Noise
+from genloom.objectives.checks import check_options
+from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
 AVG_POOL_BY_AXES: tuple[Any, ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
@@ -26,8 +28,13 @@ def default_config(size: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    temperature: float = 1.0  # standard deviation of the latent sample; below 1: more typical, less diverse
-    should_add_noise: bool = False  # add the noise of the decoder, which makes the output an exact sample
+    temperature: float = option(
+        1.0, "Standard deviation of the latent sample; below 1: more typical, less diverse.", minimum=0
+    )
+    should_add_noise: bool = option(False, "Add the noise of the decoder, which makes the output an exact sample.")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,17 @@ _HOLDOUT_DIVISOR = 4  # one task in four is held out
 
 
 def extract_prompt(record: Mapping[str, Any]) -> str:
-    """Return the prompt of an output; within a conversation, all earlier messages.
+    """Return the prompt of an output with the other conditions that it was given, a line each: "logp=2.5".
 
-    A conversation of one message reads as that message; a longer one, or one with a system prompt, as JSON.
+    Within a conversation it is all earlier messages: a single one as it is, more, or one with a system prompt, as JSON.
     """
     conversation = record.get("conversation") or ()
+    prompt = str(conversation[0]["content"] if conversation else record.get("prompt") or "")
     if len(conversation) > 1:
-        return json.dumps([[message["role"], message["content"]] for message in conversation], ensure_ascii=False)
-    return str(conversation[0]["content"] if conversation else record.get("prompt") or "")
+        prompt = json.dumps([[message["role"], message["content"]] for message in conversation], ensure_ascii=False)
+    return "\n".join(
+        [*([prompt] if prompt else []), *(f"{name}={text}" for name, text in (record.get("given") or {}).items())]
+    )
 
 
 def build_task(output: str, record: Mapping[str, Any]) -> str:

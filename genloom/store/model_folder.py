@@ -1,5 +1,7 @@
 """A model on disk: one immutable version with its card."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,12 @@ class ModelFolder:
     def digest(self) -> str:
         """SHA-256 over weights or adapter, codec and job; equal models have equal digests."""
         return str(self.card["digest"])
+
+    @property
+    def codec_digest(self) -> str:
+        """SHA-256 over the codec: token ids mean the same to models with equal ones."""
+        entries = {path: entry for path, entry in self.card["files"].items() if path.startswith("codec/")}
+        return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
     @property
     def created(self) -> str:

@@ -35,7 +35,8 @@ from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.train.data import samples
 from genloom.train.data.documents import PackedDocuments, encode_documents
-from genloom.train.data.source import BatchFn, SampleSet, get_plural_name, prepare_samples
+from genloom.train.data.sequences import load_held_out_sequences, prepare_sequences
+from genloom.train.data.source import BatchFn, FinetuningSource, SampleSet, get_plural_name, is_stream, prepare_samples
 from genloom.train.events import TOKENS, Event, RunEstimate, RunWarning, Status, Unit
 from genloom.train.job import Job
 from genloom.train.loop import TrainConfig, TrainState, train
@@ -222,13 +223,19 @@ def replace_objective(model: Model, design: Design) -> Model:
     return replace(model, objective=objective, parts=parts.to(model.device), design=design)
 
 
-def prepare_finetuning_source(
-    folder: Path, dataset: Dataset, model: Model
-) -> Generator[Event, None, PackedDocuments | SampleSet]:
+def prepare_finetuning_source(folder: Path, dataset: Dataset, model: Model) -> Generator[Event, None, FinetuningSource]:
     """Return the data source for the model, encoding it if necessary; yield the progress."""
     if samples.has_fixed_size(model.codec.space):
         return (yield from prepare_samples(folder, dataset, model.codec, model.design))
+    if not reads_stream(model):
+        return prepare_sequences(folder, dataset, model.codec, model.conditioners, model.design.context_length)
     return PackedDocuments(model.codec, encode_documents(folder, dataset, model), dataset)
+
+
+def reads_stream(model: Model) -> bool:
+    """Return whether the model learned from a stream of tokens, and not from values one by one."""
+    is_bounded = samples.has_fixed_size(model.codec.space)
+    return is_stream(model.design.medium) and not model.conditioners and not is_bounded
 
 
 def load_finetuning_base(workspace: Workspace, job: Job) -> Model:
@@ -243,9 +250,7 @@ def load_finetuning_base(workspace: Workspace, job: Job) -> Model:
     return model
 
 
-def initialize_finetuning(
-    source: PackedDocuments | SampleSet, base: Model, job: Job
-) -> tuple[Model, BatchFn, TrainState]:
+def initialize_finetuning(source: FinetuningSource, base: Model, job: Job) -> tuple[Model, BatchFn, TrainState]:
     """Return the model at step 0, its batches and its state, as functions of the job."""
     model = build_learner(base, job)
     return model, source.build_batches(job, model), TrainState.from_parts(model.parts, model.objective, job.plan)
@@ -266,7 +271,7 @@ def measure_step_seconds(job: Job, model: Model, batches: BatchFn) -> float:
     return min(times[1:])
 
 
-def choose_precision(job: Job, model: Model, source: PackedDocuments | SampleSet) -> str:
+def choose_precision(job: Job, model: Model, source: FinetuningSource) -> str:
     one_row_job = replace(job, batch_size=1)
     batches = source.build_batches(one_row_job, model)
     seconds_by_precision = {
@@ -324,9 +329,9 @@ def count_parameters(model: Model, base: ModelFolder, job: Job) -> dict[str, int
 def evaluate_general_knowledge(workspace: Workspace, model: Model, job: Job) -> dict[str, float]:
     """Evaluate the model on general data, which fine-tuning may make it forget; empty if there are none.
 
-    For text, these are built-in passages; for samples, the held-out samples of the base model's own data.
+    For a stream of text, these are built-in passages; else, the held-out items of the base model's own data.
     """
-    if not samples.has_fixed_size(model.codec.space):
+    if reads_stream(model):
         held_out: Sequence[TextOrChat] | Batch = [read_general_text()]
     else:
         held_out = load_base_held_out(workspace, model, job)
@@ -337,13 +342,21 @@ def evaluate_general_knowledge(workspace: Workspace, model: Model, job: Job) -> 
 
 
 def load_base_held_out(workspace: Workspace, model: Model, job: Job) -> Batch | tuple[()]:
-    """Load held-out samples of the base model's training data; () if the workspace does not have them."""
+    """Load held-out items of the base model's training data; () if the workspace does not have them."""
     data_record = workspace.get_model(job.base["ref"]).card.get("data") or {}
     try:
         dataset = workspace.get_dataset(data_record.get("name", ""), data_record.get("digest", ""))
     except ValueError:
         return ()
-    return samples.load_held_out_samples(dataset, model.codec, model.text_encoder, SampleSet.eval_size)
+    return load_held_out_batch(dataset, model, SampleSet.eval_size)
+
+
+def load_held_out_batch(dataset: Dataset, model: Model, limit: int) -> Batch | tuple[()]:
+    """Load up to `limit` representative held-out items of a model that reads no stream; () if there are none."""
+    codec, conditioners = model.codec, model.conditioners
+    if samples.has_fixed_size(codec.space):
+        return samples.load_held_out_samples(dataset, codec, conditioners, limit)
+    return load_held_out_sequences(dataset, codec, conditioners, model.design.context_length, limit)
 
 
 def write_finetuned_model(workspace: Workspace, model: Model, folder: Path, job: Job, card: Mapping[str, Any]) -> None:

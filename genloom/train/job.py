@@ -16,7 +16,7 @@ from genloom.train.loop import TrainConfig
 
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
-    *("codec", "objective", "network", "text_encoder", "cond_dropout", "plan", "base", "adapter"),
+    *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
     *("learning", "estimate"),
 )
 
@@ -34,7 +34,7 @@ class Job:
     adapter: Mapping[str, Any] = field(default_factory=dict)  # settings of the adapter; {}: train all weights
     learning: Mapping[str, Any] = field(default_factory=dict)  # settings of preference training; {}: plain data
     estimate: Mapping[str, Any] = field(default_factory=dict)  # the record of the run's `RunEstimate`
-    cond_dropout: float = 0.1  # share of samples trained without their prompt, for classifier-free guidance
+    cond_dropout: float | Mapping[str, float] = 0.1  # share of samples trained without conditions, or by condition
 
     @property
     def tokens_per_row(self) -> int:
@@ -63,14 +63,13 @@ class Job:
                 raise GenloomError("train.not_a_table", key=key, value=tables[key])
         plan = parse(TrainConfig, tables.get("plan", {}), "plan")
         check_plan(plan)
-        cond_dropout = tables.get("cond_dropout", 0.1)
-        if isinstance(cond_dropout, bool) or not isinstance(cond_dropout, int | float) or not 0 <= cond_dropout < 1:
-            raise GenloomError("train.bad_cond_dropout", value=cond_dropout)
+        design = Design.from_job(tables)
+        cond_dropout = parse_cond_dropout(tables.get("cond_dropout", 0.1), design)
         return Job(
             tables["name"],
             tables["data"],
             tables["digest"],
-            Design.from_job(tables),
+            design,
             plan,
             int_setting(tables, "batch_size", 1),
             int_setting(tables, "pack_length", 2) if tables.get("pack_length") else 0,
@@ -78,7 +77,7 @@ class Job:
             dict(tables.get("adapter", {})),
             dict(tables.get("learning", {})),
             dict(tables.get("estimate", {})),
-            float(cond_dropout),
+            cond_dropout,
         )
 
     def to_tables(self) -> dict[str, Any]:
@@ -89,7 +88,7 @@ class Job:
             "batch_size": self.batch_size,
             **({"pack_length": self.pack_length} if self.pack_length else {}),
             **self.design.to_tables(),
-            **({"cond_dropout": self.cond_dropout} if self.design.text_encoder else {}),
+            **({"cond_dropout": to_plain(self.cond_dropout)} if self.design.condition_tables else {}),
             "plan": to_table(self.plan),
             **({"base": dict(self.base)} if self.base else {}),
             **({"adapter": to_plain(self.adapter)} if self.adapter else {}),
@@ -99,6 +98,22 @@ class Job:
 
     def save(self, path: Path) -> None:
         write_atomic(path, to_toml(self.to_tables()))
+
+
+def parse_cond_dropout(value: Any, design: Design) -> float | dict[str, float]:
+    """Parse a share, or a table of shares by condition. Raise ValueError for a share below 0 or from 1 on."""
+    if isinstance(value, Mapping):
+        if unknown := [name for name in value if name not in design.condition_tables]:
+            known = ", ".join(design.condition_tables)
+            raise GenloomError("train.cond_dropout_name", condition=unknown[0], known=known)
+        return {name: _parse_dropout_share(share) for name, share in value.items()}
+    return _parse_dropout_share(value)
+
+
+def _parse_dropout_share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise GenloomError("train.bad_cond_dropout", value=value)
+    return float(value)
 
 
 def check_plan(plan: TrainConfig) -> None:

@@ -16,9 +16,9 @@ from genloom.errors import GenloomError
 from genloom.model import (
     Model,
     best_device,
+    build_conditioners,
     build_networks,
     build_objective,
-    build_text_encoder,
     resolve_space,
     save_model,
     with_defaults,
@@ -31,7 +31,7 @@ from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
 from genloom.train import checkpoint, finetune
 from genloom.train.data.cache import discard_damaged
-from genloom.train.data.source import BatchFn, DataSource, get_plural_name, prepare_source
+from genloom.train.data.source import BatchFn, DataSource, PretrainingSource, get_plural_name, prepare_source
 from genloom.train.events import TOKENS, EvalMetrics, Event, RunResult, RunWarning, Status, StepMetrics, Unit
 from genloom.train.job import Job, read_job
 from genloom.train.log import ProgressLog, Throughput
@@ -179,7 +179,7 @@ def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest)
         job = replace(job, plan=replace(job.plan, torch_compile=False))
     if damage_report := discard_damaged(run.folder):
         yield RunWarning(damage_report)
-    source: DataSource | finetune.PackedDocuments
+    source: DataSource
     if job.base:
         base = finetune.load_finetuning_base(workspace, job)
         source = yield from finetune.prepare_finetuning_source(run.folder, dataset, base)
@@ -231,12 +231,13 @@ def find_stored_model(workspace: Workspace, job: Job, run: Run, step: int) -> Mo
     return None
 
 
-def initialize_training(source: DataSource, job: Job) -> tuple[Model, BatchFn, TrainState]:
+def initialize_training(source: PretrainingSource, job: Job) -> tuple[Model, BatchFn, TrainState]:
     """Return the model at step 0, its batches and its state, as functions of the job."""
     objective = build_objective(job.design, resolve_space(job.design, source.codec))
     torch.manual_seed(job.plan.seed)
     parts = build_networks(job.design, objective)
-    model = Model(job.name, source.codec, objective, parts, job.design, text_encoder=build_text_encoder(job.design))
+    conditioners = build_conditioners(job.design)
+    model = Model(job.name, source.codec, objective, parts, job.design, conditioners=conditioners)
     batches = source.build_batches(job, model)
     num_parameters = sum(p.numel() for p in parts.parameters())
     for part in parts.values():
@@ -304,7 +305,7 @@ def run_steps(
     log.seconds = previous_seconds + time.perf_counter() - started_at
 
 
-def evaluate_held_out(model: Model, source: DataSource | finetune.PackedDocuments) -> HeldOutMetric | None:
+def evaluate_held_out(model: Model, source: DataSource) -> HeldOutMetric | None:
     """Evaluate the model on held-out data; None if there are none."""
     held_out = source.load_held_out(source.final_eval_size)
     return measure_held_out(model, held_out) if len(held_out) else None

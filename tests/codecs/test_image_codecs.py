@@ -1,6 +1,7 @@
 """Images as pixels, latents and codes: reconstructions, stored files, and errors of damaged folders."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import genloom
 from genloom import plugins
 from genloom.cli.report_features import get_coder
 from genloom.codecs import fsq_tokens, latent, pixels
@@ -22,7 +24,7 @@ from genloom.types import Batch, ConditionSpec, SignalSpace
 from tests.errors import raises_code
 
 SMALL = pixels.Codec(pixels.Config(size=8))
-NETWORK = {"width": 8, "up_blocks": 1}
+NETWORK: dict[str, Any] = {"width": 8, "up_blocks": 1}
 
 
 def make_images(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -175,6 +177,16 @@ def test_a_damaged_codec_file_is_refused(stored, change):
     path.write_text(json.dumps({**content, **known_changes}))
     with raises_code("codecs.damaged_file"):
         plugins.find_part("codec", name).Codec.load(folder)
+
+
+def test_a_codec_of_an_earlier_version_is_read_and_saved_under_the_present_names(tmp_path):
+    codec = latent.Codec.load(Path(genloom.__file__).parent / "builtin" / "icons" / "2" / "codec")
+    codec.save(tmp_path)
+    content = json.loads((tmp_path / "codec.json").read_text())
+    assert content["codec"] == "latent"
+    assert set(content["settings"]) == {"width", "down_blocks", "up_blocks"}
+    x = np.random.default_rng(0).normal(size=(4, 16, 16)).astype("f4")
+    assert np.array_equal(latent.Codec.load(tmp_path).decode(x), codec.decode(x))
 
 
 def test_weights_that_do_not_fit_are_refused(stored):

@@ -27,7 +27,7 @@ from genloom.generate.engine import (
     split_batches,
     store_outputs,
 )
-from genloom.generate.image.editing import EditSource
+from genloom.generate.image import EditSource
 from genloom.generate.interpolation import Interpolation
 from genloom.media import image
 from genloom.model import Model, build_networks, build_objective, load_model

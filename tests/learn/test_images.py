@@ -122,7 +122,7 @@ def test_edited_outputs_alone_are_refused_before_training(workspace: Workspace, 
     rate_bluer(workspace, ledger)
     with raises_code("learn.too_few_eval_prompts", count=0):
         run_round(workspace, ledger, method=method)
-    assert not [each for each in workspace.list_runs() if (each.folder / "lessons.json").exists()]
+    assert not [each for each in workspace.list_runs() if (each.folder / "preferences.json").exists()]
     last = run_round(workspace, ledger, method=method, extra_prompts=("tile 100", "tile 101"))
     assert last.receipt.examples or method == "none"
 

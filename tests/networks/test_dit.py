@@ -1,6 +1,7 @@
 """The diffusion transformer meets the contracts of a network and its own: patches, shifts, empty prompts."""
 
 from dataclasses import replace
+from math import prod
 
 import pytest
 import torch
@@ -25,16 +26,23 @@ def test_it_meets_the_contracts_of_a_network(cond, has_time):
     check_network(dit.build(spec, SMALL), spec)
 
 
-@pytest.mark.parametrize("size", [(8,), (4, 4, 2)])
-def test_it_reads_grids_of_any_number_of_axes(size):
+@pytest.mark.parametrize(("size", "head_width"), [((8,), 12), ((4, 4, 2), 12), ((4, 4, 2), 8)])
+def test_it_reads_grids_of_any_number_of_axes(size, head_width):
     spec = NetworkSpec(SignalSpace(2, size), SignalSpace(2, size), has_time=True, condition=ConditionSpec(tokens=4))
-    check_network(dit.build(spec, replace(SMALL, width=24, head_width=12)), spec)
+    check_network(dit.build(spec, replace(SMALL, width=24, head_width=head_width)), spec)
 
 
-def test_unpatchify_inverts_patchify():
-    spec = NetworkSpec(IMAGE, IMAGE)
-    network, (x, _, _) = dit.build(spec, SMALL), random_inputs(spec, num_rows=3)
-    assert torch.equal(network.unpatchify(network.patchify(x, None)), x)
+@pytest.mark.parametrize(
+    ("size", "patch_sizes", "grid"), [((4, 6), (), (2, 3)), ((4, 6), (4, 1), (1, 6)), ((3, 4, 8), (1, 2, 4), (3, 2, 2))]
+)
+def test_unpatchify_inverts_patchify(size, patch_sizes, grid):
+    spec = NetworkSpec(SignalSpace(2, size), SignalSpace(2, size))
+    network = dit.build(spec, replace(SMALL, width=24, head_width=12, patch_sizes=patch_sizes))
+    x, _, _ = random_inputs(spec, num_rows=3)
+    patches = network.patchify(x, None)
+    assert patches.shape[1] == prod(grid)
+    assert torch.equal(network.unpatchify(patches), x)
+    check_network(network, spec)
 
 
 def test_an_eighth_of_the_features_comes_from_each_neighbour():
@@ -81,6 +89,7 @@ def test_muon_trains_the_inner_matrices_and_adam_the_rest():
         (NetworkSpec(SignalSpace(3), SignalSpace(3)), SMALL, "dit_spaces"),
         (NetworkSpec(IMAGE, SignalSpace(2, (2, 3))), SMALL, "dit_output"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, patch_size=3), "patch_size"),
+        (NetworkSpec(IMAGE, IMAGE), replace(SMALL, patch_sizes=(1, 2, 2)), "patch_size"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, width=20), "dit_width"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, head_width=2), "dit_width"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, head_width=0), "dit_sizes"),

@@ -78,10 +78,11 @@ def test_the_transformer_meets_the_contracts_of_other_specs(name):
 
 @pytest.mark.parametrize("cond", [ConditionSpec(), ConditionSpec(tokens=5)], ids=str)
 @pytest.mark.parametrize("causal", [True, False])
-def test_the_transformer_reads_tokens_of_a_grid(causal, cond):
-    space = replace(TOKENS, grid=(2, 4))
+@pytest.mark.parametrize("grid", [(2, 4), (2, 2, 2)], ids=str)
+def test_the_transformer_reads_tokens_of_a_grid(causal, cond, grid):
+    space = replace(TOKENS, grid=grid)
     spec = NetworkSpec(space, space, is_causal=causal, condition=cond)
-    check_network(transformer.build(spec, SMALL), spec)
+    check_network(transformer.build(spec, replace(SMALL, head_width=8)), spec)
 
 
 def test_grid_coordinates_and_their_angles():
@@ -178,7 +179,7 @@ def test_invalid_settings_of_a_transformer_are_errors(changes, code, fields):
 
 def test_heads_on_a_grid_need_pairs_of_channels_for_every_axis():
     space = replace(TOKENS, grid=(2, 2, 2))
-    with raises_code("networks.transformer_grid", axes=3, multiple=6):
+    with raises_code("networks.transformer_grid", axes=3, minimum=6):
         transformer.build(NetworkSpec(space, space, is_causal=True), SMALL)
 
 

@@ -1,4 +1,4 @@
-"""The U-Net meets the contracts of a network on grids of one and two axes; other specs are errors."""
+"""The U-Net meets the contracts of a network on grids of one to three axes; other specs are errors."""
 
 from dataclasses import replace
 
@@ -28,6 +28,15 @@ def test_it_reads_signals_of_one_axis():
     check_network(unet.build(spec, replace(SMALL, channel_mult=(1, 1, 2), num_res_blocks=2)), spec)
 
 
+@pytest.mark.parametrize("strides", [(), (1, 2, 2)], ids=str)
+def test_it_reads_signals_of_three_axes(strides):
+    space = SignalSpace(2, (2, 4, 4))
+    spec = NetworkSpec(space, space, has_time=True, condition=ConditionSpec(4, 2, 1))
+    network = unet.build(spec, replace(SMALL, strides=strides))
+    check_network(network, spec)
+    assert network.downsamplers[0](torch.zeros(1, 8, 2, 4, 4)).shape[2] == (2 if strides else 1)
+
+
 def test_an_empty_prompt_equals_no_prompt():
     spec = NetworkSpec(IMAGE, IMAGE, has_time=True, condition=ConditionSpec(tokens=5))
     network, (x, t, _) = perturb_weights(unet.build(spec, SMALL)), random_inputs(spec, num_rows=3)
@@ -40,7 +49,8 @@ def test_an_empty_prompt_equals_no_prompt():
     [
         (NetworkSpec(TokenSpace(4, 4), TokenSpace(4, 4)), SMALL, "unet_spaces"),
         (NetworkSpec(SignalSpace(3), SignalSpace(3)), SMALL, "unet_spaces"),
-        (NetworkSpec(SignalSpace(3, (4, 4, 4)), SignalSpace(3, (4, 4, 4))), SMALL, "unet_spaces"),
+        (NetworkSpec(SignalSpace(3, (4,) * 4), SignalSpace(3, (4,) * 4)), SMALL, "unet_spaces"),
+        (NetworkSpec(IMAGE, IMAGE), replace(SMALL, strides=(1, 2, 2)), "strides"),
         (NetworkSpec(IMAGE, SignalSpace(2, (2, 3))), SMALL, "unet_output"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, channel_mult=(1, 1, 1)), "unet_halvings"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, width=10), "unet_width"),

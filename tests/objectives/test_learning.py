@@ -36,8 +36,16 @@ def test_no_pair_of_objective_and_network_is_left_out(toys):
 
 
 def test_learns_both_kinds(toys, plain_toy):
-    toy = toys.TOYS[plain_toy]
-    x = toys.sample(toy, toys.train_toy(plain_toy))
+    assert_learns_both_kinds(toys, plain_toy)
+
+
+def test_learns_signals_of_any_number_of_axes(toys, grid_toy):
+    assert_learns_both_kinds(toys, grid_toy)
+
+
+def assert_learns_both_kinds(toys, name):
+    toy = toys.get_toy(name)
+    x = toys.sample(toy, toys.train_toy(name))
     assert toys.valid_share(toy.space, x) > 0.8
     assert 0.25 < toys.second_kind_share(toy.space, x) < 0.75
 

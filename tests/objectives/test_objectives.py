@@ -22,7 +22,7 @@ def build_parts(toys, toy) -> dict[str, nn.Module]:
 
 
 def test_contracts(toys, any_toy):
-    toy = (toys.TOYS | toys.CONDITIONAL)[any_toy]
+    toy = toys.get_toy(any_toy)
     batch = toys.build_batches(toy, 8)(0)
     check_objective(toy.objective, build_parts(toys, toy), replace(batch, weight=torch.rand(8)))
 

@@ -1,4 +1,4 @@
-"""Image autoencoders: spatial and quantized latents, Laplacian, scale equivariance and critic losses."""
+"""Autoencoders of one to three axes: spatial and quantized latents, Laplacian, scale equivariance, critic losses."""
 
 from dataclasses import replace
 from math import log
@@ -31,9 +31,23 @@ def make_batch(rows: int = 4) -> Batch:
     return Batch(torch.randn(rows, 1, 8, 8, generator=torch.Generator().manual_seed(1)))
 
 
-@pytest.mark.parametrize("objective", [GRID, QUANTIZED], ids=["grid", "codes"])
+WAVE = replace(GRID, space=SignalSpace(1, (16,)), grid=(), downsampling=(4,))
+CLIP = replace(GRID, space=SignalSpace(1, (4, 8, 8)), grid=(), downsampling=(2, 4, 4))
+CLIP_CODES = replace(CLIP, levels=(5, 3))
+
+
+@pytest.mark.parametrize("objective", [GRID, QUANTIZED, WAVE, CLIP, CLIP_CODES], ids=str)
 def test_contracts(objective):
-    check_objective(objective, build_parts(objective), replace(make_batch(), weight=torch.rand(4)))
+    space = objective.space
+    x = torch.randn(4, 1, *space.size, generator=torch.Generator().manual_seed(1))
+    check_objective(objective, build_parts(objective), Batch(x, weight=torch.rand(4)))
+
+
+def test_the_latent_has_the_grid_or_the_downsampled_sides():
+    assert GRID.autoencoder.latent_size == (2, 2)
+    assert replace(GRID, grid=(), downsampling=(4,)).autoencoder.latent_size == (2, 2)
+    assert CLIP.autoencoder.latent_size == (2, 2, 2)
+    assert Variational(IMAGE).latent_size == ()
 
 
 def test_without_a_critic_it_is_the_autoencoder():
@@ -130,9 +144,17 @@ def test_laplacian_bands_of_an_error():
     assert_close(laplacian_l1(flat + fine), torch.tensor([128.0]), "the sum is in both")
 
 
+def test_laplacian_bands_follow_the_axes():
+    flat = torch.ones(1, 1, 4, 8, 8)
+    assert_close(laplacian_l1(flat), torch.tensor([256.0]), "the short axis stays, the others are halved")
+    assert_close(laplacian_l1(torch.tensor([1.0, -1.0]).repeat(8)[None, None]), torch.tensor([16.0]), "one axis")
+
+
 @pytest.mark.parametrize(
     ("code", "settings"),
     [
+        ("objectives.downsampling", {"grid": (), "downsampling": (3,)}),
+        ("objectives.downsampling", {"grid": (), "downsampling": (2, 2, 2)}),
         ("objectives.levels_mismatch", {"levels": (3, 3, 3)}),
         ("core.bad_fsq_levels", {"levels": (1, 3)}),
         ("objectives.grid_losses_without_grid", {"grid": (), "scale_equivariance_weight": 1.0}),

@@ -1,1 +1,116 @@
-"""Generation of images: edits of a source image, inpainting, and contact sheets."""
+"""Editing of images: variations of a whole source image, or inpainting of a part."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genloom import plugins
+from genloom.errors import GenloomError
+from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
+from genloom.generate.image.inpainting import InpaintRegion, expand_canvas
+from genloom.model import Model
+from genloom.settings import option
+from genloom.types import SignalSpace
+
+MAX_MARGIN = 4096  # pixels that can be added on a side
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """What to start from, and what to change of it."""
+
+    image: Path | None = option(None, "Image to start from; needs --mask, --strength or --outpaint.")
+    mask: Path | None = option(
+        None, "Mask of the same size as the image: white is generated, black keeps its pixels."
+    )
+    strength: float | None = option(
+        None,
+        "Strength of the change, above 0 to 1, everywhere or where the mask is white.",
+        is_valid=lambda value: 0 < value <= 1,
+        requirement="above 0, at most 1",
+    )
+    outpaint: str | None = option(None, "Pixels to add as left,right,top,bottom, e.g. 0,16,0,16.")
+
+
+@dataclass(frozen=True, eq=False)
+class EditSource:
+    """A source image, uint8 (H, W, 3), and the part of it to change."""
+
+    image: np.ndarray
+    mask: np.ndarray | None = None  # (H, W), True where it is generated; None: everywhere
+    strength: float = 1.0  # how much it changes: near 0 hardly anything, 1 everything
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 1:
+            raise GenloomError("generate.bad_strength", value=self.strength)
+        if self.mask is not None and self.mask.shape != self.image.shape[:2]:
+            (height, width), (mask_height, mask_width) = self.image.shape[:2], self.mask.shape
+            raise GenloomError(
+                "generate.bad_mask_size", mask=f"{mask_width} × {mask_height}", image=f"{width} × {height}"
+            )
+        if self.mask is not None and not self.mask.any():
+            raise GenloomError("generate.empty_mask")
+
+    def prepare(self, model: Model, count: int) -> SamplerStart:
+        codec: Any = model.codec
+        if not isinstance(codec.space, SignalSpace) or "init_values" not in list_inputs(model):
+            raise GenloomError("generate.no_edit_support", objective=model.design.objective)
+        if self.mask is None:
+            init_values = torch.from_numpy(codec.encode(self.image)).float()
+            return SamplerStart({"init_values": init_values, "strength": self.strength})
+        blank_latent = np.zeros((codec.space.channels, *codec.space.size), np.float32)
+        region = InpaintRegion(self.image, self.mask, side=len(codec.decode(blank_latent)))
+        init_values = torch.from_numpy(codec.encode(region.model_input)).float()
+        mask = torch.from_numpy(region.downsample_mask(codec.space.size))
+        inputs = {"init_values": init_values, "strength": self.strength, "known_values": init_values, "mask": mask}
+        return SamplerStart(inputs, region.paste)
+
+    def pack(self, medium: Any, save_blob: SaveBlob) -> dict[str, Any]:
+        record: dict[str, Any] = {"image": save_blob(medium.encode(self.image), medium.suffixes[0])}
+        if self.mask is not None:
+            mask = np.repeat(self.mask[..., None] * np.uint8(255), 3, 2)
+            record["mask"] = save_blob(medium.encode(mask), medium.suffixes[0])
+        return {**record, "strength": self.strength}
+
+
+def build_edit(options: EditOptions, model: Model) -> EditSource:
+    """Return the opened image with its mask; raise ValueError if the options contradict each other."""
+    check_edit_options(options)
+    if options.image is None:
+        raise GenloomError("generate.edit_without_source", option="image")
+    if options.mask is None and options.strength is None and options.outpaint is None:
+        raise GenloomError("generate.image_without_edit")
+    medium = plugins.find_part("medium", model.design.medium)
+    image, edit_mask = medium.open(options.image).value, None
+    if options.mask is not None:
+        edit_mask = medium.open(options.mask).value.mean(-1) > 127
+    edit_source = EditSource(image, edit_mask, 1.0 if options.strength is None else options.strength)
+    if options.outpaint is None:
+        return edit_source
+    margins = parse_margins(options.outpaint)
+    canvas, outside_mask = expand_canvas(image, *margins)
+    if edit_mask is not None:
+        outside_mask |= expand_canvas(edit_mask, *margins)[0]
+    return replace(edit_source, image=canvas, mask=outside_mask)
+
+
+def parse_margins(text: str) -> tuple[int, int, int, int]:
+    """Return the pixels to add at left, right, top and bottom."""
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 4 or not all(n.isascii() and n.isdigit() and int(n) <= MAX_MARGIN for n in numbers):
+        raise GenloomError("generate.bad_outpaint", value=text, maximum=MAX_MARGIN)
+    left, right, top, bottom = map(int, numbers)
+    if not left + right + top + bottom:
+        raise GenloomError("generate.empty_outpaint")
+    return left, right, top, bottom
+
+
+def unpack_edit(record: Mapping[str, Any], medium: Any, load_blob: LoadBlob) -> EditSource:
+    """Return the edit of a record; raise ValueError if its image is missing or was changed."""
+    image = medium.decode(load_blob(str(record["image"])))
+    mask = medium.decode(load_blob(str(record["mask"])))[..., 0] > 127 if "mask" in record else None
+    return EditSource(image, mask, float(record["strength"]))

@@ -36,7 +36,7 @@ def measure_safeguards(
         dataset = workspace.get_dataset(data_reference.get("name", ""), data_reference.get("digest", ""))
     except ValueError:
         return results  # built in or imported, or its data were removed
-    held_batch = load_held_out_samples(dataset, champion.codec, champion.text_encoder, MAX_HELD_OUT)
+    held_batch = load_held_out_samples(dataset, champion.codec, champion.conditioners, MAX_HELD_OUT)
     if isinstance(held_batch, Batch) and len(held_batch) > 1:
         champion_losses, challenger_losses = (compute_losses(model, held_batch) for model in (champion, challenger))
         tolerance = LOSS_TOLERANCE * float(champion_losses.mean())

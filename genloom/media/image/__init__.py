@@ -1,6 +1,7 @@
 """The medium image: opens image files as uint8 RGB arrays, saves, previews and checks them."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from genloom.errors import GenloomError
 from genloom.media.image import decoding, terminal
 from genloom.media.image.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
-from genloom.types import DefaultRecipe, Item
+from genloom.types import DefaultRecipe, Item, Shown
 
 kind: str = "image"
 plural: str = "pictures"  # in text for people
+unit: str = "pixel"
 
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")
 
@@ -93,6 +95,25 @@ def check(item: Item) -> list[str]:
     if (transparent_share := item.meta.get("transparent", 0.0)) > 0.95:
         problems.append(f"it is mostly transparent ({transparent_share:.0%})")
     return problems
+
+
+def show(value: np.ndarray) -> Shown:
+    """Return the image as PNG, and drawn with half blocks."""
+    return Shown("image/png", encode(value), preview(Item(value)))
+
+
+def sheet(values: Sequence[np.ndarray], captions: Sequence[str] = ()) -> Shown:
+    """Return the images on one sheet, scaled to the height of the smallest."""
+    from genloom.media.image.contact_sheet import SheetCell, draw_contact_sheet
+
+    captions = captions or [""] * len(values)
+    cells = [[SheetCell(value, caption)] for value, caption in zip(values, captions, strict=True)]
+    return show(draw_contact_sheet(cells))
+
+
+def count_units(value: np.ndarray) -> int:
+    """Return the number of pixels."""
+    return value.shape[0] * value.shape[1]
 
 
 def encode(value: np.ndarray) -> bytes:

@@ -1,15 +1,19 @@
 """The medium text: opens text files and documents, saves, previews and checks text."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from genloom.errors import GenloomError
 from genloom.media.saving import write_file
 from genloom.media.text import encoding, extract
 from genloom.media.text.style_features import extract_style_features as extract_style_features
-from genloom.types import DefaultRecipe, Item
+from genloom.types import DefaultRecipe, Item, Shown
 
 kind: str = "text"
+unit: str = "byte"  # of UTF-8
+sequence: str = "stream"  # token models read a data set as one text
+plural: str = "documents"
 
 PROSE = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc")
 # fmt: off
@@ -96,6 +100,32 @@ def check(item: Item) -> list[str]:
     if len(lines) >= 8 and len(set(lines)) < len(lines) / 2:
         problems.append(f"{len(lines) - len(set(lines))} of {len(lines)} lines are repeats")
     return problems
+
+
+def show(value: str) -> Shown:
+    """Return the text as UTF-8, and as it is."""
+    return Shown("text/plain", encode(value), value)
+
+
+def count_units(value: str) -> int:
+    """Return the number of bytes of UTF-8, in which every tokenizer is compared."""
+    return len(value.encode("utf-8", "replace"))
+
+
+def cut(value: str, max_units: int) -> str:
+    """Return the beginning of the text: as many characters as `max_units`, which are more bytes outside ASCII."""
+    return value[:max_units]
+
+
+def split(value: str, count: int) -> list[str]:
+    """Split the text into `count` passages of equal length in characters."""
+    bounds = [len(value) * number // count for number in range(count + 1)]
+    return [value[begin:end] for begin, end in pairwise(bounds)]
+
+
+def describe(value: str) -> dict[str, float]:
+    """Return the number of words."""
+    return {"words": float(len(value.split()))}
 
 
 def encode(value: str) -> bytes:

@@ -6,9 +6,11 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from genloom import __version__
 from genloom.model import Design
+from genloom.settings import to_plain
 from genloom.store.dataset import Dataset
 from genloom.store.files import hash_file, write_atomic
 from genloom.types import Codec
@@ -50,7 +52,7 @@ def discard_damaged(folder: Path) -> str:
 
 
 def compute_cache_key(dataset: Dataset, codec: Codec, design: Design) -> str:
-    """Return a digest of everything that encoded samples depend on: data, codec, text encoder and this code."""
+    """Return a digest of everything that encoded samples depend on: data, codec, conditions and this code."""
     with tempfile.TemporaryDirectory() as temp_folder:
         codec.save(Path(temp_folder))
         digests = {
@@ -59,7 +61,9 @@ def compute_cache_key(dataset: Dataset, codec: Codec, design: Design) -> str:
             if path.is_file()
         }
     text_encoder = design.text_encoder, dict(design.text_encoder_settings)
-    key_parts = [__version__, dataset.digest, design.codec, digests, *text_encoder]
+    key_parts: list[Any] = [__version__, dataset.digest, design.codec, digests, *text_encoder]
+    if design.conditions:
+        key_parts.append(to_plain(design.conditions))
     return hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 Shape letters: N samples, B rows, P states of all texts, S states of one, D width, C channels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,9 @@ def concat_encoded(parts: Sequence[EncodedConditions]) -> dict[str, EncodedCondi
         values, ends = [part[name].values for part in parts], [part[name].ends for part in parts]
         offsets = np.cumsum([0, *map(len, values)])
         shifted_ends = [e + offset for e, offset in zip(ends, offsets, strict=False) if e is not None]
-        conditions[name] = EncodedCondition(np.concatenate(values), np.concatenate(shifted_ends) if shifted_ends else None)
+        conditions[name] = EncodedCondition(
+            np.concatenate(values), np.concatenate(shifted_ends) if shifted_ends else None
+        )
     return conditions
 
 
@@ -106,9 +108,9 @@ def build_condition(
 def draw_kept(
     names: Sequence[str], cond_dropout: CondDropout, count: int, seed: int, step: int
 ) -> dict[str, np.ndarray]:
-    """Draw from (seed, step) which rows of a step keep each condition, for classifier-free guidance (Ho and Salimans 2022).
+    """Draw from (seed, step) which rows of a step keep each condition.
 
-    A share of the rows loses all conditions. If there are several, each is also lost on its own in that share of the
+    Classifier-free guidance needs rows without (Ho and Salimans 2022). A share of the rows loses all conditions. If there are several, each is also lost on its own in that share of the
     rows, so that a model can be given any of them alone. With shares by condition, each is lost on its own only.
     """
     rng = build_rng(seed, step, DROPOUT_STREAM)
@@ -144,7 +146,7 @@ class ConditionWriter:
 
 
 @contextmanager
-def open_writer(folder: Path, conditioners: Conditioners) -> Iterator[ConditionWriter]:
+def open_writer(folder: Path, conditioners: Conditioners) -> Generator[ConditionWriter]:
     """Open the files of all conditions; they replace earlier ones when all is written."""
     with ExitStack() as stack:
         yield ConditionWriter(

@@ -10,9 +10,9 @@ import numpy as np
 
 from genloom.codecs.chat_template import ChatCodec, require_chat_template
 from genloom.model import Model
-from genloom.model.likelihood import BITS_PER_BYTE, TextOrChat, count_bytes
+from genloom.model.likelihood import BITS_PER_BYTE, TextOrChat, build_unit_counter
 from genloom.store.dataset import Dataset
-from genloom.train.data.packing import EncodedDocuments, PackedBatches, tokenize_document, write_documents
+from genloom.train.data.packing import EncodedDocuments, PackedBatches, can_pack, tokenize_document, write_documents
 from genloom.train.events import TOKENS
 from genloom.train.job import Job
 from genloom.train.planning import forecast
@@ -87,10 +87,8 @@ def build_packed_batches(documents: EncodedDocuments, model: Model, job: Job) ->
     """Return the batches of a run; networks without segment masks get one document per row."""
     space = model.codec.space
     assert isinstance(space, TokenSpace), "documents consist of tokens"
-    is_causal = all(spec.is_causal for spec in model.objective.network_specs.values())
-    can_pack = is_causal and all(hasattr(part, "get_output_head") for part in model.parts.values())
     return PackedBatches(
-        documents, job.batch_size, job.tokens_per_row, space.eos, job.plan.seed, is_one_per_row=not can_pack
+        documents, job.batch_size, job.tokens_per_row, space.eos, job.plan.seed, is_one_per_row=not can_pack(model)
     )
 
 
@@ -105,11 +103,11 @@ def load_held_out_documents(dataset: Dataset, limit: int) -> list[TextOrChat]:
     The last text is truncated; conversations are not.
     """
     documents: list[TextOrChat] = []
-    bytes_left = limit
+    bytes_left, count_units = limit, build_unit_counter(dataset.medium)
     for item in dataset.iter_passages("val", limit):
         if bytes_left <= 0:
             break
         document: TextOrChat = item.meta.get("turns") or item.value[:bytes_left]
         documents.append(document)
-        bytes_left -= count_bytes(document)
+        bytes_left -= count_units(document)
     return documents

@@ -13,9 +13,19 @@ import torch
 
 from genloom.codecs import chat_template
 from genloom.errors import GenloomError
+from genloom.model import Model
 from genloom.store.files import open_replacement
 from genloom.train.data.order import EpochOrder
 from genloom.types import Batch, Codec, Item, TokenSpace
+
+
+DOCUMENT_FILES = ("documents.ids", "documents.counts", "documents.ends")  # ids, loss masks, ends
+
+
+def can_pack(model: Model) -> bool:
+    """Return whether the model's networks can keep the documents of a row apart."""
+    is_causal = all(spec.is_causal for spec in model.objective.network_specs.values())
+    return is_causal and all(hasattr(part, "get_output_head") for part in model.parts.values())
 
 
 def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +59,7 @@ class EncodedDocuments:
     @staticmethod
     def load(folder: Path) -> "EncodedDocuments":
         ids, loss_mask = (
-            open_memmap(folder / name, dtype)
-            for name, dtype in (("documents.ids", np.int32), ("documents.counts", bool))
+            open_memmap(folder / name, dtype) for name, dtype in zip(DOCUMENT_FILES, (np.int32, bool), strict=False)
         )
         return EncodedDocuments(ids, loss_mask, np.fromfile(folder / "documents.ends", np.int64))
 
@@ -143,6 +152,7 @@ class PackedBatches:
         is_one_per_row: bool = False,
     ):
         self.documents, self.batch_size, self.pack_length, self.eos = documents, batch_size, pack_length, eos
+        self.seed = seed
         self.spans = list(iter_spans(documents, pack_length))
         if not self.spans:
             raise GenloomError("train.empty_documents")
@@ -162,11 +172,24 @@ class PackedBatches:
         return sum(span.end - span.start for span in self.spans) / (len(self.packs) * self.pack_length)
 
     def __call__(self, step: int) -> Batch:
-        x_BL = np.full((self.batch_size, self.pack_length), self.eos, np.int64)
-        mask_BL = np.zeros((self.batch_size, self.pack_length), bool)
-        segments_BL = np.zeros((self.batch_size, self.pack_length), np.int64)
-        lengths_B = np.zeros(self.batch_size, np.int64)
-        for row, index in enumerate(self.order(step * self.batch_size + np.arange(self.batch_size))):
+        return self.build_batch(self.draw_packs(step))
+
+    def draw_packs(self, step: int) -> np.ndarray:
+        """Return the indices of the packs of a step, one per row."""
+        return self.order(step * self.batch_size + np.arange(self.batch_size))
+
+    def find_documents(self, packs_B: np.ndarray) -> np.ndarray:
+        """Return the index of the document that each of these packs begins with."""
+        starts_B = [self.spans[self.packs[index][0]].start for index in packs_B]
+        return np.searchsorted(self.documents.ends, starts_B, side="right")
+
+    def build_batch(self, packs_B: np.ndarray) -> Batch:
+        """Build the rows of these packs."""
+        x_BL = np.full((len(packs_B), self.pack_length), self.eos, np.int64)
+        mask_BL = np.zeros((len(packs_B), self.pack_length), bool)
+        segments_BL = np.zeros((len(packs_B), self.pack_length), np.int64)
+        lengths_B = np.zeros(len(packs_B), np.int64)
+        for row, index in enumerate(packs_B):
             lengths_B[row] = self.fill_row(self.packs[index], x_BL[row], mask_BL[row], segments_BL[row])
         x, mask, segments, lengths = map(torch.from_numpy, (x_BL, mask_BL, segments_BL, lengths_B))
         if self.is_one_per_row:

@@ -94,9 +94,7 @@ def encode_samples(items: Iterable[Item], codec: Codec, conditioners: Conditione
         yield EncodedSamples(x, encoded_conditions)
 
 
-def load_held_out_samples(
-    dataset: Dataset, codec: Codec, conditioners: Conditioners, limit: int
-) -> Batch | tuple[()]:
+def load_held_out_samples(dataset: Dataset, codec: Codec, conditioners: Conditioners, limit: int) -> Batch | tuple[()]:
     """Load up to `limit` representative held-out samples with their conditions; () if there are none."""
     parts = list(encode_samples(dataset.sample_documents("val", limit), codec, conditioners))
     if not parts:

@@ -1,6 +1,7 @@
-"""The data source of a training run, encoded in its folder: a token stream, or samples of one size.
+"""The data source of a training run, encoded in its folder.
 
-The codec's space decides which.
+It is a set of samples where the codec gives values of one size. Otherwise the medium decides: a token stream, or
+bounded sequences, which alone can have conditions.
 """
 
 import time
@@ -8,21 +9,23 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
 
 from genloom import plugins
+from genloom.conditioners import Conditioners
 from genloom.errors import GenloomError
-from genloom.model import Design, Model, build_text_encoder, load_model
-from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS
+from genloom.model import Design, Model, build_conditioners, load_model
+from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, TextOrChat
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import parse
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data import cache, samples
 from genloom.train.data.samples import EncodedSamples, SampleBatches
+from genloom.train.data.sequences import prepare_sequences
 from genloom.train.data.token_stream import (
     TOKENS_FILE,
     TokenBlocks,
@@ -36,13 +39,99 @@ from genloom.train.events import TOKENS, Event, Status, Unit
 from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.train.planning.forecast import NUM_EVALS
-from genloom.types import Batch, Codec, TextEncoder, TokenSpace
+from genloom.types import Batch, Codec, TokenSpace
 
 MAX_BASELINE_TOKENS = 8_000_000  # that the n-gram baseline is fitted to
 PROGRESS_SECONDS = 30.0  # between two reports while encoding
 FINETUNE_BATCH_SIZE = 16  # samples per step
 
 BatchFn = Callable[[int], Batch]  # returns the batch of a step
+
+
+class DataSource(Protocol):
+    """The encoded data of a run, and the held-out data that it is evaluated on."""
+
+    @property
+    def codec(self) -> Codec: ...
+
+    @property
+    def unit(self) -> Unit:
+        """What the reports count."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The name of the held-out metric."""
+        ...
+
+    @property
+    def eval_size(self) -> int:
+        """The size of the held-out data during a run, for `load_held_out`."""
+        ...
+
+    @property
+    def final_eval_size(self) -> int:
+        """The size of the held-out data at the end of a run."""
+        ...
+
+    def build_batches(self, job: Job, model: Model) -> BatchFn: ...
+
+    def activation_bytes(self, job: Job, model: Model) -> int:
+        """Return the activation bytes per row."""
+        ...
+
+    def load_held_out(self, limit: int) -> Sequence[TextOrChat] | Batch: ...
+
+
+class PretrainingSource(DataSource, Protocol):
+    """The data of a new model, with what its planning asks for."""
+
+    @property
+    def epochs_before_dropout(self) -> float: ...
+
+    @property
+    def epochs_before_warning(self) -> float: ...
+
+    @property
+    def tokens_per_sample(self) -> int: ...
+
+    @property
+    def eval_reads(self) -> int:
+        """Units read by all evaluations of a run."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        ...
+
+    def limit_context_length(self, context_length: int, num_folds: int) -> int:
+        """Return a context length that the data can fill, at most this one."""
+        ...
+
+    def fit_counts(self, network: nn.Module) -> None:
+        """Let a network that counts n-grams do so."""
+        ...
+
+    def compute_ngram_baseline(self, design: Design) -> float:
+        """Return the metric of an n-gram model; 0 if there is none."""
+        ...
+
+
+class FinetuningSource(DataSource, Protocol):
+    """The data that a stored model is tuned on, with what its planning asks for."""
+
+    @property
+    def max_epochs(self) -> int:
+        """At most, for a run that is limited by time."""
+        ...
+
+    def with_batch_shape(self, job: Job) -> Job:
+        """Return the job with a batch size, and for tokens with a row length."""
+        ...
+
+    def count_epoch_rows(self, job: Job, model: Model) -> int: ...
+
+    def find_warnings(self, job: Job, model: Model) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +157,13 @@ class TokenStream:
         return TokenBlocks(
             trained_ids, job.batch_size, job.design.context_length, job.plan.seed, get_num_folds(model.parts)
         )
+
+    def limit_context_length(self, context_length: int, num_folds: int) -> int:
+        """Return the context length, at most a third of a fold of the text."""
+        max_context_length = len(self) // num_folds // 3
+        if max_context_length < min(8, context_length):
+            raise GenloomError("train.too_little_text", num_tokens=len(self))
+        return min(context_length, max_context_length)
 
     def fit_counts(self, network: nn.Module) -> None:
         """Let a network that counts n-grams do so."""
@@ -117,11 +213,11 @@ class TokenStream:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples of one size, with the text states of their prompts if the model takes prompts."""
+    """Samples of one size, with their conditions."""
 
     codec: Codec
     samples: EncodedSamples
-    text_encoder: TextEncoder | None
+    conditioners: Conditioners
     dataset: Dataset
     unit: Unit
 
@@ -137,6 +233,9 @@ class SampleSet:
 
     def build_batches(self, job: Job, model: Model) -> BatchFn:
         return SampleBatches(self.samples, job.batch_size, job.plan.seed, job.cond_dropout)
+
+    def limit_context_length(self, context_length: int, num_folds: int) -> int:
+        return context_length
 
     def fit_counts(self, network: nn.Module) -> None:
         pass
@@ -165,27 +264,22 @@ class SampleSet:
 
     def load_held_out(self, limit: int) -> Batch | tuple[()]:
         """Load up to `limit` held-out samples."""
-        return samples.load_held_out_samples(self.dataset, self.codec, self.text_encoder, limit)
+        return samples.load_held_out_samples(self.dataset, self.codec, self.conditioners, limit)
 
     def compute_ngram_baseline(self, design: Design) -> float:
         return 0.0
 
 
-DataSource = TokenStream | SampleSet
-
-
 def prepare_source(
     folder: Path, workspace: Workspace, dataset: Dataset, design: Design
-) -> Generator[Event, None, DataSource]:
-    """Return the data source of a new model of this design, encoding it if necessary; yield the progress.
-
-    Raises ValueError for a text encoder with a token stream, which has no prompts.
-    """
+) -> Generator[Event, None, PretrainingSource]:
+    """Return the data source of a new model of this design, encoding it if necessary; yield the progress."""
     codec = load_or_fit_codec(folder, workspace, dataset, design)
     if samples.has_fixed_size(codec.space):
         return (yield from prepare_samples(folder, dataset, codec, design))
-    if design.text_encoder:
-        raise GenloomError("train.stream_with_prompts")
+    conditioners = build_conditioners(design)
+    if conditioners or not is_stream(design.medium):
+        return prepare_sequences(folder, dataset, codec, conditioners, design.context_length)
     assert isinstance(codec.space, TokenSpace)
     if not cache.is_complete(folder):
         write_token_stream(shuffle_documents(iter_values(dataset), dataset.digest), codec, folder / TOKENS_FILE)
@@ -193,23 +287,27 @@ def prepare_source(
     return TokenStream(codec, read_token_stream(folder / TOKENS_FILE, codec.space.vocab_size), dataset)
 
 
+def is_stream(medium: str) -> bool:
+    """Return whether values of the medium, one after the other, read as one stream of tokens; text does."""
+    return getattr(plugins.find_part("medium", medium), "sequence", "document") == "stream"
+
+
 def prepare_samples(folder: Path, dataset: Dataset, codec: Codec, design: Design) -> Generator[Event, None, SampleSet]:
     """Return the samples of a data set, encoding them if necessary; yield the progress."""
-    text_encoder = build_text_encoder(design)
+    conditioners = build_conditioners(design)
     if not cache.is_complete(folder):
         key = cache.compute_cache_key(dataset, codec, design)
         if not cache.restore(folder, key):
             num_samples, last_report = dataset.count_documents("train"), time.perf_counter()
-            for num_done in samples.write_samples(
-                samples.encode_samples(dataset.iter_documents("train"), codec, text_encoder), folder
-            ):
+            encoded_samples = samples.encode_samples(dataset.iter_documents("train"), codec, conditioners)
+            for num_done in samples.write_samples(encoded_samples, folder, conditioners):
                 if time.perf_counter() - last_report > PROGRESS_SECONDS:
                     last_report = time.perf_counter()
                     yield Status(f"Encoded {num_done:,} of {num_samples:,}")
         cache.publish(folder, key)
-        cache.mark_complete(folder, samples.SAMPLE_FILES)
+        cache.mark_complete(folder, samples.list_sample_files(conditioners))
     unit = Unit("samples", get_plural_name(design.medium))
-    return SampleSet(codec, samples.read_samples(folder, codec.space, text_encoder), text_encoder, dataset, unit)
+    return SampleSet(codec, samples.read_samples(folder, codec.space, conditioners), conditioners, dataset, unit)
 
 
 def get_plural_name(medium: str) -> str:

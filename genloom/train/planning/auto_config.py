@@ -16,11 +16,11 @@ import psutil
 
 from genloom import plugins
 from genloom.errors import GenloomError
-from genloom.model import check_design
+from genloom.model import check_design, fit_conditions
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train.data.source import DataSource, get_plural_name, prepare_source
+from genloom.train.data.source import PretrainingSource, get_plural_name, prepare_source
 from genloom.train.events import Event, RunEstimate, RunWarning, Status
 from genloom.train.job import Job
 from genloom.train.planning import forecast
@@ -128,6 +128,7 @@ def plan_training(
         raise GenloomError("train.no_data", data=dataset.name, values=get_plural_name(dataset.medium))
     job = Job.from_tables(apply_overrides(default_job(workspace, dataset, name, budget, overrides), overrides))
     check_design(job.design)
+    job = replace(job, design=fit_conditions(job.design, lambda: dataset.iter_documents("train")))
     yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
     source = yield from prepare_source(folder, workspace, dataset, job.design)
     time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
@@ -189,7 +190,7 @@ def fit_scaling_law(
 
 
 def estimate_training(
-    candidate: Candidate, source: DataSource, scaling_forecast: ScalingForecast, setup_seconds: float
+    candidate: Candidate, source: PretrainingSource, scaling_forecast: ScalingForecast, setup_seconds: float
 ) -> RunEstimate:
     """Estimate the cost and quality of the run. Raises ValueError if memory does not suffice."""
     num_parameters = candidate.benchmark.num_parameters
@@ -232,15 +233,14 @@ def default_job(
     return {"name": name, "data": dataset.name, "digest": dataset.digest, **tables, "plan": plan}
 
 
-def limit_context_length(job: Job, source: DataSource, overrides: Mapping[str, str]) -> Job:
-    """Return the job with a context length that the text can fill."""
-    count_folds = getattr(plugins.find_part("network", job.design.network), "num_folds", None)
-    max_context_length = len(source) // (count_folds(job.design.network_settings) if count_folds else 1) // 3
-    if max_context_length >= job.design.context_length or "context_length" in overrides:
+def limit_context_length(job: Job, source: PretrainingSource, overrides: Mapping[str, str]) -> Job:
+    """Return the job with a context length that the data can fill, unless it is set."""
+    if "context_length" in overrides:
         return job
-    if max_context_length < 8:
-        raise GenloomError("train.too_little_text", num_tokens=len(source))
-    return replace(job, design=replace(job.design, context_length=max_context_length))
+    count_folds = getattr(plugins.find_part("network", job.design.network), "num_folds", None)
+    num_folds = count_folds(job.design.network_settings) if count_folds else 1
+    context_length = source.limit_context_length(job.design.context_length, num_folds)
+    return replace(job, design=replace(job.design, context_length=context_length))
 
 
 def iter_candidates(

@@ -10,7 +10,7 @@ import torch
 
 from genloom.model import Model, best_device, build_networks, build_objective, resolve_space
 from genloom.model.likelihood import measure_held_out
-from genloom.train.data.source import DataSource
+from genloom.train.data.source import PretrainingSource
 from genloom.train.job import Job
 from genloom.train.loop import TrainState, train
 
@@ -30,7 +30,7 @@ class StepBenchmark:
 class Benchmark:
     """Times training steps on a data source."""
 
-    source: DataSource
+    source: PretrainingSource
 
     def measure_step(self, job: Job) -> StepBenchmark:
         """Return the median duration of the later half of the measured steps: at least three, for 1.5 seconds."""

@@ -17,6 +17,7 @@ from genloom.noise import build_training_noise
 from genloom.objectives.reference import compute_reference_nll
 from genloom.objectives.sft import build_completion_batch
 from genloom.store.files import write_atomic
+from genloom.train.data.conditions import EncodedConditions, build_condition
 from genloom.train.data.order import EpochOrder
 from genloom.train.data.samples import EncodedSamples as EncodedSamples
 from genloom.types import Batch, Objective, Parts, PreferencePairs, UnpairedPreferences
@@ -98,8 +99,12 @@ class PreferenceDataset:
 
 
 def digest_samples(samples: EncodedSamples) -> str:
-    states = b"" if samples.states is None else samples.states.tobytes() + samples.ends.tobytes()
-    return hashlib.sha256(samples.x.tobytes() + states).hexdigest()
+    return hashlib.sha256(samples.x.tobytes() + dump_conditions(samples.conditions)).hexdigest()
+
+
+def dump_conditions(conditions: EncodedConditions) -> bytes:
+    arrays = [a for name in conditions for a in (conditions[name].values, conditions[name].ends) if a is not None]
+    return b"".join(array.tobytes() for array in arrays)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def generate_pseudo_documents(model: Model) -> Generator[tuple[np.ndarray, np.nd
 
 def build_replay_samples(dataset: Dataset, model: Model, job: Job) -> SampleBatches | None:
     items = islice(dataset.iter_documents("train"), MAX_REPLAY_SAMPLES)
-    parts = list(samples.encode_samples(items, model.codec, model.text_encoder))
+    parts = list(samples.encode_samples(items, model.codec, model.conditioners))
     return (
         SampleBatches(samples.concat_samples(parts), job.batch_size, job.plan.seed, job.cond_dropout) if parts else None
     )

@@ -1,0 +1,1 @@
+"""The Python API: workspaces, models and outputs for notebooks and scripts."""

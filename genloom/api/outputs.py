@@ -1,0 +1,225 @@
+"""Outputs of models: shown in notebooks, rated, and generated again from their records."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
+
+from genloom.errors import GenloomError
+
+if TYPE_CHECKING:
+    from genloom.api.workspace import Workspace
+    from genloom.store.ledger import Event
+    from genloom.types import Shown
+
+_STYLE = "white-space: pre-wrap; margin: .4em 0"
+_MAX_SHOWN = 24  # outputs on one page of a notebook
+
+
+@dataclass(frozen=True)
+class Output:
+    """A stored output of a model.
+
+    Notebooks show it as its medium does: as text, image, sound or table.
+    """
+
+    workspace: "Workspace"
+    id: str
+    path: Path
+    record: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The version that generated it, e.g. notes/2."""
+        return str(self.record.get("model", ""))
+
+    @property
+    def prompt(self) -> str:
+        return str(self.record.get("prompt") or "")
+
+    @property
+    def nonce(self) -> int | None:
+        """The number that seeds its noise; None in records of older versions without one."""
+        nonces, row = (self.record.get("request") or {}).get("nonces") or (), int(self.record.get("row") or 0)
+        return int(nonces[row]) if row < len(nonces) else None
+
+    @cached_property
+    def medium(self) -> Any:
+        """The module of its medium."""
+        from genloom.rate.outputs import find_medium
+
+        return find_medium(self.path, self.record)
+
+    @cached_property
+    def value(self) -> Any:
+        """The whole value: a str with its prompt for text, an array for an image."""
+        return self.medium.open(self.path).value
+
+    @property
+    def generated(self) -> Any:
+        """The part that the model generated: of text without the prompt."""
+        from genloom.rate.outputs import load_output
+
+        return load_output(self.path, self.record)
+
+    def show(self) -> "Shown":
+        """Return the output as bytes of a MIME type, and as text for a terminal."""
+        from genloom.media.abilities import get_ability
+
+        return get_ability(self.medium, "show")(self.value)
+
+    def rate(
+        self,
+        *,
+        up: bool | None = None,
+        stars: int | None = None,
+        note: str = "",
+        rater: str = "",
+        is_machine: bool = False,
+        id: str = "",
+    ) -> "Event":
+        """Rate the output; see `Workspace.rate`."""
+        return self.workspace.rate(self, up=up, stars=stars, note=note, rater=rater, is_machine=is_machine, id=id)
+
+    def better_than(self, other: "Output | str", *, rater: str = "", id: str = "") -> "Event":
+        """Record that this output is better than another one for the same prompt; see `Workspace.choose`."""
+        return self.workspace.choose(self, other, "a", rater=rater, id=id)
+
+    def replay(self) -> Any:
+        """Generate the output again from its record, and return the value.
+
+        Raises
+        ------
+        GenloomError
+            generate.model_changed, generate.output_changed: the model or the file is not as it was;
+            generate.replay_differs, generate.replay_differs_by_machine: the bytes are not equal.
+        """
+        from genloom.generate.engine import replay_output
+
+        return replay_output(self.workspace.store, self.id)[1]
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the file of the output to a path, or into an existing folder; return where it is."""
+        from genloom.store.files import write_atomic
+
+        path = Path(path).expanduser()
+        target = path / self.path.name if path.is_dir() else path
+        write_atomic(target, self.path.read_bytes())
+        return target
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the row of a list of outputs."""
+        return {
+            "output": self.id,
+            "model": self.record.get("model"),
+            "prompt": self.record.get("prompt"),
+            "file": str(self.path),
+        }
+
+    def __str__(self) -> str:
+        return self.show().text
+
+    def __repr__(self) -> str:
+        return f"<Output {self.id} of {self.model}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return build_mimebundle(self.show())
+
+
+T = TypeVar("T")
+
+
+class Listing(list[T], Generic[T]):
+    """A list whose elements have `to_record`; notebooks show it as a table."""
+
+    def to_records(self) -> list[dict[str, Any]]:
+        return [element.to_record() for element in self]  # ty: ignore[unresolved-attribute]
+
+    def _repr_html_(self) -> str:
+        return render_table(self.to_records())
+
+
+class Outputs(Listing[Output]):
+    """Outputs in the order they were generated; notebooks show them with their ids."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Output: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Outputs": ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "Output | Outputs":
+        found = super().__getitem__(index)
+        return Outputs(found) if isinstance(found, list) else found
+
+    def sheet(self) -> "Shown":
+        """Return all values at a glance, e.g. as a contact sheet of images.
+
+        Raises
+        ------
+        GenloomError
+            api.no_outputs: there is none.
+        """
+        from genloom.media.abilities import get_ability
+
+        if not self:
+            raise GenloomError("api.no_outputs")
+        return get_ability(self[0].medium, "sheet")(
+            [output.value for output in self], [output.prompt for output in self]
+        )
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Copy the files of the outputs into a folder, which is created if needed; return where they are."""
+        folder = Path(folder).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        return [output.save(folder) for output in self]
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"── {n} of {len(self)} · {output.id}\n{output}" for n, output in enumerate(self, start=1))
+
+    def _repr_html_(self) -> str:
+        cells = [
+            f'<figure style="display: inline-block; margin: .5em 1em .5em 0">{to_html(output.show())}'
+            f"<figcaption><code>{escape(output.id)}</code></figcaption></figure>"
+            for output in self[:_MAX_SHOWN]
+        ]
+        rest = len(self) - _MAX_SHOWN
+        return "".join(cells) + (f"<p>and {rest:,} more</p>" if rest > 0 else "")
+
+
+def build_mimebundle(shown: "Shown") -> dict[str, Any]:
+    """Return what Jupyter shows: text, and HTML with the value in it."""
+    return {"text/plain": shown.text, "text/html": to_html(shown)}
+
+
+def to_html(shown: "Shown") -> str:
+    """Return HTML that shows a value by its MIME type; other files become a link."""
+    kind = shown.mime.partition("/")[0]
+    if kind == "text" and shown.mime != "text/html":
+        return f'<pre style="{_STYLE}">{escape(shown.data.decode("utf-8", "replace"))}</pre>'
+    source = f"data:{shown.mime};base64,{base64.b64encode(shown.data).decode()}"
+    match kind:
+        case "image":
+            return f'<img src="{source}" style="min-width: 96px; image-rendering: pixelated" alt="">'
+        case "audio":
+            return f'<audio controls src="{source}"></audio>'
+        case "video":
+            return f'<video controls src="{source}" style="max-width: 100%"></video>'
+    return f'<pre style="{_STYLE}">{escape(shown.text)}</pre><a download href="{source}">{escape(shown.mime)}</a>'
+
+
+def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows of equal keys as an HTML table."""
+    if not rows:
+        return "<p>none</p>"
+    header = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
+    body = "".join(f"<tr>{''.join(f'<td>{_to_cell(value)}</td>' for value in row.values())}</tr>" for row in rows)
+    return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _to_cell(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, Iterable) and not isinstance(value, str) else str(value)
+    return escape(text if len(text) <= 80 else text[:79] + "…")

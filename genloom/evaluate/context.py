@@ -1,0 +1,55 @@
+"""What is evaluated: a model, held-out data and options."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Literal
+
+from genloom import plugins
+from genloom.evaluate.progress import Progress, SilentProgress
+from genloom.evaluate.training_sources import TrainingSources, find_training_sources
+from genloom.model import Model
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+
+HeldOutSplit = Literal["val", "test"]
+
+DEFAULT_TEMPERATURE = 0.8  # of samples, if the sampler has one
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Options of an evaluation; a medium ignores those that its measures do not need."""
+
+    num_samples: int = 0  # 0: the default of the medium
+    max_tokens: int | None = None  # of a sample; None: the sampler's default
+    temperature: float | None = None
+    seed: int = 0
+    max_bytes: int = 300_000  # of held-out data that is read for the likelihood
+    prompt: str = ""  # of the samples of a comparison
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """A model, and the held-out data that it is measured on."""
+
+    workspace: Workspace
+    model: Model
+    dataset: Dataset
+    split: HeldOutSplit = "val"
+    options: EvaluationOptions = EvaluationOptions()
+    progress: Progress = field(default_factory=SilentProgress)
+
+    @property
+    def dataset_ref(self) -> str:
+        """The version and split of the data, so that only measurements on the same values are compared."""
+        return f"{self.dataset.name}@{self.dataset.digest[:12]}:{self.split}"
+
+    @cached_property
+    def medium(self) -> ModuleType:
+        return plugins.find_part("medium", self.model.design.medium)
+
+    @cached_property
+    def sources(self) -> TrainingSources:
+        """The training data of the model, as far as they are in the workspace."""
+        return find_training_sources(self.workspace, self.model)

@@ -1,0 +1,60 @@
+"""Held-out loss of any model: bits per unit for token sequences of any length, the objective's loss for other samples."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from genloom.errors import GenloomError
+from genloom.evaluate.context import EvaluationContext
+from genloom.evaluate.likelihood import BlockLosses, HeldOutLoss
+from genloom.generate import engine
+from genloom.media.abilities import get_ability
+from genloom.model.likelihood import Scored, build_unit_counter, compute_nll, compute_sample_losses
+from genloom.train.data.conditions import get_values
+from genloom.train.data.samples import load_held_out_samples
+from genloom.types import Batch, Item
+
+MAX_SAMPLES = 1024  # held-out samples whose loss is the objective's
+
+
+def measure_held_out_loss(context: EvaluationContext) -> HeldOutLoss:
+    """Measure the loss on held-out values, each under its conditions; raises ValueError if nothing is held out."""
+    if engine.is_open_sequence(context.model.codec.space):
+        items = load_held_out_items(context)
+        return score_values(context, [item.value for item in items], items)
+    batch = load_held_out_samples(context.dataset, context.model.codec, context.model.conditioners, MAX_SAMPLES)
+    if not isinstance(batch, Batch):
+        raise GenloomError("evaluate.no_held_out", data=context.dataset.name, split=context.split)
+    losses = BlockLosses.from_pairs(compute_sample_losses(context.model, batch))
+    return HeldOutLoss(context.model.ref, context.dataset_ref, losses, unit="")
+
+
+def load_held_out_items(context: EvaluationContext) -> list[Item]:
+    """Load a representative part of the held-out items, of up to about `max_bytes`."""
+    items, remaining_bytes = [], context.options.max_bytes
+    for item in context.dataset.iter_passages(context.split, context.options.max_bytes):
+        items.append(item)
+        remaining_bytes -= len(context.medium.encode(item.value))
+        if remaining_bytes < 0:
+            break
+    return items
+
+
+def score_values(context: EvaluationContext, values: Sequence[Scored], items: Sequence[Item] = ()) -> HeldOutLoss:
+    """Measure the bits per unit of values, each under the conditions of its item, if there are any."""
+    if not values:
+        raise GenloomError("evaluate.no_held_out", data=context.dataset.name, split=context.split)
+    model, count_units = context.model, build_unit_counter(context.model.design.medium)
+    given = [get_values(model.conditioners, item) for item in items] if items and model.conditioners else None
+    losses = BlockLosses.from_pairs(_with_progress(context, compute_nll(model, values, given=given), sum(map(count_units, values))))
+    return HeldOutLoss(model.ref, context.dataset_ref, losses, get_ability(context.medium, "unit"))
+
+
+def _with_progress(
+    context: EvaluationContext, pairs: Iterable[tuple[float, int]], total: int
+) -> Iterator[tuple[float, int]]:
+    with context.progress.show_progress(f"Reading held-out {get_ability(context.medium, 'plural')}", total) as bar:
+        num_done = 0
+        for nats, num_units in pairs:
+            yield nats, num_units
+            num_done += num_units
+            bar.update(num_done)

@@ -1,0 +1,76 @@
+"""Optional abilities of media, each with a default for a medium that does not define it.
+
+A medium is a module with `kind, suffixes, open, save, preview, check, encode, decode`. It can also define the names in
+`DEFAULTS`; all other code reads them by `get_ability(medium, name)`.
+"""
+
+import mimetypes
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from genloom.types import Item, Shown
+
+
+def get_ability(medium: Any, name: str) -> Any:
+    """Return what the medium defines under this name, else the default; KeyError for a name without a default."""
+    default = DEFAULTS[name]
+    return getattr(medium, name, partial(default, medium) if callable(default) else default)
+
+
+def show(medium: Any, value: Any) -> Shown:
+    """Return the encoded value, and its preview for a terminal."""
+    return Shown(guess_mime(medium), medium.encode(value), medium.preview(Item(value)))
+
+
+def guess_mime(medium: Any) -> str:
+    """Return the MIME type of the files of a medium."""
+    return mimetypes.guess_type(f"value{medium.suffixes[0]}")[0] or "application/octet-stream"
+
+
+def count_units(medium: Any, value: Any) -> int:
+    """Return the number of units in a value, which bits are divided by: here bytes of the encoded value."""
+    return len(medium.encode(value))
+
+
+def cut(medium: Any, value: Any, max_units: int) -> Any:
+    """Return the beginning of a value, about `max_units` long: here all of it, since not every value can be cut."""
+    return value
+
+
+def split(medium: Any, value: Any, count: int) -> Sequence[Any]:
+    """Split a value into at most `count` passages of about equal length: here one, the value."""
+    return [value]
+
+
+def describe(medium: Any, value: Any) -> Mapping[str, float]:
+    """Return facts about a value, by a name with its unit."""
+    unit = get_ability(medium, "unit")
+    return {f"{unit}s": float(get_ability(medium, "count_units")(value))}
+
+
+def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> Shown:
+    """Return several values at a glance: here their previews as text, each under its number and caption."""
+    captions = captions or [""] * len(values)
+    text = "\n\n".join(
+        f"── {n} · {caption}".rstrip(" ·") + f"\n{get_ability(medium, 'show')(value).text}"
+        for n, (value, caption) in enumerate(zip(values, captions, strict=True), start=1)
+    )
+    return Shown("text/plain", text.encode("utf-8", "surrogatepass"), text)
+
+
+DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
+    "show": show,  # (value) -> Shown: one value for a page and for a terminal
+    "sheet": sheet,  # (values, captions) -> Shown: several values at a glance
+    "unit": "byte",  # of the length of a value: byte, pixel, note, heavy atom; losses are given in bits per unit
+    "count_units": count_units,  # (value) -> int
+    "sequence": "document",  # how token models read a data set: each value on its own, or as one "stream"
+    "cut": cut,  # (value, max_units) -> value
+    "split": split,  # (value, count) -> values
+    "describe": describe,  # (value) -> {fact: number}, for reports
+    "plural": "documents",  # what a data set counts
+    "max_tokens": 400,  # that a token model generates by default
+    "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
+    "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
+    "extract_style_features": None,  # (value) -> array: what people notice first; None: nothing is known
+}

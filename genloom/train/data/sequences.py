@@ -1,0 +1,195 @@
+"""Bounded token sequences with their conditions: songs, molecules, captioned texts; a sequence never crosses its ends.
+
+Shape letters: B rows, L length, N tokens of all sequences.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from genloom.conditioners import Conditioners
+from genloom.errors import GenloomError
+from genloom.model import Design, Model
+from genloom.model.likelihood import HELD_OUT_LOSS
+from genloom.store.dataset import Dataset
+from genloom.train.data import cache, conditions
+from genloom.train.data.conditions import CondDropout, EncodedConditions
+from genloom.train.data.documents import packed_activation_bytes, set_batch_shape
+from genloom.train.data.packing import (
+    DOCUMENT_FILES,
+    EncodedDocuments,
+    PackedBatches,
+    can_pack,
+    tokenize_document,
+    write_documents,
+)
+from genloom.train.events import TOKENS
+from genloom.train.job import Job
+from genloom.train.planning.forecast import NUM_EVALS
+from genloom.types import Batch, Codec, Item, TokenSpace
+
+ENCODE_BATCH_SIZE = 512  # sequences whose conditions are encoded together
+NUM_LENGTHS = 8  # of batches, so that a compiled network sees few shapes
+
+
+@dataclass(frozen=True)
+class SequenceSet:
+    """Sequences, one a row, each with its conditions; packed if they have none and the network can tell them apart."""
+
+    codec: Codec
+    documents: EncodedDocuments
+    conditions: EncodedConditions
+    conditioners: Conditioners
+    dataset: Dataset
+    context_length: int  # longer sequences are split
+
+    unit, metric = TOKENS, HELD_OUT_LOSS
+    epochs_before_dropout = 4
+    epochs_before_warning = 40
+    tokens_per_sample = 1  # for scaling rules, which count tokens
+    max_epochs = 20  # at most, for a fine-tuning run that is limited by time
+    eval_size, final_eval_size = 256, 1024  # held-out sequences: during a run; at its end
+
+    def __len__(self) -> int:
+        return len(self.documents.ids)
+
+    def build_batches(self, job: Job, model: Model) -> "SequenceBatches":
+        is_one_per_row = bool(self.conditions) or not can_pack(model)
+        packed_batches = PackedBatches(
+            self.documents, job.batch_size, job.tokens_per_row, self.eos, job.plan.seed, is_one_per_row
+        )
+        return SequenceBatches(packed_batches, self.conditions, job.cond_dropout)
+
+    @property
+    def eos(self) -> int:
+        space = self.codec.space
+        assert isinstance(space, TokenSpace), "sequences consist of tokens"
+        return space.eos
+
+    def limit_context_length(self, context_length: int, num_folds: int) -> int:
+        """Return the context length, at most that of the longest sequence."""
+        return max(min(context_length, int(np.diff(self.documents.ends, prepend=0).max(initial=0))), 2)
+
+    def fit_counts(self, network: nn.Module) -> None:
+        """Raise ValueError for a network that counts n-grams, which needs a stream."""
+        if hasattr(network, "fit"):
+            raise GenloomError("train.counts_of_sequences")
+
+    def with_batch_shape(self, job: Job) -> Job:
+        return set_batch_shape(job, self.documents)
+
+    def count_epoch_rows(self, job: Job, model: Model) -> int:
+        """Return the number of rows in an epoch."""
+        return len(self.build_batches(job, model).packed_batches.packs)
+
+    def find_warnings(self, job: Job, model: Model) -> list[str]:
+        return []
+
+    def activation_bytes(self, job: Job, model: Model) -> int:
+        """Return the activation bytes per row."""
+        return packed_activation_bytes(job)
+
+    @property
+    def eval_reads(self) -> int:
+        """Tokens read by all evaluations of a run."""
+        num_held_out = self.dataset.count_documents("val")
+        num_sequences = NUM_EVALS * min(self.eval_size, num_held_out) + min(self.final_eval_size, num_held_out)
+        return num_sequences * len(self) // max(len(self.documents.ends), 1)
+
+    def load_held_out(self, limit: int) -> Batch | tuple[()]:
+        """Load up to `limit` held-out sequences with their conditions."""
+        return load_held_out_sequences(self.dataset, self.codec, self.conditioners, self.context_length, limit)
+
+    def compute_ngram_baseline(self, design: Design) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class SequenceBatches:
+    """Batches of sequences; rows of one sequence are padded to about the longest of the batch."""
+
+    packed_batches: PackedBatches
+    conditions: EncodedConditions
+    cond_dropout: CondDropout = 0.0
+
+    def __call__(self, step: int) -> Batch:
+        packed_batches = self.packed_batches
+        packs_B = packed_batches.draw_packs(step)
+        if not packed_batches.is_one_per_row:
+            return packed_batches.build_batch(packs_B)
+        keep = conditions.draw_kept(list(self.conditions), self.cond_dropout, len(packs_B), packed_batches.seed, step)
+        return build_sequence_batch(packed_batches, packs_B, self.conditions, keep)
+
+
+def build_sequence_batch(
+    packed_batches: PackedBatches,
+    packs_B: np.ndarray,
+    encoded: EncodedConditions,
+    keep: dict[str, np.ndarray] | None = None,
+) -> Batch:
+    """Build the rows of these packs of one sequence each, trimmed to about the longest, with their conditions."""
+    batch = packed_batches.build_batch(packs_B)
+    assert batch.lengths is not None
+    assert batch.mask is not None
+    unit = -(-packed_batches.pack_length // NUM_LENGTHS)
+    length = min(-(-int(batch.lengths.max()) // unit) * unit, packed_batches.pack_length)
+    cond = conditions.build_condition(encoded, packed_batches.find_documents(packs_B), keep)
+    return Batch(batch.x[:, :length], cond, mask=batch.mask[:, :length], lengths=batch.lengths)
+
+
+def prepare_sequences(
+    folder: Path, dataset: Dataset, codec: Codec, conditioners: Conditioners, context_length: int
+) -> SequenceSet:
+    """Return the sequences of a data set, encoding them if necessary.
+
+    Raise ValueError for a condition without values.
+    """
+    if not cache.is_complete(folder):
+        files = [
+            file for name, conditioner in conditioners.items() for file in conditions.list_files(name, conditioner)
+        ]
+        with conditions.open_writer(folder, conditioners) as writer:
+            write_documents(encode_sequences(dataset.iter_documents("train"), codec, conditioners, writer), folder)
+        cache.mark_complete(folder, [*DOCUMENT_FILES, *files])
+    encoded = conditions.read_conditions(folder, conditioners, codec.space)
+    for name, condition in encoded.items():
+        if not condition.is_given:
+            raise GenloomError("train.no_condition_values", condition=name)
+    return SequenceSet(codec, EncodedDocuments.load(folder), encoded, conditioners, dataset, context_length)
+
+
+def encode_sequences(
+    items: Iterable[Item], codec: Codec, conditioners: Conditioners, writer: conditions.ConditionWriter
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the token ids and the loss mask of each item, and write its conditions."""
+    remaining_items = iter(items)
+    while chunk := list(islice(remaining_items, ENCODE_BATCH_SIZE)):
+        writer.write(encode_sequence_conditions(chunk, conditioners))
+        yield from (tokenize_document(codec, item) for item in chunk)
+
+
+def encode_sequence_conditions(items: list[Item], conditioners: Conditioners) -> EncodedConditions:
+    encoded = conditions.encode_values(conditioners, [conditions.get_values(conditioners, item) for item in items])
+    for name, condition in encoded.items():
+        if condition.values.ndim > 2:
+            raise GenloomError("train.field_of_sequences", condition=name)
+    return encoded
+
+
+def load_held_out_sequences(
+    dataset: Dataset, codec: Codec, conditioners: Conditioners, context_length: int, limit: int
+) -> Batch | tuple[()]:
+    """Load up to `limit` representative held-out sequences with their conditions; () if there are none."""
+    items = list(dataset.sample_documents("val", limit))
+    documents = EncodedDocuments.from_pairs(tokenize_document(codec, item) for item in items)
+    space = codec.space
+    assert isinstance(space, TokenSpace)
+    if not documents.loss_mask.any():
+        return ()
+    packed_batches = PackedBatches(documents, 1, context_length, space.eos, is_one_per_row=True)
+    encoded = encode_sequence_conditions(items, conditioners)
+    return build_sequence_batch(packed_batches, np.arange(len(packed_batches.packs)), encoded)
