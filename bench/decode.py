@@ -37,7 +37,7 @@ from genloom.exchange.exporter import export_model
 from genloom.exchange.importer import import_model
 from genloom.model import Model, load_model, with_precision
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
 from genloom.store.workspace import Workspace
 
 llama_cpp: Any = importlib.import_module("llama_cpp") if importlib.util.find_spec("llama_cpp") else None
@@ -77,7 +77,7 @@ def ours(model: Model, guessing: bool = False) -> Reader:
         count = len(prompts)
         stop = (objective.space.eos,)
         # Without stop tokens, so that no stream ends before the others.
-        params = SamplingParams(tuple(prompts), max_tokens=NEW, temperature=0, suppressed_tokens=stop)
+        params = SamplingParams(max_tokens=NEW, temperature=0, inputs=SamplerInputs(tuple(prompts), stop))
         parts = {"model": Uncached(network, guessing)}
         *_, last = objective.sample(parts, count, None, Noise(0, (0,) * count), params)
         assert last.shape == (count, NEW)

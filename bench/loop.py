@@ -26,8 +26,9 @@ from tastes import TASTES, Taste, apart
 
 from genloom.generate import engine
 from genloom.generate.text import conversation
+from genloom.learn.comparison import AnswerScorer
 from genloom.learn.round import LearnRequest, LearnResult, learn
-from genloom.learn.safeguards.text import AnswerScorer, is_non_degenerate
+from genloom.learn.safeguards.text import is_non_degenerate
 from genloom.metrics.statistics import clopper_pearson
 from genloom.model import Model, load_model
 from genloom.rate.auto_rater import parse_check

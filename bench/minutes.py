@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from genloom.capabilities import CountingNetwork
 from genloom.collect.builtin import load_shakespeare
 from genloom.collect.text.chunk import choose_chunk_chars, iter_chunks
 from genloom.model import Model
@@ -62,8 +63,8 @@ def well_known(workspace: Path) -> tuple[float, float, float]:
     torch.manual_seed(0)
     parts = build_networks(job.design, objective)
     for part in parts.values():
-        if fit := getattr(part, "fit", None):
-            fit(stream)
+        if isinstance(part, CountingNetwork):
+            part.fit(stream)
     blocks = TokenBlocks(stream, job.batch_size, job.design.context_length, 0, get_num_folds(parts))
     state = TrainState.from_parts(parts, objective, job.plan)
     for _ in train(objective, blocks, job.plan, state):

@@ -16,8 +16,8 @@ from pathlib import Path
 from tastes import apart
 
 from genloom.generate import engine
+from genloom.learn.comparison import AnswerScorer
 from genloom.learn.round import LearnRequest, LearnResult, learn
-from genloom.learn.safeguards.text import AnswerScorer
 from genloom.model import load_model
 from genloom.rate.checks import build_check
 from genloom.rate.gate import compute_win_interval

@@ -38,12 +38,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "toward": "interpolation",
     },
     "generate.image:EditSource": {"picture": "image", "missing": "mask", "change": "strength"},
-    "generate.presets:Preset": {
-        "about": "description",
-        "negative": "negative_prompt",
-        "guidance": "guidance_scale",
-        "guided_from": "guidance_start",
-    },
+    "generate.presets:Preset": {"about": "description"},
     "networks.convolution:Config": {"shrink": "down_blocks", "grow": "up_blocks"},
     "networks.dit:Config": {"patch": "patch_size", "hidden": "mlp_width"},
     "networks.lora:Config": {"rank_stabilised": "use_rslora", "decomposed": "use_dora"},
@@ -150,7 +145,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "adapter": "lr_adapter",
         "decay": "weight_decay",
     },
-    "train.preference.run:PreferenceConfig": {
+    "train.preference.config:PreferenceConfig": {
         "anchor": "rpo_alpha",
         "per_unit": "is_length_normalized",
         "flipped": "label_smoothing",
@@ -173,7 +168,7 @@ REMOVED: dict[str, dict[str, Any]] = {
 
 # Values of settings, by dataclass and setting.
 VALUES: dict[str, dict[str, dict[str, str]]] = {
-    "train.preference.run:PreferenceConfig": {"method": {"policy": "grpo"}},
+    "train.preference.config:PreferenceConfig": {"method": {"policy": "grpo"}},
 }
 
 # The top level of a job.toml.
@@ -294,7 +289,7 @@ def upgrade_values(table: Mapping[str, Any], values: Mapping[str, Mapping[str, s
 
 def upgrade_method(method: str) -> str:
     """Return the present name of a method of learning."""
-    return VALUES["train.preference.run:PreferenceConfig"]["method"].get(method, method)
+    return VALUES["train.preference.config:PreferenceConfig"]["method"].get(method, method)
 
 
 def upgrade_job(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -307,8 +302,8 @@ def upgrade_job(job: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(part := job.get(kind), Mapping):
             job[kind] = _upgrade_part_settings(f"{kind}s.{part.get('name')}:", part)
     if isinstance(learning := job.get("learning"), Mapping):
-        learning = rename_keys(learning, FIELDS["train.preference.run:PreferenceConfig"])
-        job["learning"] = upgrade_values(learning, VALUES["train.preference.run:PreferenceConfig"])
+        learning = rename_keys(learning, FIELDS["train.preference.config:PreferenceConfig"])
+        job["learning"] = upgrade_values(learning, VALUES["train.preference.config:PreferenceConfig"])
     return job
 
 

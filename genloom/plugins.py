@@ -6,8 +6,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
+from genloom.capabilities import Hook
 from genloom.errors import GenloomError, format_message, nearest
 from genloom.old_names import upgrade_part
 
@@ -71,8 +72,13 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
 
 
 def find_medium_part(kind: PartKind, medium: str) -> ModuleType:
-    """Return the part of a medium, of a kind whose parts have the names of media; "default" for a medium without one."""
+    """Return the part of a medium, for kinds named after media; without one, the part "default"."""
     return find_part(kind, medium if medium in part_names(kind) else "default")
+
+
+def get_hook(kind: PartKind, name: str, hook: Hook) -> Any:
+    """Return an optional name of a part's module (see `capabilities.PartModule`), or None if it does not define it."""
+    return getattr(find_part(kind, name), hook, None)
 
 
 def part_names(kind: PartKind) -> list[str]:
@@ -116,7 +122,7 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
             "render_sections",
         },
         "editing": {"EditOptions", "build_edit", "unpack_edit"},
-        "evaluation": {"evaluate", "compare", "battery"},
+        "evaluation": {"evaluate", "compare", "BATTERY"},
         "safeguards": {"measure_safeguards"},
         "check": {"Config", "check"},
     }[kind]

@@ -60,10 +60,15 @@ class TokenSpace:
 
 @dataclass(frozen=True)
 class SignalSpace:
-    """An array of numbers: size () vector, (L,) audio, (H, W) image, (T, H, W) video."""
+    """An array of numbers: size () vector, (L,) audio, (H, W) image, (T, H, W) video.
+
+    A codec whose values differ in length on the first axis gives `has_lengths`, and 0 as the size of that axis; the
+    context length of the design then takes its place (`resolve_space`). Samples are padded with zeros on the right.
+    """
 
     channels: int
     size: tuple[int, ...] = ()
+    has_lengths: bool = False  # whether values may be shorter than `size` on the first axis
 
 
 Space = TokenSpace | SignalSpace

@@ -1,5 +1,6 @@
 """Fixtures of all tests: one thread each, so that many run in parallel, toys, worlds and a PostgreSQL server."""
 
+import importlib
 import importlib.util
 import os
 import pwd
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -31,6 +33,24 @@ def toys() -> ModuleType:
 def worlds() -> ModuleType:
     """tests/worlds.py: small workspaces with data, runs and models."""
     return _load_module("worlds")
+
+
+@pytest.fixture(scope="module")
+def beeps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The plug-in medium of tests/media/beeps, installed as pip would: its folder, and the metadata of its package."""
+    folder, package = tmp_path_factory.mktemp("installed"), Path(__file__).parent / "media" / "beeps"
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = folder / f"genloom_beeps-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines: list[str] = []
+    for group, offers in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {module}" for name, module in offers.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(package))
+        patch.syspath_prepend(str(folder))
+        yield importlib.import_module("genloom_beeps")
 
 
 @pytest.fixture(scope="session")

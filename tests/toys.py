@@ -4,7 +4,7 @@ Sequences are `bos` and then only zeros or only ones; signals are near -1 or nea
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genloom import plugins
+from genloom.capabilities import CountingNetwork
 from genloom.noise import Noise
 from genloom.objectives.adversarial import Adversarial
 from genloom.objectives.autoregressive import Autoregressive
@@ -223,8 +224,8 @@ def build_networks(toy: Toy, seed: int = 0) -> nn.ModuleDict:
         {name: network.build(role, network.Config(**settings)) for name, role in toy.objective.network_specs.items()}
     )
     for part in parts.values():
-        if fit := getattr(part, "fit", None):
-            fit(build_stream())
+        if isinstance(part, CountingNetwork):
+            part.fit(build_stream())
     return parts
 
 
@@ -272,8 +273,16 @@ def copy_trained(name: str) -> nn.ModuleDict:
     return deepcopy(train_toy(name)).requires_grad_(True).train()
 
 
+def build_params(params_class: Any, settings: dict[str, Any]) -> Any:
+    """Return sampling parameters; settings that are not among them are the inputs of the sampler."""
+    names = {f.name for f in fields(params_class)}
+    params = params_class(**{name: value for name, value in settings.items() if name in names})
+    inputs = {name: value for name, value in settings.items() if name not in names}
+    return replace(params, inputs=replace(params.inputs, **inputs)) if inputs else params
+
+
 def sample(toy: Toy, parts: Any, count: int = 200, cond: Condition | None = None, **params: Any) -> Tensor:
     kind = plugins.find_part("objective", type(toy.objective).__module__.rpartition(".")[2]).SamplingParams
     noise = Noise(7, tuple(range(count)))
-    *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, replace(kind(), **params))
+    *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, build_params(kind, params))
     return last

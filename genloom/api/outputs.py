@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, SupportsIndex, TypeVar, overload
 
 from genloom.errors import GenloomError
 
@@ -56,6 +56,8 @@ class Output:
     @cached_property
     def value(self) -> Any:
         """The whole value: a str with its prompt for text, an array for an image."""
+        if self.record.get("written") is not None:  # text is read as it was written, however strange its characters
+            return self.medium.decode(self.path.read_bytes())
         return self.medium.open(self.path).value
 
     @property
@@ -129,14 +131,20 @@ class Output:
         return build_mimebundle(self.show())
 
 
-T = TypeVar("T")
+class Listed(Protocol):
+    """What can be a row of a list."""
+
+    def to_record(self) -> dict[str, Any]: ...
+
+
+T = TypeVar("T", bound=Listed)
 
 
 class Listing(list[T], Generic[T]):
-    """A list whose elements have `to_record`; notebooks show it as a table."""
+    """A list that notebooks show as a table."""
 
     def to_records(self) -> list[dict[str, Any]]:
-        return [element.to_record() for element in self]  # ty: ignore[unresolved-attribute]
+        return [element.to_record() for element in self]
 
     def _repr_html_(self) -> str:
         return render_table(self.to_records())

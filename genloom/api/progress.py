@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,12 +84,9 @@ def ignore_note(text: str) -> None:
 
 def run_events(events: Iterable[E], title: str, is_shown: bool) -> E:
     """Run the events of a collection, training or round of learning to their end, and return the last one."""
-    last_event = None
     with open_bar(title, is_silent=not is_shown) as bar:
-        for last_event in show_events(events, bar, print_note if is_shown else ignore_note):
-            pass
-    assert last_event is not None, "work ends with its result"
-    return last_event
+        (result,) = deque(show_events(events, bar, print_note if is_shown else ignore_note), maxlen=1)
+    return result
 
 
 def show_events(events: Iterable[E], bar: ProgressBar, note: Callable[[str], None]) -> Iterator[E]:

@@ -1,14 +1,14 @@
 """The receipt of a round of learning: what changed, with which confidence, and at which cost."""
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from genloom.rate.report.receipt import Receipt as ReceiptContent
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
+    from genloom.rate.report.receipt import Receipt as ReceiptContent
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Receipt:
     """The receipt of a round; notebooks show it with its charts, `print` as text."""
 
     workspace: "Workspace"
-    content: ReceiptContent
+    content: "ReceiptContent"
     digest: str  # in the ledger, with the decision
     run: str  # its folder has the receipt as JSON and HTML
 
@@ -44,8 +44,7 @@ class Receipt:
         """Return the receipt as one HTML page."""
         from genloom.rate.report.html import render_page
 
-        page = render_page(self.content)
-        return page if isinstance(page, str) else page.decode()
+        return render_page(self.content)
 
     def save(self, path: str | Path) -> Path:
         """Write the HTML page to a path and return it."""
@@ -65,6 +64,4 @@ class Receipt:
         return f"<Receipt of {self.content.challenger}: {outcome}>"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return f'<iframe srcdoc="{escape(self.render_html())}" style="width: 100%; height: 40em; border: 0"></iframe>'

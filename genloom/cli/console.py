@@ -2,20 +2,14 @@
 
 import json
 import sys
-import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
-_SECONDS_BETWEEN_LINES = 5.0
+from genloom.api.progress import ProgressBar, open_bar
+
 _CONTROL_CHARS = {n: "\ufffd" for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
-
-
-class ProgressBar(Protocol):
-    """The progress of a piece of work."""
-
-    def update(self, done: float, note: str = "") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -50,44 +44,9 @@ class Console:
         if self.is_json:
             print(json.dumps(result, indent=1, ensure_ascii=False, default=str), flush=True)
 
-    @contextmanager
-    def show_progress(self, title: str, total: float) -> Generator[ProgressBar]:
+    def show_progress(self, title: str, total: float) -> AbstractContextManager[ProgressBar]:
         """Show a bar on a terminal, else a line every few seconds; `update(done, note)` takes `done` up to `total`."""
-        if not sys.stderr.isatty():
-            yield _PlainProgressBar(title, total, is_silent=self.is_json)
-            return
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
-        description, note = TextColumn("{task.description}"), TextColumn("{task.fields[note]}", markup=False)
-        with Progress(description, *columns, note, console=RichConsole(stderr=True)) as progress:
-            task = progress.add_task(title, total=total, note="")
-            yield _RichProgressBar(lambda done, message: progress.update(task, completed=done, note=message))
-
-
-@dataclass
-class _PlainProgressBar:
-    title: str
-    total: float
-    is_silent: bool
-    next_at: float = field(default_factory=lambda: time.monotonic() + _SECONDS_BETWEEN_LINES)
-
-    def update(self, done: float, note: str = "") -> None:
-        now = time.monotonic()
-        if self.is_silent or now < self.next_at:
-            return
-        self.next_at = now + _SECONDS_BETWEEN_LINES
-        percent = 100 * done / self.total if self.total else 100
-        print(f"{self.title} {percent:.0f} %  {note}".rstrip(), file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class _RichProgressBar:
-    update_task: Any
-
-    def update(self, done: float, note: str = "") -> None:
-        self.update_task(done, note)
+        return open_bar(title, total, is_silent=self.is_json)
 
 
 def quote_name(name: str) -> str:

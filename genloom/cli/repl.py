@@ -1,26 +1,16 @@
 """The chat: a loop of questions, answers and commands."""
 
 import signal
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from genloom.api.chat import Chat
 from genloom.cli.console import Console
 from genloom.cli.prompt_input import PromptInput
 from genloom.errors import GenloomError, nearest
-from genloom.generate import engine
-from genloom.generate.text.conversation import (
-    TruncatedConversation,
-    build_chat_request,
-    build_messages,
-    get_chat_codec,
-    store_reply,
-    truncate_conversation,
-)
-from genloom.model import Model
-from genloom.store.conversation import Conversation
-from genloom.store.workspace import Workspace
+from genloom.generate.text.conversation import TruncatedConversation
 from genloom.text_format import format_count, format_table
 
 INPUT_PROMPT = "› "
@@ -30,23 +20,12 @@ _MAX_LISTED = 10
 class ChatREPL:
     """A chat of one person with one model."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        console: Console,
-        prompt_input: PromptInput,
-        model: Model,
-        params: Mapping[str, Any],
-        seed: int | None,
-        conversation: Conversation,
-    ):
-        self.workspace, self.console, self.prompt_input, self.model = workspace, console, prompt_input, model
-        self.params, self.seed, self.conversation = params, seed, conversation
-        self.num_answers = 0  # with a seed, so that a repeated question gets another answer
+    def __init__(self, chat: Chat, console: Console, prompt_input: PromptInput):
+        self.chat, self.console, self.prompt_input = chat, console, prompt_input
 
     def run(self) -> None:
         """Read questions and commands until the input ends or the person leaves."""
-        self.console.print_note(f"Chatting with {self.model.ref}. /help lists the commands; Ctrl-D leaves.")
+        self.console.print_note(f"Chatting with {self.chat.model.ref}. /help lists the commands; Ctrl-D leaves.")
         self._print_last_turn()
         while True:
             try:
@@ -63,7 +42,7 @@ class ChatREPL:
         command, _, argument = line.partition(" ")
         if not line.startswith("/") or "/" in command[1:]:
             if line.strip():
-                self.ask(line.strip())
+                self.ask(line)
             return
         if command not in COMMANDS:
             nearest_command = nearest(command, COMMANDS)
@@ -73,33 +52,21 @@ class ChatREPL:
         _, handler, _ = COMMANDS[command]
         handler(self, argument.strip())
 
-    def ask(self, text: str, should_store: bool = True) -> None:
-        """Show and store the answer; the conversation is saved with the question, and again with the answer."""
-        conversation = self.conversation.with_question(text)
-        self.conversation = self.workspace.save_conversation(conversation) if should_store else conversation
-        self._answer(should_store)
-
-    def _answer(self, should_store: bool = True) -> None:
-        seed = None if self.seed is None else self.seed + self.num_answers
-        request, context = build_chat_request(self.model, build_messages(self.conversation), seed, self.params)
-        self._print_truncation(context)
-        self.num_answers += 1
+    def ask(self, text: str) -> None:
+        """Show the answer to a question."""
         with catch_interrupt() as is_interrupted:
-            draft = self._generate_streaming(request, is_interrupted)
-        self.conversation = store_reply(self.workspace, self.model, self.conversation, request, draft)
-        if should_store:
-            self.conversation = self.workspace.save_conversation(self.conversation)
+            self._print_answer(self.chat.iter_ask(text, is_interrupted))
 
-    def _generate_streaming(self, request: engine.Request, is_interrupted: Callable[[], bool]) -> engine.Draft:
-        """Return the final draft; on a terminal its text is printed as it is generated."""
-        draft, shown_text = None, ""
-        for draft in engine.generate(self.model, request, is_interrupted):
+    def _print_answer(self, pieces: Iterable[str]) -> None:
+        """Print the answer; on a terminal as it is generated."""
+        answer = ""
+        for n, piece in enumerate(pieces):
+            if n == 0 and self.chat.context is not None:
+                self._print_truncation(self.chat.context)
+            answer += piece
             if self.console.is_live:
-                self.console.print_text(draft.continuations[0][len(shown_text) :])
-                shown_text = draft.continuations[0]
-        assert draft is not None, "a request yields at least one draft"
-        self.console.print_text(draft.continuations[0][len(shown_text) :] + "\n")
-        return draft
+                self.console.print_text(piece)
+        self.console.print_text("\n" if self.console.is_live else f"{answer}\n")
 
     def _print_truncation(self, context: TruncatedConversation) -> None:
         if context.num_dropped:
@@ -110,14 +77,14 @@ class ChatREPL:
 
     def build_result(self) -> dict[str, Any]:
         """Return the last answer, for scripts."""
-        output_path, _ = self.workspace.get_output(self.conversation.outputs[-1])
+        conversation = self.chat.conversation
         return {
-            "model": self.model.ref,
-            "question": self.conversation.questions[-1],
-            "answer": self.conversation.messages[-1].content,
-            "id": self.conversation.outputs[-1],
-            "file": str(output_path),
-            "conversation": self.conversation.id or None,
+            "model": self.chat.model.ref,
+            "question": conversation.questions[-1],
+            "answer": conversation.messages[-1].content,
+            "id": conversation.outputs[-1],
+            "file": str(self.chat.answer.path),
+            "conversation": conversation.id or None,
         }
 
     # Commands
@@ -130,67 +97,53 @@ class ChatREPL:
         )
 
     def retry(self, _: str) -> None:
-        self.conversation = self.conversation.without_last_answer()
-        self._answer()
+        with catch_interrupt() as is_interrupted:
+            self._print_answer(self.chat.iter_retry(is_interrupted))
 
     def edit(self, argument: str) -> None:
         """`/edit`, `/edit 2`, `/edit 2 another text`."""
+        questions = self.chat.conversation.questions
         number, _, text = argument.partition(" ")
         if not number.isdecimal():
-            number, text = str(len(self.conversation.questions)), argument
-        self.conversation.with_edited_question(
-            int(number), text
-        )  # raises for a wrong number, before asking for the text
+            number, text = str(len(questions)), argument
+        self.chat.conversation.with_edited_question(int(number), text)  # raises for a wrong number, before asking
         if not text:
             if not self.prompt_input.is_terminal:
                 raise GenloomError("cli.edit_command_without_text")
-            text = self.prompt_input.read(
-                INPUT_PROMPT, self.conversation.questions[int(number) - 1].replace("\n", " ")
-            ).strip()
+            text = self.prompt_input.read(INPUT_PROMPT, questions[int(number) - 1].replace("\n", " ")).strip()
         if text:
-            self.conversation = self.workspace.save_conversation(
-                self.conversation.with_edited_question(int(number), text)
-            )
-            self._answer()
+            with catch_interrupt() as is_interrupted:
+                self._print_answer(self.chat.iter_edit(int(number), text, is_interrupted))
 
     def system(self, argument: str) -> None:
         if argument:
-            self.conversation = replace(self.conversation, system=argument)
-        self.console.print_note(f"The system prompt: {self.conversation.system or 'the model’s own'}")
+            self.chat.conversation = replace(self.chat.conversation, system=argument)
+        self.console.print_note(f"The system prompt: {self.chat.conversation.system or 'the model’s own'}")
 
     def save(self, argument: str) -> None:
-        if not self.conversation.messages:
+        if not self.chat.conversation.messages:
             raise GenloomError("cli.nothing_to_save")
-        self.conversation = self.workspace.save_conversation(
-            self.conversation.with_title(argument or self.conversation.display_title)
-        )
-        self.console.print_note(f"Saved as {self.conversation.title!r} ({self.conversation.id})")
+        self.chat.save(argument or self.chat.conversation.display_title)
+        self.console.print_note(f"Saved as {self.chat.conversation.title!r} ({self.chat.conversation.id})")
 
     def load(self, argument: str) -> None:
-        self.conversation = self.workspace.get_conversation(argument)
+        self.chat.conversation = self.chat.model.workspace.store.get_conversation(argument)
         self._print_last_turn()
 
     def list(self, _: str) -> None:
-        conversations = self.workspace.list_conversations()[-_MAX_LISTED:]
+        conversations = self.chat.model.workspace.store.list_conversations()[-_MAX_LISTED:]
         for line in format_table(
             [(t.id, format_count(len(t.questions), "question"), t.display_title) for t in conversations]
         ):
             self.console.print_line(line)
 
     def new(self, _: str) -> None:
-        self.conversation = Conversation(system=self.conversation.system)
+        self.chat.reset()
         self.console.print_note("New conversation.")
 
     def tokens(self, _: str) -> None:
-        num_tokens = 0
-        if self.conversation.messages:
-            num_tokens = len(
-                truncate_conversation(
-                    get_chat_codec(self.model), build_messages(self.conversation), self.model.design.context_length
-                ).prompt_ids
-            )
         self.console.print_line(
-            f"{num_tokens} of the {self.model.design.context_length} tokens of the context are used"
+            f"{self.chat.num_tokens} of the {self.chat.context_length} tokens of the context are used"
         )
 
     def quit(self, _: str) -> None:
@@ -198,9 +151,9 @@ class ChatREPL:
 
     def _print_last_turn(self) -> None:
         """Show the last question and answer of a continued conversation."""
-        for message in self.conversation.messages[-2:]:
+        for message in self.chat.conversation.messages[-2:]:
             self.console.print_text(f"{INPUT_PROMPT if message.role == 'user' else ''}{message.content}\n")
-        if self.conversation.is_awaiting_answer:
+        if self.chat.conversation.is_awaiting_answer:
             self.console.print_note("(not answered yet: /retry)")
 
 

@@ -42,7 +42,6 @@ def default_config(size: int) -> dict[str, int]:
 class Codec:
     """A byte-level BPE codec: `decode(encode(text)) == text` for every Unicode text."""
 
-    streams_text: ClassVar[bool] = True  # a longer draft only appends characters, so a terminal can show it live
     config: Config
     tokenizer: Tokenizer
 

@@ -23,7 +23,6 @@ class Config:
 class Codec:
     """The UTF-8 codec: `decode(encode(text)) == text` for every Unicode text."""
 
-    streams_text: ClassVar[bool] = True  # a longer draft only appends characters, so a terminal can show it live
     config: Config
 
     @classmethod

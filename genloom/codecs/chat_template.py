@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from genloom.capabilities import ChatCodec
 from genloom.codecs.codec_json import read_json
 from genloom.codecs.text_tokens import fix_surrogates
 from genloom.errors import GenloomError
@@ -49,20 +50,6 @@ DEFAULT_CHAT_TEMPLATE = ChatTemplate(
     eos_tokens=("<|stop|>",),
     bos_text="<|stop|>",
 )
-
-
-class ChatCodec(Protocol):
-    """A codec that can encode conversations."""
-
-    @property
-    def chat_template(self) -> ChatTemplate | None: ...
-
-    @property
-    def special_tokens(self) -> dict[str, int]: ...
-
-    def encode(self, value: str) -> np.ndarray: ...
-
-    def decode_bytes(self, ids: Sequence[int] | np.ndarray) -> bytes: ...
 
 
 def is_conversation(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from genloom.capabilities import get_levels
 from genloom.codecs.autoencoder import Autoencoder
 from genloom.codecs.codec_json import damaged_error
 from genloom.errors import GenloomError, format_message
@@ -30,7 +31,7 @@ def default_config(size: int) -> dict[str, Any]:
 
 def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
     """Return the codec of a trained model; raise ValueError if its latent is not quantized."""
-    levels = tuple(getattr(model.objective, "levels", ()))
+    levels = get_levels(model.objective)
     if not levels:
         raise GenloomError("codecs.latent_not_discrete", model=model.name)
     return Codec(Autoencoder.from_model(model), levels)

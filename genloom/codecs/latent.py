@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from genloom.capabilities import get_levels
 from genloom.codecs.autoencoder import Autoencoder
 from genloom.codecs.codec_json import damaged_error
 from genloom.errors import GenloomError, format_message
@@ -37,7 +38,7 @@ def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
     Raise ValueError if the model neither is nor has an autoencoder.
     """
     codec = model.codec
-    if not isinstance(codec, Codec) and getattr(model.objective, "levels", ()):
+    if not isinstance(codec, Codec) and get_levels(model.objective):
         raise GenloomError("codecs.latent_is_discrete", model=model.name)
     autoencoder = codec.autoencoder if isinstance(codec, Codec) else Autoencoder.from_model(model)
     latents = [autoencoder.encode(value) for value in islice(values, 0, STAT_STRIDE * NUM_STAT_SAMPLES, STAT_STRIDE)]

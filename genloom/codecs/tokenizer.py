@@ -47,7 +47,6 @@ class Config:
 class Codec:
     """A pretrained tokenizer: `decode(encode(text)) == text` for every text whose characters the vocabulary has."""
 
-    streams_text: ClassVar[bool] = True  # a longer draft only appends characters, so a terminal can show it live
     config: Config
     tokenizer: Tokenizer
     chat_template: ChatTemplate | None = None

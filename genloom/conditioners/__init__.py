@@ -50,9 +50,20 @@ def check_names(conditioners: Conditioners, names: Sequence[str]) -> None:
     for name in names:
         if name not in conditioners:
             close = nearest(name, conditioners)
-            hint = format_message("conditioners.did_you_mean", nearest=close) if close is not None else ""
+            hint = " " + format_message("conditioners.did_you_mean", nearest=close) if close is not None else ""
             known = ", ".join(conditioners) or format_message("conditioners.none")
             raise GenloomError("conditioners.unknown", name=name, known=known, hint=hint)
+
+
+def split_assignments(texts: Sequence[str]) -> dict[str, str]:
+    """Split texts like "logp=2.5" by condition. Raise ValueError for one without a "="."""
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise GenloomError("conditioners.bad_assignment", value=text)
+        given[name.strip()] = value
+    return given
 
 
 def parse_given(conditioners: Conditioners, texts: Mapping[str, str]) -> dict[str, Any]:

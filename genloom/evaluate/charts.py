@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genloom.evaluate.compare import Comparison
-from genloom.evaluate.report import Evaluation
+from genloom.evaluate.likelihood import Baseline, HeldOutLoss, LossComparison
 from genloom.metrics.statistics import IntervalEstimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from genloom.evaluate.text.battery.score import Score
+    from genloom.evaluate.scores import Score
 
 # Okabe and Ito's colours, safe for every kind of colour vision; line styles and markers make the same distinctions.
 _BLUE, _GREEN, _RED, _GREY, _PALE = "#0072B2", "#009E73", "#D55E00", "#5A5A5A", "#A6A6A6"
@@ -49,17 +48,17 @@ def draw_training_curve(
     title: str = "Training",
     unit: str = "bits per byte",
 ) -> bytes:
-    """Draw loss by step: each training step faintly, the running mean, and (step, loss) pairs of held-out text."""
+    """Draw loss by step: each training step faintly, the running mean, and (step, loss) pairs of held-out data."""
     with open_figure(8, 4.8) as figure:
         axes = figure.subplots()
         losses = np.asarray(train_losses, np.float64)
         if len(losses):
             smooth = _compute_running_mean(losses, max(1, len(losses) // 50))
             axes.plot(steps, losses, color=_BLUE, alpha=0.22, linewidth=0.8)
-            axes.plot(steps, smooth, color=_BLUE, linewidth=2, label="training text, running mean")
+            axes.plot(steps, smooth, color=_BLUE, linewidth=2, label="training data, running mean")
         if held_out:
             held_out_steps, loss = zip(*held_out, strict=True)
-            axes.plot(held_out_steps, loss, "o--", color=_RED, linewidth=1.6, markersize=5, label="held-out text")
+            axes.plot(held_out_steps, loss, "o--", color=_RED, linewidth=1.6, markersize=5, label="held-out data")
             axes.annotate(
                 f"{loss[-1]:.3f}",
                 (held_out_steps[-1], loss[-1]),
@@ -86,26 +85,26 @@ def draw_training_curve(
         return encode_png(figure)
 
 
-def draw_likelihood_bars(evaluations: Sequence[Evaluation], title: str = "Held-out text") -> bytes:
-    """Draw bits per byte of each model with its 95 % interval, then the first n-gram baseline among them."""
-    rows = [(evaluation.model, evaluation.bits_per_byte, _BLUE) for evaluation in evaluations]
-    baseline = next((evaluation.ngram_baseline for evaluation in evaluations if evaluation.ngram_baseline), None)
+def draw_loss_bars(held_out_losses: Sequence[HeldOutLoss], baseline: Baseline | None = None) -> bytes:
+    """Draw the loss of each model with its 95 % interval, then that of the baseline."""
+    rows = [(held_out_loss.model, held_out_loss.estimate, _BLUE) for held_out_loss in held_out_losses]
     if baseline:
-        rows.append((f"{baseline.order}-gram baseline", baseline.bits_per_byte, _PALE))
+        rows.append((baseline.name, baseline.bits_per_unit, _PALE))
     with open_figure(8, 1.5 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
-        _draw_bars(axes, rows)
-        axes.set_title(title)
+        _draw_bars(axes, rows, held_out_losses[0].metric)
+        axes.set_title("Held-out data")
         return encode_png(figure)
 
 
-def draw_comparison(comparison: Comparison) -> bytes:
-    """Draw two models' bits per byte, and below them the paired difference with its interval."""
+def draw_comparison(comparison: LossComparison) -> bytes:
+    """Draw two models' losses, and below them the paired difference with its interval."""
     first, second, difference = comparison.first, comparison.second, comparison.difference
     colour = {"better": _GREEN, "worse": _RED, "no difference shown": _GREY}[comparison.verdict]
     with open_figure(8, 4.9) as figure:
         top_axes, bottom_axes = figure.subplots(2, height_ratios=[3, 2])
-        _draw_bars(top_axes, [(first.model, first.bits_per_byte, _PALE), (second.model, second.bits_per_byte, _BLUE)])
+        rows = [(first.model, first.estimate, _PALE), (second.model, second.estimate, _BLUE)]
+        _draw_bars(top_axes, rows, first.metric)
         top_axes.set_title(f"{second.model} against {first.model}: {comparison.verdict}")
         errors = (
             [[difference.mean - difference.low], [difference.high - difference.mean]]
@@ -122,17 +121,15 @@ def draw_comparison(comparison: Comparison) -> bytes:
         _annotate_number(bottom_axes, number, (difference.mean, 0), (0, 12), ha="center", color=colour)
         bottom_axes.set(xlim=(-limit, limit), ylim=(-1, 1.6), yticks=[])
         bottom_axes.spines["left"].set_visible(False)
-        interval_label = (
-            f"95 % interval over {difference.count} blocks of text" if errors else "one block of text: no interval"
-        )
-        bottom_axes.set_xlabel(f"difference in bits per byte, {interval_label}")
+        interval_label = f"95 % interval over {difference.count} blocks" if errors else "one block: no interval"
+        bottom_axes.set_xlabel(f"difference in {first.metric}, {interval_label}")
         for x, text, side in ((0.0, f"← {second.model} better", "left"), (1.0, f"{first.model} better →", "right")):
             bottom_axes.annotate(text, (x, 1), (0, 6), "axes fraction", "offset points", ha=side, color=_GREY)
         return encode_png(figure)
 
 
 def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
-    """Draw each task's accuracy with its 95 % interval, and a mark at the score that real images reach."""
+    """Draw each task's accuracy with its 95 % interval, and a mark at the score that real data reach."""
     with open_figure(8, 1.5 + 0.55 * len(scores)) as figure:
         axes = figure.subplots()
         positions = range(len(scores))
@@ -145,7 +142,7 @@ def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
         axes.barh(positions, means, height=0.62, color=_BLUE, xerr=errors, error_kw={"capsize": 4, "linewidth": 1.6})
         bounds = [100 * score.bound for score in scores]
         axes.plot(
-            bounds, positions, "|", color=_RED, markersize=20, markeredgewidth=2, label="real images, same detector"
+            bounds, positions, "|", color=_RED, markersize=20, markeredgewidth=2, label="real data, same detector"
         )
         labelled_scores = zip(scores, intervals, means, strict=True)
         axes.set_yticks(
@@ -154,12 +151,12 @@ def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
         )
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(title=title, xlim=(0, 102), xlabel="images that follow their prompt, %, 95 % interval")
+        axes.set(title=title, xlim=(0, 102), xlabel="accuracy, %, 95 % interval")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25))
         return encode_png(figure)
 
 
-def _draw_bars(axes: "Axes", rows: Sequence[tuple[str, IntervalEstimate, str]]) -> None:
+def _draw_bars(axes: "Axes", rows: Sequence[tuple[str, IntervalEstimate, str]], metric: str) -> None:
     """Draw a bar for each (name, estimate, colour); infinite intervals are not drawn."""
     names, estimates, colours = zip(*rows, strict=True)
     means = [estimate.mean for estimate in estimates]
@@ -174,8 +171,8 @@ def _draw_bars(axes: "Axes", rows: Sequence[tuple[str, IntervalEstimate, str]]) 
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, 1.14 * max(highs))
-    axes.set_xlabel("bits per byte on held-out text, 95 % interval (less is better)")
+    axes.set_xlim(1.14 * min(*lows, 0.0), 1.14 * max(*highs, 0.0) or 1.0)
+    axes.set_xlabel(f"{metric} on held-out data, 95 % interval (less is better)")
 
 
 def _annotate_number(

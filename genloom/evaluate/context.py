@@ -1,12 +1,12 @@
 """What is evaluated: a model, held-out data and options."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Literal
 
 from genloom import plugins
-from genloom.evaluate.progress import Progress, SilentProgress
+from genloom.evaluate.progress import SILENT, Progress
 from genloom.evaluate.training_sources import TrainingSources, find_training_sources
 from genloom.model import Model
 from genloom.store.dataset import Dataset
@@ -29,6 +29,9 @@ class EvaluationOptions:
     prompt: str = ""  # of the samples of a comparison
 
 
+DEFAULT_OPTIONS = EvaluationOptions()
+
+
 @dataclass(frozen=True)
 class EvaluationContext:
     """A model, and the held-out data that it is measured on."""
@@ -37,8 +40,8 @@ class EvaluationContext:
     model: Model
     dataset: Dataset
     split: HeldOutSplit = "val"
-    options: EvaluationOptions = EvaluationOptions()
-    progress: Progress = field(default_factory=SilentProgress)
+    options: EvaluationOptions = DEFAULT_OPTIONS
+    progress: Progress = SILENT
 
     @property
     def dataset_ref(self) -> str:

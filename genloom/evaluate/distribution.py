@@ -3,7 +3,6 @@
 Shape letters: N generated and as many held-out values, M held-out or training values, D features.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from genloom.metrics.statistics import IntervalEstimate, estimate_ratio
 Features = NDArray[np.floating]
 
 MIN_DISTANCE_SAMPLES = 20  # a distance between smaller sets is meaningless
-_NUM_BLOCKS = 10  # of captions, for the paired comparison of two models
+_NUM_BLOCKS = 10  # of held-out values, for the paired comparison of two models
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,13 @@ class DistributionDistance:
 class Reconstruction:
     """Loss of an autoencoder: decoded values against the originals."""
 
-    psnr: float  # decibels, mean over values
+    psnr: float | None  # decibels, mean over values; None for values that are not images
     frechet: float  # rFID
 
 
 @dataclass(frozen=True)
 class DistributionMetrics:
-    """One model's outputs for held-out captions, compared with the held-out values."""
+    """One model's outputs under the conditions of held-out values, compared with these values."""
 
     model: str
     dataset: str  # a digest and split, so that only measurements on the same values are compared
@@ -53,7 +52,7 @@ class DistributionMetrics:
     held_out_diversity: Diversity
     reconstruction: Reconstruction | None  # None if the codec is lossless
 
-    def to_report(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the metrics as JSON values."""
         return asdict(self)
 
@@ -76,7 +75,7 @@ def measure_distribution(
     train_MD: Features,
     reconstruction: Reconstruction | None,
 ) -> DistributionMetrics:
-    """Measure a model's outputs for N held-out captions against the held-out values and training values."""
+    """Measure a model's outputs for N held-out conditions against the held-out values and training values."""
     return DistributionMetrics(
         model,
         dataset,
@@ -93,7 +92,7 @@ def measure_distribution(
 def compare_distances(first_ND: Features, second_ND: Features, held_out_ND: Features) -> IntervalEstimate:
     """Return the second model's kernel distance to held-out values minus the first's; negative: the second is closer.
 
-    The interval is over blocks of captions; in each, both models are measured against the same held-out values.
+    The interval is over blocks of held-out values; in each, both models are measured against the same held-out values.
     """
     blocks = np.array_split(np.arange(len(held_out_ND)), _NUM_BLOCKS)
     differences = [
@@ -101,9 +100,3 @@ def compare_distances(first_ND: Features, second_ND: Features, held_out_ND: Feat
         for block in blocks
     ]
     return estimate_ratio(np.array(differences), np.ones(len(differences)))
-
-
-def compute_psnr(a_images: Sequence[NDArray[np.uint8]], b_images: Sequence[NDArray[np.uint8]]) -> float:
-    """Return the mean peak signal-to-noise ratio in decibels over pairs of images; equal pairs count as 100."""
-    errors = [np.square(a.astype(np.float64) - b).mean() for a, b in zip(a_images, b_images, strict=True)]
-    return float(np.mean([min(100.0, 10 * np.log10(255**2 / max(error, 1e-12))) for error in errors]))

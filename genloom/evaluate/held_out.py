@@ -1,7 +1,8 @@
-"""Held-out loss of any model: bits per unit for token sequences of any length, the objective's loss for other samples."""
+"""Held-out loss of any model: bits per unit of token sequences, the objective's loss of samples of one size."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+
+import numpy as np
 
 from genloom.errors import GenloomError
 from genloom.evaluate.context import EvaluationContext
@@ -10,10 +11,10 @@ from genloom.generate import engine
 from genloom.media.abilities import get_ability
 from genloom.model.likelihood import Scored, build_unit_counter, compute_nll, compute_sample_losses
 from genloom.train.data.conditions import get_values
-from genloom.train.data.samples import load_held_out_samples
-from genloom.types import Batch, Item
+from genloom.train.data.samples import concat_samples, encode_samples
+from genloom.types import Item
 
-MAX_SAMPLES = 1024  # held-out samples whose loss is the objective's
+MAX_SAMPLES = 256  # held-out samples whose loss is the objective's
 
 
 def measure_held_out_loss(context: EvaluationContext) -> HeldOutLoss:
@@ -21,11 +22,7 @@ def measure_held_out_loss(context: EvaluationContext) -> HeldOutLoss:
     if engine.is_open_sequence(context.model.codec.space):
         items = load_held_out_items(context)
         return score_values(context, [item.value for item in items], items)
-    batch = load_held_out_samples(context.dataset, context.model.codec, context.model.conditioners, MAX_SAMPLES)
-    if not isinstance(batch, Batch):
-        raise GenloomError("evaluate.no_held_out", data=context.dataset.name, split=context.split)
-    losses = BlockLosses.from_pairs(compute_sample_losses(context.model, batch))
-    return HeldOutLoss(context.model.ref, context.dataset_ref, losses, unit="")
+    return score_samples(context, list(context.dataset.sample_documents(context.split, MAX_SAMPLES)))
 
 
 def load_held_out_items(context: EvaluationContext) -> list[Item]:
@@ -45,8 +42,19 @@ def score_values(context: EvaluationContext, values: Sequence[Scored], items: Se
         raise GenloomError("evaluate.no_held_out", data=context.dataset.name, split=context.split)
     model, count_units = context.model, build_unit_counter(context.model.design.medium)
     given = [get_values(model.conditioners, item) for item in items] if items and model.conditioners else None
-    losses = BlockLosses.from_pairs(_with_progress(context, compute_nll(model, values, given=given), sum(map(count_units, values))))
+    pairs = compute_nll(model, values, given=given)
+    losses = BlockLosses.from_pairs(_with_progress(context, pairs, sum(map(count_units, values))))
     return HeldOutLoss(model.ref, context.dataset_ref, losses, get_ability(context.medium, "unit"))
+
+
+def score_samples(context: EvaluationContext, items: Sequence[Item]) -> HeldOutLoss:
+    """Measure the objective's loss on values of one size, each under its conditions."""
+    if not items:
+        raise GenloomError("evaluate.no_held_out", data=context.dataset.name, split=context.split)
+    model = context.model
+    samples = concat_samples(list(encode_samples(items, model.codec, model.conditioners)))
+    losses = BlockLosses.from_pairs(compute_sample_losses(model, samples.build_batch(np.arange(len(samples)))))
+    return HeldOutLoss(model.ref, context.dataset_ref, losses, unit="")
 
 
 def _with_progress(

@@ -1,4 +1,4 @@
-"""Held-out loss of a model with a confidence interval over blocks: bits per unit of the medium, or the objective's loss."""
+"""Held-out loss with a confidence interval over blocks: bits per unit of the medium, or the objective's loss."""
 
 import math
 from collections.abc import Iterable

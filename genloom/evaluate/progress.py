@@ -31,3 +31,6 @@ class SilentProgress:
 
     def update(self, done: float, note: str = "") -> None:
         pass
+
+
+SILENT = SilentProgress()

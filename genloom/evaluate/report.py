@@ -52,8 +52,8 @@ class ComparisonReport:
     difference: IntervalEstimate  # second minus first
     details: Mapping[str, Any]  # every number, as JSON values
     lines: Sequence[str]  # for people
-    samples: Sequence[Sample] = ()  # one of each model
-    chart: bytes = b""  # PNG of both models; b"": none
+    chart: bytes  # PNG of both models
+    samples: Sequence[Sample] = ()  # one of each model, to be read
 
     @property
     def verdict(self) -> Verdict:

@@ -14,7 +14,14 @@ from genloom.errors import GenloomError
 from genloom.exchange.weight_mapping import TensorLoader
 
 _MAX_HEADER_BYTES = 64 << 20
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+# Every type of the format whose elements are whole bytes; checkpoints of this program use those of integers too.
+_BYTES = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
+}
+_MAX_SHOWN_CHARS = 100  # of a hostile value in an error
 
 
 def list_tensors(path: Path) -> dict[str, TensorLoader]:
@@ -33,15 +40,17 @@ def read_header(path: Path) -> Mapping[str, Any]:
     try:
         table = json.loads(text, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its header cannot be read: {error}") from None
+        raise _damaged(path, f"its header cannot be read: {_shorten(error)}") from None
     if not isinstance(table, dict):
         raise _damaged(path, "its header is not a JSON object")
-    table.pop("__metadata__", None)
+    metadata = table.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _damaged(path, "its metadata is not a table of texts")
     spans = sorted(_check_span(path, name, info) for name, info in table.items())
     end = 0
     for begin, stop, name in spans:
         if begin != end:
-            raise _damaged(path, f"the tensor {name!r} overlaps another or leaves a gap before it")
+            raise _damaged(path, f"the tensor {_shorten(repr(name))} overlaps another or leaves a gap before it")
         end = stop
     if end != size - 8 - length:
         raise _damaged(path, f"its header announces {end:,} bytes of tensors, but it has {size - 8 - length:,}")
@@ -49,15 +58,21 @@ def read_header(path: Path) -> Mapping[str, Any]:
 
 
 def _check_span(path: Path, name: str, info: Any) -> tuple[int, int, str]:
-    if not isinstance(info, dict) or info.get("dtype") not in _BYTES:
-        kind = info.get("dtype") if isinstance(info, dict) else info
-        raise _damaged(path, f"the tensor {name!r} has the unknown type {kind!r}")
+    kind = info.get("dtype") if isinstance(info, dict) else info
+    if not isinstance(info, dict) or not isinstance(kind, str) or kind not in _BYTES:
+        raise _damaged(path, f"the tensor {_shorten(repr(name))} has the unknown type {_shorten(repr(kind))}")
     shape, offsets = info.get("shape"), info.get("data_offsets")
     if not _is_int_list(shape) or len(shape) > 8 or not _is_int_list(offsets) or len(offsets) != 2:
-        raise _damaged(path, f"the shape or the offsets of the tensor {name!r} are invalid")
+        raise _damaged(path, f"the shape or the offsets of the tensor {_shorten(repr(name))} are invalid")
     if offsets[1] - offsets[0] != prod(shape) * _BYTES[info["dtype"]]:
-        raise _damaged(path, f"the tensor {name!r} of shape {shape} does not fit its offsets")
+        raise _damaged(path, f"the tensor {_shorten(repr(name))} of shape {shape} does not fit its offsets")
     return offsets[0], offsets[1], name
+
+
+def _shorten(text: object) -> str:
+    """Return at most the beginning of a text from the file, which may be megabytes long."""
+    text = str(text)
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…"
 
 
 def _damaged(path: Path, reason: str) -> GenloomError:

@@ -14,6 +14,7 @@ from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width
 
 TensorLoader = Callable[[], Tensor]
+_FLOAT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 # Tables that follow from the config, but that some writers store.
 _DERIVED_PATTERN = re.compile(r"(.*\.)?(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)")
@@ -112,6 +113,8 @@ def convert_from_hf(spec: ArchitectureSpec, hf_loaders: Mapping[str, TensorLoade
 
 
 def _check_tensor(mapping: WeightMapping, name: str, rows: int, tensor: Tensor) -> Tensor:
+    if tensor.dtype not in _FLOAT_TYPES:
+        raise GenloomError("exchange.tensor_type", tensor=name, dtype=str(tensor.dtype).removeprefix("torch."))
     tensor = tensor.T if mapping.is_transposed and tensor.ndim == 2 else tensor
     expected = (rows, *mapping.shape[1:])
     if tuple(tensor.shape) != expected:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from genloom.capabilities import get_chat_template, get_special_tokens
 from genloom.codecs.chat_template import ChatTemplate
 from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width, to_hf_config
@@ -47,17 +48,17 @@ class ExportableModel:
 
     @property
     def chat_template(self) -> ChatTemplate | None:
-        return getattr(self.model.codec, "chat_template", None)
+        return get_chat_template(self.model.codec)
 
     @property
     def special_token_names(self) -> dict[int, str]:
         """The names of the special tokens by id."""
-        return {token_id: name for name, token_id in getattr(self.model.codec, "special_tokens", {}).items()}
+        return {token_id: name for name, token_id in get_special_tokens(self.model.codec).items()}
 
     @property
     def eos(self) -> int:
         """The id of the token that ends an answer of a chat model, or else a document."""
-        special_tokens = getattr(self.model.codec, "special_tokens", {})
+        special_tokens = get_special_tokens(self.model.codec)
         return special_tokens[self.chat_template.eos_tokens[0]] if self.chat_template else self.space.eos
 
     def to_hf_tensors(self) -> dict[str, Tensor]:

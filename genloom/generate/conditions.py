@@ -5,13 +5,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from genloom import conditioners
+from genloom.capabilities import LearnedGuidance
 from genloom.conditioners import PROMPT, Given
 from genloom.errors import GenloomError
 from genloom.generate.guidance import ClassifierFreeGuidance
 from genloom.generate.interpolation import Interpolation, interpolate_conditions
 from genloom.model import Model
 from genloom.networks import lora
-from genloom.settings import parse
+from genloom.settings import option, parse
 from genloom.types import Condition, Parts, TokenSpace
 
 DEFAULT_GUIDANCE_SCALE = 3.0
@@ -21,10 +22,12 @@ DEFAULT_GUIDANCE_SCALE = 3.0
 class GuidanceConfig:
     """Strength of guidance: 1 samples the learned distribution; more follows prompts closer and reduces diversity."""
 
-    guidance_scale: float | dict[str, float] = DEFAULT_GUIDANCE_SCALE  # of all conditions together, or by name
-    negative_prompt: str = ""  # what outputs should not look like
-    guidance_start: float = 0.0  # time, from noise (0) to data (1), when guidance begins
-    guidance_end: float = 1.0  # time when guidance ends
+    guidance_scale: float | dict[str, float] = option(
+        DEFAULT_GUIDANCE_SCALE, "Guidance scale of all conditions together, or by name; 1 is off."
+    )
+    negative_prompt: str = option("", "What outputs should not look like.")
+    guidance_start: float = option(0.0, "Time, from noise (0) to data (1), when guidance begins.")
+    guidance_end: float = option(1.0, "Time when guidance ends.")
 
     def __post_init__(self) -> None:
         scales = self.guidance_scale.values() if isinstance(self.guidance_scale, dict) else [self.guidance_scale]
@@ -40,7 +43,7 @@ def can_guide(model: Model) -> bool:
     has_steps = any(
         role.has_time or isinstance(role.output, TokenSpace) for role in model.objective.network_specs.values()
     )
-    return bool(model.conditioners) and has_steps and not hasattr(model.objective, "guidance_scale")
+    return bool(model.conditioners) and has_steps and not isinstance(model.objective, LearnedGuidance)
 
 
 def encode_conditions(

@@ -53,8 +53,8 @@ class ContinuousBatch:
     def add_sequence(self, prompt: np.ndarray, nonce: int, params: SamplingParams) -> int:
         """Add a sequence that continues `prompt`, of at least one token, and return its row.
 
-        `params.inputs.prompt_ids` and `params.inputs.is_finished` are ignored. Raises ValueError if no slot is free, or the sequence
-        can get too long.
+        `prompt_ids` and `is_finished` in `params.inputs` are ignored. Raises ValueError if no slot is free, or the
+        sequence can get too long.
         """
         if not self.num_free:
             raise GenloomError("generate.no_free_slot", num_slots=len(self.sequences))

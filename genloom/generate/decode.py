@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 from torch import Tensor
 
+from genloom.capabilities import ContinuationCodec, StreamingCodec
 from genloom.types import Codec, TokenSpace
 
 
@@ -16,15 +17,15 @@ from genloom.types import Codec, TokenSpace
 class Draft:
     """The outputs at one step of sampling."""
 
-    values: Sequence[Any]  # complete values: for text, the prompt and its continuation
+    values: Sequence[Any]  # complete values: the prompt, where it is their beginning, and its continuation
     continuations: Sequence[Any]  # without the prompt
     is_finished: tuple[bool, ...]
     num_tokens: tuple[int, ...]  # generated per row, up to its end; 0 if the model does not generate tokens
-    token_ids: Sequence[np.ndarray] = ()  # generated per row, with the token that ends it; (): none, or not final
+    token_ids: Sequence[tuple[int, ...]] = ()  # per row, with the token that ends it; (): none, or not final
 
 
 class TextDecoder:
-    """Decodes rows of tokens to prompt and continuation, and marks rows that reach a stop string as finished.
+    """Decodes rows of tokens to prompt and continuation, and marks rows of text that reach a stop string as finished.
 
     `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
     `is_append_only`, a draft begins with the previous one.
@@ -51,20 +52,35 @@ class TextDecoder:
                 row, ended_row = row[: int(is_eos.argmax())], row[: int(is_eos.argmax()) + 1]
             is_last = is_final or bool(self.is_finished[i])
             has_holes = bool((row < 0).any())
-            continuation = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
-            if isinstance(continuation, str):
-                continuation, is_stopped = cut_at_stop(continuation, self.stop, should_hold_back=not is_last)
+            if isinstance(self.codec, StreamingCodec):
+                text = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
+                continuation, is_stopped = cut_at_stop(text, self.stop, should_hold_back=not is_last)
                 self.is_finished[i] |= is_stopped and not has_holes
-                ended_row = row if is_stopped else ended_row
+                if is_stopped and is_final:
+                    ended_row = cut_tokens(detokenizer.decode, row, continuation)
                 value = detokenizer.prompt_text + continuation
             else:
-                value = continuation
+                ids = row[row >= 0]
+                continuation, value = (
+                    self.codec.decode(ids),
+                    self.codec.decode(np.concatenate([detokenizer.prompt_ids, ids])),
+                )
             values.append(value)
             continuations.append(continuation)
             num_tokens.append(len(row))
-            token_ids.append(ended_row)
+            token_ids.append(tuple(ended_row.tolist()))
         is_finished = tuple(self.is_finished.tolist())
-        return Draft(tuple(values), tuple(continuations), is_finished, tuple(num_tokens), token_ids if is_final else ())
+        return Draft(
+            tuple(values), tuple(continuations), is_finished, tuple(num_tokens), tuple(token_ids) if is_final else ()
+        )
+
+
+def cut_tokens(decode: Callable[[np.ndarray], str], row: np.ndarray, text: str) -> np.ndarray:
+    """Return the tokens of a row that was cut to `text` at a stop string, without those of the stop string."""
+    length = len(row)
+    while length and len(decode(row[:length])) > len(text):
+        length -= 1
+    return row[:length]
 
 
 class IncrementalDetokenizer:
@@ -73,9 +89,10 @@ class IncrementalDetokenizer:
     def __init__(self, codec: Any, prompt_ids: np.ndarray, is_append_only: bool):
         self.codec, self.prompt_ids = codec, prompt_ids
         # Some tokenizers add a space before every text; `decode_continuation` expects no such space to remove.
-        is_continuation = len(prompt_ids) > 0 or not hasattr(codec, "decode_continuation")
-        self.decode = getattr(codec, "decode_continuation", codec.decode) if is_continuation else codec.decode
-        can_stream = is_continuation and is_append_only and hasattr(codec, "decode_stream")
+        is_continuation = len(prompt_ids) > 0 or not isinstance(codec, ContinuationCodec)
+        has_own_decoder = is_continuation and isinstance(codec, ContinuationCodec)
+        self.decode = codec.decode_continuation if has_own_decoder else codec.decode
+        can_stream = is_continuation and is_append_only and isinstance(codec, StreamingCodec)
         self.stream_decoder = codec.decode_stream() if can_stream else None
         self.num_decoded, self.text = 0, ""
 
@@ -84,7 +101,7 @@ class IncrementalDetokenizer:
         """The text of the prompt."""
         return self.codec.decode(self.prompt_ids)
 
-    def __call__(self, row: np.ndarray, is_final: bool) -> Any:
+    def __call__(self, row: np.ndarray, is_final: bool) -> str:
         """Decode a row that begins with the previous one; incomplete characters at its end may be missing."""
         if self.stream_decoder is None or is_final:
             return self.decode(row)
@@ -125,7 +142,11 @@ class ValueDecoder:
         values = LazyValues(self, rows)
         has_ids = is_final and isinstance(self.codec.space, TokenSpace)
         return Draft(
-            values, values, (is_final,) * len(rows), (0,) * len(rows), list(rows.cpu().numpy()) if has_ids else ()
+            values,
+            values,
+            (is_final,) * len(rows),
+            (0,) * len(rows),
+            tuple(map(tuple, rows.tolist())) if has_ids else (),
         )
 
 

@@ -16,36 +16,23 @@ import torch
 from torch import Tensor
 
 from genloom import conditioners, plugins
+from genloom.capabilities import StreamingCodec
 from genloom.errors import GenloomError
-from genloom.generate import conditions
+from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
-from genloom.generate.image import editing
-from genloom.generate.image.editing import EditSource
+from genloom.generate.editing import Edit, SamplerStart, can_edit
 from genloom.generate.interpolation import Interpolation, SlerpNoise
-from genloom.generate.text import token_prompts
+from genloom.media.abilities import get_ability
 from genloom.model import Model, describe_machine, load_model
 from genloom.noise import NUM_SIGNAL_NONCES, NUM_TOKEN_NONCES, Noise
 from genloom.old_names import upgrade_request
-from genloom.settings import parse, to_table
+from genloom.settings import OptionInfo, apply_overrides, list_options, parse, to_table
 from genloom.store.files import hash_file
 from genloom.store.workspace import Workspace
-from genloom.types import Item, SignalSpace, Space, TokenSpace
+from genloom.types import Item, Space, TokenSpace
 
 NOISE_KEY = 0x67656E6C6F6F6D  # until a workspace has its own key: outputs can be replayed, but have no watermark
-DEFAULT_MAX_TOKENS = 400
 MAX_BATCH_SIZE = 32  # rows whose KV cache fits in the memory of a small machine
-# Sampling parameters that the engine sets itself.
-INTERNAL_PARAMS = {
-    "prompt_ids",
-    "suppressed_tokens",
-    "is_finished",
-    "eos_ids",
-    "known_values",
-    "known_ids",
-    "mask",
-    "init_values",
-    "strength",
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +48,7 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)  # of the sampler, and of conditions.GuidanceConfig
     prompt_ids: tuple[tuple[int, ...], ...] = ()  # prompts as tokens, one row each, if text cannot express them
     eos_ids: tuple[int, ...] = ()  # end-of-sequence tokens besides the codec's own
-    edit: EditSource | None = None  # the source image of all outputs
+    edit: Edit | None = None  # the source of all outputs, which only the medium's editing looks into
     interpolation: Interpolation | None = None  # the other end, for interpolated outputs
     given: tuple[Mapping[str, Any], ...] = ()  # the values of the other conditions, one mapping per row; (): none
 
@@ -82,9 +69,14 @@ def build_request(
 ) -> Request:
     """Build a request for `count` outputs per prompt, all with the same values of the other conditions.
 
+    A prompt can be among those values instead of in `prompts`.
+
     Nonces are drawn from a small pool, so that a watermark can be detected, and without replacement within a prompt
     while the pool lasts. A seed makes them reproducible.
     """
+    if given and conditioners.PROMPT in given and not any(prompts):
+        prompts = [str(given[conditioners.PROMPT])]
+    given = {name: value for name, value in (given or {}).items() if name != conditioners.PROMPT}
     if count < 1 or not prompts:
         raise GenloomError("generate.nothing_to_generate", count=count, num_prompts=len(prompts))
     if seed is not None and seed < 0:
@@ -165,17 +157,20 @@ def generate(model: Model, request: Request, should_stop: Callable[[], bool] = n
     parts, cond = conditions.encode_conditions(
         model, request.prompts, request.interpolation, request.params, request.given
     )
+    start = SamplerStart({})
+    if request.edit is not None:
+        start = request.edit.prepare(model, len(request.prompts))
+        params, prompts = start_from(model, params, prompts, start)
     decoder: Callable[[Tensor, bool], Draft]
     if is_open_sequence(model.codec.space):
         decoder = TextDecoder(model.codec, prompts, request.stop, request.eos_ids, is_finished, is_left_to_right(model))
-    elif request.edit is None:
-        decoder = ValueDecoder(model.codec)
     else:
-        start_params, paste = editing.prepare_edit(request.edit, model)
-        params, decoder = replace(params, **start_params), ValueDecoder(model.codec, paste)
+        decoder = ValueDecoder(model.codec, start.finish)
+    num_given = 1 if "known_ids" in start.inputs else 0  # a sampler with known tokens returns BOS too
     sample = None
     try:
         for sample in model.objective.sample(parts, len(request.prompts), cond, build_noise(request), params):
+            sample = sample[:, num_given:]
             yield decoder(sample, False)
             if is_finished.all() or should_stop():
                 break
@@ -185,6 +180,19 @@ def generate(model: Model, request: Request, should_stop: Callable[[], bool] = n
         raise GenloomError("generate.out_of_memory", count=len(request.prompts)) from None
     assert sample is not None, "a sampler yields a draft"
     yield decoder(sample, True)
+
+
+def start_from(
+    model: Model, params: Any, prompts: list[np.ndarray], start: SamplerStart
+) -> tuple[Any, list[np.ndarray]]:
+    """Return the sampling parameters with the start of an edit, and the tokens before those that are generated."""
+    inputs = dict(start.inputs)
+    if "known_ids" in inputs:
+        prompts = [np.zeros(0, np.int64)] * len(inputs["known_ids"])
+    elif "prompt_ids" in inputs:
+        prompts = [ids[1:] for ids in inputs["prompt_ids"]]
+        inputs["prompt_ids"] = tuple(ids[-model.design.context_length :] for ids in inputs["prompt_ids"])
+    return replace(params, inputs=replace(params.inputs, **inputs)), prompts
 
 
 def build_noise(request: Request) -> Noise:
@@ -209,45 +217,56 @@ def run_request(model: Model, request: Request) -> Draft:
 
 def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """Return the sampling parameters, the flags that end rows early, and the prompts as tokens."""
-    params_class, space = plugins.find_part("objective", model.design.objective).SamplingParams, model.codec.space
-    param_names = list_sampler_params(model)
+    params_class, space = get_params_class(model), model.codec.space
     check_request(model, request)
-    overrides = {name: value for name, value in request.params.items() if name in param_names and value is not None}
+    names = {f.name for f in fields(params_class)}
+    overrides = {name: value for name, value in request.params.items() if name in names and value is not None}
     params, is_finished = parse(params_class, overrides, "generate"), np.zeros(len(request.prompts), dtype=bool)
     if not isinstance(space, TokenSpace):
         return params, is_finished, []
     if space.grid:
-        bos_prompts = (np.array([space.bos]),) * len(request.prompts)
-        grid_params = {
-            "prompt_ids": bos_prompts,
-            "max_tokens": prod(space.grid),
-            "suppressed_tokens": (space.bos, space.eos),
-        }
-        return replace(params, is_finished=is_finished, **grid_params), is_finished, []
+        inputs = replace(
+            params.inputs,
+            prompt_ids=(np.array([space.bos]),) * len(request.prompts),
+            suppressed_tokens=(space.bos, space.eos),
+            is_finished=is_finished,
+        )
+        return replace(params, max_tokens=prod(space.grid), inputs=inputs), is_finished, []
     prompts = [encode_prefix(model, "" if request.prompt_ids else prompt) for prompt in request.prompts]
     is_causal = is_left_to_right(model)
     max_tokens, max_prompt_tokens = token_prompts.compute_length_budget(
-        model, params.max_tokens or DEFAULT_MAX_TOKENS * is_causal, is_causal
+        model, params.max_tokens or get_default_max_tokens(model) * is_causal, is_causal
     )
     prompt_ids = token_prompts.validate_prompt_ids(request.prompt_ids, space, max_prompt_tokens) or tuple(
         with_bos(space.bos, p, max_prompt_tokens) for p in prompts
     )
-    suppressed_tokens = token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids))
-    params = replace(
-        params,
+    inputs = replace(
+        params.inputs,
         prompt_ids=prompt_ids,
+        suppressed_tokens=token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids)),
+        eos_ids=request.eos_ids,
         is_finished=is_finished,
-        max_tokens=max_tokens,
-        suppressed_tokens=suppressed_tokens,
     )
-    return replace(params, eos_ids=request.eos_ids) if "eos_ids" in param_names else params, is_finished, prompts
+    return replace(params, max_tokens=max_tokens, inputs=inputs), is_finished, prompts
+
+
+def get_default_max_tokens(model: Model) -> int:
+    """Return how many tokens a causal model generates unless a request says otherwise: what the medium declares."""
+    return get_ability(plugins.find_part("medium", model.design.medium), "max_tokens")
 
 
 def encode_prefix(model: Model, prompt: str) -> np.ndarray:
     """Return the tokens that an output begins with: those of the prompt, unless the prompt is a condition."""
     if not prompt or conditioners.PROMPT in model.conditioners:
         return np.zeros(0, np.int64)
-    return np.asarray(model.codec.encode(prompt), dtype=np.int64)
+    parse = get_ability(plugins.find_part("medium", model.design.medium), "parse")
+    return np.asarray(model.codec.encode(parse(prompt)), dtype=np.int64)
+
+
+def can_continue(model: Model) -> bool:
+    """Return whether a prompt can be the beginning of an output: of open sequences that can be written as text."""
+    medium = plugins.find_part("medium", model.design.medium)
+    return is_open_sequence(model.codec.space) and get_ability(medium, "parse") is not None
 
 
 def check_request(model: Model, request: Request) -> None:
@@ -260,28 +279,45 @@ def check_request(model: Model, request: Request) -> None:
             "generate.unknown_param", objective=objective, name=unknown_names[0], known=", ".join(known_names)
         )
     conditioners.check_names(model.conditioners, [name for values in request.given for name in values])
-    if conditioners.PROMPT not in model.conditioners and not is_open_sequence(space) and any(request.prompts):
+    if conditioners.PROMPT not in model.conditioners and any(request.prompts) and not can_continue(model):
         raise GenloomError("generate.no_prompt_support", objective=objective)
-    if request.edit is not None and not can_edit_images(model):
+    if request.edit is not None and not can_edit(model):
         raise GenloomError("generate.no_edit_support", objective=objective)
+    has_prefix = bool(request.prompt_ids) or (conditioners.PROMPT not in model.conditioners and any(request.prompts))
+    if request.edit is not None and is_open_sequence(space) and has_prefix:
+        raise GenloomError("generate.prompt_with_edit")
     if request.interpolation is not None and isinstance(space, TokenSpace):
         raise GenloomError("generate.no_interpolation_support", objective=objective)
 
 
-def can_edit_images(model: Model) -> bool:
-    space = model.codec.space
-    return "init_values" in list_sampler_params(model) and isinstance(space, SignalSpace) and len(space.size) == 2
-
-
 def list_request_params(model: Model) -> list[str]:
     """Return the names of the parameters that a request to this model can have, sorted."""
-    guidance_params = {f.name for f in fields(conditions.GuidanceConfig)} if conditions.can_guide(model) else set()
-    return sorted((list_sampler_params(model) - INTERNAL_PARAMS) | guidance_params)
+    return sorted(each.name for each in list_request_options(model))
 
 
-def list_sampler_params(model: Model) -> set[str]:
-    """Return the names of all parameters of the model's sampler."""
-    return {f.name for f in fields(plugins.find_part("objective", model.design.objective).SamplingParams)}
+def list_request_options(model: Model) -> list[OptionInfo]:
+    """List the parameters that a request to this model can have: those of its sampler, and of guidance."""
+    guidance_options = list_options(conditions.GuidanceConfig) if conditions.can_guide(model) else []
+    return [*list_options(get_params_class(model)), *guidance_options]
+
+
+def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
+    """Return sampling parameters from texts like "top_k=40"; text options take any text, others TOML values.
+
+    Names and values are checked with the request. Raise ValueError for a text without a "=".
+    """
+    types = {each.name: each.type for each in list_request_options(model)}
+    params: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise GenloomError("generate.bad_param_syntax", value=text)
+        params = {**params, name: value} if types.get(name) == "str" else apply_overrides(params, {name: value})
+    return params
+
+
+def get_params_class(model: Model) -> Any:
+    return plugins.find_part("objective", model.design.objective).SamplingParams
 
 
 def count_drafts(model: Model, request: Request) -> int:
@@ -296,8 +332,8 @@ def with_bos(bos: int, prompt: np.ndarray, max_length: int) -> np.ndarray:
 
 
 def can_stream_text(model: Model) -> bool:
-    """Return whether each draft is a text that begins with the draft before, as the codec declares (`streams_text`)."""
-    return is_left_to_right(model) and getattr(model.codec, "streams_text", False)
+    """Return whether each draft is a text that begins with the draft before, for a StreamingCodec."""
+    return is_left_to_right(model) and isinstance(model.codec, StreamingCodec)
 
 
 def is_left_to_right(model: Model) -> bool:
@@ -316,7 +352,7 @@ def store_outputs(
     medium = plugins.find_part("medium", model.design.medium)
     request_record = build_request_record(workspace, model, request)
     if request.edit is not None:
-        request_record["edit"] = editing.store_edit_source(workspace, request.edit, medium)
+        request_record["edit"] = request.edit.pack(medium, workspace.save_original)
     output_ids = []
     for row, (value, prompt) in enumerate(zip(draft.values, request.prompts, strict=True)):
         record = {
@@ -328,8 +364,8 @@ def store_outputs(
             "precision": model.precision,
             "prompt": prompt,
             **({"given": conditioners.format_given(model.conditioners, request.given[row])} if request.given else {}),
-            "written": draft.continuations[row] if isinstance(value, str) else None,
-            **({"token_ids": draft.token_ids[row].tolist()} if len(draft.token_ids) else {}),
+            "written": draft.continuations[row] if isinstance(model.codec, StreamingCodec) else None,
+            **({"token_ids": list(draft.token_ids[row])} if len(draft.token_ids) else {}),
             "codec_digest": model.folder.codec_digest,
             "row": row,
             "request": request_record,
@@ -389,10 +425,10 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     if interpolation_record := request_record.get("interpolation"):
         given = unpack_given(workspace, model, interpolation_record.get("given") or ())
         request_record["interpolation"] = {**interpolation_record, "given": given}
-    request = replace(
-        parse(Request, request_record, "request"),
-        edit=edit_record and editing.load_edit_source(workspace, edit_record, medium),
-    )
+    request = parse(Request, request_record, "request")
+    if edit_record:
+        editing = plugins.find_medium_part("editing", model.design.medium)
+        request = replace(request, edit=editing.unpack_edit(edit_record, medium, workspace.load_original))
     value = run_request(model, request).values[record["row"]]
     if encode_file(medium, value) != path.read_bytes():
         machine = describe_machine()

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from genloom.objectives.sizes import resize_network
 from genloom.types import CausalNetwork, Condition, DecodingCache
 
 
@@ -40,6 +41,11 @@ class ClassifierFreeGuidance(nn.Module):
     def num_copies(self) -> int:
         """How many copies of each row the network reads: one per condition, and the unconditional one."""
         return max(len(self.components), 1) + 1
+
+    def at_size(self, size: tuple[int, ...]) -> "ClassifierFreeGuidance":
+        """Return the guided network for inputs of this size."""
+        network, base = (net if net is None else resize_network(net, size) for net in (self.network, self.base))
+        return ClassifierFreeGuidance(network, self.scale, self.uncond, self.interval, base, self.components)
 
     def init_cache(self, count: int, length: int) -> "GuidedCache":
         cache = cast(CausalNetwork, self.network).init_cache(self.num_copies * count, length)

@@ -2,12 +2,16 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from genloom import plugins
 from genloom.errors import GenloomError, nearest
-from genloom.settings import MAX_RECIPE_BYTES, parse
+from genloom.generate.conditions import GuidanceConfig
+from genloom.old_names import upgrade_fields, upgrade_params
+from genloom.settings import MAX_RECIPE_BYTES, list_options, parse
 
 PACKAGE_PRESETS = Path(__file__).with_name("presets.toml")
 PLACEHOLDER = "{prompt}"
@@ -15,17 +19,11 @@ PLACEHOLDER = "{prompt}"
 
 @dataclass(frozen=True)
 class Preset:
-    """A prompt template, and settings for the engine; None keeps the default."""
+    """A prompt template and sampling parameters."""
 
     description: str = ""  # for the list of presets
     prompt: str = PLACEHOLDER
-    negative_prompt: str | None = None
-    guidance_scale: float | None = None
-    steps: int | None = None
-    solver: str | None = None
-    shift: float | None = None
-    guidance_start: float | None = None
-    temperature: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)  # of the sampler and of guidance, checked with a request
 
     def __post_init__(self) -> None:
         if self.prompt.count(PLACEHOLDER) != 1:
@@ -33,11 +31,6 @@ class Preset:
 
     def format_prompt(self, prompt: str) -> str:
         return self.prompt.replace(PLACEHOLDER, prompt)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        settings = (f.name for f in fields(self) if f.name not in ("description", "prompt"))
-        return {name: value for name in settings if (value := getattr(self, name)) is not None}
 
 
 def load_presets(workspace: Path) -> dict[str, Preset]:
@@ -67,9 +60,22 @@ def parse_preset(name: str, table: Any, path: Path) -> Preset:
     try:
         if not isinstance(table, Mapping):
             raise ValueError(f"it must be a table, [{name}].")
-        return parse(Preset, table, name)
+        known, table = [f.name for f in fields(Preset)], upgrade_fields(Preset, table)
+        params = upgrade_params({key: value for key, value in table.items() if key not in known})
+        own = {key: value for key, value in table.items() if key in known}
+        if unknown := sorted(params.keys() - list_known_params()):
+            hint = nearest(unknown[0], list_known_params())
+            raise GenloomError("generate.unknown_preset_param", param=unknown[0], nearest=hint or "description")
+        return parse(Preset, {**own, "params": {**params, **own.get("params", {})}}, name)
     except ValueError as error:
         raise GenloomError("generate.bad_preset", path=path, name=name, reason=error) from None
+
+
+@cache
+def list_known_params() -> frozenset[str]:
+    """Return the names of the sampling parameters of all objectives, and of guidance."""
+    classes = [plugins.find_part("objective", name).SamplingParams for name in plugins.part_names("objective")]
+    return frozenset(each.name for cls in (*classes, GuidanceConfig) for each in list_options(cls))
 
 
 def get_presets(names: Sequence[str], workspace: Path) -> list[Preset]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from genloom.generate import engine
+from genloom.learn.comparison import AnswerScorer
 from genloom.learn.eval_prompts import EvalPrompt, generate_answers
 from genloom.learn.reward_model import RewardModel
-from genloom.learn.safeguards.text import AnswerScorer
 from genloom.model import Model
 from genloom.rate.gate import Measure, measure_win_rate
 from genloom.store.workspace import Workspace

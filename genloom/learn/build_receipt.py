@@ -11,7 +11,8 @@ import numpy as np
 import psutil
 
 from genloom import plugins
-from genloom.learn.safeguards.text import AnswerPairs
+from genloom.learn.comparison import AnswerPairs
+from genloom.media.abilities import get_ability
 from genloom.model import describe_machine
 from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Decision, Measure, decide_promotion
@@ -125,11 +126,12 @@ def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:
 def build_example(
     medium: Any, prompt: str, champion_answer: Any, challenger_answer: Any, preferred_version: str
 ) -> receipts.Example:
-    """Build an example: text as it is, other values as the medium encodes them, which the page shows as images."""
-    if isinstance(champion_answer, str):
-        return receipts.Example(prompt, champion_answer, challenger_answer, preferred_version)
-    pictures = tuple(base64.b64encode(medium.encode(value)).decode() for value in (champion_answer, challenger_answer))
-    return receipts.Example(prompt, "", "", preferred_version, pictures)
+    """Build an example: text as it is, other values as the medium shows them."""
+    both = [get_ability(medium, "show")(value) for value in (champion_answer, challenger_answer)]
+    if all(shown.mime == "text/plain" for shown in both):
+        return receipts.Example(prompt, both[0].text, both[1].text, preferred_version)
+    shown = tuple((each.mime, base64.b64encode(each.data).decode()) for each in both)
+    return receipts.Example(prompt, "", "", preferred_version, shown)
 
 
 def summarize_ratings(preferences: Preferences, ledger_ratings: LedgerRatings) -> receipts.RatingSummary:
@@ -151,20 +153,27 @@ def summarize_ratings(preferences: Preferences, ledger_ratings: LedgerRatings) -
 
 def summarize_method(inputs: ReceiptInputs) -> dict[str, str | int | float | bool]:
     """Return the settings of the training, and a few facts about the round."""
-    answer_lists = (inputs.answers.champion, inputs.answers.challenger)
-    champion_lengths, challenger_lengths = (
-        [len(answer.split()) for answer in answers if isinstance(answer, str)] for answers in answer_lists
-    )
     return {
         **{key: ", ".join(value) if isinstance(value, list) else value for key, value in inputs.job.learning.items()},
         "trained": "an adapter" if inputs.job.adapter else "all weights",
         "precision": inputs.job.plan.precision,
         "seed": inputs.job.plan.seed,
         "earlier challengers of this champion": inputs.num_earlier,
-        **(
-            {"words per answer": f"{np.mean(champion_lengths):.1f} → {np.mean(challenger_lengths):.1f}"}
-            if champion_lengths and challenger_lengths
-            else {}
-        ),
+        **describe_answers(inputs),
         **({"scorer of the answers": f"{inputs.scorer_name} (a machine)"} if inputs.scorer_name else {}),
     }
+
+
+def describe_answers(inputs: ReceiptInputs) -> dict[str, str]:
+    """Return the means of the medium's facts about the answers of both versions."""
+    describe = get_ability(plugins.find_part("medium", inputs.job.design.medium), "describe")
+    champion_facts, challenger_facts = (
+        [describe(answer) for answer in answers] for answers in (inputs.answers.champion, inputs.answers.challenger)
+    )
+    if not champion_facts or not challenger_facts:
+        return {}
+    means = {
+        name: [np.mean([facts[name] for facts in side]) for side in (champion_facts, challenger_facts)]
+        for name in champion_facts[0]
+    }
+    return {f"{name} per answer": f"{before:.1f} → {after:.1f}" for name, (before, after) in means.items()}

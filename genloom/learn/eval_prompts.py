@@ -1,7 +1,8 @@
 """Prompts and answers of rated outputs as the model reads them, for training and for new answers."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from genloom.rate.outputs import load_output
 from genloom.rate.preferences import Preference, UnpairedPreference
 from genloom.rate.prompts import build_task, extract_prompt
 from genloom.store.workspace import Workspace
-from genloom.train.data.conditions import EncodedCondition, encode_values
+from genloom.train.data.conditions import EncodedCondition, EncodedConditions, encode_values
 from genloom.train.data.samples import EncodedSamples, concat_samples, encode_samples
 from genloom.train.preference.dataset import PreferenceDataset, TokenRows
 from genloom.types import Item, Message, TokenSpace
@@ -54,7 +55,7 @@ def parse_eval_prompt(workspace: Workspace, model: Model, record: Mapping[str, A
     if not isinstance(text, str) or not isinstance(space, TokenSpace):
         raise GenloomError("learn.not_text", output=record.get("id"), model=model.ref)
     answer_ids = np.asarray(model.codec.encode(text), np.int64)
-    max_tokens = int(request.params.get("max_tokens") or engine.DEFAULT_MAX_TOKENS)
+    max_tokens = int(request.params.get("max_tokens") or engine.get_default_max_tokens(model))
     if len(answer_ids) < max_tokens and not request.stop:
         answer_ids = np.append(answer_ids, request.eos_ids[0] if request.eos_ids else space.eos)
     return EvalPrompt(prompt, build_prompt_ids(model, request), to_ids(answer_ids), request)
@@ -90,47 +91,73 @@ def build_preference_dataset(
 ) -> PreferenceDataset:
     """Build a data set of pairs; with unpaired preferences, of single answers, desirable or not."""
     outputs = [*(p.chosen for p in pairs), *(p.rejected for p in pairs), *(o.output for o in unpaired)]
-    encoded_outputs, samples = encode_outputs(workspace, model, dict.fromkeys(outputs))
+    encoded_outputs = encode_outputs(workspace, model, dict.fromkeys(outputs))
 
-    def encode_side(output_ids: Iterable[str]) -> tuple[TokenRows, TokenRows]:
-        encoded_rows = [encoded_outputs[name] for name in output_ids]
-        return tuple(prompt for prompt, _ in encoded_rows), tuple(answer for _, answer in encoded_rows)
+    def build(
+        outputs: Sequence[str], rejected: TokenRows, desirable: Sequence[bool], weights: Iterable[float]
+    ) -> PreferenceDataset:
+        return PreferenceDataset(
+            encoded_outputs.select_prompts(outputs),
+            encoded_outputs.select_answers(outputs),
+            rejected,
+            tuple(desirable),
+            tuple(map(float, weights)),
+            encoded_outputs.samples,
+            encoded_outputs.conditions,
+            encoded_outputs.select_condition_rows(outputs),
+        )
 
-    weights = tuple(float(pair.weight) for pair in pairs)
-    prompts, chosen = encode_side(pair.chosen for pair in pairs)
-    paired_dataset = (
-        PreferenceDataset(prompts, chosen, encode_side(pair.rejected for pair in pairs)[1], (), weights, samples)
-        if pairs
-        else None
-    )
+    rejected = encoded_outputs.select_answers([pair.rejected for pair in pairs])
+    paired_dataset = build([p.chosen for p in pairs], rejected, (), (p.weight for p in pairs)) if pairs else None
     if not unpaired:
         assert paired_dataset is not None, "there is something to learn from"
         return paired_dataset
-    unpaired_rows = encode_side(preference.output for preference in unpaired)
-    weights = tuple(float(preference.weight) for preference in unpaired)
-    unpaired_dataset = PreferenceDataset(
-        *unpaired_rows, (), tuple(preference.is_desirable for preference in unpaired), weights, samples
+    unpaired_dataset = build(
+        [o.output for o in unpaired], (), [o.is_desirable for o in unpaired], (o.weight for o in unpaired)
     )
     return (
         unpaired_dataset if paired_dataset is None else concat_unpaired(paired_dataset.unpaired_view, unpaired_dataset)
     )
 
 
-def encode_outputs(
-    workspace: Workspace, model: Model, outputs: Iterable[str]
-) -> tuple[dict[str, tuple[tuple[int, ...], tuple[int, ...]]], EncodedSamples | None]:
-    """Encode prompt and answer of each output as tokens; other than open sequences as indices of encoded samples."""
+@dataclass(frozen=True)
+class EncodedOutputs:
+    """Prompt and answer of outputs as tokens; other than open sequences as indices of samples."""
+
+    rows: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]  # by output
+    samples: EncodedSamples | None = None
+    conditions: EncodedConditions = field(default_factory=dict)  # of open sequences, in the order of the outputs
+
+    def select_prompts(self, outputs: Sequence[str]) -> TokenRows:
+        return tuple(self.rows[output][0] for output in outputs)
+
+    def select_answers(self, outputs: Sequence[str]) -> TokenRows:
+        return tuple(self.rows[output][1] for output in outputs)
+
+    def select_condition_rows(self, outputs: Sequence[str]) -> tuple[int, ...]:
+        position = {output: n for n, output in enumerate(self.rows)}
+        return tuple(position[output] for output in outputs) if self.conditions else ()
+
+
+def encode_outputs(workspace: Workspace, model: Model, outputs: Iterable[str]) -> EncodedOutputs:
+    """Encode outputs with their conditions."""
+    stored = {output: workspace.get_output(output) for output in outputs}
+    parsed = {output: parse_eval_prompt(workspace, model, record) for output, (_, record) in stored.items()}
+    encoded_conditions = encode_requests(model, [each.request for each in parsed.values()])
     if engine.is_open_sequence(model.codec.space):
-        eval_prompts = {
-            output: parse_eval_prompt(workspace, model, workspace.get_output(output)[1]) for output in outputs
-        }
-        return {output: (each.prompt_ids, each.answer_ids) for output, each in eval_prompts.items()}, None
-    records = {output: workspace.get_output(output) for output in outputs}
-    items = (Item(load_output(*stored_output)) for stored_output in records.values())
-    encoded_samples = concat_samples(list(encode_samples(items, model.codec, {})))
-    requests = [parse_eval_prompt(workspace, model, record).request for _, record in records.values()]
-    encoded_samples = replace(encoded_samples, conditions=encode_requests(model, requests))
-    return {output: ((n,), (n,)) for n, output in enumerate(records)}, encoded_samples
+        rows = {output: (each.prompt_ids, each.answer_ids) for output, each in parsed.items()}
+        return EncodedOutputs(rows, conditions=encoded_conditions)
+    rows = {output: ((n,), (n,)) for n, output in enumerate(stored)}
+    return EncodedOutputs(rows, replace(encode_stored_values(model, stored.values()), conditions=encoded_conditions))
+
+
+def encode_stored_values(model: Model, stored: Collection[tuple[Path, Mapping[str, Any]]]) -> EncodedSamples:
+    """Encode the values of outputs of one size: their tokens as they were generated, if all are recorded."""
+    space, ids = model.codec.space, [read_token_ids(model, record) for _, record in stored]
+    if isinstance(space, TokenSpace) and None not in ids:
+        return EncodedSamples(np.array([(space.bos, *row) for row in ids if row is not None], np.uint32))
+    items = (Item(load_output(*stored_output)) for stored_output in stored)
+    return concat_samples(list(encode_samples(items, model.codec, {})))
 
 
 def encode_requests(model: Model, requests: Sequence[engine.Request]) -> dict[str, EncodedCondition]:
@@ -148,6 +175,8 @@ def concat_unpaired(first: PreferenceDataset, second: PreferenceDataset) -> Pref
         first.desirable + second.desirable,
         first.weights + second.weights,
         first.samples,
+        first.conditions,
+        first.condition_rows + second.condition_rows,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from genloom import plugins
 from genloom.generate import engine
 from genloom.learn.eval_prompts import EvalPrompt, encode_outputs
+from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.rate.outputs import load_output
 from genloom.store.workspace import Workspace
@@ -34,7 +35,7 @@ def has_features(model: Model) -> bool:
     return (
         reward_head.can_fit_reward_head(model)
         if engine.is_open_sequence(model.codec.space)
-        else hasattr(get_medium(model), "feature_extractor")
+        else bool(get_ability(get_medium(model), "feature_extractor"))
     )
 
 
@@ -43,8 +44,8 @@ def extract_output_features(workspace: Workspace, model: Model, outputs: Sequenc
     values = [load_output(*workspace.get_output(output)) for output in outputs]
     if not engine.is_open_sequence(model.codec.space):
         return extract_value_features(model, values)
-    encoded_outputs, _ = encode_outputs(workspace, model, outputs)
-    prompts, answers = zip(*(encoded_outputs[output] for output in outputs), strict=True)
+    encoded_outputs = encode_outputs(workspace, model, outputs)
+    prompts, answers = encoded_outputs.select_prompts(outputs), encoded_outputs.select_answers(outputs)
     return extract_text_features(model, prompts, answers, values)
 
 
@@ -65,15 +66,16 @@ def extract_text_features(model: Model, prompts: TokenRows, answers: TokenRows, 
 
 def extract_value_features(model: Model, values: Sequence[Any]) -> Features:
     """Extract the features of the medium's feature extractor, and the style of each value."""
-    feature_part = plugins.find_part("features", get_medium(model).feature_extractor)
+    feature_part = plugins.find_part("features", get_ability(get_medium(model), "feature_extractor"))
     return append_style(model, feature_part.build_extractor()(values), values)
 
 
 def append_style(model: Model, features_NF: np.ndarray, values: Sequence[Any]) -> Features:
     """Append the medium's style features, if it has any: what people notice first, and often prefer by."""
-    if not hasattr(get_medium(model), "extract_style_features"):
+    extract_style_features = get_ability(get_medium(model), "extract_style_features")
+    if extract_style_features is None:
         return Features(features_NF.astype(np.float64), ())
-    style_NF = np.stack([get_medium(model).extract_style_features(value) for value in values])
+    style_NF = np.stack([extract_style_features(value) for value in values])
     return Features(
         np.concatenate([features_NF, style_NF], 1), ((features_NF.shape[1], 1.0), (style_NF.shape[1], STYLE_WEIGHT))
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genloom.errors import GenloomError
-from genloom.generate import engine
+from genloom.generate import conditions, engine
 from genloom.learn.eval_prompts import EvalPrompt, to_ids
 from genloom.learn.reward_model import RewardModel
 from genloom.model import Model
@@ -29,8 +29,10 @@ class RLEnvironment:
     """Prompts, and reward functions by name."""
 
     eval_prompts: tuple[EvalPrompt, ...]
+    default_max_tokens: int  # of an answer, where its prompt does not say
     reward_fns: Mapping[str, RewardFn]
     reward_model_digest: str = ""  # if it is one of the rewards
+    has_conditions: bool = False  # whether the model reads prompts as conditions, or others
 
     @property
     def digest(self) -> str:
@@ -41,12 +43,20 @@ class RLEnvironment:
 
     def to_json(self) -> bytes:
         entries = [
-            {"before": each.prompt_ids, "ends": each.request.eos_ids, "length": get_max_tokens(each)}
+            {
+                "before": each.prompt_ids,
+                "ends": each.request.eos_ids,
+                "length": self.get_max_tokens(each),
+                **({"conditions": each.prompt} if self.has_conditions else {}),
+            }
             for each in self.eval_prompts
         ]
         # An interrupted run is found again by the digest of these bytes: the keys never change.
         fields = {"prompts": entries, "judges": list(self.reward_fns), "fitted": self.reward_model_digest}
         return json.dumps(fields).encode()
+
+    def get_max_tokens(self, eval_prompt: EvalPrompt) -> int:
+        return int(eval_prompt.request.params.get("max_tokens") or self.default_max_tokens)
 
     def save(self, folder: Path) -> None:
         write_atomic(folder / "practice.json", self.to_json())
@@ -57,23 +67,25 @@ class RLEnvironment:
         The policy gradient is that of this distribution.
         """
         eval_prompts = [self.eval_prompts[n] for n in indices]
-        max_tokens = max(get_max_tokens(eval_prompt) for eval_prompt in eval_prompts)
+        max_tokens = max(map(self.get_max_tokens, eval_prompts))
         request = engine.Request(
-            tuple(eval_prompt.prompt for eval_prompt in eval_prompts),
+            tuple(eval_prompt.request.prompts[0] for eval_prompt in eval_prompts),
             tuple(nonces),
             params={"max_tokens": max_tokens},
             prompt_ids=tuple(eval_prompt.prompt_ids for eval_prompt in eval_prompts),
             eos_ids=eval_prompts[0].request.eos_ids,
+            given=tuple(values for eval_prompt in eval_prompts for values in eval_prompt.request.given),
         )
+        cond = conditions.encode_condition(model, request.prompts, request.given)
         params, _, _ = engine.prepare_sampling(model, request)
         noise = Noise(engine.NOISE_KEY, request.nonces)
-        *_, tokens = model.objective.sample(dict(model.parts.items()), len(eval_prompts), None, noise, params)
+        *_, tokens = model.objective.sample(dict(model.parts.items()), len(eval_prompts), cond, noise, params)
         space = model.codec.space
         assert isinstance(space, TokenSpace), "build_rl_env() admits no other model"
         stop_ids = (space.eos, *request.eos_ids)
         rows = zip(tokens.cpu().numpy(), eval_prompts, strict=True)
         answer_ids = tuple(
-            to_ids(truncate_at_stop(row[: get_max_tokens(eval_prompt)], stop_ids)) for row, eval_prompt in rows
+            to_ids(truncate_at_stop(row[: self.get_max_tokens(eval_prompt)], stop_ids)) for row, eval_prompt in rows
         )
         prompt_ids = tuple(eval_prompt.prompt_ids for eval_prompt in eval_prompts)
         texts = [model.codec.decode([n for n in ids if n not in stop_ids]) for ids in answer_ids]
@@ -81,11 +93,8 @@ class RLEnvironment:
             prompt_ids,
             answer_ids,
             np.stack([reward_fn(prompt_ids, answer_ids, texts) for reward_fn in self.reward_fns.values()]),
+            cond,
         )
-
-
-def get_max_tokens(eval_prompt: EvalPrompt) -> int:
-    return int(eval_prompt.request.params.get("max_tokens") or engine.DEFAULT_MAX_TOKENS)
 
 
 def truncate_at_stop(row: np.ndarray, stop_ids: Sequence[int]) -> np.ndarray:
@@ -115,8 +124,10 @@ def build_rl_env(
             reward_fns[spec] = reward_model.score_tokens
     return RLEnvironment(
         tuple(eval_prompts),
+        engine.get_default_max_tokens(model),
         reward_fns,
         reward_model.digest if reward_model is not None and REWARD_MODEL in reward_fns else "",
+        bool(model.conditioners),
     )
 
 

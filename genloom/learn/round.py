@@ -1,7 +1,7 @@
 """One round of learning.
 
 1. Build preferences from the ratings, and fit a reward model (`fit_reward_model`).
-2. Train a challenger on them (`train_on_preferences`).
+2. Train a challenger on them (`train_model`).
 3. Measure champion and challenger on held-out data (`measure_round`).
 4. Decide, write the receipt, and promote the challenger if it is better (`record_round`).
 """
@@ -12,9 +12,12 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from genloom import plugins
 from genloom.errors import GenloomError
+from genloom.learn import comparison
 from genloom.learn.best_of_n import BestOfN, measure_best_of_n
 from genloom.learn.build_receipt import ReceiptInputs, build_best_of_n_receipt, build_receipt
+from genloom.learn.comparison import AnswerPairs
 from genloom.learn.eval_prompts import (
     EvalPrompt,
     build_eval_prompts,
@@ -26,8 +29,6 @@ from genloom.learn.eval_prompts import (
 from genloom.learn.label_noise import MISLABELLED_REASON, find_mislabelled
 from genloom.learn.reward_model import RewardModel, build_reward_model, extract_pair_features
 from genloom.learn.rl_env import REWARD_MODEL, build_rl_env
-from genloom.learn.safeguards import text
-from genloom.learn.safeguards.text import AnswerPairs
 from genloom.model import Model, load_for_scoring, load_model
 from genloom.rate.gate import Measure, alpha_left
 from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
@@ -43,15 +44,11 @@ from genloom.train.events import Event, RunResult, Status
 from genloom.train.job import read_job
 from genloom.train.log import read_log
 from genloom.train.planning.auto_config import Budget
+from genloom.train.preference.config import PreferenceConfig, get_preference_config, parse_preference_config
 from genloom.train.preference.dataset import PreferenceDataset
 from genloom.train.preference.rollouts import RolloutEnvironment
-from genloom.train.preference.run import (
-    PreferenceConfig,
-    PreferenceRequest,
-    get_preference_config,
-    parse_preference_config,
-    train_on_preferences,
-)
+from genloom.train.preference.stage import RATINGS_DATA
+from genloom.train.run import TrainRequest, train_model
 
 MAX_EVAL_PROMPTS = 48  # held-out prompts that both versions answer
 DEFAULT_BEST_OF = 4  # answers to choose among in a round without training
@@ -65,7 +62,7 @@ class LearnRequest:
     model: str
     method: str = "auto"  # dpo, kto, weighted, grpo, none; auto: by the kind of ratings
     check: str = ""  # a check of held-out answers besides the ratings, like "length:max_length=1"
-    scorer: text.AnswerScorer | None = None  # in place of the check
+    scorer: comparison.AnswerScorer | None = None  # in place of the check
     extra_prompts: tuple[str, ...] = ()  # answered besides the held-out ones; rated ones are left out
     rewards: tuple[str, ...] = (REWARD_MODEL,)  # of grpo: rewards of the rollouts
     best_of: int = 0  # also measure best-of-n of the champion; 0: not
@@ -111,7 +108,7 @@ class RoundContext:
     held_preferences: Preferences  # the held-out split
     reward_model: RewardModel | None
     eval_prompts: Sequence[EvalPrompt]  # held-out and extra prompts, which both versions answer
-    scorer: text.AnswerScorer | None
+    scorer: comparison.AnswerScorer | None
     timer: SectionTimer
 
 
@@ -131,7 +128,7 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
         else parse_preference_config(method, request.overrides)
     )
     scorer = request.scorer or (
-        text.build_check_scorer(request.check, champion.design.medium) if request.check else None
+        comparison.build_check_scorer(request.check, champion.design.medium) if request.check else None
     )
     yield Status("Fitting a reward model to the ratings")
     with timer.section("reward model"):
@@ -156,7 +153,7 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
         yield from run_best_of_n(context)
         return
     with timer.section("learning"):
-        training = yield from forward_events(train_on_preferences(workspace, build_learn_request(context, method)))
+        training = yield from forward_events(train_model(workspace, build_train_request(context, method)))
     challenger = load_for_scoring(workspace, training.ref)
     receipt_inputs = yield from measure_round(context, training, challenger)
     training_log = read_log(workspace.get_run(training.run).folder / "progress.jsonl")
@@ -166,22 +163,24 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     )
 
 
-def build_learn_request(context: RoundContext, method: str) -> PreferenceRequest:
+def build_train_request(context: RoundContext, method: str) -> TrainRequest:
     request, champion = context.request, context.champion
     overrides = dict(request.overrides)
     if method == "grpo":
         overrides["learning.rewards"] = json.dumps(request.rewards)
-    return PreferenceRequest(
-        champion.ref,
+    training_data = build_training_data(
+        context.workspace, champion, context.train_preferences, method, request.rewards, context.reward_model
+    )
+    return TrainRequest(
+        RATINGS_DATA,
         champion.name,
-        build_training_data(
-            context.workspace, champion, context.train_preferences, method, request.rewards, context.reward_model
-        ),
+        champion.ref,
         method,
         request.budget,
         overrides,
-        request.save_seconds,
-        frozenset(entry.body["run"] for entry in context.ledger.iter_events(["round"])),
+        save_seconds=request.save_seconds,
+        preferences=training_data,
+        judged_runs=frozenset(entry.body["run"] for entry in context.ledger.iter_events(["round"])),
     )
 
 
@@ -198,7 +197,7 @@ def measure_round(
     with timer.section("held-out ratings"):
         held_dataset = build_preference_dataset(workspace, champion, held.pairs, held.unpaired)
         keys = [pair.key for pair in held.pairs] * (2 if held.unpaired else 1) + [each.key for each in held.unpaired]
-        agreement = text.measure_agreement(
+        agreement = comparison.measure_agreement(
             champion, challenger, held_dataset, keys, get_preference_config(job).is_length_normalized, alpha
         )
         # A scorer of their own answers is stronger evidence than the likelihood of rated ones.
@@ -213,10 +212,11 @@ def measure_round(
     yield Status("Measuring the safeguards")
     with timer.section("checks"):
         if scorer:
-            results.insert(0, text.measure_answers(scorer, answers, alpha))
+            results.insert(0, comparison.measure_answers(scorer, answers, alpha))
         if reward_model:
-            results.append(text.measure_rewards(reward_model, answers))
-        results += text.measure_safeguards(workspace, champion, challenger, writers, answers)
+            results.append(comparison.measure_rewards(reward_model, answers))
+        safeguards = plugins.find_medium_part("safeguards", champion.design.medium)
+        results += safeguards.measure_safeguards(workspace, champion, challenger, writers, answers)
     best_of_n_measures: tuple[Measure, ...] = ()
     if reward_model and request.best_of:
         yield Status("The reward model chooses among several answers of the champion")
@@ -234,7 +234,7 @@ def measure_round(
         tuple(results),
         answers,
         request.check or (scorer.name if scorer else ""),
-        text.pick_preferred_versions(scorer, answers) if scorer else (),
+        comparison.pick_preferred_versions(scorer, answers) if scorer else (),
         num_earlier,
         timer.seconds,
         best_of_n_measures,

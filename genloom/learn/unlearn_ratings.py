@@ -21,9 +21,11 @@ from genloom.text_format import format_count
 from genloom.train.events import Event, RunResult, Status
 from genloom.train.job import Job, read_job
 from genloom.train.planning.auto_config import Budget
+from genloom.train.preference.config import get_preference_config
 from genloom.train.preference.dataset import PreferenceDataset
 from genloom.train.preference.rollouts import RolloutEnvironment
-from genloom.train.preference.run import PreferenceRequest, get_preference_config, train_on_preferences
+from genloom.train.preference.stage import RATINGS_DATA
+from genloom.train.run import TrainRequest, train_model
 
 PROOF_SUFFIX = ".proof"  # of the temporary model of the second run
 
@@ -75,11 +77,11 @@ def unlearn_ratings(
     if remaining_data is None or untouched_data is None:
         yield UnlearnRatingsResult(tuple(sorted(ids)), base_version, tainted_versions, "", "")
         return
-    new_version = yield from run_learning(workspace, rebuild_learn_request(job, base_version, model, remaining_data))
+    new_version = yield from run_learning(workspace, rebuild_train_request(job, base_version, model, remaining_data))
     yield Status("Retraining once more from a ledger that never had them")
     digests = [find_weights_digest(workspace, new_version)]
     proof_version = yield from run_learning(
-        workspace, rebuild_learn_request(job, base_version, f"{model}{PROOF_SUFFIX}", untouched_data)
+        workspace, rebuild_train_request(job, base_version, f"{model}{PROOF_SUFFIX}", untouched_data)
     )
     digests.append(find_weights_digest(workspace, proof_version))
     shutil.rmtree(workspace.get_model(proof_version).folder.parent)
@@ -135,22 +137,23 @@ def copy_ledger(ledger: Ledger, excluded_ids: set[str], folder: Path) -> Ledger:
     return new_ledger
 
 
-def rebuild_learn_request(
+def rebuild_train_request(
     job: Job, base_version: str, model: str, training_data: PreferenceDataset | RolloutEnvironment
-) -> PreferenceRequest:
+) -> TrainRequest:
     budget = Budget(steps=job.plan.steps, seed=job.plan.seed)
     overrides = {"plan.precision": job.plan.precision, "batch_size": str(job.batch_size)}
     overrides |= {f"learning.{key}": _to_toml(value) for key, value in job.learning.items() if key != "method"}
-    return PreferenceRequest(base_version, model, training_data, get_preference_config(job).method, budget, overrides)
+    method = get_preference_config(job).method
+    return TrainRequest(RATINGS_DATA, model, base_version, method, budget, overrides, preferences=training_data)
 
 
 def _to_toml(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool | list) else str(value)
 
 
-def run_learning(workspace: Workspace, request: PreferenceRequest) -> Generator[Event, None, str]:
+def run_learning(workspace: Workspace, request: TrainRequest) -> Generator[Event, None, str]:
     ref = ""
-    for event in train_on_preferences(workspace, request):
+    for event in train_model(workspace, request):
         yield event
         if isinstance(event, RunResult):
             ref = event.ref

@@ -28,6 +28,11 @@ def guess_mime(medium: Any) -> str:
     return mimetypes.guess_type(f"value{medium.suffixes[0]}")[0] or "application/octet-stream"
 
 
+def guess_suffix(mime: str) -> str:
+    """Return the suffix of files of a MIME type."""
+    return mimetypes.guess_extension(mime) or ".bin"
+
+
 def count_units(medium: Any, value: Any) -> int:
     """Return the number of units in a value, which bits are divided by: here bytes of the encoded value."""
     return len(medium.encode(value))
@@ -68,6 +73,7 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "cut": cut,  # (value, max_units) -> value
     "split": split,  # (value, count) -> values
     "describe": describe,  # (value) -> {fact: number}, for reports
+    "parse": None,  # (text) -> value: a value as people write it, to continue it; None: values are not written
     "plural": "documents",  # what a data set counts
     "max_tokens": 400,  # that a token model generates by default
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe

@@ -219,7 +219,7 @@ def fit_conditions(design: Design, iter_items: Callable[[], Iterable[Item]]) -> 
     """Return the design with the statistics of the training data that its conditioners need."""
     tables = dict(design.conditions)
     for name, table in tables.items():
-        if fit := getattr(plugins.find_part("conditioner", str(table["name"])), "fit", None):
+        if fit := plugins.get_hook("conditioner", str(table["name"]), "fit"):
             tables[name] = {"name": table["name"], **to_table(fit(iter_items(), parse_condition(design, name)))}
     return replace(design, conditions=tables)
 
@@ -285,8 +285,10 @@ def objective_class_name(objective: str) -> str:
 def resolve_space(design: Design, codec: Codec) -> Space:
     """Return the codec's space, with the design's context length if the codec does not determine the length."""
     space = codec.space
-    if not isinstance(space, TokenSpace) or space.grid:
+    if space.grid if isinstance(space, TokenSpace) else not space.has_lengths:
         return space
     if not design.context_length:
         raise GenloomError("model.context_length_missing")
-    return replace(space, context_length=design.context_length)
+    if isinstance(space, TokenSpace):
+        return replace(space, context_length=design.context_length)
+    return replace(space, size=(design.context_length, *space.size[1:]))

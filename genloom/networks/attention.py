@@ -3,6 +3,7 @@
 Shape letters: B batch, H heads, G key heads, L queries, S keys, K head width.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -96,6 +97,12 @@ class RotaryEmbedding:
             0, width, 2, dtype=torch.float32, device="cpu"
         )  # also while weights are on the meta device
         self.inv_freq_K, self.grid = scaling(base ** (-channels_K / width)), grid
+
+    def with_grid(self, grid: tuple[int, ...]) -> "RotaryEmbedding":
+        """Return the same angles for another grid."""
+        other = copy(self)
+        other.grid = grid
+        return other
 
     def compute_cos_sin(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return cosines and sines for `positions` (L) or (B, L), shaped to broadcast over heads."""

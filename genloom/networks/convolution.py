@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from operator import mod
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
+from genloom.networks.embedding import mask_padding
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace
 
 MIN_SIDE = 4  # the side of the grid between a signal and a vector
@@ -87,6 +89,7 @@ class ConvNet(nn.Module):
             raise GenloomError("networks.convolution_axes", grid=larger)
         steps = plan_strides(larger, smaller, config.strides)
         self.condition_spec, self.is_vector_output = spec.condition, not output_space.size
+        self.halvings = (1,) * axes if is_upsampling else tuple(prod(strides) for strides in zip(*steps, strict=True))
         self.min_size = tuple(side // prod(strides) for side, *strides in zip(larger, *steps, strict=True))
         widths = [config.width * min(1 << level, 4) for level in range(max(len(steps), 1))]
         widths = widths[::-1] if is_upsampling else widths
@@ -126,8 +129,14 @@ class ConvNet(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h = F.silu(self.normalize(self.forward_features(x, cond)[-1]))
+        h = F.silu(self.normalize(self.forward_features(mask_padding(x, lengths), cond)[-1]))
         return self.head(h.flatten(1) if self.is_vector_output else h)
+
+    def at_size(self, size: tuple[int, ...]) -> "ConvNet":
+        """Return the network for inputs of this size: between grids, it reads any size that it can halve."""
+        if self.vector_channels or self.is_vector_output or any(map(mod, size, self.halvings)):
+            raise GenloomError("networks.size_is_fixed", size=size)
+        return self
 
     def forward_features(self, x: Tensor, cond: Condition | None = None) -> list[Tensor]:
         """Return the feature map at each size, B C *size each, in the order of computation."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
-from genloom.networks.embedding import timestep_embedding
+from genloom.networks.embedding import mask_padding, timestep_embedding
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
 
@@ -53,7 +53,7 @@ class Dense(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h_BD = F.silu(self.in_proj(torch.cat(self.collect_inputs(x, t, cond), 1)))
+        h_BD = F.silu(self.in_proj(torch.cat(self.collect_inputs(mask_padding(x, lengths), t, cond), 1)))
         for layer in self.layers:
             h_BD = F.silu(layer(h_BD))
         return self.head(h_BD).view(-1, *self.output_shape)

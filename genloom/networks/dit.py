@@ -4,9 +4,10 @@ Shape letters: B batch, C channels, N patches, S states of the prompt, L = S + N
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from math import prod
-from operator import floordiv, mod, mul
+from operator import floordiv, mod, mul, truediv
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 
 from genloom.errors import GenloomError
 from genloom.networks.attention import apply_rotary, attend, build_row_slices
-from genloom.networks.embedding import ModulationEmbedding, PromptProjection
+from genloom.networks.embedding import ModulationEmbedding, PromptProjection, mask_padding
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
+POSITIONS = ("learned", "interpolated", "rotary")
+INTERPOLATION_BY_AXES = ("linear", "bilinear", "trilinear")
 SHIFT_DIVISOR = 8  # one feature in 8 comes from the neighbour on each side
 
 
@@ -28,6 +31,7 @@ class Config:
     head_width: int = 64
     patch_size: int = 2  # grid cells of each axis in one patch
     patch_sizes: tuple[int, ...] = ()  # the same by axis, e.g. (1, 2, 2) for video; (): patch_size on all axes
+    positions: str = "learned"  # for one grid; for others too: "interpolated", the same vectors, or "rotary", none
     mlp_width: int = 0  # hidden width of SwiGLU; 0: 8/3 x width, rounded up to 32
     norm_eps: float = 1e-5
 
@@ -44,6 +48,8 @@ def build(spec: NetworkSpec, config: Config) -> "DiT":
     patch = config.compute_patch(len(spec.input.size))
     if len(patch) != len(spec.input.size) or min(patch) < 1 or any(map(mod, spec.input.size, patch)):
         raise GenloomError("networks.patch_size", patch_size=patch, grid=spec.input.size)
+    if config.positions not in POSITIONS:
+        raise GenloomError("networks.dit_positions", value=config.positions, known=", ".join(map(repr, POSITIONS)))
     if min(config.width, config.head_width, config.depth) < 1:
         raise GenloomError("networks.dit_sizes", width=config.width, head_width=config.head_width, depth=config.depth)
     minimum = 2 * len(spec.input.size)  # for a rotary frequency on each axis
@@ -70,8 +76,10 @@ class DiT(nn.Module):
         self.out_channels = output_space.channels
         D, patch_volume = config.width, prod(self.patch)
         self.in_proj = nn.Linear((input_space.channels + spec.condition.field) * patch_volume, D)
-        self.pos_embed = nn.Embedding(prod(self.grid), D)
-        nn.init.normal_(self.pos_embed.weight, std=0.02)
+        self.trained_grid = self.grid
+        self.pos_embed = None if config.positions == "rotary" else nn.Embedding(prod(self.grid), D)
+        if self.pos_embed is not None:
+            nn.init.normal_(self.pos_embed.weight, std=0.02)
         self.prompt_proj = PromptProjection(spec.condition.tokens, D) if spec.condition.tokens else None
         self.mod_embed = (
             ModulationEmbedding(spec.has_time, spec.condition.vector, D)
@@ -81,7 +89,7 @@ class DiT(nn.Module):
         self.modulation = nn.Linear(D, 6 * D)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        self.blocks = nn.ModuleList(DiTBlock(config, self.grid) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.skips = nn.ParameterList(nn.Parameter(torch.zeros(D)) for _ in range(config.depth // 2))
         self.norm = nn.RMSNorm(D, config.norm_eps)
         self.head = nn.Linear(D, output_space.channels * patch_volume)
@@ -91,7 +99,9 @@ class DiT(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h_BLD = self.in_proj(self.patchify(x, cond)) + self.pos_embed.weight
+        h_BLD = self.in_proj(self.patchify(x, cond, lengths))
+        if self.pos_embed is not None:
+            h_BLD = h_BLD + self.compute_pos_embed(self.pos_embed.weight)
         N = h_BLD.shape[1]
         mod_BD = (
             h_BLD.new_zeros(len(x), self.config.width) if self.mod_embed is None else self.mod_embed(t, cond, h_BLD)
@@ -101,24 +111,53 @@ class DiT(nn.Module):
             states_BSD, pooled_BD = self.prompt_proj(cond.tokens, cond.mask)
             h_BLD, mod_BD, S = torch.cat([states_BSD, h_BLD], 1), mod_BD + pooled_BD, states_BSD.shape[1]
             attn_mask = None if cond.mask is None else F.pad(cond.mask, (0, N), value=True)[:, None, None]
-        cos_sin = compute_grid_cos_sin(S, self.grid, self.config.head_width, h_BLD)
+        is_valid_BL = None
+        if lengths is not None:  # patches beyond the length of a row are neither attended to nor shifted into others
+            patch_lengths = lengths.to(x.device).add(self.patch[0] - 1).div(self.patch[0], rounding_mode="floor")
+            is_valid_BN = (torch.arange(self.grid[0], device=x.device) < patch_lengths[:, None]).repeat_interleave(
+                N // self.grid[0], 1
+            )
+            is_valid_BL = F.pad(is_valid_BN, (S, 0), value=True)
+            key_mask = is_valid_BL[:, None, None]
+            attn_mask = key_mask if attn_mask is None else attn_mask & key_mask
+        scale = tuple(map(truediv, self.trained_grid, self.grid)) if self.config.positions == "interpolated" else ()
+        cos_sin = compute_grid_cos_sin(S, self.grid, self.config.head_width, h_BLD, scale)
         modulation_BD = self.modulation(F.silu(mod_BD))
         skip_states: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             if i >= len(self.blocks) - len(self.skips):  # long skips (U-ViT, Bao et al. 2023)
                 h_BLD = h_BLD + self.skips[len(skip_states) - 1] * skip_states.pop()
-            h_BLD = block(h_BLD, cos_sin, attn_mask, modulation_BD)
+            h_BLD = block(h_BLD, cos_sin, attn_mask, modulation_BD, self.grid, is_valid_BL)
             if i < len(self.skips):
                 skip_states.append(h_BLD)
         return self.unpatchify(self.head(self.norm(h_BLD[:, S:])))
 
-    def patchify(self, x: Tensor, cond: Condition | None) -> Tensor:
+    def at_size(self, size: tuple[int, ...]) -> "DiT":
+        """Return the network for signals of this size."""
+        if len(size) != len(self.patch) or any(map(mod, size, self.patch)):
+            raise GenloomError("networks.patch_size", patch_size=self.patch, grid=size)
+        grid = tuple(map(floordiv, size, self.patch))
+        if self.config.positions == "learned" and grid != self.trained_grid:
+            raise GenloomError("networks.size_is_fixed", size=size)
+        other = copy(self)  # with the same weights
+        other.grid = grid
+        return other
+
+    def compute_pos_embed(self, weight_ND: Tensor) -> Tensor:
+        """Return the learned vector of each patch, interpolated from the trained grid if it is another."""
+        if self.grid == self.trained_grid:
+            return weight_ND
+        grid_1DN = weight_ND.mT.view(1, -1, *self.trained_grid)
+        mode = INTERPOLATION_BY_AXES[len(self.grid) - 1]
+        return F.interpolate(grid_1DN, self.grid, mode=mode).flatten(2)[0].mT
+
+    def patchify(self, x: Tensor, cond: Condition | None, lengths: Tensor | None = None) -> Tensor:
         """Return the patches of the signal and of its field condition, B N (C x cells of a patch)."""
         x = x.to(self.in_proj.weight.dtype)
         if width := self.spec.condition.field:
             field = None if cond is None else cond.field
             x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)
-        axes = len(self.grid)
+        x, axes = mask_padding(x, lengths), len(self.grid)
         x = x.view(*x.shape[:2], *(n for pair in zip(self.grid, self.patch, strict=True) for n in pair))
         sides, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
         return x.permute(0, *sides, 1, *offsets).reshape(len(x), prod(self.grid), -1)
@@ -138,9 +177,9 @@ class DiTBlock(nn.Module):
     operation meets vision transformer").
     """
 
-    def __init__(self, config: Config, grid: tuple[int, ...]):
+    def __init__(self, config: Config):
         super().__init__()
-        D, self.K, self.grid = config.width, config.head_width, grid
+        D, self.K = config.width, config.head_width
         mlp_width = config.mlp_width or -(-8 * D // 3 // 32) * 32
         self.norms = nn.ModuleList(nn.RMSNorm(D, config.norm_eps, elementwise_affine=False) for _ in range(2))
         self.qk_norms = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2))
@@ -152,13 +191,20 @@ class DiTBlock(nn.Module):
             nn.init.zeros_(out_linear.weight)
 
     def forward(
-        self, h_BLD: Tensor, cos_sin: tuple[Tensor, Tensor], attn_mask: Tensor | None, modulation_BD: Tensor
+        self,
+        h_BLD: Tensor,
+        cos_sin: tuple[Tensor, Tensor],
+        attn_mask: Tensor | None,
+        modulation_BD: Tensor,
+        grid: tuple[int, ...],
+        is_valid_BL: Tensor | None = None,
     ) -> Tensor:
         modulation = (modulation_BD + self.scale_shift_table)[:, None].chunk(6, -1)
         shift, scale, gate, shift2, scale2, gate2 = modulation
-        attention_input = shift_patches(self.norms[0](h_BLD) * (1 + scale) + shift, self.grid)
+        attention_input = shift_patches(self.norms[0](h_BLD) * (1 + scale) + shift, grid, is_valid_BL)
         h_BLD = h_BLD + (1 + gate) * self.apply_attention(attention_input, cos_sin, attn_mask)
-        a, b = self.up(shift_patches(self.norms[1](h_BLD) * (1 + scale2) + shift2, self.grid)).chunk(2, -1)
+        mlp_input = shift_patches(self.norms[1](h_BLD) * (1 + scale2) + shift2, grid, is_valid_BL)
+        a, b = self.up(mlp_input).chunk(2, -1)
         return h_BLD + (1 + gate2) * self.down(F.silu(a) * b)
 
     def apply_attention(self, h_BLD: Tensor, cos_sin: tuple[Tensor, Tensor], attn_mask: Tensor | None) -> Tensor:
@@ -178,8 +224,10 @@ class DiTBlock(nn.Module):
         }
 
 
-def shift_patches(h_BLD: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Return the patches with a few features from the next patch on each side; zero beyond the edge."""
+def shift_patches(h_BLD: Tensor, grid: tuple[int, ...], is_valid_BL: Tensor | None = None) -> Tensor:
+    """Return the patches with a few features from the next patch on each side; zero beyond the edge, and in padding."""
+    if is_valid_BL is not None:
+        h_BLD = h_BLD.masked_fill(~is_valid_BL[..., None], 0)
     num_patches = prod(grid)
     states_BSD, patches = h_BLD[:, :-num_patches], h_BLD[:, -num_patches:].unflatten(1, grid)
     shift_width = h_BLD.shape[2] // SHIFT_DIVISOR
@@ -195,15 +243,20 @@ def shift_axis(x: Tensor, axis: int, is_previous: bool) -> Tensor:
     return torch.cat([edge, inner] if is_previous else [inner, edge], axis)
 
 
-def compute_grid_cos_sin(num_states: int, grid: tuple[int, ...], width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def compute_grid_cos_sin(
+    num_states: int, grid: tuple[int, ...], width: int, like: Tensor, scale: tuple[float, ...] = ()
+) -> tuple[Tensor, Tensor]:
     """Return cosines and sines (L, K) that rotate queries and keys by their coordinates (Su et al. 2021).
 
-    The states of a prompt lie on the diagonal that leads away from the first patch.
+    The states of a prompt lie on the diagonal that leads away from the first patch. With `scale`, the centres of the
+    patches are scaled on each axis, so that a grid of another size spans the trained one (Chen et al. 2023).
     """
     axes, num_angles = len(grid), width // 2
     # Features that do not suffice for another frequency on every axis are not rotated.
     inv_freq = 100.0 ** (-torch.arange(0, num_angles - axes + 1, axes, device=like.device) / num_angles)
     patch_coordinates = torch.cartesian_prod(*(torch.arange(n, device=like.device) for n in grid)).view(-1, axes)
+    if any(factor != 1 for factor in scale):
+        patch_coordinates = (patch_coordinates + 0.5) * torch.tensor(scale, device=like.device) - 0.5
     state_coordinates = -torch.arange(1, num_states + 1, device=like.device)[:, None].expand(-1, axes)
     angles = (torch.cat([state_coordinates, patch_coordinates])[:, :, None] * inv_freq).flatten(1)
     angles = F.pad(angles, (0, num_angles - angles.shape[1]))

@@ -9,6 +9,14 @@ from torch import Tensor, nn
 from genloom.types import Condition, ConditionSpec, SignalSpace, TokenSpace
 
 
+def mask_padding(x: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Set x (B C *size) to zero beyond the length of each row on the first axis; None: no row is padded."""
+    if lengths_B is None:
+        return x
+    is_valid_BL = torch.arange(x.shape[2], device=x.device) < lengths_B.to(x.device)[:, None]
+    return x.masked_fill(~is_valid_BL.view(len(x), 1, -1, *[1] * (x.ndim - 3)), 0)
+
+
 class TokenEmbedding(nn.Module):
     """A learned vector for each token."""
 

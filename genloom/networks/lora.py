@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.capabilities import AdaptableLayer, SpecifiedNetwork
 from genloom.errors import GenloomError
 from genloom.networks.dropout import Dropout
-from genloom.types import NetworkSpec, TokenSpace
+from genloom.types import TokenSpace
 
 TOLERANCE = 1e-4  # of merged outputs in float32, relative to the largest; another summation order differs by less
 TOLERANCE_16BIT = 0.05  # the same for weights of 16 bits
@@ -205,8 +206,8 @@ def find_targets(network: nn.Module) -> dict[str, dict[str, slice]]:
         return {}  # torch's recurrent layers keep their own list of weights, which freezing does not reach
     targets_by_path: dict[str, dict[str, slice]] = {}
     for path, part in network.named_modules():
-        if adaptable_layers := getattr(part, "adaptable_layers", None):
-            targets_by_path |= {f"{path}.{name}": row_slices for name, row_slices in adaptable_layers().items()}
+        if isinstance(part, AdaptableLayer):
+            targets_by_path |= {f"{path}.{name}": row_slices for name, row_slices in part.adaptable_layers().items()}
         elif isinstance(part, nn.Linear) and path not in targets_by_path:
             *_, name = (word for word in path.split(".") if not word.isdigit())
             if name not in ("head", "in_proj"):
@@ -298,7 +299,7 @@ def get_tolerance(dtype: torch.dtype) -> float:
 @torch.no_grad()
 def measure_drift(reference: nn.Module, candidate: nn.Module) -> float:
     """Return the largest difference of two networks' outputs for a fixed input, relative to the largest output."""
-    spec = next(cast(NetworkSpec, part.spec) for part in reference.modules() if hasattr(part, "spec"))
+    spec = next(part.spec for part in reference.modules() if isinstance(part, SpecifiedNetwork))
     weight = next(reference.parameters())
     if isinstance(spec.input, TokenSpace):
         num_tokens = 2 * min(spec.input.context_length, 32)

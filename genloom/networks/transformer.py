@@ -5,7 +5,9 @@ V vocabulary.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -160,6 +162,18 @@ class Transformer(nn.Module):
         nn.init.zeros_(self.head.weight)
         if config.tie_embeddings and isinstance(self.embedding, TokenEmbedding) and isinstance(spec.output, TokenSpace):
             self.head.weight = self.embedding.embed.weight
+
+    def at_size(self, size: tuple[int, ...]) -> "Transformer":
+        """Return the network for a signal of this length, or for tokens on a grid of this shape."""
+        space, length = self.spec.input, prod(size)
+        is_grid = isinstance(space, TokenSpace)
+        if self.pos_embed is not None or len(size) != len(space.grid if is_grid else space.size):
+            raise GenloomError("networks.size_is_fixed", size=size)
+        other = copy(self)  # with the same weights
+        if is_grid:
+            other.rotary, length = self.rotary.with_grid(size), length + 1
+        other.window = min(self.config.window or length, length)
+        return other
 
     def init_cache(self, count: int, length: int) -> KVCache:
         """Return an empty cache for `count` rows of up to `length` positions."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from genloom.errors import GenloomError
 from genloom.networks.attention import attend, build_row_slices
-from genloom.networks.embedding import ModulationEmbedding, PromptProjection
+from genloom.networks.embedding import ModulationEmbedding, PromptProjection, mask_padding
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
 CONV_BY_AXES: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -109,10 +109,18 @@ class UNet(nn.Module):
         self.head = build_conv(axes, in_width, output_space.channels)
         nn.init.zeros_(self.head.weight)
 
+    def at_size(self, size: tuple[int, ...]) -> "UNet":
+        """Return the network for signals of this size; the same levels have attention."""
+        if any(side % stride ** len(self.downsamplers) for side, stride in zip(size, self.strides, strict=True)):
+            raise GenloomError(
+                "networks.unet_halvings", grid=size, strides=self.strides, halvings=len(self.downsamplers)
+            )
+        return self
+
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        x = x.to(self.in_proj.weight.dtype)
+        x = mask_padding(x.to(self.in_proj.weight.dtype), lengths)
         if width := self.spec.condition.field:
             field = None if cond is None else cond.field
             x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options
+from genloom.objectives.sizes import length_kwargs, plan_size, resize_network, size_option
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -29,6 +30,7 @@ def default_config(size: int) -> dict[str, Any]:
 @dataclass(frozen=True)
 class SamplingParams:
     temperature: float = option(1.0, "Standard deviation of the latent sample.", minimum=0)
+    size: tuple[int, ...] = size_option()
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -57,7 +59,7 @@ class Adversarial:
         It compares each fake sample with the real one of its row, so the weight of a row applies to both. There is no
         likelihood: `per_sample` cannot rank samples.
         """
-        assert batch.mask is batch.lengths is None, "every position of a signal counts"
+        assert batch.mask is None, "the critic reads every position"
         z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
         if phase.name == "generator":
             fake = parts["generator"](z, cond=batch.cond).float()
@@ -68,26 +70,30 @@ class Adversarial:
 
     def generator_loss(self, parts: Parts, batch: Batch, fake: Tensor) -> Tensor:
         """Return the loss of the network that made `fake`: the critic should prefer it to the real data, B."""
-        return F.softplus(self.critic_score(parts, batch.x, batch.cond) - self.critic_score(parts, fake, batch.cond))
+        return F.softplus(self.critic_score(parts, batch.x, batch) - self.critic_score(parts, fake, batch))
 
     def discriminator_loss(self, parts: Parts, batch: Batch, fake: Tensor, noise: Noise) -> Loss:
         """Return the loss of the critic: it should prefer the real data to `fake`, with a small gradient at both."""
-        real_B, fake_B = self.critic_score(parts, batch.x, batch.cond), self.critic_score(parts, fake, batch.cond)
+        real_B, fake_B = self.critic_score(parts, batch.x, batch), self.critic_score(parts, fake, batch)
         # The mean of the squared slope along random directions is the squared gradient. A finite difference needs no
         # second derivative, which sharded parameters do not support.
         perturbation = self.r1_eps * noise.normal(batch.x.shape[1:], _PERTURBATION).to(batch.x.device)
-        slope_real = (self.critic_score(parts, batch.x + perturbation, batch.cond) - real_B) / self.r1_eps
-        slope_fake = (self.critic_score(parts, fake + perturbation, batch.cond) - fake_B) / self.r1_eps
+        slope_real = (self.critic_score(parts, batch.x + perturbation, batch) - real_B) / self.r1_eps
+        slope_fake = (self.critic_score(parts, fake + perturbation, batch) - fake_B) / self.r1_eps
         per_sample = F.softplus(fake_B - real_B) + self.r1_weight / 2 * (slope_real.square() + slope_fake.square())
         metrics = {"critic_accuracy": (real_B > fake_B).float().mean().detach()}
         return Loss(per_sample, torch.ones_like(per_sample), metrics)
 
-    def critic_score(self, parts: Parts, x: Tensor, cond: Condition | None) -> Tensor:
-        return parts["critic"](x, cond=cond).float()[:, 0]
+    def critic_score(self, parts: Parts, x: Tensor, batch: Batch) -> Tensor:
+        """Return the critic's score of x, real or generated, up to the length of the batch's rows, B."""
+        return parts["critic"](x, cond=batch.cond, **length_kwargs(batch.lengths)).float()[:, 0]
 
     @torch.inference_mode()
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
-        device = next(parts["generator"].parameters()).device
-        yield parts["generator"](params.temperature * noise.normal((self.latent,), 0).to(device), cond=cond).float()
+        size, length = plan_size(self.space, params.size)
+        generator = parts["generator"] if size == self.space.size else resize_network(parts["generator"], size)
+        z = params.temperature * noise.normal((self.latent,), 0).to(next(generator.parameters()).device)
+        x = generator(z, cond=cond).float()
+        yield x[:, :, :length] if size and length < size[0] else x

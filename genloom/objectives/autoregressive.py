@@ -5,17 +5,24 @@ Shape letters: B batch, L length, V vocabulary, D width, N positions that count.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genloom.capabilities import (
+    LastLogitsNetwork,
+    LogitsNetwork,
+    OutputHeadNetwork,
+    PrefixCachingNetwork,
+    TruncatingNetwork,
+)
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options
 from genloom.objectives.cross_entropy import MIN_FUSED_VOCAB, cross_entropy
-from genloom.objectives.prompt_lookup import PromptLookup, TruncatingNetwork
+from genloom.objectives.prompt_lookup import PromptLookup
 from genloom.settings import option
 from genloom.types import (
     Batch,
@@ -42,11 +49,13 @@ class SamplerInputs:
     is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
-def is_valid_temperature(value: float) -> bool:
-    return value == 0 or 1e-3 <= value <= 1e3
-
-
-TEMPERATURE = {"is_valid": is_valid_temperature, "requirement": "0, or from 0.001 to 1000"}
+def temperature_option() -> Any:
+    return option(
+        1.0,
+        "Sampling temperature; 0 always picks the most likely token.",
+        is_valid=lambda value: value == 0 or 1e-3 <= value <= 1e3,
+        requirement="0, or from 0.001 to 1000",
+    )
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class SamplingParams:
     """How tokens are sampled. By default, from the model's own distribution."""
 
     max_tokens: int = option(0, "Maximum number of new tokens; 0 is the context length.", minimum=0)
-    temperature: float = option(1.0, "Sampling temperature; 0 always picks the most likely token.", **TEMPERATURE)
+    temperature: float = temperature_option()
     top_k: int = option(0, "Number of most likely tokens to sample from; 0 is off.", minimum=0)
     top_p: float = option(1.0, "Probability of the nucleus to sample from; 1 is off.", minimum=0, maximum=1)
     min_p: float = option(
@@ -70,34 +79,6 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         check_options(self)
-
-
-class OutputHeadNetwork(Protocol):
-    """A network that can return its hidden states, with `return_logits` off, and the head that makes logits of them."""
-
-    def get_output_head(self) -> tuple[Tensor, float]:
-        """Return the output matrix (V, D), and the soft cap of the logits; 0: none."""
-        ...
-
-
-class LogitsNetwork(Protocol):
-    """A network that can compute logits from the hidden states it returns with `return_logits` off."""
-
-    def compute_logits(self, h_BLD: Tensor) -> Tensor: ...
-
-
-class LastLogitsNetwork(Protocol):
-    """A network that can compute only the logits after the last token of each row, B V."""
-
-    def compute_last_logits(self, x: Tensor, lengths: Tensor, cache: DecodingCache) -> Tensor: ...
-
-
-class PrefixCachingNetwork(Protocol):
-    """A network that keeps the cache of its last text; the bits of its logits do not depend on how a text is split."""
-
-    def reuse_prefix(self, x_L: Tensor, length: int) -> DecodingCache:
-        """Return a cache for a row of up to `length` positions, which holds a prefix of x, but never its last token."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -119,7 +100,7 @@ class Autoregressive:
         """
         loss_mask_BL = build_loss_mask(batch)
         network = parts["model"]
-        is_fused = self.space.vocab_size >= MIN_FUSED_VOCAB and hasattr(network, "get_output_head")
+        is_fused = self.space.vocab_size >= MIN_FUSED_VOCAB and isinstance(network, OutputHeadNetwork)
         costs_BL, nll_BL = (self.compute_token_losses_chunked if is_fused else self.compute_token_losses)(
             network, batch, loss_mask_BL
         )
@@ -173,8 +154,8 @@ class Autoregressive:
         logits_BV, cache = read_prompts(parts["model"], x_BL, cond, lengths, longest + max_tokens)
         output_ids = torch.empty(count, 0, dtype=torch.long)
         lookup = None
-        if count == 1 and hasattr(parts["model"], "truncate"):
-            lookup = PromptLookup(cast(TruncatingNetwork, parts["model"]), cache, longest + max_tokens)
+        if count == 1 and isinstance(network := parts["model"], TruncatingNetwork):
+            lookup = PromptLookup(network, cache, longest + max_tokens)
         while True:
             token_B = sample_next_tokens(logits_BV, contexts, noise, params)
             token_B[torch.from_numpy(is_finished)] = self.space.eos
@@ -198,8 +179,8 @@ def read_prompts(
     A single row reuses the prefix that it shares with the previous text, as each turn of a conversation does.
     """
     init_cache = cast(CausalNetwork, network).init_cache
-    if cond is None and len(x_BL) == 1 and hasattr(network, "reuse_prefix"):
-        cache = cast(PrefixCachingNetwork, network).reuse_prefix(x_BL[0], max_length)
+    if cond is None and len(x_BL) == 1 and isinstance(network, PrefixCachingNetwork):
+        cache = network.reuse_prefix(x_BL[0], max_length)
         num_unread = lengths_B - cache.lengths
         return compute_last_logits(network, x_BL[:, -int(num_unread) :], None, num_unread, cache), cache
     unique_BL, inverse_B = torch.cat([lengths_B[:, None], x_BL], 1).unique(dim=0, return_inverse=True)
@@ -216,14 +197,14 @@ def compute_last_logits(
     network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, cache: DecodingCache
 ) -> Tensor:
     """Return the logits after the last token of each row, B V; compute no others if the network supports it."""
-    if hasattr(network, "compute_last_logits"):
-        return cast(LastLogitsNetwork, network).compute_last_logits(x_BL, lengths_B, cache)
-    if not hasattr(network, "compute_logits"):
+    if isinstance(network, LastLogitsNetwork):
+        return network.compute_last_logits(x_BL, lengths_B, cache)
+    if not isinstance(network, LogitsNetwork):
         logits_BLV = network(x_BL, cond=cond, lengths=lengths_B, cache=cache)
         return logits_BLV[torch.arange(len(x_BL), device=x_BL.device), lengths_B - 1]
     h_BLD = network(x_BL, cond=cond, lengths=lengths_B, cache=cache, return_logits=False)
     last_B1D = h_BLD[torch.arange(len(x_BL), device=x_BL.device), lengths_B - 1][:, None]
-    return cast(LogitsNetwork, network).compute_logits(last_B1D)[:, 0]
+    return network.compute_logits(last_B1D)[:, 0]
 
 
 def build_contexts(prompt_ids: tuple[np.ndarray, ...], count: int, space: TokenSpace) -> list[np.ndarray]:

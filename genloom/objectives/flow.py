@@ -11,6 +11,7 @@ from torch import Tensor
 from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options, check_settings
+from genloom.objectives.sizes import build_signal_mask, length_kwargs, plan_size, resize_network, size_option
 from genloom.objectives.solvers import SOLVERS, VelocityFn
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
@@ -43,6 +44,7 @@ class IntegrationParams:
     resample_steps: int = option(
         0, "RePaint: how often each step is taken back and repeated, for a better fit to known values.", minimum=0
     )
+    size: tuple[int, ...] = size_option()
     inputs: SamplerInputs = field(default_factory=SamplerInputs)
 
     def __post_init__(self) -> None:
@@ -92,24 +94,28 @@ class Flow:
 
         The times are logit-normal (Esser et al. 2024).
         """
-        assert batch.lengths is None, "signals have one size; `mask` selects the positions of the loss"
         noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
         t_B = noise.normal((), _TIME).sigmoid().to(batch.x.device)
-        velocity = parts["model"](lerp(noise_B, batch.x, t_B), t_B, cond=batch.cond).float()
-        return masked_mse(velocity - (batch.x - noise_B), batch.mask)
+        x = lerp(noise_B, batch.x, t_B)
+        velocity = parts["model"](x, t_B, cond=batch.cond, **length_kwargs(batch.lengths)).float()
+        return masked_mse(velocity - (batch.x - noise_B), build_signal_mask(batch))
 
     @torch.inference_mode()
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
         """Yield the estimate of the data after every step; the last one is the solution of the equation."""
-        device = next(parts["model"].parameters()).device
+        size, length = plan_size(self.space, params.size)
+        model = parts["model"] if size == self.space.size else resize_network(parts["model"], size)
+        device = next(model.parameters()).device
+        lengths_B = torch.full((count,), length, device=device) if size and length < size[0] else None
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            return parts["model"](x, x.new_full((count,), t), cond=cond).float()
+            return model(x, x.new_full((count,), t), cond=cond, **length_kwargs(lengths_B)).float()
 
-        x = noise.normal((self.space.channels, *self.space.size), _NOISE).to(device)
-        yield from integrate(velocity, x, noise, params.times, params.solver, params)
+        x = noise.normal((self.space.channels, *size), _NOISE).to(device)
+        for draft in integrate(velocity, x, noise, params.times, params.solver, params):
+            yield draft if lengths_B is None else draft[:, :, :length]
 
 
 def integrate(

@@ -15,7 +15,7 @@ from torch import Tensor
 from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives import autoregressive
-from genloom.objectives.autoregressive import TEMPERATURE, build_contexts
+from genloom.objectives.autoregressive import build_contexts, temperature_option
 from genloom.objectives.checks import check_options
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, TokenSpace
@@ -40,7 +40,7 @@ class SamplingParams:
         f"Number of steps; fewer write several tokens at once. 0: one per token, or {GRID_STEPS} on a grid.",
         minimum=0,
     )
-    temperature: float = option(1.0, "Sampling temperature; 0 always picks the most likely token.", **TEMPERATURE)
+    temperature: float = temperature_option()
     order: str = option(
         "", 'Order of the tokens; "" is confidence on a grid, else random, as in training.', choices=ORDERS
     )

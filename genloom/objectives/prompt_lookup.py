@@ -3,24 +3,15 @@
 Shape letters: B batch, V vocabulary.
 """
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from genloom.types import CausalNetwork, DecodingCache
+from genloom.capabilities import TruncatingNetwork
+from genloom.types import DecodingCache
 
 NGRAM_SIZE = 3  # tokens that must repeat for the tokens after them to be drafted
 MAX_DRAFT_TOKENS = 8  # per draft; each additional token costs a fifth of a step
-
-
-class TruncatingNetwork(CausalNetwork, Protocol):
-    """A network that computes the same bits for tokens read together as one by one, and can truncate its cache."""
-
-    def truncate(self, cache: DecodingCache, length: int) -> None:
-        """Remove all but the first `length` positions of every row from the cache."""
-        ...
 
 
 class PromptLookup:

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from genloom.capabilities import BatchPreparing
 from genloom.noise import Noise
 from genloom.objectives.wrapper import ObjectiveWrapper
 from genloom.types import (
@@ -54,7 +55,7 @@ class ReplayMix(ObjectiveWrapper):
         self, parts: Parts, batch: ReplayBatch, phase: Phase, noise: Noise, micro_batch_size: int
     ) -> ReplayBatch:
         """Return the batch prepared by the new objective, if that prepares whole batches."""
-        inner_prepare = getattr(self.objective, "prepare_batch", None)
+        inner_prepare = self.objective.prepare_batch if isinstance(self.objective, BatchPreparing) else None
         if inner_prepare is None:
             return batch
         return replace(batch, new=inner_prepare(parts, batch.new, phase, noise, micro_batch_size))

@@ -17,6 +17,7 @@ from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.checks import check_settings
 from genloom.objectives.flow import IntegrationParams, integrate, lerp, masked_mse
+from genloom.objectives.sizes import build_signal_mask, length_kwargs, plan_size, resize_network
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -76,7 +77,6 @@ class Shortcut:
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
         """Compute the squared error of velocities, and of jumps against two jumps of half the length (equation 5)."""
-        assert batch.lengths is None, "signals have one size; `mask` selects the positions of the loss"
         noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x)
         flow_draw_B, level_B, position_B = noise.uniform((3,), _CHOICE).to(batch.x.device).unbind(1)
         level_B = torch.where(
@@ -92,56 +92,89 @@ class Shortcut:
         jump_rows = (level_B >= 0).nonzero()[:, 0]
         if len(jump_rows):
             cond = None if batch.cond is None else batch.cond.select_rows(jump_rows)
-            target[jump_rows] = self.bootstrap_target(parts, x[jump_rows], t_B[jump_rows], level_B[jump_rows], cond)
-        return masked_mse(self.jump_velocity(parts, x, t_B, level_B, batch.cond) - target, batch.mask)
+            lengths_B = None if batch.lengths is None else batch.lengths[jump_rows]
+            inputs = x[jump_rows], t_B[jump_rows], level_B[jump_rows]
+            target[jump_rows] = self.bootstrap_target(parts, *inputs, cond, lengths_B)
+        velocity = self.jump_velocity(parts, x, t_B, level_B, batch.cond, batch.lengths)
+        return masked_mse(velocity - target, build_signal_mask(batch))
 
     @torch.no_grad()
-    def bootstrap_target(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
+    def bootstrap_target(
+        self,
+        parts: Parts,
+        x: Tensor,
+        t_B: Tensor,
+        level_B: Tensor,
+        cond: Condition | None,
+        lengths_B: Tensor | None = None,
+    ) -> Tensor:
         """Return the mean velocity of each row's jump in two halves: jumps of the next level, or steps of the flow."""
         is_shortest_B = level_B == self.num_levels - 1
         next_level_B, half_length_B = torch.where(is_shortest_B, _VELOCITY_LEVEL, level_B + 1), 0.5 ** (level_B + 1)
-        first = self.mean_velocity(parts, x, t_B, next_level_B, cond)
-        second = self.mean_velocity(
-            parts, x + expand_rows(half_length_B, x) * first, t_B + half_length_B, next_level_B, cond
-        )
+        first = self.mean_velocity(parts, x, t_B, next_level_B, cond, lengths_B)
+        midpoint = x + expand_rows(half_length_B, x) * first
+        second = self.mean_velocity(parts, midpoint, t_B + half_length_B, next_level_B, cond, lengths_B)
         # The velocity at the midpoint is the mean to second order; two jumps are averaged.
         return torch.where(expand_rows(is_shortest_B, x), second, (first + second) / 2)
 
-    def mean_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
+    def mean_velocity(
+        self,
+        parts: Parts,
+        x: Tensor,
+        t_B: Tensor,
+        level_B: Tensor,
+        cond: Condition | None,
+        lengths_B: Tensor | None = None,
+    ) -> Tensor:
         """Return the velocity of each row: that of its jump, or at level -1 that of the flow."""
         mean = torch.empty_like(x)
         for is_selected_B, is_flow in ((level_B == _VELOCITY_LEVEL, True), (level_B != _VELOCITY_LEVEL, False)):
             if is_selected_B.any():
                 selected_cond = None if cond is None else cond.select_rows(is_selected_B)
                 inputs = x[is_selected_B], t_B[is_selected_B]
+                lengths = None if lengths_B is None else lengths_B[is_selected_B]
                 mean[is_selected_B] = (
-                    self.guided_velocity(parts, *inputs, selected_cond)
+                    self.guided_velocity(parts, *inputs, selected_cond, lengths)
                     if is_flow
-                    else self.jump_velocity(parts, *inputs, level_B[is_selected_B], selected_cond)
+                    else self.jump_velocity(parts, *inputs, level_B[is_selected_B], selected_cond, lengths)
                 )
         return mean
 
-    def guided_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
+    def guided_velocity(
+        self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None, lengths_B: Tensor | None = None
+    ) -> Tensor:
         """Return the flow's velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
-        cond_velocity = self.flow_velocity(parts, x, t_B, cond)
+        cond_velocity = self.flow_velocity(parts, x, t_B, cond, lengths_B)
         if cond is None or self.guidance_scale == 1:
             return cond_velocity
-        uncond_velocity = self.flow_velocity(parts, x, t_B, cond.mask_rows(torch.zeros_like(t_B, dtype=torch.bool)))
+        uncond = cond.mask_rows(torch.zeros_like(t_B, dtype=torch.bool))
+        uncond_velocity = self.flow_velocity(parts, x, t_B, uncond, lengths_B)
         return uncond_velocity + self.guidance_scale * (cond_velocity - uncond_velocity)
 
-    def flow_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None) -> Tensor:
+    def flow_velocity(
+        self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None, lengths_B: Tensor | None = None
+    ) -> Tensor:
         if self.teacher:
-            return self.teacher["model"](x, t_B, cond=cond).float()
-        return self.jump_velocity(parts, x, t_B, torch.full_like(t_B, _VELOCITY_LEVEL, dtype=torch.long), cond)
+            return self.teacher["model"](x, t_B, cond=cond, **length_kwargs(lengths_B)).float()
+        level_B = torch.full_like(t_B, _VELOCITY_LEVEL, dtype=torch.long)
+        return self.jump_velocity(parts, x, t_B, level_B, cond, lengths_B)
 
-    def jump_velocity(self, parts: Parts, x: Tensor, t_B: Tensor, level_B: Tensor, cond: Condition | None) -> Tensor:
+    def jump_velocity(
+        self,
+        parts: Parts,
+        x: Tensor,
+        t_B: Tensor,
+        level_B: Tensor,
+        cond: Condition | None,
+        lengths_B: Tensor | None = None,
+    ) -> Tensor:
         """Return the mean velocity of a jump of each row's level; at level -1, the velocity itself."""
         cond = cond or Condition()
         jump = F.one_hot(level_B + 1, self.num_levels + 1)[:, 1:].to(x)  # a zero vector means no jump
         if self.condition.vector:
             vector = x.new_zeros(len(x), self.condition.vector) if cond.vector is None else cond.vector.to(x)
             jump = torch.cat([vector, jump], 1)
-        return parts["model"](x, t_B, cond=replace(cond, vector=jump)).float()
+        return parts["model"](x, t_B, cond=replace(cond, vector=jump), **length_kwargs(lengths_B)).float()
 
     @torch.inference_mode()
     def sample(
@@ -152,12 +185,17 @@ class Shortcut:
         if level >= self.num_levels:
             raise GenloomError("objectives.steps_above_trained", maximum=2 ** (self.num_levels - 1), steps=params.steps)
         level_B = torch.full((count,), level, device=device)
+        size, length = plan_size(self.space, params.size)
+        if size != self.space.size:
+            parts = {"model": resize_network(parts["model"], size)}
+        lengths_B = torch.full((count,), length, device=device) if size and length < size[0] else None
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            return self.jump_velocity(parts, x, x.new_full((count,), t), level_B, cond)
+            return self.jump_velocity(parts, x, x.new_full((count,), t), level_B, cond, lengths_B)
 
-        x = noise.normal((self.space.channels, *self.space.size), _NOISE).to(device)
-        yield from integrate(velocity, x, noise, params.times, "euler", params)
+        x = noise.normal((self.space.channels, *size), _NOISE).to(device)
+        for draft in integrate(velocity, x, noise, params.times, "euler", params):
+            yield draft if lengths_B is None else draft[:, :, :length]
 
 
 def expand_rows(value_B: Tensor, x: Tensor) -> Tensor:

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genloom.capabilities import FeatureNetwork
 from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives import variational
 from genloom.objectives.adversarial import Adversarial
+from genloom.objectives.sizes import build_valid_mask
 from genloom.objectives.variational import Variational
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -86,12 +88,15 @@ class VaeGan:
 
     def feature_matching_loss(self, parts: Parts, batch: Batch, reconstruction: Tensor) -> Tensor:
         """Return the relative L1 distance of the critic's features of reconstruction and data, mean of layers, B."""
-        features = getattr(parts["critic"], "forward_features", None)
-        if features is None:
+        if not isinstance(critic := parts["critic"], FeatureNetwork):
             raise GenloomError("objectives.critic_without_features")
+
+        def mask(x: Tensor) -> Tensor:
+            return x if batch.lengths is None else x * build_valid_mask(x, batch.lengths)[:, None]
+
         with torch.no_grad():
-            real = features(batch.x, batch.cond)
-        pairs = zip(real, features(reconstruction, batch.cond), strict=True)
+            real = critic.forward_features(mask(batch.x), batch.cond)
+        pairs = zip(real, critic.forward_features(mask(reconstruction), batch.cond), strict=True)
         distances = [(a - b).float().abs().flatten(1).mean(1) / a.float().abs().flatten(1).mean(1) for a, b in pairs]
         return torch.stack(distances).mean(0)
 

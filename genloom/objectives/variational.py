@@ -14,6 +14,16 @@ from genloom.errors import GenloomError
 from genloom.fsq import check_levels, indices_to_codes, quantize
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options
+from genloom.objectives.sizes import (
+    build_signal_mask,
+    build_valid_mask,
+    length_kwargs,
+    plan_size,
+    resize_network,
+    scale_lengths,
+    scale_size,
+    size_option,
+)
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -32,6 +42,7 @@ class SamplingParams:
         1.0, "Standard deviation of the latent sample; below 1: more typical, less diverse.", minimum=0
     )
     should_add_noise: bool = option(False, "Add the noise of the decoder, which makes the output an exact sample.")
+    size: tuple[int, ...] = size_option()
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -95,52 +106,81 @@ class Variational:
 
     def reconstruct(self, parts: Parts, batch: Batch, noise: Noise) -> tuple[Loss, Tensor]:
         """Return the negative evidence bound in nats (Kingma and Welling 2014, eq. 3, one sample), and the output."""
-        assert batch.mask is batch.lengths is None, "every position of a signal counts"
         z, kl_B = self.sample_posterior(parts, batch, noise)
-        reconstruction = parts["decoder"](z, cond=batch.cond).float()
-        reconstruction_B = self.reconstruction_loss(batch.x, reconstruction)
+        mask, latent_lengths = build_signal_mask(batch), self.scale_to_latent(batch.lengths)
+        reconstruction = parts["decoder"](z, cond=batch.cond, **length_kwargs(latent_lengths)).float()
+        reconstruction_B = self.reconstruction_loss(batch.x, reconstruction, mask)
         metrics = {"reconstruction": reconstruction_B.mean().detach(), "kl": kl_B.mean().detach()}
         if self.scale_equivariance_weight:  # Skorokhodov et al. 2025, "Improving the diffusability of autoencoders"
             factors = halving_factors(self.latent_size, min_side=1)
-            small = parts["decoder"](avg_pool(z, factors), cond=batch.cond).float()
+            small_lengths = None if latent_lengths is None else -(-latent_lengths // factors[0])
+            small = parts["decoder"](avg_pool(z, factors), cond=batch.cond, **length_kwargs(small_lengths)).float()
+            small_mask = None if mask is None else avg_pool(mask[:, None].float(), factors)[:, 0] == 1
             reconstruction_B = reconstruction_B + self.scale_equivariance_weight * self.reconstruction_loss(
-                avg_pool(batch.x, factors), small
+                avg_pool(batch.x, factors), small, small_mask
             )
         return Loss(reconstruction_B + self.beta * kl_B, torch.ones_like(kl_B), metrics), reconstruction
 
     def sample_posterior(self, parts: Parts, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return a posterior sample, B Z *grid, and its KL divergence from the prior, B nats."""
+        latent_lengths = self.scale_to_latent(batch.lengths)
         if self.levels:  # one point of a uniform prior, so the KL is constant
-            z = quantize(parts["encoder"](batch.x, cond=batch.cond).float(), self.levels)
-            return z, z.new_full((len(z),), prod(self.latent_size) * log(prod(self.levels)))
-        mean, logvar = self.encode(parts, batch.x, batch.cond)
+            z = quantize(
+                parts["encoder"](batch.x, cond=batch.cond, **length_kwargs(batch.lengths)).float(), self.levels
+            )
+            kl_B = z.new_full((len(z),), prod(self.latent_size) * log(prod(self.levels)))
+            return z, kl_B if latent_lengths is None else kl_B * latent_lengths / self.latent_size[0]
+        mean, logvar = self.encode(parts, batch.x, batch.cond, batch.lengths)
         z = mean + (logvar / 2).exp() * noise.normal(mean.shape[1:]).to(mean.device)
-        return z, 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).sum(1)
+        kl = mean.square() + logvar.exp() - 1 - logvar
+        if latent_lengths is not None:
+            kl = kl * build_valid_mask(z, latent_lengths)[:, None]
+        return z, 0.5 * kl.flatten(1).sum(1)
 
-    def reconstruction_loss(self, x: Tensor, reconstruction: Tensor) -> Tensor:
-        """Return the NLL of x given its reconstruction, B nats, plus that of its pyramid's bands (Laplacian)."""
-        error = ((x - reconstruction) / self.decoder_std).square().flatten(1)
-        nats_B = 0.5 * error.sum(1) + error.shape[1] * (log(self.decoder_std) + 0.5 * log(2 * pi))
+    def scale_to_latent(self, lengths_B: Tensor | None) -> Tensor | None:
+        """Return the lengths of the latents of rows of these lengths; None if none is padded, or the latent a vector."""
+        return scale_lengths(lengths_B, self.space.size, self.latent_size)
+
+    def reconstruction_loss(self, x: Tensor, reconstruction: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the NLL of x given its reconstruction, B nats, plus that of its pyramid's bands (Laplacian).
+
+        `mask`, B *size, is True for the positions that count; None: all.
+        """
+        error, num_values = x - reconstruction, x[0].numel()
+        if mask is not None:
+            error = error * mask[:, None]
+            num_values = x.shape[1] * mask.flatten(1).sum(1)
+        squares = (error / self.decoder_std).square().flatten(1)
+        nats_B = 0.5 * squares.sum(1) + num_values * (log(self.decoder_std) + 0.5 * log(2 * pi))
         if not self.laplacian_weight:
             return nats_B
-        return nats_B + self.laplacian_weight * laplacian_l1(x - reconstruction) / self.decoder_std
+        return nats_B + self.laplacian_weight * laplacian_l1(error) / self.decoder_std
 
-    def encode(self, parts: Parts, x: Tensor, cond: Condition | None = None) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, parts: Parts, x: Tensor, cond: Condition | None = None, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of the latent, B Z *grid each."""
-        mean, logvar = parts["encoder"](x, cond=cond).float().chunk(2, 1)
+        mean, logvar = parts["encoder"](x, cond=cond, **length_kwargs(lengths_B)).float().chunk(2, 1)
         return mean, logvar.clamp(-20, 10)
 
     @torch.inference_mode()
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
-        device = next(parts["decoder"].parameters()).device
+        size, length = plan_size(self.space, params.size)
+        latent_size, decoder = scale_size(size, self.space, self.latent_size), parts["decoder"]
+        if size != self.space.size:
+            decoder = resize_network(decoder, latent_size)
+        device = next(decoder.parameters()).device
         if self.levels:
-            codes = (noise.uniform(self.latent_size, 0) * prod(self.levels)).long()
+            codes = (noise.uniform(latent_size, 0) * prod(self.levels)).long()
             z = indices_to_codes(codes, self.levels).to(device)
         else:
-            z = params.temperature * noise.normal((self.latent, *self.latent_size), 0).to(device)
-        x = parts["decoder"](z, cond=cond).float()
+            z = params.temperature * noise.normal((self.latent, *latent_size), 0).to(device)
+        is_shorter = bool(size) and length < size[0]
+        lengths_B = self.scale_to_latent(torch.full((count,), length, device=device)) if is_shorter else None
+        x = decoder(z, cond=cond, **length_kwargs(lengths_B)).float()
+        x = x[:, :, :length] if is_shorter else x
         yield x + self.decoder_std * noise.normal(x.shape[1:], 1).to(device) if params.should_add_noise else x
 
 

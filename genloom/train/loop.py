@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genloom.capabilities import BatchPreparing, StepwiseNetwork
 from genloom.errors import GenloomError
 from genloom.networks.dropout import set_dropout_keys
 from genloom.noise import build_training_noise
@@ -119,8 +120,8 @@ def train(
         batch = batch_fn(state.step).map(lambda t: t.to(device))
         torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for networks whose noise is not keyed by row
         for part in parts.values():
-            if begin_step := getattr(part, "begin_step", None):
-                begin_step(state.step)
+            if isinstance(part, StepwiseNetwork):
+                part.begin_step(state.step)
         losses, metrics, is_skipped = {}, {}, False
         snapshot = clone_tensors(state.to_tensors()) if len(objective.phases) > 1 else {}
         for phase in objective.phases:
@@ -165,8 +166,9 @@ def accumulate_gradients(
     batch_size, total_loss, num_terms = len(batch), 0.0, 0.0
     metrics: dict[str, float] = {}
     micro_batch_size = -(-batch_size // plan.grad_accum_steps)
-    if prepare := getattr(objective, "prepare_batch", None):  # work on the whole batch, before it is split
-        batch = prepare(parts, batch, phase, build_training_noise(plan.seed, step, 0, batch_size), micro_batch_size)
+    if isinstance(objective, BatchPreparing):  # work on the whole batch, before it is split
+        noise = build_training_noise(plan.seed, step, 0, batch_size)
+        batch = objective.prepare_batch(parts, batch, phase, noise, micro_batch_size)
     for start in range(0, batch_size, micro_batch_size):
         micro_batch = batch.select_rows(slice(start, start + micro_batch_size)) if plan.grad_accum_steps > 1 else batch
         noise = build_training_noise(plan.seed, step, start, len(micro_batch))

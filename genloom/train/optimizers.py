@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from genloom.capabilities import ParameterGroup
 from genloom.errors import GenloomError
 
 
@@ -37,8 +38,8 @@ def classify_parameters(module: nn.Module) -> dict[str, str]:
             seen_ids.add(id(p))
             full_name = f"{path}.{name}" if path else name
             is_first_or_last = path.rsplit(".", 1)[-1] in ("head", "in_proj")
-            if isinstance(kind := getattr(part, "kind", None), str):
-                kind_by_name[full_name] = kind
+            if isinstance(part, ParameterGroup):
+                kind_by_name[full_name] = part.kind
             elif isinstance(part, nn.Embedding):
                 kind_by_name[full_name] = "embedding"
             else:

@@ -1,4 +1,16 @@
-"""Training runs, from a data set to a stored model: started, resumed, extended."""
+"""Training runs, from data to a stored model: started, resumed, extended.
+
+Pretraining, fine-tuning and preference training are one sequence, `train_model`; they differ only in their stage
+(pretraining.py, finetune.py, preference/stage.py):
+
+1. Choose the stage: of the request, or of the job of a stopped run.
+2. Plan a new run: measure this machine, choose sizes and steps, and store them as the job (`create_job`). Or resume a
+   stopped run: read its job (`resume_job`).
+3. Initialize: encode the data in the run's folder, build the model at step 0, and load the newest checkpoint over it.
+   Everything is a function of the job, so that a killed run ends in the same bits.
+4. Train (`run_steps` around the loop of loop.py): log, evaluate on held-out data, save checkpoints.
+5. Evaluate on all held-out data, and store the model with its card.
+"""
 
 import json
 import shutil
@@ -9,37 +21,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from genloom.errors import GenloomError
-from genloom.model import (
-    Model,
-    best_device,
-    build_conditioners,
-    build_networks,
-    build_objective,
-    resolve_space,
-    save_model,
-    with_defaults,
-)
-from genloom.model.likelihood import HeldOutMetric, TextOrChat, measure_held_out, to_metric_key
+from genloom.model import Model, with_defaults
+from genloom.model.likelihood import HeldOutMetric, TextOrChat, measure_held_out
 from genloom.store import files
-from genloom.store.dataset import Dataset
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
-from genloom.train import checkpoint, finetune
+from genloom.train import checkpoint
 from genloom.train.data.cache import discard_damaged
-from genloom.train.data.source import BatchFn, DataSource, PretrainingSource, get_plural_name, prepare_source
+from genloom.train.data.source import DataSource
 from genloom.train.events import TOKENS, EvalMetrics, Event, RunResult, RunWarning, Status, StepMetrics, Unit
+from genloom.train.finetune import Finetuning
 from genloom.train.job import Job, read_job
 from genloom.train.log import ProgressLog, Throughput
 from genloom.train.loop import StepResult, TrainConfig, TrainState, train
-from genloom.train.planning import forecast
-from genloom.train.planning.auto_config import Budget, plan_training
+from genloom.train.planning.auto_config import Budget
 from genloom.train.planning.benchmark import find_compile_error
 from genloom.train.planning.forecast import NUM_EVALS
+from genloom.train.preference.stage import Preferences, PreferenceTraining
+from genloom.train.pretraining import Pretraining
+from genloom.train.stage import TrainingStage
 from genloom.types import Batch
 
 MAX_SAVE_FRACTION = 0.05  # of the time may be spent on checkpoints
@@ -47,10 +51,12 @@ MAX_SAVE_FRACTION = 0.05  # of the time may be spent on checkpoints
 
 @dataclass(frozen=True)
 class TrainRequest:
-    data: str  # a data set, or with `should_resume` the name or id of a run
+    """A run to start, or to resume."""
+
+    data: str  # a data set, "ratings" for preferences, or with `should_resume` the name or id of a run
     name: str = ""  # of the model; "": the data set's
     base: str = ""  # a model to fine-tune; "": train a new one
-    method: str = "lora"  # of fine-tuning; or "full"
+    method: str = "lora"  # of fine-tuning: "lora" or "full"; of preference training: "dpo", "kto", "weighted", "grpo"
     budget: Budget = field(default_factory=Budget)
     overrides: Mapping[str, str] = field(default_factory=dict)
     should_resume: bool = False
@@ -58,6 +64,8 @@ class TrainRequest:
     threads: int = 0  # 0: torch's default
     save_seconds: float = 30.0
     save_steps: int = 0  # also save every so many steps; 0: by time only
+    preferences: Preferences | None = None  # to train `base` on; a stopped run of the same request is resumed
+    judged_runs: frozenset[str] = frozenset()  # of preference training, which are not resumed
 
     def __post_init__(self) -> None:
         budget = self.budget
@@ -88,26 +96,54 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
             job, note = resume_job(run, request)
             if note:
                 yield Status(note)
-            yield from execute_run(workspace, run, job, request)
+            yield from execute_run(workspace, run, restore_stage(workspace, job), job, request)
         return
-    dataset = workspace.get_dataset(request.data)
-    run = workspace.get_run(workspace.create_run(request.name or dataset.name).name)
+    stage = choose_stage(workspace, request)
+    unfinished_run = find_unfinished_run(stage, request)
+    if unfinished_run is not None:
+        with lock_run(unfinished_run):
+            yield Status(f"Resuming {unfinished_run.id}")
+            job = read_job(unfinished_run.folder / "job.toml")
+            yield from execute_run(workspace, unfinished_run, stage, job, request)
+        return
+    run = workspace.get_run(workspace.create_run(request.name or request.data).name)
     with lock_run(run):
-        job = yield from create_job(workspace, run, dataset, request)
-        yield from execute_run(workspace, run, job, request)
+        job = yield from create_job(run, stage, request)
+        yield from execute_run(workspace, run, stage, job, request)
 
 
-def create_job(workspace: Workspace, run: Run, dataset: Dataset, request: TrainRequest) -> Generator[Event, None, Job]:
+def choose_stage(workspace: Workspace, request: TrainRequest) -> TrainingStage:
+    """Return the stage of a new run. Raises ValueError for unknown data."""
+    if request.preferences is not None:
+        return PreferenceTraining(workspace, request.base, request.method, request.preferences)
+    dataset = workspace.get_dataset(request.data)
+    if request.base:
+        return Finetuning(workspace, request.base, request.method, dataset)
+    return Pretraining(workspace, dataset)
+
+
+def restore_stage(workspace: Workspace, job: Job) -> TrainingStage:
+    """Return the stage of a stopped run. Raises ValueError if its data are gone."""
+    if job.learning:
+        raise GenloomError("train.resume_by_learning", model=job.name)
+    dataset = workspace.get_dataset(job.data, job.digest)
+    if job.base:
+        return Finetuning(workspace, job.base["ref"], job.adapter.get("method", "full"), dataset)
+    return Pretraining(workspace, dataset)
+
+
+def find_unfinished_run(stage: TrainingStage, request: TrainRequest) -> Run | None:
+    """Return the stopped run of the same preference training; runs on data sets are resumed by their names only."""
+    if not isinstance(stage, PreferenceTraining):
+        return None
+    return stage.find_unfinished_run(request.name, request.budget.seed, request.overrides, request.judged_runs)
+
+
+def create_job(run: Run, stage: TrainingStage, request: TrainRequest) -> Generator[Event, None, Job]:
     """Plan and store the job of a new run; on failure or interruption, remove the run."""
     try:
         budget = replace(request.budget, steps=request.steps or request.budget.steps)
-        if request.base:
-            base_and_method = request.base, request.method
-            job = yield from finetune.plan_finetuning(
-                run.folder, workspace, dataset, run.name, base_and_method, budget, request.overrides
-            )
-        else:
-            job = yield from plan_training(run.folder, workspace, dataset, run.name, budget, request.overrides)
+        job = yield from stage.plan(run.folder, run.name, budget, request.overrides)
         job = replace(job, design=with_defaults(job.design))
         job.save(run.folder / "job.toml")
     except BaseException:
@@ -171,22 +207,17 @@ def rescale_estimate(estimate: Mapping[str, Any], ratio: float, steps: int) -> d
     return {**unchanged_entries, **scaled_entries, "steps": steps}
 
 
-def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest) -> Iterator[Event]:
+def execute_run(
+    workspace: Workspace, run: Run, stage: TrainingStage, job: Job, request: TrainRequest
+) -> Generator[Event]:
     """Train the remaining steps of a job, then evaluate, store and report."""
-    dataset = workspace.get_dataset(job.data, job.digest)
     if job.plan.torch_compile and (compile_error := find_compile_error()):
         yield RunWarning(f"torch.compile does not work here; training without it: {compile_error}")
         job = replace(job, plan=replace(job.plan, torch_compile=False))
     if damage_report := discard_damaged(run.folder):
         yield RunWarning(damage_report)
-    source: DataSource
-    if job.base:
-        base = finetune.load_finetuning_base(workspace, job)
-        source = yield from finetune.prepare_finetuning_source(run.folder, dataset, base)
-        model, batches, state = finetune.initialize_finetuning(source, base, job)
-    else:
-        source = yield from prepare_source(run.folder, workspace, dataset, job.design)
-        model, batches, state = initialize_training(source, job)
+    source, model, batches = yield from stage.initialize(run.folder, job)
+    state = TrainState.from_parts(model.parts, model.objective, job.plan)
     held_out = source.load_held_out(source.eval_size)
     load_result = checkpoint.load(state, run.folder / "state", job.design.network)
     if load_result is not None:
@@ -194,7 +225,7 @@ def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest)
     log = ProgressLog(run.folder / "progress.jsonl", state.step)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
     yield from run_steps(run.folder / "state", log, model, batches, job, state, request, held_out, source.unit)
-    yield Status(f"Evaluating on held-out {get_plural_name(dataset.medium)} and storing the model")
+    yield Status("Evaluating and storing the model")
     trained_model = replace(model, parts=state.eval_parts.eval())
     eval_started_at = time.perf_counter()
     held_out_metric = evaluate_held_out(trained_model, source)
@@ -202,8 +233,8 @@ def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest)
     actual = {
         "seconds": round(log.seconds, 1),
         "memory_bytes": log.peak_memory_bytes,
-        to_metric_key(source.metric): None if held_out_metric is None else held_out_metric.value,
-        **(finetune.evaluate_general_knowledge(workspace, trained_model, job) if job.base else {}),
+        **({} if held_out_metric is None else {held_out_metric.key: held_out_metric.value}),
+        **stage.evaluate(trained_model, job),
         f"{source.unit.key}_per_second": round(state.step * job.units_per_step / max(log.seconds, 1e-9)),
         "steps": state.step,
         "skipped_steps": state.skipped_steps,
@@ -212,11 +243,7 @@ def execute_run(workspace: Workspace, run: Run, job: Job, request: TrainRequest)
     if model_folder is None:
         staged_folder = workspace.create_model(job.name)
         with staged_folder as folder:
-            card = build_training_card(dataset, job, run, actual, trained_model)
-            if job.base:
-                finetune.write_finetuned_model(workspace, trained_model, folder, job, card)
-            else:
-                save_model(trained_model, folder, job.to_tables(), card)
+            stage.write_model(trained_model, folder, job, build_card(stage, job, run, actual, trained_model))
         model_folder = staged_folder.result
     write_atomic(run.folder / "done.json", json.dumps({"model": model_folder.ref}))
     yield RunResult(model_folder.ref, run.id, held_out_metric, log.seconds, job.estimate, actual)
@@ -229,24 +256,6 @@ def find_stored_model(workspace: Workspace, job: Job, run: Run, step: int) -> Mo
         if model_folder.name == job.name and model_folder.card.get("run") == run.id and actual.get("steps") == step:
             return model_folder
     return None
-
-
-def initialize_training(source: PretrainingSource, job: Job) -> tuple[Model, BatchFn, TrainState]:
-    """Return the model at step 0, its batches and its state, as functions of the job."""
-    objective = build_objective(job.design, resolve_space(job.design, source.codec))
-    torch.manual_seed(job.plan.seed)
-    parts = build_networks(job.design, objective)
-    conditioners = build_conditioners(job.design)
-    model = Model(job.name, source.codec, objective, parts, job.design, conditioners=conditioners)
-    batches = source.build_batches(job, model)
-    num_parameters = sum(p.numel() for p in parts.parameters())
-    for part in parts.values():
-        source.fit_counts(part)
-    forecast.check_memory(
-        job.plan, num_parameters, source.activation_bytes(job, model) * job.batch_size, psutil.virtual_memory().total
-    )
-    parts.to(best_device())
-    return model, batches, TrainState.from_parts(parts, objective, job.plan)
 
 
 def run_steps(
@@ -337,12 +346,10 @@ def build_step_metrics(
     )
 
 
-def build_training_card(
-    dataset: Dataset, job: Job, run: Run, actual: Mapping[str, Any], model: Model
-) -> dict[str, Any]:
+def build_card(stage: TrainingStage, job: Job, run: Run, actual: Mapping[str, Any], model: Model) -> dict[str, Any]:
     """Return the card of a trained model: its size, origin, forecast and measurements."""
     return {
-        "data": {"name": dataset.name, "digest": dataset.digest, "licences": dataset.manifest.get("licences", {})},
+        **stage.describe_data(job),
         "run": run.id,
         "parameters": sum(p.numel() for p in model.parts.parameters()),
         "forecast": dict(job.estimate),

@@ -169,7 +169,7 @@ def test_the_battery_gives_instructions_to_a_model_that_chats(
     ("arguments", "words"),
     [
         (["tales", "--json"], "[cli.chat_json_without_prompt]"),
-        (["tales", "--prompt", " "], "[cli.empty_question]"),
+        (["tales", "--prompt", " "], "[api.empty_question]"),
         (["tales", "--prompt", "x", "--max-tokens", "0"], "[cli.invalid_integer]"),
         (["tales", "--prompt", "x", "--top-p", "7"], "[cli.invalid_number]"),
         (["tales", "--conversation", "none"], "'none'"),

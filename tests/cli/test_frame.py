@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from genloom.api import doctor
 from genloom.cli import run
 from genloom.cli.app import VERBS, get_module_name
-from genloom.cli.commands import doctor
 from genloom.cli.options.common import CommonOptions
 from genloom.errors import format_message
 
@@ -92,12 +92,12 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["collect", "x", "--seed", "many"], "[cli.invalid_integer]"),
         (["list", "modles"], '"modles"'),
         (["collect", "/no/such/folder", "--name", "x"], "/no/such/folder"),
-        (["train", "--resume", "notes", "--name", "x"], "[cli.resume_with_name]"),
-        (["train", "--resume", "notes", "--minutes", "3"], "[cli.resume_with_plan]"),
-        (["train", "notes", "--method", "full"], "[cli.method_without_model]"),
+        (["train", "--resume", "notes", "--name", "x"], "[api.resume_with_name]"),
+        (["train", "--resume", "notes", "--minutes", "3"], "[api.resume_with_plan]"),
+        (["train", "notes", "--method", "full"], "[api.method_without_model]"),
         (["train", "notes", "--set", "width"], "[cli.bad_setting]"),
-        (["forget", "notes"], "[cli.forget_target]"),
-        (["forget", "notes", "--rater", "mia", "--item", "x"], "[cli.forget_target]"),
+        (["forget", "notes"], "[api.forget_target]"),
+        (["forget", "notes", "--rater", "mia", "--item", "x"], "[api.forget_target]"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from genloom.cli import run
-from genloom.cli.report_features import escape_caption, load_or_extract_features
+from genloom.evaluate.by_distribution import load_or_extract_features
 from genloom.evaluate.features import efficientnet
 from genloom.evaluate.image import prompt_following
 from genloom.networks.efficientnet import WEIGHTS_PACKAGE
 from genloom.store.workspace import Workspace
-from genloom.text_encoders.prompt_weighting import parse_weighted_prompt
+from genloom.text_encoders.prompt_weighting import escape_prompt, parse_weighted_prompt
 from genloom.types import Item
 
 pytest.importorskip(WEIGHTS_PACKAGE)
@@ -60,7 +60,7 @@ def test_evaluate_measures_distances_and_near_copies(home: Path, capsys: pytest.
 def test_the_lines_name_the_metrics_and_the_count(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", "tiles/2", "--samples", "20"]) == 0
     out, _ = capsys.readouterr()
-    for said in ("on 20 held-out captions", "Fréchet distance", "for training data", "coverage", "Vendi",
+    for said in ("on 20 held-out samples", "Fréchet distance", "for training data", "coverage", "Vendi",
                  "Near copies of training data, 'tiles':", "of 20 are nearer"):  # fmt: skip
         assert said in out
 
@@ -97,7 +97,7 @@ def test_the_model_trained_longer_is_better(home: Path, capsys: pytest.CaptureFi
     facts = told(capsys, "compare", "tiles/1", "tiles/2", "--samples", "30")
     assert facts["verdict"] == "better"
     assert facts["models"][1]["frechet"] < facts["models"][0]["frechet"]
-    assert Path(facts["sheet"]).is_file()
+    assert Path(facts["chart"]).is_file()
     assert told(capsys, "compare", "tiles/2", "tiles/2", "--samples", "30")["verdict"] == "no difference shown"
 
 
@@ -113,18 +113,18 @@ def test_a_detector_scores_prompt_following(home: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("caption", ["a clock (alarm: red)", "open ( and :1.3)", "back\\slash :)", "a fox"])
 def test_captions_are_escaped(caption: str) -> None:
-    assert parse_weighted_prompt(escape_caption(caption)).text == caption
+    assert parse_weighted_prompt(escape_prompt(caption)).text == caption
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["evaluate", "tiles", "--samples", "5"], "[cli.too_few_samples]"),
+        (["evaluate", "tiles", "--samples", "5"], "[evaluate.too_few_items]"),
         (["evaluate", "tiles", "--samples", "0"], "[cli.invalid_integer]"),
         (["compare", "tiles/1", "tiles/2", "--samples", "0"], "[cli.invalid_integer]"),
-        (["evaluate", "tiles", "--data", "tales"], "[cli.evaluate_other_medium]"),
-        (["evaluate", "tales", "--data", "tiles"], "[cli.evaluate_other_medium]"),
-        (["compare", "tales", "tiles"], "[cli.compare_different_media]"),
+        (["evaluate", "tiles", "--data", "tales"], "[evaluate.other_medium]"),
+        (["evaluate", "tales", "--data", "tiles"], "[evaluate.other_medium]"),
+        (["compare", "tales", "tiles"], "[evaluate.different_media]"),
     ],
 )
 def test_an_error_has_a_code(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from genloom.cli import console
+from genloom.api import progress
 from genloom.cli.console import Console
 
 
@@ -30,7 +30,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([0.0, 1.0, 6.0, 7.0, 12.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     with Console().show_progress("Collecting", 8) as bar:
         for done in (1, 2, 3, 4):
             bar.update(done, f"{done} files")

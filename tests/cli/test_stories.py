@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from genloom.cli import run
-from genloom.cli.training_sources import find_training_sources
 from genloom.errors import format_message
+from genloom.evaluate.training_sources import find_training_sources
 from genloom.model import load_model
 from genloom.store.workspace import Workspace
 
@@ -174,7 +174,7 @@ def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureF
     assert re.search(r"^cloze +of four words +\d+\.\d % +\d+\.\d to \d+\.\d +4 +25\.0 %$", out, re.MULTILINE)
     assert "my notes/1: cloze\nmy notes/1: arithmetic\n" in err
     report = home / "reports/my notes-1/battery.json"
-    assert f"Report in {report}" in out
+    assert f"Report and charts in {report.parent}" in out
     facts = told(capsys, "evaluate", "my notes", "--battery", "--limit", "2")
     assert {score["task"] for score in facts["battery"]} == {"cloze", "choice", "arithmetic"}
     assert json.loads(report.read_text())["battery"] == facts["battery"]
@@ -245,7 +245,7 @@ def test_a_fine_tuned_model_can_copy_the_data_of_its_base(
     shutil.rmtree(few.folder)
     left = find_training_sources(workspace, load_model(workspace, "few"))
     assert [dataset.digest for dataset in left.datasets] == [tales.digest]
-    assert left.missing == (format_message("cli.data_missing", model="few/1", data="few", digest=few.digest[:12]),)
+    assert left.missing == (format_message("evaluate.data_missing", model="few/1", data="few", digest=few.digest[:12]),)
 
 
 def test_a_part_of_the_held_out_text_measures_like_all_of_it(
@@ -271,7 +271,7 @@ def test_a_part_of_the_held_out_text_measures_like_all_of_it(
         (["train", "my notes", "--minutes", "1", "--steps", "3"], "--minutes"),
         (["train", "my notes", "--minutes", "-1"], "[cli.invalid_number]"),
         (["train", "my notes", "--name", "a/b"], "'/'"),
-        (["train", "--resume", "my notes", "--minutes", "3"], "[cli.resume_with_plan]"),
+        (["train", "--resume", "my notes", "--minutes", "3"], "[api.resume_with_plan]"),
         (["generate"], "[cli.model_missing]"),
         (["generate", "my note"], "Did you mean 'my notes'?"),
         (["generate", "my notes", "--max-tokens", "0"], "[cli.invalid_integer]"),
@@ -280,8 +280,8 @@ def test_a_part_of_the_held_out_text_measures_like_all_of_it(
         (["generate", "my notes", "--prompts", "/no/such/file"], "/no/such/file"),
         (["generate", "my notes", "--prompts", "EMPTY"], "[cli.prompts_file_empty]"),
         (["generate", "my notes", "--sheet"], "[cli.sheet_of_text]"),
-        (["generate", "my notes", "--stop", ""], "[cli.empty_stop]"),
-        (["generate", "icons", "--stop", "x"], "[cli.stop_of_other_media]"),
+        (["generate", "my notes", "--stop", ""], "[api.empty_stop]"),
+        (["generate", "icons", "--stop", "x"], "[api.stop_without_text]"),
         (["generate", "my notes", "--prompts", "/tmp"], "/tmp"),
         (["train", "my notes", "--recipe", "/no/such"], "/no/such"),
         (["train", "my notes", "--set", "network=foo"], "'foo'"),
@@ -293,8 +293,8 @@ def test_a_part_of_the_held_out_text_measures_like_all_of_it(
         (["generate", "--replay", "2026-01-01-000000"], "'2026-01-01-000000'"),
         (["evaluate", "my notes", "--data", "yours"], "'yours'"),
         (["evaluate", "my notes", "--samples", "0"], "[cli.invalid_integer]"),
-        (["evaluate", "my notes", "--battery", "--tasks", "chess"], "[cli.unknown_task]"),
-        (["evaluate", "my notes", "--battery", "--tasks", ","], "[cli.unknown_task]"),
+        (["evaluate", "my notes", "--battery", "--tasks", "chess"], "[evaluate.unknown_task]"),
+        (["evaluate", "my notes", "--battery", "--tasks", ","], "[cli.no_tasks]"),
         (["evaluate", "my notes", "--battery", "--limit", "-1"], "[cli.invalid_integer]"),
         (["compare", "my notes", "other things"], "'other things'"),
     ],

@@ -62,7 +62,7 @@ def test_collect_prints_json_for_scripts(notes: Path, home: Path, capsys: pytest
 
 def test_several_sources_need_a_name(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["collect", str(notes / "1.txt"), str(notes / "2.txt")]) == 2
-    assert "[cli.several_sources_without_name]" in capsys.readouterr().err
+    assert "[api.several_sources_without_name]" in capsys.readouterr().err
     assert not home.exists()
 
 
@@ -191,7 +191,7 @@ def test_doctor_reports_why_it_cannot_write(
 ) -> None:
     import errno
 
-    from genloom.cli.commands import doctor
+    from genloom.api import doctor
 
     def read_only(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")

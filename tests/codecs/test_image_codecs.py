@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 
 import genloom
 from genloom import plugins
-from genloom.cli.report_features import get_coder
 from genloom.codecs import fsq_tokens, latent, pixels
 from genloom.errors import format_message
 from genloom.model import Design
@@ -94,6 +93,8 @@ def test_a_quantized_latent_is_only_used_as_codes():
     quantized: Any = make_model((4, 4, 4, 4))
     with raises_code("codecs.latent_is_discrete", model="toy"):
         latent.from_model(quantized, make_images(5), latent.Config())
+    from genloom.evaluate.by_distribution import get_coder  # the only use of an evaluation here
+
     coder = get_coder(quantized)  # the codec that evaluate measures
     assert isinstance(coder, fsq_tokens.Codec)
     assert coder.levels == (4, 4, 4, 4)

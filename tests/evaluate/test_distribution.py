@@ -8,10 +8,10 @@ import pytest
 from genloom.evaluate.distribution import (
     Reconstruction,
     compare_distances,
-    compute_psnr,
     measure_distance,
     measure_distribution,
 )
+from genloom.evaluate.image import compute_psnr
 from tests.errors import raises_code
 
 
@@ -28,7 +28,7 @@ def test_a_perfect_model_measures_like_training_values():
     assert metrics.distance.frechet == pytest.approx(metrics.train_distance.frechet, rel=0.5)
     assert metrics.precision_recall.coverage > 0.9
     assert metrics.generated_diversity.vendi_score == pytest.approx(metrics.held_out_diversity.vendi_score, rel=0.1)
-    assert json.loads(json.dumps(metrics.to_report()))["reconstruction"] == {"psnr": 30.0, "frechet": 1.0}
+    assert json.loads(json.dumps(metrics.to_json()))["reconstruction"] == {"psnr": 30.0, "frechet": 1.0}
 
 
 def test_distances_need_equal_and_sufficient_counts():

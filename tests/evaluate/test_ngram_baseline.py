@@ -25,7 +25,7 @@ def test_only_the_bytes_of_documents_are_scored():
     size = sum(len(text.encode()) for text in HELD_OUT)
     assert measured.bits_per_byte.mean == pytest.approx(held_out_nats / math.log(2) / size)
     assert measured.nats_per_character == pytest.approx(held_out_nats / sum(map(len, HELD_OUT)))
-    assert measured.losses.num_bytes.tolist() == [15, 17]
+    assert measured.losses.num_units.tolist() == [15, 17]
     assert measured.train_bytes == sum(len(text.encode()) for text in TRAIN)
     assert not measured.is_capped
 
@@ -34,7 +34,7 @@ def test_the_blocks_of_long_documents_add_up():
     long = "and so it goes on, and on, and so. " * 500
     measured = fit_ngram_baseline([long], [long, "short"], order=4)
     assert measured.bits_per_byte.count == math.ceil(len(long) / 4000) + 1
-    assert measured.losses.num_bytes.sum() == len(long) + 5
+    assert measured.losses.num_units.sum() == len(long) + 5
     assert measured.bits_per_byte.mean < 0.2
 
 
@@ -56,5 +56,5 @@ def test_the_cap_bounds_what_is_read():
 def test_no_text_is_refused():
     with raises_code("evaluate.no_training_text"):
         fit_ngram_baseline([], ["a"])
-    with raises_code("evaluate.no_held_out_text"):
+    with raises_code("evaluate.nothing_held_out"):
         fit_ngram_baseline(["abc"], [""])

@@ -65,6 +65,34 @@ def test_an_inconsistent_table_is_an_error(tensor: str, change: dict[str, Any], 
         safetensors_file.read_header(safe(tmp_path / "x.safetensors", table))
 
 
+@pytest.mark.parametrize("kind", [{}, [], None, 5, True, {"F32": 1}, ["F32"]], ids=str)
+def test_a_type_that_is_no_text_is_an_error(kind: Any, tmp_path: Path) -> None:
+    with raises_code("exchange.damaged_safetensors"):
+        safetensors_file.read_header(safe(tmp_path / "x", {**GOOD, "a": {**GOOD["a"], "dtype": kind}}))
+
+
+@pytest.mark.parametrize("metadata", [[], 5, "x", None, {"a": 1}, {"a": {"b": "c"}}], ids=str)
+def test_metadata_of_another_kind_is_an_error(metadata: Any, tmp_path: Path) -> None:
+    with raises_code("exchange.damaged_safetensors"):
+        safetensors_file.read_header(safe(tmp_path / "x", {**GOOD, "__metadata__": metadata}))
+
+
+def test_an_error_does_not_repeat_megabytes_of_the_file(tmp_path: Path) -> None:
+    for table in ({"a" * 10**6: GOOD["a"]}, {"a": {**GOOD["a"], "dtype": "F" * 10**6}}, {"a" * 10**6: 5}):
+        with raises_code("exchange.damaged_safetensors") as caught:
+            safetensors_file.read_header(safe(tmp_path / "x", table))
+        assert len(str(caught.value)) < 1000
+
+
+def test_tensors_of_every_type_are_read(tmp_path: Path) -> None:
+    """The counts of n-grams are U16 and U32; a checkpoint may hold any type that torch has and the format knows."""
+    kinds = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "bool", "complex64")
+    kinds += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+    tensors = {kind: torch.zeros(2, 3, dtype=getattr(torch, kind)) for kind in kinds}
+    save_file(tensors, tmp_path / "x.safetensors", {"format": "pt"})
+    assert safetensors_file.list_tensors(tmp_path / "x.safetensors").keys() == tensors.keys()
+
+
 @pytest.mark.parametrize("length", [0, 1, 1 << 20, 1 << 40, (1 << 64) - 1])
 def test_a_wrong_header_length_is_an_error(length: int, tmp_path: Path) -> None:
     with raises_code("exchange.damaged_safetensors"):

@@ -13,7 +13,7 @@ from genloom.networks import transformer
 from genloom.networks.native import build as native
 from genloom.networks.native.quantized_transformer import quantize_network
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
 from genloom.testing import perturb_weights
 from genloom.types import NetworkSpec, TokenSpace
 from tests.errors import raises_code
@@ -36,7 +36,7 @@ def build_quantized() -> nn.Module:
 
 
 def generate_alone(network: nn.Module, prompt: np.ndarray, nonce: int, params: SamplingParams) -> list[int]:
-    params = replace(params, prompt_ids=(prompt,))
+    params = replace(params, inputs=replace(params.inputs, prompt_ids=(prompt,)))
     *_, last = Autoregressive(SPACE).sample({"model": network}, 1, None, Noise(KEY, (nonce,)), params)
     return last[0].tolist()
 
@@ -45,7 +45,11 @@ def generate_alone(network: nn.Module, prompt: np.ndarray, nonce: int, params: S
 def test_every_sequence_is_what_it_would_be_alone(build: Callable[[], nn.Module]) -> None:
     network, rng = build(), np.random.default_rng(0)
     sequences = [
-        (rng.integers(0, 39, n), nonce, SamplingParams(max_tokens=length, temperature=t, top_k=k, eos_ids=(7,)))
+        (
+            rng.integers(0, 39, n),
+            nonce,
+            SamplingParams(max_tokens=length, temperature=t, top_k=k, inputs=SamplerInputs(eos_ids=(7,))),
+        )
         for nonce, (n, length, t, k) in enumerate(
             [(3, 20, 0.8, 0), (1, 5, 0.0, 0), (17, 9, 1.2, 5), (2, 30, 1.0, 0), (9, 1, 0.7, 3), (5, 12, 0.9, 0)]
         )
@@ -65,7 +69,7 @@ def test_every_sequence_is_what_it_would_be_alone(build: Callable[[], nn.Module]
 
 def test_a_removed_sequence_frees_its_slot_and_does_not_disturb_others() -> None:
     network = build_quantized()
-    params = SamplingParams(max_tokens=9, suppressed_tokens=(SPACE.eos,))
+    params = SamplingParams(max_tokens=9, inputs=SamplerInputs(suppressed_tokens=(SPACE.eos,)))
     batch = ContinuousBatch(network, SPACE, KEY, num_slots=2, max_length=20)
     kept_row, removed_row = (
         batch.add_sequence(np.array([1, 2]), 1, params),

@@ -20,7 +20,7 @@ from genloom.generate.engine import (
     split_batches,
     store_outputs,
 )
-from genloom.generate.text.token_prompts import list_suppressed_tokens
+from genloom.generate.token_prompts import list_suppressed_tokens
 from genloom.model import Model, build_networks, load_model, save_model
 from genloom.networks import precision as precisions
 from genloom.networks.native import build as native

@@ -10,7 +10,7 @@ from genloom.generate.engine import build_request, run_request
 from genloom.model import Model, load_model
 from genloom.noise import NUM_SIGNAL_NONCES
 from genloom.store.workspace import Workspace
-from genloom.train.finetune import replace_objective
+from genloom.train.post_training import replace_objective
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from genloom.generate.guidance import ClassifierFreeGuidance, concat_conditions
 from genloom.networks import dense, recurrent, transformer
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
 from genloom.testing import assert_close, check_cache, perturb_weights, random_inputs
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 
@@ -137,7 +137,7 @@ def test_sampling_with_the_cache_equals_reading_from_the_start():
         4,
         cond,
         Noise(0, (0, 1, 2, 3)),
-        SamplingParams(max_tokens=6, suppressed_tokens=(0,)),
+        SamplingParams(max_tokens=6, inputs=SamplerInputs(suppressed_tokens=(0,))),
     )
     guided = ClassifierFreeGuidance(network, 2.0)
     x = torch.zeros(4, 1, dtype=torch.long)

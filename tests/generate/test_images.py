@@ -186,7 +186,7 @@ def test_a_model_without_prompts_refuses_them(model: Model) -> None:
     design = replace(model.design, text_encoder="", text_encoder_settings={})
     objective = build_objective(design, model.codec.space)
     unprompted = replace(
-        model, objective=objective, parts=build_networks(design, objective), design=design, text_encoder=None
+        model, objective=objective, parts=build_networks(design, objective), design=design, conditioners={}
     )
     assert generate_images(unprompted, make_request(count=2)).shape == (2, SIDE, SIDE, 3)
     with raises_code("generate.no_prompt_support"):

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genloom.generate.image.contact_sheet import BACKGROUND, GAP, build_contact_sheet
 from genloom.generate.image.inpainting import InpaintRegion, expand_canvas, find_crop, prefill
 
 
@@ -84,19 +83,3 @@ def test_margins_are_missing() -> None:
     assert canvas.shape == (7, 9, 3)
     assert np.array_equal(canvas[3:, 1:7], make_image(4, 6))
     assert np.array_equal(~margin, make_mask(7, 9, 3, 1, 4, 6))
-
-
-def test_a_sheet_has_every_image_in_its_cell() -> None:
-    images = [make_image(8, 8, n) for n in range(5)]
-    sheet = build_contact_sheet(images)
-    assert sheet.shape == (2 * 8 + 3 * GAP, 3 * 8 + 4 * GAP, 3)
-    for n, image in enumerate(images):
-        top, left = GAP + n // 3 * (8 + GAP), GAP + n % 3 * (8 + GAP)
-        assert np.array_equal(sheet[top : top + 8, left : left + 8], image)
-    assert (sheet[-GAP - 8 :, -GAP - 8 :] == BACKGROUND).all()
-    assert build_contact_sheet(images, columns=5).shape == (8 + 2 * GAP, 5 * 8 + 6 * GAP, 3)
-
-
-def test_images_of_different_sizes_get_equal_heights() -> None:
-    sheet = build_contact_sheet([make_image(20, 10), make_image(10, 30)], columns=2)
-    assert sheet.shape == (10 + 2 * GAP, 2 * 30 + 3 * GAP, 3)

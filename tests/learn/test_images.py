@@ -13,10 +13,10 @@ import pytest
 from genloom.cli import run
 from genloom.cli.commands.arena import join_side_by_side
 from genloom.generate import engine
+from genloom.learn.comparison import AnswerScorer
 from genloom.learn.eval_prompts import build_preference_dataset
 from genloom.learn.reward_model import build_reward_model, extract_pair_features
 from genloom.learn.round import LearnRequest, LearnResult, learn
-from genloom.learn.safeguards.text import AnswerScorer
 from genloom.learn.unlearn_ratings import find_weights_digest
 from genloom.model import load_model
 from genloom.rate.outputs import load_output

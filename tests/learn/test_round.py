@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from genloom.generate import engine
+from genloom.learn.comparison import AnswerPairs
 from genloom.learn.label_noise import MISLABELLED_REASON
 from genloom.learn.round import LearnRequest, LearnResult, fit_reward_model, learn, split_preferences
-from genloom.learn.safeguards.text import AnswerPairs, measure_copying
+from genloom.learn.safeguards.text import measure_copying
 from genloom.learn.unlearn_document import UnlearnDocumentResult, is_known_document, unlearn_document
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult, find_weights_digest, unlearn_ratings
 from genloom.model import load_model
@@ -27,7 +28,7 @@ from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
 from genloom.train.events import RunResult, StepMetrics
 from genloom.train.planning.auto_config import Budget
-from genloom.train.preference.run import PreferenceConfig
+from genloom.train.preference.config import PreferenceConfig
 from tests.errors import raises_code
 
 PREFERENCE = "regex:pattern=^(The|A|Zo)"  # some of the beginnings of a tale

@@ -22,7 +22,7 @@ from genloom.networks.native.quantized_transformer import (
     quantize_network,
 )
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
 from genloom.testing import perturb_weights
 from genloom.types import ConditionSpec, NetworkSpec, TokenSpace
 from tests.errors import raises_code
@@ -160,11 +160,13 @@ def test_sampling_one_row_equals_sampling_it_in_a_batch() -> None:
     parts = {"model": quantize_network(build_network(), 8)}
     prompts = tuple(random_tokens(n + 1).numpy() for n in (0, 4, 9))
     noise = Noise(1, (5, 6, 7))
-    *_, all_rows = Autoregressive(TOKENS).sample(parts, 3, None, noise, SamplingParams(prompts, max_tokens=12))
+    *_, all_rows = Autoregressive(TOKENS).sample(
+        parts, 3, None, noise, SamplingParams(inputs=SamplerInputs(prompts), max_tokens=12)
+    )
     for i in range(3):
         own = noise.select_rows(slice(i, i + 1))
         *_, alone = Autoregressive(TOKENS).sample(
-            parts, 1, None, own, SamplingParams(prompts[i : i + 1], max_tokens=12)
+            parts, 1, None, own, SamplingParams(inputs=SamplerInputs(prompts[i : i + 1]), max_tokens=12)
         )
         assert alone[0].tolist() == all_rows[i].tolist()[: alone.shape[1]]
 
@@ -274,10 +276,12 @@ def test_of_two_processes_one_compiles_and_both_load(tmp_path: Path) -> None:
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_speculative_tokens_do_not_change_the_output(temperature: float) -> None:
     network = quantize_network(build_network(), 8)
-    params = SamplingParams((random_tokens(5).numpy(),), max_tokens=59, temperature=temperature, top_k=3)
+    params = SamplingParams(
+        inputs=SamplerInputs((random_tokens(5).numpy(),)), max_tokens=59, temperature=temperature, top_k=3
+    )
     *_, fast = Autoregressive(TOKENS).sample({"model": network}, 1, None, Noise(1, (5,)), params)
     two = replace(
-        params, prompt_ids=(params.prompt_ids[0], random_tokens(9).numpy())
+        params, inputs=SamplerInputs((params.inputs.prompt_ids[0], random_tokens(9).numpy()))
     )  # several rows use no speculation
     *_, slow = Autoregressive(TOKENS).sample({"model": network}, 2, None, Noise(1, (5, 6)), two)
     assert fast[0].tolist() == slow[0].tolist()[: fast.shape[1]]
@@ -304,7 +308,7 @@ def test_reusing_a_prefix_gives_the_bits_of_reading_it_again() -> None:
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_the_output_is_the_same_with_and_without_a_reused_prefix(temperature: float) -> None:
     def sample(network: QuantizedTransformer, prompt: np.ndarray) -> list[int]:
-        params = SamplingParams((prompt,), max_tokens=20, temperature=temperature)
+        params = SamplingParams(inputs=SamplerInputs((prompt,)), max_tokens=20, temperature=temperature)
         *_, last = Autoregressive(TOKENS).sample({"model": network}, 1, None, Noise(1, (5,)), params)
         return last[0].tolist()
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from genloom import plugins
 from genloom.networks import attention, dense, ngram, recurrent, transformer
 from genloom.settings import parse
 from genloom.testing import assert_close, check_network, perturb_weights, random_inputs
@@ -114,18 +113,6 @@ def test_the_recurrent_network_gives_a_vector():
 )
 def test_the_dense_network_maps_any_signal(spec):
     check_network(dense.build(spec, dense.Config(width=24)), spec)
-
-
-def test_every_network_has_tests_here():
-    assert set(plugins.part_names("network")) == {
-        "transformer",
-        "recurrent",
-        "ngram",
-        "dense",
-        "dit",
-        "unet",
-        "convolution",
-    }
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.flow import Flow, SamplingParams, renoise
+from genloom.objectives.flow import Flow, SamplerInputs, SamplingParams, renoise
 from genloom.objectives.solvers import SOLVERS
 from genloom.testing import assert_close
 from genloom.types import SignalSpace
+from tests.toys import build_params
 
 PICTURE = SignalSpace(2, (3, 4))
 SIZE = (2, 3, 4)
@@ -34,7 +35,9 @@ class GaussianVelocity(nn.Module):
 
 def sample(network: nn.Module, nonces: range = range(4), **params) -> list[Tensor]:
     noise = Noise(3, tuple(nonces))
-    return list(Flow(PICTURE).sample({"model": network}, len(nonces), None, noise, SamplingParams(**params)))
+    return list(
+        Flow(PICTURE).sample({"model": network}, len(nonces), None, noise, build_params(SamplingParams, params))
+    )
 
 
 def solver_error(solver: str, steps: int) -> float:
@@ -103,7 +106,8 @@ def test_variations_start_from_the_initial_values():
         sample(network)[-1],
         "the initial values are ignored",
     )
-    assert SamplingParams(init_values=init_values, strength=0.3, steps=10).times[0] == pytest.approx(0.7)
+    inputs = SamplerInputs(init_values=init_values, strength=0.3)
+    assert SamplingParams(steps=10, inputs=inputs).times[0] == pytest.approx(0.7)
     assert len(sample(network, init_values=init_values, strength=0.3, steps=10)) == 3
 
 

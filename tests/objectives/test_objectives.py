@@ -169,7 +169,7 @@ def test_masked_rows_with_prompts_of_different_lengths_are_independent(toys):
     prompts = tuple(np.array([3, 1, 0, 2][:n]) for n in (1, 2, 3, 4))
     whole = toys.sample(toy, parts, 4, prompt_ids=prompts, max_tokens=3, temperature=2.0)
     for i, prompt in enumerate(prompts):
-        params = masked.SamplingParams(prompt_ids=(prompt,), max_tokens=3, temperature=2.0)
+        params = masked.SamplingParams(inputs=masked.SamplerInputs((prompt,)), max_tokens=3, temperature=2.0)
         *_, alone = toy.objective.sample(parts, 1, None, Noise(7, (i,)), params)
         assert alone[0].tolist() == whole[i].tolist()
 
@@ -223,7 +223,7 @@ def test_a_flow_with_a_known_velocity_is_solved_exactly():
         (flow.SamplingParams, {"steps": 0}),
         (flow.SamplingParams, {"shift": 0.0}),
         (flow.SamplingParams, {"resample_steps": -1}),
-        (flow.SamplingParams, {"strength": 1.5}),
+        (flow.SamplerInputs, {"strength": 1.5}),
         (masked.SamplingParams, {"temperature": -1.0}),
         (masked.SamplingParams, {"steps": -1}),
         (masked.SamplingParams, {"max_tokens": -1}),
@@ -242,7 +242,7 @@ def test_an_unknown_solver_is_refused():
 
 def test_known_values_without_a_mask_are_refused():
     with raises_code("objectives.mask_without_known_values"):
-        flow.SamplingParams(known_values=torch.zeros(2))
+        flow.SamplerInputs(known_values=torch.zeros(2))
 
 
 def test_the_penalty_of_the_critic_is_the_squared_gradient():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, SamplingParams
+from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
 from genloom.objectives.prompt_lookup import MAX_DRAFT_TOKENS, find_draft_tokens
 from genloom.types import TokenSpace
 
@@ -61,7 +61,9 @@ def test_the_same_tokens_in_fewer_steps(temperature: float, sharpness: float) ->
     steps = []
     for seed in range(4):
         params = SamplingParams(
-            (np.array([0, 3, 5, 1, 3, 5, 1]),), max_tokens=70, temperature=temperature, suppressed_tokens=(11,)
+            max_tokens=70,
+            temperature=temperature,
+            inputs=SamplerInputs((np.array([0, 3, 5, 1, 3, 5, 1]),), suppressed_tokens=(11,)),
         )
         noise = Noise(2, (seed,))
         fast, slow = TruncatingTableNetwork(sharpness), TableNetwork(sharpness)

@@ -9,10 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.autoregressive import Autoregressive, SamplingParams, mask_outside_top_p, process_logits
+from genloom.objectives.autoregressive import (
+    Autoregressive,
+    SamplerInputs,
+    SamplingParams,
+    mask_outside_top_p,
+    process_logits,
+)
 from genloom.testing import perturb_weights, random_inputs
 from genloom.types import Condition, ConditionSpec, NetworkSpec, TokenSpace
 from tests.errors import raises_code
+from tests.toys import build_params
 
 SPACE = TokenSpace(vocab_size=6, context_length=12, bos=5, eos=4)
 CONDS = [ConditionSpec(), ConditionSpec(vector=3), ConditionSpec(tokens=2)]
@@ -30,7 +37,10 @@ def sample_uncached(
     """The simplest sampler: read each row alone and from its beginning for every token."""
     output_rows = []
     for i in range(len(noise)):
-        context, row_cond = list(params.prompt_ids[i]), None if cond is None else cond.select_rows(slice(i, i + 1))
+        context, row_cond = (
+            list(params.inputs.prompt_ids[i]),
+            None if cond is None else cond.select_rows(slice(i, i + 1)),
+        )
         for _ in range(max_tokens):
             logits = network(torch.tensor([context]), cond=row_cond)[:, -1].float()
             choices = process_logits(logits, [np.array(context)], params)
@@ -38,7 +48,7 @@ def sample_uncached(
             context.append(token)
             if token == SPACE.eos:
                 break
-        row = context[len(params.prompt_ids[i]) :]
+        row = context[len(params.inputs.prompt_ids[i]) :]
         output_rows.append(row + [SPACE.eos] * (max_tokens - len(row)))
     return output_rows
 
@@ -49,7 +59,9 @@ def test_cached_and_uncached_samples_are_equal(toys, causal_network, cond):
         pytest.skip("a recurrent network does not support token conditions")
     network = build_network(toys, causal_network, cond)
     prompts = tuple(np.array([5, 0, 1, 2, 3][: 1 + i % 5]) for i in range(6))
-    params = SamplingParams(prompts, max_tokens=9, temperature=0.9, top_p=0.95, repetition_penalty=1.2)
+    params = SamplingParams(
+        inputs=SamplerInputs(prompts), max_tokens=9, temperature=0.9, top_p=0.95, repetition_penalty=1.2
+    )
     noise = Noise(4, tuple(range(10, 16)))
     _, _, condition = random_inputs(NetworkSpec(SPACE, SPACE, is_causal=True, condition=cond), 6)
     with torch.no_grad():
@@ -81,7 +93,11 @@ LOGITS = [0.0, 1.0, 0.5, -1.0, -9.0, -9.0]
 
 def sample(count: int, logits: list[float] = LOGITS, **params) -> Tensor:
     *_, last = Autoregressive(SPACE).sample(
-        {"model": ConstantNetwork(logits)}, count, None, Noise(0, tuple(range(count))), SamplingParams(**params)
+        {"model": ConstantNetwork(logits)},
+        count,
+        None,
+        Noise(0, tuple(range(count))),
+        build_params(SamplingParams, params),
     )
     return last
 
@@ -108,7 +124,9 @@ def test_each_eos_token_ends_its_row_and_the_others_continue():
 def test_the_repetition_penalty_exempts_eos_tokens():
     context = [np.array([5, 0, 1, 1])]
     penalized = process_logits(torch.tensor([LOGITS]), context, SamplingParams(repetition_penalty=2.0))
-    exempt = process_logits(torch.tensor([LOGITS]), context, SamplingParams(repetition_penalty=2.0, eos_ids=(1,)))
+    exempt = process_logits(
+        torch.tensor([LOGITS]), context, SamplingParams(repetition_penalty=2.0, inputs=SamplerInputs(eos_ids=(1,)))
+    )
     assert (penalized[0, 1], exempt[0, 1]) == (0.5, 1.0)
 
 
@@ -144,7 +162,7 @@ PROBS = torch.tensor([[0.4, 0.3, 0.15, 0.1, 0.05]])
 )
 def test_exactly_the_right_tokens_are_kept(params, kept):
     logits = PROBS.log()
-    out = process_logits(logits, [np.array([0])], SamplingParams(**params))
+    out = process_logits(logits, [np.array([0])], build_params(SamplingParams, params))
     assert set(out.isfinite().nonzero()[:, 1].tolist()) == kept
     assert torch.equal(logits, PROBS.log()), "the input logits must not change"
     probs = out.softmax(1)[0, sorted(kept)]
@@ -195,7 +213,7 @@ def test_the_caller_may_end_a_row():
         3,
         None,
         Noise(0, (0, 1, 2)),
-        SamplingParams(max_tokens=4, is_finished=is_finished),
+        SamplingParams(max_tokens=4, inputs=SamplerInputs(is_finished=is_finished)),
     )
     next(run)
     is_finished[1] = True
@@ -206,7 +224,11 @@ def test_the_caller_may_end_a_row():
 def test_drafts_grow_by_a_token_up_to_the_context_length():
     drafts = list(
         Autoregressive(SPACE).sample(
-            {"model": ConstantNetwork(LOGITS)}, 2, None, Noise(0, (0, 1)), SamplingParams(suppressed_tokens=(4,))
+            {"model": ConstantNetwork(LOGITS)},
+            2,
+            None,
+            Noise(0, (0, 1)),
+            SamplingParams(inputs=SamplerInputs(suppressed_tokens=(4,))),
         )
     )
     assert [d.shape for d in drafts] == [(2, n) for n in range(1, 13)]
@@ -217,7 +239,11 @@ def test_the_network_is_called_once_per_token(toys):
     network, calls = build_network(toys, "recurrent", ConditionSpec()), []
     network.register_forward_hook(lambda *_: calls.append(1))
     *_, last = Autoregressive(SPACE).sample(
-        {"model": network}, 2, None, Noise(0, (0, 1)), SamplingParams(max_tokens=5, suppressed_tokens=(SPACE.eos,))
+        {"model": network},
+        2,
+        None,
+        Noise(0, (0, 1)),
+        SamplingParams(max_tokens=5, inputs=SamplerInputs(suppressed_tokens=(SPACE.eos,))),
     )
     assert last.shape == (2, 5)
     assert len(calls) == 5
@@ -228,7 +254,7 @@ def test_a_row_without_a_prompt_starts_with_bos(toys):
     noise = Noise(0, (3, 4))
 
     def text(prompts: tuple) -> list:
-        params = SamplingParams(prompts, max_tokens=6)
+        params = SamplingParams(inputs=SamplerInputs(prompts), max_tokens=6)
         *_, last = Autoregressive(SPACE).sample({"model": network}, 2, None, noise, params)
         return last.tolist()
 
@@ -271,11 +297,11 @@ def test_equal_prompts_are_read_once(toys):
     network.register_forward_pre_hook(lambda _, condition: read.append(condition[0].shape))
     prompts = tuple(np.array(p) for p in ([5, 0, 1], [5, 2], [5, 0, 1], [5, 0, 1]))
     noise = Noise(4, (1, 2, 3, 4))
-    params = SamplingParams(prompts, max_tokens=6)
+    params = SamplingParams(inputs=SamplerInputs(prompts), max_tokens=6)
     *_, together = Autoregressive(SPACE).sample({"model": network}, 4, None, noise, params)
     assert read[0] == (2, 3)
     for i, prompt in enumerate(prompts):
-        alone = SamplingParams((prompt,), max_tokens=6)
+        alone = SamplingParams(inputs=SamplerInputs((prompt,)), max_tokens=6)
         *_, actual = Autoregressive(SPACE).sample(
             {"model": network}, 1, None, noise.select_rows(slice(i, i + 1)), alone
         )

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from genloom.networks import dit
 from genloom.noise import Noise, build_training_noise
-from genloom.objectives.flow import Flow
+from genloom.objectives.flow import Flow, SamplerInputs
 from genloom.objectives.shortcut import SamplingParams, Shortcut
 from genloom.testing import assert_close, perturb_weights, random_inputs
 from genloom.types import Batch, Condition, ConditionSpec, SignalSpace
 from tests.errors import raises_code
+from tests.toys import build_params
 
 VECTOR, IMAGE = SignalSpace(2), SignalSpace(2, (4, 4))
 CONDITION = Condition(vector=torch.eye(3)[torch.arange(8) % 3])
@@ -113,7 +114,7 @@ def sample(**params) -> list[Tensor]:
     noise = Noise(3, tuple(range(8)))
     return list(
         Shortcut(VECTOR, ConditionSpec(vector=3)).sample(
-            {"model": StraightLines()}, 8, CONDITION, noise, SamplingParams(**params)
+            {"model": StraightLines()}, 8, CONDITION, noise, build_params(SamplingParams, params)
         )
     )
 
@@ -129,8 +130,8 @@ def test_known_values_are_kept_and_variations_start_at_a_step():
     known_values = torch.tensor([7.0, 8.0])
     for draft in sample(known_values=known_values, mask=torch.tensor([False, True]), resample_steps=1):
         assert (draft[:, 0] == 7).all()
-    assert SamplingParams(init_values=known_values, strength=0.6).times == [0.5, 0.75, 1.0]
-    assert SamplingParams(init_values=known_values, strength=0.0).times == [0.75, 1.0]
+    assert SamplingParams(inputs=SamplerInputs(init_values=known_values, strength=0.6)).times == [0.5, 0.75, 1.0]
+    assert SamplingParams(inputs=SamplerInputs(init_values=known_values, strength=0.0)).times == [0.75, 1.0]
     assert len(sample(init_values=known_values, strength=0.5)) == 2
 
 
@@ -140,8 +141,8 @@ def test_known_values_are_kept_and_variations_start_at_a_step():
         ("steps_not_power_of_two", None, lambda: SamplingParams(steps=3)),
         ("steps_above_trained", None, lambda: sample(steps=16)),
         ("bad_setting", "resample_steps", lambda: SamplingParams(resample_steps=-1)),
-        ("bad_setting", "strength", lambda: SamplingParams(strength=2.0)),
-        ("mask_without_known_values", None, lambda: SamplingParams(mask=torch.ones(2))),
+        ("bad_setting", "strength", lambda: SamplerInputs(strength=2.0)),
+        ("mask_without_known_values", None, lambda: SamplerInputs(mask=torch.ones(2))),
         ("bad_setting", "num_levels", lambda: Shortcut(VECTOR, num_levels=2)),  # its default of four steps needs three
         ("bad_setting", "flow_fraction", lambda: Shortcut(VECTOR, flow_fraction=1.5)),
         ("bad_setting", "guidance_scale", lambda: replace(Shortcut(VECTOR), guidance_scale=-1.0)),

@@ -23,13 +23,9 @@ def built(name: str, **settings: Any) -> TextEncoder:
     return module.build(module.Config(**settings))
 
 
-@pytest.fixture(scope="module", params=["minilm", "words"])
+@pytest.fixture(scope="module", params=plugins.part_names("text_encoder"))
 def encoder(request: pytest.FixtureRequest) -> TextEncoder:
     return built(request.param)
-
-
-def test_the_encoders_are_found() -> None:
-    assert plugins.part_names("text_encoder") == ["minilm", "words"]
 
 
 def test_every_prompt_has_states_of_the_width_and_an_empty_one_none(encoder: TextEncoder) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tomllib
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +19,11 @@ from genloom.model import load_model
 from genloom.model.likelihood import bits_per_unit, compute_nll
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train import finetune
+from genloom.train import finetune, post_training
 from genloom.train.data import documents
 from genloom.train.events import Event, RunEstimate, RunResult, RunWarning, StepMetrics
 from genloom.train.job import Job
-from genloom.train.loop import TrainConfig
+from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.planning.auto_config import Budget
 from genloom.train.run import TrainRequest, train_model
 from tests.errors import raises_code
@@ -76,11 +77,18 @@ def result(events: list[Event]) -> RunResult:
 
 def initialize(workspace: Workspace, data: Dataset, job: Job) -> tuple[Any, Any, Any]:
     """Return the model, batches and state at the start of a run of the job."""
-    base = finetune.load_finetuning_base(workspace, job)
-    source = documents.PackedDocuments(
-        base.codec, documents.encode_documents(workspace.create_run("again"), data, base), data
-    )
-    return finetune.initialize_finetuning(source, base, job)
+    stage = finetune.Finetuning(workspace, job.base["ref"], "lora", data)
+    _, model, batches = get_result(stage.initialize(workspace.create_run("again"), job))
+    return model, batches, TrainState.from_parts(model.parts, model.objective, job.plan)
+
+
+def get_result(events: Generator[Any, None, Any]) -> Any:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as stop:
+            return stop.value
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -151,7 +159,7 @@ def test_the_job_holds_base_and_adapter(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(("overrides", "warmup"), [({}, 1), ({"plan.warmup": "7"}, 7)])
 def test_a_warmup_that_was_set_stays(overrides: dict[str, str], warmup: int) -> None:
-    assert finetune.with_schedule(TrainConfig(warmup=7), 20, overrides) == TrainConfig(steps=20, warmup=warmup)
+    assert post_training.with_schedule(TrainConfig(warmup=7), 20, overrides) == TrainConfig(steps=20, warmup=warmup)
 
 
 def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
@@ -160,7 +168,7 @@ def test_measuring_leaves_the_model_as_it_was(workspace: Workspace) -> None:
     ref = result(finetune_model(workspace, steps=4)).ref
     job = Job.from_tables(tomllib.loads((workspace.get_model(ref).folder / "job.toml").read_text()))
     model, batches, state = initialize(workspace, data, job)
-    for _ in finetune.train(model.objective, batches, job.plan, state):
+    for _ in train(model.objective, batches, job.plan, state):
         pass
     stored = load_model(workspace, ref).parts.state_dict()
     assert stored.keys() == state.parts.state_dict().keys() or len(stored) == len(state.parts.state_dict())

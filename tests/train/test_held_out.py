@@ -17,7 +17,7 @@ from genloom.store.workspace import Workspace
 from genloom.train.data import documents
 from genloom.train.data.source import TokenStream
 from genloom.train.job import Job
-from genloom.train.run import initialize_training
+from genloom.train.pretraining import initialize_training
 from genloom.types import Codec
 
 
@@ -71,7 +71,7 @@ def test_counted_text_is_not_trained_on(worlds: ModuleType, workspace: Workspace
     job = Job.from_tables(
         {"name": "two", "data": data.name, "digest": data.digest, "context_length": 32, "batch_size": 64, **parts}
     )
-    model, batches, _ = initialize_training(source, job)
+    model, batches = initialize_training(source, job)
     network = model.parts["model"]
     assert isinstance(network, Ngram)
     assert network.get_count_model().levels[-1].counts.sum() == 3_000 - 1  # the first symbol has nothing before it

@@ -59,7 +59,7 @@ def test_images_are_encoded_once_for_all_runs(
     worlds.create_image_dataset(workspace)
     folders, write_samples = [], samples.write_samples
     monkeypatch.setattr(
-        samples, "write_samples", lambda parts, folder: folders.append(folder) or write_samples(parts, folder)
+        samples, "write_samples", lambda parts, folder, c: folders.append(folder) or write_samples(parts, folder, c)
     )
     runs = [workspace.get_run(result(train(workspace, steps=1)).run).folder for _ in range(2)]
     assert folders == runs[:1]
@@ -99,7 +99,7 @@ def test_an_image_model_loads_with_its_text_encoder(worlds: ModuleType, workspac
     assert model.text_encoder is not None
     assert model.design.text_encoder == "words"
     assert model.design.medium == "image"
-    held_out = load_held_out_samples(data, model.codec, model.text_encoder, 1024)
+    held_out = load_held_out_samples(data, model.codec, model.conditioners, 1024)
     assert last.held_out_metric is not None
     assert mean_loss(model, held_out) == pytest.approx(last.held_out_metric.value, rel=1e-5)  # ty: ignore[invalid-argument-type]
     job = read_job(workspace.get_model(last.ref).folder / "job.toml")
@@ -194,9 +194,9 @@ def test_a_batch_beyond_memory_is_an_error(worlds: ModuleType, workspace: Worksp
         list(worlds.resume_run(workspace, run))
 
 
-def test_text_models_take_no_separate_prompts(worlds: ModuleType, workspace: Workspace) -> None:
+def test_a_condition_that_no_item_has_is_an_error(worlds: ModuleType, workspace: Workspace) -> None:
     worlds.create_dataset(workspace)
-    with raises_code("train.stream_with_prompts"):
+    with raises_code("train.no_condition_values", condition="prompt"):
         list(train_model(workspace, TrainRequest("tales", steps=2, overrides={"text_encoder.name": "words"})))
 
 
@@ -236,7 +236,7 @@ def test_a_few_images_fine_tune_a_model_and_it_reports_what_it_forgot(with_model
     assert model_folder.is_adapter == (method == "lora")
     assert model_folder.parent_ref == "tiles/1"
     model = load_model(with_model, last.ref)
-    held_out = load_held_out_samples(with_model.get_dataset("mine"), model.codec, model.text_encoder, 1024)
+    held_out = load_held_out_samples(with_model.get_dataset("mine"), model.codec, model.conditioners, 1024)
     assert mean_loss(model, held_out) == pytest.approx(last.held_out_metric.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
 
 

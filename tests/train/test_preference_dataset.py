@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from genloom.testing import assert_close
+from genloom.train.data.conditions import EncodedCondition
 from genloom.train.data.order import EpochOrder
 from genloom.train.data.samples import EncodedSamples
 from genloom.train.preference.dataset import (
@@ -22,8 +23,7 @@ from tests.errors import raises_code
 
 SAMPLES = EncodedSamples(  # four with one value each, and the states of two prompts
     np.arange(4, dtype=np.float16)[:, None],
-    np.repeat(np.eye(2, dtype=np.float16), 2, 0),
-    np.arange(1, 5),
+    {"prompt": EncodedCondition(np.repeat(np.eye(2, dtype=np.float16), 2, 0), np.arange(1, 5))},
 )
 PAIRS = PreferenceDataset(
     ((3,), (3, 0), (3, 1)), ((1, 1), (1,), (1, 1, 1)), ((0,), (0, 0), (0, 0)), (), (1.0, 0.5, 1.5)
@@ -38,7 +38,7 @@ def test_the_digest_covers_all_examples_and_the_file(tmp_path: Path) -> None:
     assert replace(PAIRS, weights=(1.0, 1.0, 1.0)).digest != PAIRS.digest
     shown = replace(PAIRS, samples=SAMPLES)
     assert shown.digest != PAIRS.digest
-    assert replace(shown, samples=EncodedSamples(SAMPLES.x + 1, SAMPLES.states, SAMPLES.ends)).digest != shown.digest
+    assert replace(shown, samples=EncodedSamples(SAMPLES.x + 1, SAMPLES.conditions)).digest != shown.digest
 
 
 def test_samples_are_referenced_by_index_and_get_the_prompt_of_their_row() -> None:

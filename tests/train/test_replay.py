@@ -10,8 +10,9 @@ import torch
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
 from genloom.train.data.packing import EncodedDocuments
+from genloom.train.data.source import BatchFn
 from genloom.train.job import Job
-from genloom.train.preference.replay import ReplayBatchFn, build_replay_batches
+from genloom.train.preference.replay import prepare_replay
 
 Learner = tuple[Workspace, Model, Job]
 
@@ -28,14 +29,15 @@ def counting(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Le
     return workspace, load_model(workspace, "tales"), planned
 
 
-def replay_batches(learner: Learner, folder: Path, share: float = 1.0) -> ReplayBatchFn | None:
+def replay_batches(learner: Learner, folder: Path, share: float = 1.0) -> BatchFn | None:
     workspace, model, planned = learner
-    looking = build_replay_batches(folder, workspace, model, planned, share)
+    assert model.folder is not None
+    events = prepare_replay(folder, workspace, model, model.folder.card["data"], share)
     while True:
         try:
-            next(looking)
-        except StopIteration as ended:
-            return ended.value
+            next(events)
+        except StopIteration as stop:
+            return stop.value and stop.value(planned, model)
 
 
 def test_a_network_with_counts_replays_generated_passages(counting: Learner, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genloom.codecs import pixels
+from genloom.conditioners.text import TextConditioner
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.text_encoders import words
 from genloom.train.data import samples
+from genloom.train.data.conditions import PAD_TO_MULTIPLE_OF, EncodedCondition
 from genloom.train.data.samples import (
-    PAD_TO_MULTIPLE_OF,
     EncodedSamples,
     SampleBatches,
     encode_samples,
@@ -30,6 +31,7 @@ from genloom.types import Item, SignalSpace, TokenSpace
 
 CODEC: Any = pixels.Codec(pixels.Config(size=8))
 WORDS = words.build(words.Config(width=16))
+PROMPTS = {"prompt": TextConditioner(WORDS)}
 
 
 @pytest.fixture
@@ -37,8 +39,8 @@ def tiles(worlds: ModuleType, tmp_path: Path) -> Dataset:
     return worlds.create_image_dataset(Workspace(tmp_path))
 
 
-def round_trip(items: list[Item], folder: Path, prompts: words.WordHashEncoder | None = WORDS) -> EncodedSamples:
-    for _ in write_samples(encode_samples(items, CODEC, prompts), folder):
+def round_trip(items: list[Item], folder: Path, prompts: Any = PROMPTS) -> EncodedSamples:
+    for _ in write_samples(encode_samples(items, CODEC, prompts), folder, prompts):
         pass
     return read_samples(folder, CODEC.space, prompts)
 
@@ -51,7 +53,8 @@ def prompts_of(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
 def build_numbered_batches(count: int) -> SampleBatches:
     """Return batches of samples whose value is their index, each with a prompt."""
     x = np.arange(count, dtype=np.float16).reshape(-1, 1)
-    return SampleBatches(EncodedSamples(x, np.ones((count, 2), np.float16), np.arange(1, count + 1)), 5, 3, 0.5)
+    states = EncodedCondition(np.ones((count, 2), np.float16), np.arange(1, count + 1))
+    return SampleBatches(EncodedSamples(x, {"prompt": states}), 5, 3, 0.5)
 
 
 def test_samples_and_prompt_states_survive_a_round_trip_to_disk(
@@ -74,7 +77,7 @@ def test_samples_and_prompt_states_survive_a_round_trip_to_disk(
 
 
 def test_without_a_text_encoder_there_are_no_prompts(tiles: Dataset, tmp_path: Path) -> None:
-    rows = round_trip(list(tiles.iter_documents("train")), tmp_path, None)
+    rows = round_trip(list(tiles.iter_documents("train")), tmp_path, {})
     assert rows.build_batch(np.arange(2)).cond is None
     assert SampleBatches(rows, 4, 0, 0.5)(0).cond is None
 
@@ -113,7 +116,7 @@ def test_cond_dropout_drops_its_share_of_prompts() -> None:
 
 
 def test_held_out_samples_come_with_their_prompts(tiles: Dataset) -> None:
-    batch: Any = load_held_out_samples(tiles, CODEC, WORDS, 5)
+    batch: Any = load_held_out_samples(tiles, CODEC, PROMPTS, 5)
     values = [CODEC.encode(item.value) for item in tiles.sample_documents("val", 5)]
     assert len(batch) == 5
     assert np.allclose(batch.x.numpy(), np.stack(values), atol=1e-3)
@@ -124,14 +127,14 @@ def test_held_out_samples_are_of_every_kind(worlds: ModuleType, tmp_path: Path) 
     """The data set is sorted by kind: its first held-out tiles are all of the first colour."""
     colours = {"black": (20, 20, 20), "white": (235, 235, 235)}
     data = worlds.create_image_dataset(Workspace(tmp_path), count=240, colours=colours, sorted_by_colour=True)
-    batch: Any = load_held_out_samples(data, CODEC, None, 16)
+    batch: Any = load_held_out_samples(data, CODEC, {}, 16)
     assert len(batch) == 16
     assert 3 <= int((batch.x.mean((1, 2, 3)) > 0).sum()) <= 13
 
 
 def test_without_held_out_samples_the_result_is_empty(worlds: ModuleType, tmp_path: Path) -> None:
     held = worlds.create_image_dataset(Workspace(tmp_path), count=0)
-    assert len(load_held_out_samples(held, CODEC, None, 5)) == 0
+    assert len(load_held_out_samples(held, CODEC, {}, 5)) == 0
 
 
 def test_tokens_on_a_grid_begin_with_bos() -> None:
@@ -142,7 +145,7 @@ def test_tokens_on_a_grid_begin_with_bos() -> None:
             return (np.array([value] * 4, np.uint16) for value in values)
 
     codec: Any = Codes()
-    (rows,) = encode_samples([Item(7), Item(8)], codec, None)
+    (rows,) = encode_samples([Item(7), Item(8)], codec, {})
     assert rows.x.tolist() == [[299, 7, 7, 7, 7], [299, 8, 8, 8, 8]]
     assert rows.build_batch(np.array([1])).x.dtype == torch.int64
 

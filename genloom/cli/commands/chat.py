@@ -1,7 +1,6 @@
 """`genloom chat`: chat with a model."""
 
 import sys
-from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -11,9 +10,6 @@ from genloom.cli.options.sampling import DEFAULT_TOKEN_OPTIONS, SamplingSeed, To
 from genloom.cli.prompt_input import open_prompt_input
 from genloom.cli.repl import ChatREPL
 from genloom.errors import GenloomError
-from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS, get_chat_codec
-from genloom.model import load_model
-from genloom.store.conversation import Conversation
 
 
 def run(
@@ -47,21 +43,19 @@ def run(
     workspace, console = common.open()
     if common.json and prompt is None:
         raise GenloomError("cli.chat_json_without_prompt")
-    params = token_options.to_params(
-        max_tokens=DEFAULT_MAX_REPLY_TOKENS, temperature=0.3, top_p=0.9, repetition_penalty=1.05
+    chat = workspace.model(model).chat(
+        system=system,
+        conversation=conversation or "",
+        seed=seed,
+        adapters=adapter or (),
+        precision=precision,
+        is_saved=prompt is None or conversation is not None,
+        **token_options.to_params(),
     )
-    initial_conversation = Conversation() if conversation is None else workspace.get_conversation(conversation)
-    loaded_model = load_model(workspace, model, adapter or (), precision)
-    get_chat_codec(loaded_model)
-    if system is not None:
-        initial_conversation = replace(initial_conversation, system=system)
-    with open_prompt_input(workspace.root / "conversations" / "history") as prompt_input:
-        repl = ChatREPL(workspace, console, prompt_input, loaded_model, params, seed, initial_conversation)
+    with open_prompt_input(workspace.folder / "conversations" / "history") as prompt_input:
+        repl = ChatREPL(chat, console, prompt_input)
         if prompt is None:
             repl.run()
             return
-        question = sys.stdin.read() if prompt == "-" else prompt
-        if not question.strip():
-            raise GenloomError("cli.empty_question")
-        repl.ask(question.strip(), should_store=conversation is not None)
+        repl.ask(sys.stdin.read() if prompt == "-" else prompt)
         console.print_result(repl.build_result())

@@ -1,14 +1,13 @@
 """`genloom collect`: files and folders of text or images become a data set."""
 
-from pathlib import Path
+from collections import deque
 from typing import Annotated
 
+from genloom.api.progress import show_collection
 from genloom.cli.console import quote_name
 from genloom.cli.options.common import CommonOptions
 from genloom.cli.options.types import Seed, Share, Threads, finite_float, float_range, int_range
-from genloom.collect import Options, collect, summarize_report
-from genloom.errors import GenloomError
-from genloom.text_format import format_bytes, format_count
+from genloom.collect import summarize_report
 
 Pixels = Annotated[int, int_range(16, 4096)]
 Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
@@ -80,41 +79,32 @@ def run(
         Number of processes. [default: by the number of cores]
     """
     workspace, console = common.open()
-    options = Options(
+    events = workspace.iter_collect(
+        sources,
+        name=name or "",
         medium=medium or "",
         licence=licence or "",
         column=column or "",
         size=size,
         background=background,
-        scrub=tuple(scrub or ()),
+        scrub=scrub or (),
         near_duplicates=near_duplicates,
         min_quality=min_quality,
-        languages=tuple(languages or ()),
+        languages=languages or (),
         val=val,
         test=test,
         seed=seed,
         chunk_chars=chunk_chars or 0,
         workers=workers or 0,
     )
-    name = name or _derive_name(sources)
-    report = None
     with console.show_progress("Collecting", 1.0) as bar:
-        for progress in collect(sources, workspace, name, options):
-            skipped_note = f", {format_count(progress.files_skipped, 'file')} skipped" if progress.files_skipped else ""
-            amount = f"{format_bytes(progress.bytes_done)} of {format_bytes(progress.total_bytes)}"
-            note = f"{amount}, {progress.documents_kept:,} kept{skipped_note}"
-            bar.update(progress.bytes_done / max(progress.total_bytes, 1), note)
-            report = progress.report
+        (result,) = deque(show_collection(events, bar), maxlen=1)
+    report = result.report
     assert report is not None, "a collection ends with its report"
-    console.print_line(f"Data set {name!r} in {report.folder}")
+    console.print_line(f"Data set {report.name!r} in {report.folder}")
     for line in summarize_report(report):
         console.print_line(line)
-    console.print_line(f"Next: genloom train {quote_name(name)} --minutes 10")
-    console.print_result({"name": name, "digest": report.digest, "folder": str(report.folder), **report.to_dict()})
-
-
-def _derive_name(sources: list[str]) -> str:
-    if len(sources) != 1:
-        raise GenloomError("cli.several_sources_without_name")
-    (source,) = sources
-    return source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem
+    console.print_line(f"Next: genloom train {quote_name(report.name)} --minutes 10")
+    console.print_result(
+        {"name": report.name, "digest": report.digest, "folder": str(report.folder), **report.to_dict()}
+    )

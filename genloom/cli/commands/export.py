@@ -5,7 +5,6 @@ from pathlib import Path
 
 from genloom.cli.options.common import CommonOptions
 from genloom.cli.output_path import resolve_new_path
-from genloom.exchange.exporter import export_model
 
 
 def run(
@@ -28,7 +27,7 @@ def run(
     workspace, console = common.open()
     resolve_new_path(out)
     with console.show_progress("Exporting", 1.0) as bar:
-        export_result = export_model(workspace, model, to, out, precision, bar.update)
+        export_result = workspace.model(model).export(out, to=to, precision=precision or "", progress=bar.update)
     console.print_line(f"Model {model!r} written to {export_result.path} in {export_result.precision}")
     console.print_line(f"Parity with the model: {export_result.parity}")
     if export_result.rounding_error:

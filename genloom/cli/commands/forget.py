@@ -1,17 +1,16 @@
 """`genloom forget`: unlearn a rater, an output or a training document, with proof."""
 
+from collections import deque
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
+from genloom.api.progress import show_events
 from genloom.cli.console import Console
 from genloom.cli.options.common import CommonOptions, LedgerURL
-from genloom.errors import GenloomError
-from genloom.learn.unlearn_document import UnlearnDocumentResult, is_known_document, unlearn_document
-from genloom.learn.unlearn_ratings import UnlearnRatingsResult, unlearn_ratings
-from genloom.store.ledger import open_ledger
+from genloom.learn.unlearn_document import UnlearnDocumentResult
+from genloom.learn.unlearn_ratings import UnlearnRatingsResult
 from genloom.text_format import format_count
-from genloom.train.events import Status, StepMetrics
 
 
 def run(
@@ -32,25 +31,16 @@ def run(
     item
         Output whose ratings are forgotten (id, or SHA-256 of its file), or training document (id in the data set).
     """
-    workspace, console = common.open()
-    if bool(rater) == bool(item):
-        raise GenloomError("cli.forget_target")
-    target = workspace, open_ledger(workspace.root, ledger), workspace.get_model(model).name
-    is_document = bool(item) and is_known_document(workspace, item)
-    events: Generator[Any] = unlearn_document(*target, item) if is_document else unlearn_ratings(*target, rater, item)
-    last_event = None
+    workspace, console = common.open(ledger)
+    events: Generator[Any] = workspace.model(model).iter_forget(rater=rater, item=item)
     with closing(events), console.show_progress("Learning", 1.0) as bar:
-        for last_event in events:
-            if isinstance(last_event, Status):
-                console.print_note(last_event.text)
-            if isinstance(last_event, StepMetrics):
-                bar.update(last_event.step / last_event.steps)
-    if isinstance(last_event, UnlearnDocumentResult):
-        _print_document_result(last_event, console)
+        (result,) = deque(show_events(events, bar, console.print_note), maxlen=1)
+    if isinstance(result, UnlearnDocumentResult):
+        _print_document_result(result, console)
     else:
-        assert isinstance(last_event, UnlearnRatingsResult)
-        _print_ratings_result(last_event, console)
-    console.print_result(vars(last_event))
+        assert isinstance(result, UnlearnRatingsResult)
+        _print_ratings_result(result, console)
+    console.print_result(vars(result))
 
 
 def _print_ratings_result(result: UnlearnRatingsResult, console: Console) -> None:

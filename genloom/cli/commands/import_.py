@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 from genloom.cli.options.common import CommonOptions
-from genloom.exchange.importer import import_model
 from genloom.text_format import format_bytes
 
 
@@ -19,7 +18,7 @@ def run(model_source: str, /, *, name: str | None = None, common: CommonOptions 
     """
     workspace, console = common.open()
     with console.show_progress("Importing", 1.0) as bar:
-        import_result = import_model(workspace, model_source, name, bar.update)
+        import_result = workspace.import_with_report(model_source, name=name or "", progress=bar.update)
     source_card = import_result.folder.card["source"]
     num_bytes = sum(file_entry["bytes"] for file_entry in import_result.folder.card["files"].values())
     console.print_line(f"Model {import_result.folder.ref!r} in {import_result.folder.folder}")

@@ -6,8 +6,7 @@ from typing import Any, Literal
 from genloom import plugins
 from genloom.cli.console import Console
 from genloom.cli.options.common import CommonOptions
-from genloom.store.model_folder import ModelFolder
-from genloom.store.workspace import Workspace
+from genloom.media.abilities import get_ability
 from genloom.text_format import format_bytes, format_count, format_table
 
 Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations"]
@@ -34,10 +33,11 @@ def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions())
     """
     workspace, console = common.open()
     kinds: tuple[Kind, ...] = (kind,) if kind else typing.get_args(Kind)
-    rows_by_kind = {kind_name: _LISTERS[kind_name](workspace) for kind_name in kinds}
-    faults = workspace.list_faults()
-    console.print_result({"workspace": str(workspace.root), **rows_by_kind, "faults": faults})
-    console.print_line(f"Workspace {workspace.root}{'' if workspace.root.is_dir() else ' (created when first needed)'}")
+    rows_by_kind = {kind_name: getattr(workspace, _LISTINGS[kind_name]).to_records() for kind_name in kinds}
+    faults = workspace.store.list_faults()
+    console.print_result({"workspace": str(workspace.folder), **rows_by_kind, "faults": faults})
+    created_note = "" if workspace.folder.is_dir() else " (created when first needed)"
+    console.print_line(f"Workspace {workspace.folder}{created_note}")
     for kind_name in kinds:
         _print_section(console, kind_name, rows_by_kind[kind_name])
     for fault in faults:
@@ -59,70 +59,6 @@ def _print_section(console: Console, kind: Kind, rows: list[dict[str, Any]]) -> 
         console.print_line(f"  {line}")
 
 
-def _list_datasets(workspace: Workspace) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": dataset.name,
-            "digest": dataset.digest,
-            "created": dataset.created,
-            "medium": dataset.medium,
-            "documents": sum(dataset.count_documents(split) for split in ("train", "val", "test")),
-            "bytes": sum(dataset.count_bytes(split) for split in ("train", "val", "test")),
-            "licences": dataset.manifest.get("licences", {}),
-        }
-        for dataset in workspace.list_datasets()
-    ]
-
-
-def _list_models(workspace: Workspace) -> list[dict[str, Any]]:
-    return _describe_models(workspace, workspace.list_models())
-
-
-def _list_built_in_models(workspace: Workspace) -> list[dict[str, Any]]:
-    return _describe_models(workspace, workspace.list_built_in_models())
-
-
-def _describe_models(workspace: Workspace, models: list[ModelFolder]) -> list[dict[str, Any]]:
-    active_refs = {model.ref for model in workspace.list_active_models()}
-    return [
-        {
-            "model": model.ref,
-            "parent": model.parent_ref,
-            "in_use": model.ref in active_refs,
-            "digest": model.digest,
-            "created": model.created,
-            "bytes": sum(file_entry["bytes"] for file_entry in model.card["files"].values()),
-        }
-        for model in models
-    ]
-
-
-def _list_runs(workspace: Workspace) -> list[dict[str, Any]]:
-    return [
-        {"run": run.id, "name": run.name, "created": run.created, "model": run.model} for run in workspace.list_runs()
-    ]
-
-
-def _list_outputs(workspace: Workspace) -> list[dict[str, Any]]:
-    return [
-        {"output": path.stem, "model": record.get("model"), "prompt": record.get("prompt"), "file": str(path)}
-        for path, record in workspace.list_records()
-    ]
-
-
-def _list_conversations(workspace: Workspace) -> list[dict[str, Any]]:
-    return [
-        {
-            "conversation": conversation.id,
-            "title": conversation.display_title,
-            "model": conversation.model,
-            "questions": len(conversation.questions),
-            "changed": conversation.changed,
-        }
-        for conversation in workspace.list_conversations()
-    ]
-
-
 def _format_model_row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["model"],
@@ -134,18 +70,18 @@ def _format_model_row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-_LISTERS = {
-    "data": _list_datasets,
-    "models": _list_models,
-    "builtin": _list_built_in_models,
-    "runs": _list_runs,
-    "outputs": _list_outputs,
-    "conversations": _list_conversations,
+_LISTINGS: dict[Kind, str] = {
+    "data": "datasets",
+    "models": "models",
+    "builtin": "built_in_models",
+    "runs": "runs",
+    "outputs": "outputs",
+    "conversations": "conversations",
 }
 _ROW_FORMATTERS = {
     "data": lambda row: (
         row["name"],
-        f"{row['documents']:,} {getattr(plugins.find_part('medium', row['medium']), 'plural', 'documents')}",
+        f"{row['documents']:,} {get_ability(plugins.find_part('medium', row['medium']), 'plural')}",
         format_bytes(row["bytes"]),
         _format_day(row),
         ", ".join(list(row["licences"])[:3]),

@@ -4,8 +4,6 @@ from typing import Annotated
 
 from genloom.cli.options.common import CommonOptions, LedgerURL, Reason
 from genloom.cli.options.types import int_range
-from genloom.rate.promotion import promote
-from genloom.store.ledger import open_ledger
 
 
 def run(
@@ -26,8 +24,8 @@ def run(
     to
         Version number, e.g. 3.
     """
-    workspace, console = common.open()
-    event = promote(workspace, open_ledger(workspace.root, ledger), model, to, "person", reason)
+    workspace, console = common.open(ledger)
+    event = workspace.promote(model, to, reason)
     previous_version = event.body["champion_before"]
     console.print_line(
         f"{model} now means {model}/{to}" + (f" instead of {model}/{previous_version}." if previous_version else ".")

@@ -1,6 +1,5 @@
 """`genloom rate`: the rating of an output by a person, or by a program that says it is one."""
 
-import getpass
 from collections import Counter
 from typing import Annotated
 
@@ -8,10 +7,8 @@ from genloom.cli.console import Console
 from genloom.cli.options.common import CommonOptions, LedgerURL, Rater
 from genloom.cli.options.types import int_range
 from genloom.errors import GenloomError
-from genloom.rate.auto_rater import rate_pairs
-from genloom.rate.ratings import Scale, Winner, record_choice, record_rating
-from genloom.store.ledger import Event, Ledger, open_ledger
-from genloom.store.workspace import Workspace
+from genloom.rate.ratings import Winner
+from genloom.store.ledger import Event
 from genloom.text_format import format_count
 
 
@@ -58,76 +55,38 @@ def run(
     id
         Your own id of this rating; the same command with the same id records one rating.
     """
-    workspace, console = common.open()
-    ledger_store = open_ledger(workspace.root, ledger)
+    workspace, console = common.open(ledger, rater or "")
+    ratings = (up, down, stars is not None, note is not None)
     if check is not None:
-        if output is None or up or down or stars is not None or note is not None or pair is not None:
+        if output is None or any(ratings) or pair is not None:
             raise GenloomError("cli.check_usage")
-        _rate_by_check(workspace, ledger_store, output, check, console)
+        _print_check(workspace.model(output).rate(check), check, console)
         return
-    rater_name = rater or current_user()
     if pair is not None or winner is not None:
-        if pair is None or winner is None or output is not None or up or down or stars is not None or note is not None:
+        if pair is None or winner is None or output is not None or any(ratings):
             raise GenloomError("cli.choice_usage")
-        a, b = (_resolve_output(workspace, output_name) for output_name in pair)
-        event = record_choice(workspace, ledger_store, a, b, winner, rater_name, machine, id)
+        event = workspace.choose(*pair, winner, is_machine=machine, id=id)
     else:
-        scale, value = _parse_rating(up, down, stars, note)
+        if up and down:
+            raise GenloomError("api.rating_conflict")
+        if not any(ratings):
+            raise GenloomError("api.rating_missing")
         if output is None:
             raise GenloomError("cli.rating_output_missing")
-        event = record_rating(
-            workspace,
-            ledger_store,
-            _resolve_output(workspace, output),
-            rater_name,
-            scale,
-            value,
-            note or "",
-            machine,
-            id,
-        )
-    console.print_line(f"{_describe_event(event)} ({rater_name}).")
+        thumb = True if up else False if down else None
+        event = workspace.rate(output, up=thumb, stars=stars, note=note or "", is_machine=machine, id=id)
+    console.print_line(f"{_describe_event(event)} ({event.body['rater']}).")
     console.print_line(f"Recorded as {event.id}; to undo: genloom ratings withdraw {event.id}")
     console.print_result({"event": event.id, "at": event.at, "kind": event.kind, **event.body})
 
 
-def _rate_by_check(workspace: Workspace, ledger: Ledger, model: str, check: str, console: Console) -> None:
-    events = rate_pairs(workspace, ledger, workspace.get_model(model).name, check)
+def _print_check(events: list[Event], check: str, console: Console) -> None:
     counts = Counter("ties" if event.body["winner"] == "tie" else "choices" for event in events)
     rater = events[0].body["rater"] if events else check
     console.print_line(
         f"{format_count(counts['choices'], 'choice')} and {format_count(counts['ties'], 'tie')}, by a machine: {rater}."
     )
     console.print_result({"rater": rater, "choices": counts["choices"], "ties": counts["ties"], "machine": True})
-
-
-def current_user() -> str:
-    """Return the user name on this machine."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # the user of a container may have no name
-        raise GenloomError("cli.unknown_user") from None
-
-
-def _parse_rating(up: bool, down: bool, stars: int | None, note: str | None) -> tuple[Scale, int]:
-    if up + down + (stars is not None) > 1:
-        raise GenloomError("cli.rating_conflict")
-    if up or down:
-        return "thumb", 1 if up else -1
-    if stars is not None:
-        return "stars", stars
-    if note is not None:
-        return "note", 0
-    raise GenloomError("cli.rating_missing")
-
-
-def _resolve_output(workspace: Workspace, output: str) -> str:
-    if output != "last":
-        return output
-    output_ids = workspace.list_outputs()
-    if not output_ids:
-        raise GenloomError("cli.no_outputs")
-    return output_ids[-1]
 
 
 def _describe_event(event: Event) -> str:

@@ -1,21 +1,17 @@
 """`genloom ratings`: the ratings, their use for learning, and their withdrawal."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
+from genloom.api.ratings import Ratings
+from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
 from genloom.cli.options.common import CommonOptions, LedgerURL
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
-from genloom.rate.export import Format, export_rows
-from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
-from genloom.rate.promotion import sync_active_version
-from genloom.rate.ratings import Choice, Rating, read_ratings, withdraw_rating
+from genloom.rate.export import Format
 from genloom.store.files import write_atomic
-from genloom.store.ledger import Ledger, open_ledger
-from genloom.store.workspace import Workspace
 from genloom.text_format import format_count, format_table
 
 Action = Literal["list", "withdraw", "export", "verify"]
@@ -48,34 +44,26 @@ def run(
     out
         File to export to, or a folder for ratings.jsonl. [default: standard output]
     """
-    workspace, console = common.open()
-    ledger_store = open_ledger(workspace.root, ledger)
+    workspace, console = common.open(ledger)
     if (action == "withdraw") != (id is not None) or (action == "export") != (to is not None):
         raise GenloomError("cli.ratings_usage")
-    if model:
-        model = workspace.get_model(model).name
     if id is not None:
-        _withdraw_rating(ledger_store, id, console)
+        event = workspace.withdraw(id)
+        console.print_line(
+            f"{id} is withdrawn: nothing is learned from it. The ledger still records that it was given."
+        )
+        console.print_result({"event": event.id, "at": event.at, "withdrawn": id})
     elif to is not None:
         export_path = None if out is None else resolve_output_file(out, "ratings.jsonl")
-        _export_ratings(workspace, ledger_store, to, model, export_path, console)
+        _export_ratings(list(workspace.export_ratings(to, model)), to, export_path, console)
     elif action == "verify":
-        return _verify_ledger(workspace, ledger_store, console)
+        return _verify_ledger(workspace, console)
     else:
-        _list_ratings(workspace, ledger_store, model, console)
+        _print_ratings(workspace.ratings(model), console)
     return 0
 
 
-def _withdraw_rating(ledger: Ledger, id: str, console: Console) -> None:
-    event = withdraw_rating(ledger, id)
-    console.print_line(f"{id} is withdrawn: nothing is learned from it. The ledger still records that it was given.")
-    console.print_result({"event": event.id, "at": event.at, "withdrawn": id})
-
-
-def _export_ratings(
-    workspace: Workspace, ledger: Ledger, to: Format, model: str, out: Path | None, console: Console
-) -> None:
-    exported_rows = list(export_rows(workspace, ledger, to, model))
+def _export_ratings(exported_rows: list[dict[str, Any]], to: Format, out: Path | None, console: Console) -> None:
     lines = [json.dumps(row, ensure_ascii=False) for row in exported_rows]
     if out is not None:
         write_atomic(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
@@ -88,16 +76,13 @@ def _export_ratings(
     )
 
 
-def _verify_ledger(workspace: Workspace, ledger: Ledger, console: Console) -> int:
+def _verify_ledger(workspace: Workspace, console: Console) -> int:
     try:
-        ledger.verify()
+        head = workspace.verify_ledger()
     except ValueError as error:
         console.print_line(str(error))
         console.print_result({"sound": False, "problem": str(error)})
         return 1
-    for name in {folder.name for folder in workspace.list_models()}:
-        sync_active_version(workspace, ledger, name)
-    head = ledger.get_head()
     console.print_result({"sound": True, "entries": head.seq if head else 0, "digest": head.digest if head else ""})
     console.print_line(f"{format_count(head.seq if head else 0, 'entry', 'entries')}, all unchanged.")
     if head:
@@ -107,85 +92,29 @@ def _verify_ledger(workspace: Workspace, ledger: Ledger, console: Console) -> in
     return 0
 
 
-def _list_ratings(workspace: Workspace, ledger: Ledger, model: str, console: Console) -> None:
-    prefs, current = build_preferences(workspace, ledger, model), read_ratings(ledger)
-    shortfall = _describe_shortfall(prefs)
-    effects = {event: "pair" for entry in prefs.pairs for event in entry.events}
-    effects |= {event: "unpaired" for entry in prefs.unpaired for event in entry.events if event not in effects}
-    effects |= prefs.unused
-    judgements = (*current.ratings, *current.choices, *current.replaced, *current.withdrawn)
-    rating_rows = [
-        _build_row(entry, effects[entry.event])
-        for entry in sorted(judgements, key=lambda j: j.at)
-        if entry.event in effects
-    ]
-    split_counts = Counter(entry.split for entry in (*prefs.pairs, *prefs.unpaired))
-    summary = {
-        "pairs": len(prefs.pairs),
-        "unpaired": len(prefs.unpaired),
-        "learned_from": split_counts["train"],
-        "held_out": split_counts["val"],
-        "enough": not shortfall,
-        "missing": shortfall,
-        "raters": dict(prefs.raters),
-        "contradictions": [vars(entry) for entry in prefs.contradictions],
-        "unused": dict(prefs.unused),
-    }
-    console.print_result({"ratings": rating_rows, **summary})
-    if not rating_rows:
+def _print_ratings(ratings: Ratings, console: Console) -> None:
+    console.print_result(ratings.to_json())
+    if not ratings.rows:
         console.print_line("No ratings. Start with: genloom rate ID --up, or genloom arena MODEL --prompts FILE")
         return
-    table = [(r["event"], _format_time(r), r["rater"], r["says"], r["effect"]) for r in rating_rows[-_MAX_ROWS:]]
+    table = [
+        (row["event"], row["at"][:16].replace("T", " "), row["rater"], row["says"], row["effect"])
+        for row in ratings.rows[-_MAX_ROWS:]
+    ]
     for line in format_table(table):
         console.print_line(line)
     console.print_line()
-    num_pairs, num_unpaired = (
-        format_count(len(prefs.pairs), "pair"),
-        format_count(len(prefs.unpaired), "unpaired rating"),
-    )
+    preferences = ratings.preferences
+    num_pairs = format_count(len(preferences.pairs), "pair")
+    num_unpaired = format_count(len(preferences.unpaired), "unpaired rating")
     console.print_line(
-        f"{format_count(len(rating_rows), 'rating')}: {num_pairs} and {num_unpaired}, {split_counts['val']} held out"
+        f"{format_count(len(ratings), 'rating')}: {num_pairs} and {num_unpaired}, {ratings.count_split('val')} held out"
     )
-    weights = ", ".join(f"{rater} {weight:.2f}" for rater, weight in prefs.raters.items())
+    weights = ", ".join(f"{rater} {weight:.2f}" for rater, weight in preferences.raters.items())
     console.print_line(f"Weights of the raters (1: nothing is known of their accuracy): {weights}")
-    for contradiction in prefs.contradictions:
+    for contradiction in preferences.contradictions:
         raters_text = " and ".join(contradiction.raters)
         outputs, events = " and ".join(contradiction.outputs), ", ".join(contradiction.events)
         console.print_line(f"Contradiction: {raters_text} about {outputs} ({events})")
-    if shortfall:
-        console.print_line(shortfall)
-
-
-def _format_time(row: dict[str, Any]) -> str:
-    return row["at"][:16].replace("T", " ")
-
-
-def _describe_shortfall(prefs: Preferences) -> str:
-    """Return what is missing to learn from the ratings; "" if there are enough."""
-    try:
-        require_enough_preferences(prefs)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _build_row(judgement: Rating | Choice, effect: str) -> dict[str, Any]:
-    row = {
-        "event": judgement.event,
-        "at": judgement.at,
-        "rater": judgement.rater,
-        "machine": judgement.machine,
-        "effect": effect,
-    }
-    if isinstance(judgement, Choice):
-        signs = {"a": ">", "b": "<", "tie": "=", "bad": "both bad"}
-        return row | {
-            "outputs": [judgement.a, judgement.b],
-            "says": f"{judgement.a} {signs[judgement.winner]} {judgement.b}",
-        }
-    words = {"thumb": "good" if judgement.value > 0 else "bad", "stars": "*" * judgement.value, "note": "note"}
-    return row | {
-        "outputs": [judgement.output],
-        "says": f"{judgement.output} {words[judgement.scale]}",
-        "note": judgement.note,
-    }
+    if ratings.shortfall:
+        console.print_line(ratings.shortfall)

@@ -1,8 +1,6 @@
 """`genloom rollback`: the previously active version of a model is active again."""
 
 from genloom.cli.options.common import CommonOptions, LedgerURL, Reason
-from genloom.rate.promotion import rollback
-from genloom.store.ledger import open_ledger
 
 
 def run(model: str, /, *, reason: Reason = "", ledger: LedgerURL = "", common: CommonOptions = CommonOptions()) -> None:
@@ -13,8 +11,8 @@ def run(model: str, /, *, reason: Reason = "", ledger: LedgerURL = "", common: C
     model
         Model name, e.g. notes.
     """
-    workspace, console = common.open()
-    event = rollback(workspace, open_ledger(workspace.root, ledger), model, reason=reason)
+    workspace, console = common.open(ledger)
+    event = workspace.rollback(model, reason)
     version, previous_version = event.body["version"], event.body["champion_before"]
     console.print_line(f"{model} means {model}/{version} again, instead of {model}/{previous_version}.")
     console.print_result({"event": event.id, **event.body})

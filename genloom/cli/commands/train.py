@@ -1,27 +1,23 @@
 """`genloom train`: train a model on a data set."""
 
 import signal
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
-from genloom.cli.console import Console, ProgressBar, quote_name
+from genloom.api.progress import show_events
+from genloom.cli.console import Console, quote_name
 from genloom.cli.options.common import CommonOptions, Settings
 from genloom.cli.options.types import Count, Positive, Seed, Threads
 from genloom.errors import GenloomError
 from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, HeldOutMetric
-from genloom.settings import read_recipe
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
-from genloom.text_format import format_bytes, format_count, format_duration, format_table
-from genloom.train.events import TOKENS, EvalMetrics, Event, RunEstimate, RunResult, RunWarning, Status, StepMetrics
-from genloom.train.planning.auto_config import Budget
-from genloom.train.run import TrainRequest, train_model
+from genloom.text_format import format_bytes, format_duration, format_table
+from genloom.train.events import Event, RunResult, StepMetrics
 
 RETENTION_LABELS = {
     BITS_PER_BYTE: "  of general text",
@@ -81,42 +77,38 @@ def run(
         Number of steps between additional checkpoints. [default: only one every 30 seconds]
     """
     workspace, console = common.open()
-    overrides = {**(read_recipe(recipe) if recipe else {}), **dict(parse_setting(text) for text in set or ())}
-    budget = Budget(minutes=minutes or 0.0, params=params or 0, tokens=tokens or 0, seed=seed)
-    request = TrainRequest(
+    events = workspace.iter_train(
         data,
-        name or "",
-        from_ or "",
-        method or "lora",
-        budget,
-        overrides,
-        resume,
-        steps or 0,
-        threads or 0,
+        minutes=minutes or 0.0,
+        params=params or 0,
+        tokens=tokens or 0,
+        steps=steps or 0,
+        name=name or "",
+        from_=from_ or "",
+        method=method or "",
+        resume=resume,
+        recipe=recipe,
+        overrides=dict(parse_setting(text) for text in set or ()),
+        seed=seed,
+        threads=threads or 0,
         save_steps=save_steps or 0,
     )
-    if method and not (from_ or resume):
-        raise GenloomError("cli.method_without_model")
-    if resume and (minutes or tokens or params or overrides or from_ or method):
-        raise GenloomError("cli.resume_with_plan")
-    if resume and name:
-        raise GenloomError("cli.resume_with_name", run=quote_name(data))
-    result, stopped_step = _show_progress(train_model(workspace, request), console)
+    result, stopped_step = _show_progress(events, console)
     if result is None:
         run_name = quote_name(name or data)
         console.print_line(
             f"Stopped at step {stopped_step:,}; everything is saved. To continue: genloom train --resume {run_name}"
         )
-        console.print_result({"stopped": stopped_step, "run": workspace.get_run(name or data).id})
+        console.print_result({"stopped": stopped_step, "run": workspace.store.get_run(name or data).id})
         return 130
-    model_folder = workspace.get_model(result.ref)
+    model_folder = workspace.store.get_model(result.ref)
     _print_result(result, model_folder.folder, console)
     next_command = (
         f"chat {quote_name(model_folder.name)}"
-        if _is_chat_model(workspace, model_folder)
+        if _is_chat_model(workspace.store, model_folder)
         else f'generate {quote_name(model_folder.name)} --prompt "…" --count 3'
     )
-    if (active_model := workspace.get_model(model_folder.name)).ref != model_folder.ref:
+    if (active_model := workspace.store.get_model(model_folder.name)).ref != model_folder.ref:
         promote_command = f"genloom promote {quote_name(model_folder.name)} --to {model_folder.version}"
         console.print_line(
             f"The active version is still {active_model.ref}. To activate the new one: {promote_command}"
@@ -135,84 +127,17 @@ def _is_chat_model(workspace: Workspace, model_folder: ModelFolder) -> bool:
 
 def _show_progress(events: Generator[Event], console: Console) -> tuple[RunResult | None, int]:
     """Run a training and show its progress; Ctrl-C ends it between two steps, where it can save."""
-    step, eval_note, losses = 0, "", {}
+    step = 0
     with closing(events), _catch_signals() as stop, console.show_progress("Training", 1.0) as bar:
-        for event in events:
+        for event in show_events(events, bar, console.print_note):
             match event:
-                case Status(text):
-                    console.print_note(text)
-                case RunEstimate():
-                    _print_estimate(event, console)
-                case RunWarning(text):
-                    console.print_note(f"Note: {text}")
-                case EvalMetrics():
-                    eval_note = f", {format_measurement(event.held_out_metric)}"
                 case StepMetrics():
                     step, stop.is_graceful = event.step, True
-                    losses = smooth_losses(losses, event.losses)
-                    _update_bar(event, losses, eval_note, bar)
                 case RunResult():
                     return event, event.actual["steps"]
             if stop.is_requested:
                 return None, step
     raise AssertionError("a run ends with its result")
-
-
-def smooth_losses(previous: Mapping[str, float], current: Mapping[str, float]) -> dict[str, float]:
-    """Return the exponential moving average of the losses, over about twenty steps."""
-    return {
-        name: value + 0.95 * (previous.get(name, value) - value) for name, value in current.items() if isfinite(value)
-    }
-
-
-def format_measurement(measurement: HeldOutMetric) -> str:
-    """Return a held-out measurement as text."""
-    return (
-        f"held-out {measurement.value:.3f} bits/byte"
-        if measurement.name == BITS_PER_BYTE
-        else f"{measurement.name} {measurement.value:.4f}"
-    )
-
-
-def _update_bar(event: StepMetrics, losses: Mapping[str, float], eval_note: str, bar: ProgressBar) -> None:
-    is_single = len(losses) == 1
-    amounts = {
-        name: f"{value / log(2):.3f} bits" if event.unit == TOKENS else f"{value:.4f}" for name, value in losses.items()
-    }
-    loss = ", ".join(f"{'loss' if is_single else name} {amount}" for name, amount in amounts.items())
-    note = f"step {event.step:,}/{event.steps:,}, {loss}{eval_note}, {event.units_per_second:,.0f} {event.unit.word}/s"
-    time_left = "" if sys.stderr.isatty() else f", {format_duration(event.seconds_left)} left"  # the bar shows it
-    bar.update(event.step / event.steps, note + time_left)
-
-
-def _print_estimate(estimate: RunEstimate, console: Console) -> None:
-    trained_note = f", of which {estimate.num_trained:,} are trained" if estimate.num_trained else ""
-    unit_name = estimate.unit.word
-    amount = f"{estimate.total_units:,} {unit_name} in {format_count(estimate.steps, 'step')}"
-    cost = f"about {format_duration(estimate.seconds)} and {format_bytes(estimate.memory_bytes)} of memory"
-    rows: list[tuple[str, ...]] = [
-        ("  network", f"{estimate.num_parameters:,} parameters{trained_note}"),
-        ("  training", f"{amount}, {estimate.units_per_second:,.0f} per second"),
-        ("  cost", f"{cost}{_format_preparation(estimate)}"),
-        ("  quality", _format_expected(estimate)),
-    ]
-    console.print_note("Estimate:")
-    for line in format_table(rows):
-        console.print_note(line)
-
-
-def _format_preparation(estimate: RunEstimate) -> str:
-    return f", after {format_duration(estimate.setup_seconds)} of preparation" if estimate.setup_seconds >= 1 else ""
-
-
-def _format_expected(estimate: RunEstimate) -> str:
-    if estimate.expected_loss is not None and estimate.ngram_baseline is not None:
-        margin = estimate.expected_loss * estimate.error_margin
-        baseline_note = f"n-gram baseline: {estimate.ngram_baseline:.2f}"
-        return f"{estimate.expected_loss:.2f} ± {margin:.2f} {estimate.metric} ({baseline_note})"
-    if estimate.loss_before is not None:
-        return f"below the present {estimate.loss_before:.3f} {estimate.metric}"
-    return f"unknown: there is no forecast of the {estimate.metric} of such a model"
 
 
 def _print_result(result: RunResult, folder: Path, console: Console) -> None:

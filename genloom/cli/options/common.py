@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
 from genloom.cli.options.types import Count
+from genloom.errors import GenloomError
 from genloom.settings import unreadable_error
-from genloom.store.workspace import Workspace
 
 LedgerURL = Annotated[
     str,
@@ -21,6 +22,13 @@ LedgerURL = Annotated[
 Rater = Annotated[str, Parameter(help="Name of the rater. [default: your user name on this machine]")]
 Reason = Annotated[str, Parameter(help="Reason, recorded in the ledger.")]
 Settings = Annotated[list[str], Parameter(help="Job setting as PATH=VALUE, e.g. plan.warmup=100. Repeatable.")]
+GivenValues = Annotated[
+    list[str],
+    Parameter(
+        help="Value of a condition of the model as NAME=VALUE: a number, a class, a text, or an array file (.npy). "
+        "Repeatable."
+    ),
+]
 PromptsFile = Annotated[Path, Parameter(help="File of prompts, one per line.")]
 Adapters = Annotated[
     list[str], Parameter(help="Adapter to add: a model tuned on the same base with --method lora. Repeatable.")
@@ -47,7 +55,11 @@ Battery = Annotated[
     ),
 ]
 Tasks = Annotated[
-    str, Parameter(help="Tasks of the text battery, comma-separated: cloze, choice, arithmetic, instructions.")
+    str,
+    Parameter(
+        help="Tasks of the battery, comma-separated. Text: cloze, choice, arithmetic, instructions. "
+        "Images: one, two, counting, colours, position. [default: all]"
+    ),
 ]
 TaskLimit = Annotated[Count, Parameter(help="Maximum number of items per task. [default: all]")]
 
@@ -63,9 +75,17 @@ class CommonOptions:
     json: bool = False
     """Print the result as JSON on standard output, for scripts."""
 
-    def open(self) -> tuple[Workspace, Console]:
+    def open(self, ledger: str = "", rater: str = "") -> tuple[Workspace, Console]:
         """Return the workspace and the console that the options select."""
-        return Workspace.from_option(self.workspace), Console(is_json=self.json)
+        return Workspace(self.workspace, ledger=ledger, rater=rater), Console(is_json=self.json)
+
+
+def parse_tasks(tasks: str | None) -> tuple[str, ...]:
+    """Return the tasks of a comma-separated list, () for none given; raise for an empty list."""
+    names = tuple(task.strip() for task in (tasks or "").split(",") if task.strip())
+    if tasks is not None and not names:
+        raise GenloomError("cli.no_tasks", value=tasks)
+    return names
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Sampling options: those of token models, and those of diffusion-like models."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from genloom.api.generation import DEFAULT_TEMPERATURE
+from genloom.api.models import Model
 from genloom.cli.options.types import Count, GuidanceScale, Positive, Seed, Share, Temperature, int_range
-
-DEFAULT_TEMPERATURE = 0.8
 
 MaxTokens = Annotated[
     Count, Parameter(help="Maximum number of tokens to generate. [default: 400; 512 for a chat reply]")
@@ -33,6 +34,15 @@ Guidance = Annotated[
 ]
 SamplingSeed = Annotated[
     Seed, Parameter(help="Random seed; the same seed gives the same outputs. [default: a new one each time]")
+]
+
+
+ParamSettings = Annotated[
+    list[str],
+    Parameter(
+        name=["--option", "-o"],
+        help="Sampling option as NAME=VALUE; genloom generate MODEL --options lists them. Repeatable.",
+    ),
 ]
 
 
@@ -88,3 +98,10 @@ def merge_params(options: TokenSamplingOptions | StepSamplingOptions, defaults: 
 
 
 DEFAULT_TOKEN_OPTIONS, DEFAULT_STEP_OPTIONS = TokenSamplingOptions(), StepSamplingOptions()
+
+
+def parse_settings(model: Model, adapters: Sequence[str], precision: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Return the sampling parameters of `--option NAME=VALUE`; {} without any, for which no model is loaded."""
+    from genloom.generate.engine import parse_params
+
+    return parse_params(model.load(adapters, precision), settings) if settings else {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.evaluate.image.detector import Detection, Detector, load_detector
-from genloom.evaluate.text.battery.score import Score
+from genloom.evaluate.scores import Score
 
 ASSETS_FOLDER = "prompted"  # the folder, in this package, with the prompts and the detector
 TASKS = ("one", "two", "counting", "colours", "position")

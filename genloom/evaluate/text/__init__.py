@@ -1,1 +1,150 @@
-"""Evaluation of text models: sample diversity, the n-gram baseline, and the benchmark battery."""
+"""Evaluation of text models: bits per byte beside n-grams, diversity and copied spans of samples, the battery."""
+
+import math
+from dataclasses import asdict
+
+from genloom.evaluate.battery import Battery
+from genloom.evaluate.charts import draw_comparison, draw_loss_bars, draw_training_curve
+from genloom.evaluate.context import EvaluationContext
+from genloom.evaluate.held_out import score_values
+from genloom.evaluate.likelihood import HeldOutLoss, compare_held_out
+from genloom.evaluate.report import ComparisonReport, Report, Sample
+from genloom.evaluate.sampling import generate_samples
+from genloom.evaluate.text.battery.run import run_battery
+from genloom.evaluate.text.battery.score import TASKS
+from genloom.evaluate.text.copied_spans import copied_spans_to_json, format_copied_spans
+from genloom.evaluate.text.diversity import TextDiversity, measure_text_diversity
+from genloom.evaluate.text.ngram_baseline import NGramBaseline, fit_ngram_baseline
+from genloom.model.likelihood import TextOrChat, build_unit_counter
+from genloom.text_format import format_count
+from genloom.train.log import read_log
+from genloom.trust.copied_spans import measure_copied_spans
+
+DEFAULT_NUM_SAMPLES = 8
+CHUNK_CHARS = 4000  # of a block of the interval
+
+BATTERY: Battery | None = Battery(
+    TASKS, "models of English text that generate from left to right; instructions need a chat template", run_battery
+)
+
+
+def evaluate(context: EvaluationContext) -> Report:
+    """Measure bits per byte, and the diversity and the copied spans of samples."""
+    model, options, progress = context.model, context.options, context.progress
+    texts = load_held_out_texts(context)
+    held_out_loss = score_values(context, texts)
+    progress.print_note("Counting n-grams")
+    plain_texts, baseline = [text for text in texts if isinstance(text, str)], None
+    if len(plain_texts) == len(texts):  # n-grams cannot mask the questions of a conversation
+        train_texts = (item.value for item in context.dataset.iter_documents("train"))
+        baseline = fit_ngram_baseline(train_texts, plain_texts)
+    num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
+    progress.print_note(f"Generating {format_count(num_samples, 'sample')}")
+    samples = generate_samples(model, options, num_samples, progress)
+    diversity, copied_spans = measure_text_diversity(samples), None
+    if context.sources.datasets:
+        progress.print_note("Looking for copies")
+        held_out_items = context.sources.datasets[0].iter_documents(context.split)
+        copied_spans = measure_copied_spans(samples, context.sources.documents("train"), held_out_items)
+    details = {
+        **held_out_loss.to_json(),
+        "ngram_baseline": baseline and baseline.to_json(),
+        "diversity": asdict(diversity),
+        "copied": copied_spans_to_json(context.sources, copied_spans),
+    }
+    files = {"likelihood.png": draw_loss_bars([held_out_loss], baseline.as_baseline() if baseline else None)}
+    if curve := draw_run_curve(context, baseline):
+        files["training.png"] = curve
+    lines = [
+        *format_evaluation(held_out_loss, baseline, diversity),
+        *format_copied_spans(context.sources, copied_spans),
+    ]
+    measures = {held_out_loss.metric: held_out_loss.estimate}
+    return Report(model.ref, context.dataset_ref, measures, details, lines, files)
+
+
+def compare(first: EvaluationContext, second: EvaluationContext) -> ComparisonReport:
+    """Compare the bits per byte of two models on the same text, and show what both write."""
+    first_loss, second_loss = (score_values(context, load_held_out_texts(context)) for context in (first, second))
+    comparison, samples = compare_held_out(first_loss, second_loss), []
+    for context, held_out_loss in ((first, first_loss), (second, second_loss)):
+        (text,) = generate_samples(context.model, context.options, 1, context.progress, context.options.prompt)
+        samples.append(Sample(f"{context.model.ref}: {held_out_loss.estimate} {held_out_loss.metric}", str(text)))
+    return ComparisonReport(
+        first.model.ref,
+        second.model.ref,
+        comparison.first.metric,
+        comparison.difference,
+        comparison.to_json(),
+        [str(comparison)],
+        draw_comparison(comparison),
+        samples,
+    )
+
+
+def load_held_out_texts(context: EvaluationContext) -> list[TextOrChat]:
+    """Return a sample of the held-out text of up to `max_bytes`, in chunks for the interval.
+
+    For a model with a chat template, conversations stay whole: the loss is that of the answers, given the questions.
+    """
+    texts: list[TextOrChat] = []
+    remaining_bytes, count_bytes = context.options.max_bytes, build_unit_counter(context.model.design.medium)
+    has_roles = getattr(context.model.codec, "chat_template", None) is not None
+    for item in context.dataset.iter_passages(context.split, remaining_bytes):
+        turns = item.meta.get("turns") if has_roles else None
+        starts = range(0, len(item.value), CHUNK_CHARS)
+        for text in [turns] if turns else [item.value[start : start + CHUNK_CHARS] for start in starts]:
+            texts.append(text)
+            remaining_bytes -= count_bytes(text)
+            if remaining_bytes < 0:
+                return texts
+    return texts
+
+
+def draw_run_curve(context: EvaluationContext, baseline: NGramBaseline | None) -> bytes | None:
+    """Draw the training curve of the model; return None if the log of the run is gone."""
+    model = context.model
+    assert model.folder is not None, "it was loaded from the workspace"
+    try:
+        run_folder = context.workspace.get_run(model.folder.card.get("run", "")).folder
+    except ValueError:  # it was imported, or the run was removed
+        return None
+    log_rows = read_log(run_folder / "progress.jsonl")
+    step_rows = [row for row in log_rows if "losses" in row]
+    if not step_rows:
+        return None
+    is_per_byte = model.design.codec == "bytes"  # else the losses are per token
+    bits = [next(iter(row["losses"].values())) / math.log(2) for row in step_rows]
+    eval_points = [(row["step"], row["bits_per_byte"]) for row in log_rows if "bits_per_byte" in row]
+    return draw_training_curve(
+        [row["step"] for row in step_rows],
+        bits,
+        eval_points if is_per_byte else (),
+        baseline.bits_per_byte.mean if baseline and is_per_byte else None,
+        f"Training {model.ref}",
+        "bits per byte" if is_per_byte else "bits per token",
+    )
+
+
+def format_evaluation(
+    held_out_loss: HeldOutLoss, baseline: NGramBaseline | None, diversity: TextDiversity
+) -> list[str]:
+    """Return the likelihood and the diversity of samples as lines for people."""
+    bits, num_bytes = held_out_loss.estimate, int(held_out_loss.losses.num_units.sum())
+    lines = [
+        f"{held_out_loss.model} on {num_bytes:,} bytes of held-out text ({held_out_loss.dataset.rpartition(':')[2]}):",
+        f"  {bits.mean:.3f} bits per byte (95 % interval {bits.low:.3f} to {bits.high:.3f}); less is better",
+    ]
+    if baseline is not None:
+        lines.append(f"  {baseline.bits_per_byte.mean:.3f} for an {baseline.order}-gram baseline (Kneser-Ney)")
+    distinct_1, distinct_2, distinct_3, distinct_4 = (f"{share:.0%}" for share in diversity.distinct_ratios)
+    distinct_text = f"words {distinct_1}, runs of two {distinct_2}, of three {distinct_3}, of four {distinct_4}"
+    repeated_within, repeated_across = f"{diversity.repetition:.1%}", f"{diversity.cross_overlap:.1%}"
+    lines += [
+        f"{format_count(diversity.count, 'sample')} generated:",
+        f"  distinct: {distinct_text} (distinct-1 to -4)",
+        f"  repeated: {repeated_within} of the runs of four in a sample; {repeated_across} are in others too",
+    ]
+    if diversity.longest_loop:
+        lines.append(f"  longest loop: {diversity.longest_loop} words")
+    return lines

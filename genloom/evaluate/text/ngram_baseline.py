@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from genloom.errors import GenloomError
-from genloom.evaluate.likelihood import BlockLosses, compute_bits_per_byte
+from genloom.evaluate.likelihood import Baseline, BlockLosses, compute_bits_per_unit
+from genloom.evaluate.report import estimate_to_json
 from genloom.metrics.statistics import IntervalEstimate
 from genloom.networks.kneser_ney import KneserNey
 
@@ -27,6 +29,20 @@ class NGramBaseline:
     def __str__(self) -> str:
         suffix = f", counted on the first {self.train_bytes / 1e6:.0f} MB" if self.is_capped else ""
         return f"{self.order}-gram Kneser-Ney: {self.bits_per_byte} bits/byte{suffix}"
+
+    def as_baseline(self) -> Baseline:
+        return Baseline(f"{self.order}-gram baseline", self.losses)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the baseline as JSON values."""
+        return {
+            "order": self.order,
+            "bits_per_byte": estimate_to_json(self.bits_per_byte),
+            "nats_per_character": self.nats_per_character,
+            "train_bytes": self.train_bytes,
+            "is_capped": self.is_capped,
+            "losses": self.losses.to_json(),
+        }
 
 
 def fit_ngram_baseline(
@@ -53,7 +69,7 @@ def fit_ngram_baseline(
     num_characters = int((~is_continuation)[~is_start].sum())
     return NGramBaseline(
         order=order,
-        bits_per_byte=compute_bits_per_byte(losses),
+        bits_per_byte=compute_bits_per_unit(losses),
         nats_per_character=float(nats[~is_start].sum() / num_characters),
         losses=losses,
         train_bytes=int((train_stream != DOCUMENT_START).sum()),

@@ -24,9 +24,7 @@ class EditOptions:
     """What to start from, and what to change of it."""
 
     image: Path | None = option(None, "Image to start from; needs --mask, --strength or --outpaint.")
-    mask: Path | None = option(
-        None, "Mask of the same size as the image: white is generated, black keeps its pixels."
-    )
+    mask: Path | None = option(None, "Mask of the same size as the image: white is generated, black keeps its pixels.")
     strength: float | None = option(
         None,
         "Strength of the change, above 0 to 1, everywhere or where the mask is white.",

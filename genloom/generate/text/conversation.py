@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from genloom.capabilities import get_chat_template
 from genloom.codecs.chat_template import ChatCodec, get_eos_ids, render
 from genloom.errors import GenloomError
 from genloom.generate import engine
@@ -33,11 +34,7 @@ def get_chat_codec(model: Model) -> ChatCodec:
     """
     card = {} if model.folder is None else model.folder.card
     is_tuned_or_imported = bool(card.get("parents") or card.get("source"))
-    if (
-        not is_tuned_or_imported
-        or getattr(model.codec, "chat_template", None) is None
-        or not engine.is_left_to_right(model)
-    ):
+    if not is_tuned_or_imported or get_chat_template(model.codec) is None or not engine.is_left_to_right(model):
         raise GenloomError("generate.cannot_chat", model=model.ref)
     return cast(ChatCodec, model.codec)
 

@@ -1,18 +1,24 @@
-"""Safeguards of media other than text: validity, held-out loss, near copies of training items."""
+"""Safeguards of a medium that has none of its own: validity, held-out loss, near copies of training items.
 
+A medium's safeguards are the plug-in kind "safeguards", found by the medium's name: a module with `measure_safeguards`.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from genloom import plugins
+from genloom.learn.comparison import AnswerPairs
+from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.model.likelihood import BATCH_SIZE
 from genloom.noise import Noise
 from genloom.rate.gate import Measure, measure_scores
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train.data.samples import load_held_out_samples
+from genloom.train.finetune import load_held_out_batch
 from genloom.trust.near_copies import find_near_copies
 from genloom.types import Batch, Item
 
@@ -23,27 +29,33 @@ MAX_HELD_OUT, MAX_TRAIN_ITEMS = 256, 2000  # samples that are measured and compa
 
 
 def measure_safeguards(
-    workspace: Workspace, champion: Model, challenger: Model, champion_values: list[Any], challenger_values: list[Any]
+    workspace: Workspace, champion: Model, challenger: Model, writers: Sequence[Model], answers: AnswerPairs
 ) -> list[Measure]:
     """Measure validity by the medium and, if the training data are here, held-out loss and near copies."""
     medium = plugins.find_part("medium", champion.design.medium)
     champion_flags, challenger_flags = (
-        [float(not medium.check(Item(value))) for value in values] for values in (champion_values, challenger_values)
+        [float(not medium.check(Item(value))) for value in values] for values in (answers.champion, answers.challenger)
     )
     results = [measure_scores("valid outputs", "check", champion_flags, challenger_flags, tolerance=VALIDITY_TOLERANCE)]
-    data_reference = (champion.folder.card.get("data") if champion.folder else None) or {}
-    try:
-        dataset = workspace.get_dataset(data_reference.get("name", ""), data_reference.get("digest", ""))
-    except ValueError:
-        return results  # built in or imported, or its data were removed
-    held_batch = load_held_out_samples(dataset, champion.codec, champion.conditioners, MAX_HELD_OUT)
+    if (dataset := get_dataset(workspace, champion)) is None:
+        return results
+    held_batch = load_held_out_batch(dataset, champion, MAX_HELD_OUT)
     if isinstance(held_batch, Batch) and len(held_batch) > 1:
         champion_losses, challenger_losses = (compute_losses(model, held_batch) for model in (champion, challenger))
         tolerance = LOSS_TOLERANCE * float(champion_losses.mean())
         results.append(
             measure_scores("held-out loss", "regression", champion_losses, challenger_losses, "lower", tolerance)
         )
-    return results + measure_near_copies(medium, dataset, champion_values, challenger_values)
+    return results + measure_near_copies(medium, dataset, answers.champion, answers.challenger)
+
+
+def get_dataset(workspace: Workspace, model: Model) -> Dataset | None:
+    """Return the model's training data; None if it is built in or imported, or its data were removed."""
+    reference = (model.folder.card.get("data") if model.folder else None) or {}
+    try:
+        return workspace.get_dataset(reference.get("name", ""), reference.get("digest", ""))
+    except ValueError:
+        return None
 
 
 @torch.inference_mode()
@@ -64,9 +76,9 @@ def measure_near_copies(
     medium: Any, dataset: Dataset, champion_values: list[Any], challenger_values: list[Any]
 ) -> list[Measure]:
     """Measure the share of outputs nearer to a training item than held-out items are, in the medium's features."""
-    if not hasattr(medium, "feature_extractor"):
+    if not (feature_extractor := get_ability(medium, "feature_extractor")):
         return []
-    features = plugins.find_part("features", medium.feature_extractor)
+    features = plugins.find_part("features", feature_extractor)
     held_values = [item.value for item in dataset.sample_documents("val", MAX_HELD_OUT)]
     train_values = dataset.sample_documents("train", MAX_TRAIN_ITEMS)
     near_copies = find_near_copies(

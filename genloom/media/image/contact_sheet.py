@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from io import BytesIO
 from math import ceil
 
 import numpy as np
@@ -97,4 +98,4 @@ def _load_font(size: int) -> ImageFont.FreeTypeFont:
     """Load DejaVu Sans, which has more scripts than the font in Pillow, from matplotlib's data."""
     font = resources.files("matplotlib").joinpath("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
     with font.open("rb") as file:
-        return ImageFont.truetype(file, size)
+        return ImageFont.truetype(BytesIO(file.read()), size)

@@ -128,6 +128,11 @@ def describe(value: str) -> dict[str, float]:
     return {"words": float(len(value.split()))}
 
 
+def parse(text: str) -> str:
+    """Return the text itself."""
+    return text
+
+
 def encode(value: str) -> bytes:
     """Encode the text as UTF-8."""
     return value.encode("utf-8")

@@ -9,11 +9,14 @@ from genloom.rate.checks.sandbox import SandboxLimits, find_confinement_error, r
 
 _CODE_BLOCK = re.compile(r"^[ \t]*```(?:python|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 media = ("text",)
+MAX_SECONDS, MAX_MEMORY_MIB = 3600.0, 1 << 16
 
 
 @dataclass(frozen=True)
 class Config:
-    tests: str  # Python; each statement is one test, which passes if it raises nothing
+    # Python; each statement is one test, which passes if it raises nothing. Names that neither the tests nor Python
+    # define are the program's; `program.sum` is the program's `sum`.
+    tests: str
     timeout_seconds: float = 5.0
     memory_mib: int = 256
     allow_unconfined: bool = False  # run it even if this machine cannot confine it; for code you would run yourself
@@ -25,7 +28,7 @@ class Config:
             raise GenloomError("rate.bad_code_tests", reason=error) from None
         if not self.tests.strip() or not statements.co_code:
             raise GenloomError("rate.no_code_tests")
-        if self.timeout_seconds <= 0 or self.memory_mib < 32:
+        if not (0 < self.timeout_seconds <= MAX_SECONDS and 32 <= self.memory_mib <= MAX_MEMORY_MIB):  # rejects NaN too
             raise GenloomError("rate.bad_sandbox_limits", seconds=self.timeout_seconds, memory_mib=self.memory_mib)
 
 
@@ -37,9 +40,8 @@ def check(text: str, config: Config) -> CheckResult:
     if not config.allow_unconfined and (obstacle := find_confinement_error()):
         raise GenloomError("rate.no_sandbox", reason=obstacle)
     blocks = _CODE_BLOCK.findall(text)
-    outcome = run_sandboxed(
-        "\n".join(blocks) if blocks else text, config.tests, SandboxLimits(config.timeout_seconds, config.memory_mib)
-    )
+    limits = SandboxLimits(config.timeout_seconds, config.memory_mib, must_confine=not config.allow_unconfined)
+    outcome = run_sandboxed("\n".join(blocks) if blocks else text, config.tests, limits)
     if outcome.failure:
         return CheckResult(0.0, False, outcome.failure)
     num_passed = sum(not test_error for test_error in outcome.test_errors)

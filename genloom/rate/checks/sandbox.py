@@ -1,23 +1,32 @@
-"""A confined process for generated Python: start it, pass it the program, stop it in time, read its report."""
+"""Confined processes for generated Python and its tests: start them, stop them in time, read the report."""
 
 import json
+import os
 import platform
-import secrets
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _LAUNCH_SECONDS = 5.0  # for an interpreter to start on a busy machine
-_MAX_REPORT_BYTES = 2**16
+MAX_REPORT_BYTES = 2**20
+MAX_TESTS = 10_000
+_MAX_ERROR_CHARS = 500
+_CONTROL_CHARS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+_TIME_LIMIT_STATUSES = (-9, -14, -24)  # SIGKILL and SIGXCPU of the CPU time limit, and SIGALRM
 
 
 @dataclass(frozen=True)
 class SandboxLimits:
     timeout_seconds: float = 5.0
     memory_mib: int = 256  # MiB of address space
+    must_confine: bool = True  # fail on a machine that cannot confine a process
 
 
 @dataclass(frozen=True)
@@ -27,56 +36,70 @@ class SandboxResult:
 
 
 def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult:
-    """Run the code and then each statement of the tests, in a confined process if this machine can confine one.
+    """Run the code in one confined process, and each statement of the tests in another that it cannot write to.
 
-    The report is authenticated by a secret that only the process gets: code that exits early or prints a report does
-    not pass. Code that searches the interpreter for the secret could forge one, but only for its own score.
+    The process of the code never holds the tests, the report or the descriptor that the report is written to.
     """
-    secret = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="genloom-check-") as folder:
-        report = Path(folder) / "report"
-        report.touch()
-        home = Path(folder) / "home"
+        home = Path(folder, "home")
         home.mkdir()
         task = {
             "code": code,
-            "tests": tests,
-            "secret": secret,
-            "report": str(report),
-            "max_report_bytes": _MAX_REPORT_BYTES,
+            "folder": str(home),
             "seconds": limits.timeout_seconds,
             "memory": limits.memory_mib * 2**20,
+            "must_confine": limits.must_confine,
         }
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("sandbox_worker.py"))],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=home,
             env={"HOME": str(home), "LANG": "C.UTF-8", "PYTHONUTF8": "1"},
             start_new_session=True,
         )
         try:
-            process.communicate(json.dumps(task).encode(), timeout=limits.timeout_seconds + _LAUNCH_SECONDS)
+            request = _frame(task) + _frame({"tests": tests})
+            report, _ = process.communicate(request, timeout=limits.timeout_seconds + _LAUNCH_SECONDS)
         except subprocess.TimeoutExpired:
             return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the program too
             process.wait()
-        with report.open("rb") as file:
-            report_text = file.read(_MAX_REPORT_BYTES).decode("utf-8", "replace")
-    return parse_report(report_text, secret, process.returncode, limits)
+    return parse_report(report, process.returncode, limits)
 
 
-def parse_report(report_text: str, secret: str, exit_status: int, limits: SandboxLimits) -> SandboxResult:
-    """Return the last report with the secret; without one, a failure by the exit status."""
-    for line in reversed(report_text.splitlines()):
-        if line.startswith(secret):
-            payload = json.loads(line.removeprefix(secret))
-            return SandboxResult(tuple(payload["tests"]), payload["failure"])
-    if exit_status in (-9, -14, -24):  # SIGKILL and SIGXCPU of the CPU time limit, and SIGALRM
-        return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
-    return SandboxResult((), f"the program ended before its tests, with status {exit_status}")
+def parse_report(report: bytes, exit_status: int, limits: SandboxLimits) -> SandboxResult:
+    """Return the report; a failure if there is none, or if it is not as the judging process writes it."""
+    if not report:
+        if exit_status in _TIME_LIMIT_STATUSES:
+            return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
+        return SandboxResult((), f"the tests ended early, with status {exit_status}")
+    try:
+        payload: Any = json.loads(report) if len(report) <= MAX_REPORT_BYTES else None
+    except (ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict) or payload.keys() != {"tests", "failure"}:
+        return SandboxResult((), "the report of the tests is malformed")
+    tests, failure = payload["tests"], payload["failure"]
+    is_list = isinstance(tests, list) and len(tests) <= MAX_TESTS and all(isinstance(test, str) for test in tests)
+    if not is_list or not isinstance(failure, str):
+        return SandboxResult((), "the report of the tests is malformed")
+    if not failure and not tests:
+        return SandboxResult((), "no test was run")
+    return SandboxResult(tuple(map(_clean, tests)), _clean(failure))
+
+
+def _clean(text: str) -> str:
+    """Return a text of the program without characters that control a terminal, and of bounded length."""
+    return _CONTROL_CHARS.sub("\ufffd", text)[:_MAX_ERROR_CHARS]
+
+
+def _frame(content: Any) -> bytes:
+    data = json.dumps(content).encode()
+    return len(data).to_bytes(8, "little") + data
 
 
 @cache

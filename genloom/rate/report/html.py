@@ -1,5 +1,6 @@
 """The receipt as one self-contained HTML page: no script, no external resources, light and dark theme."""
 
+import base64
 from collections import Counter
 from collections.abc import Iterable
 from html import escape
@@ -51,6 +52,7 @@ td svg { display: block; width: 220px; height: 28px; }
 .pair div { background: var(--card); border-radius: .6rem; padding: .7rem 1rem; border: 2px solid transparent; }
 .pair div.preferred { border-color: var(--good); }
 .pair img { display: block; width: 12rem; max-width: 100%; image-rendering: pixelated; margin-top: .3rem; }
+.pair audio, .pair video { display: block; max-width: 100%; margin-top: .3rem; }
 .answer { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2rem 0 0; }
 .prompt { font-weight: 600; overflow-wrap: anywhere; white-space: pre-wrap; }
 figure { margin: .6rem 0; } figure svg { width: 100%; height: auto; max-width: 46rem; display: block; }
@@ -94,7 +96,7 @@ def render_page(receipt: Receipt) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:\">\n"
         f"<title>{escape_text(receipt.model)}: receipt of a learning round</title>\n"
         f"<style>{_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(block for block in sections if block)
@@ -155,18 +157,29 @@ def render_example(example: Example) -> str:
         note = " · preferred" if css_attribute else ""
         return f"<div{css_attribute}><small>{version}{note}</small>{content}</div>"
 
-    def render_picture(version: str, data: str) -> str:
-        return f'<img alt="output of the {version}" src="data:image/png;base64,{escape_text(data)}">'
-
-    if example.pictures:
+    if example.shown:
         content = [
-            render_picture(version, data)
-            for version, data in zip(("champion", "challenger"), example.pictures, strict=True)
+            render_shown(version, mime, data)
+            for version, (mime, data) in zip(("champion", "challenger"), example.shown, strict=True)
         ]
     else:
         content = [f'<p class="answer">{escape_text(text)}</p>' for text in (example.champion, example.challenger)]
     pair_html = render_answer("champion", content[0]) + render_answer("challenger", content[1])
     return f'<p class="prompt">{escape_text(example.prompt or "(no prompt)")}</p><div class="pair">{pair_html}</div>'
+
+
+def render_shown(version: str, mime: str, data: str) -> str:
+    """Return the element that shows bytes of a MIME type, given in base 64."""
+    label, source = escape_text(f"output of the {version}"), f"data:{escape_text(mime)};base64,{escape_text(data)}"
+    match mime.partition("/")[0]:
+        case "image":
+            return f'<img alt="{label}" src="{source}">'
+        case "audio" | "video" as tag:
+            return f'<{tag} controls aria-label="{label}" src="{source}"></{tag}>'
+        case "text":
+            text = base64.b64decode(data).decode("utf-8", "replace")
+            return f'<pre class="answer">{escape_text(text)}</pre>'
+    return f'<a download href="{source}">{label} ({escape_text(mime)})</a>'
 
 
 def render_training_ratings(receipt: Receipt) -> str:

@@ -45,13 +45,13 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Example:
-    """A held-out prompt with the outputs of both versions."""
+    """A held-out prompt with the outputs of both versions, as text or as what the page shows."""
 
     prompt: str
     champion: str
     challenger: str
     preferred_version: str = ""  # "champion", "challenger", or "" if unknown
-    pictures: tuple[str, ...] = ()  # both outputs as PNG in base 64, if they are images
+    shown: tuple[tuple[str, str], ...] = ()  # both outputs, unless they are text: MIME type, and bytes in base 64
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,9 @@ def _upgrade(table: Any) -> Any:
     table = upgrade_fields(Receipt, table)
     kinds = {"ratings": RatingSummary, "decision": Decision, "examples": Example, "baseline": Measure}
     upgraded = {key: _upgrade_fields(kind, table[key]) for key, kind in kinds.items() if key in table}
+    for example in upgraded.get("examples", ()):
+        if isinstance(example, dict) and "pictures" in example:  # of versions that showed text and images only
+            example["shown"] = [("image/png", data) for data in example.pop("pictures")]
     if isinstance(decision := upgraded.get("decision"), dict) and "measures" in decision:
         decision["measures"] = _upgrade_fields(Measure, decision["measures"])
     return {**table, **upgraded}

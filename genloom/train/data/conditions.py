@@ -110,8 +110,9 @@ def draw_kept(
 ) -> dict[str, np.ndarray]:
     """Draw from (seed, step) which rows of a step keep each condition.
 
-    Classifier-free guidance needs rows without (Ho and Salimans 2022). A share of the rows loses all conditions. If there are several, each is also lost on its own in that share of the
-    rows, so that a model can be given any of them alone. With shares by condition, each is lost on its own only.
+    Classifier-free guidance needs rows without (Ho and Salimans 2022). A share of the rows loses all conditions. If
+    there are several, each is also lost on its own in that share of the rows, so that a model can be given any of them
+    alone. With shares by condition, each is lost on its own only.
     """
     rng = build_rng(seed, step, DROPOUT_STREAM)
     if isinstance(cond_dropout, Mapping):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genloom.capabilities import OutputHeadNetwork
 from genloom.codecs import chat_template
 from genloom.errors import GenloomError
 from genloom.model import Model
@@ -18,14 +19,13 @@ from genloom.store.files import open_replacement
 from genloom.train.data.order import EpochOrder
 from genloom.types import Batch, Codec, Item, TokenSpace
 
-
 DOCUMENT_FILES = ("documents.ids", "documents.counts", "documents.ends")  # ids, loss masks, ends
 
 
 def can_pack(model: Model) -> bool:
     """Return whether the model's networks can keep the documents of a row apart."""
     is_causal = all(spec.is_causal for spec in model.objective.network_specs.values())
-    return is_causal and all(hasattr(part, "get_output_head") for part in model.parts.values())
+    return is_causal and all(isinstance(part, OutputHeadNetwork) for part in model.parts.values())
 
 
 def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from genloom.capabilities import CountingNetwork
 from genloom.conditioners import Conditioners
 from genloom.errors import GenloomError
 from genloom.model import Design, Model
@@ -76,7 +77,7 @@ class SequenceSet:
 
     def fit_counts(self, network: nn.Module) -> None:
         """Raise ValueError for a network that counts n-grams, which needs a stream."""
-        if hasattr(network, "fit"):
+        if isinstance(network, CountingNetwork):
             raise GenloomError("train.counts_of_sequences")
 
     def with_batch_shape(self, job: Job) -> Job:

@@ -15,8 +15,10 @@ import numpy as np
 from torch import nn
 
 from genloom import plugins
+from genloom.capabilities import CountingNetwork
 from genloom.conditioners import Conditioners
 from genloom.errors import GenloomError
+from genloom.media.abilities import get_ability
 from genloom.model import Design, Model, build_conditioners, load_model
 from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, TextOrChat
 from genloom.networks.kneser_ney import KneserNey
@@ -167,8 +169,8 @@ class TokenStream:
 
     def fit_counts(self, network: nn.Module) -> None:
         """Let a network that counts n-grams do so."""
-        if (fit := getattr(network, "fit", None)) is not None:
-            fit(np.asarray(self.token_ids))
+        if isinstance(network, CountingNetwork):
+            network.fit(np.asarray(self.token_ids))
 
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
@@ -202,7 +204,7 @@ class TokenStream:
         space = self.codec.space
         assert isinstance(space, TokenSpace)
         module = plugins.find_part("network", design.network)
-        if build_count_model := getattr(module, "build_count_model", None):
+        if build_count_model := plugins.get_hook("network", design.network, "build_count_model"):
             config = parse(module.Config, design.network_settings, "network")
             count_model = build_count_model(config, space.vocab_size, np.asarray(self.token_ids))
         else:
@@ -289,7 +291,7 @@ def prepare_source(
 
 def is_stream(medium: str) -> bool:
     """Return whether values of the medium, one after the other, read as one stream of tokens; text does."""
-    return getattr(plugins.find_part("medium", medium), "sequence", "document") == "stream"
+    return get_ability(plugins.find_part("medium", medium), "sequence") == "stream"
 
 
 def prepare_samples(folder: Path, dataset: Dataset, codec: Codec, design: Design) -> Generator[Event, None, SampleSet]:
@@ -321,7 +323,7 @@ def load_or_fit_codec(folder: Path, workspace: Workspace, dataset: Dataset, desi
     if cache.read_digests(folder):  # written last
         return module.Codec.load(folder / "codec")
     config = parse(module.Config, design.codec_settings, "codec")
-    if from_model := getattr(module, "from_model", None):
+    if from_model := plugins.get_hook("codec", design.codec, "from_model"):
         codec = from_model(load_model(workspace, config.model), iter_values(dataset), config)
     else:
         codec = module.Codec.fit(iter_values(dataset), config)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from genloom.capabilities import CountingNetwork
 from genloom.errors import GenloomError
 from genloom.store.files import open_replacement
 from genloom.train.data.order import EpochOrder, build_rng
@@ -104,9 +105,9 @@ class TokenBlocks:
 
 def get_num_folds(parts: nn.ModuleDict) -> int:
     """Return how many folds of the text the networks need; 1 if none of them counts n-grams."""
-    return max(int(getattr(part, "num_folds", 1)) for part in parts.values())
+    return max(part.num_folds if isinstance(part, CountingNetwork) else 1 for part in parts.values())
 
 
 def get_count_split(parts: nn.ModuleDict) -> int:
     """Return how many tokens at the start of the text are only counted by the networks, and not trained on."""
-    return max(int(getattr(part, "count_split", 0)) for part in parts.values())
+    return max(part.count_split if isinstance(part, CountingNetwork) else 0 for part in parts.values())

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from genloom import plugins
+from genloom.capabilities import Hook
 from genloom.errors import GenloomError
 from genloom.model import check_design, fit_conditions
 from genloom.settings import apply_overrides
@@ -216,9 +217,9 @@ def estimate_training(
     )
 
 
-def override_network(job: Job, hook: str, *args: Any) -> Job:
+def override_network(job: Job, hook: Hook, *args: Any) -> Job:
     """Return the job with the network settings that a hook of the network's module returns, if it has the hook."""
-    build_settings = getattr(plugins.find_part("network", job.design.network), hook, None)
+    build_settings = plugins.get_hook("network", job.design.network, hook)
     if build_settings is None:
         return job
     return replace(job, design=replace(job.design, network_settings=build_settings(job.design.network_settings, *args)))
@@ -237,7 +238,7 @@ def limit_context_length(job: Job, source: PretrainingSource, overrides: Mapping
     """Return the job with a context length that the data can fill, unless it is set."""
     if "context_length" in overrides:
         return job
-    count_folds = getattr(plugins.find_part("network", job.design.network), "num_folds", None)
+    count_folds = plugins.get_hook("network", job.design.network, "num_folds")
     num_folds = count_folds(job.design.network_settings) if count_folds else 1
     context_length = source.limit_context_length(job.design.context_length, num_folds)
     return replace(job, design=replace(job.design, context_length=context_length))

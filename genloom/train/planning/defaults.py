@@ -27,7 +27,7 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
         "objective": default_part_table("objective", objective, size),
         "network": default_part_table("network", network, size),
         **({"text_encoder": {"name": text_encoder}} if text_encoder else {}),
-        "plan": dict(getattr(plugins.find_part("objective", objective), "TRAIN_DEFAULTS", {})),
+        "plan": dict(plugins.get_hook("objective", objective, "TRAIN_DEFAULTS") or {}),
     }
 
 
@@ -61,5 +61,5 @@ def choose_codec(workspace: Workspace, codecs: tuple[str, ...], size: int) -> st
 
 def default_part_table(kind: plugins.PartKind, name: str, size: int) -> dict[str, Any]:
     """Return the table of a part with its default settings for this many bytes of data."""
-    default_config = getattr(plugins.find_part(kind, name), "default_config", None)
+    default_config = plugins.get_hook(kind, name, "default_config")
     return {"name": name, **(default_config(size) if default_config else {})}

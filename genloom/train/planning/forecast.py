@@ -93,9 +93,8 @@ def activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:
     """Return the activation bytes of a sequence, as the network's module counts them."""
     module = plugins.find_part("network", design.network)
     config = parse(module.Config, design.network_settings, "network")
-    values_per_token = (
-        module.activations_per_token(config, design.context_length) if hasattr(module, "activations_per_token") else 0
-    )
+    count_activations = plugins.get_hook("network", design.network, "activations_per_token")
+    values_per_token = count_activations(config, design.context_length) if count_activations else 0
     return design.context_length * (values_per_token * bytes_per_element(plan) + 4096 * 4)
 
 

@@ -6,7 +6,7 @@ Shape letters: N examples, S sides of an example (chosen and rejected, or an ans
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +40,13 @@ class PreferenceDataset:
     desirable: tuple[bool, ...]  # () for pairs
     weights: tuple[float, ...]
     samples: EncodedSamples | None = None
+    conditions: EncodedConditions = field(default_factory=dict)  # of outputs as tokens; samples have their own
+    condition_rows: tuple[int, ...] = ()  # of each example, in `conditions`
 
     def __post_init__(self) -> None:
         sizes = {len(self.prompts), len(self.answers), len(self.rejected) or len(self.desirable), len(self.weights)}
         assert len(sizes) == 1, "every example has all its parts"
+        assert len(self.condition_rows) == (len(self.prompts) if self.conditions else 0)
         assert bool(self.rejected) != bool(self.desirable), "examples are pairs or single answers"
 
     def __len__(self) -> int:
@@ -59,10 +62,14 @@ class PreferenceDataset:
         """Pairs as single answers: the chosen one is desirable, the rejected one is not."""
         if not self.rejected:
             return self
-        count = len(self)
-        desirable = (True,) * count + (False,) * count
-        return PreferenceDataset(
-            self.prompts * 2, self.answers + self.rejected, (), desirable, self.weights * 2, self.samples
+        return replace(
+            self,
+            prompts=self.prompts * 2,
+            answers=self.answers + self.rejected,
+            rejected=(),
+            desirable=(True,) * len(self) + (False,) * len(self),
+            weights=self.weights * 2,
+            condition_rows=self.condition_rows * 2,
         )
 
     @property
@@ -72,13 +79,13 @@ class PreferenceDataset:
         indices = [n for n, is_desirable in enumerate(unpaired.desirable) if is_desirable]
         if not indices:
             raise GenloomError("train.nothing_desirable")
-        return PreferenceDataset(
-            tuple(unpaired.prompts[n] for n in indices),
-            tuple(unpaired.answers[n] for n in indices),
-            (),
-            (True,) * len(indices),
-            tuple(unpaired.weights[n] for n in indices),
-            self.samples,
+        return replace(
+            unpaired,
+            prompts=tuple(unpaired.prompts[n] for n in indices),
+            answers=tuple(unpaired.answers[n] for n in indices),
+            desirable=(True,) * len(indices),
+            weights=tuple(unpaired.weights[n] for n in indices),
+            condition_rows=tuple(unpaired.condition_rows[n] for n in indices) if self.conditions else (),
         )
 
     def to_json(self) -> bytes:
@@ -91,6 +98,9 @@ class PreferenceDataset:
             "weights": self.weights,
             "samples": None if self.samples is None else digest_samples(self.samples),
         }
+        if self.conditions:
+            digest = hashlib.sha256(dump_conditions(self.conditions)).hexdigest()
+            record |= {"conditions": digest, "condition_rows": self.condition_rows}
         return json.dumps(record, separators=(",", ":")).encode()
 
     def save(self, folder: Path) -> None:
@@ -138,9 +148,13 @@ class PreferenceSides:
             batch = samples.build_batch(np.array([answers[n][0] for n in indices]))
             return replace(batch, cond=samples.build_batch(np.array([prompts[n][0] for n in indices])).cond)
         prompt_ids = [np.array(prompts[n], np.int64) for n in indices]
-        return build_completion_batch(
+        batch = build_completion_batch(
             prompt_ids, [np.array(answers[n], np.int64) for n in indices], self.context_length
         )
+        if not (encoded := self.dataset.conditions):
+            return batch
+        rows = np.array([self.dataset.condition_rows[n] for n in indices])
+        return replace(batch, cond=build_condition(encoded, rows))
 
 
 class PreferenceBatches:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genloom.capabilities import LogitsNetwork
 from genloom.model import Model
 from genloom.objectives.sft import build_completion_batch
 from genloom.train.preference.dataset import REFERENCE_BATCH_SIZE, TokenRows
@@ -33,7 +34,7 @@ class RewardHead:
 
 def can_fit_reward_head(model: Model) -> bool:
     """Return whether the model's network can return its hidden states."""
-    return len(model.parts) == 1 and all(hasattr(part, "compute_logits") for part in model.parts.values())
+    return len(model.parts) == 1 and all(isinstance(part, LogitsNetwork) for part in model.parts.values())
 
 
 @torch.inference_mode()

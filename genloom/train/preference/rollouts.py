@@ -4,7 +4,7 @@ Shape letters: B rollouts of a step, G prompts of a step, K rollouts per prompt,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,7 +19,7 @@ from genloom.objectives.reference import with_reference_nll
 from genloom.objectives.sft import build_completion_batch
 from genloom.train.data.order import EpochOrder
 from genloom.train.preference.dataset import TokenRows
-from genloom.types import Batch, Objective, Parts, Rollouts
+from genloom.types import Batch, Condition, Objective, Parts, Rollouts
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class ScoredRollouts:
     prompts: TokenRows  # B
     answers: TokenRows  # B
     rewards_RB: np.ndarray
+    cond: Condition | None = None
 
 
 class RolloutEnvironment(Protocol):
@@ -81,6 +82,7 @@ class RolloutBatches:
         batch = build_completion_batch(prompts_B, answers_B, self.model.design.context_length).map(
             lambda t: t.to(self.model.device)
         )
+        batch = replace(batch, cond=rollouts.cond)
         # Reward functions have different scales; normalised within a group, they count equally.
         rewards_RB = torch.from_numpy(rollouts.rewards_RB).float()
         rewards_RGK = rewards_RB.view(len(rewards_RB), -1, self.num_generations)

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from genloom.evaluate.scores import Score, compare_scores
 from genloom.evaluate.text.battery.continuation_scorer import ContinuationScore
 from genloom.evaluate.text.battery.instructions import build_instructions
 from genloom.evaluate.text.battery.items import build_arithmetic_items, build_choice_items, build_cloze_items
-from genloom.evaluate.text.battery.score import TASKS, Score, compare_scores, score_task
+from genloom.evaluate.text.battery.score import TASKS, score_task
 
 Contexts = Sequence[tuple[str, Sequence[str]]]
 ANSWERS = {

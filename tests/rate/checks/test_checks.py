@@ -2,7 +2,6 @@
 
 import pytest
 
-from genloom import plugins
 from genloom.rate.checks import build_check
 from tests.errors import raises_code
 
@@ -13,14 +12,6 @@ def run_check(name, text, **settings):
     assert result.has_passed == (result.score == 1)
     assert result.reason
     return result
-
-
-def test_every_check_declares_the_media_it_takes():
-    media = {name: plugins.find_part("check", name).media for name in plugins.part_names("check")}
-    assert {name for name, names in media.items() if names == ("image",)} == {"centred", "colour", "outline"}
-    assert {name for name, names in media.items() if names == ("text",)} == {
-        "code", "json", "length", "regex", "similarity",
-    }  # fmt: skip
 
 
 def test_misspelt_checks_and_settings_are_refused():

@@ -1,11 +1,10 @@
-"""Scores of the battery's tasks: accuracy with Wilson's interval, and paired comparisons of two models."""
+"""The tasks of the battery, scored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from genloom.evaluate.scores import Score
 from genloom.evaluate.text.battery.continuation_scorer import ContinuationScore, ContinuationScorer
 from genloom.evaluate.text.battery.instructions import build_instructions
 from genloom.evaluate.text.battery.items import (
@@ -14,43 +13,10 @@ from genloom.evaluate.text.battery.items import (
     build_choice_items,
     build_cloze_items,
 )
-from genloom.metrics.statistics import IntervalEstimate, compute_wilson_interval, estimate_ratio
 
 _TIE_TOLERANCE = 1e-6  # nats within which two continuations are equally likely
 
 AnswerFn = Callable[[Sequence[str]], Sequence[str]]  # a model's answers to questions, each in a new conversation
-
-
-@dataclass(frozen=True)
-class Score:
-    """A model's score in one task under one metric."""
-
-    task: str
-    metric: str
-    credits: tuple[float, ...]  # one per item: 1 right, 0 wrong, a fraction for ties
-    chance_accuracy: float  # of guessing
-    bound: float = 1.0  # the best possible accuracy: below 1 if the detector that scores makes errors
-
-    @property
-    def name(self) -> str:
-        return f"{self.task}: {self.metric}"
-
-    @property
-    def accuracy(self) -> IntervalEstimate:
-        return compute_wilson_interval(sum(self.credits), len(self.credits))
-
-    def to_report(self) -> dict[str, Any]:
-        """Return the score as JSON values."""
-        estimate = self.accuracy
-        values = {
-            "accuracy": estimate.mean,
-            "low": estimate.low,
-            "high": estimate.high,
-            "items": estimate.count,
-            "chance_accuracy": self.chance_accuracy,
-            "bound": self.bound,
-        }
-        return {"task": self.task, "metric": self.metric, **values, "credits": list(self.credits)}
 
 
 def score_task(task: str, scorer: ContinuationScorer, answer_fn: AnswerFn | None, max_items: int = 0) -> list[Score]:
@@ -112,31 +78,3 @@ def _compute_credits(costs: list[list[ContinuationScore]], sizes: list[list[int]
         is_tied = costs_per_unit <= costs_per_unit.min() + _TIE_TOLERANCE
         item_credits.append(float(is_tied[0] / is_tied.sum()))
     return tuple(item_credits)
-
-
-@dataclass(frozen=True)
-class ScoreComparison:
-    """The second model's accuracy minus the first's on the same items."""
-
-    first: Score
-    second: Score
-    difference: IntervalEstimate
-
-    @property
-    def verdict(self) -> str:
-        if not self.difference.excludes(0.0):
-            return "no difference shown"
-        return "better" if self.difference.mean > 0 else "worse"
-
-
-def compare_scores(first: Sequence[Score], second: Sequence[Score]) -> list[ScoreComparison]:
-    """Pair two models' scores, with bootstrap intervals over their common items."""
-    second_by_name = {score.name: score for score in second}
-    comparisons = []
-    for score in first:
-        second_score = second_by_name.get(score.name)
-        if second_score is None:  # one of the models cannot chat
-            continue
-        gains = np.array(second_score.credits) - np.array(score.credits)
-        comparisons.append(ScoreComparison(score, second_score, estimate_ratio(gains, np.ones(len(gains)))))
-    return comparisons

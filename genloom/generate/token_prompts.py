@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genloom.capabilities import get_special_tokens
 from genloom.errors import GenloomError
 from genloom.model import Model
 from genloom.types import Codec, TokenSpace
@@ -39,4 +40,4 @@ def validate_prompt_ids(
 
 def list_suppressed_tokens(codec: Codec, eos_ids: Sequence[int]) -> tuple[int, ...]:
     """Return the special tokens (roles, padding) that must not be generated: all but `eos_ids`."""
-    return tuple(i for i in getattr(codec, "special_tokens", {}).values() if i not in eos_ids)
+    return tuple(i for i in get_special_tokens(codec).values() if i not in eos_ids)

@@ -1,0 +1,162 @@
+"""Conversations with a model."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from genloom.api.outputs import Output
+from genloom.store.conversation import Conversation
+
+if TYPE_CHECKING:
+    from genloom.api.models import Model
+    from genloom.generate.text.conversation import TruncatedConversation
+
+# A chat model of a hundred million weights rambles at the temperature that suits a story.
+DEFAULT_PARAMS: Mapping[str, Any] = {"temperature": 0.3, "top_p": 0.9, "repetition_penalty": 1.05}
+
+
+class Chat:
+    """A conversation with a model; every answer is stored as an output that can be rated and replayed.
+
+    Attributes
+    ----------
+    conversation
+        The system prompt and the messages so far.
+    is_saved
+        Whether the conversation is saved in the workspace after every turn.
+    context
+        The part of the conversation that the model read for the last answer; None before the first one.
+    """
+
+    def __init__(
+        self,
+        model: "Model",
+        conversation: Conversation,
+        *,
+        seed: int | None = None,
+        adapters: tuple[str, ...] = (),
+        precision: str = "auto",
+        is_saved: bool = True,
+        params: Mapping[str, Any],
+    ):
+        from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS, get_chat_codec
+
+        self.model, self.conversation, self.seed, self.is_saved = model, conversation, seed, is_saved
+        self.params = {"max_tokens": DEFAULT_MAX_REPLY_TOKENS, **DEFAULT_PARAMS, **params}
+        self.context: TruncatedConversation | None = None
+        self._loaded_model = model.load(adapters, precision)
+        self._num_answers = 0  # with a seed, so that a repeated question gets another answer
+        get_chat_codec(self._loaded_model)  # raises if the model cannot chat
+
+    def ask(self, question: str) -> Output:
+        """Ask a question and return the answer.
+
+        Raises
+        ------
+        GenloomError
+            api.empty_question: the question is blank.
+        """
+        for _ in self.iter_ask(question):
+            pass
+        return self.answer
+
+    def iter_ask(self, question: str, should_stop: Callable[[], bool] = lambda: False) -> Generator[str]:
+        """Ask a question and yield the pieces of the answer as they are generated.
+
+        `should_stop` is called after every piece; what was generated until then is the answer. The question is saved
+        before the answer is generated.
+        """
+        from genloom.errors import GenloomError
+
+        if not question.strip():
+            raise GenloomError("api.empty_question")
+        self.conversation = self.conversation.with_question(question.strip())
+        self.save()
+        yield from self._iter_answer(should_stop)
+
+    def retry(self) -> Output:
+        """Answer the last question again, with another seed."""
+        for _ in self.iter_retry():
+            pass
+        return self.answer
+
+    def iter_retry(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[str]:
+        """Answer the last question again, and yield the pieces of the answer."""
+        self.conversation = self.conversation.without_last_answer()
+        yield from self._iter_answer(should_stop)
+
+    def edit(self, number: int, question: str) -> Output:
+        """Replace question `number`, counted from 1, drop what follows, and return the answer."""
+        for _ in self.iter_edit(number, question):
+            pass
+        return self.answer
+
+    def iter_edit(self, number: int, question: str, should_stop: Callable[[], bool] = lambda: False) -> Generator[str]:
+        """Replace question `number`, drop what follows, and yield the pieces of the answer."""
+        self.conversation = self.conversation.with_edited_question(number, question)
+        self.save()
+        yield from self._iter_answer(should_stop)
+
+    @property
+    def answer(self) -> Output:
+        """The last answer."""
+        return self.model.workspace.output(self.conversation.outputs[-1])
+
+    @property
+    def num_tokens(self) -> int:
+        """The number of tokens of the model's context that the conversation takes."""
+        from genloom.generate.text.conversation import build_messages, get_chat_codec, truncate_conversation
+
+        if not self.conversation.messages:
+            return 0
+        return len(
+            truncate_conversation(
+                get_chat_codec(self._loaded_model), build_messages(self.conversation), self.context_length
+            ).prompt_ids
+        )
+
+    @property
+    def context_length(self) -> int:
+        """The number of tokens that the model reads at most."""
+        return self._loaded_model.design.context_length
+
+    def save(self, title: str = "") -> None:
+        """Save the conversation, under a new title if one is given; without a title only if `is_saved`."""
+        if title:
+            self.conversation = self.conversation.with_title(title)
+        if title or self.is_saved:
+            self.conversation = self.model.workspace.store.save_conversation(self.conversation)
+
+    def reset(self) -> None:
+        """Begin a new conversation with the same system prompt."""
+        self.conversation = Conversation(system=self.conversation.system)
+
+    def _iter_answer(self, should_stop: Callable[[], bool]) -> Generator[str]:
+        from genloom.generate import engine
+        from genloom.generate.text.conversation import build_chat_request, build_messages, store_reply
+
+        seed = None if self.seed is None else self.seed + self._num_answers
+        request, self.context = build_chat_request(
+            self._loaded_model, build_messages(self.conversation), seed, self.params
+        )
+        self._num_answers += 1
+        draft, shown_text = None, ""
+        for draft in engine.generate(self._loaded_model, request, should_stop):
+            yield draft.continuations[0][len(shown_text) :]
+            shown_text = draft.continuations[0]
+        assert draft is not None, "a request yields at least one draft"
+        self.conversation = store_reply(
+            self.model.workspace.store, self._loaded_model, self.conversation, request, draft
+        )
+        self.save()
+
+    def __str__(self) -> str:
+        return "\n".join(f"{message.role}: {message.content}" for message in self.conversation.messages)
+
+    def __repr__(self) -> str:
+        return f"<Chat with {self.model.ref}: {len(self.conversation.questions)} questions>"
+
+
+def continue_with_system(conversation: Conversation, system: str | None) -> Conversation:
+    """Return the conversation with another system prompt, if one is given."""
+    return conversation if system is None else replace(conversation, system=system)

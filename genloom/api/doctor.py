@@ -1,0 +1,206 @@
+"""A check of the machine and the workspace."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.errors import format_message
+from genloom.store import files
+from genloom.store.workspace import Run, Workspace
+from genloom.text_format import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from genloom.api.workspace import Workspace as APIWorkspace
+
+_MIN_FREE_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Facts about the machine, torch and the workspace, and the problems found."""
+
+    machine: Mapping[str, Any]
+    torch: Mapping[str, Any]
+    workspace: Mapping[str, Any]
+    problems: tuple[str, ...]
+    is_verified: bool  # whether every file was read
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts and problems as JSON values."""
+        return {
+            "machine": self.machine,
+            "torch": self.torch,
+            "workspace": self.workspace,
+            "problems": list(self.problems),
+        }
+
+    def __str__(self) -> str:
+        import genloom
+
+        machine, torch, workspace = self.machine, self.torch, self.workspace
+        memory, available = (format_bytes(machine[key]) for key in ("memory", "memory_available"))
+        kinds = ("data sets", "models", "runs", "outputs")
+        lines = [
+            f"Genloom {genloom.__version__}, Python {machine['python']}, {machine['system']}",
+            f"Processor   {machine['processor']}: {machine['cores']} cores usable",
+            f"Memory      {available} available of {memory}",
+            f"Compiler    {machine['compiler'] or 'none: training runs without torch.compile'}",
+            f"PyTorch     {torch['version']}, {torch['threads']} threads, {torch['cpu_capability']}",
+            f"Precision   {_describe_precision(torch)}",
+            *(f"GPU         {gpu['name']}: {format_bytes(gpu['memory'])}" for gpu in torch["gpus"]),
+            f"Workspace   {workspace['folder']}{'' if workspace['exists'] else ' (created when first needed)'}",
+            f"            {format_bytes(workspace['free'])} free on its disk",
+            f"            {', '.join(format_count(workspace[kind], kind.removesuffix('s')) for kind in kinds)}",
+            *(f"Problem     {problem}" for problem in self.problems),
+        ]
+        if not self.problems:
+            lines.append(
+                "No problems found."
+                + ("" if self.is_verified else " To read every file and compare digests: genloom doctor --verify")
+            )
+        return "\n".join(lines)
+
+
+def diagnose(workspace: "APIWorkspace", should_verify: bool = False) -> Diagnosis:
+    """Check this machine and the workspace; `should_verify` reads every data set, model and rating."""
+    store = workspace.store
+    machine_info, torch_info, workspace_info = _describe_machine(), _describe_torch(), _describe_workspace(store)
+    problems = tuple(_find_problems(store, workspace_info, should_verify))
+    return Diagnosis(machine_info, torch_info, workspace_info, problems, should_verify)
+
+
+def _describe_machine() -> dict[str, Any]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "processor": _read_cpu_info().get("model name", platform.processor() or platform.machine()),
+        "cores": _count_cores(),
+        "memory": memory.total,
+        "memory_available": memory.available,
+        "compiler": next(
+            (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
+        ),
+    }
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_cpu_info() -> dict[str, str]:
+    """Return the first processor of /proc/cpuinfo; empty if there is no such file."""
+    try:
+        first_block, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first_block.splitlines())}
+
+
+def _describe_torch() -> dict[str, Any]:
+    import torch
+
+    cpu_info = _read_cpu_info()
+    flags = set((cpu_info.get("flags") or cpu_info.get("Features") or "").split())
+    gpus = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16": bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
+        "amx": "amx_bf16" in flags,
+        "gpus": [{"name": gpu.name, "memory": gpu.total_memory} for gpu in gpus],
+        "mps": torch.backends.mps.is_available(),
+    }
+
+
+def _describe_precision(torch_info: Mapping[str, Any]) -> str:
+    if torch_info["amx"]:
+        return "bf16 in hardware (AMX)"
+    return "bf16 in hardware" if torch_info["bf16"] else "fp32 (no bf16 arithmetic in this processor)"
+
+
+def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
+    return {
+        "folder": str(workspace.root),
+        "exists": workspace.root.is_dir(),
+        "free": files.get_free_bytes(workspace.root),
+        "data sets": len(workspace.list_datasets()),
+        "models": len(workspace.list_models()),
+        "runs": len(workspace.list_runs()),
+        "outputs": len(workspace.list_outputs()),
+        "leftovers": [str(path) for path in workspace.list_leftovers()],
+    }
+
+
+def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_verify: bool) -> Iterator[str]:
+    if workspace_info["free"] < _MIN_FREE_BYTES:
+        yield format_message("api.disk_almost_full", free=format_bytes(workspace_info["free"]))
+    try:
+        _check_workspace_writable(workspace.root)
+    except ValueError as error:
+        yield str(error)
+    yield from workspace.list_faults()
+    folders = (*workspace.list_datasets(), *workspace.list_models())
+    checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]
+    if should_verify:
+        from genloom.store.ledger import open_ledger  # imported here: it takes a third of a second
+
+        checks.append(open_ledger(workspace.root).verify)
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            yield str(error)
+    for run in workspace.list_runs():
+        yield from _find_run_problems(run, should_verify)
+
+
+def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
+    """Yield the problems of a run's files that their headers show; with `should_verify` also those of their digests.
+
+    A header that this reader does not understand proves nothing: a checkpoint is damaged if its digest differs, by
+    which training itself decides.
+    """
+    from genloom.exchange.safetensors_file import read_header
+    from genloom.train import checkpoint
+    from genloom.train.job import read_job
+
+    job_path, checkpoint_folder = run.folder / "job.toml", run.folder / "state"
+    if job_path.exists():
+        try:
+            read_job(job_path)
+        except ValueError as error:
+            yield format_message("api.damaged_job", problem=str(error).rstrip("."))
+    for path in checkpoint.list_unreadable(checkpoint_folder):
+        yield format_message("api.damaged_checkpoint", problem=f"{path} cannot be read")
+    for path, metadata in checkpoint.list_checkpoints(checkpoint_folder):
+        try:
+            reason = f"{path}: its digest differs from the recorded one"
+            if not should_verify:
+                try:
+                    read_header(path)
+                    continue
+                except ValueError as error:
+                    reason = str(error)
+            is_damaged = files.hash_file(path) != metadata["sha256"]
+        except OSError as error:
+            reason, is_damaged = f"{path}: {(error.strerror or '').lower()}", True
+        if is_damaged:
+            yield format_message("api.damaged_checkpoint", problem=reason.rstrip("."))
+
+
+def _check_workspace_writable(root: Path) -> None:
+    """Raise, with the cure, if the workspace is not writable."""
+    folder = next(parent for parent in (root, *root.parents) if parent.exists())
+    with files.translate_errors(folder), tempfile.TemporaryFile(dir=folder) as probe_file:
+        probe_file.write(b"\0")
+        probe_file.flush()
+        os.fsync(probe_file.fileno())

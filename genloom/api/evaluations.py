@@ -1,0 +1,176 @@
+"""Evaluations and comparisons of models, as notebooks show them."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+from genloom.api import progress as progress_bars
+from genloom.api.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from genloom.api.models import Model
+    from genloom.api.workspace import Workspace
+    from genloom.evaluate.progress import Progress
+    from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
+
+
+class _Report(Protocol):
+    @property
+    def lines(self) -> Sequence[str]: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+R = TypeVar("R", bound=_Report)
+
+
+@dataclass(frozen=True)
+class _Result(Generic[R]):
+    """Numbers, lines for people, and charts; `print` shows the lines, notebooks the charts too."""
+
+    report: R
+    folder: Path  # where `save` writes by default
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return self.report.lines
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The charts and sheets by name."""
+        return {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every number as JSON values."""
+        return self.report.to_json()
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        images = "".join(
+            f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" style="max-width: 100%" alt="{name}">'
+            for name, data in self.files.items()
+        )
+        return {"text/plain": str(self), "text/html": f"<pre>{escape(str(self))}</pre>{images}"}
+
+
+@dataclass(frozen=True)
+class Evaluation(_Result["Report | BatteryReport"]):
+    """The report on one model."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return self.report.files
+
+    def save(self, folder: str | Path | None = None) -> Path:
+        """Write the numbers as JSON and the charts to a folder (None: the workspace's reports), and return it."""
+        target = self.folder if folder is None else Path(folder).expanduser()
+        self.report.save(target)
+        return target
+
+
+@dataclass(frozen=True)
+class Comparison(_Result["ComparisonReport | BatteryComparison"]):
+    """The report on two models."""
+
+    verdict: str = ""  # on the second model: better, worse or no difference shown; "" for a battery
+    samples: "Sequence[Sample]" = ()  # one of each model
+    chart: bytes = b""  # PNG; b"": none
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return {"compare.png": self.chart} if self.chart else {}
+
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write the chart to a PNG file (None: in the workspace's reports), and return its path."""
+        from genloom.store.files import write_atomic
+
+        name = f"{self.report.first}-{self.report.second}.png".replace("/", "-")
+        target = self.folder / name if path is None else Path(path).expanduser()
+        write_atomic(target, self.chart)
+        return target
+
+
+class ShownProgress:
+    """The progress of an evaluation, on standard error."""
+
+    def print_note(self, line: str) -> None:
+        progress_bars.print_note(line)
+
+    def show_progress(self, title: str, total: float) -> AbstractContextManager[ProgressBar]:
+        return progress_bars.open_bar(title, total)
+
+
+def evaluate(
+    model: "Model",
+    data: str,
+    split: Literal["val", "test"],
+    battery: bool,
+    tasks: str | Sequence[str],
+    limit: int,
+    precision: str,
+    progress: "bool | Progress | None",
+    options: Mapping[str, Any],
+) -> Evaluation:
+    """Evaluate a model; see `Model.evaluate`."""
+    from genloom.evaluate.context import EvaluationOptions
+    from genloom.evaluate.run import evaluate_battery, evaluate_model, get_report_folder
+
+    store, loaded_model = model.workspace.store, model.load((), choose_precision(precision, battery))
+    shown = choose_progress(model.workspace, progress)
+    if battery:
+        scores = evaluate_battery(store, loaded_model, split_tasks(tasks), limit, options.get("seed", 0), shown)
+        return Evaluation(scores, get_report_folder(store, loaded_model))
+    report = evaluate_model(store, loaded_model, data or None, split, EvaluationOptions(**options), shown)
+    return Evaluation(report, get_report_folder(store, loaded_model, report.dataset))
+
+
+def compare(
+    models: "tuple[Model, Model]",
+    data: str,
+    split: Literal["val", "test"],
+    battery: bool,
+    tasks: str | Sequence[str],
+    limit: int,
+    precision: str,
+    progress: "bool | Progress | None",
+    options: Mapping[str, Any],
+) -> Comparison:
+    """Compare the second model with the first; see `Model.compare`."""
+    from genloom.evaluate.context import EvaluationOptions
+    from genloom.evaluate.run import compare_batteries, compare_models
+
+    workspace = models[0].workspace
+    first, second = (model.load((), choose_precision(precision, battery)) for model in models)
+    shown = choose_progress(workspace, progress)
+    folder = workspace.folder / "reports"
+    if battery:
+        scores = compare_batteries(
+            workspace.store, first, second, split_tasks(tasks), limit, options.get("seed", 0), shown
+        )
+        return Comparison(scores, folder)
+    report = compare_models(workspace.store, first, second, data or None, split, EvaluationOptions(**options), shown)
+    return Comparison(report, folder, report.verdict, report.samples, report.chart)
+
+
+def choose_progress(workspace: "Workspace", progress: "bool | Progress | None") -> "Progress":
+    """Return where progress is reported: the object given, standard error, or nowhere."""
+    from genloom.evaluate.progress import SILENT
+
+    if progress is None or isinstance(progress, bool):
+        return ShownProgress() if workspace.is_shown(progress) else SILENT
+    return progress
+
+
+def choose_precision(precision: str, battery: bool) -> str:
+    return precision or ("auto" if battery else "float32")
+
+
+def split_tasks(tasks: str | Sequence[str]) -> tuple[str, ...]:
+    names = tasks.split(",") if isinstance(tasks, str) else tasks
+    return tuple(name.strip() for name in names if name.strip())

@@ -1,0 +1,145 @@
+"""Generation of outputs: from keywords to a request, and from drafts to stored outputs."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.api.outputs import Output
+from genloom.errors import GenloomError
+
+if TYPE_CHECKING:
+    from genloom.api.workspace import Workspace
+    from genloom.generate.decode import Draft
+    from genloom.generate.engine import Request
+    from genloom.generate.presets import Preset
+    from genloom.model import Model as LoadedModel
+
+DEFAULT_TEMPERATURE = 0.8
+
+
+@dataclass(frozen=True)
+class GenerationProgress:
+    """A step towards the next outputs.
+
+    A text that is generated from left to right only grows from step to step (`is_streamed`), so it can be shown while
+    it is generated.
+    """
+
+    step: int
+    total: int  # the most steps that this batch takes
+    count: int  # outputs of the whole request
+    draft: "Draft"
+    is_streamed: bool
+
+    @property
+    def note(self) -> str:
+        """How many outputs of the batch have ended."""
+        ended = self.draft.is_finished
+        return f"{sum(ended)} of {len(ended)} ended" if any(ended) else ""
+
+
+def add_default_temperature(model: "LoadedModel", params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters, with the default temperature if the model's sampler has one."""
+    from genloom.generate import engine
+
+    given = {name: value for name, value in params.items() if value is not None}
+    if "temperature" not in engine.list_request_params(model):
+        return given
+    return {"temperature": DEFAULT_TEMPERATURE, **given}
+
+
+def apply_presets(
+    presets: Sequence["Preset"], prompts: Sequence[str], params: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the prompts in the templates of the presets, and their settings, which `params` override."""
+    settings = {name: value for preset in presets for name, value in preset.params.items()}
+    formatted_prompts = list(prompts)
+    for preset in presets:
+        formatted_prompts = [preset.format_prompt(prompt) for prompt in formatted_prompts]
+    return formatted_prompts, settings | {name: value for name, value in params.items() if value is not None}
+
+
+def build_request(
+    model: "LoadedModel",
+    prompts: Sequence[str],
+    n: int,
+    seed: int | None,
+    stop: Sequence[str],
+    given: Mapping[str, Any],
+    interpolate: int,
+    params: Mapping[str, Any],
+) -> "Request":
+    """Return the request for `n` outputs of each prompt; raise GenloomError for what the model cannot do."""
+    from genloom.generate import engine
+    from genloom.generate.editing import can_edit
+
+    if "" in stop:
+        raise GenloomError("api.empty_stop")
+    if stop and not engine.is_open_sequence(model.codec.space):
+        raise GenloomError("api.stop_without_text", model=model.ref)
+    edit_options, params = split_edit_options(model, params)
+    count = 2 if interpolate and len(prompts) == 1 and n == 1 else n
+    request = engine.build_request(
+        prompts,
+        count,
+        seed,
+        stop,
+        add_default_temperature(model, params),
+        engine.get_nonce_pool_size(model.codec.space),
+        parse_given_texts(model, given),
+    )
+    if edit_options is not None:
+        if not can_edit(model):
+            raise GenloomError(
+                "api.edit_unsupported",
+                model=model.ref,
+                options=", ".join(name for name, value in vars(edit_options).items() if value is not None),
+            )
+        request = replace(request, edit=find_editing(model).build_edit(edit_options, model))
+    if not interpolate:
+        return request
+    if len(request.prompts) != 2:
+        raise GenloomError("api.interpolate_prompts", count=len(request.prompts))
+    return engine.interpolate_request(request, interpolate)
+
+
+def parse_given_texts(model: "LoadedModel", given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of conditions, those parsed that are texts or paths; raise GenloomError for an unknown name."""
+    from genloom.conditioners import check_names, parse_given
+
+    check_names(model.conditioners, list(given))
+    texts = {name: str(value) for name, value in given.items() if isinstance(value, str | Path)}
+    return {**given, **parse_given(model.conditioners, texts)}
+
+
+def find_editing(model: "LoadedModel") -> Any:
+    """Return the module that edits values of the model's medium."""
+    from genloom import plugins
+
+    return plugins.find_medium_part("editing", model.design.medium)
+
+
+def split_edit_options(model: "LoadedModel", params: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the editing options of the model's medium among the keywords (None: there is none), and the others."""
+    options_class = find_editing(model).EditOptions
+    names = {f.name for f in fields(options_class)}
+    options = {name: value for name, value in params.items() if name in names and value is not None}
+    others = {name: value for name, value in params.items() if name not in names}
+    return (options_class(**options) if options else None), others
+
+
+def iter_outputs(
+    workspace: "Workspace", model: "LoadedModel", request: "Request"
+) -> Generator[GenerationProgress | Output]:
+    """Generate the request batch by batch: yield the steps of each batch, then its stored outputs."""
+    from genloom.generate import engine
+
+    is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model)
+    for batch in engine.split_batches(request):
+        total, draft = engine.count_drafts(model, batch), None
+        for step, draft in enumerate(engine.generate(model, batch), start=1):
+            yield GenerationProgress(min(step, total), total, len(request.prompts), draft, is_streamed)
+        assert draft is not None, "a request yields at least one draft"
+        for output_id in engine.store_outputs(workspace.store, model, batch, draft):
+            yield workspace.output(output_id)

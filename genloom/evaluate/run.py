@@ -1,0 +1,141 @@
+"""Evaluate one model, or compare two, on held-out data or in the battery of their medium."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from genloom import plugins
+from genloom.errors import GenloomError
+from genloom.evaluate import default
+from genloom.evaluate.battery import Battery, BatteryContext, BatteryResult, select_tasks
+from genloom.evaluate.context import DEFAULT_OPTIONS, EvaluationContext, EvaluationOptions, HeldOutSplit
+from genloom.evaluate.progress import SILENT, Progress
+from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report
+from genloom.evaluate.scores import compare_scores, format_gaps, format_scores
+from genloom.evaluate.training_sources import find_training_sources
+from genloom.model import Model
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+
+
+def find_evaluation(medium: str) -> ModuleType:
+    """Return the evaluation of a medium: its own part, else the default."""
+    return plugins.find_part("evaluation", medium) if medium in plugins.part_names("evaluation") else default
+
+
+def evaluate_model(
+    workspace: Workspace,
+    model: Model,
+    data: str | Dataset | None = None,
+    split: HeldOutSplit = "val",
+    options: EvaluationOptions = DEFAULT_OPTIONS,
+    progress: Progress = SILENT,
+) -> Report:
+    """Evaluate a model on a split of a data set, by default of the version that it was trained on.
+
+    What is measured depends on the medium. Raises ValueError for unknown data, data of another medium, and too few
+    held-out items.
+    """
+    dataset = resolve_dataset(workspace, model, data)
+    context = EvaluationContext(workspace, model, dataset, split, options, progress)
+    return find_evaluation(model.design.medium).evaluate(context)
+
+
+def compare_models(
+    workspace: Workspace,
+    first: Model,
+    second: Model,
+    data: str | Dataset | None = None,
+    split: HeldOutSplit = "val",
+    options: EvaluationOptions = DEFAULT_OPTIONS,
+    progress: Progress = SILENT,
+) -> ComparisonReport:
+    """Compare two models on the same held-out data, by default those of the first; see `evaluate_model`.
+
+    One is called better only if the confidence interval of the paired difference excludes zero.
+    """
+    check_same_medium(first, second)
+    context = EvaluationContext(workspace, first, resolve_dataset(workspace, first, data), split, options, progress)
+    return find_evaluation(first.design.medium).compare(context, replace(context, model=second))
+
+
+def evaluate_battery(
+    workspace: Workspace,
+    model: Model,
+    tasks: Sequence[str] = (),
+    max_items: int = 0,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> BatteryReport:
+    """Score a model in the tasks (all, without a choice) of its medium's battery, with up to `max_items` items each.
+
+    Raises ValueError for a medium without a battery, an unknown task, and a model that cannot take the battery.
+    """
+    result = run_battery(workspace, model, tasks, max_items, seed, progress)
+    lines = [*format_scores(result.scores), *result.notes]
+    return BatteryReport(model.ref, result.scores, lines, result.details, result.files)
+
+
+def compare_batteries(
+    workspace: Workspace,
+    first: Model,
+    second: Model,
+    tasks: Sequence[str] = (),
+    max_items: int = 0,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> BatteryComparison:
+    """Compare the scores of two models on the same items; see `evaluate_battery`."""
+    check_same_medium(first, second)
+    results = [run_battery(workspace, model, tasks, max_items, seed, progress) for model in (first, second)]
+    gaps = compare_scores(results[0].scores, results[1].scores)
+    notes = [
+        f"{model.ref}: {note}" for model, result in zip((first, second), results, strict=True) for note in result.notes
+    ]
+    return BatteryComparison(first.ref, second.ref, gaps, [*format_gaps(first.ref, second.ref, gaps), *notes])
+
+
+def run_battery(
+    workspace: Workspace, model: Model, tasks: Sequence[str], max_items: int, seed: int, progress: Progress
+) -> BatteryResult:
+    battery: Battery | None = find_evaluation(model.design.medium).BATTERY
+    if battery is None:
+        raise GenloomError("evaluate.no_battery", model=model.ref, medium=model.design.medium)
+    sources = find_training_sources(workspace, model)
+    context = BatteryContext(model, select_tasks(battery, tasks), sources, progress, max_items, seed)
+    return battery.run(context)
+
+
+def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | None = None) -> Dataset:
+    """Return the data set named, else the version the model was trained on; raise for one of another medium."""
+    if data is None:
+        data_card = model.folder.card.get("data") if model.folder else None
+        if data_card is None:
+            raise GenloomError("evaluate.no_dataset", model=model.ref)
+        return workspace.get_dataset(data_card["name"], data_card["digest"])
+    dataset = data if isinstance(data, Dataset) else workspace.get_dataset(data)
+    if dataset.medium != model.design.medium:
+        raise GenloomError(
+            "evaluate.other_medium",
+            model=model.ref, medium=model.design.medium, data=dataset.name, data_medium=dataset.medium,
+        )  # fmt: skip
+    return dataset
+
+
+def get_report_folder(workspace: Workspace, model: Model, dataset_ref: str = "") -> Path:
+    """Return the folder of a model's report; one on other data than its training data has a folder of its own."""
+    data_card = (model.folder.card.get("data") if model.folder else None) or {}
+    name, _, digest = dataset_ref.rpartition(":")[0].rpartition("@")
+    is_own = not digest or str(data_card.get("digest", "")).startswith(digest)
+    return workspace.root / "reports" / (model.ref if is_own else f"{model.ref}-on-{name}").replace("/", "-")
+
+
+def check_same_medium(first: Model, second: Model) -> None:
+    """Raise ValueError for models of different media."""
+    first_medium, second_medium = first.design.medium, second.design.medium
+    if first_medium != second_medium:
+        raise GenloomError(
+            "evaluate.different_media",
+            first=first.ref, first_medium=first_medium, second=second.ref, second_medium=second_medium,
+        )  # fmt: skip

@@ -1,0 +1,91 @@
+"""`genloom doctor` finds nothing wrong after any kind of run, and calls only proven damage damage."""
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from genloom.cli import run
+from genloom.generate import engine
+from genloom.model import load_model
+from genloom.store.workspace import Workspace
+from genloom.train.planning.auto_config import Budget
+from genloom.train.run import TrainRequest, train_model
+
+PICTURES = {"network.width": "16", "batch_size": "8", "plan.precision": "float32"}
+AUTOENCODER = {
+    **PICTURES, "codec.name": "pixels", "codec.size": "8", "objective.grid": "[4, 4]", "objective.latent": "3",
+}  # fmt: skip
+DIT = {
+    **PICTURES,
+    "network.name": "dit",
+    "network.depth": "1",
+    "network.head_width": "16",
+    "text_encoder.name": "words",
+}
+
+
+def find_problems(workspace: Workspace, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+    capsys.readouterr()
+    run(["doctor", "--json", "--workspace", str(workspace.root), *options])
+    return json.loads(capsys.readouterr().out)["problems"]
+
+
+def train(workspace: Workspace, data: str, name: str, steps: int = 3, base: str = "", **options: object) -> None:
+    for _ in train_model(workspace, TrainRequest(data, name, base, steps=steps, **options)):  # ty: ignore[invalid-argument-type]
+        pass
+
+
+def test_doctor_is_silent_after_every_kind_of_run(
+    worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
+    for kind in ("models", "data", "runs"):
+        shutil.copytree(home.root / kind, tmp_path / kind)
+    workspace = Workspace(tmp_path)
+    worlds.create_image_dataset(workspace)
+    train(workspace, "tales", "counted", 20, budget=Budget(params=20_000))
+    train(workspace, "tales", "adapted", base="tales", method="lora")
+    train(workspace, "tales", "full", base="tales", method="full")
+    train(workspace, "tiles", "flow", overrides={"codec.name": "pixels", "codec.size": "8", **DIT})
+    train(workspace, "tiles", "between", overrides={"objective.name": "vae_gan", **AUTOENCODER})
+    train(workspace, "tiles", "latent", overrides={"codec.name": "latent", "codec.model": "between", **DIT})
+    model = load_model(workspace, "tales")
+    request = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
+    outputs = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    for n in range(0, 160, 2):
+        pair = ["rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe"]
+        assert run([*pair, "--workspace", str(tmp_path)]) == 0
+    learning = ["learn", "tales", "--steps", "1", "--max-eval-prompts", "2", "--set", "plan.precision=float32"]
+    assert run([*learning, "--workspace", str(tmp_path)]) in (0, 1)
+    stored_types = {
+        tensor["dtype"]
+        for path in tmp_path.glob("runs/*/state/*.safetensors")
+        for tensor in json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")]).values()
+    }
+    assert {"F32", "U16"} <= stored_types or {"F32", "U32"} <= stored_types, "the counts are among them"
+    assert find_problems(workspace, capsys) == []
+    assert find_problems(workspace, capsys, "--verify") == []
+
+
+def test_a_checkpoint_is_damaged_only_if_its_digest_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from genloom.store.files import hash_file
+
+    workspace = Workspace(tmp_path)
+    state = workspace.create_run("notes") / "state"
+    state.mkdir()
+    table = json.dumps({"a": {"dtype": "Q9", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    weights = state / "000000007.safetensors"
+    weights.write_bytes(len(table).to_bytes(8, "little") + table + b"12")
+    metadata = {"step": 7, "skipped": 0, "keep": False, "sha256": hash_file(weights), "machine": {}}
+    (state / "000000007.json").write_text(json.dumps(metadata))
+    assert find_problems(workspace, capsys) == [], "a type of a later version is no damage"
+    assert find_problems(workspace, capsys, "--verify") == []
+    weights.write_bytes(weights.read_bytes()[:-1] + b"3")
+    for options in ([], ["--verify"]):
+        (problem,) = find_problems(workspace, capsys, *options)
+        assert str(weights) in problem
+        assert "emove" not in problem
+        assert "elete" not in problem

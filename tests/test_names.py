@@ -1,0 +1,65 @@
+"""Names follow the rules of CONTRIBUTING: the field's words, verbs for functions, one meaning for one name."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "genloom"
+# Names that were replaced by the field's; none of them comes back as an identifier.
+_REPLACED = """
+    DARING Wishes Allowance Attempts Attempting Tried Opinions Opinion Lessons Sides Drawn Begun Wanted Looked
+    can_look things_looked Asked Mixture Beginning beginnings suited sized regularised restarted Leaving Written
+    hand_over working_copy Stepped Checked Warned misfit kept_of_symbols kept_of_samples guided_from guided_until
+    Toward Turned Hole pulled Seats silent solutions Course Slope taken_back wander telling_apart fooling nudge squeezed
+    rebuilt taught_by flowing Inform news Beside Unfilled likeliest Speaking mended Making folder_aside Unlikeness
+    Kinship barred Exercise Chooser risen stirred unprompted row_length symbols"""
+REPLACED = frozenset(_REPLACED.split())
+_IRREGULAR = "told kept found held led shown made given taken drawn done gone known lost sent taught thought"
+IRREGULAR = frozenset(_IRREGULAR.split())
+NOT_PARTICIPLES = frozenset({"seed", "feed", "embed"})  # verbs that end like one
+# Names that many parts define on purpose: the contract of a plug-in, or of a command.
+_SHARED = """Config Codec SamplingParams build run check default_config resize_config with_dropout read fit
+    activations_per_token"""
+SHARED = frozenset(_SHARED.split())
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name != "old_names.py":
+            yield str(path.relative_to(PACKAGE.parent)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, name) of every name, attribute, parameter, function and class."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+
+
+def test_replaced_names_do_not_come_back() -> None:
+    assert not [
+        f"{path}:{line} {name}" for path, tree in trees() for line, name in identifiers(tree) if name in REPLACED
+    ]
+
+
+def test_no_function_is_a_bare_participle() -> None:
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                word = node.name.strip("_")
+                is_participle = word in IRREGULAR or (word.endswith("ed") and word not in NOT_PARTICIPLES)
+                assert "_" in word or not is_participle, f"{path}:{node.lineno} {node.name}: name a verb and a noun"
+
+
+def test_one_name_has_one_meaning() -> None:
+    """A function or class that four modules define is either a contract or a name too vague."""
+    places = defaultdict(set)
+    for path, tree in trees():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in SHARED:
+                places[node.name].add(path)
+    assert not {name: sorted(paths) for name, paths in places.items() if len(paths) >= 4}

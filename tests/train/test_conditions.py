@@ -1,0 +1,243 @@
+"""Named conditions from the data set to a trained model: numbers and classes of sequences, fields of signals."""
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from genloom.generate import engine
+from genloom.model import load_model
+from genloom.settings import apply_overrides
+from genloom.store.dataset import Dataset
+from genloom.store.workspace import Workspace
+from genloom.train.data.conditions import draw_kept
+from genloom.train.job import Job
+from genloom.train.run import TrainRequest, train_model
+from tests.errors import raises_code
+
+LETTERS = {"low": "ab", "high": "yz"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def create_words(worlds: ModuleType, workspace: Workspace, count: int = 120) -> Dataset:
+    """Create short texts whose letters are a function of the class `kind`, with a number `size`, their length."""
+    rng = np.random.default_rng(0)
+    kinds = [("low", "high")[n % 2] for n in range(count)]
+    sizes = [int(rng.integers(3, 12)) for _ in range(count)]
+    texts = ["".join(rng.choice(list(LETTERS[kind]), size)) for kind, size in zip(kinds, sizes, strict=True)]
+    return worlds.store_columns(
+        workspace,
+        "words",
+        {
+            "id": [hashlib.sha256(f"{n}".encode()).hexdigest() for n in range(count)],
+            "text": texts,
+            "source": [f"{n}" for n in range(count)],
+            "licence": ["CC0-1.0"] * count,
+            "split": [{0: "val"}.get(n // 2 % 6, "train") for n in range(count)],
+            "bytes": [len(text) for text in texts],
+            "kind": kinds,
+            "size": sizes,
+        },
+    )
+
+
+SETTINGS = {
+    "codec.name": "bytes",
+    "network.name": "transformer",
+    "network.width": "32",
+    "network.depth": "2",
+    "network.heads": "2",
+    "context_length": "32",
+    "batch_size": "16",
+    "plan.optimizer.lr_matrix": "0.02",
+    "plan.optimizer.lr_embedding": "0.02",
+    "plan.optimizer.lr_vector": "0.01",
+}
+BY_KIND = {**SETTINGS, "conditions.kind.name": "columns", "conditions.size.name": "columns"}
+
+
+def test_a_model_of_sequences_obeys_its_conditions(worlds: ModuleType, workspace: Workspace) -> None:
+    create_words(worlds, workspace)
+    *_, result = train_model(workspace, TrainRequest("words", steps=150, overrides=BY_KIND))
+    assert result.held_out_metric.name == "held-out loss"
+    model = load_model(workspace, result.ref)
+    assert list(model.conditioners) == ["kind", "size"]
+    assert model.design.conditions["kind"]["classes"] == ["high", "low"]
+    assert model.design.conditions["size"]["mean"][0] == pytest.approx(7, abs=1)
+    for kind, letters in LETTERS.items():
+        given = {"kind": kind, "size": 6.0}
+        params = {"max_tokens": 20, "guidance_scale": 1.0}
+        request = engine.build_request([""], 16, 0, (), params, given=given)
+        draft = engine.run_request(model, request)
+        text = "".join(draft.continuations)
+        assert sum(letter in letters for letter in text) > 0.9 * len(text), (kind, draft.continuations)
+        assert all(draft.is_finished), "every sequence ends"
+        short = engine.run_request(model, engine.build_request([""], 16, 0, (), params, given={**given, "size": 3.0}))
+        long = engine.run_request(model, engine.build_request([""], 16, 0, (), params, given={**given, "size": 11.0}))
+        assert sum(short.num_tokens) < sum(long.num_tokens)
+    output_id, *_ = engine.store_outputs(workspace, model, request, draft)
+    _, record = workspace.get_output(output_id)
+    assert record["given"] == {"kind": "high", "size": "6"}
+    assert model.codec.decode(record["token_ids"][:-1]) == draft.continuations[0]
+    engine.replay_output(workspace, output_id)
+
+
+def test_conditions_resume_to_the_same_model(worlds: ModuleType, workspace: Workspace) -> None:
+    create_words(worlds, workspace)
+    *_, whole = train_model(workspace, TrainRequest("words", steps=12, overrides=BY_KIND, save_steps=4))
+    job = workspace.get_run(whole.run).folder / "job.toml"
+    folder = workspace.create_run("words")
+    (folder / "job.toml").write_text(job.read_text())
+    events = train_model(workspace, TrainRequest(folder.name, should_resume=True, save_steps=4))
+    for event in events:
+        if getattr(event, "step", 0) == 6:
+            events.close()
+            break
+    *_, resumed = train_model(workspace, TrainRequest(folder.name, should_resume=True))
+    assert worlds.file_digests(workspace, resumed.ref) == worlds.file_digests(workspace, whole.ref)
+
+
+def test_a_model_with_conditions_is_tuned_with_them(worlds: ModuleType, workspace: Workspace) -> None:
+    create_words(worlds, workspace)
+    *_, base = train_model(workspace, TrainRequest("words", steps=4, overrides=BY_KIND))
+    *_, tuned = train_model(workspace, TrainRequest("words", name="tuned", base=base.ref, steps=3))
+    assert list(load_model(workspace, tuned.ref).conditioners) == ["kind", "size"]
+    assert tuned.held_out_metric is not None
+
+
+def create_plates(worlds: ModuleType, workspace: Workspace, count: int = 60) -> Dataset:
+    """Create one-coloured images with a field that says where they are red, and their brightness."""
+    data = worlds.create_image_dataset(workspace, count=count)
+    rows = [item for split in ("train", "val", "test") for item in data.iter_documents(split)]
+    columns = {
+        "id": [item.meta["id"] for item in rows],
+        "text": [""] * count,
+        "source": [item.source for item in rows],
+        "licence": [item.licence for item in rows],
+        "split": ["train"] * (count - 12) + ["val"] * 12,
+        "bytes": [item.meta["bytes"] for item in rows],
+        "content": [worlds.image.encode(item.value) for item in rows],
+        "redness": [(item.value[None, :, :, 0] / 255).tolist() for item in rows],
+        "brightness": [float(item.value.mean()) for item in rows],
+    }
+    staged = workspace.create_dataset("plates")
+    with staged as folder:
+        worlds.pq.write_table(worlds.pa.table(columns), folder / "part-00000.parquet")
+        (folder / "manifest.json").write_text('{"medium": "image", "licences": {"CC0-1.0": 60}}')
+    return staged.result
+
+
+def build_plates_job(data: Dataset, **changes: str) -> dict[str, Any]:
+    overrides = {
+        "objective.name": "flow",
+        "codec.name": "pixels",
+        "codec.size": "8",
+        "network.name": "dit",
+        "network.width": "32",
+        "network.depth": "2",
+        "network.head_width": "16",
+        "text_encoder.name": "''",
+        "conditions.redness.name": "field",
+        "conditions.brightness.name": "columns",
+        "batch_size": "8",
+    }
+    return {**overrides, **changes}
+
+
+def test_a_model_of_signals_reads_fields_and_numbers(worlds: ModuleType, workspace: Workspace, tmp_path: Path) -> None:
+    data = create_plates(worlds, workspace)
+    *_, result = train_model(workspace, TrainRequest("plates", steps=8, overrides=build_plates_job(data)))
+    model = load_model(workspace, result.ref)
+    spec = model.objective.network_specs["model"].condition
+    assert (spec.tokens, spec.vector, spec.field) == (0, 2, 2)
+    run = workspace.get_run(result.run).folder
+    fields = np.fromfile(run / "train.redness.fields", np.float16).reshape(-1, 2, 8, 8)
+    assert len(fields) == 48
+    assert (fields[:, 1] == 1).all()
+    redness = np.random.default_rng(0).random((1, 8, 8), np.float32)
+    np.save(tmp_path / "plate.npy", redness)
+    given = {
+        "redness": model.conditioners["redness"].parse(str(tmp_path / "plate.npy")),
+        "brightness": model.conditioners["brightness"].parse("100"),
+    }
+    pool = engine.get_nonce_pool_size(model.codec.space)
+    request = engine.build_request([""], 2, 0, (), {"steps": 2, "guidance_scale": {"redness": 2.0}}, pool, given)
+    draft = engine.run_request(model, request)
+    output_ids = engine.store_outputs(workspace, model, request, draft)
+    assert workspace.get_output(output_ids[0])[1]["given"]["brightness"] == "100"
+    _, replayed = engine.replay_output(workspace, output_ids[1])
+    assert np.array_equal(replayed, draft.values[1])
+    unconditional = engine.build_request([""], 2, 0, (), {"steps": 2}, pool)
+    assert not np.array_equal(engine.run_request(model, unconditional).values[0], draft.values[0])
+    frames = engine.interpolate_request(engine.build_request([""], 2, 0, (), {"steps": 2}, pool, given), 3)
+    ids = engine.store_outputs(workspace, model, frames, engine.run_request(model, frames))
+    engine.replay_output(workspace, ids[1])
+    with raises_code("conditioners.unknown", name="loads", known="redness, brightness"):
+        engine.run_request(model, engine.build_request([""], 1, 0, (), {}, pool, {"loads": 1}))
+
+
+def test_a_field_off_the_grid_of_the_samples_is_an_error(worlds: ModuleType, workspace: Workspace) -> None:
+    data = create_plates(worlds, workspace)
+    overrides = build_plates_job(data, **{"codec.size": "4"})
+    with raises_code("train.field_off_grid", size=(8, 8), grid=(4, 4)):
+        list(train_model(workspace, TrainRequest("plates", steps=2, overrides=overrides)))
+
+
+def test_a_number_drops_all_conditions_together_and_each_alone() -> None:
+    kept = draw_kept(["a", "b"], 0.25, 40_000, 0, 0)
+    assert (~kept["a"] & ~kept["b"]).mean() == pytest.approx(0.25 + 0.75 * 0.25**2, abs=0.01)
+    assert (kept["a"] & ~kept["b"]).mean() == pytest.approx(0.75 * 0.75 * 0.25, abs=0.01)
+    single = draw_kept(["a"], 0.25, 40_000, 0, 0)
+    assert single["a"].mean() == pytest.approx(0.75, abs=0.01)
+
+
+def test_shares_by_condition_drop_each_alone() -> None:
+    kept = draw_kept(["a", "b"], {"b": 0.5}, 10_000, 0, 0)
+    assert kept["a"].all()
+    assert kept["b"].mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_job_names_its_conditions(worlds: ModuleType, workspace: Workspace) -> None:
+    tables = worlds.build_job(create_words(worlds, workspace)).to_tables()
+    named = apply_overrides(tables, {"conditions.kind.name": "columns", "cond_dropout.kind": "0.2"})
+    job = Job.from_tables(named)
+    assert job.cond_dropout == {"kind": 0.2}
+    assert Job.from_tables(job.to_tables()) == job
+    for path, value, code in (
+        ("conditions", "3", "model.conditions_not_table"),
+        ("conditions.kind", "3", "model.condition_without_name"),
+        ("conditions.my-kind.name", "columns", "model.bad_condition_name"),
+        ("cond_dropout.size", "0.1", "train.cond_dropout_name"),
+    ):
+        with raises_code(code):
+            Job.from_tables(apply_overrides(named, {path: value}))
+
+
+def test_counting_networks_need_a_stream(worlds: ModuleType, workspace: Workspace) -> None:
+    create_words(worlds, workspace)
+    overrides = {key: value for key, value in BY_KIND.items() if not key.startswith("network")}
+    with raises_code("train.counts_of_sequences"):
+        list(train_model(workspace, TrainRequest("words", steps=2, overrides={**overrides, "network.name": "ngram"})))
+
+
+def test_guidance_by_name_adds_up() -> None:
+    from genloom.generate.guidance import ClassifierFreeGuidance
+    from genloom.types import Condition
+
+    class Network(torch.nn.Module):
+        def forward(self, x, t=None, cond=None, lengths=None):
+            return x + cond.vector.sum(1, keepdim=True)
+
+    def vector(value: float) -> Condition:
+        return Condition(vector=torch.full((2, 1), value))
+
+    guided = ClassifierFreeGuidance(Network(), 1.0, vector(0.0), components=[(vector(1.0), 2.0), (vector(10.0), 3.0)])
+    assert guided(torch.zeros(2, 1), cond=vector(11.0)).flatten().tolist() == [32.0, 32.0]
