@@ -248,6 +248,19 @@ class AutoencoderCodec(Protocol):
     def autoencoder(self) -> Any: ...
 
 
+@runtime_checkable
+class StoredCodec(Protocol):
+    """A codec of signals that needs another number format on disk than float16, such as float32 for physical units."""
+
+    @property
+    def dtype(self) -> str: ...
+
+
+def get_storage_dtype(codec: object) -> str:
+    """Return the NumPy name of the number format of a codec's signals on disk."""
+    return codec.dtype if isinstance(codec, StoredCodec) else "float16"
+
+
 def get_chat_template(codec: object) -> ChatTemplate | None:
     """Return the chat template of a codec, or None."""
     return codec.chat_template if isinstance(codec, ChatCodec) else None

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -86,18 +87,35 @@ def part_names(kind: PartKind) -> list[str]:
     return sorted({*_list_built_in(kind), *(entry_point.name for entry_point in _list_entry_points(kind))})
 
 
+def describe_parts(kind: PartKind) -> dict[str, str]:
+    """Return the first sentence of every part's docstring, by name; for a plugin that does not work, the reason."""
+    docs = {name: ast.get_docstring(ast.parse(path.read_bytes())) for name, path in _list_built_in(kind).items()}
+    for entry_point in _list_entry_points(kind):
+        if entry_point.name not in docs:
+            try:
+                docs[entry_point.name] = _load_plugin(kind, entry_point).__doc__
+            except GenloomError as error:
+                docs[entry_point.name] = str(error)
+    return {name: _get_first_sentence(docs[name] or "") for name in sorted(docs)}
+
+
+def _get_first_sentence(text: str) -> str:
+    """Return the first sentence without its full stop; one inside, as in "et al.", does not end it."""
+    return re.split(r"(?<!\bal)\.(?:\s|$)", " ".join(text.split()), maxsplit=1)[0]
+
+
 @cache
-def _list_built_in(kind: PartKind) -> list[str]:
-    """List the modules of the kind's folder that define the required names; other modules there are helpers."""
+def _list_built_in(kind: PartKind) -> dict[str, Path]:
+    """Return the modules of the kind's folder that define the required names; other modules there are helpers."""
     folder = _PACKAGE / _FOLDERS[kind]
     files = {path.stem: path for path in folder.glob("*.py")} | {
         package_file.parent.name: package_file for package_file in folder.glob("*/__init__.py")
     }
-    return [
-        name
+    return {
+        name: path
         for name, path in files.items()
         if name != "__init__" and _required_names(kind, name) <= _defined_names(path)
-    ]
+    }
 
 
 def _required_names(kind: PartKind, name: str) -> set[str]:
@@ -112,14 +130,10 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
         "features": {"KEY", "build_extractor", "compute_coarse_embedding"},
         "preparation": {
             "match_count",
-            "select",
-            "resolve",
             "read",
             "build_document",
             "compute_sketches",
             "similarity",
-            "build_columns",
-            "render_sections",
         },
         "editing": {"EditOptions", "build_edit", "unpack_edit"},
         "evaluation": {"evaluate", "compare", "BATTERY"},

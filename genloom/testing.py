@@ -42,6 +42,7 @@ from genloom.types import (
     PreferencePairs,
     Rollouts,
     Shown,
+    SignalSpace,
     Space,
     TextEncoder,
     TokenSpace,
@@ -101,6 +102,8 @@ def check_network(network: nn.Module, spec: NetworkSpec) -> None:
         row_output = network(x[row], None if t is None else t[row], cond=cond.select_rows(row))
         assert_close(row_output, output[row], "a row read alone must equal the row in a batch")
     check_conditions(network, spec, x, t, cond)
+    if isinstance(spec.input, SignalSpace) and spec.input.size:
+        check_signal_padding(network, spec, x, t, cond)
     if isinstance(spec.input, TokenSpace):
         check_padding(network, spec, x, t, cond)
         if spec.is_causal and isinstance(spec.output, TokenSpace):
@@ -135,6 +138,26 @@ def check_padding(network: nn.Module, spec: NetworkSpec, x: Tensor, t: Tensor | 
     if isinstance(spec.output, TokenSpace):
         short_output, long_output = short_output[is_real[:, :-1]], long_output[is_real]
     assert_close(long_output, short_output, "padding on the right must change nothing")
+
+
+def check_signal_padding(network: nn.Module, spec: NetworkSpec, x: Tensor, t: Tensor | None, cond: Condition) -> None:
+    """Check that the content of a signal beyond the length of its row changes nothing up to that length."""
+    lengths = 1 + torch.arange(len(x)) % x.shape[2]
+    is_padding = build_padding_mask(x, lengths)
+    outputs = [
+        network(padded_x, t, cond=cond, lengths=lengths)
+        for padded_x in (x, torch.where(is_padding, x.flip(0) + 1, x), torch.where(is_padding, 0, x))
+    ]
+    if isinstance(spec.output, SignalSpace) and spec.output.size == x.shape[2:]:
+        is_padding = build_padding_mask(outputs[0], lengths)
+        outputs = [output.masked_fill(is_padding, 0) for output in outputs]
+    for output in outputs[1:]:
+        assert_close(output, outputs[0], "the padding of a signal must change nothing")
+
+
+def build_padding_mask(x: Tensor, lengths: Tensor) -> Tensor:
+    is_padding = torch.arange(x.shape[2]) >= lengths[:, None]
+    return is_padding.view(len(x), 1, -1, *[1] * (x.ndim - 3)).expand_as(x)
 
 
 def check_causal(network: nn.Module, x: Tensor, t: Tensor | None, cond: Condition) -> None:
@@ -384,10 +407,9 @@ def check_preparation(name: str, files: Sequence[Path]) -> None:
     assert preparation.match_count(sources) > 0, "match_count must count the files of the medium"
     selected, _ = preparation.select(sources)
     assert {file.path for file in selected} == set(files), "select must return every file of the medium"
-    options = preparation.resolve(Options(), selected)
+    assert issubclass(preparation.Config, Options), "Config must be a subclass of genloom.collect.options.Options"
+    options = preparation.resolve(preparation.Config(), selected)
     assert preparation.resolve(options, selected) == options, "resolve must keep what is already resolved"
-    unknown = set(preparation.unsupported_options) - set(vars(Options()))
-    assert not unknown, f"unsupported_options has names that are no options: {', '.join(sorted(unknown))}"
     assert {"exact copy", "near-duplicate"} <= set(preparation.drop_reasons), "drop_reasons lacks those of duplicates"
 
     raw_documents = [raw for file in selected for raw in read(file)]

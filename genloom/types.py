@@ -62,8 +62,8 @@ class TokenSpace:
 class SignalSpace:
     """An array of numbers: size () vector, (L,) audio, (H, W) image, (T, H, W) video.
 
-    A codec whose values differ in length on the first axis gives `has_lengths`, and 0 as the size of that axis; the
-    context length of the design then takes its place (`resolve_space`). Samples are padded with zeros on the right.
+    With `has_lengths`, values can be shorter than the size on the first axis, which is then the maximum. Training data
+    are padded with zeros on the right (`Batch.lengths`), and samples are cut.
     """
 
     channels: int

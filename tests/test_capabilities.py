@@ -48,7 +48,7 @@ def list_abilities(part: object) -> set[str]:
 PARTS: dict[str, tuple[Any, set[str]]] = {
     "transformer": (
         transformer.build(CAUSAL, transformer.Config(width=8, depth=1, heads=1)),
-        {"LogitsNetwork", "OutputHeadNetwork", "SpecifiedNetwork"},
+        {"LogitsNetwork", "OutputHeadNetwork", "ResizableNetwork", "SpecifiedNetwork"},
     ),
     "attention": (
         transformer.SelfAttention(transformer.Config(width=8, depth=1, heads=1)),
@@ -59,12 +59,12 @@ PARTS: dict[str, tuple[Any, set[str]]] = {
         ngram.build(CAUSAL, ngram.Config(base=transformer.Config(width=8, depth=1, heads=1))),
         {"CountingNetwork", "StepwiseNetwork"},
     ),
-    "convolution": (convolution.build(GRID, convolution.Config(width=4)), {"FeatureNetwork"}),
+    "convolution": (convolution.build(GRID, convolution.Config(width=4)), {"FeatureNetwork", "ResizableNetwork"}),
     "dense": (
         dense.build(NetworkSpec(IMAGE, IMAGE, condition=ConditionSpec(vector=1)), dense.Config(4)),
         {"SpecifiedNetwork"},
     ),
-    "dit": (dit.build(GRID, dit.Config(8, 1, 8)), {"SpecifiedNetwork"}),
+    "dit": (dit.build(GRID, dit.Config(8, 1, 8)), {"ResizableNetwork", "SpecifiedNetwork"}),
     "autoregressive": (Autoregressive(TOKENS), {"ExactLikelihood", "LogitRegularizing"}),
     "flow": (Flow(IMAGE), {"ScaledLikelihood"}),
     "shortcut": (Shortcut(IMAGE), {"LearnedGuidance", "Distillable"}),
@@ -93,7 +93,7 @@ def test_no_ability_is_declared_that_no_part_has():
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names
-    assert abilities | {"AutoencoderCodec"} == set(PROTOCOLS)
+    assert abilities | {"AutoencoderCodec", "StoredCodec"} == set(PROTOCOLS)  # the latter is for plugins
     assert "autoencoder" in plugins.find_part("codec", "latent").Codec.__dataclass_fields__
 
 

@@ -214,7 +214,7 @@ PREPARATION_FAULTS: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "uncounted": ("match_count", lambda p: {"match_count": lambda files: 0}),
     "left out": ("select must return every file", lambda p: {"select": lambda files: (files[1:], [])}),
     "unresolved": ("resolve must keep", lambda p: {"resolve": lambda o, files: replace(o, seed=o.seed + 1)}),
-    "misspelt": ("no options", lambda p: {"unsupported_options": ("sise",)}),
+    "own options": ("a subclass of", lambda p: {"Config": SimpleNamespace}),
     "no reasons": ("those of duplicates", lambda p: {"drop_reasons": {}}),
     "nothing read": ("read must yield documents", lambda p: {"read": lambda file, options: iter(())}),
     "skip": ("no text for", lambda p: {"build_document": lambda *_: skip("too short")}),

@@ -125,9 +125,9 @@ class Arena:
     def load_pairs(self) -> dict[str, Pair]:
         """Return the pairs generated so far, by prompt: the output of the first and of the second contender."""
         outputs_by_prompt: dict[str, list[tuple[str, str]]] = {}
-        for path, record in self.workspace.store.list_records():
+        for _, record in self.workspace.store.list_records():
             if record.get("arena") == self.session_id:
-                outputs_by_prompt.setdefault(record["prompt"], []).append((path.stem, record["model"]))
+                outputs_by_prompt.setdefault(record["prompt"], []).append((record["id"], record["model"]))
         pairs_by_prompt = {}
         for prompt, outputs in outputs_by_prompt.items():
             first_output = next((output for output, model in outputs if model == self.first.ref), None)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from genloom.api import progress as progress_bars
 from genloom.api.progress import ProgressBar
+from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
     from genloom.evaluate.progress import Progress
-    from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
 
 
 class _Report(Protocol):
@@ -60,7 +60,7 @@ class _Result(Generic[R]):
 
 
 @dataclass(frozen=True)
-class Evaluation(_Result["Report | BatteryReport"]):
+class Evaluation(_Result[Report | BatteryReport]):
     """The report on one model."""
 
     @property
@@ -75,11 +75,11 @@ class Evaluation(_Result["Report | BatteryReport"]):
 
 
 @dataclass(frozen=True)
-class Comparison(_Result["ComparisonReport | BatteryComparison"]):
+class Comparison(_Result[ComparisonReport | BatteryComparison]):
     """The report on two models."""
 
     verdict: str = ""  # on the second model: better, worse or no difference shown; "" for a battery
-    samples: "Sequence[Sample]" = ()  # one of each model
+    samples: Sequence[Sample] = ()  # one of each model
     chart: bytes = b""  # PNG; b"": none
 
     @property

@@ -71,12 +71,13 @@ def build_request(
     params: Mapping[str, Any],
 ) -> "Request":
     """Return the request for `n` outputs of each prompt; raise GenloomError for what the model cannot do."""
+    from genloom.capabilities import StreamingCodec
     from genloom.generate import engine
     from genloom.generate.editing import can_edit
 
     if "" in stop:
         raise GenloomError("api.empty_stop")
-    if stop and not engine.is_open_sequence(model.codec.space):
+    if stop and not isinstance(model.codec, StreamingCodec):
         raise GenloomError("api.stop_without_text", model=model.ref)
     edit_options, params = split_edit_options(model, params)
     count = 2 if interpolate and len(prompts) == 1 and n == 1 else n
@@ -136,7 +137,7 @@ def iter_outputs(
     from genloom.generate import engine
 
     is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model)
-    for batch in engine.split_batches(request):
+    for batch in engine.split_batches(request, engine.fit_batch_size(model)):
         total, draft = engine.count_drafts(model, batch), None
         for step, draft in enumerate(engine.generate(model, batch), start=1):
             yield GenerationProgress(min(step, total), total, len(request.prompts), draft, is_streamed)

@@ -221,7 +221,7 @@ class Model:
         Raises
         ------
         GenloomError
-            generate.cannot_chat: the model was not trained on conversations; store.unknown_name_nearest and its
+            generate.cannot_chat: the model was not trained on conversations; store.unknown_name_near and its
             like: there is no such conversation.
         """
         from genloom.api.chat import Chat, continue_with_system
@@ -444,7 +444,7 @@ class Model:
         Raises
         ------
         GenloomError
-            rate.too_few_ratings and its like: how many are missing; learn.too_few_eval_prompts.
+            rate.too_few_preferences: how many are missing; learn.too_few_eval_prompts.
         """
         events = self.iter_learn(
             minutes=minutes,

@@ -128,7 +128,7 @@ class Output:
         return f"<Output {self.id} of {self.model}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return build_mimebundle(self.show())
+        return build_mimebundle(self.show(), repr(self))
 
 
 class Listed(Protocol):
@@ -188,6 +188,14 @@ class Outputs(Listing[Output]):
     def __str__(self) -> str:
         return "\n\n".join(f"── {n} of {len(self)} · {output.id}\n{output}" for n, output in enumerate(self, start=1))
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if not self:
+            return {"text/plain": "no outputs"}
+        sheet = self.sheet()
+        if sheet.mime.startswith("image/"):
+            return build_mimebundle(sheet, "\n".join(map(repr, self)))
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
     def _repr_html_(self) -> str:
         cells = [
             f'<figure style="display: inline-block; margin: .5em 1em .5em 0">{to_html(output.show())}'
@@ -198,9 +206,13 @@ class Outputs(Listing[Output]):
         return "".join(cells) + (f"<p>and {rest:,} more</p>" if rest > 0 else "")
 
 
-def build_mimebundle(shown: "Shown") -> dict[str, Any]:
-    """Return what Jupyter shows: text, and HTML with the value in it."""
-    return {"text/plain": shown.text, "text/html": to_html(shown)}
+def build_mimebundle(shown: "Shown", description: str) -> dict[str, Any]:
+    """Return what Jupyter shows: a text as text, an image as image, other values as HTML."""
+    if shown.mime == "text/plain":
+        return {"text/plain": shown.text, "text/html": to_html(shown)}
+    if shown.mime in ("image/png", "image/jpeg"):
+        return {"text/plain": description, shown.mime: base64.b64encode(shown.data).decode()}
+    return {"text/plain": description, "text/html": to_html(shown)}
 
 
 def to_html(shown: "Shown") -> str:

@@ -6,8 +6,8 @@ from genloom import plugins
 from genloom.errors import GenloomError
 
 
-def parts(kind: str = "") -> dict[str, list[str]]:
-    """Return the names of the available parts by kind: built in, or plug-ins of installed packages.
+def parts(kind: str = "") -> dict[str, dict[str, str]]:
+    """Return the names and purposes of the available parts by kind: built in, or plug-ins of installed packages.
 
     Parameters
     ----------
@@ -22,4 +22,4 @@ def parts(kind: str = "") -> dict[str, list[str]]:
     kinds = get_args(plugins.PartKind)
     if kind and kind not in kinds:
         raise GenloomError("api.unknown_kind", kind=kind, known=", ".join(kinds))
-    return {each: plugins.part_names(each) for each in kinds if kind in ("", each)}
+    return {each: plugins.describe_parts(each) for each in kinds if kind in ("", each)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.api import progress as progress_bars
 from genloom.api.datasets import Dataset
-from genloom.api.models import Model, to_list, to_overrides
+from genloom.api.models import Model, to_overrides
 from genloom.api.outputs import Listing, Output, Outputs
 from genloom.api.runs import Run, SavedConversation
 from genloom.errors import GenloomError
@@ -102,7 +102,7 @@ class Workspace:
     @property
     def outputs(self) -> Outputs:
         """Every output, oldest first."""
-        return Outputs(Output(self, path.stem, path, record) for path, record in self.store.list_records())
+        return Outputs(Output(self, record["id"], path, record) for path, record in self.store.list_records())
 
     @property
     def conversations(self) -> Listing[SavedConversation]:
@@ -115,7 +115,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name_nearest and its like: there is none of this name.
+            store.unknown_name, store.unknown_name_near: there is none of this name.
         """
         return Dataset(self, self.store.get_dataset(name, digest))
 
@@ -125,7 +125,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name_nearest and its like: there is none of this name; store.no_such_version.
+            store.unknown_name, store.unknown_name_near: there is none of this name; store.no_such_version.
         """
         return name if isinstance(name, Model) else Model(self, self.store.get_model(name))
 
@@ -135,7 +135,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name_nearest and its like: there is none with this id; api.no_outputs: there is none at all.
+            store.unknown_name, store.unknown_name_near: there is none with this id; api.no_outputs: none at all.
         """
         if isinstance(id, Output):
             return id
@@ -156,18 +156,14 @@ class Workspace:
         medium: str = "",
         licence: str = "",
         column: str = "",
-        size: int = 512,
-        background: str = "white",
-        scrub: str | Sequence[str] = (),
-        near_duplicates: float = 0.8,
-        min_quality: float = 0.0,
-        languages: str | Sequence[str] = (),
-        val: float = 0.05,
-        test: float = 0.05,
+        keep: str | Sequence[str] = (),
+        near_duplicates: float | None = None,
+        val: float | None = None,
+        test: float | None = None,
         seed: int = 0,
-        chunk_chars: int = 0,
         workers: int = 0,
         progress: bool | None = None,
+        **options: Any,
     ) -> Dataset:
         """Collect files and folders into a data set.
 
@@ -183,24 +179,20 @@ class Workspace:
             Licence of everything collected. "": as found in or beside each file, else "unknown".
         column
             Column or key of the text or caption, in csv, jsonl and parquet. "": guessed.
-        size, background
-            Of images: the maximum of the longer side in pixels, and the colour behind transparent parts.
-        scrub
-            Personal data to remove: email, phone, card, iban, ip, name.
+        keep
+            Columns or keys to keep with each document, as conditions: numbers, text or arrays.
         near_duplicates
-            Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only.
-        min_quality, languages
-            Documents to keep: a minimum quality score, and language codes.
+            Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only. None: by medium.
         val, test
-            Shares held out for validation and for the final test.
+            Shares held out for validation and for the final test. None: 0.05.
         seed
             Random seed of the split.
-        chunk_chars
-            Maximum length of a chunk of a long document. 0: by the size of the collection.
         workers
             Number of processes. 0: by the number of cores.
         progress
             Whether a bar is shown on standard error. None: in notebooks only.
+        options
+            Options of the medium: of text scrub, min_quality, languages, chunk_chars; of images size, background.
 
         Returns
         -------
@@ -210,7 +202,8 @@ class Workspace:
         Raises
         ------
         GenloomError
-            api.several_sources_without_name; collect.no_files, collect.nothing_readable: nothing could be read.
+            api.several_sources_without_name; collect.no_files, collect.nothing_readable: nothing could be read;
+            collect.unknown_option, collect.unsupported_option: the medium has no such option.
         """
         events = self.iter_collect(
             sources,
@@ -218,17 +211,13 @@ class Workspace:
             medium=medium,
             licence=licence,
             column=column,
-            size=size,
-            background=background,
-            scrub=scrub,
+            keep=keep,
             near_duplicates=near_duplicates,
-            min_quality=min_quality,
-            languages=languages,
             val=val,
             test=test,
             seed=seed,
-            chunk_chars=chunk_chars,
             workers=workers,
+            **options,
         )
         with self.open_bar("Collecting", progress) as bar:
             (result,) = deque(progress_bars.show_collection(events, bar), maxlen=1)
@@ -236,20 +225,14 @@ class Workspace:
         return self.dataset(result.report.name, result.report.digest)
 
     def iter_collect(
-        self,
-        sources: str | Path | Sequence[str | Path],
-        *,
-        name: str = "",
-        scrub: str | Sequence[str] = (),
-        languages: str | Sequence[str] = (),
-        **options: Any,
+        self, sources: str | Path | Sequence[str | Path], *, name: str = "", **options: Any
     ) -> "Iterator[CollectProgress]":
         """Yield the progress of a collection, last with its report; takes the arguments of `collect`."""
-        from genloom.collect import Options, collect
+        from genloom.collect import collect
 
         paths = [sources] if isinstance(sources, str | Path) else list(sources)
-        collect_options = Options(scrub=tuple(to_list(scrub)), languages=tuple(to_list(languages)), **options)
-        return collect(paths, self.store, name or derive_name(paths), collect_options)
+        given = {option: value for option, value in options.items() if value is not None}
+        return collect(paths, self.store, name or derive_name(paths), given)
 
     # Training
 
@@ -315,7 +298,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name_nearest and its like: there is no such data set; api.method_without_model,
+            store.unknown_name, store.unknown_name_near: there is no such data set; api.method_without_model,
             api.resume_with_plan, api.resume_with_name: arguments that contradict each other; train.run_finished.
         """
         from genloom.train.events import RunResult
@@ -543,7 +526,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            rate.not_a_rating: the entry is neither; store.unknown_name_nearest and its like: there is no such entry.
+            rate.not_a_rating: the entry is neither; store.unknown_name, store.unknown_name_near: there is no such entry.
         """
         from genloom.rate.ratings import withdraw_rating
 

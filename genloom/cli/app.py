@@ -7,9 +7,9 @@ from genloom.errors import GenloomError, nearest
 
 # The first line of the docstring of `run` in genloom/cli/commands/<verb>.py, in the order a newcomer needs them.
 VERBS = {
-    "collect": "Collect text or images from files and folders into a data set.",
+    "collect": "Collect files and folders into a data set.",
     "train": "Train a model on a data set, or fine-tune an existing one, within a time budget.",
-    "generate": "Generate text or images; every output is stored, traceable and replayable.",
+    "generate": "Generate outputs of a model; every output is stored, traceable and replayable.",
     "chat": "Chat with a model; conversations are saved and can be continued.",
     "import": "Import a pretrained model: by name, from a Hugging Face folder or a .gguf file.",
     "export": "Export a model to a Hugging Face folder, a .gguf file or a PEFT adapter.",
@@ -23,6 +23,7 @@ VERBS = {
     "promote": "Activate a version of a model; the ledger records the decision.",
     "rollback": "Reactivate the version of a model that was active before the last promotion.",
     "list": "List the data sets, models, runs, outputs and conversations of the workspace, and built-in models.",
+    "parts": "List the parts that models are made of, built in or from installed packages.",
     "doctor": "Check this machine and the workspace.",
 }
 

@@ -7,12 +7,13 @@ parameters.
 import functools
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from genloom.collect import licence, table_files
+from genloom.collect.kept import pick_kept
 from genloom.collect.parquet import open_parquet
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.media.text import encoding
@@ -30,10 +31,11 @@ UUID_PATTERN = re.compile(r"^[0-9a-f-]{32,}$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class CaptionEntry:
-    """The caption and the licence that a sidecar or a table gives for a file."""
+    """The caption, the licence and the kept values that a sidecar or a table gives for a file."""
 
     caption: str
     licence: str = ""
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pick_caption(*candidates: tuple[str, str]) -> tuple[str, str]:
@@ -41,26 +43,47 @@ def pick_caption(*candidates: tuple[str, str]) -> tuple[str, str]:
     return next(((caption, origin) for caption, origin in candidates if caption), ("", "none"))
 
 
-def find_caption(path: Path, root: Path, file_columns: tuple[str, ...]) -> tuple[CaptionEntry, str]:
-    """Return the entry for `path` and its origin: a sidecar, else a table in its folder or above it up to `root`."""
+def find_caption(
+    path: Path, root: Path, file_columns: tuple[str, ...], keep: tuple[str, ...] = ()
+) -> tuple[CaptionEntry, str]:
+    """Return the entry for `path` and its origin: a sidecar, else a table in its folder or above it up to `root`.
+
+    Its values of the columns `keep` are from all of these files, the nearest first.
+    """
+    best_entry, best_origin = None, ""
+    kept: dict[str, Any] = {}
+    for entry, origin in _iter_entries(path, root, file_columns, keep):
+        kept = {**entry.kept, **kept}
+        if best_entry is None and (entry.caption or entry.licence):
+            best_entry, best_origin = entry, origin
+        if best_entry and len(kept) == len(keep):
+            break
+    return replace(best_entry or CaptionEntry(""), kept=kept), best_origin
+
+
+def _iter_entries(
+    path: Path, root: Path, file_columns: tuple[str, ...], keep: tuple[str, ...]
+) -> Iterator[tuple[CaptionEntry, str]]:
     for sidecar in (
         s for suffix in SIDECAR_SUFFIXES for s in (path.with_suffix(suffix), path.with_name(path.name + suffix))
     ):
-        if sidecar.is_file() and (sidecar_entry := _read_sidecar(sidecar)).caption:
-            return sidecar_entry, "a file beside it"
-    folder = path.parent
-    while True:
+        if sidecar.is_file():
+            entry = _read_sidecar(sidecar, keep)
+            yield (entry if entry.caption else CaptionEntry("", kept=entry.kept)), "a file beside it"
+    for folder in path.parents:
         relative_name = escape_name(path.relative_to(folder).as_posix())
-        for entries in _read_tables(folder, file_columns):
+        for entries in _read_tables(folder, file_columns, keep):
             if table_entry := entries.get(relative_name) or entries.get(escape_name(path.name)):
-                return table_entry, "a table beside it"
+                yield table_entry, "a table beside it"
         if folder == root or root not in folder.parents:
-            return CaptionEntry(""), ""
-        folder = folder.parent
+            return
 
 
-def parse_record(record: Mapping[str, Any], column: str = "") -> CaptionEntry:
-    """Return the caption and the licence in a row or an object; `column` is the caption's column, "" to guess it."""
+def parse_record(record: Mapping[str, Any], column: str = "", keep: Sequence[str] = ()) -> CaptionEntry:
+    """Return the caption and the licence in a row or an object; `column` is the caption's column, "" to guess it.
+
+    Raises GenloomError for a value in a column of `keep` that is no number, text or array.
+    """
     lower_record = {str(name).lower(): value for name, value in record.items()}
     names = (column.lower(),) if column else CAPTION_COLUMNS
     caption = next((c for name in names if (c := normalize_caption(_first_string(lower_record.get(name))))), "")
@@ -72,7 +95,8 @@ def parse_record(record: Mapping[str, Any], column: str = "") -> CaptionEntry:
         ),
         "",
     )
-    return CaptionEntry(caption, licence.identify_licence(licence_text) if licence_text else "")
+    licence_name = licence.identify_licence(licence_text) if licence_text else ""
+    return CaptionEntry(caption, licence_name, pick_kept(record, keep))
 
 
 def normalize_caption(value: Any) -> str:
@@ -95,17 +119,17 @@ def derive_caption(name: str, generic_words: Collection[str]) -> str:
 
 
 @functools.lru_cache(16)
-def read_table(path: Path, file_columns: tuple[str, ...]) -> Mapping[str, CaptionEntry]:
+def read_table(path: Path, file_columns: tuple[str, ...], keep: tuple[str, ...] = ()) -> Mapping[str, CaptionEntry]:
     """Return the entries of a table by file name; empty if the table has no such column or is damaged."""
     entries: dict[str, CaptionEntry] = {}
     try:
-        for record in _iter_records(path):
+        for record in _iter_records(path, keep):
             name = next((record[key] for key in record if str(key).strip().lower() in file_columns), None)
             if isinstance(name, Mapping):  # Hugging Face's image without its bytes
                 name = name.get("path")
             if isinstance(name, str) and name.strip():
-                entry = parse_record({k: v for k, v in record.items() if v is not name})
-                if entry.caption or entry.licence:
+                entry = parse_record({k: v for k, v in record.items() if v is not name}, keep=keep)
+                if entry.caption or entry.licence or entry.kept:
                     entries.setdefault(name.strip().replace("\\", "/").removeprefix("./"), entry)
             if len(entries) >= MAX_TABLE_ROWS:
                 break
@@ -121,18 +145,20 @@ def clear_caches() -> None:
 
 
 @functools.lru_cache(256)
-def _read_tables(folder: Path, file_columns: tuple[str, ...]) -> tuple[Mapping[str, CaptionEntry], ...]:
+def _read_tables(
+    folder: Path, file_columns: tuple[str, ...], keep: tuple[str, ...]
+) -> tuple[Mapping[str, CaptionEntry], ...]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
     except OSError:
         return ()
-    return tuple(entries for path in paths if (entries := read_table(path, file_columns)))
+    return tuple(entries for path in paths if (entries := read_table(path, file_columns, keep)))
 
 
-def _iter_records(path: Path) -> Iterator[Mapping[str, Any]]:
+def _iter_records(path: Path, keep: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        yield from _iter_parquet(path)
+        yield from _iter_parquet(path, keep)
         return
     stream = encoding.open_text(path)
     if suffix in (".csv", ".tsv"):
@@ -142,16 +168,17 @@ def _iter_records(path: Path) -> Iterator[Mapping[str, Any]]:
     yield from (record for _, record in rows if isinstance(record, dict))
 
 
-def _iter_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+def _iter_parquet(path: Path, keep: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     import pyarrow as pa
 
     with open_parquet(path) as file:
         strings = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        for batch in file.iter_batches(1024, columns=strings):
+        columns = strings + [name for name in file.schema_arrow.names if name in keep and name not in strings]
+        for batch in file.iter_batches(1024, columns=columns):
             yield from batch.to_pylist()
 
 
-def _read_sidecar(path: Path) -> CaptionEntry:
+def _read_sidecar(path: Path, keep: Sequence[str]) -> CaptionEntry:
     """Return the entry in a sidecar; an empty one if the file is damaged, too large or not text."""
     try:
         if path.stat().st_size > MAX_SIDECAR_BYTES:
@@ -162,7 +189,7 @@ def _read_sidecar(path: Path) -> CaptionEntry:
         record = json.loads(content)
     except (OSError, ValueError, RecursionError):
         return CaptionEntry("")
-    return parse_record(record) if isinstance(record, dict) else CaptionEntry(normalize_caption(record))
+    return parse_record(record, keep=keep) if isinstance(record, dict) else CaptionEntry(normalize_caption(record))
 
 
 def _first_string(value: Any) -> Any:

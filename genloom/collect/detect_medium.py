@@ -6,8 +6,6 @@ from genloom import plugins
 from genloom.collect import preparation
 from genloom.collect.sources import SourceFile
 
-FALLBACK_MEDIUM = "text"  # any file may hold text whatever its name, so another medium that matches as many files wins
-
 
 def resolve_medium(medium_name: str, files: Sequence[SourceFile]) -> str:
     """Return the given medium, or with "" the medium of most files.
@@ -18,8 +16,9 @@ def resolve_medium(medium_name: str, files: Sequence[SourceFile]) -> str:
         plugins.find_part("medium", medium_name)
         preparation.get_preparation(medium_name)
         return medium_name
-    match_counts = {
-        medium: preparation.get_preparation(medium).match_count(files) for medium in plugins.part_names("preparation")
-    }
-    best_medium = max(match_counts, key=lambda medium: (match_counts[medium], medium != FALLBACK_MEDIUM))
-    return best_medium if match_counts[best_medium] else FALLBACK_MEDIUM
+    preparations = {medium: preparation.get_preparation(medium) for medium in plugins.part_names("preparation")}
+    counts = {medium: each.match_count(files) for medium, each in preparations.items()}
+    if not any(counts.values()):
+        return next(medium for medium, each in preparations.items() if each.accepts_any_file)
+    # Of a medium that accepts any file, the count says less than that of another.
+    return max(counts, key=lambda medium: (counts[medium], not preparations[medium].accepts_any_file))

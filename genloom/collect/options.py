@@ -6,66 +6,44 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError
+from genloom.settings import find_invalid_option, option
 
-SCRUB_KINDS = ("email", "phone", "card", "iban", "ip", "name")
 MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to collect; the defaults suit a folder of one's own work.
+    """How to collect, for all media; the defaults suit a folder of one's own work.
 
-    medium: the medium of the sources, "" for that of most files.
-    licence: the licence of every document, "" to search for it ("unknown" if there is no licence).
-    column: the column or key of the text or the caption in csv, jsonl and parquet files, "" to guess it.
-    size: the longer side of a picture in pixels, to which larger ones are scaled down.
-    background: the colour behind the transparent parts of a picture.
-    scrub: kinds of personal data to mask, from SCRUB_KINDS.
-    near_duplicates: the similarity from which two documents count as one: for texts the Jaccard similarity of their
-        word 5-grams, for pictures 1 minus the difference of their thumbnails. Less similar texts that share half of
-        their content are kept, and placed in one split. 0 removes only exact copies, and compares nothing else.
-    min_quality, languages: drop documents with a lower score, or in other languages than these (ISO 639-1 codes).
-    val, test: shares of the data, by bytes. seed: another seed chooses other documents for them.
-    chunk_chars: the longest chunk of a long document in characters, 0 to choose it by the size of the collection.
-    workers: the number of processes, 0 to choose it.
+    A preparation adds the options of its medium in a subclass, `Config`, which may also change defaults.
     """
 
-    medium: str = ""
-    licence: str = ""
-    size: int = 512
-    background: str = "white"
-    column: str = ""
-    scrub: tuple[str, ...] = ()
-    near_duplicates: float = 0.8
-    min_quality: float = 0.0
-    languages: tuple[str, ...] = ()
-    val: float = 0.05
-    test: float = 0.05
-    seed: int = 0
-    chunk_chars: int = 0
-    workers: int = 0
+    medium: str = option("", "Medium of the sources. [default: that of most files]")
+    licence: str = option("", 'Licence of everything collected. [default: as found, else "unknown"]')
+    column: str = option("", "Column or key of the text or caption, in csv, jsonl and parquet. [default: guessed]")
+    keep: tuple[str, ...] = option((), "Column or key to keep with each document: numbers, text or arrays. Repeatable.")
+    near_duplicates: float = option(
+        0.8,
+        "Similarity from which a document is a duplicate; 0 removes exact copies only.",
+        is_valid=lambda value: value == 0 or 0.6 <= value <= 1,
+        requirement="0 (off) or from 0.6 to 1",
+    )
+    val: float = option(0.05, "Share held out for validation during training, by bytes.")
+    test: float = option(0.05, "Share held out for the final test, by bytes.")
+    seed: int = option(0, "Seed that chooses the documents of the splits.", minimum=0, maximum=MAX_SEED)
+    workers: int = option(0, "Number of processes. [default: by the number of cores]", minimum=0)
 
     def __post_init__(self) -> None:
-        if unknown := [kind for kind in self.scrub if kind not in SCRUB_KINDS]:
-            raise GenloomError(
-                "collect.unknown_scrub", value=", ".join(map(repr, unknown)), known=", ".join(SCRUB_KINDS)
-            )
-        if unknown := [code for code in self.languages if not (2 <= len(code) <= 3 and code.islower())]:
-            raise GenloomError("collect.bad_languages", value=", ".join(map(repr, unknown)))
-        if self.near_duplicates and not 0.6 <= self.near_duplicates <= 1:
-            raise GenloomError("collect.bad_near_duplicates", value=self.near_duplicates)
-        if not 0 <= self.min_quality <= 1:
-            raise GenloomError("collect.bad_min_quality", value=self.min_quality)
+        if (invalid := find_invalid_option(self)) is not None:
+            name, requirement, value = invalid
+            raise GenloomError("collect.bad_option", option=to_flag(name), requirement=requirement, value=value)
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # rejects NaN too
             raise GenloomError("collect.bad_held_out_share", val=self.val, test=self.test)
-        if not 0 <= self.seed <= MAX_SEED:
-            raise GenloomError("collect.bad_seed", value=self.seed, max_seed=MAX_SEED)
-        if self.chunk_chars and self.chunk_chars < 256:
-            raise GenloomError("collect.bad_chunk_chars", value=self.chunk_chars)
-        if not 16 <= self.size <= 4096:
-            raise GenloomError("collect.bad_size", value=self.size)
-        if self.workers < 0:
-            raise GenloomError("collect.bad_workers", value=self.workers)
+
+
+def to_flag(name: str) -> str:
+    """Return the flag of an option."""
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)

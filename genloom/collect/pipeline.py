@@ -1,14 +1,15 @@
 """The processing of one batch of documents, independent of all others: read, normalise, sketch."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genloom.collect import preparation
 from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Note, Options
-from genloom.collect.preparation import Counters, Document, Preparation, RawDocument, Skip
+from genloom.collect.preparation import Counters, Document, KeepingDocument, Preparation, RawDocument, Skip
 from genloom.collect.sources import SourceFile
 
 
@@ -36,12 +37,15 @@ class PreparedBatch:
     notes: list[Note] = field(default_factory=list)
 
 
-def prepare_documents(job: PrepareJob) -> PreparedBatch:
-    """Read and process the documents of a job."""
+def prepare_documents(
+    job: PrepareJob, watch: Callable[[SourceFile], AbstractContextManager[None]] = lambda _: nullcontext()
+) -> PreparedBatch:
+    """Read and process the documents of a job; each file is read inside `watch(file)`."""
     batch, sketch_inputs = PreparedBatch(job.bytes_consumed), []
     preparer = preparation.get_preparation(job.medium)
     for file in job.files:
-        _add_documents(preparer, preparer.read(file, job.options), batch, sketch_inputs, job.options)
+        with watch(file):
+            _add_documents(preparer, preparer.read(file, job.options), batch, sketch_inputs, job.options)
     _add_documents(preparer, job.raw_documents, batch, sketch_inputs, job.options)
     digests = [document.digest for document in batch.documents]
     batch.sketches = preparer.compute_sketches(sketch_inputs, digests, should_find_near=job.options.near_duplicates > 0)
@@ -67,5 +71,5 @@ def _add_documents(
         except ValueError as error:
             batch.notes.append(Note.from_error(raw.source, error, is_skipped=raw.is_whole_file))
         else:
-            batch.documents.append(document)
+            batch.documents.append(replace(document, kept=raw.kept) if isinstance(raw, KeepingDocument) else document)
             sketch_inputs.append(sketch_input)

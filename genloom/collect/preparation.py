@@ -3,14 +3,16 @@
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from genloom import plugins
 from genloom.collect.duplicates import Sketches
-from genloom.collect.options import Note, Options, Report
+from genloom.collect.options import Note, Options, Report, to_flag
 from genloom.collect.sources import SourceFile
 from genloom.errors import GenloomError
 
@@ -21,7 +23,7 @@ Counters = dict[str, Counter[str]]  # counters by name
 
 
 class RawDocument(Protocol):
-    """A document as it was read from a source, not yet processed."""
+    """A document as it was read from a source, not yet processed; that of a table is a KeepingDocument."""
 
     @property
     def source(self) -> str: ...
@@ -37,6 +39,14 @@ class RawDocument(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepingDocument(Protocol):
+    """A raw document of a table, with the values of the columns that the options keep."""
+
+    @property
+    def kept(self) -> Mapping[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Document:
     """A document as it is stored, except for its split."""
@@ -49,15 +59,22 @@ class Document:
     columns: Mapping[str, Any] = field(default_factory=dict)  # further columns of the medium
     counter_values: Mapping[str, str] = field(default_factory=dict)  # counted in the report if the document is kept
     review_reasons: tuple[str, ...] = ()  # why a person should look at it
+    kept: Mapping[str, Any] = field(default_factory=dict)  # values of its table's other columns, from the raw document
 
 
 class Preparation(Protocol):
-    """The processing of a medium's documents: which files hold them, how to read, normalise and compare them."""
+    """The processing of a medium's documents: which files hold them, how to read, normalise and compare them.
 
+    A module defines match_count, read, build_document, compute_sketches and similarity; all else has a default in
+    genloom/collect/defaults.py.
+    """
+
+    Config: type[Options]  # the options of the medium, a subclass of Options with fields by `settings.option`
     noun: str  # the word for a document
     accepted_files: str  # the files that can be collected, for people
     drop_reasons: Mapping[str, str]  # reasons why a document is dropped → their texts for people
-    unsupported_options: tuple[str, ...]  # the options that do not apply to this medium
+    accepts_any_file: bool  # whether a file of any name may belong to the medium
+    builtin_sources: Mapping[str, Path]  # name → file, for sources such as "builtin:shakespeare"
 
     def match_count(self, files: Sequence[SourceFile]) -> int:
         """Count the files, or the documents in them, that belong to this medium by their names."""
@@ -67,15 +84,15 @@ class Preparation(Protocol):
         """Return the files to read, each with its format, and a note for every other file."""
         ...
 
-    def resolve(self, options: Options, source_files: Sequence[SourceFile]) -> Options:
+    def resolve(self, options: Any, source_files: Sequence[SourceFile]) -> Any:
         """Return the options with every automatic value chosen."""
         ...
 
-    def read(self, file: SourceFile, options: Options) -> Iterator[Any]:
+    def read(self, file: SourceFile, options: Any) -> Iterator[Any]:
         """Yield a RawDocument for every document of a file; bad input yields a Note and never raises."""
         ...
 
-    def build_document(self, raw: Any, options: Options, counters: Counters) -> tuple[Document, Any]:
+    def build_document(self, raw: Any, options: Any, counters: Counters) -> tuple[Document, Any]:
         """Return the document to store and the input for its sketch; count in `counters` what was changed.
 
         Raises ValueError if the raw document cannot be decoded, and Skip if the options exclude it.
@@ -90,12 +107,12 @@ class Preparation(Protocol):
         """Return the similarity of one signature to each of N others, at most 1."""
         ...
 
-    def describe_splits(self, report: Report, options: Options) -> str:
+    def describe_splits(self, report: Report, options: Any) -> str:
         """Return the card's paragraph on the splits: how they were made, and how far they are independent."""
         ...
 
     def build_columns(self, documents: Sequence[Document]) -> dict[str, "pa.Array"]:
-        """Return the medium's own columns of the data set."""
+        """Return the medium's own columns of the data set; other `Document.columns` get the types of their values."""
         ...
 
     def build_metadata(self, report: Report) -> dict[str, Any]:
@@ -121,12 +138,37 @@ class Skip(Exception):
 
 @functools.cache  # called for each batch; listing the plugins takes as long as processing some batches
 def get_preparation(medium: str) -> Preparation:
-    """Return the preparation of a medium; raises ValueError for a medium that cannot be collected."""
-    return cast(Preparation, plugins.find_part("preparation", medium))
+    """Return the preparation of a medium with its defaults; raises ValueError for one that cannot be collected."""
+    from genloom.collect.defaults import build_defaults
+
+    module = plugins.find_part("preparation", medium)
+    defaults = build_defaults(plugins.find_part("medium", medium))
+    own_names = {name: value for name, value in vars(module).items() if name in {*defaults, *REQUIRED_NAMES}}
+    return cast(Preparation, SimpleNamespace(**{**defaults, **own_names}))
 
 
-def check_options(options: Options, medium: str) -> None:
-    """Raise GenloomError if an option is set that does not apply to the medium."""
-    for name in get_preparation(medium).unsupported_options:
-        if getattr(options, name) != getattr(Options, name):
-            raise GenloomError("collect.unsupported_option", option=name.replace("_", "-"), medium=medium)
+REQUIRED_NAMES = ("match_count", "read", "build_document", "compute_sketches", "similarity")
+
+
+def check_shared_options(given: Mapping[str, Any]) -> None:
+    """Raise GenloomError for an option of all media that is not allowed, before the medium is known."""
+    Options(**{f.name: given[f.name] for f in fields(Options) if f.name in given})
+
+
+def build_options(medium: str, given: Mapping[str, Any]) -> Options:
+    """Return the options of a collection. Raises GenloomError for one that is unknown, not allowed or of others."""
+    config: Any = get_preparation(medium).Config
+    defaults = {f.name: f.default for f in fields(config)}
+    for name in given:
+        if name not in defaults:
+            other_media = [other for other in plugins.part_names("preparation") if other != medium]
+            if any(name in {f.name for f in fields(get_preparation(other).Config)} for other in other_media):
+                raise GenloomError("collect.unsupported_option", option=to_flag(name), medium=medium)
+            known = ", ".join(map(to_flag, defaults))
+            raise GenloomError("collect.unknown_option", option=to_flag(name), medium=medium, known=known)
+    values = {name: _to_tuple(value) if defaults[name] == () else value for name, value in given.items()}
+    return config(**values)
+
+
+def _to_tuple(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -2,11 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from genloom.collect import licence, preparation
+from genloom import plugins
+from genloom.collect import kept, licence, preparation
 from genloom.collect.card import group_by_reason, render_card
 from genloom.collect.detect_medium import resolve_medium
 from genloom.collect.duplicates import DuplicateFilter
@@ -16,7 +18,7 @@ from genloom.collect.pipeline import PreparedBatch, PrepareJob
 from genloom.collect.preparation import Preparation, RawDocument
 from genloom.collect.shards import ShardWriter
 from genloom.collect.slug import escape_name, replace_surrogates
-from genloom.collect.sources import SourceFile, find_files
+from genloom.collect.sources import BUILTIN_PREFIX, SourceFile, find_files
 from genloom.collect.workers import choose_num_workers, map_jobs
 from genloom.errors import GenloomError
 from genloom.store.workspace import Workspace
@@ -28,19 +30,21 @@ MAX_REASONS = 5  # in the error that nothing could be collected
 
 
 def collect(
-    sources: Sequence[str | Path], workspace: Workspace, name: str, options: Options | None = None
+    sources: Sequence[str | Path], workspace: Workspace, name: str, given: Mapping[str, Any] | None = None
 ) -> Iterator[CollectProgress]:
     """Collect files, folders and "builtin:shakespeare" into the data set `name`; the last event carries the report.
 
     Memory stays constant however large the sources are. The result depends on the sources and options only, not on the
     number of processes. Raises GenloomError, and writes nothing, if a source is missing or nothing could be read.
+    `given` are the fields of the medium's `Config` that are not to have their defaults.
     """
-    options = options or Options()
+    given = given or {}
+    preparation.check_shared_options(given)
     licence.find_folder_licence.cache_clear()  # a LICENSE file may have been added since
-    files, notes = find_files(sources, excluded_folder=workspace.root)
-    medium = resolve_medium(options.medium, files)
-    preparer = preparation.get_preparation(medium)
-    preparation.check_options(options, medium)
+    files, notes = find_files(sources, workspace.root, list_builtin_sources(sources))
+    medium = resolve_medium(given.get("medium", ""), files)
+    preparer, options = preparation.get_preparation(medium), preparation.build_options(medium, given)
+    kept.check_names(options.keep, preparer.build_columns([]))
     readable_files, unread_notes = preparer.select(files)
     report = Report(name=name, medium=medium)
     for note in [*notes, *unread_notes]:
@@ -69,6 +73,14 @@ def collect(
     )
 
 
+def list_builtin_sources(sources: Sequence[str | Path]) -> dict[str, Path]:
+    """Return the sources inside the packages of all media, by name; {} if none is among the sources."""
+    if not any(str(source).startswith(BUILTIN_PREFIX) for source in sources):
+        return {}
+    preparations = map(preparation.get_preparation, plugins.part_names("preparation"))
+    return {name: path for each in preparations for name, path in each.builtin_sources.items()}
+
+
 def _write_dataset(
     folder: Path, files: list[SourceFile], report: Report, preparer: Preparation, options: Options
 ) -> Iterator[CollectProgress]:
@@ -95,6 +107,8 @@ def _write_dataset(
             len(duplicate_groups.constrained_ids),
             shards.finish(duplicate_groups),
         )
+        if report.documents_kept and (missing := set(options.keep) - shards.kept_columns.found_names):
+            raise GenloomError("collect.column_not_found", column=min(missing))
     report.splits = shards.split_totals
 
 

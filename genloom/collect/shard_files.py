@@ -4,6 +4,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genloom.collect.kept import ColumnBuilder, count_bytes
 from genloom.collect.preparation import Document, Preparation
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -25,10 +26,11 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
 class ShardFiles:
     """The files `name`-00000.parquet and so on in `folder`: their `paths`, and their `document_numbers` in order."""
 
-    def __init__(self, folder: Path, name: str, preparation: Preparation) -> None:
+    def __init__(self, folder: Path, name: str, preparation: Preparation, kept_columns: ColumnBuilder) -> None:
         self._folder = folder
         self._name = name
         self._preparation = preparation
+        self._kept_columns = kept_columns
         self._row_group: list[tuple[Document, str]] = []
         self._group_bytes = self._shard_bytes = 0
         self._writer: pq.ParquetWriter | None = None
@@ -38,7 +40,7 @@ class ShardFiles:
     def add(self, document: Document, split: str, number: int) -> None:
         """Add a document; it is on disk after `close`."""
         self._row_group.append((document, split))
-        self._group_bytes += document.size
+        self._group_bytes += document.size + count_bytes(document.kept)
         self.document_numbers.append(number)
         if self._group_bytes >= ROW_GROUP_BYTES:
             self._write_group()
@@ -57,6 +59,10 @@ class ShardFiles:
         if not self._row_group:
             return
         documents = [document for document, _ in self._row_group]
+        medium_columns = self._preparation.build_columns(documents)
+        other_columns = self._kept_columns.build(
+            [{**d.kept, **{k: v for k, v in d.columns.items() if k not in medium_columns}} for d in documents]
+        )
         batch = pa.record_batch(
             {
                 "id": pa.array([d.digest.hex() for d in documents], pa.string()),
@@ -65,7 +71,8 @@ class ShardFiles:
                 "licence": pa.array([d.licence for d in documents], pa.string()),
                 "split": pa.array([split for _, split in self._row_group], pa.string()),
                 "bytes": pa.array([d.size for d in documents], pa.int64()),
-                **self._preparation.build_columns(documents),
+                **medium_columns,
+                **other_columns,
             }
         )
         if self._writer is None:

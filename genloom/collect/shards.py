@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 
 from genloom.collect import publish
+from genloom.collect.kept import ColumnBuilder
 from genloom.collect.options import Options
 from genloom.collect.overlap import DuplicateGroups
 from genloom.collect.preparation import Document, Preparation
@@ -26,8 +27,8 @@ from genloom.collect.split import (
 class ShardWriter:
     """Writer of the files part-00000.parquet and so on in `folder`; a context manager, left after `finish`.
 
-    Columns are id, text, source, licence, split, bytes and those of the medium, in the order of adding; in a large
-    collection the documents first chosen for val and test are in files of their own. `split_totals` counts.
+    Columns are id, text, source, licence, split, bytes, those of the medium and kept ones, in the order of adding. In a
+    large collection the documents first chosen for val and test are in files of their own. `split_totals` counts.
     """
 
     def __init__(self, folder: Path, options: Options, preparation: Preparation) -> None:
@@ -35,9 +36,10 @@ class ShardWriter:
         self._options = options
         self._buffer: list[Document] | None = []  # None once the collection is not small
         self._buffer_bytes = 0
-        self._train_files = ShardFiles(folder, "part", preparation)
+        self.kept_columns = kept_columns = ColumnBuilder(options.keep)
+        self._train_files = ShardFiles(folder, "part", preparation, kept_columns)
         # In a large collection some documents move when all are known, nearly always documents of these few files.
-        self._held_out_files = ShardFiles(folder, "part-held", preparation)
+        self._held_out_files = ShardFiles(folder, "part-held", preparation, kept_columns)
         self._next_number = 0
         self.split_totals = sum_splits([], [])
 

@@ -1,11 +1,10 @@
 """Find the files to collect."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genloom.collect import builtin
 from genloom.collect.licence import is_licence_file
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
@@ -32,7 +31,9 @@ class SourceFile:
         return self.path.suffix.lower() == ".gz"
 
 
-def find_files(sources: Iterable[str | Path], excluded_folder: Path) -> tuple[list[SourceFile], list[Note]]:
+def find_files(
+    sources: Iterable[str | Path], excluded_folder: Path, builtin_sources: Mapping[str, Path]
+) -> tuple[list[SourceFile], list[Note]]:
     """Return the files of all sources in a fixed order, whatever they hold, and notes on the skipped ones.
 
     `excluded_folder` (the workspace) is never searched. Raises GenloomError for a source that does not exist.
@@ -41,7 +42,7 @@ def find_files(sources: Iterable[str | Path], excluded_folder: Path) -> tuple[li
     notes: list[Note] = []
     for source in sources:
         if str(source).startswith(BUILTIN_PREFIX):
-            file = _builtin_file(str(source))
+            file = _builtin_file(str(source), builtin_sources)
             files[file.path] = file
             continue
         source_path = Path(source).expanduser()
@@ -56,11 +57,10 @@ def find_files(sources: Iterable[str | Path], excluded_folder: Path) -> tuple[li
     return list(files.values()), notes
 
 
-def _builtin_file(source: str) -> SourceFile:
-    name = source.removeprefix(BUILTIN_PREFIX)
-    if name not in builtin.NAMES:
-        raise GenloomError("collect.no_such_builtin", source=source, known=", ".join(builtin.NAMES))
-    path = Path(builtin.__file__).with_name(f"{name}.txt.gz")
+def _builtin_file(source: str, builtin_sources: Mapping[str, Path]) -> SourceFile:
+    path = builtin_sources.get(source.removeprefix(BUILTIN_PREFIX))
+    if path is None:
+        raise GenloomError("collect.no_such_builtin", source=source, known=", ".join(builtin_sources))
     return SourceFile(path, source, path.stat().st_size, path.parent)
 
 

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import re
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -10,7 +13,30 @@ from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 
 MAX_LINE_CHARS = 32 << 20
+MAX_CELL_LINES = 100_000
 SNIFF_ROWS = 64  # buffered before the first is returned
+DELIMITERS = ",;\t|"
+MAX_NAME_CHARS = 64  # of a column
+COMMON_NAMES = frozenset(
+    (
+        "id",
+        "text",
+        "content",
+        "title",
+        "body",
+        "name",
+        "author",
+        "date",
+        "url",
+        "label",
+        "caption",
+        "file_name",
+        "source",
+    )
+)
+_DELIMITER_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/ -]*\s*")
+_SENTENCE = re.compile(r".* .*[.!?…]\s*|.*[。！？]\s*", re.DOTALL)
 
 
 def iter_lines(blocks: Iterable[str], max_chars: int = MAX_LINE_CHARS) -> Iterator[str | None]:
@@ -48,50 +74,188 @@ def read_jsonl(stream: TextReader) -> Iterator[tuple[int, Any]]:
                 yield number, GenloomError("collect.not_json", reason=str(error)[:80])
 
 
+class RepairedRow(dict[str, str]):
+    """A row that could only be read by a guess; `problem` says which."""
+
+    problem: GenloomError
+
+
 def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, dict[str, str] | GenloomError]]:
-    """Yield the number and the row of a .csv or .tsv whose first row names the columns; or an error, as above."""
-    overlong_lines: list[int] = []  # for which the reader gets an empty line
+    """Yield the number and the row of a .csv or .tsv whose first row names the columns; or an error, as above.
 
-    def iter_bounded_lines() -> Iterator[str]:
-        for number, line in enumerate(iter_lines(stream, MAX_LINE_CHARS), 1):
-            if line is None:
-                overlong_lines.append(number)
-            yield f"{line or ''}\n"
-
-    source = iter_bounded_lines()
-    head = list(islice(source, SNIFF_ROWS))
-    try:
-        dialect = csv.excel_tab if is_tab_separated else csv.Sniffer().sniff("".join(head[:1]), ",;\t|")
-        delimiter = dialect.delimiter
-    except csv.Error:
-        delimiter = ","
+    A first row that holds data makes the columns be called "column 1" and so on.
+    """
     csv.field_size_limit(MAX_LINE_CHARS)
-    reader = csv.reader(chain(head, source), delimiter=delimiter)
-    names = [name.strip() for name in next(reader, [])]
-    if overlong_lines and overlong_lines[0] <= reader.line_num:
+    lines = _LineSource(iter_lines(stream, MAX_LINE_CHARS))
+    first = lines.next_line(skip_blank=True)
+    if first is None:
+        if lines.has_ended:
+            return iter(())
         raise GenloomError("collect.csv_header_too_long", limit=MAX_LINE_CHARS >> 20)
-    return _iter_records(reader, names, overlong_lines)
+    delimiter = "\t" if is_tab_separated else _guess_delimiter(first)
+    if declaration := _DELIMITER_LINE.fullmatch(first):  # which Excel writes and reads
+        delimiter = declaration[1]
+        first = lines.next_line(skip_blank=True) or ""
+    first_number = lines.number
+    names, _ = _read_row(first, lines, delimiter, 0)
+    names = [name.strip() for name in names]
+    if _holds_data(names):
+        head = list(
+            islice(_iter_records(lines, [f"column {n}" for n in range(1, len(names) + 1)], delimiter), SNIFF_ROWS)
+        )
+        first_row = dict(zip(_name_columns(names, head), names, strict=True))
+        new_names = dict(zip((f"column {n}" for n in range(1, len(names) + 1)), first_row, strict=True))
+        rename = partial(_rename_columns, new_names)
+        rest = _iter_records(lines, list(first_row), delimiter)
+        return chain(
+            [(first_number, _with_problem(first_row, GenloomError("collect.no_header")))], map(rename, head), rest
+        )
+    return _iter_records(lines, _make_unique(names), delimiter)
 
 
 def _iter_records(
-    reader: Any, names: list[str], overlong_lines: list[int]
+    lines: "_LineSource", names: list[str], delimiter: str
 ) -> Iterator[tuple[int, dict[str, str] | GenloomError]]:
-    while True:
-        previous_line = reader.line_num
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.line_num, GenloomError("collect.row_not_csv", reason=error)
+    while not lines.has_ended:
+        line = lines.next_line()
+        if line is None:
+            if not lines.has_ended:
+                yield lines.number, _too_long_error()
             continue
-        if any(previous_line < line <= reader.line_num for line in overlong_lines):
-            overlong_lines[:] = [line for line in overlong_lines if line > reader.line_num]
-            yield reader.line_num, _too_long_error()
-        elif len(cells) == len(names):
-            yield reader.line_num, dict(zip(names, cells, strict=True))
-        elif cells:
-            yield reader.line_num, GenloomError("collect.row_width", count=len(cells), expected=len(names))
+        cells, is_repaired = (line.split(delimiter), False) if '"' not in line else ([], True)
+        if is_repaired:
+            cells, is_repaired = _read_row(line, lines, delimiter, len(names))
+        if len(cells) == len(names):
+            row = dict(zip(names, cells, strict=True))
+            if is_repaired:
+                row = _with_problem(row, GenloomError("collect.stray_quote"))
+            elif any("\n" in cell and _looks_like_rows(cell, delimiter, len(names)) for cell in cells):
+                row = _with_problem(row, GenloomError("collect.rows_in_cell"))
+            yield lines.number, row
+        elif line:
+            yield lines.number, GenloomError("collect.row_width", count=len(cells), expected=len(names))
+
+
+class _LineSource:
+    """Lines with their numbers, some of which can be put back."""
+
+    def __init__(self, lines: Iterator[str | None]) -> None:
+        self._lines, self._returned, self.number, self.has_ended = lines, deque[str | None](), 0, False
+
+    def next_line(self, skip_blank: bool = False) -> str | None:
+        """Return the next line; None for one that is too long, and at the end, when `has_ended` is true."""
+        while True:
+            try:
+                line = self._returned.popleft() if self._returned else next(self._lines)
+            except StopIteration:
+                self.has_ended = True
+                return None
+            self.number += 1
+            if line is None or line.strip() or not skip_blank:
+                return line
+
+    def put_back(self, lines: list[str | None]) -> None:
+        self._returned.extendleft(reversed(lines))
+        self.number -= len(lines)
+        self.has_ended = self.has_ended and not lines
+
+
+def _read_row(line: str, lines: _LineSource, delimiter: str, num_columns: int) -> tuple[list[str], bool]:
+    """Return the cells of the row that begins with this line, and whether its quotation marks do not fit.
+
+    A mark that is never closed, or closed in the middle of a cell, is a character of its line alone: else it would
+    swallow the rows up to the next one.
+    """
+    parts, taken = [line], []
+    while True:
+        try:
+            return next(csv.reader(_add_line_ends(parts), delimiter=delimiter, strict=True)), False
+        except csv.Error as error:
+            is_open = "unexpected end" in str(error)
+        except StopIteration:
+            return [], False
+        num_marks, num_chars = sum(part.count('"') for part in parts), sum(map(len, parts))
+        while is_open:
+            next_line = lines.next_line()
+            if next_line is None:
+                is_open = False
+                if not lines.has_ended:
+                    taken.append(next_line)
+                break
+            taken.append(next_line)
+            parts.append(next_line)
+            num_marks += next_line.count('"')
+            num_chars += len(next_line)
+            if num_chars > MAX_LINE_CHARS or len(parts) > MAX_CELL_LINES:
+                is_open = False
+            elif '"' in next_line and num_marks % 2 == 0:
+                break
+        if not is_open:
+            break
+    lines.put_back(taken)
+    cells = line.split(delimiter)
+    if num_columns and len(cells) != num_columns:
+        lenient_cells = next(csv.reader([line], delimiter=delimiter), [])
+        cells = lenient_cells if len(lenient_cells) == num_columns else cells
+    return cells, True
+
+
+def _add_line_ends(lines: list[str]) -> list[str]:
+    """Return the lines with their ends, as the module csv expects them."""
+    return [f"{line}\n" for line in lines[:-1]] + [lines[-1]]
+
+
+def _guess_delimiter(line: str) -> str:
+    """Return the delimiter that the line has most of outside quotation marks."""
+    bare_line = "".join(line.split('"')[::2])
+    return max(DELIMITERS, key=lambda delimiter: bare_line.count(delimiter))
+
+
+def _holds_data(cells: list[str]) -> bool:
+    """Return whether a first row holds data rather than names: a number, a sentence, or a long text."""
+    if any(cell.lower() in COMMON_NAMES for cell in cells):
+        return False
+    return any(_NUMBER.fullmatch(cell) or len(cell) > MAX_NAME_CHARS or _SENTENCE.fullmatch(cell) for cell in cells)
+
+
+def _name_columns(first_row: list[str], head: list[tuple[int, Any]]) -> list[str]:
+    """Return names for columns without: question and answer, if that is what two columns hold, or their numbers."""
+    rows = [first_row, *(list(row.values()) for _, row in head if isinstance(row, dict))]
+    if len(first_row) == 2 and sum(row[0].rstrip().endswith(("?", "？")) for row in rows) >= 0.8 * len(rows):
+        return ["question", "answer"]
+    return [f"column {n}" for n in range(1, len(first_row) + 1)]
+
+
+def _rename_columns(new_names: dict[str, str], numbered: tuple[int, Any]) -> tuple[int, Any]:
+    number, row = numbered
+    if not isinstance(row, dict):
+        return numbered
+    renamed = {new_names[name]: value for name, value in row.items()}
+    if isinstance(row, RepairedRow):
+        return number, _with_problem(renamed, row.problem)
+    return number, renamed
+
+
+def _make_unique(names: list[str]) -> list[str]:
+    """Return the names, a repeated one with its number."""
+    counts: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        counts[name] += 1
+        unique.append(name if counts[name] == 1 else f"{name} {counts[name]}")
+    return unique
+
+
+def _looks_like_rows(cell: str, delimiter: str, num_columns: int) -> bool:
+    """Return whether each full line in a cell would be a row of its own, as after a mark that was closed by chance."""
+    inner_lines = [line for line in cell.split("\n")[1:-1] if line.strip()]
+    return len(inner_lines) >= 2 and all(line.count(delimiter) == num_columns - 1 for line in inner_lines)
+
+
+def _with_problem(row: dict[str, str], problem: GenloomError) -> RepairedRow:
+    repaired = RepairedRow(row)
+    repaired.problem = problem
+    return repaired
 
 
 def _too_long_error() -> GenloomError:

@@ -34,7 +34,7 @@ from genloom.evaluate.near_copies import (
     measure_near_copies,
     near_copies_to_json,
 )
-from genloom.evaluate.report import ComparisonReport, Report, difference_to_json, get_verdict
+from genloom.evaluate.report import ComparisonReport, Report, difference_to_json, get_verdict, without_interval
 from genloom.evaluate.sampling import generate_for_items
 from genloom.model import Model
 from genloom.model.likelihood import mean_loss
@@ -84,15 +84,16 @@ def evaluate(context: EvaluationContext, draw_sheets: DrawSheets, compute_psnr: 
         calibration_values = select_calibration_values(context, generated_set, context.sources.datasets[0])
         near_copies = measure_near_copies(context, features, generated_set.outputs, calibration_values)
     copied = near_copies_to_json(context.sources, near_copies)
+    measures = {
+        "held-out loss": metrics.loss,
+        "Fréchet distance": metrics.distance.frechet,
+        "precision": metrics.precision_recall.precision,
+        "recall": metrics.precision_recall.recall,
+    }
     return Report(
         model.ref,
         context.dataset_ref,
-        {
-            "held-out loss": metrics.loss,
-            "Fréchet distance": metrics.distance.frechet,
-            "precision": metrics.precision_recall.precision,
-            "recall": metrics.precision_recall.recall,
-        },
+        {name: without_interval(value, num_held_out) for name, value in measures.items()},
         {**metrics.to_json(), "features": features.module.KEY, "copied": copied},
         [*format_metrics(metrics), *format_near_copies(context.sources, near_copies)],
         draw_sheets(context, generated_set, near_copies),

@@ -20,7 +20,7 @@ class Report:
 
     model: str
     dataset: str  # name@digest:split
-    measures: Mapping[str, IntervalEstimate | float]  # the main measures by name, "bits per byte"
+    measures: Mapping[str, IntervalEstimate]  # the main ones by name, "bits per byte"; infinite intervals are unknown
     details: Mapping[str, Any]  # every number, as JSON values
     lines: Sequence[str]  # for people
     files: Mapping[str, bytes] = field(default_factory=dict)  # charts and sheets by name
@@ -103,6 +103,11 @@ def get_verdict(difference: IntervalEstimate) -> Verdict:
     if not difference.excludes(0.0):
         return "no difference shown"
     return "better" if difference.mean < 0 else "worse"
+
+
+def without_interval(value: float, count: int) -> IntervalEstimate:
+    """Return a measure over `count` values whose interval is unknown."""
+    return IntervalEstimate(value, -math.inf, math.inf, count)
 
 
 def estimate_to_json(estimate: IntervalEstimate) -> dict[str, float | int | None]:

@@ -73,8 +73,9 @@ def evaluate_battery(
     Raises ValueError for a medium without a battery, an unknown task, and a model that cannot take the battery.
     """
     result = run_battery(workspace, model, tasks, max_items, seed, progress)
-    lines = [*format_scores(result.scores), *result.notes]
-    return BatteryReport(model.ref, result.scores, lines, result.details, result.files)
+    fits = find_battery(model).fits
+    lines = [*format_scores(result.scores), f"For {fits}.", *result.notes]
+    return BatteryReport(model.ref, result.scores, lines, {"fits": fits, **result.details}, result.files)
 
 
 def compare_batteries(
@@ -99,12 +100,18 @@ def compare_batteries(
 def run_battery(
     workspace: Workspace, model: Model, tasks: Sequence[str], max_items: int, seed: int, progress: Progress
 ) -> BatteryResult:
-    battery: Battery | None = find_evaluation(model.design.medium).BATTERY
-    if battery is None:
-        raise GenloomError("evaluate.no_battery", model=model.ref, medium=model.design.medium)
+    battery = find_battery(model)
     sources = find_training_sources(workspace, model)
     context = BatteryContext(model, select_tasks(battery, tasks), sources, progress, max_items, seed)
     return battery.run(context)
+
+
+def find_battery(model: Model) -> Battery:
+    """Return the battery of the model's medium; raise for a medium without one."""
+    battery: Battery | None = find_evaluation(model.design.medium).BATTERY
+    if battery is None:
+        raise GenloomError("evaluate.no_battery", model=model.ref, medium=model.design.medium)
+    return battery
 
 
 def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | None = None) -> Dataset:

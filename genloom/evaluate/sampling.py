@@ -55,7 +55,7 @@ def run_batches(model: Model, request: Request, progress: Progress) -> list[Any]
     """Return the values of a request of any size."""
     values: list[Any] = []
     with progress.show_progress(f"{model.ref} generates {len(request.prompts)}", len(request.prompts)) as bar:
-        for batch in engine.split_batches(request):
+        for batch in engine.split_batches(request, engine.fit_batch_size(model)):
             values += engine.run_request(model, batch).values
             bar.update(len(values))
     return values

@@ -14,7 +14,7 @@ import torch
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
-from genloom.model import Model
+from genloom.model import Model, resolve_space
 from genloom.settings import option
 from genloom.types import TokenSpace
 
@@ -44,8 +44,8 @@ class SourceEdit:
     strength: float = 1.0  # how much it changes: near 0 hardly anything, 1 everything
 
     def prepare(self, model: Model, count: int) -> SamplerStart:
-        if isinstance(model.codec.space, TokenSpace):
-            return SamplerStart(self._prepare_tokens(model, model.codec.space, count))
+        if isinstance(space := resolve_space(model.design, model.codec), TokenSpace):
+            return SamplerStart(self._prepare_tokens(model, space, count))
         return SamplerStart(self._prepare_signal(model))
 
     def _prepare_signal(self, model: Model) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
 from genloom.generate.editing import Edit, SamplerStart, can_edit
 from genloom.generate.interpolation import Interpolation, SlerpNoise
 from genloom.media.abilities import get_ability
+from genloom.memory import count_sample_bytes, rows_within
 from genloom.model import Model, describe_machine, load_model
 from genloom.noise import NUM_SIGNAL_NONCES, NUM_TOKEN_NONCES, Noise
 from genloom.old_names import upgrade_request
@@ -33,6 +34,7 @@ from genloom.types import Item, Space, TokenSpace
 
 NOISE_KEY = 0x67656E6C6F6F6D  # until a workspace has its own key: outputs can be replayed, but have no watermark
 MAX_BATCH_SIZE = 32  # rows whose KV cache fits in the memory of a small machine
+MAX_BATCH_BYTES = 1 << 25  # of the samples, if they are large; the network needs many times more
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ def build_request(
         nonces += [int(permutation[i % pool_size]) + pool_size * (i // pool_size) for i in range(count)]
     rows = tuple(p for p in prompts for _ in range(count))
     return Request(rows, tuple(nonces), tuple(stop), dict(params), given=(given,) * len(rows) if given else ())
+
+
+def fit_batch_size(model: Model) -> int:
+    """Return how many rows of the model's samples are generated together."""
+    return rows_within(count_sample_bytes(model.codec.space), MAX_BATCH_BYTES, MAX_BATCH_SIZE)
 
 
 def split_batches(request: Request, batch_size: int = MAX_BATCH_SIZE) -> list[Request]:
@@ -272,12 +279,9 @@ def can_continue(model: Model) -> bool:
 def check_request(model: Model, request: Request) -> None:
     """Raise ValueError for a request that the model does not support."""
     objective, space = model.design.objective, model.codec.space
-    known_names = list_request_params(model)
     param_names = {name for name, value in request.params.items() if value is not None}
-    if unknown_names := sorted(param_names - set(known_names)):
-        raise GenloomError(
-            "generate.unknown_param", objective=objective, name=unknown_names[0], known=", ".join(known_names)
-        )
+    if unknown_names := sorted(param_names - set(list_request_params(model))):
+        raise build_unknown_param_error(model, unknown_names[0])
     conditioners.check_names(model.conditioners, [name for values in request.given for name in values])
     if conditioners.PROMPT not in model.conditioners and any(request.prompts) and not can_continue(model):
         raise GenloomError("generate.no_prompt_support", objective=objective)
@@ -288,6 +292,11 @@ def check_request(model: Model, request: Request) -> None:
         raise GenloomError("generate.prompt_with_edit")
     if request.interpolation is not None and isinstance(space, TokenSpace):
         raise GenloomError("generate.no_interpolation_support", objective=objective)
+
+
+def build_unknown_param_error(model: Model, name: str) -> GenloomError:
+    known = ", ".join(list_request_params(model))
+    return GenloomError("generate.unknown_param", objective=model.design.objective, name=name, known=known)
 
 
 def list_request_params(model: Model) -> list[str]:
@@ -304,7 +313,7 @@ def list_request_options(model: Model) -> list[OptionInfo]:
 def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
     """Return sampling parameters from texts like "top_k=40"; text options take any text, others TOML values.
 
-    Names and values are checked with the request. Raise ValueError for a text without a "=".
+    Values are checked with the request. Raise ValueError for a text without a "=", and for an unknown name.
     """
     types = {each.name: each.type for each in list_request_options(model)}
     params: dict[str, Any] = {}
@@ -312,6 +321,8 @@ def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise GenloomError("generate.bad_param_syntax", value=text)
+        if (option_name := name.partition(".")[0]) not in types:
+            raise build_unknown_param_error(model, option_name)
         params = {**params, name: value} if types.get(name) == "str" else apply_overrides(params, {name: value})
     return params
 
@@ -409,7 +420,7 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     """
     path, record = workspace.get_output(output_id)
     if not {"model", "model_digest", "request", "row", "machine", "sha256"} <= record.keys():
-        raise GenloomError("generate.no_replay_record", path=path.with_suffix(".json"), output=output_id)
+        raise GenloomError("generate.no_replay_record", path=path.with_name(f"{output_id}.json"), output=output_id)
     if hash_file(path) != record["sha256"]:
         raise GenloomError("generate.output_changed", path=path)
     adapters = tuple(record.get("adapters", {}))

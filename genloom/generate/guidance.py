@@ -44,7 +44,7 @@ class ClassifierFreeGuidance(nn.Module):
 
     def at_size(self, size: tuple[int, ...]) -> "ClassifierFreeGuidance":
         """Return the guided network for inputs of this size."""
-        network, base = (net if net is None else resize_network(net, size) for net in (self.network, self.base))
+        network, base = resize_network(self.network, size), self.base and resize_network(self.base, size)
         return ClassifierFreeGuidance(network, self.scale, self.uncond, self.interval, base, self.components)
 
     def init_cache(self, count: int, length: int) -> "GuidedCache":

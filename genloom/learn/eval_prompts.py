@@ -239,7 +239,8 @@ def build_new_prompts(
             )[0]
             request = replace(request, prompt_ids=(to_ids(ids),))
         prompt_ids = build_prompt_ids(model, request) if engine.is_open_sequence(model.codec.space) else ()
-        eval_prompts.append(EvalPrompt(prompt, prompt_ids, (), request))
+        text = build_condition_text({"prompt": prompt, "given": record.get("given")})
+        eval_prompts.append(EvalPrompt(text, prompt_ids, (), request))
     return eval_prompts
 
 
@@ -270,7 +271,7 @@ def generate_answers(
             given=tuple(values for r in requests for values in r.given),
         )
         num_done = 0
-        for batch in engine.split_batches(request):
+        for batch in engine.split_batches(request, engine.fit_batch_size(model)):
             draft = engine.run_request(model, batch)
             engine.store_outputs(workspace, model, batch, draft, metadata)
             for answer in draft.continuations:

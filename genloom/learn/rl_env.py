@@ -110,7 +110,7 @@ def build_rl_env(
 
     Raises GenloomError for a model without left-to-right sampling, and if there is no reward model.
     """
-    if not isinstance(model.codec.space, TokenSpace) or not engine.is_left_to_right(model):
+    if not engine.is_open_sequence(model.codec.space) or not engine.is_left_to_right(model):
         raise GenloomError("learn.not_autoregressive")
     if not rewards:
         raise GenloomError("learn.no_reward")

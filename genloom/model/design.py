@@ -208,11 +208,12 @@ def build_conditioners(design: Design) -> dict[str, Conditioner]:
 
 
 def parse_condition(design: Design, name: str) -> Any:
-    """Return the configuration of a condition; unless it says otherwise, its column is the condition's name."""
+    """Return the configuration of a condition; its `column` is by default its name, its `medium` that of the model."""
     settings = dict(design.condition_tables[name])
     config_class = plugins.find_part("conditioner", str(settings.pop("name"))).Config
     config = parse(config_class, settings, f"conditions.{name}")
-    return replace(config, column=name) if getattr(config, "column", None) == "" else config
+    defaults = {"column": name, "medium": design.medium}
+    return replace(config, **{key: value for key, value in defaults.items() if getattr(config, key, None) == ""})
 
 
 def fit_conditions(design: Design, iter_items: Callable[[], Iterable[Item]]) -> Design:
@@ -285,10 +286,8 @@ def objective_class_name(objective: str) -> str:
 def resolve_space(design: Design, codec: Codec) -> Space:
     """Return the codec's space, with the design's context length if the codec does not determine the length."""
     space = codec.space
-    if space.grid if isinstance(space, TokenSpace) else not space.has_lengths:
+    if not isinstance(space, TokenSpace) or space.grid:
         return space
     if not design.context_length:
         raise GenloomError("model.context_length_missing")
-    if isinstance(space, TokenSpace):
-        return replace(space, context_length=design.context_length)
-    return replace(space, size=(design.context_length, *space.size[1:]))
+    return replace(space, context_length=design.context_length)

@@ -15,14 +15,14 @@ from genloom import plugins
 from genloom.codecs.chat_template import ChatCodec, is_conversation, render
 from genloom.conditioners import Given, encode_given, merge_conditions
 from genloom.media.abilities import get_ability
+from genloom.memory import rows_within
 from genloom.model import Model
 from genloom.noise import Noise
 from genloom.types import Batch, Condition, Loss, Message, TokenSpace
 
 Scored = Any | Sequence[Message]  # a value, or a conversation, of which only the assistant's messages are scored
-TextOrChat = str | Sequence[Message]
 MAX_POSITIONS = 16_384  # per batch, padding included
-BATCH_SIZE = 64  # for samples of other media
+BATCH_SIZE, BATCH_BYTES = 64, 1 << 26  # for samples of other media
 BITS_PER_BYTE, HELD_OUT_LOSS = "bits per byte", "held-out loss"
 
 
@@ -88,9 +88,16 @@ def compute_sample_losses(model: Model, held_out: Batch) -> Iterator[tuple[float
 
 def _iter_losses(model: Model, held_out: Batch) -> Iterator[Loss]:
     parts, phase = dict(model.parts.items()), model.objective.phases[-1]  # the last of a GAN's trains the generator
-    for first in range(0, len(held_out), BATCH_SIZE):
-        batch = held_out.select_rows(slice(first, first + BATCH_SIZE)).map(lambda t: t.to(model.device))
-        yield model.objective.loss(parts, batch, phase, Noise(0, tuple(range(first, first + len(batch)))))
+    for batch, noise in iter_sample_batches(model, held_out):
+        yield model.objective.loss(parts, batch, phase, noise)
+
+
+def iter_sample_batches(model: Model, held_out: Batch) -> Iterator[tuple[Batch, Noise]]:
+    """Yield the samples in batches on the model's device, each with the noise of its rows, the same for every model."""
+    batch_size = rows_within(held_out.x[0].nbytes, BATCH_BYTES, BATCH_SIZE) if len(held_out) else 1
+    for first in range(0, len(held_out), batch_size):
+        batch = held_out.select_rows(slice(first, first + batch_size)).map(lambda t: t.to(model.device))
+        yield batch, Noise(0, tuple(range(first, first + len(batch))))
 
 
 @dataclass(frozen=True)
@@ -164,8 +171,7 @@ def split_windows(document: int, value: Scored, model: Model, given: Given | Non
     if is_conversation(value):
         ids, score_mask = render(cast(ChatCodec, model.codec), value, add_generation_prompt=False)
     else:
-        is_stream = get_ability(plugins.find_part("medium", model.design.medium), "sequence") == "stream"
-        end = [] if is_stream else [space.eos]
+        end = [] if reads_stream(model) else [space.eos]
         ids = np.concatenate([[space.bos], model.codec.encode(value), end]).astype(np.int64)
         score_mask = np.ones(len(ids), bool)
     context_length, stride = model.design.context_length, max(model.design.context_length // 2, 1)
@@ -178,6 +184,12 @@ def split_windows(document: int, value: Scored, model: Model, given: Given | Non
             context_windows.append(ContextWindow(document, begin, ids[begin:end], window_mask, given))
         first = end
     return context_windows
+
+
+def reads_stream(model: Model) -> bool:
+    """Return whether the model reads values one after the other as a stream, and not each as a document."""
+    is_stream = get_ability(plugins.find_part("medium", model.design.medium), "sequence") == "stream"
+    return is_stream and not model.conditioners
 
 
 def score_batch(model: Model, batch: list[ContextWindow], nats: dict[int, float]) -> None:

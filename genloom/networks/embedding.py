@@ -13,6 +13,7 @@ def mask_padding(x: Tensor, lengths_B: Tensor | None) -> Tensor:
     """Set x (B C *size) to zero beyond the length of each row on the first axis; None: no row is padded."""
     if lengths_B is None:
         return x
+    assert x.ndim > 2, "a vector has no lengths"
     is_valid_BL = torch.arange(x.shape[2], device=x.device) < lengths_B.to(x.device)[:, None]
     return x.masked_fill(~is_valid_BL.view(len(x), 1, -1, *[1] * (x.ndim - 3)), 0)
 

@@ -31,6 +31,7 @@ def length_kwargs(lengths_B: Tensor | None) -> dict[str, Tensor]:
 
 def build_valid_mask(x: Tensor, lengths_B: Tensor) -> Tensor:
     """Return which positions of x (B C *size) are not padding, B *size."""
+    assert x.ndim > 2, "a vector has no lengths"
     is_valid_BL = torch.arange(x.shape[2], device=x.device) < lengths_B.to(x.device)[:, None]
     return is_valid_BL.view(*is_valid_BL.shape, *[1] * (x.ndim - 3)).expand(-1, -1, *x.shape[3:])
 
@@ -45,7 +46,7 @@ def build_signal_mask(batch: Batch) -> Tensor | None:
 
 def scale_lengths(lengths_B: Tensor | None, larger: tuple[int, ...], smaller: tuple[int, ...]) -> Tensor | None:
     """Return the lengths on a smaller grid, rounded up; None on a grid of other axes, such as that of a vector."""
-    if lengths_B is None or len(larger) != len(smaller):
+    if lengths_B is None or not larger or len(larger) != len(smaller):
         return None
     return -(-lengths_B * smaller[0]).div(larger[0], rounding_mode="floor")
 

@@ -138,7 +138,7 @@ class Variational:
         return z, 0.5 * kl.flatten(1).sum(1)
 
     def scale_to_latent(self, lengths_B: Tensor | None) -> Tensor | None:
-        """Return the lengths of the latents of rows of these lengths; None if none is padded, or the latent a vector."""
+        """Return the lengths of the latents of such rows; None if none is padded, or the latent is a vector."""
         return scale_lengths(lengths_B, self.space.size, self.latent_size)
 
     def reconstruction_loss(self, x: Tensor, reconstruction: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -40,7 +40,7 @@ def rate_pairs(workspace: Workspace, ledger: Ledger, model: str, spec: str) -> l
     scores_by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in outputs:
         score = check(load_output(path, record)).score
-        scores_by_prompt.setdefault(extract_prompt(record), []).append((path.stem, score))
+        scores_by_prompt.setdefault(extract_prompt(record), []).append((record["id"], score))
     pairs = [
         pair
         for prompt, group in scores_by_prompt.items()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from genloom import plugins
 from genloom.errors import format_message
+from genloom.media.abilities import get_ability
+from genloom.memory import rows_within
 from genloom.store import manifest
 from genloom.types import Item, Message
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import, numpy a tenth
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-_BATCH_ROWS = 256  # documents can be large: a batch must fit in memory next to a training run
-_REQUIRED_COLUMNS = ("id", "text", "source", "licence", "split", "bytes")  # the columns of every data set
+_BATCH_ROWS, _BATCH_BYTES = 256, 1 << 28  # a batch must fit in memory next to a training run
+REQUIRED_COLUMNS = ("id", "text", "source", "licence", "split", "bytes")  # the columns of every data set
+SHAPE_SUFFIX = ".shape"  # of the column with the shapes of the arrays in the column beside it
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Dataset:
     """A folder of Parquet parts with the columns id, text, source, licence, split, bytes and those of the medium.
 
     For text, those are language, quality and turns. For other media, `content` holds the value as encoded by the
-    medium, `text` its caption, and further columns hold metadata.
+    medium, `text` its caption, and further columns hold metadata. The columns that the collection kept are numbers,
+    text, or arrays: lists of numbers with a column NAME.shape.
     """
 
     name: str
@@ -64,16 +68,19 @@ class Dataset:
         return self._to_items(batch for _, batch in self._read_documents(split, index, index.sample_documents(count)))
 
     def iter_passages(self, split: Split, max_bytes: int) -> Iterator[Item]:
-        """Yield passages of text in random order, the same at every call; never split a conversation.
+        """Yield passages in random order, the same at every call; the medium says how values are split, if at all.
 
         The first passages, up to about `max_bytes`, are an unbiased sample of the bytes. They are sampled by document
         ids, read like `sample_documents`, and held in memory together; a consumer that continues causes another read
         of that size. A split of at most `max_bytes` is yielded as complete documents.
         """
+        from genloom.store.sampling import extract_passages
+
         index = self._build_index(split)
         if index.sizes_N.sum() <= max_bytes:
             yield from self.iter_documents(split)
             return
+        split_value = get_ability(plugins.find_part("medium", self.medium), "split")
         for portion in index.iter_passages(max_bytes):
             places: dict[int, list[int]] = {}
             for place, passage in enumerate(portion):
@@ -81,15 +88,16 @@ class Dataset:
             items: list[Item | None] = [None] * len(portion)
             for numbers, batch in self._read_documents(split, index, sorted(places)):
                 for number, item in zip(numbers, self._to_items([batch]), strict=True):
-                    for place in places[number]:
-                        items[place] = portion[place].extract_from(item)
+                    passages = extract_passages(item, [portion[place] for place in places[number]], split_value)
+                    for place, passage_item in zip(places[number], passages, strict=True):
+                        items[place] = passage_item
             yield from (item for item in items if item is not None)
 
     def _to_items(self, batches: "Iterable[pa.RecordBatch]") -> Iterator[Item]:
         """Convert rows to documents."""
         decode = plugins.find_part("medium", self.medium).decode
         for batch in batches:
-            for row in batch.to_pylist():
+            for row in _to_rows(batch):
                 value, source, licence = row.pop("text"), row.pop("source"), row.pop("licence")
                 if turns_json := row.pop("turns", ""):  # older data sets have no such column
                     row["turns"] = tuple(
@@ -163,18 +171,36 @@ class Dataset:
             try:
                 with pq.ParquetFile(part) as file:
                     names = file.schema_arrow.names
-                    if missing := [name for name in _REQUIRED_COLUMNS if name not in names]:
+                    if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
                         raise manifest.damaged_error(part, f"the column {missing[0]!r} is missing")
                     read_columns = [name for name in names if name != "split"] if columns is None else columns
                     for group in range(file.num_row_groups):
                         number += 1
                         if groups is not None and number not in groups:
                             continue
-                        for batch in file.iter_batches(_BATCH_ROWS, [group], [*read_columns, "split"]):
+                        group_info = file.metadata.row_group(group)
+                        bytes_per_row = group_info.total_byte_size / max(group_info.num_rows, 1)
+                        batch_rows = rows_within(bytes_per_row, _BATCH_BYTES, _BATCH_ROWS)
+                        for batch in file.iter_batches(batch_rows, [group], [*read_columns, "split"]):
                             yield number, batch.filter(pc.field("split") == split).select(read_columns or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:
                 reason = getattr(error, "strerror", None) or "it cannot be read as Parquet"
                 raise manifest.damaged_error(part, reason) from error
+
+
+def _to_rows(batch: "pa.RecordBatch") -> Iterator[dict[str, Any]]:
+    """Yield the rows of a batch; a list of numbers with a shape is an array."""
+    names = batch.schema.names
+    array_names = [name for name in names if f"{name}{SHAPE_SUFFIX}" in names]
+    plain_batch = batch.drop_columns([each for name in array_names for each in (name, f"{name}{SHAPE_SUFFIX}")])
+    for number, row in enumerate(plain_batch.to_pylist()):
+        arrays = {name: _to_array(batch[name][number], batch[f"{name}{SHAPE_SUFFIX}"][number]) for name in array_names}
+        yield {**row, **arrays}
+
+
+def _to_array(values: Any, shape: Any) -> Any:
+    """Return an array of Parquet's list and shape, None where there is none."""
+    return values.values.to_numpy(zero_copy_only=False).reshape(shape.as_py()) if values.is_valid else None
 
 
 def open_dataset(name: str, folder: Path) -> Dataset:

@@ -4,8 +4,9 @@ Shape letters: N documents, P passages.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,13 @@ class Passage:
     number: int
     count: int
 
-    def extract_from(self, item: Item) -> Item | None:
-        """Return the passage. A conversation is never split: its first passage is all of it, the others are None."""
-        if "turns" in item.meta:
-            return item if self.number == 0 else None
-        begin, end = (len(item.value) * number // self.count for number in (self.number, self.number + 1))
-        return replace(item, value=item.value[begin:end])
+
+def extract_passages(
+    item: Item, passages: Sequence[Passage], split: Callable[[Any, int], Sequence[Any]]
+) -> list[Item | None]:
+    """Return passages of one document, by the medium's `split`: None where that made fewer, as of a conversation."""
+    parts = [item.value] if "turns" in item.meta else split(item.value, passages[0].count)
+    return [replace(item, value=parts[each.number]) if each.number < len(parts) else None for each in passages]
 
 
 @dataclass(frozen=True)

@@ -182,14 +182,14 @@ class Workspace:
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         extension = suffix.lstrip(".")
         assert extension.isalnum(), suffix
-        assert extension != "json", "json is the suffix of records"
         moment, offset = datetime.now(UTC), 0
         folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
         with files.lock_folder(folder):  # ids are unique across suffixes
             while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
                 offset += 1
             output = make_timed_id(moment, offset)
-            path = folder / f"{output}.{extension}"
+            # The record is <id>.json, so that the value of a medium of JSON files has another name.
+            path = folder / (f"{output}.value.json" if extension == "json" else f"{output}.{extension}")
             files.write_atomic(path, data)
             identity = {"id": output, "file": path.name, "created": moment.isoformat(timespec="microseconds")}
             manifest.write_json(folder / f"{output}.json", {**record, **identity, "sha256": files.hash_file(path)})
@@ -204,7 +204,7 @@ class Workspace:
         path = record.parent / Path(str(content.get("file", ""))).name
         if not path.is_file():
             raise manifest.damaged_error(record, "the output it describes is missing")
-        return path, content
+        return path, {"id": output, **content}
 
     def list_outputs(self) -> list[str]:
         """List the ids of all outputs, oldest first."""

@@ -1,7 +1,7 @@
 """Fine-tuning of a stored model on other data, by an adapter or by all weights."""
 
 import difflib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Model, check_design
-from genloom.model.likelihood import TextOrChat, measure_held_out, to_metric_key
+from genloom.model.likelihood import HeldOut, measure_held_out, to_metric_key
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.model_folder import ModelFolder
@@ -85,7 +85,7 @@ class Finetuning(PostTraining):
         For a stream of text, these are built-in passages; else, the held-out items of the base model's own data.
         """
         if reads_stream(model):
-            held_out: Sequence[TextOrChat] | Batch = [read_general_text()]
+            held_out: HeldOut = [read_general_text()]
         else:
             held_out = load_base_held_out(self.workspace, model, job)
         if not len(held_out):

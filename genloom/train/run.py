@@ -15,7 +15,7 @@ Pretraining, fine-tuning and preference training are one sequence, `train_model`
 import json
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ import torch
 
 from genloom.errors import GenloomError
 from genloom.model import Model, with_defaults
-from genloom.model.likelihood import HeldOutMetric, TextOrChat, measure_held_out
+from genloom.model.likelihood import HeldOut, HeldOutMetric, measure_held_out
 from genloom.store import files
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
@@ -266,7 +266,7 @@ def run_steps(
     job: Job,
     state: TrainState,
     request: TrainRequest,
-    held_out: Sequence[TextOrChat] | Batch,
+    held_out: HeldOut,
     unit: Unit = TOKENS,
 ) -> Iterator[Event]:
     """Train, log, evaluate on held-out data now and then, and save so that a kill loses little."""
@@ -320,7 +320,7 @@ def evaluate_held_out(model: Model, source: DataSource) -> HeldOutMetric | None:
     return measure_held_out(model, held_out) if len(held_out) else None
 
 
-def evaluate_at_step(step: int, model: Model, held_out: Sequence[TextOrChat] | Batch) -> EvalMetrics:
+def evaluate_at_step(step: int, model: Model, held_out: HeldOut) -> EvalMetrics:
     """Evaluate during training, with the networks in evaluation mode meanwhile."""
     training_parts = [part for part in model.parts.values() if part.training]
     model.parts.eval()

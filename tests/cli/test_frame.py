@@ -65,7 +65,9 @@ def test_every_option_of_a_verb_is_explained(verb: str, capsys: pytest.CaptureFi
             assert re.search(rf"{name.upper()}  +\S", shown), name
             continue
         names = [field.name for field in fields(parameter.default)] if is_dataclass(parameter.default) else [name]
-        for option in ({"list_presets": "presets"}.get(name, name.strip("_")) for name in names):
+        for option in (
+            {"list_presets": "presets", "list_options": "options"}.get(name, name.strip("_")) for name in names
+        ):
             assert re.search(rf"--{option.replace('_', '-')}(?![\w-]).*[a-z]{{3}}", shown), option
 
 
@@ -96,8 +98,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--resume", "notes", "--minutes", "3"], "[api.resume_with_plan]"),
         (["train", "notes", "--method", "full"], "[api.method_without_model]"),
         (["train", "notes", "--set", "width"], "[cli.bad_setting]"),
-        (["forget", "notes"], "[api.forget_target]"),
-        (["forget", "notes", "--rater", "mia", "--item", "x"], "[api.forget_target]"),
+        (["forget", "icons"], "[api.forget_target]"),
+        (["forget", "icons", "--rater", "mia", "--item", "x"], "[api.forget_target]"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(

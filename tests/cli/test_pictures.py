@@ -178,3 +178,45 @@ def test_an_invalid_preset_file_is_an_error(
         (tmp_path / "presets.toml").write_text(content)
         assert run(["generate", "--presets"]) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_every_sampling_option_can_be_listed_and_set(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "blots", "--options", "--json"]) == 0
+    options = json.loads(capsys.readouterr().out)["options"]
+    assert {"steps", "solver", "shift", "guidance_end", "negative_prompt"} <= options.keys()
+    assert not {"inputs", "known_values", "mask"} & options.keys()
+    assert options["steps"]["type"] == "int"
+    assert options["steps"]["requirement"] == "at least 1"
+    arguments = ["-o", "shift=2.5", "-o", "solver=heun", "--option", "negative_prompt=2 moons", "-o", "steps=9"]
+    (output,) = made(capsys, "--prompt", "fox", *arguments)["outputs"]
+    record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
+    params = {"shift": 2.5, "solver": "heun", "negative_prompt": "2 moons", "steps": 2}
+    assert record["request"]["params"] == params, "a flag takes precedence"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-o", "shift"], "[generate.bad_param_syntax]"),
+        (["-o", "top_k=3"], "[generate.unknown_param]"),
+        (["-o", "seed=3"], "[generate.unknown_param]"),
+        (["-o", "shift=0"], "[objectives.bad_setting]"),
+        (["-o", "steps=many"], "[core.bad_setting_value]"),
+        (["--source", "tale.txt", "--fill", "0.5:1"], "[cli.edit_of_other_medium]"),
+    ],
+)
+def test_a_wrong_option_is_one_line(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "blots", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_preset_has_any_parameter_and_an_unknown_one_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "presets.toml").write_text("[late]\nguidance_end = 0.5\n[late.params]\nguidance_start = 0.25\n")
+    (output,) = made(capsys, "--prompt", "fox", "--preset", "late")["outputs"]
+    record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
+    assert record["request"]["params"] == {"guidance_end": 0.5, "guidance_start": 0.25, "steps": 2}
+    (home / "presets.toml").unlink()

@@ -131,7 +131,7 @@ def test_many_outputs_come_in_batches(
 def _split_batches_of_two() -> Any:
     from genloom.generate.engine import split_batches
 
-    return lambda request: split_batches(request, 2)
+    return lambda request, batch_size: split_batches(request, 2)
 
 
 def test_evaluate_reports_the_quality_of_a_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +279,6 @@ def test_a_part_of_the_held_out_text_measures_like_all_of_it(
         (["generate", "my notes", "--top-p", "7"], "[cli.invalid_number]"),
         (["generate", "my notes", "--prompts", "/no/such/file"], "/no/such/file"),
         (["generate", "my notes", "--prompts", "EMPTY"], "[cli.prompts_file_empty]"),
-        (["generate", "my notes", "--sheet"], "[cli.sheet_of_text]"),
         (["generate", "my notes", "--stop", ""], "[api.empty_stop]"),
         (["generate", "icons", "--stop", "x"], "[api.stop_without_text]"),
         (["generate", "my notes", "--prompts", "/tmp"], "/tmp"),

@@ -1,6 +1,7 @@
 """Conversations are recognised in every common form, stored turn by turn, and skipped with a reason if broken."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Options, Report, collect, summarize_report
+from genloom.collect import Report, collect, summarize_report
 from genloom.collect.text.conversations import parse_turns, render_conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Item, Message
@@ -22,7 +23,7 @@ QUESTIONS = [
 ]
 
 
-def run(source: Path, workspace: Workspace, options: Options | None = None) -> tuple[Report, list[Item]]:
+def run(source: Path, workspace: Workspace, options: Mapping[str, Any] | None = None) -> tuple[Report, list[Item]]:
     *_, last = collect([source], workspace, "talks", options)
     assert last.report is not None
     dataset = workspace.get_dataset("talks")
@@ -130,14 +131,14 @@ def test_conversations_in_csv_and_parquet(tmp_path: Path) -> None:
 def test_a_given_column_of_text_takes_precedence(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "Why?", "answer": "Because.", "passage": "The passage, as a text."}))
-    report, [item] = run(path, Workspace(tmp_path / "w"), Options(column="passage"))
+    report, [item] = run(path, Workspace(tmp_path / "w"), {"column": "passage"})
     assert (item.value, report.medium_metadata["conversations"]) == ("The passage, as a text.", 0)
 
 
 def test_personal_data_is_masked_in_every_turn(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(talk("My name is Erika Mustermann, erika@example.org.", "Hello Erika!")))
-    report, [item] = run(path, Workspace(tmp_path / "w"), Options(scrub=("email", "name")))
+    report, [item] = run(path, Workspace(tmp_path / "w"), {"scrub": ("email", "name")})
     assert [t.content for t in item.meta["turns"]] == ["My name is [name], [email].", "Hello [name]!"]
     assert "Erika" not in item.value
     assert report.counters["scrubbed"] == {"email": 1, "name": 2}
@@ -147,7 +148,7 @@ def test_a_long_conversation_is_not_split(tmp_path: Path) -> None:
     answer = "\n\n".join(f"Paragraph {n} says something that no other says, {n * n}." for n in range(400))
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([json.dumps(talk("Tell me all.", answer)), json.dumps(talk(*QUESTIONS[0]))]))
-    _, items = run(path, Workspace(tmp_path / "w"), Options(chunk_chars=256))
+    _, items = run(path, Workspace(tmp_path / "w"), {"chunk_chars": 256})
     assert sorted(len(item.meta["turns"]) for item in items) == [2, 2]
     assert any(item.meta["turns"][1].content == answer for item in items)
 

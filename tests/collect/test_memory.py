@@ -16,7 +16,7 @@ from genloom.collect.builtin import load_shakespeare
 CHILD = """
 import resource, sys
 from pathlib import Path
-from genloom.collect import Options, collect, run, shard_files, shards
+from genloom.collect import collect, run, shard_files, shards
 from genloom.store.workspace import Workspace
 
 source, workspace, scale = sys.argv[1], Workspace(Path(sys.argv[2])), int(sys.argv[3])
@@ -25,7 +25,7 @@ shard_files.ROW_GROUP_BYTES //= scale
 run.JOB_BYTES //= scale
 
 def peak(what, name):
-    *_, last = collect([what], workspace, name, Options(workers=1))
+    *_, last = collect([what], workspace, name, dict(workers=1))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, last.report
 
 first, _ = peak("builtin:shakespeare", "first")

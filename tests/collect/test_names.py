@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from genloom.collect import Options, Report, collect, summarize_report
+from genloom.collect import Report, collect, summarize_report
 from genloom.collect.slug import decode_lossy, escape_name
 from genloom.store.dataset_removal import has_document, remove_documents
 from genloom.store.workspace import Workspace
@@ -47,7 +49,7 @@ def folder_of_texts(parent: Path, name: str) -> Path:
     return folder
 
 
-def run(source: Path, workspace: Workspace, options: Options | None = None) -> Report:
+def run(source: Path, workspace: Workspace, options: Mapping[str, Any] | None = None) -> Report:
     *_, last = collect([source], workspace, "notes", options)
     assert last.report is not None
     return last.report
@@ -73,15 +75,15 @@ def test_texts_are_collected_under_escaped_names(tmp_path: Path, name: str, esca
 
 def test_a_document_of_such_a_file_can_be_removed(tmp_path: Path) -> None:
     workspace, folder = Workspace(tmp_path / "workspace"), folder_of_texts(tmp_path, ODD)
-    first = run(folder, workspace, Options(val=0, test=0))
-    assert run(folder, workspace, Options(val=0, test=0)).digest == first.digest
+    first = run(folder, workspace, {"val": 0, "test": 0})
+    assert run(folder, workspace, {"val": 0, "test": 0}).digest == first.digest
     dataset = workspace.get_dataset("notes")
     (item,) = (item for item in dataset.iter_documents("train") if item.source == f"notes/{ODD_ESCAPED}.txt")
     assert has_document(dataset, item.meta["id"])
     left = remove_documents(workspace, dataset, [item.meta["id"]])
     assert item.source not in {item.source for item in left.iter_documents("train")}
     (folder / f"{ODD}-more.txt").write_text(text(9))
-    assert run(folder, workspace, Options(val=0, test=0)).documents_kept == first.documents_kept + 1
+    assert run(folder, workspace, {"val": 0, "test": 0}).documents_kept == first.documents_kept + 1
 
 
 @pytest.mark.parametrize("name", [ODD, ODD + ".txt"])
@@ -111,7 +113,7 @@ def test_pictures_and_their_captions(tmp_path: Path, name: str, read: str, in_ta
     with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("file_name", "text"), (escape_name(f"{name}/{name}.png"), "a caption in a table")])
     workspace = Workspace(tmp_path / "workspace")
-    run(folder, workspace, Options(medium="image", val=0, test=0))
+    run(folder, workspace, {"medium": "image", "val": 0, "test": 0})
     found = {item.source: item.meta["caption"] for item in workspace.get_dataset("notes").iter_documents("train")}
     escaped = escape_name(name)
     captions = {f"red bird {escaped}.png": f"red bird {read}"}
@@ -148,7 +150,7 @@ def test_lone_surrogates_in_json_are_replaced(tmp_path: Path) -> None:
     assert "(odd ? column)" in note["reason"]
     Image.new("RGB", (24, 24), "red").save(tmp_path / "notes" / "a.png")
     (tmp_path / "notes" / "a.json").write_text('{"caption": "half \\ud83d a pair"}')
-    run(tmp_path / "notes", workspace, Options(medium="image"))
+    run(tmp_path / "notes", workspace, {"medium": "image"})
     assert [item.meta["caption"] for item in workspace.get_dataset("notes").iter_documents("train")] == [
         "half ? a pair"
     ]

@@ -3,14 +3,16 @@
 import json
 import random
 import tracemalloc
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Options, Report, collect, overlap, shard_files, shards, summarize_report
+from genloom.collect import Report, collect, overlap, shard_files, shards, summarize_report
 from genloom.collect.builtin import load_shakespeare
 from genloom.collect.duplicates import Sketches
 from genloom.collect.overlap import DuplicateGroups, OverlapIndex
@@ -33,7 +35,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
-def run(notes: Path, workspace: Workspace, options: Options | None = None, name: str = "notes") -> Report:
+def run(notes: Path, workspace: Workspace, options: Mapping[str, Any] | None = None, name: str = "notes") -> Report:
     *_, last = collect([notes], workspace, name, options)
     assert last.report is not None
     return last.report
@@ -79,7 +81,7 @@ def test_drafts_are_in_one_split_whatever_their_chunks(
 ) -> None:
     drafts(notes, size, share, every=1)
     for seed in range(3):
-        report = run(notes, workspace, Options(val=0.15, test=0.15, seed=seed))
+        report = run(notes, workspace, {"val": 0.15, "test": 0.15, "seed": seed})
         held = contained(workspace)
         assert len(held) >= 6
         assert held[0] < 0.5
@@ -100,7 +102,7 @@ def test_a_large_collection_is_corrected_after_writing(
     monkeypatch.setattr(shard_files, "SHARD_BYTES", 400_000)
     drafts(notes, 6_000, 0.04, every)  # a similarity of 0.68, so that none is removed
     (notes / "extract.txt").write_text(PLAY[3_000:9_000])
-    reports = [run(notes, workspace, Options(val=0.15, test=0.15, workers=n), f"by-{n}") for n in (1, 2)]
+    reports = [run(notes, workspace, {"val": 0.15, "test": 0.15, "workers": n}, f"by-{n}") for n in (1, 2)]
     assert contained(workspace, "by-1")[0] < 0.5
     assert reports[0].to_dict() == reports[1].to_dict()
     folder = workspace.get_dataset("by-1").folder
@@ -119,7 +121,7 @@ def test_a_large_collection_is_corrected_after_writing(
 
 def test_if_every_text_has_variants_the_shares_are_kept(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 6_000, 0.05, every=1)
-    report = run(notes, workspace, Options(val=0.1, test=0.1))
+    report = run(notes, workspace, {"val": 0.1, "test": 0.1})
     assert report.num_overlapping > 0.95 * report.documents_kept > 300
     assert contained(workspace)[0] < 0.1
     for split in ("val", "test"):
@@ -139,7 +141,7 @@ def test_if_all_documents_overlap_some_are_held_out_with_a_warning(notes: Path, 
     text = PLAY[:9000]
     for i in range(30):
         (notes / f"{i}.txt").write_text(edited(text, 0.06, draw))
-    report = run(notes, workspace, Options(val=0.1))
+    report = run(notes, workspace, {"val": 0.1})
     assert report.splits["val"]["documents"]
     assert not report.is_split_by_group
     warning = f"overlap: {report.num_overlapping} documents"
@@ -151,10 +153,10 @@ def test_if_all_documents_overlap_some_are_held_out_with_a_warning(notes: Path, 
 
 def test_the_same_texts_with_further_ones(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 75_000, 0.005)
-    run(notes, workspace, Options(val=0.2, test=0.2))
+    run(notes, workspace, {"val": 0.2, "test": 0.2})
     before = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
     (notes / "more.txt").write_text(edited(PLAY[20_000:60_000], 0.03, random.Random(8)))
-    run(notes, workspace, Options(val=0.2, test=0.2))
+    run(notes, workspace, {"val": 0.2, "test": 0.2})
     assert contained(workspace)[0] < 0.5
     after = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
     assert len(before & after) > 0.8 * len(before)
@@ -241,10 +243,10 @@ def test_many_samples_in_little_memory(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_card_describes_what_was_removed(notes: Path, workspace: Workspace) -> None:
     drafts(notes, 20_000, 0.001)
     for options, present, absent in (
-        (Options(), "no held-out document has a near-duplicate", "Only exact copies"),
-        (Options(near_duplicates=0), "Only exact copies were removed", "Near-duplicates were removed"),
-        (Options(val=0, test=0), "nothing is held out", "near-duplicate"),
-        (Options(test=0), "`val` is held out", "`test`"),
+        ({}, "no held-out document has a near-duplicate", "Only exact copies"),
+        ({"near_duplicates": 0}, "Only exact copies were removed", "Near-duplicates were removed"),
+        ({"val": 0, "test": 0}, "nothing is held out", "near-duplicate"),
+        ({"test": 0}, "`val` is held out", "`test`"),
     ):
         card = (run(notes, workspace, options).folder / "CARD.md").read_text()
         assert present in card

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from genloom.collect.builtin import load_shakespeare
-from genloom.collect.options import SCRUB_KINDS
-from genloom.collect.text.scrub import scrub
+from genloom.collect.text.scrub import SCRUB_KINDS, scrub
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from genloom.conditioners import columns, encode_given, field, format_given, merge_conditions, merge_specs, parse_given
+from genloom.conditioners import (
+    columns,
+    encode_given,
+    field,
+    format_given,
+    item,
+    merge_conditions,
+    merge_specs,
+    parse_given,
+)
 from genloom.conditioners.text import Config as TextConfig
 from genloom.conditioners.text import build as build_text
+from genloom.media import image
 from genloom.types import Condition, ConditionSpec, Item
 from tests.errors import raises_code
 
@@ -149,3 +159,28 @@ def test_unknown_conditions_are_named_with_those_there_are() -> None:
         parse_given({"prompt": TEXT, "logp": fit_numbers(1.0, 3.0)}, {"logb": "1"})
     with raises_code("conditioners.unknown", name="logp"):
         parse_given({}, {"logp": "1"})
+
+
+def test_a_reference_is_read_by_its_features(tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (16, 16, 3)).astype(np.uint8) for _ in range(3)]
+    fitted = item.fit((Item(image) for image in images), item.Config("image"))
+    assert fitted.features == "efficientnet"
+    conditioner = item.build(fitted)
+    vector = conditioner.encode([images[0], None, images[1]]).vector
+    assert vector is not None
+    assert vector.shape == (3, conditioner.spec.vector)
+    assert vector[:, -1].tolist() == [1, 0, 1]
+    assert not vector[1].any()
+    assert vector[0, :-1].square().mean() < 9, "features are standardised"
+    path = tmp_path / "reference.png"
+    path.write_bytes(image.encode(images[0]))
+    parsed = conditioner.parse(str(path))
+    assert conditioner.format(parsed) == conditioner.format(images[0])
+    blobs: dict[str, bytes] = {}
+    stored = conditioner.pack(parsed, lambda data, suffix: blobs.setdefault("digest", data) and "digest")
+    assert np.array_equal(conditioner.unpack(stored, blobs.__getitem__), images[0])
+    with raises_code("conditioners.unreadable_item"):
+        conditioner.parse(str(tmp_path / "missing.png"))
+    with raises_code("conditioners.no_features", medium="text"):
+        item.fit([], item.Config("text"))

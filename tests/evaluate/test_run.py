@@ -83,7 +83,7 @@ def test_a_text_model_is_evaluated(tales: Workspace, tmp_path: Path) -> None:
     model, progress = load_model(tales, "tales"), Notes()
     report = evaluate_model(tales, model, options=FEW, progress=progress)
     texts = [item.value for item in tales.get_dataset("tales").iter_documents("val")]
-    assert report.measures["bits per byte"].mean == pytest.approx(bits_per_unit(compute_nll(model, texts)), rel=1e-4)  # ty: ignore[unresolved-attribute]
+    assert report.measures["bits per byte"].mean == pytest.approx(bits_per_unit(compute_nll(model, texts)), rel=1e-4)
     assert report.details["diversity"]["count"] == 3
     assert report.details["copied"]["searched"]
     assert set(report.files) == {"likelihood.png", "training.png"}
@@ -95,12 +95,12 @@ def test_a_text_model_is_evaluated(tales: Workspace, tmp_path: Path) -> None:
 
 
 def test_two_text_models_are_compared(tales: Workspace) -> None:
-    models = [load_model(tales, name) for name in ("masks", "tales")]
-    report = compare_models(tales, *models, options=replace(FEW, prompt="Zoë"))
+    masked, model = (load_model(tales, name) for name in ("masks", "tales"))
+    report = compare_models(tales, masked, model, options=replace(FEW, prompt="Zoë"))
     assert (report.verdict, report.measure) == ("better", "bits per byte")
     assert report.chart.startswith(b"\x89PNG")
     assert [sample.text.startswith("Zoë") for sample in report.samples] == [True, True]
-    assert compare_models(tales, models[1], models[1], options=FEW).verdict == "no difference shown"
+    assert compare_models(tales, model, model, options=FEW).verdict == "no difference shown"
 
 
 def test_a_battery_is_run_and_compared(tales: Workspace, tmp_path: Path) -> None:
@@ -108,7 +108,9 @@ def test_a_battery_is_run_and_compared(tales: Workspace, tmp_path: Path) -> None
     report = evaluate_battery(tales, model, ["cloze"], 4)
     assert {score.task for score in report.scores} == {"cloze"}
     report.save(tmp_path)
-    assert json.loads((tmp_path / "battery.json").read_text())["battery"][0]["items"] == 4
+    stored = json.loads((tmp_path / "battery.json").read_text())
+    assert stored["battery"][0]["items"] == 4
+    assert stored["fits"] == text.BATTERY.fits  # ty: ignore[missing-attribute]
     gaps = compare_batteries(tales, model, model, ["arithmetic"], 4).gaps
     assert {gap.verdict for gap in gaps} == {"no difference shown"}
     with raises_code("evaluate.unknown_task", unknown="'chess'"):
@@ -164,7 +166,7 @@ def test_image_models_are_compared_by_distribution(tiles: Workspace) -> None:
     model, options = load_model(tiles, "tiles"), EvaluationOptions(num_samples=20)
     report = evaluate_model(tiles, model, options=options)
     assert set(report.files) == {"samples.png", "copied.png"}
-    assert report.measures["held-out loss"] == report.details["loss"]
+    assert report.measures["held-out loss"].mean == report.details["loss"]
     comparison = compare_models(tiles, model, model, options=options)
     assert (comparison.verdict, comparison.measure) == ("no difference shown", "kernel distance")
 
@@ -200,15 +202,17 @@ def train_melodies(worlds: ModuleType, workspace: Workspace, steps: int, **chang
 def test_a_plugin_medium_has_bits_per_unit_of_its_own(beeps: ModuleType, worlds: ModuleType, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     create_melodies(beeps, worlds, workspace)
-    plain = train_melodies(worlds, workspace, 8)
+    plain = train_melodies(worlds, workspace, 30)
     tempo = {"name": "columns", "column": "tempo", "mean": "[1.25]", "std": "[0.75]"}
-    informed = train_melodies(worlds, workspace, 60, **{f"conditions__tempo__{key}": tempo[key] for key in tempo})
+    informed = train_melodies(worlds, workspace, 30, **{f"conditions__tempo__{key}": tempo[key] for key in tempo})
     report = evaluate_model(workspace, informed, options=EvaluationOptions(num_samples=5))
     held_out = [item.value for item in workspace.get_dataset("melodies").iter_documents("val")]
     given = [{"tempo": item.meta["tempo"]} for item in workspace.get_dataset("melodies").iter_documents("val")]
     nats_and_notes = list(compute_nll(informed, held_out, given=given))
     assert [notes for _, notes in nats_and_notes] == list(map(len, held_out))
     assert report.details["bits_per_note"]["mean"] == pytest.approx(bits_per_unit(nats_and_notes), rel=1e-5)
+    assert informed.folder is not None
+    assert informed.folder.card["fact"]["bits_per_note"] == pytest.approx(report.details["bits_per_note"]["mean"])
     assert len(report.details["samples"]) == 5
     assert set(report.files) == {"held_out_loss.png", "samples.txt"}
     assert report.lines[0].endswith("notes of held-out melodies (val):")

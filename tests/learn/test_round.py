@@ -83,7 +83,7 @@ def rate_randomly(workspace: Workspace, ledger: Ledger, seed: int, count: int = 
 
 
 def run_round(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResult:
-    options = {"budget": Budget(steps=60), "overrides": OVERRIDES, **options}
+    options = {"budget": Budget(steps=50), "overrides": OVERRIDES, **options}
     *_, last = learn(workspace, ledger, LearnRequest("tales", **options))
     assert isinstance(last, LearnResult)
     return last

@@ -184,6 +184,157 @@ def test_docx_paragraphs_and_tables_in_order(tmp_path: Path) -> None:
     assert text.open(path).value == "Letter\n\nFirst paragraph.\n\nleft | right\n\nLast paragraph."
 
 
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+def write_docx(path: Path, body: str, **parts: str) -> None:
+    """Write a Word document by hand; `parts` are further files beside the document."""
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            "_rels/.rels",
+            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+            f'<Relationship Id="r1" Type="{relation}" Target="word/document.xml"/></Relationships>',
+        )
+        archive.writestr("word/document.xml", f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>')
+        for name, content in parts.items():
+            archive.writestr(f"word/{name}.xml", f'<w:x xmlns:w="{W}">{content}</w:x>')
+
+
+def run_of(text: str) -> str:
+    return f"<w:r><w:t>{text}</w:t></w:r>"
+
+
+def paragraph(*content: str) -> str:
+    return f"<w:p>{''.join(content)}</w:p>"
+
+
+DOCX = {
+    "insertions and deletions": (
+        paragraph(run_of("a"), f"<w:ins>{run_of('b')}</w:ins>", "<w:del><w:r><w:delText>X</w:delText></w:r></w:del>"),
+        "ab",
+    ),
+    "moved text once": (
+        paragraph(f"<w:moveFrom>{run_of('m')}</w:moveFrom>", run_of("a"), f"<w:moveTo>{run_of('m')}</w:moveTo>"), "am",
+    ),
+    "smart tags, fields and links": (
+        paragraph(
+            f"<w:smartTag>{run_of('a')}</w:smartTag>", f"<w:fldSimple>{run_of('b')}</w:fldSimple>",
+            f"<w:hyperlink>{run_of('c')}</w:hyperlink>", "<w:r><w:instrText>PAGE</w:instrText></w:r>",
+        ),
+        "abc",
+    ),
+    "content controls": (
+        f"<w:sdt><w:sdtPr/><w:sdtContent>{paragraph(run_of('a'))}</w:sdtContent></w:sdt>"
+        + paragraph(f"<w:sdt><w:sdtContent>{run_of('b')}</w:sdtContent></w:sdt>"),
+        "a\n\nb",
+    ),
+    "text boxes": (
+        paragraph(run_of("a"), f"<w:r><w:pict><w:txbxContent>{paragraph(run_of('box'))}</w:txbxContent></w:pict></w:r>"),
+        "a\n\nbox",
+    ),
+    "a choice once": (
+        paragraph(
+            '<w:r><mc:AlternateContent xmlns:mc="mc"><mc:Choice><w:txbxContent>' + paragraph(run_of("box"))
+            + "</w:txbxContent></mc:Choice><mc:Fallback><w:txbxContent>" + paragraph(run_of("box"))
+            + "</w:txbxContent></mc:Fallback></mc:AlternateContent></w:r>",
+        ),
+        "box",
+    ),
+    "merged cells once": (
+        f'<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val="1000000000"/></w:tcPr>{paragraph(run_of("HEAD"))}</w:tc></w:tr>'
+        f"<w:tr><w:tc>{paragraph(run_of('l'))}</w:tc><w:sdt><w:sdtContent><w:tc>{paragraph(run_of('r'))}</w:tc>"
+        "</w:sdtContent></w:sdt></w:tr></w:tbl>",
+        "HEAD\nl | r",
+    ),
+    "tables in cells": (
+        f"<w:tbl><w:tr><w:tc>{paragraph(run_of('out'))}<w:tbl><w:tr><w:tc>{paragraph(run_of('in'))}</w:tc></w:tr></w:tbl>"
+        f"{paragraph()}</w:tc></w:tr></w:tbl>",
+        "out\nin",
+    ),
+    "characters": (paragraph("<w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t><w:noBreakHyphen/></w:r>"), "a\tb\nc-"),
+    "ruby": (paragraph(f"<w:r><w:ruby><w:rt>{run_of('kana')}</w:rt><w:rubyBase>{run_of('漢字')}</w:rubyBase></w:ruby></w:r>"), "漢字"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DOCX)
+def test_docx_text_at_any_depth(what: str, tmp_path: Path) -> None:
+    body, expected = DOCX[what]
+    write_docx(tmp_path / "a.docx", body)
+    assert text.open(tmp_path / "a.docx").value == expected
+
+
+def test_docx_footnotes(tmp_path: Path) -> None:
+    notes = f'<w:footnote w:type="separator">{paragraph()}</w:footnote><w:footnote>{paragraph(run_of("See Ovid."))}</w:footnote>'
+    write_docx(tmp_path / "a.docx", paragraph(run_of("Text.")), footnotes=notes)
+    assert text.open(tmp_path / "a.docx").value == "Text.\n\nSee Ovid."
+
+
+@pytest.mark.parametrize("used", ["utf-8", "iso-8859-1", "utf-16", "utf-16-le", "windows-1251", "shift_jis"])
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_epub_chapters_in_their_encoding(used: str, is_declared: bool, tmp_path: Path) -> None:
+    content = {"windows-1251": RUSSIAN, "shift_jis": JAPANESE}.get(used, FRENCH.replace("’", "'").replace("œ", "oe")).replace("“", '"')
+    content = content.replace("”", '"').replace("—", "-").strip()
+    head = f'<?xml version="1.0" encoding="{used}"?>' if is_declared else ""
+    path = tmp_path / "book.epub"
+    write_epub(path, {"a.xhtml": "<p>x</p>"})
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    parts["OEBPS/a.xhtml"] = f"{head}<html><body><p>{content}</p></body></html>".encode(used)
+    with zipfile.ZipFile(path, "w") as book:
+        for name, data in parts.items():
+            book.writestr(name, data)
+    assert text.open(path).value == content
+
+
+def test_a_missing_chapter_costs_that_chapter(tmp_path: Path) -> None:
+    path = tmp_path / "book.epub"
+    write_epub(path, {"a.xhtml": "<p>One.</p>", "b.xhtml": "<p>Two.</p>", "c.xhtml": "<p>Three.</p>"})
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist() if not name.endswith("b.xhtml")}
+    parts["OEBPS/book.opf"] = parts["OEBPS/book.opf"].replace(b"<itemref idref", b'<itemref idref="nowhere"/><itemref idref', 1)
+    with zipfile.ZipFile(path, "w") as book:
+        for name, data in parts.items():
+            book.writestr(name, data)
+    extraction, _ = text.read_text(path)
+    assert extraction.text == "One.\n\nThree."
+    (problem,) = extraction.problems
+    assert (problem.code, problem.fields["count"], problem.fields["total"]) == ("media.missing_chapters", 2, 4)
+
+
+def test_a_chapter_that_the_spine_repeats_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "book.epub"
+    write_epub(path, {"a.xhtml": "<p>One.</p>"})
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    item = b'<itemref idref="c0"/>'
+    parts["OEBPS/book.opf"] = parts["OEBPS/book.opf"].replace(item, item * 5000)
+    with zipfile.ZipFile(path, "w") as book:
+        for name, data in parts.items():
+            book.writestr(name, data)
+    assert text.open(path).value == "One."
+
+
+@pytest.mark.parametrize("suffix", [".docx", ".epub"])
+def test_a_huge_part_is_refused_before_unpacking(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"huge{suffix}"
+    if suffix == ".docx":
+        write_docx(path, paragraph(run_of(" " * (60 << 20))))
+        with raises_reason("media.unreadable", "media.part_too_large"):
+            text.open(path)
+    else:
+        write_epub(path, {"a.xhtml": " " * (60 << 20), "b.xhtml": "<p>Two.</p>"})
+        extraction, _ = text.read_text(path)
+        assert (extraction.text, [p.code for p in extraction.problems]) == ("Two.", ["media.missing_chapters"])
+
+
+def test_a_gzip_bomb_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.txt.gz"
+    path.write_bytes(gzip.compress(b"one line of text\n" * (5 << 20), 9))
+    with raises_reason("media.unreadable", "media.gzip_too_large"):
+        text.open(path)
+
+
 def test_epub_in_reading_order_with_rights(tmp_path: Path) -> None:
     path = tmp_path / "book.epub"
     write_epub(path, {"two words.xhtml": "<p>Chapter the first.</p>", "b.xhtml": "<p>Then the second.</p>"}, "CC0")

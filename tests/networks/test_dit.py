@@ -45,6 +45,39 @@ def test_unpatchify_inverts_patchify(size, patch_sizes, grid):
     check_network(network, spec)
 
 
+@pytest.mark.parametrize("positions", ["interpolated", "rotary"])
+def test_positions_of_another_grid(positions):
+    spec = NetworkSpec(IMAGE, IMAGE, has_time=True, condition=ConditionSpec(tokens=5))
+    network = perturb_weights(dit.build(spec, replace(SMALL, positions=positions))).eval()
+    check_network(network, spec)
+    larger = NetworkSpec(
+        replace(IMAGE, size=(8, 6)), replace(IMAGE, size=(8, 6)), has_time=True, condition=spec.condition
+    )
+    check_network(network.at_size((8, 6)), larger)
+    x, t, cond = random_inputs(spec, 2)
+    assert torch.equal(network.at_size((8, 6)).at_size(IMAGE.size)(x, t, cond=cond), network(x, t, cond=cond))
+    assert ("pos_embed.weight" in network.state_dict()) == (positions == "interpolated")
+
+
+def test_interpolated_positions_have_the_weights_of_learned_ones():
+    spec = NetworkSpec(IMAGE, IMAGE)
+    learned, interpolated = (dit.build(spec, replace(SMALL, positions=p)) for p in ("learned", "interpolated"))
+    interpolated.load_state_dict(learned.state_dict())
+    x, _, _ = random_inputs(spec, 2)
+    assert torch.equal(interpolated(x), learned(x))
+    weight = torch.arange(6.0).view(6, 1)  # two rows of three patches
+    doubled = interpolated.at_size((4, 12)).compute_pos_embed(weight).view(2, 6)
+    assert_close(doubled[0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2]), "linear along the second axis")
+
+
+def test_learned_positions_are_those_of_one_grid():
+    network = dit.build(NetworkSpec(IMAGE, IMAGE), SMALL)
+    with raises_code("networks.size_is_fixed", size=(8, 6)):
+        network.at_size((8, 6))
+    with raises_code("networks.patch_size"):
+        network.at_size((5, 6))
+
+
 def test_an_eighth_of_the_features_comes_from_each_neighbour():
     h = torch.arange(1.0, 13).view(1, 12, 1).expand(1, 12, 16)  # two prompt states, then two rows of five patches
     shifted = dit.shift_patches(h, (2, 5))
@@ -90,6 +123,7 @@ def test_muon_trains_the_inner_matrices_and_adam_the_rest():
         (NetworkSpec(IMAGE, SignalSpace(2, (2, 3))), SMALL, "dit_output"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, patch_size=3), "patch_size"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, patch_sizes=(1, 2, 2)), "patch_size"),
+        (NetworkSpec(IMAGE, IMAGE), replace(SMALL, positions="absolute"), "dit_positions"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, width=20), "dit_width"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, head_width=2), "dit_width"),
         (NetworkSpec(IMAGE, IMAGE), replace(SMALL, head_width=0), "dit_sizes"),

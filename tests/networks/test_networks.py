@@ -84,6 +84,19 @@ def test_the_transformer_reads_tokens_of_a_grid(causal, cond, grid):
     check_network(transformer.build(spec, replace(SMALL, head_width=8)), spec)
 
 
+def test_the_transformer_reads_tokens_of_another_grid():
+    spec = NetworkSpec(replace(TOKENS, grid=(2, 4)), replace(TOKENS, grid=(2, 4)))
+    network = perturb_weights(transformer.build(spec, SMALL)).eval()
+    x = torch.arange(17).view(1, -1) % TOKENS.vocab_size
+    space = replace(TOKENS, grid=(4, 4), context_length=17)
+    larger = transformer.build(NetworkSpec(space, space), SMALL).eval()
+    larger.load_state_dict(network.state_dict())
+    assert torch.equal(network.at_size((4, 4))(x), larger(x))
+    assert not torch.allclose(network(x), larger(x))
+    with raises_code("networks.size_is_fixed"):
+        transformer.build(spec, replace(SMALL, positions="learned")).at_size((4, 4))
+
+
 def test_grid_coordinates_and_their_angles():
     coordinates = attention.to_grid_coordinates((2, 3), torch.arange(7))
     assert coordinates.tolist() == [[-1, -1], [0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]

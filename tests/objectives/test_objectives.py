@@ -12,7 +12,7 @@ from genloom.noise import Noise, build_training_noise
 from genloom.objectives import adversarial, flow, masked, variational
 from genloom.objectives.autoregressive import Autoregressive
 from genloom.objectives.dpo import DPO
-from genloom.testing import assert_close, check_objective, perturb_weights
+from genloom.testing import assert_close, build_padding_mask, check_objective, perturb_weights
 from genloom.types import Batch, PreferencePairs, SignalSpace, TokenSpace
 from tests.errors import raises_code
 
@@ -95,12 +95,84 @@ def test_masked_positions_of_a_signal_do_not_count(toys, name):
 
 
 @pytest.mark.parametrize("name", ["flow-dense", "variational-dense", "adversarial-dense"])
-def test_signals_have_no_lengths(toys, name):
+def test_vectors_have_no_lengths(toys, name):
     """An error is better than a loss that counts padding."""
     toy = toys.TOYS[name]
     batch = replace(toys.build_batches(toy, 4)(0), lengths=torch.ones(4, dtype=torch.long))
     with pytest.raises(AssertionError):
         toy.objective.loss(build_parts(toys, toy), batch, toy.objective.phases[0], build_training_noise(0, 0, 0, 4))
+
+
+PADDED = ["flow-transformer", "flow-dit", "flow-unet", "shortcut-dit", "shortcut-transformer", "flow-dit-clip",
+          "variational-convolution-wave", "variational-convolution-clip", "adversarial-convolution-wave",
+          "vae_gan-convolution-wave", "vae_gan-convolution-clip"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_the_padding_of_signals_counts_in_no_loss(toys, name):
+    toy, noise = toys.get_toy(name), build_training_noise(0, 0, 0, 4)
+    parts = {name: perturb_weights(part).eval() for name, part in build_parts(toys, toy).items()}
+    x, size = toys.build_batches(toy, 4)(0).x, toy.space.size
+    lengths = torch.tensor([1, size[0], 2, size[0]])
+    is_padding = build_padding_mask(x, lengths)
+    assert is_padding.any()
+    for phase in toy.objective.phases:
+        losses = [
+            toy.objective.loss(parts, Batch(padded_x, lengths=lengths), phase, noise).per_sample
+            for padded_x in (x, torch.where(is_padding, 3 - x, x))
+        ]
+        assert_close(losses[1], losses[0], "the content of padding")
+        full = toy.objective.loss(parts, Batch(x), phase, noise).per_sample
+        with_lengths = toy.objective.loss(parts, Batch(x, lengths=torch.full((4,), size[0])), phase, noise).per_sample
+        assert_close(with_lengths, full, "rows without padding")
+        assert not torch.allclose(losses[0], full), f"{phase} ignores the lengths"
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_samples_of_a_space_with_lengths_can_be_shorter(toys, name):
+    toy = toys.get_toy(name)
+    space = replace(toy.space, has_lengths=True)
+    toy = replace(toy, objective=replace(toy.objective, space=space))
+    parts = build_parts(toys, toy)
+    size = (space.size[0] - 1, *space.size[1:])
+    assert toys.sample(toy, parts, 3, size=size).shape == (3, space.channels, *size)
+    assert toys.sample(toy, parts, 3).shape == (3, space.channels, *space.size)
+
+
+@pytest.mark.parametrize("name", ["flow-transformer", "flow-unet", "shortcut-transformer"])
+def test_networks_without_a_fixed_grid_make_samples_of_another_size(toys, name):
+    toy = toys.get_toy(name)
+    size = tuple(2 * side for side in toy.space.size)
+    x = toys.sample(toy, toys.train_toy(name), 100, size=size)
+    assert x.shape == (100, toy.space.channels, *size)
+    larger = replace(toy.space, size=size)
+    assert toys.valid_share(larger, x) > 0.5
+    assert 0.2 < toys.second_kind_share(larger, x) < 0.8
+
+
+def test_decoders_between_grids_make_samples_of_another_size(toys):
+    toy = toys.get_toy("variational-convolution-wave")
+    parts = toys.train_toy("variational-convolution-wave")
+    assert toys.sample(toy, parts, 3, size=(16,)).shape == (3, 1, 16)
+    with raises_code("objectives.size_not_divisible", size=(6,)):
+        toys.sample(toy, parts, 3, size=(6,))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "code"),
+    [
+        ("flow-dit", (8,), "networks.size_is_fixed"),
+        ("flow-dense", (2,), "objectives.size_axes"),
+        ("flow-transformer", (8, 8), "objectives.size_axes"),
+        ("flow-transformer", (0,), "objectives.bad_setting"),
+        ("adversarial-convolution-wave", (16,), "networks.size_is_fixed"),
+        ("variational-convolution", (8, 8), "objectives.size_not_divisible"),
+    ],
+)
+def test_other_sizes_are_refused(toys, name, size, code):
+    toy = toys.get_toy(name)
+    with raises_code(code):
+        toys.sample(toy, build_parts(toys, toy), 2, size=size)
 
 
 class ConstantNetwork(nn.Module):

@@ -1,5 +1,7 @@
 """A receipt describes a learning round in JSON that can be read back, in text, and on a safe HTML page."""
 
+import base64
+import json
 import re
 from dataclasses import replace
 from html import escape
@@ -192,3 +194,33 @@ def test_charts_are_the_same_every_time_and_follow_the_theme():
         assert not re.search(
             r"#[0-9a-fA-F]{6}\b(?!\")|<metadata|<style|dc:date", re.sub(r'"#\w+"|url\(#\w+\)', "", chart)
         )
+
+
+@pytest.mark.parametrize(
+    ("mime", "tag"),
+    [
+        ("image/png", "img"),
+        ("audio/mpeg", "audio"),
+        ("video/mp4", "video"),
+        ("text/x-score", "pre"),
+        ("model/stl", "a"),
+    ],
+)
+def test_outputs_are_shown_by_their_type(mime, tag):
+    shown = tuple((mime, base64.b64encode(data).decode()) for data in (b"<one>", b"two"))
+    receipt = make_receipt(examples=(Example("a prompt", "", "", "champion", shown),))
+    assert from_json(to_json(receipt)) == receipt
+    page, checker = render_page(receipt), PageChecker()
+    checker.feed(page.replace("<img ", "<br "))
+    assert not checker.open_tags
+    assert page.count(f"<{tag} ") == 2
+    assert all(load.startswith(f"data:{mime};base64,") for load in checker.loads)
+    assert "<one>" not in page
+
+
+def test_images_in_older_receipts_are_shown():
+    receipt = make_receipt(examples=(Example("fox", "", "", "", (("image/png", "AA=="), ("image/png", "AB=="))),))
+    old = json.loads(to_json(receipt))
+    del old["examples"][0]["shown"]
+    old["examples"][0]["pictures"] = ["AA==", "AB=="]
+    assert from_json(json.dumps(old).encode()) == receipt

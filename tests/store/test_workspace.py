@@ -298,6 +298,14 @@ class TestOutputs:
         assert record["prompt"] == "On \udc80"
         assert record["id"] == output
 
+    def test_a_value_can_be_a_json_file(self, workspace: Workspace) -> None:
+        outputs = [workspace.save_output(json.dumps([n]), ".json", {"medium": "design"}) for n in range(2)]
+        assert workspace.list_outputs() == outputs
+        for n, (path, record) in enumerate(workspace.list_records()):
+            assert json.loads(path.read_text()) == [n]
+            assert (path.suffix, record["id"], record["medium"]) == (".json", outputs[n], "design")
+        assert workspace.list_faults() == []
+
     def test_ids_sort_in_the_order_made(self, workspace: Workspace) -> None:
         made = [workspace.save_output(bytes([n]), "bin", {}) for n in range(20)]
         assert workspace.list_outputs() == made

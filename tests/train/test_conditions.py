@@ -67,7 +67,7 @@ BY_KIND = {**SETTINGS, "conditions.kind.name": "columns", "conditions.size.name"
 def test_a_model_of_sequences_obeys_its_conditions(worlds: ModuleType, workspace: Workspace) -> None:
     create_words(worlds, workspace)
     *_, result = train_model(workspace, TrainRequest("words", steps=150, overrides=BY_KIND))
-    assert result.held_out_metric.name == "held-out loss"
+    assert result.held_out_metric.name == "bits per byte"
     model = load_model(workspace, result.ref)
     assert list(model.conditioners) == ["kind", "size"]
     assert model.design.conditions["kind"]["classes"] == ["high", "low"]

@@ -1,7 +1,7 @@
 """Samples of one size with their prompts, and the batches drawn from them."""
 
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,17 @@ from genloom.train.data.conditions import PAD_TO_MULTIPLE_OF, EncodedCondition
 from genloom.train.data.samples import (
     EncodedSamples,
     SampleBatches,
+    concat_samples,
     encode_samples,
     get_sample_layout,
     has_fixed_size,
+    list_sample_files,
     load_held_out_samples,
     read_samples,
     write_samples,
 )
 from genloom.types import Item, SignalSpace, TokenSpace
+from tests.errors import raises_code
 
 CODEC: Any = pixels.Codec(pixels.Config(size=8))
 WORDS = words.build(words.Config(width=16))
@@ -42,7 +45,7 @@ def tiles(worlds: ModuleType, tmp_path: Path) -> Dataset:
 def round_trip(items: list[Item], folder: Path, prompts: Any = PROMPTS) -> EncodedSamples:
     for _ in write_samples(encode_samples(items, CODEC, prompts), folder, prompts):
         pass
-    return read_samples(folder, CODEC.space, prompts)
+    return read_samples(folder, CODEC, prompts)
 
 
 def prompts_of(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -154,4 +157,52 @@ def test_spaces_with_a_fixed_size() -> None:
     assert has_fixed_size(SignalSpace(4, (16, 16)))
     assert has_fixed_size(TokenSpace(10, 5, grid=(2, 2)))
     assert not has_fixed_size(TokenSpace(10, 5))
-    assert get_sample_layout(TokenSpace(70_000, 5, grid=(2, 2))) == ((5,), np.uint32)
+    codec: Any = SimpleNamespace(space=TokenSpace(70_000, 5, grid=(2, 2)))
+    assert get_sample_layout(codec) == ((5,), np.uint32)
+    assert get_sample_layout(CODEC) == ((3, 8, 8), np.float16)
+
+
+class Waves:
+    """Series of 1 to 6 numbers, stored as float32."""
+
+    space, dtype = SignalSpace(1, (6,), has_lengths=True), "float32"
+
+    def encode_many(self, values):
+        return (np.asarray(value, np.float32)[None] for value in values)
+
+
+def test_signals_of_different_lengths_are_padded(tmp_path: Path) -> None:
+    codec: Any = Waves()
+    items = [Item([1e6]), Item([1.0] * 6), Item([2.0, 3.0, 4.0])]
+    for _ in write_samples(encode_samples(items, codec, {}), tmp_path, {}):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == set(list_sample_files(codec.space, {}))
+    encoded = read_samples(tmp_path, codec, {})
+    batch = encoded.build_batch(np.array([2, 0]))
+    assert batch.x.tolist() == [[[2, 3, 4, 0, 0, 0]], [[1e6, 0, 0, 0, 0, 0]]]
+    assert batch.lengths is not None
+    assert batch.lengths.tolist() == [3, 1]
+    step = SampleBatches(encoded, 3)(0)
+    assert step.lengths is not None
+    assert sorted(step.lengths.tolist()) == [1, 3, 6]
+    (part,) = encode_samples(items, codec, {})
+    lengths = concat_samples([part, part]).lengths
+    assert lengths is not None
+    assert lengths.tolist() == [1, 6, 3] * 2
+    with raises_code("train.bad_sample_length", length=7, maximum=6):
+        list(encode_samples([Item([0.0] * 7)], codec, {}))
+
+
+def test_a_number_beyond_float16_is_refused() -> None:
+    class Loads(Waves):
+        dtype = "float16"
+
+    codec: Any = Loads()
+    with raises_code("train.sample_overflow", value=1e6, dtype="float16"):
+        list(encode_samples([Item([1e6])], codec, {}))
+
+
+def test_large_samples_are_encoded_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "ENCODE_BYTES", 2 * 4 * 6)
+    codec: Any = Waves()
+    assert [len(part) for part in encode_samples([Item([1.0])] * 5, codec, {})] == [2, 2, 1]

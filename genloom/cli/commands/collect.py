@@ -1,15 +1,15 @@
-"""`genloom collect`: files and folders of text or images become a data set."""
+"""`genloom collect`: files and folders become a data set."""
 
 from collections import deque
 from typing import Annotated
 
 from genloom.api.progress import show_collection
 from genloom.cli.console import quote_name
+from genloom.cli.options.collecting import DEFAULT_COLLECT_FLAGS, CollectFlags, get_medium_options
 from genloom.cli.options.common import CommonOptions
-from genloom.cli.options.types import Seed, Share, Threads, finite_float, float_range, int_range
+from genloom.cli.options.types import Seed, Threads, finite_float, float_range
 from genloom.collect import summarize_report
 
-Pixels = Annotated[int, int_range(16, 4096)]
 Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
 HeldOutShare = Annotated[float, float_range(0, 0.5)]
 
@@ -22,20 +22,16 @@ def run(
     medium: str | None = None,
     licence: str | None = None,
     column: str | None = None,
-    size: Pixels = 512,
-    background: str = "white",
-    scrub: list[str] | None = None,
-    near_duplicates: Similarity = 0.8,
-    min_quality: Share = 0.0,
-    languages: list[str] | None = None,
+    keep: list[str] | None = None,
+    near_duplicates: Similarity | None = None,
     val: HeldOutShare = 0.05,
     test: HeldOutShare = 0.05,
     seed: Seed = 0,
-    chunk_chars: Annotated[int, int_range(256)] | None = None,
     workers: Threads | None = None,
+    medium_flags: CollectFlags = DEFAULT_COLLECT_FLAGS,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Collect text or images from files and folders into a data set.
+    """Collect files and folders into a data set.
 
     Text: txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Rows with messages, or with a question and its
     answer, become conversations to fine-tune on. Images: png, jpg, webp, gif, bmp, tiff, svg, and parquet with an image
@@ -52,29 +48,19 @@ def run(
     name
         Name of the data set. [default: the name of the one source]
     medium
-        Medium to collect: text or image. [default: that of most files]
+        Medium to collect: text, image or that of a plug-in. [default: that of most files]
     licence
         Licence of everything collected. [default: as found in or beside each file, else "unknown"]
     column
         Column or key of the text or caption, in csv, jsonl and parquet. [default: guessed]
-    size
-        Maximum length of an image's longer side, in pixels; larger images are scaled down.
-    background
-        Background colour of transparent images: a name, or a value like #ffeedd.
-    scrub
-        Personal data to remove: email, phone, card, iban, ip, name (best effort). Repeatable.
+    keep
+        Column or key to keep with each document, as a condition: numbers, text or arrays. Repeatable.
     near_duplicates
-        Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only.
-    min_quality
-        Minimum quality score of a document, 0 to 1.
-    languages
-        Language codes to keep, e.g. en, de. Repeatable. [default: all]
+        Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only. [default: by medium]
     val
         Share held out for validation during training.
     test
         Share held out for the final test.
-    chunk_chars
-        Maximum length of a chunk of a long document. [default: by the size of the collection]
     workers
         Number of processes. [default: by the number of cores]
     """
@@ -85,17 +71,13 @@ def run(
         medium=medium or "",
         licence=licence or "",
         column=column or "",
-        size=size,
-        background=background,
-        scrub=scrub or (),
+        keep=keep or (),
         near_duplicates=near_duplicates,
-        min_quality=min_quality,
-        languages=languages or (),
         val=val,
         test=test,
         seed=seed,
-        chunk_chars=chunk_chars or 0,
         workers=workers or 0,
+        **get_medium_options(medium_flags),
     )
     with console.show_progress("Collecting", 1.0) as bar:
         (result,) = deque(show_collection(events, bar), maxlen=1)

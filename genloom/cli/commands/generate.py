@@ -1,4 +1,4 @@
-"""`genloom generate`: text or images from a model."""
+"""`genloom generate`: outputs of a model."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -123,9 +123,11 @@ def run(
         _print_options(generator, console)
         return
     params = {
-        **parse_settings(generator, adapter or (), precision, option or ()),
-        **token_options.to_params(),
-        **step_options.to_params(),
+        **(
+            parse_settings(generator, adapter or (), precision, option or ())
+            | token_options.to_params()
+            | step_options.to_params()
+        ),
         **get_edit_options(edit_flags, generator),
     }
     events = generator.iter_generate(
@@ -143,7 +145,7 @@ def run(
     outputs, results = Outputs(), []
     for output, position, is_streamed in _show_progress(events, console):
         outputs.append(output)
-        path = output.path if out is None else output.save(out)
+        path = output.path if out is None else output.save(out / output.path.name)
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
         if "given" in output.record:
             metadata["given"] = output.record["given"]

@@ -9,10 +9,9 @@ import numpy as np
 from genloom.collect import captions, licence
 from genloom.collect.image import files, perceptual_hash, reader, report
 from genloom.collect.image.caption_words import GENERIC_WORDS
+from genloom.collect.image.options import Config
 from genloom.collect.image.reader import RawImage
-from genloom.collect.options import Options
 from genloom.collect.preparation import Counters, Document
-from genloom.collect.sources import SourceFile
 from genloom.media import image
 from genloom.media.image import decoding
 from genloom.types import Item
@@ -24,7 +23,6 @@ noun = "picture"
 accepted_files = "png, jpg, webp, gif, bmp, tiff or svg files, or parquet files with pictures in them"
 drop_reasons = report.DROP_REASONS
 describe_splits = report.describe_splits
-unsupported_options = ("scrub", "min_quality", "languages", "chunk_chars")
 match_count = files.match_count
 select = files.select
 read = reader.read
@@ -36,13 +34,7 @@ describe_changes = report.describe_changes
 render_sections = report.render_sections
 
 
-def resolve(options: Options, source_files: Sequence[SourceFile]) -> Options:
-    """Return the options unchanged, after checking the background colour."""
-    decoding.parse_colour(options.background)
-    return options
-
-
-def build_document(raw: RawImage, options: Options, counters: Counters) -> tuple[Document, np.ndarray]:
+def build_document(raw: RawImage, options: Config, counters: Counters) -> tuple[Document, np.ndarray]:
     """Return the encoded picture with its caption, and its thumbnail for the sketch; see Preparation."""
     picture = decoding.decode_image(raw.data, options.size, options.background)
     pixels = picture.pixels

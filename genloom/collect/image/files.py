@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from genloom.collect import captions
-from genloom.collect.image import parquet
-from genloom.collect.image.caption_words import FILE_COLUMNS
+from genloom.collect import captions, media_tables
+from genloom.collect.defaults import note_other_files
+from genloom.collect.image.caption_words import FILE_COLUMNS, IMAGE_COLUMNS
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
-from genloom.errors import GenloomError, format_message
+from genloom.errors import GenloomError
 from genloom.media import image
-from genloom.text_format import format_count
 
 CONVERSION_HINTS = dict.fromkeys(
     (".heic", ".heif", ".avif", ".jxl", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga"), "png"
@@ -26,7 +25,7 @@ def match_count(files: Sequence[SourceFile]) -> int:
     image_files = [file for file in files if _has_images(file.path)]
     sidecar_index = _SidecarIndex(image_files)
     num_table_images = sum(
-        parquet.count_rows(file.path) - 1 for file in image_files if file.path.suffix.lower() == ".parquet"
+        media_tables.count_rows(file.path) - 1 for file in image_files if file.path.suffix.lower() == ".parquet"
     )
     return (
         len(image_files)
@@ -58,18 +57,12 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
         elif suffix in captions.TABLE_SUFFIXES and not captions.read_table(file.path, FILE_COLUMNS):
             error = GenloomError("collect.no_captions_in_table", columns=", ".join(FILE_COLUMNS[:2]))
             notes.append(Note.from_error(file.name, error, is_skipped=False))
-    if other_counts:
-        suffix_list = ", ".join(f"{count:,} {suffix}" for suffix, count in other_counts.most_common(6))
-        reason = format_message(
-            "collect.other_files", files=format_count(other_counts.total(), "other file"), suffixes=suffix_list
-        )
-        notes.append(Note("the sources", reason, is_skipped=False))
-    return [_with_format(file) for file in image_files], notes
+    return [_with_format(file) for file in image_files], [*notes, *note_other_files(other_counts)]
 
 
 def _has_images(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in image.suffixes or (suffix == ".parquet" and parquet.has_images(path))
+    return suffix in image.suffixes or (suffix == ".parquet" and media_tables.has_media(path, IMAGE_COLUMNS))
 
 
 def _with_format(file: SourceFile) -> SourceFile:

@@ -1,12 +1,12 @@
 """Read the bytes of pictures from files, with their captions and licences."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
-from genloom.collect import captions, licence
-from genloom.collect.image import parquet
-from genloom.collect.image.caption_words import FILE_COLUMNS
+from genloom.collect import captions, licence, media_tables
+from genloom.collect.image.caption_words import FILE_COLUMNS, IMAGE_COLUMNS
 from genloom.collect.options import Note, Options
 from genloom.collect.slug import decode_lossy
 from genloom.collect.sources import SourceFile
@@ -27,6 +27,7 @@ class RawImage:
     stem: str = ""  # of the file name
     folder: str = ""  # the name of the file's folder below the collected one, or ""
     is_whole_file: bool = True  # whether the picture is the whole of its file
+    kept: Mapping[str, Any] = field(default_factory=dict)  # values of the table's other columns
 
     @property
     def size(self) -> int:
@@ -37,17 +38,19 @@ class RawImage:
 def read(file: SourceFile, options: Options) -> Iterator[RawImage | Note]:
     """Yield the pictures of a file, undecoded; bad input yields a Note and never raises."""
     try:
-        yield from _read_parquet(file, options) if file.format == "parquet" else [_read_image(file)]
+        yield from _read_parquet(file, options) if file.format == "parquet" else [_read_image(file, options)]
     except OSError as error:
         yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
-    except (ValueError, MemoryError) as error:
+    except MemoryError:
+        yield Note.from_error(file.name, GenloomError("collect.memory_limit"))
+    except ValueError as error:
         yield Note.from_error(file.name, error)
 
 
-def _read_image(file: SourceFile) -> RawImage:
+def _read_image(file: SourceFile, options: Options) -> RawImage:
     if file.size > MAX_BYTES:
         raise GenloomError("collect.picture_too_large", limit=MAX_BYTES >> 20)
-    entry, caption_source = captions.find_caption(file.path, file.root, FILE_COLUMNS)
+    entry, caption_source = captions.find_caption(file.path, file.root, FILE_COLUMNS, options.keep)
     folder = "" if file.path.parent == file.root else decode_lossy(file.path.parent.name)
     stem = decode_lossy(file.path.stem)
     return RawImage(
@@ -59,15 +62,17 @@ def _read_image(file: SourceFile) -> RawImage:
         _find_folder_licence(file),
         stem,
         folder,
+        kept=entry.kept,
     )
 
 
 def _read_parquet(file: SourceFile, options: Options) -> Iterator[RawImage]:
     folder_licence = _find_folder_licence(file)
-    for row in parquet.read_image_rows(file.path, options.column):
+    for row in media_tables.read_media_rows(file.path, options.column, IMAGE_COLUMNS, options.keep):
         yield RawImage(
             row.data, row.source or f"{file.name}:{row.number}", row.caption_entry.caption, "a column of the table",
             row.caption_entry.licence, folder_licence, PurePosixPath(row.name).stem, is_whole_file=False,
+            kept=row.caption_entry.kept,
         )  # fmt: skip
 
 

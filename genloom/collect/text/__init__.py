@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.collect.options import Options
+from genloom.collect import builtin
 from genloom.collect.preparation import Counters, Document, Skip
 from genloom.collect.sources import SourceFile
 from genloom.collect.text import files, minhash, reader, report
@@ -14,6 +15,7 @@ from genloom.collect.text.chunk import choose_chunk_chars
 from genloom.collect.text.clean import clean_text
 from genloom.collect.text.conversations import render_conversation
 from genloom.collect.text.language import detect_language
+from genloom.collect.text.options import Config
 from genloom.collect.text.quality import score_quality
 from genloom.collect.text.reader import RawText
 from genloom.collect.text.scrub import scrub
@@ -25,7 +27,8 @@ noun = "document"
 accepted_files = "txt, md, html, pdf, docx or epub files"
 drop_reasons = report.DROP_REASONS
 describe_splits = report.describe_splits
-unsupported_options = ("size", "background")
+accepts_any_file = True
+builtin_sources = {name: Path(builtin.__file__).with_name(f"{name}.txt.gz") for name in builtin.NAMES}
 match_count = files.match_count
 select = files.select
 read = reader.read
@@ -39,14 +42,14 @@ render_sections = report.render_sections
 TURN_SEPARATOR = "\n\x1e\n"  # between the turns of a conversation; cleaned text has no control characters
 
 
-def resolve(options: Options, source_files: Sequence[SourceFile]) -> Options:
+def resolve(options: Config, source_files: Sequence[SourceFile]) -> Config:
     """Return the options with a chunk length that suits the size of the collection."""
     # The content of a .gz has an unknown size before it is read; text compresses to about a third.
     total = sum(3 * file.size if file.is_gzipped else file.size for file in source_files)
     return replace(options, chunk_chars=options.chunk_chars or choose_chunk_chars(total))
 
 
-def build_document(raw: RawText, options: Options, counters: Counters) -> tuple[Document, str]:
+def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[Document, str]:
     """Return the document with the cleaned and scrubbed text, and this text for the sketch; see Preparation."""
     cleaned_parts = [clean_text(part) for part in ([turn.content for turn in raw.turns] or [raw.text])]
     counters["repaired"]["documents"] += any(is_repaired for _, is_repaired in cleaned_parts)

@@ -2,14 +2,16 @@
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from genloom.collect import builtin, licence
-from genloom.collect.options import Note, Options
+from genloom.collect.options import Note
 from genloom.collect.sources import SourceFile
 from genloom.collect.text import rows
 from genloom.collect.text.chunk import iter_chunks
+from genloom.collect.text.options import Config
 from genloom.errors import GenloomError, format_message
 from genloom.media import text
 from genloom.media.text import encoding, extract
@@ -27,6 +29,7 @@ class RawText:
     source: str
     licence: str
     turns: tuple[Message, ...] = ()  # of a conversation, which is never split; `text` is empty then
+    kept: Mapping[str, Any] = field(default_factory=dict)  # values of the row's other columns
 
     @property
     def is_whole_file(self) -> bool:
@@ -39,32 +42,36 @@ class RawText:
         return len(self.text) + sum(len(turn.content) for turn in self.turns)
 
 
-def read(file: SourceFile, options: Options) -> Iterator[RawText | Note]:
+def read(file: SourceFile, options: Config) -> Iterator[RawText | Note]:
     """Yield the documents of a file in chunks of about `chunk_chars`; bad input yields a Note and never raises."""
     try:
         yield from _read_file(file, options, options.chunk_chars)
     except (OSError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         reason = getattr(error, "strerror", None) or error
         yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=reason))
-    except (ValueError, RecursionError, MemoryError) as error:
+    except MemoryError:
+        yield Note.from_error(file.name, GenloomError("collect.memory_limit"))
+    except (ValueError, RecursionError) as error:
         yield Note.from_error(file.name, error)
 
 
-def _read_file(file: SourceFile, options: Options, max_chars: int) -> Iterator[RawText | Note]:
+def _read_file(file: SourceFile, options: Config, max_chars: int) -> Iterator[RawText | Note]:
     if file.format == "builtin":
         licence_name = options.licence or builtin.LICENCE
         yield from _chunk_text([builtin.load_shakespeare()], file.name, licence_name, max_chars)
     elif file.format == "document":
         extraction, _ = text.read_text(file.path)
+        yield from _iter_problems(extraction, file)
         yield from _chunk_text(
             [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
         )
     elif file.format == "parquet":
-        yield from _read_rows(rows.read_parquet_rows(file.path, options.column), file, options, max_chars)
+        yield from _read_rows(rows.read_parquet_rows(file.path, options.column, options.keep), file, options, max_chars)
     else:
         stream = encoding.open_text(file.path)
         if file.format == "markup":
             extraction = extract.run_extractor(extract.extract_html, _read_all(stream))
+            yield from _iter_problems(extraction, file)
             yield from _chunk_text(
                 [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
             )
@@ -79,15 +86,23 @@ def _read_file(file: SourceFile, options: Options, max_chars: int) -> Iterator[R
             yield Note(file.name, reason, is_skipped=False)
 
 
-def _read_table(stream: encoding.TextReader, file: SourceFile, options: Options) -> Iterator[rows.TextRow]:
+def _iter_problems(extraction: extract.ExtractedText, file: SourceFile) -> Iterator[Note]:
+    """Yield notes on what of a document could not be read; raise GenloomError if there is no text in it."""
+    if not extraction.text.strip():
+        raise GenloomError("collect.document_without_text")
+    for problem in extraction.problems:
+        yield Note.from_error(file.name, problem, is_skipped=False)
+
+
+def _read_table(stream: encoding.TextReader, file: SourceFile, options: Config) -> Iterator[rows.TextRow]:
     if file.format == "jsonl":
-        return rows.read_jsonl_rows(stream, options.column)
+        return rows.read_jsonl_rows(stream, options.column, options.keep)
     if file.format == "json":
-        return rows.read_json_rows(stream, options.column)
-    return rows.read_csv_rows(stream, options.column, is_tab_separated=".tsv" in file.path.name.lower())
+        return rows.read_json_rows(stream, options.column, options.keep)
+    return rows.read_csv_rows(stream, options.column, ".tsv" in file.path.name.lower(), options.keep)
 
 
-def _read_text(stream: encoding.TextReader, file: SourceFile, options: Options, max_chars: int) -> Iterator[RawText]:
+def _read_text(stream: encoding.TextReader, file: SourceFile, options: Config, max_chars: int) -> Iterator[RawText]:
     blocks = iter(stream)
     head = next(blocks, "")
 
@@ -99,7 +114,7 @@ def _read_text(stream: encoding.TextReader, file: SourceFile, options: Options, 
 
 
 def _read_rows(
-    table_rows: Iterable[rows.TextRow], file: SourceFile, options: Options, max_chars: int
+    table_rows: Iterable[rows.TextRow], file: SourceFile, options: Config, max_chars: int
 ) -> Iterator[RawText | Note]:
     default_licence = _resolve_licence(file, options, "")
     num_broken, num_good = 0, 0
@@ -114,30 +129,33 @@ def _read_rows(
         row_licence = options.licence or (licence.identify_licence(row.licence) if row.licence else default_licence)
         source = f"{file.name}:{row.number}"
         if row.turns:
-            yield RawText("", source, row_licence, row.turns)
+            yield RawText("", source, row_licence, row.turns, row.kept)
         else:
-            yield from _chunk_text([row.text], source, row_licence, max_chars)
+            yield from _chunk_text([row.text], source, row_licence, max_chars, row.kept)
     if num_broken:
         reason_list = "; ".join(f"row {number}: {problem}" for problem, number in reasons.items())
         error = GenloomError("collect.rows_skipped", rows=format_count(num_broken, "row"), reasons=reason_list)
         yield Note.from_error(file.name, error, is_skipped=num_good == 0)
 
 
-def _chunk_text(blocks: Iterable[str], source: str, licence_name: str, max_chars: int) -> Iterator[RawText]:
-    chunks = iter_chunks(blocks, max_chars)
+def _chunk_text(
+    blocks: Iterable[str], source: str, licence_name: str, max_chars: int, kept: Mapping[str, Any] | None = None
+) -> Iterator[RawText]:
+    """Yield the chunks of a text; each has the kept values of the whole."""
+    chunks, kept = iter_chunks(blocks, max_chars), kept or {}
     first, second = next(chunks, None), next(chunks, None)
     if first is None:
         return
     if second is None:
-        yield RawText(first, source, licence_name)
+        yield RawText(first, source, licence_name, kept=kept)
         return
-    yield RawText(first, f"{source}#1", licence_name)
-    yield RawText(second, f"{source}#2", licence_name)
+    yield RawText(first, f"{source}#1", licence_name, kept=kept)
+    yield RawText(second, f"{source}#2", licence_name, kept=kept)
     for number, chunk in enumerate(chunks, 3):
-        yield RawText(chunk, f"{source}#{number}", licence_name)
+        yield RawText(chunk, f"{source}#{number}", licence_name, kept=kept)
 
 
-def _resolve_licence(file: SourceFile, options: Options, statement: str) -> str:
+def _resolve_licence(file: SourceFile, options: Config, statement: str) -> str:
     """Return the licence: the user's, else the file's own, else that of a LICENSE file beside it, else "unknown"."""
     if options.licence:
         return options.licence

@@ -1,13 +1,14 @@
 """Find the text or the conversation in each row of jsonl, json, csv and parquet files."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from genloom.collect import table_files
+from genloom.collect.kept import pick_kept
 from genloom.collect.licence import LICENCE_COLUMNS
 from genloom.collect.parquet import open_parquet
 from genloom.collect.text import conversations
@@ -40,14 +41,16 @@ class TextRow:
     licence: str = ""
     problem: GenloomError | None = None
     turns: tuple[Message, ...] = ()
+    warning: GenloomError | None = None  # why the row may have been read wrongly
+    kept: Mapping[str, Any] = field(default_factory=dict)  # values of other columns
 
 
-def read_jsonl_rows(stream: TextReader, column: str) -> Iterator[TextRow]:
+def read_jsonl_rows(stream: TextReader, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
     """Return the rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings."""
-    return _iter_rows(table_files.read_jsonl(stream), column)
+    return _iter_rows(table_files.read_jsonl(stream), column, keep)
 
 
-def read_json_rows(stream: TextReader, column: str) -> Iterator[TextRow]:
+def read_json_rows(stream: TextReader, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
     """Return the rows of a .json file that holds one array."""
     parts, length = [], 0
     for block in stream:
@@ -61,10 +64,10 @@ def read_json_rows(stream: TextReader, column: str) -> Iterator[TextRow]:
         raise GenloomError("collect.not_json", reason=str(error)[:80]) from error
     if not isinstance(rows, list):
         raise GenloomError("collect.json_without_list")
-    return _iter_rows(enumerate(rows, 1), column)
+    return _iter_rows(enumerate(rows, 1), column, keep)
 
 
-def _iter_rows(values: Iterator[tuple[int, Any]], column: str) -> Iterator[TextRow]:
+def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[str]) -> Iterator[TextRow]:
     head = list(islice(values, SNIFF_ROWS))
     objects = [value for _, value in head if isinstance(value, dict)]
     key = _find_text_column(column, objects) if objects else ""
@@ -77,25 +80,27 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str) -> Iterator[TextR
         elif isinstance(value, str):
             yield TextRow(number, value)
         else:
-            yield _parse_row(number, value if isinstance(value, dict) else {}, key, column)
+            yield _parse_row(number, value if isinstance(value, dict) else {}, key, column, keep)
 
 
-def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str) -> TextRow:
+def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, keep: Sequence[str]) -> TextRow:
     """Return a row as a conversation, or as the text under `key`; a `column` given by the user takes precedence."""
-    if not isinstance(record.get(column), str):
-        try:
-            turns = conversations.parse_turns(record)
-        except GenloomError as error:
-            return TextRow(number, problem=error)
-        if turns:
-            return TextRow(number, licence=_find_licence(record), turns=turns)
+    try:
+        kept = pick_kept(record, keep)
+        turns = () if isinstance(record.get(column), str) else conversations.parse_turns(record)
+    except GenloomError as error:
+        return TextRow(number, problem=error)
+    if turns:
+        return TextRow(number, licence=_find_licence(record), turns=turns, kept=kept)
     if not isinstance(record.get(key), str):
         problem = GenloomError("collect.row_without_text", column=key) if key else GenloomError("collect.row_not_talk")
         return TextRow(number, problem=problem)
-    return TextRow(number, record[key], _find_licence(record))
+    return TextRow(number, record[key], _find_licence(record), kept=kept)
 
 
-def read_csv_rows(stream: TextReader, column: str, is_tab_separated: bool) -> Iterator[TextRow]:
+def read_csv_rows(
+    stream: TextReader, column: str, is_tab_separated: bool, keep: Sequence[str] = ()
+) -> Iterator[TextRow]:
     """Yield the rows of a .csv or .tsv whose first row names the columns."""
     records = table_files.read_csv(stream, is_tab_separated)
     head_rows = list(islice(records, SNIFF_ROWS))
@@ -107,10 +112,10 @@ def read_csv_rows(stream: TextReader, column: str, is_tab_separated: bool) -> It
         if isinstance(record, GenloomError):
             yield TextRow(number, problem=record)
         else:
-            yield _parse_row(number, record, key, column)
+            yield _parse_row(number, record, key, column, keep)
 
 
-def read_parquet_rows(path: Path, column: str) -> Iterator[TextRow]:
+def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
     """Yield the rows of a Parquet file."""
     import pyarrow as pa
 
@@ -131,11 +136,12 @@ def read_parquet_rows(path: Path, column: str) -> Iterator[TextRow]:
         columns = [
             name for name in text_columns + list_columns if name in used_columns or name.lower() in LICENCE_COLUMNS
         ]
+        columns += [name for name in file.schema_arrow.names if name in keep and name not in columns]
         number = 0
         for batch in file.iter_batches(SNIFF_ROWS, columns=columns):
             for record in batch.to_pylist():
                 number += 1
-                yield _parse_row(number, record, key, column)
+                yield _parse_row(number, record, key, column, keep)
 
 
 def _raise_first_problem(problems: Iterator[tuple[int, GenloomError]]) -> None:

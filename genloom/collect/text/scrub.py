@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+SCRUB_KINDS = ("email", "phone", "card", "iban", "ip", "name")
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 # Thirteen to nineteen digits, single blanks or hyphens between them; Luhn's checksum decides.
 CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")

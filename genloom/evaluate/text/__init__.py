@@ -6,16 +6,16 @@ from dataclasses import asdict
 from genloom.evaluate.battery import Battery
 from genloom.evaluate.charts import draw_comparison, draw_loss_bars, draw_training_curve
 from genloom.evaluate.context import EvaluationContext
-from genloom.evaluate.held_out import score_values
+from genloom.evaluate.held_out import load_held_out_items, score_values
 from genloom.evaluate.likelihood import HeldOutLoss, compare_held_out
 from genloom.evaluate.report import ComparisonReport, Report, Sample
-from genloom.evaluate.sampling import generate_samples
+from genloom.evaluate.sampling import generate_for_items, generate_samples
 from genloom.evaluate.text.battery.run import run_battery
 from genloom.evaluate.text.battery.score import TASKS
 from genloom.evaluate.text.copied_spans import copied_spans_to_json, format_copied_spans
 from genloom.evaluate.text.diversity import TextDiversity, measure_text_diversity
 from genloom.evaluate.text.ngram_baseline import NGramBaseline, fit_ngram_baseline
-from genloom.model.likelihood import TextOrChat, build_unit_counter
+from genloom.model.likelihood import Scored, build_unit_counter
 from genloom.text_format import format_count
 from genloom.train.log import read_log
 from genloom.trust.copied_spans import measure_copied_spans
@@ -31,8 +31,7 @@ BATTERY: Battery | None = Battery(
 def evaluate(context: EvaluationContext) -> Report:
     """Measure bits per byte, and the diversity and the copied spans of samples."""
     model, options, progress = context.model, context.options, context.progress
-    texts = load_held_out_texts(context)
-    held_out_loss = score_values(context, texts)
+    held_out_loss, texts = score_held_out_texts(context)
     progress.print_note("Counting n-grams")
     plain_texts, baseline = [text for text in texts if isinstance(text, str)], None
     if len(plain_texts) == len(texts):  # n-grams cannot mask the questions of a conversation
@@ -40,7 +39,11 @@ def evaluate(context: EvaluationContext) -> Report:
         baseline = fit_ngram_baseline(train_texts, plain_texts)
     num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
     progress.print_note(f"Generating {format_count(num_samples, 'sample')}")
-    samples = generate_samples(model, options, num_samples, progress)
+    if model.conditioners:
+        items = list(context.dataset.sample_documents(context.split, num_samples))
+        samples = generate_for_items(model, options, items, progress)
+    else:
+        samples = generate_samples(model, options, num_samples, progress)
     diversity, copied_spans = measure_text_diversity(samples), None
     if context.sources.datasets:
         progress.print_note("Looking for copies")
@@ -65,7 +68,7 @@ def evaluate(context: EvaluationContext) -> Report:
 
 def compare(first: EvaluationContext, second: EvaluationContext) -> ComparisonReport:
     """Compare the bits per byte of two models on the same text, and show what both write."""
-    first_loss, second_loss = (score_values(context, load_held_out_texts(context)) for context in (first, second))
+    first_loss, second_loss = (score_held_out_texts(context)[0] for context in (first, second))
     comparison, samples = compare_held_out(first_loss, second_loss), []
     for context, held_out_loss in ((first, first_loss), (second, second_loss)):
         (text,) = generate_samples(context.model, context.options, 1, context.progress, context.options.prompt)
@@ -82,12 +85,22 @@ def compare(first: EvaluationContext, second: EvaluationContext) -> ComparisonRe
     )
 
 
-def load_held_out_texts(context: EvaluationContext) -> list[TextOrChat]:
+def score_held_out_texts(context: EvaluationContext) -> tuple[HeldOutLoss, list[Scored]]:
+    """Measure held-out texts and return them: in chunks, or as documents with their conditions if the model has any."""
+    if not context.model.conditioners:
+        texts = load_held_out_texts(context)
+        return score_values(context, texts), texts
+    items = load_held_out_items(context)
+    texts = [item.value for item in items]
+    return score_values(context, texts, items), texts
+
+
+def load_held_out_texts(context: EvaluationContext) -> list[Scored]:
     """Return a sample of the held-out text of up to `max_bytes`, in chunks for the interval.
 
     For a model with a chat template, conversations stay whole: the loss is that of the answers, given the questions.
     """
-    texts: list[TextOrChat] = []
+    texts: list[Scored] = []
     remaining_bytes, count_bytes = context.options.max_bytes, build_unit_counter(context.model.design.medium)
     has_roles = getattr(context.model.codec, "chat_template", None) is not None
     for item in context.dataset.iter_passages(context.split, remaining_bytes):

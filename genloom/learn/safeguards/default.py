@@ -13,8 +13,7 @@ from genloom import plugins
 from genloom.learn.comparison import AnswerPairs
 from genloom.media.abilities import get_ability
 from genloom.model import Model
-from genloom.model.likelihood import BATCH_SIZE
-from genloom.noise import Noise
+from genloom.model.likelihood import iter_sample_batches
 from genloom.rate.gate import Measure, measure_scores
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -65,9 +64,8 @@ def compute_losses(model: Model, held_batch: Batch) -> np.ndarray:
     Of a GAN's two phases it is the last, that of the generator or autoencoder, and not the critic's.
     """
     parts, phase, unit_losses = dict(model.parts.items()), model.objective.phases[-1], []
-    for start in range(0, len(held_batch), BATCH_SIZE):
-        batch = held_batch.select_rows(slice(start, start + BATCH_SIZE)).map(lambda t: t.to(model.device))
-        loss = model.objective.loss(parts, batch, phase, Noise(0, tuple(range(start, start + len(batch)))))
+    for batch, noise in iter_sample_batches(model, held_batch):
+        loss = model.objective.loss(parts, batch, phase, noise)
         unit_losses.append((loss.per_sample / loss.num_terms.clamp(min=1)).double().cpu().numpy())
     return np.concatenate(unit_losses)
 

@@ -15,7 +15,9 @@ LAYERED_PATTERN = re.compile(
 # Effects whose cost grows with their parameters, and which small drawings rarely use.
 UNBOUNDED_EFFECTS = frozenset(("feTurbulence", "feConvolveMatrix", "feMorphology"))
 # In units of a plain shape, which takes up to 0.1 ms at 512 × 512 pixels.
-LAYER_UNITS, PRIMITIVE_UNITS = 20, 50
+LAYER_UNITS, PRIMITIVE_UNITS, BLUR_UNITS = 20, 50, 400
+BLURS = frozenset(("feGaussianBlur", "feDropShadow"))
+MAX_SHEET_CHARS = 1 << 18  # of CSS, whose rules are compared with every element
 CHARS_PER_UNIT = 20  # of path data
 MAX_UNITS = 100_000
 
@@ -37,6 +39,8 @@ class _CostCounter:
     def __init__(self, root: Element) -> None:
         self._elements_by_id = {name: element for element in root.iter() if (name := element.get("id"))}
         sheets = " ".join(style.text or "" for style in root.iter() if safe_xml.local_name(style) == "style")
+        if len(sheets) > MAX_SHEET_CHARS:
+            raise GenloomError("media.svg_too_complex")
         # Conservatively, every class may refer to every styled id.
         self._styled_ids = sorted(self._elements_by_id.keys() & REFERENCE_PATTERN.findall(sheets))
         self._has_styled_layers = bool(LAYERED_PATTERN.search(sheets))
@@ -75,7 +79,7 @@ class _CostCounter:
         if LAYERED_PATTERN.search(attributes) or (has_class and self._has_styled_layers):
             units += LAYER_UNITS
         if safe_xml.local_name(element).startswith("fe"):
-            units += PRIMITIVE_UNITS
+            units += BLUR_UNITS if safe_xml.local_name(element) in BLURS else PRIMITIVE_UNITS
         targets = REFERENCE_PATTERN.findall(attributes) + (self._styled_ids if has_class else [])
         targets += [href[1:] for name in HREFS if (href := element.get(name, "")).startswith("#")]
         num_repeats = max(1, num_chars // 4) if "marker" in attributes else 1  # a marker at every point of a path

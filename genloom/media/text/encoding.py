@@ -14,6 +14,8 @@ from genloom.errors import GenloomError
 HEAD_BYTES = 1 << 16  # read to detect the encoding
 BLOCK_BYTES = 1 << 20  # decoded at a time
 MAX_INFLATED_BYTES = 64 << 30  # unpacked size of a .gz; a larger one is a decompression bomb
+MAX_INFLATION = 100  # times its size that a .gz may unpack to; text compresses to a third, repetitive logs to a 30th
+MIN_INFLATION_BYTES = 64 << 20  # which every .gz may unpack to
 BOMS = [
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose BOM is a prefix of this one
@@ -145,18 +147,19 @@ def open_text(path: Path) -> TextReader:
     if encoding is None:
         file.close()
         raise GenloomError("media.binary")
-    return TextReader(encoding, _decode_blocks(file, head, encoding))
+    max_bytes = max(MIN_INFLATION_BYTES, min(MAX_INFLATED_BYTES, MAX_INFLATION * path.stat().st_size))
+    return TextReader(encoding, _decode_blocks(file, head, encoding, max_bytes if path.suffix.lower() == ".gz" else None))
 
 
-def _decode_blocks(file: BinaryIO, head: bytes, encoding: str) -> Iterator[str]:
+def _decode_blocks(file: BinaryIO, head: bytes, encoding: str, max_bytes: int | None) -> Iterator[str]:
     errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=True)
     with file:
         block, num_read = head, 0
         while block:
             num_read += len(block)
-            if num_read > MAX_INFLATED_BYTES:
-                raise GenloomError("media.gzip_too_large", limit=MAX_INFLATED_BYTES >> 30)
+            if max_bytes is not None and num_read > max_bytes:
+                raise GenloomError("media.gzip_too_large", limit=max_bytes >> 20, factor=MAX_INFLATION)
             if text := decoder.decode(block):
                 yield text
             try:

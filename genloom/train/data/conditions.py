@@ -190,7 +190,7 @@ def check_fields(conditions: EncodedConditions, space: Space) -> None:
             )
 
 
-def open_memmap(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+def open_memmap(path: Path, dtype: type | np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     if path.stat().st_size == 0:
         return np.zeros((0, *shape), dtype)
     return np.memmap(path, dtype, mode="r").reshape(-1, *shape)

@@ -8,9 +8,11 @@ from typing import cast
 
 import numpy as np
 
+from genloom import plugins
 from genloom.codecs.chat_template import ChatCodec, require_chat_template
+from genloom.media.abilities import get_ability
 from genloom.model import Model
-from genloom.model.likelihood import BITS_PER_BYTE, TextOrChat, build_unit_counter
+from genloom.model.likelihood import Scored, build_unit_counter, get_bits_metric
 from genloom.store.dataset import Dataset
 from genloom.train.data.packing import EncodedDocuments, PackedBatches, can_pack, tokenize_document, write_documents
 from genloom.train.events import TOKENS
@@ -30,7 +32,7 @@ class PackedDocuments:
     documents: EncodedDocuments
     dataset: Dataset
 
-    unit, metric = TOKENS, BITS_PER_BYTE
+    unit = TOKENS
     max_epochs = 4  # at most, for a run that is limited by time (Muennighoff et al. 2023)
     eval_size, final_eval_size = 4_000, 24_000  # bytes of held-out text: during a run; before and after it
 
@@ -58,7 +60,11 @@ class PackedDocuments:
         """Return the activation bytes per row."""
         return packed_activation_bytes(job)
 
-    def load_held_out(self, limit: int) -> Sequence[TextOrChat]:
+    @property
+    def metric(self) -> str:
+        return get_bits_metric(self.dataset.medium)
+
+    def load_held_out(self, limit: int) -> Sequence[Scored]:
         return load_held_out_documents(self.dataset, limit)
 
 
@@ -97,17 +103,18 @@ def packed_activation_bytes(job: Job) -> int:
     return forecast.activation_bytes_per_sequence(replace(job.design, context_length=job.tokens_per_row), job.plan)
 
 
-def load_held_out_documents(dataset: Dataset, limit: int) -> list[TextOrChat]:
-    """Load a representative part of the held-out documents, up to about `limit` evaluated bytes.
+def load_held_out_documents(dataset: Dataset, limit: int) -> list[Scored]:
+    """Load a representative part of the held-out documents, up to about `limit` evaluated units of the medium.
 
-    The last text is truncated; conversations are not.
+    The last value is cut; conversations are not.
     """
-    documents: list[TextOrChat] = []
-    bytes_left, count_units = limit, build_unit_counter(dataset.medium)
+    documents: list[Scored] = []
+    cut = get_ability(plugins.find_part("medium", dataset.medium), "cut")
+    units_left, count_units = limit, build_unit_counter(dataset.medium)
     for item in dataset.iter_passages("val", limit):
-        if bytes_left <= 0:
+        if units_left <= 0:
             break
-        document: TextOrChat = item.meta.get("turns") or item.value[:bytes_left]
+        document: Scored = item.meta.get("turns") or cut(item.value, units_left)
         documents.append(document)
-        bytes_left -= count_units(document)
+        units_left -= count_units(document)
     return documents

@@ -15,7 +15,7 @@ from genloom.capabilities import CountingNetwork
 from genloom.conditioners import Conditioners
 from genloom.errors import GenloomError
 from genloom.model import Design, Model
-from genloom.model.likelihood import HELD_OUT_LOSS
+from genloom.model.likelihood import HeldOutSequences, get_bits_metric
 from genloom.store.dataset import Dataset
 from genloom.train.data import cache, conditions
 from genloom.train.data.conditions import CondDropout, EncodedConditions
@@ -48,7 +48,7 @@ class SequenceSet:
     dataset: Dataset
     context_length: int  # longer sequences are split
 
-    unit, metric = TOKENS, HELD_OUT_LOSS
+    unit = TOKENS
     epochs_before_dropout = 4
     epochs_before_warning = 40
     tokens_per_sample = 1  # for scaling rules, which count tokens
@@ -101,9 +101,15 @@ class SequenceSet:
         num_sequences = NUM_EVALS * min(self.eval_size, num_held_out) + min(self.final_eval_size, num_held_out)
         return num_sequences * len(self) // max(len(self.documents.ends), 1)
 
-    def load_held_out(self, limit: int) -> Batch | tuple[()]:
+    @property
+    def metric(self) -> str:
+        return get_bits_metric(self.dataset.medium)
+
+    def load_held_out(self, limit: int) -> HeldOutSequences:
         """Load up to `limit` held-out sequences with their conditions."""
-        return load_held_out_sequences(self.dataset, self.codec, self.conditioners, self.context_length, limit)
+        items = list(self.dataset.sample_documents("val", limit))
+        given = [conditions.get_values(self.conditioners, item) for item in items]
+        return HeldOutSequences([item.meta.get("turns") or item.value for item in items], given)
 
     def compute_ngram_baseline(self, design: Design) -> float:
         return 0.0

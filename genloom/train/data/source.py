@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from genloom.conditioners import Conditioners
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.model import Design, Model, build_conditioners, load_model
-from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, TextOrChat
+from genloom.model.likelihood import HELD_OUT_LOSS, HeldOut, get_bits_metric
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import parse
 from genloom.store.dataset import Dataset
@@ -82,7 +83,7 @@ class DataSource(Protocol):
         """Return the activation bytes per row."""
         ...
 
-    def load_held_out(self, limit: int) -> Sequence[TextOrChat] | Batch: ...
+    def load_held_out(self, limit: int) -> HeldOut: ...
 
 
 class PretrainingSource(DataSource, Protocol):
@@ -145,7 +146,6 @@ class TokenStream:
     dataset: Dataset
 
     unit = TOKENS
-    metric = BITS_PER_BYTE
     epochs_before_dropout = 4  # from here on dropout helps (docs/log.md)
     epochs_before_warning = 40  # from here on more data would help more than more time
     tokens_per_sample = 1  # for scaling rules, which count tokens
@@ -182,24 +182,33 @@ class TokenStream:
         held_out_bytes = self.dataset.count_bytes("val")
         return 2 * (NUM_EVALS * min(self.eval_size, held_out_bytes) + min(self.final_eval_size, held_out_bytes))
 
-    def load_held_out(self, limit: int) -> Sequence[str]:
-        """Load representative held-out text of up to about `limit` characters; a larger limit extends it."""
-        texts, chars_left = [], limit
+    @property
+    def metric(self) -> str:
+        return get_bits_metric(self.dataset.medium)
+
+    @property
+    def medium(self) -> ModuleType:
+        return plugins.find_part("medium", self.dataset.medium)
+
+    def load_held_out(self, limit: int) -> Sequence[Any]:
+        """Load representative held-out values, of a length of up to about `limit`; a larger limit extends them."""
+        values, remaining_length = [], limit
         for item in self.dataset.iter_passages("val", limit):
-            if chars_left <= 0:
+            if remaining_length <= 0:
                 break
-            texts.append(item.value[:chars_left])
-            chars_left -= len(item.value)
-        return texts
+            values.append(get_ability(self.medium, "cut")(item.value, remaining_length))
+            remaining_length -= len(item.value)
+        return values
 
     def compute_ngram_baseline(self, design: Design, order: int = 5) -> float:
-        """Return the bits per byte of an n-gram model of the tokens on the final evaluation; 0 if nothing is held out.
+        """Return the bits per unit of an n-gram model of the tokens on the final evaluation; 0 if nothing is held out.
 
         The model is the network's own count model, or else one of this order.
         """
-        encoded_texts = [self.codec.encode(text) for text in self.load_held_out(self.final_eval_size)]
-        num_bytes = sum(len(self.codec.decode(ids).encode()) for ids in encoded_texts)
-        if not num_bytes:
+        encoded_values = [self.codec.encode(value) for value in self.load_held_out(self.final_eval_size)]
+        count_units = get_ability(self.medium, "count_units")
+        num_units = sum(count_units(self.codec.decode(ids)) for ids in encoded_values)
+        if not num_units:
             return 0.0
         space = self.codec.space
         assert isinstance(space, TokenSpace)
@@ -209,8 +218,8 @@ class TokenStream:
             count_model = build_count_model(config, space.vocab_size, np.asarray(self.token_ids))
         else:
             count_model = KneserNey.fit(np.asarray(self.token_ids[:MAX_BASELINE_TOKENS]), space.vocab_size, order)
-        nats = sum(-count_model.log_prob(np.append(space.eos, ids))[1:].sum() for ids in encoded_texts)
-        return float(nats / num_bytes / log(2))
+        nats = sum(-count_model.log_prob(np.append(space.eos, ids))[1:].sum() for ids in encoded_values)
+        return float(nats / num_units / log(2))
 
 
 @dataclass(frozen=True)
@@ -307,14 +316,14 @@ def prepare_samples(folder: Path, dataset: Dataset, codec: Codec, design: Design
                     last_report = time.perf_counter()
                     yield Status(f"Encoded {num_done:,} of {num_samples:,}")
         cache.publish(folder, key)
-        cache.mark_complete(folder, samples.list_sample_files(conditioners))
+        cache.mark_complete(folder, samples.list_sample_files(codec.space, conditioners))
     unit = Unit("samples", get_plural_name(design.medium))
-    return SampleSet(codec, samples.read_samples(folder, codec.space, conditioners), conditioners, dataset, unit)
+    return SampleSet(codec, samples.read_samples(folder, codec, conditioners), conditioners, dataset, unit)
 
 
 def get_plural_name(medium: str) -> str:
-    """Return the plural noun for values of a medium ("pictures"); by default its own name."""
-    return str(getattr(plugins.find_part("medium", medium), "plural", medium))
+    """Return the plural noun for values of a medium, e.g. "pictures"."""
+    return str(get_ability(plugins.find_part("medium", medium), "plural"))
 
 
 def load_or_fit_codec(folder: Path, workspace: Workspace, dataset: Dataset, design: Design) -> Codec:

@@ -5,6 +5,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
+from genloom.media.abilities import get_ability
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -33,7 +34,7 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
 
 def find_default_recipe(medium: str, size: int, objective: str) -> DefaultRecipe:
     """Return the medium's recipe for this many bytes of data and the objective (""; any)."""
-    recipes = getattr(plugins.find_part("medium", medium), "default_recipes", ())
+    recipes = get_ability(plugins.find_part("medium", medium), "default_recipes")
     if not recipes:
         raise GenloomError("train.no_recipe", medium=medium)
     size_matches = [recipe for recipe in recipes if size <= recipe.max_bytes]

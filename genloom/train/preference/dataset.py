@@ -109,7 +109,8 @@ class PreferenceDataset:
 
 
 def digest_samples(samples: EncodedSamples) -> str:
-    return hashlib.sha256(samples.x.tobytes() + dump_conditions(samples.conditions)).hexdigest()
+    lengths = b"" if samples.lengths is None else samples.lengths.tobytes()
+    return hashlib.sha256(samples.x.tobytes() + lengths + dump_conditions(samples.conditions)).hexdigest()
 
 
 def dump_conditions(conditions: EncodedConditions) -> bytes:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from genloom.rate.checks.sandbox import SandboxLimits, find_confinement_error, p
 from tests.errors import raises_code
 
 needs_confinement = pytest.mark.skipif(bool(find_confinement_error()), reason=find_confinement_error())
+PROGRAMS = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
 ADDS = "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(0, 0) == 0\n"
 
 
@@ -51,7 +53,10 @@ def test_code_blocks_in_prose_are_run():
         ("import sys; sys.exit(0)", "the program fails: SystemExit: 0"),
         ("import os; os._exit(0)", "ended before its tests"),
         ('print(\'{"tests": ["", "", ""], "failure": ""}\'); import os; os._exit(0)', "ended before its tests"),
-        ("import os\nfor fd in range(3, 9):\n  try: os.write(fd, b'x' * 9999)\n  except OSError: pass\nos._exit(0)", ""),
+        (
+            "import os\nfor fd in range(3, 9):\n  try: os.write(fd, b'x' * 9999)\n  except OSError: pass\nos._exit(0)",
+            "",
+        ),
         ("import ctypes; ctypes.string_at(0)", "ended before its tests, with status -11"),
         ("a\0b", "the program fails"),
     ],
@@ -201,7 +206,8 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "report",
     [
-        b"x", b"\xff", b"[]", b"5", b"null", b"{}", b'{"tests": []}', b'{"failure": ""}', b'{"tests": 5, "failure": ""}',
+        b"x", b"\xff", b"[]", b"5", b"null", b"{}", b'{"tests": []}', b'{"failure": ""}',
+        b'{"tests": 5, "failure": ""}',
         b'{"tests": [1], "failure": ""}', b'{"tests": [""], "failure": 7}', b'{"tests": [""], "failure": null}',
         b'{"tests": {"a": ""}, "failure": ""}', b'{"tests": [""], "failure": "", "more": 1}', b"[" * 100_000,
         b'{"tests": [], "failure": ""}', b"9" * 5000, json.dumps({"tests": [""] * 20_000, "failure": ""}).encode(),
@@ -224,47 +230,7 @@ def test_a_report_cannot_control_the_terminal():
     assert "\x1b" not in run_check("raise ValueError('\x1b[31mred')").reason
 
 
-# What a program may try in order to pass without computing anything. The tests want add(1, 2) == 3 and so on.
-FORGERIES = {
-    "write reports to every descriptor": """
-import os, json, threading
-def spam():
-    for fd in range(64):
-        for text in ('{"tests": ["", "", ""], "failure": ""}', '{"secret": "", "changed": {}, "value": 3}'):
-            data = text.encode()
-            try: os.write(fd, len(data).to_bytes(4, "little") + data)
-            except OSError: pass
-def add(a, b): spam(); return 0
-""",
-    "equal everything": "class A:\n  def __eq__(s, o): return True\n  def __ne__(s, o): return False\nadd = lambda a, b: A()",
-    "subclass of int that equals everything": (
-        "class A(int):\n  def __eq__(s, o): return True\n  __hash__ = None\nadd = lambda a, b: A()"
-    ),
-    "exception that claims success": "def add(a, b): raise SystemExit(0)",
-    "replace AssertionError": "import builtins\nbuiltins.AssertionError = type('X', (), {})\nadd = lambda a, b: 0",
-    "replace exec and compile": (
-        "import builtins\nbuiltins.exec = lambda *a: None\nbuiltins.compile = lambda *a: None\nadd = lambda a, b: 0"
-    ),
-    "change the callers": """
-import sys, gc
-def add(a, b):
-    frame = sys._getframe()
-    while frame:
-        for name, value in list(frame.f_locals.items()) + list(frame.f_globals.items()):
-            if isinstance(value, list):
-                try: value[:] = [""] * 3
-                except Exception: pass
-            if isinstance(value, str) and "assert" in value and "add(1, 2)" in value:
-                return 3
-        frame = frame.f_back
-    for value in gc.get_objects():
-        if isinstance(value, dict) and any("assert add" in v for v in value.values() if isinstance(v, str)):
-            return 3
-    return 0
-""",
-    "end with success": "import os\ndef add(a, b): os._exit(0)",
-    "no test to fail": "def __getattr__(name): return 3\nadd = None",
-}
+FORGERIES = PROGRAMS["forgeries"]
 
 
 @pytest.mark.parametrize("how", FORGERIES)
@@ -276,70 +242,23 @@ def test_a_program_cannot_forge_its_verdict(how):
 def test_the_source_of_the_tests_is_not_in_the_memory_of_the_program():
     """Else it could look up what is expected of it."""
     code = """
-import gc, re, ctypes
+import gc
 def add(a, b):
-    found = []
-    for line in open("/proc/self/maps") if False else []:
-        pass
+    word, count = "".join(["xyzzy", "plugh"]), 0
     for value in gc.get_objects():
         for part in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
-            if isinstance(part, (str, bytes)) and ("xyzzy" + "plugh" in str(part)):
-                found.append(part)
-    return len(found)
+            count += isinstance(part, (str, bytes)) and word in str(part)
+    return count
 """
     assert run_check(code, "assert add(1, 2) == 0  # xyzzyplugh").has_passed
 
 
-FAIR = {
-    "arguments that are changed in place": ("def f(x): x.sort()", "a = [3, 1, 2]\nf(a)\nassert a == [1, 2, 3]"),
-    "nested and aliased arguments": (
-        "def f(x): x[0].append(1); x[1]['k'] = x[0]", "a = [[], {}]\nf(a)\nassert a == [[1], {'k': [1]}]"
-    ),
-    "the same list comes back": ("def f(x): return x", "a = [1]\nassert f(a) is a"),
-    "a set and a bytearray": ("def f(s, b): s.add(2); b += b'y'", "s, b = {1}, bytearray(b'x')\nf(s, b)\nassert s == {1, 2} and b == b'xy'"),
-    "instances": (
-        "class Stack:\n  def __init__(s): s.items = []\n  def push(s, x): s.items.append(x)\n  def __len__(s): return len(s.items)",
-        "s = Stack()\ns.push(1)\nassert s.items == [1] and len(s) == 1 and isinstance(s, Stack)",
-    ),
-    "own comparison": (
-        "class V:\n  def __init__(s, x): s.x = x\n  def __eq__(s, o): return s.x == o.x\n  def __add__(s, o): return V(s.x + o.x)\n  def __lt__(s, o): return s.x < o.x",
-        "assert V(1) + V(2) == V(3)\nassert V(1) != V(2)\nassert V(1) < V(2)\nassert sorted([V(2), V(1)])[0].x == 1",
-    ),
-    "own exceptions": (
-        "class Base(Exception): pass\nclass Bad(Base):\n  def __init__(s, c): super().__init__(c); s.code = c\ndef f(): raise Bad(7)",
-        "try:\n    f()\nexcept Base as error:\n    assert error.code == 7 and error.args == (7,)\nelse:\n    raise AssertionError",
-    ),
-    "exceptions of Python": (
-        "def f(x): return {}[x]", "try:\n    f('a')\nexcept KeyError as e:\n    assert e.args == ('a',)\nelse: assert 0"
-    ),
-    "callbacks": ("def f(g, xs): return [g(x) for x in xs]", "assert f(lambda x: x * 2, [1, 2]) == [2, 4]\nassert f(len, ['a']) == [1]"),
-    "instances of the tests": (
-        "def f(node): node.next.value = 5; return node.value",
-        "class Node:\n    value, next = 1, None\na, b = Node(), Node()\na.next = b\nassert f(a) == 1\nassert b.value == 5",
-    ),
-    "generators": ("def f(n):\n  for k in range(n): yield k", "assert list(f(3)) == [0, 1, 2]\ng = f(1)\nnext(g)\nassert next(g, None) is None"),
-    "subclasses of built-in types": (
-        "import collections\nP = collections.namedtuple('P', 'x y')\ndef f(s): return collections.Counter(s)",
-        "assert f('aab') == {'a': 2, 'b': 1}\nassert f('aab').most_common(1) == [('a', 2)]\nassert P(1, 2) == (1, 2) and P(1, 2).y == 2",
-    ),
-    "enumerations": ("import enum\nclass C(enum.Enum):\n  A = 1\n  B = 2", "assert C.A is C.A and C.A == C.A and C.A != C.B\nassert C(1) is C.A and C.A.value == 1"),
-    "numbers": (
-        "import decimal, fractions, datetime\ndef f(x): return x",
-        "import decimal, fractions, datetime\nfor x in (10 ** 400, -0.5, float('inf'), 1j, b'\\x00', None, 'a\\ud800', decimal.Decimal('1.10'), fractions.Fraction(1, 3), datetime.date(2020, 1, 2), datetime.datetime(2020, 1, 2, 3), range(3), frozenset({1})):\n    assert f(x) == x and type(f(x)) is type(x)",
-    ),
-    "names in functions of the tests": ("X = 2\ndef f(): global X; X += 1", "def g(): return X\nf()\nassert g() == 3\nassert [X for _ in range(2)] == [3, 3]"),
-    "a name of Python": ("def sum(xs): return 42", "assert sum([1]) == 1\nassert program.sum([1]) == 42"),
-    "context managers": (
-        "import contextlib\nseen = []\n@contextlib.contextmanager\ndef f():\n  seen.append(1)\n  yield 5\n  seen.append(2)",
-        "with f() as x:\n    assert x == 5\nassert seen == [1, 2]",
-    ),
-}  # fmt: skip
+FAIR = PROGRAMS["fair"]
 
 
 @pytest.mark.parametrize("what", FAIR)
 def test_tests_see_the_program_as_if_they_were_in_it(what):
-    code, tests = FAIR[what]
-    result = run_check(code, tests)
+    result = run_check(**FAIR[what])
     assert result.has_passed, result.reason
 
 
@@ -348,21 +267,23 @@ def test_the_program_gets_at_nothing_of_the_tests():
 def f(g, node):
     seen = []
     for get in (
-        lambda: g.__globals__, lambda: g.__code__, lambda: node.__class__, lambda: node.__dict__, lambda: dir(node),
-        lambda: node.method.__globals__, lambda: node.method.__func__, lambda: type(g).__call__(getattr, g, "__globals__"),
-        lambda: g.gi_frame, lambda: repr(g),
+        lambda: g.__globals__, lambda: g.__code__, lambda: node._private, lambda: node.method.__self__,
+        lambda: node.method.__globals__, lambda: node.method.__func__, lambda: g.gi_frame, lambda: repr(g),
     ):
         try: get()
         except (AttributeError, TypeError): continue
         seen.append(1)
     link = object.__getattribute__(g, "_link")
-    for op, arguments in (("getattr", (g, "__globals__")), ("call", (getattr, g, "__globals__")), ("call", (vars, node))):
+    calls = ("getattr", (g, "__globals__")), ("call", (getattr, g, "__globals__")), ("call", (vars, node))
+    for op, arguments in calls:
         try: link.request(op, *arguments)
         except Exception: continue
         seen.append(op)
     return seen
 """
-    tests = "class Node:\n    def method(self): pass\nsecret = 1\nresult = f(lambda: secret, Node())\nassert len(result) <= 1, result"
+    tests = (
+        "class Node:\n    def method(self): pass\nsecret = 1\nresult = f(lambda: secret, Node())\nassert result == []"
+    )
     result = run_check(code, tests)
     assert result.has_passed, result.reason
 
@@ -408,7 +329,8 @@ REFUSED = {
     "prlimit": (302, "1, 7, 0, 0"), "ioctl FIOASYNC": (16, "0, 0x5452, 0"), "ioctl TIOCSTI": (16, "0, 0x5412, 0"),
     "prctl": (157, "4, 1, 0, 0, 0"), "clone of a process": (56, "17, 0, 0, 0, 0"), "inotify_init": (253, ""),
     "fcntl F_SETLEASE": (72, "0, 1024, 0"), "fcntl F_NOTIFY": (72, "0, 1026, 0"), "fcntl F_SETOWN_EX": (72, "0, 15, 0"),
-    "fcntl F_SETLK": (72, "0, 6, 0"), "open to truncate": (257, '-100, b"{path}", 512, 0'), "creat": (85, 'b"{path}", 0'),
+    "fcntl F_SETLK": (72, "0, 6, 0"),
+    "open to truncate": (257, '-100, b"{path}", 512, 0'), "creat": (85, 'b"{path}", 0'),
     "open2 to write": (2, 'b"{path}", 1, 0'), "splice": (275, "0, 0, 1, 0, 1, 0"), "unlink": (87, 'b"{path}"'),
 }  # fmt: skip
 

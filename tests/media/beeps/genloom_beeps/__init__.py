@@ -20,6 +20,7 @@ default_recipes: tuple[DefaultRecipe, ...] = (
 )
 
 NUM_PITCHES, MAX_NOTES = 4, 16
+max_tokens: int = MAX_NOTES
 Melody = tuple[int, ...]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from genloom.types import Space, TokenSpace
-from genloom_beeps import NUM_PITCHES, Melody
+from genloom_beeps import MAX_NOTES, NUM_PITCHES, Melody
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Codec:
         return map(self.encode, values)
 
     def decode(self, x: Sequence[int] | np.ndarray) -> Melody:
-        return tuple(int(note) for note in x if 0 <= note < NUM_PITCHES)
+        return tuple(int(note) for note in x if 0 <= note < NUM_PITCHES)[:MAX_NOTES]
 
     def decode_many(self, x: Iterable[np.ndarray]) -> list[Melody]:
         return [self.decode(row) for row in x]

@@ -1,0 +1,17 @@
+"""Memory budgets: how many items of a size are held at once. Counts alone would suit only the media they were set for."""
+
+from math import prod
+
+from genloom.types import Space, TokenSpace
+
+
+def rows_within(bytes_per_item: float, budget: int, most: int) -> int:
+    """Return how many items of this size fit in `budget` bytes: at least 1, and never more than `most`."""
+    return max(1, min(most, int(budget // max(bytes_per_item, 1))))
+
+
+def count_sample_bytes(space: Space) -> int:
+    """Return the bytes of a sample in memory, as tokens of 8 bytes or numbers of 4."""
+    if isinstance(space, TokenSpace):
+        return 8 * (prod(space.grid) + 1 if space.grid else space.context_length)
+    return 4 * space.channels * prod(space.size)
