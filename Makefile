@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow check format docs bench bench-pretrained bench-pictures bench-loop bench-all lock clean
+.PHONY: help install demo test test-slow test-install examples check format docs bench bench-pretrained bench-pictures bench-loop bench-all lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,12 @@ test: $(READY)  ## run the tests, without the slow ones
 
 test-slow: $(READY)  ## run the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+test-install: $(READY)  ## build the wheel, install it elsewhere and run the main job with it
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow tests/test_install.py
+
+examples: $(READY)  ## run the notebooks and store their outputs
+	$(BIN)/python -W error tools/notebooks.py
 
 check: $(READY)  ## check format, lint, types and import layers
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Memory budgets: how many items of a size are held at once. Counts alone would suit only the media they were set for."""
+"""Memory budgets: how many items of a size are held at once. A count alone suits only items of one size."""
 
 from math import prod
 
@@ -11,7 +11,7 @@ def rows_within(bytes_per_item: float, budget: int, most: int) -> int:
 
 
 def count_sample_bytes(space: Space) -> int:
-    """Return the bytes of a sample in memory, as tokens of 8 bytes or numbers of 4."""
+    """Return the bytes of a sample in memory, as tokens of 8 bytes or numbers of 4; 0 for sequences of any length."""
     if isinstance(space, TokenSpace):
-        return 8 * (prod(space.grid) + 1 if space.grid else space.context_length)
+        return 8 * (prod(space.grid) + 1) if space.grid else 0
     return 4 * space.channels * prod(space.size)

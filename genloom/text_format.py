@@ -35,3 +35,20 @@ def format_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def format_markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a table in Markdown."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows])
+
+
+# Characters by which a text from outside could move a terminal's cursor, change its colours or turn its direction.
+_DIRECTION_CHARS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROL_CHARS = dict.fromkeys((*range(32), *range(127, 160), *_DIRECTION_CHARS), "\ufffd")
+del _CONTROL_CHARS[ord("\n")], _CONTROL_CHARS[ord("\t")]
+_JSON_ESCAPES = {n: f"\\u{n:04x}" for n in (*range(127, 160), *_DIRECTION_CHARS)}
+
+
+def remove_controls(text: str) -> str:
+    """Return the text with U+FFFD for each character that controls a terminal; newlines and tabs stay."""
+    return text.translate(_CONTROL_CHARS)
+
+
+def escape_json_controls(text: str) -> str:
+    """Return JSON with escapes for the characters that control a terminal and that JSON leaves as they are."""
+    return text.translate(_JSON_ESCAPES)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -36,21 +36,32 @@ def worlds() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def beeps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The plug-in medium of tests/media/beeps, installed as pip would: its folder, and the metadata of its package."""
-    folder, package = tmp_path_factory.mktemp("installed"), Path(__file__).parent / "media" / "beeps"
-    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    info = folder / f"genloom_beeps-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines: list[str] = []
-    for group, offers in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {module}" for name, module in offers.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+def install_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, str], None]]:
+    """Return a function that installs a package as pip would: its folder, and the metadata of its pyproject.toml."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(package))
-        patch.syspath_prepend(str(folder))
-        yield importlib.import_module("genloom_beeps")
+
+        def install(package: Path, pyproject: str) -> None:
+            folder, project = tmp_path_factory.mktemp("installed"), tomllib.loads(pyproject)["project"]
+            name, version = project["name"], project["version"]
+            info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            lines: list[str] = []
+            for group, offers in project["entry-points"].items():
+                lines += [f"[{group}]", *(f"{part} = {module}" for part, module in offers.items())]
+            (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+            patch.syspath_prepend(str(package))
+            patch.syspath_prepend(str(folder))
+
+        yield install
+
+
+@pytest.fixture(scope="module")
+def beeps(install_package: Callable[[Path, str], None]) -> ModuleType:
+    """The plug-in medium of tests/media/beeps."""
+    package = Path(__file__).parent / "media" / "beeps"
+    install_package(package, (package / "pyproject.toml").read_text())
+    return importlib.import_module("genloom_beeps")
 
 
 @pytest.fixture(scope="session")

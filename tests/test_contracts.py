@@ -64,27 +64,28 @@ def make_field(number: int) -> np.ndarray:
     return np.random.default_rng(number).normal(size=(2, 3, 4)).astype(np.float32)
 
 
-CONDITIONS: dict[str, dict[str, Any]] = {  # the values of items, some of which have none; texts that people write
-    "text": {"settings": {"encoder": "words"}, "values": ["a red fox", "two (fat:1.3) cats", ""], "texts": ["a fox"]},
-    "columns": {"settings": {"column": "logp"}, "values": [1.5, -2, None, 7], "texts": ["2.5", "1e-3"]},
-    "field": {
-        "settings": {"column": "loads"},
-        "values": [make_field(1), None, make_field(2)],
-        "texts": ["{folder}/x.npy"],
-    },
+def with_meta(name: str, values: list[Any]) -> list[Item]:
+    return [Item("", meta={} if value is None else {name: value}) for value in values]
+
+
+CONDITIONS: dict[str, tuple[dict[str, Any], list[Item], list[str]]] = {  # settings, items, texts that people write
+    "text": ({"encoder": "words"}, with_meta("caption", ["a red fox", "two (fat:1.3) cats", None]), ["a fox"]),
+    "columns": ({"column": "logp"}, with_meta("logp", [1.5, -2, None, 7]), ["2.5", "1e-3"]),
+    "field": ({"column": "loads"}, with_meta("loads", [make_field(1), None, make_field(2)]), ["{folder}/x.npy"]),
+    "item": ({"medium": "image"}, [Item(image) for image in IMAGES], ["{folder}/x.png"]),
 }
 
 
 @pytest.mark.parametrize("name", plugins.part_names("conditioner"))
 def test_conditioners(name: str, tmp_path: Path) -> None:
-    module, sample = plugins.find_part("conditioner", name), CONDITIONS[name]
+    module, (settings, items, texts) = plugins.find_part("conditioner", name), CONDITIONS[name]
     np.save(tmp_path / "x.npy", make_field(3))
-    config = module.Config(**sample["settings"])
-    items = [Item("", meta={config.column: value}) for value in sample["values"]]
+    plugins.find_part("medium", "image").save(Item(IMAGES[0][::-1]), tmp_path / "x.png")
+    config = module.Config(**settings)
     if fit := getattr(module, "fit", None):
         config = fit(items, config)
         assert fit(items[:1], config) == config, "what is fitted stays"
-    check_conditioner(module.build(config), items, [text.format(folder=tmp_path) for text in sample["texts"]])
+    check_conditioner(module.build(config), items, [text.format(folder=tmp_path) for text in texts])
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

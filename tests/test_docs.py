@@ -31,6 +31,12 @@ def test_the_tree_is_the_code(docs: ModuleType) -> None:
     assert docs.render_tree() == docs.TREE.read_text(encoding="utf-8"), "run `make docs`"
 
 
+def test_included_files_are_the_files(docs: ModuleType) -> None:
+    page = docs.MEDIUM.read_text(encoding="utf-8")
+    assert page.count("<!-- file: ") == 5
+    assert docs.fill_includes(page) == page, "run `make docs`"
+
+
 def test_every_module_says_what_it_is_in_one_sentence() -> None:
     for path in (ROOT / "genloom").rglob("*.py"):
         if path.name != "__init__.py":

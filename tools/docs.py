@@ -1,4 +1,5 @@
-"""Writes docs/cli.md from `genloom --help` and docs/tree.md from the modules' first sentences (`make docs`)."""
+"""Writes docs/cli.md from `genloom --help`, docs/tree.md from the modules' first sentences, and the files that
+docs/adding-a-medium.md includes (`make docs`)."""
 
 import ast
 import os
@@ -7,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CLI, TREE = ROOT / "docs" / "cli.md", ROOT / "docs" / "tree.md"
+CLI, TREE, MEDIUM = (ROOT / "docs" / f"{name}.md" for name in ("cli", "tree", "adding-a-medium"))
 SKIPPED = {"builtin", "messages", "__pycache__"}
 
 
@@ -50,9 +51,22 @@ def render_cli() -> str:
     return f"# Command line\n\n{intro}\n{verbs}"
 
 
+def fill_includes(text: str) -> str:
+    """Return a page with the content of the files that it includes: `<!-- file: PATH -->` above a code block."""
+
+    def fill(match: re.Match[str]) -> str:
+        content = (ROOT / match["path"]).read_text(encoding="utf-8")
+        return f"{match['marker']}\n```{match['language']}\n{content}```"
+
+    return re.sub(
+        r"(?P<marker><!-- file: (?P<path>\S+) -->)\n```(?P<language>\w+)\n.*?```", fill, text, flags=re.DOTALL
+    )
+
+
 def main() -> None:
     CLI.write_text(render_cli(), encoding="utf-8")
     TREE.write_text(render_tree(), encoding="utf-8")
+    MEDIUM.write_text(fill_includes(MEDIUM.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

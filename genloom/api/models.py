@@ -1,12 +1,18 @@
 """Models: they generate, chat, are measured, learn from ratings and are exported."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.api import progress as progress_bars
-from genloom.api.generation import GenerationProgress, apply_presets, build_request, iter_outputs
+from genloom.api.generation import (
+    GenerationProgress,
+    add_default_temperature,
+    apply_presets,
+    build_request,
+    iter_outputs,
+)
 from genloom.api.outputs import Output, Outputs, render_table
 from genloom.errors import GenloomError
 from genloom.store.model_folder import ModelFolder
@@ -178,9 +184,13 @@ class Model:
 
     def list_options(self) -> "list[OptionInfo]":
         """List the parameters of the sampler that `generate` takes: name, type, default, allowed values and meaning."""
-        from genloom.generate.engine import list_request_options
+        from genloom.generate import engine
 
-        return list_request_options(self.load())
+        model = self.load()
+        defaults = add_default_temperature(model, {})
+        if engine.is_open_sequence(model.codec.space) and engine.is_left_to_right(model):
+            defaults["max_tokens"] = engine.get_default_max_tokens(model)
+        return [replace(o, default=defaults.get(o.name, o.default)) for o in engine.list_request_options(model)]
 
     def chat(
         self,

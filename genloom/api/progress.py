@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import isfinite, log
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from genloom.text_format import format_bytes, format_count, format_duration, format_table
+from genloom.text_format import format_bytes, format_count, format_duration, format_table, remove_controls
 
 if TYPE_CHECKING:
     from genloom.collect import CollectProgress
@@ -62,7 +62,7 @@ class _PlainBar:
             return
         self.next_at = now + _SECONDS_BETWEEN_LINES
         percent = 100 * done / self.total if self.total else 100
-        print(f"{self.title} {percent:.0f} %  {note}".rstrip(), file=sys.stderr, flush=True)
+        print(remove_controls(f"{self.title} {percent:.0f} %  {note}".rstrip()), file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _RichBar:
 
 def print_note(text: str) -> None:
     """Print a line about the work in progress on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(remove_controls(text), file=sys.stderr, flush=True)
 
 
 def ignore_note(text: str) -> None:

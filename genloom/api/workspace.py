@@ -526,7 +526,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            rate.not_a_rating: the entry is neither; store.unknown_name, store.unknown_name_near: there is no such entry.
+            rate.not_a_rating: the entry is neither; store.unknown_name, store.unknown_name_near: there is none.
         """
         from genloom.rate.ratings import withdraw_rating
 

@@ -5,9 +5,15 @@ import json
 import os
 import sys
 
+_MAX_MESSAGE_CHARS = 4000
+
 
 def main() -> None:
-    """Run this process's command and exit: 0 done, 1 problems found, 2 wrong use or input, 130 interrupted."""
+    """Run this process's command and exit.
+
+    The exit codes: 0 done, 1 problems found, 2 wrong use or input, 3 a bug of ours, 130 interrupted.
+    """
+    _open_closed_streams()
     # A name that the terminal's encoding lacks must not fail a command that has done its work.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -18,7 +24,45 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, like `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         exit_code = 141
+    except Exception as error:  # a bug of ours
+        exit_code = _report_bug(error)
     sys.exit(exit_code)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device in place of a standard stream that the caller has closed, as with `>&-`.
+
+    Else the first file that is opened would take its number, and whatever is printed would be written into it.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  # for the whole process
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _report_bug(error: Exception) -> int:
+    """Write the traceback of a bug to a file, name it in one line on standard error, and return exit code 3."""
+    import tempfile
+    import traceback
+
+    from genloom.errors import format_message
+    from genloom.text_format import remove_controls
+
+    kind = type(error).__name__
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="genloom-report-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+        line = format_message("cli.bug", kind=kind, reason=str(error)[:300], path=file.name)
+    except OSError:
+        line = format_message("cli.bug_without_report", kind=kind, reason=str(error)[:300])
+    print(f"genloom: {remove_controls(' '.join(line.split()))}", file=sys.stderr)
+    return 3
 
 
 def run(arguments: list[str]) -> int:
@@ -55,11 +99,20 @@ def _print_error(error: Exception, arguments: list[str]) -> int:
     """
     from genloom.errors import GenloomError
 
+    message = _shorten_message(str(error))
     coded_error = error if isinstance(error, GenloomError) else error.__cause__
     if not isinstance(coded_error, GenloomError) or not os.environ.get("GENLOOM_ERROR_CODES"):
-        print(f"genloom: {error}", file=sys.stderr)
+        print(f"genloom: {message}", file=sys.stderr)
         return 2
-    print(f"genloom: {error} [{coded_error.code}]", file=sys.stderr)
+    print(f"genloom: {message} [{coded_error.code}]", file=sys.stderr)
     if "--json" in arguments:
-        print(json.dumps({"error": {"code": coded_error.code, "message": str(error)}}, ensure_ascii=False))
+        print(json.dumps({"error": {"code": coded_error.code, "message": message}}, ensure_ascii=False))
     return 2
+
+
+def _shorten_message(message: str) -> str:
+    """Return a message without characters that control a terminal, and without megabytes of a damaged file."""
+    from genloom.text_format import remove_controls
+
+    message = remove_controls(message)
+    return message if len(message) <= _MAX_MESSAGE_CHARS else f"{message[:_MAX_MESSAGE_CHARS]} …"

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloom.api.progress import ProgressBar, open_bar
-
-_CONTROL_CHARS = {n: "\ufffd" for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
+from genloom.text_format import escape_json_controls, remove_controls
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,9 @@ class Console:
     is_json: bool = False
 
     def print_line(self, line: str = "") -> None:
-        """Print a line for people."""
+        """Print a line for people, which may hold names and texts from outside."""
         if not self.is_json:
-            print(line, flush=True)
+            print(remove_controls(line), flush=True)
 
     @property
     def is_live(self) -> bool:
@@ -31,18 +30,19 @@ class Console:
     def print_text(self, text: str) -> None:
         """Print generated text without a newline; on a terminal it cannot move the cursor or change colours."""
         if not self.is_json:
-            safe_text = text.translate(_CONTROL_CHARS) if sys.stdout.isatty() else text
+            safe_text = remove_controls(text) if sys.stdout.isatty() else text
             print(safe_text, end="", flush=True)
 
     def print_note(self, line: str) -> None:
         """Print a line for people about the work in progress, on standard error."""
         if not self.is_json:
-            print(line, file=sys.stderr, flush=True)
+            print(remove_controls(line), file=sys.stderr, flush=True)
 
     def print_result(self, result: Mapping[str, Any]) -> None:
         """Print the result for scripts."""
         if self.is_json:
-            print(json.dumps(result, indent=1, ensure_ascii=False, default=str), flush=True)
+            text = json.dumps(result, indent=1, ensure_ascii=False, default=str)
+            print(escape_json_controls(text), flush=True)
 
     def show_progress(self, title: str, total: float) -> AbstractContextManager[ProgressBar]:
         """Show a bar on a terminal, else a line every few seconds; `update(done, note)` takes `done` up to `total`."""

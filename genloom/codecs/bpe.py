@@ -8,7 +8,6 @@ from functools import cached_property
 from itertools import islice
 from math import log2
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

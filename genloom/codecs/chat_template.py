@@ -76,7 +76,7 @@ def render(codec: ChatCodec, messages: Sequence[Message], add_generation_prompt:
             target_masks.append(is_target)
             pending.clear()
 
-    for text, is_marker, is_target in _iter_segments(template, messages, add_generation_prompt):
+    for text, is_marker, is_target in iter_segments(template, messages, add_generation_prompt):
         for part in _split_marker(text, codec.special_tokens) if is_marker else [text]:
             if is_marker and part in codec.special_tokens:
                 flush_pending()
@@ -122,7 +122,7 @@ def load_chat_template(folder: Path, special_tokens: Mapping[str, int]) -> ChatT
     return template
 
 
-def _iter_segments(
+def iter_segments(
     template: ChatTemplate, messages: Sequence[Message], add_generation_prompt: bool
 ) -> Iterator[tuple[str, bool, bool]]:
     """Yield each segment of text, whether it is a marker, and whether the assistant writes it."""

@@ -16,6 +16,7 @@ LARGEST_FILE = 64 << 20
 _LARGEST_VOCAB = 1 << 20
 _MAX_PATTERN_CHARS = 2000
 _MAX_STEPS = 20  # of a sequence
+_MAX_REPLACEMENT_CHARS = 16  # a longer one could grow a text without bounds, step by step
 
 NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace")
 PRE_TOKENIZERS = ("ByteLevel", "Digits", "Metaspace", "Split")
@@ -32,7 +33,7 @@ def parse_tokenizer_json(text: str | bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GenloomError("codecs.not_json", reason=error) from None
+        raise GenloomError("codecs.not_json", reason=str(error)[:200]) from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise GenloomError("codecs.not_tokenizer")
     return {
@@ -128,4 +129,29 @@ def _parse_part(content: Mapping[str, Any], part_name: str, steps_key: str, know
             raise GenloomError("codecs.unknown_part", part=part_name, type=kind, known=", ".join(known_types))
         if len(json.dumps(step.get("pattern"))) > _MAX_PATTERN_CHARS:
             raise GenloomError("codecs.pattern_too_long", part=part_name, limit=_MAX_PATTERN_CHARS)
+        if not _is_bounded_step(step):
+            raise GenloomError("codecs.part_damaged", part=part_name)
     return part
+
+
+def _is_bounded_step(step: Mapping[str, Any]) -> bool:
+    """Return whether a step's values are of the right kinds, and it can lengthen no text beyond bounds."""
+    if step["type"] == "Replace":
+        pattern, content = step.get("pattern"), step.get("content")
+        if not isinstance(pattern, dict) or len(pattern) != 1 or not isinstance(content, str):
+            return False
+        text = next(iter(pattern.values()))
+        return isinstance(text, str) and bool(text) and len(content) <= _MAX_REPLACEMENT_CHARS
+    if step["type"] == "Prepend":
+        return isinstance(step.get("prepend"), str) and len(step["prepend"]) <= _MAX_REPLACEMENT_CHARS
+    if step["type"] == "TemplateProcessing":
+        return all(_is_template(step.get(name)) for name in ("single", "pair"))
+    return True
+
+
+def _is_template(pieces: Any) -> bool:
+    if pieces is None:
+        return True
+    return isinstance(pieces, list) and all(
+        isinstance(piece, dict) and all(isinstance(value, dict) for value in piece.values()) for piece in pieces
+    )

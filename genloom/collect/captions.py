@@ -7,6 +7,7 @@ parameters.
 import functools
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from genloom.collect import licence, table_files
 from genloom.collect.kept import pick_kept
 from genloom.collect.parquet import open_parquet
 from genloom.collect.slug import escape_name, replace_surrogates
+from genloom.errors import GenloomError
 from genloom.media.text import encoding
 
 SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
@@ -25,6 +27,7 @@ CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "title", "alt", "
 MAX_SIDECAR_BYTES = 1 << 20
 MAX_CAPTION_CHARS = 2_000
 MAX_TABLE_ROWS = 2_000_000
+MAX_EXAMPLES = 3  # of unused rows in a note
 HEX_PATTERN = re.compile(r"^(?=.*\d)[0-9a-f]{6,}$", re.IGNORECASE)
 UUID_PATTERN = re.compile(r"^[0-9a-f-]{32,}$", re.IGNORECASE)
 
@@ -64,19 +67,40 @@ def find_caption(
 def _iter_entries(
     path: Path, root: Path, file_columns: tuple[str, ...], keep: tuple[str, ...]
 ) -> Iterator[tuple[CaptionEntry, str]]:
-    for sidecar in (
-        s for suffix in SIDECAR_SUFFIXES for s in (path.with_suffix(suffix), path.with_name(path.name + suffix))
-    ):
-        if sidecar.is_file():
-            entry = _read_sidecar(sidecar, keep)
-            yield (entry if entry.caption else CaptionEntry("", kept=entry.kept)), "a file beside it"
+    sidecars = _list_sidecars(path.parent)
+    for suffix in SIDECAR_SUFFIXES:
+        for name in (path.stem + suffix, path.name + suffix):
+            sidecar = sidecars.get(fold_name(name))
+            if sidecar is not None and _is_inside(sidecar, root):
+                entry = _read_sidecar(sidecar, keep)
+                yield (entry if entry.caption else CaptionEntry("", kept=entry.kept)), "a file beside it"
     for folder in path.parents:
         relative_name = escape_name(path.relative_to(folder).as_posix())
-        for entries in _read_tables(folder, file_columns, keep):
-            if table_entry := entries.get(relative_name) or entries.get(escape_name(path.name)):
+        for table in _read_tables(folder, root, file_columns, keep):
+            if table_entry := table.find(relative_name) or table.find(escape_name(path.name)):
                 yield table_entry, "a table beside it"
         if folder == root or root not in folder.parents:
             return
+
+
+def fold_name(name: str) -> str:
+    """Return a name as it is compared: without case, and with accents in one form, of which systems use either."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """Return whether a file lies in a folder; a link may lead anywhere."""
+    return not path.is_symlink() or root in path.resolve().parents
+
+
+@functools.lru_cache(256)
+def _list_sidecars(folder: Path) -> Mapping[str, Path]:
+    """Return the files of a folder that may describe others, by their folded names."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SIDECAR_SUFFIXES and path.is_file())
+    except OSError:
+        return {}
+    return {fold_name(escape_name(path.name)): path for path in reversed(paths)}
 
 
 def parse_record(record: Mapping[str, Any], column: str = "", keep: Sequence[str] = ()) -> CaptionEntry:
@@ -118,54 +142,107 @@ def derive_caption(name: str, generic_words: Collection[str]) -> str:
     return " ".join(words).strip() if distinctive_words else ""
 
 
+@dataclass
+class CaptionTable:
+    """The entries of a table by file name, and what of it was not used."""
+
+    entries: dict[str, CaptionEntry] = field(default_factory=dict)
+    folded_names: dict[str, str] = field(default_factory=dict)
+    num_rows: int = 0
+    broken_rows: dict[int, str] = field(default_factory=dict)  # row → reason
+    problem: str = ""  # why nothing was read
+
+    def add(self, name: str, entry: CaptionEntry) -> None:
+        """Add an entry; the first of a name counts."""
+        name = unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
+        self.entries.setdefault(name, entry)
+        self.folded_names.setdefault(name.casefold(), name)
+
+    def find(self, name: str) -> CaptionEntry | None:
+        """Return the entry of a file: by its name, else by that without case."""
+        name = unicodedata.normalize("NFC", name.replace("\\", "/"))
+        return self.entries.get(name) or self.entries.get(self.folded_names.get(name.casefold(), ""))
+
+
 @functools.lru_cache(16)
-def read_table(path: Path, file_columns: tuple[str, ...], keep: tuple[str, ...] = ()) -> Mapping[str, CaptionEntry]:
-    """Return the entries of a table by file name; empty if the table has no such column or is damaged."""
-    entries: dict[str, CaptionEntry] = {}
+def read_table(path: Path, file_columns: tuple[str, ...], keep: tuple[str, ...] = ()) -> CaptionTable:
+    """Return the entries of a table; none if it has no column that names files, or is damaged."""
+    table = CaptionTable()
     try:
-        for record in _iter_records(path, keep):
-            name = next((record[key] for key in record if str(key).strip().lower() in file_columns), None)
-            if isinstance(name, Mapping):  # Hugging Face's image without its bytes
-                name = name.get("path")
-            if isinstance(name, str) and name.strip():
-                entry = parse_record({k: v for k, v in record.items() if v is not name}, keep=keep)
-                if entry.caption or entry.licence or entry.kept:
-                    entries.setdefault(name.strip().replace("\\", "/").removeprefix("./"), entry)
-            if len(entries) >= MAX_TABLE_ROWS:
+        for number, record in _iter_records(path, keep):
+            table.num_rows += 1
+            try:
+                if isinstance(record, GenloomError):
+                    raise record
+                _add_row(table, record, file_columns, keep)
+            except GenloomError as error:
+                table.broken_rows[number] = str(error)
+            if len(table.entries) >= MAX_TABLE_ROWS:
                 break
-    except (OSError, ValueError):
-        return {}
-    return entries
+    except (OSError, ValueError) as error:
+        return CaptionTable(problem=str(error))
+    return table
+
+
+def _add_row(table: CaptionTable, record: Any, file_columns: tuple[str, ...], keep: tuple[str, ...]) -> None:
+    if not isinstance(record, Mapping):
+        return
+    name = next((record[key] for key in record if str(key).strip().lower() in file_columns), None)
+    if isinstance(name, Mapping):  # Hugging Face's image without its bytes
+        name = name.get("path")
+    if isinstance(name, str) and name.strip():
+        entry = parse_record({k: v for k, v in record.items() if v is not name}, keep=keep)
+        if entry.caption or entry.licence or entry.kept:
+            table.add(name, entry)
+
+
+def describe_unused(
+    table: CaptionTable, folder: Path, paths_by_folder: Mapping[Path, Sequence[Path]]
+) -> GenloomError | None:
+    """Return a note on the rows of a table in `folder` that are broken, or name none of the files; None if all fit."""
+    used_names = set()
+    for parent, paths in paths_by_folder.items():
+        if parent == folder or folder in parent.parents:
+            used_names |= {fold_name(escape_name(path.relative_to(folder).as_posix())) for path in paths}
+            used_names |= {fold_name(escape_name(path.name)) for path in paths}
+    unused = [name for name in table.entries if name.casefold() not in used_names]
+    if not unused and not table.broken_rows:
+        return None
+    reasons = [f"row {number}: {reason}" for number, reason in list(table.broken_rows.items())[:MAX_EXAMPLES]]
+    reasons += [f"no file {name[:80]!r}" for name in unused[:MAX_EXAMPLES]]
+    count = len(unused) + len(table.broken_rows)
+    return GenloomError("collect.unused_rows", count=count, total=table.num_rows, reasons="; ".join(reasons))
 
 
 def clear_caches() -> None:
-    """Forget the tables that were read, because they may have changed."""
-    read_table.cache_clear()
-    _read_tables.cache_clear()
+    """Forget the tables and folders that were read, because they may have changed."""
+    for cached in (read_table, _read_tables, _list_sidecars):
+        cached.cache_clear()
 
 
 @functools.lru_cache(256)
 def _read_tables(
-    folder: Path, file_columns: tuple[str, ...], keep: tuple[str, ...]
-) -> tuple[Mapping[str, CaptionEntry], ...]:
+    folder: Path, root: Path, file_columns: tuple[str, ...], keep: tuple[str, ...]
+) -> tuple[CaptionTable, ...]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
     except OSError:
         return ()
-    return tuple(entries for path in paths if (entries := read_table(path, file_columns, keep)))
+    tables = (read_table(path, file_columns, keep) for path in paths if _is_inside(path, root))
+    return tuple(table for table in tables if table.entries)
 
 
-def _iter_records(path: Path, keep: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def _iter_records(path: Path, keep: Sequence[str]) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the record of each row, or an error in place of a broken one."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        yield from _iter_parquet(path, keep)
+        yield from enumerate(_iter_parquet(path, keep), 1)
         return
     stream = encoding.open_text(path)
     if suffix in (".csv", ".tsv"):
-        rows = table_files.read_csv(stream, is_tab_separated=suffix == ".tsv")
+        yield from table_files.read_csv(stream, is_tab_separated=suffix == ".tsv")
     else:
-        rows = table_files.read_jsonl(stream)
-    yield from (record for _, record in rows if isinstance(record, dict))
+        yield from table_files.read_jsonl(stream)
 
 
 def _iter_parquet(path: Path, keep: Sequence[str]) -> Iterator[Mapping[str, Any]]:

@@ -107,8 +107,8 @@ def _write_dataset(
             len(duplicate_groups.constrained_ids),
             shards.finish(duplicate_groups),
         )
-        if report.documents_kept and (missing := set(options.keep) - shards.kept_columns.found_names):
-            raise GenloomError("collect.column_not_found", column=min(missing))
+    if report.documents_kept and (missing := set(options.keep) - shards.kept_columns.found_names):
+        raise GenloomError("collect.column_not_found", column=min(missing))
     report.splits = shards.split_totals
 
 

@@ -40,6 +40,8 @@ def find_files(
     """
     files: dict[Path, SourceFile] = {}
     notes: list[Note] = []
+    sources = list(sources)
+    roots = [Path(s).expanduser().resolve() for s in sources if not str(s).startswith(BUILTIN_PREFIX)]
     for source in sources:
         if str(source).startswith(BUILTIN_PREFIX):
             file = _builtin_file(str(source), builtin_sources)
@@ -50,7 +52,7 @@ def find_files(
             raise GenloomError("collect.no_such_source", source=escape_name(source))
         root = source_path.resolve()
         if root.is_dir():
-            for path in _walk_folder(root, excluded_folder.resolve(), notes):
+            for path in _walk_folder(root, excluded_folder.resolve(), roots, notes):
                 _add_file(path, escape_name(path.relative_to(root.parent).as_posix()), root, files, notes)
         else:
             _add_file(root, escape_name(root.name), root.parent, files, notes)
@@ -64,7 +66,9 @@ def _builtin_file(source: str, builtin_sources: Mapping[str, Path]) -> SourceFil
     return SourceFile(path, source, path.stat().st_size, path.parent)
 
 
-def _walk_folder(root: Path, excluded_folder: Path, notes: list[Note]) -> Iterable[Path]:
+def _walk_folder(root: Path, excluded_folder: Path, roots: list[Path], notes: list[Note]) -> Iterable[Path]:
+    """Yield the files below a folder. A link out of all sources is not followed: it may lead to anything."""
+
     def on_error(error: OSError) -> None:
         notes.append(
             Note.from_error(
@@ -80,15 +84,31 @@ def _walk_folder(root: Path, excluded_folder: Path, notes: list[Note]) -> Iterab
         num_hidden += len(folders) - len(kept_folders) + sum(file.startswith(".") for file in files)
         all_folders[:] = sorted(kept_folders)
         num_licences += sum(map(is_licence_file, files))
-        yield from (
-            folder_path / file for file in sorted(files) if not file.startswith(".") and not is_licence_file(file)
-        )
+        shown_files = [file for file in sorted(files) if not file.startswith(".") and not is_licence_file(file)]
+        outside_links = {
+            path: target
+            for path in (folder_path / name for name in (*all_folders, *shown_files))
+            if path.is_symlink() and (target := _find_outside_target(path, roots))
+        }
+        for path, target in outside_links.items():
+            error = GenloomError("collect.link_outside", target=escape_name(target.name))
+            notes.append(Note.from_error(escape_name(path.relative_to(root.parent).as_posix()), error))
+        yield from (path for file in shown_files if (path := folder_path / file) not in outside_links)
     if num_hidden:
         reason = format_message("collect.hidden_files", count=num_hidden)
         notes.append(Note(escape_name(root.name), reason, is_skipped=False))
     if num_licences:
         reason = format_message("collect.licence_files", count=num_licences)
         notes.append(Note(escape_name(root.name), reason, is_skipped=False))
+
+
+def _find_outside_target(path: Path, roots: list[Path]) -> Path | None:
+    """Return where a link leads to, if that exists and is in none of the sources."""
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # it leads to nowhere, or in a circle
+        return None
+    return None if any(root == target or root in target.parents for root in roots) else target
 
 
 def _add_file(path: Path, name: str, root: Path, files: dict[Path, SourceFile], notes: list[Note]) -> None:

@@ -91,6 +91,7 @@ def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, 
     if first is None:
         if lines.has_ended:
             return iter(())
+        stream.close()
         raise GenloomError("collect.csv_header_too_long", limit=MAX_LINE_CHARS >> 20)
     delimiter = "\t" if is_tab_separated else _guess_delimiter(first)
     if declaration := _DELIMITER_LINE.fullmatch(first):  # which Excel writes and reads
@@ -98,7 +99,7 @@ def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, 
         first = lines.next_line(skip_blank=True) or ""
     first_number = lines.number
     names, _ = _read_row(first, lines, delimiter, 0)
-    names = [name.strip() for name in names]
+    names = [name.strip() for name in names or ()]
     if _holds_data(names):
         head = list(
             islice(_iter_records(lines, [f"column {n}" for n in range(1, len(names) + 1)], delimiter), SNIFF_ROWS)
@@ -122,17 +123,22 @@ def _iter_records(
             if not lines.has_ended:
                 yield lines.number, _too_long_error()
             continue
-        cells, is_repaired = (line.split(delimiter), False) if '"' not in line else ([], True)
-        if is_repaired:
+        if not line:
+            continue
+        if '"' in line:
             cells, is_repaired = _read_row(line, lines, delimiter, len(names))
-        if len(cells) == len(names):
+        else:
+            cells, is_repaired = line.split(delimiter), False
+        if cells is None:
+            yield lines.number, _too_long_error()
+        elif len(cells) == len(names):
             row = dict(zip(names, cells, strict=True))
             if is_repaired:
                 row = _with_problem(row, GenloomError("collect.stray_quote"))
             elif any("\n" in cell and _looks_like_rows(cell, delimiter, len(names)) for cell in cells):
                 row = _with_problem(row, GenloomError("collect.rows_in_cell"))
             yield lines.number, row
-        elif line:
+        elif cells:
             yield lines.number, GenloomError("collect.row_width", count=len(cells), expected=len(names))
 
 
@@ -160,16 +166,19 @@ class _LineSource:
         self.has_ended = self.has_ended and not lines
 
 
-def _read_row(line: str, lines: _LineSource, delimiter: str, num_columns: int) -> tuple[list[str], bool]:
+def _read_row(line: str, lines: _LineSource, delimiter: str, num_columns: int) -> tuple[list[str] | None, bool]:
     """Return the cells of the row that begins with this line, and whether its quotation marks do not fit.
 
+    There are none for a row with a line that is too long.
     A mark that is never closed, or closed in the middle of a cell, is a character of its line alone: else it would
     swallow the rows up to the next one.
     """
-    parts, taken = [line], []
+    parts: list[str] = [line]
+    taken: list[str | None] = []
     while True:
         try:
-            return next(csv.reader(_add_line_ends(parts), delimiter=delimiter, strict=True)), False
+            cells = next(csv.reader(_add_line_ends(parts), delimiter=delimiter, strict=True))
+            return (None if None in taken else cells), False
         except csv.Error as error:
             is_open = "unexpected end" in str(error)
         except StopIteration:
@@ -177,12 +186,11 @@ def _read_row(line: str, lines: _LineSource, delimiter: str, num_columns: int) -
         num_marks, num_chars = sum(part.count('"') for part in parts), sum(map(len, parts))
         while is_open:
             next_line = lines.next_line()
-            if next_line is None:
+            if lines.has_ended:
                 is_open = False
-                if not lines.has_ended:
-                    taken.append(next_line)
                 break
             taken.append(next_line)
+            next_line = next_line or ""
             parts.append(next_line)
             num_marks += next_line.count('"')
             num_chars += len(next_line)

@@ -15,10 +15,17 @@ from genloom.codecs import tokenizer
 from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.gguf_header import Header, TensorInfo, read_header
-from genloom.exchange.source_model import SourceModel, build_chat_codec, wrap_import_error
+from genloom.exchange.source_model import (
+    UNEXPECTED_ERRORS,
+    SourceModel,
+    build_chat_codec,
+    unexpected_error,
+    wrap_import_error,
+)
 from genloom.exchange.vocabulary import from_gguf
 from genloom.exchange.weight_mapping import TensorLoader
 from genloom.networks.attention import RotaryScaling
+from genloom.text_format import remove_controls
 
 LLAMA3_LENGTHS = (8192, 4096, 16384, 32768)  # context lengths before scaling
 
@@ -62,6 +69,8 @@ def read(path: Path) -> SourceModel:
         tensors = rename_tensors(path, file_header, config)
     except ValueError as error:
         raise wrap_import_error(path, error) from None
+    except UNEXPECTED_ERRORS as error:
+        raise wrap_import_error(path, unexpected_error(error)) from error
     return SourceModel(
         config,
         tensors,
@@ -69,8 +78,8 @@ def read(path: Path) -> SourceModel:
         is_gguf=True,
         codec=codec,
         paths=(path,),
-        name=str(file_header.metadata.get("general.name", path.stem)),
-        licence=str(file_header.metadata.get("general.license", "unknown")),
+        name=remove_controls(str(file_header.metadata.get("general.name", path.stem)))[:200],
+        licence=remove_controls(str(file_header.metadata.get("general.license", "unknown")))[:200],
         notes=notes,
     )
 

@@ -9,9 +9,16 @@ from genloom.codecs.tokenizer_json import LARGEST_FILE, parse_tokenizer_json
 from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.safetensors_file import list_tensors
-from genloom.exchange.source_model import SourceModel, build_chat_codec, wrap_import_error
+from genloom.exchange.source_model import (
+    UNEXPECTED_ERRORS,
+    SourceModel,
+    build_chat_codec,
+    unexpected_error,
+    wrap_import_error,
+)
 from genloom.exchange.vocabulary import from_files, has_bos_step
 from genloom.exchange.weight_mapping import TensorLoader
+from genloom.text_format import remove_controls
 
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _UNPREFIXED_NAMES = ("wte.", "wpe.", "h.", "ln_f.")  # of the original GPT-2
@@ -33,6 +40,8 @@ def read(folder: Path) -> SourceModel:
         codec, notes = build_codec(folder, spec)
     except ValueError as error:
         raise wrap_import_error(folder, error) from None
+    except UNEXPECTED_ERRORS as error:
+        raise wrap_import_error(folder, unexpected_error(error)) from error
     return SourceModel(
         config,
         tensors,
@@ -124,7 +133,7 @@ def read_chat_template(folder: Path, settings: dict[str, Any]) -> object:
         return _read_text(folder / "chat_template.jinja")
     template = settings.get("chat_template")
     if isinstance(template, list):
-        templates = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+        templates = {str(t.get("name")): t.get("template") for t in template if isinstance(t, dict)}
         return templates.get("default", next(iter(templates.values()), None))
     return template
 
@@ -132,7 +141,10 @@ def read_chat_template(folder: Path, settings: dict[str, Any]) -> object:
 def read_licence(folder: Path) -> str:
     """Return the licence in the first lines of the model's card."""
     card = folder / "README.md"
-    first_lines = card.read_bytes()[:4096].decode("utf-8", "replace").splitlines() if card.is_file() else []
+    if not card.is_file():
+        return "unknown"
+    with card.open("rb") as file:
+        first_lines = remove_controls(file.read(4096).decode("utf-8", "replace")).splitlines()
     lines = [line.partition(":")[2].strip() for line in first_lines if line.lower().startswith("license:")]
     return lines[0] if lines and lines[0] else "unknown"
 

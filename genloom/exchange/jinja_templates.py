@@ -1,16 +1,17 @@
-"""Chat templates in Jinja: recognise known ones by markers in their text, and write our own; none is ever executed."""
+"""Chat templates in Jinja: recognise known ones by what they write, and write our own; none is ever executed."""
 
 import json
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, replace
 
-from genloom.codecs.chat_template import ROLES, ChatTemplate
+from genloom.codecs.chat_template import ROLES, ChatTemplate, iter_segments
+from genloom.exchange.template_reader import UnreadableTemplate, render_jinja
 from genloom.settings import parse
+from genloom.types import Message
 
 _MAX_TEMPLATE_CHARS = 1 << 16
 _OWN_COMMENT = re.compile(r"\{#- genloom (\{.*?\}) -#\}", re.DOTALL)
-_SYSTEM_PATTERN = re.compile(r"<\|im_start\|>system\n([^'\"{}<]+)<\|im_end\|>")
 
 CHATML = ChatTemplate(
     {role: f"<|im_start|>{role}\n" for role in ROLES}, dict.fromkeys(ROLES, "<|im_end|>\n"), ("<|im_end|>",)
@@ -50,7 +51,7 @@ MISTRAL3 = ChatTemplate(
 )
 ZEPHYR = ChatTemplate({role: f"<|{role}|>\n" for role in ROLES}, dict.fromkeys(ROLES, "</s>\n"), ("</s>",))
 
-# The first row whose markers all occur in the template's text decides.
+# The rows whose markers all occur in the template's text are compared with it.
 _KNOWN_TEMPLATES: tuple[tuple[tuple[str, ...], ChatTemplate], ...] = (
     (("<|im_start|>", "<|im_end|>"), CHATML),
     (("<|start_header_id|>", "<|eot_id|>", "Cutting Knowledge Date"), LLAMA31),
@@ -62,20 +63,95 @@ _KNOWN_TEMPLATES: tuple[tuple[tuple[str, ...], ChatTemplate], ...] = (
 )
 
 
-def recognize_template(template: object, special_tokens: Container[str]) -> ChatTemplate | None:
-    """Return the chat template of a known Jinja template; None if it is unknown or the vocabulary lacks its tokens."""
+def recognize_template(
+    template: object, special_tokens: Container[str], bos_token: str | None = None, eos_token: str | None = None
+) -> ChatTemplate | None:
+    """Return the chat template that writes what a Jinja template writes; None if none is known to.
+
+    Conversations decide, not the looks: a known template that differs in any of them is not taken. None also if the
+    vocabulary lacks its tokens.
+    """
     if not isinstance(template, str) or len(template) > _MAX_TEMPLATE_CHARS:
         return None
     text = template.replace("\\n", "\n")
-    chat_template = _parse_own_template(template) or next(
-        (chat_template for markers, chat_template in _KNOWN_TEMPLATES if all(marker in text for marker in markers)),
-        None,
+    own_template = _parse_own_template(template)
+    candidates = [own_template] if own_template else [
+        chat_template for markers, chat_template in _KNOWN_TEMPLATES if all(marker in text for marker in markers)
+    ]  # fmt: skip
+    for candidate in candidates:
+        if all(token in special_tokens for token in candidate.eos_tokens):
+            for variant in (candidate, *_iter_variants(candidate, template, bos_token, eos_token)):
+                if _writes_the_same(variant, template, bos_token, eos_token):
+                    return variant
+    return None
+
+
+# Contents that a template may treat in a way of its own.
+_CONTENTS = ("Hello there", 'It\'s "5 < 6" & so\n\non: {{ x }}', "  spaces \n")
+_NO_THOUGHTS = "<think>\n\n</think>\n\n"
+_ROLES = ("u", "ug", "uau", "uaug", "su", "sug", "suau", "suaug", "uaua", "suaua")  # g: the beginning of an answer
+_NAMES = {"s": "system", "u": "user", "a": "assistant"}
+
+
+def _iter_conversations() -> Iterator[tuple[list[Message], bool]]:
+    for roles in _ROLES:
+        for shift in range(len(_CONTENTS)):
+            turns = [
+                Message(_NAMES[role], _CONTENTS[(n + shift) % len(_CONTENTS)])
+                for n, role in enumerate(roles.removesuffix("g"))
+            ]
+            yield turns, roles.endswith("g")
+
+
+def _render_jinja(
+    template: str, messages: Sequence[Message], should_prompt: bool, bos_token: str | None, eos_token: str | None
+) -> str:
+    return render_jinja(
+        template,
+        [{"role": message.role, "content": message.content} for message in messages],
+        add_generation_prompt=should_prompt,
+        bos_token=bos_token or "",
+        eos_token=eos_token or "",
+        tools=None,
     )
-    if chat_template is None or any(token not in special_tokens for token in chat_template.eos_tokens):
-        return None
-    if chat_template is CHATML and (system_match := _SYSTEM_PATTERN.search(text)):
-        return replace(chat_template, default_system=system_match[1])
-    return chat_template
+
+
+def _iter_variants(
+    candidate: ChatTemplate, template: str, bos_token: str | None, eos_token: str | None
+) -> Iterator[ChatTemplate]:
+    """Yield the candidate with the system message that the template writes where there is none."""
+    prefix, suffix = candidate.prefixes.get("system"), candidate.suffixes.get("system")
+    if not prefix or not suffix:
+        return
+    try:
+        text = _render_jinja(template, [Message("user", _CONTENTS[0])], False, bos_token, eos_token)
+    except UnreadableTemplate:
+        return
+    begin = candidate.bos_text + prefix
+    if text.startswith(begin) and suffix in text:
+        yield replace(candidate, default_system=text[len(begin) : text.index(suffix, len(begin))])
+
+
+def _writes_the_same(candidate: ChatTemplate, template: str, bos_token: str | None, eos_token: str | None) -> bool:
+    """Return whether both write the same for every conversation that the candidate can write."""
+    has_compared = False
+    for messages, should_prompt in _iter_conversations():
+        has_blanks = any(message.content != message.content.strip() for message in messages)
+        if (candidate is LLAMA2 and has_blanks) or not all(m.role in candidate.prefixes for m in messages):
+            continue  # see LLAMA2
+        try:
+            written = _render_jinja(
+                template, messages, should_prompt, bos_token or candidate.bos_text or "<s>",
+                eos_token or candidate.eos_tokens[0],
+            )  # fmt: skip
+        except UnreadableTemplate:
+            return False
+        if not should_prompt:  # Qwen3 closes the thoughts of a last answer that has none
+            written = written.replace(_NO_THOUGHTS, "")
+        if written != "".join(text for text, _, _ in iter_segments(candidate, messages, should_prompt)):
+            return False
+        has_compared = True
+    return has_compared
 
 
 def _parse_own_template(template: str) -> ChatTemplate | None:

@@ -33,6 +33,16 @@ class SourceModel:
         return {path.name: files.hash_file(path) for path in self.paths}
 
 
+# What a value of an unexpected kind raises somewhere, if no check has named it before.
+UNEXPECTED_ERRORS = (TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError)
+
+
+def unexpected_error(error: BaseException) -> GenloomError:
+    """Return the error for content of a kind that no check has named."""
+    reason = f"{type(error).__name__}: {str(error)[:100]}"
+    return GenloomError("exchange.unexpected_content", reason=reason)
+
+
 def wrap_import_error(path: Path, error: ValueError) -> GenloomError:
     """Return the error that `path` cannot be imported; its field `cause` is the code of `error`."""
     cause = error.code if isinstance(error, GenloomError) else ""
@@ -66,7 +76,7 @@ def build_chat_codec(
         content, tokenizer.Config(vocab_size=spec.vocab_size, context_length=spec.context_length)
     )
     bos, eos = resolve_bos_eos(codec.special_tokens, *boundary_tokens)
-    chat_template = recognize_template(template, codec.special_tokens)
+    chat_template = recognize_template(template, codec.special_tokens, boundary_tokens[0], boundary_tokens[1])
     notes = ()
     if template is not None and chat_template is None:
         notes = (format_message("exchange.unknown_chat_template"),)

@@ -13,6 +13,8 @@ from genloom.types import Codec
 # Types of tokens in a GGUF file.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
+_MAX_MERGED_CHARS = 1024  # of a token; its splits are as many, and each as long
+
 _BYTE_LEVEL_STEP = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 _GPT2_STEP = {**_BYTE_LEVEL_STEP, "use_regex": True}
 _DIGITS_STEP = {"type": "Digits", "individual_digits": True}
@@ -46,6 +48,8 @@ def from_gguf(metadata: Mapping[str, Any]) -> str:
     if not isinstance(tokens, list) or not tokens or not all(isinstance(t, str) for t in tokens):
         raise GenloomError("exchange.missing_gguf_field", field="tokenizer.ggml.tokens", content="vocabulary")
     token_types = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
+    if not isinstance(token_types, list) or not all(type(kind) is int for kind in token_types):
+        raise GenloomError("exchange.missing_gguf_field", field="tokenizer.ggml.token_type", content="types of tokens")
     if len(token_types) != len(tokens):
         raise GenloomError("exchange.token_types_mismatch", count=len(token_types), expected=len(tokens))
     added_tokens = [
@@ -62,7 +66,8 @@ def from_gguf(metadata: Mapping[str, Any]) -> str:
         return build_byte_level(vocab, [merge for merge in merges if merge], added_tokens, name)
     if model_type == "llama":
         scores = metadata.get("tokenizer.ggml.scores")
-        if not isinstance(scores, list) or len(scores) != len(tokens):
+        is_scores = isinstance(scores, list) and all(isinstance(score, int | float) for score in scores)
+        if not is_scores or len(scores) != len(tokens):
             raise GenloomError("exchange.missing_gguf_field", field="tokenizer.ggml.scores", content="scores of tokens")
         has_space_prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
         return build_sentencepiece(
@@ -107,6 +112,8 @@ def build_sentencepiece(
     merges = []
     for n in sorted(mergeable, key=lambda n: -scores[n]):
         token = token_of_id.get(n, "")
+        if len(token) > _MAX_MERGED_CHARS:
+            raise GenloomError("exchange.token_too_long", length=len(token), limit=_MAX_MERGED_CHARS)
         splits = [(token[:i], token[i:]) for i in range(1, len(token))]
         known_splits = [pair for pair in splits if pair[0] in vocab and pair[1] in vocab]
         merges += sorted(known_splits, key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))

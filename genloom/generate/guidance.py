@@ -73,7 +73,8 @@ class ClassifierFreeGuidance(nn.Module):
         def repeat(value: Tensor | None) -> Tensor | None:
             return None if value is None else torch.cat([value] * self.num_copies)
 
-        stacked_cond = reduce(concat_conditions, [*conds, uncond])
+        present_conds = [each for each in (*conds, uncond) if each is not None]  # all, or none of them
+        stacked_cond = reduce(concat_conditions, present_conds) if present_conds else None
         cache_kwargs = {} if cache is None else {"cache": cache.cache}
         outputs = self.network(repeat(x), repeat(t), cond=stacked_cond, lengths=repeat(lengths), **cache_kwargs)
         *cond_outputs, uncond_output = outputs.chunk(self.num_copies)
@@ -105,10 +106,8 @@ class GuidedCache:
         return GuidedCache(self.cache.select_rows(copies), self.num_copies)
 
 
-def concat_conditions(first: Condition | None, second: Condition | None) -> Condition | None:
+def concat_conditions(first: Condition, second: Condition) -> Condition:
     """Concatenate two conditions along the batch; pad and mask prompts of different lengths."""
-    if first is None or second is None:
-        return None
 
     def concat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])

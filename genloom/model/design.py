@@ -102,7 +102,7 @@ def read_condition_tables(job: Mapping[str, Any]) -> dict[str, Mapping[str, Any]
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
             known_names = ", ".join(plugins.part_names("conditioner"))
             raise GenloomError("model.condition_without_name", condition=name, known=known_names)
-        if name == conditioners.PROMPT and "text_encoder" in job:
+        if name == conditioners.PROMPT and "text_encoder" in job and part_table(job, "text_encoder")["name"]:
             raise GenloomError("model.two_prompts")
     return {name: dict(table) for name, table in tables.items()}
 

@@ -62,7 +62,7 @@ def temperature_option() -> Any:
 class SamplingParams:
     """How tokens are sampled. By default, from the model's own distribution."""
 
-    max_tokens: int = option(0, "Maximum number of new tokens; 0 is the context length.", minimum=0)
+    max_tokens: int = option(0, "Maximum number of new tokens.", minimum=0)
     temperature: float = temperature_option()
     top_k: int = option(0, "Number of most likely tokens to sample from; 0 is off.", minimum=0)
     top_p: float = option(1.0, "Probability of the nucleus to sample from; 1 is off.", minimum=0, maximum=1)

@@ -19,8 +19,8 @@ def size_option() -> Any:
     return option(
         (),
         "Size of the samples in cells of the codec, one number per axis; empty: the size of the training data.",
-        is_valid=lambda size: all(side >= 1 for side in size),
-        requirement="numbers of at least 1",
+        is_valid=lambda size: isinstance(size, list | tuple) and all(type(n) is int and n >= 1 for n in size),
+        requirement="a list of whole numbers of at least 1, such as [96, 96]",
     )
 
 
@@ -56,7 +56,7 @@ def plan_size(space: SignalSpace, size: tuple[int, ...]) -> tuple[tuple[int, ...
 
     Shorter samples of a space with lengths are padded, as in training.
     """
-    size = size or space.size
+    size = tuple(size) or space.size
     if len(size) != len(space.size):
         raise GenloomError("objectives.size_axes", size=size, trained=space.size)
     if space.has_lengths and size[0] <= space.size[0] and size[1:] == space.size[1:]:

@@ -163,7 +163,7 @@ def _build_withdrawal_id(event: str) -> str:
 def read_ratings(ledger: Ledger) -> LedgerRatings:
     """Return the judgements in effect: each rater's last rating of an output and last choice between two."""
     events = list(ledger.iter_events(("rating", "choice", "withdrawal")))
-    withdrawn_ids = {event.body["event"] for event in events if event.kind == "withdrawal"}
+    withdrawn_ids = {_read_withdrawn_id(event) for event in events if event.kind == "withdrawal"}
     judgements = [parse_judgement(event) for event in events if event.kind != "withdrawal"]
     latest_by_key = {each.replacement_key: each for each in judgements if each.event not in withdrawn_ids}
     active_ids = {each.event for each in latest_by_key.values()}
@@ -178,9 +178,31 @@ def read_ratings(ledger: Ledger) -> LedgerRatings:
 
 
 def parse_judgement(event: Event) -> Rating | Choice:
-    """Return the rating or choice in a ledger entry."""
+    """Return the rating or choice in a ledger entry; raise GenloomError if its fields are not those of one."""
     fields: dict[str, Any] = {"event": event.id, "at": event.at, **event.body}
+    types = _RATING_TYPES if event.kind == "rating" else _CHOICE_TYPES
+    if fields.keys() != {*types, "event", "at"} or any(type(fields[name]) is not kind for name, kind in types.items()):
+        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
     if event.kind == "rating":
+        if fields["scale"] not in SCALES or fields["value"] not in SCALES[fields["scale"]]:
+            raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
         return Rating(**fields)
-    fields["sha256"] = tuple(fields["sha256"])
+    digests = fields["sha256"]
+    if fields["winner"] not in WINNERS or len(digests) != 2 or not all(isinstance(digest, str) for digest in digests):
+        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
+    fields["sha256"] = tuple(digests)
     return Choice(**fields)
+
+
+def _read_withdrawn_id(event: Event) -> str:
+    if not isinstance(event.body.get("event"), str):
+        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
+    return event.body["event"]
+
+
+_RATING_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("output", "rater", "scale", "note", "sha256"), str), "value": int, "machine": bool
+}  # fmt: skip
+_CHOICE_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("a", "b", "winner", "rater", "prompt"), str), "machine": bool, "sha256": list
+}  # fmt: skip

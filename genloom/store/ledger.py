@@ -172,7 +172,15 @@ def _chain_event(last: Event | None, pending: _PendingEvent) -> Event:
 
 
 def _parse_event(row: sql.Row[Any]) -> Event:
-    return Event(**(dict(row._mapping) | {"body": json.loads(row.body)}))
+    """Return the event of a row; raise ValueError for one that no version has written."""
+    try:
+        body = json.loads(row.body)
+    except (ValueError, TypeError, RecursionError):
+        body = None
+    texts = (row.id, row.at, row.kind, row.previous, row.digest)
+    if not isinstance(body, dict) or not all(isinstance(text, str) for text in texts):
+        raise GenloomError("store.entry_malformed", seq=row.seq, id=str(row.id)[:80])
+    return Event(**(dict(row._mapping) | {"body": body}))
 
 
 def _hash_event(event: Event) -> str:

@@ -12,6 +12,17 @@ from genloom.store import files
 
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
+_REQUIRED_TYPES: Mapping[str, type] = {"format": int, "created": str, "digest": str, "files": dict}
+# What cards of models and manifests of data sets hold besides; of some kinds of model some are missing.
+_OPTIONAL_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("name", "medium", "run"), str),
+    **dict.fromkeys(
+        ("data", "ratings", "forecast", "fact", "machine", "documents", "bytes", "sources", "splits"), dict
+    ),
+    **dict.fromkeys(("alike", "licences", "languages", "quality", "scrubbed", "options", "captions", "formats"), dict),
+    **dict.fromkeys(("parents", "notes", "sources_given"), list),
+    **dict.fromkeys(("parameters", "conversations", "repaired", "notes_left_out"), int),
+}
 
 
 def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,10 +57,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if isinstance(content.get("format"), int) and content["format"] > _FORMAT:
         raise GenloomError("store.newer_format", path=path, format=content["format"])
-    for key, kind in (("format", int), ("created", str), ("digest", str), ("files", dict)):
-        if not isinstance(content.get(key), kind):
-            raise damaged_error(path, f"{key!r} is missing or has the wrong type")
+    check_types(path, content, _REQUIRED_TYPES, is_required=True)
+    check_types(path, content, _OPTIONAL_TYPES, is_required=False)
+    for name, entry in content["files"].items():
+        is_entry = isinstance(entry, dict) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
+        if not is_entry or entry["bytes"] < 0:
+            raise damaged_error(path, f"the entry of the file {name[:80]!r} is incomplete")
     return content
+
+
+def check_types(
+    path: Path, content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]], is_required: bool
+) -> None:
+    """Raise ValueError for a field of `content` whose value is of another type, or that is missing if required."""
+    for key, kind in types.items():
+        if (is_required or content.get(key) is not None) and not isinstance(content.get(key), kind):
+            raise damaged_error(path, f"{key!r} is missing or has the wrong type")
 
 
 def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:
@@ -79,7 +102,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise damaged_error(path, f"{size:,} bytes is too large")
     try:
         content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise damaged_error(path, f"not valid JSON ({error})") from error
     if not isinstance(content, dict):
         raise damaged_error(path, "not a JSON object")

@@ -18,6 +18,14 @@ from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error, 
 
 Entry = TypeVar("Entry")
 
+# The values of an output's record that others read; each may be missing from a record of another origin.
+_RECORD_TYPES = {
+    **dict.fromkeys(("id", "file", "created", "sha256", "model", "model_digest", "precision", "written", "learn"), str),
+    **dict.fromkeys(("request", "adapters", "machine"), dict),
+    "row": int,
+    "prompt": (str, list),
+}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -201,6 +209,7 @@ class Workspace:
         if not is_timed_id(output) or not record.is_file():
             raise unknown_name_error("output", output, self.list_outputs(), "Make one: genloom generate NAME")
         content = manifest.read_json(record)
+        manifest.check_types(record, content, _RECORD_TYPES, is_required=False)
         path = record.parent / Path(str(content.get("file", ""))).name
         if not path.is_file():
             raise manifest.damaged_error(record, "the output it describes is missing")

@@ -1,7 +1,7 @@
 """Training after pretraining: what fine-tuning and preference training of a stored model share."""
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
@@ -39,6 +39,7 @@ from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.train.planning import forecast
 from genloom.train.planning.auto_config import RESERVED_FRACTION, Budget
+from genloom.train.stage import TrainingStage
 
 ADAPTER_NAME = "default"  # in the network, during training
 ADAPTER_LR = 5e-4
@@ -48,7 +49,7 @@ ZERO_LR = OptimizerConfig("adamw", lr_matrix=0.0, lr_embedding=0.0, lr_vector=0.
 
 
 @dataclass(frozen=True)
-class PostTraining(ABC):
+class PostTraining(TrainingStage):
     """The training of a stored model. Subclasses choose the data, the objective and the default settings."""
 
     workspace: Workspace
@@ -75,13 +76,6 @@ class PostTraining(ABC):
     def with_objective(self, model: Model, source: Any, job: Job) -> Model:
         """Return the model with the objective for these data."""
         return model
-
-    def evaluate(self, model: Model, job: Job) -> dict[str, float]:
-        """Evaluate a model on general data, before and after training."""
-        return {}
-
-    @abstractmethod
-    def describe_data(self, job: Job) -> dict[str, Any]: ...
 
     def plan(
         self, folder: Path, name: str, budget: Budget, overrides: Mapping[str, str]

@@ -24,10 +24,11 @@ from genloom.train.events import Event
 from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.train.planning.auto_config import Budget, plan_training
+from genloom.train.stage import TrainingStage
 
 
 @dataclass(frozen=True)
-class Pretraining:
+class Pretraining(TrainingStage):
     """The training of a new model on a data set."""
 
     workspace: Workspace
@@ -41,9 +42,6 @@ class Pretraining:
     def initialize(self, folder: Path, job: Job) -> Generator[Event, None, tuple[DataSource, Model, BatchFn]]:
         source = yield from prepare_source(folder, self.workspace, self.dataset, job.design)
         return source, *initialize_training(source, job)
-
-    def evaluate(self, model: Model, job: Job) -> dict[str, float]:
-        return {}
 
     def describe_data(self, job: Job) -> dict[str, Any]:
         return describe_dataset(self.dataset)

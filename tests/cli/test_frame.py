@@ -9,6 +9,7 @@ import time
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +192,56 @@ def test_a_terminal_whose_encoding_lacks_letters_shows_the_rest(tmp_path: Path) 
     ended = genloom("list", "--workspace", str(tmp_path / "Grüße"), env=environment)
     assert ended.returncode == 0, ended.stderr
     assert "Gr??e" in ended.stdout
+
+
+def run_process(script: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, after a line of Python."""
+    program = f"import sys\n{script}\nfrom genloom.cli import main\nsys.argv[1:] = {list(arguments)!r}\nmain()"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, **options)
+
+
+def test_a_bug_is_one_line_with_a_report(tmp_path: Path) -> None:
+    script = "from genloom.cli.commands import list as verb\ndef f(*a, **k): raise KeyError('\\x1b[31m' + 'x' * 9999)\n"
+    script += "verb.run = f"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "GENLOOM_HOME": str(tmp_path / "w")}
+    ended = run_process(script, "list", env=environment)
+    assert ended.returncode == 3
+    assert ended.stderr.count("\n") == 1
+    assert len(ended.stderr) < 1000
+    assert "\x1b" not in ended.stderr
+    (report,) = tmp_path.glob("genloom-report-*.txt")
+    assert str(report) in ended.stderr
+    assert "Traceback" in report.read_text()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_do_not_matter(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One line of text for a data set.\n")
+    genloom = f"{sys.executable} -c 'from genloom.cli import main; main()'"
+    environment = {**os.environ, "GENLOOM_HOME": str(tmp_path / "w")}
+    for command in (f"collect {tmp_path / 'a.txt'} --name a", "list", "list --json", "list nothing"):
+        ended = subprocess.run(
+            ["sh", "-c", f"{genloom} {command} {closed}"], capture_output=True, text=True, env=environment, check=False
+        )
+        assert ended.returncode == (2 if "nothing" in command else 0), ended.stderr
+        assert "Traceback" not in ended.stderr
+    from genloom.store.workspace import Workspace
+
+    assert len(list(Workspace(tmp_path / "w").get_dataset("a").iter_documents("train"))) == 1
+
+
+def test_nothing_printed_controls_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "w"))
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").write_text("One line of text for a data set.\n")
+    (folder / "b\x1b[2J\x9b31m\u202e.pdf").write_bytes(b"%PDF-1.4 no")
+    (folder / "c.jsonl").write_text('{"text": "Another line of words.", "license": "\\u001b[31mmine\\u009b2J"}\n')
+    collecting = ["collect", str(folder), "--name"]
+    missing = ["collect", str(folder / "x\x1b[2J")]
+    for arguments in ([*collecting, "n"], [*collecting, "m", "--json"], ["list"], missing):
+        run(arguments)
+        out, err = capsys.readouterr()
+        assert not set(out + err) & {"\x1b", "\x9b", "\u202e"}, arguments

@@ -346,3 +346,25 @@ def test_seeds_choose_other_documents(notes: Path, workspace: Workspace) -> None
 def test_invalid_options(options: dict[str, Any], code: str) -> None:
     with raises_code(f"collect.{code}"):
         build_options("text", options)
+
+
+def test_links_out_of_the_folder_are_told_and_not_followed(tmp_path: Path) -> None:
+    folder, other = tmp_path / "notes", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (folder / "a.txt").write_text("one line of text")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "c.txt").write_text("a third line of words")
+    (folder / "again").symlink_to(folder / "inner")
+    (folder / "circle").symlink_to(folder)
+    (other / "b.txt").write_text("another line of words")
+    (folder / "linked").symlink_to(other)
+    (folder / "shadow.txt").symlink_to(other / "b.txt")
+    *_, last = collect([folder], Workspace(tmp_path / "w"), "n")
+    assert last.report is not None
+    assert last.report.documents_kept == 2
+    noted = [(note.source, note.code) for note in last.report.notes]
+    assert noted == [("notes/linked", "collect.link_outside"), ("notes/shadow.txt", "collect.link_outside")]
+    *_, last = collect([folder, other], Workspace(tmp_path / "w"), "both")
+    assert last.report is not None
+    assert (last.report.documents_kept, last.report.notes) == (3, [])

@@ -45,6 +45,25 @@ def talk(question: str, answer: str) -> dict[str, Any]:
         {"prompt": TURNS[0].content, "completion": "Paris."},
         {"prompt": TURNS[0].content, "response": "Paris."},
         {"question": TURNS[0].content, "answer": "Paris.", "id": 7},
+        {"Question": TURNS[0].content, "ANSWER": "Paris."},
+        {"Instruction": TURNS[0].content, "Response": "Paris."},
+        {" Frage ": TURNS[0].content, "Antwort": "Paris."},
+        {"input": TURNS[0].content, "output": "Paris."},
+        {"query": TURNS[0].content, "response": "Paris."},
+        {"query": TURNS[0].content, "answer": "Paris."},
+        {"user": TURNS[0].content, "assistant": "Paris."},
+        {"human": TURNS[0].content, "bot": "Paris."},
+        {"q": TURNS[0].content, "a": "Paris."},
+        {"problem": TURNS[0].content, "solution": "Paris."},
+        {"prompt": TURNS[0].content, "chosen": "Paris.", "rejected": "Lyon."},
+        {
+            "prompt": [{"role": "user", "content": TURNS[0].content}],
+            "completion": [{"role": "assistant", "content": "Paris."}],
+        },
+        {
+            "chosen": [{"role": t.role, "content": t.content} for t in TURNS],
+            "rejected": [{"role": "user", "content": TURNS[0].content}, {"role": "assistant", "content": "Lyon."}],
+        },
     ],
 )
 def test_the_common_forms_give_the_same_conversation(record: dict[str, Any]) -> None:
@@ -163,3 +182,36 @@ def test_a_data_set_without_a_column_of_turns_opens(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(part).drop_columns(["turns"]), part)
     [item] = dataset.iter_documents("train")
     assert "turns" not in item.meta
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"user": "zoe", "text": "A long walk."},
+        {"title": "a", "body": "b c"},
+        {"input": "a b"},
+        {"chosen": "a b"},
+        {"a": "x y"},
+    ],
+    ids=str,
+)
+def test_other_tables_are_no_conversations(record: dict[str, Any]) -> None:
+    assert parse_turns(record) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "taken"),
+    [
+        ("a.csv", "Question,Answer", "Question → Answer"),
+        ("b.csv", "Frage;Antwort", "Frage → Antwort"),
+        ("c.csv", "", "question → answer"),
+    ],
+)
+def test_it_is_said_what_was_read_as_pairs(tmp_path: Path, name: str, header: str, taken: str) -> None:
+    delimiter = ";" if ";" in header else ","
+    lines = [header] * bool(header) + [f'"{q}"{delimiter}"{a}"' for q, a in QUESTIONS]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    report, items = run(tmp_path / name, Workspace(tmp_path / "w"))
+    assert report.documents_kept == len(items) == 3
+    assert sum(item.value.startswith("user: ") for item in items) == 3
+    assert any(note.code == "collect.read_as_pairs" and taken in note.reason for note in report.notes)

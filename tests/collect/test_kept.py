@@ -166,14 +166,16 @@ def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path) -
         )[-1].report
         for workers in (1, 2)
     }  # fmt: skip
-    assert digests[1] and digests[2] and digests[1].digest == digests[2].digest
+    assert digests[1]
+    assert digests[2]
+    assert digests[1].digest == digests[2].digest
 
 
 def test_the_command_keeps_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "home"))
     path = write_rows(tmp_path / "rows.csv")
-    assert run_command(["collect", str(path), "--keep", "logp", "--keep", "colour", "--workers", "1"]) == 0
+    assert run_command(["collect", str(path), "--keep", "logp,rings", "--keep", "colour", "--workers", "1"]) == 0
     dataset = Workspace(tmp_path / "home").get_dataset("rows")
     items = [item for split in SPLITS for item in dataset.iter_documents(split)]
     assert sorted(item.meta["logp"] for item in items) == [-1.0, -0.5, 0.0]
-    assert dataset.manifest["options"]["keep"] == ["logp", "colour"]
+    assert dataset.manifest["options"]["keep"] == ["logp", "rings", "colour"]

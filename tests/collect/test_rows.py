@@ -79,7 +79,8 @@ def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> Non
     )
     path = write(tmp_path, "a.csv", content)
     found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
-    assert [row.text for row in found] == [f'Long text, row {i};\nits "second" line' for i in range(5)]
+    assert texts_of(found) == [f'Long text, row {i};\nits "second" line' for i in range(5)]
+    assert [row.note.fields["column"] for row in found if row.note] == ["words"]
     assert [row.text for row in rows.read_csv_rows(open_text(path), "title", is_tab_separated=False)] == ["A title"] * 5
 
 
@@ -101,7 +102,9 @@ def test_an_unclosed_quote_damages_as_few_rows_as_possible(tmp_path: Path, monke
     path = write(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
     found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert found[0].text == "good one"
-    assert any(row.problem and row.problem.code == "collect.row_not_csv" for row in found)
+    assert len(found) == 502
+    assert found[1].text == '"never closed'
+    assert not any(row.problem for row in found)
 
 
 @pytest.mark.parametrize("tabs", [False, True])
@@ -161,3 +164,97 @@ def test_the_error_on_a_missing_column_lists_the_columns(tmp_path: Path) -> None
         list(rows.read_csv_rows(open_text(write(tmp_path, "n.csv", "a,b\n1,2\n3,4\n")), "", is_tab_separated=False))
     with raises_code("collect.parquet_damaged"):
         list(rows.read_parquet_rows(path, ""))
+
+
+def read_table(folder: Path, name: str, content: str, column: str = "") -> list[TextRow]:
+    return list(rows.read_csv_rows(open_text(write(folder, name, content)), column, name.endswith(".tsv")))
+
+
+def texts_of(found: list[TextRow]) -> list[str]:
+    return [row.text for row in found if not row.problem and not row.note]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"text": "村子旁边有一条小河孩子们每天去那里玩耍", "source": "Village Daily, page 1"}, "村子"),
+        ({"text": "吾輩は猫である。名前はまだ無い。", "author": "Natsume Soseki"}, "吾輩"),
+        ({"text": "หมู่บ้านริมแม่น้ำ", "author": "A B"}, "หมู่"),
+        ({"text": "hello", "n": 1}, "hello"),
+        ({"story": "村子旁边有一条小河", "title": "a b"}, "村子"),
+    ],
+    ids=str,
+)
+def test_text_without_spaces_is_text(tmp_path: Path, record: dict[str, str], expected: str) -> None:
+    path = write(tmp_path, "a.jsonl", json.dumps(record, ensure_ascii=False))
+    assert texts_of(list(rows.read_jsonl_rows(open_text(path), "")))[0].startswith(expected)
+    table = ",".join(record) + "\n" + ",".join(map(str, record.values())) + "\n"
+    if "," not in "".join(map(str, record.values())):
+        assert texts_of(read_table(tmp_path, "a.csv", table))[0].startswith(expected)
+
+
+TSV = """id\ttext
+1\t"Oh, said the keeper
+2\tThe road is long today
+3\tA bell rang twice
+4\t"No, said the baker
+5\tThe end
+"""
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ","])
+def test_a_stray_quotation_mark_costs_no_row(tmp_path: Path, delimiter: str) -> None:
+    content = TSV.replace("Oh,", "Oh").replace("No,", "No").replace("\t", delimiter)
+    found = read_table(tmp_path, "q.tsv" if delimiter == "\t" else "q.csv", content)
+    assert texts_of(found) == [
+        '"Oh said the keeper', "The road is long today", "A bell rang twice", '"No said the baker', "The end",
+    ]  # fmt: skip
+    assert [row.warning.code if row.warning else "" for row in found] == [
+        "collect.stray_quote", "", "", "collect.stray_quote", "",
+    ]  # fmt: skip
+
+
+def test_one_mark_does_not_swallow_the_rest_of_a_csv(tmp_path: Path) -> None:
+    content = "id,text\n" + "".join(f"{n},Row number {n} of many\n" for n in range(100))
+    content = content.replace("50,Row", '50,"Row')
+    assert len(texts_of(read_table(tmp_path, "a.csv", content))) == 100
+
+
+def test_cells_between_marks_keep_their_lines(tmp_path: Path) -> None:
+    content = 'id,text\n1,"One, ""two""\nand three"\n2,"a\n\nb"\n3,5" pipe of iron\n4,"x y" z\n'
+    found = read_table(tmp_path, "a.csv", content)
+    assert texts_of(found) == ['One, "two"\nand three', "a\n\nb", '5" pipe of iron', '"x y" z']
+    assert [bool(row.warning) for row in found] == [False, False, False, True]
+
+
+def test_rows_in_a_cell_are_told(tmp_path: Path) -> None:
+    content = 'id,text\n1,"Oh the keeper\n2,A road\n3,A bell\n4,The end"\n5,More of it\n'
+    found = read_table(tmp_path, "a.csv", content)
+    assert [row.warning.code for row in found if row.warning] == ["collect.rows_in_cell"]
+
+
+def test_a_first_row_of_data_is_not_lost(tmp_path: Path) -> None:
+    found = read_table(tmp_path, "a.csv", "1,The road is long today.\n2,A bell rang twice.\n")
+    assert texts_of(found) == ["The road is long today.", "A bell rang twice."]
+    assert [row.warning.code for row in found if row.warning] == ["collect.no_header"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["sep=;\nid;text\n1;The road is long\n", "\n\n  \nid,text\n1,The road is long\n", "text,text\nThe road is long,b\n",
+     "id,text\n1,The road\0 is long\n"],
+    ids=ascii,
+)  # fmt: skip
+def test_odd_tables_are_read(tmp_path: Path, content: str) -> None:
+    assert [text.replace("\0", "") for text in texts_of(read_table(tmp_path, "a.csv", content))] == ["The road is long"]
+
+
+@pytest.mark.parametrize("first", [',"a' * 100_000, '"' * 300_000, '"a",' * 100_000], ids=["open", "marks", "closed"])
+def test_no_first_line_takes_long(tmp_path: Path, first: str) -> None:
+    from contextlib import suppress
+    from time import process_time
+
+    before = process_time()
+    with suppress(GenloomError):
+        read_table(tmp_path, "a.csv", first + "\n1,2\n" * 1000)
+    assert process_time() - before < 5

@@ -1,4 +1,4 @@
-"""A file that crashes the process reading it, or exceeds a limit of it, is skipped with a note; others are collected."""
+"""A file that crashes the process reading it, or exceeds one of its limits, costs one note."""
 
 import os
 import subprocess
@@ -59,8 +59,7 @@ def nested_forms_pdf(depth: int = 20, width: int = 20) -> bytes:
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        "/Resources << /XObject << /F 6 0 R >> /Font << /F1 5 0 R >> >> >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << /XObject << /F 6 0 R >> >> >>",
         "<< /Length 5 >>\nstream\n/F Do\nendstream",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]

@@ -29,6 +29,11 @@ def items_of(*values: Any, column: str = "logp") -> list[Item]:
     return [Item("", meta={} if value is None else {column: value}) for value in values]
 
 
+def save_blob(blobs: dict[str, bytes], data: bytes) -> str:
+    blobs["digest"] = data
+    return "digest"
+
+
 def fit_numbers(*values: Any) -> columns.ColumnConditioner:
     return columns.build(columns.fit(items_of(*values), columns.Config("logp")))
 
@@ -105,7 +110,7 @@ def test_fields_are_scaled_with_a_channel_that_says_they_are_given(tmp_path: Any
     parsed = conditioner.parse(str(tmp_path / "plate.npy"))
     assert np.array_equal(parsed, loads)
     blobs: dict[str, bytes] = {}
-    stored = conditioner.pack(parsed, lambda data, suffix: blobs.setdefault("digest", data) and "digest")
+    stored = conditioner.pack(parsed, lambda data, suffix: save_blob(blobs, data))
     assert np.array_equal(conditioner.unpack(stored, blobs.__getitem__), loads)
     assert conditioner.format(parsed) == conditioner.format(loads.astype(np.float32))
     assert conditioner.format(parsed) != conditioner.format(-parsed)
@@ -178,7 +183,7 @@ def test_a_reference_is_read_by_its_features(tmp_path: Any) -> None:
     parsed = conditioner.parse(str(path))
     assert conditioner.format(parsed) == conditioner.format(images[0])
     blobs: dict[str, bytes] = {}
-    stored = conditioner.pack(parsed, lambda data, suffix: blobs.setdefault("digest", data) and "digest")
+    stored = conditioner.pack(parsed, lambda data, suffix: save_blob(blobs, data))
     assert np.array_equal(conditioner.unpack(stored, blobs.__getitem__), images[0])
     with raises_code("conditioners.unreadable_item"):
         conditioner.parse(str(tmp_path / "missing.png"))

@@ -110,7 +110,7 @@ def test_a_battery_is_run_and_compared(tales: Workspace, tmp_path: Path) -> None
     report.save(tmp_path)
     stored = json.loads((tmp_path / "battery.json").read_text())
     assert stored["battery"][0]["items"] == 4
-    assert stored["fits"] == text.BATTERY.fits  # ty: ignore[missing-attribute]
+    assert stored["fits"] == report.details["fits"]
     gaps = compare_batteries(tales, model, model, ["arithmetic"], 4).gaps
     assert {gap.verdict for gap in gaps} == {"no difference shown"}
     with raises_code("evaluate.unknown_task", unknown="'chess'"):

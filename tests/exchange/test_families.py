@@ -282,3 +282,46 @@ def test_messages_never_become_special_tokens(tokenizer: Any) -> None:
     markers = [names[i] for i in ids.tolist() if i in names]
     assert markers == ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>", "<|im_start|>"]
     assert evil in codec.decode(ids)
+
+
+# Templates with ChatML's markers that write something else.
+LOOP = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+REPLY = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+LOOKALIKES = {
+    "other roles": (
+        "{% for m in messages %}{% set r = 'human' if m['role']=='user' else 'bot' %}{{ '<|im_start|>'+r+'\n'+"
+        "m['content']+'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>bot\n' }}{% endif %}"
+    ),
+    "a separator": LOOP.replace("+ '\n' +", "+ '<|im_sep|>' +") + REPLY,
+    "no newline after the end": LOOP.replace("<|im_end|>\n", "<|im_end|>") + REPLY,
+    "a bos": "{{ bos_token }}" + LOOP + REPLY,
+    "stripped": LOOP.replace("m['content']", "m['content'] | trim") + REPLY,
+    "thoughts": LOOP + REPLY.replace("assistant\n", "assistant\n<think>\n\n</think>\n\n"),
+    "no answer": LOOP,
+    "code": LOOP + REPLY + "{{ ''.__class__ }}{{ cycler.__init__.__globals__ }}",
+    "endless": "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}" + LOOP + REPLY,
+    "huge": "{% set x = 'a' * 1000000000 %}" + LOOP + REPLY,
+}
+
+
+@pytest.mark.parametrize("name", LOOKALIKES)
+def test_a_template_that_only_looks_like_a_known_one_is_unknown(name: str) -> None:
+    special_tokens = {"<|im_start|>": 1, "<|im_end|>": 2, "<|im_sep|>": 3}
+    assert recognize_template(LOOKALIKES[name], special_tokens, "<|im_start|>", "<|im_end|>") is None
+
+
+def test_templates_that_write_chatml_are_taken_however_they_are_written() -> None:
+    special_tokens = {"<|im_start|>": 1, "<|im_end|>": 2}
+    plain = recognize_template(LOOP + REPLY, special_tokens)
+    assert plain is not None
+    assert plain.default_system == ""
+    system = 'You\'re {kind} & "helpful".'
+    with_system = (
+        "{% set s = " + repr(system) + " %}{% if messages[0].role != 'system' %}"
+        "{{ '<|im_start|>system\n' ~ s ~ '<|im_end|>\n' }}{% endif %}" + LOOP + REPLY
+    )
+    taken = recognize_template(with_system, special_tokens)
+    assert taken is not None
+    assert taken.default_system == system
+    namespaced = "{%- set ns = namespace(n=0) %}" + LOOP.replace("{{ '", "{% set ns.n = ns.n + 1 %}{{ '", 1) + REPLY
+    assert recognize_template(namespaced, special_tokens) == plain

@@ -345,8 +345,16 @@ def test_a_template_of_an_older_genloom_is_recognised() -> None:
     table = asdict(codec.chat_template)
     for old, new in FIELDS["codecs.chat_template:ChatTemplate"].items():
         table[old] = table.pop(new)
-    template = f"{{#- genloom {json.dumps(table)} -#}}"
+    body = to_jinja(codec.chat_template).partition("-#}")[2]
+    template = f"{{#- genloom {json.dumps(table)} -#}}{body}"
     assert recognize_template(template, codec.special_tokens) == codec.chat_template
+
+
+def test_an_edited_body_of_an_own_template_is_not_ignored() -> None:
+    codec = plain.Codec.fit([], plain.Config())
+    template = to_jinja(codec.chat_template)
+    head, mark, body = template.partition("-#}")
+    assert recognize_template(head + mark + body.replace("<|user|>", "<|human|>"), codec.special_tokens) is None
 
 
 @pytest.mark.slow

@@ -178,8 +178,21 @@ def test_an_invalid_setting_is_refused_by_name(model: Model, params: dict, code:
 def test_the_error_for_an_unknown_setting_lists_the_known_ones(model: Model) -> None:
     with raises_code("generate.unknown_param", name="mask") as caught:
         run_request(model, make_request("fox", mask=1))
-    known = "guidance_end, guidance_scale, guidance_start, negative_prompt, resample_steps, shift, solver, steps"
+    known = "guidance_end, guidance_scale, guidance_start, negative_prompt, resample_steps, shift, size, solver, steps"
     assert caught.value.fields["known"] == known
+
+
+def test_images_of_another_size_than_the_training_data(model: Model) -> None:
+    with raises_code("networks.size_is_fixed", size=(16, 32)):
+        run_request(model, make_request("fox", size=[16, 32]))
+    design = replace(model.design, network_settings={**model.design.network_settings, "positions": "rotary"})
+    free = replace(model, design=design, parts=build_networks(design, model.objective))
+    assert generate_images(free, make_request("fox", count=2, size=[16, 32], guidance_scale=2.0)).shape == (
+        2,
+        16,
+        32,
+        3,
+    )
 
 
 def test_a_model_without_prompts_refuses_them(model: Model) -> None:
@@ -200,7 +213,7 @@ def test_distilled_guidance_cannot_be_set(model: Model) -> None:
     objective = build_objective(design, model.codec.space)
     few_step = replace(model, objective=objective, parts=build_networks(design, objective), design=design)
     assert generate_images(few_step, make_request("fox", count=2, steps=2)).shape == (2, SIDE, SIDE, 3)
-    assert engine.list_request_params(few_step) == ["resample_steps", "steps"]
+    assert engine.list_request_params(few_step) == ["resample_steps", "size", "steps"]
     with raises_code("generate.unknown_param", name="guidance_scale"):
         run_request(few_step, make_request("fox", guidance_scale=2.0, steps=2))
 

@@ -79,7 +79,7 @@ def test_the_task_of_an_output_is_what_it_was_given(workspace: Workspace, model:
 
 def test_preferences_carry_the_conditions_and_the_generated_tokens(workspace: Workspace, model: Model) -> None:
     low, high = generate_outputs(workspace, model, kind="low"), generate_outputs(workspace, model, kind="high")
-    pairs = [Preference("", *outputs, 1.0, ()) for outputs in (low, high)]
+    pairs = [Preference("", chosen, rejected, 1.0, ()) for chosen, rejected in (low, high)]
     dataset = eval_prompts.build_preference_dataset(workspace, model, pairs)
     assert dataset.answers[0] == tuple(workspace.get_output(low[0])[1]["token_ids"])
     for method in ("dpo", "kto", "weighted"):

@@ -257,3 +257,28 @@ def test_a_terminal_shows_two_pixels_per_character() -> None:
     assert all(line.count("▀") == 20 and line.endswith("\x1b[0m") for line in lines)
     flat = image.preview(Item(np.full((4, 4, 3), 7, np.uint8)))
     assert flat == "\n".join(["\x1b[38;2;7;7;7m\x1b[48;2;7;7;7m▀▀▀▀\x1b[0m"] * 2)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGB", "L"])
+def test_what_is_transparent_in_a_mask_counts_as_black(mode: str, tmp_path: Path) -> None:
+    """A white square on a transparent layer marks the square; flattened on white it was everything."""
+    pixels = np.zeros((8, 10, 4), np.uint8)
+    pixels[2:5, 3:7] = 255
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "mask.png")
+    assert np.array_equal(image.open_mask(tmp_path / "mask.png"), pixels[..., 3] > 0)
+
+
+def test_the_colour_of_a_mask_counts_times_its_alpha(tmp_path: Path) -> None:
+    pixels = np.full((1, 4, 4), 255, np.uint8)
+    pixels[0, :, 3] = (0, 100, 200, 255)
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    assert image.open_mask(tmp_path / "mask.png").tolist() == [[False, False, True, True]]
+
+
+def test_a_picture_with_a_hole_is_no_mask(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    pixels[5:10, 5:10, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    with raises_code("media.ambiguous_mask", path=tmp_path / "photo.png"):
+        image.open_mask(tmp_path / "photo.png")

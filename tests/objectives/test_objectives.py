@@ -165,6 +165,7 @@ def test_decoders_between_grids_make_samples_of_another_size(toys):
         ("flow-dense", (2,), "objectives.size_axes"),
         ("flow-transformer", (8, 8), "objectives.size_axes"),
         ("flow-transformer", (0,), "objectives.bad_setting"),
+        ("flow-transformer", 8, "objectives.bad_setting"),
         ("adversarial-convolution-wave", (16,), "networks.size_is_fixed"),
         ("variational-convolution", (8, 8), "objectives.size_not_divisible"),
     ],

@@ -15,6 +15,7 @@ from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data.conditions import draw_kept
+from genloom.train.events import RunResult
 from genloom.train.job import Job
 from genloom.train.run import TrainRequest, train_model
 from tests.errors import raises_code
@@ -25,6 +26,12 @@ LETTERS = {"low": "ab", "high": "yz"}
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
+
+
+def train(workspace: Workspace, request: TrainRequest) -> RunResult:
+    *_, result = train_model(workspace, request)
+    assert isinstance(result, RunResult)
+    return result
 
 
 def create_words(worlds: ModuleType, workspace: Workspace, count: int = 120) -> Dataset:
@@ -66,7 +73,8 @@ BY_KIND = {**SETTINGS, "conditions.kind.name": "columns", "conditions.size.name"
 
 def test_a_model_of_sequences_obeys_its_conditions(worlds: ModuleType, workspace: Workspace) -> None:
     create_words(worlds, workspace)
-    *_, result = train_model(workspace, TrainRequest("words", steps=150, overrides=BY_KIND))
+    result = train(workspace, TrainRequest("words", steps=150, overrides=BY_KIND))
+    assert result.held_out_metric is not None
     assert result.held_out_metric.name == "bits per byte"
     model = load_model(workspace, result.ref)
     assert list(model.conditioners) == ["kind", "size"]
@@ -92,7 +100,7 @@ def test_a_model_of_sequences_obeys_its_conditions(worlds: ModuleType, workspace
 
 def test_conditions_resume_to_the_same_model(worlds: ModuleType, workspace: Workspace) -> None:
     create_words(worlds, workspace)
-    *_, whole = train_model(workspace, TrainRequest("words", steps=12, overrides=BY_KIND, save_steps=4))
+    whole = train(workspace, TrainRequest("words", steps=12, overrides=BY_KIND, save_steps=4))
     job = workspace.get_run(whole.run).folder / "job.toml"
     folder = workspace.create_run("words")
     (folder / "job.toml").write_text(job.read_text())
@@ -101,14 +109,14 @@ def test_conditions_resume_to_the_same_model(worlds: ModuleType, workspace: Work
         if getattr(event, "step", 0) == 6:
             events.close()
             break
-    *_, resumed = train_model(workspace, TrainRequest(folder.name, should_resume=True))
+    resumed = train(workspace, TrainRequest(folder.name, should_resume=True))
     assert worlds.file_digests(workspace, resumed.ref) == worlds.file_digests(workspace, whole.ref)
 
 
 def test_a_model_with_conditions_is_tuned_with_them(worlds: ModuleType, workspace: Workspace) -> None:
     create_words(worlds, workspace)
-    *_, base = train_model(workspace, TrainRequest("words", steps=4, overrides=BY_KIND))
-    *_, tuned = train_model(workspace, TrainRequest("words", name="tuned", base=base.ref, steps=3))
+    base = train(workspace, TrainRequest("words", steps=4, overrides=BY_KIND))
+    tuned = train(workspace, TrainRequest("words", name="tuned", base=base.ref, steps=3))
     assert list(load_model(workspace, tuned.ref).conditioners) == ["kind", "size"]
     assert tuned.held_out_metric is not None
 
@@ -154,7 +162,7 @@ def build_plates_job(data: Dataset, **changes: str) -> dict[str, Any]:
 
 def test_a_model_of_signals_reads_fields_and_numbers(worlds: ModuleType, workspace: Workspace, tmp_path: Path) -> None:
     data = create_plates(worlds, workspace)
-    *_, result = train_model(workspace, TrainRequest("plates", steps=8, overrides=build_plates_job(data)))
+    result = train(workspace, TrainRequest("plates", steps=8, overrides=build_plates_job(data)))
     model = load_model(workspace, result.ref)
     spec = model.objective.network_specs["model"].condition
     assert (spec.tokens, spec.vector, spec.field) == (0, 2, 2)
@@ -211,14 +219,18 @@ def test_a_job_names_its_conditions(worlds: ModuleType, workspace: Workspace) ->
     job = Job.from_tables(named)
     assert job.cond_dropout == {"kind": 0.2}
     assert Job.from_tables(job.to_tables()) == job
+    with_prompts = apply_overrides(named, {"text_encoder.name": "words"})
     for path, value, code in (
         ("conditions", "3", "model.conditions_not_table"),
         ("conditions.kind", "3", "model.condition_without_name"),
         ("conditions.my-kind.name", "columns", "model.bad_condition_name"),
         ("cond_dropout.size", "0.1", "train.cond_dropout_name"),
+        ("conditions.prompt.name", "text", "model.two_prompts"),
     ):
         with raises_code(code):
-            Job.from_tables(apply_overrides(named, {path: value}))
+            Job.from_tables(apply_overrides(with_prompts, {path: value}))
+    prompt = {"text_encoder.name": "''", "conditions.prompt.name": "text", "conditions.prompt.encoder": "words"}
+    assert list(Job.from_tables(apply_overrides(with_prompts, prompt)).design.condition_tables) == ["kind", "prompt"]
 
 
 def test_counting_networks_need_a_stream(worlds: ModuleType, workspace: Workspace) -> None:
@@ -233,7 +245,7 @@ def test_guidance_by_name_adds_up() -> None:
     from genloom.types import Condition
 
     class Network(torch.nn.Module):
-        def forward(self, x, t=None, cond=None, lengths=None):
+        def forward(self, x: torch.Tensor, t: Any = None, cond: Any = None, lengths: Any = None) -> torch.Tensor:
             return x + cond.vector.sum(1, keepdim=True)
 
     def vector(value: float) -> Condition:

@@ -3,11 +3,20 @@
 import sys
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from genloom.api.arena import Arena, Trial
 from genloom.cli.console import Console
 from genloom.cli.options.common import CommonOptions, GivenValues, LedgerURL, PromptsFile, Rater, read_prompts
-from genloom.cli.options.sampling import Guidance, MaxTokens, SamplingTemperature, Steps, TopP
+from genloom.cli.options.sampling import (
+    Guidance,
+    MaxTokens,
+    ParamSettings,
+    SamplingTemperature,
+    Steps,
+    TopP,
+    parse_settings,
+)
 from genloom.cli.options.types import Share
 from genloom.conditioners import split_assignments
 from genloom.rate.ratings import Winner
@@ -31,6 +40,7 @@ def run(
     top_p: TopP | None = None,
     steps: Steps | None = None,
     guidance_scale: Guidance | None = None,
+    option: ParamSettings | None = None,
     repeats: Share = 0.1,
     rater: Rater | None = None,
     ledger: LedgerURL = "",
@@ -54,18 +64,23 @@ def run(
         Share of pairs shown a second time in the other order, to measure the rater's consistency.
     """
     workspace, console = common.open(ledger, rater or "")
+    flags: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+    }
+    given_flags = {name: value for name, value in flags.items() if value is not None}
     prompt_texts = [line for line in prompt or () if line.strip()] + list(read_prompts(prompts) if prompts else ())
-    arena = workspace.model(model).arena(
+    first = workspace.model(model)
+    arena = first.arena(
         prompt_texts or ([""] if given else []),
         given=split_assignments(given or ()),
         against=against,
         is_chat=chat,
         repeats=repeats,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        steps=steps,
-        guidance_scale=guidance_scale,
+        **(parse_settings(first, (), "auto", option or ()) | given_flags),
     )
     screen = _Screen(console.is_json)
     screen.print(_HELP)

@@ -54,7 +54,7 @@ def run(
     column
         Column or key of the text or caption, in csv, jsonl and parquet. [default: guessed]
     keep
-        Column or key to keep with each document, as a condition: numbers, text or arrays. Repeatable.
+        Columns or keys to keep with each document, comma-separated: numbers, text or arrays, as conditions.
     near_duplicates
         Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only. [default: by medium]
     val
@@ -71,7 +71,7 @@ def run(
         medium=medium or "",
         licence=licence or "",
         column=column or "",
-        keep=keep or (),
+        keep=[name for names in keep or () for name in names.split(",")],
         near_duplicates=near_duplicates,
         val=val,
         test=test,

@@ -1,6 +1,6 @@
 """Decide which files hold pictures, and which describe pictures beside them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,9 +54,16 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
             notes.append(Note.from_error(file.name, error))
         elif not sidecar_index.is_sidecar(file.path):
             other_counts[escape_name(suffix) or "no suffix"] += 1
-        elif suffix in captions.TABLE_SUFFIXES and not captions.read_table(file.path, FILE_COLUMNS):
-            error = GenloomError("collect.no_captions_in_table", columns=", ".join(FILE_COLUMNS[:2]))
-            notes.append(Note.from_error(file.name, error, is_skipped=False))
+        elif suffix in captions.TABLE_SUFFIXES:
+            table = captions.read_table(file.path, FILE_COLUMNS)
+            if not table.entries and not table.problem:
+                error = GenloomError("collect.no_captions_in_table", columns=", ".join(FILE_COLUMNS[:2]))
+            elif table.problem:
+                error = GenloomError("collect.damaged_caption_table", reason=table.problem)
+            else:
+                error = captions.describe_unused(table, file.path.parent, sidecar_index.paths_by_folder)
+            if error is not None:
+                notes.append(Note.from_error(file.name, error, is_skipped=False))
     return [_with_format(file) for file in image_files], [*notes, *note_other_files(other_counts)]
 
 
@@ -75,15 +82,16 @@ class _SidecarIndex:
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
         self.image_paths = {file.path for file in files}
-        self._stems = {file.path.with_suffix("") for file in files}
+        self.paths_by_folder: dict[Path, list[Path]] = defaultdict(list)
+        for file in files:
+            self.paths_by_folder[file.path.parent].append(file.path)
+        self._stems = {(file.path.parent, captions.fold_name(file.path.stem)) for file in files}
         self._list_folders = {
             folder for parent in {file.path.parent for file in files} for folder in (parent, *parent.parents)
         }
 
     def is_sidecar(self, path: Path) -> bool:
         suffix = path.suffix.lower()
-        is_same_name = suffix in captions.SIDECAR_SUFFIXES and not {
-            path.with_suffix(""),
-            path.with_suffix("").with_suffix(""),
-        }.isdisjoint(self._stems)
+        stems = {(path.parent, captions.fold_name(stem)) for stem in (path.stem, path.with_suffix("").stem)}
+        is_same_name = suffix in captions.SIDECAR_SUFFIXES and not stems.isdisjoint(self._stems)
         return is_same_name or (suffix in captions.TABLE_SUFFIXES and path.parent in self._list_folders)

@@ -2,18 +2,35 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.types import Message
 
 LIST_COLUMNS = ("messages", "conversations", "conversation")
-PROMPT_COLUMNS, CONTEXT_COLUMNS, ANSWER_COLUMNS = (
-    ("instruction", "prompt", "question"),
-    ("input", "context"),
-    ("output", "completion", "response", "answer"),
+PROMPT_COLUMNS = ("instruction", "prompt", "question", "query", "frage", "pregunta")
+CONTEXT_COLUMNS = ("input", "context")
+ANSWER_COLUMNS = ("output", "completion", "response", "answer", "reply", "antwort", "respuesta", "chosen")
+# Names that mean a prompt and its answer only beside each other.
+PAIRED_COLUMNS = (
+    *((user, assistant) for user in ("user", "human") for assistant in ("assistant", "bot", "gpt", "response")),
+    ("q", "a"),
+    ("problem", "solution"),
+    ("input", "output"),
+    ("input", "response"),
+    ("input", "target"),
 )
-CONVERSATION_COLUMNS = frozenset((*LIST_COLUMNS, *PROMPT_COLUMNS, *CONTEXT_COLUMNS, *ANSWER_COLUMNS, "system"))
+CONVERSATION_COLUMNS = frozenset(
+    (
+        *LIST_COLUMNS,
+        *PROMPT_COLUMNS,
+        *CONTEXT_COLUMNS,
+        *ANSWER_COLUMNS,
+        *(n for p in PAIRED_COLUMNS for n in p),
+        "system",
+    )
+)
 ROLE_ALIASES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human"), "user"),
@@ -22,27 +39,63 @@ ROLE_ALIASES = {
 
 
 def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Return the turns of a conversation, or () if the row is not one.
+    """Return the turns of a conversation, or () if the row is not one. Names are compared without their case.
 
     Supports the lists of OpenAI (`messages`: role, content) and ShareGPT (`conversations`: from, value), also as JSON
-    in a string, and pairs: an instruction, prompt or question, perhaps with an input or context, and its answer.
+    in a string; those of TRL (`prompt` and `completion` or `chosen`, each a list of messages); and pairs: a prompt,
+    perhaps with an input or context, and its answer.
     Raises GenloomError for a row that looks like a conversation but cannot be learned from.
     """
+    names = find_columns(record)
+    if not names:
+        return ()
     turns: list[Message] = []
-    message_list = next((record[name] for name in LIST_COLUMNS if _is_message_list(record.get(name))), None)
-    if message_list is not None:
-        turns = [_parse_message(entry, number) for number, entry in enumerate(_parse_entries(message_list), 1)]
+    fields = {str(name).strip().lower(): value for name, value in record.items()}
+    first, *others = (fields[name.strip().lower()] for name in names)
+    if _is_message_list(first):
+        entries = [entry for value in (first, *others) for entry in _parse_entries(value)]
+        turns = [_parse_message(entry, number) for number, entry in enumerate(entries, 1)]
     else:
-        prompt, answer = (_first_string(record, names) for names in (PROMPT_COLUMNS, ANSWER_COLUMNS))
-        if prompt is None or answer is None:
-            return ()
-        context = _first_string(record, CONTEXT_COLUMNS) or ""
-        turns = [Message("user", f"{prompt}\n\n{context}" if context.strip() else prompt), Message("assistant", answer)]
-    system = record.get("system")
+        prompt, answer = first, others[0]
+        context = _first_string(fields, CONTEXT_COLUMNS) or ""
+        has_context = context.strip() and names[0].strip().lower() in PROMPT_COLUMNS
+        turns = [Message("user", f"{prompt}\n\n{context}" if has_context else prompt), Message("assistant", answer)]
+    system = fields.get("system")
     if isinstance(system, str) and system.strip() and turns and turns[0].role != "system":
         turns.insert(0, Message("system", system))
     _check_turns(turns)
     return tuple(turns)
+
+
+def find_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns of the conversation as they are spelled: one or two; () if the row is not a conversation."""
+    spelling = _find_spelling(tuple(record))
+    if not spelling:
+        return ()
+    fields = {name: record[spelled] for name, spelled in spelling.items()}
+    for name in LIST_COLUMNS:
+        if _is_message_list(fields.get(name)):
+            return (spelling[name],)
+    if isinstance(fields.get("chosen"), list) and _is_message_list(fields["chosen"]):
+        has_prompt = isinstance(fields.get("prompt"), list)
+        return (spelling["prompt"], spelling["chosen"]) if has_prompt else (spelling["chosen"],)
+    if isinstance(fields.get("prompt"), list) and isinstance(fields.get("completion"), list):
+        return (spelling["prompt"], spelling["completion"])
+    prompt = next((name for name in PROMPT_COLUMNS if isinstance(fields.get(name), str)), None)
+    answer = next((name for name in ANSWER_COLUMNS if isinstance(fields.get(name), str)), None)
+    if prompt and answer:
+        return (spelling[prompt], spelling[answer])
+    for user, assistant in PAIRED_COLUMNS:
+        if isinstance(fields.get(user), str) and isinstance(fields.get(assistant), str):
+            return (spelling[user], spelling[assistant])
+    return ()
+
+
+@lru_cache(1024)  # the rows of a table have the same columns
+def _find_spelling(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns of conversations among the names: as they are known → as they are spelled."""
+    known = {name.strip().lower(): name for name in names if isinstance(name, str)}
+    return {name: spelled for name, spelled in known.items() if name in CONVERSATION_COLUMNS}
 
 
 def render_conversation(turns: Sequence[Message]) -> str:

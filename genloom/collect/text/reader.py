@@ -119,7 +119,14 @@ def _read_rows(
     default_licence = _resolve_licence(file, options, "")
     num_broken, num_good = 0, 0
     reasons: dict[str, int] = {}  # with the first row of each
+    num_repaired, guesses = 0, {}
     for row in table_rows:
+        if row.note:
+            yield Note.from_error(file.name, row.note, is_skipped=False)
+            continue
+        if row.warning:
+            num_repaired += 1
+            guesses.setdefault(str(row.warning), row.number)
         if row.problem:
             num_broken += 1
             if len(reasons) < MAX_ROW_REASONS:
@@ -132,6 +139,10 @@ def _read_rows(
             yield RawText("", source, row_licence, row.turns, row.kept)
         else:
             yield from _chunk_text([row.text], source, row_licence, max_chars, row.kept)
+    if num_repaired:
+        reason_list = "; ".join(f"row {number}: {problem}" for problem, number in guesses.items())
+        error = GenloomError("collect.rows_repaired", rows=format_count(num_repaired, "row"), reasons=reason_list)
+        yield Note.from_error(file.name, error, is_skipped=False)
     if num_broken:
         reason_list = "; ".join(f"row {number}: {problem}" for problem, number in reasons.items())
         error = GenloomError("collect.rows_skipped", rows=format_count(num_broken, "row"), reasons=reason_list)

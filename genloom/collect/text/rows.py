@@ -1,8 +1,9 @@
 """Find the text or the conversation in each row of jsonl, json, csv and parquet files."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from genloom.types import Message
 
 MAX_JSON_CHARS = 256 << 20  # of a .json file
 SNIFF_ROWS = 64  # from which the column of text is guessed
+# Han, kana, hangul, and the scripts of Thai, Lao, Khmer, Burmese and Tibetan
+UNSPACED_PATTERN = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}"
+)
 TEXT_COLUMNS = (
     "text",
     "content",
@@ -42,6 +47,7 @@ class TextRow:
     problem: GenloomError | None = None
     turns: tuple[Message, ...] = ()
     warning: GenloomError | None = None  # why the row may have been read wrongly
+    note: GenloomError | None = None  # instead of a row: what was taken from the table
     kept: Mapping[str, Any] = field(default_factory=dict)  # values of other columns
 
 
@@ -74,6 +80,7 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[st
     if not objects and not any(isinstance(value, str) for _, value in head):
         _raise_first_problem((number, value) for number, value in head if isinstance(value, GenloomError))
         raise GenloomError("collect.no_json_objects")
+    yield from _note_columns(objects, key, column)
     for number, value in chain(head, values):
         if isinstance(value, GenloomError):
             yield TextRow(number, problem=value)
@@ -108,11 +115,14 @@ def read_csv_rows(
     if not valid_records:
         _raise_first_problem((number, record) for number, record in head_rows if isinstance(record, GenloomError))
     key = _find_text_column(column, valid_records)
+    yield from _note_columns(valid_records, key, column)
     for number, record in chain(head_rows, records):
         if isinstance(record, GenloomError):
             yield TextRow(number, problem=record)
         else:
-            yield _parse_row(number, record, key, column, keep)
+            row = _parse_row(number, record, key, column, keep)
+            is_repaired = isinstance(record, table_files.RepairedRow) and not row.problem
+            yield replace(row, warning=record.problem) if is_repaired else row
 
 
 def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
@@ -123,19 +133,20 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         text_columns = [
             f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
         ]
+        list_names = {*conversations.LIST_COLUMNS, "prompt", "completion", "chosen"}
         list_columns = [
-            name for name in file.schema_arrow.names if name in conversations.LIST_COLUMNS and name not in text_columns
+            name for name in file.schema_arrow.names if name.lower() in list_names and name not in text_columns
         ]
         head = (
             next(file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns), None)
             if text_columns or list_columns
             else None
         )
-        key = _find_text_column(column, head.to_pylist() if head is not None else [])
-        used_columns = {key, *conversations.CONVERSATION_COLUMNS}
-        columns = [
-            name for name in text_columns + list_columns if name in used_columns or name.lower() in LICENCE_COLUMNS
-        ]
+        head_records = head.to_pylist() if head is not None else []
+        key = _find_text_column(column, head_records)
+        yield from _note_columns(head_records, key, column)
+        used_columns = {*conversations.CONVERSATION_COLUMNS, *LICENCE_COLUMNS}
+        columns = [name for name in text_columns + list_columns if name == key or name.strip().lower() in used_columns]
         columns += [name for name in file.schema_arrow.names if name in keep and name not in columns]
         number = 0
         for batch in file.iter_batches(SNIFF_ROWS, columns=columns):
@@ -165,17 +176,34 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
     if not records and names:
         return ""
     lengths = {
-        name: sum(len(r[name]) for r in records if isinstance(r.get(name), str) and " " in r[name].strip())
+        name: sum(len(r[name]) for r in records if isinstance(r.get(name), str) and _is_prose(r[name]))
         for name in names
     }
-    for candidate in TEXT_COLUMNS:
-        for name in names:
-            if str(name).lower() == candidate and lengths[name]:
-                return name
-    best_name = max(lengths, key=lambda name: lengths[name], default="")
+    usual_names = [name for candidate in TEXT_COLUMNS for name in names if str(name).strip().lower() == candidate]
+    best_name = next((name for name in usual_names if lengths[name]), None)
+    best_name = best_name or max(lengths, key=lambda name: lengths[name], default="")
     if not best_name or not lengths[best_name]:
+        for name in usual_names:  # single words, where no column holds more
+            if any(isinstance(record.get(name), str) and record[name].strip() for record in records):
+                return name
         raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)) or "no columns")
     return best_name
+
+
+def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow]:
+    """Yield a note on the columns that were taken without being named by the user."""
+    if column:
+        return
+    if names := next((names for record in records if (names := conversations.find_columns(record))), ()):
+        if len(names) == 2:
+            yield TextRow(0, note=GenloomError("collect.read_as_pairs", prompt=names[0], answer=names[1]))
+    elif key and str(key).strip().lower() not in TEXT_COLUMNS and len(set().union(*records)) > 1:
+        yield TextRow(0, note=GenloomError("collect.column_guessed", column=key))
+
+
+def _is_prose(value: str) -> bool:
+    """Return whether a value holds several words, which some scripts write without spaces."""
+    return " " in value.strip() or UNSPACED_PATTERN.search(value) is not None
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
 from genloom.generate.image.inpainting import InpaintRegion, expand_canvas
+from genloom.media.image import open_mask
 from genloom.model import Model
 from genloom.settings import option
 from genloom.types import SignalSpace
@@ -85,7 +86,7 @@ def build_edit(options: EditOptions, model: Model) -> EditSource:
     medium = plugins.find_part("medium", model.design.medium)
     image, edit_mask = medium.open(options.image).value, None
     if options.mask is not None:
-        edit_mask = medium.open(options.mask).value.mean(-1) > 127
+        edit_mask = open_mask(options.mask)
     edit_source = EditSource(image, edit_mask, 1.0 if options.strength is None else options.strength)
     if options.outpaint is None:
         return edit_source

@@ -65,6 +65,23 @@ def open(path: Path, max_side: int = 0, background: str = decoding.BACKGROUND) -
     return Item(picture.pixels, str(path), picture.licence or "unknown", picture.to_meta())
 
 
+def open_mask(path: Path) -> np.ndarray:
+    """Return a mask, bool (H, W), from a file: True where it is white; what is transparent in it counts as black.
+
+    Raise ValueError for a picture with transparent parts, of which either part could be meant.
+    """
+    on_black = open(path, background="black").value
+    on_white = open(path, background="white").value
+    is_white = on_black.mean(-1) > 127
+    is_opaque = (on_black == on_white).all(-1)
+    if not is_opaque.all():
+        drawn = on_black[is_opaque].astype(np.int16)
+        is_colourful = (drawn.max(-1) - drawn.min(-1) > 32) | ((drawn.max(-1) > 64) & (drawn.min(-1) < 192))
+        if is_colourful.mean() > 0.1:
+            raise GenloomError("media.ambiguous_mask", path=path)
+    return is_white
+
+
 def save(item: Item, path: Path) -> None:
     """Write the image in the format of the suffix (JPEG at quality 95) to a temporary file and rename it."""
     path = Path(path)

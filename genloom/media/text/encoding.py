@@ -4,7 +4,7 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -66,6 +66,11 @@ class TextReader:
     blocks: Iterator[str] = field(repr=False)
     num_repaired: int = 0
 
+    def close(self) -> None:
+        """Close the file, if it is not read to its end."""
+        if isinstance(self.blocks, Generator):
+            self.blocks.close()
+
     def __iter__(self) -> Iterator[str]:
         for block in self.blocks:
             try:
@@ -85,7 +90,9 @@ def detect_encoding(head: bytes) -> str | None:
     if head.startswith(MAGIC):
         return None
     if b"\0" in head:
-        return _detect_utf16(head)
+        if head.count(0) > len(head) // 1000 + 1:
+            return _detect_utf16(head)
+        head = head.replace(b"\0", b"")  # a few are damage; the cleaning removes them
     if len(head) - len(head.translate(None, CONTROL_BYTES)) > len(head) // 100:
         return None
     try:
@@ -147,8 +154,10 @@ def open_text(path: Path) -> TextReader:
     if encoding is None:
         file.close()
         raise GenloomError("media.binary")
-    max_bytes = max(MIN_INFLATION_BYTES, min(MAX_INFLATED_BYTES, MAX_INFLATION * path.stat().st_size))
-    return TextReader(encoding, _decode_blocks(file, head, encoding, max_bytes if path.suffix.lower() == ".gz" else None))
+    max_bytes = None
+    if path.suffix.lower() == ".gz":
+        max_bytes = max(MIN_INFLATION_BYTES, min(MAX_INFLATED_BYTES, MAX_INFLATION * path.stat().st_size))
+    return TextReader(encoding, _decode_blocks(file, head, encoding, max_bytes))
 
 
 def _decode_blocks(file: BinaryIO, head: bytes, encoding: str, max_bytes: int | None) -> Iterator[str]:

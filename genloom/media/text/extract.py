@@ -21,7 +21,9 @@ MAX_FILE_BYTES = 512 << 20  # of a document file
 MAX_UNPACKED_BYTES = 256 << 20  # of a .docx or .epub, by its own table of contents
 MAX_PART_BYTES = 48 << 20  # of one file in it
 MAX_TEXT_CHARS = 64 << 20  # of one document
-ENCODING_DECLARATION = re.compile(rb"""(?:<\?xml[^>]*?\sencoding|<meta[^>]*?\bcharset)\s*=\s*["']?([\w.:-]{2,40})""", re.I)
+ENCODING_DECLARATION = re.compile(
+    rb"""(?:<\?xml[^>]*?\sencoding|<meta[^>]*?\bcharset)\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE
+)
 HEADING_TAGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PARAGRAPH_TAGS = {
     "article",
@@ -218,7 +220,7 @@ def _read_blocks(element: ElementTree.Element) -> list[str]:
 
 
 def _read_paragraph(element: ElementTree.Element, boxes: list[str]) -> str:
-    """Return all text in a paragraph; the paragraphs of text boxes, which stand elsewhere on the page, go to `boxes`."""
+    """Return all text in a paragraph; the paragraphs of text boxes, which stand elsewhere, go to `boxes`."""
     parts = []
     for child in element:
         name = _local_name(child)

@@ -16,7 +16,7 @@ plural: str = "melodies"
 unit: str = "note"
 default_recipes: tuple[DefaultRecipe, ...] = (
     DefaultRecipe(("autoregressive", "masked"), "transformer", ("notes",), context_length=18),
-    DefaultRecipe((), "unet", ("wave",), context_length=0),
+    DefaultRecipe((), "dit", ("wave",), batch_size=32, context_length=0),
 )
 
 NUM_PITCHES, MAX_NOTES = 4, 16

@@ -1,4 +1,4 @@
-"""Collect melodies: one a file, with its tempo and chords as columns; only exact copies are removed."""
+"""Collect melodies: one a file, with the rest of its content as columns; only exact copies are removed."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,8 @@ from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Options
 from genloom.collect.preparation import Counters, Document
 from genloom.collect.sources import SourceFile
-from genloom.settings import option
 
 noun = "melody"
-
-
-@dataclass(frozen=True)
-class Config(Options):
-    """The options of melodies; no two are nearly the same."""
-
-    near_duplicates: float = option(0.0, "Melodies are not compared.", maximum=0)
-    transpose: int = option(0, "Pitches by which every melody is moved up.", minimum=0, maximum=3)
 
 
 @dataclass(frozen=True)
@@ -44,12 +35,13 @@ def read(file: SourceFile, options: Options) -> Iterator[RawMelody]:
     yield RawMelody(file.path.read_bytes(), file.name)
 
 
-def build_document(raw: RawMelody, options: Config, counters: Counters) -> tuple[Document, None]:
+def build_document(raw: RawMelody, options: Options, counters: Counters) -> tuple[Document, None]:
     content = beeps.read_content(raw.data)
-    data = beeps.encode(tuple((note + options.transpose) % beeps.NUM_PITCHES for note in content["notes"]))
-    columns = {"content": data, "tempo": content.get("tempo"), "chords": content.get("chords")}
-    digest = hashlib.sha256(data).digest()
-    return Document("", digest, raw.source, options.licence or "unknown", len(data), columns), None
+    data = beeps.encode(tuple(content.pop("notes")))
+    columns = {"content": data, **content}
+    return Document(
+        "", hashlib.sha256(data).digest(), raw.source, options.licence or "unknown", len(data), columns
+    ), None
 
 
 def compute_sketches(sketch_inputs: list[Any], digests: list[bytes], should_find_near: bool) -> Sketches:
