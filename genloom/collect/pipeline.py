@@ -9,7 +9,7 @@ from typing import Any
 from genloom.collect import preparation
 from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Note, Options
-from genloom.collect.preparation import Counters, Document, KeepingDocument, Preparation, RawDocument, Skip
+from genloom.collect.preparation import Counters, Document, Preparation, RawDocument, Skip
 from genloom.collect.sources import SourceFile
 
 
@@ -71,5 +71,6 @@ def _add_documents(
         except ValueError as error:
             batch.notes.append(Note.from_error(raw.source, error, is_skipped=raw.is_whole_file))
         else:
-            batch.documents.append(replace(document, kept=raw.kept) if isinstance(raw, KeepingDocument) else document)
+            kept = getattr(raw, "kept", None)  # of a KeepingDocument; isinstance would be slow for each row
+            batch.documents.append(replace(document, kept=kept) if kept else document)
             sketch_inputs.append(sketch_input)

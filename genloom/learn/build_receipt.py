@@ -17,7 +17,6 @@ from genloom.model import describe_machine
 from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Decision, Measure, decide_promotion
 from genloom.rate.preferences import Preferences
-from genloom.rate.ratings import LedgerRatings
 from genloom.rate.report import receipt as receipts
 from genloom.train.events import RunResult
 from genloom.train.job import Job
@@ -35,7 +34,6 @@ class ReceiptInputs:
     """The results of a round."""
 
     preferences: Preferences
-    ledger_ratings: LedgerRatings
     training: RunResult
     job: Job
     champion: str
@@ -58,7 +56,7 @@ def build_receipt(
         inputs.champion,
         inputs.training.ref,
         datetime.now(UTC).isoformat(timespec="seconds"),
-        summarize_ratings(inputs.preferences, inputs.ledger_ratings),
+        summarize_ratings(inputs.preferences),
         summarize_method(inputs),
         decide_promotion(inputs.measures),
         receipts.Cost(
@@ -84,7 +82,6 @@ def build_receipt(
 def build_best_of_n_receipt(
     champion: str,
     preferences: Preferences,
-    ledger_ratings: LedgerRatings,
     baseline: tuple[Measure, ...],
     calibration: Calibration,
     seconds: Mapping[str, float],
@@ -96,7 +93,7 @@ def build_best_of_n_receipt(
         champion,
         champion,
         datetime.now(UTC).isoformat(timespec="seconds"),
-        summarize_ratings(preferences, ledger_ratings),
+        summarize_ratings(preferences),
         {"method": "none"},
         Decision(False, reasons, (), ()),
         receipts.Cost(dict(seconds), 0, psutil.Process().memory_info().rss, format_machine()),
@@ -134,18 +131,18 @@ def build_example(
     return receipts.Example(prompt, "", "", preferred_version, shown)
 
 
-def summarize_ratings(preferences: Preferences, ledger_ratings: LedgerRatings) -> receipts.RatingSummary:
+def summarize_ratings(preferences: Preferences) -> receipts.RatingSummary:
     all_preferences = (*preferences.pairs, *preferences.unpaired)
     held_preferences = [preference for preference in all_preferences if preference.split == "val"]
     return receipts.RatingSummary(
-        total=len(ledger_ratings.ratings) + len(ledger_ratings.choices),
+        total=preferences.num_ratings,
         pairs=len(preferences.pairs),
         unpaired=len(preferences.unpaired),
         prompts=len({preference.key for preference in all_preferences}),
         held_out=len(held_preferences),
         held_out_prompts=len({preference.key for preference in held_preferences}),
         contradictions=len(preferences.contradictions),
-        withdrawn=len(ledger_ratings.withdrawn),
+        withdrawn=preferences.num_withdrawn,
         raters=dict(preferences.raters),
         unused=dict(preferences.unused),
     )

@@ -34,7 +34,6 @@ from genloom.rate.gate import Measure, alpha_left
 from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
 from genloom.rate.promotion import pin_active_version, promote
 from genloom.rate.prompts import normalize_prompt
-from genloom.rate.ratings import read_ratings
 from genloom.rate.report import receipt as receipts
 from genloom.rate.report.html import render_page
 from genloom.store.files import write_atomic
@@ -227,7 +226,6 @@ def measure_round(
             )
     return ReceiptInputs(
         context.preferences,
-        read_ratings(context.ledger),
         training,
         job,
         champion.ref,
@@ -256,9 +254,8 @@ def run_best_of_n(context: RoundContext) -> Generator[Event | LearnResult]:
         first_answers = generate_answers(workspace, writer, context.eval_prompts, {"learn": run.id})
         best_of_n, count = BestOfN(context.reward_model, context.scorer), request.best_of or DEFAULT_BEST_OF
         results = measure_best_of_n(workspace, writer, best_of_n, context.eval_prompts, first_answers, count, run.id)
-    ledger_ratings, calibration = read_ratings(context.ledger), context.reward_model.calibration
     receipt = build_best_of_n_receipt(
-        champion.ref, context.preferences, ledger_ratings, results, calibration, context.timer.seconds
+        champion.ref, context.preferences, results, context.reward_model.calibration, context.timer.seconds
     )
     yield LearnResult(receipt, save_receipt(workspace, run.id, receipt), run.id)
 

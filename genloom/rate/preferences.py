@@ -88,6 +88,8 @@ class Preferences:
     contradictions: tuple[Contradiction, ...]
     raters: Mapping[str, float]  # the weight of each one's vote: 1 at the prior accuracy, 0 at chance
     unused: Mapping[str, str]  # ledger entries without effect, each with the reason
+    num_ratings: int = 0  # about the model, in effect
+    num_withdrawn: int = 0
 
 
 def build_preferences(workspace: Workspace, ledger: Ledger, model: str = "") -> Preferences:
@@ -130,6 +132,8 @@ def build_preferences(workspace: Workspace, ledger: Ledger, model: str = "") -> 
         tuple(_find_contradictions(all_votes)),
         {rater: compute_label_weight(accuracies.get(rater, PRIOR_ACCURACY)) for rater in sorted(votes.raters)},
         {event: reason for event, reason in unused.items() if event not in used_events},
+        votes.num_ratings,
+        votes.num_withdrawn,
     )
 
 

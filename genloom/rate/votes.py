@@ -44,6 +44,8 @@ class Votes:
     retests: tuple[Vote, ...]  # replaced ratings and those that replaced them: the rater's test–retest pairs
     unused: Mapping[str, str]  # entries without a vote, each with the reason
     raters: frozenset[str]
+    num_ratings: int  # in effect, also those without a vote
+    num_withdrawn: int
 
 
 def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: str) -> Votes:
@@ -98,7 +100,8 @@ def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: st
     pairs = [*choice_votes, *(vote for vote in rating_votes if (vote.rater, vote.item) not in compared_items)]
     retests += [vote for vote in rating_votes if (vote.rater, vote.item) in compared_items]
     raters = frozenset(each.rater for each in (*ratings, *choices))
-    return Votes(tuple(pairs), tuple(singles), tuple(retests), unused, raters)
+    num_ratings = len(ratings) + len(choices) + len(unavailable)
+    return Votes(tuple(pairs), tuple(singles), tuple(retests), unused, raters, num_ratings, len(withdrawn))
 
 
 def _load_records(workspace: Workspace, judgements: Iterable[Judgement]) -> dict[str, Mapping[str, Any]]:

@@ -13,15 +13,12 @@ from genloom.store import files
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
 _REQUIRED_TYPES: Mapping[str, type] = {"format": int, "created": str, "digest": str, "files": dict}
-# What cards of models and manifests of data sets hold besides; of some kinds of model some are missing.
+# What others read of cards of models and manifests of data sets; of some kinds of model some are missing.
 _OPTIONAL_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("name", "medium", "run"), str),
-    **dict.fromkeys(
-        ("data", "ratings", "forecast", "fact", "machine", "documents", "bytes", "sources", "splits"), dict
-    ),
-    **dict.fromkeys(("alike", "licences", "languages", "quality", "scrubbed", "options", "captions", "formats"), dict),
-    **dict.fromkeys(("parents", "notes", "sources_given"), list),
-    **dict.fromkeys(("parameters", "conversations", "repaired", "notes_left_out"), int),
+    **dict.fromkeys(("data", "licences", "fact", "machine"), dict),
+    **dict.fromkeys(("parents", "notes"), list),
+    "parameters": int,
 }
 
 
