@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _FOLDER = Path(__file__).parent / "messages"
+_MAX_CHARS = 5000  # of a text; a value from a damaged file may have megabytes
 
 
 class GenloomError(ValueError):
@@ -32,7 +33,8 @@ class GenloomError(ValueError):
 def format_message(code: str, /, **fields: Any) -> str:
     """Return the text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
     area, _, key = code.partition(".")
-    return load_messages(area)[key].format(**fields)
+    text = load_messages(area)[key].format(**fields)
+    return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} …"
 
 
 @cache

@@ -61,7 +61,7 @@ class Output:
         return self.medium.open(self.path).value
 
     @property
-    def generated(self) -> Any:
+    def continuation(self) -> Any:
         """The part that the model generated: of text without the prompt."""
         from genloom.rate.outputs import load_output
 

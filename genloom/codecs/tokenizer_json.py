@@ -6,6 +6,7 @@ The errors are fragments of a sentence: the caller adds the name of the file.
 import json
 import re
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -91,6 +92,8 @@ def _parse_model(model: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: model.get(key) for key in (*option_names, "ignore_merges")}
     if options["continuing_subword_prefix"] or options["end_of_word_suffix"]:
         raise GenloomError("codecs.word_end_markers")
+    if options["unk_token"] is not None and options["unk_token"] not in list(vocab):
+        raise GenloomError("codecs.unk_token_missing", token=options["unk_token"])
     flags = {key: bool(options[key]) for key in ("fuse_unk", "byte_fallback", "ignore_merges")}
     return {"type": "BPE", "dropout": None, **options, **flags, "vocab": vocab, "merges": merges}
 
@@ -98,7 +101,8 @@ def _parse_model(model: Mapping[str, Any]) -> dict[str, Any]:
 def _parse_added_tokens(tokens: Any, vocab: Any) -> list[dict[str, Any]]:
     if not isinstance(tokens, list) or len(tokens) > _LARGEST_VOCAB or not all(isinstance(t, dict) for t in tokens):
         raise GenloomError("codecs.added_tokens_damaged")
-    token_of_id = {token_id: text for text, token_id in vocab.items()} if isinstance(vocab, dict) else {}
+    known = vocab.items() if isinstance(vocab, dict) else ()
+    token_of_id = {token_id: text for text, token_id in known if type(token_id) is int}
     parsed_tokens = []
     for token in tokens:
         content, token_id = token.get("content"), token.get("id")
@@ -131,7 +135,17 @@ def _parse_part(content: Mapping[str, Any], part_name: str, steps_key: str, know
             raise GenloomError("codecs.pattern_too_long", part=part_name, limit=_MAX_PATTERN_CHARS)
         if not _is_bounded_step(step):
             raise GenloomError("codecs.part_damaged", part=part_name)
+    if prod(map(_find_growth, steps)) > _MAX_REPLACEMENT_CHARS:
+        raise GenloomError("codecs.part_damaged", part=part_name)
     return part
+
+
+def _find_growth(step: Mapping[str, Any]) -> float:
+    """Return how many times longer a step can make a text."""
+    if step["type"] != "Replace":
+        return 1.0
+    [(kind, text)] = step["pattern"].items()
+    return max(1.0, len(step["content"]) / (len(text) if kind == "String" else 1))
 
 
 def _is_bounded_step(step: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect import licence, table_files
-from genloom.collect.kept import pick_kept
+from genloom.collect.kept_columns import pick_columns
 from genloom.collect.parquet import open_parquet
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.errors import GenloomError
@@ -38,7 +38,7 @@ class CaptionEntry:
 
     caption: str
     licence: str = ""
-    kept: Mapping[str, Any] = field(default_factory=dict)
+    kept_values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pick_caption(*candidates: tuple[str, str]) -> tuple[str, str]:
@@ -54,14 +54,14 @@ def find_caption(
     Its values of the columns `keep` are from all of these files, the nearest first.
     """
     best_entry, best_origin = None, ""
-    kept: dict[str, Any] = {}
+    kept_values: dict[str, Any] = {}
     for entry, origin in _iter_entries(path, root, file_columns, keep):
-        kept = {**entry.kept, **kept}
+        kept_values = {**entry.kept_values, **kept_values}
         if best_entry is None and (entry.caption or entry.licence):
             best_entry, best_origin = entry, origin
-        if best_entry and len(kept) == len(keep):
+        if best_entry and len(kept_values) == len(keep):
             break
-    return replace(best_entry or CaptionEntry(""), kept=kept), best_origin
+    return replace(best_entry or CaptionEntry(""), kept_values=kept_values), best_origin
 
 
 def _iter_entries(
@@ -73,7 +73,7 @@ def _iter_entries(
             sidecar = sidecars.get(fold_name(name))
             if sidecar is not None and _is_inside(sidecar, root):
                 entry = _read_sidecar(sidecar, keep)
-                yield (entry if entry.caption else CaptionEntry("", kept=entry.kept)), "a file beside it"
+                yield (entry if entry.caption else CaptionEntry("", kept_values=entry.kept_values)), "a file beside it"
     for folder in path.parents:
         relative_name = escape_name(path.relative_to(folder).as_posix())
         for table in _read_tables(folder, root, file_columns, keep):
@@ -120,7 +120,7 @@ def parse_record(record: Mapping[str, Any], column: str = "", keep: Sequence[str
         "",
     )
     licence_name = licence.identify_licence(licence_text) if licence_text else ""
-    return CaptionEntry(caption, licence_name, pick_kept(record, keep))
+    return CaptionEntry(caption, licence_name, pick_columns(record, keep))
 
 
 def normalize_caption(value: Any) -> str:
@@ -192,7 +192,7 @@ def _add_row(table: CaptionTable, record: Any, file_columns: tuple[str, ...], ke
         name = name.get("path")
     if isinstance(name, str) and name.strip():
         entry = parse_record({k: v for k, v in record.items() if v is not name}, keep=keep)
-        if entry.caption or entry.licence or entry.kept:
+        if entry.caption or entry.licence or entry.kept_values:
             table.add(name, entry)
 
 

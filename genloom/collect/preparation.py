@@ -44,7 +44,7 @@ class KeepingDocument(Protocol):
     """A raw document of a table, with the values of the columns that the options keep."""
 
     @property
-    def kept(self) -> Mapping[str, Any]: ...
+    def kept_values(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Document:
     columns: Mapping[str, Any] = field(default_factory=dict)  # further columns of the medium
     counter_values: Mapping[str, str] = field(default_factory=dict)  # counted in the report if the document is kept
     review_reasons: tuple[str, ...] = ()  # why a person should look at it
-    kept: Mapping[str, Any] = field(default_factory=dict)  # values of its table's other columns, from the raw document
+    kept_values: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # values of its table's other columns, from the raw document
 
 
 class Preparation(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom import plugins
-from genloom.collect import kept, licence, preparation
+from genloom.collect import kept_columns, licence, preparation
 from genloom.collect.card import group_by_reason, render_card
 from genloom.collect.detect_medium import resolve_medium
 from genloom.collect.duplicates import DuplicateFilter
@@ -44,7 +44,7 @@ def collect(
     files, notes = find_files(sources, workspace.root, list_builtin_sources(sources))
     medium = resolve_medium(given.get("medium", ""), files)
     preparer, options = preparation.get_preparation(medium), preparation.build_options(medium, given)
-    kept.check_names(options.keep, preparer.build_columns([]))
+    kept_columns.check_names(options.keep, preparer.build_columns([]))
     readable_files, unread_notes = preparer.select(files)
     report = Report(name=name, medium=medium)
     for note in [*notes, *unread_notes]:

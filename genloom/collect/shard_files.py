@@ -4,7 +4,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.collect.kept import ColumnBuilder, count_bytes
+from genloom.collect.kept_columns import ColumnBuilder, count_bytes
 from genloom.collect.preparation import Document, Preparation
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -40,7 +40,7 @@ class ShardFiles:
     def add(self, document: Document, split: str, number: int) -> None:
         """Add a document; it is on disk after `close`."""
         self._row_group.append((document, split))
-        self._group_bytes += document.size + count_bytes(document.kept)
+        self._group_bytes += document.size + count_bytes(document.kept_values)
         self.document_numbers.append(number)
         if self._group_bytes >= ROW_GROUP_BYTES:
             self._write_group()
@@ -61,7 +61,7 @@ class ShardFiles:
         documents = [document for document, _ in self._row_group]
         medium_columns = self._preparation.build_columns(documents)
         other_columns = self._kept_columns.build(
-            [{**d.kept, **{k: v for k, v in d.columns.items() if k not in medium_columns}} for d in documents]
+            [{**d.kept_values, **{k: v for k, v in d.columns.items() if k not in medium_columns}} for d in documents]
         )
         batch = pa.record_batch(
             {

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 
 from genloom.collect import publish
-from genloom.collect.kept import ColumnBuilder
+from genloom.collect.kept_columns import ColumnBuilder
 from genloom.collect.options import Options
 from genloom.collect.overlap import DuplicateGroups
 from genloom.collect.preparation import Document, Preparation

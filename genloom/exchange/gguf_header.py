@@ -41,22 +41,22 @@ def read_header(path: Path, blocks: dict[int, tuple[int, int]]) -> Header:
     with path.open("rb") as file:
         reader = _Reader(path, file, min(size, _MAX_HEADER_BYTES))
         if reader.read_bytes(4) != _MAGIC:
-            raise _damaged(path, "it is not a GGUF file")
+            raise _damaged_error(path, "it is not a GGUF file")
         version = reader.read_scalar("I")
         if version not in _VERSIONS:
-            raise _damaged(path, f"its GGUF version is {version}, and the supported versions are {_VERSIONS}")
+            raise _damaged_error(path, f"its GGUF version is {version}, and the supported versions are {_VERSIONS}")
         num_tensors = reader.read_count("Q", _MAX_TENSORS, "tensors")
         num_fields = reader.read_count("Q", _MAX_FIELDS, "fields")
         metadata: dict[str, Any] = {}
         for _ in range(num_fields):
             name = reader.read_text(_MAX_NAME)
             if name in metadata:
-                raise _damaged(path, f"the field {name!r} occurs twice")
+                raise _damaged_error(path, f"the field {name!r} occurs twice")
             metadata[name] = reader.read_value(reader.read_scalar("I"), name)
         infos = [(reader.read_text(_MAX_NAME), *reader.read_tensor_info()) for _ in range(num_tensors)]
     align = metadata.get("general.alignment", 32)
     if type(align) is not int or not 1 <= align <= 1 << 20 or align & (align - 1):
-        raise _damaged(path, f"its alignment {align!r} is not a power of two")
+        raise _damaged_error(path, f"its alignment {align!r} is not a power of two")
     return Header(metadata, _locate_tensors(path, infos, -(-reader.position // align) * align, size, align, blocks))
 
 
@@ -67,25 +67,27 @@ def _locate_tensors(
     located: dict[str, TensorInfo] = {}
     for name, shape, kind, offset in infos:
         if name in located:
-            raise _damaged(path, f"the tensor {name!r} occurs twice")
+            raise _damaged_error(path, f"the tensor {name!r} occurs twice")
         if kind not in blocks:
-            raise _damaged(path, f"the tensor {name!r} has the unknown type {kind}")
+            raise _damaged_error(path, f"the tensor {name!r} has the unknown type {kind}")
         block_size, block_bytes = blocks[kind]
         if shape[-1] % block_size:
-            raise _damaged(path, f"rows of {shape[-1]:,} of the tensor {name!r} are not whole blocks of {block_size}")
+            raise _damaged_error(
+                path, f"rows of {shape[-1]:,} of the tensor {name!r} are not whole blocks of {block_size}"
+            )
         num_bytes = prod(shape) // block_size * block_bytes
         if offset % align or begin + offset + num_bytes > size:
-            raise _damaged(path, f"the tensor {name!r} of shape {shape} lies outside of the file")
+            raise _damaged_error(path, f"the tensor {name!r} of shape {shape} lies outside of the file")
         located[name] = TensorInfo(shape, kind, begin + offset, num_bytes)
     end, previous = 0, ""
     for name, info in sorted(located.items(), key=lambda item: item[1].offset):
         if info.offset < end:
-            raise _damaged(path, f"the tensors {previous!r} and {name!r} overlap")
+            raise _damaged_error(path, f"the tensors {previous!r} and {name!r} overlap")
         end, previous = info.offset + info.num_bytes, name
     return located
 
 
-def _damaged(path: Path, reason: str) -> GenloomError:
+def _damaged_error(path: Path, reason: str) -> GenloomError:
     return GenloomError("exchange.damaged_gguf", path=path, reason=reason)
 
 
@@ -98,7 +100,7 @@ class _Reader:
 
     def read_bytes(self, count: int) -> bytes:
         if count > self.limit - self.position:
-            raise _damaged(self.path, f"its header ends before {count:,} further bytes")
+            raise _damaged_error(self.path, f"its header ends before {count:,} further bytes")
         data = self.file.read(count)
         assert len(data) == count, "the file has the size it says"
         self.position += count
@@ -110,7 +112,9 @@ class _Reader:
     def read_count(self, kind: str, limit: int, description: str) -> int:
         number = self.read_scalar(kind)
         if number > limit:
-            raise _damaged(self.path, f"its header announces {number:,} {description}; at most {limit:,} are allowed")
+            raise _damaged_error(
+                self.path, f"its header announces {number:,} {description}; at most {limit:,} are allowed"
+            )
         return number
 
     def read_text(self, limit: int) -> str:
@@ -118,7 +122,7 @@ class _Reader:
         try:
             return data.decode()
         except UnicodeDecodeError:
-            raise _damaged(self.path, "a string in its header is not UTF-8") from None
+            raise _damaged_error(self.path, "a string in its header is not UTF-8") from None
 
     def read_value(self, kind: int, name: str) -> Any:
         if kind == _TEXT:
@@ -126,13 +130,13 @@ class _Reader:
         if kind in _SCALARS:
             return self.read_scalar(_SCALARS[kind])
         if kind != _ARRAY:
-            raise _damaged(self.path, f"the field {name!r} has the unknown type {kind}")
+            raise _damaged_error(self.path, f"the field {name!r} has the unknown type {kind}")
         inner = self.read_scalar("I")
         count = self.read_count("Q", _MAX_ARRAY, f"values of {name!r}")
         if inner == _TEXT:
             return [self.read_text(_MAX_TEXT) for _ in range(count)]
         if inner not in _SCALARS:
-            raise _damaged(self.path, f"the field {name!r} holds values of the unknown type {inner}")
+            raise _damaged_error(self.path, f"the field {name!r} holds values of the unknown type {inner}")
         struct_format = f"<{count}{_SCALARS[inner]}"
         return list(struct.unpack(struct_format, self.read_bytes(struct.calcsize(struct_format))))
 
@@ -141,5 +145,5 @@ class _Reader:
         dimensions = self.read_count("I", _MAX_DIMENSIONS, "dimensions of a tensor")
         shape = tuple(reversed([self.read_count("Q", 1 << 40, "numbers in a row") for _ in range(dimensions)]))
         if not shape or 0 in shape:
-            raise _damaged(self.path, "it holds an empty tensor")
+            raise _damaged_error(self.path, "it holds an empty tensor")
         return shape, self.read_scalar("I"), self.read_scalar("Q")

@@ -35,37 +35,39 @@ def read_header(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):
-            raise _damaged(path, f"it is not a safetensors file, or its header length of {length:,} bytes is wrong")
+            raise _damaged_error(
+                path, f"it is not a safetensors file, or its header length of {length:,} bytes is wrong"
+            )
         text = file.read(length)
     try:
         table = json.loads(text, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its header cannot be read: {_shorten(error)}") from None
+        raise _damaged_error(path, f"its header cannot be read: {_shorten(error)}") from None
     if not isinstance(table, dict):
-        raise _damaged(path, "its header is not a JSON object")
+        raise _damaged_error(path, "its header is not a JSON object")
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _damaged(path, "its metadata is not a table of texts")
+        raise _damaged_error(path, "its metadata is not a table of texts")
     spans = sorted(_check_span(path, name, info) for name, info in table.items())
     end = 0
     for begin, stop, name in spans:
         if begin != end:
-            raise _damaged(path, f"the tensor {_shorten(repr(name))} overlaps another or leaves a gap before it")
+            raise _damaged_error(path, f"the tensor {_shorten(repr(name))} overlaps another or leaves a gap before it")
         end = stop
     if end != size - 8 - length:
-        raise _damaged(path, f"its header announces {end:,} bytes of tensors, but it has {size - 8 - length:,}")
+        raise _damaged_error(path, f"its header announces {end:,} bytes of tensors, but it has {size - 8 - length:,}")
     return table
 
 
 def _check_span(path: Path, name: str, info: Any) -> tuple[int, int, str]:
     kind = info.get("dtype") if isinstance(info, dict) else info
     if not isinstance(info, dict) or not isinstance(kind, str) or kind not in _BYTES:
-        raise _damaged(path, f"the tensor {_shorten(repr(name))} has the unknown type {_shorten(repr(kind))}")
+        raise _damaged_error(path, f"the tensor {_shorten(repr(name))} has the unknown type {_shorten(repr(kind))}")
     shape, offsets = info.get("shape"), info.get("data_offsets")
     if not _is_int_list(shape) or len(shape) > 8 or not _is_int_list(offsets) or len(offsets) != 2:
-        raise _damaged(path, f"the shape or the offsets of the tensor {_shorten(repr(name))} are invalid")
+        raise _damaged_error(path, f"the shape or the offsets of the tensor {_shorten(repr(name))} are invalid")
     if offsets[1] - offsets[0] != prod(shape) * _BYTES[info["dtype"]]:
-        raise _damaged(path, f"the tensor {_shorten(repr(name))} of shape {shape} does not fit its offsets")
+        raise _damaged_error(path, f"the tensor {_shorten(repr(name))} of shape {shape} does not fit its offsets")
     return offsets[0], offsets[1], name
 
 
@@ -75,7 +77,7 @@ def _shorten(text: object) -> str:
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…"
 
 
-def _damaged(path: Path, reason: str) -> GenloomError:
+def _damaged_error(path: Path, reason: str) -> GenloomError:
     return GenloomError("exchange.damaged_safetensors", path=path, reason=reason)
 
 

@@ -104,10 +104,19 @@ class IncrementalDetokenizer:
     def __call__(self, row: np.ndarray, is_final: bool) -> str:
         """Decode a row that begins with the previous one; incomplete characters at its end may be missing."""
         if self.stream_decoder is None or is_final:
-            return self.decode(row)
+            text = self.decode(row)
+            return text[: len(text) - 1] if is_final and self._ends_inside_character(row, text) else text
         self.text += self.stream_decoder.feed(row[self.num_decoded :])
         self.num_decoded = len(row)
         return self.text
+
+    def _ends_inside_character(self, row: np.ndarray, text: str) -> bool:
+        """Return whether the end of the row cuts a character, as that of a budget may: it is left off."""
+        if not text.endswith("\ufffd") or not isinstance(self.codec, StreamingCodec):
+            return False
+        stream = self.codec.decode_stream()
+        stream.feed(row)
+        return stream.finish() != ""
 
 
 def decode_with_holes(codec: Codec, row: np.ndarray) -> str:

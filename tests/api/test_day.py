@@ -117,7 +117,7 @@ def test_outputs_are_stored_and_replayed(ws: gl.Workspace, tmp_path: Path) -> No
     model = ws.model("notes")
     outputs = model.generate(["The old", "Zoë"], n=2, seed=7, max_tokens=20)
     assert [output.prompt for output in outputs] == ["The old", "The old", "Zoë", "Zoë"]
-    assert all(output.value == output.prompt + output.generated for output in outputs)
+    assert all(output.value == output.prompt + output.continuation for output in outputs)
     assert model.generate(["The old", "Zoë"], n=2, seed=7, max_tokens=20)[3].value == outputs[3].value
     assert outputs[1].replay() == outputs[1].value
     assert ws.output("last").id == ws.outputs[-1].id

@@ -13,7 +13,7 @@ import pytest
 
 from genloom.cli import run as run_command
 from genloom.collect import collect
-from genloom.collect.kept import choose_kind, pick_kept
+from genloom.collect.kept_columns import choose_kind, pick_columns
 from genloom.store.dataset import SPLITS
 from genloom.store.workspace import Workspace
 from genloom.types import Item
@@ -115,8 +115,8 @@ def test_the_type_of_a_column(values: list[Any], kind: str) -> None:
 def test_what_is_no_number_text_or_array_is_an_error() -> None:
     for value in ({"a": 1}, [["a"], ["b"]], [[1], [1, 2]], [], [float("inf")]):
         with raises_code("collect.bad_kept_value", column="x"):
-            pick_kept({"x": value}, ["x"])
-    assert pick_kept({"x": None, "y": " ", "z": float("nan")}, ["x", "y", "z", "w"]) == {}
+            pick_columns({"x": value}, ["x"])
+    assert pick_columns({"x": None, "y": " ", "z": float("nan")}, ["x", "y", "z", "w"]) == {}
 
 
 def test_chunks_of_a_row_all_have_its_values(tmp_path: Path, workspace: Workspace) -> None:

@@ -144,7 +144,7 @@ def test_a_table_with_the_bytes_of_any_medium_is_read(tmp_path: Path, is_struct:
     rows = list(media_tables.read_media_rows(path, "", ("audio",), ["rate"]))
     assert [row.data for row in rows] == data
     assert [row.caption_entry for row in rows] == [
-        captions.CaptionEntry("one", kept={"rate": 8000}),
-        captions.CaptionEntry("two", kept={"rate": 16000}),
+        captions.CaptionEntry("one", kept_values={"rate": 8000}),
+        captions.CaptionEntry("two", kept_values={"rate": 16000}),
     ]
     assert [row.name for row in rows] == (["0.wav", "1.wav"] if is_struct else ["", ""])

@@ -123,7 +123,7 @@ class _Screen:
         """Print both texts, one below the other; of other media the paths, on a terminal with previews side by side."""
         shown = [output.show() for output in (trial.a, trial.b)]
         if all(each.mime == "text/plain" for each in shown):
-            self.print(f"── A\n{trial.a.generated}\n── B\n{trial.b.generated}")
+            self.print(f"── A\n{trial.a.continuation}\n── B\n{trial.b.continuation}")
             return
         if sys.stdout.isatty():
             self._write(join_side_by_side(*(each.text for each in shown)))

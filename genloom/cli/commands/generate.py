@@ -149,7 +149,7 @@ def run(
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
         if "given" in output.record:
             metadata["given"] = output.record["given"]
-        results.append({**metadata, **_build_text_fields(output, written=output.generated)})
+        results.append({**metadata, **_build_text_fields(output, written=output.continuation)})
         if is_streamed:
             console.print_text("\n")
             console.print_note(f"── {output.id} · {path}")

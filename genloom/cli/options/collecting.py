@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from genloom import plugins
-from genloom.cli.options.types import finite_float
+from genloom.cli.options.types import checked_int, finite_float
 from genloom.collect.options import Options
 from genloom.collect.preparation import get_preparation
 from genloom.errors import GenloomError
@@ -39,6 +39,8 @@ def build_flag(option_type: Any, f: Any) -> Any:
     parameter = Parameter(help=help)
     if option_type is float:
         parameter = Parameter.combine(parameter, finite_float(is_allowed, f"a number {requirement}"))
+    elif option_type is int:
+        parameter = Parameter.combine(parameter, checked_int(is_allowed, requirement))
     return Annotated[option_type | None, parameter]
 
 

@@ -34,11 +34,16 @@ def int_range(minimum: int, maximum: int | None = None) -> Parameter:
     """Integers from `minimum` to `maximum`; the parser alone would round 1.5 to 2."""
     bounds = f"≥ {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
     limit = MAX_INT if maximum is None else maximum
+    return checked_int(lambda value: minimum <= value <= limit, bounds)
+
+
+def checked_int(is_valid: Callable[[int], bool], bounds: str) -> Parameter:
+    """Integers for which `is_valid` is true; `bounds` says so in words."""
 
     def build_error(token: Token) -> GenloomError:
         return GenloomError("cli.invalid_integer", option=token.keyword, bounds=bounds, value=token.value)
 
-    return build_parameter(int, lambda value: minimum <= value <= limit, build_error)
+    return build_parameter(int, is_valid, build_error)
 
 
 def finite_float(is_valid: Callable[[float], bool], requirement: str) -> Parameter:

@@ -27,7 +27,7 @@ class RawImage:
     stem: str = ""  # of the file name
     folder: str = ""  # the name of the file's folder below the collected one, or ""
     is_whole_file: bool = True  # whether the picture is the whole of its file
-    kept: Mapping[str, Any] = field(default_factory=dict)  # values of the table's other columns
+    kept_values: Mapping[str, Any] = field(default_factory=dict)  # values of the table's other columns
 
     @property
     def size(self) -> int:
@@ -62,7 +62,7 @@ def _read_image(file: SourceFile, options: Options) -> RawImage:
         _find_folder_licence(file),
         stem,
         folder,
-        kept=entry.kept,
+        kept_values=entry.kept_values,
     )
 
 
@@ -72,7 +72,7 @@ def _read_parquet(file: SourceFile, options: Options) -> Iterator[RawImage]:
         yield RawImage(
             row.data, row.source or f"{file.name}:{row.number}", row.caption_entry.caption, "a column of the table",
             row.caption_entry.licence, folder_licence, PurePosixPath(row.name).stem, is_whole_file=False,
-            kept=row.caption_entry.kept,
+            kept_values=row.caption_entry.kept_values,
         )  # fmt: skip
 
 

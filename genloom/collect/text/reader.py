@@ -29,7 +29,7 @@ class RawText:
     source: str
     licence: str
     turns: tuple[Message, ...] = ()  # of a conversation, which is never split; `text` is empty then
-    kept: Mapping[str, Any] = field(default_factory=dict)  # values of the row's other columns
+    kept_values: Mapping[str, Any] = field(default_factory=dict)  # values of the row's other columns
 
     @property
     def is_whole_file(self) -> bool:
@@ -136,9 +136,9 @@ def _read_rows(
         row_licence = options.licence or (licence.identify_licence(row.licence) if row.licence else default_licence)
         source = f"{file.name}:{row.number}"
         if row.turns:
-            yield RawText("", source, row_licence, row.turns, row.kept)
+            yield RawText("", source, row_licence, row.turns, row.kept_values)
         else:
-            yield from _chunk_text([row.text], source, row_licence, max_chars, row.kept)
+            yield from _chunk_text([row.text], source, row_licence, max_chars, row.kept_values)
     if num_repaired:
         reason_list = "; ".join(f"row {number}: {problem}" for problem, number in guesses.items())
         error = GenloomError("collect.rows_repaired", rows=format_count(num_repaired, "row"), reasons=reason_list)
@@ -150,20 +150,20 @@ def _read_rows(
 
 
 def _chunk_text(
-    blocks: Iterable[str], source: str, licence_name: str, max_chars: int, kept: Mapping[str, Any] | None = None
+    blocks: Iterable[str], source: str, licence_name: str, max_chars: int, kept_values: Mapping[str, Any] | None = None
 ) -> Iterator[RawText]:
     """Yield the chunks of a text; each has the kept values of the whole."""
-    chunks, kept = iter_chunks(blocks, max_chars), kept or {}
+    chunks, kept_values = iter_chunks(blocks, max_chars), kept_values or {}
     first, second = next(chunks, None), next(chunks, None)
     if first is None:
         return
     if second is None:
-        yield RawText(first, source, licence_name, kept=kept)
+        yield RawText(first, source, licence_name, kept_values=kept_values)
         return
-    yield RawText(first, f"{source}#1", licence_name, kept=kept)
-    yield RawText(second, f"{source}#2", licence_name, kept=kept)
+    yield RawText(first, f"{source}#1", licence_name, kept_values=kept_values)
+    yield RawText(second, f"{source}#2", licence_name, kept_values=kept_values)
     for number, chunk in enumerate(chunks, 3):
-        yield RawText(chunk, f"{source}#{number}", licence_name, kept=kept)
+        yield RawText(chunk, f"{source}#{number}", licence_name, kept_values=kept_values)
 
 
 def _resolve_licence(file: SourceFile, options: Config, statement: str) -> str:

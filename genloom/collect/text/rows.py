@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect import table_files
-from genloom.collect.kept import pick_kept
+from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS
 from genloom.collect.parquet import open_parquet
 from genloom.collect.text import conversations
@@ -48,7 +48,7 @@ class TextRow:
     turns: tuple[Message, ...] = ()
     warning: GenloomError | None = None  # why the row may have been read wrongly
     note: GenloomError | None = None  # instead of a row: what was taken from the table
-    kept: Mapping[str, Any] = field(default_factory=dict)  # values of other columns
+    kept_values: Mapping[str, Any] = field(default_factory=dict)  # values of other columns
 
 
 def read_jsonl_rows(stream: TextReader, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
@@ -93,16 +93,16 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[st
 def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, keep: Sequence[str]) -> TextRow:
     """Return a row as a conversation, or as the text under `key`; a `column` given by the user takes precedence."""
     try:
-        kept = pick_kept(record, keep)
+        kept_values = pick_columns(record, keep)
         turns = () if isinstance(record.get(column), str) else conversations.parse_turns(record)
     except GenloomError as error:
         return TextRow(number, problem=error)
     if turns:
-        return TextRow(number, licence=_find_licence(record), turns=turns, kept=kept)
+        return TextRow(number, licence=_find_licence(record), turns=turns, kept_values=kept_values)
     if not isinstance(record.get(key), str):
         problem = GenloomError("collect.row_without_text", column=key) if key else GenloomError("collect.row_not_talk")
         return TextRow(number, problem=problem)
-    return TextRow(number, record[key], _find_licence(record), kept=kept)
+    return TextRow(number, record[key], _find_licence(record), kept_values=kept_values)
 
 
 def read_csv_rows(

@@ -32,10 +32,10 @@ def check_names(names: Sequence[str], medium_columns: Iterable[str]) -> None:
             raise GenloomError("collect.reserved_column", column=name)
 
 
-def pick_kept(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def pick_columns(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the values of a row to keep. Raises GenloomError for one that is no number, text or array."""
-    kept = ((name, normalize_value(name, record[name])) for name in names if name in record)
-    return {name: value for name, value in kept if value is not None}
+    kept_values = ((name, normalize_value(name, record[name])) for name in names if name in record)
+    return {name: value for name, value in kept_values if value is not None}
 
 
 def normalize_value(name: str, value: Any) -> Any:
@@ -56,9 +56,9 @@ def normalize_value(name: str, value: Any) -> Any:
     return array
 
 
-def count_bytes(kept: Mapping[str, Any]) -> int:
+def count_bytes(kept_values: Mapping[str, Any]) -> int:
     """Return about how many bytes the values take."""
-    return sum(getattr(value, "nbytes", None) or len(str(value)) for value in kept.values())
+    return sum(getattr(value, "nbytes", None) or len(str(value)) for value in kept_values.values())
 
 
 class ColumnBuilder:
@@ -79,7 +79,7 @@ class ColumnBuilder:
             values = [normalize_value(name, row.get(name)) for row in rows]
             if any(value is not None for value in values):
                 self.found_names.add(name)
-            columns |= build_columns(name, kind, values)
+            columns |= build_value_columns(name, kind, values)
         return columns
 
 
@@ -111,7 +111,7 @@ def convert_value(kind: str, value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def build_columns(name: str, kind: str, values: Sequence[Any]) -> "dict[str, pa.Array]":
+def build_value_columns(name: str, kind: str, values: Sequence[Any]) -> "dict[str, pa.Array]":
     """Return the column of these values; for arrays, also that of their shapes."""
     import pyarrow as pa
 
