@@ -108,7 +108,7 @@ IMPORTS = {
     "rate/checks/outline.py": "a check of images",
 }
 COMPARISONS = {
-    "collect/kept.py": "the type of a column",
+    "collect/kept_columns.py": "the type of a column",
     "api/outputs.py": "the first part of a MIME type",
     "rate/report/html.py": "the first part of a MIME type",
 }

@@ -211,3 +211,17 @@ def test_bytes_are_bytes() -> None:
     assert BYTES.encode("aé").tolist() == [97, 0xC3, 0xA9]
     assert BYTES.encode("aé").dtype == np.uint16
     assert BYTES.space.vocab_size == 261
+
+
+def test_a_budget_that_ends_inside_a_character_leaves_it_off() -> None:
+    from genloom.generate.decode import IncrementalDetokenizer
+
+    codec = utf8.Codec.fit([], utf8.Config())
+    ids = codec.encode("Party: 🎉🐸")
+    prompt = codec.encode("x")
+    for cut in range(1, 5):
+        detokenizer = IncrementalDetokenizer(codec, prompt, True)
+        assert detokenizer(ids[: len(ids) - cut], True) == "Party: 🎉", cut
+    assert IncrementalDetokenizer(codec, prompt, True)(ids, True) == "Party: 🎉🐸"
+    replacement = codec.encode("a\ufffd")
+    assert IncrementalDetokenizer(codec, prompt, True)(replacement, True) == "a\ufffd", "a character like another"

@@ -197,11 +197,14 @@ def test_a_user_goes_through_every_verb(
         monkeypatch.setattr("sys.stdin", io.StringIO("a\n"))
         asked = genloom("arena", name, "--given", variant.give(tmp_path, 0), *variant.sampling)
         assert (len(asked["choices"]), asked["first"]) == (1, 1)
-    assert genloom("rate", name, "--check", LIVELY)["choices"] > 40
+    checked = genloom("rate", name, "--check", LIVELY)
+    assert checked["choices"] > 40
     assert genloom.refuse("rate", name, "--check", "length") == "rate.check_of_other_medium"
     learned = genloom("learn", name, "--steps", "2", "--check", LIVELY, "--max-eval-prompts", "4")
     assert (learned["champion"], learned["challenger"]) == (f"{name}/2", f"{name}/3")
-    assert Path(learned["page"]).is_file()
+    receipt = json.loads(Path(learned["page"]).with_suffix(".json").read_text())
+    own_ratings = 3 if variant.give else 2
+    assert receipt["ratings"]["total"] == checked["choices"] + checked["ties"] + own_ratings  # none of other models
 
     # promote, rollback, forget
     genloom("promote", name, "--to", "3")
