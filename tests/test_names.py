@@ -17,12 +17,11 @@ _REPLACED = """
 REPLACED = frozenset(_REPLACED.split())
 _IRREGULAR = "told kept found held led shown made given taken drawn done gone known lost sent taught thought"
 IRREGULAR = frozenset(_IRREGULAR.split())
-NOT_PARTICIPLES = frozenset(
-    {"seed", "feed", "embed", "created"}
-)  # verbs that end like one; OpenAI and Hugging Face say `created`
+# Verbs that end like one, and `created`, which OpenAI and Hugging Face say.
+NOT_PARTICIPLES = frozenset({"seed", "feed", "embed", "created"})
 # Names that many parts define on purpose: the contract of a plug-in, or of a command.
-_SHARED = """Config Codec SamplingParams build build_columns run check evaluate compare default_config resize_config with_dropout read fit
-    activations_per_token"""
+_SHARED = """Config Codec SamplingParams build build_columns run check evaluate compare
+    default_config resize_config with_dropout read fit activations_per_token"""
 SHARED = frozenset(_SHARED.split())
 
 
