@@ -70,7 +70,7 @@ def _iter_entries(
     sidecars = _list_sidecars(path.parent)
     for suffix in SIDECAR_SUFFIXES:
         for name in (path.stem + suffix, path.name + suffix):
-            sidecar = sidecars.get(fold_name(name))
+            sidecar = sidecars.get(fold_name(escape_name(name)))
             if sidecar is not None and _is_inside(sidecar, root):
                 entry = _read_sidecar(sidecar, keep)
                 yield (entry if entry.caption else CaptionEntry("", kept_values=entry.kept_values)), "a file beside it"

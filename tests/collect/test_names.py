@@ -102,7 +102,7 @@ def test_a_source_of_such_a_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "read", "in_table"), [(ODD, "bad name", "bad name"), (GREAT, "größe", "a caption in a table")]
+    ("name", "read", "in_table"), [(ODD, "bad name", "a caption in a table"), (GREAT, "größe", "a caption in a table")]
 )
 def test_pictures_and_their_captions(tmp_path: Path, name: str, read: str, in_table: str) -> None:
     folder = folder_of_texts(tmp_path, name)

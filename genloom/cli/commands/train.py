@@ -8,16 +8,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from genloom import plugins
 from genloom.api.progress import show_events
 from genloom.cli.console import Console, quote_name
 from genloom.cli.options.common import CommonOptions, Settings
 from genloom.cli.options.types import Count, Positive, Seed, Threads
 from genloom.errors import GenloomError
+from genloom.media.abilities import get_ability
 from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, HeldOutMetric
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_bytes, format_duration, format_table
 from genloom.train.events import Event, RunResult, StepMetrics
+from genloom.train.job import read_job
 
 RETENTION_LABELS = {
     BITS_PER_BYTE: "  of general text",
@@ -103,11 +106,7 @@ def run(
         return 130
     model_folder = workspace.store.get_model(result.ref)
     _print_result(result, model_folder.folder, console)
-    next_command = (
-        f"chat {quote_name(model_folder.name)}"
-        if _is_chat_model(workspace.store, model_folder)
-        else f'generate {quote_name(model_folder.name)} --prompt "…" --count 3'
-    )
+    next_command = _suggest_command(workspace.store, model_folder)
     if (active_model := workspace.store.get_model(model_folder.name)).ref != model_folder.ref:
         promote_command = f"genloom promote {quote_name(model_folder.name)} --to {model_folder.version}"
         console.print_line(
@@ -116,6 +115,17 @@ def run(
     console.print_line(f"Next: genloom {next_command}")
     console.print_result({**result.to_record(), "folder": str(model_folder.folder)})
     return 0
+
+
+def _suggest_command(workspace: Workspace, model_folder: ModelFolder) -> str:
+    """Return the command that shows what the model can do, with the conditions that it has."""
+    name = quote_name(model_folder.name)
+    if _is_chat_model(workspace, model_folder):
+        return f"chat {name}"
+    design = read_job(model_folder.folder / "job.toml").design
+    has_prompt = design.text_encoder or get_ability(plugins.find_part("medium", design.medium), "parse") is not None
+    given = [f"--given {condition}=…" for condition in design.conditions]
+    return " ".join(["generate", name, *(['--prompt "…"'] if has_prompt else []), *given, "--count 3"])
 
 
 def _is_chat_model(workspace: Workspace, model_folder: ModelFolder) -> bool:
