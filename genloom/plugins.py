@@ -152,6 +152,8 @@ def _defined_names(path: Path) -> set[str]:
             top_level_names.update(target.id for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             top_level_names.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):  # a part may take over another's Config or SamplingParams
+            top_level_names.update(alias.asname or alias.name for alias in node.names)
     return top_level_names
 
 

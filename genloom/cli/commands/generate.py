@@ -224,7 +224,8 @@ def _save_sheet(outputs: Outputs, first_path: Path, console: Console) -> Path:
 
 def _print_options(model: Model, console: Console) -> None:
     options = model.list_options()
-    console.print_line(f"Sampling options of {model.ref}, e.g. -o {options[0].name}={options[0].default}")
+    example = f", e.g. -o {options[0].name}={options[0].default}" if options else ": none"
+    console.print_line(f"Sampling options of {model.ref}{example}")
     for line in format_table([(o.name, o.type, str(o.default), o.requirement, o.help) for o in options]):
         console.print_line(f"  {line}")
     console.print_result({"model": model.ref, "options": {o.name: asdict(o) for o in options}})
