@@ -1,6 +1,7 @@
 """Outputs of models: shown in notebooks, rated, and generated again from their records."""
 
 import base64
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,7 +123,10 @@ class Output:
         }
 
     def __str__(self) -> str:
-        return self.show().text
+        shown = self.show()
+        if shown.mime.startswith("text/") or sys.stdout.isatty():
+            return shown.text
+        return f"{self.id} · {self.path}"  # a file or a pipe has no use for an image in terminal colours
 
     def __repr__(self) -> str:
         return f"<Output {self.id} of {self.model}>"
