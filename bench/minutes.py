@@ -72,7 +72,7 @@ def well_known(workspace: Path) -> tuple[float, float, float]:
     seconds = time.perf_counter() - begun
     model = Model("bench", codec, objective, state.eval_parts.eval(), job.design)
     ((nats, size),) = compute_nll(model, [text[cut:]])
-    counts = KneserNey.fit(stream, codec.space.vocab, 5).log_prob(codec.encode(text))
+    counts = KneserNey.fit(stream, codec.space.vocab_size, 5).log_prob(codec.encode(text))
     return nats / size, seconds, float(-counts[cut:].mean())
 
 
