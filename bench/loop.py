@@ -154,7 +154,7 @@ def where_known(workspace: Workspace, taste: Taste, learned: LearnResult) -> dic
             "won, lost, tied": [won, len(gaps) - won - ties, ties]}  # fmt: skip
 
 
-STAYS = "regex:pattern=[A-Z]{3};is_absent=true"  # the taste: whoever speaks goes on speaking
+STAYS = "regex:pattern=[A-Z]{3};is_absent=true"  # the taste: no other speaker interrupts
 # Where a champion meets a taste half of the time, a perfect challenger ties with it as often and wins 75 % at most. In
 # 120 symbols it meets this one in three or four of ten, in 60 in half of them (docs/log.md).
 DRAWINGS = 4  # of so many answers to each prompt, at most, until enough are told apart

@@ -28,7 +28,8 @@ class TextDecoder:
     """Decodes rows of tokens to prompt and continuation, and marks rows of text that reach a stop string as finished.
 
     `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
-    `is_append_only`, a draft begins with the previous one.
+    `is_append_only`, a draft begins with the previous one. `keep_partial` ends a text that is cut inside a character
+    with U+FFFD.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class TextDecoder:
         eos_ids: Sequence[int],
         is_finished: np.ndarray,
         is_append_only: bool,
+        keep_partial: bool = False,
     ):
         self.codec, self.stop, self.eos_ids, self.is_finished = codec, stop, (codec.space.eos, *eos_ids), is_finished
-        self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only) for prompt in prompts]
+        self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only, keep_partial) for prompt in prompts]
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
         values, continuations, num_tokens, token_ids = [], [], [], []
@@ -86,8 +88,8 @@ def cut_tokens(decode: Callable[[np.ndarray], str], row: np.ndarray, text: str) 
 class IncrementalDetokenizer:
     """Decodes a growing row; if the row is append-only, each token is decoded once."""
 
-    def __init__(self, codec: Any, prompt_ids: np.ndarray, is_append_only: bool):
-        self.codec, self.prompt_ids = codec, prompt_ids
+    def __init__(self, codec: Any, prompt_ids: np.ndarray, is_append_only: bool, keep_partial: bool = False):
+        self.codec, self.prompt_ids, self.keep_partial = codec, prompt_ids, keep_partial
         # Some tokenizers add a space before every text; `decode_continuation` expects no such space to remove.
         is_continuation = len(prompt_ids) > 0 or not isinstance(codec, ContinuationCodec)
         has_own_decoder = is_continuation and isinstance(codec, ContinuationCodec)
@@ -112,7 +114,7 @@ class IncrementalDetokenizer:
 
     def _ends_inside_character(self, row: np.ndarray, text: str) -> bool:
         """Return whether the end of the row cuts a character, as that of a budget may: it is left off."""
-        if not text.endswith("\ufffd") or not isinstance(self.codec, StreamingCodec):
+        if self.keep_partial or not text.endswith("\ufffd") or not isinstance(self.codec, StreamingCodec):
             return False
         stream = self.codec.decode_stream()
         stream.feed(row)

@@ -154,10 +154,13 @@ def never_stop() -> bool:
     return False
 
 
-def generate(model: Model, request: Request, should_stop: Callable[[], bool] = never_stop) -> Iterator[Draft]:
+def generate(
+    model: Model, request: Request, should_stop: Callable[[], bool] = never_stop, keep_partial: bool = False
+) -> Iterator[Draft]:
     """Yield drafts of increasing quality or length; the last is the result.
 
     `should_stop` is called after every draft; `truncate_request` gives the request that reproduces a stopped one.
+    `keep_partial` keeps a character that the end of a text cuts, as U+FFFD.
     Raises ValueError for parameters that the model's sampler does not have.
     """
     params, is_finished, prompts = prepare_sampling(model, request)
@@ -170,7 +173,9 @@ def generate(model: Model, request: Request, should_stop: Callable[[], bool] = n
         params, prompts = start_from(model, params, prompts, start)
     decoder: Callable[[Tensor, bool], Draft]
     if is_open_sequence(model.codec.space):
-        decoder = TextDecoder(model.codec, prompts, request.stop, request.eos_ids, is_finished, is_left_to_right(model))
+        decoder = TextDecoder(
+            model.codec, prompts, request.stop, request.eos_ids, is_finished, is_left_to_right(model), keep_partial
+        )
     else:
         decoder = ValueDecoder(model.codec, start.finish)
     num_given = 1 if "known_ids" in start.inputs else 0  # a sampler with known tokens returns BOS too
@@ -216,9 +221,9 @@ def truncate_request(request: Request, draft: Draft) -> Request:
     return replace(request, params={**request.params, "max_tokens": max(draft.num_tokens)})
 
 
-def run_request(model: Model, request: Request) -> Draft:
+def run_request(model: Model, request: Request, keep_partial: bool = False) -> Draft:
     """Generate, and return the last draft."""
-    *_, draft = generate(model, request)
+    *_, draft = generate(model, request, keep_partial=keep_partial)
     return draft
 
 
@@ -440,11 +445,9 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     if edit_record:
         editing = plugins.find_medium_part("editing", model.design.medium)
         request = replace(request, edit=editing.unpack_edit(edit_record, medium, workspace.load_original))
-    value = run_request(model, request).values[record["row"]]
-    stored, replayed = path.read_bytes(), encode_file(medium, value)
-    if "medium" not in record:  # earlier versions ended a text that was cut inside a character with U+FFFD
-        stored, replayed = (data.removesuffix("\ufffd".encode()) for data in (stored, replayed))
-    if replayed != stored:
+    # Earlier versions, whose records name no medium, ended a text that was cut inside a character with U+FFFD.
+    value = run_request(model, request, keep_partial="medium" not in record).values[record["row"]]
+    if encode_file(medium, value) != path.read_bytes():
         machine = describe_machine()
         changes = [f"{k}: {v} → {machine.get(k)}" for k, v in record["machine"].items() if machine.get(k) != v]
         if changes:

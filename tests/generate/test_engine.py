@@ -7,10 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from genloom.codecs import bytes as codec_bytes
 from genloom.generate import engine
+from genloom.generate.decode import TextDecoder
 from genloom.generate.engine import (
     Request,
     build_request,
@@ -374,3 +377,12 @@ def test_a_masked_model_has_a_maximum_length(masks: Model) -> None:
     assert len(masks.codec.encode(half.continuations[0])) <= 24 or "\ufffd" in half.continuations[0]
     with raises_code("generate.unknown_param", objective="masked", name="top_k"):
         run_request(masks, make_request("x", top_k=3, max_tokens=8))
+
+
+def test_an_output_of_an_earlier_version_keeps_the_character_that_its_end_cuts() -> None:
+    codec, row = codec_bytes.Codec(codec_bytes.Config()), torch.tensor([list("é".encode())[:1]])
+    values = [
+        TextDecoder(codec, [np.zeros(0, np.int64)], (), (), np.zeros(1, bool), True, keep_partial)(row, True).values
+        for keep_partial in (False, True)
+    ]
+    assert values == [("",), ("\ufffd",)]
