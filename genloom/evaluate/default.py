@@ -7,9 +7,9 @@ from itertools import chain
 from typing import Any
 
 from genloom.evaluate.battery import Battery
-from genloom.evaluate.charts import draw_comparison, draw_loss_bars
+from genloom.evaluate.charts import draw_loss_bars
 from genloom.evaluate.context import EvaluationContext
-from genloom.evaluate.held_out import measure_held_out_loss
+from genloom.evaluate.held_out import build_comparison_report, measure_held_out_loss
 from genloom.evaluate.likelihood import HeldOutLoss, compare_held_out
 from genloom.evaluate.near_copies import format_near_copies, load_features, measure_near_copies, near_copies_to_json
 from genloom.evaluate.report import ComparisonReport, Report, Sample, estimate_to_json
@@ -64,16 +64,7 @@ def compare(first: EvaluationContext, second: EvaluationContext) -> ComparisonRe
         (value,) = generate_for_items(context.model, context.options, items, context.progress)
         heading = f"{held_out_loss.model}: {held_out_loss.estimate} {held_out_loss.metric}"
         samples.append(Sample(heading, get_ability(context.medium, "show")(value).text))
-    return ComparisonReport(
-        first.model.ref,
-        second.model.ref,
-        comparison.first.metric,
-        comparison.difference,
-        comparison.to_json(),
-        [str(comparison)],
-        draw_comparison(comparison),
-        samples,
-    )
+    return build_comparison_report(first, second, comparison, samples)
 
 
 def format_loss(held_out_loss: HeldOutLoss, plural: str) -> list[str]:

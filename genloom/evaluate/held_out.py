@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from genloom.errors import GenloomError
+from genloom.evaluate.charts import draw_comparison
 from genloom.evaluate.context import EvaluationContext
-from genloom.evaluate.likelihood import BlockLosses, HeldOutLoss
+from genloom.evaluate.likelihood import BlockLosses, HeldOutLoss, LossComparison
+from genloom.evaluate.report import ComparisonReport, Sample
 from genloom.generate import engine
 from genloom.media.abilities import get_ability
 from genloom.model.likelihood import Scored, build_unit_counter, compute_nll, compute_sample_losses
@@ -66,3 +68,19 @@ def _with_progress(
             yield nats, num_units
             num_done += num_units
             bar.update(num_done)
+
+
+def build_comparison_report(
+    first: EvaluationContext, second: EvaluationContext, comparison: LossComparison, samples: list[Sample]
+) -> ComparisonReport:
+    """Return the report of two models whose held-out losses were compared, with samples of both."""
+    return ComparisonReport(
+        first.model.ref,
+        second.model.ref,
+        comparison.first.metric,
+        comparison.difference,
+        comparison.to_json(),
+        [str(comparison)],
+        draw_comparison(comparison),
+        samples,
+    )

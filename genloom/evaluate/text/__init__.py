@@ -4,9 +4,9 @@ import math
 from dataclasses import asdict
 
 from genloom.evaluate.battery import Battery
-from genloom.evaluate.charts import draw_comparison, draw_loss_bars, draw_training_curve
+from genloom.evaluate.charts import draw_loss_bars, draw_training_curve
 from genloom.evaluate.context import EvaluationContext
-from genloom.evaluate.held_out import load_held_out_items, score_values
+from genloom.evaluate.held_out import build_comparison_report, load_held_out_items, score_values
 from genloom.evaluate.likelihood import HeldOutLoss, compare_held_out
 from genloom.evaluate.report import ComparisonReport, Report, Sample
 from genloom.evaluate.sampling import generate_for_items, generate_samples
@@ -73,16 +73,7 @@ def compare(first: EvaluationContext, second: EvaluationContext) -> ComparisonRe
     for context, held_out_loss in ((first, first_loss), (second, second_loss)):
         (text,) = generate_samples(context.model, context.options, 1, context.progress, context.options.prompt)
         samples.append(Sample(f"{context.model.ref}: {held_out_loss.estimate} {held_out_loss.metric}", str(text)))
-    return ComparisonReport(
-        first.model.ref,
-        second.model.ref,
-        comparison.first.metric,
-        comparison.difference,
-        comparison.to_json(),
-        [str(comparison)],
-        draw_comparison(comparison),
-        samples,
-    )
+    return build_comparison_report(first, second, comparison, samples)
 
 
 def score_held_out_texts(context: EvaluationContext) -> tuple[HeldOutLoss, list[Scored]]:
