@@ -30,29 +30,29 @@ SHAPES = ("files", "one file", "rows")
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--megabytes", type=int, nargs="+", default=[50, 100, 200])
-    arguments.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
-    arguments.add_argument("--runs", type=int, default=RUNS)
-    arguments.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments.add_argument("--run", nargs=3, metavar=("WHO", "CORPUS", "WORKSPACE"), help=argparse.SUPPRESS)
-    given = arguments.parse_args()
-    if given.run:
-        who, corpus, workspace = given.run
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.add_argument("--run", nargs=3, metavar=("WHO", "CORPUS", "WORKSPACE"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.run:
+        who, corpus, workspace = args.run
         {"genloom": run_genloom, "peer": run_peer}[who](Path(corpus), Path(workspace))
         return
     figures = []
     with tempfile.TemporaryDirectory() as folder:
-        for megabytes in given.megabytes:
-            for shape in given.shapes:
-                if shape != "files" and megabytes != min(given.megabytes):
+        for megabytes in args.megabytes:
+            for shape in args.shapes:
+                if shape != "files" and megabytes != min(args.megabytes):
                     continue
                 corpus = Path(folder, f"{shape}-{megabytes}")
                 planted = make(corpus, megabytes * 1_000_000, shape)
-                figures += [measure(who, corpus, shape, planted, given.runs) for who in ("genloom", "peer")]
+                figures += [measure(who, corpus, shape, planted, args.runs) for who in ("genloom", "peer")]
                 subprocess.run(["rm", "-r", str(corpus)], check=True)
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1))
 
 
 def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict:
@@ -185,7 +185,7 @@ def make(folder: Path, size: int, shape: str) -> int:
         while written < size:
             lot, text = draw.random(), ""
             if earlier and lot < 0.075 and shape != "one file":
-                text = earlier if lot < 0.025 else edited(earlier, 0.01, vocabulary, draw)
+                text = earlier if lot < 0.025 else edit_text(earlier, 0.01, vocabulary, draw)
                 planted += 1
             else:
                 text = document(paragraphs, vocabulary, int(draw.lognormal(np.log(typical), 0.7)), draw)
@@ -206,10 +206,10 @@ def document(paragraphs: list[str], vocabulary: np.ndarray, size: int, draw: np.
         paragraph = paragraphs[int(draw.integers(len(paragraphs)))]
         chosen.append(paragraph)
         length += len(paragraph)
-    return edited("\n\n".join(chosen), 0.125, vocabulary, draw)
+    return edit_text("\n\n".join(chosen), 0.125, vocabulary, draw)
 
 
-def edited(text: str, share: float, vocabulary: np.ndarray, draw: np.random.Generator) -> str:
+def edit_text(text: str, share: float, vocabulary: np.ndarray, draw: np.random.Generator) -> str:
     """The text with a share of its words exchanged for others, its blanks and lines as they were."""
     words = np.array(text.split(" "), dtype=object)
     places = np.flatnonzero(draw.random(len(words)) < share)

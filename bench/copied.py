@@ -68,14 +68,14 @@ def make(plays: str, size: int) -> list[Item]:
     rng = np.random.default_rng(0)
     words = np.array(plays.split(" "))
     documents: list[Item] = []
-    made = 0
-    while made < size:
+    num_generated = 0
+    while num_generated < size:
         copy = words.copy()
         copy[::8] = rng.choice(words, len(copy[::8]))
         copy = np.roll(copy, int(rng.integers(len(copy))))
         for start in range(0, len(copy), 3500):
             documents.append(Item(" ".join(copy[start : start + 3500]), f"document {len(documents)}"))
-            made += len(documents[-1].value)
+            num_generated += len(documents[-1].value)
     return documents
 
 
@@ -83,12 +83,12 @@ def write(plays: str, count: int, length: int) -> list[str]:
     ids = np.frombuffer(plays.encode("latin-1", "replace"), np.uint8)
     model = KneserNey.fit(ids, 256, 6)
     rng = np.random.default_rng(1)
-    written = np.tile(ids[:5].astype(np.int64), (count, 1))
+    tokens = np.tile(ids[:5].astype(np.int64), (count, 1))
     for _ in range(length):
-        reach = model.predict_probs(written[:, -5:]).cumsum(1)
-        drawn = (reach < rng.random((count, 1)) * reach[:, -1:]).sum(1)
-        written = np.concatenate([written, drawn[:, None]], 1)
-    return [bytes(row).decode("latin-1") for row in written[:, 5:].astype(np.uint8)]
+        reach = model.predict_probs(tokens[:, -5:]).cumsum(1)
+        next_tokens = (reach < rng.random((count, 1)) * reach[:, -1:]).sum(1)
+        tokens = np.concatenate([tokens, next_tokens[:, None]], 1)
+    return [bytes(row).decode("latin-1") for row in tokens[:, 5:].astype(np.uint8)]
 
 
 if __name__ == "__main__":

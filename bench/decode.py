@@ -107,13 +107,13 @@ def transformers_reader(model: Model) -> Reader:
         rope_parameters={"rope_type": "default", "rope_theta": c.rotary_base},
     )  # fmt: skip
     theirs: Any = LlamaForCausalLM(config)
-    theirs.load_state_dict(renamed(network), strict=False)
+    theirs.load_state_dict(rename_tensors(network), strict=False)
     theirs = theirs.to(torch.bfloat16).eval()
 
     def write(prompts: np.ndarray) -> None:
         x = torch.from_numpy(prompts)
-        kept = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
-        assert theirs.generate(x, attention_mask=torch.ones_like(x), **kept).shape[1] == PROMPT + NEW
+        settings = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
+        assert theirs.generate(x, attention_mask=torch.ones_like(x), **settings).shape[1] == PROMPT + NEW
 
     @torch.inference_mode()
     def read(prompt: np.ndarray) -> None:
@@ -126,7 +126,7 @@ def transformers_reader(model: Model) -> Reader:
     return Reader(write, read, logits)
 
 
-def renamed(network: Any) -> dict[str, Tensor]:
+def rename_tensors(network: Any) -> dict[str, Tensor]:
     """The weights under the names of transformers' Llama."""
     found = {"model.embed_tokens.weight": network.embedding.embed.weight, "model.norm.weight": network.norm.weight}
     found["lm_head.weight"] = network.head.weight
@@ -149,39 +149,39 @@ class Llama:
     def __init__(self, path: Path, streams: int, threads: int):
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         self.vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
-        wanted = llama_cpp.llama_context_default_params()
-        wanted.n_ctx, wanted.n_seq_max = max(streams * 256, 2 * LONG), streams
-        wanted.n_batch = wanted.n_ubatch = max(streams * PROMPT, LONG)
-        wanted.n_threads = wanted.n_threads_batch = threads
-        self.context = llama_cpp.llama_init_from_model(self.model, wanted)
-        self.batch = llama_cpp.llama_batch_init(wanted.n_batch, 0, 1)
+        context_params = llama_cpp.llama_context_default_params()
+        context_params.n_ctx, context_params.n_seq_max = max(streams * 256, 2 * LONG), streams
+        context_params.n_batch = context_params.n_ubatch = max(streams * PROMPT, LONG)
+        context_params.n_threads = context_params.n_threads_batch = threads
+        self.context = llama_cpp.llama_init_from_model(self.model, context_params)
+        self.batch = llama_cpp.llama_batch_init(context_params.n_batch, 0, 1)
 
     def clear(self) -> None:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def decode(self, ids: np.ndarray, first: int, every: bool = False) -> list[int]:
         """Reads (streams, n) ids from position `first` on; the places of the logits that were asked for."""
-        batch, asked, n = self.batch, [], 0
+        batch, logits_places, n = self.batch, [], 0
         for stream, row in enumerate(ids.tolist()):
             for i, symbol in enumerate(row):
                 batch.token[n], batch.pos[n], batch.n_seq_id[n], batch.seq_id[n][0] = symbol, first + i, 1, stream
                 batch.logits[n] = every or i == len(row) - 1
-                asked += [n] if batch.logits[n] else []
+                logits_places += [n] if batch.logits[n] else []
                 n += 1
         batch.n_tokens = n
         assert llama_cpp.llama_decode(self.context, batch) == 0
-        return asked
+        return logits_places
 
     def at(self, place: int) -> np.ndarray:
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self.context, place), (self.vocab,))
 
     def write(self, prompts: np.ndarray) -> None:
         self.clear()
-        asked = self.decode(prompts, 0)
+        logits_places = self.decode(prompts, 0)
         for step in range(NEW - 1):
-            chosen = np.array([[int(self.at(place).argmax())] for place in asked])
-            asked = self.decode(chosen, PROMPT + step)
-        for place in asked:
+            next_ids = np.array([[int(self.at(place).argmax())] for place in logits_places])
+            logits_places = self.decode(next_ids, PROMPT + step)
+        for place in logits_places:
             self.at(place).argmax()
 
     def read(self, prompt: np.ndarray) -> None:
@@ -236,17 +236,17 @@ def spread(found: list[float], form: str) -> str:
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--rounds", type=int, default=3)
-    ask.add_argument("--threads", type=int, nargs="+", default=[min(2, os.cpu_count() or 1)])
-    ask.add_argument("--streams", type=int, nargs="+", default=[1, 16])
-    ask.add_argument("--windows", type=int, default=8, help="pieces of 512 tokens for bits per byte")
-    ask.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, nargs="+", default=[min(2, os.cpu_count() or 1)])
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--windows", type=int, default=8, help="pieces of 512 tokens for bits per byte")
+    parser.add_argument(
         "--busy", action="store_true", help="count the process's own time: for one thread among others' work"
     )
-    ask.add_argument("--gguf", type=Path, help="the model as a file; by default smollm2 of the catalogue")
-    given = ask.parse_args()
-    clock = time.process_time if given.busy else time.perf_counter
+    parser.add_argument("--gguf", type=Path, help="the model as a file; by default smollm2 of the catalogue")
+    args = parser.parse_args()
+    clock = time.process_time if args.busy else time.perf_counter
     warnings.filterwarnings("ignore")
     if llama_cpp is None:
         print("llama.cpp is not compared: llama-cpp-python is not installed (see --help)")
@@ -257,7 +257,7 @@ def main() -> None:
         print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        gguf = given.gguf or stack.enter_context(catalog.open_entry(catalog.get_entry("smollm2")))
+        gguf = args.gguf or stack.enter_context(catalog.open_entry(catalog.get_entry("smollm2")))
         workspace = Workspace(folder)
         import_model(workspace, str(gguf), "model", lambda *_: None)
         exported = export_model(workspace, "model", "gguf", folder / "export", "q8_0", lambda *_: None).path
@@ -272,32 +272,32 @@ def main() -> None:
             torch.set_num_threads(threads)
             files = {"llama.cpp Q8_0": exported, "llama.cpp Q4_1": gguf} if llama_cpp else {}
             llamas = {name: Llama(path, streams, threads) for name, path in files.items()}
-            made = {name: Reader(x.write, x.read, x.logits) for name, x in llamas.items()}
+            llama_readers = {name: Reader(x.write, x.read, x.logits) for name, x in llamas.items()}
             own = {f"Genloom {p}": ours(model) for p, model in rounded.items()}
             if streams == 1:
                 own |= {f"Genloom {p}, lookup": ours(model, guessing=True) for p, model in rounded.items()}
-            return {**own, **made, "transformers bf16": theirs}
+            return {**own, **llama_readers, "transformers bf16": theirs}
 
-        readers = all_readers(1, max(given.threads))
-        print(f"\nBits per byte of {given.windows} x {WINDOW} tokens of Shakespeare")
+        readers = all_readers(1, max(args.threads))
+        print(f"\nBits per byte of {args.windows} x {WINDOW} tokens of Shakespeare")
         for name, reader in {"Genloom float32": ours(whole), **readers}.items():
             if "lookup" in name:
                 continue
-            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, given.windows):.4f}", flush=True)
-        for threads in given.threads:
-            for streams in given.streams:
+            print(f"{name:22s} {bits_per_byte(reader, stream, sizes, args.windows):.4f}", flush=True)
+        for threads in args.threads:
+            for streams in args.streams:
                 prompts = stream[: streams * PROMPT].reshape(streams, PROMPT)
                 title = f"{threads} threads, {streams} streams, {PROMPT} + {NEW} tokens"
                 compare(
                     all_readers(streams, threads),
                     lambda r, p=prompts: r.write(p),
                     streams * NEW,
-                    given.rounds,
+                    args.rounds,
                     clock,
                     title,
                 )
             title = f"{threads} threads, a prompt of {LONG} tokens"
-            compare(all_readers(1, threads), lambda r: r.read(stream[:LONG]), LONG, given.rounds, clock, title)
+            compare(all_readers(1, threads), lambda r: r.read(stream[:LONG]), LONG, args.rounds, clock, title)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def told(*arguments: str) -> dict[str, Any]:
+def run_genloom(*arguments: str) -> dict[str, Any]:
     """What the command says to scripts; what it says to people goes to standard error as it is."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -49,57 +49,57 @@ def told(*arguments: str) -> dict[str, Any]:
     return json.loads(out.getvalue())
 
 
-def collected(folder: Path, packages: Path, count: int) -> None:
+def collect_mixture(folder: Path, packages: Path, count: int) -> None:
     words = fetch(WORDS, packages)
     maker = Maker({name: list(read_icons(name, fetch(SETS[name], packages), words)) for name in MIXTURE}, size=32)
     write_parquet(folder / "icons32.parquet", (maker.picture(5, number) for number in range(count)))
-    told("collect", str(folder / "icons32.parquet"), "--name", "icons32")
+    run_genloom("collect", str(folder / "icons32.parquet"), "--name", "icons32")
 
 
-def trained(name: str, minutes: float, recipe: str, settings: tuple[str, ...]) -> dict[str, Any]:
-    given = ["--recipe", str(RECIPES / recipe)] if recipe else []
+def train_model(name: str, minutes: float, recipe: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    flags = ["--recipe", str(RECIPES / recipe)] if recipe else []
     for setting in settings:
-        given += ["--set", setting]
-    return told("train", "icons32", "--name", name, "--minutes", str(minutes), *given)
+        flags += ["--set", setting]
+    return run_genloom("train", "icons32", "--name", name, "--minutes", str(minutes), *flags)
 
 
-def line(name: str, fact: dict[str, Any], found: dict[str, Any]) -> str:
+def format_line(name: str, fact: dict[str, Any], scores: dict[str, Any]) -> str:
     """What was measured of a family, for people."""
-    shares, copied = found["manifold"], found["copied"]["near_copies"]
-    lost = found["reconstruction"]
+    shares, copied = scores["manifold"], scores["copied"]["near_copies"]
+    lost = scores["reconstruction"]
     coded = f", its codes come back at {lost['psnr']:.1f} dB, {lost['frechet']:.2f} away" if lost else ""
     return (
-        f"{name:15s} Fréchet distance {found['distance']['frechet']:6.2f} (real {found['real']['frechet']:.2f}), "
+        f"{name:15s} Fréchet distance {scores['distance']['frechet']:6.2f} (real {scores['real']['frechet']:.2f}), "
         f"precision {shares['precision']:.2f}, recall {shares['recall']:.2f}, coverage {shares['coverage']:.2f}, "
-        f"near copies {100 * copied:.1f} %, {fact['seconds']:.0f} s of training{coded}; {found['folder']}"
+        f"near copies {100 * copied:.1f} %, {fact['seconds']:.0f} s of training{coded}; {scores['folder']}"
     )
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("--minutes", type=float, default=5.0, help="of training, each")
-    ask.add_argument("--pictures", type=int, default=20_000)
-    ask.add_argument("--samples", type=int, default=500)
-    ask.add_argument("--only", default=",".join(FAMILIES))
-    ask.add_argument("--workspace", default="")
-    ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
-    given = ask.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, each")
+    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--only", default=",".join(FAMILIES))
+    parser.add_argument("--workspace", default="")
+    parser.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as aside:
-        home = Path(given.workspace or aside)
+        home = Path(args.workspace or aside)
         os.environ["GENLOOM_HOME"] = str(home)
         if not (home / "data" / "icons32").is_dir():
             home.mkdir(parents=True, exist_ok=True)
-            collected(home, given.packages.absolute(), given.pictures)
-        chosen = [name for name in given.only.split(",") if name]
-        if any(OF_CODES[0] in FAMILIES[name][1] for name in chosen) and not (home / "models" / CODES).is_dir():
-            trained(CODES, given.minutes, "codes.toml", ("codec.size=32", "objective.grid=[8, 8]"))
+            collect_mixture(home, args.packages.absolute(), args.pictures)
+        names = [name for name in args.only.split(",") if name]
+        if any(OF_CODES[0] in FAMILIES[name][1] for name in names) and not (home / "models" / CODES).is_dir():
+            train_model(CODES, args.minutes, "codes.toml", ("codec.size=32", "objective.grid=[8, 8]"))
         print(
-            f"{given.minutes:g} minutes of training each; {given.samples} samples against held-out pictures", flush=True
+            f"{args.minutes:g} minutes of training each; {args.samples} samples against held-out pictures", flush=True
         )
-        for name in chosen:
-            fact = trained(name, given.minutes, *FAMILIES[name])["fact"]
-            found = told("evaluate", name, "--samples", str(given.samples))
-            print(line(name, fact, found), flush=True)
+        for name in names:
+            fact = train_model(name, args.minutes, *FAMILIES[name])["fact"]
+            scores = run_genloom("evaluate", name, "--samples", str(args.samples))
+            print(format_line(name, fact, scores), flush=True)
 
 
 if __name__ == "__main__":

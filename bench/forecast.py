@@ -32,13 +32,13 @@ def library(into: Path) -> Path:
     return into
 
 
-def trained(workspace: str, name: str, minutes: float, *more: str) -> dict[str, Any]:
+def train_model(workspace: str, name: str, minutes: float, *more: str) -> dict[str, Any]:
     """What a run says of itself."""
-    given = ["train", name, "--minutes", str(minutes), "--workspace", workspace, "--json", *more]
-    return json.loads(subprocess.run([*GENLOOM, *given], check=True, capture_output=True, text=True).stdout)
+    command = ["train", name, "--minutes", str(minutes), "--workspace", workspace, "--json", *more]
+    return json.loads(subprocess.run([*GENLOOM, *command], check=True, capture_output=True, text=True).stdout)
 
 
-def told(name: str, run: dict[str, Any]) -> str:
+def format_run(name: str, run: dict[str, Any]) -> str:
     before, after = run["forecast"], run["fact"]
     found, expected = after["bits_per_byte"], before.get("bits_per_byte")
     quality = f"foretold {expected:.3f} ± {before['error'] * expected:.3f}" if expected else "nothing foretold"
@@ -51,22 +51,25 @@ def told(name: str, run: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("folders", nargs="*", type=Path)
-    ask.add_argument("--minutes", type=float, default=5.0)
-    ask.add_argument("--no-peer", action="store_true")
-    given = ask.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--no-peer", action="store_true")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         workspace = str(Path(scratch, "workspace"))
-        for number, folder in enumerate(given.folders or [library(Path(scratch, "python"))]):
+        for number, folder in enumerate(args.folders or [library(Path(scratch, "python"))]):
             name = f"data-{number}"
             collect = [*GENLOOM, "collect", str(folder), "--name", name, "--workspace", workspace]
             subprocess.run(collect, check=True, capture_output=True)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            print(f"{folder.name}: {size / 1e6:.1f} MB of files, {given.minutes:g} minutes each", flush=True)
-            print(told("Genloom", trained(workspace, name, given.minutes)), flush=True)
-            if not given.no_peer:
-                print(told("byte pairs", trained(workspace, name, given.minutes, "--name", "peer", *PEER)), flush=True)
+            print(f"{folder.name}: {size / 1e6:.1f} MB of files, {args.minutes:g} minutes each", flush=True)
+            print(format_run("Genloom", train_model(workspace, name, args.minutes)), flush=True)
+            if not args.no_peer:
+                print(
+                    format_run("byte pairs", train_model(workspace, name, args.minutes, "--name", "peer", *PEER)),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

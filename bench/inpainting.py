@@ -54,26 +54,26 @@ def mean(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
 
 def by_model(model: Model, prompted: bool, controls: dict[str, float]) -> Fill:
     def fill(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
-        asked = engine.build_request(
-            [caption if prompted else ""], 1, 0, (), controls, engine.get_nonce_pool_size(model.codec.space)
+        request = engine.build_request(
+            [caption if prompted else ""], 1, 0, (), controls, engine.is_open_sequence(model.codec.space)
         )
-        return engine.run_request(model, engine.replace(asked, edit=EditSource(picture, missing))).values[0]
+        return engine.run_request(model, engine.replace(request, edit=EditSource(picture, missing))).values[0]
 
     return fill
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("--model", default="icons")
-    ask.add_argument("--workspace")
-    ask.add_argument("--count", type=int, default=100)
-    ask.add_argument("--steps", type=int, default=20)
-    ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
-    given = ask.parse_args()
-    model = load_model(Workspace.from_option(given.workspace), given.model)
-    drawn = read_icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
-    painter = Painter({icon.name: icon.svg for icon in drawn})
-    controls = {"steps": given.steps}
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", default="icons")
+    parser.add_argument("--workspace")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
+    args = parser.parse_args()
+    model = load_model(Workspace.from_option(args.workspace), args.model)
+    icon_records = read_icons(MAIN, fetch(SETS[MAIN], args.packages), fetch(WORDS, args.packages))
+    painter = Painter({icon.name: icon.svg for icon in icon_records})
+    controls = {"steps": args.steps}
     ways: dict[str, Fill] = {
         f"{model.ref}, with the caption": by_model(model, True, controls),
         f"{model.ref}, without": by_model(model, False, controls),
@@ -83,25 +83,25 @@ def main() -> None:
     unlike = PerceptualDistance()
     found: dict[str, list[float]] = {name: [] for name in ways}
     seconds, changed = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
-    for number in range(given.count):
+    for number in range(args.count):
         scene = painter.scene(SEED, number)
         missing = hole(np.random.default_rng((SEED, number)), len(scene.picture))
-        seen = np.where(missing[..., None], np.uint8(0), scene.picture)  # so that nobody sees the truth
+        visible = np.where(missing[..., None], np.uint8(0), scene.picture)  # so that nobody sees the truth
         for name, fill in ways.items():
             started = time.perf_counter()
-            filled = fill(seen, missing, scene.caption)
+            filled = fill(visible, missing, scene.caption)
             seconds[name] += time.perf_counter() - started
             changed[name] += int((filled[~missing] != scene.picture[~missing]).any())
             found[name].append(unlike(filled, scene.picture, missing))
-    print(f"{given.count} new scenes, each without a rectangle; feature distance of the filled part to what was there")
-    ones = np.ones(given.count)
+    print(f"{args.count} new scenes, each without a rectangle; feature distance of the filled part to what was there")
+    ones = np.ones(args.count)
     for name, each in found.items():
-        told = f"{estimate_ratio(np.array(each), ones)}, {seconds[name] / given.count:.3f} s each"
-        print(f"{name:28s} {told}, known pixels changed in {changed[name]} of {given.count}")
+        distance_text = f"{estimate_ratio(np.array(each), ones)}, {seconds[name] / args.count:.3f} s each"
+        print(f"{name:28s} {distance_text}, known pixels changed in {changed[name]} of {args.count}")
     own, *_ = found
     for name in ("OpenCV Telea", "mean colour"):
         gap = np.array(found[own]) - np.array(found[name])
-        wins = compute_wilson_interval(float((gap < 0).sum()), given.count)
+        wins = compute_wilson_interval(float((gap < 0).sum()), args.count)
         print(
             f"Genloom against {name}: distance {estimate_ratio(gap, ones)} (below 0 is better), nearer to the truth in "
             f"{100 * wins.mean:.0f} % [{100 * wins.low:.0f}, {100 * wins.high:.0f}] of scenes"

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from tastes import TASTES, Taste, apart
 
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.generate.text import conversation
 from genloom.learn.comparison import AnswerScorer
 from genloom.learn.round import LearnRequest, LearnResult, learn
@@ -72,7 +72,7 @@ def written(workspace: Workspace, taste: Taste, ref: str) -> None:
     questions = [question for question, _ in prompts(taste.kind)[: RATED[taste.kind]] if question not in known]
     if questions:
         for portion in engine.split_batches(asked(model, questions, ANSWERS, taste.kind, 1)):
-            engine.store_outputs(workspace, model, portion, engine.run_request(model, portion))
+            output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
 def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
@@ -181,7 +181,7 @@ def scratch(options: argparse.Namespace) -> None:
     champion, told, drawing = load_model(workspace, name), list[tuple[str, str]](), 0
     while len(told) < options.ratings and drawing < DRAWINGS:
         for portion in engine.split_batches(engine.build_request(known, ANSWERS, drawing, stops, controls)):
-            engine.store_outputs(workspace, champion, portion, engine.run_request(champion, portion))
+            output_records.store_outputs(workspace, champion, portion, engine.run_request(champion, portion))
         told, drawing = told_apart(workspace, options.check), drawing + 1
     ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
     random.Random(0).shuffle(told)

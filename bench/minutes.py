@@ -55,8 +55,8 @@ def well_known(workspace: Path) -> tuple[float, float, float]:
 
     codec = plugins.find_part("codec", job.design.codec).Codec.load(run.folder / "codec")
     text = load_shakespeare()
-    cut = int(0.9 * len(text))
-    known = iter_chunks([text[:cut]], choose_chunk_chars(cut))
+    num_train = int(0.9 * len(text))
+    known = iter_chunks([text[:num_train]], choose_chunk_chars(num_train))
     stream = codec.encode("".join(shuffle_documents(known, job.digest)))
     begun = time.perf_counter()
     objective = build_objective(job.design, resolve_space(job.design, codec))
@@ -71,22 +71,22 @@ def well_known(workspace: Path) -> tuple[float, float, float]:
         pass
     seconds = time.perf_counter() - begun
     model = Model("bench", codec, objective, state.eval_parts.eval(), job.design)
-    ((nats, size),) = compute_nll(model, [text[cut:]])
+    ((nats, size),) = compute_nll(model, [text[num_train:]])
     counts = KneserNey.fit(stream, codec.space.vocab_size, 5).log_prob(codec.encode(text))
-    return nats / size, seconds, float(-counts[cut:].mean())
+    return nats / size, seconds, float(-counts[num_train:].mean())
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--minutes", type=float, nargs="+", default=[1, 5])
-    ask.add_argument("--only-product", action="store_true", help="leave out the well-known split")
-    given = ask.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5])
+    parser.add_argument("--only-product", action="store_true", help="leave out the well-known split")
+    args = parser.parse_args()
     print(f"{torch.get_num_threads()} threads; nats a character; counts: 8-grams alone, on the last 10 % 5-grams")
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         collect = [sys.executable, "-c", "from genloom.cli import main; main()", "collect", "builtin:shakespeare"]
         subprocess.run([*collect, "--workspace", folder], check=True, capture_output=True)
-        for minutes in given.minutes:
+        for minutes in args.minutes:
             own = product(workspace, minutes)
             bits = math.log(2)
             print(
@@ -95,7 +95,7 @@ def main() -> None:
                 f"training {own['training']:.0f} s, process {own['process']:.0f} s",
                 flush=True,
             )
-            if not given.only_product:
+            if not args.only_product:
                 nats, seconds, floor = well_known(workspace)
                 print(
                     f"{minutes:g} min, last 10 %: {nats:.4f} (counts {floor:.3f}); training {seconds:.0f} s", flush=True

@@ -22,21 +22,24 @@ ROUNDS = 7
 def main() -> None:
     text = gzip.decompress(files("genloom.collect").joinpath("builtin/shakespeare.txt.gz").read_bytes())
     ids = np.frombuffer(text, np.uint8)
-    cut = len(ids) * 9 // 10
-    train, held = ids[:cut], ids[cut:]
-    print(f"{cut:,} characters counted, {len(held):,} held out; times in ms, median [least, greatest] of {ROUNDS}")
+    num_train = len(ids) * 9 // 10
+    train, held_out = ids[:num_train], ids[num_train:]
+    print(
+        f"{num_train:,} characters counted, {len(held_out):,} held out; "
+        f"times in ms, median [least, greatest] of {ROUNDS}"
+    )
     rng = np.random.default_rng(0)
     for order in range(3, 8):
         model = KneserNey.fit(train, 256, order)
         fit = spread(lambda order=order: KneserNey.fit(train, 256, order))
         size = sum(array.nbytes for array in model.to_arrays().values()) / 1e6
-        print(f"order {order}: {-model.log_prob(held).mean():.4f} nats a character, fit {fit}, {size:.1f} MB")
+        print(f"order {order}: {-model.log_prob(held_out).mean():.4f} nats a character, fit {fit}, {size:.1f} MB")
         for rows in (1, 32 * 64, 64 * 256):
-            at = rng.integers(0, cut, rows)
+            at = rng.integers(0, num_train, rows)
             contexts = model.gather_contexts(train, at)
             times = spread(lambda model=model, c=contexts: model.predict_probs(c, is_log=True, dtype=np.float32))
             print(f"  {rows:6} rows of 256: {times}")
-    counted = paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:cut], 5), 3)
+    counted = paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:num_train], 5), 3)
     print(f"order 5, fitting against counting with a Counter: {counted}")
 
 

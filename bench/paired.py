@@ -62,14 +62,14 @@ def command(line: str) -> Callable[[], object]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("commands", nargs="*", metavar="COMMAND", help="two commands, each in quotes")
-    arguments.add_argument("--rounds", type=int, default=7)
-    given = arguments.parse_args()
-    if len(given.commands) == 2:
-        print(paired(command(given.commands[0]), command(given.commands[1]), given.rounds))
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help="two commands, each in quotes")
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    if len(args.commands) == 2:
+        print(paired(command(args.commands[0]), command(args.commands[1]), args.rounds))
     else:
-        arguments.print_usage()
+        parser.print_usage()
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def pictures(maker: Maker, seed: int, count: int) -> np.ndarray:
     return np.stack([maker.picture(seed, number).pixels for number in range(count)])
 
 
-def scaled(pixels_NHWC: np.ndarray) -> Tensor:
+def scale_pixels(pixels_NHWC: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -79,16 +79,16 @@ def ours(data: Tensor, network: str) -> Contender:
         state = TrainState.from_parts(parts, objective, plan)
 
         def batch(step: int) -> Batch:
-            chosen = np.random.default_rng((1, step)).integers(0, len(data), ROWS)
-            return Batch(data[chosen])
+            indices = np.random.default_rng((1, step)).integers(0, len(data), ROWS)
+            return Batch(data[indices])
 
         def sample(count: int, evaluations: int) -> np.ndarray:
             found = []
             for first in range(0, count, 50):
                 noise = Noise(0, tuple(range(first, min(first + 50, count))))
-                kept = dict(state.eval_parts.bfloat16().eval().items())
+                eval_parts = dict(state.eval_parts.bfloat16().eval().items())
                 controls = SamplingParams(steps=evaluations, solver="multistep")
-                *_, last = objective.sample(kept, len(noise.nonces), None, noise, controls)
+                *_, last = objective.sample(eval_parts, len(noise.nonces), None, noise, controls)
                 found.append(pixels(last))
             return np.concatenate(found)
 
@@ -143,8 +143,8 @@ def theirs(data: Tensor, bf16: bool) -> Contender:
                 x = torch.randn(min(50, count - first), 3, SIZE, SIZE, generator=chance)
                 for t in solver.timesteps:
                     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                        told = model(x, t, return_dict=False)[0].float()
-                    x = solver.step(told, t, x, return_dict=False)[0]
+                        velocity = model(x, t, return_dict=False)[0].float()
+                    x = solver.step(velocity, t, x, return_dict=False)[0]
                 found.append(pixels(x))
             return np.concatenate(found)
 
@@ -168,15 +168,15 @@ def speeds(contenders: list[Contender], rounds: int, steps: int) -> dict[str, li
     return found
 
 
-def trained(contenders: list[Contender], minutes: float) -> Iterator[tuple[Contender, int, Callable]]:
+def train_in_turn(contenders: list[Contender], minutes: float) -> Iterator[tuple[Contender, int, Callable]]:
     """Each trained for so many processor minutes, in turns; with the pictures it has seen, and its sampler."""
     runs = []
     for one in contenders:
         training, _ = one.begin(6)
         next(training)
         started = time.process_time()
-        taken = sum(1 for _ in training)
-        steps = max(int(60 * minutes / ((time.process_time() - started) / taken)), 20)
+        num_steps = sum(1 for _ in training)
+        steps = max(int(60 * minutes / ((time.process_time() - started) / num_steps)), 20)
         runs.append((one, steps, *one.begin(steps)))
     left = [run[2] for run in runs]
     while left:
@@ -191,46 +191,45 @@ def trained(contenders: list[Contender], minutes: float) -> Iterator[tuple[Conte
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("--minutes", type=float, default=3.0, help="processor minutes of training, each")
-    ask.add_argument("--count", type=int, default=300, help="pictures that each makes for the Fréchet distance")
-    ask.add_argument("--evaluations", type=int, default=25, help="of the network for a picture")
-    ask.add_argument("--data", type=int, default=6000, help="training pictures")
-    ask.add_argument("--real", type=int, default=1000, help="real pictures that both are compared with")
-    ask.add_argument("--rounds", type=int, default=3)
-    ask.add_argument("--steps", type=int, default=4, help="training steps of a turn for speed")
-    ask.add_argument("--network", default="dit", choices=NETWORK)
-    ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
-    ask.add_argument("--threads", type=int, default=0)
-    given = ask.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=3.0, help="processor minutes of training, each")
+    parser.add_argument("--count", type=int, default=300, help="pictures that each makes for the Fréchet distance")
+    parser.add_argument("--evaluations", type=int, default=25, help="of the network for a picture")
+    parser.add_argument("--data", type=int, default=6000, help="training pictures")
+    parser.add_argument("--real", type=int, default=1000, help="real pictures that both are compared with")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4, help="training steps of a turn for speed")
+    parser.add_argument("--network", default="dit", choices=NETWORK)
+    parser.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args()
     warnings.filterwarnings("ignore")
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    words = fetch(WORDS, given.packages)
-    maker = Maker({name: list(read_icons(name, fetch(SETS[name], given.packages), words)) for name in MIXTURE}, SIZE)
-    data, real = scaled(pictures(maker, 1, given.data)), pictures(maker, 2, given.real)
-    own = ours(data, given.network)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    words = fetch(WORDS, args.packages)
+    maker = Maker({name: list(read_icons(name, fetch(SETS[name], args.packages), words)) for name in MIXTURE}, SIZE)
+    data, real = scale_pixels(pictures(maker, 1, args.data)), pictures(maker, 2, args.real)
+    own = ours(data, args.network)
     peers = [theirs(data, bf16) for bf16 in (False, True)]
     print(f"{torch.get_num_threads()} threads; {len(data):,} pictures of {SIZE} × {SIZE}; parameters: ", end="")
     print(f"{own.name} {own.parameters:,}, {peers[0].name} {peers[0].parameters:,}", flush=True)
-    found = speeds([own, *peers], given.rounds, given.steps)
+    found = speeds([own, *peers], args.rounds, args.steps)
     for name, each in found.items():
-        print(f"{name:28s} {Spread.of(each)} training pictures/s, median [least, greatest] of {given.rounds}")
+        print(f"{name:28s} {Spread.of(each)} training pictures/s, median [least, greatest] of {args.rounds}")
     peer = max(peers, key=lambda one: statistics.median(found[one.name]))
     ratio = Spread.of([a / b for a, b in zip(found[own.name], found[peer.name], strict=True)])
     print(f"training pictures/s: Genloom {ratio} × {peer.name}", flush=True)
     extract = build_extractor()
-    seen, distances = extract(real), {}
-    other = frechet_distance(extract(pictures(maker, 3, given.count)), seen)
-    print(
-        f"Fréchet distance of {given.count} other real pictures to the {given.real} real ones: {other:.2f}", flush=True
-    )
-    for one, learned, sample in trained([own, peer], given.minutes):
-        made = extract(sample(given.count, given.evaluations))
-        distances[one.name] = frechet_distance(made, seen)
+    real_features, distances = extract(real), {}
+    other = frechet_distance(extract(pictures(maker, 3, args.count)), real_features)
+    print(f"Fréchet distance of {args.count} other real pictures to the {args.real} real ones: {other:.2f}", flush=True)
+    for one, learned, sample in train_in_turn([own, peer], args.minutes):
+        generated = extract(sample(args.count, args.evaluations))
+        distances[one.name] = frechet_distance(generated, real_features)
         print(
-            f"{one.name:28s} {learned:,} pictures learned from in {given.minutes:g} processor minutes; {given.count} "
-            f"made: Fréchet distance {distances[one.name]:.2f}, kernel distance {kernel_distance(made, seen):.4f}",
+            f"{one.name:28s} {learned:,} pictures learned from in {args.minutes:g} processor minutes; {args.count} "
+            f"made: Fréchet distance {distances[one.name]:.2f}, "
+            f"kernel distance {kernel_distance(generated, real_features):.4f}",
             flush=True,
         )
     print(f"Fréchet distance: Genloom {1 - distances[own.name] / distances[peer.name]:.0%} lower than {peer.name}")

@@ -30,57 +30,61 @@ from recipes.icons.scenes import Painter
 SEED = 777  # of scenes that no recipe trains on
 
 
-def made(model: Model, captions: list[str], controls: dict[str, Any]) -> list[np.ndarray]:
-    asked = engine.build_request(captions, 1, 0, (), controls, engine.get_nonce_pool_size(model.codec.space))
-    return [item for portion in engine.split_batches(asked) for item in engine.run_request(model, portion).values]
+def generate_images(model: Model, captions: list[str], controls: dict[str, Any]) -> list[np.ndarray]:
+    request = engine.build_request(captions, 1, 0, (), controls, engine.is_open_sequence(model.codec.space))
+    return [item for portion in engine.split_batches(request) for item in engine.run_request(model, portion).values]
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("--model", default="icons")
-    ask.add_argument("--fast", default="", help="another model for the few steps; default: the same")
-    ask.add_argument("--workspace")
-    ask.add_argument("--steps", type=int, default=40)
-    ask.add_argument("--guidance-scale", type=float)
-    ask.add_argument("--solver", default="", help="of the many steps; default: the sampler's own")
-    ask.add_argument("--preset", default="draft", help="the settings of the few steps")
-    ask.add_argument("--few", type=int, default=0, help="steps, where not as many as the preset says")
-    ask.add_argument("--count", type=int, default=300, help="pictures of the Fréchet distance")
-    ask.add_argument("--rounds", type=int, default=5)
-    ask.add_argument("--threads", type=int, default=2)
-    ask.add_argument("--precision", default="float32", help="that the models compute in")
-    ask.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
-    given = ask.parse_args()
-    torch.set_num_threads(given.threads)
-    workspace = Workspace.from_option(given.workspace)
-    slow, fast = (load_model(workspace, ref, (), given.precision) for ref in (given.model, given.fast or given.model))
-    many = {"steps": given.steps, "solver": given.solver or None, "guidance_scale": given.guidance_scale}
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", default="icons")
+    parser.add_argument("--fast", default="", help="another model for the few steps; default: the same")
+    parser.add_argument("--workspace")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--guidance-scale", type=float)
+    parser.add_argument("--solver", default="", help="of the many steps; default: the sampler's own")
+    parser.add_argument("--preset", default="draft", help="the settings of the few steps")
+    parser.add_argument("--few", type=int, default=0, help="steps, where not as many as the preset says")
+    parser.add_argument("--count", type=int, default=300, help="pictures of the Fréchet distance")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="float32", help="that the models compute in")
+    parser.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    workspace = Workspace.from_option(args.workspace)
+    slow, fast = (load_model(workspace, ref, (), args.precision) for ref in (args.model, args.fast or args.model))
+    many = {"steps": args.steps, "solver": args.solver or None, "guidance_scale": args.guidance_scale}
     few: dict[str, Any] = {}
-    for preset in presets.get_presets([given.preset] if given.preset else [], workspace.root):
+    for preset in presets.get_presets([args.preset] if args.preset else [], workspace.root):
         few |= preset.params
-    few |= {"steps": given.few} if given.few else {}
-    drawn = read_icons(MAIN, fetch(SETS[MAIN], given.packages), fetch(WORDS, given.packages))
-    painter = Painter({icon.name: icon.svg for icon in drawn})
-    scenes = [painter.scene(SEED, number) for number in range(given.count)]
+    few |= {"steps": args.few} if args.few else {}
+    icon_records = read_icons(MAIN, fetch(SETS[MAIN], args.packages), fetch(WORDS, args.packages))
+    painter = Painter({icon.name: icon.svg for icon in icon_records})
+    scenes = [painter.scene(SEED, number) for number in range(args.count)]
     captions, extract = [scene.caption for scene in scenes], build_extractor()
     real = extract(scene.picture for scene in scenes)
-    print(f"{given.threads} threads, {given.count} captions of new scenes, {given.precision}", flush=True)
+    print(f"{args.threads} threads, {args.count} captions of new scenes, {args.precision}", flush=True)
     distances = []
     for model, controls in ((slow, many), (fast, few)):
-        features = extract(made(model, captions, controls))
+        features = extract(generate_images(model, captions, controls))
         distances.append(frechet_distance(features, real))
         print(
             f"{model.ref}, {controls['steps']} steps: Fréchet distance {distances[-1]:.2f}, "
             f"kernel distance {kernel_distance(features, real):.4f}",
             flush=True,
         )
-    print(f"Fréchet distance of {few['steps']} steps: {distances[1] / distances[0] - 1:+.1%} of that of {given.steps}")
+    print(f"Fréchet distance of {few['steps']} steps: {distances[1] / distances[0] - 1:+.1%} of that of {args.steps}")
     for count in (1, 16):
-        told = captions[:count]
-        times = paired(lambda told=told: made(fast, told, few), lambda told=told: made(slow, told, many), given.rounds)
+        prompts = captions[:count]
+        times = paired(
+            lambda prompts=prompts: generate_images(fast, prompts, few),
+            lambda prompts=prompts: generate_images(slow, prompts, many),
+            args.rounds,
+        )
         print(
-            f"{count:2d} at once: {few['steps']} steps {times.first} s, {given.steps} steps {times.second} s; "
-            f"{times.ratio} times faster, median [least, greatest] of {given.rounds}",
+            f"{count:2d} at once: {few['steps']} steps {times.first} s, {args.steps} steps {times.second} s; "
+            f"{times.ratio} times faster, median [least, greatest] of {args.rounds}",
             flush=True,
         )
 

@@ -116,7 +116,7 @@ def norm(model: nn.Module) -> float:
     return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm().item()
 
 
-def compared() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]:
+def compare_losses() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]:
     from datasets import Dataset, disable_progress_bars
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
@@ -190,7 +190,7 @@ def main() -> None:
     versions = {name: importlib.metadata.version(name) for name in ("trl", "transformers", "torch")}
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     worst = 0.0
-    for name, (loss, slope), (their_loss, their_slope) in compared():
+    for name, (loss, slope), (their_loss, their_slope) in compare_losses():
         worst = max(worst, abs(loss - their_loss), abs(slope - their_slope) / max(1.0, their_slope))
         print(f"{name:22} loss {loss:.6f}, trl {their_loss:.6f}   gradient {slope:.6f}, trl {their_slope:.6f}")
     print(f"largest difference {worst:.2g} (bound {CLOSE:g})")

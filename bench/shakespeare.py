@@ -19,27 +19,27 @@ CONTEXT = 64
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--seeds", type=int, default=5)
-    ask.add_argument("--only", choices=["peer", "transformer", "ngram"], help="one run, its figures as JSON")
-    ask.add_argument("--seed", type=int, default=0)
-    ask.add_argument("--threads", type=int, default=0)
-    given = ask.parse_args()
-    if given.only:
-        print(json.dumps(one(given.only, given.seed, given.threads)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", choices=["peer", "transformer", "ngram"], help="one run, its figures as JSON")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args()
+    if args.only:
+        print(json.dumps(one(args.only, args.seed, args.threads)))
         return
-    found: dict[str, list[dict[str, float]]] = {"peer": [], "transformer": [], "ngram": []}
-    for seed in range(given.seeds):
-        for kind, runs in found.items():
-            runs.append(child(kind, seed, given.threads))
+    runs_by_kind: dict[str, list[dict[str, float]]] = {"peer": [], "transformer": [], "ngram": []}
+    for seed in range(args.seeds):
+        for kind, runs in runs_by_kind.items():
+            runs.append(child(kind, seed, args.threads))
             print(f"{kind:12s} seed {seed}: {runs[-1]}", flush=True)
-    print(f"\nmean of {given.seeds} seeds; times as many seconds as each in the same round, median [least, greatest]")
-    for kind, runs in found.items():
+    print(f"\nmean of {args.seeds} seeds; times as many seconds as each in the same round, median [least, greatest]")
+    for kind, runs in runs_by_kind.items():
         loss, training, process = ([run[key] for run in runs] for key in ("loss", "training", "process"))
         line = f"{kind:12s} loss {statistics.mean(loss):.3f} ± {statistics.pstdev(loss):.3f} nats, "
         line += f"training {statistics.mean(training):.2f} s, process {statistics.mean(process):.2f} s"
         for key in ("training", "process"):
-            ratio = sorted(peer[key] / own[key] for peer, own in zip(found["peer"], runs, strict=True))
+            ratio = sorted(peer[key] / own[key] for peer, own in zip(runs_by_kind["peer"], runs, strict=True))
             line += f"; {key} {statistics.median(ratio):.1f} x [{ratio[0]:.1f}, {ratio[-1]:.1f}] sooner"
         print(line)
 
@@ -68,8 +68,8 @@ def text():
     from genloom.collect.builtin import load_shakespeare
 
     ids = np.frombuffer(load_shakespeare().encode("ascii"), np.uint8)
-    cut = int(0.9 * len(ids))
-    return ids[:cut], ids[cut:]
+    num_train = int(0.9 * len(ids))
+    return ids[:num_train], ids[num_train:]
 
 
 def validation(network) -> float:
@@ -78,10 +78,10 @@ def validation(network) -> float:
     import torch
     import torch.nn.functional as F
 
-    _, held = text()
-    count = (len(held) - 1) // CONTEXT
+    _, held_out = text()
+    count = (len(held_out) - 1) // CONTEXT
     blocks = torch.from_numpy(
-        np.stack([held[i * CONTEXT : i * CONTEXT + CONTEXT + 1] for i in range(count)]).astype(np.int64)
+        np.stack([held_out[i * CONTEXT : i * CONTEXT + CONTEXT + 1] for i in range(count)]).astype(np.int64)
     )
     total = 0.0
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tastes import apart
 
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.learn.comparison import AnswerScorer
 from genloom.learn.round import LearnRequest, LearnResult, learn
 from genloom.model import load_model
@@ -44,9 +44,9 @@ APART = 0.02  # by how much a score has to be higher to be noticed
 def drawn(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
     """Several pictures more of each of the rated things."""
     model = load_model(workspace, ref)
-    pool = engine.get_nonce_pool_size(model.codec.space)
-    for portion in engine.split_batches(engine.build_request(prompts()[:RATED], PICTURES, seed, (), controls, pool)):
-        engine.store_outputs(workspace, model, portion, engine.run_request(model, portion))
+    is_sequence, known = engine.is_open_sequence(model.codec.space), prompts()[:RATED]
+    for portion in engine.split_batches(engine.build_request(known, PICTURES, seed, (), controls, is_sequence)):
+        output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
 def prompts() -> list[str]:

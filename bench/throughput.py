@@ -91,40 +91,40 @@ def seconds(work: Callable[[list[float]], None], warm: int) -> float:
     return statistics.median(np.diff(stamps)[warm:])
 
 
-def timed(stamps: list[float], steps: Iterator[None]) -> None:
+def time_steps(stamps: list[float], steps: Iterator[None]) -> None:
     for _ in steps:
         stamps.append(time.perf_counter())
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--rounds", type=int, default=3)
-    ask.add_argument("--steps", type=int, default=8)
-    ask.add_argument("--threads", type=int, default=0)
-    ask.add_argument("--compiled", action="store_true", help="also time our loop compiled (adds its compile time)")
-    given = ask.parse_args()
-    if given.threads:
-        torch.set_num_threads(given.threads)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--compiled", action="store_true", help="also time our loop compiled (adds its compile time)")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     warnings.filterwarnings("ignore")
-    n = given.steps
+    n = args.steps
     contenders: dict[str, Callable[[list[float]], None]] = {
         "Trainer float32": lambda s: theirs(n, False, s),
         "Trainer bfloat16": lambda s: theirs(n, True, s),
-        "Genloom float32 AdamW": lambda s: timed(s, ours(n, "float32", "adamw")),
-        "Genloom bfloat16 AdamW": lambda s: timed(s, ours(n, "bfloat16", "adamw")),
-        "Genloom bfloat16 Muon": lambda s: timed(s, ours(n, "bfloat16", "muon")),
-        "matmuls alone bfloat16": lambda s: timed(s, matmuls(n)),
+        "Genloom float32 AdamW": lambda s: time_steps(s, ours(n, "float32", "adamw")),
+        "Genloom bfloat16 AdamW": lambda s: time_steps(s, ours(n, "bfloat16", "adamw")),
+        "Genloom bfloat16 Muon": lambda s: time_steps(s, ours(n, "bfloat16", "muon")),
+        "matmuls alone bfloat16": lambda s: time_steps(s, matmuls(n)),
     }
-    if given.compiled:
-        contenders["Genloom bfloat16 AdamW compiled"] = lambda s: timed(s, ours(n, "bfloat16", "adamw", True))
+    if args.compiled:
+        contenders["Genloom bfloat16 AdamW compiled"] = lambda s: time_steps(s, ours(n, "bfloat16", "adamw", True))
     found: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(given.rounds):
+    for _ in range(args.rounds):
         for name, work in contenders.items():
             found[name].append(seconds(work, 2))
     plain = found["Trainer float32"]  # what the Trainer does unless told otherwise
     faster = [min(pair) for pair in zip(plain, found["Trainer bfloat16"], strict=True)]
     print(
-        f"{torch.get_num_threads()} threads, {ROWS} x {CONTEXT} tokens a step, {given.rounds} rounds in turn; "
+        f"{torch.get_num_threads()} threads, {ROWS} x {CONTEXT} tokens a step, {args.rounds} rounds in turn; "
         "median [least, greatest]"
     )
     for name, times in found.items():

@@ -130,10 +130,10 @@ def llama(network: nn.Module) -> nn.Module:
     return model
 
 
-def start(given: argparse.Namespace) -> tuple[nn.Module, Tensor]:
+def start(args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
     """The network and the rows to learn from: real ones, or drawn by chance."""
-    if given.model:
-        model = load_model(Workspace.from_option(given.workspace and str(given.workspace)), given.model)
+    if args.model:
+        model = load_model(Workspace.from_option(args.workspace and str(args.workspace)), args.model)
         ids = model.codec.encode(load_shakespeare()[:400_000]).astype(np.int64)
         return model.parts["model"], torch.from_numpy(ids[: len(ids) // LENGTH * LENGTH]).view(-1, LENGTH)
     torch.manual_seed(1)
@@ -145,33 +145,33 @@ def start(given: argparse.Namespace) -> tuple[nn.Module, Tensor]:
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--method", choices=tuple(RATES), default="lora")
-    ask.add_argument("--model", default="", help="the imported SmolLM2; without it the weights are drawn by chance")
-    ask.add_argument("--workspace", type=Path, default=None)
-    ask.add_argument("--rounds", type=int, default=3)
-    ask.add_argument("--steps", type=int, default=6)
-    ask.add_argument("--threads", type=int, default=1)
-    ask.add_argument("--compiled", action="store_true", help="also time our loop compiled (adds its compile time)")
-    given = ask.parse_args()
-    torch.set_num_threads(given.threads)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", choices=tuple(RATES), default="lora")
+    parser.add_argument("--model", default="", help="the imported SmolLM2; without it the weights are drawn by chance")
+    parser.add_argument("--workspace", type=Path, default=None)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compiled", action="store_true", help="also time our loop compiled (adds its compile time)")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     warnings.filterwarnings("ignore")
-    network, data = start(given)
-    method, n = given.method, given.steps
+    network, data = start(args)
+    method, n = args.method, args.steps
     contenders: dict[str, Callable[[Stamps], None]] = {
         "Trainer, weights float32": lambda s: theirs(network, data, method, n, False, s),
         "Trainer, weights bfloat16": lambda s: theirs(network, data, method, n, True, s),
         "Genloom": lambda s: ours(network, data, method, n, False, s),
     }
-    if given.compiled:
+    if args.compiled:
         contenders["Genloom compiled"] = lambda s: ours(network, data, method, n, True, s)
     found: dict[str, list[Stamps]] = {name: [] for name in contenders}
-    for _ in range(given.rounds):
+    for _ in range(args.rounds):
         for name, work in contenders.items():
             stamps = Stamps()
             work(stamps)
             found[name].append(stamps)
-    print(f"{method}, {given.threads} threads, {ROWS} x {LENGTH} tokens a step, {given.rounds} rounds in turn")
+    print(f"{method}, {args.threads} threads, {ROWS} x {LENGTH} tokens a step, {args.rounds} rounds in turn")
     report(found)
 
 

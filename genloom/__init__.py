@@ -8,7 +8,14 @@ model = ws.train("notes", minutes=10)
 model.generate("On the sea", n=3)[0].rate(up=True)
 """
 
+import os as _os
+
+from genloom import processors as _processors
+
 __version__ = "0.1.0"
+
+for _name, _value in _processors.limit_threads().items():  # before anything loads torch, which reads them once
+    _os.environ.setdefault(_name, _value)
 
 TYPE_CHECKING = False  # `typing` would take longer to import than this file
 if TYPE_CHECKING:

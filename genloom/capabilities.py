@@ -100,7 +100,9 @@ class ResizableNetwork(Protocol):
 class FeatureNetwork(Protocol):
     """A network that returns the features of its layers, for feature matching."""
 
-    def forward_features(self, x: Tensor, cond: Condition | None = None) -> list[Tensor]: ...
+    def forward_features(
+        self, x: Tensor, cond: Condition | None = None, lengths: Tensor | None = None
+    ) -> list[Tensor]: ...
 
 
 @runtime_checkable
@@ -182,14 +184,6 @@ class QuantizedLatent(Protocol):
     def levels(self) -> tuple[int, ...]: ...
 
 
-@runtime_checkable
-class LogitRegularizing(Protocol):
-    """An objective that adds a penalty to the likelihood that keeps logits small."""
-
-    @property
-    def z_loss(self) -> float: ...
-
-
 def get_levels(objective: object) -> tuple[int, ...]:
     """Return the quantization levels of an objective's latent, () if it is continuous or there is none."""
     return tuple(objective.levels) if isinstance(objective, QuantizedLatent) else ()
@@ -231,6 +225,30 @@ class StreamingCodec(Protocol):
     """A codec of text: more tokens only append characters, so that a terminal can show the text as it grows."""
 
     def decode_stream(self) -> DecodeStream: ...
+
+
+class TokenConstraint(Protocol):
+    """Which tokens may follow; it keeps what it has read of each row, so it serves one run of a sampler."""
+
+    def __call__(self, contexts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return which tokens may follow each row's tokens so far, B V; at least one in each row."""
+        ...
+
+
+@runtime_checkable
+class ConstrainedCodec(Protocol):
+    """A codec that knows which tokens may follow, for values that are always valid and as the prompt asks."""
+
+    def build_constraint(self, prompts: Sequence[str]) -> TokenConstraint: ...
+
+
+@runtime_checkable
+class AugmentingCodec(Protocol):
+    """A codec that encodes a value in several ways for training, such as tasks of filling."""
+
+    def encode_variants(self, value: Any, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the token ids of each variant, and where they count in the loss."""
+        ...
 
 
 @runtime_checkable
@@ -283,7 +301,8 @@ class PartModule(Protocol):
     # Any part: its default settings for this many bytes of training data.
     default_config: Callable[[int], Mapping[str, Any]]
 
-    # A conditioner: its settings with statistics of the training data, `fit(items, config)`.
+    # A conditioner: its settings with statistics of the training data, `fit(items, config)`. If it has the setting
+    # `column`, the items hold only that column.
     fit: Callable[[Iterable[Any], Any], Any]
 
     # A codec: its instance from a trained model, `from_model(model, values, config)`, in place of `Codec.fit`.

@@ -7,7 +7,7 @@ own nonce alone: eight rows sampled together equal eight rows sampled one by one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 CONTEXT_WIDTH = 4  # preceding tokens that key the noise, so that a watermark is detectable in an excerpt
-NUM_TOKEN_NONCES = 2**10  # nonces for text: few enough for detection to try all
-NUM_SIGNAL_NONCES = 2**16  # nonces for signals, each of which detection tries with one product
+NUM_NONCES = 2**53  # so many that no two outputs share one by chance; every reader of JSON keeps them exact
 _MASK = 2**64 - 1
 _BY_POSITION, _BY_CONTEXT, _BY_LAYER = 0, 1, 2
 
@@ -74,7 +73,7 @@ class Noise:
         window = np.asarray(context[-CONTEXT_WIDTH:], dtype=np.int64)
         if len(window) < CONTEXT_WIDTH or is_repeated(np.asarray(context), window):
             return self._bits(row, vocab, len(context), _BY_POSITION)
-        return self._bits(row, vocab, fold_in(window), _BY_CONTEXT)
+        return self._bits(row, vocab, fold_in(window.tolist()), _BY_CONTEXT)
 
     def _uniform_rows(self, n: int, position: int) -> np.ndarray:
         return np.stack([self._uniform_row(i, n, position, _BY_POSITION) for i in range(len(self))])
@@ -118,10 +117,10 @@ def build_training_noise(seed: int, step: int, first: int, count: int) -> Noise:
     return Noise(seed, tuple((step << 24) | row for row in range(first, first + count)))
 
 
-def fold_in(tokens: np.ndarray) -> int:
-    """Hash a few tokens to one 64-bit number (FNV-1a)."""
+def fold_in(tokens: Iterable[int]) -> int:
+    """Hash tokens or bytes to one 64-bit number (FNV-1a)."""
     value = 0xCBF29CE484222325
-    for token in tokens.tolist():
+    for token in tokens:
         value = ((value ^ token) * 0x100000001B3) & _MASK
     return value
 

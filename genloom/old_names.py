@@ -265,6 +265,22 @@ TENSORS: dict[str, list[tuple[str, str]]] = {
 TENSORS["ngram"] = TENSORS["transformer"]
 
 
+# Ledger entries of the kind "forgetting"
+RATINGS_FORGETTING = {
+    "withdrawn": "withdrawn_events",
+    "before": "base_version",
+    "tainted": "tainted_versions",
+    "made": "new_version",
+}
+DOCUMENT_FORGETTING = {
+    "left": "old_data_folder",
+    "data": "data_digest",
+    "tainted": "tainted_versions",
+    "made": "new_version",
+    "in_use": "active_tainted_versions",
+}
+
+
 def rename_keys(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Rename the old keys of `table`; an old key whose present name is there too stays, and is an unknown setting."""
     return {key if (name := names.get(key, key)) in table else name: value for key, value in table.items()}
@@ -336,6 +352,13 @@ def upgrade_request(request: Mapping[str, Any]) -> dict[str, Any]:
     return request
 
 
+def upgrade_entry(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a ledger entry with old names renamed."""
+    if kind != "forgetting":
+        return dict(body)
+    return rename_keys(body, DOCUMENT_FORGETTING if "item" in body else RATINGS_FORGETTING)
+
+
 def upgrade_part(kind: str, name: str) -> str:
     """Return the present name of a part."""
     return PARTS.get(kind, {}).get(name, name)
@@ -350,6 +373,8 @@ def upgrade_tensors(network: str, names: Iterable[str], expected: Iterable[str] 
 def upgrade_adapter_target(network: str, name: str) -> str:
     """Return the present "path.target" of an adapter target; unless fused, a target has the name of its layer."""
     path, _, target = name.rpartition(".")
+    if not path:
+        return name
     new_path = _upgrade_tensor(network, f"{path}.").removesuffix(".")
     return f"{new_path}.{_layer_name(new_path) if target == _layer_name(path) else target}"
 

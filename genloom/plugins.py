@@ -179,5 +179,11 @@ def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
     return part
 
 
+def get_package(kind: PartKind, name: str) -> str:
+    """Return the package of a plug-in and its version, "genloom-extras 1.0"; "" for a built-in or unknown part."""
+    found = [each for each in _list_entry_points(kind) if each.name == name and name not in _list_built_in(kind)]
+    return " ".join([found[0].dist.name, found[0].dist.version]) if found and found[0].dist else ""
+
+
 def _package_name(entry_point: EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist else entry_point.value

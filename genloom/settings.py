@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import numbers
 import tomllib
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +29,12 @@ def option(
     choices: Sequence[str] = (),
     is_valid: Callable[[Any], bool] = lambda value: True,
     requirement: str = "",
+    suggested: Any = None,
 ) -> Any:
-    """Return a dataclass field that people set: its help, and the values that it allows; `check_options` tests them.
+    """Return a dataclass field that people set: its help, and the values that it allows, which `parse` tests.
 
-    `requirement` says in words what `is_valid` tests, or both bounds.
+    `requirement` says in words what `is_valid` tests, or both bounds. `suggested` is used instead of the default where
+    people generate without a choice; the default stays that of records.
     """
 
     def is_allowed(value: Any) -> bool:
@@ -48,17 +51,21 @@ def option(
         (False, True): f"at most {maximum}",
         (False, False): f"one of {', '.join(filter(None, choices))}" if choices else "",
     }[minimum is not None, maximum is not None]
-    metadata = {"help": help, "is_allowed": is_allowed, "requirement": requirement or bounds, "choices": tuple(choices)}
-    return dataclasses.field(default=default, metadata=metadata)
+    texts = {"help": help, "requirement": requirement or bounds, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata={**texts, "is_allowed": is_allowed, "suggested": suggested})
 
 
 def find_invalid_option(options: Any) -> tuple[str, str, Any] | None:
     """Return the name, the requirement and the value of the first option of a dataclass that is not allowed."""
     for f in dataclasses.fields(options):
-        value = getattr(options, f.name)
-        if "is_allowed" in f.metadata and value is not None and not f.metadata["is_allowed"](value):
+        if not is_allowed(f, value := getattr(options, f.name)):
             return f.name, f.metadata["requirement"], value
     return None
+
+
+def is_allowed(field: dataclasses.Field, value: Any) -> bool:
+    """Return whether a field allows a value: it is no option, or None, or within its bounds."""
+    return "is_allowed" not in field.metadata or value is None or field.metadata["is_allowed"](value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +77,7 @@ class OptionInfo:
     default: Any
     requirement: str
     help: str
+    suggested: Any = None  # used where people generate without a choice; None: the default
 
 
 def list_options(cls: Any) -> list[OptionInfo]:
@@ -82,6 +90,7 @@ def list_options(cls: Any) -> list[OptionInfo]:
             f.default,
             f.metadata["requirement"],
             f.metadata["help"],
+            f.metadata["suggested"],
         )
         for f in dataclasses.fields(cls)
         if "is_allowed" in f.metadata
@@ -89,9 +98,15 @@ def list_options(cls: Any) -> list[OptionInfo]:
 
 
 def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
-    """Build the dataclass `cls` from the fields in `table`; errors call the table `location`, e.g. "plan.optimizer".
+    """Build the dataclass `cls` from the fields in `table`; see `parse_values`."""
+    return cls(**parse_values(cls, table, location))
 
-    Raise ValueError for a key that the dataclass does not have, naming the nearest, and for a value of the wrong type.
+
+def parse_values(cls: Any, table: Mapping[str, Any], location: str) -> dict[str, Any]:
+    """Return the values of fields of the dataclass `cls`; errors call the table `location`, e.g. "plan.optimizer".
+
+    Raise ValueError for a key that the dataclass does not have, naming the nearest, and for a value of the wrong type
+    or outside the bounds of its option.
     """
     table = _upgrade_table(cls, table)
     check_keys(cls, table, location)
@@ -100,13 +115,44 @@ def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
     for key, value in table.items():
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value)
+            if not are_plain_numbers(value, values[key]):
+                reason = format_message("core.not_allowed", requirement="a finite number")
+                raise GenloomError("core.bad_setting_value", setting=f"{location}.{key}", reason=reason, value=value)
         except ValidationError as error:
             first_error = error.errors()[0]
             setting = ".".join([location, key, *(str(part) for part in first_error["loc"])])
             raise GenloomError(
                 "core.bad_setting_value", setting=setting, reason=first_error["msg"], value=first_error["input"]
             ) from None
-    return cls(**values)
+    _check_options(cls, values, location)
+    return values
+
+
+def are_plain_numbers(value: Any, parsed: Any) -> bool:
+    """Return whether the numbers in a parsed value were given as finite numbers: not as true, and not as a text."""
+    match parsed:
+        case bool():
+            return True
+        case int() | float():
+            return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+        case list() | tuple() if isinstance(value, list | tuple):
+            return all(map(are_plain_numbers, value, parsed))
+        case dict() if isinstance(value, Mapping):
+            return all(map(are_plain_numbers, value.values(), parsed.values()))
+        case _ if dataclasses.is_dataclass(parsed) and isinstance(value, Mapping):
+            return all(are_plain_numbers(value[name], getattr(parsed, name)) for name in value)
+    return True
+
+
+def _check_options(cls: Any, values: Mapping[str, Any], location: str) -> None:
+    """Raise ValueError for the first option, here or in a nested dataclass, with a value that it does not allow."""
+    for f in dataclasses.fields(cls):
+        value, setting = values.get(f.name), f"{location}.{f.name}"
+        if not is_allowed(f, value):
+            reason = format_message("core.not_allowed", requirement=f.metadata["requirement"])
+            raise GenloomError("core.bad_setting_value", setting=setting, reason=reason, value=value)
+        if dataclasses.is_dataclass(value):
+            _check_options(value, vars(value), setting)
 
 
 def _upgrade_table(cls: Any, table: Mapping[str, Any]) -> dict[str, Any]:

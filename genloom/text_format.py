@@ -26,6 +26,12 @@ def format_duration(seconds: float) -> str:
     return f"{total_seconds // 3600} h {total_seconds % 3600 // 60} min"
 
 
+def quote_beginning(text: str, max_chars: int) -> str:
+    """Return the beginning of a text on one line, at most so many characters of it."""
+    line = " ".join(text.split())
+    return line if len(line) <= max_chars else f"{line[: max_chars - 1]}…"
+
+
 def format_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return the rows as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -74,6 +74,11 @@ class SignalSpace:
 Space = TokenSpace | SignalSpace
 
 
+def is_open_sequence(space: Space) -> bool:
+    """Return whether values are token sequences of any length that an EOS token ends, and not samples of one size."""
+    return isinstance(space, TokenSpace) and not space.grid
+
+
 @dataclass(frozen=True)
 class ConditionSpec:
     """The conditions that a network receives: the width of each kind, 0 for none."""
@@ -101,7 +106,7 @@ class Condition(TensorTree):
     tokens: Tensor | None = None  # B S D: text states of a prompt, for cross-attention
     mask: Tensor | None = None  # B S, True where `tokens` holds a state; None: everywhere
     vector: Tensor | None = None  # B D: class, target properties, pooled prompt
-    field: Tensor | None = None  # B C *size, on the grid of x: known pixels and their mask, loads and supports
+    field: Tensor | None = None  # B C *size, on the grid of x: loads and supports; or a column for each token
 
     def mask_rows(self, keep_B: Tensor) -> Condition:
         """Make the rows where `keep_B` is False unconditional: no states to attend to, zero vector, zero field."""
@@ -276,6 +281,8 @@ class DefaultRecipe:
     batch_size: int = 8
     context_length: int = 256  # 0: the codec gives values of one size
     text_encoder: str = ""
+    # By table of the job: "plan", "conditions", or a part; for the first codec and objective, and the network.
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Medium(Protocol):

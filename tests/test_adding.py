@@ -1,6 +1,8 @@
 """The pages for authors of parts hold: the code of docs/adding-a-part.md installs and meets its contracts."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import pytest
 import torch
 
 from genloom import plugins
-from genloom.model import Design, build_networks, build_objective
+from genloom.model import Design, Model, build_networks, build_objective, load_model, resolve_space, save_model
+from genloom.store.workspace import Workspace
 from genloom.testing import check_check, check_codec, check_conditioner, check_network, check_objective
 from genloom.types import Batch, Item, NetworkSpec, SignalSpace
+from tests.errors import raises_code
 
 PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-part.md").read_text(encoding="utf-8")
 BLOCKS = {
@@ -36,6 +40,14 @@ def _installed(install_package: Callable[[Path, str], None], tmp_path_factory: p
 def test_a_part_is_short(path: str) -> None:
     lines = [line.strip() for line in BLOCKS[path].splitlines()]
     assert sum(not line.startswith(("import ", "from ", '"""')) for line in lines if line) <= MAX_LINES
+
+
+def test_the_examples_have_no_type_errors(tmp_path: Path) -> None:
+    for path, code in BLOCKS.items():
+        (tmp_path / Path(path).name).write_text(code)
+    command = [sys.executable, "-m", "ty", "check", "--python", sys.prefix, "--output-format", "concise", "."]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 def test_every_block_is_a_part() -> None:
@@ -89,3 +101,18 @@ def test_the_check() -> None:
     module = plugins.find_part("check", "polite")
     check_check(module, ["Please sit down.", "Sit!", ""])
     assert module.check("Thank you", module.Config()).has_passed
+
+
+def test_a_model_whose_package_is_missing_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = plugins.find_part("codec", "lowercase")
+    codec = module.Codec.fit([], module.Config())
+    design = Design("lowercase", "autoregressive", "recurrent", 8, network_settings={"width": 8, "depth": 1})
+    objective = build_objective(design, resolve_space(design, codec))
+    workspace = Workspace(tmp_path)
+    model = Model("small", codec, objective, build_networks(design, objective), design)
+    with workspace.create_model("small") as folder:
+        save_model(model, folder, design.to_tables(), {})
+    assert load_model(workspace, "small").codec.decode([97]) == "a"
+    monkeypatch.setattr(plugins, "_list_entry_points", lambda kind: [])
+    with raises_code("model.package_missing", part="codec lowercase", package="genloom-extras", version="1.0"):
+        load_model(workspace, "small")

@@ -65,7 +65,7 @@ PARTS: dict[str, tuple[Any, set[str]]] = {
         {"SpecifiedNetwork"},
     ),
     "dit": (dit.build(GRID, dit.Config(8, 1, 8)), {"ResizableNetwork", "SpecifiedNetwork"}),
-    "autoregressive": (Autoregressive(TOKENS), {"ExactLikelihood", "LogitRegularizing"}),
+    "autoregressive": (Autoregressive(TOKENS), {"ExactLikelihood"}),
     "flow": (Flow(IMAGE), {"ScaledLikelihood"}),
     "shortcut": (Shortcut(IMAGE), {"LearnedGuidance", "Distillable"}),
     "variational": (Variational(IMAGE), {"QuantizedLatent"}),
@@ -90,6 +90,7 @@ def test_no_ability_is_declared_that_no_part_has():
     for cls, names in (
         (QuantizedTransformer, {"LastLogitsNetwork", "PrefixCachingNetwork", "TruncatingNetwork"}),
         (plugins.find_part("codec", "tokenizer").Codec, {"ContinuationCodec"}),
+        (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec"}),
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names

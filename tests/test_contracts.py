@@ -1,4 +1,4 @@
-"""Every part of a kind, built in or found as a plugin, meets the contract of its kind (genloom/testing.py).
+"""Every part of a kind, built in or found as a plugin, meets the contract of its kind (genloom/testing/).
 
 A new part is checked without a line here, unless it needs other values or settings than those below.
 """
@@ -12,6 +12,7 @@ import pytest
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
+from genloom.media.music.score import Key, Meter, Note, Part, Score
 from genloom.testing import (
     check_check,
     check_conditioner,
@@ -26,7 +27,17 @@ from genloom.types import ConditionSpec, Item, NetworkSpec, SignalSpace, TokenSp
 TEXTS = ["To be, or not to be", "naïve café — 東京 🎭", "One line.\nAnother line, which is longer.\n", "{}"]
 rng = np.random.default_rng(0)
 IMAGES = [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((16, 16), (24, 40), (33, 17))]
-VALUES: dict[str, list[Any]] = {"text": TEXTS, "image": IMAGES}  # of every medium
+NOTES = tuple(Note(24 * i, 24, 60 + step) for i, step in enumerate((0, 2, 4, 5, 7, 5, 4, 2)))
+SCORES = [
+    Score((Part(73, NOTES),)),
+    Score(
+        (Part(40, NOTES, "Violin"), Part(42, (Note(0, 96, 48), Note(96, 96, 43)))),
+        (Meter(0, 3, 4),),
+        key=Key(0, "major"),
+    ),
+    Score((Part(0, (Note(0, 48, 60, 100), Note(0, 48, 64), Note(6, 20, 76), Note(100, 3, 30))),), style="étude"),
+]
+VALUES: dict[str, list[Any]] = {"text": TEXTS, "image": IMAGES, "music": SCORES}  # of every medium
 
 
 def test_every_medium_has_values_here() -> None:

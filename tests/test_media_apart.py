@@ -101,11 +101,16 @@ IMPORTS = {
     "api/arena.py": "a chat model answers questions, and conversations are text",
     "api/chat.py": "conversations are text",
     "cli/repl.py": "conversations are text",
+    "codecs/notes.py": "a codec of music",
+    "codecs/notes_grammar.py": "a codec of music",
     "codecs/pixels.py": "a codec of images",
     "collect/captions.py": "captions are read from text files in any encoding",
     "collect/table_files.py": "tables are read from text files in any encoding",
     "rate/checks/centred.py": "a check of images",
+    "rate/checks/melody.py": "a check of music",
+    "rate/checks/mode.py": "a check of music",
     "rate/checks/outline.py": "a check of images",
+    "rate/checks/voice_leading.py": "a check of music",
 }
 COMPARISONS = {
     "collect/kept_columns.py": "the type of a column",
@@ -118,7 +123,6 @@ GUESSES = {
     "api/outputs.py": "a cell of a table",
     "generate/default.py": "a signal without axes has no part to fill",
     "train/data/conditions.py": "the kinds of conditions: vectors, or fields on the grid",
-    "train/data/sequences.py": "the kinds of conditions: vectors, or fields on the grid",
 }
 
 

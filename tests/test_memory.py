@@ -3,10 +3,10 @@
 import pytest
 
 from genloom.generate import engine
-from genloom.memory import count_sample_bytes, rows_within
+from genloom.memory import count_sample_bytes, rows_within, split_items
 from genloom.model import likelihood
 from genloom.train.data import samples
-from genloom.types import SignalSpace, TokenSpace
+from genloom.types import Item, SignalSpace, TokenSpace
 
 IMAGE, LARGE_IMAGE, VIDEO = SignalSpace(3, (64, 64)), SignalSpace(3, (256, 256)), SignalSpace(3, (64, 128, 128))
 
@@ -37,3 +37,9 @@ def test_budgets_limit_videos_but_not_images(budget, most):
     assert rows_within(count_sample_bytes(IMAGE), budget, most) == most
     assert rows_within(count_sample_bytes(LARGE_IMAGE), budget, most) == most
     assert rows_within(count_sample_bytes(VIDEO), budget, most) < most
+
+
+def test_items_are_split_by_their_bytes():
+    items = [Item(n, meta={"bytes": size}) for n, size in enumerate((60, 60, 1, 1, 1, 200))] + [Item(6)]
+    batches = split_items(items, budget=100, most=3)
+    assert [[item.value for item in batch] for batch in batches] == [[0, 1], [2, 3, 4], [5], [6]]

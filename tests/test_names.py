@@ -21,7 +21,7 @@ IRREGULAR = frozenset(_IRREGULAR.split())
 NOT_PARTICIPLES = frozenset({"seed", "feed", "embed", "created"})
 # Names that many parts define on purpose: the contract of a plug-in, or of a command.
 _SHARED = """Config Codec SamplingParams build build_columns run check evaluate compare
-    default_config resize_config with_dropout read fit activations_per_token"""
+    default_config resize_config with_dropout read select fit activations_per_token show sheet count_units"""
 SHARED = frozenset(_SHARED.split())
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genloom.errors import format_message
-from genloom.settings import apply_overrides, parse, to_table, to_toml
+from genloom.settings import apply_overrides, option, parse, to_table, to_toml
 from tests.errors import raises_code
 
 KEYS = st.text("abcdefghij_", min_size=1, max_size=6)
@@ -57,6 +57,24 @@ def test_values_come_back_from_their_tables() -> None:
     assert parse(Outer, tomllib.loads(to_toml(to_table(value))), "job") == value
 
 
+@dataclass(frozen=True)
+class Bounded:
+    steps: int = option(4, "Steps.", minimum=1)
+
+
+@dataclass(frozen=True)
+class Nested:
+    sampler: Bounded = field(default_factory=Bounded)
+
+
+def test_options_outside_their_bounds_are_refused_wherever_they_are() -> None:
+    with raises_code("core.bad_setting_value", setting="network.steps", value=0):
+        parse(Bounded, {"steps": 0}, "network")
+    with raises_code("core.bad_setting_value", setting="job.sampler.steps", value=-1):
+        parse(Nested, {"sampler": {"steps": -1}}, "job")
+    assert parse(Nested, {"sampler": {"steps": 1}}, "job").sampler.steps == 1
+
+
 def test_invalid_values_and_unknown_keys_are_named() -> None:
     with raises_code("core.bad_setting_value", setting="job.inner.width", value="wide"):
         parse(Outer, {"inner": {"width": "wide"}}, "job")
@@ -73,3 +91,17 @@ def test_settings_from_the_command_line_are_read_as_toml_or_else_as_text(text: s
     changed = apply_overrides({"a": {"b": 1}}, {"a.c.d": text})
     assert changed == {"a": {"b": 1, "c": {"d": value}}}
     assert type(changed["a"]["c"]["d"]) is type(value)
+
+
+@pytest.mark.parametrize("width", [True, "7", "1_000", "１", math.nan, math.inf, 1.5])
+def test_a_number_is_written_as_a_finite_number(width: object) -> None:
+    with raises_code("core.bad_setting_value"):
+        parse(Inner, {"width": width}, "inner")
+    with raises_code("core.bad_setting_value"):
+        parse(Outer, {"inner": {"width": width}}, "job")
+
+
+@pytest.mark.parametrize("betas", [[0.9, True], ["0.9", 0.99], [0.9, math.nan], [0.9, math.inf]])
+def test_numbers_in_a_list_are_finite_numbers_too(betas: list[object]) -> None:
+    with raises_code("core.bad_setting_value"):
+        parse(Inner, {"betas": betas}, "inner")

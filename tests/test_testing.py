@@ -104,6 +104,7 @@ class FaultyNetwork(nn.Module):
         config = transformer.Config(width=16, depth=1, heads=2)
         both_ways = NetworkSpec(READER.input, READER.output, is_causal=fault != "looks ahead")
         self.fault, self.inner = fault, transformer.build(both_ways, config)
+        self.square = nn.Parameter(torch.eye(7))
 
     def init_cache(self, count: int, length: int):
         return self.inner.init_cache(count, length)
@@ -114,6 +115,8 @@ class FaultyNetwork(nn.Module):
             return out + out.mean(0)
         if self.fault == "counts calls" and cache is not None:
             return out + 0.1 * cache.lengths[:, None, None]
+        if self.fault == "one precision":
+            return nn.functional.linear(out.float(), self.square)
         return out[..., :3] if self.fault == "narrow" else out
 
 
@@ -124,6 +127,7 @@ class FaultyNetwork(nn.Module):
         ("looks ahead", "changes outputs before it"),
         ("counts calls", "reading in pieces"),
         ("narrow", "the output has shape"),
+        ("one precision", "weights in bfloat16"),
     ],
 )
 def test_a_network_that_breaks_its_contract_fails(fault, words):
@@ -140,6 +144,31 @@ class Batchwise(Flow):
         return type(loss)(loss.per_sample / loss.per_sample.sum(), loss.num_terms)
 
 
+class Half(Flow):
+    """Keeps the precision of the network, whose sums may then overflow."""
+
+    def loss(self, parts, batch, phase, noise):
+        loss = super().loss(parts, batch, phase, noise)
+        dtype = next(parts["model"].parameters()).dtype
+        return type(loss)(loss.per_sample.to(dtype), loss.num_terms)
+
+
+class PaddingReader(Flow):
+    """Takes the mean over all positions, those beyond the length of a row too."""
+
+    def loss(self, parts, batch, phase, noise):
+        return super().loss(parts, replace(batch, lengths=None), phase, noise)
+
+
+def test_an_objective_that_reads_padding_fails(toys):
+    toy = toys.get_toy("flow-dit-clip")
+    batch = Batch(toys.sample_world(toy.space, 4, 0), lengths=torch.arange(4) + 1)
+    parts = dict(toys.build_networks(toy).items())
+    check_objective(Flow(toy.space), parts, batch)
+    with pytest.raises(AssertionError, match="padding must not change the loss"):
+        check_objective(PaddingReader(toy.space), parts, batch)
+
+
 def test_an_objective_that_breaks_its_contract_fails(toys):
     toy = toys.TOYS["flow-dense"]
     batch = Batch(toys.sample_world(toy.space, 4, 0))
@@ -147,6 +176,8 @@ def test_an_objective_that_breaks_its_contract_fails(toys):
     check_objective(Flow(SignalSpace(2)), parts, batch)
     with pytest.raises(AssertionError, match="must not depend on its batch"):
         check_objective(Batchwise(SignalSpace(2)), parts, batch)
+    with pytest.raises(AssertionError, match="float32"):
+        check_objective(Half(SignalSpace(2)), parts, batch)
     with pytest.raises(AssertionError, match="do not match the network specs"):
         check_objective(Flow(SignalSpace(2)), {"other": parts["model"]}, batch)
     with pytest.raises(AssertionError, match="not finite"):

@@ -13,7 +13,7 @@ import torch
 
 from genloom.cli import run
 from genloom.exchange.exporter import export_model
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.model import Model, build_networks, load_model, merge_adapters, save_adapter, save_model
 from genloom.networks import lora, peft
 from genloom.settings import to_toml
@@ -125,6 +125,23 @@ def test_adapters_are_added_and_switched_without_reloading_the_base(
         both.with_adapters(("poems/1",))
 
 
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_an_adapter_is_added_in_part(workspace: Workspace, use_dora: bool) -> None:
+    for name, seed in (("notes", 1), ("letters", 2)):
+        tune(workspace, name, seed=seed, use_dora=use_dora)
+    base, full = load_model(workspace, "tales"), load_model(workspace, "tales", ("notes",))
+    assert torch.equal(logits(load_model(workspace, "tales", ("notes=1",))), logits(full))
+    assert torch.equal(logits(load_model(workspace, "tales", ("notes=0",))), logits(base))
+    half = load_model(workspace, "tales", ("notes=0.5", "letters=0"))
+    assert half.adapter_weights == {"notes/1": 0.5, "letters/1": 0.0}
+    assert torch.equal(logits(half), logits(load_model(workspace, "notes", ("notes=0.5",))))
+    assert 0 < (logits(half) - logits(base)).abs().max() < (logits(full) - logits(base)).abs().max()
+    torch.testing.assert_close(logits(merge_adapters(half)), logits(half), rtol=1e-3, atol=1e-4)
+    for weight in ("much", "", "5", "nan"):
+        with raises_code("model.bad_adapter_weight", ref="notes", weight=weight):
+            load_model(workspace, "tales", (f"notes={weight}",))
+
+
 def test_an_adapter_is_merged_into_its_base(workspace: Workspace) -> None:
     tune(workspace, "notes")
     model = load_model(workspace, "notes")
@@ -150,14 +167,14 @@ def test_outputs_of_adapters_are_replayed_with_them(workspace: Workspace) -> Non
         (load_model(workspace, "notes").with_adapters(()), ()),
         (load_model(workspace, "tales"), ()),
     ):
-        (output,) = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+        (output,) = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
         assert tuple(workspace.get_output(output)[1]["adapters"]) == active
-        engine.replay_output(workspace, output)
-    (output,) = engine.store_outputs(workspace, both, request, engine.run_request(both, request))
+        output_records.replay_output(workspace, output)
+    (output,) = output_records.store_outputs(workspace, both, request, engine.run_request(both, request))
     shutil.rmtree(workspace.get_model("notes").folder)
     tune(workspace, "notes", seed=3)
     with raises_code("generate.model_changed", model="notes/1"):
-        engine.replay_output(workspace, output)
+        output_records.replay_output(workspace, output)
 
 
 def test_generate_takes_adapters_on_the_command_line(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

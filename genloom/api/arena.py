@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from genloom.api.outputs import Output
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
+    from genloom.api.generation import Rows
     from genloom.api.models import Model
     from genloom.model import Model as LoadedModel
     from genloom.rate.ratings import Winner
@@ -64,33 +65,47 @@ class Arena:
         prompts: Sequence[str],
         *,
         against: "Model | None" = None,
-        is_chat: bool = False,
+        is_chat: bool | None = None,
         repeats: float = 0.1,
         rater: str = "",
-        given: Mapping[str, Any],
+        n: int = 1,
+        given: "Rows",
         params: Mapping[str, Any],
     ):
-        from genloom.api.generation import add_default_temperature, parse_given_texts
+        from genloom.api.generation import parse_given_texts, to_rows
         from genloom.conditioners import format_given
+        from genloom.generate import engine
+        from genloom.generate.text.conversation import DEFAULT_PARAMS, choose_chat
         from genloom.rate.session import compute_session_id, schedule_trials
 
         if params.get("temperature") == 0 and against is None:
             raise GenloomError("api.arena_temperature_zero")
-        self.workspace, self.prompts, self.is_chat = model.workspace, list(dict.fromkeys(prompts)), is_chat
-        if not given and not any(prompt.strip() for prompt in self.prompts):
+        self.workspace, prompts = model.workspace, list(dict.fromkeys(prompts)) or [""]
+        if not given and n == 1 and not any(prompt.strip() for prompt in prompts):
             raise GenloomError("api.arena_prompts_missing")
         if against is not None and against.ref == model.ref:
             raise GenloomError("api.arena_same_model", model=model.ref)
         self.first, self.second = (each.load((), "float32") for each in (model, against or model))
-        self.given = parse_given_texts(self.first, given)
-        self.params = add_default_temperature(self.first, params)
+        self.is_chat = choose_chat(self.workspace.store, (self.first, self.second), is_chat)
+        rows = [parse_given_texts(self.first, values) for values in to_rows(given)]
+        suggested = {**DEFAULT_PARAMS, **params} if self.is_chat else params
+        self.params = engine.add_suggested_params(self.first, suggested)
         self.rater = rater or self.workspace.get_rater()
         digests = [str(each.folder and each.folder.digest) for each in (self.first, self.second)]
         settings: dict[str, Any] = {**self.params, "chat": self.is_chat}
+        given_texts = [format_given(self.first.conditioners, values) for values in rows]
         if given:
-            settings["given"] = format_given(self.first.conditioners, self.given)
-        self.session_id = compute_session_id(digests, self.prompts, settings)
-        self.schedule = schedule_trials(self.session_id, self.prompts, self.rater, repeats)
+            settings["given"] = given_texts[0] if len(rows) == 1 else given_texts
+        if n > 1:
+            settings["n"] = n
+        self.session_id = compute_session_id(digests, prompts, settings)
+        self.tasks = {
+            label_task(prompt, texts if len(rows) > 1 else {}, number): (prompt, values)
+            for prompt in prompts
+            for values, texts in zip(rows, given_texts, strict=True)
+            for number in range(n)
+        }
+        self.schedule = schedule_trials(self.session_id, list(self.tasks), self.rater, repeats)
         self.num_choices = 0  # made through this object
 
     def __len__(self) -> int:
@@ -98,7 +113,7 @@ class Arena:
 
     def __iter__(self) -> Generator[Trial]:
         """Yield the trials that have no choice yet."""
-        answered_ids = {event.id for event in self.workspace.ledger.iter_events(["choice"])}
+        answered_ids = {event.id for event in self.workspace.ledger.iter_entries(["choice"])}
         pending = [trial for trial in self.schedule if trial.event not in answered_ids]
         pairs: dict[str, Pair | Future[Pair]] = dict(self.load_pairs())
         stop_event = Flag()
@@ -123,20 +138,21 @@ class Arena:
                 stop_event.set()
 
     def load_pairs(self) -> dict[str, Pair]:
-        """Return the pairs generated so far, by prompt: the output of the first and of the second contender."""
-        outputs_by_prompt: dict[str, list[tuple[str, str]]] = {}
+        """Return the pairs generated so far, by task: the output of the first and of the second contender."""
+        outputs_by_task: dict[str, list[tuple[str, str]]] = {}
         for _, record in self.workspace.store.list_records():
             if record.get("arena") == self.session_id:
-                outputs_by_prompt.setdefault(record["prompt"], []).append((record["id"], record["model"]))
-        pairs_by_prompt = {}
-        for prompt, outputs in outputs_by_prompt.items():
+                task = record.get("arena_task") or record["prompt"]
+                outputs_by_task.setdefault(task, []).append((record["id"], record["model"]))
+        pairs_by_task = {}
+        for task, outputs in outputs_by_task.items():
             first_output = next((output for output, model in outputs if model == self.first.ref), None)
             second_output = next(
                 (output for output, model in outputs if model == self.second.ref and output != first_output), None
             )
             if first_output and second_output:  # a killed session may have left a single output
-                pairs_by_prompt[prompt] = (first_output, second_output)
-        return pairs_by_prompt
+                pairs_by_task[task] = (first_output, second_output)
+        return pairs_by_task
 
     def summarize(self) -> dict[str, Any]:
         """Return the choices of this session: the ledger entries, the wins of each model and of each side."""
@@ -145,7 +161,7 @@ class Arena:
         pairs = set(self.load_pairs().values())
         own_judgements = [
             parse_judgement(event)
-            for event in self.workspace.ledger.iter_events(["choice"])
+            for event in self.workspace.ledger.iter_entries(["choice"])
             if event.body["rater"] == self.rater
         ]
         choices = [c for c in own_judgements if isinstance(c, Choice) and {(c.a, c.b), (c.b, c.a)} & pairs]
@@ -156,39 +172,41 @@ class Arena:
         totals = {"first": counts["a"], "second": counts["b"], "ties": counts["tie"], "bad": counts["bad"]}
         return {"round": self.session_id, "choices": [c.event for c in choices], "wins": dict(wins), **totals}
 
-    def _generate_pair(self, prompt: str, stop_event: Flag) -> Pair:
+    def _generate_pair(self, task: str, stop_event: Flag) -> Pair:
         """Generate and store two answers; nothing is stored once `stop_event` is set."""
         if self.first is self.second:
-            outputs = self._generate_outputs(self.first, prompt, 2, stop_event)
+            outputs = self._generate_outputs(self.first, task, 2, stop_event)
         else:
             outputs = [
-                *self._generate_outputs(self.first, prompt, 1, stop_event),
-                *self._generate_outputs(self.second, prompt, 1, stop_event),
+                *self._generate_outputs(self.first, task, 1, stop_event),
+                *self._generate_outputs(self.second, task, 1, stop_event),
             ]
         return (outputs[0], outputs[1]) if len(outputs) == 2 else ("", "")
 
-    def _generate_outputs(self, model: "LoadedModel", prompt: str, count: int, stop_event: Flag) -> list[str]:
-        from genloom.codecs.chat_template import get_eos_ids
-        from genloom.generate import engine
-        from genloom.generate.text import conversation
-        from genloom.types import Message
+    def _generate_outputs(self, model: "LoadedModel", task: str, count: int, stop_event: Flag) -> list[str]:
+        from genloom.generate import engine, output_records
+        from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
-        request = engine.build_request(
-            [prompt], count, None, (), self.params, engine.get_nonce_pool_size(model.codec.space), self.given
-        )
-        metadata: dict[str, Any] = {"arena": self.session_id}
+        prompt, given = self.tasks[task]
+        is_sequence = engine.is_open_sequence(model.codec.space)
+        request = engine.build_request([prompt], count, None, (), self.params, is_sequence, given)
+        metadata: dict[str, Any] = {"arena": self.session_id} | ({} if task == prompt else {"arena_task": task})
         if self.is_chat:
-            chat_request, _ = conversation.build_chat_request(model, [Message("user", prompt)], None, self.params)
-            eos_ids = get_eos_ids(conversation.get_chat_codec(model))
-            request = replace(
-                request, params=chat_request.params, prompt_ids=chat_request.prompt_ids * count, eos_ids=eos_ids
-            )
-            metadata["conversation"] = [{"role": "user", "content": prompt}]
+            request, contexts = as_questions(model, request)
+            metadata |= describe_question(prompt, contexts[0])
+        else:
+            metadata |= describe_unread(engine.count_unread_tokens(model, request)[0])
         *_, draft = engine.generate(model, request, stop_event.is_set)
         if stop_event.is_set():
             return []
-        return engine.store_outputs(self.workspace.store, model, request, draft, metadata)
+        return output_records.store_outputs(self.workspace.store, model, request, draft, metadata)
 
     def __repr__(self) -> str:
         contenders = self.first.ref if self.first is self.second else f"{self.first.ref} against {self.second.ref}"
         return f"<Arena of {contenders}: {len(self)} trials>"
+
+
+def label_task(prompt: str, given: Mapping[str, str], number: int) -> str:
+    """Return the text that tells a task from the others of a session: the prompt, unless there are several of it."""
+    parts = [prompt, *(f"{name}={value}" for name, value in given.items())]
+    return " · ".join(filter(None, [*parts, f"{number + 1}" if number else ""]))

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.generate.text.conversation import TruncatedConversation
 
-# A chat model of a hundred million weights rambles at the temperature that suits a story.
-DEFAULT_PARAMS: Mapping[str, Any] = {"temperature": 0.3, "top_p": 0.9, "repetition_penalty": 1.05}
-
 
 class Chat:
     """A conversation with a model; every answer is stored as an output that can be rated and replayed.
@@ -26,6 +23,8 @@ class Chat:
         Whether the conversation is saved in the workspace after every turn.
     context
         The part of the conversation that the model read for the last answer; None before the first one.
+    has_loop
+        Whether the last answer was ended because it repeated itself.
     """
 
     def __init__(
@@ -39,14 +38,17 @@ class Chat:
         is_saved: bool = True,
         params: Mapping[str, Any],
     ):
-        from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS, get_chat_codec
+        from genloom.generate.text.conversation import DEFAULT_PARAMS, get_chat_codec
 
         self.model, self.conversation, self.seed, self.is_saved = model, conversation, seed, is_saved
-        self.params = {"max_tokens": DEFAULT_MAX_REPLY_TOKENS, **DEFAULT_PARAMS, **params}
+        self.params = {**DEFAULT_PARAMS, **params}
         self.context: TruncatedConversation | None = None
+        self.has_loop = False
         self._loaded_model = model.load(adapters, precision)
+        self._first_system = conversation.system
         self._num_answers = 0  # with a seed, so that a repeated question gets another answer
         get_chat_codec(self._loaded_model)  # raises if the model cannot chat
+        self._check_system(conversation.system)
 
     def ask(self, question: str) -> Output:
         """Ask a question and return the answer.
@@ -128,8 +130,27 @@ class Chat:
             self.conversation = self.model.workspace.store.save_conversation(self.conversation)
 
     def reset(self) -> None:
-        """Begin a new conversation with the same system prompt."""
-        self.conversation = Conversation(system=self.conversation.system)
+        """Begin a new conversation with the system prompt that the chat began with."""
+        self.conversation = Conversation(system=self._first_system)
+
+    def set_system(self, text: str) -> None:
+        """Set the system prompt of the conversation.
+
+        Raises
+        ------
+        GenloomError
+            api.no_system_role: the model was trained without system prompts.
+        """
+        self._check_system(text)
+        self.conversation = replace(self.conversation, system=text)
+
+    def _check_system(self, text: str) -> None:
+        from genloom.codecs.chat_template import require_chat_template
+        from genloom.errors import GenloomError
+        from genloom.generate.text.conversation import get_chat_codec
+
+        if text and "system" not in require_chat_template(get_chat_codec(self._loaded_model)).prefixes:
+            raise GenloomError("api.no_system_role", model=self.model.ref)
 
     def _iter_answer(self, should_stop: Callable[[], bool]) -> Generator[str]:
         from genloom.generate import engine
@@ -146,8 +167,9 @@ class Chat:
             shown_text = draft.continuations[0]
         assert draft is not None, "a request yields at least one draft"
         self.conversation = store_reply(
-            self.model.workspace.store, self._loaded_model, self.conversation, request, draft
+            self.model.workspace.store, self._loaded_model, self.conversation, request, draft, self.context
         )
+        self.has_loop = draft.has_loop[0]
         self.save()
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.api.outputs import render_table
 from genloom.store.dataset import Dataset as StoredDataset
 from genloom.store.dataset import Split
+from genloom.store.recycle_bin import count_bytes
 from genloom.types import Item
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Dataset:
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of data sets."""
+        versions = [folder for folder in self.folder.parent.iterdir() if (folder / "manifest.json").is_file()]
         return {
             "name": self.name,
             "digest": self.digest,
@@ -69,6 +71,8 @@ class Dataset:
             "documents": len(self),
             "bytes": sum(self.stored.count_bytes(split) for split in _SPLITS),
             "licences": self.stored.manifest.get("licences", {}),
+            "versions": len(versions),
+            "disk_bytes": sum(map(count_bytes, versions)),
         }
 
     def __len__(self) -> int:

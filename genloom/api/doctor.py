@@ -6,16 +6,19 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.errors import format_message
+from genloom.errors import GenloomError, format_message
+from genloom.processors import count_processors
 from genloom.store import files
 from genloom.store.workspace import Run, Workspace
 from genloom.text_format import format_bytes, format_count
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace as APIWorkspace
+    from genloom.store.ledger import Ledger
 
 _MIN_FREE_BYTES = 2_000_000_000
 
@@ -82,17 +85,13 @@ def _describe_machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "processor": _read_cpu_info().get("model name", platform.processor() or platform.machine()),
-        "cores": _count_cores(),
+        "cores": count_processors(),
         "memory": memory.total,
         "memory_available": memory.available,
         "compiler": next(
             (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
         ),
     }
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_cpu_info() -> dict[str, str]:
@@ -153,7 +152,8 @@ def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_
     if should_verify:
         from genloom.store.ledger import open_ledger  # imported here: it takes a third of a second
 
-        checks.append(open_ledger(workspace.root).verify)
+        checks.append(partial(verify_ledger, open_ledger(workspace.root)))
+        checks += [partial(verify_output, path, record) for path, record in workspace.list_records()]
     for check in checks:
         try:
             check()
@@ -161,6 +161,19 @@ def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_
             yield str(error)
     for run in workspace.list_runs():
         yield from _find_run_problems(run, should_verify)
+
+
+def verify_ledger(ledger: "Ledger") -> None:
+    """Raise ValueError if an entry of the ledger is not as it was written, or not one that Genloom writes."""
+    ledger.verify()
+    for _ in ledger.iter_entries(()):
+        pass
+
+
+def verify_output(path: Path, record: Mapping[str, Any]) -> None:
+    """Raise ValueError if the file of an output is not the one that its record describes."""
+    if files.hash_file(path) != record["sha256"]:
+        raise GenloomError("rate.output_changed", path=path)
 
 
 def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:

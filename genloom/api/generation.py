@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from genloom.generate.presets import Preset
     from genloom.model import Model as LoadedModel
 
-DEFAULT_TEMPERATURE = 0.8
+
+Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]]  # values of conditions by name; several: outputs for each
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,11 @@ class GenerationProgress:
         return f"{sum(ended)} of {len(ended)} ended" if any(ended) else ""
 
 
-def add_default_temperature(model: "LoadedModel", params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters, with the default temperature if the model's sampler has one."""
-    from genloom.generate import engine
+def add_chat_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters, with the defaults of a chat for those that are not given."""
+    from genloom.generate.text.conversation import DEFAULT_PARAMS
 
-    given = {name: value for name, value in params.items() if value is not None}
-    if "temperature" not in engine.list_request_params(model):
-        return given
-    return {"temperature": DEFAULT_TEMPERATURE, **given}
+    return {**DEFAULT_PARAMS, **{name: value for name, value in params.items() if value is not None}}
 
 
 def apply_presets(
@@ -66,11 +64,15 @@ def build_request(
     n: int,
     seed: int | None,
     stop: Sequence[str],
-    given: Mapping[str, Any],
+    given: Rows,
     interpolate: int,
     params: Mapping[str, Any],
+    is_chat: bool = False,
 ) -> "Request":
-    """Return the request for `n` outputs of each prompt; raise GenloomError for what the model cannot do."""
+    """Return the request for `n` outputs of each prompt; raise GenloomError for what the model cannot do.
+
+    With `is_chat`, the sampling parameters are by default those of a chat.
+    """
     from genloom.capabilities import StreamingCodec
     from genloom.generate import engine
     from genloom.generate.editing import can_edit
@@ -81,14 +83,13 @@ def build_request(
         raise GenloomError("api.stop_without_text", model=model.ref)
     edit_options, params = split_edit_options(model, params)
     count = 2 if interpolate and len(prompts) == 1 and n == 1 else n
-    request = engine.build_request(
-        prompts,
-        count,
-        seed,
-        stop,
-        add_default_temperature(model, params),
-        engine.get_nonce_pool_size(model.codec.space),
-        parse_given_texts(model, given),
+    params = add_chat_defaults(params) if is_chat else engine.add_suggested_params(model, params)
+    is_sequence = engine.is_open_sequence(model.codec.space)
+    request = engine.concat_requests(
+        [
+            engine.build_request(prompts, count, seed, stop, params, is_sequence, parse_given_texts(model, values))
+            for values in to_rows(given)
+        ]
     )
     if edit_options is not None:
         if not can_edit(model):
@@ -103,6 +104,33 @@ def build_request(
     if len(request.prompts) != 2:
         raise GenloomError("api.interpolate_prompts", count=len(request.prompts))
     return engine.interpolate_request(request, interpolate)
+
+
+def continue_request(model: "LoadedModel", request: "Request", output: Output) -> "Request":
+    """Return the request whose rows continue an output, under its conditions unless others are given."""
+    from genloom.conditioners import PROMPT
+    from genloom.generate import engine, output_records
+    from genloom.generate.default import SourceEdit
+
+    if output.record.get("conversation"):
+        raise GenloomError("api.continue_answer", output=output.id, model=model.name)
+    is_sequence = engine.is_open_sequence(model.codec.space) and engine.is_left_to_right(model)
+    if not is_sequence or output.medium.kind != model.design.medium:
+        raise GenloomError("api.continue_unsupported", model=model.ref, output=output.id, medium=output.medium.kind)
+    rows, row = len(request.prompts), int(output.record.get("row") or 0)
+    if PROMPT in model.conditioners and not any(request.prompts):
+        request = replace(request, prompts=(output.prompt,) * rows)
+    stored = (output.record.get("request") or {}).get("given") or ()
+    if not request.given and row < len(stored):
+        request = replace(
+            request, given=output_records.unpack_given(output.workspace.store, model, stored[row : row + 1]) * rows
+        )
+    return replace(request, edit=SourceEdit(output.value, (1.0, 1.0)))
+
+
+def to_rows(given: Rows) -> Sequence[Mapping[str, Any]]:
+    """Return the values of conditions as rows: one if none or one is given."""
+    return [given] if isinstance(given, Mapping) else list(given) or [{}]
 
 
 def parse_given_texts(model: "LoadedModel", given: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,16 +159,24 @@ def split_edit_options(model: "LoadedModel", params: Mapping[str, Any]) -> tuple
 
 
 def iter_outputs(
-    workspace: "Workspace", model: "LoadedModel", request: "Request"
+    workspace: "Workspace", model: "LoadedModel", request: "Request", is_chat: bool = False
 ) -> Generator[GenerationProgress | Output]:
-    """Generate the request batch by batch: yield the steps of each batch, then its stored outputs."""
-    from genloom.generate import engine
+    """Generate the request batch by batch: yield the steps of each batch, then its stored outputs.
+
+    With `is_chat`, each prompt is a question, written in the model's chat template.
+    """
+    from genloom.generate import engine, output_records
+    from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
     is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model)
     for batch in engine.split_batches(request, engine.fit_batch_size(model)):
+        row_metadata = [describe_unread(n) for n in engine.count_unread_tokens(model, batch)]
+        if is_chat:
+            batch, contexts = as_questions(model, batch)
+            row_metadata = [describe_question(*row) for row in zip(batch.prompts, contexts, strict=True)]
         total, draft = engine.count_drafts(model, batch), None
         for step, draft in enumerate(engine.generate(model, batch), start=1):
             yield GenerationProgress(min(step, total), total, len(request.prompts), draft, is_streamed)
         assert draft is not None, "a request yields at least one draft"
-        for output_id in engine.store_outputs(workspace.store, model, batch, draft):
+        for output_id in output_records.store_outputs(workspace.store, model, batch, draft, row_metadata=row_metadata):
             yield workspace.output(output_id)

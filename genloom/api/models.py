@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from genloom.api import progress as progress_bars
 from genloom.api.generation import (
     GenerationProgress,
-    add_default_temperature,
+    Rows,
     apply_presets,
     build_request,
+    continue_request,
     iter_outputs,
 )
 from genloom.api.outputs import Output, Outputs, render_table
@@ -87,12 +88,14 @@ class Model:
         *,
         n: int = 1,
         seed: int | None = None,
-        given: Mapping[str, Any] | None = None,
+        given: Rows | None = None,
         stop: str | Sequence[str] = (),
         preset: str | Sequence[str] = (),
         interpolate: int = 0,
         adapters: Sequence[str] = (),
         precision: str = "auto",
+        is_chat: bool | None = None,
+        continue_from: Output | str = "",
         progress: bool | None = None,
         **params: Any,
     ) -> Outputs:
@@ -108,7 +111,7 @@ class Model:
             Random seed; the same seed gives the same outputs. None: a new one each time.
         given
             Values of the model's other conditions by name, e.g. {"logp": 2.5, "loads": array}; a str is parsed as the
-            command line parses it.
+            command line parses it. A sequence of mappings gives outputs for each.
         stop
             Strings that end a text and are not part of it.
         preset
@@ -119,6 +122,11 @@ class Model:
             Models tuned on the same base with method "lora", whose adapters are added.
         precision
             float32, bfloat16, int8, int4 or auto.
+        is_chat
+            Whether prompts are questions, written in the model's chat template, with the sampling of a chat. None: yes
+            for a model that was tuned on conversations.
+        continue_from
+            Output to continue, under its conditions; "last" is the newest. Outputs begin with it.
         progress
             Whether a bar is shown on standard error. None: in notebooks only.
         params
@@ -134,7 +142,8 @@ class Model:
         ------
         GenloomError
             generate.unknown_param: the sampler has no such parameter; conditioners.unknown: the model has no such
-            condition; api.stop_without_text, api.empty_stop, api.interpolate_prompts.
+            condition; api.stop_without_text, api.empty_stop, api.interpolate_prompts; api.continue_unsupported,
+            api.continue_answer: the output cannot be continued.
         """
         outputs = Outputs()
         events = self.iter_generate(
@@ -147,6 +156,8 @@ class Model:
             interpolate=interpolate,
             adapters=adapters,
             precision=precision,
+            is_chat=is_chat,
+            continue_from=continue_from,
             **params,
         )
         with self.workspace.open_bar("Generating", progress) as bar:
@@ -164,30 +175,37 @@ class Model:
         *,
         n: int = 1,
         seed: int | None = None,
-        given: Mapping[str, Any] | None = None,
+        given: Rows | None = None,
         stop: str | Sequence[str] = (),
         preset: str | Sequence[str] = (),
         interpolate: int = 0,
         adapters: Sequence[str] = (),
         precision: str = "auto",
+        is_chat: bool | None = None,
+        continue_from: Output | str = "",
         **params: Any,
     ) -> Generator[GenerationProgress | Output]:
         """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
+        from genloom.generate.text.conversation import choose_chat
+
         prompts = to_list(prompt)
         if not prompts:
             raise GenloomError("api.no_prompts")
         presets = self.workspace.get_presets(to_list(preset))
         prompts, params = apply_presets(presets, prompts, params)
         model = self.load(adapters, precision)
-        request = build_request(model, prompts, n, seed, to_list(stop), given or {}, interpolate, params)
-        yield from iter_outputs(self.workspace, model, request)
+        is_chat = choose_chat(self.workspace.store, [model], False if continue_from else is_chat)
+        request = build_request(model, prompts, n, seed, to_list(stop), given or {}, interpolate, params, is_chat)
+        if continue_from:
+            request = continue_request(model, request, self.workspace.output(continue_from))
+        yield from iter_outputs(self.workspace, model, request, is_chat)
 
     def list_options(self) -> "list[OptionInfo]":
         """List the parameters of the sampler that `generate` takes: name, type, default, allowed values and meaning."""
         from genloom.generate import engine
 
         model = self.load()
-        defaults = add_default_temperature(model, {})
+        defaults = engine.add_suggested_params(model, {})
         if engine.is_open_sequence(model.codec.space) and engine.is_left_to_right(model):
             defaults["max_tokens"] = engine.get_default_max_tokens(model)
         return [replace(o, default=defaults.get(o.name, o.default)) for o in engine.list_request_options(model)]
@@ -284,7 +302,7 @@ class Model:
             Whether progress is shown on standard error (None: in notebooks only), or an object with `print_note` and
             `show_progress`.
         options
-            num_samples, max_tokens, temperature, seed, max_bytes.
+            num_samples, max_tokens, temperature, seed, max_bytes, is_chat; params: other sampling parameters by name.
 
         Returns
         -------
@@ -337,9 +355,10 @@ class Model:
         self,
         prompts: str | Sequence[str] = "",
         *,
-        given: Mapping[str, Any] | None = None,
+        n: int = 1,
+        given: Rows | None = None,
         against: "Model | str | None" = None,
-        is_chat: bool = False,
+        is_chat: bool | None = None,
         repeats: float = 0.1,
         rater: str = "",
         **params: Any,
@@ -349,13 +368,16 @@ class Model:
         Parameters
         ----------
         prompts
-            Prompts to answer.
+            Prompts to answer. "": none, which needs `given` or a larger `n`.
+        n
+            Number of pairs for each prompt.
         given
-            Values of the model's other conditions by name.
+            Values of the model's other conditions by name; a sequence of mappings gives pairs for each.
         against
             Other model or version that gives the second answer. None: the same model with other random seeds.
         is_chat
-            Whether the prompts are questions to a chat model.
+            Whether the prompts are questions, written in the chat template. None: yes if one of the models was tuned
+            on conversations.
         repeats
             Share of pairs shown a second time in the other order, to measure the rater's consistency.
         rater
@@ -383,6 +405,7 @@ class Model:
             is_chat=is_chat,
             repeats=repeats,
             rater=rater,
+            n=n,
             given=given or {},
             params={name: value for name, value in params.items() if value is not None},
         )
@@ -426,7 +449,7 @@ class Model:
         Parameters
         ----------
         minutes, steps
-            Time budget of the training, or its exact number of steps. 0 and 0: 5 minutes.
+            Time budget of the round, or the exact number of training steps. 0 and 0: 5 minutes.
         method
             dpo, kto, weighted, grpo, none (only what best-of-n gains), or auto.
         check

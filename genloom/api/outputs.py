@@ -100,17 +100,25 @@ class Output:
             generate.model_changed, generate.output_changed: the model or the file is not as it was;
             generate.replay_differs, generate.replay_differs_by_machine: the bytes are not equal.
         """
-        from genloom.generate.engine import replay_output
+        from genloom.generate.output_records import replay_output
 
         return replay_output(self.workspace.store, self.id)[1]
 
     def save(self, path: str | Path) -> Path:
-        """Copy the file of the output to a path, or into an existing folder; return where it is."""
+        """Copy the file of the output to a path, or into an existing folder; return where it is.
+
+        A path with another suffix gets the value in the format of the suffix, as far as the medium writes it.
+        """
         from genloom.store.files import write_atomic
+        from genloom.types import Item
 
         path = Path(path).expanduser()
         target = path / self.path.name if path.is_dir() else path
-        write_atomic(target, self.path.read_bytes())
+        if target.suffix.lower() in (self.path.suffix, ""):
+            write_atomic(target, self.path.read_bytes())
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.medium.save(Item(self.value, str(self.path)), target)
         return target
 
     def to_record(self) -> dict[str, Any]:
@@ -119,7 +127,10 @@ class Output:
             "output": self.id,
             "model": self.record.get("model"),
             "prompt": self.record.get("prompt"),
+            "given": dict(self.record.get("given") or {}),
+            "text": self.record.get("written") or "",
             "file": str(self.path),
+            "bytes": self.path.stat().st_size,
         }
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import isfinite, log
+from math import inf, isfinite, log
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from genloom.text_format import format_bytes, format_count, format_duration, format_table, remove_controls
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 _SECONDS_BETWEEN_LINES = 5.0
+# What English is like that a new model writes, by its bits per byte (docs/text.md has samples).
+TEXT_QUALITY = (
+    (1.1, "English at this level mostly makes sense"),
+    (1.6, "English at this level has good sentences; a paragraph loses its thread"),
+    (1.95, "English at this level sounds right and means little; --from a pretrained model makes sense"),
+    (2.7, "English at this level is words without sense, some invented; --from a pretrained model makes sense"),
+    (inf, "English at this level is hardly words; --from a pretrained model makes sense"),
+)
 _LOSS_DECAY = 0.95  # the loss shown is an average over about twenty steps
 
 
@@ -91,22 +99,26 @@ def run_events(events: Iterable[E], title: str, is_shown: bool) -> E:
 
 def show_events(events: Iterable[E], bar: ProgressBar, note: Callable[[str], None]) -> Iterator[E]:
     """Yield the events of a training or round of learning, after showing each on the bar (0 to 1) or as a note."""
-    from genloom.train.events import EvalMetrics, RunEstimate, RunWarning, Status, StepMetrics
+    from genloom.train.events import EvalMetrics, RunEstimate, RunWarning, Status, StepMetrics, TextSample
 
-    eval_note, losses = "", {}
+    eval_note, losses, first_loss = "", {}, None
     for event in events:
         match event:
             case Status(text):
                 note(text)
             case RunWarning(text):
                 note(f"Note: {text}")
-            case RunEstimate():
+            case RunEstimate(loss_before=first_loss):
                 for line in format_estimate(event):
                     note(line)
+            case TextSample(step, text):
+                note(f"  writes at step {step:,}: {text}")
             case EvalMetrics():
-                eval_note = f", {format_measurement(event.held_out_metric)}"
+                before = "" if first_loss is None else f" ({first_loss:.3f} before)"
+                eval_note = f", {format_measurement(event.held_out_metric)}{before}"
             case StepMetrics():
-                losses = smooth_losses(losses, event.losses)
+                if first_loss is None:  # batches of a small data set differ by more than tuning changes
+                    losses = smooth_losses(losses, event.losses)
                 bar.update(event.step / event.steps, format_step(event, losses, eval_note))
         yield event
 
@@ -150,27 +162,39 @@ def format_step(event: "StepMetrics", losses: Mapping[str, float], eval_note: st
     amounts = {
         name: f"{value / log(2):.3f} bits" if event.unit == TOKENS else f"{value:.4f}" for name, value in losses.items()
     }
-    loss = ", ".join(f"{'loss' if len(losses) == 1 else name} {amount}" for name, amount in amounts.items())
+    loss = "".join(f", {'loss' if len(losses) == 1 else name} {amount}" for name, amount in amounts.items())
     speed = f"{event.units_per_second:,.0f} {event.unit.word}/s"
     time_left = "" if sys.stderr.isatty() else f", {format_duration(event.seconds_left)} left"  # the bar shows it
-    return f"step {event.step:,}/{event.steps:,}, {loss}{eval_note}, {speed}{time_left}"
+    return f"step {event.step:,}/{event.steps:,}{loss}{eval_note}, {speed}{time_left}"
 
 
 def format_estimate(estimate: "RunEstimate") -> list[str]:
     """Return the cost and the expected quality of a training as lines."""
     trained_note = f", of which {estimate.num_trained:,} are trained" if estimate.num_trained else ""
     amount = f"{estimate.total_units:,} {estimate.unit.word} in {format_count(estimate.steps, 'step')}"
+    epochs = f", {estimate.num_epochs:.1f} passes over the data" if estimate.num_epochs else ""
     cost = f"about {format_duration(estimate.seconds)} and {format_bytes(estimate.memory_bytes)} of memory"
     preparation = (
         f", after {format_duration(estimate.setup_seconds)} of preparation" if estimate.setup_seconds >= 1 else ""
     )
     rows: list[tuple[str, ...]] = [
         ("  network", f"{estimate.num_parameters:,} parameters{trained_note}"),
-        ("  training", f"{amount}, {estimate.units_per_second:,.0f} per second"),
+        ("  training", f"{amount}{epochs}, {estimate.units_per_second:,.0f} per second"),
         ("  cost", f"{cost}{preparation}"),
         ("  quality", _format_expected(estimate)),
     ]
+    if words := _describe_quality(estimate):
+        rows.append(("  in words", words))
     return ["Estimate:", *format_table(rows)]
+
+
+def _describe_quality(estimate: "RunEstimate") -> str:
+    """Return what new text of the expected bits per byte is like; "" for other models."""
+    from genloom.model.likelihood import BITS_PER_BYTE
+
+    if estimate.metric != BITS_PER_BYTE or estimate.expected_loss is None:
+        return ""
+    return next(words for limit, words in TEXT_QUALITY if estimate.expected_loss < limit)
 
 
 def _format_expected(estimate: "RunEstimate") -> str:
@@ -179,5 +203,7 @@ def _format_expected(estimate: "RunEstimate") -> str:
         baseline_note = f"n-gram baseline: {estimate.ngram_baseline:.2f}"
         return f"{estimate.expected_loss:.2f} ± {margin:.2f} {estimate.metric} ({baseline_note})"
     if estimate.loss_before is not None:
-        return f"below the present {estimate.loss_before:.3f} {estimate.metric}"
+        general_loss = estimate.general_loss_before
+        general = "" if general_loss is None else f", of general text {general_loss:.3f}"
+        return f"now {estimate.loss_before:.3f} {estimate.metric}{general}"
     return f"unknown: there is no forecast of the {estimate.metric} of such a model"

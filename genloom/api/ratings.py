@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genloom.api.outputs import render_table
+from genloom.text_format import quote_beginning
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
@@ -13,11 +14,14 @@ if TYPE_CHECKING:
     from genloom.rate.ratings import Choice, Rating
 
 
+_MAX_EXCERPT_CHARS = 200
+
+
 @dataclass(frozen=True)
 class Ratings:
     """Every rating and choice with its effect, and what can be learned from them."""
 
-    rows: Sequence[Mapping[str, Any]]  # oldest first: event, at, rater, machine, effect, outputs, says
+    rows: Sequence[Mapping[str, Any]]  # in the order given: event, at, rater, machine, effect, outputs, says, texts …
     preferences: "Preferences"
     shortfall: str  # what is missing to learn from them; "": there are enough
 
@@ -55,24 +59,25 @@ class Ratings:
         return f"<Ratings: {len(self)}, {len(preferences.pairs)} pairs, {len(preferences.unpaired)} unpaired>"
 
     def _repr_html_(self) -> str:
-        columns = ("at", "rater", "says", "effect")
+        columns = ("at", "rater", "says", "prompt", "texts", "note", "effect")
         return render_table([{name: row[name] for name in columns} for row in self.rows])
 
 
 def read_ratings(workspace: "Workspace", model: str) -> Ratings:
     """Return the ratings about the outputs of a model in any version, or of all models ("")."""
     from genloom.rate import ratings
-    from genloom.rate.preferences import build_preferences
+    from genloom.rate.preferences import combine_ratings
+    from genloom.rate.votes import load_records
 
-    preferences = build_preferences(workspace.store, workspace.ledger, model)
     current = ratings.read_ratings(workspace.ledger)
+    records = load_records(workspace.store, current)
+    preferences = combine_ratings(current, records, model)
     effects = {event: "pair" for entry in preferences.pairs for event in entry.events}
     effects |= {event: "unpaired" for entry in preferences.unpaired for event in entry.events if event not in effects}
     effects |= preferences.unused
-    judgements = (*current.ratings, *current.choices, *current.replaced, *current.withdrawn)
     rows = [
-        build_row(entry, effects[entry.event])
-        for entry in sorted(judgements, key=lambda judgement: judgement.at)
+        build_row(entry, effects[entry.event], [records.get(output, {}) for output in entry.outputs])
+        for entry in sorted(current, key=lambda judgement: judgement.at)
         if entry.event in effects
     ]
     return Ratings(rows, preferences, describe_shortfall(preferences))
@@ -89,11 +94,20 @@ def describe_shortfall(preferences: "Preferences") -> str:
     return ""
 
 
-def build_row(judgement: "Rating | Choice", effect: str) -> dict[str, Any]:
-    """Return a rating or choice in words, with its effect."""
+def quote_output(record: Mapping[str, Any], max_chars: int = _MAX_EXCERPT_CHARS) -> str:
+    """Return the beginning of an output's text, or of its prompt if it is no text; "" if it has neither."""
+    return quote_beginning(str(record.get("written") or record.get("prompt") or ""), max_chars)
+
+
+def build_row(judgement: "Rating | Choice", effect: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a rating or choice of outputs with these records in words, with its effect."""
+    from genloom.rate.prompts import extract_prompt
     from genloom.rate.ratings import Choice
 
     row = {
+        "prompt": extract_prompt(records[0]),
+        "texts": [quote_output(record) for record in records],
+        "note": "",
         "event": judgement.event,
         "at": judgement.at,
         "rater": judgement.rater,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genloom.store.conversation import Conversation
+from genloom.store.recycle_bin import count_bytes
 from genloom.store.workspace import Run as StoredRun
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Run:
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of runs."""
-        return {"run": self.id, "name": self.name, "created": self.stored.created, "model": self.stored.model}
+        stored = self.stored
+        facts = {"run": self.id, "name": self.name, "created": stored.created, "model": stored.model}
+        return {**facts, "bytes": count_bytes(stored.folder)}
 
 
 @dataclass(frozen=True)
@@ -68,4 +71,5 @@ class SavedConversation:
             "model": self.stored.model,
             "questions": len(self.stored.questions),
             "changed": self.stored.changed,
+            "bytes": count_bytes(self.workspace.folder / "conversations" / f"{self.stored.id}.json"),
         }

@@ -14,6 +14,7 @@ from genloom.api.models import Model, to_overrides
 from genloom.api.outputs import Listing, Output, Outputs
 from genloom.api.runs import Run, SavedConversation
 from genloom.errors import GenloomError
+from genloom.store.names import validate_name
 from genloom.store.workspace import Workspace as Store
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from genloom.rate.ratings import Winner
     from genloom.store.ledger import Event as LedgerEvent
     from genloom.store.ledger import Ledger
+    from genloom.store.recycle_bin import BinEntry, RemovableKind
     from genloom.train.events import Event
 
 
@@ -125,9 +127,22 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name, store.unknown_name_near: there is none of this name; store.no_such_version.
+            store.unknown_name, store.unknown_name_near: there is none of this name; store.no_such_version;
+            api.not_imported: it is a pretrained model that was not imported yet.
         """
-        return name if isinstance(name, Model) else Model(self, self.store.get_model(name))
+        if isinstance(name, Model):
+            return name
+        try:
+            return Model(self, self.store.get_model(name))
+        except GenloomError as error:
+            from genloom.exchange.catalog import CATALOG
+
+            if name.partition("/")[0] not in CATALOG or error.code not in (
+                "store.unknown_name",
+                "store.unknown_name_near",
+            ):
+                raise
+            raise GenloomError("api.not_imported", model=name.partition("/")[0]) from None
 
     def output(self, id: Output | str) -> Output:
         """Return the output with this id; "last" is the newest.
@@ -140,10 +155,9 @@ class Workspace:
         if isinstance(id, Output):
             return id
         if id == "last":
-            ids = self.store.list_outputs()
-            if not ids:
+            id = self.store.get_newest_output()
+            if not id:
                 raise GenloomError("api.no_outputs")
-            id = ids[-1]
         return Output(self, id, *self.store.get_output(id))
 
     # Data
@@ -340,10 +354,12 @@ class Workspace:
         seed: int = 0,
         threads: int = 0,
         save_steps: int = 0,
+        num_samples: int = 0,
     ) -> "Generator[Event]":
         """Yield the events of a training, last a RunResult; takes the arguments of `train`.
 
-        Closing the iterator saves a checkpoint and stops, so that `resume` continues to the same result.
+        Closing the iterator saves a checkpoint and stops, so that `resume` continues to the same result. A new language
+        model writes `num_samples` texts on the way (`TextSample`).
         """
         from genloom.settings import read_recipe
         from genloom.train.planning.auto_config import Budget
@@ -359,7 +375,7 @@ class Workspace:
         request = TrainRequest(
             data,
             name,
-            from_.ref if isinstance(from_, Model) else from_,
+            self.model(from_).ref if from_ else "",
             method or "lora",
             Budget(minutes=minutes, params=params, tokens=tokens, seed=seed),
             {**settings, **to_overrides(overrides)},
@@ -367,6 +383,7 @@ class Workspace:
             steps,
             threads,
             save_steps=save_steps,
+            num_samples=num_samples,
         )
         return train_model(self.store, request)
 
@@ -375,16 +392,19 @@ class Workspace:
         source: str | Path,
         *,
         name: str = "",
+        base: str = "",
         progress: "bool | Callable[[float, str], None] | None" = None,
     ) -> Model:
-        """Import a pretrained model.
+        """Import a pretrained model or an adapter.
 
         Parameters
         ----------
         source
-            Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model; or .gguf file.
+            Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an adapter; or .gguf file.
         name
             Name of the model in the workspace. "": that of the source.
+        base
+            Model of the workspace that an adapter belongs to. "": the one that the adapter names.
         progress
             Whether a bar is shown on standard error (None: in notebooks only), or a function of the share done and the
             next step.
@@ -399,20 +419,21 @@ class Workspace:
         GenloomError
             exchange.no_such_pretrained_model, exchange.download_failed, and others for a source that cannot be read.
         """
-        return self.model(self.import_with_report(source, name=name, progress=progress).folder.ref)
+        return self.model(self.import_with_report(source, name=name, base=base, progress=progress).folder.ref)
 
     def import_with_report(
         self,
         source: str | Path,
         *,
         name: str = "",
+        base: str = "",
         progress: "bool | Callable[[float, str], None] | None" = None,
     ) -> "ImportResult":
         """Import a pretrained model as `import_model` does; return the parity with its source and further notes."""
         from genloom.exchange.importer import import_model
 
         with self.open_callback("Importing", progress) as report_progress:
-            return import_model(self.store, str(source), name or None, report_progress)
+            return import_model(self.store, str(source), name or None, report_progress, base)
 
     # Ratings
 
@@ -521,7 +542,9 @@ class Workspace:
         return export_rows(self.store, self.ledger, to, self.model(model).name if model else "")
 
     def withdraw(self, rating: "LedgerEvent | str") -> "LedgerEvent":
-        """Withdraw a rating or choice, so that nothing is learned from it; the ledger still records it.
+        """Withdraw a rating or choice, so that nothing is learned from it from now on; the ledger still records it.
+
+        Versions that were trained on it before stay as they are (`find_trained_versions`); `Model.forget` retrains.
 
         Raises
         ------
@@ -531,6 +554,12 @@ class Workspace:
         from genloom.rate.ratings import withdraw_rating
 
         return withdraw_rating(self.ledger, rating if isinstance(rating, str) else rating.id)
+
+    def find_trained_versions(self, rating: "LedgerEvent | str") -> list[str]:
+        """Return the versions that were trained on a rating, or are based on one that was."""
+        from genloom.rate.lineage import find_trained_versions
+
+        return find_trained_versions(self.store, self.ledger, [rating if isinstance(rating, str) else rating.id])
 
     def verify_ledger(self) -> "LedgerEvent | None":
         """Check the ledger from the first entry to the last, and return the last (None: there is none).
@@ -549,17 +578,26 @@ class Workspace:
             sync_active_version(self.store, self.ledger, name)
         return self.ledger.get_head()
 
-    def promote(self, model: str, version: int, reason: str = "") -> "LedgerEvent":
+    def promote(self, model: str, version: int, reason: str = "", *, allow_withdrawn: bool = False) -> "LedgerEvent":
         """Activate a version of a model; the ledger records the decision.
+
+        Parameters
+        ----------
+        model, version
+            Its name and number.
+        reason
+            The reason, for the ledger.
+        allow_withdrawn
+            Whether the version may have been trained on ratings or documents that are withdrawn.
 
         Raises
         ------
         GenloomError
-            rate.already_active; store.no_such_version.
+            store.no_such_version; rate.trained_on_withdrawn.
         """
         from genloom.rate.promotion import promote
 
-        return promote(self.store, self.ledger, model, version, "person", reason)
+        return promote(self.store, self.ledger, model, version, "person", reason, allow_withdrawn=allow_withdrawn)
 
     def rollback(self, model: str, reason: str = "") -> "LedgerEvent":
         """Reactivate the version of a model that was active before the last promotion.
@@ -567,11 +605,69 @@ class Workspace:
         Raises
         ------
         GenloomError
-            rate.no_earlier_promotion.
+            rate.no_earlier_promotion; rate.trained_on_withdrawn.
         """
         from genloom.rate.promotion import rollback
 
         return rollback(self.store, self.ledger, model, reason=reason)
+
+    # The bin
+
+    def remove(self, kind: "RemovableKind", name: str, *, force: bool = False) -> "BinEntry":
+        """Move something to the bin of the workspace.
+
+        Ratings stay in the ledger, and later versions of a model get new numbers.
+
+        Parameters
+        ----------
+        kind
+            "data", "models", "runs", "outputs" or "conversations".
+        name
+            Its name or id; notes/3 is a version of a model, notes/2a79d1 one of a data set by its digest.
+        force
+            Whether it is removed although others depend on it.
+
+        Returns
+        -------
+        BinEntry
+            What was removed, and its size.
+
+        Raises
+        ------
+        GenloomError
+            api.still_needed: others depend on it; the error names them and what would be lost.
+            store.unknown_name, store.unknown_name_near, api.unknown_data_version: there is none of this name.
+            api.built_in_removal: it comes with the package. train.run_locked: the run is being trained.
+        """
+        from genloom.api.removal import remove
+
+        return remove(self, kind, name, force)
+
+    def restore(self, name: str) -> "BinEntry":
+        """Move something back from the bin, by its id or its name.
+
+        Raises
+        ------
+        GenloomError
+            store.unknown_name, store.unknown_name_near, store.nothing_known: it is not in the bin;
+            store.restore_blocked: its place is taken; store.ambiguous_in_bin: several kinds have this name.
+        """
+        from genloom.api.removal import restore
+
+        return restore(self, name)
+
+    @property
+    def bin(self) -> "Listing[BinEntry]":
+        """Everything that was removed and can be restored, oldest first."""
+        from genloom.store import recycle_bin
+
+        return Listing(recycle_bin.list_entries(self.folder))
+
+    def empty_bin(self) -> int:
+        """Delete everything in the bin for good, and return how many bytes that frees."""
+        from genloom.store import recycle_bin
+
+        return recycle_bin.empty(self.folder)
 
     # About this machine and this package
 
@@ -655,9 +751,13 @@ def derive_name(sources: Sequence[str | Path]) -> str:
     Raises
     ------
     GenloomError
-        api.several_sources_without_name.
+        api.several_sources_without_name; api.derived_name_invalid: a name has letters, digits, blanks, -, _ and .
     """
     if len(sources) != 1:
         raise GenloomError("api.several_sources_without_name")
     source = str(sources[0])
-    return source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem
+    name = source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem
+    try:
+        return validate_name(name, "data set")
+    except GenloomError:
+        raise GenloomError("api.derived_name_invalid", name=name, source=source) from None

@@ -67,14 +67,22 @@ def _report_bug(error: Exception) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; an error that the user can fix is one line on standard error."""
-    from cyclopts import CycloptsError, UnknownCommandError
+    from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
 
     from genloom.cli.app import app, build_unknown_verb_error
+    from genloom.errors import GenloomError
 
     try:
-        exit_code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        exit_code = app(
+            _join_hyphen_values(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except UnknownCommandError as error:
         return _print_error(build_unknown_verb_error(error), arguments)
+    except MissingArgumentError as error:
+        option = error.argument.name if error.argument else ""
+        if not option.startswith("-"):  # it is a positional argument
+            return _print_error(error, arguments)
+        return _print_error(GenloomError("cli.value_missing", option=option), arguments)
     except (CycloptsError, ValueError) as error:
         return _print_error(error, arguments)
     except BrokenPipeError:
@@ -84,12 +92,24 @@ def run(arguments: list[str]) -> int:
             raise
         from genloom.store.files import describe_error
 
-        print(f"genloom: {describe_error(error)}", file=sys.stderr)
+        print(f"genloom: {_shorten_message(describe_error(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("genloom: stopped", file=sys.stderr)
         return 130
     return exit_code if isinstance(exit_code, int) else 0
+
+
+def _join_hyphen_values(arguments: list[str]) -> list[str]:
+    """Return the arguments with values like "-- hi" joined to their option: no option has a blank in its name."""
+    joined: list[str] = []
+    for argument in arguments:
+        is_value = argument.startswith("-") and " " in argument.partition("=")[0]
+        if is_value and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _print_error(error: Exception, arguments: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,11 @@ class Console:
         """Print a line for people, which may hold names and texts from outside."""
         if not self.is_json:
             print(remove_controls(line), flush=True)
+
+    def print_lines(self, lines: Iterable[str], indent: str = "") -> None:
+        """Print lines for people, such as those of a table."""
+        for line in lines:
+            self.print_line(f"{indent}{line}")
 
     @property
     def is_live(self) -> bool:

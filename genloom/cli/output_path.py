@@ -9,13 +9,17 @@ from genloom.errors import GenloomError
 
 
 def resolve_output_file(out: Path, name: str) -> Path:
-    """Return the file to write for --out: `out`, or `name` in it if that is a folder; raise if it is not writable."""
-    path = out / name if os.path.isdir(out) else out
+    """Return the file to write for --out: `out`, or `name` in the folder `out`; raise if it is not writable.
+
+    A path without a suffix that does not exist yet is a folder, as for verbs that write several files.
+    """
+    is_folder = os.path.isdir(out) or (not out.suffix and not os.path.lexists(out))
+    path = out / name if is_folder else out
     if os.path.isdir(path):
         raise GenloomError("cli.out_is_folder", path=path)
     if os.path.lexists(path) and not os.path.isfile(path):  # a device would be replaced by the file
         raise GenloomError("cli.out_is_no_file", path=path)
-    _check_writable(f"--out {path}", path, path.parent)
+    _check_writable(f"--out {out}", path, path.parent)
     return path
 
 
@@ -23,6 +27,18 @@ def resolve_output_folder(out: Path) -> Path:
     """Return the folder for --out, which need not exist yet; raise if it is not writable."""
     _check_writable(f"--out {out}", out, out)
     return out
+
+
+def is_file_name(out: Path) -> bool:
+    """Return whether --out names a file and not a folder: it has a suffix, and no folder has this name."""
+    return bool(out.suffix) and not out.is_dir()
+
+
+def name_copy(out: Path, name: str, number: int, count: int) -> Path:
+    """Return where to copy output `number` of `count`: into the folder `out`, or to the file, numbered if several."""
+    if not is_file_name(out):
+        return out / name
+    return out if count == 1 else out.with_stem(f"{out.stem}-{number}")
 
 
 def resolve_new_path(out: Path) -> Path:

@@ -3,10 +3,11 @@
 import signal
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from genloom.api.chat import Chat
+from genloom.api.outputs import Output
+from genloom.cli.answer_notes import ANSWER_NOTES
 from genloom.cli.console import Console
 from genloom.cli.prompt_input import PromptInput
 from genloom.errors import GenloomError, nearest
@@ -44,6 +45,8 @@ class ChatREPL:
             if line.strip():
                 self.ask(line)
             return
+        if command == "/rate":
+            raise GenloomError("cli.rate_in_chat")
         if command not in COMMANDS:
             nearest_command = nearest(command, COMMANDS)
             if nearest_command is None:
@@ -67,6 +70,8 @@ class ChatREPL:
             if self.console.is_live:
                 self.console.print_text(piece)
         self.console.print_text("\n" if self.console.is_live else f"{answer}\n")
+        if self.chat.has_loop:
+            self.console.print_note("(ended because it repeated itself; /retry asks again)")
 
     def _print_truncation(self, context: TruncatedConversation) -> None:
         if context.num_dropped:
@@ -78,6 +83,7 @@ class ChatREPL:
     def build_result(self) -> dict[str, Any]:
         """Return the last answer, for scripts."""
         conversation = self.chat.conversation
+        notes = {name: self.chat.answer.record[name] for name in ANSWER_NOTES if name in self.chat.answer.record}
         return {
             "model": self.chat.model.ref,
             "question": conversation.questions[-1],
@@ -85,13 +91,13 @@ class ChatREPL:
             "id": conversation.outputs[-1],
             "file": str(self.chat.answer.path),
             "conversation": conversation.id or None,
+            **notes,
         }
 
     # Commands
 
     def help(self, _: str) -> None:
-        for line in format_table([(usage, purpose) for usage, _, purpose in COMMANDS.values()]):
-            self.console.print_line(line)
+        self.console.print_lines(format_table([(usage, purpose) for usage, _, purpose in COMMANDS.values()]))
         self.console.print_line(
             'A line that ends in \\ continues on the next; """ starts and ends a question of several lines.'
         )
@@ -117,8 +123,34 @@ class ChatREPL:
 
     def system(self, argument: str) -> None:
         if argument:
-            self.chat.conversation = replace(self.chat.conversation, system=argument)
+            self.chat.set_system(argument)
         self.console.print_note(f"The system prompt: {self.chat.conversation.system or 'the model’s own'}")
+
+    def up(self, _: str) -> None:
+        self._rate(up=True)
+
+    def down(self, _: str) -> None:
+        self._rate(up=False)
+
+    def note(self, argument: str) -> None:
+        if not argument:
+            raise GenloomError("cli.empty_note")
+        self._rate(note=argument)
+
+    def _rate(self, **rating: Any) -> None:
+        output = self._get_answer()
+        output.rate(**rating)
+        self.console.print_note(f"Rated {output.id}. Ratings are listed by: genloom ratings")
+
+    def show_id(self, _: str) -> None:
+        output = self._get_answer()
+        self.console.print_line(f"{output.id}  {output.path}")
+
+    def _get_answer(self) -> Output:
+        """Return the last answer. Raises GenloomError if there is none."""
+        if not self.chat.conversation.outputs or self.chat.conversation.is_awaiting_answer:
+            raise GenloomError("cli.no_answer")
+        return self.chat.answer
 
     def save(self, argument: str) -> None:
         if not self.chat.conversation.messages:
@@ -139,7 +171,7 @@ class ChatREPL:
 
     def new(self, _: str) -> None:
         self.chat.reset()
-        self.console.print_note("New conversation.")
+        self.console.print_note("New conversation, with the system prompt that the chat began with.")
 
     def tokens(self, _: str) -> None:
         self.console.print_line(
@@ -167,10 +199,14 @@ COMMANDS: dict[str, tuple[str, Callable[[ChatREPL, str], None], str]] = {
         "change the last question, or that number, and drop what follows",
     ),
     "/system": ("/system [TEXT]", ChatREPL.system, "show or change the system prompt"),
+    "/up": ("/up", ChatREPL.up, "rate the last answer: thumbs up"),
+    "/down": ("/down", ChatREPL.down, "rate the last answer: thumbs down"),
+    "/note": ("/note TEXT", ChatREPL.note, "write a note on the last answer"),
+    "/id": ("/id", ChatREPL.show_id, "show the id of the last answer, and its file"),
     "/save": ("/save [TITLE]", ChatREPL.save, "give the conversation a title"),
     "/load": ("/load TITLE", ChatREPL.load, "continue a saved conversation, by title or id"),
     "/list": ("/list", ChatREPL.list, "list the saved conversations"),
-    "/new": ("/new", ChatREPL.new, "start a new conversation"),
+    "/new": ("/new", ChatREPL.new, "start a new conversation, with the first system prompt"),
     "/tokens": ("/tokens", ChatREPL.tokens, "show how much of the context is used"),
     "/quit": ("/quit", ChatREPL.quit, "leave"),
 }

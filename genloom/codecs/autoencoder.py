@@ -77,11 +77,22 @@ class Autoencoder:
         parts = nn.ModuleDict(networks).to(torch.bfloat16).float()  # the precision on disk
         return cls(model.codec, spec, parts.eval().requires_grad_(False))
 
+    @property
+    def has_lengths(self) -> bool:
+        """Whether values, and so their latents, may be shorter than the grid on the first axis."""
+        space = self.inner_codec.space
+        return isinstance(space, SignalSpace) and space.has_lengths and len(space.size) == len(self.spec.grid)
+
     @torch.inference_mode()
     def encode(self, value: Any) -> Tensor:
-        """Return the mean of the latent, 1 C *grid."""
+        """Return the mean of the latent, 1 C *grid; that of a shorter value has as many positions as cover it."""
         x = torch.from_numpy(np.asarray(self.inner_codec.encode(value), np.float32))[None]
-        return self.parts["encoder"](x)[:, : self.spec.latent]
+        if not self.has_lengths:
+            return self.parts["encoder"](x)[:, : self.spec.latent]
+        space, length = self.inner_codec.space, x.shape[2]
+        assert isinstance(space, SignalSpace)
+        x = torch.cat([x, x.new_zeros(*x.shape[:2], -length % (space.size[0] // self.spec.grid[0]), *x.shape[3:])], 2)
+        return self.parts["encoder"](x, lengths=torch.tensor([length]))[:, : self.spec.latent]
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Any:

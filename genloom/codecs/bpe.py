@@ -1,9 +1,8 @@
 """Text as byte pairs: a vocabulary learned from the corpus (byte-level BPE), which can encode any text exactly."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from math import log2
@@ -13,8 +12,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from genloom.codecs.codec_json import damaged_error, read_config
-from genloom.codecs.text_tokens import SPECIAL_TOKENS, DecodeStream, TokenIds, fix_surrogates
+from genloom.codecs.codec_json import damaged_error, read_config, write_config
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding, fix_surrogates
 from genloom.errors import GenloomError
 from genloom.types import TokenSpace
 
@@ -38,7 +37,7 @@ def default_config(size: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Codec:
+class Codec(ByteDecoding):
     """A byte-level BPE codec: `decode(encode(text)) == text` for every Unicode text."""
 
     config: Config
@@ -95,26 +94,8 @@ class Codec:
                 ids = [np.array(next(encodings).ids, self._dtype) for _ in text]
                 yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
 
-    def decode_bytes(self, ids: TokenIds) -> bytes:
-        """Return the exact bytes of the ids; special tokens decode to nothing."""
-        token_bytes, vocab_size = self._token_bytes, self.space.vocab_size
-        ids_L = np.asarray(ids)
-        if not len(ids_L):
-            return b""
-        assert 0 <= ids_L.min() <= ids_L.max() < vocab_size, "ids outside the vocabulary"
-        return b"".join([token_bytes[i] for i in ids_L[ids_L < len(token_bytes)].tolist()])
-
-    def decode(self, x: TokenIds) -> str:
-        """Return the text of the ids; bytes that are not UTF-8, which a model may generate, become U+FFFD."""
-        return self.decode_bytes(x).decode(errors="replace")
-
-    def decode_stream(self) -> DecodeStream:
-        """Return an incremental decoder."""
-        return DecodeStream(self.decode_bytes)
-
     def save(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "codec.json").write_text(json.dumps({"codec": "bpe", **asdict(self.config)}) + "\n")
+        write_config(folder, "bpe", self.config)
         (folder / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True) + "\n")
 
     @classmethod

@@ -1,15 +1,15 @@
 """Text as its UTF-8 bytes: 256 tokens plus the special tokens; needs no training, and can encode any text."""
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from genloom.codecs.codec_json import read_config
-from genloom.codecs.text_tokens import SPECIAL_TOKENS, DecodeStream, TokenIds, fix_surrogates
+from genloom.codecs.codec_json import read_config, write_config
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding, fix_surrogates
 from genloom.types import TokenSpace
 
 
@@ -19,10 +19,14 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Codec:
+class Codec(ByteDecoding):
     """The UTF-8 codec: `decode(encode(text)) == text` for every Unicode text."""
 
     config: Config
+
+    @cached_property
+    def _token_bytes(self) -> list[bytes]:
+        return [bytes([byte]) for byte in range(256)]
 
     @classmethod
     def fit(cls, items: Iterable[str], config: Config) -> "Codec":
@@ -53,25 +57,8 @@ class Codec:
         """Yield the ids of each text, in order."""
         return map(self.encode, values)
 
-    def decode_bytes(self, ids: TokenIds) -> bytes:
-        """Return the exact bytes of the ids; special tokens decode to nothing."""
-        ids_L = np.asarray(ids)
-        if not len(ids_L):
-            return b""
-        assert 0 <= ids_L.min() <= ids_L.max() < self.space.vocab_size, "ids outside the vocabulary"
-        return ids_L[ids_L < 256].astype(np.uint8).tobytes()
-
-    def decode(self, x: TokenIds) -> str:
-        """Return the text of the ids; bytes that are not UTF-8, which a model may generate, become U+FFFD."""
-        return self.decode_bytes(x).decode(errors="replace")
-
-    def decode_stream(self) -> DecodeStream:
-        """Return an incremental decoder."""
-        return DecodeStream(self.decode_bytes)
-
     def save(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "codec.json").write_text(json.dumps({"codec": "bytes", **asdict(self.config)}) + "\n")
+        write_config(folder, "bytes", self.config)
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from genloom.codecs.text_tokens import fix_surrogates
 from genloom.errors import GenloomError
 from genloom.settings import parse
 from genloom.types import Message
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 ROLES = ("system", "user", "assistant")
 _FILE = "chat.json"
@@ -39,7 +42,8 @@ class ChatTemplate:
         for markers in (self.prefixes, self.suffixes):
             if unknown := sorted(set(markers) - set(ROLES)):
                 raise GenloomError("codecs.unknown_role", role=unknown[0], known=", ".join(ROLES))
-        if not self.eos_tokens or not {"user", "assistant"} <= set(self.prefixes):
+        required_roles = {"user", "assistant", *(("system",) if self.default_system else ())}
+        if not self.eos_tokens or not required_roles <= set(self.prefixes):
             raise GenloomError("codecs.chat_template_incomplete")
 
 
@@ -52,7 +56,7 @@ DEFAULT_CHAT_TEMPLATE = ChatTemplate(
 )
 
 
-def is_conversation(value: Any) -> bool:
+def is_conversation(value: Any) -> "TypeIs[Sequence[Message]]":
     """Return whether a value is a conversation: messages, and not a value of a medium."""
     return isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Message)
 

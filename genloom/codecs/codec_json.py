@@ -1,9 +1,9 @@
 """The file codec.json: which codec a folder holds, and its configuration."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from genloom.errors import GenloomError, format_message
 from genloom.old_names import upgrade_fields
@@ -13,13 +13,24 @@ ConfigT = TypeVar("ConfigT")
 _LARGEST_BYTES = 1 << 16
 
 
-def read_config(path: Path, codec: str, config: type[ConfigT]) -> ConfigT:
-    """Read a `config` (a dataclass of positive integers); ValueError names the file and what is wrong."""
+def write_config(folder: Path, codec: str, config: Any) -> None:
+    """Write which codec the folder holds and its configuration, a dataclass; create the folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / "codec.json").write_text(json.dumps({"codec": codec, **asdict(config)}) + "\n")
+
+
+def read_table(path: Path, codec: str) -> dict[str, Any]:
+    """Read the configuration of this codec; ValueError names the file and what is wrong."""
     content = read_json(path)
     actual_codec = content.pop("codec", None)
     if actual_codec != codec:
         raise damaged_error(path, format_message("codecs.wrong_codec", actual=actual_codec, expected=codec))
-    content = upgrade_fields(config, content)
+    return content
+
+
+def read_config(path: Path, codec: str, config: type[ConfigT]) -> ConfigT:
+    """Read a `config` (a dataclass of positive integers); ValueError names the file and what is wrong."""
+    content = upgrade_fields(config, read_table(path, codec))
     names = {field.name for field in fields(config)}  # ty: ignore[invalid-argument-type]
     if set(content) != names:
         raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys=", ".join(["codec", *sorted(names)])))

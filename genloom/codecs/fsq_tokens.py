@@ -39,7 +39,10 @@ def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
 
 @dataclass(frozen=True)
 class Codec:
-    """The positions of the grid row by row, one code each; `levels` are the numbers of steps per channel."""
+    """The positions of the grid row by row, one code each; `levels` are the numbers of steps per channel.
+
+    Values of free length on one axis, such as sounds, are sequences of any length.
+    """
 
     autoencoder: Autoencoder
     levels: tuple[int, ...]
@@ -48,7 +51,8 @@ class Codec:
     def space(self) -> TokenSpace:
         """The codes, and one more token that begins a sample."""
         num_codes, grid = prod(self.levels), self.autoencoder.spec.grid
-        return TokenSpace(num_codes + 1, prod(grid) + 1, bos=num_codes, eos=num_codes, grid=grid)
+        is_open = self.autoencoder.has_lengths and len(grid) == 1
+        return TokenSpace(num_codes + 1, prod(grid) + 1, bos=num_codes, eos=num_codes, grid=() if is_open else grid)
 
     def encode(self, value: Any) -> np.ndarray:
         """Return the codes (L,), without BOS."""
@@ -59,8 +63,13 @@ class Codec:
         return map(self.encode, values)
 
     def decode(self, x: Sequence[int] | np.ndarray) -> Any:
-        """Return the value of the codes; a token that is not a code counts as the last code."""
-        indices = np.minimum(np.asarray(x, np.int64), prod(self.levels) - 1).reshape(1, *self.autoencoder.spec.grid)
+        """Return the value of the codes, in one row or on a grid of any size; others count as the last code.
+
+        No codes give the shortest value, that of one.
+        """
+        indices, grid = np.minimum(np.asarray(x, np.int64), prod(self.levels) - 1), self.autoencoder.spec.grid
+        indices = indices if indices.size else np.zeros([1] * len(grid), np.int64)
+        indices = indices.reshape(1, *(indices.shape if indices.ndim == len(grid) else grid))
         return self.autoencoder.decode(indices_to_codes(torch.from_numpy(indices), self.levels))
 
     def decode_many(self, x_BL: Iterable[Sequence[int] | np.ndarray]) -> list[Any]:

@@ -44,7 +44,7 @@ def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
     latents = [autoencoder.encode(value) for value in islice(values, 0, STAT_STRIDE * NUM_STAT_SAMPLES, STAT_STRIDE)]
     if not latents:
         raise GenloomError("codecs.no_samples")
-    z_CN = torch.cat(latents).transpose(0, 1).flatten(1).double()
+    z_CN = torch.cat([z[0].flatten(1) for z in latents], 1).double()
     std = z_CN.std(1, correction=0).clamp(min=MIN_STD)
     return Codec(autoencoder, tuple(z_CN.mean(1).tolist()), tuple(std.tolist()))
 
@@ -59,7 +59,7 @@ class Codec:
 
     @property
     def space(self) -> SignalSpace:
-        return SignalSpace(self.autoencoder.spec.latent, self.autoencoder.spec.grid)
+        return SignalSpace(self.autoencoder.spec.latent, self.autoencoder.spec.grid, self.autoencoder.has_lengths)
 
     def encode(self, value: Any) -> np.ndarray:
         """Return the latent, float32 (C, *grid)."""

@@ -1,15 +1,14 @@
 """Images as pixels: three channels from -1 to 1, resized to a square."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from genloom.codecs.codec_json import damaged_error, read_json
+from genloom.codecs.codec_json import damaged_error, read_json, write_config
 from genloom.errors import GenloomError, format_message
 from genloom.types import SignalSpace
 
@@ -62,8 +61,7 @@ class Codec:
         return [self.decode(x) for x in x_BCHW]
 
     def save(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "codec.json").write_text(json.dumps({"codec": "pixels", **asdict(self.config)}) + "\n")
+        write_config(folder, "pixels", self.config)
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -13,17 +13,18 @@ from tokenizers import Tokenizer
 
 from genloom.codecs.bpe import ALPHABET
 from genloom.codecs.chat_template import ChatTemplate, load_chat_template, save_chat_template
-from genloom.codecs.codec_json import damaged_error, read_json
-from genloom.codecs.text_tokens import DecodeStream, TokenIds, fix_surrogates
+from genloom.codecs.codec_json import read_table, write_config
+from genloom.codecs.text_tokens import ByteDecoding, TokenIds, fix_surrogates
 from genloom.codecs.tokenizer_json import (
     BYTE_TOKEN,
     LARGEST_FILE,
     SPACE_MARK,
     build_tokenizer,
+    encode_batch,
     list_steps,
     parse_tokenizer_json,
 )
-from genloom.errors import GenloomError, format_message
+from genloom.errors import GenloomError
 from genloom.settings import parse
 from genloom.types import TokenSpace
 
@@ -43,7 +44,7 @@ class Config:
 
 
 @dataclass(frozen=True, eq=False)
-class Codec:
+class Codec(ByteDecoding):
     """A pretrained tokenizer: `decode(encode(text)) == text` for every text whose characters the vocabulary has."""
 
     config: Config
@@ -90,18 +91,10 @@ class Codec:
         while batch := list(islice(texts, _BATCH_SIZE)):
             chunked_texts = [list(self._split_text(fix_surrogates(text))) for text in batch]
             flat_chunks = [chunk for text in chunked_texts for chunk in text]
-            encodings = iter(self.tokenizer.encode_batch_fast(flat_chunks, add_special_tokens=False))
+            encodings = iter(encode_batch(self.tokenizer, flat_chunks))
             for text in chunked_texts:
                 ids = [self._drop_special_ids(chunk, np.array(next(encodings).ids, self._dtype)) for chunk in text]
                 yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
-
-    def decode_bytes(self, ids: TokenIds) -> bytes:
-        """Return the exact bytes of the ids; special tokens decode to nothing."""
-        token_bytes, ids_L = self._token_bytes, np.asarray(ids)
-        if not len(ids_L):
-            return b""
-        assert 0 <= ids_L.min() <= ids_L.max() < self.space.vocab_size, "ids outside the vocabulary"
-        return b"".join([token_bytes[i] for i in ids_L[ids_L < len(token_bytes)].tolist()])
 
     def decode(self, x: TokenIds) -> str:
         """Return the text that begins with the ids; bytes that are not UTF-8 become U+FFFD."""
@@ -112,24 +105,15 @@ class Codec:
         """Return the text of ids that follow others: a leading blank is part of the text."""
         return self.decode_bytes(x).decode(errors="replace")
 
-    def decode_stream(self) -> DecodeStream:
-        """Return an incremental decoder."""
-        return DecodeStream(self.decode_bytes)
-
     def save(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "codec.json").write_text(json.dumps({"codec": "tokenizer", **asdict(self.config)}) + "\n")
+        write_config(folder, "tokenizer", self.config)
         (folder / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")
         save_chat_template(self.chat_template, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
         """Load a saved codec; ValueError names the file that is missing or damaged."""
-        config_table, path = read_json(folder / "codec.json"), folder / "tokenizer.json"
-        actual_codec = config_table.pop("codec", None)
-        if actual_codec != "tokenizer":
-            reason = format_message("codecs.wrong_codec", actual=actual_codec, expected="tokenizer")
-            raise damaged_error(folder / "codec.json", reason)
+        config_table, path = read_table(folder / "codec.json", "tokenizer"), folder / "tokenizer.json"
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise GenloomError("codecs.file_too_large", limit_mb=LARGEST_FILE >> 20)

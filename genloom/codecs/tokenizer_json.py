@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from math import prod
+from threading import Thread
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -17,6 +18,7 @@ LARGEST_FILE = 64 << 20
 _LARGEST_VOCAB = 1 << 20
 _MAX_PATTERN_CHARS = 2000
 _MAX_STEPS = 20  # of a sequence
+_ENCODE_SECONDS, _MIN_CHARS_PER_SECOND = 30.0, 10_000  # real vocabularies encode millions of characters in a second
 _MAX_REPLACEMENT_CHARS = 16  # a longer one could grow a text without bounds, step by step
 
 NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace")
@@ -61,6 +63,30 @@ def build_tokenizer(content: Mapping[str, Any]) -> Tokenizer:
         if tokenizer.token_to_id(token["content"]) != token["id"]:
             raise GenloomError("codecs.token_id_mismatch", token=token["content"], token_id=token["id"])
     return tokenizer
+
+
+def encode_batch(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
+    """Return the encodings of the texts, without special tokens; GenloomError if a pattern takes too long for them.
+
+    Regular expressions run in native code that cannot be interrupted: at one place they give up with a panic, at many
+    places they may take hours. The thread is left behind then.
+    """
+    outcome: list[Any] = []
+
+    def encode() -> None:
+        try:
+            outcome.append(tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        except BaseException as error:  # a panic is no Exception
+            outcome.append(error)
+
+    thread = Thread(target=encode, daemon=True)
+    thread.start()
+    thread.join(_ENCODE_SECONDS + sum(map(len, texts)) / _MIN_CHARS_PER_SECOND)
+    if not outcome or type(outcome[0]).__name__ == "PanicException":
+        raise GenloomError("codecs.pattern_too_slow")
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
 
 
 def list_steps(content: Mapping[str, Any], part_name: str) -> list[dict[str, Any]]:
@@ -135,9 +161,22 @@ def _parse_part(content: Mapping[str, Any], part_name: str, steps_key: str, know
             raise GenloomError("codecs.pattern_too_long", part=part_name, limit=_MAX_PATTERN_CHARS)
         if not _is_bounded_step(step):
             raise GenloomError("codecs.part_damaged", part=part_name)
+        if repeats_group(step.get("pattern")):
+            raise GenloomError("codecs.pattern_repeats_group", part=part_name)
     if prod(map(_find_growth, steps)) > _MAX_REPLACEMENT_CHARS:
         raise GenloomError("codecs.part_damaged", part=part_name)
     return part
+
+
+def repeats_group(pattern: object) -> bool:
+    """Return whether a regular expression repeats a group, as (a+)+ does, which can take exponential time."""
+    regex = pattern.get("Regex") if isinstance(pattern, dict) else None
+    if not isinstance(regex, str):
+        return False
+    regex = re.sub(r"\\.", "x", regex, flags=re.DOTALL)
+    while "[" in regex and (shorter := re.sub(r"\[\^?\]?[^\[\]]*\]", "x", regex)) != regex:  # classes may be nested
+        regex = shorter
+    return re.search(r"\)\??[*+{]", regex) is not None
 
 
 def _find_growth(step: Mapping[str, Any]) -> float:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from genloom import limited_process
 from genloom.collect import licence, table_files
 from genloom.collect.kept_columns import pick_columns
 from genloom.collect.parquet import open_parquet
 from genloom.collect.slug import escape_name, replace_surrogates
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
+from genloom.limited_process import LimitExceeded
 from genloom.media.text import encoding
 
 SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
@@ -27,6 +29,7 @@ CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "title", "alt", "
 MAX_SIDECAR_BYTES = 1 << 20
 MAX_CAPTION_CHARS = 2_000
 MAX_TABLE_ROWS = 2_000_000
+TABLE_BATCH_ROWS = 64
 MAX_EXAMPLES = 3  # of unused rows in a note
 HEX_PATTERN = re.compile(r"^(?=.*\d)[0-9a-f]{6,}$", re.IGNORECASE)
 UUID_PATTERN = re.compile(r"^[0-9a-f-]{32,}$", re.IGNORECASE)
@@ -166,7 +169,15 @@ class CaptionTable:
 
 @functools.lru_cache(16)
 def read_table(path: Path, file_columns: tuple[str, ...], keep: tuple[str, ...] = ()) -> CaptionTable:
-    """Return the entries of a table; none if it has no column that names files, or is damaged."""
+    """Return the entries of a table; none if it has no column that names files, is damaged, or exceeds a limit."""
+    try:
+        return limited_process.read_limited(_read_entries, path, file_columns, keep)
+    except (LimitExceeded, MemoryError) as error:
+        is_time = isinstance(error, LimitExceeded) and error.is_time
+        return CaptionTable(problem=format_message("collect.table_limit", limit="time" if is_time else "memory"))
+
+
+def _read_entries(path: Path, file_columns: tuple[str, ...], keep: tuple[str, ...]) -> CaptionTable:
     table = CaptionTable()
     try:
         for number, record in _iter_records(path, keep):
@@ -179,7 +190,7 @@ def read_table(path: Path, file_columns: tuple[str, ...], keep: tuple[str, ...] 
                 table.broken_rows[number] = str(error)
             if len(table.entries) >= MAX_TABLE_ROWS:
                 break
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return CaptionTable(problem=str(error))
     return table
 
@@ -251,7 +262,11 @@ def _iter_parquet(path: Path, keep: Sequence[str]) -> Iterator[Mapping[str, Any]
     with open_parquet(path) as file:
         strings = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
         columns = strings + [name for name in file.schema_arrow.names if name in keep and name not in strings]
-        for batch in file.iter_batches(1024, columns=columns):
+        max_bytes = limited_process.limits.output_bytes_for(path.stat().st_size)
+        for batch in file.iter_batches(TABLE_BATCH_ROWS, columns=columns):
+            max_bytes -= batch.nbytes  # a dictionary makes gigabytes of a small file
+            if max_bytes < 0:
+                raise GenloomError("collect.table_limit", limit="memory")
             yield from batch.to_pylist()
 
 

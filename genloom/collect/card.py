@@ -18,8 +18,8 @@ def summarize_report(report: Report) -> list[str]:
     lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
         lines.append(f"{format_count(report.files_skipped, 'file')} could not be read:")
-        lines += [f"  {line}" for line in _limit_reasons([note for note in report.notes if note.is_skipped], "file")]
-    note_lines = _limit_reasons([note for note in report.notes if not note.is_skipped], preparation.noun)
+        lines += [f"  {line}" for line in _limit_reasons([note for note in report.notes if note.is_skipped], "files")]
+    note_lines = _limit_reasons([note for note in report.notes if not note.is_skipped], preparation.plural)
     return [*lines, *(f"note: {line}" for line in note_lines)]
 
 
@@ -31,13 +31,13 @@ def render_card(report: Report, options: Options) -> str:
         _describe_content(report, preparation),
         "## Splits",
         format_markdown_table(
-            ("split", f"{preparation.noun}s", "size"),
+            ("split", preparation.plural, "size"),
             [(split, f"{f['documents']:,}", format_bytes(f["bytes"])) for split, f in report.splits.items()],
         ),
         preparation.describe_splits(report, options),
         "## Licences",
-        render_shares(report.licences, "licence", noun=preparation.noun),
-        _describe_licences(report, options, preparation.noun),
+        render_shares(report.licences, "licence", plural=preparation.plural),
+        _describe_licences(report, options, preparation),
         *preparation.render_sections(report),
         "## Dropped and changed",
         "\n".join(f"- {line}" for line in _change_lines(report, preparation)),
@@ -49,13 +49,13 @@ def render_card(report: Report, options: Options) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def group_by_reason(notes: list[Note], noun: str) -> list[tuple[int, str]]:
+def group_by_reason(notes: list[Note], plural: str) -> list[tuple[int, str]]:
     """Return for each reason the number of its sources, and a line with the source, or their number and the first."""
     sources: dict[str, list[str]] = {}
     for note in notes:
         sources.setdefault(note.reason, []).append(note.source)
     return [
-        (len(names), f"{names[0] if len(names) == 1 else f'{len(names):,} {noun}s, {names[0]} the first'}: {reason}")
+        (len(names), f"{names[0] if len(names) == 1 else f'{len(names):,} {plural}, {names[0]} the first'}: {reason}")
         for reason, names in sources.items()
     ]
 
@@ -72,7 +72,7 @@ def _overlap_lines(report: Report, preparation: Preparation) -> list[str]:
     """Return a line on documents that overlap with others, or no line."""
     if not report.num_overlapping:
         return []
-    documents = format_count(report.num_overlapping, preparation.noun)
+    documents = format_count(report.num_overlapping, preparation.noun, preparation.plural)
     if report.is_split_by_group:
         return [f"overlap: {documents} share much of their content with others, and are in one split with those"]
     line = (
@@ -86,8 +86,8 @@ def _drop_lines(report: Report, preparation: Preparation, prefix: str = "") -> l
     return [f"{prefix}{n:,} {preparation.drop_reasons[reason]}" for reason, n in report.drop_counts.most_common()]
 
 
-def _limit_reasons(notes: list[Note], noun: str, max_lines: int = 10) -> list[str]:
-    lines = [line for _, line in group_by_reason(notes, noun)]
+def _limit_reasons(notes: list[Note], plural: str, max_lines: int = 10) -> list[str]:
+    lines = [line for _, line in group_by_reason(notes, plural)]
     num_omitted = len(lines) - max_lines
     if num_omitted <= 0:
         return lines
@@ -99,13 +99,14 @@ def _describe_content(report: Report, preparation: Preparation) -> str:
     return f"{preparation.summary(report)}, {format_bytes(report.bytes_kept)}, from {files}. Collected by Genloom."
 
 
-def _describe_licences(report: Report, options: Options, noun: str) -> str:
+def _describe_licences(report: Report, options: Options, preparation: Preparation) -> str:
     if options.licence:
         return "The licence was given by the person who collected the data."
     num_unknown = report.licences.get("unknown", 0)
     if not num_unknown:
         return "Each licence was found in the file itself or in a licence file beside it."
     return (
-        f'No licence was found for {format_count(num_unknown, noun)}. For your own work, add `--licence "my own"` next '
-        "time; otherwise find out whether you may use it before you share a model made from it."
+        f"No licence was found for {format_count(num_unknown, preparation.noun, preparation.plural)}. "
+        'For your own work, add `--licence "my own"` next time; otherwise find out whether you may use it before you '
+        "share a model made from it."
     )

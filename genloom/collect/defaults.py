@@ -9,6 +9,7 @@ from genloom.collect.options import Note, Options, Report
 from genloom.collect.slug import escape_name
 from genloom.collect.text_table import describe_held_out
 from genloom.errors import format_message
+from genloom.media.abilities import get_ability
 from genloom.text_format import format_count
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -20,23 +21,26 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 
 def build_defaults(medium: Any) -> dict[str, Any]:
     """Return every optional name of a preparation with its value for this medium."""
-    noun = medium.kind
+    noun, plural = medium.kind, get_ability(medium, "plural")
     return {
         "Config": Options,
         "noun": noun,
+        "plural": plural,
         "accepted_files": f"{', '.join(suffix.removeprefix('.') for suffix in medium.suffixes)} files",
         "drop_reasons": {
             "exact copy": f"the same as another {noun}",
             "near-duplicate": f"nearly the same as another {noun}",
         },
         "accepts_any_file": False,
+        "decodes_documents": True,
         "builtin_sources": {},
         "select": partial(select, medium.suffixes),
         "resolve": lambda options, source_files: options,
+        "note_content": lambda report, options: [],
         "describe_splits": partial(describe_splits, noun),
         "build_columns": build_columns,
         "build_metadata": lambda report: {},
-        "summary": lambda report: format_count(report.documents_kept, noun),
+        "summary": lambda report: format_count(report.documents_kept, noun, plural),
         "describe_changes": lambda report: [],
         "render_sections": lambda report: [],
     }

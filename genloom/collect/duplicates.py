@@ -19,14 +19,18 @@ class Sketches:
 
     `keys_BK`: uint64; the first key of a row identifies the exact document, similar documents share some of the others.
     `signatures_BP`: uint8; the similarity of two documents follows from their signatures.
-    `samples_N`: uint32, hashes of a fixed share of the passages of all documents, the same passages in each;
-    `owners_N` holds the row of each sample's document. Both are empty if documents are not compared in part.
+    `samples_N`: uint64, samples of the passages of all documents: a hash of 32 bits, then 2 bits for the level of the
+    passage, which is at least l for 1 in 2^l of all passages. `owners_N` holds the row of each sample's document, and
+    `levels_B` (uint8) the lowest level of which a document has all passages. Empty if documents are compared whole.
+    `links_B`: uint64; documents with the same number belong in one split, unless it is 0. Empty if there are none.
     """
 
     keys_BK: np.ndarray
     signatures_BP: np.ndarray
-    samples_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    samples_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     owners_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    levels_B: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    links_B: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 SimilarityFn = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a signature [P] with signatures [N, P]

@@ -31,7 +31,7 @@ class Options:
     val: float = option(0.05, "Share held out for validation during training, by bytes.")
     test: float = option(0.05, "Share held out for the final test, by bytes.")
     seed: int = option(0, "Seed that chooses the documents of the splits.", minimum=0, maximum=MAX_SEED)
-    workers: int = option(0, "Number of processes. [default: by the number of cores]", minimum=0)
+    workers: int = option(0, "Number of processes. [default: by the number of cores]", minimum=0, maximum=1024)
 
     def __post_init__(self) -> None:
         if (invalid := find_invalid_option(self)) is not None:
@@ -108,7 +108,10 @@ class Report:
             "alike": {"documents": self.num_overlapping, "in_one_split": self.is_split_by_group},
             "licences": dict(self.licences.most_common()),
             **self.medium_metadata,
-            "notes": [{"source": n.source, "reason": n.reason, "skipped": n.is_skipped} for n in self.notes],
+            "notes": [
+                {"source": note.source, "reason": note.reason, "skipped": note.is_skipped, "code": note.code}
+                for note in self.notes
+            ],
             "notes_left_out": self.notes_left_out,
         }
 

@@ -1,10 +1,11 @@
 """Find documents that share much of their text, so that each group of them can be placed in one split.
 
 A near-duplicate of a whole document is removed (see `duplicates`). What remains are documents that overlap in part:
-chunks of two drafts with different boundaries, an excerpt, a text with every twentieth word changed. The index stores
-the hashes of a fixed share of each document's passages (FracMinHash, Irber et al. 2022) and compares them at the end.
+chunks of two drafts with different boundaries, an excerpt, a text with every twentieth word changed, the same answer to
+another question. The index stores the hashes of all passages of short documents, and of a share of those of long ones
+(FracMinHash, Irber et al. 2022), and compares them at the end.
 
-N samples, D documents.
+N samples, D documents, L levels.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ import numpy as np
 from genloom.collect.duplicates import Sketches
 
 MAX_SAMPLES_IN_MEMORY = 1 << 22  # compared at a time
-MIN_SAMPLES = 4  # of a document; fewer are too weak evidence
+LEVELS, OWNER_BITS = 4, 30
+MIN_SAMPLES = 2  # of passages in common; fewer are too weak evidence, unless a document hardly has more
 MAX_PASSAGE_DOCUMENTS = 64  # a passage in more documents is a heading, a form or a prompt, and is ignored
 # A document joins the documents that hold an eighth of it or more, if together they hold half of it. A document of
 # which three quarters occur in others, but scattered over many of them, cannot join them all and is never held out.
@@ -41,87 +43,97 @@ class DuplicateGroups:
 
 
 class OverlapIndex:
-    """Samples of the kept documents, in a file in `folder`: 8 bytes a sample, a twelfth of the size of a text.
+    """Samples of the kept documents, in a file in `folder`: 8 bytes a sample, up to 1.5 times the size of a text.
 
-    Documents are numbered as they are added. Comparing them takes about 30 bytes of memory per document.
+    Documents are numbered as they are added. Comparing them takes about 80 bytes of memory per document.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "samples"
         self._num_samples = self._num_documents = 0
+        self._levels: list[np.ndarray] = []
+        self._links: list[np.ndarray] = []
 
     def add(self, sketches: Sketches, rows: list[int]) -> None:
         """Add the documents of a batch that were kept."""
         numbers = np.full(len(sketches.keys_BK), -1, np.int64)
         numbers[rows] = self._num_documents + np.arange(len(rows))
         self._num_documents += len(rows)
+        for parts, values in ((self._levels, sketches.levels_B), (self._links, sketches.links_B)):
+            parts.append(values[rows] if len(values) else np.zeros(len(rows), values.dtype))
         owners_N = numbers[sketches.owners_N]
         is_kept = owners_N >= 0
-        packed_N = sketches.samples_N[is_kept].astype(np.uint64) << np.uint64(32) | owners_N[is_kept].astype(np.uint64)
+        packed_N = sketches.samples_N[is_kept] << np.uint64(OWNER_BITS) | owners_N[is_kept].astype(np.uint64)
         with self._path.open("ab") as file:
             file.write(packed_N.tobytes())
         self._num_samples += len(packed_N)
 
     def find_groups(self) -> DuplicateGroups:
         """Compare all documents and return their groups."""
-        no_groups = DuplicateGroups(np.arange(self._num_documents), np.zeros(self._num_documents, bool))
-        num_samples_D, num_shared_D = np.zeros(self._num_documents, np.int32), np.zeros(self._num_documents, np.int32)
-        for _, size_N, owner_N in self._iter_passages():
-            num_samples_D += np.bincount(owner_N, minlength=self._num_documents).astype(np.int32)
-            num_shared_D += np.bincount(owner_N[size_N > 1], minlength=self._num_documents).astype(np.int32)
-        is_overlapping_D = (num_shared_D >= MIN_OVERLAP_SHARE * num_samples_D) & (num_samples_D >= MIN_SAMPLES)
+        num_documents = self._num_documents
+        levels_D = np.concatenate([np.zeros(0, np.uint8), *self._levels])
+        links = _link_equal(np.concatenate([np.zeros(0, np.uint64), *self._links]))
+        num_samples_DL, num_shared_DL, num_outside_DL = (np.zeros((num_documents, LEVELS), np.int32) for _ in range(3))
+        for _, size_N, owner_N, level_N in self._iter_passages():
+            _add_by_level(num_samples_DL, owner_N, level_N)
+            _add_by_level(num_shared_DL, owner_N[size_N > 1], level_N[size_N > 1])
+        num_samples_DL, num_shared_DL = _sum_levels(num_samples_DL), _sum_levels(num_shared_DL)
+        # A short document without other samples is compared however few they are: they are all that it has.
+        is_evident_DL = num_samples_DL >= MIN_SAMPLES
+        is_evident_DL[:, 0] |= (levels_D == 0) & (num_samples_DL[:, 0] > 0)
+        is_overlapping_D = np.any(is_evident_DL & (num_shared_DL >= MIN_OVERLAP_SHARE * num_samples_DL), axis=1)
         if not is_overlapping_D.any():
-            return no_groups
-        group_ids_D = _connected_components(self._num_documents, *self._find_links(is_overlapping_D, num_samples_D))
-        num_outside_D = np.zeros(self._num_documents, np.int32)
-        for is_first_N, _, owner_N in self._iter_passages():
+            return DuplicateGroups(_connected_components(num_documents, *links), np.zeros(num_documents, bool))
+        for is_forward in (True, False):
+            further_links = self._find_links(is_overlapping_D, levels_D, num_samples_DL, is_forward)
+            links = tuple(np.concatenate(parts) for parts in zip(links, further_links, strict=True))
+        group_ids_D = _connected_components(num_documents, *links)
+        for is_first_N, _, owner_N, level_N in self._iter_passages():
             group_N, starts = group_ids_D[owner_N], np.flatnonzero(is_first_N)
             passage_N = np.cumsum(is_first_N) - 1
             lowest, highest = np.minimum.reduceat(group_N, starts), np.maximum.reduceat(group_N, starts)
             is_across_groups = (lowest != highest)[passage_N]
-            num_outside_D += np.bincount(owner_N[is_across_groups], minlength=self._num_documents).astype(np.int32)
-        is_scattered_D = (
-            is_overlapping_D
-            & (num_shared_D >= MIN_SCATTERED_SHARE * num_samples_D)
-            & (num_outside_D >= MIN_OVERLAP_SHARE * num_samples_D)
+            _add_by_level(num_outside_DL, owner_N[is_across_groups], level_N[is_across_groups])
+        is_scattered_DL = (
+            is_evident_DL
+            & (num_shared_DL >= MIN_SCATTERED_SHARE * num_samples_DL)
+            & (_sum_levels(num_outside_DL) >= MIN_OVERLAP_SHARE * num_samples_DL)
         )
-        excluded_D = np.isin(group_ids_D, group_ids_D[is_scattered_D])
+        excluded_D = np.isin(group_ids_D, group_ids_D[is_overlapping_D & is_scattered_DL.any(axis=1)])
         return DuplicateGroups(group_ids_D, excluded_D)
 
-    def _find_links(self, is_overlapping_D: np.ndarray, num_samples_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _find_links(
+        self, is_overlapping_D: np.ndarray, levels_D: np.ndarray, num_samples_DL: np.ndarray, is_forward: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return pairs of documents of which the second holds much of the first.
 
-        Each passage counts for the next document that holds it, and for the previous one: neighbouring drafts of a
-        text are the most similar, and the work stays proportional to the text.
+        Each passage counts for the next document that holds it, or else for the previous one: neighbouring drafts of a
+        text are the most similar, and the work stays proportional to the text. Two documents are compared by the
+        passages of the higher of their levels, which are complete for both.
         """
-        documents, containers = [], []
-        for is_forward in (True, False):
-            keys, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-            for is_first_N, _, owner_N in self._iter_passages():
-                next_indices = np.flatnonzero(~is_first_N)
-                owner, neighbour = (next_indices - 1, next_indices) if is_forward else (next_indices, next_indices - 1)
-                owner, neighbour = owner_N[owner], owner_N[neighbour]
-                is_overlapping = is_overlapping_D[owner]
-                pair_keys = owner[is_overlapping].astype(np.uint64) << np.uint64(32) | neighbour[is_overlapping].astype(
-                    np.uint64
-                )
-                keys, counts = _add_counts(keys, counts, pair_keys)
-            document, container = (
-                (keys >> np.uint64(32)).astype(np.int64),
-                (keys & np.uint64(0xFFFFFFFF)).astype(np.int64),
-            )
-            is_strong = counts >= np.maximum(MIN_PAIR_SHARE * num_samples_D[document], 2)
-            document, container, counts = document[is_strong], container[is_strong], counts[is_strong]
-            total_links_D = np.bincount(document, counts, minlength=len(num_samples_D))
-            has_enough = total_links_D[document] >= MIN_OVERLAP_SHARE * num_samples_D[document]
-            documents.append(document[has_enough])
-            containers.append(container[has_enough])
-        return np.concatenate(documents), np.concatenate(containers)
+        keys, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        for is_first_N, _, owner_N, _ in self._iter_passages():
+            next_indices = np.flatnonzero(~is_first_N)
+            owner, neighbour = (next_indices - 1, next_indices) if is_forward else (next_indices, next_indices - 1)
+            owner, neighbour = owner_N[owner], owner_N[neighbour]
+            is_overlapping = is_overlapping_D[owner]
+            pair_keys = owner[is_overlapping].astype(np.uint64) << np.uint64(32)
+            keys, counts = _add_counts(keys, counts, pair_keys | neighbour[is_overlapping].astype(np.uint64))
+        document, container = (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        level = np.maximum(levels_D[document], levels_D[container])
+        num_samples = num_samples_DL[document, level]
+        is_tiny = (level == 0) & (num_samples < 2 * MIN_SAMPLES)
+        is_strong = counts >= np.maximum(MIN_PAIR_SHARE * num_samples, np.where(is_tiny, 1, MIN_SAMPLES))
+        document, container = document[is_strong], container[is_strong]
+        share_D = np.bincount(document, (counts / num_samples)[is_strong], minlength=len(levels_D))
+        has_enough = share_D[document] >= MIN_OVERLAP_SHARE
+        return document[has_enough], container[has_enough]
 
-    def _iter_passages(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _iter_passages(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """Yield the samples sorted by passage, without common passages, a few million at a time.
 
-        For each sample: whether it is the first of its passage, how many documents hold the passage, and its document.
+        For each sample: whether it is the first of its passage, how many documents hold the passage, its document, and
+        its level.
         """
         if not self._num_samples:
             return
@@ -130,7 +142,7 @@ class OverlapIndex:
         for partition in range(num_partitions):
             samples_N = np.sort(_read_partition(packed_N, partition, num_partitions))
             samples_N = samples_N[_is_run_start(samples_N)]
-            hash_N = samples_N >> np.uint64(32)
+            hash_N = samples_N >> np.uint64(OWNER_BITS)
             is_first_N = _is_run_start(hash_N)
             sizes = np.diff(np.append(np.flatnonzero(is_first_N), len(hash_N)))
             size_N = np.repeat(sizes, sizes)
@@ -139,8 +151,29 @@ class OverlapIndex:
                 yield (
                     is_first_N[is_rare],
                     size_N[is_rare],
-                    (samples_N[is_rare] & np.uint64(0xFFFFFFFF)).astype(np.int64),
+                    (samples_N[is_rare] & np.uint64((1 << OWNER_BITS) - 1)).astype(np.int64),
+                    (hash_N[is_rare] & np.uint64(LEVELS - 1)).astype(np.int64),
                 )
+
+
+def _add_by_level(counts_DL: np.ndarray, owner_N: np.ndarray, level_N: np.ndarray) -> None:
+    counts_DL += np.bincount(owner_N * LEVELS + level_N, minlength=counts_DL.size).reshape(counts_DL.shape)
+
+
+def _sum_levels(counts_DL: np.ndarray) -> np.ndarray:
+    """Return the counts of passages of each level or a higher one."""
+    return np.cumsum(counts_DL[:, ::-1], axis=1)[:, ::-1]
+
+
+def _link_equal(links_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of documents with the same number; none for 0, and for a number that many documents have."""
+    order = np.argsort(links_D, kind="stable")
+    starts = np.flatnonzero(_is_run_start(links_D[order]))
+    sizes = np.diff(np.append(starts, len(order)))
+    is_linked = (links_D[order] != 0) & np.repeat(sizes <= MAX_PASSAGE_DOCUMENTS, sizes)
+    is_linked[starts] = False
+    indices = np.flatnonzero(is_linked)
+    return order[indices], order[indices - 1]
 
 
 def _read_partition(packed_N: np.ndarray, partition: int, num_partitions: int) -> np.ndarray:

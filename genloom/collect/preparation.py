@@ -73,9 +73,11 @@ class Preparation(Protocol):
 
     Config: type[Options]  # the options of the medium, a subclass of Options with fields by `settings.option`
     noun: str  # the word for a document
+    plural: str  # for several; by default as the medium says
     accepted_files: str  # the files that can be collected, for people
     drop_reasons: Mapping[str, str]  # reasons why a document is dropped → their texts for people
     accepts_any_file: bool  # whether a file of any name may belong to the medium
+    decodes_documents: bool  # whether `build_document` decodes bytes from outside, which may take time and memory
     builtin_sources: Mapping[str, Path]  # name → file, for sources such as "builtin:shakespeare"
 
     def match_count(self, files: Sequence[SourceFile]) -> int:
@@ -107,6 +109,10 @@ class Preparation(Protocol):
 
     def similarity(self, signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
         """Return the similarity of one signature to each of N others, at most 1."""
+        ...
+
+    def note_content(self, report: Report, options: Any) -> list[Note]:
+        """Return notes on the documents as a whole, when all were counted."""
         ...
 
     def describe_splits(self, report: Report, options: Any) -> str:

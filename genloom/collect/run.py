@@ -15,17 +15,16 @@ from genloom.collect.duplicates import DuplicateFilter
 from genloom.collect.options import CollectProgress, Note, Options, Report
 from genloom.collect.overlap import OverlapIndex
 from genloom.collect.pipeline import PreparedBatch, PrepareJob
-from genloom.collect.preparation import Preparation, RawDocument
+from genloom.collect.preparation import Preparation
 from genloom.collect.shards import ShardWriter
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.collect.sources import BUILTIN_PREFIX, SourceFile, find_files
-from genloom.collect.workers import choose_num_workers, map_jobs
+from genloom.collect.workers import JOB_BYTES, JOB_DOCUMENTS, choose_num_workers, map_jobs, read_streamed
 from genloom.errors import GenloomError
+from genloom.limited_process import LimitedProcess
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
 
-JOB_BYTES = 2 << 20  # of documents or files in one job
-JOB_DOCUMENTS = 1024
 MAX_REASONS = 5  # in the error that nothing could be collected
 
 
@@ -61,6 +60,8 @@ def collect(
         yield CollectProgress(
             "writing", total_bytes, total_bytes, report.documents_read, report.documents_kept, report.files_skipped
         )
+        for note in preparer.note_content(report, options):
+            report.add_note(note)
         report.medium_metadata = preparer.build_metadata(report)
         (folder / "CARD.md").write_text(replace_surrogates(render_card(report, options)), encoding="utf-8")
         manifest = {"medium": medium, **report.to_dict(), "sources_given": [_display_source(s) for s in sources]}
@@ -86,11 +87,15 @@ def _write_dataset(
 ) -> Iterator[CollectProgress]:
     options = preparer.resolve(options, files)
     bytes_done, total_bytes = 0, sum(file.size for file in files)
-    with tempfile.TemporaryDirectory(dir=folder) as temp_folder, ShardWriter(folder, options, preparer) as shards:
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as temp_folder,
+        LimitedProcess() as process,
+        ShardWriter(folder, options, preparer) as shards,
+    ):
         duplicate_filter = DuplicateFilter(Path(temp_folder), options.near_duplicates, preparer.similarity)
         overlap_index = OverlapIndex(Path(temp_folder))
         for batch in map_jobs(
-            _iter_jobs(files, options, report, preparer), choose_num_workers(options.workers, total_bytes)
+            _iter_jobs(files, options, report, process), choose_num_workers(options.workers, total_bytes)
         ):
             bytes_done += batch.bytes_consumed
             _add_batch(batch, duplicate_filter, overlap_index, shards, report)
@@ -147,9 +152,9 @@ def _add_batch(
 
 
 def _iter_jobs(
-    files: Iterable[SourceFile], options: Options, report: Report, preparer: Preparation
+    files: Iterable[SourceFile], options: Options, report: Report, process: LimitedProcess
 ) -> Iterator[PrepareJob]:
-    """Yield jobs in order: several small files for a worker to read, or raw documents of a large file read here."""
+    """Yield jobs in order: several small files for a worker to read, or raw documents of a large file."""
     small_files: list[SourceFile] = []
     num_bytes = 0
 
@@ -158,7 +163,7 @@ def _iter_jobs(
             yield PrepareJob(report.medium, options, num_bytes, files=tuple(small_files))
             small_files, num_bytes = [], 0
         if file.is_streamed:
-            yield from _iter_streamed_jobs(file, options, report, preparer)
+            yield from _iter_streamed_jobs(file, options, report, process)
         else:
             small_files.append(file)
             num_bytes += file.size
@@ -167,22 +172,19 @@ def _iter_jobs(
 
 
 def _iter_streamed_jobs(
-    file: SourceFile, options: Options, report: Report, preparer: Preparation
+    file: SourceFile, options: Options, report: Report, process: LimitedProcess
 ) -> Iterator[PrepareJob]:
-    raw_documents: list[RawDocument] = []
-    batch_size, bytes_reported = 0, 0
-    for raw in preparer.read(file, options):
-        if isinstance(raw, Note):
-            report.add_note(raw)
-            continue
-        raw_documents.append(raw)
-        batch_size += raw.size
-        if batch_size >= JOB_BYTES or len(raw_documents) >= JOB_DOCUMENTS:
-            # How far a packed file is read is unknown; it never reports more than the rest of its size.
-            bytes_consumed = min(batch_size, file.size - bytes_reported)
-            yield PrepareJob(report.medium, options, bytes_consumed, raw_documents=tuple(raw_documents))
-            raw_documents, batch_size, bytes_reported = [], 0, bytes_reported + bytes_consumed
-    yield PrepareJob(report.medium, options, file.size - bytes_reported, raw_documents=tuple(raw_documents))
+    bytes_left = file.size
+    for portion in read_streamed(file, options, report.medium, process):
+        raw_documents = [raw for raw in portion if not isinstance(raw, Note)]
+        for note in portion:
+            if isinstance(note, Note):
+                report.add_note(note)
+        # How far a packed file is read is unknown; it never reports more than the rest of its size.
+        bytes_consumed = min(sum(raw.size for raw in raw_documents), bytes_left)
+        bytes_left -= bytes_consumed
+        yield PrepareJob(report.medium, options, bytes_consumed, raw_documents=tuple(raw_documents))
+    yield PrepareJob(report.medium, options, bytes_left)
 
 
 def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Preparation) -> GenloomError:
@@ -190,10 +192,10 @@ def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Prep
     if not report.notes and not report.drop_counts:
         return GenloomError("collect.no_files", sources=source_names, accepted=preparer.accepted_files)
     reasons = [
-        (n, f"{format_count(n, preparer.noun)}: {preparer.drop_reasons[reason]}")
+        (n, f"{format_count(n, preparer.noun, preparer.plural)}: {preparer.drop_reasons[reason]}")
         for reason, n in report.drop_counts.items()
     ]
-    reasons = sorted([*reasons, *group_by_reason(report.notes, "file")], key=lambda entry: -entry[0])
+    reasons = sorted([*reasons, *group_by_reason(report.notes, "files")], key=lambda entry: -entry[0])
     lines = [line for _, line in reasons[:MAX_REASONS]]
     if (num_omitted := len(reasons) - MAX_REASONS) > 0:
         lines.append(format_count(num_omitted, "other reason"))

@@ -14,14 +14,15 @@ def describe_held_out(options: Options, noun: str, basis: str) -> list[str]:
     are = "are" if len(split_names) > 1 else "is"
     return [
         f"Models learn from `train`; {' and '.join(split_names)} {are} held out for evaluation.",
-        f"The split of a {noun} depends on {basis} and the seed alone.",
+        f"A hash of {basis} and the seed decides whether a {noun} of the collection is held out.",
+        "Another collection of the same files may hold out others.",
     ]
 
 
-def render_shares(counts: Counter[str], title: str, is_ordered: bool = False, noun: str = "document") -> str:
+def render_shares(counts: Counter[str], title: str, is_ordered: bool = False, plural: str = "documents") -> str:
     """Return a table of the 20 most frequent keys with their shares, or of all keys in their order."""
     total = sum(counts.values())
     rows = list(counts.items()) if is_ordered else counts.most_common(20)
     return format_markdown_table(
-        (title, f"{noun}s", "share"), [(k.replace("|", "/"), f"{n:,}", f"{n / total:.1%}") for k, n in rows]
+        (title, plural, "share"), [(k.replace("|", "/"), f"{n:,}", f"{n / total:.1%}") for k, n in rows]
     )

@@ -4,12 +4,15 @@ Conditions of one kind are concatenated: vectors along D, fields along C; there 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from genloom.errors import GenloomError, format_message, nearest
+from genloom.networks.embedding import read_field
 from genloom.types import Condition, Conditioner, ConditionSpec
 
 PROMPT = "prompt"  # the condition that prompts are the values of
@@ -38,6 +41,15 @@ def merge_conditions(conditions: Mapping[str, Condition]) -> Condition:
     return Condition(concat("tokens"), concat("mask"), concat("vector"), concat("field"))
 
 
+def shift_field(cond: Condition, offsets_B: Sequence[int]) -> Condition:
+    """Return the condition of rows that begin this many tokens into their sequences: fields lose so many columns."""
+    if cond.field is None or not any(offsets_B):
+        return cond
+    count, channels, length = cond.field.flatten(2).shape
+    columns_BL = torch.tensor(offsets_B)[:, None] + torch.arange(length)
+    return replace(cond, field=read_field(cond, columns_BL, count, channels))
+
+
 def encode_given(conditioners: Conditioners, given: Sequence[Given]) -> dict[str, Condition]:
     """Encode the values of rows, by condition."""
     return {
@@ -55,15 +67,19 @@ def check_names(conditioners: Conditioners, names: Sequence[str]) -> None:
             raise GenloomError("conditioners.unknown", name=name, known=known, hint=hint)
 
 
-def split_assignments(texts: Sequence[str]) -> dict[str, str]:
-    """Split texts like "logp=2.5" by condition. Raise ValueError for one without a "="."""
-    given = {}
+def split_assignments(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Split texts like "logp=2.5" by condition, into one row of values for each combination of those with one name.
+
+    Return no row for no texts. Raise ValueError for a text without a "=".
+    """
+    values_by_name: dict[str, dict[str, None]] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise GenloomError("conditioners.bad_assignment", value=text)
-        given[name.strip()] = value
-    return given
+        values_by_name.setdefault(name.strip(), {})[value] = None
+    rows = product(*values_by_name.values()) if values_by_name else ()
+    return [dict(zip(values_by_name, row, strict=True)) for row in rows]
 
 
 def parse_given(conditioners: Conditioners, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import torch
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
+from genloom.media.opening import open_limited
 from genloom.types import Condition, ConditionSpec, Item
 
 MAX_FITTED_ITEMS = 2000  # for mean and deviation
@@ -99,7 +100,7 @@ class ItemConditioner:
     def parse(self, text: str) -> Any:
         """Open a file of the medium."""
         try:
-            return self.medium.open(Path(text)).value
+            return open_limited(self.medium.open, Path(text)).value
         except (OSError, ValueError) as error:
             raise GenloomError("conditioners.unreadable_item", path=text, reason=error) from None
 

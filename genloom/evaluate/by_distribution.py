@@ -27,6 +27,7 @@ from genloom.evaluate.distribution import (
     measure_distance,
     measure_distribution,
 )
+from genloom.evaluate.held_out import score_samples
 from genloom.evaluate.near_copies import (
     FeatureSpace,
     format_near_copies,
@@ -37,10 +38,8 @@ from genloom.evaluate.near_copies import (
 from genloom.evaluate.report import ComparisonReport, Report, difference_to_json, get_verdict, without_interval
 from genloom.evaluate.sampling import generate_for_items
 from genloom.model import Model
-from genloom.model.likelihood import mean_loss
 from genloom.store.dataset import Dataset
 from genloom.store.files import open_replacement
-from genloom.train.data.samples import concat_samples, encode_samples
 from genloom.trust.near_copies import NearCopyReport
 from genloom.types import Item
 
@@ -70,10 +69,11 @@ def evaluate(context: EvaluationContext, draw_sheets: DrawSheets, compute_psnr: 
     context.progress.print_note("Reading training data")
     num_held_out = len(generated_set.held_items)
     train_items = roundtrip_items(model, list(context.dataset.sample_documents("train", num_held_out)))
+    held_out_loss = score_samples(context, generated_set.held_items)
     metrics = measure_distribution(
         model.ref,
         context.dataset_ref,
-        compute_held_out_loss(model, generated_set.held_items),
+        held_out_loss.estimate.mean,
         generated_set.features,
         generated_set.held_features,
         features.extract([item.value for item in train_items]),
@@ -95,7 +95,7 @@ def evaluate(context: EvaluationContext, draw_sheets: DrawSheets, compute_psnr: 
         context.dataset_ref,
         {name: without_interval(value, num_held_out) for name, value in measures.items()},
         {**metrics.to_json(), "features": features.module.KEY, "copied": copied},
-        [*format_metrics(metrics), *format_near_copies(context.sources, near_copies)],
+        [*format_metrics(metrics, held_out_loss.metric), *format_near_copies(context.sources, near_copies)],
         draw_sheets(context, generated_set, near_copies),
     )
 
@@ -110,7 +110,7 @@ def compare(first: EvaluationContext, second: EvaluationContext, draw_pairs: Dra
     lines = [f"{ref}: {format_distance(distance)}" for ref, distance in zip(refs, distances, strict=True)]
     lines += [
         f"{refs[1]} against {refs[0]}: {get_verdict(difference)} (kernel distance {difference.mean:+.4f}, ",
-        f"  95 % interval {difference.low:+.4f} to {difference.high:+.4f}, over {difference.count} blocks)",
+        f"  95 % interval {difference.low:+.4f} to {difference.high:+.4f}, over {difference.count} parts of the data)",
     ]
     details = {
         "models": [
@@ -190,11 +190,6 @@ def load_or_extract_features(cache_path: Path, extract: Any, items: Sequence[Ite
     return features
 
 
-def compute_held_out_loss(model: Model, held_items: Sequence[Item]) -> float:
-    samples = concat_samples(list(encode_samples(held_items, model.codec, model.conditioners)))
-    return mean_loss(model, samples.build_batch(np.arange(len(samples))))
-
-
 def get_coder(model: Model) -> Any:
     """Return the model itself if it is an autoencoder (quantized as it was trained), else its codec."""
     if not {"encoder", "decoder"} <= set(model.objective.network_specs):
@@ -216,12 +211,12 @@ def measure_reconstruction(
     return Reconstruction(compute_psnr(values, decoded_values) if compute_psnr else None, distance.frechet)
 
 
-def format_metrics(metrics: DistributionMetrics) -> list[str]:
+def format_metrics(metrics: DistributionMetrics, loss_name: str) -> list[str]:
     """Return the metrics as lines for people."""
     held_out_distance, precision_recall = metrics.distance, metrics.precision_recall
     lines = [
         f"{metrics.model} on {held_out_distance.count} held-out samples ({metrics.dataset.rpartition(':')[2]}):",
-        f"  {metrics.loss:.4f} held-out loss; lower is better, within one objective and codec",
+        f"  {metrics.loss:.4f} {loss_name}; lower is better, comparable within this objective and codec only",
         f"  {format_distance(held_out_distance)}; lower is better",
     ]
     if metrics.train_distance is not None:

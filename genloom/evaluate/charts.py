@@ -81,7 +81,7 @@ def draw_training_curve(
         axes.set(title=title, xlabel="step", ylabel=f"loss, {unit}")
         axes.margins(x=0.02)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="upper right")
+            figure.legend(loc="outside lower center", ncols=3)  # anywhere inside, it may cover a line
         return encode_png(figure)
 
 
@@ -121,7 +121,9 @@ def draw_comparison(comparison: LossComparison) -> bytes:
         _annotate_number(bottom_axes, number, (difference.mean, 0), (0, 12), ha="center", color=colour)
         bottom_axes.set(xlim=(-limit, limit), ylim=(-1, 1.6), yticks=[])
         bottom_axes.spines["left"].set_visible(False)
-        interval_label = f"95 % interval over {difference.count} blocks" if errors else "one block: no interval"
+        interval_label = (
+            f"95 % interval over {difference.count} parts of the data" if errors else "one part: no interval"
+        )
         bottom_axes.set_xlabel(f"difference in {first.metric}, {interval_label}")
         for x, text, side in ((0.0, f"← {second.model} better", "left"), (1.0, f"{first.model} better →", "right")):
             bottom_axes.annotate(text, (x, 1), (0, 6), "axes fraction", "offset points", ha=side, color=_GREY)

@@ -1,9 +1,10 @@
 """What is evaluated: a model, held-out data and options."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 from genloom import plugins
 from genloom.evaluate.progress import SILENT, Progress
@@ -13,8 +14,6 @@ from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 
 HeldOutSplit = Literal["val", "test"]
-
-DEFAULT_TEMPERATURE = 0.8  # of samples, if the sampler has one
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class EvaluationOptions:
     seed: int = 0
     max_bytes: int = 300_000  # of held-out data that is read for the likelihood
     prompt: str = ""  # of the samples of a comparison
+    params: Mapping[str, Any] = field(default_factory=dict)  # other sampling parameters
+    is_chat: bool | None = None  # whether prompts are questions; None: for models that were tuned on conversations
 
 
 DEFAULT_OPTIONS = EvaluationOptions()
@@ -46,7 +47,8 @@ class EvaluationContext:
     @property
     def dataset_ref(self) -> str:
         """The version and split of the data, so that only measurements on the same values are compared."""
-        return f"{self.dataset.name}@{self.dataset.digest[:12]}:{self.split}"
+        excluded = f" without {len(self.dataset.excluded):,}" if self.dataset.excluded else ""
+        return f"{self.dataset.name}@{self.dataset.digest[:12]}:{self.split}{excluded}"
 
     @cached_property
     def medium(self) -> ModuleType:

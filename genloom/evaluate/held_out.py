@@ -56,7 +56,8 @@ def score_samples(context: EvaluationContext, items: Sequence[Item]) -> HeldOutL
     model = context.model
     samples = concat_samples(list(encode_samples(items, model.codec, model.conditioners)))
     losses = BlockLosses.from_pairs(compute_sample_losses(model, samples.build_batch(np.arange(len(samples)))))
-    return HeldOutLoss(model.ref, context.dataset_ref, losses, unit="")
+    scale = f"{model.design.objective} over {model.design.codec}"
+    return HeldOutLoss(model.ref, context.dataset_ref, losses, unit="", scale=scale)
 
 
 def _with_progress(

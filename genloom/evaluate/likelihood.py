@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from genloom.errors import GenloomError
 from genloom.evaluate.report import Verdict, difference_to_json, estimate_to_json, get_verdict
 from genloom.metrics.statistics import IntervalEstimate, estimate_ratio
+from genloom.model.likelihood import HELD_OUT_LOSS, to_metric_key
 
 _MAX_BLOCKS = 2000
 
@@ -53,15 +54,17 @@ class HeldOutLoss:
     dataset: str
     losses: BlockLosses
     unit: str = "byte"  # of the medium; "": the blocks are samples, and the loss is the objective's per term
+    scale: str = ""  # without a unit: whose loss it is, "flow over pixels"; losses of others mean something else
 
     @property
     def metric(self) -> str:
-        return f"bits per {self.unit}" if self.unit else "held-out loss"
+        loss = f"{HELD_OUT_LOSS} of {self.scale}" if self.scale else HELD_OUT_LOSS
+        return f"bits per {self.unit}" if self.unit else loss
 
     @property
     def key(self) -> str:
         """The record key of the metric."""
-        return self.metric.replace(" ", "_").replace("-", "_")
+        return to_metric_key(f"bits per {self.unit}" if self.unit else HELD_OUT_LOSS)
 
     @property
     def estimate(self) -> IntervalEstimate:
@@ -132,9 +135,15 @@ class LossComparison:
         first, second, difference = self.first.model, self.second.model, self.difference
         change = f"{_format_signed(difference)} {self.first.metric}"
         if self.verdict != "no difference shown":
-            return f"{second} is {self.verdict} than {first}: {change} on {difference.count} blocks"
-        reason = "one block is too little" if difference.count < 2 else f"difference {change}"
+            return f"{second} is {self.verdict} than {first}: {change}, on {self._describe_amount()}"
+        reason = f"{self._describe_amount()} are too few" if difference.count < 2 else f"difference {change}"
         return f"no difference shown between {first} and {second} ({reason})"
+
+    def _describe_amount(self) -> str:
+        """Return on how much held-out data the models were compared, in the units of the medium."""
+        unit = self.first.unit or "sample"
+        amount = self.first.losses.num_units.sum() if self.first.unit else self.difference.count
+        return f"{amount:,.0f} held-out {unit}s"
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON values."""
@@ -147,8 +156,13 @@ class LossComparison:
 
 
 def compare_held_out(first: HeldOutLoss, second: HeldOutLoss, seed: int = 0) -> LossComparison:
-    """Compare two models on the same data; raises ValueError if they were measured on different data."""
-    if (first.dataset, first.metric) != (second.dataset, second.metric):
+    """Compare two models on the same data; raises ValueError for different data, and for losses on different scales."""
+    if first.metric != second.metric:
+        raise GenloomError(
+            "evaluate.different_losses",
+            first=first.model, first_metric=first.metric, second=second.model, second_metric=second.metric,
+        )  # fmt: skip
+    if first.dataset != second.dataset:
         raise GenloomError(
             "evaluate.different_datasets",
             first=first.model,

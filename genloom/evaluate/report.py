@@ -19,7 +19,7 @@ class Report:
     """The evaluation of one model on held-out data."""
 
     model: str
-    dataset: str  # name@digest:split
+    dataset: str  # name@digest:split, and how many documents were left out
     measures: Mapping[str, IntervalEstimate]  # the main ones by name, "bits per byte"; infinite intervals are unknown
     details: Mapping[str, Any]  # every number, as JSON values
     lines: Sequence[str]  # for people
@@ -27,7 +27,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        return {"model": self.model, "dataset": self.dataset, "split": self.dataset.rpartition(":")[2], **self.details}
+        split = self.dataset.rpartition(":")[2].partition(" ")[0]
+        return {"model": self.model, "dataset": self.dataset, "split": split, **self.details}
 
     def save(self, folder: Path) -> None:
         """Write evaluation.json and the files to a folder."""

@@ -13,7 +13,7 @@ from genloom.evaluate.context import DEFAULT_OPTIONS, EvaluationContext, Evaluat
 from genloom.evaluate.progress import SILENT, Progress
 from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report
 from genloom.evaluate.scores import compare_scores, format_gaps, format_scores
-from genloom.evaluate.training_sources import find_training_sources
+from genloom.evaluate.training_sources import find_seen_documents, find_training_sources
 from genloom.model import Model
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -34,12 +34,13 @@ def evaluate_model(
 ) -> Report:
     """Evaluate a model on a split of a data set, by default of the version that it was trained on.
 
-    What is measured depends on the medium. Raises ValueError for unknown data, data of another medium, and too few
-    held-out items.
+    What is measured depends on the medium. Documents that the model has learned from are left out. Raises ValueError
+    for unknown data, data of another medium, and too few held-out items.
     """
-    dataset = resolve_dataset(workspace, model, data)
+    dataset, seen = leave_out_seen(workspace, [model], resolve_dataset(workspace, model, data), split)
     context = EvaluationContext(workspace, model, dataset, split, options, progress)
-    return find_evaluation(model.design.medium).evaluate(context)
+    report = find_evaluation(model.design.medium).evaluate(context)
+    return replace(report, lines=[*seen, *report.lines], details={**report.details, "left_out": len(dataset.excluded)})
 
 
 def compare_models(
@@ -53,11 +54,14 @@ def compare_models(
 ) -> ComparisonReport:
     """Compare two models on the same held-out data, by default those of the first; see `evaluate_model`.
 
-    One is called better only if the confidence interval of the paired difference excludes zero.
+    Documents that either has learned from are left out. One is called better only if the confidence interval of the
+    paired difference excludes zero.
     """
     check_same_medium(first, second)
-    context = EvaluationContext(workspace, first, resolve_dataset(workspace, first, data), split, options, progress)
-    return find_evaluation(first.design.medium).compare(context, replace(context, model=second))
+    dataset, seen = leave_out_seen(workspace, [first, second], resolve_dataset(workspace, first, data), split)
+    context = EvaluationContext(workspace, first, dataset, split, options, progress)
+    report = find_evaluation(first.design.medium).compare(context, replace(context, model=second))
+    return replace(report, lines=[*seen, *report.lines], details={**report.details, "left_out": len(dataset.excluded)})
 
 
 def evaluate_battery(
@@ -128,6 +132,22 @@ def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | No
             model=model.ref, medium=model.design.medium, data=dataset.name, data_medium=dataset.medium,
         )  # fmt: skip
     return dataset
+
+
+def leave_out_seen(
+    workspace: Workspace, models: Sequence[Model], dataset: Dataset, split: HeldOutSplit
+) -> tuple[Dataset, list[str]]:
+    """Return the data set without the documents of the split that a model has learned from, and a line on them.
+
+    Raise GenloomError if none is left.
+    """
+    seen = find_seen_documents(workspace, models, dataset, split)
+    if not seen.ids:
+        return dataset, []
+    if len(seen.ids) == seen.num_documents:
+        joined_models = " and ".join(seen.models)
+        raise GenloomError("evaluate.all_seen", models=joined_models, data=dataset.name, split=split)
+    return dataset.exclude(seen.ids), [seen.describe(dataset, split)]
 
 
 def get_report_folder(workspace: Workspace, model: Model, dataset_ref: str = "") -> Path:

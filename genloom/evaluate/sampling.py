@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from genloom.conditioners import PROMPT, format_given
-from genloom.evaluate.context import DEFAULT_TEMPERATURE, EvaluationOptions
+from genloom.evaluate.context import EvaluationOptions
 from genloom.evaluate.progress import Progress
 from genloom.generate import engine
 from genloom.generate.engine import Request
@@ -18,9 +18,7 @@ def generate_samples(
     model: Model, options: EvaluationOptions, num_samples: int, progress: Progress, prompt: str = ""
 ) -> list[Any]:
     """Generate samples of one prompt, without other conditions, by default as `generate` does."""
-    params = get_sampling_params(options)
-    if options.temperature is None and "temperature" in engine.list_request_params(model):
-        params["temperature"] = DEFAULT_TEMPERATURE
+    params = engine.add_suggested_params(model, get_sampling_params(options))
     return run_batches(model, engine.build_request([prompt], num_samples, options.seed, (), params), progress)
 
 
@@ -41,14 +39,15 @@ def generate_for_prompts(
     given: Sequence[Mapping[str, Any]] = (),
 ) -> list[Any]:
     """Generate one sample for each prompt and the values of the other conditions, from the model's own distribution."""
-    pool_size = engine.get_nonce_pool_size(model.codec.space)
-    request = engine.build_request(prompts, 1, options.seed, (), get_sampling_params(options), pool_size)
+    is_sequence = engine.is_open_sequence(model.codec.space)
+    request = engine.build_request(prompts, 1, options.seed, (), get_sampling_params(options), is_sequence)
     return run_batches(model, replace(request, given=tuple(given) if any(given) else ()), progress)
 
 
 def get_sampling_params(options: EvaluationOptions) -> dict[str, Any]:
-    """Return the parameters that the options set; None is the sampler's default."""
-    return {"max_tokens": options.max_tokens, "temperature": options.temperature}
+    """Return the parameters that the options set."""
+    given = {"max_tokens": options.max_tokens, "temperature": options.temperature}
+    return {**options.params, **{name: value for name, value in given.items() if value is not None}}
 
 
 def run_batches(model: Model, request: Request, progress: Progress) -> list[Any]:

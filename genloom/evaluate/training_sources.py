@@ -1,6 +1,6 @@
 """The training data of a model, as far as it is still in the workspace."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from genloom.errors import format_message
@@ -49,6 +49,36 @@ def find_training_sources(workspace: Workspace, model: Model) -> TrainingSources
                 format_message("evaluate.data_missing", model=folder.ref, data=data["name"], digest=data["digest"][:12])
             )
     return TrainingSources(tuple(found_datasets.values()), tuple(dict.fromkeys(missing)))
+
+
+@dataclass(frozen=True)
+class SeenDocuments:
+    """The documents of a split that models have learned from."""
+
+    ids: frozenset[str]
+    num_documents: int  # of the split
+    models: tuple[str, ...]
+
+    def describe(self, dataset: Dataset, split: Split) -> str:
+        """Return a sentence on what is left out of the measurement."""
+        return format_message(
+            "evaluate.seen_left_out",
+            models=" and ".join(self.models), data=dataset.name, split=split, count=len(self.ids),
+            total=self.num_documents, share=len(self.ids) / self.num_documents,
+        )  # fmt: skip
+
+
+def find_seen_documents(workspace: Workspace, models: Sequence[Model], dataset: Dataset, split: Split) -> SeenDocuments:
+    """Find the documents of a split whose content one of the models, or its base, has learned from."""
+    own_ids = {number for ids in dataset.iter_ids(split) for number in ids}
+    seen_ids: set[str] = set()
+    seen_by = []
+    for model in {model.ref: model for model in models}.values():
+        others = [other for other in find_training_sources(workspace, model).datasets if other.digest != dataset.digest]
+        ids = {number for other in others for ids in other.iter_ids("train") for number in own_ids.intersection(ids)}
+        seen_by += [model.ref] if ids else []
+        seen_ids |= ids
+    return SeenDocuments(frozenset(seen_ids), len(own_ids), tuple(seen_by))
 
 
 def _iter_lineage(workspace: Workspace, model: Model, missing: list[str]) -> Iterator[ModelFolder]:

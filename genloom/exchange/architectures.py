@@ -7,14 +7,6 @@ from typing import Any
 from genloom.errors import GenloomError
 from genloom.networks.transformer import Config
 
-MAX_SETTINGS = {
-    "depth": 1024,
-    "heads": 1024,
-    "key_heads": 1024,
-    "width": 1 << 17,
-    "mlp_width": 1 << 19,
-    "head_width": 1 << 12,
-}
 MAX_VOCAB, MAX_CONTEXT = 1 << 20, 1 << 24
 
 
@@ -26,14 +18,6 @@ class ArchitectureSpec:
     network: Config
     context_length: int
     vocab_size: int
-
-    @property
-    def min_parameters(self) -> int:
-        """A lower bound on the number of weights, which a file must hold."""
-        c = self.network
-        return self.vocab_size * c.width + c.depth * c.width * (
-            c.K * (2 * c.heads + 2 * (c.key_heads or c.heads)) + 2 * c.mlp_width
-        )
 
 
 SUPPORTED_ARCHITECTURES = (
@@ -59,11 +43,6 @@ def parse_hf_config(config: Mapping[str, Any]) -> ArchitectureSpec:
             "exchange.unsupported_architecture", architecture=name, supported=", ".join(SUPPORTED_ARCHITECTURES)
         )
     network = _parse_gpt2(config) if name == "GPT2LMHeadModel" else _parse_llama(name, config)
-    for setting, limit in MAX_SETTINGS.items():
-        if not 0 <= getattr(network, setting) <= limit:
-            raise GenloomError(
-                "exchange.setting_out_of_bounds", setting=setting, value=getattr(network, setting), limit=limit
-            )
     context_length = _read_int(
         config, "n_positions" if name == "GPT2LMHeadModel" else "max_position_embeddings", MAX_CONTEXT, 2048
     )
@@ -71,8 +50,7 @@ def parse_hf_config(config: Mapping[str, Any]) -> ArchitectureSpec:
 
 
 def _parse_llama(name: str, config: Mapping[str, Any]) -> Config:
-    _check_allowed(config, {"hidden_act": ("silu",), "mlp_bias": (False,), "partial_rotary_factor": (1.0,)})
-    _check_allowed(config, {"attention_bias": (name == "Qwen2ForCausalLM", False), "use_sliding_window": (False,)})
+    _check_allowed(config, {"hidden_act": ("silu",), "partial_rotary_factor": (1.0,), "use_sliding_window": (False,)})
     heads = _read_int(config, "num_attention_heads", 1024)
     window = config.get("sliding_window") if name == "MistralForCausalLM" else 0
     return Config(
@@ -82,13 +60,24 @@ def _parse_llama(name: str, config: Mapping[str, Any]) -> Config:
         key_heads=_read_int(config, "num_key_value_heads", 1024, heads),
         mlp_width=_read_int(config, "intermediate_size", 1 << 19),
         head_width=_read_int(config, "head_dim", 1 << 12, 128 if name == "Qwen3ForCausalLM" else 0),
-        bias="qkv" if name == "Qwen2ForCausalLM" else "",
+        bias=_parse_bias(name, config),
         qk_norm=name == "Qwen3ForCausalLM",
         tie_embeddings=bool(config.get("tie_word_embeddings", False)),
         window=window if isinstance(window, int) and window > 0 else 0,
         norm_eps=_read_float(config, "rms_norm_eps", 1e-6),
         **_parse_rotary(config),
     )
+
+
+def _parse_bias(name: str, config: Mapping[str, Any]) -> str:
+    """Return which layers have a bias; Qwen2 always has it in the same ones, whatever its config says."""
+    can_have_bias = name in ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+    has_attention_bias = bool(config.get("attention_bias"))
+    can_have_mlp_bias = name == "LlamaForCausalLM" and has_attention_bias
+    _check_allowed(config, {"attention_bias": (can_have_bias, False), "mlp_bias": (can_have_mlp_bias, False)})
+    if name == "Qwen2ForCausalLM":
+        return "qkv"
+    return "all" if config.get("mlp_bias") else "attention" if has_attention_bias else ""
 
 
 def _parse_gpt2(config: Mapping[str, Any]) -> Config:
@@ -161,8 +150,8 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
         "num_key_value_heads": network.key_heads or network.heads, "head_dim": network.K,
         "intermediate_size": resolve_hidden_width(network), "max_position_embeddings": context_length,
         "vocab_size": vocab_size, "rms_norm_eps": network.norm_eps, "rope_theta": network.rotary_base,
-        "tie_word_embeddings": network.tie_embeddings, "attention_bias": name == "Qwen2ForCausalLM",
-        "rope_parameters": {**rotary, "rope_theta": network.rotary_base},
+        "tie_word_embeddings": network.tie_embeddings, "attention_bias": bool(network.bias),
+        "mlp_bias": network.bias == "all", "rope_parameters": {**rotary, "rope_theta": network.rotary_base},
     }  # fmt: skip
     if name == "MistralForCausalLM":
         config["sliding_window"] = network.window
@@ -172,9 +161,9 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
 def find_architecture(network: Config) -> str:
     """Return the architecture that computes the same; raises GenloomError if there is none."""
     if network.softcap:
-        raise GenloomError("exchange.inexpressible_setting", setting="softcap")
+        raise GenloomError("exchange.inexpressible_setting", setting="softcap", other="0")
     if network.activation == "relu2":
-        raise GenloomError("exchange.inexpressible_setting", setting="activation")
+        raise GenloomError("exchange.inexpressible_setting", setting="activation", other="swiglu")
     has_learned_positions = network.positions == "learned"
     if has_learned_positions and (network.norm, network.bias, network.activation, network.qk_norm) == (
         "layer",
@@ -187,10 +176,10 @@ def find_architecture(network: Config) -> str:
         return "GPT2LMHeadModel"
     traits = (network.qk_norm, network.bias, bool(network.window))
     names = {
-        (False, "", False): "LlamaForCausalLM",
+        **{(False, bias, False): "LlamaForCausalLM" for bias in ("", "attention", "all")},
         (False, "", True): "MistralForCausalLM",
         (False, "qkv", False): "Qwen2ForCausalLM",
-        (True, "", False): "Qwen3ForCausalLM",
+        **{(True, bias, False): "Qwen3ForCausalLM" for bias in ("", "attention")},
     }
     if has_learned_positions or network.norm != "rms" or network.activation != "swiglu" or traits not in names:
         raise GenloomError("exchange.inexpressible_combination")

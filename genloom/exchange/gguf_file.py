@@ -15,19 +15,18 @@ from genloom.codecs import tokenizer
 from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.gguf_header import Header, TensorInfo, read_header
-from genloom.exchange.source_model import (
-    UNEXPECTED_ERRORS,
-    SourceModel,
-    build_chat_codec,
-    unexpected_error,
-    wrap_import_error,
-)
+from genloom.exchange.provenance import parse_repository
+from genloom.exchange.source_model import SourceModel, build_chat_codec, explain_import_errors
 from genloom.exchange.vocabulary import from_gguf
 from genloom.exchange.weight_mapping import TensorLoader
 from genloom.networks.attention import RotaryScaling
 from genloom.text_format import remove_controls
 
 LLAMA3_LENGTHS = (8192, 4096, 16384, 32768)  # context lengths before scaling
+# Fields of our own exports, for Llama 3's scaling with other factors: a GGUF file has only the resulting divisors.
+OWN_ROPE_FIELDS = tuple(
+    f"genloom.rope.{name}" for name in ("original_context_length", "low_freq_factor", "high_freq_factor")
+)
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "gpt2": "GPT2LMHeadModel",
@@ -63,14 +62,10 @@ def read(path: Path) -> SourceModel:
     """Return the model in a GGUF file; raises GenloomError for unknown, missing or inconsistent content."""
     import_gguf()
     file_header = read_header(path, list_block_sizes())
-    try:
+    with explain_import_errors(path):
         config = build_config(path, file_header)
         codec, notes = build_codec(file_header.metadata, parse_hf_config(config))
         tensors = rename_tensors(path, file_header, config)
-    except ValueError as error:
-        raise wrap_import_error(path, error) from None
-    except UNEXPECTED_ERRORS as error:
-        raise wrap_import_error(path, unexpected_error(error)) from error
     return SourceModel(
         config,
         tensors,
@@ -80,6 +75,7 @@ def read(path: Path) -> SourceModel:
         paths=(path,),
         name=remove_controls(str(file_header.metadata.get("general.name", path.stem)))[:200],
         licence=remove_controls(str(file_header.metadata.get("general.license", "unknown")))[:200],
+        base_model=parse_repository(file_header.metadata.get("general.base_model.0.repo_url")),
         notes=notes,
     )
 
@@ -143,6 +139,9 @@ def build_config(path: Path, file_header: Header) -> dict[str, Any]:
         "intermediate_size": field("feed_forward_length"), "max_position_embeddings": field("context_length"),
         "rms_norm_eps": field("attention.layer_norm_rms_epsilon"), "rope_theta": field("rope.freq_base", 10000.0),
     }  # fmt: skip
+    if kind != "qwen2":
+        config["attention_bias"] = "blk.0.attn_output.bias" in file_header.tensors
+        config["mlp_bias"] = "blk.0.ffn_up.bias" in file_header.tensors
     scaling = field("rope.scaling.type", "none")
     if scaling != "none":
         config["rope_scaling"] = {"rope_type": scaling, "factor": field("rope.scaling.factor")}
@@ -158,11 +157,14 @@ def find_llama3_scaling(path: Path, file_header: Header, base: float, K: int) ->
         raise GenloomError("exchange.rotary_divisors", reason="do not fit its heads")
     divisors_K = load_tensor(path, info).float()
     rates_K = base ** (-torch.arange(0, K, 2) / K)
-    for length in LLAMA3_LENGTHS:
-        scaling = RotaryScaling(float(divisors_K.max()), length)
+    own_factors = [file_header.metadata.get(name) for name in OWN_ROPE_FIELDS]
+    candidates: list[tuple[Any, ...]] = [tuple(own_factors)] if None not in own_factors else []
+    for factors in (*candidates, *((length,) for length in LLAMA3_LENGTHS)):
+        scaling = RotaryScaling(float(divisors_K.max()), *factors)
         if torch.allclose(rates_K / scaling(rates_K), divisors_K, rtol=1e-4):
             return {
-                "rope_type": "llama3", "factor": scaling.factor, "original_max_position_embeddings": length,
+                "rope_type": "llama3", "factor": scaling.factor,
+                "original_max_position_embeddings": scaling.original_length,
                 "low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor,
             }  # fmt: skip
     raise GenloomError("exchange.rotary_divisors", reason="are not those of Llama 3")

@@ -1,6 +1,7 @@
 """Read Hugging Face folders: config.json, one or several safetensors files, and the vocabulary."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,15 @@ from genloom.codecs import tokenizer
 from genloom.codecs.tokenizer_json import LARGEST_FILE, parse_tokenizer_json
 from genloom.errors import GenloomError
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
+from genloom.exchange.provenance import find_notices, find_repository, parse_repository
 from genloom.exchange.safetensors_file import list_tensors
-from genloom.exchange.source_model import (
-    UNEXPECTED_ERRORS,
-    SourceModel,
-    build_chat_codec,
-    unexpected_error,
-    wrap_import_error,
-)
+from genloom.exchange.source_model import SourceModel, build_chat_codec, explain_import_errors
 from genloom.exchange.vocabulary import from_files, has_bos_step
 from genloom.exchange.weight_mapping import TensorLoader
+from genloom.store.files import read_beginning
 from genloom.text_format import remove_controls
 
+_MAX_NAME = 200  # characters of a file's name
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _UNPREFIXED_NAMES = ("wte.", "wpe.", "h.", "ln_f.")  # of the original GPT-2
 
@@ -28,7 +26,7 @@ def read(folder: Path) -> SourceModel:
     """Return the model in a folder; raises GenloomError for unknown, missing or inconsistent content."""
     if not (folder / "config.json").is_file():
         raise GenloomError("exchange.no_config", path=folder)
-    try:
+    with explain_import_errors(folder):
         config = read_json(folder / "config.json")
         spec = parse_hf_config(config)
         paths = find_weight_files(folder)
@@ -38,10 +36,7 @@ def read(folder: Path) -> SourceModel:
                 f"transformer.{n}" if n.startswith(_UNPREFIXED_NAMES) else n: load for n, load in tensors.items()
             }
         codec, notes = build_codec(folder, spec)
-    except ValueError as error:
-        raise wrap_import_error(folder, error) from None
-    except UNEXPECTED_ERRORS as error:
-        raise wrap_import_error(folder, unexpected_error(error)) from error
+        card, repository, notices = read_card(folder), find_repository(folder), find_notices(folder)
     return SourceModel(
         config,
         tensors,
@@ -49,8 +44,11 @@ def read(folder: Path) -> SourceModel:
         is_gguf=False,
         codec=codec,
         paths=tuple(paths),
-        name=folder.resolve().name,
-        licence=read_licence(folder),
+        name=repository or remove_controls(folder.resolve().name),
+        licence=get_licence(card),
+        repository=repository,
+        base_model=parse_repository(card.get("base_model")),
+        notices=notices,
         notes=notes,
     )
 
@@ -67,8 +65,8 @@ def find_weight_files(folder: Path) -> list[Path]:
             raise GenloomError("exchange.file_outside_folder", file=outside_paths[0], index=index.name)
     else:
         paths = sorted(folder.glob("model.safetensors")) or sorted(folder.glob("*.safetensors"))
-    if missing_paths := [path for path in paths if not path.is_file()]:
-        raise GenloomError("exchange.missing_file", file=missing_paths[0].name)
+    if missing_paths := [path for path in paths if len(path.name) > _MAX_NAME or not path.is_file()]:
+        raise GenloomError("exchange.missing_file", file=missing_paths[0].name[:_MAX_NAME])
     if not paths:
         if pickle_files := [path.name for pattern in _PICKLE_PATTERNS for path in folder.glob(pattern)]:
             raise GenloomError("exchange.pickled_weights", file=pickle_files[0])
@@ -98,7 +96,7 @@ def build_codec(folder: Path, spec: ArchitectureSpec) -> tuple[tokenizer.Codec, 
     """Return the codec with its chat template, and notes for the user."""
     settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     content = read_vocabulary(folder, settings, spec)
-    bos_token, eos_token = (_token_text(settings.get(f"{which}_token")) for which in ("bos", "eos"))
+    bos_token, eos_token = (read_token(settings.get(f"{which}_token")) for which in ("bos", "eos"))
     tokenizer_content = parse_tokenizer_json(content)
     is_bos_added = (
         has_bos_step(tokenizer_content) if tokenizer_content["post_processor"] else bool(settings.get("add_bos_token"))
@@ -109,7 +107,7 @@ def build_codec(folder: Path, spec: ArchitectureSpec) -> tuple[tokenizer.Codec, 
 def read_vocabulary(folder: Path, settings: dict[str, Any], spec: ArchitectureSpec) -> str:
     """Return the text of the tokenizer.json, or of one built from vocab.json and merges.txt."""
     if (folder / "tokenizer.json").is_file():
-        return _read_text(folder / "tokenizer.json")
+        return read_text(folder / "tokenizer.json")
     if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
         raise GenloomError("exchange.missing_vocabulary")
     table = settings.get("added_tokens_decoder", {})
@@ -124,13 +122,13 @@ def read_vocabulary(folder: Path, settings: dict[str, Any], spec: ArchitectureSp
     pre_tokenizer = (
         "gpt-2" if spec.architecture == "GPT2LMHeadModel" else "qwen2" if "Qwen" in spec.architecture else "smollm"
     )
-    return from_files(vocab, _read_text(folder / "merges.txt"), added_tokens, pre_tokenizer)
+    return from_files(vocab, read_text(folder / "merges.txt"), added_tokens, pre_tokenizer)
 
 
 def read_chat_template(folder: Path, settings: dict[str, Any]) -> object:
     """Return the chat template; of several, the default one."""
     if (folder / "chat_template.jinja").is_file():
-        return _read_text(folder / "chat_template.jinja")
+        return read_text(folder / "chat_template.jinja")
     template = settings.get("chat_template")
     if isinstance(template, list):
         templates = {str(t.get("name")): t.get("template") for t in template if isinstance(t, dict)}
@@ -138,21 +136,25 @@ def read_chat_template(folder: Path, settings: dict[str, Any]) -> object:
     return template
 
 
-def read_licence(folder: Path) -> str:
-    """Return the licence in the first lines of the model's card."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return "unknown"
-    with card.open("rb") as file:
-        first_lines = remove_controls(file.read(4096).decode("utf-8", "replace")).splitlines()
-    lines = [line.partition(":")[2].strip() for line in first_lines if line.lower().startswith("license:")]
-    return lines[0] if lines and lines[0] else "unknown"
+def read_card(folder: Path) -> dict[str, str]:
+    """Return the texts among the metadata in the first lines of the model's card; of a list, the first entry."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return {}
+    lines = remove_controls(read_beginning(path, 4096).decode("utf-8", "replace")).splitlines()
+    metadata: dict[str, str] = {}
+    for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
+        key, colon, value = line.partition(":")
+        value = value.strip() or (next_line.strip().removeprefix("-") if next_line.strip().startswith("- ") else "")
+        if colon and value.strip():
+            metadata.setdefault(key.strip().lower(), value.strip().strip("\"'"))
+    return metadata
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object from a file of bounded size."""
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
         raise GenloomError("exchange.damaged_file", file=path.name, reason=f"it is not valid JSON: {error}") from None
     if not isinstance(content, dict):
@@ -160,16 +162,27 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_text(path: Path) -> str:
-    if path.stat().st_size > LARGEST_FILE:
-        raise GenloomError("exchange.damaged_file", file=path.name, reason=f"it is larger than {LARGEST_FILE >> 20} MB")
+def get_licence(card: Mapping[str, str]) -> str:
+    """Return the licence in the metadata of a card."""
+    return card.get("license_name" if card.get("license") == "other" else "license", "unknown")
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the content of a file; GenloomError if it is longer than `limit` bytes."""
+    content = read_beginning(path, limit + 1)
+    if len(content) > limit:
+        raise GenloomError("exchange.damaged_file", file=path.name, reason=f"it is larger than {limit >> 20} MB")
+    return content
+
+
+def read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bounded(path, LARGEST_FILE).decode()
     except UnicodeDecodeError:
         raise GenloomError("exchange.damaged_file", file=path.name, reason="it is not UTF-8") from None
 
 
-def _token_text(token: object) -> str | None:
+def read_token(token: object) -> str | None:
     """Return a token given by its text, or by a table with its content."""
     token = token.get("content") if isinstance(token, dict) else token
     return token if isinstance(token, str) else None

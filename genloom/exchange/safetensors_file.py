@@ -33,7 +33,7 @@ def read_header(path: Path) -> Mapping[str, Any]:
     """Return the table of a file's tensors: known types, shapes that fit, contiguous to the end of the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+        length = int.from_bytes(file.read(min(size, 8)), "little")
         if size < 8 or not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):
             raise _damaged_error(
                 path, f"it is not a safetensors file, or its header length of {length:,} bytes is wrong"

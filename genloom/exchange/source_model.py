@@ -1,17 +1,24 @@
 """The common form of all sources: a config, tensors that load on demand, a vocabulary and the origin."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from genloom.codecs import tokenizer
 from genloom.errors import GenloomError, format_message
 from genloom.exchange.architectures import ArchitectureSpec
 from genloom.exchange.jinja_templates import recognize_template
+from genloom.exchange.parity import Parity
 from genloom.exchange.weight_mapping import TensorLoader
 from genloom.store import files
+from genloom.store.model_folder import ModelFolder
+
+ProgressCallback = Callable[[float, str], None]  # the progress, from 0 to 1, and the next step
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class SourceModel:
     paths: tuple[Path, ...]  # of the files with the weights
     name: str = ""  # the source's own name
     licence: str = "unknown"
+    repository: str = ""  # on the Hugging Face hub, where the location tells
+    base_model: str = ""  # the hub name of the model that the source says it derives from
+    notices: tuple[Path, ...] = ()  # its licence files
     notes: tuple[str, ...] = field(default=())  # for the user
 
     def compute_digests(self) -> dict[str, str]:
@@ -33,20 +43,47 @@ class SourceModel:
         return {path.name: files.hash_file(path) for path in self.paths}
 
 
+@dataclass(frozen=True)
+class ImportResult:
+    """An imported model, and how closely it computes what its source does."""
+
+    folder: ModelFolder
+    spec: ArchitectureSpec
+    parity: Parity
+    notes: tuple[str, ...]
+    has_chat_template: bool
+
+
 # What a value of an unexpected kind raises somewhere, if no check has named it before.
-UNEXPECTED_ERRORS = (TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError)
+_UNEXPECTED_ERRORS = (
+    *(TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError),
+    *(RuntimeError, SafetensorError),
+)
 
 
-def unexpected_error(error: BaseException) -> GenloomError:
-    """Return the error for content of a kind that no check has named."""
-    reason = f"{type(error).__name__}: {str(error)[:100]}"
-    return GenloomError("exchange.unexpected_content", reason=reason)
+@contextmanager
+def explain_import_errors(path: Path) -> Generator[None]:
+    """Turn every error about the content of `path` into one that says why it cannot be imported.
+
+    The field `cause` is the code of the original error.
+    """
+    try:
+        yield
+    except ValueError as error:
+        cause = error.code if isinstance(error, GenloomError) else ""
+        reason = str(error).rstrip(".")
+        raise GenloomError("exchange.import_failed", path=path, reason=reason, cause=cause) from None
+    except _UNEXPECTED_ERRORS as error:
+        reason = format_message("exchange.unexpected_content", reason=f"{type(error).__name__}: {str(error)[:100]}")
+        cause = "exchange.unexpected_content"
+        raise GenloomError("exchange.import_failed", path=path, reason=reason, cause=cause) from error
 
 
-def wrap_import_error(path: Path, error: ValueError) -> GenloomError:
-    """Return the error that `path` cannot be imported; its field `cause` is the code of `error`."""
-    cause = error.code if isinstance(error, GenloomError) else ""
-    return GenloomError("exchange.import_failed", path=path, reason=str(error).rstrip("."), cause=cause)
+def record_parity(folder: Path, parity: Parity) -> None:
+    """Add the result of the comparison to the card of a model that is being written."""
+    path = folder / "card.json"
+    card = {**json.loads(path.read_text()), "parity": asdict(parity)}
+    path.write_text(json.dumps(card, indent=2, ensure_ascii=False))
 
 
 # If documents and turns end with different tokens, documents end with one of these.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a tenth of a second, and only imports need it
 
 _MAX_STEPS = 20_000
 _MAX_CHARS = 1 << 16
+_CHARS_PER_STEP = 256
 _METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(str, name)
     for name in ("strip", "lstrip", "rstrip", "split", "startswith", "endswith", "replace", "upper", "lower", "title")
@@ -70,7 +71,7 @@ class _Reader:
 
     def run(self, statements: "Sequence[nodes.Node]", names: dict[str, Any]) -> None:
         for statement in statements:
-            self._count_step()
+            self._count_steps()
             kind = type(statement).__name__
             if not hasattr(self, f"_run_{kind}"):
                 raise UnreadableTemplate(kind)
@@ -96,7 +97,7 @@ class _Reader:
         if node.test is not None:
             items = [item for item in items if self.evaluate(node.test, {**names, node.target.name: item})]
         for index, item in enumerate(items):
-            self._count_step()
+            self._count_steps()
             loop = {
                 "index": index + 1, "index0": index, "first": index == 0, "last": index == len(items) - 1,
                 "length": len(items), "previtem": items[index - 1] if index else _UNDEFINED,
@@ -120,13 +121,15 @@ class _Reader:
 
     def evaluate(self, node: Any, names: dict[str, Any]) -> Any:
         """Return the value of an expression."""
-        self._count_step()
+        self._count_steps()
         kind = type(node).__name__
         if not hasattr(self, f"_evaluate_{kind}"):
             raise UnreadableTemplate(kind)
         value = getattr(self, f"_evaluate_{kind}")(node, names)
-        if isinstance(value, str | list) and len(value) > _MAX_CHARS:
-            raise UnreadableTemplate("a value is too long")
+        if isinstance(value, str | list):
+            self._count_steps(len(value) // _CHARS_PER_STEP)
+            if len(value) > _MAX_CHARS:
+                raise UnreadableTemplate("a value is too long")
         return value
 
     def _evaluate_Const(self, node: Any, names: dict[str, Any]) -> Any:
@@ -245,6 +248,8 @@ class _Reader:
         if function == "Getattr" and not keywords and node.node.attr in _METHODS:
             owner = self.evaluate(node.node.node, names)
             if isinstance(owner, str) and all(isinstance(argument, str) for argument in arguments):
+                if node.node.attr == "replace" and owner.count(arguments[0]) * len(arguments[1]) > _MAX_CHARS:
+                    raise UnreadableTemplate("a value is too long")
                 return _METHODS[node.node.attr](owner, *arguments)
         raise UnreadableTemplate("a call")
 
@@ -254,7 +259,7 @@ class _Reader:
             raise UnreadableTemplate("it writes too much")
         self.parts.append(text)
 
-    def _count_step(self) -> None:
-        self._num_steps += 1
+    def _count_steps(self, count: int = 1) -> None:
+        self._num_steps += count
         if self._num_steps > _MAX_STEPS:
             raise UnreadableTemplate("it takes too long")

@@ -13,7 +13,7 @@ from genloom.types import Codec
 # Types of tokens in a GGUF file.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
-_MAX_MERGED_CHARS = 1024  # of a token; its splits are as many, and each as long
+_MAX_SPLIT_CHARS = 1 << 26  # a token has as many splits as characters, and each is as long
 
 _BYTE_LEVEL_STEP = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 _GPT2_STEP = {**_BYTE_LEVEL_STEP, "use_regex": True}
@@ -109,11 +109,12 @@ def build_sentencepiece(
 ) -> str:
     """Return the tokenizer.json of SentencePiece BPE: the merges follow from the scores of their results."""
     token_of_id = {n: token for token, n in vocab.items()}
+    num_split_chars = sum(len(token) ** 2 for token in vocab)
+    if num_split_chars > _MAX_SPLIT_CHARS:
+        raise GenloomError("exchange.tokens_too_long", length=num_split_chars, limit=_MAX_SPLIT_CHARS)
     merges = []
     for n in sorted(mergeable, key=lambda n: -scores[n]):
         token = token_of_id.get(n, "")
-        if len(token) > _MAX_MERGED_CHARS:
-            raise GenloomError("exchange.token_too_long", length=len(token), limit=_MAX_MERGED_CHARS)
         splits = [(token[:i], token[i:]) for i in range(1, len(token))]
         known_splits = [pair for pair in splits if pair[0] in vocab and pair[1] in vocab]
         merges += sorted(known_splits, key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))

@@ -58,9 +58,12 @@ def _iter_llama_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
                 )
         yield WeightMapping(f"{prefix}.attention.out.weight", ((f"{hf_prefix}.self_attn.o_proj.weight", D),), q)
         yield WeightMapping(f"{prefix}.norm_mlp.weight", ((f"{hf_prefix}.post_attention_layernorm.weight", D),), 0)
-        gate_up = ((f"{hf_prefix}.mlp.gate_proj.weight", F), (f"{hf_prefix}.mlp.up_proj.weight", F))
-        yield WeightMapping(f"{prefix}.mlp.up.weight", gate_up, D)
-        yield WeightMapping(f"{prefix}.mlp.down.weight", ((f"{hf_prefix}.mlp.down_proj.weight", D),), F)
+        if c.bias in ("attention", "all"):
+            yield WeightMapping(f"{prefix}.attention.out.bias", ((f"{hf_prefix}.self_attn.o_proj.bias", D),), 0)
+        for kind, *columns in (("weight", D, F), *((("bias", 0, 0),) if c.bias == "all" else ())):
+            gate_up = tuple((f"{hf_prefix}.mlp.{part}_proj.{kind}", F) for part in ("gate", "up"))
+            yield WeightMapping(f"{prefix}.mlp.up.{kind}", gate_up, columns[0])
+            yield WeightMapping(f"{prefix}.mlp.down.{kind}", ((f"{hf_prefix}.mlp.down_proj.{kind}", D),), columns[1])
     yield WeightMapping("norm.weight", (("model.norm.weight", D),), 0)
     if not c.tie_embeddings:
         yield WeightMapping("head.weight", (("lm_head.weight", spec.vocab_size),), D)
@@ -105,6 +108,11 @@ def convert_from_hf(spec: ArchitectureSpec, hf_loaders: Mapping[str, TensorLoade
         raise GenloomError("exchange.unknown_tensor", tensor=unknown[0])
     if missing := sorted(names - set(hf_loaders)):
         raise GenloomError("exchange.missing_tensor", tensor=missing[0])
+    if tied_names & set(hf_loaders):
+        embed_name = mappings[0].hf_slices[0][0]
+        head, embedding = hf_loaders["lm_head.weight"](), hf_loaders[embed_name]()
+        if head.shape != embedding.shape or not torch.equal(head.float(), embedding.float()):
+            raise GenloomError("exchange.head_differs", embedding=embed_name)
     for mapping in mappings:
         yield (
             mapping.name,

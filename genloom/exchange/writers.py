@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,12 @@ from genloom.exchange.gguf_file import (
     GPT2_NAMES,
     GPT2_TRANSPOSED,
     LLAMA_NAMES,
+    OWN_ROPE_FIELDS,
     import_gguf,
     permute_rotary,
 )
 from genloom.exchange.jinja_templates import to_jinja
+from genloom.exchange.provenance import Provenance
 from genloom.exchange.vocabulary import to_gguf, to_tokenizer_json
 from genloom.exchange.weight_mapping import convert_to_hf
 from genloom.model import Model
@@ -36,11 +39,11 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class ExportableModel:
-    """A model with its spec and licence."""
+    """A model with its spec and origin."""
 
     model: Model
     spec: ArchitectureSpec
-    licence: str
+    provenance: Provenance
 
     @property
     def space(self) -> TokenSpace:
@@ -68,31 +71,32 @@ class ExportableModel:
 
 def write_hf_folder(exportable: ExportableModel, folder: Path, precision: str) -> None:
     """Write the files that `AutoModelForCausalLM` and `AutoTokenizer` read."""
-    space, spec, eos_ids = exportable.space, exportable.spec, sorted({exportable.eos, exportable.space.eos})
+    spec, eos_ids = exportable.spec, sorted({exportable.eos, exportable.space.eos})
     tensors = {
         name: cast_tensor(name, tensor, DTYPES[precision]) for name, tensor in exportable.to_hf_tensors().items()
     }
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    token_ids = {"bos_token_id": space.bos, "eos_token_id": eos_ids}
+    token_ids = {"bos_token_id": exportable.space.bos, "eos_token_id": eos_ids}
     config = to_hf_config(spec.network, spec.context_length, spec.vocab_size)
     _write_json(folder / "config.json", {**config, **token_ids, "dtype": precision, "torch_dtype": precision})
     _write_json(folder / "generation_config.json", token_ids)
+    write_tokenizer(exportable, folder)
+
+
+def write_tokenizer(exportable: ExportableModel, folder: Path) -> None:
+    """Write the files that `AutoTokenizer` reads, with the chat template."""
     _write_json(folder / "tokenizer.json", to_tokenizer_json(exportable.model.codec))
     tokenizer_config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": spec.context_length,
+        "model_max_length": exportable.spec.context_length,
         "clean_up_tokenization_spaces": False,
         "eos_token": exportable.special_token_names[exportable.eos],
-        "bos_token": exportable.special_token_names[space.bos],
+        "bos_token": exportable.special_token_names[exportable.space.bos],
         "pad_token": exportable.special_token_names[exportable.eos],
     }
     if exportable.chat_template:
         tokenizer_config["chat_template"] = to_jinja(exportable.chat_template)
     _write_json(folder / "tokenizer_config.json", tokenizer_config)
-    card = (
-        f"---\nlicense: {exportable.licence}\nlibrary_name: transformers\n---\n\n{exportable.model.ref}, by Genloom.\n"
-    )
-    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
@@ -100,7 +104,9 @@ def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
     gguf = import_gguf()
     kinds = {name: kind for kind, name in ARCHITECTURES.items()}
     if exportable.spec.architecture not in kinds:
-        raise GenloomError("exchange.gguf_sliding_window")
+        raise GenloomError("exchange.inexpressible_in_gguf", setting="window")
+    if exportable.spec.architecture == "Qwen3ForCausalLM" and exportable.spec.network.bias:
+        raise GenloomError("exchange.inexpressible_in_gguf", setting="bias")
     architecture = kinds[exportable.spec.architecture]
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in build_gguf_metadata(exportable, architecture, gguf.LlamaFileType[_FILE_TYPES[precision]]).items():
@@ -108,10 +114,10 @@ def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
     for name, tensor in to_gguf_tensors(exportable):
         data, quant_type = quantize_tensor(name, tensor, precision)
         writer.add_tensor(name, data, raw_dtype=quant_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with closing(writer):  # also if the disk is full
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
 
 
 def quantize_tensor(name: str, tensor: Tensor, precision: str) -> tuple[np.ndarray, Any]:
@@ -147,7 +153,8 @@ def build_gguf_metadata(exportable: ExportableModel, kind: str, file_type: int) 
     key_heads = network.key_heads or network.heads
     fields: dict[str, Any] = {
         "general.name": exportable.model.name,
-        "general.license": exportable.licence,
+        "general.license": exportable.provenance.licence,
+        **exportable.provenance.base_fields,
         "general.file_type": int(file_type),
         "general.quantization_version": 2,
         f"{kind}.context_length": spec.context_length,
@@ -170,6 +177,9 @@ def build_gguf_metadata(exportable: ExportableModel, kind: str, file_type: int) 
         }
         if network.rotary_scale != 1 and not network.rotary_length:
             fields |= {f"{kind}.rope.scaling.type": "linear", f"{kind}.rope.scaling.factor": network.rotary_scale}
+        if network.rotary_length:
+            factors = (network.rotary_length, network.rotary_low, network.rotary_high)
+            fields |= dict(zip(OWN_ROPE_FIELDS, factors, strict=True))
     fields |= to_gguf(to_tokenizer_json(exportable.model.codec), spec.vocab_size)
     fields |= {"tokenizer.ggml.bos_token_id": exportable.space.bos, "tokenizer.ggml.eos_token_id": exportable.eos}
     if exportable.chat_template:

@@ -1,7 +1,7 @@
 """The conditions of a model's networks, with classifier-free guidance and negative prompts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from genloom import conditioners
@@ -26,8 +26,8 @@ class GuidanceConfig:
         DEFAULT_GUIDANCE_SCALE, "Guidance scale of all conditions together, or by name; 1 is off."
     )
     negative_prompt: str = option("", "What outputs should not look like.")
-    guidance_start: float = option(0.0, "Time, from noise (0) to data (1), when guidance begins.")
-    guidance_end: float = option(1.0, "Time when guidance ends.")
+    guidance_start: float = option(0.0, "Time, from noise (0) to data (1), when guidance begins.", minimum=0, maximum=1)
+    guidance_end: float = option(1.0, "Time when guidance ends.", minimum=0, maximum=1)
 
     def __post_init__(self) -> None:
         scales = self.guidance_scale.values() if isinstance(self.guidance_scale, dict) else [self.guidance_scale]
@@ -67,10 +67,12 @@ def encode_conditions(
     if interpolation is not None:
         ends = encode_rows(model, interpolation.prompts, interpolation.given or given)
         conds = {name: interpolate_conditions(conds[name], ends[name], interpolation.weights) for name in conds}
-    cond = to_device(model, conditioners.merge_conditions(conds))
+    cond = drop_empty_field(to_device(model, conditioners.merge_conditions(conds)))
     null_conds = encode_rows(model, [guidance.negative_prompt] * len(prompts), ())
-    uncond = to_device(model, conditioners.merge_conditions(null_conds))
+    uncond = drop_empty_field(to_device(model, conditioners.merge_conditions(null_conds)))
     has_effect = has_values(cond) or has_values(uncond)
+    if not has_effect and cond.field is not None:  # which may not have the size of the samples
+        return parts, None
     if not can_guide(model) or guidance.guidance_scale == 1 or not has_effect:
         return parts, cond
     scale, components = guidance.guidance_scale, []
@@ -78,7 +80,10 @@ def encode_conditions(
         conditioners.check_names(model.conditioners, list(scale))
         no_prompts = encode_rows(model, [""] * len(prompts), ())
         components = [
-            (to_device(model, conditioners.merge_conditions({**no_prompts, name: conds[name]})), scale.get(name, 1.0))
+            (
+                drop_empty_field(to_device(model, conditioners.merge_conditions({**no_prompts, name: conds[name]}))),
+                scale.get(name, 1.0),
+            )
             for name in conds
         ]
         scale = 1.0
@@ -112,6 +117,12 @@ def encode_condition(model: Model, prompts: Sequence[str], given: Sequence[Given
 
 def to_device(model: Model, cond: Condition) -> Condition:
     return cond.map(lambda t: t.to(model.device))
+
+
+def drop_empty_field(cond: Condition) -> Condition:
+    """Return a condition of several kinds without a field that is zero throughout, which fits samples of any size."""
+    is_needed = cond.field is None or bool(cond.field.any()) or (cond.tokens is None and cond.vector is None)
+    return cond if is_needed else replace(cond, field=None)
 
 
 def has_values(cond: Condition) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from genloom.capabilities import ContinuationCodec, StreamingCodec
+from genloom.generate import loops
 from genloom.types import Codec, TokenSpace
 
 
@@ -22,6 +23,7 @@ class Draft:
     is_finished: tuple[bool, ...]
     num_tokens: tuple[int, ...]  # generated per row, up to its end; 0 if the model does not generate tokens
     token_ids: Sequence[tuple[int, ...]] = ()  # per row, with the token that ends it; (): none, or not final
+    has_loop: tuple[bool, ...] = ()  # per row of text, whether it ended because it repeats itself
 
 
 class TextDecoder:
@@ -29,7 +31,7 @@ class TextDecoder:
 
     `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
     `is_append_only`, a draft begins with the previous one. `keep_partial` ends a text that is cut inside a character
-    with U+FFFD.
+    with U+FFFD. `stop_loops` also ends a row of text that repeats itself.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class TextDecoder:
         is_finished: np.ndarray,
         is_append_only: bool,
         keep_partial: bool = False,
+        stop_loops: bool = False,
     ):
+        self.stop_loops, self.has_loop = stop_loops, [False] * len(prompts)
         self.codec, self.stop, self.eos_ids, self.is_finished = codec, stop, (codec.space.eos, *eos_ids), is_finished
         self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only, keep_partial) for prompt in prompts]
 
@@ -57,7 +61,9 @@ class TextDecoder:
             if isinstance(self.codec, StreamingCodec):
                 text = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
                 continuation, is_stopped = cut_at_stop(text, self.stop, should_hold_back=not is_last)
-                self.is_finished[i] |= is_stopped and not has_holes
+                if self.stop_loops and not (is_stopped or has_holes or is_last):
+                    self.has_loop[i] = loops.has_loop(text)
+                self.is_finished[i] |= (is_stopped or self.has_loop[i]) and not has_holes
                 if is_stopped and is_final:
                     ended_row = cut_tokens(detokenizer.decode, row, continuation)
                 value = detokenizer.prompt_text + continuation
@@ -73,7 +79,12 @@ class TextDecoder:
             token_ids.append(tuple(ended_row.tolist()))
         is_finished = tuple(self.is_finished.tolist())
         return Draft(
-            tuple(values), tuple(continuations), is_finished, tuple(num_tokens), tuple(token_ids) if is_final else ()
+            tuple(values),
+            tuple(continuations),
+            is_finished,
+            tuple(num_tokens),
+            tuple(token_ids) if is_final else (),
+            tuple(self.has_loop),
         )
 
 
@@ -144,10 +155,13 @@ def cut_at_stop(text: str, stop: Sequence[str], should_hold_back: bool) -> tuple
 
 
 class ValueDecoder:
-    """Decodes drafts of values that are complete from the first draft and improve, as images are."""
+    """Decodes drafts of values that are complete from the first draft and improve, as images are.
 
-    def __init__(self, codec: Any, postprocess: Callable[[Any], Any] = lambda value: value):
-        self.codec, self.postprocess = codec, postprocess
+    `grid` is the shape of a grid of tokens of another size than the codec's; (): that of the codec.
+    """
+
+    def __init__(self, codec: Any, postprocess: Callable[[Any], Any] = lambda value: value, grid: tuple[int, ...] = ()):
+        self.codec, self.postprocess, self.grid = codec, postprocess, grid
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
         values = LazyValues(self, rows)
@@ -171,7 +185,9 @@ class LazyValues(Sequence[Any]):
     def values(self) -> list[Any]:
         codec, rows = self.decoder.codec, self.rows.cpu().numpy()
         if isinstance(codec.space, TokenSpace):  # positions without a token yet show an arbitrary one
-            rows = np.pad(rows.clip(0), ((0, 0), (0, prod(codec.space.grid) - rows.shape[1])))
+            grid = self.decoder.grid or codec.space.grid
+            rows = np.pad(rows.clip(0), ((0, 0), (0, prod(grid) - rows.shape[1])))
+            rows = rows.reshape(len(rows), *grid) if self.decoder.grid else rows
         return [self.decoder.postprocess(value) for value in codec.decode_many(rows)]
 
     @overload

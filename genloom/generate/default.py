@@ -14,6 +14,7 @@ import torch
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
+from genloom.media.opening import open_limited
 from genloom.model import Model, resolve_space
 from genloom.settings import option
 from genloom.types import TokenSpace
@@ -98,7 +99,7 @@ def build_edit(options: EditOptions, model: Model) -> SourceEdit:
         raise GenloomError("generate.edit_without_source", option="source")
     if options.fill is None and options.strength is None:
         raise GenloomError("generate.source_without_edit")
-    value = plugins.find_part("medium", model.design.medium).open(options.source).value
+    value = open_limited(plugins.find_part("medium", model.design.medium).open, options.source).value
     fill = None if options.fill is None else parse_fill(options.fill)
     return SourceEdit(value, fill, 1.0 if options.strength is None else options.strength)
 

@@ -1,14 +1,12 @@
-"""The generation engine: requests to streams of drafts, and outputs stored so that they can be replayed.
+"""The generation engine: requests to streams of drafts.
 
 Shape letters: B rows of a request.
 """
 
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genloom import conditioners, plugins
-from genloom.capabilities import StreamingCodec
+from genloom.capabilities import ConstrainedCodec, StreamingCodec
 from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
@@ -24,15 +22,13 @@ from genloom.generate.editing import Edit, SamplerStart, can_edit
 from genloom.generate.interpolation import Interpolation, SlerpNoise
 from genloom.media.abilities import get_ability
 from genloom.memory import count_sample_bytes, rows_within
-from genloom.model import Model, describe_machine, load_model
-from genloom.noise import NUM_SIGNAL_NONCES, NUM_TOKEN_NONCES, Noise
-from genloom.old_names import upgrade_request
-from genloom.settings import OptionInfo, apply_overrides, list_options, parse, to_table
-from genloom.store.files import hash_file
-from genloom.store.workspace import Workspace
-from genloom.types import Item, Space, TokenSpace
+from genloom.model import Model
+from genloom.noise import NUM_NONCES, Noise, fold_in
+from genloom.settings import OptionInfo, apply_overrides, list_options, parse
+from genloom.types import TokenSpace, is_open_sequence
 
 NOISE_KEY = 0x67656E6C6F6F6D  # until a workspace has its own key: outputs can be replayed, but have no watermark
+MAX_OUTPUTS = 100_000  # of one request, whose prompts and nonces are in memory
 MAX_BATCH_SIZE = 32  # rows whose KV cache fits in the memory of a small machine
 MAX_BATCH_BYTES = 1 << 25  # of the samples, if they are large; the network needs many times more
 
@@ -53,6 +49,7 @@ class Request:
     edit: Edit | None = None  # the source of all outputs, which only the medium's editing looks into
     interpolation: Interpolation | None = None  # the other end, for interpolated outputs
     given: tuple[Mapping[str, Any], ...] = ()  # the values of the other conditions, one mapping per row; (): none
+    stop_loops: bool = False  # whether a text that repeats itself ends; never in outputs of earlier versions
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
@@ -66,30 +63,42 @@ def build_request(
     seed: int | None,
     stop: Sequence[str],
     params: Mapping[str, Any],
-    pool_size: int = NUM_TOKEN_NONCES,
+    is_sequence: bool = True,
     given: Mapping[str, Any] | None = None,
 ) -> Request:
     """Build a request for `count` outputs per prompt, all with the same values of the other conditions.
 
     A prompt can be among those values instead of in `prompts`.
 
-    Nonces are drawn from a small pool, so that a watermark can be detected, and without replacement within a prompt
-    while the pool lasts. A seed makes them reproducible.
+    A seed makes the nonces reproducible. Those of an open sequence (`is_sequence`) also depend on the prompt: the noise
+    of a token depends on the few tokens before it, so two prompts with one nonce would share phrases. Other media keep
+    the noise of a seed, so that only the prompt changes the output.
     """
     if given and conditioners.PROMPT in given and not any(prompts):
         prompts = [str(given[conditioners.PROMPT])]
     given = {name: value for name, value in (given or {}).items() if name != conditioners.PROMPT}
     if count < 1 or not prompts:
         raise GenloomError("generate.nothing_to_generate", count=count, num_prompts=len(prompts))
-    if seed is not None and seed < 0:
+    if count * len(prompts) > MAX_OUTPUTS:
+        raise GenloomError("generate.too_many_outputs", count=count, num_prompts=len(prompts), maximum=MAX_OUTPUTS)
+    if seed is not None and not 0 <= seed < 2**63:
         raise GenloomError("generate.bad_seed", seed=seed)
-    rng = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
-    nonces: list[int] = []
-    for _ in prompts:
-        permutation = rng.permutation(pool_size)
-        nonces += [int(permutation[i % pool_size]) + pool_size * (i // pool_size) for i in range(count)]
+    seed = secrets.randbits(64) if seed is None else seed
+    keys = [fold_in(prompt.encode("utf-8", "surrogatepass")) if is_sequence else 0 for prompt in prompts]
+    rngs = {key: np.random.default_rng([seed, key]) for key in keys}
+    nonces = [nonce for key in keys for nonce in rngs[key].integers(NUM_NONCES, size=count).tolist()]
     rows = tuple(p for p in prompts for _ in range(count))
     return Request(rows, tuple(nonces), tuple(stop), dict(params), given=(given,) * len(rows) if given else ())
+
+
+def concat_requests(requests: Sequence[Request]) -> Request:
+    """Return the request for the rows of all; they differ only in prompts, nonces and the values that are given."""
+    return replace(
+        requests[0],
+        prompts=tuple(prompt for request in requests for prompt in request.prompts),
+        nonces=tuple(nonce for request in requests for nonce in request.nonces),
+        given=tuple(values for request in requests for values in request.given),
+    )
 
 
 def fit_batch_size(model: Model) -> int:
@@ -140,16 +149,6 @@ def interpolate_request(request: Request, num_frames: int) -> Request:
     )
 
 
-def get_nonce_pool_size(space: Space) -> int:
-    """Return the size of the pool that nonces for a space are drawn from."""
-    return NUM_TOKEN_NONCES if is_open_sequence(space) else NUM_SIGNAL_NONCES
-
-
-def is_open_sequence(space: Space) -> bool:
-    """Whether outputs are token sequences of any length that an EOS token ends."""
-    return isinstance(space, TokenSpace) and not space.grid
-
-
 def never_stop() -> bool:
     return False
 
@@ -174,10 +173,18 @@ def generate(
     decoder: Callable[[Tensor, bool], Draft]
     if is_open_sequence(model.codec.space):
         decoder = TextDecoder(
-            model.codec, prompts, request.stop, request.eos_ids, is_finished, is_left_to_right(model), keep_partial
+            model.codec,
+            prompts,
+            request.stop,
+            request.eos_ids,
+            is_finished,
+            is_left_to_right(model),
+            keep_partial,
+            request.stop_loops,
         )
     else:
-        decoder = ValueDecoder(model.codec, start.finish)
+        has_grid = isinstance(model.codec.space, TokenSpace)
+        decoder = ValueDecoder(model.codec, start.finish, tuple(getattr(params, "size", ())) if has_grid else ())
     num_given = 1 if "known_ids" in start.inputs else 0  # a sampler with known tokens returns BOS too
     sample = None
     try:
@@ -259,7 +266,20 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
         eos_ids=request.eos_ids,
         is_finished=is_finished,
     )
+    if isinstance(model.codec, ConstrainedCodec) and is_causal:
+        inputs = replace(inputs, constraint=model.codec.build_constraint(request.prompts))
     return replace(params, max_tokens=max_tokens, inputs=inputs), is_finished, prompts
+
+
+def count_unread_tokens(model: Model, request: Request) -> list[int]:
+    """Return how many tokens at the beginning of each prompt are not read: those beyond the context length."""
+    if request.prompt_ids or not can_continue(model):
+        return [0] * len(request.prompts)
+    _, max_prompt_tokens = token_prompts.compute_length_budget(
+        model, int(request.params.get("max_tokens") or 0), is_left_to_right(model)
+    )
+    lengths = {prompt: len(encode_prefix(model, prompt)) + 1 for prompt in set(request.prompts)}  # and BOS
+    return [max(lengths[prompt] - max_prompt_tokens, 0) for prompt in request.prompts]
 
 
 def get_default_max_tokens(model: Model) -> int:
@@ -312,7 +332,14 @@ def list_request_params(model: Model) -> list[str]:
 def list_request_options(model: Model) -> list[OptionInfo]:
     """List the parameters that a request to this model can have: those of its sampler, and of guidance."""
     guidance_options = list_options(conditions.GuidanceConfig) if conditions.can_guide(model) else []
-    return [*list_options(get_params_class(model)), *guidance_options]
+    names = {"size"} if is_open_sequence(model.codec.space) else set()  # which only samples on a grid have
+    return [each for each in list_options(get_params_class(model)) if each.name not in names] + guidance_options
+
+
+def add_suggested_params(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters that are not None, and what the sampler suggests for others."""
+    suggested = {each.name: each.suggested for each in list_request_options(model) if each.suggested is not None}
+    return suggested | {name: value for name, value in params.items() if value is not None}
 
 
 def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
@@ -355,110 +382,3 @@ def can_stream_text(model: Model) -> bool:
 def is_left_to_right(model: Model) -> bool:
     """Whether the model generates token by token, so that drafts only grow."""
     return all(role.is_causal for role in model.objective.network_specs.values())
-
-
-def store_outputs(
-    workspace: Workspace, model: Model, request: Request, draft: Draft, metadata: Mapping[str, Any] | None = None
-) -> list[str]:
-    """Store every output of a final draft with all that a replay needs, and return their ids.
-
-    `metadata` is added to each record.
-    """
-    assert model.folder is not None, "only a stored model's outputs can be traced"
-    medium = plugins.find_part("medium", model.design.medium)
-    request_record = build_request_record(workspace, model, request)
-    if request.edit is not None:
-        request_record["edit"] = request.edit.pack(medium, workspace.save_original)
-    output_ids = []
-    for row, (value, prompt) in enumerate(zip(draft.values, request.prompts, strict=True)):
-        record = {
-            **(metadata or {}),
-            "model": model.ref,
-            "medium": model.design.medium,
-            "model_digest": model.folder.digest,
-            "adapters": {ref: workspace.get_model(ref).digest for ref in model.adapters},
-            "precision": model.precision,
-            "prompt": prompt,
-            **({"given": conditioners.format_given(model.conditioners, request.given[row])} if request.given else {}),
-            "written": draft.continuations[row] if isinstance(model.codec, StreamingCodec) else None,
-            **({"token_ids": list(draft.token_ids[row])} if len(draft.token_ids) else {}),
-            "codec_digest": model.folder.codec_digest,
-            "row": row,
-            "request": request_record,
-            "machine": describe_machine(),
-        }
-        output_ids.append(workspace.save_output(encode_file(medium, value), medium.suffixes[0], record))
-    return output_ids
-
-
-def build_request_record(workspace: Workspace, model: Model, request: Request) -> dict[str, Any]:
-    """Return the request for JSON, without its edit; arrays that are given are stored in the workspace."""
-
-    def pack(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {name: model.conditioners[name].pack(value, workspace.save_original) for name, value in values.items()}
-            for values in given
-        ]
-
-    interpolation = request.interpolation and replace(request.interpolation, given=())
-    record = to_table(replace(request, edit=None, given=(), interpolation=interpolation))
-    record |= {"given": pack(request.given)}
-    if request.interpolation is not None:
-        record["interpolation"]["given"] = pack(request.interpolation.given)
-    return record
-
-
-def unpack_given(workspace: Workspace, model: Model, stored: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Return the values that `build_request_record` packed. Raise ValueError for a condition that the model lacks."""
-    conditioners.check_names(model.conditioners, [name for values in stored for name in values])
-    return tuple(
-        {name: model.conditioners[name].unpack(value, workspace.load_original) for name, value in values.items()}
-        for values in stored
-    )
-
-
-def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
-    """Generate a stored output again from its record; return the stored file and the new value, equal byte for byte.
-
-    The whole batch is generated again, since the last bits of a sum can depend on the batch size. Raises ValueError if
-    the model or the stored file has changed, or the new bytes differ; then it names the changes of the machine.
-    """
-    path, record = workspace.get_output(output_id)
-    if not {"model", "model_digest", "request", "row", "machine", "sha256"} <= record.keys():
-        raise GenloomError("generate.no_replay_record", path=path.with_name(f"{output_id}.json"), output=output_id)
-    if hash_file(path) != record["sha256"]:
-        raise GenloomError("generate.output_changed", path=path)
-    adapters = tuple(record.get("adapters", {}))
-    for ref, expected_digest in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
-        if workspace.get_model(ref).digest != expected_digest:
-            raise GenloomError("generate.model_changed", model=ref, output=output_id)
-    model = load_model(workspace, record["model"], adapters, record.get("precision", "float32"))
-    if adapters != model.adapters:
-        model = model.with_adapters(adapters)
-    medium, request_record = plugins.find_part("medium", model.design.medium), upgrade_request(record["request"])
-    edit_record = request_record.pop("edit", None)
-    request_record["given"] = unpack_given(workspace, model, request_record.get("given") or ())
-    if interpolation_record := request_record.get("interpolation"):
-        given = unpack_given(workspace, model, interpolation_record.get("given") or ())
-        request_record["interpolation"] = {**interpolation_record, "given": given}
-    request = parse(Request, request_record, "request")
-    if edit_record:
-        editing = plugins.find_medium_part("editing", model.design.medium)
-        request = replace(request, edit=editing.unpack_edit(edit_record, medium, workspace.load_original))
-    # Earlier versions, whose records name no medium, ended a text that was cut inside a character with U+FFFD.
-    value = run_request(model, request, keep_partial="medium" not in record).values[record["row"]]
-    if encode_file(medium, value) != path.read_bytes():
-        machine = describe_machine()
-        changes = [f"{k}: {v} → {machine.get(k)}" for k, v in record["machine"].items() if machine.get(k) != v]
-        if changes:
-            raise GenloomError("generate.replay_differs_by_machine", output=output_id, changes="; ".join(changes))
-        raise GenloomError("generate.replay_differs", output=output_id)
-    return path, value
-
-
-def encode_file(medium: Any, value: Any) -> bytes:
-    """Return the bytes of the file that a medium saves a value as."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"output{medium.suffixes[0]}"
-        medium.save(Item(value), path)
-        return path.read_bytes()

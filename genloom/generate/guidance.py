@@ -1,7 +1,7 @@
 """Classifier-free guidance, as a wrapper around a network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import cast
 
@@ -124,15 +124,21 @@ def concat_conditions(first: Condition, second: Condition) -> Condition:
 
 def fill_missing_inputs(cond: Condition, other: Condition) -> Condition:
     """Return `cond` with null inputs for what only the other condition has."""
-    reference = next(t for t in (other.tokens, other.vector, other.field, torch.zeros(0)) if t is not None)
-    null_cond = other.mask_rows(torch.zeros(len(reference), dtype=torch.bool, device=reference.device))
+    tensors = (cond.tokens, cond.vector, cond.field, other.tokens, other.vector, other.field, torch.zeros(0))
+    reference = next(t for t in tensors if t is not None)
+    first_rows = other.map(lambda t: t[:1].expand(len(reference), *t.shape[1:]))
+    null_cond = first_rows.mask_rows(torch.zeros(len(reference), dtype=torch.bool, device=reference.device))
     tokens, mask = (null_cond.tokens, null_cond.mask) if cond.tokens is None else (cond.tokens, cond.mask)
     vector = null_cond.vector if cond.vector is None else cond.vector
     return Condition(tokens, mask, vector, null_cond.field if cond.field is None else cond.field)
 
 
 def pad_condition(cond: Condition, other: Condition) -> Condition:
-    """Pad and mask the states of `cond` to the longer length of the two conditions."""
+    """Pad and mask the states of `cond` to the longer length of the two conditions, and pad its field."""
+    if cond.field is not None and other.field is not None:
+        sides = zip(cond.field.shape[:1:-1], other.field.shape[:1:-1], strict=True)  # the last axis first
+        padding = [n for side, other_side in sides for n in (0, max(other_side - side, 0))]
+        cond = replace(cond, field=nn.functional.pad(cond.field, padding))
     if cond.tokens is None or other.tokens is None:
         return cond
     mask = cond.mask if cond.mask is not None else cond.tokens.new_ones(cond.tokens.shape[:2], dtype=torch.bool)

@@ -49,7 +49,7 @@ def measure_best_of_n(
         replace(eval_prompt, request=replace(eval_prompt.request, nonces=(nonce,)))
         for eval_prompt, nonces in zip(
             eval_prompts,
-            draw_nonces(eval_prompts, count, engine.get_nonce_pool_size(champion.codec.space)),
+            draw_nonces(eval_prompts, count, engine.is_open_sequence(champion.codec.space)),
             strict=True,
         )
         for nonce in nonces
@@ -73,7 +73,9 @@ def measure_best_of_n(
     )
 
 
-def draw_nonces(eval_prompts: Sequence[EvalPrompt], count: int, pool: int) -> list[tuple[int, ...]]:
+def draw_nonces(eval_prompts: Sequence[EvalPrompt], count: int, is_sequence: bool) -> list[tuple[int, ...]]:
     """Draw `count` new nonces for each prompt."""
-    nonces = engine.build_request([eval_prompt.prompt for eval_prompt in eval_prompts], count, 1, (), {}, pool).nonces
+    nonces = engine.build_request(
+        [eval_prompt.prompt for eval_prompt in eval_prompts], count, 1, (), {}, is_sequence
+    ).nonces
     return [nonces[n : n + count] for n in range(0, len(nonces), count)]

@@ -1,6 +1,7 @@
 """The receipt of a round, built from its results."""
 
 import base64
+import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -143,9 +144,19 @@ def summarize_ratings(preferences: Preferences) -> receipts.RatingSummary:
         held_out_prompts=len({preference.key for preference in held_preferences}),
         contradictions=len(preferences.contradictions),
         withdrawn=preferences.num_withdrawn,
-        raters=dict(preferences.raters),
+        raters=hide_login_name(preferences.raters),
         unused=dict(preferences.unused),
     )
+
+
+def hide_login_name(raters: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of raters, with "you" in place of the name of this machine's user: receipts are passed on."""
+    try:
+        login_name = getpass.getuser()
+    except (KeyError, OSError):  # the user of a container may have no name
+        return dict(raters)
+    shown_name = "this machine's user" if "you" in raters else "you"
+    return {shown_name if name == login_name else name: weight for name, weight in raters.items()}
 
 
 def summarize_method(inputs: ReceiptInputs) -> dict[str, str | int | float | bool]:

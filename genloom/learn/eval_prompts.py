@@ -9,8 +9,9 @@ import numpy as np
 
 from genloom.codecs.chat_template import ChatCodec, render
 from genloom.errors import GenloomError
-from genloom.generate import conditions, engine
+from genloom.generate import conditions, engine, output_records
 from genloom.model import Model
+from genloom.noise import NUM_NONCES
 from genloom.old_names import upgrade_request
 from genloom.rate.outputs import load_output
 from genloom.rate.preferences import Preference, UnpairedPreference
@@ -44,15 +45,16 @@ def parse_eval_prompt(workspace: Workspace, model: Model, record: Mapping[str, A
         dict(request_record.get("params") or {}),
         (tuple(ids[row]),) if ids else (),
         tuple(request_record.get("eos_ids") or ()),
-        given=engine.unpack_given(workspace, model, given[row : row + 1]),
+        given=output_records.unpack_given(workspace, model, given[row : row + 1]),
+        edit=output_records.load_edit(workspace, model, request_record.get("edit")),
     )
     space, prompt = model.codec.space, build_condition_text(record)
     if not engine.is_open_sequence(space):
         return EvalPrompt(prompt, (), (), request)
     if (token_ids := read_token_ids(model, record)) is not None:
         return EvalPrompt(prompt, build_prompt_ids(model, request), token_ids, request)
-    text = record.get("written")
-    if not isinstance(text, str) or not isinstance(space, TokenSpace):
+    assert isinstance(space, TokenSpace), "open sequences are tokens"
+    if (text := record.get("written")) is None:
         raise GenloomError("learn.not_text", output=record.get("id"), model=model.ref)
     answer_ids = np.asarray(model.codec.encode(text), np.int64)
     max_tokens = int(request.params.get("max_tokens") or engine.get_default_max_tokens(model))
@@ -78,6 +80,8 @@ def build_prompt_ids(model: Model, request: engine.Request) -> tuple[int, ...]:
     max_prompt_tokens = max(model.design.context_length // 2, 1)
     if request.prompt_ids:
         return request.prompt_ids[0][-max_prompt_tokens:]
+    if request.edit and (prefixes := request.edit.prepare(model, 1).inputs.get("prompt_ids")):
+        return to_ids(prefixes[0][-max_prompt_tokens:])
     bos = cast(TokenSpace, model.codec.space).bos
     return to_ids(engine.with_bos(bos, engine.encode_prefix(model, request.prompts[0]), max_prompt_tokens))
 
@@ -186,8 +190,8 @@ def build_eval_prompts(
     """Return up to `max_prompts` distinct prompts of outputs, each with the request of its first output.
 
     Edited and interpolated outputs are left out: their prompt alone does not reproduce them. Nonces are new, since with
-    the nonce of a preferred output its model would generate that output again. Each output without a prompt counts as
-    one, and its new nonce is not one of `rated_nonces`.
+    the nonce of a preferred output its model would generate that output again; none is one of `rated_nonces`. Each
+    output without a prompt counts as one.
     """
     eval_prompts: dict[str, EvalPrompt] = {}
     for output in outputs:
@@ -198,15 +202,12 @@ def build_eval_prompts(
         eval_prompts.setdefault(eval_prompt.prompt or build_task(output, record), eval_prompt)
         if len(eval_prompts) == max_prompts:
             break
-    pool = engine.get_nonce_pool_size(model.codec.space)
-    nonces = engine.build_request(list(eval_prompts) or [""], 1, 0, (), {}, pool).nonces
-    unused_nonces = iter(n for n in np.random.default_rng(0).permutation(pool).tolist() if n not in rated_nonces)
+    rng = np.random.default_rng([0, 1])  # of which no request of a person draws
+    nonces = rng.integers(NUM_NONCES, size=len(eval_prompts) + len(rated_nonces)).tolist()
+    unused_nonces = (nonce for nonce in nonces if nonce not in rated_nonces)
     return [
-        replace(
-            eval_prompt,
-            request=replace(eval_prompt.request, nonces=(n if eval_prompt.prompt else next(unused_nonces, n),)),
-        )
-        for eval_prompt, n in zip(eval_prompts.values(), nonces, strict=bool(eval_prompts))
+        replace(eval_prompt, request=replace(eval_prompt.request, nonces=(nonce,)))
+        for eval_prompt, nonce in zip(eval_prompts.values(), unused_nonces, strict=False)
     ]
 
 
@@ -228,7 +229,7 @@ def build_new_prompts(
     ]
     system_messages = [message for message in messages if message.role == "system"]
     nonces = engine.build_request(
-        list(prompts) or [""], 1, 2, (), {}, engine.get_nonce_pool_size(model.codec.space)
+        list(prompts) or [""], 1, 2, (), {}, engine.is_open_sequence(model.codec.space)
     ).nonces
     eval_prompts = []
     for prompt, nonce in zip(prompts, nonces, strict=bool(prompts)):
@@ -273,7 +274,7 @@ def generate_answers(
         num_done = 0
         for batch in engine.split_batches(request, engine.fit_batch_size(model)):
             draft = engine.run_request(model, batch)
-            engine.store_outputs(workspace, model, batch, draft, metadata)
+            output_records.store_outputs(workspace, model, batch, draft, metadata)
             for answer in draft.continuations:
                 answers[indices[num_done]] = answer
                 num_done += 1

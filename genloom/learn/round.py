@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from genloom import plugins
 from genloom.errors import GenloomError
@@ -39,7 +40,7 @@ from genloom.rate.report.html import render_page
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
-from genloom.train.events import Event, RunResult, Status
+from genloom.train.events import Event, RunResult, RunWarning, Status
 from genloom.train.job import read_job
 from genloom.train.log import read_log
 from genloom.train.planning.auto_config import Budget
@@ -49,6 +50,9 @@ from genloom.train.preference.rollouts import RolloutEnvironment
 from genloom.train.preference.stage import RATINGS_DATA
 from genloom.train.run import TrainRequest, train_model
 
+DEFAULT_MINUTES = 5.0  # of a round
+MEASURE_FRACTION, MIN_TRAINING_FRACTION = 0.4, 0.1  # of the minutes: left for measuring; of training at least
+MIN_TIMED_PROMPTS = 8  # held-out prompts that both versions answer however little time is left
 MAX_EVAL_PROMPTS = 48  # held-out prompts that both versions answer
 DEFAULT_BEST_OF = 4  # answers to choose among in a round without training
 METHOD_NONE = "none"  # a round without training, which only measures best-of-n
@@ -109,6 +113,7 @@ class RoundContext:
     eval_prompts: Sequence[EvalPrompt]  # held-out and extra prompts, which both versions answer
     scorer: comparison.AnswerScorer | None
     timer: SectionTimer
+    deadline: float = inf  # of the whole round, by time.perf_counter
 
 
 def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Generator[Event | LearnResult]:
@@ -117,6 +122,9 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     Raises GenloomError for too few ratings, with how many are missing.
     """
     timer = SectionTimer()
+    is_timed = not (request.budget.steps or request.budget.tokens)
+    round_seconds = (request.budget.minutes or DEFAULT_MINUTES) * 60 if is_timed else inf
+    deadline = time.perf_counter() + round_seconds
     preferences = build_preferences(workspace, ledger, request.model)
     require_enough_preferences(preferences)
     champion = load_for_scoring(workspace, pin_active_version(workspace, ledger, request.model).ref)
@@ -147,6 +155,7 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
         eval_prompts,
         scorer,
         timer,
+        deadline,
     )
     if method == METHOD_NONE:
         yield from run_best_of_n(context)
@@ -157,9 +166,8 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     receipt_inputs = yield from measure_round(context, training, challenger)
     training_log = read_log(workspace.get_run(training.run).folder / "progress.jsonl")
     calibration = context.reward_model.calibration if context.reward_model else None
-    yield record_round(
-        workspace, ledger, preferences, build_receipt(receipt_inputs, training_log, calibration), training, challenger
-    )
+    receipt, used = build_receipt(receipt_inputs, training_log, calibration), list_used_events(preferences, method)
+    yield record_round(workspace, ledger, used, receipt, training, challenger)
 
 
 def build_train_request(context: RoundContext, method: str) -> TrainRequest:
@@ -175,12 +183,45 @@ def build_train_request(context: RoundContext, method: str) -> TrainRequest:
         champion.name,
         champion.ref,
         method,
-        request.budget,
+        limit_training(request.budget, context.deadline),
         overrides,
         save_seconds=request.save_seconds,
         preferences=training_data,
-        judged_runs=frozenset(entry.body["run"] for entry in context.ledger.iter_events(["round"])),
+        judged_runs=frozenset(entry.body["run"] for entry in context.ledger.iter_entries(["round"])),
     )
+
+
+def limit_training(budget: Budget, deadline: float) -> Budget:
+    """Return the budget of the training, which leaves time to measure both versions before the deadline."""
+    if deadline == inf:
+        return budget
+    minutes = budget.minutes or DEFAULT_MINUTES
+    minutes_left = (deadline - time.perf_counter()) / 60 - MEASURE_FRACTION * minutes
+    return replace(budget, minutes=max(minutes_left, MIN_TRAINING_FRACTION * minutes))
+
+
+def count_prompts_in_time(num_prompts: int, seconds_per_prompt: float, seconds_left: float) -> int:
+    """Return how many held-out prompts both versions answer, with half of the time left for the safeguards."""
+    return min(num_prompts, max(int(seconds_left / 2 / (2 * seconds_per_prompt)), MIN_TIMED_PROMPTS))
+
+
+def generate_in_time(context: RoundContext, writers: Sequence[Model], run: str) -> Generator[Event, None, AnswerPairs]:
+    """Let champion and challenger answer the held-out prompts, or as many of them as the time allows."""
+    workspace, prompts, metadata = context.workspace, context.eval_prompts, {"learn": run}
+    num_timed = MIN_TIMED_PROMPTS if context.deadline < inf else len(prompts)
+    started_at = time.perf_counter()
+    champion_answers = generate_answers(workspace, writers[0], prompts[:num_timed], metadata)
+    if num_timed < len(prompts):
+        now = time.perf_counter()
+        count = count_prompts_in_time(len(prompts), (now - started_at) / num_timed, context.deadline - now)
+        champion_answers += generate_answers(workspace, writers[0], prompts[num_timed:count], metadata)
+        if count < len(prompts):
+            yield RunWarning(
+                f"Both versions answer {count} of {len(prompts)} held-out prompts, to keep to the minutes: the result "
+                "is less certain. For all of them, use more --minutes, or --steps."
+            )
+            prompts = prompts[:count]
+    return AnswerPairs(prompts, champion_answers, generate_answers(workspace, writers[1], prompts, metadata))
 
 
 def measure_round(
@@ -190,7 +231,7 @@ def measure_round(
     workspace, request, champion, held = context.workspace, context.request, context.champion, context.held_preferences
     scorer, reward_model, timer = context.scorer, context.reward_model, context.timer
     job = read_job(workspace.get_run(training.run).folder / "job.toml")
-    num_earlier = sum(entry.body["champion"] == champion.ref for entry in context.ledger.iter_events(["round"]))
+    num_earlier = sum(entry.body["champion"] == champion.ref for entry in context.ledger.iter_entries(["round"]))
     alpha = alpha_left(num_earlier)
     yield Status("Measuring both on held-out ratings")
     with timer.section("held-out ratings"):
@@ -204,10 +245,7 @@ def measure_round(
     yield Status("Both answer held-out prompts")
     with timer.section("answers"):
         writers = [load_model(workspace, model.ref, precision=request.precision) for model in (champion, challenger)]
-        champion_answers, challenger_answers = (
-            generate_answers(workspace, writer, context.eval_prompts, {"learn": training.run}) for writer in writers
-        )
-        answers = AnswerPairs(context.eval_prompts, champion_answers, challenger_answers)
+        answers = yield from generate_in_time(context, writers, training.run)
     yield Status("Measuring the safeguards")
     with timer.section("checks"):
         if scorer:
@@ -222,7 +260,7 @@ def measure_round(
         with timer.section("best of n"):
             best_of_n, count = BestOfN(reward_model, scorer), request.best_of
             best_of_n_measures = measure_best_of_n(
-                workspace, writers[0], best_of_n, context.eval_prompts, champion_answers, count, training.run
+                workspace, writers[0], best_of_n, answers.eval_prompts, answers.champion, count, training.run
             )
     return ReceiptInputs(
         context.preferences,
@@ -323,6 +361,12 @@ def split_preferences(preferences: Preferences, method: str) -> tuple[Preference
     return select_split("train"), select_split("val")
 
 
+def list_used_events(preferences: Preferences, method: str) -> list[str]:
+    """List the ledger entries that a round uses: to train, to filter noisy labels, and as held-out evidence."""
+    splits = split_preferences(preferences, method)
+    return sorted({event for split in splits for each in (*split.pairs, *split.unpaired) for event in each.events})
+
+
 def fit_reward_model(
     workspace: Workspace, champion: Model, preferences: Preferences, config: PreferenceConfig
 ) -> tuple[Preferences, Preferences, Preferences, RewardModel | None]:
@@ -356,16 +400,13 @@ def forward_events(events: Generator[Event]) -> Generator[Event, None, RunResult
 def record_round(
     workspace: Workspace,
     ledger: Ledger,
-    preferences: Preferences,
+    used: Sequence[str],
     receipt: receipts.Receipt,
     training: RunResult,
     challenger: Model,
 ) -> LearnResult:
     """Save the receipt in the run, record the round in the ledger, and promote the challenger if the gate says so."""
     digest = save_receipt(workspace, training.run, receipt)
-    events = sorted(
-        {event for preference in (*preferences.pairs, *preferences.unpaired) for event in preference.events}
-    )
     assert challenger.folder is not None
     body = {
         "model": receipt.model,
@@ -375,7 +416,7 @@ def record_round(
         "receipt": digest,
         "run": training.run,
         "promote": receipt.decision.should_promote,
-        "used": events,
+        "used": used,
     }
     ledger.append("round", body, id=f"round-{training.run}")
     if receipt.decision.should_promote:

@@ -76,6 +76,7 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "parse": None,  # (text) -> value: a value as people write it, to continue it; None: values are not written
     "plural": "documents",  # what a data set counts
     "max_tokens": 400,  # that a token model generates by default
+    "tokens_per_sample": 0,  # how many tokens a signal counts for when a model's size is chosen; 0: by its bytes
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
     "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
     "extract_style_features": None,  # (value) -> array: what people notice first; None: nothing is known

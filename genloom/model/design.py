@@ -15,7 +15,7 @@ from genloom.errors import GenloomError
 from genloom.networks import lora
 from genloom.networks.skip_init import SkipInit
 from genloom.old_names import upgrade_job
-from genloom.settings import parse, to_plain, to_table
+from genloom.settings import parse, parse_values, to_plain, to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.types import Batch, Codec, Conditioner, Item, Objective, Space, TextEncoder, TokenSpace
 
@@ -139,6 +139,7 @@ class Model:
     design: Design
     folder: ModelFolder | None = None  # None during training
     adapters: tuple[str, ...] = ()  # refs of the tuned models whose adapters are active in the parts
+    adapter_weights: Mapping[str, float] = field(default_factory=dict)  # of those adapters that are not added in full
     precision: str = "float32"  # in which the parts compute
     conditioners: Mapping[str, Conditioner] = field(default_factory=dict)  # by condition; {}: unconditional
 
@@ -171,7 +172,8 @@ def check_design(design: Design) -> None:
     """Raise ValueError for a part that does not exist or a setting that a part does not have, before any work."""
     parse(plugins.find_part("codec", design.codec).Config, design.codec_settings, "codec")
     parse(plugins.find_part("network", design.network).Config, design.network_settings, "network")
-    plugins.find_part("objective", design.objective)
+    objective = plugins.find_part("objective", design.objective)
+    parse_values(getattr(objective, objective_class_name(design.objective)), design.objective_settings, "objective")
     plugins.find_part("medium", design.medium)
     if design.text_encoder:
         parse(
@@ -179,6 +181,23 @@ def check_design(design: Design) -> None:
         )
     for name in design.condition_tables:
         parse_condition(design, name)
+
+
+def list_packages(design: Design) -> dict[str, str]:
+    """Return the packages of the parts that are plug-ins, by part: {"network pointwise": "genloom-extras 1.0"}."""
+    parts: list[tuple[plugins.PartKind, str]] = [
+        ("codec", design.codec),
+        ("network", design.network),
+        ("objective", design.objective),
+        ("medium", design.medium),
+        ("text_encoder", design.text_encoder),
+        *(("conditioner", str(table["name"])) for table in design.condition_tables.values()),
+    ]
+    return {
+        f"{kind.replace('_', ' ')} {name}": package
+        for kind, name in parts
+        if (package := plugins.get_package(kind, name))
+    }
 
 
 def build_objective(design: Design, space: Space) -> Objective[Batch]:
@@ -216,12 +235,17 @@ def parse_condition(design: Design, name: str) -> Any:
     return replace(config, **{key: value for key, value in defaults.items() if getattr(config, key, None) == ""})
 
 
-def fit_conditions(design: Design, iter_items: Callable[[], Iterable[Item]]) -> Design:
-    """Return the design with the statistics of the training data that its conditioners need."""
+def fit_conditions(design: Design, iter_items: Callable[[str], Iterable[Item]]) -> Design:
+    """Return the design with the statistics of the training data that its conditioners need.
+
+    `iter_items` gets the only column that a conditioner reads, or "" for one that reads whole items.
+    """
     tables = dict(design.conditions)
     for name, table in tables.items():
         if fit := plugins.get_hook("conditioner", str(table["name"]), "fit"):
-            tables[name] = {"name": table["name"], **to_table(fit(iter_items(), parse_condition(design, name)))}
+            config = parse_condition(design, name)
+            items = iter_items(getattr(config, "column", ""))
+            tables[name] = {"name": table["name"], **to_table(fit(items, config))}
     return replace(design, conditions=tables)
 
 

@@ -13,12 +13,12 @@ import torch
 
 from genloom import plugins
 from genloom.codecs.chat_template import ChatCodec, is_conversation, render
-from genloom.conditioners import Given, encode_given, merge_conditions
+from genloom.conditioners import Given, encode_given, merge_conditions, shift_field
 from genloom.media.abilities import get_ability
 from genloom.memory import rows_within
 from genloom.model import Model
 from genloom.noise import Noise
-from genloom.types import Batch, Condition, Loss, Message, TokenSpace
+from genloom.types import Batch, Condition, Loss, Message, TokenSpace, is_open_sequence
 
 Scored = Any | Sequence[Message]  # a value, or a conversation, of which only the assistant's messages are scored
 MAX_POSITIONS = 16_384  # per batch, padding included
@@ -87,17 +87,12 @@ def compute_sample_losses(model: Model, held_out: Batch) -> Iterator[tuple[float
 
 
 def _iter_losses(model: Model, held_out: Batch) -> Iterator[Loss]:
+    """Yield the losses of batches of samples, each with the noise of its rows, which is the same for every model."""
     parts, phase = dict(model.parts.items()), model.objective.phases[-1]  # the last of a GAN's trains the generator
-    for batch, noise in iter_sample_batches(model, held_out):
-        yield model.objective.loss(parts, batch, phase, noise)
-
-
-def iter_sample_batches(model: Model, held_out: Batch) -> Iterator[tuple[Batch, Noise]]:
-    """Yield the samples in batches on the model's device, each with the noise of its rows, the same for every model."""
     batch_size = rows_within(held_out.x[0].nbytes, BATCH_BYTES, BATCH_SIZE) if len(held_out) else 1
     for first in range(0, len(held_out), batch_size):
         batch = held_out.select_rows(slice(first, first + batch_size)).map(lambda t: t.to(model.device))
-        yield batch, Noise(0, tuple(range(first, first + len(batch))))
+        yield model.objective.loss(parts, batch, phase, Noise(0, tuple(range(first, first + len(batch)))))
 
 
 @dataclass(frozen=True)
@@ -189,7 +184,7 @@ def split_windows(document: int, value: Scored, model: Model, given: Given | Non
 def reads_stream(model: Model) -> bool:
     """Return whether the model reads values one after the other as a stream, and not each as a document."""
     is_stream = get_ability(plugins.find_part("medium", model.design.medium), "sequence") == "stream"
-    return is_stream and not model.conditioners
+    return is_stream and not model.conditioners and is_open_sequence(model.codec.space)
 
 
 def score_batch(model: Model, batch: list[ContextWindow], nats: dict[int, float]) -> None:
@@ -209,7 +204,8 @@ def score_batch(model: Model, batch: list[ContextWindow], nats: dict[int, float]
 def encode_windows_given(model: Model, batch: list[ContextWindow]) -> Condition | None:
     if not model.conditioners:
         return None
-    return merge_conditions(encode_given(model.conditioners, [window.given or {} for window in batch]))
+    cond = merge_conditions(encode_given(model.conditioners, [window.given or {} for window in batch]))
+    return shift_field(cond, [window.begin for window in batch])
 
 
 def bits_per_unit(pairs: Iterable[tuple[float, int]]) -> float:

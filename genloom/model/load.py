@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 import torch
 from safetensors import SafetensorError
@@ -20,8 +21,10 @@ from genloom.old_names import upgrade_tensors
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.types import Codec
+from genloom.waiting import watch_processors
 
 MAX_ADAPTER_CHAIN = 8  # models tuned from tuned models
+MAX_ADAPTER_WEIGHT = 4
 
 
 def best_device() -> torch.device:
@@ -32,26 +35,53 @@ def best_device() -> torch.device:
 def load_model(workspace: Workspace, ref: str, adapters: Sequence[str] = (), precision: str = "float32") -> Model:
     """Load the model `name` (its active version) or `name/n`, and add the adapters of further tuned models to its own.
 
+    An adapter is a ref, or "ref=0.5" to add half of it.
+
     `precision` is one of networks.precision.PRECISIONS; below float32 the model is for inference only.
 
     Raise ValueError for an unknown name (naming the nearest), damaged or mismatched weights, a missing or changed base,
     adapters of another base, and a precision that the model does not support. Nothing in the folder is executed.
     """
+    watch_processors()
     chain = resolve_lineage(workspace, workspace.get_model(ref))
     model, target = load_base_model(chain[0]), chain[-1]
-    for adapter_ref in adapters:
+    weights: dict[str, float] = {}
+    for adapter in adapters:
+        adapter_ref, weight = parse_adapter(adapter)
         adapter_chain = resolve_lineage(workspace, workspace.get_model(adapter_ref))
         if len(adapter_chain) == 1 or adapter_chain[0].digest != chain[0].digest:
             raise GenloomError("model.incompatible_adapter", ref=adapter_chain[-1].ref, base=chain[0].ref)
-        chain += [adapter for adapter in adapter_chain[1:] if adapter.ref not in {folder.ref for folder in chain}]
-    for adapter in chain[1:]:
-        attach_adapter(model, adapter)
+        added = [folder for folder in adapter_chain[1:] if folder.ref not in {known.ref for known in chain}]
+        weights |= {folder.ref: weight for folder in added or adapter_chain[-1:]}
+        chain += added
+    weights = {ref: weight for ref, weight in weights.items() if weight != 1}
+    for folder in chain[1:]:
+        attach_adapter(model, folder)
+        for part in model.parts.values() if folder.ref in weights else ():
+            lora.set_strength(part, folder.ref, weights[folder.ref])
     model.parts.eval().requires_grad_(False)
     codec = load_codec(model.design, target) if target.is_adapter else model.codec
     model = replace(
-        model, name=target.name, codec=codec, folder=target, adapters=tuple(adapter.ref for adapter in chain[1:])
+        model,
+        name=target.name,
+        codec=codec,
+        folder=target,
+        adapters=tuple(folder.ref for folder in chain[1:]),
+        adapter_weights=weights,
     )
     return with_precision(model, precision)
+
+
+def parse_adapter(text: str) -> tuple[str, float]:
+    """Return the ref and the weight of "ref" or "ref=0.5"; raise ValueError for a weight that is no number."""
+    ref, equals, number = text.partition("=")
+    try:
+        weight = float(number) if equals else 1.0
+    except ValueError:
+        weight = inf
+    if not -MAX_ADAPTER_WEIGHT <= weight <= MAX_ADAPTER_WEIGHT:
+        raise GenloomError("model.bad_adapter_weight", ref=ref, weight=number, limit=MAX_ADAPTER_WEIGHT)
+    return ref, weight
 
 
 def load_for_scoring(workspace: Workspace, ref: str) -> Model:
@@ -132,6 +162,13 @@ def load_base_model(folder: ModelFolder) -> Model:
     except FileNotFoundError as error:
         raise GenloomError("model.missing_file", path=error.filename, ref=folder.ref) from None
     except ValueError as error:
+        fields = error.fields if isinstance(error, GenloomError) and error.code == "core.unknown_part" else {}
+        part = f"{fields.get('kind')} {fields.get('name')}"
+        if package := folder.card.get("packages", {}).get(part):
+            name, _, version = str(package).partition(" ")
+            raise GenloomError(
+                "model.package_missing", ref=folder.ref, part=part, package=name, version=version
+            ) from None
         raise GenloomError("model.unopenable", ref=folder.ref, folder=folder.folder, reason=error) from None
     try:
         tensors = {name: tensor for file in weights for name, tensor in load_file(file).items()}

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genloom.errors import GenloomError
-from genloom.model.design import Model
+from genloom.model.design import Model, list_packages
 from genloom.networks import lora, peft
 from genloom.settings import to_table, to_toml
 from genloom.store.model_folder import ModelFolder
@@ -71,7 +71,7 @@ def save_adapter(
     if len(model.parts) != 1:
         raise GenloomError("model.lora_needs_one_network", count=len(model.parts))
     (network,) = model.parts.values()
-    peft.save_peft_adapter(network, name, folder / "adapter", base.ref)
+    peft.save_peft_adapter(network, name, folder / "adapter")
     config = next(adapter.config for _, _, adapter in lora.iter_adapters(network) if adapter.name == name)
     parent = {"ref": base.ref, "digest": base.digest}
     tables = {**job, "base": parent, "adapter": {"method": "lora", **to_table(config)}}
@@ -82,4 +82,6 @@ def write_metadata(model: Model, folder: Path, job: Mapping[str, Any], card: Map
     (folder / "codec").mkdir()
     model.codec.save(folder / "codec")
     (folder / "job.toml").write_text(to_toml(job))
+    if packages := list_packages(model.design):
+        card = {**card, "packages": packages}
     (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False))

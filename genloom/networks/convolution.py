@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
-from genloom.networks.embedding import mask_padding
+from genloom.networks.embedding import concat_field, mask_padding, rescale_lengths
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace
 
 MIN_SIDE = 4  # the side of the grid between a signal and a vector
@@ -129,7 +129,7 @@ class ConvNet(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        h = F.silu(self.normalize(self.forward_features(mask_padding(x, lengths), cond)[-1]))
+        h = F.silu(self.normalize(self.forward_features(x, cond, lengths)[-1]))
         return self.head(h.flatten(1) if self.is_vector_output else h)
 
     def at_size(self, size: tuple[int, ...]) -> "ConvNet":
@@ -138,22 +138,22 @@ class ConvNet(nn.Module):
             raise GenloomError("networks.size_is_fixed", size=size)
         return self
 
-    def forward_features(self, x: Tensor, cond: Condition | None = None) -> list[Tensor]:
-        """Return the feature map at each size, B C *size each, in the order of computation."""
+    def forward_features(self, x: Tensor, cond: Condition | None = None, lengths: Tensor | None = None) -> list[Tensor]:
+        """Return the feature map at each size, B C *size each, in the order of computation; zero in padding."""
         x = x.to(self.in_proj.weight.dtype)
         cond_BD = pool_condition(cond, self.condition_spec, x)
-        if self.condition_spec.field:
-            field = None if cond is None else cond.field
-            blank = x.new_zeros(len(x), self.condition_spec.field, *x.shape[2:])
-            x = torch.cat([x, blank if field is None else field.to(x.dtype)], 1)
+        x = concat_field(x, cond, self.condition_spec.field)
+        x, input_length = mask_padding(x, lengths), x.shape[-1] if x.ndim < 3 else x.shape[2]
         h = self.in_proj(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
         if self.vector_channels:
             h = h.view(len(x), *self.min_size, self.vector_channels).movedim(-1, 1)
         features = []
         for i, blocks in enumerate(self.levels):
             h = self.resamplers[i - 1](h) if i else h
+            level_lengths = rescale_lengths(lengths, input_length, h.shape[2])
+            h = mask_padding(h, level_lengths)
             for block in cast(nn.ModuleList, blocks):
-                h = block(h, cond_BD)
+                h = block(h, cond_BD, level_lengths)
             features.append(h)
         return features
 
@@ -168,12 +168,12 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)  # so that the block starts as the identity
         self.modulation = nn.Linear(cond_width, 2 * width, bias=False) if cond_width else None
 
-    def forward(self, h: Tensor, cond_BD: Tensor) -> Tensor:
+    def forward(self, h: Tensor, cond_BD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         x = self.normalize(h)
         if self.modulation is not None:
             scale, shift = self.modulation(cond_BD).view(len(h), -1, *[1] * (h.ndim - 2)).chunk(2, 1)
-            x = x * (1 + scale) + shift
-        return h + self.conv2(F.silu(self.conv1(x)))
+            x = mask_padding(x * (1 + scale) + shift, lengths_B)
+        return mask_padding(h + self.conv2(F.silu(mask_padding(self.conv1(x), lengths_B))), lengths_B)
 
 
 def identity(h: Tensor) -> Tensor:

@@ -65,6 +65,8 @@ class Dense(nn.Module):
             assert t is not None, "this spec has a time input"
             inputs.append(timestep_embedding(t, 16).to(dtype))
         cond = cond or Condition()
+        if cond.field is not None and self.field_shape and cond.field.shape[1:] != self.field_shape:
+            raise GenloomError("networks.field_size", field=tuple(cond.field.shape[2:]), size=self.field_shape[1:])
         field_size = prod(self.field_shape) if self.field_shape else 0
         for value, size in ((cond.vector, self.spec.condition.vector), (cond.field, field_size)):
             if size:

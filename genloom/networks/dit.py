@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genloom.errors import GenloomError
 from genloom.networks.attention import apply_rotary, attend, build_row_slices
-from genloom.networks.embedding import ModulationEmbedding, PromptProjection, mask_padding
+from genloom.networks.embedding import ModulationEmbedding, PromptProjection, concat_field, mask_padding
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
 POSITIONS = ("learned", "interpolated", "rotary")
@@ -31,7 +31,7 @@ class Config:
     head_width: int = 64
     patch_size: int = 2  # grid cells of each axis in one patch
     patch_sizes: tuple[int, ...] = ()  # the same by axis, e.g. (1, 2, 2) for video; (): patch_size on all axes
-    positions: str = "learned"  # for one grid; for others too: "interpolated", the same vectors, or "rotary", none
+    positions: str = "interpolated"  # learned on one grid, for others too; "learned": that one only; "rotary": none
     mlp_width: int = 0  # hidden width of SwiGLU; 0: 8/3 x width, rounded up to 32
     norm_eps: float = 1e-5
 
@@ -153,10 +153,7 @@ class DiT(nn.Module):
 
     def patchify(self, x: Tensor, cond: Condition | None, lengths: Tensor | None = None) -> Tensor:
         """Return the patches of the signal and of its field condition, B N (C x cells of a patch)."""
-        x = x.to(self.in_proj.weight.dtype)
-        if width := self.spec.condition.field:
-            field = None if cond is None else cond.field
-            x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)
+        x = concat_field(x.to(self.in_proj.weight.dtype), cond, self.spec.condition.field)
         x, axes = mask_padding(x, lengths), len(self.grid)
         x = x.view(*x.shape[:2], *(n for pair in zip(self.grid, self.patch, strict=True) for n in pair))
         sides, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)

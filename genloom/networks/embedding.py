@@ -6,16 +6,37 @@ Shape letters: B batch, L length, S states of a prompt, C channels, D width.
 import torch
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.types import Condition, ConditionSpec, SignalSpace, TokenSpace
 
 
 def mask_padding(x: Tensor, lengths_B: Tensor | None) -> Tensor:
     """Set x (B C *size) to zero beyond the length of each row on the first axis; None: no row is padded."""
-    if lengths_B is None:
-        return x
+    return x if lengths_B is None else x.masked_fill(~build_length_mask(x, lengths_B), 0)
+
+
+def build_length_mask(x: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return which positions of x (B C *size) are not padding, for broadcasting: B 1 L, and 1 on the other axes."""
     assert x.ndim > 2, "a vector has no lengths"
     is_valid_BL = torch.arange(x.shape[2], device=x.device) < lengths_B.to(x.device)[:, None]
-    return x.masked_fill(~is_valid_BL.view(len(x), 1, -1, *[1] * (x.ndim - 3)), 0)
+    return is_valid_BL.view(len(x), 1, -1, *[1] * (x.ndim - 3))
+
+
+def rescale_lengths(lengths_B: Tensor | None, length: int, new_length: int) -> Tensor | None:
+    """Return the lengths of rows after a resampling of the first axis from `length` positions, rounded up."""
+    return None if lengths_B is None else -(-lengths_B * new_length).div(length, rounding_mode="floor")
+
+
+def concat_field(x: Tensor, cond: Condition | None, channels: int) -> Tensor:
+    """Append the field condition of this many channels to x (B C *size); a field may be shorter on the first axis."""
+    if not channels:
+        return x
+    field = x.new_zeros(len(x), channels, *x.shape[2:])
+    if cond is not None and cond.field is not None:
+        if cond.field.shape[2] > x.shape[2] or cond.field.shape[3:] != x.shape[3:]:
+            raise GenloomError("networks.field_size", field=tuple(cond.field.shape[2:]), size=tuple(x.shape[2:]))
+        field[:, :, : cond.field.shape[2]] = cond.field
+    return torch.cat([x, field], 1)
 
 
 class TokenEmbedding(nn.Module):
@@ -39,12 +60,21 @@ class SignalEmbedding(nn.Module):
         self.field_channels = condition_spec.field
 
     def forward(self, x_BCL: Tensor, cond: Condition | None) -> Tensor:
-        x_BCL = x_BCL.to(self.in_proj.weight.dtype)
-        if self.field_channels:
-            field = None if cond is None else cond.field
-            blank = x_BCL.new_zeros(len(x_BCL), self.field_channels, x_BCL.shape[2])
-            x_BCL = torch.cat([x_BCL, blank if field is None else field.to(x_BCL.dtype)], 1)
-        return self.in_proj(x_BCL.mT)
+        return self.in_proj(concat_field(x_BCL.to(self.in_proj.weight.dtype), cond, self.field_channels).mT)
+
+
+def read_field(cond: Condition | None, positions: Tensor, count: int, channels: int) -> Tensor:
+    """Return the columns of a field beside tokens (B C *size, row by row) at positions L or B L, B C L.
+
+    Column i belongs to the i-th token after BOS, which is column -1. Columns that there are not are zero.
+    """
+    positions_BL = positions.expand(count, -1)
+    if cond is None or cond.field is None:
+        return torch.zeros(count, channels, positions_BL.shape[1], device=positions.device)
+    field_BCS = cond.field.flatten(2)
+    is_inside_BL = (positions_BL >= 0) & (positions_BL < field_BCS.shape[2])
+    index_BCL = torch.where(is_inside_BL, positions_BL, 0)[:, None].expand(-1, channels, -1)
+    return field_BCS.gather(2, index_BCL) * is_inside_BL[:, None]
 
 
 class FieldEmbedding(nn.Module):

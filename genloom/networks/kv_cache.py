@@ -20,10 +20,6 @@ class KVCache:
     def select_rows(self, rows: Tensor) -> "KVCache":
         return KVCache([(k[rows], v[rows]) for k, v in self.keys_values], self.lengths[rows])
 
-    def reset_row(self, row: int) -> None:
-        """Empty a row for another text."""
-        self.lengths[row] = 0
-
 
 # The keys and values of a layer, the positions of the new tokens, and the range of visible positions.
 LayerCache = tuple[Tensor, Tensor, Tensor, slice]

@@ -59,7 +59,7 @@ class Adapter(nn.Module):
     def __init__(self, name: str, position: int, config: Config, row_slices: dict[str, slice], linear: nn.Linear):
         super().__init__()
         self.name, self.position, self.config, self.row_slices = name, position, config, row_slices
-        self.is_active = True
+        self.is_active, self.strength = True, 1.0  # the strength multiplies the update; it is set at run time
         self.out_features, self.dropout = linear.out_features, Dropout(config.dropout)
         sizes = [span.stop - span.start for span in row_slices.values()]
         like, T, num_rows = linear.weight, len(row_slices), sum(sizes)
@@ -78,11 +78,11 @@ class Adapter(nn.Module):
         """Return y plus the adapter's update, where `base` is the linear layer's own output for x."""
         down_NR, up_OR = F.linear(self.dropout(x), self.A).flatten(0, -2), self.build_up_matrix()
         if self.gain is None:
-            return torch.addmm(y.flatten(0, -2), down_NR, up_OR.mT, alpha=self.config.scale).view_as(y)
+            return torch.addmm(y.flatten(0, -2), down_NR, up_OR.mT, alpha=self.config.scale * self.strength).view_as(y)
         dora_scale_O = self.compute_dora_scale(linear.weight)
         unbiased_base = base if linear.bias is None else base - linear.bias
         delta = (down_NR @ up_OR.mT).view_as(y) * self.config.scale
-        return y + (dora_scale_O - 1) * unbiased_base + dora_scale_O * delta
+        return y + self.strength * ((dora_scale_O - 1) * unbiased_base + dora_scale_O * delta)
 
     def build_up_matrix(self) -> Tensor:
         """Return B with zeros in the columns of other targets' A, O R, so that one product serves all targets."""
@@ -116,9 +116,9 @@ class Adapter(nn.Module):
         """Return what merging adds to the weight, O D."""
         delta_OD = self.config.scale * self.build_up_matrix() @ self.A
         if self.gain is None:
-            return delta_OD
+            return self.strength * delta_OD
         dora_scale_O1 = self.compute_dora_scale(weight_OD)[:, None]
-        return (dora_scale_O1 - 1) * weight_OD + dora_scale_O1 * delta_OD
+        return self.strength * ((dora_scale_O1 - 1) * weight_OD + dora_scale_O1 * delta_OD)
 
 
 class LoRALinear(nn.Linear):
@@ -267,6 +267,13 @@ def set_active_adapters(network: nn.Module, active_names: Sequence[str]) -> None
         raise GenloomError("networks.unknown_adapter", name=unknown_names[0], known=", ".join(known_names) or "none")
     for _, _, adapter in iter_adapters(network):
         adapter.is_active = adapter.name in active_names
+
+
+def set_strength(network: nn.Module, name: str, strength: float) -> None:
+    """Multiply the update of an adapter by `strength`, in place."""
+    for _, _, adapter in iter_adapters(network):
+        if adapter.name == name:
+            adapter.strength = strength
 
 
 def copy_sharing_tensors(network: nn.Module) -> nn.Module:

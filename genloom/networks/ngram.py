@@ -11,7 +11,7 @@ Shape letters: B batch, L length, K context length of the n-grams, V vocabulary.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,8 @@ def build(spec: NetworkSpec, config: Config) -> "Ngram":
     if config.count_split < 0:
         raise GenloomError("networks.ngram_count_split", count_split=config.count_split)
     transformer.check_supported(spec, config.base)
-    field_channels = spec.input.vocab_size + 2 * (config.order - 1) * config.count_features
-    base_spec = replace(spec, condition=replace(spec.condition, field=field_channels))
-    return Ngram(transformer.Transformer(base_spec, config.base), spec.input.vocab_size, config)
+    feature_width = spec.input.vocab_size + 2 * (config.order - 1) * config.count_features
+    return Ngram(transformer.Transformer(spec, config.base, feature_width), spec.input.vocab_size, config)
 
 
 def default_config(size: int) -> dict[str, Any]:
@@ -168,12 +167,11 @@ class Ngram(nn.Module):
         cache: "NgramCache | None" = None,
     ) -> Tensor:
         log_p_BLV, count_features_BL2K = (t.to(x.device) for t in self.compute_prior(x, lengths, cache))
-        sqrt_probs_BLV = (log_p_BLV / 2).exp()
-        base_condition = replace(
-            cond or Condition(),
-            field=(torch.cat([sqrt_probs_BLV, count_features_BL2K], 2) if self.count_features else sqrt_probs_BLV).mT,
-        )
-        logits_BLV = self.base(x, t, cond=base_condition, lengths=lengths, cache=None if cache is None else cache.base)
+        features_BLF = (log_p_BLV / 2).exp()
+        if self.count_features:
+            features_BLF = torch.cat([features_BLF, count_features_BL2K], 2)
+        base_cache = None if cache is None else cache.base
+        logits_BLV = self.base(x, t, cond, lengths, base_cache, features_BFL=features_BLF.mT)
         return logits_BLV.float() + self.scale.float() * log_p_BLV
 
     @torch.compiler.disable

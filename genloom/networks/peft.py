@@ -183,16 +183,24 @@ def match_tensors(
     return replace(config, targets=tuple(target for target in known_targets if target in present_targets)), keys
 
 
-def read_config(path: Path) -> lora.Config:
-    """Read the settings of an adapter, without its targets; GenloomError for unsupported ones."""
+def read_config_table(path: Path) -> dict[str, Any]:
+    """Read the config of an adapter; GenloomError for anything but the table of a LoRA adapter."""
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
+        with path.open("rb") as file:  # which may be a link to a device that never ends
+            text = file.read(min(path.stat().st_size, MAX_CONFIG_BYTES + 1))
+        if len(text) > MAX_CONFIG_BYTES:
             raise ValueError("it is too large")
-        content = json.loads(path.read_bytes())
+        content = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise GenloomError("networks.peft_config", path=path, reason=str(error)) from None
     if not isinstance(content, dict) or content.get("peft_type") != "LORA":
         raise GenloomError("networks.peft_type", path=path)
+    return content
+
+
+def read_config(path: Path) -> lora.Config:
+    """Read the settings of an adapter, without its targets; GenloomError for unsupported ones."""
+    content = read_config_table(path)
     for field, value in content.items():
         is_neutral = not value or (field, value) == ("bias", "none")
         if field not in READ_FIELDS | IGNORED_FIELDS and not is_neutral:

@@ -22,6 +22,7 @@ from genloom.networks.embedding import (
     ModulationEmbedding,
     SignalEmbedding,
     TokenEmbedding,
+    read_field,
 )
 from genloom.networks.kv_cache import (
     KVCache,
@@ -44,7 +45,7 @@ class Config:
     head_width: int = 0  # 0: width / heads
     activation: str = "swiglu"  # or "relu2", squared ReLU (So et al. 2021), or "gelu" in its tanh form
     norm: str = "rms"  # or "layer"
-    bias: str = ""  # linear layers with a bias: "" none, "qkv", or "all"
+    bias: str = ""  # linear layers with a bias: "" none, "qkv", "attention", or "all"
     qk_norm: bool = True
     tie_embeddings: bool = True  # the head shares the matrix of the token embedding
     softcap: float = 0.0  # soft bound of the logits; 0: no bound
@@ -77,8 +78,6 @@ def check_supported(spec: NetworkSpec, config: Config) -> None:
     is_sequence = isinstance(input_space, TokenSpace) or len(input_space.size) == 1
     if not is_sequence:
         raise GenloomError("networks.transformer_input", input=input_space)
-    if isinstance(input_space, TokenSpace) and spec.condition.field:
-        raise GenloomError("networks.transformer_field")
     grid = (input_space.context_length,) if isinstance(input_space, TokenSpace) else input_space.size
     if isinstance(spec.output, SignalSpace) and spec.output.size not in ((), grid):
         raise GenloomError("networks.transformer_output", input=input_space, output=spec.output)
@@ -94,7 +93,7 @@ def check_supported(spec: NetworkSpec, config: Config) -> None:
     choices = {
         "activation": ("swiglu", "relu2", "gelu"),
         "norm": ("rms", "layer"),
-        "bias": ("", "qkv", "all"),
+        "bias": ("", "qkv", "attention", "all"),
         "positions": ("rotary", "learned"),
     }
     for setting, valid_values in choices.items():
@@ -128,19 +127,18 @@ def activations_per_token(config: Config, length: int) -> int:
 class Transformer(nn.Module):
     """Maps x, B L (tokens) or B C L (signal), to logits B L V, features B C L, or B C for a vector output."""
 
-    def __init__(self, spec: NetworkSpec, config: Config):
+    def __init__(self, spec: NetworkSpec, config: Config, feature_width: int = 0):
+        """`feature_width` is the width of features that the caller gives beside the tokens, position by position."""
         super().__init__()
         self.spec, self.config = spec, config
-        D = config.width
+        D, field_channels = config.width, spec.condition.field + feature_width
         self.embedding: TokenEmbedding | SignalEmbedding
         if isinstance(spec.input, TokenSpace):
             self.embedding = TokenEmbedding(spec.input, D, std=0.02 if config.tie_embeddings else 1.0)
         else:
             self.embedding = SignalEmbedding(spec.input, spec.condition, D)
         self.field_embed = (
-            FieldEmbedding(spec.condition.field, D)
-            if isinstance(spec.input, TokenSpace) and spec.condition.field
-            else None
+            FieldEmbedding(field_channels, D) if isinstance(spec.input, TokenSpace) and field_channels else None
         )
         self.mod_embed = (
             ModulationEmbedding(spec.has_time, spec.condition.vector, D)
@@ -192,12 +190,13 @@ class Transformer(nn.Module):
         cache: KVCache | None = None,
         segments: Tensor | None = None,
         return_logits: bool = True,
+        features_BFL: Tensor | None = None,
     ) -> Tensor:
         """Return the output, or with `return_logits=False` the hidden states that `compute_logits` takes.
 
-        `segments`, B L, numbers the documents of packed rows.
+        `segments`, B L, numbers the documents of packed rows. `features_BFL` are read beside the tokens.
         """
-        h_BLD = self.compute_hidden_states(x, t, cond, lengths, cache, segments)
+        h_BLD = self.compute_hidden_states(x, t, cond, lengths, cache, segments, features_BFL)
         return self.compute_logits(h_BLD, lengths) if return_logits else h_BLD
 
     def compute_hidden_states(
@@ -208,13 +207,12 @@ class Transformer(nn.Module):
         lengths: Tensor | None,
         cache: KVCache | None,
         segments: Tensor | None,
+        features_BFL: Tensor | None = None,
     ) -> Tensor:
         """Return the normalized hidden states B L D of every position."""
         positions = None if segments is None else segment_positions(segments)
         if isinstance(self.embedding, TokenEmbedding):
             h_BLD = self.embedding(x)
-            if self.field_embed is not None and cond is not None and cond.field is not None:
-                h_BLD = h_BLD + self.field_embed(cond.field)
         else:
             h_BLD = self.embedding(x, cond)
         L = h_BLD.shape[1]
@@ -235,6 +233,12 @@ class Transformer(nn.Module):
             attn_mask = window_mask(positions, positions, self.window)
         elif lengths is not None and not self.spec.is_causal:  # causal rows never see the padding to their right
             attn_mask = (positions < lengths[:, None])[:, None, None]
+        if self.field_embed is not None:
+            fields = [] if features_BFL is None else [features_BFL]
+            if channels := self.spec.condition.field:  # a causal network reads the column of the token it predicts
+                columns = positions if self.spec.is_causal else positions - 1
+                fields.append(read_field(cond, columns, len(x), channels))
+            h_BLD = h_BLD + self.field_embed(torch.cat(fields, 1))
         if self.pos_embed is not None:  # positions beyond the last learned one share its vector
             h_BLD = h_BLD + self.pos_embed(positions.clamp(max=self.pos_embed.num_embeddings - 1))
         cos_sin = None if self.pos_embed is not None else self.rotary.compute_cos_sin(positions, h_BLD.dtype)
@@ -324,7 +328,7 @@ class SelfAttention(nn.Module):
         D, self.heads, self.key_heads = config.width, config.heads, config.key_heads or config.heads
         self.K = config.K
         self.qkv = nn.Linear(D, (self.heads + 2 * self.key_heads) * self.K, bias=config.bias != "")
-        self.out = nn.Linear(self.heads * self.K, D, bias=config.bias == "all")
+        self.out = nn.Linear(self.heads * self.K, D, bias=config.bias in ("attention", "all"))
         self.qk_norms = nn.ModuleList(nn.RMSNorm(self.K, config.norm_eps) for _ in range(2)) if config.qk_norm else None
         nn.init.normal_(self.qkv.weight, std=D**-0.5)
         nn.init.zeros_(self.out.weight)

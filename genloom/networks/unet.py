@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from genloom.errors import GenloomError
 from genloom.networks.attention import attend, build_row_slices
-from genloom.networks.embedding import ModulationEmbedding, PromptProjection, mask_padding
+from genloom.networks.embedding import (
+    ModulationEmbedding,
+    PromptProjection,
+    build_length_mask,
+    concat_field,
+    mask_padding,
+    rescale_lengths,
+)
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
 CONV_BY_AXES: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -120,13 +127,11 @@ class UNet(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        x = mask_padding(x.to(self.in_proj.weight.dtype), lengths)
-        if width := self.spec.condition.field:
-            field = None if cond is None else cond.field
-            x = torch.cat([x, x.new_zeros(len(x), width, *x.shape[2:]) if field is None else field.to(x.dtype)], 1)
+        x = concat_field(x.to(self.in_proj.weight.dtype), cond, self.spec.condition.field)
+        x = mask_padding(x, lengths)
         if x.ndim == 4:  # the fastest layout for convolutions
             x = x.contiguous(memory_format=torch.channels_last)
-        h = self.in_proj(x)
+        h = mask_padding(self.in_proj(x), lengths)
         mod_BE = h.new_zeros(len(h), 4 * h.shape[1])
         if self.mod_embed is not None:
             mod_BE = self.mod_embed(t, cond, mod_BE)
@@ -135,21 +140,24 @@ class UNet(nn.Module):
             states_BSE, pooled_BE = self.prompt_proj(cond.tokens, cond.mask)
             mod_BE, mask_BS = mod_BE + pooled_BE, cond.mask
         mod_BE = F.silu(mod_BE)
-        skips = [h]
+        skips, level_lengths = [h], lengths
         for i, block in enumerate(self.down_blocks):
             if i and i % self.num_res_blocks == 0:
                 h = self.downsamplers[i // self.num_res_blocks - 1](h)
+                level_lengths = rescale_lengths(lengths, x.shape[2], h.shape[2])
+                h = mask_padding(h, level_lengths)
                 skips.append(h)
-            h = block(h, mod_BE, states_BSE, mask_BS)
+            h = block(h, mod_BE, states_BSE, mask_BS, level_lengths)
             skips.append(h)
-        h = self.mid_block(h, mod_BE, states_BSE, mask_BS)
+        h = self.mid_block(h, mod_BE, states_BSE, mask_BS, level_lengths)
         for i, block in enumerate(self.up_blocks):
             if i and i % (self.num_res_blocks + 1) == 0:
-                h = self.upsamplers[i // (self.num_res_blocks + 1) - 1](
-                    F.interpolate(h, scale_factor=[float(stride) for stride in self.strides], mode="nearest")
-                )
-            h = block(torch.cat([h, skips.pop()], 1), mod_BE, states_BSE, mask_BS)
-        return self.head(F.silu(self.norm(h)))
+                h = F.interpolate(h, scale_factor=[float(stride) for stride in self.strides], mode="nearest")
+                level_lengths = rescale_lengths(lengths, x.shape[2], h.shape[2])
+                h = self.upsamplers[i // (self.num_res_blocks + 1) - 1](mask_padding(h, level_lengths))
+                h = mask_padding(h, level_lengths)
+            h = block(torch.cat([h, skips.pop()], 1), mod_BE, states_BSE, mask_BS, level_lengths)
+        return self.head(F.silu(normalize_groups(self.norm, h, lengths)))
 
 
 class ResidualBlock(nn.Module):
@@ -173,11 +181,19 @@ class ResidualBlock(nn.Module):
         self.attention = AttentionBlock(width, mod_width, config, has_prompt) if has_attention else None
         nn.init.zeros_(self.conv2.weight)
 
-    def forward(self, x: Tensor, mod_BE: Tensor, states_BSE: Tensor | None, mask_BS: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mod_BE: Tensor,
+        states_BSE: Tensor | None,
+        mask_BS: Tensor | None,
+        lengths_B: Tensor | None = None,
+    ) -> Tensor:
         scale, shift = self.modulation(mod_BE).view(len(x), -1, *[1] * (x.ndim - 2)).chunk(2, 1)
-        h = self.norm2(self.conv1(F.silu(self.norm1(x)))) * (1 + scale) + shift
-        x = self.shortcut(x) + self.conv2(F.silu(h))
-        return x if self.attention is None else self.attention(x, states_BSE, mask_BS)
+        h = self.conv1(F.silu(normalize_groups(self.norm1, x, lengths_B)))
+        h = normalize_groups(self.norm2, h, lengths_B) * (1 + scale) + shift
+        x = mask_padding(self.shortcut(x) + self.conv2(F.silu(mask_padding(h, lengths_B))), lengths_B)
+        return x if self.attention is None else self.attention(x, states_BSE, mask_BS, lengths_B)
 
 
 class AttentionBlock(nn.Module):
@@ -192,8 +208,10 @@ class AttentionBlock(nn.Module):
         self.kv_proj = nn.Linear(states_width, 2 * width, bias=False) if has_prompt else None
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, states_BSE: Tensor | None, mask_BS: Tensor | None) -> Tensor:
-        h_BNC = self.norm(x).flatten(2).mT
+    def forward(
+        self, x: Tensor, states_BSE: Tensor | None, mask_BS: Tensor | None, lengths_B: Tensor | None = None
+    ) -> Tensor:
+        h_BNC = normalize_groups(self.norm, x, lengths_B).flatten(2).mT
         B, N, C = h_BNC.shape
         q, k, v = self.qkv(h_BNC).view(B, N, 3, -1, self.K).permute(2, 0, 3, 1, 4)
         attn_mask = None
@@ -201,14 +219,36 @@ class AttentionBlock(nn.Module):
             prompt_kv = self.kv_proj(states_BSE).view(B, -1, 2, C // self.K, self.K).permute(2, 0, 3, 1, 4)
             k, v = torch.cat([k, prompt_kv[0]], 2), torch.cat([v, prompt_kv[1]], 2)
             attn_mask = None if mask_BS is None else F.pad(mask_BS, (N, 0), value=True)[:, None, None]
+        if lengths_B is not None:
+            is_valid_BN = build_length_mask(x, lengths_B).expand(B, 1, *x.shape[2:]).flatten(1)
+            valid_keys = F.pad(is_valid_BN, (0, k.shape[2] - N), value=True)[:, None, None]
+            attn_mask = valid_keys if attn_mask is None else attn_mask & valid_keys
         out_BHNK = attend(self.qk_norms[0](q), self.qk_norms[1](k), v, attn_mask)
-        return x + self.out(out_BHNK.transpose(1, 2).reshape(B, N, C)).mT.reshape(x.shape)
+        return mask_padding(x + self.out(out_BHNK.transpose(1, 2).reshape(B, N, C)).mT.reshape(x.shape), lengths_B)
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
         """Return the linear layers that adapters attach to: for each, the rows of every target."""
         C = self.out.out_features
         prompt_layers = {} if self.kv_proj is None else {"kv_proj": build_row_slices(k=C, v=C)}
         return {"qkv": build_row_slices(q=C, k=C, v=C), "out": build_row_slices(o=C), **prompt_layers}
+
+
+def normalize_groups(norm: nn.GroupNorm, x: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Apply group normalization with the statistics of the positions that are not padding; those become zero."""
+    if lengths_B is None:
+        return norm(x)
+    is_valid = build_length_mask(x, lengths_B)
+    count_BG = x[0].numel() // norm.num_groups * is_valid.flatten(1).float().mean(1, keepdim=True)
+
+    def mean_groups(values: Tensor) -> Tensor:
+        mean_BG = (values * is_valid).float().reshape(len(x), norm.num_groups, -1).sum(2) / count_BG
+        mean_BC = mean_BG.repeat_interleave(x.shape[1] // norm.num_groups, 1)
+        return mean_BC.view(*mean_BC.shape, *[1] * (x.ndim - 2)).to(x.dtype)
+
+    x = x - mean_groups(x)
+    x = x * (mean_groups(x.square()) + norm.eps).rsqrt()
+    weight, bias = (t.view(-1, *[1] * (x.ndim - 2)) for t in (norm.weight, norm.bias))
+    return (x * weight + bias) * is_valid
 
 
 def build_conv(

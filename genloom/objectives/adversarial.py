@@ -29,7 +29,7 @@ def default_config(size: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    temperature: float = option(1.0, "Standard deviation of the latent sample.", minimum=0)
+    temperature: float = option(1.0, "Standard deviation of the latent sample.", minimum=0, maximum=100)
     size: tuple[int, ...] = size_option()
 
     def __post_init__(self) -> None:

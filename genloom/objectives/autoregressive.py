@@ -5,7 +5,7 @@ Shape letters: B batch, L length, V vocabulary, D width, N positions that count.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from genloom.capabilities import (
     LogitsNetwork,
     OutputHeadNetwork,
     PrefixCachingNetwork,
+    TokenConstraint,
     TruncatingNetwork,
 )
 from genloom.noise import Noise
-from genloom.objectives.checks import check_options
+from genloom.objectives.checks import check_options, temperature_option
 from genloom.objectives.cross_entropy import MIN_FUSED_VOCAB, cross_entropy
 from genloom.objectives.prompt_lookup import PromptLookup
+from genloom.objectives.sizes import resize_for_tokens, size_option
 from genloom.settings import option
 from genloom.types import (
     Batch,
@@ -47,24 +49,16 @@ class SamplerInputs:
     eos_ids: tuple[int, ...] = ()  # tokens that end a row besides `space.eos`
     # B; the caller may set an element to end a row.
     is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
-
-
-def temperature_option() -> Any:
-    return option(
-        1.0,
-        "Sampling temperature; 0 always picks the most likely token.",
-        is_valid=lambda value: value == 0 or 1e-3 <= value <= 1e3,
-        requirement="0, or from 0.001 to 1000",
-    )
+    constraint: TokenConstraint | None = None  # which tokens may follow
 
 
 @dataclass(frozen=True)
 class SamplingParams:
     """How tokens are sampled. By default, from the model's own distribution."""
 
-    max_tokens: int = option(0, "Maximum number of new tokens.", minimum=0)
+    max_tokens: int = option(0, "Maximum number of new tokens.", minimum=0, maximum=1_000_000)
     temperature: float = temperature_option()
-    top_k: int = option(0, "Number of most likely tokens to sample from; 0 is off.", minimum=0)
+    top_k: int = option(0, "Number of most likely tokens to sample from; 0 is off.", minimum=0, maximum=10**9)
     top_p: float = option(1.0, "Probability of the nucleus to sample from; 1 is off.", minimum=0, maximum=1)
     min_p: float = option(
         0.0, "Minimum probability, relative to the most likely token; 0 is off.", minimum=0, maximum=1
@@ -72,9 +66,10 @@ class SamplingParams:
     repetition_penalty: float = option(
         1.0,
         "Penalty above 1 on tokens that are already in the sequence; 1 is off.",
-        is_valid=lambda value: value > 0,
-        requirement="above 0",
+        minimum=0.01,
+        maximum=100,
     )
+    size: tuple[int, ...] = size_option()
     inputs: SamplerInputs = field(default_factory=SamplerInputs)
 
     def __post_init__(self) -> None:
@@ -143,18 +138,19 @@ class Autoregressive:
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
         """Yield the tokens so far, (count, n), without the prompts; a finished row repeats `space.eos`."""
-        device = next(parts["model"].parameters()).device
+        network, num_tokens = resize_for_tokens(parts["model"], self.space, params.size)
+        device = next(network.parameters()).device
         contexts = build_contexts(params.inputs.prompt_ids, count, self.space)
         longest = max(len(c) for c in contexts)
-        max_tokens = params.max_tokens or self.space.context_length
+        max_tokens = num_tokens or params.max_tokens or self.space.context_length
         is_finished = params.inputs.is_finished if len(params.inputs.is_finished) else np.zeros(count, dtype=bool)
         eos_ids = torch.tensor([self.space.eos, *params.inputs.eos_ids])
         x_BL = torch.from_numpy(np.stack([np.pad(c, (0, longest - len(c))) for c in contexts])).to(device)
         lengths = torch.tensor([len(c) for c in contexts], device=device)
-        logits_BV, cache = read_prompts(parts["model"], x_BL, cond, lengths, longest + max_tokens)
+        logits_BV, cache = read_prompts(network, x_BL, cond, lengths, longest + max_tokens)
         output_ids = torch.empty(count, 0, dtype=torch.long)
         lookup = None
-        if count == 1 and isinstance(network := parts["model"], TruncatingNetwork):
+        if count == 1 and isinstance(network, TruncatingNetwork):
             lookup = PromptLookup(network, cache, longest + max_tokens)
         while True:
             token_B = sample_next_tokens(logits_BV, contexts, noise, params)
@@ -168,7 +164,7 @@ class Autoregressive:
             if lookup is not None:
                 logits_BV = lookup.next_logits(contexts[0])
             else:
-                logits_BV = parts["model"](token_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
+                logits_BV = network(token_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
 
 
 def read_prompts(
@@ -250,6 +246,9 @@ def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: Sampli
         logits_BV = logits_BV.clone()
     if params.inputs.suppressed_tokens:
         logits_BV[:, list(params.inputs.suppressed_tokens)] = float("-inf")
+    if params.inputs.constraint is not None:
+        allowed_BV = torch.from_numpy(params.inputs.constraint(contexts)).to(logits_BV.device)
+        logits_BV = logits_BV.masked_fill(~allowed_BV, float("-inf"))
     if params.repetition_penalty != 1:
         for row, context in zip(logits_BV, contexts, strict=True):
             # Exempt the first token, which is BOS and, in our codecs, also EOS, and the tokens that end each turn of a

@@ -1,9 +1,23 @@
-"""Checks of the settings of objectives and samplers."""
+"""Settings of objectives and samplers: their checks, and the temperature of samplers of tokens."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from genloom.errors import GenloomError
-from genloom.settings import find_invalid_option
+from genloom.settings import find_invalid_option, option
+
+SUGGESTED_TEMPERATURE = 0.8  # for people; the default is the model's own distribution
+
+
+def temperature_option() -> Any:
+    """Return the option of the temperature of a sampler of tokens."""
+    return option(
+        1.0,
+        "Sampling temperature; 0 always picks the most likely token.",
+        is_valid=lambda value: value == 0 or 1e-3 <= value <= 1e3,
+        requirement="0, or from 0.001 to 1000",
+        suggested=SUGGESTED_TEMPERATURE,
+    )
 
 
 def check_settings(settings: object, requirements: Mapping[str, tuple[bool, str]]) -> None:

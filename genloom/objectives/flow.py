@@ -1,12 +1,13 @@
 """Learn the velocity that carries noise to data along straight lines (flow matching)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from genloom.errors import GenloomError
 from genloom.noise import Noise
@@ -40,9 +41,12 @@ class SamplerInputs:
 class IntegrationParams:
     """Parameters of `integrate`."""
 
-    steps: int = option(20, "Number of sampling steps; fewer are faster, more are finer.", minimum=1)
+    steps: int = option(20, "Number of sampling steps; fewer are faster, more are finer.", minimum=1, maximum=10_000)
     resample_steps: int = option(
-        0, "RePaint: how often each step is taken back and repeated, for a better fit to known values.", minimum=0
+        0,
+        "RePaint: how often each step is taken back and repeated, for a better fit to known values.",
+        minimum=0,
+        maximum=1000,
     )
     size: tuple[int, ...] = size_option()
     inputs: SamplerInputs = field(default_factory=SamplerInputs)
@@ -57,14 +61,9 @@ class SamplingParams(IntegrationParams):
     shift: float = option(
         1.0,
         "Above 1: more of the steps near the noise, which large images need (Esser et al. 2024).",
-        is_valid=lambda value: value > 0,
-        requirement="above 0",
+        is_valid=lambda value: 0 < value <= 100,
+        requirement="above 0, at most 100",
     )
-
-    def __post_init__(self) -> None:
-        if self.solver not in SOLVERS:
-            raise GenloomError("objectives.unknown_solver", solver=self.solver, known=", ".join(SOLVERS))
-        super().__post_init__()
 
     @property
     def times(self) -> list[float]:
@@ -105,17 +104,38 @@ class Flow:
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
         """Yield the estimate of the data after every step; the last one is the solution of the equation."""
-        size, length = plan_size(self.space, params.size)
-        model = parts["model"] if size == self.space.size else resize_network(parts["model"], size)
-        device = next(model.parameters()).device
-        lengths_B = torch.full((count,), length, device=device) if size and length < size[0] else None
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            return model(x, x.new_full((count,), t), cond=cond, **length_kwargs(lengths_B)).float()
+        def velocity(network: nn.Module, x: Tensor, t_B: Tensor, lengths_B: Tensor | None) -> Tensor:
+            return network(x, t_B, cond=cond, **length_kwargs(lengths_B)).float()
 
-        x = noise.normal((self.space.channels, *size), _NOISE).to(device)
-        for draft in integrate(velocity, x, noise, params.times, params.solver, params):
-            yield draft if lengths_B is None else draft[:, :, :length]
+        yield from sample_path(parts["model"], velocity, self.space, count, noise, params.times, params.solver, params)
+
+
+def sample_path(
+    network: nn.Module,
+    velocity: Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor],
+    space: SignalSpace,
+    count: int,
+    noise: Noise,
+    times: list[float],
+    solver: str,
+    params: IntegrationParams,
+) -> Iterator[Tensor]:
+    """Yield the drafts of `count` samples; `velocity` has network, x, time and lengths.
+
+    Their size is that in `params`, or in a space with lengths that of the data to start from.
+    """
+    source = params.inputs.init_values if params.inputs.known_values is None else params.inputs.known_values
+    source_size = tuple(source.shape[-len(space.size) :]) if source is not None and space.has_lengths else ()
+    size, length = plan_size(space, params.size or source_size)
+    network = network if size == space.size else resize_network(network, size)
+    device = next(network.parameters()).device
+    lengths_B = torch.full((count,), length, device=device) if size and length < size[0] else None
+    x = noise.normal((space.channels, *size), _NOISE).to(device)
+    for draft in integrate(
+        lambda x, t: velocity(network, x, x.new_full((count,), t), lengths_B), x, noise, times, solver, params
+    ):
+        yield draft if lengths_B is None else draft[:, :, :length]
 
 
 def integrate(
@@ -142,7 +162,7 @@ def integrate(
     """
     solver_step, prev_step, draw = SOLVERS[solver], None, _RESAMPLE
     known_values, mask, init_values = (
-        None if v is None else v.to(noise_B)
+        None if v is None else pad_first_axis(v.to(noise_B), noise_B.shape[2:])
         for v in (params.inputs.known_values, params.inputs.mask, params.inputs.init_values)
     )
     x = noise_B if init_values is None else lerp(noise_B, init_values.expand_as(noise_B), times[0])
@@ -162,6 +182,12 @@ def integrate(
         x, v, prev_step = solver_step(velocity, x, t, t_next, prev_step)
         x = apply_known(x, t_next)
         yield apply_known(x + (1 - t_next) * v, 1)
+
+
+def pad_first_axis(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Pad a signal that ends with the axes of `size` with zeros to that length on the first of them."""
+    axes, padding = len(size), size[0] - x.shape[-len(size)] if size else 0
+    return F.pad(x, (0, 0) * (axes - 1) + (0, padding)) if padding > 0 else x
 
 
 def renoise(x: Tensor, fresh_noise: Tensor, t: float, t_next: float) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor
 from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives import autoregressive
-from genloom.objectives.autoregressive import build_contexts, temperature_option
-from genloom.objectives.checks import check_options
+from genloom.objectives.autoregressive import build_contexts
+from genloom.objectives.checks import check_options, temperature_option
+from genloom.objectives.sizes import resize_for_tokens, size_option
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, TokenSpace
 
@@ -34,19 +35,21 @@ class SamplerInputs(autoregressive.SamplerInputs):
 
 @dataclass(frozen=True)
 class SamplingParams:
-    max_tokens: int = option(0, "Number of new tokens; 0 is up to the context length.", minimum=0)
+    max_tokens: int = option(0, "Number of new tokens; 0 is up to the context length.", minimum=0, maximum=1_000_000)
     steps: int = option(
         0,
         f"Number of steps; fewer write several tokens at once. 0: one per token, or {GRID_STEPS} on a grid.",
         minimum=0,
+        maximum=10_000,
     )
     temperature: float = temperature_option()
     order: str = option(
         "", 'Order of the tokens; "" is confidence on a grid, else random, as in training.', choices=ORDERS
     )
     choice_temperature: float = option(
-        3.0, "Noise of the confidence at the first step (MaskGIT); it falls to 0.", minimum=0
+        3.0, "Noise of the confidence at the first step (MaskGIT); it falls to 0.", minimum=0, maximum=1000
     )
+    size: tuple[int, ...] = size_option()
     inputs: SamplerInputs = field(default_factory=SamplerInputs)
 
     def __post_init__(self) -> None:
@@ -100,6 +103,8 @@ class Masked:
         A draft is (count, n) without the prompts, or has the shape of `known_ids`.
         """
         device = next(parts["model"].parameters()).device
+        network, num_tokens = resize_for_tokens(parts["model"], self.space, params.size)
+        parts, params = {"model": network}, replace(params, max_tokens=num_tokens or params.max_tokens)
         x_BL, output_BN, lengths = self.build_masked_rows(count, params)
         x_BL, output_BN = x_BL.to(device), output_BN.to(device)
         lengths = None if lengths is None else lengths.to(device)

@@ -11,15 +11,15 @@ from math import log2
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.checks import check_settings
-from genloom.objectives.flow import IntegrationParams, integrate, lerp, masked_mse
-from genloom.objectives.sizes import build_signal_mask, length_kwargs, plan_size, resize_network
+from genloom.objectives.flow import IntegrationParams, lerp, masked_mse, sample_path
+from genloom.objectives.sizes import build_signal_mask, length_kwargs
 from genloom.settings import option
-from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
+from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace, TensorTree
 
 _NOISE, _TIME, _CHOICE = 0, 1, 2  # positions of the draws of training; a sampler starts from the one at _NOISE
 TRAIN_DEFAULTS = {"ema_decay": 0.999}  # training settings unless a job sets others
@@ -30,7 +30,12 @@ _VELOCITY_LEVEL = -1  # the level of a velocity, which is not a jump
 class SamplingParams(IntegrationParams):
     """The parameters of `integrate` with the Euler solver, whose steps are the learned jumps."""
 
-    steps: int = option(4, "Number of jumps: 1, 2, 4 and so on, up to as many as the model was trained for.", minimum=1)
+    steps: int = option(
+        4,
+        "Number of jumps: 1, 2, 4 and so on, up to as many as the model was trained for.",
+        minimum=1,
+        maximum=10_000,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,6 +48,17 @@ class SamplingParams(IntegrationParams):
         strength = 1.0 if self.inputs.init_values is None else self.inputs.strength
         first = min(round(self.steps * (1 - strength)), self.steps - 1)
         return [i / self.steps for i in range(first, self.steps + 1)]
+
+
+@dataclass(frozen=True)
+class JumpInputs(TensorTree):
+    """What the velocity of a jump is computed from."""
+
+    x: Tensor
+    t_B: Tensor
+    level_B: Tensor
+    cond: Condition | None = None
+    lengths_B: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -88,114 +104,72 @@ class Shortcut:
         t_B = torch.where(
             level_B < 0, noise.normal((), _TIME).to(noise_B).sigmoid(), (position_B * num_jumps_B).floor() / num_jumps_B
         )
-        x, target = lerp(noise_B, batch.x, t_B), batch.x - noise_B
+        inputs = JumpInputs(lerp(noise_B, batch.x, t_B), t_B, level_B, batch.cond, batch.lengths)
+        target = batch.x - noise_B
         jump_rows = (level_B >= 0).nonzero()[:, 0]
         if len(jump_rows):
-            cond = None if batch.cond is None else batch.cond.select_rows(jump_rows)
-            lengths_B = None if batch.lengths is None else batch.lengths[jump_rows]
-            inputs = x[jump_rows], t_B[jump_rows], level_B[jump_rows]
-            target[jump_rows] = self.bootstrap_target(parts, *inputs, cond, lengths_B)
-        velocity = self.jump_velocity(parts, x, t_B, level_B, batch.cond, batch.lengths)
-        return masked_mse(velocity - target, build_signal_mask(batch))
+            target[jump_rows] = self.bootstrap_target(parts, inputs.select_rows(jump_rows))
+        return masked_mse(self.jump_velocity(parts, inputs) - target, build_signal_mask(batch))
 
     @torch.no_grad()
-    def bootstrap_target(
-        self,
-        parts: Parts,
-        x: Tensor,
-        t_B: Tensor,
-        level_B: Tensor,
-        cond: Condition | None,
-        lengths_B: Tensor | None = None,
-    ) -> Tensor:
+    def bootstrap_target(self, parts: Parts, inputs: JumpInputs) -> Tensor:
         """Return the mean velocity of each row's jump in two halves: jumps of the next level, or steps of the flow."""
-        is_shortest_B = level_B == self.num_levels - 1
-        next_level_B, half_length_B = torch.where(is_shortest_B, _VELOCITY_LEVEL, level_B + 1), 0.5 ** (level_B + 1)
-        first = self.mean_velocity(parts, x, t_B, next_level_B, cond, lengths_B)
+        x, level_B = inputs.x, inputs.level_B
+        is_shortest_B, half_length_B = level_B == self.num_levels - 1, 0.5 ** (level_B + 1)
+        half = replace(inputs, level_B=torch.where(is_shortest_B, _VELOCITY_LEVEL, level_B + 1))
+        first = self.mean_velocity(parts, half)
         midpoint = x + expand_rows(half_length_B, x) * first
-        second = self.mean_velocity(parts, midpoint, t_B + half_length_B, next_level_B, cond, lengths_B)
+        second = self.mean_velocity(parts, replace(half, x=midpoint, t_B=inputs.t_B + half_length_B))
         # The velocity at the midpoint is the mean to second order; two jumps are averaged.
         return torch.where(expand_rows(is_shortest_B, x), second, (first + second) / 2)
 
-    def mean_velocity(
-        self,
-        parts: Parts,
-        x: Tensor,
-        t_B: Tensor,
-        level_B: Tensor,
-        cond: Condition | None,
-        lengths_B: Tensor | None = None,
-    ) -> Tensor:
+    def mean_velocity(self, parts: Parts, inputs: JumpInputs) -> Tensor:
         """Return the velocity of each row: that of its jump, or at level -1 that of the flow."""
-        mean = torch.empty_like(x)
-        for is_selected_B, is_flow in ((level_B == _VELOCITY_LEVEL, True), (level_B != _VELOCITY_LEVEL, False)):
+        mean, is_flow_B = torch.empty_like(inputs.x), inputs.level_B == _VELOCITY_LEVEL
+        for is_selected_B, compute in ((is_flow_B, self.guided_velocity), (~is_flow_B, self.jump_velocity)):
             if is_selected_B.any():
-                selected_cond = None if cond is None else cond.select_rows(is_selected_B)
-                inputs = x[is_selected_B], t_B[is_selected_B]
-                lengths = None if lengths_B is None else lengths_B[is_selected_B]
-                mean[is_selected_B] = (
-                    self.guided_velocity(parts, *inputs, selected_cond, lengths)
-                    if is_flow
-                    else self.jump_velocity(parts, *inputs, level_B[is_selected_B], selected_cond, lengths)
-                )
+                mean[is_selected_B] = compute(parts, inputs.select_rows(is_selected_B))
         return mean
 
-    def guided_velocity(
-        self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None, lengths_B: Tensor | None = None
-    ) -> Tensor:
+    def guided_velocity(self, parts: Parts, inputs: JumpInputs) -> Tensor:
         """Return the flow's velocity under classifier-free guidance (Ho and Salimans 2021, equation 6)."""
-        cond_velocity = self.flow_velocity(parts, x, t_B, cond, lengths_B)
-        if cond is None or self.guidance_scale == 1:
+        cond_velocity = self.flow_velocity(parts, inputs)
+        if inputs.cond is None or self.guidance_scale == 1:
             return cond_velocity
-        uncond = cond.mask_rows(torch.zeros_like(t_B, dtype=torch.bool))
-        uncond_velocity = self.flow_velocity(parts, x, t_B, uncond, lengths_B)
+        uncond = inputs.cond.mask_rows(torch.zeros_like(inputs.t_B, dtype=torch.bool))
+        uncond_velocity = self.flow_velocity(parts, replace(inputs, cond=uncond))
         return uncond_velocity + self.guidance_scale * (cond_velocity - uncond_velocity)
 
-    def flow_velocity(
-        self, parts: Parts, x: Tensor, t_B: Tensor, cond: Condition | None, lengths_B: Tensor | None = None
-    ) -> Tensor:
+    def flow_velocity(self, parts: Parts, inputs: JumpInputs) -> Tensor:
         if self.teacher:
-            return self.teacher["model"](x, t_B, cond=cond, **length_kwargs(lengths_B)).float()
-        level_B = torch.full_like(t_B, _VELOCITY_LEVEL, dtype=torch.long)
-        return self.jump_velocity(parts, x, t_B, level_B, cond, lengths_B)
+            lengths = length_kwargs(inputs.lengths_B)
+            return self.teacher["model"](inputs.x, inputs.t_B, cond=inputs.cond, **lengths).float()
+        return self.jump_velocity(parts, replace(inputs, level_B=torch.full_like(inputs.level_B, _VELOCITY_LEVEL)))
 
-    def jump_velocity(
-        self,
-        parts: Parts,
-        x: Tensor,
-        t_B: Tensor,
-        level_B: Tensor,
-        cond: Condition | None,
-        lengths_B: Tensor | None = None,
-    ) -> Tensor:
+    def jump_velocity(self, parts: Parts, inputs: JumpInputs) -> Tensor:
         """Return the mean velocity of a jump of each row's level; at level -1, the velocity itself."""
-        cond = cond or Condition()
-        jump = F.one_hot(level_B + 1, self.num_levels + 1)[:, 1:].to(x)  # a zero vector means no jump
+        x, cond = inputs.x, inputs.cond or Condition()
+        jump = F.one_hot(inputs.level_B + 1, self.num_levels + 1)[:, 1:].to(x)  # a zero vector means no jump
         if self.condition.vector:
             vector = x.new_zeros(len(x), self.condition.vector) if cond.vector is None else cond.vector.to(x)
             jump = torch.cat([vector, jump], 1)
-        return parts["model"](x, t_B, cond=replace(cond, vector=jump), **length_kwargs(lengths_B)).float()
+        cond, lengths = replace(cond, vector=jump), length_kwargs(inputs.lengths_B)
+        return parts["model"](x, inputs.t_B, cond=cond, **lengths).float()
 
     @torch.inference_mode()
     def sample(
         self, parts: Parts, count: int, cond: Condition | None, noise: Noise, params: SamplingParams
     ) -> Iterator[Tensor]:
         """Yield the estimate of the data after every jump."""
-        level, device = round(log2(params.steps)), next(parts["model"].parameters()).device
+        level = round(log2(params.steps))
         if level >= self.num_levels:
             raise GenloomError("objectives.steps_above_trained", maximum=2 ** (self.num_levels - 1), steps=params.steps)
-        level_B = torch.full((count,), level, device=device)
-        size, length = plan_size(self.space, params.size)
-        if size != self.space.size:
-            parts = {"model": resize_network(parts["model"], size)}
-        lengths_B = torch.full((count,), length, device=device) if size and length < size[0] else None
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            return self.jump_velocity(parts, x, x.new_full((count,), t), level_B, cond, lengths_B)
+        def velocity(network: nn.Module, x: Tensor, t_B: Tensor, lengths_B: Tensor | None) -> Tensor:
+            level_B = torch.full((count,), level, device=x.device)
+            return self.jump_velocity({"model": network}, JumpInputs(x, t_B, level_B, cond, lengths_B))
 
-        x = noise.normal((self.space.channels, *size), _NOISE).to(device)
-        for draft in integrate(velocity, x, noise, params.times, "euler", params):
-            yield draft if lengths_B is None else draft[:, :, :length]
+        yield from sample_path(parts["model"], velocity, self.space, count, noise, params.times, "euler", params)
 
 
 def expand_rows(value_B: Tensor, x: Tensor) -> Tensor:

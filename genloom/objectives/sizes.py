@@ -1,8 +1,9 @@
-"""The size of signals: padding on the first axis, and samples of another size than the training data.
+"""The size of samples: padding of signals on the first axis, and samples of another size than the training data.
 
 Shape letters: B batch, C channels, L positions of the first axis.
 """
 
+from math import prod
 from typing import Any
 
 import torch
@@ -11,16 +12,20 @@ from torch import Tensor, nn
 from genloom.capabilities import ResizableNetwork
 from genloom.errors import GenloomError
 from genloom.settings import option
-from genloom.types import Batch, SignalSpace
+from genloom.types import Batch, SignalSpace, TokenSpace
+
+MAX_CELLS = 1 << 24  # of a sample: a number typed wrong must not fill the memory
 
 
 def size_option() -> Any:
-    """Return the option of samplers of signals that sets the size of the samples."""
+    """Return the option of samplers of signals and of grids of tokens that sets the size of the samples."""
     return option(
         (),
         "Size of the samples in cells of the codec, one number per axis; empty: the size of the training data.",
-        is_valid=lambda size: isinstance(size, list | tuple) and all(type(n) is int and n >= 1 for n in size),
-        requirement="a list of whole numbers of at least 1, such as [96, 96]",
+        is_valid=lambda size: (
+            isinstance(size, list | tuple) and all(type(n) is int and n >= 1 for n in size) and prod(size) <= MAX_CELLS
+        ),
+        requirement=f"a list of whole numbers of at least 1, such as [96, 96], of at most {MAX_CELLS:,} cells",
     )
 
 
@@ -71,6 +76,15 @@ def scale_size(size: tuple[int, ...], space: SignalSpace, other: tuple[int, ...]
     if len(other) != len(size) or any(n * m % s for n, m, s in zip(size, other, space.size, strict=True)):
         raise GenloomError("objectives.size_not_divisible", size=size, trained=space.size, grid=other)
     return tuple(n * m // s for n, m, s in zip(size, other, space.size, strict=True))
+
+
+def resize_for_tokens(network: nn.Module, space: TokenSpace, size: tuple[int, ...]) -> tuple[nn.Module, int]:
+    """Return the network for a grid of tokens of this size, and the number of its tokens; (), 0: as it is."""
+    if not size:
+        return network, 0
+    if len(size) != len(space.grid):
+        raise GenloomError("objectives.size_axes", size=size, trained=space.grid)
+    return network if size == space.grid else resize_network(network, size), prod(size)
 
 
 def resize_network(network: nn.Module, size: tuple[int, ...]) -> nn.Module:

@@ -12,7 +12,7 @@ from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives import variational
 from genloom.objectives.adversarial import Adversarial
-from genloom.objectives.sizes import build_valid_mask
+from genloom.objectives.sizes import length_kwargs
 from genloom.objectives.variational import Variational
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -91,12 +91,10 @@ class VaeGan:
         if not isinstance(critic := parts["critic"], FeatureNetwork):
             raise GenloomError("objectives.critic_without_features")
 
-        def mask(x: Tensor) -> Tensor:
-            return x if batch.lengths is None else x * build_valid_mask(x, batch.lengths)[:, None]
-
+        lengths = length_kwargs(batch.lengths)
         with torch.no_grad():
-            real = critic.forward_features(mask(batch.x), batch.cond)
-        pairs = zip(real, critic.forward_features(mask(reconstruction), batch.cond), strict=True)
+            real = critic.forward_features(batch.x, batch.cond, **lengths)
+        pairs = zip(real, critic.forward_features(reconstruction, batch.cond, **lengths), strict=True)
         distances = [(a - b).float().abs().flatten(1).mean(1) / a.float().abs().flatten(1).mean(1) for a, b in pairs]
         return torch.stack(distances).mean(0)
 

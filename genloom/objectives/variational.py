@@ -39,7 +39,7 @@ def default_config(size: int) -> dict[str, Any]:
 @dataclass(frozen=True)
 class SamplingParams:
     temperature: float = option(
-        1.0, "Standard deviation of the latent sample; below 1: more typical, less diverse.", minimum=0
+        1.0, "Standard deviation of the latent sample; below 1: more typical, less diverse.", minimum=0, maximum=100
     )
     should_add_noise: bool = option(False, "Add the noise of the decoder, which makes the output an exact sample.")
     size: tuple[int, ...] = size_option()

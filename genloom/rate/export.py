@@ -19,6 +19,7 @@ def export_rows(workspace: Workspace, ledger: Ledger, to: Format, model: str = "
     also has its weight, its split and the ledger entries it comes from; trainers ignore columns they do not know.
     """
     if to == "jsonl":
+        ledger.verify_new()
         yield from (vars(event) for event in ledger.iter_events())
         return
     preferences = build_preferences(workspace, ledger, model)

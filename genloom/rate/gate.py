@@ -125,6 +125,15 @@ def format_change(measure: Measure) -> str:
     )
 
 
+def format_values(measure: Measure) -> tuple[str, str, str]:
+    """Return champion, challenger, and the gain with its interval; a win rate is compared with 50 %, as no change."""
+    if measure.is_pairwise:
+        gain, low, high = (50 * value for value in (measure.gain, measure.low, measure.high))
+        return "50 %", f"{100 * measure.challenger:.0f} %", f"{gain:+.0f} points [{low:+.0f}, {high:+.0f}]"
+    gain = f"{measure.gain:+.3g} [{measure.low:+.3g}, {measure.high:+.3g}]"
+    return f"{measure.champion:.4g}", f"{measure.challenger:.4g}", gain
+
+
 def compute_win_interval(measure: Measure) -> tuple[float, float]:
     """Return the interval of the challenger's win rate; the measure's own is of the lead, a difference of win rates."""
     return (1 + measure.low) / 2, (1 + measure.high) / 2

@@ -8,13 +8,19 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
+from genloom.store.files import hash_file
 
 
 def load_output(path: Path, record: Mapping[str, Any]) -> Any:
-    """Return the generated text, or the value that the output's medium opens from its file."""
+    """Return the generated text, or the value that the output's medium opens from its file.
+
+    Raises GenloomError if the file was changed.
+    """
     text = record.get("written")
     if isinstance(text, str):
         return text
+    if hash_file(path) != record["sha256"]:
+        raise GenloomError("rate.output_changed", path=path)
     return find_medium(path, record).open(path).value
 
 

@@ -4,19 +4,29 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from genloom.errors import GenloomError
 from genloom.rate.prompts import Split, assign_split
 from genloom.rate.raters import PRIOR_ACCURACY, BinaryLabel, compute_label_weight, estimate_accuracies
-from genloom.rate.ratings import read_ratings
-from genloom.rate.votes import Vote, resolve_votes
+from genloom.rate.ratings import LedgerRatings, read_ratings
+from genloom.rate.votes import Vote, load_records, resolve_votes
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 
 MIN_HELD_OUT = 11  # compute_sample_size(0.4): with fewer, not even a win rate of 90 % is significant
 MIN_TRAIN = 3 * MIN_HELD_OUT  # a quarter of the tasks is held out
+
+
+def _get_key(preference: "Preference | UnpairedPreference") -> str:
+    """The task, which preferences are split, counted and averaged by."""
+    return preference.task or preference.prompt
+
+
+def _get_split(preference: "Preference | UnpairedPreference") -> Split:
+    return assign_split(_get_key(preference))
 
 
 @dataclass(frozen=True)
@@ -30,14 +40,7 @@ class Preference:
     events: tuple[str, ...]  # the ledger entries it comes from
     task: str = ""  # without a prompt: see prompts.build_task
 
-    @property
-    def key(self) -> str:
-        """The task, which preferences are split, counted and averaged by."""
-        return self.task or self.prompt
-
-    @property
-    def split(self) -> Split:
-        return assign_split(self.key)
+    key, split = property(_get_key), property(_get_split)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -55,14 +58,7 @@ class UnpairedPreference:
     events: tuple[str, ...]
     task: str = ""
 
-    @property
-    def key(self) -> str:
-        """The task, which preferences are split, counted and averaged by."""
-        return self.task or self.prompt
-
-    @property
-    def split(self) -> Split:
-        return assign_split(self.key)
+    key, split = property(_get_key), property(_get_split)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -99,7 +95,15 @@ def build_preferences(workspace: Workspace, ledger: Ledger, model: str = "") -> 
     several answers to one prompt on the same scale. Votes of several raters on an item are added up, each weighted by
     the rater's accuracy (genloom.rate.raters).
     """
-    votes = resolve_votes(workspace, read_ratings(ledger), model)
+    ledger_ratings = read_ratings(ledger)
+    return combine_ratings(ledger_ratings, load_records(workspace, ledger_ratings), model)
+
+
+def combine_ratings(
+    ledger_ratings: LedgerRatings, records: Mapping[str, Mapping[str, Any]], model: str = ""
+) -> Preferences:
+    """Combine ratings of outputs, which are given by their records; see `build_preferences`."""
+    votes = resolve_votes(ledger_ratings, records, model)
     all_votes = {(vote.item, vote.events): vote for vote in (*votes.pairs, *votes.singles, *votes.retests)}.values()
     accuracies = estimate_accuracies([BinaryLabel(vote.rater, vote.item, vote.margin > 0) for vote in all_votes])
     consensuses = [
@@ -109,19 +113,16 @@ def build_preferences(workspace: Workspace, ledger: Ledger, model: str = "") -> 
         **votes.unused,
         **{event: reason for consensus in consensuses for event, reason in consensus.unused.items()},
     }
-    pairs = [
-        Preference(v.prompt, *(v.item if v.log_odds > 0 else v.item[::-1]), v.weight, v.events, v.task)
-        for v in consensuses
-        if v.weight and len(v.item) == 2
-    ]
-    unpaired = [
-        UnpairedPreference(v.prompt, v.item[0], v.log_odds > 0, v.weight, v.events, v.task)
-        for v in consensuses
-        if v.weight and len(v.item) == 1
-    ]
+    pairs, unpaired = [], []
+    for each in (consensus for consensus in consensuses if consensus.weight):
+        vote, rest = each.vote, (each.weight, each.events, each.vote.task)
+        if len(vote.item) == 2:
+            pairs.append(Preference(vote.prompt, *(vote.item if each.log_odds > 0 else vote.item[::-1]), *rest))
+        else:
+            unpaired.append(UnpairedPreference(vote.prompt, *vote.item, each.log_odds > 0, *rest))
     # Only outputs without a prompt can be in two tasks; training on a held-out one would spoil the proof.
     held_out = {output for each in (*pairs, *unpaired) if each.split == "val" for output in each.outputs}
-    leaking = [each for each in (*pairs, *unpaired) if each.split == "train" and not held_out.isdisjoint(each.outputs)]
+    leaking = {each for each in (*pairs, *unpaired) if each.split == "train" and not held_out.isdisjoint(each.outputs)}
     unused |= {event: "an output of it is also in a held-out comparison" for each in leaking for event in each.events}
     pairs = [pair for pair in pairs if pair not in leaking]
     unpaired = [rated for rated in unpaired if rated not in leaking]
@@ -129,7 +130,7 @@ def build_preferences(workspace: Workspace, ledger: Ledger, model: str = "") -> 
     return Preferences(
         tuple(pairs),
         tuple(unpaired),
-        tuple(_find_contradictions(all_votes)),
+        tuple(_find_contradictions((*votes.pairs, *votes.singles), votes.retests)),
         {rater: compute_label_weight(accuracies.get(rater, PRIOR_ACCURACY)) for rater in sorted(votes.raters)},
         {event: reason for event, reason in unused.items() if event not in used_events},
         votes.num_ratings,
@@ -141,13 +142,11 @@ def build_preferences(workspace: Workspace, ledger: Ledger, model: str = "") -> 
 class _Consensus:
     """All votes on an item combined."""
 
-    prompt: str
-    task: str
-    item: tuple[str, ...]
-    log_odds: float
-    weight: float  # 0 if they cancel out
-    events: tuple[str, ...]
+    vote: Vote  # the first of them, of the same item
     unused: Mapping[str, str]
+    log_odds: float = 0.0
+    weight: float = 0.0  # 0 if they cancel out
+    events: tuple[str, ...] = ()
 
 
 def _aggregate_votes(votes: Sequence[Vote], accuracies: Mapping[str, float]) -> _Consensus:
@@ -159,33 +158,16 @@ def _aggregate_votes(votes: Sequence[Vote], accuracies: Mapping[str, float]) -> 
         math.log(accuracies[rater] / (1 - accuracies[rater])) * sum(margins) / len(margins)
         for rater, margins in margins_by_rater.items()
     )
-    first_vote = votes[0]
     if abs(log_odds) < 1e-9:
         is_contradictory = len({vote.margin > 0 for vote in votes}) > 1
         reason = "cancelled by opposite votes" if is_contradictory else "its rater is no better than chance"
-        return _Consensus(
-            first_vote.prompt,
-            first_vote.task,
-            first_vote.item,
-            0,
-            0,
-            (),
-            {event: reason for v in votes for event in v.events},
-        )
+        return _Consensus(votes[0], {event: reason for v in votes for event in v.events})
     agreeing_votes = [vote for vote in votes if vote.margin * log_odds > 0]
     events = tuple(sorted({event for vote in agreeing_votes for event in vote.events}))
     outvoted_events = {event: "outvoted" for v in votes for event in v.events if event not in events}
     p_correct = 1 / (1 + math.exp(-abs(log_odds)))
-    vote_weight = max(vote.weight for vote in agreeing_votes)
-    return _Consensus(
-        first_vote.prompt,
-        first_vote.task,
-        first_vote.item,
-        log_odds,
-        compute_label_weight(p_correct) * vote_weight,
-        events,
-        outvoted_events,
-    )
+    weight = compute_label_weight(p_correct) * max(vote.weight for vote in agreeing_votes)
+    return _Consensus(votes[0], outvoted_events, log_odds, weight, events)
 
 
 def _group_by_item(votes: Iterable[Vote]) -> list[list[Vote]]:
@@ -195,8 +177,12 @@ def _group_by_item(votes: Iterable[Vote]) -> list[list[Vote]]:
     return list(groups.values())
 
 
-def _find_contradictions(votes: Iterable[Vote]) -> Iterator[Contradiction]:
-    for group in _group_by_item(votes):
+def _find_contradictions(votes: Sequence[Vote], retests: Iterable[Vote]) -> Iterator[Contradiction]:
+    """Yield the contradictions between votes, and of raters with themselves when they were asked again."""
+    votes_by_key = {(vote.rater, vote.item): vote for vote in votes}
+    repeated = [(votes_by_key.get((vote.rater, vote.item)), vote) for vote in retests]
+    groups = [*_group_by_item(votes), *([vote, again] for vote, again in repeated if vote is not None)]
+    for group in groups:
         if len({vote.margin > 0 for vote in group}) > 1:
             raters = tuple(sorted({vote.rater for vote in group}))
             events = tuple(dict.fromkeys(event for vote in group for event in vote.events))

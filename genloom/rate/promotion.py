@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from genloom.errors import GenloomError
-from genloom.store import active_version, built_in, files
+from genloom.rate.lineage import find_withdrawn_versions
+from genloom.store import active_version, built_in, files, recycle_bin
 from genloom.store.ledger import Event, Ledger
 from genloom.store.model_folder import ModelFolder
 from genloom.store.names import validate_name
@@ -14,16 +15,27 @@ PromotedBy = Literal["gate", "person"]
 
 
 def promote(
-    workspace: Workspace, ledger: Ledger, name: str, version: int, by: PromotedBy, reason: str = "", receipt: str = ""
+    workspace: Workspace,
+    ledger: Ledger,
+    name: str,
+    version: int,
+    by: PromotedBy,
+    reason: str = "",
+    receipt: str = "",
+    allow_withdrawn: bool = False,
 ) -> Event:
     """Make a version the one that `name` alone refers to. `receipt` is the digest of the proof that it is better.
 
-    Raises GenloomError for a missing version, and for the one that is in use already.
+    If it is in use already, as after a command that was killed, nothing is recorded, and its last promotion is
+    returned. Raises GenloomError for a missing version, and, unless `allow_withdrawn`, if a person promotes one that
+    was trained on ratings or documents that are withdrawn.
     """
     folder = workspace.get_model(f"{validate_name(name, 'model')}/{version}")
+    if by == "person" and not allow_withdrawn:
+        require_nothing_withdrawn(workspace, ledger, folder)
     previous_version = sync_active_version(workspace, ledger, folder.name)
     if previous_version == version:
-        raise GenloomError("rate.already_active", version=folder.ref, name=name)
+        return ledger.get_event(_read_activations(ledger, folder.name)[-1][1])
     return _activate(workspace, ledger, folder, previous_version or 0, {"by": by, "reason": reason, "receipt": receipt})
 
 
@@ -45,23 +57,33 @@ def rollback(workspace: Workspace, ledger: Ledger, name: str, by: PromotedBy = "
         raise GenloomError("rate.no_earlier_promotion", name=current.name, version=current.ref)
     (version, _), (current_version, _) = activations[-2:]
     folder = workspace.get_model(f"{name}/{version}")
+    require_nothing_withdrawn(workspace, ledger, folder)
     return _activate(
         workspace, ledger, folder, current_version, {"by": by, "reason": reason, "receipt": "", "rollback": True}
     )
 
 
+def require_nothing_withdrawn(workspace: Workspace, ledger: Ledger, folder: ModelFolder) -> None:
+    """Raise GenloomError if the version was trained on ratings or documents that are withdrawn."""
+    if folder.ref in find_withdrawn_versions(workspace, ledger):
+        raise GenloomError("rate.trained_on_withdrawn", version=folder.ref, name=folder.name, number=folder.version)
+
+
 def sync_active_version(workspace: Workspace, ledger: Ledger, name: str) -> int | None:
     """Write the version in use from the ledger to the model's file, which a killed command may not have done.
 
-    Returns that version; None if none was ever promoted.
+    If it was removed, that is the one before it. Returns that version; None if none was ever promoted, or none is left.
     """
     folder = workspace.root / "models" / validate_name(name, "model")
     is_known = folder.is_dir() or built_in.model_folder_path(folder.name).is_dir()
     if not is_known or not _read_activations(ledger, folder.name):
         return None
     with files.lock_folder(folder):
+        removed_versions = recycle_bin.list_removed_versions(workspace.root, folder.name)
+        gone_versions = {version for version in removed_versions if not (folder / str(version)).is_dir()}
         # Read under the lock, so that the file never goes back to an older entry.
-        version, event = _read_activations(ledger, folder.name)[-1]
+        activations = [each for each in _read_activations(ledger, folder.name) if each[0] not in gone_versions]
+        version, event = activations[-1] if activations else (None, "")
         active_version.write_active_version(folder, version, event)
     return version
 
@@ -84,7 +106,7 @@ def _activate(
 def _read_activations(ledger: Ledger, name: str) -> list[tuple[int, str]]:
     """Return the versions that rollbacks go back through, the one in use last, each with its event."""
     activations: list[tuple[int, str]] = []
-    for event in ledger.iter_events(["promotion"]):
+    for event in ledger.iter_entries(["promotion"]):
         if event.body["model"] != name:
             continue
         version = event.body["version"]

@@ -1,13 +1,14 @@
 """Ratings and choices: validation, recording in the ledger, withdrawal, and reading those in effect."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from genloom.errors import GenloomError
 from genloom.rate.prompts import extract_prompt
-from genloom.store.ledger import Event, Ledger
+from genloom.store.ledger import Event, Ledger, NewEvent
 from genloom.store.names import validate_name
 from genloom.store.workspace import Workspace
 
@@ -77,6 +78,9 @@ class LedgerRatings:
     replaced: tuple[Rating | Choice, ...]  # by a later one of the same rater; still evidence of the rater's consistency
     withdrawn: tuple[Rating | Choice, ...]
 
+    def __iter__(self) -> Iterator[Rating | Choice]:
+        return chain(self.ratings, self.choices, self.replaced, self.withdrawn)
+
 
 def record_rating(
     workspace: Workspace,
@@ -132,10 +136,17 @@ def record_choice(
     if a == b:
         raise GenloomError("rate.same_output", output=a)
     (_, record_a), (_, record_b) = workspace.get_output(a), workspace.get_output(b)
-    prompt = extract_prompt(record_a)
+    return ledger.append("choice", build_choice(record_a, record_b, winner, rater, is_machine), id)
+
+
+def build_choice(
+    record_a: Mapping[str, Any], record_b: Mapping[str, Any], winner: Winner, rater: str, is_machine: bool
+) -> dict[str, Any]:
+    """Return the ledger entry of a choice between the outputs of two records."""
+    a, b, prompt = record_a["id"], record_b["id"], extract_prompt(record_a)
     if prompt != extract_prompt(record_b):
         raise GenloomError("rate.different_prompts", a=a, b=b)
-    body = {
+    return {
         "a": a,
         "b": b,
         "sha256": [record_a["sha256"], record_b["sha256"]],
@@ -144,7 +155,6 @@ def record_choice(
         "prompt": prompt,
         "machine": is_machine,
     }
-    return ledger.append("choice", body, id)
 
 
 def withdraw_rating(ledger: Ledger, event: str) -> Event:
@@ -152,7 +162,14 @@ def withdraw_rating(ledger: Ledger, event: str) -> Event:
     entry = ledger.get_event(event)
     if entry.kind not in ("rating", "choice"):
         raise GenloomError("rate.not_a_rating", event=event, kind=entry.kind)
-    return ledger.append("withdrawal", {"event": event}, id=_build_withdrawal_id(event))
+    return withdraw_entries(ledger, [entry.id])[0]
+
+
+def withdraw_entries(ledger: Ledger, events: Iterable[str]) -> list[Event]:
+    """Withdraw ratings and choices in one transaction."""
+    return ledger.append_all(
+        [NewEvent("withdrawal", {"event": event}, _build_withdrawal_id(event)) for event in sorted(events)]
+    )
 
 
 def _build_withdrawal_id(event: str) -> str:
@@ -161,9 +178,13 @@ def _build_withdrawal_id(event: str) -> str:
 
 
 def read_ratings(ledger: Ledger) -> LedgerRatings:
-    """Return the judgements in effect: each rater's last rating of an output and last choice between two."""
-    events = list(ledger.iter_events(("rating", "choice", "withdrawal")))
-    withdrawn_ids = {_read_withdrawn_id(event) for event in events if event.kind == "withdrawal"}
+    """Return the judgements in effect: each rater's last rating of an output and last choice between two.
+
+    Raises GenloomError if the ledger is not as it was written.
+    """
+    ledger.verify_new()
+    events = list(ledger.iter_entries(("rating", "choice", "withdrawal")))
+    withdrawn_ids = {event.body["event"] for event in events if event.kind == "withdrawal"}
     judgements = [parse_judgement(event) for event in events if event.kind != "withdrawal"]
     latest_by_key = {each.replacement_key: each for each in judgements if each.event not in withdrawn_ids}
     active_ids = {each.event for each in latest_by_key.values()}
@@ -178,31 +199,11 @@ def read_ratings(ledger: Ledger) -> LedgerRatings:
 
 
 def parse_judgement(event: Event) -> Rating | Choice:
-    """Return the rating or choice in a ledger entry; raise GenloomError if its fields are not those of one."""
-    fields: dict[str, Any] = {"event": event.id, "at": event.at, **event.body}
-    types = _RATING_TYPES if event.kind == "rating" else _CHOICE_TYPES
-    if fields.keys() != {*types, "event", "at"} or any(type(fields[name]) is not kind for name, kind in types.items()):
-        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
-    if event.kind == "rating":
-        if fields["scale"] not in SCALES or fields["value"] not in SCALES[fields["scale"]]:
-            raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
-        return Rating(**fields)
-    digests = fields["sha256"]
-    if fields["winner"] not in WINNERS or len(digests) != 2 or not all(isinstance(digest, str) for digest in digests):
-        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
-    fields["sha256"] = tuple(digests)
-    return Choice(**fields)
-
-
-def _read_withdrawn_id(event: Event) -> str:
-    if not isinstance(event.body.get("event"), str):
-        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id)
-    return event.body["event"]
-
-
-_RATING_TYPES: Mapping[str, type] = {
-    **dict.fromkeys(("output", "rater", "scale", "note", "sha256"), str), "value": int, "machine": bool
-}  # fmt: skip
-_CHOICE_TYPES: Mapping[str, type] = {
-    **dict.fromkeys(("a", "b", "winner", "rater", "prompt"), str), "machine": bool, "sha256": list
-}  # fmt: skip
+    """Return the rating or choice in a ledger entry; raise GenloomError for a value outside its scale."""
+    if event.kind == "choice":
+        fields: dict[str, Any] = {**event.body, "sha256": tuple(event.body["sha256"])}
+        return Choice(event.id, event.at, **fields)
+    if event.body["value"] not in SCALES[event.body["scale"]]:
+        problem = f"the field 'value' is {event.body['value']} on the scale {event.body['scale']}"
+        raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id, problem=problem)
+    return Rating(event.id, event.at, **event.body)

@@ -1,15 +1,16 @@
 """Votes: what each rating or choice says about one output, or about two outputs for the same prompt."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 from genloom.rate.prompts import build_task, extract_prompt
 from genloom.rate.ratings import Choice, LedgerRatings, Rating
 from genloom.store.workspace import Workspace
 
+_MAX_PARTNERS = 8  # of a rating, so that the pairs of many ratings of one prompt do not grow with their square
 _FULL_MARGIN_STARS = 2  # a difference of two stars is a full vote, one star half a vote
 _MARGINS = {
     ("thumb", 1): 1.0,
@@ -41,19 +42,19 @@ class Votes:
 
     pairs: tuple[Vote, ...]
     singles: tuple[Vote, ...]
-    retests: tuple[Vote, ...]  # replaced ratings and those that replaced them: the rater's test–retest pairs
+    retests: tuple[Vote, ...]  # of pairs shown again, and of ratings beside a choice: how consistent the rater is
     unused: Mapping[str, str]  # entries without a vote, each with the reason
     raters: frozenset[str]
     num_ratings: int  # in effect, also those without a vote
     num_withdrawn: int
 
 
-def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: str) -> Votes:
-    """Return the votes about outputs of any version of a model; of all models if it is ""."""
-    records = _load_records(
-        workspace,
-        [*ledger_ratings.ratings, *ledger_ratings.choices, *ledger_ratings.replaced, *ledger_ratings.withdrawn],
-    )
+def resolve_votes(ledger_ratings: LedgerRatings, records: Mapping[str, Mapping[str, Any]], model: str) -> Votes:
+    """Return the votes about outputs of any version of a model; of all models if it is "".
+
+    Outputs are given by their records (see `load_records`). A rater's last word counts; what it replaced is a
+    correction, and no evidence against the rater, unless the pair was shown again in the other order.
+    """
     unavailable = {
         each.event: "its output is not in this workspace"
         for each in (*ledger_ratings.ratings, *ledger_ratings.choices)
@@ -69,8 +70,16 @@ def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: st
     prompts = {output: extract_prompt(record) for output, record in records.items()}
     tasks = {output: build_task(output, record) for output, record in records.items()}
 
-    choice_votes = [_vote_from_choice(choice, tasks) for choice in choices if choice.winner in ("a", "b")]
-    rating_votes = [vote for group in _group_ratings(ratings, prompts) for vote in _votes_from_ratings(group, prompts)]
+    digests = {output: record["sha256"] for output, record in records.items()}
+    identical = [choice for choice in choices if digests[choice.a] == digests[choice.b]]
+    choice_votes = [
+        _vote_from_choice(choice, tasks)
+        for choice in choices
+        if choice.winner in ("a", "b") and digests[choice.a] != digests[choice.b]
+    ]
+    rating_votes = [
+        vote for group in _group_ratings(ratings, prompts) for vote in _votes_from_ratings(group, prompts, digests)
+    ]
     paired_events = {event for vote in rating_votes for event in vote.events}
     compared_items = {(vote.rater, vote.item) for vote in choice_votes}
     singles = [
@@ -79,19 +88,14 @@ def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: st
         if _compute_margin(each) and each.event not in paired_events
     ]
     singles += [vote for choice in choices if choice.winner == "bad" for vote in _votes_against_both(choice, tasks)]
-    replaced_keys = {each.replacement_key for each in replaced}
     retests = [
-        _vote_from_rating(each, prompts, tasks)
-        for each in (*replaced, *ratings)
-        if isinstance(each, Rating) and _compute_margin(each) and each.replacement_key in replaced_keys
-    ]
-    retests += [
-        _vote_from_choice(each, tasks) for each in replaced if isinstance(each, Choice) and each.winner in ("a", "b")
+        _vote_from_choice(each, tasks) for each in _select_retests(replaced, choices) if each.winner in ("a", "b")
     ]
 
     unused = unavailable | {each.event: "withdrawn" for each in withdrawn}
     unused |= {each.event: "replaced by a later one of the same rater" for each in replaced}
     unused |= {choice.event: "a tie" for choice in choices if choice.winner == "tie"}
+    unused |= {choice.event: "both outputs are identical" for choice in identical if choice.winner in ("a", "b")}
     unused |= {
         each.event: _explain_unused(each)
         for each in ratings
@@ -99,19 +103,30 @@ def resolve_votes(workspace: Workspace, ledger_ratings: LedgerRatings, model: st
     }
     pairs = [*choice_votes, *(vote for vote in rating_votes if (vote.rater, vote.item) not in compared_items)]
     retests += [vote for vote in rating_votes if (vote.rater, vote.item) in compared_items]
+    used = {event for vote in (*pairs, *singles) for event in vote.events}
+    for each in (*ratings, *choices):
+        if each.event not in used:
+            unused.setdefault(each.event, "a choice between the outputs counts instead")
     raters = frozenset(each.rater for each in (*ratings, *choices))
     num_ratings = len(ratings) + len(choices) + len(unavailable)
     return Votes(tuple(pairs), tuple(singles), tuple(retests), unused, raters, num_ratings, len(withdrawn))
 
 
-def _load_records(workspace: Workspace, judgements: Iterable[Judgement]) -> dict[str, Mapping[str, Any]]:
-    records = {}
-    for output in {output for judgement in judgements for output in judgement.outputs}:
-        try:
-            records[output] = workspace.get_output(output)[1]
-        except ValueError:
-            continue  # removed, or from another workspace
-    return records
+def load_records(workspace: Workspace, ledger_ratings: LedgerRatings) -> dict[str, Mapping[str, Any]]:
+    """Return the records of all rated outputs that are in the workspace.
+
+    Raises GenloomError for a record that is damaged or was changed: nothing is learned from what nobody rated.
+    """
+    outputs = dict.fromkeys(output for judgement in ledger_ratings for output in judgement.outputs)
+    return {output: workspace.get_output(output)[1] for output in outputs if workspace.has_output(output)}
+
+
+def _select_retests(replaced: Sequence[Judgement], choices: Sequence[Choice]) -> list[Choice]:
+    """Return the replaced choices whose pair was shown again in the other order; else it was corrected."""
+    histories: dict[tuple[str, ...], list[Choice]] = {}
+    for choice in (*(each for each in replaced if isinstance(each, Choice)), *choices):
+        histories.setdefault(choice.replacement_key, []).append(choice)
+    return [before for history in histories.values() for before, after in pairwise(history) if before.a == after.b]
 
 
 def _has_outputs(judgement: Judgement, records: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -164,10 +179,17 @@ def _group_ratings(ratings: Sequence[Rating], prompts: Mapping[str, str]) -> lis
     return list(groups.values())
 
 
-def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str]) -> list[Vote]:
-    """Return a vote for every two outputs with different ratings."""
-    sorted_ratings = sorted(group, key=lambda rating: rating.output)
-    pairs = [(a, b) for a, b in combinations(sorted_ratings, 2) if a.value != b.value]
+def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str], digests: Mapping[str, str]) -> list[Vote]:
+    """Return votes for pairs of outputs with different ratings: all pairs of a small group, some of a large one."""
+    ratings_by_value: dict[int, list[Rating]] = {}
+    for rating in sorted(group, key=lambda rating: rating.output):
+        ratings_by_value.setdefault(rating.value, []).append(rating)
+    pairs = [
+        tuple(sorted(pair, key=lambda rating: rating.output))
+        for some, others in combinations(ratings_by_value.values(), 2)
+        for pair in _pair_up(some, others)
+        if digests[pair[0].output] != digests[pair[1].output]
+    ]
     pair_counts = Counter(each.event for pair in pairs for each in pair)
     return [
         Vote(
@@ -181,3 +203,11 @@ def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str]) -> 
         )
         for a, b in pairs
     ]
+
+
+def _pair_up(some: Sequence[Rating], others: Sequence[Rating]) -> Iterator[tuple[Rating, Rating]]:
+    """Yield all pairs, or of two large groups so many that each rating is in about as many pairs."""
+    long, short = sorted((some, others), key=len, reverse=True)
+    for n, rating in enumerate(long):
+        for m in range(min(len(short), _MAX_PARTNERS)):
+            yield rating, short[(n + m) % len(short)]

@@ -17,6 +17,9 @@ def read_active_version(folder: Path) -> int | None:
     return version
 
 
-def write_active_version(folder: Path, version: int, event: str) -> None:
-    """Record that `version` is active since the ledger's `event`."""
-    manifest.write_json(folder / "champion.json", {"version": version, "event": event})
+def write_active_version(folder: Path, version: int | None, event: str) -> None:
+    """Record that `version` is active since the ledger's `event`; None: that none is."""
+    if version is None:
+        (folder / "champion.json").unlink(missing_ok=True)
+    else:
+        manifest.write_json(folder / "champion.json", {"version": version, "event": event})

@@ -1,10 +1,12 @@
 """The database of the ledger: a SQLite file in the workspace, or PostgreSQL for a team."""
 
+import hashlib
+import json
 import os
 import sqlite3
 import weakref
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from genloom.errors import GenloomError, format_message
-from genloom.store import files
+from genloom.store import files, manifest
 
 _WAIT_SECONDS = 60  # for another process to finish writing
 
@@ -58,6 +60,7 @@ class Database:
 
     engine: sql.Engine
     location: str
+    head_file: Path  # beside the table: the number and digest of the newest acknowledged event
     file: Path | None = None  # of SQLite
 
     def read(self, query: sql.Select[Any]) -> Sequence[sql.Row[Any]]:
@@ -67,6 +70,20 @@ class Database:
                 return []
             with self.engine.connect() as connection:
                 return connection.execute(query).all() if sql.inspect(connection).has_table(EVENTS.name) else []
+
+    def read_head(self) -> tuple[int, str]:
+        """Return the number and digest of the newest event that was acknowledged here; 0 and "" if none is known."""
+        try:
+            head = manifest.read_json(self.head_file)
+            return int(head["seq"]), str(head["digest"])
+        except (OSError, ValueError, KeyError, TypeError):  # a file that is removed or damaged proves nothing
+            return 0, ""
+
+    def write_head(self, seq: int, digest: str) -> None:
+        """Keep the newest event, without waiting for the disk: it is acknowledged also if this fails."""
+        with suppress(OSError):
+            self.head_file.parent.mkdir(parents=True, exist_ok=True)
+            self.head_file.write_text(json.dumps({"seq": seq, "digest": digest}) + "\n")
 
     @contextmanager
     def open_transaction(self) -> Generator[sql.Connection]:
@@ -124,7 +141,9 @@ def open_database(root: Path, url: str = "") -> Database:
         engine = sql.create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True)
     except ModuleNotFoundError:
         raise GenloomError("store.ledger_without_psycopg") from None
-    database = Database(engine, parsed.render_as_string(hide_password=True))
+    location = parsed.render_as_string(hide_password=True)
+    head_name = f"ledger-{hashlib.sha256(location.encode()).hexdigest()[:12]}.head.json"
+    database = Database(engine, location, root / head_name)
     weakref.finalize(database, engine.dispose)  # closes its connections when the ledger is no longer used
     return database
 
@@ -148,7 +167,7 @@ def _open_sqlite(file: Path) -> Database:
         is_writing = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
-    return Database(engine, str(file), file)
+    return Database(engine, str(file), file.with_name(f"{file.name}.head.json"), file)
 
 
 def _explain_error(error: SQLAlchemyError) -> str:

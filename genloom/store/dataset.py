@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +39,12 @@ class Dataset:
     digest: str
     folder: Path
     manifest: dict[str, Any]
+    excluded: frozenset[str] = frozenset()  # ids of documents that are left out of everything read
+
+    @property
+    def sequence(self) -> int:
+        """The number among the versions in the order collected, whatever the clock says; 0 of an earlier Genloom."""
+        return int(self.manifest.get("sequence", 0))
 
     @property
     def created(self) -> str:
@@ -57,6 +63,21 @@ class Dataset:
         Messages, and the text shows them. Raise ValueError for a value that cannot be decoded.
         """
         return self._to_items(batch for _, batch in self._read_batches(split, None))
+
+    def iter_metadata(self, split: Split, column: str) -> Iterator[Item]:
+        """Yield the documents of a split with only this column in `meta` and no value, which may be large.
+
+        Without such a column, they have all others.
+        """
+
+        def list_columns(names: list[str]) -> list[str]:
+            wanted = ("text",) if column == "caption" and "content" in names else (column, f"{column}{SHAPE_SUFFIX}")
+            found = [name for name in names if name in wanted]
+            return found or [name for name in names if name not in ("content", "text", "split")]
+
+        for _, batch in self._read_batches(split, list_columns):
+            for row in _to_rows(batch):
+                yield Item(None, meta={"caption" if name == "text" else name: value for name, value in row.items()})
 
     def sample_documents(self, split: Split, count: int) -> Iterator[Item]:
         """Yield a random sample of up to `count` documents, the same at every call, in the order collected.
@@ -131,6 +152,14 @@ class Dataset:
         """Compare every file's digest with the recorded one; ValueError names the first damaged file."""
         manifest.verify_digests(self.folder, self.manifest)
 
+    def iter_ids(self, split: Split) -> Iterator[list[str]]:
+        """Yield the ids of the documents of a split, digests of their content, some hundred at a time."""
+        return (batch.column("id").to_pylist() for _, batch in self._read_batches(split, ["id"]))
+
+    def exclude(self, ids: Iterable[str]) -> "Dataset":
+        """Return the data set without the documents with these ids."""
+        return replace(self, excluded=self.excluded | frozenset(ids))
+
     def _build_index(self, split: Split) -> "DocumentIndex":
         from genloom.store import sampling
 
@@ -154,18 +183,24 @@ class Dataset:
             begin += batch.num_rows
 
     def _read_batches(
-        self, split: Split, columns: list[str] | None, groups: Container[int] | None = None
+        self,
+        split: Split,
+        columns: list[str] | Callable[[list[str]], list[str]] | None,
+        groups: Container[int] | None = None,
     ) -> Iterator[tuple[int, "pa.RecordBatch"]]:
         """Yield batches of rows of a split, each with the number of its row group.
 
-        They have the given columns, or all but `split`. Row groups are numbered across all parts; `groups` selects
-        some of them.
+        They have the given columns, those that a function selects of all names, or all but `split`. Row groups are
+        numbered across all parts; `groups` selects some of them.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         assert split in SPLITS, split
+        is_wanted = pc.field("split") == split
+        if self.excluded:
+            is_wanted &= ~pc.field("id").isin(sorted(self.excluded))
         number = -1
         for part in sorted(self.folder.glob("part-*.parquet")):
             try:
@@ -173,7 +208,12 @@ class Dataset:
                     names = file.schema_arrow.names
                     if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
                         raise manifest.damaged_error(part, f"the column {missing[0]!r} is missing")
-                    read_columns = [name for name in names if name != "split"] if columns is None else columns
+                    if columns is None:
+                        read_columns = [name for name in names if name != "split"]
+                    else:
+                        read_columns = columns if isinstance(columns, list) else columns(names)
+                    further_columns = ["split", "id"] if self.excluded else ["split"]
+                    all_columns = list(dict.fromkeys([*read_columns, *further_columns]))
                     for group in range(file.num_row_groups):
                         number += 1
                         if groups is not None and number not in groups:
@@ -181,8 +221,8 @@ class Dataset:
                         group_info = file.metadata.row_group(group)
                         bytes_per_row = group_info.total_byte_size / max(group_info.num_rows, 1)
                         batch_rows = rows_within(bytes_per_row, _BATCH_BYTES, _BATCH_ROWS)
-                        for batch in file.iter_batches(batch_rows, [group], [*read_columns, "split"]):
-                            yield number, batch.filter(pc.field("split") == split).select(read_columns or ["split"])
+                        for batch in file.iter_batches(batch_rows, [group], all_columns):
+                            yield number, batch.filter(is_wanted).select(read_columns or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:
                 reason = getattr(error, "strerror", None) or "it cannot be read as Parquet"
                 raise manifest.damaged_error(part, reason) from error

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -27,11 +28,23 @@ def translate_errors(path: Path) -> Generator[None]:
     """
     try:
         yield
-    except OSError as error:
-        explained = _explain_error(error, path)
+    except Exception as error:
+        system_error = _find_system_error(error)
+        explained = _explain_error(system_error, path) if system_error else None
         if explained is None:
             raise
         raise explained from error
+
+
+def _find_system_error(error: Exception) -> OSError | None:
+    """Return the error of the system, also where a library passes it on in words of its own; None if it is none."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    if match := re.search(r"\(os error (\d{1,4})\)$", str(error)):  # libraries in Rust
+        return OSError(int(match[1]), os.strerror(int(match[1])))
+    if isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # NumPy
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
 
 
 def describe_error(error: OSError) -> str:
@@ -113,8 +126,11 @@ def open_replacement(path: Path) -> Generator[Path]:
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = _new_draft_path(path.parent)
+        draft.touch()
+        mode = draft.stat().st_mode & 0o666
         try:
             yield draft
+            _share(draft, mode)
             fsync(draft)
             os.replace(draft, path)
         except BaseException:
@@ -138,11 +154,15 @@ def temp_folder(parent: Path) -> Generator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 yield draft
-            except OSError as error:
+            except Exception as error:
                 # The block also reads the user's files: only errors about our own folder are explained.
-                is_inside = str(error.filename or "").startswith(str(draft))
-                explained = _explain_error(error, parent)
-                if explained is None or not (is_inside or error.errno in (*_FULL_ERRNOS, errno.EFBIG, errno.EROFS)):
+                system_error = _find_system_error(error)
+                if system_error is None:
+                    raise
+                is_inside = str(system_error.filename or "").startswith(str(draft))
+                is_about_writing = system_error.errno in (*_FULL_ERRNOS, errno.EFBIG, errno.EROFS)
+                explained = _explain_error(system_error, parent)
+                if explained is None or not (is_inside or is_about_writing):
                     raise
                 raise explained from error
         finally:
@@ -167,8 +187,10 @@ def _ensure_parent(parent: Path) -> Generator[None]:
 def commit(draft: Path, final: Path) -> bool:
     """Sync the folder `draft` to disk and rename it to `final`; if that exists, keep `draft` and return False."""
     with translate_errors(final):
+        mode = draft.stat().st_mode & 0o666
         for folder, _, names in os.walk(draft, topdown=False):
             for name in names:
+                _share(Path(folder, name), mode)
                 fsync(Path(folder, name))
             fsync(Path(folder))
         try:
@@ -252,6 +274,12 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _share(path: Path, mode: int) -> None:
+    """Give a file the mode that follows from the umask, if a library has written it for its owner only."""
+    if path.stat().st_mode & 0o777 == 0o600:
+        path.chmod(mode)
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
     state = hashlib.sha256()
@@ -259,6 +287,12 @@ def hash_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             state.update(chunk)
     return state.hexdigest()
+
+
+def read_beginning(path: Path, limit: int) -> bytes:
+    """Return at most `limit` bytes of a file of somebody else, which may be a link to a device that never ends."""
+    with path.open("rb") as file:
+        return file.read(min(limit, path.stat().st_size))
 
 
 def reserve(path: Path, size: int) -> None:

@@ -4,21 +4,22 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 
 from genloom.errors import GenloomError
+from genloom.store import records
+from genloom.store.clock import get_now
 from genloom.store.database import EVENTS, Database, open_database
 from genloom.store.names import unknown_name_error
 
 _MAX_ID_CHARS = 64
-_MAX_BODY_CHARS = 1 << 20  # characters of JSON; larger content belongs in a file, with its digest here
-_PAGE_EVENTS = 1000  # events read at once, so that readers do not block writers
+_MAX_BODY_CHARS = 1 << 24  # characters of JSON: a round names every rating that it used
+_PAGE_EVENTS = 20_000  # events read at once, so that readers do not block writers
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class Event:
     body: Mapping[str, Any]
     previous: str  # the digest of the event before; "" for the first
     digest: str
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to append. The same explicit id again appends nothing."""
+
+    kind: str
+    body: Mapping[str, Any]
+    id: str = ""  # "": a random one
 
 
 @dataclass
@@ -64,24 +74,29 @@ class Ledger:
     _pending: list[_PendingEvent] = field(default_factory=list)
     _is_writing: bool = False
     _condition: threading.Condition = field(default_factory=threading.Condition)
+    _verified: tuple[int, str] = (0, "")  # the number and the digest of the last event that this object has verified
 
     def append(self, kind: str, body: Mapping[str, Any], id: str = "") -> Event:
-        """Write an event and return it once it is on the disk.
+        """Write an event and return it once it is on the disk; see `append_all`."""
+        return self.append_all([NewEvent(kind, body, id)])[0]
 
-        Appending an event with the same explicit `id` again writes nothing and returns the stored event. Raise
-        ValueError if the id names another event, and, naming the cure, if the database cannot be written.
+    def append_all(self, new_events: Sequence[NewEvent]) -> list[Event]:
+        """Write events in one transaction, all or none, and return them once they are on the disk.
+
+        Appending an event with the same explicit id again writes nothing and returns the stored event. Raise ValueError
+        if the id names another event, if an event before is not as it was written, and, naming the cure, if the
+        database cannot be written.
         """
-        if not (len(id) <= _MAX_ID_CHARS and id.isprintable()):
-            raise GenloomError("store.invalid_event_id", limit=_MAX_ID_CHARS, id=id[:80])
-        if (size := len(_to_canonical_json(body))) > _MAX_BODY_CHARS:
-            raise GenloomError("store.event_too_large", kind=kind, limit=_MAX_BODY_CHARS, size=size)
-        pending = _PendingEvent(id or secrets.token_hex(6), kind, body)
+        all_pending = [self._build_pending(new_event) for new_event in new_events]
+        if not all_pending:
+            return []
+        last_pending = all_pending[-1]
         # Group commit: one thread at a time writes for all that arrived meanwhile; they share one wait for the disk.
         group: list[_PendingEvent] = []
         with self._condition:
-            self._pending.append(pending)
-            self._condition.wait_for(lambda: pending.is_done or not self._is_writing)
-            if not pending.is_done:
+            self._pending += all_pending
+            self._condition.wait_for(lambda: last_pending.is_done or not self._is_writing)
+            if not last_pending.is_done:
                 group, self._pending, self._is_writing = self._pending, [], True
         if group:
             try:
@@ -90,10 +105,18 @@ class Ledger:
                 with self._condition:
                     self._is_writing = False
                     self._condition.notify_all()
-        if pending.error is not None:
-            raise pending.error
-        assert pending.event is not None
-        return pending.event
+        for pending in all_pending:
+            if pending.error is not None:
+                raise pending.error
+        return [pending.event for pending in all_pending if pending.event is not None]
+
+    def _build_pending(self, new_event: NewEvent) -> _PendingEvent:
+        kind, body, id = new_event.kind, new_event.body, new_event.id
+        if not (len(id) <= _MAX_ID_CHARS and id.isprintable()):
+            raise GenloomError("store.invalid_event_id", limit=_MAX_ID_CHARS, id=id[:80])
+        if (size := len(_to_canonical_json(body))) > _MAX_BODY_CHARS:
+            raise GenloomError("store.event_too_large", kind=kind, limit=_MAX_BODY_CHARS, size=size)
+        return _PendingEvent(id or secrets.token_hex(6), kind, body)
 
     def iter_events(self, kinds: Collection[str] = (), after: int = 0) -> Iterator[Event]:
         """Yield the events after number `after`, of these kinds or of all, oldest first."""
@@ -106,6 +129,14 @@ class Ledger:
             if len(page) < _PAGE_EVENTS:
                 return
             after = page[-1].seq
+
+    def iter_entries(self, kinds: Collection[str], after: int = 0) -> Iterator[Event]:
+        """Yield the events of these kinds; raise ValueError for a body that no version writes, naming its field."""
+        for event in self.iter_events(kinds, after):
+            body, problem = records.parse_entry(event.kind, event.body)
+            if problem:
+                raise GenloomError("store.entry_malformed", seq=event.seq, id=event.id, problem=problem)
+            yield replace(event, body=body)
 
     def get_event(self, id: str) -> Event:
         """Return the event with this id; ValueError names the nearest id."""
@@ -123,20 +154,39 @@ class Ledger:
 
     def verify(self) -> None:
         """Check the chain from the first event; ValueError names the first event that is not as it was written."""
-        place, previous = self.database.location, ""
-        for seq, event in enumerate(self.iter_events(), start=1):
-            if event.seq != seq:
-                raise GenloomError("store.entry_missing", place=place, seq=seq)
-            if event.previous != previous:
-                raise GenloomError("store.entry_unchained", place=place, seq=seq, id=event.id)
-            if event.digest != _hash_event(event):
-                raise GenloomError("store.entry_changed", place=place, seq=seq, id=event.id)
-            previous = event.digest
+        self._verified = (0, "")
+        self.verify_new()
+
+    def verify_new(self) -> None:
+        """Check the events that this object has not checked yet; before anything is learned from them, or appended.
+
+        The newest event that was ever acknowledged here is also kept in a small file beside the table: if it is
+        missing, the end of the ledger was cut off.
+        """
+        self._verify_rows(self.database.read)
+
+    def _verify_rows(self, read: Callable[[sql.Select[Any]], Sequence[sql.Row[Any]]]) -> None:
+        seq, digest = self.database.read_head()  # first, since events may be appended meanwhile
+        query = sql.select(EVENTS).order_by(EVENTS.c.seq).limit(_PAGE_EVENTS)
+        while page := read(query.where(EVENTS.c.seq > self._verified[0])):
+            for row in page:
+                self._verified = _verify_row(row, *self._verified, self.database.location)
+        if seq > self._verified[0]:
+            raise GenloomError(
+                "store.ledger_cut_off",
+                place=self.database.location,
+                seq=self._verified[0],
+                expected=seq,
+                head=self.database.head_file,
+            )
+        if seq and [row.digest for row in read(sql.select(EVENTS).where(EVENTS.c.seq == seq))] != [digest]:
+            raise GenloomError("store.entry_changed", place=self.database.location, seq=seq, id="")
 
     def _write_group(self, group: Sequence[_PendingEvent]) -> None:
         """Append the group to the chain in one transaction: all of it reaches the disk, or none."""
         try:
             with self.database.open_transaction() as connection:
+                self._verify_rows(lambda query: connection.execute(query).all())
                 ids = sql.select(EVENTS).where(EVENTS.c.id.in_([pending.id for pending in group]))
                 events_by_id = {row.id: _parse_event(row) for row in connection.execute(ids)}
                 newest_row = connection.execute(_NEWEST).first()
@@ -151,6 +201,9 @@ class Ledger:
             for pending in group:
                 pending.error = error
             return
+        if last is not None and new_rows:
+            self._verified = (last.seq, last.digest)
+            self.database.write_head(last.seq, last.digest)
         for pending in group:
             pending.resolve(events_by_id[pending.id])
 
@@ -166,7 +219,7 @@ _NEWEST = sql.select(EVENTS).order_by(EVENTS.c.seq.desc()).limit(1)
 def _chain_event(last: Event | None, pending: _PendingEvent) -> Event:
     """Return the pending event chained to the last one."""
     seq, previous = (1, "") if last is None else (last.seq + 1, last.digest)
-    at, body = datetime.now(UTC).isoformat(timespec="microseconds"), json.loads(_to_canonical_json(pending.body))
+    at, body = get_now().isoformat(timespec="microseconds"), json.loads(_to_canonical_json(pending.body))
     event = Event(seq, pending.id, at, pending.kind, body, previous, "")
     return replace(event, digest=_hash_event(event))
 
@@ -179,14 +232,32 @@ def _parse_event(row: sql.Row[Any]) -> Event:
         body = None
     texts = (row.id, row.at, row.kind, row.previous, row.digest)
     if not isinstance(body, dict) or not all(isinstance(text, str) for text in texts):
-        raise GenloomError("store.entry_malformed", seq=row.seq, id=str(row.id)[:80])
+        problem = "its content is no JSON object, or its columns are no text"
+        raise GenloomError("store.entry_malformed", seq=row.seq, id=str(row.id)[:80], problem=problem)
     return Event(**(dict(row._mapping) | {"body": body}))
+
+
+def _verify_row(row: sql.Row[Any], last_seq: int, last_digest: str, place: str) -> tuple[int, str]:
+    """Return the number and digest of a row that follows the last one; raise ValueError for any other."""
+    seq = last_seq + 1
+    if row.seq != seq:
+        raise GenloomError("store.entry_missing", place=place, seq=seq)
+    if row.previous != last_digest:
+        raise GenloomError("store.entry_unchained", place=place, seq=seq, id=str(row.id)[:80])
+    if row.digest != _hash_content(seq, str(row.id), str(row.at), str(row.kind), str(row.body), last_digest):
+        raise GenloomError("store.entry_changed", place=place, seq=seq, id=str(row.id)[:80])
+    return seq, row.digest
 
 
 def _hash_event(event: Event) -> str:
     """Return SHA-256 over the content of an event and the digest of the one before."""
-    content = ["genloom ledger 1", event.seq, event.id, event.at, event.kind, event.body, event.previous]
-    return hashlib.sha256(_to_canonical_json(content).encode()).hexdigest()
+    return _hash_content(event.seq, event.id, event.at, event.kind, _to_canonical_json(event.body), event.previous)
+
+
+def _hash_content(seq: int, id: str, at: str, kind: str, body_json: str, previous: str) -> str:
+    """Return SHA-256 over the canonical JSON of an event's content, of which the body is given as such already."""
+    before, after = _to_canonical_json(["genloom ledger 1", seq, id, at, kind]), _to_canonical_json([previous])
+    return hashlib.sha256(f"{before[:-1]},{body_json},{after[1:]}".encode()).hexdigest()
 
 
 def _to_canonical_json(value: Any) -> str:

@@ -3,23 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError
-from genloom.store import files
+from genloom.store import files, records
+from genloom.store.clock import get_now
 
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
-_REQUIRED_TYPES: Mapping[str, type] = {"format": int, "created": str, "digest": str, "files": dict}
-# What others read of cards of models and manifests of data sets; of some kinds of model some are missing.
-_OPTIONAL_TYPES: Mapping[str, type] = {
-    **dict.fromkeys(("name", "medium", "run"), str),
-    **dict.fromkeys(("data", "licences", "fact", "machine"), dict),
-    **dict.fromkeys(("parents", "notes"), list),
-    "parameters": int,
-}
 
 
 def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +33,7 @@ def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: 
     final_content = content | {
         **extra,
         "format": _FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "created": get_now().isoformat(timespec="microseconds"),
         "digest": folder_hash.hexdigest(),
         "files": entries,
     }
@@ -54,22 +46,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if isinstance(content.get("format"), int) and content["format"] > _FORMAT:
         raise GenloomError("store.newer_format", path=path, format=content["format"])
-    check_types(path, content, _REQUIRED_TYPES, is_required=True)
-    check_types(path, content, _OPTIONAL_TYPES, is_required=False)
-    for name, entry in content["files"].items():
-        is_entry = isinstance(entry, dict) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
-        if not is_entry or entry["bytes"] < 0:
-            raise damaged_error(path, f"the entry of the file {name[:80]!r} is incomplete")
+    if problem := records.find_problem(records.ManifestRecord, content):
+        raise damaged_error(path, problem)
     return content
 
 
-def check_types(
-    path: Path, content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]], is_required: bool
-) -> None:
-    """Raise ValueError for a field of `content` whose value is of another type, or that is missing if required."""
-    for key, kind in types.items():
-        if (is_required or content.get(key) is not None) and not isinstance(content.get(key), kind):
-            raise damaged_error(path, f"{key!r} is missing or has the wrong type")
+def read_sequence(path: Path) -> int:
+    """Return the number of a version of a data set in the order collected; 0 of an earlier Genloom, or damaged."""
+    try:
+        return int(read_manifest(path).get("sequence", 0))
+    except GenloomError:
+        return 0
 
 
 def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:

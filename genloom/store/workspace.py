@@ -1,16 +1,17 @@
 """The workspace: the folder that contains data, models, runs, outputs and conversations."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from genloom.errors import GenloomError, format_message
-from genloom.store import active_version, built_in, conversation, files, manifest
+from genloom.store import active_version, built_in, conversation, files, manifest, records, recycle_bin
 from genloom.store.atomic_folder import StagedFolder
+from genloom.store.clock import get_now
 from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
 from genloom.store.model_folder import ModelFolder, create_version, list_versions, open_model_folder
@@ -18,13 +19,7 @@ from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error, 
 
 Entry = TypeVar("Entry")
 
-# The values of an output's record that others read; each may be missing from a record of another origin.
-_RECORD_TYPES = {
-    **dict.fromkeys(("id", "file", "created", "sha256", "model", "model_digest", "precision", "written", "learn"), str),
-    **dict.fromkeys(("request", "adapters", "machine"), dict),
-    "row": int,
-    "prompt": (str, list),
-}
+_NEWEST_FILE = "newest.json"  # in outputs/: the id and number of the newest output
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class Workspace:
         matches = [version for version in versions if digest in ("", version.digest)]
         if not matches:
             raise GenloomError("store.data_version_gone", digest=digest[:12], name=name)
-        return max(matches, key=lambda version: (version.created, version.digest))
+        return max(matches, key=lambda version: (version.sequence, version.created, version.digest))
 
     def list_datasets(self) -> list[Dataset]:
         """List the newest version of every data set, by name; skip damaged ones (see `list_faults`)."""
@@ -92,7 +87,10 @@ class Workspace:
         parent = self.root / "data" / name
 
         def finish(draft: Path) -> Dataset:
-            content = manifest.finalize(draft, "manifest.json", lambda inside: True, {"name": name})
+            paths = [folder / "manifest.json" for folder in _list_folders(parent)]
+            sequence = 1 + max((manifest.read_sequence(path) for path in paths if path.is_file()), default=0)
+            facts = {"name": name, "sequence": sequence}
+            content = manifest.finalize(draft, "manifest.json", lambda inside: True, facts)
             final = parent / content["digest"]
             if not files.commit(draft, final):
                 open_dataset(name, final).verify()
@@ -148,7 +146,11 @@ class Workspace:
     def create_model(self, name: str) -> StagedFolder[ModelFolder]:
         """Create a version: the caller writes weights, codec, job and, last, a `card.json`."""
         name = validate_name(name, "model")
-        return create_version(self.root / "models" / name, name, lambda: self._list_versions(name))
+        return create_version(
+            self.root / "models" / name,
+            name,
+            lambda: [*self._list_versions(name), *recycle_bin.list_removed_versions(self.root, name)],
+        )
 
     # runs/<id>/
 
@@ -170,7 +172,7 @@ class Workspace:
 
     def create_run(self, name: str) -> Path:
         """Create the folder of a new run."""
-        name, parent, moment, offset = validate_name(name, "run"), self.root / "runs", datetime.now(UTC), 0
+        name, parent, moment, offset = validate_name(name, "run"), self.root / "runs", get_now(), 0
         while True:
             folder = parent / make_timed_id(moment, offset)
             with files.translate_errors(folder):
@@ -190,30 +192,70 @@ class Workspace:
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         extension = suffix.lstrip(".")
         assert extension.isalnum(), suffix
-        moment, offset = datetime.now(UTC), 0
+        moment, offset = get_now(), 0
         folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
-        with files.lock_folder(folder):  # ids are unique across suffixes
+        with files.lock_folder(folder.parent):  # ids are unique across suffixes
             while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
                 offset += 1
             output = make_timed_id(moment, offset)
             # The record is <id>.json, so that the value of a medium of JSON files has another name.
             path = folder / (f"{output}.value.json" if extension == "json" else f"{output}.{extension}")
             files.write_atomic(path, data)
-            identity = {"id": output, "file": path.name, "created": moment.isoformat(timespec="microseconds")}
-            manifest.write_json(folder / f"{output}.json", {**record, **identity, "sha256": files.hash_file(path)})
+            identity = {
+                "id": output,
+                "file": path.name,
+                "created": moment.isoformat(timespec="microseconds"),
+                "sha256": files.hash_file(path),
+                "sequence": self._count_output(output),
+            }
+            full_record: dict[str, Any] = json.loads(json.dumps({**record, **identity}))  # as it will be read
+            full_record["digest"] = records.hash_output_record(full_record)
+            manifest.write_json(folder / f"{output}.json", full_record)
         return output
+
+    def _count_output(self, output: str) -> int:
+        """Return the number of a new output, one more than that of the newest, and make it the newest."""
+        sequence = self._read_newest_output()[1] + 1
+        manifest.write_json(self.root / "outputs" / _NEWEST_FILE, {"id": output, "sequence": sequence})
+        return sequence
+
+    def _read_newest_output(self) -> tuple[str, int]:
+        """Return the id and number of the output that was generated last, whatever the clock says; "" and 0 if none."""
+        try:
+            newest = manifest.read_json(self.root / "outputs" / _NEWEST_FILE)
+            if self.has_output(str(newest["id"])):
+                return newest["id"], int(newest["sequence"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # of an earlier version, removed or damaged
+        ranked = [(record.get("sequence", 0), record["id"]) for _, record in self.list_records()]
+        return max(ranked, default=(0, ""))[::-1]
 
     def get_output(self, output: str) -> tuple[Path, dict[str, Any]]:
         """Return the path of an output and its record."""
-        record = self.root / "outputs" / output[:10] / f"{output}.json"
-        if not is_timed_id(output) or not record.is_file():
+        record = self._get_record_path(output)
+        if not (is_timed_id(output) and record.is_file()):
             raise unknown_name_error("output", output, self.list_outputs(), "Make one: genloom generate NAME")
         content = manifest.read_json(record)
-        manifest.check_types(record, content, _RECORD_TYPES, is_required=False)
-        path = record.parent / Path(str(content.get("file", ""))).name
+        is_intact = records.has_digest(content)
+        if problem := records.find_output_problem(content, is_intact):
+            raise manifest.damaged_error(record, problem)
+        if content["id"] != output or ("digest" in content and not is_intact):
+            raise GenloomError("store.output_record_changed", path=record)
+        path = record.parent / Path(content["file"]).name
         if not path.is_file():
             raise manifest.damaged_error(record, "the output it describes is missing")
-        return path, {"id": output, **content}
+        return path, content
+
+    def has_output(self, output: str) -> bool:
+        """Return whether there is an output with this id."""
+        return is_timed_id(output) and self._get_record_path(output).is_file()
+
+    def get_newest_output(self) -> str:
+        """Return the id of the output that was generated last; "" if there is none."""
+        return self._read_newest_output()[0]
+
+    def _get_record_path(self, output: str) -> Path:
+        return Path(f"{self.root}/outputs/{output[:10]}/{output}.json")
 
     def list_outputs(self) -> list[str]:
         """List the ids of all outputs, oldest first."""
@@ -242,7 +284,7 @@ class Workspace:
 
     def save_conversation(self, chat: Conversation) -> Conversation:
         """Write the conversation and return it as saved; one without an id gets a new one."""
-        moment, folder = datetime.now(UTC), self.root / "conversations"
+        moment, folder = get_now(), self.root / "conversations"
         now = moment.isoformat(timespec="microseconds")
         if chat.id:
             assert is_timed_id(chat.id), chat.id
@@ -302,6 +344,8 @@ class Workspace:
         content = manifest.read_json(path)
         if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
             raise manifest.damaged_error(path, "the name or time of the run is missing")
+        if (done_path := path.parent / "done.json").is_file():
+            manifest.read_json(done_path)  # raises here if it is damaged, not where runs are listed
         return Run(run, content["name"], path.parent, content["created"])
 
     def _load_conversation(self, name: str) -> Conversation:

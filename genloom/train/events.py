@@ -44,6 +44,7 @@ class RunEstimate:
     unit: Unit = TOKENS
     metric: str = BITS_PER_BYTE
     setup_seconds: float = 0.0  # for preparing and measuring
+    num_epochs: float = 0.0  # passes over the training data; 0: unknown
 
     def to_record(self) -> dict[str, Any]:
         """Return the record that jobs and cards store."""
@@ -60,6 +61,7 @@ class RunEstimate:
             "trained": self.num_trained,
             "before": self.loss_before,
             "general_before": self.general_loss_before,
+            "epochs": self.num_epochs or None,
         }
         return {key: value for key, value in record.items() if value is not None}
 
@@ -93,6 +95,14 @@ class EvalMetrics:
 
 
 @dataclass(frozen=True)
+class TextSample:
+    """What the model writes at a step, to be read; it is not stored."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
 class RunWarning:
     text: str
 
@@ -113,4 +123,4 @@ class RunResult:
         return {**record, "forecast": dict(self.estimate), "fact": dict(self.actual)}
 
 
-Event = Status | RunEstimate | StepMetrics | EvalMetrics | RunWarning | RunResult
+Event = Status | RunEstimate | StepMetrics | EvalMetrics | TextSample | RunWarning | RunResult

@@ -3,32 +3,37 @@
 import difflib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Model, check_design
-from genloom.model.likelihood import HeldOut, measure_held_out, to_metric_key
+from genloom.model.likelihood import HeldOut, measure_held_out, reads_stream, to_metric_key
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.train.data import samples
-from genloom.train.data.documents import PackedDocuments, encode_documents
+from genloom.train.data.documents import PackedDocuments, encode_documents, has_conversations
+from genloom.train.data.packing import can_pack
+from genloom.train.data.rehearsal import prepare_passages
 from genloom.train.data.sequences import load_held_out_sequences, prepare_sequences
-from genloom.train.data.source import FinetuningSource, SampleSet, get_plural_name, is_stream, prepare_samples
-from genloom.train.events import Event, Status
+from genloom.train.data.source import FinetuningSource, SampleSet, get_plural_name, prepare_samples
+from genloom.train.events import Event, RunWarning, Status
+from genloom.train.forgetting import limit_strength
 from genloom.train.job import Job
 from genloom.train.planning.auto_config import Budget
-from genloom.train.post_training import PostTraining
+from genloom.train.post_training import PostTraining, build_learner, load_base
 from genloom.train.pretraining import describe_dataset
-from genloom.types import Batch
+from genloom.types import Batch, is_open_sequence
 
 METHODS = ("lora", "full")
+REHEARSAL, FORGETTING = 0.25, 0.2  # by default, of a model that is tuned on conversations
 ALLOWED_OVERRIDES = {  # the other settings are the base model's
-    "lora": ("batch_size", "pack_length", "cond_dropout", "plan", "adapter"),
-    "full": ("batch_size", "pack_length", "cond_dropout", "plan", "objective"),
+    "lora": ("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "adapter"),
+    "full": ("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "objective"),
 }
 
 
@@ -65,6 +70,8 @@ class Finetuning(PostTraining):
             tables["objective"] = {}
             tables["plan"] |= plugins.get_hook("objective", objective, "TRAIN_DEFAULTS") or {}
         tables["batch_size"] = 0  # chosen later, unless it is set
+        if reads_stream(model) and has_conversations(self.dataset):
+            tables |= {"rehearsal": REHEARSAL, "forgetting": FORGETTING}
         tables = apply_overrides(tables, overrides)
         batch_size = tables["batch_size"]
         job = Job.from_tables({**tables, "batch_size": batch_size or 1})
@@ -77,7 +84,12 @@ class Finetuning(PostTraining):
     def prepare_source(self, folder: Path, model: Model, job: Job) -> Generator[Event, None, FinetuningSource]:
         """Return the data set, encoding it if necessary; yield the progress."""
         yield Status(f"Encoding the {get_plural_name(self.dataset.medium)}")
-        return (yield from prepare_finetuning_source(folder, self.dataset, model))
+        source = yield from prepare_finetuning_source(folder, self.dataset, model)
+        if job.rehearsal and isinstance(source, PackedDocuments) and can_pack(model):
+            yield Status(f"Generating passages with {job.base['ref']} to rehearse")
+            passages = prepare_passages(folder / "rehearsal", model)
+            return replace(source, passages=passages if passages.has_predictions else None)
+        return source
 
     def evaluate(self, model: Model, job: Job) -> dict[str, float]:
         """Evaluate the model on general data, which fine-tuning may make it forget; empty if there are none.
@@ -85,7 +97,8 @@ class Finetuning(PostTraining):
         For a stream of text, these are built-in passages; else, the held-out items of the base model's own data.
         """
         if reads_stream(model):
-            held_out: HeldOut = [read_general_text()]
+            text = read_general_text()
+            held_out: HeldOut = [text[: round(len(text) * job.eval_share)]]
         else:
             held_out = load_base_held_out(self.workspace, model, job)
         if not len(held_out):
@@ -93,8 +106,26 @@ class Finetuning(PostTraining):
         held_out_metric = measure_held_out(model, held_out)
         return {f"general_{to_metric_key(held_out_metric.name)}": held_out_metric.value}
 
+    def finish(self, model: Model, job: Job) -> Generator[Event, None, dict[str, float]]:
+        """Move the model towards its base as far as the bound on forgetting demands, and return its strength."""
+        base_loss = job.estimate.get("general_before")
+        if job.forgetting == inf or base_loss is None:
+            return {}
+        base = dict(build_learner(load_base(self.workspace, job), job).parts.named_parameters())
+        if job.adapter:
+            base = {name: tensor for name, tensor in base.items() if not name.endswith(".A")}  # B A is zero at first
+        limit = base_loss * (1 + job.forgetting)
+        strength = limit_strength(model, base, lambda: next(iter(self.evaluate(model, job).values())), limit)
+        if strength == 1:
+            return {}
+        yield RunWarning(
+            f"General text had lost more than the bound of {job.forgetting:.0%}: {strength:.0%} of what was learned is "
+            f"kept. To keep more of it: --set forgetting={2 * job.forgetting:g}"
+        )
+        return {"strength": strength}
+
     def describe_data(self, job: Job) -> dict[str, Any]:
-        return describe_dataset(self.dataset)
+        return {**describe_dataset(self.dataset), "chat": has_conversations(self.dataset)}
 
 
 def check_budget(method: str, budget: Budget, overrides: Mapping[str, str]) -> None:
@@ -122,28 +153,22 @@ def load_base_held_out(workspace: Workspace, model: Model, job: Job) -> Batch | 
         dataset = workspace.get_dataset(data_record.get("name", ""), data_record.get("digest", ""))
     except ValueError:
         return ()
-    return load_held_out_batch(dataset, model, SampleSet.eval_size)
+    return load_held_out_batch(dataset, model, max(round(SampleSet.eval_size * job.eval_share), 1))
 
 
 def prepare_finetuning_source(folder: Path, dataset: Dataset, model: Model) -> Generator[Event, None, FinetuningSource]:
     """Return the data source for the model, encoding it if necessary; yield the progress."""
-    if samples.has_fixed_size(model.codec.space):
+    if not is_open_sequence(model.codec.space):
         return (yield from prepare_samples(folder, dataset, model.codec, model.design))
     if not reads_stream(model):
         return prepare_sequences(folder, dataset, model.codec, model.conditioners, model.design.context_length)
     return PackedDocuments(model.codec, encode_documents(folder, dataset, model), dataset)
 
 
-def reads_stream(model: Model) -> bool:
-    """Return whether the model learned from a stream of tokens, and not from values one by one."""
-    is_bounded = samples.has_fixed_size(model.codec.space)
-    return is_stream(model.design.medium) and not model.conditioners and not is_bounded
-
-
 def load_held_out_batch(dataset: Dataset, model: Model, limit: int) -> Batch | tuple[()]:
     """Load up to `limit` representative held-out items of a model that reads no stream; () if there are none."""
     codec, conditioners = model.codec, model.conditioners
-    if samples.has_fixed_size(codec.space):
+    if not is_open_sequence(codec.space):
         return samples.load_held_out_samples(dataset, codec, conditioners, limit)
     return load_held_out_sequences(dataset, codec, conditioners, model.design.context_length, limit)
 

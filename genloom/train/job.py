@@ -4,6 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from genloom.train.loop import TrainConfig
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
     *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
-    *("learning", "estimate"),
+    *("learning", "estimate", "rehearsal", "forgetting", "eval_share"),
 )
 
 
@@ -35,6 +36,9 @@ class Job:
     learning: Mapping[str, Any] = field(default_factory=dict)  # settings of preference training; {}: plain data
     estimate: Mapping[str, Any] = field(default_factory=dict)  # the record of the run's `RunEstimate`
     cond_dropout: float | Mapping[str, float] = 0.1  # share of samples trained without conditions, or by condition
+    rehearsal: float = 0.0  # of fine-tuning: share of rows that rehearse what the base model writes
+    forgetting: float = inf  # of fine-tuning: how much the loss on general text may rise, relative to the base's
+    eval_share: float = 1.0  # of the usual amount of held-out data, that evaluations read within a time limit
 
     @property
     def tokens_per_row(self) -> int:
@@ -78,6 +82,9 @@ class Job:
             dict(tables.get("learning", {})),
             dict(tables.get("estimate", {})),
             cond_dropout,
+            parse_number(tables, "rehearsal", 0.0, maximum=0.9),
+            parse_number(tables, "forgetting", inf),
+            parse_number(tables, "eval_share", 1.0, maximum=1.0),
         )
 
     def to_tables(self) -> dict[str, Any]:
@@ -93,6 +100,9 @@ class Job:
             **({"base": dict(self.base)} if self.base else {}),
             **({"adapter": to_plain(self.adapter)} if self.adapter else {}),
             **({"learning": dict(self.learning)} if self.learning else {}),
+            **({"rehearsal": self.rehearsal} if self.rehearsal else {}),
+            **({"forgetting": self.forgetting} if self.forgetting < inf else {}),
+            **({"eval_share": self.eval_share} if self.eval_share < 1 else {}),
             "estimate": dict(self.estimate),
         }
 
@@ -116,16 +126,26 @@ def _parse_dropout_share(value: Any) -> float:
     return float(value)
 
 
+def parse_number(tables: Mapping[str, Any], key: str, default: float, maximum: float = inf) -> float:
+    """Return the number of a key, or the default. Raise ValueError for one outside 0 to `maximum`."""
+    value = tables.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
+        raise GenloomError("train.bad_number", key=key, value=value, maximum=maximum)
+    return float(value)
+
+
 def check_plan(plan: TrainConfig) -> None:
     """Raise ValueError if a setting of the plan is out of range."""
     ranges = {
-        "steps": (plan.steps >= 1, "at least 1"),
+        "steps": (1 <= plan.steps <= 10**9, "from 1 to 1,000,000,000"),
         "warmup": (plan.warmup >= 0, "at least 0"),
         "cooldown": (0 <= plan.cooldown <= 1, "from 0 to 1"),
         "max_grad_norm": (plan.max_grad_norm >= 0, "at least 0 (0: no clipping)"),
         "ema_decay": (0 <= plan.ema_decay < 1, "at least 0 (0: no averaging) and below 1"),
-        "grad_accum_steps": (plan.grad_accum_steps >= 1, "at least 1"),
+        "grad_accum_steps": (1 <= plan.grad_accum_steps <= 10**6, "from 1 to 1,000,000"),
         "seed": (0 <= plan.seed < 2**63, "at least 0"),
+        "max_seconds": (plan.max_seconds >= 0, "at least 0 (0: no limit)"),
+        "closing_steps": (plan.closing_steps >= 0, "at least 0"),
     }
     for name, (is_valid, constraint) in ranges.items():
         if not is_valid:

@@ -1,8 +1,9 @@
 """The progress log of a run: JSON lines for charts and scripts; a resumed run continues it at its own step."""
 
 import json
-import time
+from collections import deque
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -45,20 +46,17 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Throughput:
-    """The training speed over the last steps, pauses excluded."""
+    """The training speed: the median of the last steps, which one slow step does not move."""
 
     def __init__(self, units_per_step: int):
-        self.units_per_step, self.times = units_per_step, [time.perf_counter()]
+        self.units_per_step, self.durations = units_per_step, deque[float](maxlen=21)
 
-    def tick(self) -> None:
-        self.times = [*self.times[-20:], time.perf_counter()]
-
-    def reset(self) -> None:
-        self.times = [time.perf_counter()]
+    def add_step(self, seconds: float) -> None:
+        self.durations.append(seconds)
 
     @property
     def step_seconds(self) -> float:
-        return (self.times[-1] - self.times[0]) / max(len(self.times) - 1, 1)
+        return median(self.durations) if self.durations else 0.0
 
     @property
     def units_per_second(self) -> float:

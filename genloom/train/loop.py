@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,10 +35,21 @@ class TrainConfig:
     precision: str = "float32"  # or "bfloat16": of forward and backward; weights and optimizer stay float32
     torch_compile: bool = False  # compiling takes half a minute and makes each step faster
     seed: int = 0
+    max_seconds: float = 0.0  # of the steps and the last evaluation, after which a slow run ends; 0: no limit
+    closing_steps: float = 0.0  # the time of the last evaluation, in steps
 
     @property
     def cooldown_start(self) -> int:
         return self.steps - round(self.steps * self.cooldown)
+
+    def end_at(self, steps: int, step: int) -> "TrainConfig":
+        """Return the plan of a run that is at `step` and ends at another one; its learning rate does not jump."""
+        steps = max(steps, 1)
+        plan = replace(self, steps=steps)
+        if step <= min(plan.cooldown_start, self.cooldown_start) or step >= steps:
+            return plan
+        lr_scale = min(1.0, (self.steps - step) / max(self.steps - self.cooldown_start, 1))
+        return replace(plan, cooldown=min((steps - step) / lr_scale / steps, 1.0))
 
     def compute_lr_scale(self, step: int) -> float:
         """Return the factor on the peak learning rate at a step."""
@@ -109,9 +120,16 @@ class StepResult:
 
 
 def train(
-    objective: Objective[TrainingBatch], batch_fn: Callable[[int], TrainingBatch], plan: TrainConfig, state: TrainState
+    objective: Objective[TrainingBatch],
+    batch_fn: Callable[[int], TrainingBatch],
+    plan: TrainConfig,
+    state: TrainState,
+    end_step: Callable[[int], TrainConfig] | None = None,
 ) -> Iterator[StepResult]:
-    """Train and yield after every step; to stop, close the iterator."""
+    """Train and yield after every step; to stop, close the iterator.
+
+    `end_step` is called after a step, and returns the plan of the next ones, with another length or learning rate.
+    """
     device = next(state.parts.parameters()).device
     compute_parts = compute_copy(state.parts, plan)
     parts: Parts = dict(compute_parts.items())
@@ -150,6 +168,7 @@ def train(
         consecutive_skips = consecutive_skips + 1 if is_skipped else 0
         if consecutive_skips == MAX_CONSECUTIVE_SKIPS:
             raise GenloomError("train.diverged", steps=MAX_CONSECUTIVE_SKIPS)
+        plan = end_step(state.step) if end_step else plan
         yield StepResult(state.step, losses, metrics, is_skipped)
 
 

@@ -32,7 +32,8 @@ from genloom.networks.precision import choose_prefill_precision
 from genloom.settings import parse, to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
-from genloom.train.data.source import BatchFn, FinetuningSource
+from genloom.text_format import format_count, format_duration
+from genloom.train.data.source import BatchFn, FinetuningSource, load_held_out
 from genloom.train.events import TOKENS, Event, RunEstimate, RunWarning, Status, Unit
 from genloom.train.job import Job
 from genloom.train.loop import TrainConfig, TrainState, train
@@ -44,6 +45,10 @@ from genloom.train.stage import TrainingStage
 ADAPTER_NAME = "default"  # in the network, during training
 ADAPTER_LR = 5e-4
 LONG_STEP_SECONDS = 2.0  # steps this long are measured once
+MAX_STEP_FRACTION = 0.03  # of the time limit, for a step that is measured
+PROBE_DIVISOR = 16  # the part of the held-out data that shows how long an evaluation takes
+NUM_FULL_EVALS = 5  # that all evaluations of a run take as long as, general text included
+MIN_STEPS = 10  # fewer hardly change a model
 # For measuring steps that change nothing.
 ZERO_LR = OptimizerConfig("adamw", lr_matrix=0.0, lr_embedding=0.0, lr_vector=0.0, lr_adapter=0.0)
 
@@ -95,24 +100,39 @@ class PostTraining(TrainingStage):
         job = source.with_batch_shape(job)
         model = self.with_objective(model, source, job)
         yield from (RunWarning(text) for text in source.find_warnings(job, model))
+        is_timed = not (budget.steps or budget.tokens)
+        limit_seconds = (budget.minutes or 5.0) * 60 if is_timed else 0.0
+        if is_timed:
+            job = replace(job, eval_share=measure_eval_share(source, model, limit_seconds))
         eval_started_at = time.perf_counter()
         loss_before, general_loss_before = yield from self.evaluate_before(source, model, job)
         eval_seconds = time.perf_counter() - eval_started_at
         yield Status("Measuring this machine")
+        max_step_seconds = MAX_STEP_FRACTION * limit_seconds or LONG_STEP_SECONDS
         if "plan.precision" not in overrides:
-            job = replace(job, plan=replace(job.plan, precision=choose_precision(job, model, source)))
-        step_seconds = measure_step_seconds(job, model, source.build_batches(job, model))
+            precision = choose_precision(job, model, source, max_step_seconds)
+            job = replace(job, plan=replace(job.plan, precision=precision))
+        step_seconds = measure_step_seconds(job, model, source.build_batches(job, model), max_step_seconds)
         epoch_steps = source.count_epoch_rows(job, model) / job.batch_size
         run_seconds = (budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION)
         reserved_seconds = 2 * eval_seconds + self.setup_epochs * epoch_steps * step_seconds  # during and after; before
         seconds_left = run_seconds - reserved_seconds - (time.perf_counter() - started_at)
         max_steps = ceil(source.max_epochs * epoch_steps)
         steps = budget.steps or -(-budget.tokens // job.units_per_step) or max(int(seconds_left / step_seconds), 1)
-        if steps > max_steps and not (budget.steps or budget.tokens):
+        if steps > max_steps and is_timed:
             steps = max_steps
             yield RunWarning(
-                f"Training stops after {source.max_epochs} epochs, before the time limit: more would overfit such a "
-                "small data set. Use --steps to override."
+                f"Training takes {format_duration(steps * step_seconds)} of {format_duration(run_seconds)} allowed: "
+                f"it stops after {source.max_epochs} epochs, since more would overfit such a small data set. "
+                "Use --steps to override."
+            )
+        elif is_timed and steps < max(source.min_epochs * epoch_steps, MIN_STEPS):
+            minutes = (max_steps * step_seconds + run_seconds - seconds_left) / 60 / (1 - RESERVED_FRACTION)
+            is_tiny = steps < max(epoch_steps, MIN_STEPS)
+            yield RunWarning(
+                f"The time limit allows {format_count(steps, 'step')}, {steps / epoch_steps:.2g} epochs: "
+                f"{'too few to learn much' if is_tiny else 'enough for a style, too few for facts'}. "
+                f"All {source.max_epochs} epochs: --minutes {ceil(minutes)}"
             )
         estimate = replace(
             estimate_run(
@@ -121,9 +141,14 @@ class PostTraining(TrainingStage):
             ),
             loss_before=loss_before,
             general_loss_before=general_loss_before,
+            num_epochs=round(steps / epoch_steps, 2),
         )
         yield estimate
-        return replace(job, plan=with_schedule(job.plan, steps, overrides), estimate=estimate.to_record())
+        plan = with_schedule(job.plan, steps, overrides)
+        if is_timed:
+            max_seconds = max(run_seconds - (time.perf_counter() - started_at), 1e-3)
+            plan = replace(plan, max_seconds=round(max_seconds, 1), closing_steps=round(eval_seconds / step_seconds, 2))
+        return replace(job, plan=plan, estimate=estimate.to_record())
 
     def evaluate_before(
         self, source: FinetuningSource, model: Model, job: Job
@@ -134,7 +159,7 @@ class PostTraining(TrainingStage):
         yield Status(f"Evaluating {job.base['ref']} before training")
         is_training = model.parts.training
         model.parts.eval()
-        held_out = source.load_held_out(source.final_eval_size)
+        held_out = load_held_out(source, job.eval_share, source.final_eval_size)
         loss = measure_held_out(model, held_out).value if len(held_out) else None
         general_loss = next(iter(self.evaluate(model, job).values()), None)
         model.parts.train(is_training)
@@ -229,32 +254,50 @@ def replace_objective(model: Model, design: Design) -> Model:
     return replace(model, objective=objective, parts=parts.to(model.device), design=design)
 
 
-def choose_precision(job: Job, model: Model, source: FinetuningSource) -> str:
+def measure_eval_share(source: FinetuningSource, model: Model, limit_seconds: float) -> float:
+    """Return the share of the held-out data that evaluations can read in a run of this length.
+
+    A small part of them shows how long the evaluations before, during and after training take.
+    """
+    size = source.final_eval_size // PROBE_DIVISOR
+    held_out = source.load_held_out(size) if size else ()
+    if not len(held_out):
+        return 1.0
+    started_at, is_training = time.perf_counter(), model.parts.training
+    model.parts.eval()
+    measure_held_out(model, held_out)
+    model.parts.train(is_training)
+    full_seconds = PROBE_DIVISOR * (time.perf_counter() - started_at)
+    return forecast.choose_eval_share(NUM_FULL_EVALS * full_seconds, limit_seconds)
+
+
+def choose_precision(job: Job, model: Model, source: FinetuningSource, max_seconds: float) -> str:
     """Return the faster precision for this job, measured with few rows unless the networks are known to be faster."""
     if all(choose_prefill_precision(part) == "bfloat16" for part in model.parts.values()):
         return "bfloat16"
     one_row_job = replace(job, batch_size=1)
     batches = source.build_batches(one_row_job, model)
     seconds_by_precision = {
-        p: measure_step_seconds(replace(one_row_job, plan=replace(job.plan, precision=p)), model, batches)
+        p: measure_step_seconds(replace(one_row_job, plan=replace(job.plan, precision=p)), model, batches, max_seconds)
         for p in ("float32", "bfloat16")
     }
     return min(seconds_by_precision, key=lambda p: seconds_by_precision[p])
 
 
-def measure_step_seconds(job: Job, model: Model, batches: BatchFn) -> float:
+def measure_step_seconds(job: Job, model: Model, batches: BatchFn, max_seconds: float = LONG_STEP_SECONDS) -> float:
     """Return the duration of a training step, without changing the model.
 
-    It is the shorter of two steps after a first for initialisation, or a single one if steps are long.
+    It is the shorter of two steps after a first for initialisation; a single one if steps are long, and the first if
+    that one takes longer than `max_seconds`.
     """
     plan = replace(job.plan, steps=3, optimizer=ZERO_LR)
     times, step_start = [], time.perf_counter()
     for _ in train(model.objective, batches, plan, TrainState.from_parts(model.parts, model.objective, plan)):
         times.append(time.perf_counter() - step_start)
-        if len(times) > 1 and times[-1] > LONG_STEP_SECONDS:
+        if times[-1] > max(max_seconds, LONG_STEP_SECONDS) or (len(times) > 1 and times[-1] > LONG_STEP_SECONDS):
             break
         step_start = time.perf_counter()
-    return min(times[1:])
+    return min(times[1:] or times)
 
 
 def estimate_run(

@@ -15,7 +15,7 @@ Pretraining, fine-tuning and preference training are one sequence, `train_model`
 import json
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sized
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,27 +25,43 @@ import torch
 
 from genloom.errors import GenloomError
 from genloom.model import Model, with_defaults
-from genloom.model.likelihood import HeldOut, HeldOutMetric, measure_held_out
+from genloom.model.likelihood import BITS_PER_BYTE, HeldOut, HeldOutMetric, measure_held_out, to_metric_key
 from genloom.store import files
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run, Workspace
+from genloom.text_format import format_count
 from genloom.train import checkpoint
 from genloom.train.data.cache import discard_damaged
-from genloom.train.data.source import DataSource
-from genloom.train.events import TOKENS, EvalMetrics, Event, RunResult, RunWarning, Status, StepMetrics, Unit
+from genloom.train.data.source import DataSource, load_held_out
+from genloom.train.events import (
+    TOKENS,
+    EvalMetrics,
+    Event,
+    RunResult,
+    RunWarning,
+    Status,
+    StepMetrics,
+    TextSample,
+    Unit,
+)
 from genloom.train.finetune import Finetuning
 from genloom.train.job import Job, read_job
 from genloom.train.log import ProgressLog, Throughput
 from genloom.train.loop import StepResult, TrainConfig, TrainState, train
+from genloom.train.pace import Pace
+from genloom.train.planning import forecast
 from genloom.train.planning.auto_config import Budget
 from genloom.train.planning.benchmark import find_compile_error
 from genloom.train.planning.forecast import NUM_EVALS
 from genloom.train.preference.stage import Preferences, PreferenceTraining
 from genloom.train.pretraining import Pretraining
 from genloom.train.stage import TrainingStage
+from genloom.train.text_samples import can_write_text, choose_sample_steps, sample_text
 from genloom.types import Batch
+from genloom.waiting import watch_processors
 
+BITS_PER_BYTE_KEY = to_metric_key(BITS_PER_BYTE)
 MAX_SAVE_FRACTION = 0.05  # of the time may be spent on checkpoints
 
 
@@ -64,6 +80,7 @@ class TrainRequest:
     threads: int = 0  # 0: torch's default
     save_seconds: float = 30.0
     save_steps: int = 0  # also save every so many steps; 0: by time only
+    num_samples: int = 0  # texts that a new language model writes during the run, to be read
     preferences: Preferences | None = None  # to train `base` on; a stopped run of the same request is resumed
     judged_runs: frozenset[str] = frozenset()  # of preference training, which are not resumed
 
@@ -90,6 +107,7 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
     """
     if request.threads:
         torch.set_num_threads(request.threads)
+    watch_processors()
     if request.should_resume:
         run = find_resumable_run(workspace, request.data)
         with lock_run(run):
@@ -113,20 +131,22 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
 
 
 def choose_stage(workspace: Workspace, request: TrainRequest) -> TrainingStage:
-    """Return the stage of a new run. Raises ValueError for unknown data."""
+    """Return the stage of a new run. Raises ValueError for data that are unknown, or not as they were collected."""
     if request.preferences is not None:
         return PreferenceTraining(workspace, request.base, request.method, request.preferences)
     dataset = workspace.get_dataset(request.data)
+    dataset.verify()
     if request.base:
         return Finetuning(workspace, request.base, request.method, dataset)
     return Pretraining(workspace, dataset)
 
 
 def restore_stage(workspace: Workspace, job: Job) -> TrainingStage:
-    """Return the stage of a stopped run. Raises ValueError if its data are gone."""
+    """Return the stage of a stopped run. Raises ValueError if its data are gone, or not as they were collected."""
     if job.learning:
         raise GenloomError("train.resume_by_learning", model=job.name)
     dataset = workspace.get_dataset(job.data, job.digest)
+    dataset.verify()
     if job.base:
         return Finetuning(workspace, job.base["ref"], job.adapter.get("method", "full"), dataset)
     return Pretraining(workspace, dataset)
@@ -173,15 +193,16 @@ def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
     path = run.folder / "job.toml"
     job = read_job(path)
     done_path = run.folder / "done.json"
+    model_ref = json.loads(done_path.read_text())["model"] if done_path.exists() else ""
     if request.steps in (0, job.plan.steps):
-        if done_path.exists():
-            model_ref = json.loads(done_path.read_text())["model"]
+        if model_ref:
             raise GenloomError("train.run_finished", run=run.id, model=model_ref, steps=2 * job.plan.steps)
         return job, ""
-    checkpoint_folder, plan = run.folder / "state", replace(job.plan, steps=request.steps)
+    checkpoint_folder, plan = run.folder / "state", replace(job.plan, steps=request.steps, max_seconds=0.0)
+    newest_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.steps)
     # Later states are from the cooldown, in which a run of the new length would not be at that step.
     start_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.cooldown_start)
-    if not start_step and checkpoint.find_newest_step(checkpoint_folder, job.plan.steps):
+    if not start_step and newest_step:
         raise GenloomError("train.no_stable_checkpoint", run=run.id, data=job.data, steps=plan.steps)
     if start_step >= plan.steps:
         raise GenloomError("train.too_few_steps", run=run.id, step=start_step)
@@ -190,10 +211,17 @@ def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
     checkpoint.delete_checkpoints_after(checkpoint_folder, start_step)
     checkpoint.pin_checkpoint(checkpoint_folder, start_step)
     done_path.unlink(missing_ok=True)
-    job = replace(job, plan=plan, estimate=rescale_estimate(job.estimate, plan.steps / job.plan.steps, plan.steps))
+    old_steps = job.estimate.get("steps", job.plan.steps)  # more than in a plan that the time limit shortened
+    job = replace(job, plan=plan, estimate=rescale_estimate(job.estimate, plan.steps / old_steps, plan.steps))
     job.save(path)
-    origin = "the last step before its cooldown" if start_step else "its beginning"
-    return job, f"Resuming from step {start_step:,} of {plan.steps:,}, {origin}"
+    note = f"Resuming from step {start_step:,} of {plan.steps:,}"
+    if repeated_steps := newest_step - start_step:
+        note += (
+            f", the last at the full learning rate. The {format_count(repeated_steps, 'step')} after it, in which the "
+            "rate fell towards the old end, are trained again at the rate of the longer run"
+        )
+        note += f"; {model_ref}, which learned in them, stays" if model_ref else ""
+    return job, f"{note}."
 
 
 def rescale_estimate(estimate: Mapping[str, Any], ratio: float, steps: int) -> dict[str, Any]:
@@ -216,25 +244,32 @@ def execute_run(
         job = replace(job, plan=replace(job.plan, torch_compile=False))
     if damage_report := discard_damaged(run.folder):
         yield RunWarning(damage_report)
+    started_at = time.perf_counter()
     source, model, batches = yield from stage.initialize(run.folder, job)
     state = TrainState.from_parts(model.parts, model.objective, job.plan)
-    held_out = source.load_held_out(source.eval_size)
+    held_out = load_held_out(source, job.eval_share, source.eval_size)
     load_result = checkpoint.load(state, run.folder / "state", job.design.network)
     if load_result is not None:
         yield from (RunWarning(text) for text in load_result.warnings)
     log = ProgressLog(run.folder / "progress.jsonl", state.step)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
-    yield from run_steps(run.folder / "state", log, model, batches, job, state, request, held_out, source.unit)
+    preparation_seconds = 0.0 if state.step else time.perf_counter() - started_at
+    plan = yield from run_steps(
+        *(run.folder / "state", log, model, batches, job, state, request, held_out, preparation_seconds, source.unit)
+    )
+    job = restate_estimate(replace(job, plan=plan), source)
     yield Status("Evaluating and storing the model")
     trained_model = replace(model, parts=state.eval_parts.eval())
     eval_started_at = time.perf_counter()
-    held_out_metric = evaluate_held_out(trained_model, source)
+    finish_record = yield from stage.finish(trained_model, job)
+    held_out_metric = evaluate_held_out(trained_model, source, job)
     log.seconds += time.perf_counter() - eval_started_at
     actual = {
         "seconds": round(log.seconds, 1),
         "memory_bytes": log.peak_memory_bytes,
         **({} if held_out_metric is None else {held_out_metric.key: held_out_metric.value}),
         **stage.evaluate(trained_model, job),
+        **finish_record,
         f"{source.unit.key}_per_second": round(state.step * job.units_per_step / max(log.seconds, 1e-9)),
         "steps": state.step,
         "skipped_steps": state.skipped_steps,
@@ -267,19 +302,34 @@ def run_steps(
     state: TrainState,
     request: TrainRequest,
     held_out: HeldOut,
+    preparation_seconds: float = 0.0,
     unit: Unit = TOKENS,
-) -> Iterator[Event]:
-    """Train, log, evaluate on held-out data now and then, and save so that a kill loses little."""
-    plan, previous_seconds, started_at = job.plan, log.seconds, time.perf_counter()
-    eval_steps = (
-        {max(round(plan.steps * (i + 1) / (NUM_EVALS + 1)), 1) for i in range(NUM_EVALS)} if len(held_out) else set()
-    )
-    throughput = Throughput(job.units_per_step)
-    last_save_at, save_duration = time.perf_counter(), 0.0
+) -> Generator[Event, None, TrainConfig]:
+    """Train, log, evaluate on held-out data now and then, and save so that a kill loses little.
+
+    Return the plan, which has fewer steps where the run fell behind its time limit.
+    """
+    plan, throughput = job.plan, Throughput(job.units_per_step)
+    eval_steps = choose_eval_steps(plan) if len(held_out) else set()
+    can_sample = not job.base and can_write_text(model)
+    planned_steps = max(plan.steps, int(job.estimate.get("steps", 0)))
+    pace = Pace(plan, planned_steps, throughput, log.seconds, preparation_seconds)
+    pace.num_evals_left = sum(step > state.step for step in eval_steps)
+    last_save_at, save_duration, announced_steps = time.perf_counter(), 0.0, plan.steps
     try:
-        for step_result in train(model.objective, batches, plan, state):
-            throughput.tick()
-            log.seconds = previous_seconds + time.perf_counter() - started_at
+        for step_result in train(model.objective, batches, plan, state, pace.end_step):
+            log.seconds = pace.seconds
+            if pace.plan != plan:
+                plan = pace.plan
+                eval_steps = choose_eval_steps(plan) if len(held_out) else set()
+                pace.num_evals_left = sum(step > step_result.step for step in eval_steps)
+                replace(job, plan=plan).save(checkpoint_folder.parent / "job.toml")
+                if not 0.5 < plan.steps / announced_steps < 2:
+                    announced_steps = plan.steps
+                    yield RunWarning(
+                        f"Steps take another time than forecast: the run ends after about {plan.steps:,} of "
+                        f"{planned_steps:,}, to keep to the minutes."
+                    )
             if step_result.is_skipped:
                 yield RunWarning(f"Step {step_result.step} was skipped: its loss or gradient is not finite.")
             step_metrics = build_step_metrics(step_result, plan, throughput, log.seconds, unit)
@@ -291,32 +341,58 @@ def run_steps(
             should_save = is_cooldown_start or is_step_due or is_time_due
             if should_save or step_result.step % 10 == 0 or step_result.step == plan.steps:
                 log.write_event(step_metrics)
-            eval_metrics = (
-                evaluate_at_step(step_result.step, replace(model, parts=state.eval_parts), held_out)
-                if step_result.step in eval_steps
-                else None
-            )
-            if eval_metrics:
+            eval_metrics = None
+            if step_result.step in eval_steps:
+                with pace.pause(is_eval=True):
+                    eval_metrics = evaluate_at_step(step_result.step, replace(model, parts=state.eval_parts), held_out)
                 log.write_event(eval_metrics)
             if should_save:  # after the log, of which a resumed run rewrites only the rows after the saved step
                 save_started_at = time.perf_counter()
-                checkpoint.save(state, checkpoint_folder, should_keep=is_cooldown_start)
+                with pace.pause():
+                    checkpoint.save(state, checkpoint_folder, should_keep=is_cooldown_start)
                 last_save_at = time.perf_counter()
                 save_duration = last_save_at - save_started_at
             yield step_metrics
             if eval_metrics:
                 yield eval_metrics
-                throughput.reset()
+            if can_sample and step_result.step in choose_sample_steps(plan.steps, request.num_samples):
+                with pace.pause():
+                    text = sample_text(replace(model, parts=state.eval_parts))
+                yield TextSample(step_result.step, text)
     except GeneratorExit:
         checkpoint.save(state, checkpoint_folder)
         raise
     checkpoint.save(state, checkpoint_folder)
-    log.seconds = previous_seconds + time.perf_counter() - started_at
+    log.seconds = pace.seconds
+    return plan
 
 
-def evaluate_held_out(model: Model, source: DataSource) -> HeldOutMetric | None:
+def choose_eval_steps(plan: TrainConfig) -> set[int]:
+    """Return the steps after which a run is evaluated."""
+    return {max(round(plan.steps * (i + 1) / (NUM_EVALS + 1)), 1) for i in range(NUM_EVALS)}
+
+
+def restate_estimate(job: Job, source: DataSource) -> Job:
+    """Return the job with an estimate that also says what to expect of fewer steps than were planned."""
+    planned_steps = job.estimate.get("steps", 0)
+    if job.plan.steps >= planned_steps:
+        return job
+    restated: dict[str, Any] = {"restated_steps": job.plan.steps}
+    expected = job.estimate.get(BITS_PER_BYTE_KEY)
+    dataset_size = len(source) if isinstance(source, Sized) else 0
+    law = forecast.find_scaling_law(job.design, dataset_size) if dataset_size else None
+    if law and expected:
+        before, after = (
+            law.predict_ratio(job.estimate["parameters"], steps * job.units_per_step, dataset_size)
+            for steps in (planned_steps, job.plan.steps)
+        )
+        restated[f"restated_{BITS_PER_BYTE_KEY}"] = round(expected * after / before, 4)
+    return replace(job, estimate={**job.estimate, **restated})
+
+
+def evaluate_held_out(model: Model, source: DataSource, job: Job) -> HeldOutMetric | None:
     """Evaluate the model on held-out data; None if there are none."""
-    held_out = source.load_held_out(source.final_eval_size)
+    held_out = load_held_out(source, job.eval_share, source.final_eval_size)
     return measure_held_out(model, held_out) if len(held_out) else None
 
 

@@ -32,6 +32,11 @@ class TrainingStage(ABC):
         """Evaluate a model on other data than the held-out ones of the run."""
         return {}
 
+    def finish(self, model: Model, job: Job) -> Generator[Event, None, dict[str, float]]:
+        """Change the trained model before it is evaluated and stored, in place; return what the card says of it."""
+        yield from ()
+        return {}
+
     @abstractmethod
     def describe_data(self, job: Job) -> dict[str, Any]:
         """Return the entries of the card about the data."""

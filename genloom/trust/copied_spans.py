@@ -55,10 +55,6 @@ class CopyReport:
     spans: list[CopiedSpan]
     baseline: OverlapBaseline | None  # None without held-out text
 
-    def is_above_baseline(self, span: CopiedSpan) -> bool:
-        """Whether a span is longer than any span of the held-out text; False without held-out text."""
-        return self.baseline is not None and span.length > self.baseline.maximum
-
 
 def find_longest_copies(outputs: Sequence[str], documents: Iterable[Item]) -> list[CopiedSpan]:
     """Find the longest span of each output in any document; of equally long spans, the first in the stream.

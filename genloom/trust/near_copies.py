@@ -4,14 +4,14 @@ For media that are compared in features, as images are. The search has two stage
 training item selects candidates, and these are ranked by features. Shape letters: N outputs, M items, D features.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genloom.memory import split_items
 from genloom.types import Item
 
 Values = Sequence[Any]
@@ -19,7 +19,7 @@ CoarseEmbedding = Callable[[Any], NDArray[np.floating]]
 FeatureExtractor = Callable[[Iterable[Any]], NDArray[np.floating]]
 
 _NUM_CANDIDATES = 12  # per output, that are ranked by features
-_BATCH_SIZE = 256
+_BATCH_SIZE, _BATCH_BYTES = 256, 1 << 23  # stored bytes of values that are compared together
 FALSE_POSITIVE_RATE = 0.05  # share of held-out items that count as near copies; it sets the threshold
 
 
@@ -83,7 +83,7 @@ def find_nearest_items(
     output_embeddings_NS = np.stack([coarse_embedding(value) for value in outputs])
     candidates: list[list[tuple[float, int, Item]]] = [[] for _ in outputs]
     item_offset = 0
-    for items in _split_batches(documents):
+    for items in split_items(documents, _BATCH_BYTES, _BATCH_SIZE):
         item_embeddings_MS = np.stack([coarse_embedding(item.value) for item in items])
         distances_NM = (
             np.square(output_embeddings_NS).sum(1)[:, None]
@@ -122,9 +122,3 @@ def _rank_by_features(
 
 def _normalize_rows(x: NDArray[np.floating]) -> NDArray[np.floating]:
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
-
-
-def _split_batches(documents: Iterable[Item]) -> Iterator[list[Item]]:
-    remaining = iter(documents)
-    while items := list(islice(remaining, _BATCH_SIZE)):
-        yield items

@@ -105,6 +105,7 @@ METHODS = {
     "forget": gl.Model.forget,
     "promote": gl.Workspace.promote,
     "rollback": gl.Workspace.rollback,
+    "remove": gl.Workspace.remove,
     "list": gl.Workspace.models,
     "doctor": gl.Workspace.doctor,
     "parts": gl.parts,

@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from genloom.cli import run
+from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE
 from genloom.errors import format_message
+from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
 
 
@@ -285,3 +288,55 @@ def test_on_a_terminal(home: Workspace) -> None:
     history = home.root / "conversations/history"
     assert "/list" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0
+
+
+def test_answers_are_rated_in_the_chat(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["/up", "One?", "/up", "/note too short", "/id", "Two?", "/down", "/note", "/rate", "/new", "/down"]
+    out, err = typed(capsys, monkeypatch, *lines)
+    one, two = home.list_outputs()
+    assert f"{one}  " in out
+    ratings = [event.body for event in open_ledger(home.root).iter_entries(["rating"])]
+    assert [(each["output"], each["scale"], each["value"], each["note"]) for each in ratings] == [
+        (one, "thumb", 1, ""),
+        (one, "note", 0, "too short"),
+        (two, "thumb", -1, ""),
+    ]
+    assert err.count(format_message("cli.no_answer")) == 2, "before the first question, and in a new conversation"
+    assert format_message("cli.empty_note") in err
+    assert format_message("cli.rate_in_chat") in err
+
+
+def test_a_system_prompt_is_refused_where_the_template_has_none(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_system = replace(DEFAULT_CHAT_TEMPLATE, prefixes={role: f"<|{role}|>" for role in ("user", "assistant")})
+    for codec in ("bytes", "bpe"):
+        monkeypatch.setattr(f"genloom.codecs.{codec}.DEFAULT_CHAT_TEMPLATE", without_system)
+    _, err = typed(capsys, monkeypatch, "/system Be brief.", "One?")
+    assert format_message("api.no_system_role", model="tales/1") in err
+    (talk,) = home.list_conversations()
+    assert (talk.system, talk.questions) == ("", ("One?",))
+    assert run(["chat", "tales", "--system", "Be brief.", "--prompt", "One?"]) == 2
+
+
+def test_a_new_conversation_has_the_first_system_prompt(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(capsys, monkeypatch, "/system B", "One?", "/new", "Two?", options=("--system", "A"))
+    assert sorted(talk.system for talk in home.list_conversations()) == ["A", "B"]
+
+
+def test_several_turns_for_a_script(home: Workspace, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "questions.txt").write_text("Who?\n\nAnd why?\n")
+    command = ["chat", "tales", "--prompts", str(tmp_path / "questions.txt"), "--system", "S", "-o", "max_tokens=5"]
+    assert run([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [turn["question"] for turn in result["turns"]] == ["Who?", "And why?"]
+    assert result["answer"] == result["turns"][-1]["answer"]
+    _, record = home.get_output(result["id"])
+    assert [message["role"] for message in record["conversation"]] == ["system", "user", "assistant", "user"]
+    assert record["request"]["params"]["max_tokens"] == 5
+    (tmp_path / "questions.txt").write_text("\n")
+    assert run(command) == 2

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from genloom.cli import run
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.model import load_model
 from genloom.store.workspace import Workspace
 from genloom.train.planning.auto_config import Budget
@@ -54,7 +54,7 @@ def test_doctor_is_silent_after_every_kind_of_run(
     train(workspace, "tiles", "latent", overrides={"codec.name": "latent", "codec.model": "between", **DIT})
     model = load_model(workspace, "tales")
     request = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
-    outputs = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    outputs = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
     for n in range(0, 160, 2):
         pair = ["rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe"]
         assert run([*pair, "--workspace", str(tmp_path)]) == 0

@@ -16,7 +16,7 @@ import pytest
 from genloom.api import doctor
 from genloom.cli import run
 from genloom.cli.app import VERBS, get_module_name
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import format_message
 
 
@@ -62,12 +62,13 @@ def test_every_option_of_a_verb_is_explained(verb: str, capsys: pytest.CaptureFi
     assert run([verb, "--help"]) == 0
     shown = capsys.readouterr().out
     for name, parameter in inspect.signature(import_module(get_module_name(verb)).run).parameters.items():
-        if parameter.kind is parameter.POSITIONAL_ONLY:
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
             assert re.search(rf"{name.upper()}  +\S", shown), name
             continue
         names = [field.name for field in fields(parameter.default)] if is_dataclass(parameter.default) else [name]
         for option in (
-            {"list_presets": "presets", "list_options": "options"}.get(name, name.strip("_")) for name in names
+            {"list_presets": "presets", "list_options": "options", "is_chat": "chat"}.get(name, name.strip("_"))
+            for name in names
         ):
             assert re.search(rf"--{option.replace('_', '-')}(?![\w-]).*[a-z]{{3}}", shown), option
 
@@ -99,6 +100,10 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--resume", "notes", "--minutes", "3"], "[api.resume_with_plan]"),
         (["train", "notes", "--method", "full"], "[api.method_without_model]"),
         (["train", "notes", "--set", "width"], "[cli.bad_setting]"),
+        (["rate", "last", "--note", "-- hi"], "[api.no_outputs]"),  # which is a value
+        (["rate", "last", "--note", "-x"], "--note=VALUE"),
+        (["collect", "/no/such/emoji😀.txt"], "--name"),
+        (["collect", "/no/such/emoji😀.txt"], "[api.derived_name_invalid]"),
         (["forget", "icons"], "[api.forget_target]"),
         (["forget", "icons", "--rater", "mia", "--item", "x"], "[api.forget_target]"),
     ],

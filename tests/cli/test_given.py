@@ -70,3 +70,37 @@ def test_a_blind_choice_needs_no_prompt_when_values_are_given(
     told(capsys, "arena", "words", "--given", "kind=high", "--max-tokens", "4", "--repeats", "0")
     records = [record for _, record in home.list_records()]
     assert [record["given"] for record in records] == [{"kind": "high"}] * 2
+
+
+def test_a_continued_output_keeps_its_conditions(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--given", "kind=low", "--given", "size=2.5", "--max-tokens", "4"]
+    (first,) = told(capsys, "generate", "words", *given)["outputs"]
+    (second,) = told(capsys, "generate", "words", "--continue-from", first["id"], "--max-tokens", "4")["outputs"]
+    assert second["given"] == first["given"] == {"kind": "low", "size": "2.5"}
+    (third,) = told(capsys, "generate", "words", "--continue-from", "last", "--given", "kind=high")["outputs"]
+    assert third["given"] == {"kind": "high"}
+    assert third["text"].startswith(second["text"])
+
+
+def test_several_values_of_a_condition_give_outputs_for_each(
+    home: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--given", "kind=low", "--given", "kind=high", "--given", "size=1", "--max-tokens", "4"]
+    outputs = told(capsys, "generate", "words", *given, "--count", "2", "--seed", "3")["outputs"]
+    assert [output["given"]["kind"] for output in outputs] == ["low", "low", "high", "high"]
+    assert {output["given"]["size"] for output in outputs} == {"1"}
+    assert [output["nonce"] for output in outputs[:2]] == [output["nonce"] for output in outputs[2:]]
+    assert told(capsys, "generate", "--replay", outputs[3]["id"])["identical"] is True
+
+
+def test_a_session_of_choices_has_several_values(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--given", "kind=low", "--given", "kind=high", "--max-tokens", "4", "--repeats", "0", "--rater", "zoe"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\na\n"))
+    summary = told(capsys, "arena", "words", *given)
+    assert len(summary["choices"]) == 2
+    assert sorted(home.get_output(output)[1]["given"]["kind"] for output in home.list_outputs()) == [
+        *["high"] * 2,
+        *["low"] * 2,
+    ]

@@ -12,6 +12,7 @@ from tests.errors import raises_code
 def test_a_file_is_itself_and_in_a_folder_gets_a_name(tmp_path: Path) -> None:
     assert resolve_output_file(tmp_path / "a" / "b.png", "compare.png") == tmp_path / "a" / "b.png"
     assert resolve_output_file(tmp_path, "compare.png") == tmp_path / "compare.png"
+    assert resolve_output_file(tmp_path / "new", "receipt.html") == tmp_path / "new" / "receipt.html"
     assert resolve_output_folder(tmp_path / "c" / "d") == tmp_path / "c" / "d"
     assert resolve_new_path(tmp_path / "e") == tmp_path / "e"
     assert not list(tmp_path.iterdir())

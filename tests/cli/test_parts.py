@@ -25,6 +25,16 @@ def test_every_part_has_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) == 1 + len(parts["editing"])
 
 
+def test_what_fits_together_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["parts", "--fits", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    networks = {(row["objective"], row["data"]): row["networks"].split(", ") for row in listed["fits"]}
+    assert networks["masked", "tokens, grids of tokens"] == ["transformer"]
+    assert "unet" in networks["flow", "images, volumes"]
+    assert not {"flow", "variational"} & {objective for objective, data in networks if "tokens" in data}
+    assert {"bpe": "tokens", "pixels": "signals"}.items() <= listed["codecs"].items()
+
+
 def test_an_unknown_kind_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["parts", "netwrok"]) == 2
     assert "network" in capsys.readouterr().err

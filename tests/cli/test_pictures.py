@@ -200,7 +200,7 @@ def test_every_sampling_option_can_be_listed_and_set(home: Path, capsys: pytest.
         (["-o", "shift"], "[generate.bad_param_syntax]"),
         (["-o", "top_k=3"], "[generate.unknown_param]"),
         (["-o", "seed=3"], "[generate.unknown_param]"),
-        (["-o", "shift=0"], "[objectives.bad_setting]"),
+        (["-o", "shift=0"], "[core.bad_setting_value]"),
         (["-o", "steps=many"], "[core.bad_setting_value]"),
         (["--source", "tale.txt", "--fill", "0.5:1"], "[cli.edit_of_other_medium]"),
     ],

@@ -54,10 +54,10 @@ def test_outputs_are_rated_and_listed_with_their_use(
     sea, boat, why = home.list_outputs()
     up = told("rate", sea, "--up")
     assert (up["output"], up["scale"], up["value"], up["rater"], up["machine"]) == (sea, "thumb", 1, "zoe", False)
-    assert f"{boat} is bad (zoe)." in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
-    assert f"{why} has 4 of 5 stars (judge)." in seen(
-        capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine"
-    )
+    assert f'{boat} ("of a boat") is bad (zoe).' in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
+    shown = seen(capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine")
+    assert shown.startswith(f'{why} ("')
+    assert '") has 4 of 5 stars (judge).' in shown
     told("rate", why, "--note", "short")
     listed = told("ratings")
     assert [r["effect"] for r in listed["ratings"]] == ["pair", "pair", "unpaired", "a note"]
@@ -70,6 +70,9 @@ def test_outputs_are_rated_and_listed_with_their_use(
         up["event"],
         f"{sea} good",
         f"{why} ****",
+        "A tale → of a boat",
+        "Note: no sea in it",
+        "Note: short",
         "4 ratings: 1 pair and 1 unpaired rating, ",
         listed["missing"],
     ):
@@ -78,7 +81,8 @@ def test_outputs_are_rated_and_listed_with_their_use(
 
 def test_a_choice_between_two(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     sea, boat, _ = home.list_outputs()
-    assert f"{boat} is better than {sea} (zoe)." in seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
+    shown = seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
+    assert re.search(f'{boat} \\("of a boat"\\) is better than {sea} \\(".*"\\) \\(zoe\\).', shown)
     facts = told("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
     assert (facts["kind"], facts["winner"], facts["prompt"], facts["rater"]) == ("choice", "bad", "A tale", "other")
     listed = told("ratings")
@@ -283,6 +287,14 @@ def test_a_session_continues_where_it_was_left(arena: Callable[..., tuple[str, s
     for output, record in Workspace(tales).list_records():
         assert record["prompt"] in ROUND
         assert output.is_file()
+
+
+def test_a_model_is_rated_without_prompts(arena: Callable[..., tuple[str, str]], told: Told) -> None:
+    _, err = arena("tales", "--count", "3", "--repeats", "0", "--max-tokens", "8", "--json", typed="a q")
+    assert "1 of 3" in err
+    out, err = arena("tales", "--count", "3", "--repeats", "0", "--max-tokens", "8", "--json", typed="b t")
+    assert "3 of 3" in err
+    assert len(json.loads(out)["choices"]) == 3, "the session is continued"
 
 
 def test_two_versions_are_compared_blind(arena: Callable[..., tuple[str, str]]) -> None:

@@ -117,6 +117,22 @@ def test_prompts_are_read_from_a_file(home: Path, capsys: pytest.CaptureFixture[
     assert [output["prompt"] for output in facts["outputs"]] == ["A", "Zoë", "Nobody"]
 
 
+def test_an_output_is_continued_and_so_is_its_continuation(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--max-tokens", "12", "--seed", "7"]
+    (first,) = told(capsys, "generate", "my notes", "--prompt", "The old", *options)["outputs"]
+    second, other = told(capsys, "generate", "my notes", "--continue-from", first["id"], "--count", "2", *options)[
+        "outputs"
+    ]
+    assert second["text"] == first["text"] + second["written"]
+    assert second["written"] != other["written"]
+    assert told(capsys, "generate", "my notes", "--continue-from", second["id"], *options)["outputs"][0][
+        "text"
+    ].startswith(second["text"])
+    assert told(capsys, "generate", "--replay", second["id"])["identical"] is True
+    assert run(["generate", "my notes", "--continue-from", first["id"], "--prompt", "and"]) == 2
+    assert "[generate.prompt_with_edit]" in capsys.readouterr().err
+
+
 def test_many_outputs_come_in_batches(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

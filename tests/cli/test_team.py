@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from genloom.cli import run
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.model import load_model
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
@@ -28,7 +28,7 @@ def test_a_team_rates_learns_and_promotes(
     workspace = Workspace(tmp_path)
     model = load_model(workspace, "tales")
     request = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
-    outputs = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    outputs = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
 
     def run_verb(*arguments: str) -> dict[str, Any]:
         capsys.readouterr()

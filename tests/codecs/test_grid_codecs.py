@@ -4,7 +4,7 @@ This module is also the codec \"array\" inside the autoencoders: an array is its
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from genloom.networks import convolution
 from genloom.objectives.vae_gan import VaeGan
 from genloom.testing import check_codec
 from genloom.train.loop import TrainConfig, TrainState, train
-from genloom.types import Batch, SignalSpace
+from genloom.types import Batch, SignalSpace, TokenSpace
 
 NETWORK: dict[str, Any] = {"width": 8, "up_blocks": 1}
 CASES = [((16,), (4,), (4,)), ((2, 8, 8), (1, 4, 4), (2, 2, 2))]  # size, downsampling, grid
@@ -29,6 +29,7 @@ CASES = [((16,), (4,), (4,)), ((2, 8, 8), (1, 4, 4), (2, 2, 2))]  # size, downsa
 @dataclass(frozen=True)
 class Config:
     size: tuple[int, ...] = ()
+    has_lengths: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Codec:
 
     @property
     def space(self) -> SignalSpace:
-        return SignalSpace(1, self.config.size)
+        return SignalSpace(1, self.config.size, self.config.has_lengths)
 
     def encode(self, value: Any) -> np.ndarray:
         return np.asarray(value, np.float32)[None]
@@ -46,11 +47,12 @@ class Codec:
         return np.asarray(x)[0]
 
     def save(self, folder: Any) -> None:
-        (folder / "codec.json").write_text(json.dumps({"codec": "array", "size": self.config.size}))
+        (folder / "codec.json").write_text(json.dumps({"codec": "array", **asdict(self.config)}))
 
     @classmethod
     def load(cls, folder: Any) -> "Codec":
-        return cls(Config(tuple(json.loads((folder / "codec.json").read_text())["size"])))
+        content = json.loads((folder / "codec.json").read_text())
+        return cls(Config(tuple(content["size"]), content["has_lengths"]))
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +67,10 @@ def make_arrays(size: tuple[int, ...], count: int = 64) -> list[np.ndarray]:
     return [np.full(size, number) for number in rng.uniform(-1, 1, count)]
 
 
-def train_model(size: tuple[int, ...], downsampling: tuple[int, ...], levels: tuple[int, ...] = ()) -> Any:
-    codec = Codec(Config(size))
+def train_model(
+    size: tuple[int, ...], downsampling: tuple[int, ...], levels: tuple[int, ...] = (), has_lengths: bool = False
+) -> Any:
+    codec = Codec(Config(size, has_lengths))
     objective = VaeGan(
         codec.space,
         2,
@@ -103,3 +107,26 @@ def test_codes_of_signals(size, downsampling, grid):
     codec = fsq_tokens.from_model(train_model(size, downsampling, levels=(5, 5)), [], fsq_tokens.Config())
     assert codec.space.grid == grid
     check_codec(codec, make_arrays(size, 4), is_near)
+    codes = codec.encode(make_arrays(size, 1)[0])
+    assert np.array_equal(codec.decode(codes.reshape(grid)), codec.decode(codes))
+    larger = codec.decode(np.concatenate([codes.reshape(grid)] * 2))  # a sample of another size
+    assert np.shape(larger)[-len(size) :] == (2 * size[0], *size[1:])
+
+
+@pytest.mark.parametrize("module", [latent, fsq_tokens])
+def test_values_of_free_length_have_latents_of_free_length(module):
+    """A sound of any length is a latent of as many positions as cover it, or a token sequence that ends."""
+    levels = (5, 5) if module is fsq_tokens else ()
+    model = train_model((16,), (4,), levels, has_lengths=True)
+    values = [make_arrays((length,), 1)[0] for length in (16, 8, 3)]
+    codec = module.from_model(model, values, module.Config())
+    is_open = codec.space == TokenSpace(26, 5, bos=25, eos=25)
+    assert is_open if levels else codec.space == SignalSpace(2, (4,), has_lengths=True)
+    encodings = [codec.encode(value) for value in values]
+    assert [x.shape[-1] for x in encodings] == [4, 2, 1]
+    assert [len(codec.decode(x)) for x in encodings] == [16, 8, 4]
+    check_codec(codec, values, lambda value, decoded: is_near(value, decoded[: len(value)]))
+    full = codec.decode(encodings[0])
+    assert np.allclose(codec.decode(encodings[1]), full[:8], atol=0.3)
+    if levels:
+        assert len(codec.decode(np.zeros(0, np.int64))) == 4

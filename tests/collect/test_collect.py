@@ -100,7 +100,8 @@ def test_every_format_is_read(notes: Path, workspace: Workspace) -> None:
     assert items["notes/e.jsonl:2"].licence == "CC0-1.0"
     assert items["notes/g.parquet:1"].value == part(6)
     assert report.licences == {"unknown": 9, "CC0-1.0": 2, "MIT": 1}
-    assert report.notes == []
+    taken = {note.source: note.code for note in report.notes}
+    assert taken == {"notes/e.jsonl": "collect.column_taken", "notes/f.csv": "collect.column_taken"}
 
 
 def test_unreadable_files_are_listed_with_a_reason(notes: Path, workspace: Workspace) -> None:
@@ -147,7 +148,7 @@ def test_a_folder_without_readable_files_is_one_error(
 def test_of_many_reasons_why_nothing_was_collected_the_most_frequent_comes_first(
     notes: Path, workspace: Workspace
 ) -> None:
-    for suffix in ("odt", "doc", "rtf", "pages", "xls", "ods", "zip"):
+    for suffix in ("odp", "doc", "ppt", "pages", "xls", "mobi", "zip"):
         (notes / f"a.{suffix}").write_bytes(b"x")
     (notes / "b.zip").write_bytes(b"x")
     for number in range(3):
@@ -368,3 +369,17 @@ def test_links_out_of_the_folder_are_told_and_not_followed(tmp_path: Path) -> No
     *_, last = collect([folder, other], Workspace(tmp_path / "w"), "both")
     assert last.report is not None
     assert (last.report.documents_kept, last.report.notes) == (3, [])
+
+
+def test_a_mixture_of_languages_is_noted(notes: Path, workspace: Workspace) -> None:
+    for number in range(8):
+        (notes / f"en-{number}.txt").write_text(part(number))
+    german = "Der Wächter ging zum Hafen hinunter und wartete dort auf das Schiff aus dem Süden, {} Nächte lang."
+    for number in range(3):
+        (notes / f"de-{number}.txt").write_text(german.format(number))
+    (note,) = run([notes], workspace).notes
+    assert (note.code, note.is_skipped) == ("collect.mixed_languages", False)
+    assert run([notes], workspace, {"languages": ("en",)}).notes == []
+    for number in range(3, 40):
+        (notes / f"en-{number}.txt").write_text(part(number))
+    assert run([notes], workspace).notes == [], "a few documents are no mixture"

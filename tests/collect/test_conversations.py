@@ -125,8 +125,8 @@ def test_a_file_of_conversations_and_text(tmp_path: Path) -> None:
     assert report.medium_metadata["conversations"] == 3
     assert "4 documents, 3 of them conversations" in summarize_report(report)[0]
     assert "4 documents, 3 of them conversations" in (report.folder / "CARD.md").read_text()
-    [note] = report.notes
-    assert note.code == "collect.rows_skipped"
+    taken, note = report.notes
+    assert (taken.code, note.code) == ("collect.read_as_conversations", "collect.rows_skipped")
     assert "row 5: " in note.reason
     assert "row 6: " in note.reason
 

@@ -9,14 +9,23 @@ import pytest
 
 from genloom.collect.builtin import load_shakespeare
 from genloom.collect.duplicates import DuplicateFilter, KeyTable
-from genloom.collect.text.minhash import BLOCK_BYTES, NGRAM_WORDS, _hash_words, compute_sketches, similarity
+from genloom.collect.text.minhash import (
+    BLOCK_BYTES,
+    NGRAM_WORDS,
+    ComparedText,
+    _hash_words,
+    compute_sketches,
+    similarity,
+)
 
 WORDS = sorted({word.lower() for word in load_shakespeare().split() if word.isalpha()})
 
 
 def classify(duplicates: DuplicateFilter, texts: list[str], near: bool = True) -> list[str]:
     return duplicates.classify(
-        compute_sketches(texts, [hashlib.sha256(text.encode()).digest() for text in texts], near)
+        compute_sketches(
+            [ComparedText(text) for text in texts], [hashlib.sha256(text.encode()).digest() for text in texts], near
+        )
     )
 
 
@@ -118,7 +127,9 @@ def test_the_estimated_similarity_is_near_the_true_one() -> None:
     text = prose(draw, 3000)
     for edits in (0, 30, 100, 300):
         other = edited(text, draw, edits)
-        marks = compute_sketches([text, other], [bytes(32), bytes(32)], should_find_near=True).signatures_BP
+        marks = compute_sketches(
+            [ComparedText(text), ComparedText(other)], [bytes(32)] * 2, should_find_near=True
+        ).signatures_BP
         assert similarity(marks[0], marks[1:])[0] == pytest.approx(jaccard(text, other), abs=0.12)
 
 

@@ -146,8 +146,9 @@ def test_lone_surrogates_in_json_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes" / "bad.jsonl").write_text('{"odd \\ud800 column": 1}')
     workspace = Workspace(tmp_path / "workspace")
     assert run(tmp_path / "notes", workspace).licences == {"my ? own": 1}
-    (note,) = workspace.get_dataset("notes").manifest["notes"]
-    assert "(odd ? column)" in note["reason"]
+    bad, taken = workspace.get_dataset("notes").manifest["notes"]
+    assert "(odd ? column)" in bad["reason"]
+    assert taken["code"] == "collect.column_taken"
     Image.new("RGB", (24, 24), "red").save(tmp_path / "notes" / "a.png")
     (tmp_path / "notes" / "a.json").write_text('{"caption": "half \\ud83d a pair"}')
     run(tmp_path / "notes", workspace, {"medium": "image"})

@@ -16,7 +16,7 @@ from genloom.collect import Report, collect, overlap, shard_files, shards, summa
 from genloom.collect.builtin import load_shakespeare
 from genloom.collect.duplicates import Sketches
 from genloom.collect.overlap import DuplicateGroups, OverlapIndex
-from genloom.collect.text.minhash import compute_sketches
+from genloom.collect.text.minhash import ComparedText, compute_sketches
 from genloom.store.workspace import Workspace
 
 PLAY = load_shakespeare()
@@ -166,7 +166,7 @@ def find_groups(folder: Path, texts: list[str], at_once: int = 50) -> DuplicateG
     folder.mkdir(exist_ok=True)
     overlaps = OverlapIndex(folder)
     for start in range(0, len(texts), at_once):
-        some = texts[start : start + at_once]
+        some = [ComparedText(text) for text in texts[start : start + at_once]]
         overlaps.add(compute_sketches(some, [bytes(32)] * len(some), should_find_near=True), list(range(len(some))))
     return overlaps.find_groups()
 
@@ -194,13 +194,70 @@ def test_a_common_prompt_does_not_make_a_group(tmp_path: Path) -> None:
     assert not len(find_groups(tmp_path, texts).constrained_ids)
 
 
-def test_a_book_that_also_occurs_line_by_line_is_never_held_out(tmp_path: Path) -> None:
+def test_a_book_that_also_occurs_line_by_line_is_never_held_out_without_its_lines(tmp_path: Path) -> None:
     draw = random.Random(5)
     lines = [prose(draw, 30) for _ in range(200)]
     texts = [prose(draw, 2000), *lines, " ".join(lines)]
     found = find_groups(tmp_path, texts)
-    assert found.excluded_D[-1]
+    group = found.group_ids_D[-1]
+    alone = [n for n in range(1, 201) if found.group_ids_D[n] != group]
+    assert len(alone) < 50  # of a line so short, few passages are compared with those of a book
+    assert found.group_ids_D[0] == 0
     assert not found.excluded_D[0]
+
+
+def test_an_article_of_paragraphs_from_many_others_is_never_held_out(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    others = [prose(draw, 400) for _ in range(60)]
+    article = " ".join(" ".join(other.split()[100:140]) for other in others)
+    found = find_groups(tmp_path, [*others, article])
+    assert found.excluded_D.tolist() == [False] * 60 + [True]
+
+
+@pytest.mark.parametrize("system", ["", "You are the assistant of a shop. " * 20])
+@pytest.mark.parametrize(("question_words", "answer_words"), [(8, 22), (14, 8), (30, 120)])
+def test_an_answer_is_not_both_learned_and_held_out(
+    notes: Path, workspace: Workspace, question_words: int, answer_words: int, system: str
+) -> None:
+    draw = random.Random(2)
+    answers = [prose(draw, answer_words) for _ in range(80)]
+    rows = [{"question": prose(draw, question_words), "answer": answer, "system": system} for answer in answers * 2]
+    (notes / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = run(notes, workspace, {"near_duplicates": 1})
+    dataset = workspace.get_dataset("notes")
+    train, *held = [
+        {item.meta["turns"][-1].content for item in dataset.iter_documents(split)} for split in ("train", "val", "test")
+    ]
+    assert report.documents_kept == 160
+    assert report.is_split_by_group
+    assert all(held)
+    assert train.isdisjoint(set().union(*held))
+
+
+def test_a_short_text_and_its_variant_are_in_one_split(notes: Path, workspace: Workspace) -> None:
+    draw = random.Random(4)
+    texts = [prose(draw, draw.randrange(12, 60)) for _ in range(100)]
+    variants = [f"{text} {prose(draw, len(text.split()) * 2 // 5)}" for text in texts]
+    (notes / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts + variants))
+    report = run(notes, workspace, {"val": 0.1, "test": 0.1})
+    assert report.documents_kept == 200
+    assert report.is_split_by_group
+    assert len(contained(workspace)) > 20
+    assert contained(workspace)[0] < 0.1
+
+
+def test_a_common_answer_does_not_make_a_group(tmp_path: Path) -> None:
+    draw = random.Random(4)
+    for answer, count, num_grouped in (
+        ("No.", 40, 0),
+        ("I cannot help you with that.", 40, 40),
+        ("I am sorry. " * 9, 90, 0),
+    ):
+        texts = [ComparedText(prose(draw, 40), answer) for _ in range(count)]
+        overlaps = OverlapIndex(tmp_path)
+        overlaps.add(compute_sketches(texts, [bytes(32)] * count, should_find_near=True), list(range(count)))
+        assert len(overlaps.find_groups().constrained_ids) == num_grouped
+        (tmp_path / "samples").unlink()
 
 
 def test_neither_batches_nor_partitions_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +286,7 @@ def test_many_samples_in_little_memory(tmp_path: Path, monkeypatch: pytest.Monke
     draw = np.random.default_rng(1)
     overlaps = OverlapIndex(tmp_path)
     for _ in range(100):
-        samples = draw.integers(0, 1 << 32, 20_000, dtype=np.uint32)
+        samples = draw.integers(0, 1 << 34, 20_000, dtype=np.uint64)
         keys, owners = np.zeros((20, 17), np.uint64), np.repeat(np.arange(20), 1000)
         overlaps.add(Sketches(keys, np.zeros((20, 128), np.uint8), samples, owners), list(range(20)))
     tracemalloc.start()

@@ -16,6 +16,7 @@ import pytest
 from genloom.cli.options.collecting import build_collect_flags
 from genloom.collect import Report, captions, collect, media_tables
 from genloom.collect.image.options import Config as ImageConfig
+from genloom.collect.music import Config as MusicConfig
 from genloom.collect.options import Options
 from genloom.collect.preparation import REQUIRED_NAMES, build_options, get_preparation
 from genloom.collect.text.options import Config as TextConfig
@@ -84,7 +85,7 @@ def test_five_functions_and_defaults_collect_a_medium(melodies: Path, workspace:
     assert np.array_equal(items[4].meta["chords"], np.array([[[4, 1]], [[2, 3]]], np.float32))
     assert [note.is_skipped for note in report.notes] == [False], "the other file is noted"
     card = (report.folder / "CARD.md").read_text()
-    assert "depends on its content and the seed alone" in card
+    assert "A hash of its content and the seed decides whether a beeps of the collection" in card
 
 
 def test_a_medium_has_its_own_options_and_defaults(melodies: Path, workspace: Workspace) -> None:
@@ -103,7 +104,7 @@ def test_a_medium_has_its_own_options_and_defaults(melodies: Path, workspace: Wo
 
 def test_the_command_line_has_the_options_of_every_medium(melodies: Path) -> None:
     names = {f.name for f in fields(build_collect_flags())}
-    own_names = {f.name for config in (TextConfig, ImageConfig) for f in fields(config)} - SHARED
+    own_names = {f.name for config in (TextConfig, ImageConfig, MusicConfig) for f in fields(config)} - SHARED
     assert names == {*own_names, "transpose"}
     assert not names & SHARED
 

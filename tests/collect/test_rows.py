@@ -1,6 +1,7 @@
 """Rows are read one by one, and broken rows are skipped with their reason."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,10 @@ def write(folder: Path, name: str, content: str) -> Path:
     return path
 
 
+def without_notes(found: Iterable[TextRow]) -> list[TextRow]:
+    return [row for row in found if not row.note]
+
+
 def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
     good = [{"id": i, "text": f"Row number {i}\nwith two lines", "license": "MIT"} for i in range(3)]
     lines = [
@@ -32,7 +37,7 @@ def test_jsonl_with_broken_rows(tmp_path: Path) -> None:
         '"a plain string"',
         json.dumps(good[2]),
     ]
-    found = list(rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", "\n".join(lines))), ""))
+    found = without_notes(rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", "\n".join(lines))), ""))
     assert [(row.number, row.text[:12], row.licence) for row in found if not row.problem] == [
         (1, "Row number 0", "MIT"),
         (3, "Row number 1", "MIT"),
@@ -92,7 +97,7 @@ def test_a_table_without_rows_is_an_error(tmp_path: Path, content: str) -> None:
 
 def test_csv_rows_of_the_wrong_width_have_a_problem(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "id,text\n1,good one\n2\n3,too,many\n4,good two\n")
-    found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
+    found = without_notes(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert [row.text for row in found] == ["good one", "", "", "good two"]
     assert [bool(row.problem) for row in found] == [False, True, True, False]
 
@@ -100,7 +105,7 @@ def test_csv_rows_of_the_wrong_width_have_a_problem(tmp_path: Path) -> None:
 def test_an_unclosed_quote_damages_as_few_rows_as_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_files, "MAX_LINE_CHARS", 2000)
     path = write(tmp_path, "a.csv", 'id,text\n1,good one\n2,"never closed\n' + "3,more and more text\n" * 500)
-    found = list(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
+    found = without_notes(rows.read_csv_rows(open_text(path), "", is_tab_separated=False))
     assert found[0].text == "good one"
     assert len(found) == 502
     assert found[1].text == '"never closed'
@@ -113,7 +118,7 @@ def test_an_overlong_row_of_a_table_has_a_problem(tmp_path: Path, monkeypatch: p
     long, mark = "word " * (1 << 20), "\t" if tabs else ","
     lines = ["id,text", "1,good one", f"2,{long}", "", '3,"good two,', 'in two lines"', '4,"begins', long, 'ends"']
     content = "\n".join([*lines, "5,good three", f"6,{long}"]).replace(",", mark)
-    found = list(rows.read_csv_rows(open_text(write(tmp_path, "a.csv", content)), "", tabs))
+    found = without_notes(rows.read_csv_rows(open_text(write(tmp_path, "a.csv", content)), "", tabs))
     assert [row.text for row in found] == ["good one", "", f"good two{mark}\nin two lines", "", "good three", ""]
     assert [(row.number, row.problem.code, row.problem.fields) for row in found if row.problem] == [
         (number, "collect.row_too_long", {"limit": 3}) for number in (3, 9, 11)
@@ -124,18 +129,22 @@ def test_an_overlong_row_of_a_table_has_a_problem(tmp_path: Path, monkeypatch: p
 
 def test_a_column_with_a_common_name_wins_over_the_longest(tmp_path: Path) -> None:
     row = json.dumps({"notes": "much longer than the other " * 9, "Text": "the one"})
-    assert [r.text for r in rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", row)), "")] == ["the one"]
+    taken, found = rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", row)), "")
+    assert found.text == "the one"
+    assert taken.note is not None
+    assert (taken.note.code, taken.note.fields) == ("collect.column_taken", {"column": "Text", "count": 2})
 
 
 def test_parquet_and_json_arrays(tmp_path: Path) -> None:
     table = pa.table({"n": [1, 2, 3], "body": ["first text", None, "third text"], "licence": ["MIT", None, None]})
     pq.write_table(table, tmp_path / "a.parquet")
-    found = list(rows.read_parquet_rows(tmp_path / "a.parquet", ""))
+    found = without_notes(rows.read_parquet_rows(tmp_path / "a.parquet", ""))
     assert found[0] == TextRow(1, "first text", "MIT")
     assert found[1].problem
     assert found[2] == TextRow(3, "third text")
     path = write(tmp_path, "a.json", json.dumps(["one text", {"x": 1}, {"text": "two texts"}]))
-    assert [row.text for row in rows.read_json_rows(open_text(path), "")] == ["one text", "", "two texts"]
+    found = without_notes(rows.read_json_rows(open_text(path), ""))
+    assert [row.text for row in found] == ["one text", "", "two texts"]
 
 
 def test_any_damage_of_a_parquet_file_is_a_clear_error(tmp_path: Path) -> None:
@@ -171,7 +180,7 @@ def read_table(folder: Path, name: str, content: str, column: str = "") -> list[
 
 
 def texts_of(found: list[TextRow]) -> list[str]:
-    return [row.text for row in found if not row.problem and not row.note]
+    return [row.text for row in without_notes(found) if not row.problem]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +218,7 @@ def test_a_stray_quotation_mark_costs_no_row(tmp_path: Path, delimiter: str) -> 
     assert texts_of(found) == [
         '"Oh said the keeper', "The road is long today", "A bell rang twice", '"No said the baker', "The end",
     ]  # fmt: skip
-    assert [row.warning.code if row.warning else "" for row in found] == [
+    assert [row.warning.code if row.warning else "" for row in without_notes(found)] == [
         "collect.stray_quote", "", "", "collect.stray_quote", "",
     ]  # fmt: skip
 
@@ -224,7 +233,7 @@ def test_cells_between_marks_keep_their_lines(tmp_path: Path) -> None:
     content = 'id,text\n1,"One, ""two""\nand three"\n2,"a\n\nb"\n3,5" pipe of iron\n4,"x y" z\n'
     found = read_table(tmp_path, "a.csv", content)
     assert texts_of(found) == ['One, "two"\nand three', "a\n\nb", '5" pipe of iron', '"x y" z']
-    assert [bool(row.warning) for row in found] == [False, False, False, True]
+    assert [bool(row.warning) for row in without_notes(found)] == [False, False, False, True]
 
 
 def test_rows_in_a_cell_are_told(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from genloom import limited_process
 from genloom.collect import collect, workers
 from genloom.collect.options import Report
 from genloom.collect.pipeline import PreparedBatch, PrepareJob, prepare_documents
+from genloom.limited_process import LimitedProcess, LimitExceeded, Limits
 from genloom.store.workspace import Workspace
 from tests.media.test_text import pdf_bytes
+from tests.tools import build_pdf
 
 STORY = "The story of {0}, as it was told by {0} on a winter's night."
 
@@ -38,20 +41,20 @@ def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("a", "b", "deadly", "z"):
         (folder / f"{name}.txt").write_text(STORY.format(name))
     monkeypatch.setattr(workers, "prepare_watched", crashing)
-    monkeypatch.setattr(workers.LimitedProcess, "run", run_in_pool)
+    monkeypatch.setattr(LimitedProcess, "call", call_in_pool)
     report = collect_folder(folder, 2)
     assert report.documents_kept == 3
     assert [(note.source, note.is_skipped) for note in report.notes] == [("notes/deadly.txt", True)]
     assert report.notes[0].code == "collect.reader_crashed"
 
 
-def run_in_pool(self: workers.LimitedProcess, job: PrepareJob) -> PreparedBatch | None:
+def call_in_pool(self: LimitedProcess, _: Any, job: PrepareJob) -> PreparedBatch:
     """Run the stand-in above, which a process of its own would not know."""
     with workers._create_pool(1) as pool:
         try:
             return pool.submit(crashing, job).result()
-        except workers.BrokenProcessPool:
-            return None
+        except workers.BrokenProcessPool as error:
+            raise LimitExceeded(is_time=False) from error
 
 
 def nested_forms_pdf(depth: int = 20, width: int = 20) -> bytes:
@@ -69,13 +72,7 @@ def nested_forms_pdf(depth: int = 20, width: int = 20) -> bytes:
             f"<< /Type /XObject /Subtype /Form /BBox [0 0 612 792] /Length {len(content)} /Resources << /XObject "
             f"<< /F {level + 7} 0 R >> /Font << /F1 5 0 R >> >> >>\nstream\n{content}\nendstream"
         )
-    body, offsets = b"%PDF-1.4\n", []
-    for number, content in enumerate(objects, 1):
-        offsets.append(len(body))
-        body += f"{number} 0 obj\n{content}\nendobj\n".encode()
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
-    return body + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+    return build_pdf(objects)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -86,8 +83,7 @@ def test_a_limit_costs_one_file(num_workers: int, tmp_path: Path, monkeypatch: p
     (folder / "a.pdf").write_bytes(pdf_bytes(STORY.format("a")))
     (folder / "b.pdf").write_bytes(nested_forms_pdf())
     (folder / "c.txt").write_text(STORY.format("c"))
-    monkeypatch.setattr(workers, "MAX_READ_BYTES", 1 << 30)
-    monkeypatch.setattr(workers, "_WATCH_LIMITS", (8.0, 0.0))
+    monkeypatch.setattr(limited_process, "limits", Limits(8, 0, 1 << 30))
     report = collect_folder(folder, num_workers)
     assert report.documents_kept == 2
     (note,) = report.notes
@@ -101,7 +97,7 @@ def test_the_time_limit_is_named(num_workers: int, tmp_path: Path, monkeypatch: 
     folder.mkdir()
     (folder / "a.txt").write_text(STORY.format("a"))
     (folder / "slow.html").write_text("<a " * 66_000)
-    monkeypatch.setattr(workers, "_WATCH_LIMITS", (0.01, 0.0))
+    monkeypatch.setattr(limited_process, "limits", Limits(0.01, 0))
     before = time.monotonic()
     report = collect_folder(folder, num_workers)
     assert time.monotonic() - before < 30

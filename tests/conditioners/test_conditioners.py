@@ -15,6 +15,7 @@ from genloom.conditioners import (
     merge_conditions,
     merge_specs,
     parse_given,
+    shift_field,
 )
 from genloom.conditioners.text import Config as TextConfig
 from genloom.conditioners.text import build as build_text
@@ -118,6 +119,30 @@ def test_fields_are_scaled_with_a_channel_that_says_they_are_given(tmp_path: Any
         conditioner.parse(str(tmp_path / "missing.npy"))
     with raises_code("conditioners.field_shapes", first=(2, 2, 3), other=(1, 2, 3)):
         conditioner.get_value(Item("", meta={"loads": loads[:1]}))
+
+
+def test_fields_of_different_lengths_are_padded() -> None:
+    chords = [np.full((2, length, 3), 2.0) for length in (1, 4, 2)]
+    conditioner = fit_fields(*chords)
+    assert (conditioner.config.size, conditioner.config.has_lengths) == ((4, 3), True)
+    encoded = conditioner.encode([chords[0], None, chords[1]]).field
+    assert encoded is not None
+    assert encoded[0, :, :, 0].tolist() == [[1, 0, 0, 0]] * 3
+    assert not encoded[1].any()
+    assert encoded[2].bool().all()
+    longer = conditioner.encode([conditioner.check(np.ones((2, 6, 3)))]).field
+    assert longer is not None
+    assert longer.shape == (1, 3, 6, 3)
+    for wrong in (np.ones((1, 4, 3)), np.ones((2, 4, 2)), np.ones((2, 4))):
+        with raises_code("conditioners.field_shapes"):
+            conditioner.check(wrong)
+    with raises_code("conditioners.field_shapes"):
+        fit_fields(np.ones((2, 4, 3)), np.ones((2, 4, 2)))
+    cond = Condition(vector=torch.ones(2, 1), field=encoded[[0, 2], :1, :, 0])
+    shifted = shift_field(cond, [0, 3])
+    assert shifted.field is not None
+    assert shifted.field.tolist() == [[[1, 0, 0, 0]], [[1, 0, 0, 0]]]
+    assert shifted.vector is cond.vector
 
 
 def test_a_caption_is_a_literal_prompt() -> None:

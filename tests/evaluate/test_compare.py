@@ -40,6 +40,17 @@ def test_one_block_never_gives_a_verdict():
     assert json.loads(json.dumps(comparison.to_json(), allow_nan=False))["difference"] is None
 
 
+def test_losses_of_different_objectives_are_not_compared():
+    losses = BlockLosses.from_pairs([(1.0, 1), (2.0, 1)])
+    flow, vae = (HeldOutLoss(name, "d", losses, "", f"{name} over pixels") for name in ("flow", "variational"))
+    assert (flow.metric, flow.key) == ("held-out loss of flow over pixels", "held_out_loss")
+    with raises_code(
+        "evaluate.different_losses", first="flow", second_metric="held-out loss of variational over pixels"
+    ):
+        compare_held_out(flow, vae)
+    assert compare_held_out(flow, flow).verdict == "no difference shown"
+
+
 def test_different_datasets_are_not_compared():
     with raises_code("evaluate.different_datasets", first="a", second="b", second_dataset="other"):
         compare_held_out(make_loss("a", 1), replace(make_loss("b", 1), dataset="other"))

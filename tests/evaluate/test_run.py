@@ -158,7 +158,7 @@ def test_the_default_measures_samples_of_one_size_and_their_near_copies(tiles: W
     assert len(report.details["copied"]["nearest"]) == 4
     assert set(report.files) == {"held_out_loss.png", "samples.png"}
     comparison = default.compare(context, replace(context))
-    assert (comparison.verdict, comparison.measure) == ("no difference shown", "held-out loss")
+    assert (comparison.verdict, comparison.measure) == ("no difference shown", "held-out loss of flow over pixels")
 
 
 @needs_weights
@@ -223,3 +223,26 @@ def test_a_plugin_medium_has_bits_per_unit_of_its_own(beeps: ModuleType, worlds:
     assert load_features(beeps) is None
     with raises_code("evaluate.no_battery", medium="beeps"):
         evaluate_battery(workspace, plain)
+
+
+def test_what_a_model_has_learned_from_does_not_measure_it(tales: Workspace, worlds: ModuleType) -> None:
+    model = load_model(tales, "tales")
+    # The same tales, of which other ones are held out; all of its validation split; and other tales.
+    own = pq.read_table(next(tales.get_dataset("tales").folder.glob("*.parquet"))).to_pydict()
+    splits = own["split"]
+    seen = [number for number, split in enumerate(splits) if split == "train"]
+    mixed = ["val" if split == "val" or number in seen[:6] else "train" for number, split in enumerate(splits)]
+    worlds.store_columns(tales, "mixed", {**own, "split": mixed})
+    worlds.store_columns(tales, "seen", {**own, "split": ["val" if split == "train" else "train" for split in splits]})
+    alone, partly = (evaluate_model(tales, model, data, options=FEW) for data in (tales.get_dataset("tales"), "mixed"))
+    assert partly.details["left_out"] == 6
+    assert partly.measures["bits per byte"].mean == pytest.approx(alone.measures["bits per byte"].mean, rel=1e-6)
+    assert "40%" in partly.lines[0] or "38%" in partly.lines[0], partly.lines[0]
+    assert partly.dataset.endswith(":val without 6")
+    assert partly.to_json()["split"] == "val"
+    comparison = compare_models(tales, model, model, "mixed", options=FEW)
+    assert comparison.details["left_out"] == 6
+    for measure in (lambda: evaluate_model(tales, model, "seen"), lambda: compare_models(tales, model, model, "seen")):
+        with raises_code("evaluate.all_seen", data="seen", models=model.ref):
+            measure()
+    assert alone.details["left_out"] == 0

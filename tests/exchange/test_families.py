@@ -1,13 +1,14 @@
 """Each family compared with transformers: equal logits after import, equal tokens after export, equal chats."""
 
-import warnings
+import json
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from safetensors.torch import save_file
 
 from genloom.codecs.chat_template import render
 from genloom.codecs.tokenizer import Codec, Config
@@ -17,12 +18,9 @@ from genloom.exchange.jinja_templates import recognize_template, to_jinja
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
 from genloom.types import Message
+from tests.errors import raises_code
+from tests.exchange.conftest import TEXTS
 
-TEXTS = ["The capital of France is Paris, and 12 of 34 said so: it's fine.\n" * 20, "def f(x):\n    return x\n" * 20]
-SPECIALS = [
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
-    "<|begin_of_text|>", "<s>", "</s>",
-]  # fmt: skip
 SMALL = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
     "intermediate_size": 64, "vocab_size": 320, "max_position_embeddings": 96, "eos_token_id": 0, "bos_token_id": 0,
@@ -31,47 +29,23 @@ LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }  # fmt: skip
+OTHER_FACTORS = {"low_freq_factor": 2.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 64}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {**SMALL, "tie_word_embeddings": False}),
     "llama-tied": ("Llama", {**SMALL, "tie_word_embeddings": True, "rope_theta": 100000.0}),
     "llama-wide-heads": ("Llama", {**SMALL, "head_dim": 32}),
     "llama3": ("Llama", {**SMALL, "head_dim": 32, "rope_parameters": LLAMA3}),
     "llama-linear": ("Llama", {**SMALL, "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}}),
+    "llama3-other-factors": ("Llama", {**SMALL, "head_dim": 32, "rope_parameters": {**LLAMA3, **OTHER_FACTORS}}),
+    "llama-biases": ("Llama", {**SMALL, "attention_bias": True, "mlp_bias": True}),
+    "llama-attention-bias": ("Llama", {**SMALL, "attention_bias": True}),
     "mistral": ("Mistral", {**SMALL, "sliding_window": 7}),
     "qwen2": ("Qwen2", {**SMALL, "tie_word_embeddings": True}),
     "qwen3": ("Qwen3", {**SMALL, "head_dim": 16}),
+    "qwen3-bias": ("Qwen3", {**SMALL, "head_dim": 16, "attention_bias": True}),
     "gpt2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 96, "vocab_size": 320}),
 }
-IN_GGUF = [name for name in FAMILIES if name != "mistral"]  # whose window llama.cpp's llama does not have
-
-
-@pytest.fixture(scope="module")
-def hf() -> ModuleType:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import transformers
-        from transformers.utils import logging
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    return transformers
-
-
-@pytest.fixture(scope="module")
-def tokenizer(hf: ModuleType) -> Any:
-    inside = Tokenizer(models.BPE())
-    inside.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inside.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=310, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
-    )
-    inside.train_from_iterator(TEXTS, trainer)
-    return hf.PreTrainedTokenizerFast(tokenizer_object=inside, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "workspace")
+IN_GGUF = [name for name in FAMILIES if name not in ("mistral", "qwen3-bias")]  # which llama.cpp does not compute
 
 
 def build_hf_model(hf: ModuleType, name: str) -> Any:
@@ -152,6 +126,25 @@ def test_gguf_round_trip(name: str, precision: str, hf: ModuleType, tokenizer: A
     torch.testing.assert_close(logits(back, IDS), logits(here, IDS), atol=near, rtol=near)
     assert back.codec.encode(TEXTS[1]).tolist() == here.codec.encode(TEXTS[1]).tolist()
     assert back.codec.space == here.codec.space
+
+
+def test_a_head_that_differs_from_the_embedding_it_is_tied_to_is_an_error(
+    hf: ModuleType, tokenizer: Any, workspace: Workspace
+) -> None:
+    model = build_hf_model(hf, "llama-tied")
+    folder, tensors = save_hf_folder(model, tokenizer, workspace.root.parent / "there"), dict(model.state_dict())
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    import_model(workspace, str(folder), "equal", lambda done, what: None)
+    tensors["lm_head.weight"] = tensors["lm_head.weight"] + 1
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    with raises_code("exchange.import_failed", cause="exchange.head_differs"):
+        import_model(workspace, str(folder), None, lambda done, what: None)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    import_model(workspace, str(folder), "here", lambda done, what: None)
+    with torch.no_grad():
+        expected = hf.AutoModelForCausalLM.from_pretrained(folder)(IDS).logits
+    torch.testing.assert_close(logits(load_model(workspace, "here"), IDS), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_sharded_weights_in_bfloat16(hf: ModuleType, tokenizer: Any, workspace: Workspace) -> None:
@@ -287,6 +280,7 @@ def test_messages_never_become_special_tokens(tokenizer: Any) -> None:
 # Templates with ChatML's markers that write something else.
 LOOP = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
 REPLY = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+DOUBLED = "{% set ns = namespace(x='a') %}{% for i in range(16) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"
 LOOKALIKES = {
     "other roles": (
         "{% for m in messages %}{% set r = 'human' if m['role']=='user' else 'bot' %}{{ '<|im_start|>'+r+'\n'+"
@@ -301,13 +295,16 @@ LOOKALIKES = {
     "code": LOOP + REPLY + "{{ ''.__class__ }}{{ cycler.__init__.__globals__ }}",
     "endless": "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}" + LOOP + REPLY,
     "huge": "{% set x = 'a' * 1000000000 %}" + LOOP + REPLY,
+    "doubled": DOUBLED + "{% set x = ns.x.replace('a', ns.x) %}" + LOOP + REPLY,
+    "slow": DOUBLED + "{% for i in range(9000) %}{% set x = ns.x.title() %}{% endfor %}" + LOOP + REPLY,
 }
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_a_template_that_only_looks_like_a_known_one_is_unknown(name: str) -> None:
-    special_tokens = {"<|im_start|>": 1, "<|im_end|>": 2, "<|im_sep|>": 3}
+    special_tokens, start = {"<|im_start|>": 1, "<|im_end|>": 2, "<|im_sep|>": 3}, time.perf_counter()
     assert recognize_template(LOOKALIKES[name], special_tokens, "<|im_start|>", "<|im_end|>") is None
+    assert time.perf_counter() - start < 5
 
 
 def test_templates_that_write_chatml_are_taken_however_they_are_written() -> None:

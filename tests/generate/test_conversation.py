@@ -11,7 +11,8 @@ import pytest
 from genloom.codecs import bpe
 from genloom.codecs import bytes as utf8
 from genloom.codecs.chat_template import ChatCodec, render
-from genloom.generate.engine import generate, replay_output, run_request
+from genloom.generate.engine import generate, run_request
+from genloom.generate.output_records import replay_output
 from genloom.generate.text.conversation import (
     build_chat_request,
     build_messages,
@@ -98,7 +99,7 @@ def test_a_reply_is_an_output_that_replays(workspace: Workspace, model: Model) -
     request, prompt = build_chat_request(model, build_messages(conversation), 7, {"max_tokens": 30, "temperature": 1.2})
     assert prompt.prompt_ids.tolist()[: len("Be brief.") + 2] != request.prompts
     draft = run_request(model, request)
-    conversation = store_reply(workspace, model, conversation, request, draft)
+    conversation = store_reply(workspace, model, conversation, request, draft, prompt)
     path, item = replay_output(workspace, conversation.outputs[-1])
     assert item == conversation.messages[-1].content == draft.continuations[0]
     assert path.read_text(encoding="utf-8") == item
@@ -110,11 +111,12 @@ def test_a_reply_is_an_output_that_replays(workspace: Workspace, model: Model) -
 
 def test_a_stopped_reply_replays_too(workspace: Workspace, model: Model) -> None:
     conversation = Conversation().with_question("Who?")
-    request, _ = build_chat_request(model, build_messages(conversation), 3, {"max_tokens": 200, "temperature": 1.2})
+    params = {"max_tokens": 200, "temperature": 1.2}
+    request, prompt = build_chat_request(model, build_messages(conversation), 3, params)
     steps = iter([False] * 11 + [True])
     *_, draft = generate(model, request, lambda: next(steps))
     assert draft.num_tokens == (12,)
-    conversation = store_reply(workspace, model, conversation, request, draft)
+    conversation = store_reply(workspace, model, conversation, request, draft, prompt)
     assert replay_output(workspace, conversation.outputs[-1])[1] == draft.continuations[0]
 
 
@@ -143,5 +145,5 @@ def test_a_model_trained_on_plain_text_cannot_chat(
 
 def test_a_masked_model_cannot_chat(worlds: ModuleType, workspace: Workspace) -> None:
     worlds.mark_chat_tuned(workspace, "masks")
-    with raises_code("generate.cannot_chat", model="masks/1"):
+    with raises_code("generate.cannot_chat_kind", model="masks/1"):
         get_chat_codec(load_model(workspace, "masks"))

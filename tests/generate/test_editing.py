@@ -11,7 +11,8 @@ import pytest
 from genloom import plugins
 from genloom.generate import default, engine
 from genloom.generate.default import EditOptions, SourceEdit, build_edit, parse_fill
-from genloom.generate.engine import Request, replay_output, run_request, store_outputs
+from genloom.generate.engine import Request, run_request
+from genloom.generate.output_records import replay_output, store_outputs
 from genloom.model import Model, build_networks, build_objective, load_model
 from genloom.store.workspace import Workspace
 from genloom.types import Codec, SignalSpace
@@ -52,7 +53,7 @@ def test_a_causal_model_continues_the_beginning(writer: Model) -> None:
     half = TALE[: len(TALE) // 2]
     assert all(value == half + text for value, text in zip(draft.values, draft.continuations, strict=True))
     assert len(set(draft.values)) == 3
-    with_prompt = replace(engine.build_request([half], 3, 1, (), {"max_tokens": 20}))
+    with_prompt = replace(edit_request(SourceEdit(TALE), max_tokens=20), prompts=(half,) * 3, edit=None)
     assert run_request(writer, with_prompt).values == draft.values
 
 

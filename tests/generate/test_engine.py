@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,16 +19,15 @@ from genloom.generate.engine import (
     Request,
     build_request,
     generate,
-    replay_output,
     run_request,
     split_batches,
-    store_outputs,
 )
+from genloom.generate.output_records import replay_output, store_outputs
 from genloom.generate.token_prompts import list_suppressed_tokens
 from genloom.model import Model, build_networks, load_model, save_model
 from genloom.networks import precision as precisions
 from genloom.networks.native import build as native
-from genloom.noise import NUM_TOKEN_NONCES
+from genloom.settings import option
 from genloom.store.workspace import Workspace
 from genloom.types import TokenSpace
 from tests.errors import raises_code
@@ -77,16 +77,29 @@ def test_a_seed_makes_outputs_reproducible_and_another_seed_changes_them(model: 
     assert not set(first.values) & set(run_request(model, make_request(count=3, seed=8)).values)
 
 
-def test_without_a_seed_every_request_differs() -> None:
-    nonces = {build_request(["x"], 1, None, (), {}).nonces for _ in range(8)}
-    assert len(nonces) > 4
+def test_nonces_never_repeat() -> None:
+    """Neither between requests without a seed, nor between rows and prompts, also of the same text."""
+    assert len({build_request(["x"], 1, None, (), {}).nonces for _ in range(2000)}) == 2000
+    nonces = build_request(["a", "b", "a"], 2000, 0, (), {}).nonces
+    assert len(set(nonces)) == 6000
+    assert max(nonces) < 2**53, "every reader of JSON keeps them exact"
 
 
-def test_the_nonces_of_a_prompt_differ_even_beyond_the_pool() -> None:
-    nonces = build_request(["a", "b"], NUM_TOKEN_NONCES + 10, 0, (), {}).nonces
-    assert len(set(nonces[: NUM_TOKEN_NONCES + 10])) == NUM_TOKEN_NONCES + 10
-    assert all(nonce < NUM_TOKEN_NONCES for nonce in nonces[:NUM_TOKEN_NONCES])
-    assert nonces[:NUM_TOKEN_NONCES] != nonces[NUM_TOKEN_NONCES + 10 :][:NUM_TOKEN_NONCES]
+def test_the_nonces_of_a_prompt_do_not_depend_on_the_prompts_beside_it() -> None:
+    assert build_request(["a", "b"], 3, 5, (), {}).nonces[3:] == build_request(["b"], 3, 5, (), {}).nonces
+
+
+def test_two_prompts_of_one_seed_share_no_phrases(model: Model) -> None:
+    """The noise of a token depends on the tokens before it: with the same nonce the texts would meet and stay equal."""
+
+    def write(prompt: str) -> str:
+        request = make_request(prompt, seed=11, temperature=2.0, max_tokens=300)
+        return str(run_request(model, request).continuations[0])
+
+    texts = [write(prompt) for prompt in ("The rain", "A good friend", "My king", "Zoë")]
+    for first, second in combinations(texts, 2):
+        shared = [first[i : i + 20] for i in range(len(first) - 19) if first[i : i + 20] in second]
+        assert not shared
 
 
 @pytest.mark.parametrize("which", ["model", "masks"])
@@ -130,10 +143,10 @@ def test_stop_strings_end_an_output_and_are_not_part_of_it(model: Model) -> None
 
 
 def test_the_beginning_of_a_stop_string_is_held_back(model: Model) -> None:
-    free = run_request(model, make_request("", seed=11, max_tokens=300))
+    free = run_request(model, make_request("", seed=12, max_tokens=300))
     stop = free.continuations[0][30:38]
     assert len(stop) == 8, "this seed writes more than that"
-    for draft in generate(model, make_request("", seed=11, max_tokens=300, stop=(stop,))):
+    for draft in generate(model, make_request("", seed=12, max_tokens=300, stop=(stop,))):
         assert not any(draft.continuations[0].endswith(stop[:n]) for n in range(1, len(stop)))
     assert draft.continuations[0] == free.continuations[0].split(stop)[0]
 
@@ -162,7 +175,8 @@ def test_a_long_prompt_is_truncated_from_the_left(model: Model) -> None:
     tail = "Nobody wept over the sea.\nThe old king saw"
     long, longer = "y" * 300 + tail * 2, "z" * 500 + tail * 2
     assert len(model.codec.encode(tail * 2)) > model.design.context_length
-    first, second = run_request(model, make_request(long, seed=4)), run_request(model, make_request(longer, seed=4))
+    request = make_request(long, seed=4)
+    first, second = run_request(model, request), run_request(model, replace(request, prompts=(longer,)))
     assert first.continuations == second.continuations
     assert first.values[0].startswith(long)
 
@@ -303,6 +317,7 @@ def test_a_record_with_old_names_replays(workspace: Workspace) -> None:
     (output,) = store_outputs(workspace, model, request, run_request(model, request))
     path = workspace.get_output(output)[0].with_suffix(".json")
     record = json.loads(path.read_text())
+    del record["digest"]  # which earlier versions did not write
     old_names = {"stop": "stops", "params": "controls", "prompt_ids": "ids", "eos_ids": "ends"}
     record["request"] = {old_names.get(name, name): value for name, value in record["request"].items()}
     record["request"]["controls"] = {"length": record["request"]["controls"].pop("max_tokens")}
@@ -332,6 +347,7 @@ def test_a_differing_replay_names_what_changed(
 ) -> None:
     record = workspace.get_output(output)[0].with_suffix(".json")
     metadata = json.loads(record.read_text())
+    del metadata["digest"]
     metadata["request"]["nonces"] = [metadata["request"]["nonces"][0] + 1]
     record.write_text(json.dumps(metadata))
     with raises_code("generate.replay_differs", output=output):
@@ -386,3 +402,14 @@ def test_an_output_of_an_earlier_version_keeps_the_character_that_its_end_cuts()
         for keep_partial in (False, True)
     ]
     assert values == [("",), ("\ufffd",)]
+
+
+def test_what_a_sampler_suggests_counts_where_nothing_is_chosen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class SamplingParams:
+        temperature: float = option(0.5, "Of a plug-in, which suggests nothing.")
+
+    assert engine.add_suggested_params(model, {"temperature": None, "top_k": 3}) == {"temperature": 0.8, "top_k": 3}
+    assert engine.add_suggested_params(model, {"temperature": 1.0}) == {"temperature": 1.0}
+    monkeypatch.setattr(engine, "get_params_class", lambda model: SamplingParams)
+    assert engine.add_suggested_params(model, {"temperature": None}) == {}

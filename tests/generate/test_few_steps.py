@@ -8,7 +8,6 @@ import pytest
 
 from genloom.generate.engine import build_request, run_request
 from genloom.model import Model, load_model
-from genloom.noise import NUM_SIGNAL_NONCES
 from genloom.store.workspace import Workspace
 from genloom.train.post_training import replace_objective
 
@@ -24,7 +23,7 @@ def few(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def generate_images(model: Model, **params: object) -> np.ndarray:
-    return np.stack(run_request(model, build_request(("a fox",), 2, 0, (), params, NUM_SIGNAL_NONCES)).values)
+    return np.stack(run_request(model, build_request(("a fox",), 2, 0, (), params, False)).values)
 
 
 def test_a_flow_becomes_a_few_step_model(few: Model) -> None:

@@ -10,7 +10,8 @@ from genloom.generate.guidance import ClassifierFreeGuidance, concat_conditions
 from genloom.networks import dense, recurrent, transformer
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
-from genloom.testing import assert_close, check_cache, perturb_weights, random_inputs
+from genloom.testing import assert_close, perturb_weights, random_inputs
+from genloom.testing.networks import check_cache
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 
 SYMBOLS, SERIES = TokenSpace(7, 8), SignalSpace(2, (5,))

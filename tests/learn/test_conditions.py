@@ -1,11 +1,13 @@
 """Outputs that were given conditions: their tasks, their preferences and new rollouts keep them."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from genloom.generate import engine
+from genloom.generate import engine, output_records
+from genloom.generate.default import SourceEdit
 from genloom.learn import eval_prompts
 from genloom.learn.rl_env import build_rl_env
 from genloom.model import Model, load_model
@@ -60,7 +62,7 @@ def model(workspace: Workspace) -> Model:
 
 def generate_outputs(workspace: Workspace, model: Model, **given: object) -> list[str]:
     request = engine.build_request([""], 2, 0, (), {"max_tokens": 5}, given=given)
-    return engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    return output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
 
 
 def test_the_task_of_an_output_is_what_it_was_given(workspace: Workspace, model: Model) -> None:
@@ -88,6 +90,15 @@ def test_preferences_carry_the_conditions_and_the_generated_tokens(workspace: Wo
         assert batch.cond.vector is not None
         assert batch.cond.vector.tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
     assert dataset.digest != eval_prompts.build_preference_dataset(workspace, model, pairs[::-1]).digest
+
+
+def test_a_continued_source_is_the_prompt_of_its_output(workspace: Workspace, model: Model) -> None:
+    request = engine.build_request([""], 1, 0, (), {"max_tokens": 5})
+    request = replace(request, edit=SourceEdit("abab", (0.5, 1.0)))
+    (output,) = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
+    parsed = eval_prompts.parse_eval_prompt(workspace, model, workspace.get_output(output)[1])
+    assert model.codec.decode(parsed.prompt_ids[1:]) == "ab"
+    assert workspace.get_output(output)[0].read_text() == "ab" + model.codec.decode(parsed.answer_ids)
 
 
 def test_tokens_of_another_codec_are_encoded_again(workspace: Workspace, model: Model) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from genloom.cli import run
 from genloom.cli.commands.arena import join_side_by_side
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.learn.comparison import AnswerScorer
 from genloom.learn.eval_prompts import build_preference_dataset
 from genloom.learn.reward_model import build_reward_model, extract_pair_features
@@ -40,12 +40,12 @@ def image_workspace(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory
     data = worlds.create_image_dataset(workspace)
     worlds.finish_run(workspace, worlds.build_image_job(data, 150))
     model = load_model(workspace, "tiles")
-    pool = engine.get_nonce_pool_size(model.codec.space)
+    is_sequence = engine.is_open_sequence(model.codec.space)
     request = engine.build_request(
-        [f"tile {n}" for n in range(80)], 2, 0, (), {"steps": 6, "guidance_scale": 1.0}, pool
+        [f"tile {n}" for n in range(80)], 2, 0, (), {"steps": 6, "guidance_scale": 1.0}, is_sequence
     )
     for batch in engine.split_batches(request, 160):
-        engine.store_outputs(workspace, model, batch, engine.run_request(model, batch))
+        output_records.store_outputs(workspace, model, batch, engine.run_request(model, batch))
     return workspace.root
 
 

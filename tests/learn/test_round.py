@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from genloom.generate import engine
+from genloom.generate import engine, output_records
+from genloom.learn.build_receipt import hide_login_name
 from genloom.learn.comparison import AnswerPairs
 from genloom.learn.label_noise import MISLABELLED_REASON
 from genloom.learn.round import LearnRequest, LearnResult, fit_reward_model, learn, split_preferences
@@ -20,8 +21,10 @@ from genloom.learn.unlearn_document import UnlearnDocumentResult, is_known_docum
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult, find_weights_digest, unlearn_ratings
 from genloom.model import load_model
 from genloom.rate.auto_rater import rate_pairs
+from genloom.rate.lineage import find_trained_versions
 from genloom.rate.preferences import build_preferences
-from genloom.rate.ratings import record_choice, record_rating
+from genloom.rate.promotion import promote, rollback
+from genloom.rate.ratings import record_choice, record_rating, withdraw_rating
 from genloom.rate.report.receipt import from_json, to_text
 from genloom.store.dataset_removal import has_document
 from genloom.store.ledger import Ledger, open_ledger
@@ -52,7 +55,7 @@ def text_workspace(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory)
     request = engine.build_request(
         [f"Tale {n}\n\n" for n in range(100)], 3, 0, (), {"max_tokens": 10, "temperature": 1.2}
     )
-    engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
     return root
 
 
@@ -83,7 +86,7 @@ def rate_randomly(workspace: Workspace, ledger: Ledger, seed: int, count: int = 
 
 
 def run_round(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResult:
-    # 50 steps: at 60 the general text of this tiny model is worse by 0.0074 bits a byte, just significant (docs/log.md).
+    # 50 steps: at 60 the general text of this tiny model is worse by 0.0074 bits a byte, just significant (docs/log.md)
     options = {"budget": Budget(steps=50), "overrides": OVERRIDES, **options}
     *_, last = learn(workspace, ledger, LearnRequest("tales", **options))
     assert isinstance(last, LearnResult)
@@ -117,7 +120,7 @@ def test_answers_of_both_versions_can_be_replayed(workspace: Workspace, ledger: 
     ]
     assert nonces[0] == nonces[1], "the same nonces for both"
     assert len(nonces[0]) == 12
-    engine.replay_output(workspace, answers[-1][0])
+    output_records.replay_output(workspace, answers[-1][0])
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -231,8 +234,91 @@ def test_forgetting_a_rater_equals_never_having_had_their_ratings(workspace: Wor
         == find_weights_digest(workspace, unlearned.new_version)
         != find_weights_digest(workspace, last.receipt.challenger)
     )
-    with raises_code("learn.no_ratings_of", name="coin"):
+    assert unlearned.active_tainted_versions == ()
+    with raises_code("learn.already_forgotten", name="coin"):
         list(unlearn_ratings(workspace, ledger, "tales", rater="coin"))
+    with raises_code("learn.no_ratings_of", name="nobody"):
+        list(unlearn_ratings(workspace, ledger, "tales", rater="nobody"))
+
+
+def get_number(ref: str) -> int:
+    return int(ref.partition("/")[2])
+
+
+def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledger: Ledger) -> None:
+    """Versions that unlearning trained on all other ratings learned from those, as any round does."""
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    rate_randomly(workspace, ledger, 3)
+    challenger = run_round(workspace, ledger, budget=Budget(steps=2)).receipt.challenger
+    promote(workspace, ledger, "tales", get_number(challenger), "person")
+    *_, first = unlearn_ratings(workspace, ledger, "tales", rater="coin")
+    assert isinstance(first, UnlearnRatingsResult)
+    assert workspace.get_model("tales").ref == "tales/1", "the version that was trained on them is not in use"
+    promote(workspace, ledger, "tales", get_number(first.new_version), "person")
+    with workspace.create_model("other") as folder:
+        (folder / "card.json").write_text(json.dumps({"parents": [{"ref": first.new_version}]}))
+    *_, second = unlearn_ratings(workspace, ledger, "tales", rater="judge-regex")
+    assert isinstance(second, UnlearnRatingsResult)
+    assert second.tainted_versions == ("other/1", challenger, first.new_version)
+    assert (second.new_version, second.active_tainted_versions) == ("", ("other/1",))
+    assert workspace.get_model("tales").ref == "tales/1"
+    for ref in second.tainted_versions:
+        name, _, version = ref.partition("/")
+        with raises_code("rate.trained_on_withdrawn", version=ref):
+            promote(workspace, ledger, name, int(version), "person")
+    with raises_code("rate.trained_on_withdrawn", version=first.new_version):
+        rollback(workspace, ledger, "tales")
+    promote(workspace, ledger, "tales", get_number(challenger), "person", allow_withdrawn=True)
+    assert workspace.get_model("tales").ref == challenger
+    list(unlearn_ratings(workspace, ledger, "tales", rater="judge-regex"))
+    assert workspace.get_model("tales").ref == "tales/1", "in use again, and forgotten again"
+
+
+def test_ratings_that_were_withdrawn_before_are_forgotten_too(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    challenger = run_round(workspace, ledger, budget=Budget(steps=2)).receipt.challenger
+    promote(workspace, ledger, "tales", get_number(challenger), "person")
+    [entry] = ledger.iter_events(["round"])
+    events = entry.body["used"]
+    for event in events[:2]:
+        withdraw_rating(ledger, event)
+    assert find_trained_versions(workspace, ledger, events[:1]) == [challenger]
+    *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="judge-regex")
+    assert isinstance(unlearned, UnlearnRatingsResult)
+    assert unlearned.tainted_versions == (challenger,)
+    assert workspace.get_model("tales").ref == "tales/1"
+
+
+def test_a_receipt_does_not_give_the_name_of_this_machines_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "jsmith")
+    assert hide_login_name({"jsmith": 1.0, "zoe": 0.5}) == {"you": 1.0, "zoe": 0.5}
+    assert hide_login_name({"zoe": 0.5}) == {"zoe": 0.5}
+    assert hide_login_name({"jsmith": 1.0, "you": 0.5}) == {"this machine's user": 1.0, "you": 0.5}
+
+
+def test_a_version_that_used_none_of_the_ratings_stays_in_use(
+    workspace: Workspace, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Single thumbs have no part in a round of dpo; earlier versions recorded that they had."""
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    output = workspace.save_output("x", ".txt", {"model": "tales/1", "prompt": "Another", "written": "x"})
+    record_rating(workspace, ledger, output, "mia", "thumb", 1)
+    challenger = run_round(workspace, ledger, method="dpo", budget=Budget(steps=2)).receipt.challenger
+    promote(workspace, ledger, "tales", get_number(challenger), "person")
+    [entry] = ledger.iter_events(["round"])
+    *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="mia")
+    assert isinstance(unlearned, UnlearnRatingsResult)
+    assert (unlearned.tainted_versions, unlearned.new_version) == ((), "")
+    assert workspace.get_model("tales").ref == unlearned.base_version == challenger
+
+    record_rating(workspace, ledger, output, "zoe", "thumb", 1)
+    thumb = [event.id for event in ledger.iter_events(["rating"])][-1]
+    ledger.append("round", {**entry.body, "used": [*entry.body["used"], thumb]})
+    *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="zoe")
+    assert isinstance(unlearned, UnlearnRatingsResult)
+    assert (unlearned.tainted_versions, unlearned.new_version) == ((), challenger)
+    assert unlearned.proof == find_weights_digest(workspace, challenger)
+    assert workspace.get_model("tales").ref == challenger
 
 
 def test_the_commands_learn_and_forget(
@@ -249,6 +335,8 @@ def test_the_commands_learn_and_forget(
     out = tmp_path / "report.html"
     learned = run_json("learn", "tales", "--steps", "2", "--out", str(out))
     assert "Receipt of a learning round" in out.read_text()
+    [entry] = open_ledger(workspace.root).iter_events(["round"])
+    assert run_json("ratings", "withdraw", entry.body["used"][0])["trained_versions"] == [learned["challenger"]]
     forgotten = run_json("forget", "tales", "--rater", "judge-regex")
     assert forgotten["tainted_versions"] == [learned["challenger"]]
     assert forgotten["new_version"] == "", "no other ratings"
@@ -390,7 +478,7 @@ def test_an_unconditional_model_learns(workspace: Workspace, ledger: Ledger) -> 
     """Without prompts, preferences are split by nonce, and both versions generate from new nonces."""
     model = load_model(workspace, "tales")
     request = engine.build_request([""], 240, 5, (), {"max_tokens": 10, "temperature": 1.2})
-    outputs = engine.store_outputs(workspace, model, request, engine.run_request(model, request))
+    outputs = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
     texts = [workspace.get_output(output)[1]["written"] for output in outputs]
     for (a, text_a), (b, text_b) in zip(*[iter(zip(outputs, texts, strict=True))] * 2, strict=True):
         record_choice(workspace, ledger, a, b, "a" if text_a.count("e") >= text_b.count("e") else "b", "mia")

@@ -70,7 +70,7 @@ class Variant:
 
 
 VARIANTS = {
-    "notes": Variant(
+    "beeps": Variant(
         ("conditions.tempo.name=columns", "network.heads=2"), give_tempo, measure="bits_per_note", sampling=()
     ),
     "wave": Variant(("objective.name=flow", "network.head_width=8"), num_tasks=1, outputs_per_task=160),

@@ -12,6 +12,7 @@ from genloom.media import text
 from genloom.media.text import encoding, extract
 from genloom.types import Item, Medium
 from tests.errors import raises_code, raises_reason
+from tests.tools import build_pdf
 
 GERMAN = "Der Mond ist aufgegangen, die goldnen Sternlein prangen; für Größe und Übermut müßte man schön tönen.\n"
 FRENCH = "Élève à Orléans, où l'été dure très longtemps. Ça va être l’été “déjà” — côté cœur.\n"
@@ -36,13 +37,7 @@ def pdf_bytes(*pages: str) -> bytes:
             "/Resources << /Font << /F1 3 0 R >> >> >>"
         )
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
-    body, offsets = b"%PDF-1.4\n", []
-    for number, content in enumerate(objects, 1):
-        offsets.append(len(body))
-        body += f"{number} 0 obj\n{content}\nendobj\n".encode()
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
-    return body + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+    return build_pdf(objects)
 
 
 def write_epub(path: Path, chapters: dict[str, str], rights: str = "", extra: dict[str, bytes] | None = None) -> None:

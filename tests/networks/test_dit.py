@@ -71,7 +71,7 @@ def test_interpolated_positions_have_the_weights_of_learned_ones():
 
 
 def test_learned_positions_are_those_of_one_grid():
-    network = dit.build(NetworkSpec(IMAGE, IMAGE), SMALL)
+    network = dit.build(NetworkSpec(IMAGE, IMAGE), replace(SMALL, positions="learned"))
     with raises_code("networks.size_is_fixed", size=(8, 6)):
         network.at_size((8, 6))
     with raises_code("networks.patch_size"):

@@ -38,6 +38,8 @@ CONFIGS = {
     "one key head, untied": replace(SMALL, width=96, heads=3, key_heads=1, head_width=64, tie_embeddings=False),
     "biases, softcap, relu2": replace(SMALL, bias="qkv", softcap=5.0, activation="relu2"),
     "gelu, all biases": replace(SMALL, bias="all", activation="gelu"),
+    "swiglu, all biases": replace(SMALL, bias="all"),
+    "biases of attention": replace(SMALL, bias="attention"),
     "window, scaled positions": replace(SMALL, window=7, rotary_scale=4.0, rotary_length=16, rotary_base=500.0),
 }
 

@@ -1,13 +1,18 @@
 """Generating the codes of a grid: the most confident first, few at the start, and all in the end."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from genloom.networks import transformer
 from genloom.noise import Noise
+from genloom.objectives import autoregressive, masked
 from genloom.objectives.masked import GRID_STEPS, Masked, SamplingParams
+from genloom.testing import perturb_weights
 from genloom.types import TokenSpace
 from tests.errors import raises_code
 
@@ -72,3 +77,30 @@ def test_an_unknown_order_is_refused():
 def test_a_negative_choice_temperature_is_refused():
     with raises_code("objectives.bad_setting", name="choice_temperature", value=-1.0):
         SamplingParams(choice_temperature=-1.0)
+
+
+@pytest.mark.parametrize("module", [masked.Masked, autoregressive.Autoregressive], ids=lambda cls: cls.__name__)
+def test_a_grid_of_another_size_is_that_of_a_model_built_for_it(module):
+    """The weights know no grid, so that a model of codes of small images makes large ones."""
+    config = transformer.Config(width=16, depth=1, heads=2)
+
+    def sample_grid(space: TokenSpace, network: nn.Module, **params) -> Tensor:
+        kind: Any = masked if module is Masked else autoregressive
+        inputs = kind.SamplerInputs(suppressed_tokens=(CODES.bos,))
+        sampling = kind.SamplingParams(inputs=inputs, **params)
+        *_, last = module(space).sample({"model": network}, 2, None, Noise(0, (1, 2)), sampling)
+        return last
+
+    larger = replace(CODES, context_length=31, grid=(5, 6))
+    network, large_network = (
+        perturb_weights(transformer.build(module(space).network_specs["model"], config)).eval()
+        for space in (CODES, larger)
+    )
+    large_network.load_state_dict(network.state_dict())
+    expected = sample_grid(larger, large_network, max_tokens=30)
+    assert torch.equal(sample_grid(CODES, network, size=(5, 6)), expected)
+    assert expected.shape == (2, 30)
+    with raises_code("objectives.size_axes", size=(5,)):
+        sample_grid(CODES, network, size=(5,))
+    with raises_code("objectives.size_axes"):
+        sample_grid(replace(CODES, grid=()), network, size=(5,))

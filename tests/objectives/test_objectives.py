@@ -12,7 +12,8 @@ from genloom.noise import Noise, build_training_noise
 from genloom.objectives import adversarial, flow, masked, variational
 from genloom.objectives.autoregressive import Autoregressive
 from genloom.objectives.dpo import DPO
-from genloom.testing import assert_close, build_padding_mask, check_objective, perturb_weights
+from genloom.objectives.sizes import build_valid_mask
+from genloom.testing import assert_close, check_objective, perturb_weights
 from genloom.types import Batch, PreferencePairs, SignalSpace, TokenSpace
 from tests.errors import raises_code
 
@@ -114,7 +115,7 @@ def test_the_padding_of_signals_counts_in_no_loss(toys, name):
     parts = {name: perturb_weights(part).eval() for name, part in build_parts(toys, toy).items()}
     x, size = toys.build_batches(toy, 4)(0).x, toy.space.size
     lengths = torch.tensor([1, size[0], 2, size[0]])
-    is_padding = build_padding_mask(x, lengths)
+    is_padding = ~build_valid_mask(x, lengths)[:, None].expand_as(x)
     assert is_padding.any()
     for phase in toy.objective.phases:
         losses = [
@@ -150,6 +151,19 @@ def test_networks_without_a_fixed_grid_make_samples_of_another_size(toys, name):
     assert 0.2 < toys.second_kind_share(larger, x) < 0.8
 
 
+@pytest.mark.parametrize("name", ["flow-dit", "shortcut-dit"])
+def test_a_shorter_source_gives_samples_of_its_length(toys, name):
+    toy = toys.get_toy(name)
+    space = replace(toy.space, has_lengths=True)
+    toy = replace(toy, objective=replace(toy.objective, space=space))
+    parts, source = build_parts(toys, toy), torch.ones(space.channels, space.size[0] - 1)
+    mask = torch.arange(source.shape[1]) == 0
+    inputs = flow.SamplerInputs(known_values=source, mask=mask, init_values=source, strength=0.5)
+    x = toys.sample(toy, parts, 3, inputs=inputs)
+    assert x.shape == (3, *source.shape)
+    assert torch.equal(x[:, :, 1:], source[:, 1:].expand_as(x[:, :, 1:]))
+
+
 def test_decoders_between_grids_make_samples_of_another_size(toys):
     toy = toys.get_toy("variational-convolution-wave")
     parts = toys.train_toy("variational-convolution-wave")
@@ -161,7 +175,7 @@ def test_decoders_between_grids_make_samples_of_another_size(toys):
 @pytest.mark.parametrize(
     ("name", "size", "code"),
     [
-        ("flow-dit", (8,), "networks.size_is_fixed"),
+        ("flow-dit", (7,), "networks.patch_size"),
         ("flow-dense", (2,), "objectives.size_axes"),
         ("flow-transformer", (8, 8), "objectives.size_axes"),
         ("flow-transformer", (0,), "objectives.bad_setting"),
@@ -309,7 +323,7 @@ def test_sampling_parameters_out_of_range_are_refused(params_class, wrong):
 
 
 def test_an_unknown_solver_is_refused():
-    with raises_code("objectives.unknown_solver", solver="magic"):
+    with raises_code("objectives.bad_setting", name="solver", value="magic"):
         flow.SamplingParams(solver="magic")
 
 

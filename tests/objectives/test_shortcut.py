@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from genloom.networks import dit
 from genloom.noise import Noise, build_training_noise
 from genloom.objectives.flow import Flow, SamplerInputs
-from genloom.objectives.shortcut import SamplingParams, Shortcut
+from genloom.objectives.shortcut import JumpInputs, SamplingParams, Shortcut
 from genloom.testing import assert_close, perturb_weights, random_inputs
 from genloom.types import Batch, Condition, ConditionSpec, SignalSpace
 from tests.errors import raises_code
@@ -52,7 +52,7 @@ def test_the_shortest_jumps_follow_the_guided_velocity(guidance_scale):
     shortcut = Shortcut(VECTOR, ConditionSpec(vector=3), guidance_scale=guidance_scale)
     x, t, level = torch.randn(8, 2), torch.full((8,), 0.25), torch.full((8,), 3)
     point = POINTS[0] + guidance_scale * (POINTS[torch.arange(8) % 3] - POINTS[0])
-    mean = shortcut.bootstrap_target({"model": StraightLines()}, x, t, level, CONDITION)
+    mean = shortcut.bootstrap_target({"model": StraightLines()}, JumpInputs(x, t, level, CONDITION))
     assert_close(mean, (point - x) / 0.75, "the guided velocity")
 
 
@@ -70,7 +70,7 @@ def test_a_longer_jump_is_the_mean_of_two_half_jumps():
     half = torch.tensor([0.5, 0.25, 0.25])[:, None]
     first = x + t[:, None] + (level[:, None] + 1)
     second = (x + half * first) + (t[:, None] + half) + (level[:, None] + 1)
-    assert_close(shortcut.bootstrap_target(jumps, x, t, level, None), (first + second) / 2, "equation 5")
+    assert_close(shortcut.bootstrap_target(jumps, JumpInputs(x, t, level)), (first + second) / 2, "equation 5")
 
 
 def test_without_a_jump_the_network_is_the_flow():
@@ -85,12 +85,12 @@ def test_without_a_jump_the_network_is_the_flow():
     assert t is not None
     no_jump, jump = (torch.full((3,), level) for level in (-1, 2))
     assert_close(
-        shortcut.jump_velocity({"model": shortcut_network}, x, t, no_jump, cond),
+        shortcut.jump_velocity({"model": shortcut_network}, JumpInputs(x, t, no_jump, cond)),
         model(x, t, cond=cond),
         "the flow's velocity",
     )
     assert not torch.allclose(
-        shortcut.jump_velocity({"model": shortcut_network}, x, t, jump, cond), model(x, t, cond=cond)
+        shortcut.jump_velocity({"model": shortcut_network}, JumpInputs(x, t, jump, cond)), model(x, t, cond=cond)
     )
 
 
@@ -105,7 +105,7 @@ def test_a_teacher_gives_the_targets_and_is_not_trained():
         student.points.add_(1)
     level = torch.full((8,), shortcut.num_levels - 1)
     x, t = torch.randn(8, 2), torch.full((8,), 0.25)
-    mean = shortcut.bootstrap_target({"model": student}, x, t, level, CONDITION)
+    mean = shortcut.bootstrap_target({"model": student}, JumpInputs(x, t, level, CONDITION))
     assert torch.allclose(mean, (batch.x - x) / 0.75, atol=0.05)  # it has 16 bits
     assert not next(shortcut.teacher["model"].parameters()).requires_grad
 

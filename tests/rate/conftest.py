@@ -1,6 +1,7 @@
 """A workspace with outputs to rate, without a model."""
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ def ledger(workspace: Workspace) -> Ledger:
 def save_output(workspace: Workspace) -> SaveOutput:
     """A function that stores an output and returns its id: save_output("prompt", "text", model="notes/1")."""
 
-    def store(prompt: str, text: str = "text", model: str = "notes/1", **metadata: object) -> str:
+    numbers = count()
+
+    def store(prompt: str, text: str | None = None, model: str = "notes/1", **metadata: object) -> str:
+        text = f"text {next(numbers)}" if text is None else text
         record = {"model": model, "prompt": prompt, "written": text, **metadata}
         return workspace.save_output(prompt + text, ".txt", record)
 

@@ -28,6 +28,9 @@ def test_settings_are_validated() -> None:
         parse_check("lenght")
     with raises_code("core.unknown_setting", key="max"):
         parse_check("length:max=1")
+    for spec in ("code:tests=assert True;timeout_seconds=inf", "length:max_length=nan"):
+        with raises_code("core.bad_setting_value"):
+            parse_check(spec)
 
 
 def test_a_single_output_per_prompt_cannot_be_compared(
@@ -47,6 +50,27 @@ def test_outputs_without_a_prompt_are_compared_in_disjoint_pairs(
     events = rate_pairs(workspace, ledger, "notes", "length:max_length=1")
     assert len({output for event in events for output in (event.body["a"], event.body["b"])}) == 6
     assert len(events) == 3
+
+
+def test_the_choices_grow_with_the_outputs_and_not_with_their_square(
+    workspace: Workspace, ledger: Ledger, save_output: Callable[..., str]
+) -> None:
+    def count_choices() -> int:
+        return len(rate_pairs(workspace, ledger, "notes", "length:max_length=1"))
+
+    for n in range(30):
+        save_output("why?", "so " * (n + 1))
+    assert count_choices() == 26 * 4 + 6
+    save_output("why?", "so " * 50)
+    assert count_choices() == 4, "only pairs with the new output"
+
+
+def test_identical_outputs_are_not_compared(
+    workspace: Workspace, ledger: Ledger, save_output: Callable[..., str]
+) -> None:
+    for text in ("so", "so", "because of it"):
+        save_output("why?", text)
+    assert len(rate_pairs(workspace, ledger, "notes", "length:max_length=1")) == 2
 
 
 def test_a_check_of_another_medium_is_refused(

@@ -108,6 +108,13 @@ def test_the_text_has_verdict_reasons_measures_and_cost():
         assert part in text
 
 
+def test_a_win_rate_is_one_number_wherever_it_stands():
+    receipt = make_receipt(won=22)
+    assert "from 50 % to 55 % [38, 71]" in format_headline(receipt)
+    assert re.search(r"50 % → 55 % +gain \+5 points \[-12, \+21\]", to_text(receipt))
+    assert '<td class="number">50 %</td><td class="number">55 %</td>' in render_page(receipt)
+
+
 def test_a_rejection_gives_the_reason():
     text = to_text(make_receipt(worse=1.1))
     assert "notes/1 stays in use" in text

@@ -72,3 +72,33 @@ def test_damaged_parts_are_named(tmp_path: Path) -> None:
     assert "'licence'" in error.value.fields["reason"]
     with raises_code("core.unknown_part", kind="medium", name="smell"):
         list(create_dataset(Workspace(tmp_path / "three"), medium="smell").iter_documents("train"))
+
+
+def test_one_column_is_read_without_the_values(tmp_path: Path) -> None:
+    """So planning reads the numbers of a column, not gigabytes of images beside it."""
+    shapes = pa.array([[2, 1], [1, 2], None], pa.list_(pa.int64()))
+    loads = pa.array([[1.0, 2.0], [3.0, 4.0], None], pa.list_(pa.float32()))
+    dataset = create_dataset(Workspace(tmp_path), **{"loads": loads, "loads.shape": shapes, "content": [b"x"] * 3})
+    assert [item.meta for item in dataset.iter_metadata("train", "width")] == [{"width": 6}, {"width": 6}]
+    first, _ = dataset.iter_metadata("train", "loads")
+    assert (first.value, first.meta["loads"].tolist()) == (None, [[1.0], [2.0]])
+    assert [item.meta["caption"] for item in dataset.iter_metadata("train", "caption")] == ["a fox", ""]
+    assert {"id", "width", "loads"} <= next(dataset.iter_metadata("train", "height")).meta.keys()
+
+
+def test_excluded_documents_are_read_nowhere(tmp_path: Path) -> None:
+    texts = [f"text {n} " * (n + 1) for n in range(40)]
+    columns = {
+        "id": [f"{n:02}" for n in range(40)], "text": texts, "source": ["a"] * 40, "licence": ["b"] * 40,
+        "split": ["val", "train"] * 20, "bytes": [len(text) for text in texts], "content": None, "width": None,
+    }  # fmt: skip
+    dataset = create_dataset(Workspace(tmp_path), None, **columns)
+    partly = dataset.exclude(["00", "04"]).exclude(["38"])
+    expected = [text for n, text in enumerate(texts) if n % 2 == 0 and n not in (0, 4, 38)]
+    assert [item.value for item in partly.iter_documents("val")] == expected
+    assert [number for ids in partly.iter_ids("val") for number in ids][:2] == ["02", "06"]
+    assert partly.count_documents("val") == 17
+    assert partly.count_bytes("val") == sum(map(len, expected))
+    assert {item.value for item in partly.sample_documents("val", 17)} == set(expected)
+    assert len("".join(item.value for item in partly.iter_passages("val", 300))) >= 300
+    assert partly.count_documents("train") == 20

@@ -56,9 +56,41 @@ def test_a_record_of_any_content_is_readable_or_one_error(key: str, value: Any, 
     workspace = Workspace(tmp_path)
     output = workspace.save_output("text", ".txt", {"model": "m/1", "prompt": "p", "written": "text", "row": 0})
     path = next(tmp_path.glob("outputs/*/*.json"))
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    written = json.loads(path.read_text())
+    path.write_text(json.dumps({**written, key: value}))
+    workspace.list_records()
+    assert find_error_code(lambda: workspace.get_output(output)) in ("store.damaged", "store.output_record_changed")
+    without_digest = {name: value for name, value in written.items() if name not in ("digest", "sequence")}
+    path.write_text(json.dumps({**without_digest, key: value}))
     workspace.list_records()
     assert find_error_code(lambda: workspace.get_output(output)) in ("", "store.damaged")
+
+
+@pytest.mark.parametrize(
+    "change", [{"written": "forged"}, {"prompt": "q"}, {"request": {"nonces": [1]}}, {"given": {}}]
+)
+def test_any_change_of_a_record_is_found(change: dict[str, Any], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    output = workspace.save_output("text", ".txt", {"model": "m/1", "prompt": "p \udc80", "written": "text", "row": 0})
+    path = next(tmp_path.glob("outputs/*/*.json"))
+    assert workspace.get_output(output)[1]["prompt"] == "p \udc80"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert find_error_code(lambda: workspace.get_output(output)) == "store.output_record_changed"
+    assert len(workspace.list_faults()) == 1
+
+
+def test_an_unknown_field_is_named(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    output = workspace.save_output("text", ".txt", {"of_a_later_version": 1})
+    assert workspace.get_output(output)[1]["of_a_later_version"] == 1
+    path = next(tmp_path.glob("outputs/*/*.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "modle": "m/1"}))
+    with pytest.raises(GenloomError, match="of_a_later_version"):
+        workspace.get_output(output)
+    ledger = open_ledger(tmp_path)
+    ledger.append("rating", {**GOOD, "valeu": 1})
+    with pytest.raises(GenloomError, match="valeu"):
+        read_ratings(ledger)
 
 
 GOOD = {"output": "o", "rater": "zoe", "scale": "thumb", "value": 1, "note": "", "machine": False, "sha256": "0" * 64}
@@ -79,9 +111,11 @@ def test_an_entry_of_any_content_is_readable_or_one_error(kind: str, tmp_path: P
 @pytest.mark.parametrize("body", ["x", "[]", "5", "null", "[" * 100_000, "{", '"a"'], ids=lambda body: body[:5])
 def test_a_damaged_body_is_one_error(body: str, tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.append("rating", GOOD)
-    row = {"seq": 2, "id": "bad", "at": "", "kind": "rating", "body": body, "previous": "x", "digest": ""}
+    first = ledger.append("rating", GOOD)
+    row = {"seq": 2, "id": "bad", "at": "", "kind": "rating", "body": body, "previous": first.digest, "digest": ""}
     with ledger.database.open_transaction() as connection:
         connection.execute(sql.insert(EVENTS), [row])
-    for read in (lambda: read_ratings(ledger), ledger.verify, ledger.get_head, lambda: ledger.get_event("bad")):
+    for read in (ledger.get_head, lambda: ledger.get_event("bad"), lambda: list(ledger.iter_events())):
         assert find_error_code(read) == "store.entry_malformed"
+    for check in (ledger.verify, lambda: read_ratings(ledger), lambda: ledger.append("rating", GOOD)):
+        assert find_error_code(check) == "store.entry_changed"

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.ledger import Ledger, NewEvent, open_ledger
 from tests.errors import raises_code
 
 
@@ -128,6 +129,48 @@ def test_verify_names_the_first_changed_entry(tampering: str, code: str, seq: in
     connection.close()
     with raises_code(f"store.{code}", seq=seq):
         ledger.verify()
+    with raises_code(f"store.{code}", seq=seq):
+        open_ledger(tmp_path).append("rating", {"n": 5})
+    assert count_rows(tmp_path) == 4 - tampering.startswith("DELETE"), "nothing is appended to a changed ledger"
+
+
+def count_rows(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
+        return connection.execute("SELECT count(*) FROM genloom_events").fetchone()[0]
+
+
+def test_a_cut_off_end_is_noticed(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    for n in range(4):
+        ledger.append("rating", {"n": n})
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection, connection:
+        connection.execute("DROP TRIGGER genloom_no_delete")
+        connection.execute("DELETE FROM genloom_events WHERE seq > 2")
+    for check in (ledger.verify, open_ledger(tmp_path).verify_new, lambda: open_ledger(tmp_path).append("rating", {})):
+        with raises_code("store.ledger_cut_off", seq=2, expected=4):
+            check()
+    (tmp_path / "ledger.sqlite.head.json").unlink()  # the cure for an older backup
+    assert open_ledger(tmp_path).append("rating", {}).seq == 3
+    ledger.verify()
+
+
+def test_a_ledger_without_the_file_beside_it_is_read(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.append("rating", {})
+    for content in ("", "{", "[]", '{"seq": "x"}'):
+        (tmp_path / "ledger.sqlite.head.json").write_text(content)
+        ledger.verify()
+    assert ledger.append("rating", {}).seq == 2
+
+
+def test_many_events_are_appended_together_or_not_at_all(ledger: Ledger) -> None:
+    events = ledger.append_all([NewEvent("rating", {"n": n}, f"e{n}") for n in range(5)])
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5]
+    assert ledger.append_all([NewEvent("rating", {"n": n}, f"e{n}") for n in range(3, 7)])[:2] == events[3:]
+    with raises_code("store.event_id_taken", id="e1"):
+        ledger.append_all([NewEvent("rating", {"n": 9}, "e1")])
+    assert [event.body["n"] for event in ledger.iter_events()] == list(range(7))
+    assert ledger.append_all([]) == []
 
 
 def test_a_file_left_in_wal_mode_is_taken_out_of_it(tmp_path: Path) -> None:
@@ -172,7 +215,7 @@ def test_reading_creates_nothing(tmp_path: Path) -> None:
 def test_the_environment_names_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENLOOM_LEDGER", f"sqlite:///{tmp_path}/team/ours.db")
     open_ledger(tmp_path).append("rating", {})
-    assert [p.name for p in (tmp_path / "team").iterdir()] == ["ours.db"]
+    assert sorted(p.name for p in (tmp_path / "team").iterdir()) == ["ours.db", "ours.db.head.json"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -250,7 +252,7 @@ for n in range(8):
     with workspace.create_model("notes") as folder:
         (folder / "weights.safetensors").write_text(f"{sys.argv[2]} {n}")
         (folder / "card.json").write_text(json.dumps({"writer": sys.argv[2], "n": n}))
-    workspace.save_output(sys.argv[2], ".txt", {"n": n})
+    workspace.save_output(sys.argv[2], ".txt", {"row": n})
     workspace.create_run("notes")
 """
 
@@ -286,6 +288,13 @@ class TestRuns:
         assert [run.folder for run in workspace.list_runs()] == [second]
         (fault,) = workspace.list_faults()
         assert fault.startswith(str(first / "run.json"))
+
+    def test_a_damaged_done_json_costs_its_run_only(self, workspace: Workspace) -> None:
+        first, second = workspace.create_run("a"), workspace.create_run("b")
+        (first / "done.json").write_text("{cut")
+        assert [run.id for run in workspace.list_runs()] == [second.name]
+        (fault,) = workspace.list_faults()
+        assert str(first / "done.json") in fault
 
 
 class TestOutputs:
@@ -328,6 +337,7 @@ class TestOutputs:
         output = workspace.save_output("x", ".txt", {})
         path, record = workspace.get_output(output)
         (workspace.root / "secret").write_text("s")
+        del record["digest"]  # as in records of earlier versions
         path.with_suffix(".json").write_text(json.dumps(record | {"file": "../../secret"}))
         with raises_code("store.damaged", reason="the output it describes is missing"):
             workspace.get_output(output)
@@ -335,6 +345,42 @@ class TestOutputs:
         assert [path.stem for path, _ in workspace.list_records()] == [fine]
         (fault,) = workspace.list_faults()
         assert "the output it describes is missing" in fault
+
+    def test_the_newest_is_the_one_made_last_whatever_the_clock_says(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert workspace.get_newest_output() == ""
+        for day in (20, 3, 11):
+            monkeypatch.setattr("genloom.store.workspace.get_now", lambda day=day: datetime(2026, 11, day, tzinfo=UTC))
+            output = workspace.save_output("x", ".txt", {})
+            assert workspace.get_newest_output() == output
+        assert [record["sequence"] for _, record in workspace.list_records()] == [2, 3, 1]
+        for damage in ("", "{}", '{"id": "../x", "sequence": 9}'):  # then the records are asked
+            (workspace.root / "outputs" / "newest.json").write_text(damage)
+            assert workspace.get_newest_output() == output
+        assert workspace.get_output(workspace.save_output("y", ".txt", {}))[1]["sequence"] == 4
+
+    def test_a_clock_outside_the_calendar_is_one_sentence(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("genloom.store.clock.datetime", FarDatetime)
+        with raises_code("store.clock_outside_calendar"):
+            workspace.save_output("x", ".txt", {})
+
+
+class FarDatetime(datetime):
+    """A clock in the year 10,000."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.fromtimestamp(253_402_300_800, tz)
+
+
+def test_the_newest_data_set_is_the_one_collected_last(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day, text in ((20, "one"), (3, "two"), (11, "one"), (2, "one")):
+        monkeypatch.setattr("genloom.store.manifest.get_now", lambda day=day: datetime(2026, 11, day, tzinfo=UTC))
+        made = make_data(workspace, "notes", [text] * 4)
+        assert workspace.get_dataset("notes").digest == made.digest
 
 
 def test_the_store_starts_without_torch() -> None:

@@ -1,8 +1,5 @@
 """What every text encoder promises, and that MiniLM is still the one it was made from."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,8 +10,8 @@ from genloom import plugins
 from genloom.text_encoders.minilm import MiniLM, bert
 from genloom.types import TextEncoder
 from tests.errors import raises_code
+from tests.tools import load_tool
 
-ROOT = Path(__file__).parents[2]
 PROMPTS = ("a red fox", "A RED FOX", "", "two green apples left of a blue car at night", " ", "ünïcode 狐 🦊")
 
 
@@ -102,16 +99,7 @@ def test_the_forward_pass_is_that_of_bert() -> None:
     }
     torch.manual_seed(0)
     theirs = BertModel(BertConfig(vocab_size=50, **sizes), add_pooling_layer=False).eval()
-    words, layers = tool().convert_weights(theirs.state_dict(), depth=2)
+    words, layers = load_tool("minilm").convert_weights(theirs.state_dict(), depth=2)
     ours = bert.Bert(words["weight"], torch.ones(50, 1), layers)
     ids = torch.randint(50, (3, 7))
     assert torch.allclose(ours(ids), theirs(ids).last_hidden_state, atol=1e-5)
-
-
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("minilm_tool", ROOT / "tools" / "minilm.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

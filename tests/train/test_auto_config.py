@@ -90,6 +90,19 @@ def test_the_estimate_and_the_measurements_are_stored(workspace: Workspace) -> N
     assert 0.3 < estimate.ngram_baseline < 4
 
 
+def test_the_parts_are_named_before_the_work(workspace: Workspace) -> None:
+    overrides = {**SMALL, "codec.name": "bytes"}
+    event = next(train_model(workspace, TrainRequest("tales", overrides=overrides, budget=Budget(steps=1))))
+    assert isinstance(event, Status)
+    assert "codec bytes (set), network ngram, objective autoregressive" in event.text
+
+
+def test_settings_of_an_objective_are_checked_before_the_work(workspace: Workspace) -> None:
+    for setting, code in (("objective.z_loss", "core.bad_setting_value"), ("objective.zloss", "core.unknown_setting")):
+        with raises_code(code):
+            next(train_model(workspace, TrainRequest("tales", overrides={setting: "no"}, budget=Budget(steps=1))))
+
+
 def test_steps_are_exact_and_tokens_approximate(workspace: Workspace) -> None:
     by_steps, _ = plan(workspace, steps=7, overrides=SMALL)
     assert by_steps.steps == 7

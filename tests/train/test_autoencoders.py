@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genloom.generate import engine
 from genloom.model import Model, load_model
 from genloom.noise import Noise
 from genloom.plugins import find_part
@@ -74,6 +75,8 @@ def test_quantised_codes_are_tokens(workspace: Workspace, objective: str) -> Non
     assert model.codec.space == TokenSpace(126, 17, bos=125, eos=125, grid=(4, 4))
     x = model.codec.encode(np.full((8, 8, 3), 128, np.uint8))
     assert model.codec.decode(x).shape == (8, 8, 3)
+    request = engine.build_request(["a red tile"], 2, 0, (), {"size": [4, 8]}, False)
+    assert engine.run_request(model, request).values[1].shape == (8, 16, 3)
 
 
 @pytest.mark.parametrize("objective", ["variational", "adversarial"])

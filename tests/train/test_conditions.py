@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.model import load_model
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data.conditions import draw_kept
-from genloom.train.events import RunResult
+from genloom.train.data.packing import tokenize_document
+from genloom.train.events import RunEstimate, RunResult
 from genloom.train.job import Job
 from genloom.train.run import TrainRequest, train_model
+from genloom.types import Item
 from tests.errors import raises_code
 
 LETTERS = {"low": "ab", "high": "yz"}
@@ -91,11 +93,11 @@ def test_a_model_of_sequences_obeys_its_conditions(worlds: ModuleType, workspace
         short = engine.run_request(model, engine.build_request([""], 16, 0, (), params, given={**given, "size": 3.0}))
         long = engine.run_request(model, engine.build_request([""], 16, 0, (), params, given={**given, "size": 11.0}))
         assert sum(short.num_tokens) < sum(long.num_tokens)
-    output_id, *_ = engine.store_outputs(workspace, model, request, draft)
+    output_id, *_ = output_records.store_outputs(workspace, model, request, draft)
     _, record = workspace.get_output(output_id)
     assert record["given"] == {"kind": "high", "size": "6"}
     assert model.codec.decode(record["token_ids"][:-1]) == draft.continuations[0]
-    engine.replay_output(workspace, output_id)
+    output_records.replay_output(workspace, output_id)
 
 
 def test_conditions_resume_to_the_same_model(worlds: ModuleType, workspace: Workspace) -> None:
@@ -176,20 +178,71 @@ def test_a_model_of_signals_reads_fields_and_numbers(worlds: ModuleType, workspa
         "redness": model.conditioners["redness"].parse(str(tmp_path / "plate.npy")),
         "brightness": model.conditioners["brightness"].parse("100"),
     }
-    pool = engine.get_nonce_pool_size(model.codec.space)
-    request = engine.build_request([""], 2, 0, (), {"steps": 2, "guidance_scale": {"redness": 2.0}}, pool, given)
+    request = engine.build_request([""], 2, 0, (), {"steps": 2, "guidance_scale": {"redness": 2.0}}, False, given)
     draft = engine.run_request(model, request)
-    output_ids = engine.store_outputs(workspace, model, request, draft)
+    output_ids = output_records.store_outputs(workspace, model, request, draft)
     assert workspace.get_output(output_ids[0])[1]["given"]["brightness"] == "100"
-    _, replayed = engine.replay_output(workspace, output_ids[1])
+    _, replayed = output_records.replay_output(workspace, output_ids[1])
     assert np.array_equal(replayed, draft.values[1])
-    unconditional = engine.build_request([""], 2, 0, (), {"steps": 2}, pool)
+    larger = {**given, "redness": np.ones((1, 12, 10), np.float32)}
+    for values, scale in ((larger, 2.0), ({"brightness": 1.0}, {"redness": 2.0})):
+        params = {"steps": 2, "size": [12, 10], "guidance_scale": scale}
+        request = engine.build_request([""], 2, 0, (), params, False, values)
+        assert engine.run_request(model, request).values[0].shape == (12, 10, 3)
+    with raises_code("networks.field_size", field=(8, 8), size=(12, 10)):
+        engine.run_request(model, engine.build_request([""], 1, 0, (), {"size": [12, 10]}, False, given))
+    unconditional = engine.build_request([""], 2, 0, (), {"steps": 2}, False)
     assert not np.array_equal(engine.run_request(model, unconditional).values[0], draft.values[0])
-    frames = engine.interpolate_request(engine.build_request([""], 2, 0, (), {"steps": 2}, pool, given), 3)
-    ids = engine.store_outputs(workspace, model, frames, engine.run_request(model, frames))
-    engine.replay_output(workspace, ids[1])
+    frames = engine.interpolate_request(engine.build_request([""], 2, 0, (), {"steps": 2}, False, given), 3)
+    ids = output_records.store_outputs(workspace, model, frames, engine.run_request(model, frames))
+    output_records.replay_output(workspace, ids[1])
     with raises_code("conditioners.unknown", name="loads", known="redness, brightness"):
-        engine.run_request(model, engine.build_request([""], 1, 0, (), {}, pool, {"loads": 1}))
+        engine.run_request(model, engine.build_request([""], 1, 0, (), {}, False, {"loads": 1}))
+
+
+def create_tunes(worlds: ModuleType, workspace: Workspace, count: int = 120) -> Dataset:
+    """Create texts of different lengths, with a field that says for each letter whether it is an a or a b."""
+    rng = np.random.default_rng(0)
+    fields = [rng.integers(0, 2, int(rng.integers(3, 20))) for _ in range(count)]
+    return worlds.store_columns(
+        workspace,
+        "tunes",
+        {
+            "id": [hashlib.sha256(f"{n}".encode()).hexdigest() for n in range(count)],
+            "text": ["".join("ab"[bit] for bit in field) for field in fields],
+            "source": [f"{n}" for n in range(count)],
+            "licence": ["CC0-1.0"] * count,
+            "split": [{0: "val"}.get(n % 6, "train") for n in range(count)],
+            "bytes": list(map(len, fields)),
+            "chords": [field.astype(float).tolist() for field in fields],
+            "chords.shape": [[1, len(field)] for field in fields],
+        },
+    )
+
+
+def test_a_field_beside_tokens_says_what_each_of_them_is(worlds: ModuleType, workspace: Workspace) -> None:
+    """The sequences are longer than the rows, so that a field is cut with its tokens."""
+    create_tunes(worlds, workspace)
+    overrides = {**SETTINGS, "conditions.chords.name": "field", "context_length": "12"}
+    result = train(workspace, TrainRequest("tunes", steps=100, overrides=overrides))
+    assert result.held_out_metric is not None
+    assert result.held_out_metric.value < 0.8, "without the field a letter costs a bit, and its end some more"
+    model = load_model(workspace, result.ref)
+    bits = np.random.default_rng(1).integers(0, 2, 9)
+    params = {"max_tokens": 9, "guidance_scale": 1.0}
+    request = engine.build_request([""], 4, 0, (), params, given={"chords": bits[None].astype(np.float32)})
+    for text in engine.run_request(model, request).continuations:
+        expected = ["ab"[bit] for bit in bits[: len(text)]]
+        assert np.mean(np.array(list(text)) == expected) > 0.8
+
+
+def test_a_field_can_be_longer_than_those_of_the_training_data(worlds: ModuleType, workspace: Workspace) -> None:
+    create_tunes(worlds, workspace)
+    overrides = {**SETTINGS, "conditions.chords.name": "field"}
+    model = load_model(workspace, train(workspace, TrainRequest("tunes", steps=2, overrides=overrides)).ref)
+    given = {"chords": np.ones((1, 40), np.float32)}
+    request = engine.build_request([""], 2, 0, (), {"max_tokens": 5, "guidance_scale": 2.0}, given=given)
+    assert engine.run_request(model, request).num_tokens[0]
 
 
 def test_a_field_off_the_grid_of_the_samples_is_an_error(worlds: ModuleType, workspace: Workspace) -> None:
@@ -233,11 +286,24 @@ def test_a_job_names_its_conditions(worlds: ModuleType, workspace: Workspace) ->
     assert list(Job.from_tables(apply_overrides(with_prompts, prompt)).design.condition_tables) == ["kind", "prompt"]
 
 
-def test_counting_networks_need_a_stream(worlds: ModuleType, workspace: Workspace) -> None:
+def test_a_counting_network_counts_sequences(worlds: ModuleType, workspace: Workspace) -> None:
+    """The default network of text keeps its counts when a text has conditions, and its baseline says what they know."""
     create_words(worlds, workspace)
     overrides = {key: value for key, value in BY_KIND.items() if not key.startswith("network")}
-    with raises_code("train.counts_of_sequences"):
-        list(train_model(workspace, TrainRequest("words", steps=2, overrides={**overrides, "network.name": "ngram"})))
+    base = {f"network.base.{key}": "2" if key == "heads" else "16" for key in ("width", "heads")}
+    overrides |= {"network.name": "ngram", "network.num_folds": "2", "network.order": "3", **base}
+    *_, result = events = list(train_model(workspace, TrainRequest("words", steps=20, overrides=overrides)))
+    (estimate,) = (event for event in events if isinstance(event, RunEstimate))
+    assert isinstance(result, RunResult)
+    assert result.held_out_metric is not None
+    assert estimate.ngram_baseline is not None
+    assert 0.5 < estimate.ngram_baseline < 2
+    assert result.held_out_metric.value < estimate.ngram_baseline + 0.1
+    model = load_model(workspace, result.ref)
+    (bos, *_), _ = tokenize_document(model.codec, Item("ab"))
+    network: Any = model.parts["model"]
+    first_probs = network.get_count_model().predict_probs(np.array([[-1, bos]]))[0]
+    assert sum(first_probs[ord(letter)] for letter in "abyz") > 0.6, "a sequence begins after the end of another"
 
 
 def test_guidance_by_name_adds_up() -> None:

@@ -1,7 +1,9 @@
 """Default parts of a model, by medium, data size, objective and available models."""
 
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -80,3 +82,23 @@ def test_the_default_tables_of_text(worlds: ModuleType, workspace: Workspace) ->
     tables = default_tables(workspace, worlds.create_dataset(workspace), {})
     assert (tables["codec"]["name"], tables["network"]["name"], tables["batch_size"]) == ("bytes", "ngram", 8)
     assert (tables["context_length"], tables["plan"], "text_encoder" in tables) == (256, {}, False)
+
+
+def test_a_recipe_has_settings_of_its_parts(
+    workspace: Workspace, beeps: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {
+        "network": {"depth": 3},
+        "objective": {"z_loss": 0.1},
+        "plan": {"seed": 5},
+        "conditions": {"tempo": {"name": "columns"}},
+    }
+    recipe = replace(beeps.default_recipes[0], settings=settings)
+    monkeypatch.setattr(beeps, "default_recipes", (recipe,))
+    dataset: Any = SimpleNamespace(medium="beeps", count_bytes=lambda split: 1000)
+    tables = default_tables(workspace, dataset, {})
+    assert (tables["network"]["depth"], tables["objective"]["z_loss"], tables["plan"]["seed"]) == (3, 0.1, 5)
+    assert tables["conditions"] == {"tempo": {"name": "columns"}}
+    others = default_tables(workspace, dataset, {"network.name": "recurrent", "objective.name": "masked"})
+    assert others["network"] == {"name": "recurrent"}
+    assert others["objective"] == {"name": "masked"}

@@ -201,7 +201,9 @@ def test_a_fine_tuned_model_is_fine_tuned_further(workspace: Workspace) -> None:
 def test_plain_text_and_a_masked_model(workspace: Workspace) -> None:
     """A bidirectional network without segment masks gets one document per row."""
     events = finetune_model(workspace, data="tales", base="masks", steps=3, method="full")
-    assert any(isinstance(event, RunWarning) and "pack_length" in event.text for event in events)
+    warnings = [event.text for event in events if isinstance(event, RunWarning)]
+    assert any("longer than a row of 48 tokens" in text for text in warnings)
+    assert not any("pack_length" in text for text in warnings), "a row is as long as the context already"
     assert len([event for event in events if isinstance(event, StepMetrics)]) == 3
     assert result(events).actual["bits_per_byte"] > 0
 
@@ -209,10 +211,10 @@ def test_plain_text_and_a_masked_model(workspace: Workspace) -> None:
 def test_little_text_is_read_for_a_few_epochs(workspace: Workspace) -> None:
     data = create_conversations(workspace, 12)
     events = finetune_model(workspace, steps=0, budget=Budget(minutes=5))
-    assert any(isinstance(event, RunWarning) and "4 epochs" in event.text for event in events)
+    assert any(isinstance(event, RunWarning) and "16 epochs" in event.text for event in events)
     job = Job.from_tables(tomllib.loads((workspace.get_model("answers").folder / "job.toml").read_text()))
     batches: Any = initialize(workspace, data, job)[1]
-    assert job.plan.steps == -(-4 * len(batches.packs) // 4)
+    assert job.plan.steps == -(-16 * len(batches.documents.packs) // 4)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from genloom.codecs import bytes as utf8
-from genloom.networks import transformer
+from genloom.networks import ngram, transformer
 from genloom.noise import build_training_noise
 from genloom.objectives.autoregressive import Autoregressive
+from genloom.store.dataset import Dataset
 from genloom.train.data.packing import (
     EncodedDocuments,
     PackedBatches,
@@ -21,6 +22,7 @@ from genloom.train.data.packing import (
     tokenize_document,
     write_documents,
 )
+from genloom.train.data.sequences import SequenceSet
 from genloom.types import Batch, Item, Message, NetworkSpec, TokenSpace
 from tests.errors import raises_code
 
@@ -162,7 +164,7 @@ def test_a_long_document_is_split_and_counted() -> None:
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         packed = PackedBatches(documents([f"Text {n} " * 3 for n in range(40)]), 1, 32, EOS, seed)
-        return packed.order.epoch_examples(epoch).tolist()
+        return packed.orders[0].epoch_examples(epoch).tolist()
 
     assert order(1, 0) == order(1, 0)
     assert sorted(order(1, 0)) == sorted(order(1, 1)) == list(range(len(order(1, 0))))
@@ -190,3 +192,34 @@ def test_documents_survive_a_round_trip_to_disk(tmp_path: Path) -> None:
 def test_empty_documents_are_an_error() -> None:
     with raises_code("train.empty_documents"):
         PackedBatches(EncodedDocuments.from_pairs([]), 1, 32, EOS)
+
+
+def test_the_rows_of_a_step_lie_in_one_fold() -> None:
+    """So a network that counts n-grams predicts each fold by the counts of the others."""
+    encoded = documents([chr(97 + n % 26) * (n % 7 + 3) for n in range(60)])
+    folds = [(50, 200), (200, 350), (350, len(encoded.ids))]
+    packed = PackedBatches(encoded, 4, 16, EOS, 0, is_one_per_row=True, folds=folds)
+    read = set()
+    for step in range(60):
+        for index in packed.draw_packs(step).tolist():
+            (span,) = (packed.spans[n] for n in packed.packs[index])
+            begin, end = folds[step % 3]
+            assert begin <= span.start < span.end <= end
+            read.add(index)
+    assert len(read) == 60 - 7 - 2, "all but those before the first fold, and those on a border"
+
+
+def test_the_folds_of_sequences_are_those_of_their_counts() -> None:
+    encoded = documents([chr(97 + n % 26) * (n % 7 + 3) for n in range(60)])
+    space = NetworkSpec(CODEC.space, CODEC.space, is_causal=True)
+    config = ngram.Config(order=3, num_folds=4, base=transformer.Config(width=8, depth=1, heads=1))
+    parts = nn.ModuleDict({"model": ngram.build(space, config)})
+    source = SequenceSet(CODEC, encoded, {}, {}, Dataset("", "", Path(), {}), 32)
+    stream = source.build_count_stream()
+    assert stream.tolist().count(EOS) == 60 + 1
+    size = len(stream) // 4
+    for n, (begin, end) in enumerate(source.list_folds(parts)):
+        fold = encoded.ids[begin:end]
+        is_twin = (fold == EOS) & (np.append(encoded.ids[:1], encoded.ids)[begin:end] == EOS)
+        is_twin[0] &= n > 0
+        assert fold[~is_twin].tolist() == stream[n * size : (n + 1) * size].tolist()

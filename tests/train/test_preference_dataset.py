@@ -38,7 +38,7 @@ def test_the_digest_covers_all_examples_and_the_file(tmp_path: Path) -> None:
     assert replace(PAIRS, weights=(1.0, 1.0, 1.0)).digest != PAIRS.digest
     shown = replace(PAIRS, samples=SAMPLES)
     assert shown.digest != PAIRS.digest
-    assert replace(shown, samples=EncodedSamples(SAMPLES.x + 1, SAMPLES.conditions)).digest != shown.digest
+    assert replace(shown, samples=EncodedSamples(np.asarray(SAMPLES.x) + 1, SAMPLES.conditions)).digest != shown.digest
 
 
 def test_samples_are_referenced_by_index_and_get_the_prompt_of_their_row() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,8 @@ from genloom.store.workspace import Workspace
 from genloom.train.events import RunResult, RunWarning, Status, StepMetrics
 from genloom.train.job import read_job
 from genloom.train.log import read_log
+from genloom.train.loop import TrainConfig
+from genloom.train.pace import Pace
 from genloom.train.run import TrainRequest, train_model
 from tests.errors import raises_code
 
@@ -155,11 +158,38 @@ def test_an_extended_run_equals_a_longer_one(worlds: ModuleType, workspace: Work
     first, *_, last = list(worlds.resume_run(workspace, short, steps=30))
     assert isinstance(first, Status)
     assert "from step 5 of 30" in first.text
+    assert "7 steps" in first.text, "which are trained again"
+    assert "tales/1" in first.text, "which has learned in them"
     assert isinstance(last, RunResult)
     assert (last.ref, last.actual["steps"]) == ("tales/2", 30)
     fresh = worlds.start_run(workspace, worlds.build_job(data, 30, **AVERAGED))
     list(worlds.resume_run(workspace, fresh))
     assert outcome(worlds, workspace, short)[:2] == outcome(worlds, workspace, fresh)[:2]
+
+
+def test_a_run_that_fell_behind_restates_what_to_expect(
+    worlds: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes ten seconds of a false clock; the minutes allow some thirty steps, and the job said a hundred."""
+    now = [0.0]
+
+    class SlowPace(Pace):
+        def end_step(self, step: int) -> TrainConfig:
+            now[0] += 10
+            return super().end_step(step)
+
+    monkeypatch.setattr("genloom.train.run.Pace", partial(SlowPace, clock=lambda: now[0]))
+    estimate = "{steps = 100, tokens = 12400, parameters = 160000, bits_per_byte = 2.0}"
+    limits = {"estimate": estimate, "plan__max_seconds": "300.0", "plan__closing_steps": "1"}
+    run = worlds.start_run(workspace, worlds.build_job(worlds.create_dataset(workspace), 100, **COUNTED, **limits))
+    *_, last = worlds.resume_run(workspace, run)
+    assert 20 <= last.actual["steps"] <= 31
+    assert last.estimate["steps"] == 100
+    assert last.estimate["restated_steps"] == last.actual["steps"]
+    plan = read_job(workspace.get_run(run).folder / "job.toml").plan
+    assert plan.steps == last.actual["steps"]
+    *_, last = worlds.resume_run(workspace, run, steps=60)
+    assert last.actual["steps"] == 60, "an exact number of steps has no time limit"
 
 
 def stop_after(worlds: ModuleType, workspace: Workspace, run: str, step: int) -> None:
@@ -442,3 +472,13 @@ def test_huge_sizes_in_an_edited_job_are_an_error(
     with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
         list(worlds.resume_run(workspace, run))
     assert all(name in str(caught.value) for name in names), caught.value
+
+
+def test_data_that_were_changed_are_not_trained_on(worlds: ModuleType, workspace: Workspace) -> None:
+    data = worlds.create_dataset(workspace)
+    (part,) = data.folder.glob("*.parquet")
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with raises_code("store.damaged", path=part):
+        list(train_model(workspace, TrainRequest("tales")))

@@ -18,18 +18,20 @@ from genloom.text_encoders import words
 from genloom.train.data import samples
 from genloom.train.data.conditions import PAD_TO_MULTIPLE_OF, EncodedCondition
 from genloom.train.data.samples import (
+    SAMPLES_FILE,
     EncodedSamples,
     SampleBatches,
     concat_samples,
     encode_samples,
     get_sample_layout,
-    has_fixed_size,
     list_sample_files,
     load_held_out_samples,
     read_samples,
     write_samples,
 )
-from genloom.types import Item, SignalSpace, TokenSpace
+from genloom.train.data.source import SampleSet
+from genloom.train.events import Unit
+from genloom.types import Item, SignalSpace, TokenSpace, is_open_sequence
 from tests.errors import raises_code
 
 CODEC: Any = pixels.Codec(pixels.Config(size=8))
@@ -149,14 +151,14 @@ def test_tokens_on_a_grid_begin_with_bos() -> None:
 
     codec: Any = Codes()
     (rows,) = encode_samples([Item(7), Item(8)], codec, {})
-    assert rows.x.tolist() == [[299, 7, 7, 7, 7], [299, 8, 8, 8, 8]]
+    assert np.asarray(rows.x).tolist() == [[299, 7, 7, 7, 7], [299, 8, 8, 8, 8]]
     assert rows.build_batch(np.array([1])).x.dtype == torch.int64
 
 
 def test_spaces_with_a_fixed_size() -> None:
-    assert has_fixed_size(SignalSpace(4, (16, 16)))
-    assert has_fixed_size(TokenSpace(10, 5, grid=(2, 2)))
-    assert not has_fixed_size(TokenSpace(10, 5))
+    assert not is_open_sequence(SignalSpace(4, (16, 16)))
+    assert not is_open_sequence(TokenSpace(10, 5, grid=(2, 2)))
+    assert is_open_sequence(TokenSpace(10, 5))
     codec: Any = SimpleNamespace(space=TokenSpace(70_000, 5, grid=(2, 2)))
     assert get_sample_layout(codec) == ((5,), np.uint32)
     assert get_sample_layout(CODEC) == ((3, 8, 8), np.float16)
@@ -177,6 +179,7 @@ def test_signals_of_different_lengths_are_padded(tmp_path: Path) -> None:
     for _ in write_samples(encode_samples(items, codec, {}), tmp_path, {}):
         pass
     assert {path.name for path in tmp_path.iterdir()} == set(list_sample_files(codec.space, {}))
+    assert (tmp_path / SAMPLES_FILE).stat().st_size == 4 * (1 + 6 + 3), "padding is not stored"
     encoded = read_samples(tmp_path, codec, {})
     batch = encoded.build_batch(np.array([2, 0]))
     assert batch.x.tolist() == [[[2, 3, 4, 0, 0, 0]], [[1e6, 0, 0, 0, 0, 0]]]
@@ -191,6 +194,31 @@ def test_signals_of_different_lengths_are_padded(tmp_path: Path) -> None:
     assert lengths.tolist() == [1, 6, 3] * 2
     with raises_code("train.bad_sample_length", length=7, maximum=6):
         list(encode_samples([Item([0.0] * 7)], codec, {}))
+
+
+def test_signals_of_different_lengths_and_several_axes(tmp_path: Path) -> None:
+    class Clips(Waves):
+        space = SignalSpace(2, (4, 3), has_lengths=True)
+
+        def encode_many(self, values):
+            return (np.asarray(value, np.float32) for value in values)
+
+    clips = [np.arange(2 * length * 3).reshape(2, length, 3) + 1 for length in (4, 1, 2, 4)]
+    codec: Any = Clips()
+    for _ in write_samples(encode_samples(map(Item, clips), codec, {}), tmp_path, {}):
+        pass
+    batch = read_samples(tmp_path, codec, {}).build_batch(np.array([3, 2, 0, 1]))
+    for row, index in enumerate((3, 2, 0, 1)):
+        length = clips[index].shape[1]
+        assert np.array_equal(batch.x[row, :, :length], clips[index])
+        assert not batch.x[row, :, length:].any()
+
+
+@pytest.mark.parametrize(("medium", "tokens"), [("image", 256), ("beeps", 100)])
+def test_what_a_sample_counts_for_is_up_to_the_medium_or_its_bytes(medium: str, tokens: int, beeps: ModuleType) -> None:
+    dataset: Any = SimpleNamespace(medium=medium, count_bytes=lambda split: 4_000)
+    source = SampleSet(CODEC, EncodedSamples(np.zeros((4, 1))), {}, dataset, Unit("samples", "melodies"))
+    assert source.tokens_per_sample == tokens
 
 
 def test_a_number_beyond_float16_is_refused() -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloom.api.arena import Arena, Trial
+from genloom.cli.answer_notes import print_answer_notes
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions, GivenValues, LedgerURL, PromptsFile, Rater, read_prompts
+from genloom.cli.options.model_input import ChatPrompts, GivenValues, PromptsFile, read_prompts
+from genloom.cli.options.numbers import OutputCount, Share
 from genloom.cli.options.sampling import (
     Guidance,
     MaxTokens,
@@ -17,7 +19,7 @@ from genloom.cli.options.sampling import (
     TopP,
     parse_settings,
 )
-from genloom.cli.options.types import Share
+from genloom.cli.options.workspace import CommonOptions, LedgerURL, Rater
 from genloom.conditioners import split_assignments
 from genloom.rate.ratings import Winner
 from genloom.text_format import format_count
@@ -34,7 +36,8 @@ def run(
     prompt: list[str] | None = None,
     prompts: PromptsFile | None = None,
     given: GivenValues | None = None,
-    chat: bool = False,
+    count: OutputCount = 1,
+    chat: ChatPrompts | None = None,
     max_tokens: MaxTokens | None = None,
     temperature: SamplingTemperature | None = None,
     top_p: TopP | None = None,
@@ -58,8 +61,8 @@ def run(
         Other model or version that gives the second answer. [default: the same model with other random seeds]
     prompt
         Prompt to answer. Repeatable.
-    chat
-        Whether the prompts are questions to a chat model.
+    count
+        Number of pairs for each prompt; for a model without prompts, of all.
     repeats
         Share of pairs shown a second time in the other order, to measure the rater's consistency.
     """
@@ -75,7 +78,8 @@ def run(
     prompt_texts = [line for line in prompt or () if line.strip()] + list(read_prompts(prompts) if prompts else ())
     first = workspace.model(model)
     arena = first.arena(
-        prompt_texts or ([""] if given else []),
+        prompt_texts or [""],
+        n=count,
         given=split_assignments(given or ()),
         against=against,
         is_chat=chat,
@@ -88,6 +92,8 @@ def run(
         for trial in trials:
             screen.print(f"\n── {trial.position} of {trial.count} · {trial.prompt}")
             screen.print_pair(trial)
+            for output in (trial.a, trial.b):
+                print_answer_notes(output, console)
             answer = screen.read_answer()
             if answer == "q":
                 break

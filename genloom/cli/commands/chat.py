@@ -5,8 +5,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from genloom.cli.options.common import Adapters, CommonOptions, Precision
-from genloom.cli.options.sampling import DEFAULT_TOKEN_OPTIONS, SamplingSeed, TokenSamplingOptions
+from genloom.cli.options.model_input import Adapters, Precision, PromptsFile, read_prompts, warn_of_full_adapters
+from genloom.cli.options.sampling import (
+    DEFAULT_TOKEN_OPTIONS,
+    ParamSettings,
+    SamplingSeed,
+    TokenSamplingOptions,
+    parse_settings,
+)
+from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.prompt_input import open_prompt_input
 from genloom.cli.repl import ChatREPL
 from genloom.errors import GenloomError
@@ -18,12 +25,14 @@ def run(
     *,
     adapter: Adapters | None = None,
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    prompts: PromptsFile | None = None,
     conversation: str | None = None,
     system: str | None = None,
     token_options: TokenSamplingOptions = DEFAULT_TOKEN_OPTIONS,
+    option: ParamSettings | None = None,
     seed: SamplingSeed | None = None,
     precision: Precision = "auto",
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> None:
     """Chat with a model; conversations are saved and can be continued.
 
@@ -35,27 +44,39 @@ def run(
         Model tuned on conversations, e.g. smollm2.
     prompt
         Single question: print its answer and exit; - reads it from standard input.
+    prompts
+        File of questions, one per line: ask them in one conversation, print the answers and exit.
     conversation
         Conversation to continue, by id or title (see genloom list conversations).
     system
         System prompt.
     """
     workspace, console = common.open()
-    if common.json and prompt is None:
+    questions = list(read_prompts(prompts) if prompts else ())
+    if prompt is not None:
+        questions.append(sys.stdin.read() if prompt == "-" else prompt)
+    if prompts and not questions:
+        raise GenloomError("cli.prompts_file_empty", path=prompts)
+    if common.json and not questions:
         raise GenloomError("cli.chat_json_without_prompt")
-    chat = workspace.model(model).chat(
+    speaker = workspace.model(model)
+    warn_of_full_adapters(speaker, adapter or (), console)
+    chat = speaker.chat(
         system=system,
         conversation=conversation or "",
         seed=seed,
         adapters=adapter or (),
         precision=precision,
-        is_saved=prompt is None or conversation is not None,
-        **token_options.to_params(),
+        is_saved=not questions or conversation is not None,
+        **parse_settings(speaker, adapter or (), precision, option or ()) | token_options.to_params(),
     )
     with open_prompt_input(workspace.folder / "conversations" / "history") as prompt_input:
         repl = ChatREPL(chat, console, prompt_input)
-        if prompt is None:
+        if not questions:
             repl.run()
             return
-        repl.ask(sys.stdin.read() if prompt == "-" else prompt)
-        console.print_result(repl.build_result())
+        turns = []
+        for question in questions:
+            repl.ask(question)
+            turns.append(repl.build_result())
+        console.print_result({**turns[-1], **({"turns": turns} if prompts else {})})

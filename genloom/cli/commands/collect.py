@@ -6,8 +6,8 @@ from typing import Annotated
 from genloom.api.progress import show_collection
 from genloom.cli.console import quote_name
 from genloom.cli.options.collecting import DEFAULT_COLLECT_FLAGS, CollectFlags, get_medium_options
-from genloom.cli.options.common import CommonOptions
-from genloom.cli.options.types import Seed, Threads, finite_float, float_range
+from genloom.cli.options.numbers import Seed, Threads, finite_float, float_range
+from genloom.cli.options.workspace import WorkOptions
 from genloom.collect import summarize_report
 
 Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
@@ -29,7 +29,7 @@ def run(
     seed: Seed = 0,
     workers: Threads | None = None,
     medium_flags: CollectFlags = DEFAULT_COLLECT_FLAGS,
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> None:
     """Collect files and folders into a data set.
 
@@ -84,8 +84,7 @@ def run(
     report = result.report
     assert report is not None, "a collection ends with its report"
     console.print_line(f"Data set {report.name!r} in {report.folder}")
-    for line in summarize_report(report):
-        console.print_line(line)
+    console.print_lines(summarize_report(report))
     console.print_line(f"Next: genloom train {quote_name(report.name)} --minutes 10")
     console.print_result(
         {"name": report.name, "digest": report.digest, "folder": str(report.folder), **report.to_dict()}

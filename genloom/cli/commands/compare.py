@@ -3,18 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from genloom.cli.options.common import (
-    Battery,
-    CommonOptions,
-    EvalPrecision,
-    EvalSplit,
-    MaxBytes,
-    TaskLimit,
-    Tasks,
-    parse_tasks,
-)
-from genloom.cli.options.sampling import MaxTokens
-from genloom.cli.options.types import Count, Seed
+from genloom.cli.options.evaluation import EvaluationOptions
+from genloom.cli.options.numbers import OutputCount
+from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_output_file
 
 
@@ -24,18 +15,11 @@ def run(
     /,
     *,
     data: str | None = None,
-    split: EvalSplit = "val",
     prompt: str = "",
-    max_tokens: MaxTokens | None = None,
-    samples: Count | None = None,
-    seed: Seed = 0,
-    max_bytes: MaxBytes = 300_000,
-    battery: Battery = False,
-    tasks: Tasks | None = None,
-    limit: TaskLimit | None = None,
-    precision: EvalPrecision | None = None,
+    samples: OutputCount | None = None,
+    evaluation: EvaluationOptions = EvaluationOptions(),
     out: Path | None = None,
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> None:
     """Compare two models on the same held-out data.
 
@@ -58,26 +42,15 @@ def run(
     """
     workspace, console = common.open()
     chart_path = None if out is None else resolve_output_file(out, "compare.png")
-    options: dict[str, Any] = {"seed": seed}
-    if not battery:
-        options |= {"num_samples": samples or 0, "max_tokens": max_tokens, "max_bytes": max_bytes, "prompt": prompt}
-    comparison = workspace.model(first).compare(
-        second,
-        data or "",
-        split=split,
-        battery=battery,
-        tasks=parse_tasks(tasks),
-        limit=limit or 0,
-        precision=precision or "",
-        progress=console,
-        **options,
-    )
+    first_model = workspace.model(first)
+    options: dict[str, Any] = evaluation.to_arguments(first_model)
+    options |= {"num_samples": samples or 0, "prompt": prompt}
+    comparison = first_model.compare(second, data or "", progress=console, **options)
     for sample in comparison.samples:
         console.print_line(f"── {sample.heading}")
         console.print_text(f"{sample.text}\n\n")
-    for line in comparison.lines:
-        console.print_line(line)
-    if battery:
+    console.print_lines(comparison.lines)
+    if evaluation.battery:
         console.print_result(comparison.to_json())
         return
     path = comparison.save(chart_path)

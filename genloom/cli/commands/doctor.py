@@ -1,6 +1,6 @@
 """`genloom doctor`: a check of the machine and the workspace."""
 
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.options.workspace import CommonOptions
 
 
 def run(

@@ -3,18 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from genloom.cli.options.common import (
-    Battery,
-    CommonOptions,
-    EvalPrecision,
-    EvalSplit,
-    MaxBytes,
-    TaskLimit,
-    Tasks,
-    parse_tasks,
-)
-from genloom.cli.options.sampling import MaxTokens, SamplingTemperature
-from genloom.cli.options.types import Count, Seed
+from genloom.cli.options.evaluation import EvaluationOptions
+from genloom.cli.options.numbers import OutputCount
+from genloom.cli.options.sampling import SamplingTemperature
+from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_output_folder
 
 
@@ -23,18 +15,11 @@ def run(
     /,
     *,
     data: str | None = None,
-    split: EvalSplit = "val",
-    samples: Count | None = None,
-    max_tokens: MaxTokens | None = None,
+    samples: OutputCount | None = None,
     temperature: SamplingTemperature | None = None,
-    seed: Seed = 0,
-    max_bytes: MaxBytes = 300_000,
-    battery: Battery = False,
-    tasks: Tasks | None = None,
-    limit: TaskLimit | None = None,
-    precision: EvalPrecision | None = None,
+    evaluation: EvaluationOptions = EvaluationOptions(),
     out: Path | None = None,
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> None:
     """Measure a model on held-out data, and how much its samples copy from training data.
 
@@ -56,22 +41,11 @@ def run(
     """
     workspace, console = common.open()
     out_folder = None if out is None else resolve_output_folder(out)
-    options: dict[str, Any] = {"seed": seed}
-    if not battery:
-        options |= {"num_samples": samples or 0, "max_tokens": max_tokens, "temperature": temperature}
-        options["max_bytes"] = max_bytes
-    evaluation = workspace.model(model).evaluate(
-        data or "",
-        split=split,
-        battery=battery,
-        tasks=parse_tasks(tasks),
-        limit=limit or 0,
-        precision=precision or "",
-        progress=console,
-        **options,
-    )
-    folder = evaluation.save(out_folder)
-    for line in evaluation.lines:
-        console.print_line(line)
+    evaluated = workspace.model(model)
+    options: dict[str, Any] = evaluation.to_arguments(evaluated)
+    options |= {"num_samples": samples or 0, "temperature": temperature}
+    report = evaluated.evaluate(data or "", progress=console, **options)
+    folder = report.save(out_folder)
+    console.print_lines(report.lines)
     console.print_line(f"Report and charts in {folder}")
-    console.print_result({**evaluation.to_json(), "folder": str(folder)})
+    console.print_result({**report.to_json(), "folder": str(folder)})

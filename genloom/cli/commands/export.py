@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_new_path
 
 
 def run(
-    model: str, out: Path, /, *, to: str = "hf", precision: str | None = None, common: CommonOptions = CommonOptions()
+    model: str, out: Path, /, *, to: str = "hf", precision: str | None = None, common: WorkOptions = WorkOptions()
 ) -> None:
     """Export a model to a Hugging Face folder, a .gguf file or a PEFT adapter.
 

@@ -1,20 +1,21 @@
 """`genloom forget`: unlearn a rater, an output or a training document, with proof."""
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from genloom.api.progress import show_events
-from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions, LedgerURL
+from genloom.cli.console import Console, quote_name
+from genloom.cli.options.workspace import LedgerURL, WorkOptions
 from genloom.learn.unlearn_document import UnlearnDocumentResult
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult
 from genloom.text_format import format_count
 
 
 def run(
-    model: str, /, *, rater: str = "", item: str = "", ledger: LedgerURL = "", common: CommonOptions = CommonOptions()
+    model: str, /, *, rater: str = "", item: str = "", ledger: LedgerURL = "", common: WorkOptions = WorkOptions()
 ) -> None:
     """Unlearn a rater, an output or a document, and prove that nothing of it is left.
 
@@ -46,11 +47,18 @@ def run(
 def _print_ratings_result(result: UnlearnRatingsResult, console: Console) -> None:
     console.print_line(
         f"Withdrawn: {format_count(len(result.withdrawn_events), 'entry', 'entries')} of the ledger. "
-        f"The version before their first use is {result.base_version}."
+        f"The version without them is {result.base_version}."
     )
-    if result.tainted_versions:
+    inactive_versions = [each for each in result.tainted_versions if each not in result.active_tainted_versions]
+    if not result.tainted_versions:
+        console.print_line("No version was trained on them.")
+    if inactive_versions:
         console.print_line(
-            f"Trained on them, and now inactive: {', '.join(result.tainted_versions)}. They are still on disk."
+            f"Trained on them, and not in use: {', '.join(inactive_versions)}. {_suggest_removal(inactive_versions)}"
+        )
+    for version in result.active_tainted_versions:
+        console.print_line(
+            f"Trained on them, and in use: {version}. Forget them there too, or promote another version."
         )
     if result.new_version:
         console.print_line(f"{result.new_version} was trained on all other ratings.")
@@ -63,11 +71,21 @@ def _print_document_result(result: UnlearnDocumentResult, console: Console) -> N
     console.print_line(f"{result.new_version} was trained without the document and is active.")
     console.print_line(f"A second run without the document has equal weights: {result.proof}")
     console.print_line(
-        f"Trained on it, directly or through their base: {', '.join(result.tainted_versions)}. They are still on disk."
+        f"Trained on it, directly or through their base: {', '.join(result.tainted_versions)}. "
+        f"{_suggest_removal(result.tainted_versions)}"
     )
     if result.active_tainted_versions:
         active_refs = ", ".join(result.active_tainted_versions)
         console.print_line(f"Still active: {active_refs}. Forget it there too, or promote another version.")
-    console.print_line(
-        f"Older versions of the data set still contain it, in {result.old_data_folder}; remove them if it must be gone."
-    )
+    data_folder = Path(result.old_data_folder)
+    old_digests = sorted(path.name for path in data_folder.iterdir() if path.name != result.data_digest)
+    old_names = [quote_name(f"{data_folder.name}/{digest[:12]}") for digest in old_digests]
+    console.print_line("Older versions of the data set still contain it. To delete them, if it must be gone:")
+    console.print_line(f"  genloom remove data {' '.join(old_names)} --force && genloom remove --empty-bin")
+
+
+def _suggest_removal(refs: Sequence[str]) -> str:
+    """Return how to delete versions that are still on the disk."""
+    names = " ".join(map(quote_name, refs))
+    command = f"genloom remove models {names} --force && genloom remove --empty-bin"
+    return f"They are still on disk. To delete them: {command}"

@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from genloom.api.generation import GenerationProgress
 from genloom.api.models import Model
 from genloom.api.outputs import Output, Outputs
+from genloom.cli.answer_notes import ANSWER_NOTES, print_answer_notes
 from genloom.cli.console import Console
-from genloom.cli.options.common import Adapters, CommonOptions, GivenValues, Precision, PromptsFile, read_prompts
 from genloom.cli.options.editing import (
     DEFAULT_EDIT_FLAGS,
     DEFAULT_SHEET_OPTIONS,
@@ -20,6 +20,16 @@ from genloom.cli.options.editing import (
     SheetOptions,
     get_edit_options,
 )
+from genloom.cli.options.model_input import (
+    Adapters,
+    ChatPrompts,
+    GivenValues,
+    Precision,
+    PromptsFile,
+    read_prompts,
+    warn_of_full_adapters,
+)
+from genloom.cli.options.numbers import OutputCount
 from genloom.cli.options.sampling import (
     DEFAULT_STEP_OPTIONS,
     DEFAULT_TOKEN_OPTIONS,
@@ -29,8 +39,8 @@ from genloom.cli.options.sampling import (
     TokenSamplingOptions,
     parse_settings,
 )
-from genloom.cli.options.types import Count
-from genloom.cli.output_path import resolve_output_folder
+from genloom.cli.options.workspace import WorkOptions
+from genloom.cli.output_path import is_file_name, name_copy, resolve_output_folder
 from genloom.conditioners import split_assignments
 from genloom.errors import GenloomError
 from genloom.generate.presets import PLACEHOLDER, Preset
@@ -49,7 +59,7 @@ def run(
     given: GivenValues | None = None,
     preset: list[str] | None = None,
     list_presets: Annotated[bool, Parameter(name="--presets")] = False,
-    count: Count = 1,
+    count: OutputCount = 1,
     token_options: TokenSamplingOptions = DEFAULT_TOKEN_OPTIONS,
     step_options: StepSamplingOptions = DEFAULT_STEP_OPTIONS,
     option: ParamSettings | None = None,
@@ -57,11 +67,13 @@ def run(
     edit_flags: EditFlags = DEFAULT_EDIT_FLAGS,
     sheet_options: SheetOptions = DEFAULT_SHEET_OPTIONS,
     stop: list[str] | None = None,
+    chat: ChatPrompts | None = None,
     seed: SamplingSeed | None = None,
     precision: Precision = "auto",
     out: Path | None = None,
+    continue_from: str | None = None,
     replay: str | None = None,
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> None:
     """Generate outputs of a model; every output is stored, traceable and replayable.
 
@@ -84,13 +96,15 @@ def run(
     stop
         String that ends a text and is not part of it. Repeatable.
     out
-        Folder for copies of the outputs.
+        Folder for copies of the outputs, or a file, whose suffix chooses the format.
+    continue_from
+        Text to continue: its id, or "last".
     replay
         Id of a stored output to generate again and compare byte for byte.
     """
     workspace, console = common.open()
     if out is not None:
-        resolve_output_folder(out)
+        resolve_output_folder(out.parent if is_file_name(out) else out)
     if list_presets:
         _print_presets(workspace.presets(), console)
         return
@@ -103,7 +117,9 @@ def run(
             "preset": preset,
             "option": option,
             "stop": stop,
+            "chat": chat,
             "out": out,
+            "continue_from": continue_from,
         }
         selection = {"count": count != 1, "precision": precision != "auto", **vars(edit_flags), **vars(sheet_options)}
         _check_no_other_options(
@@ -122,6 +138,7 @@ def run(
     if list_options:
         _print_options(generator, console)
         return
+    warn_of_full_adapters(generator, adapter or (), console)
     params = {
         **(
             parse_settings(generator, adapter or (), precision, option or ())
@@ -140,22 +157,26 @@ def run(
         interpolate=sheet_options.num_interpolated,
         adapters=adapter or (),
         precision=precision,
+        is_chat=chat,
+        continue_from=continue_from or "",
         **params,
     )
     outputs, results = Outputs(), []
     for output, position, is_streamed in _show_progress(events, console):
-        outputs.append(output)
-        path = output.path if out is None else output.save(out / output.path.name)
+        if sheet_options.sheet or not outputs:
+            outputs.append(output)
+        path = output.path if out is None else output.save(name_copy(out, output.path.name, *position))
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
-        if "given" in output.record:
-            metadata["given"] = output.record["given"]
-        results.append({**metadata, **_build_text_fields(output, written=output.continuation)})
+        metadata |= {name: output.record[name] for name in ("given", *ANSWER_NOTES) if name in output.record}
+        if console.is_json or not results:
+            results.append({**metadata, **_build_text_fields(output, written=output.continuation)})
         if is_streamed:
             console.print_text("\n")
             console.print_note(f"── {output.id} · {path}")
         else:
-            console.print_line(f"── {position} · {output.id} · {path}")
+            console.print_line(f"── {position[0]} of {position[1]} · {output.id} · {path}")
             _print_output(output, console)
+        print_answer_notes(output, console)
     sheet_entry = {}
     if sheet_options.sheet:
         sheet_entry["sheet"] = str(_save_sheet(outputs, Path(results[0]["file"]), console))
@@ -165,7 +186,7 @@ def run(
 
 def _show_progress(
     events: Iterable[GenerationProgress | Output], console: Console
-) -> Iterator[tuple[Output, str, bool]]:
+) -> Iterator[tuple[Output, tuple[int, int], bool]]:
     """Yield the outputs, their positions, and whether their text was printed while it was generated."""
     shown_text, num_outputs, last_step = "", 0, None
     with ExitStack() as stack:
@@ -176,7 +197,7 @@ def _show_progress(
                 num_outputs, bar = num_outputs + 1, None
                 assert last_step is not None, "the steps of an output come before it"
                 is_streamed = last_step.is_streamed and console.is_live
-                yield event, f"{num_outputs} of {last_step.count}", is_streamed
+                yield event, (num_outputs, last_step.count), is_streamed
                 continue
             last_step = event
             if event.is_streamed and console.is_live:
@@ -226,8 +247,9 @@ def _print_options(model: Model, console: Console) -> None:
     options = model.list_options()
     example = f", e.g. -o {options[0].name}={options[0].default}" if options else ": none"
     console.print_line(f"Sampling options of {model.ref}{example}")
-    for line in format_table([(o.name, o.type, str(o.default), o.requirement, o.help) for o in options]):
-        console.print_line(f"  {line}")
+    console.print_lines(
+        format_table([(o.name, o.type, str(o.default), o.requirement, o.help) for o in options]), indent="  "
+    )
     console.print_result({"model": model.ref, "options": {o.name: asdict(o) for o in options}})
 
 
@@ -236,8 +258,7 @@ def _print_presets(known_presets: Mapping[str, Preset], console: Console) -> Non
     for name, preset in known_presets.items():
         settings = ", ".join(f"{setting} {value}" for setting, value in preset.params.items())
         rows.append((name, preset.description, preset.prompt.replace(PLACEHOLDER, "…"), settings))
-    for line in format_table(rows):
-        console.print_line(line)
+    console.print_lines(format_table(rows))
     console.print_result({"presets": {name: asdict(preset) for name, preset in known_presets.items()}})
 
 

@@ -2,28 +2,30 @@
 
 from dataclasses import asdict
 
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.options.workspace import WorkOptions
 from genloom.text_format import format_bytes
 
 
-def run(model_source: str, /, *, name: str | None = None, common: CommonOptions = CommonOptions()) -> None:
-    """Import a pretrained model: by name, from a Hugging Face folder or a .gguf file.
+def run(model_source: str, /, *, name: str | None = None, base: str = "", common: WorkOptions = WorkOptions()) -> None:
+    """Import a pretrained model: by name, from a Hugging Face or PEFT folder or a .gguf file.
 
     Parameters
     ----------
     model_source
-        Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model; or .gguf file.
+        Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an adapter; or .gguf file.
     name
         Name of the model in the workspace. [default: that of the source]
+    base
+        Model of the workspace that an adapter belongs to. [default: the one that the adapter names]
     """
     workspace, console = common.open()
     with console.show_progress("Importing", 1.0) as bar:
-        import_result = workspace.import_with_report(model_source, name=name or "", progress=bar.update)
+        import_result = workspace.import_with_report(model_source, name=name or "", base=base, progress=bar.update)
     source_card = import_result.folder.card["source"]
     num_bytes = sum(file_entry["bytes"] for file_entry in import_result.folder.card["files"].values())
     console.print_line(f"Model {import_result.folder.ref!r} in {import_result.folder.folder}")
     console.print_line(
-        f"{source_card['architecture']}, {import_result.folder.card['parameters'] / 1e6:,.1f} million parameters, "
+        f"{source_card['architecture']}, {import_result.folder.card['parameters']:,} parameters, "
         f"context of {import_result.spec.context_length:,} tokens, {format_bytes(num_bytes)}, "
         f"licence {source_card['licence']}"
     )

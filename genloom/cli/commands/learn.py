@@ -8,8 +8,10 @@ from genloom.api.progress import show_events
 from genloom.api.receipts import Receipt
 from genloom.cli.commands.train import parse_setting
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions, LedgerURL, Settings, read_prompts
-from genloom.cli.options.types import Count, Positive, Seed
+from genloom.cli.options.model_input import read_prompts
+from genloom.cli.options.numbers import Count, Minutes, OutputCount, Seed
+from genloom.cli.options.training import Settings
+from genloom.cli.options.workspace import LedgerURL, WorkOptions
 from genloom.cli.output_path import resolve_output_file
 from genloom.learn.round import MAX_EVAL_PROMPTS
 
@@ -18,19 +20,19 @@ def run(
     model: str,
     /,
     *,
-    minutes: Positive | None = None,
+    minutes: Minutes | None = None,
     steps: Count | None = None,
     method: str = "auto",
     check: str = "",
     reward: list[str] | None = None,
-    best_of: Count | None = None,
+    best_of: OutputCount | None = None,
     prompts: Path | None = None,
-    max_eval_prompts: Count = MAX_EVAL_PROMPTS,
+    max_eval_prompts: OutputCount = MAX_EVAL_PROMPTS,
     set: Settings | None = None,
     seed: Seed = 0,
     out: Path | None = None,
     ledger: LedgerURL = "",
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> None:
     """Learn from ratings; the new version is activated only if held-out ratings prove it better.
 
@@ -42,7 +44,7 @@ def run(
     model
         Model name, e.g. notes; its active version learns.
     minutes
-        Time budget of the training, without the evaluation. [default: 5, if no --steps are given]
+        Time budget of the round: about half for training, the rest for measuring. [default: 5, if no --steps are given]
     steps
         Exact number of steps.
     method

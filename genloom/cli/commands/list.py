@@ -1,11 +1,13 @@
 """`genloom list`: the contents of the workspace."""
 
 import typing
+from pathlib import Path
 from typing import Any, Literal
 
 from genloom import plugins
+from genloom.cli.commands.remove import print_bin
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions
+from genloom.cli.options.workspace import CommonOptions
 from genloom.media.abilities import get_ability
 from genloom.text_format import format_bytes, format_count, format_table
 
@@ -26,6 +28,8 @@ _TITLES = {"builtin": "built-in models"}
 def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions()) -> int:
     """List the data sets, models, runs, outputs and conversations of the workspace, and built-in models.
 
+    Shows how much space they take; `genloom remove` frees it.
+
     Parameters
     ----------
     kind
@@ -40,6 +44,9 @@ def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions())
     console.print_line(f"Workspace {workspace.folder}{created_note}")
     for kind_name in kinds:
         _print_section(console, kind_name, rows_by_kind[kind_name])
+    if not kind and (entries := workspace.bin):
+        console.print_line()
+        print_bin(entries, console)
     for fault in faults:
         console.print_line(f"damaged: {fault}")
     own_kinds = [kind_name for kind_name in kinds if kind_name != "builtin"]
@@ -53,10 +60,12 @@ def _print_section(console: Console, kind: Kind, rows: list[dict[str, Any]]) -> 
     if not rows:
         return
     visible_rows = rows[-_MAX_ROWS:] if kind in _TRUNCATED_KINDS else rows
+    total = format_bytes(sum(row["bytes"] for row in rows))
     console.print_line()
-    console.print_line(f"{_TITLES.get(kind, kind)} ({len(rows)}{', newest' if len(visible_rows) < len(rows) else ''})")
-    for line in format_table([tuple(_ROW_FORMATTERS[kind](row)) for row in visible_rows]):
-        console.print_line(f"  {line}")
+    console.print_line(
+        f"{_TITLES.get(kind, kind)} ({len(rows)}, {total}{'; the newest' if len(visible_rows) < len(rows) else ''})"
+    )
+    console.print_lines(format_table([tuple(_ROW_FORMATTERS[kind](row)) for row in visible_rows]), indent="  ")
 
 
 def _format_model_row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -85,6 +94,7 @@ _ROW_FORMATTERS = {
         format_bytes(row["bytes"]),
         _format_day(row),
         ", ".join(list(row["licences"])[:3]),
+        f"{row['versions']} versions, {format_bytes(row['disk_bytes'])} on disk" if row["versions"] > 1 else "",
     ),
     "models": _format_model_row,
     "builtin": _format_model_row,
@@ -92,13 +102,20 @@ _ROW_FORMATTERS = {
         row["run"],
         row["name"],
         _format_day(row),
+        format_bytes(row["bytes"]),
         f"finished: {row['model']}" if row["model"] else "to resume",
     ),
-    "outputs": lambda row: (row["output"], str(row["model"] or ""), _shorten(row["prompt"]), row["file"]),
+    "outputs": lambda row: (
+        row["output"],
+        str(row["model"] or ""),
+        _shorten(" ".join([*(f"{name}={value}" for name, value in row["given"].items()), str(row["prompt"] or "")])),
+        _shorten(row["text"], 40) if row["text"] else f"outputs/{row['output'][:10]}/{Path(row['file']).name}",
+    ),
     "conversations": lambda row: (
         row["conversation"],
         row["model"],
         format_count(row["questions"], "question"),
+        format_bytes(row["bytes"]),
         _shorten(row["title"]),
     ),
 }
@@ -108,6 +125,6 @@ def _format_day(row: dict[str, Any]) -> str:
     return row["created"][:16].replace("T", " ")
 
 
-def _shorten(prompt: object) -> str:
-    text = " ".join(str(prompt or "").split())
-    return repr(text if len(text) <= 30 else text[:29] + "…")
+def _shorten(value: object, max_chars: int = 30) -> str:
+    text = " ".join(str(value or "").split())
+    return repr(text if len(text) <= max_chars else text[: max_chars - 1] + "…")

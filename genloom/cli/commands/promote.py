@@ -1,16 +1,15 @@
 """`genloom promote`: a person activates a version of a model."""
 
-from typing import Annotated
-
-from genloom.cli.options.common import CommonOptions, LedgerURL, Reason
-from genloom.cli.options.types import int_range
+from genloom.cli.options.numbers import Count
+from genloom.cli.options.workspace import CommonOptions, LedgerURL, Reason
 
 
 def run(
     model: str,
     /,
     *,
-    to: Annotated[int, int_range(1)],
+    to: Count,
+    allow_withdrawn: bool = False,
     reason: Reason = "",
     ledger: LedgerURL = "",
     common: CommonOptions = CommonOptions(),
@@ -23,12 +22,17 @@ def run(
         Model name, e.g. notes; from now on it means this version.
     to
         Version number, e.g. 3.
+    allow_withdrawn
+        Also a version that was trained on withdrawn ratings or documents.
     """
     workspace, console = common.open(ledger)
-    event = workspace.promote(model, to, reason)
+    is_active = workspace.model(model).version == to
+    event = workspace.promote(model, to, reason, allow_withdrawn=allow_withdrawn)
     previous_version = event.body["champion_before"]
-    console.print_line(
-        f"{model} now means {model}/{to}" + (f" instead of {model}/{previous_version}." if previous_version else ".")
-    )
-    console.print_line(f"To undo: genloom rollback {model}")
+    if is_active:
+        console.print_line(f"{model} means {model}/{to} already.")
+    else:
+        instead = f" instead of {model}/{previous_version}" if previous_version else ""
+        console.print_line(f"{model} now means {model}/{to}{instead}.")
+        console.print_line(f"To undo: genloom rollback {model}")
     console.print_result({"event": event.id, **event.body})

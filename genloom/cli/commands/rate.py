@@ -3,13 +3,17 @@
 from collections import Counter
 from typing import Annotated
 
+from genloom.api.ratings import quote_output
+from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions, LedgerURL, Rater
-from genloom.cli.options.types import int_range
+from genloom.cli.options.numbers import int_range
+from genloom.cli.options.workspace import CommonOptions, LedgerURL, Rater
 from genloom.errors import GenloomError
 from genloom.rate.ratings import Winner
 from genloom.store.ledger import Event
 from genloom.text_format import format_count
+
+_MAX_TEXT_CHARS = 40
 
 
 def run(
@@ -75,7 +79,9 @@ def run(
             raise GenloomError("cli.rating_output_missing")
         thumb = True if up else False if down else None
         event = workspace.rate(output, up=thumb, stars=stars, note=note or "", is_machine=machine, id=id)
-    console.print_line(f"{_describe_event(event)} ({event.body['rater']}).")
+    console.print_line(f"{_describe_event(event, workspace)} ({event.body['rater']}).")
+    if event.kind == "choice" and len(set(event.body["sha256"])) == 1:
+        console.print_line("Both outputs are identical, so nothing is learned from this choice.")
     console.print_line(f"Recorded as {event.id}; to undo: genloom ratings withdraw {event.id}")
     console.print_result({"event": event.id, "at": event.at, "kind": event.kind, **event.body})
 
@@ -89,18 +95,26 @@ def _print_check(events: list[Event], check: str, console: Console) -> None:
     console.print_result({"rater": rater, "choices": counts["choices"], "ties": counts["ties"], "machine": True})
 
 
-def _describe_event(event: Event) -> str:
+def _describe_event(event: Event, workspace: Workspace) -> str:
     body = event.body
     if event.kind == "choice":
+        a, b = _quote_output(workspace, body["a"]), _quote_output(workspace, body["b"])
         outcomes = {
-            "a": f"{body['a']} is better than {body['b']}",
-            "b": f"{body['b']} is better than {body['a']}",
-            "tie": f"{body['a']} and {body['b']} are equally good",
-            "bad": f"{body['a']} and {body['b']} are both bad",
+            "a": f"{a} is better than {b}",
+            "b": f"{b} is better than {a}",
+            "tie": f"{a} and {b} are equally good",
+            "bad": f"{a} and {b} are both bad",
         }
         return outcomes[body["winner"]]
+    output = _quote_output(workspace, body["output"])
     if body["scale"] == "note":
-        return f"A note on {body['output']}"
+        return f"A note on {output}"
     if body["scale"] == "stars":
-        return f"{body['output']} has {body['value']} of 5 stars"
-    return f"{body['output']} is {'good' if body['value'] > 0 else 'bad'}"
+        return f"{output} has {body['value']} of 5 stars"
+    return f"{output} is {'good' if body['value'] > 0 else 'bad'}"
+
+
+def _quote_output(workspace: Workspace, output: str) -> str:
+    """Return the id of an output with its first words."""
+    text = quote_output(workspace.output(output).record, _MAX_TEXT_CHARS)
+    return f'{output} ("{text}")' if text else output

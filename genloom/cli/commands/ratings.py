@@ -7,15 +7,16 @@ from typing import Any, Literal
 from genloom.api.ratings import Ratings
 from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
-from genloom.cli.options.common import CommonOptions, LedgerURL
+from genloom.cli.options.workspace import CommonOptions, LedgerURL
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
 from genloom.rate.export import Format
 from genloom.store.files import write_atomic
-from genloom.text_format import format_count, format_table
+from genloom.text_format import format_count, format_table, quote_beginning
 
 Action = Literal["list", "withdraw", "export", "verify"]
 _MAX_ROWS = 20
+_MAX_TEXT_CHARS = 60
 
 
 def run(
@@ -50,9 +51,15 @@ def run(
     if id is not None:
         event = workspace.withdraw(id)
         console.print_line(
-            f"{id} is withdrawn: nothing is learned from it. The ledger still records that it was given."
+            f"{id} is withdrawn: nothing is learned from it from now on. The ledger still records that it was given."
         )
-        console.print_result({"event": event.id, "at": event.at, "withdrawn": id})
+        versions = workspace.find_trained_versions(id)
+        if versions:
+            body = workspace.ledger.get_event(id).body
+            name, item = versions[0].partition("/")[0], body.get("output") or body.get("a")
+            console.print_line(f"Trained on it before: {', '.join(versions)}.")
+            console.print_line(f"To retrain without the ratings of its output: genloom forget {name} --item {item}")
+        console.print_result({"event": event.id, "at": event.at, "withdrawn": id, "trained_versions": versions})
     elif to is not None:
         export_path = None if out is None else resolve_output_file(out, "ratings.jsonl")
         _export_ratings(list(workspace.export_ratings(to, model)), to, export_path, console)
@@ -69,8 +76,7 @@ def _export_ratings(exported_rows: list[dict[str, Any]], to: Format, out: Path |
         write_atomic(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
         console.print_line(f"{format_count(len(exported_rows), 'row')} written to {out}")
     else:
-        for line in lines:
-            console.print_line(line)
+        console.print_lines(lines)
     console.print_result(
         {"to": to, "rows": exported_rows if out is None else len(exported_rows), "file": str(out) if out else None}
     )
@@ -101,8 +107,16 @@ def _print_ratings(ratings: Ratings, console: Console) -> None:
         (row["event"], row["at"][:16].replace("T", " "), row["rater"], row["says"], row["effect"])
         for row in ratings.rows[-_MAX_ROWS:]
     ]
-    for line in format_table(table):
+    if len(ratings) > _MAX_ROWS:
+        console.print_line(f"The newest {_MAX_ROWS} of {len(ratings):,}; --json lists all.")
+    for line, row in zip(format_table(table), ratings.rows[-_MAX_ROWS:], strict=True):
         console.print_line(line)
+        texts = " | ".join(quote_beginning(text, _MAX_TEXT_CHARS) for text in row["texts"] if text)
+        console.print_line(
+            f"    {quote_beginning(row['prompt'], _MAX_TEXT_CHARS)} → {texts}" if texts else "    no text"
+        )
+        if row["note"]:
+            console.print_line(f"    Note: {row['note']}")
     console.print_line()
     preferences = ratings.preferences
     num_pairs = format_count(len(preferences.pairs), "pair")
@@ -112,9 +126,11 @@ def _print_ratings(ratings: Ratings, console: Console) -> None:
     )
     weights = ", ".join(f"{rater} {weight:.2f}" for rater, weight in preferences.raters.items())
     console.print_line(f"Weights of the raters (1: nothing is known of their accuracy): {weights}")
-    for contradiction in preferences.contradictions:
+    for contradiction in preferences.contradictions[:_MAX_ROWS]:
         raters_text = " and ".join(contradiction.raters)
         outputs, events = " and ".join(contradiction.outputs), ", ".join(contradiction.events)
         console.print_line(f"Contradiction: {raters_text} about {outputs} ({events})")
+    if (num_more := len(preferences.contradictions) - _MAX_ROWS) > 0:
+        console.print_line(f"{format_count(num_more, 'more contradiction')}; --json lists all.")
     if ratings.shortfall:
         console.print_line(ratings.shortfall)

@@ -1,6 +1,6 @@
 """`genloom rollback`: the previously active version of a model is active again."""
 
-from genloom.cli.options.common import CommonOptions, LedgerURL, Reason
+from genloom.cli.options.workspace import CommonOptions, LedgerURL, Reason
 
 
 def run(model: str, /, *, reason: Reason = "", ledger: LedgerURL = "", common: CommonOptions = CommonOptions()) -> None:

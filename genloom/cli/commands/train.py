@@ -4,16 +4,17 @@ import signal
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from genloom import plugins
 from genloom.api.progress import show_events
 from genloom.cli.console import Console, quote_name
-from genloom.cli.options.common import CommonOptions, Settings
-from genloom.cli.options.types import Count, Positive, Seed, Threads
+from genloom.cli.options.numbers import Count, Minutes, Seed, Threads, int_range
+from genloom.cli.options.training import Settings
+from genloom.cli.options.workspace import WorkOptions
 from genloom.errors import GenloomError
+from genloom.generate.text.conversation import is_chat_card
 from genloom.media.abilities import get_ability
 from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, HeldOutMetric
 from genloom.store.model_folder import ModelFolder
@@ -22,6 +23,7 @@ from genloom.text_format import format_bytes, format_duration, format_table
 from genloom.train.events import Event, RunResult, StepMetrics
 from genloom.train.job import read_job
 
+NUM_SAMPLES = 3  # texts that a new model writes on the way
 RETENTION_LABELS = {
     BITS_PER_BYTE: "  of general text",
     HELD_OUT_LOSS: "  of the base's data",
@@ -32,9 +34,9 @@ def run(
     data: str,
     /,
     *,
-    minutes: Positive | None = None,
-    params: Count | None = None,
-    tokens: Count | None = None,
+    minutes: Minutes | None = None,
+    params: Annotated[int, int_range(1, 10**12)] | None = None,
+    tokens: Annotated[int, int_range(1, 10**15)] | None = None,
     steps: Count | None = None,
     name: str | None = None,
     from_: str | None = None,
@@ -45,7 +47,7 @@ def run(
     seed: Seed = 0,
     threads: Threads | None = None,
     save_steps: Count | None = None,
-    common: CommonOptions = CommonOptions(),
+    common: WorkOptions = WorkOptions(),
 ) -> int:
     """Train a model on a data set, or fine-tune an existing one, within a time budget.
 
@@ -75,7 +77,7 @@ def run(
     recipe
         TOML file of job settings, e.g. recipes/text.toml; --set overrides it.
     threads
-        Number of processor threads. [default: all cores]
+        Number of processor threads. [default: all cores, or fewer by the quota of the container]
     save_steps
         Number of steps between additional checkpoints. [default: only one every 30 seconds]
     """
@@ -95,6 +97,7 @@ def run(
         seed=seed,
         threads=threads or 0,
         save_steps=save_steps or 0,
+        num_samples=0 if common.json else NUM_SAMPLES,
     )
     result, stopped_step = _show_progress(events, console)
     if result is None:
@@ -120,19 +123,12 @@ def run(
 def _suggest_command(workspace: Workspace, model_folder: ModelFolder) -> str:
     """Return the command that shows what the model can do, with the conditions that it has."""
     name = quote_name(model_folder.name)
-    if _is_chat_model(workspace, model_folder):
+    if is_chat_card(workspace, model_folder.card):
         return f"chat {name}"
     design = read_job(model_folder.folder / "job.toml").design
     has_prompt = design.text_encoder or get_ability(plugins.find_part("medium", design.medium), "parse") is not None
     given = [f"--given {condition}=…" for condition in design.conditions]
     return " ".join(["generate", name, *(['--prompt "…"'] if has_prompt else []), *given, "--count 3"])
-
-
-def _is_chat_model(workspace: Workspace, model_folder: ModelFolder) -> bool:
-    """Return whether the model was fine-tuned on conversations, by the first documents of its data."""
-    data_card = model_folder.card["data"]
-    documents = workspace.get_dataset(data_card["name"], data_card["digest"]).iter_documents("train")
-    return "parents" in model_folder.card and any("turns" in item.meta for item in islice(documents, 64))
 
 
 def _show_progress(events: Generator[Event], console: Console) -> tuple[RunResult | None, int]:
@@ -174,8 +170,18 @@ def _print_result(result: RunResult, folder: Path, console: Console) -> None:
     ):
         if key in actual:
             rows.append((f"  {title}", formatter(forecast[key]) if key in forecast else "-", formatter(actual[key])))
-    for line in format_table(rows):
-        console.print_line(line)
+    console.print_lines(format_table(rows))
+    if "restated_steps" in forecast:
+        _print_restatement(result, console)
+
+
+def _print_restatement(result: RunResult, console: Console) -> None:
+    """Say what was to be expected of the steps that the machine had time for."""
+    forecast, measurement = result.estimate, result.held_out_metric
+    line = f"The machine was slower than forecast: {forecast['restated_steps']:,} of {forecast['steps']:,} steps"
+    if measurement is not None and (restated := forecast.get(f"restated_{measurement.key}")) is not None:
+        line += f", of which {restated:.3f} {measurement.name} are to be expected"
+    console.print_line(f"{line}.")
 
 
 def _build_before_after_rows(
@@ -187,13 +193,10 @@ def _build_before_after_rows(
         (f"  {measurement.name}", f"{forecast['before']:.3f}", f"{measurement.value:.3f}"),
     ]
     if (general_value := actual.get(f"general_{measurement.key}")) is not None:
-        rows.append(
-            (
-                RETENTION_LABELS[measurement.name],
-                f"{forecast['general_before']:.3f}" if "general_before" in forecast else "-",
-                f"{general_value:.3f}",
-            )
-        )
+        before = forecast.get("general_before")
+        change = "" if before is None else f" ({general_value / before - 1:+.0%})"
+        before_text = "-" if before is None else f"{before:.3f}"
+        rows.append((RETENTION_LABELS[measurement.name], before_text, f"{general_value:.3f}{change}"))
     return [*rows, ("", "forecast", "actual")]
 
 

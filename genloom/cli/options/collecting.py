@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from genloom import plugins
-from genloom.cli.options.types import checked_int, finite_float
+from genloom.cli.options.numbers import checked_int, finite_float
 from genloom.collect.options import Options
 from genloom.collect.preparation import get_preparation
 from genloom.errors import GenloomError

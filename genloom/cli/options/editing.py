@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from genloom import plugins
 from genloom.api.generation import find_editing
 from genloom.api.models import Model
-from genloom.cli.options.types import finite_float, int_range
+from genloom.cli.options.numbers import finite_float, int_range
 from genloom.errors import GenloomError
 
 DEFAULT_STEPS_BETWEEN = 8
@@ -26,7 +26,7 @@ class SheetOptions:
     interpolate: bool = False
     """Interpolation between two prompts, or between two outputs of one prompt."""
 
-    steps_between: Annotated[int, int_range(2)] | None = None
+    steps_between: Annotated[int, int_range(2, 10_000)] | None = None
     """Number of outputs of an interpolation. [default: 8]"""
 
     @property

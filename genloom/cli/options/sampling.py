@@ -6,18 +6,20 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from genloom.api.generation import DEFAULT_TEMPERATURE
 from genloom.api.models import Model
-from genloom.cli.options.types import Count, GuidanceScale, Positive, Seed, Share, Temperature, int_range
+from genloom.cli.options.numbers import GuidanceScale, Penalty, Seed, Share, Temperature, int_range
+from genloom.objectives.checks import SUGGESTED_TEMPERATURE
 
 MaxTokens = Annotated[
-    Count, Parameter(help="Maximum number of tokens to generate. [default: 400; 512 for a chat reply]")
+    int,
+    int_range(1, 1_000_000),
+    Parameter(help="Maximum number of tokens to generate. [default: 400; 512 for a chat reply]"),
 ]
 SamplingTemperature = Annotated[
     Temperature,
     Parameter(
         help="Sampling temperature. 0 always picks the most likely token; 1 samples from the model's distribution. "
-        f"[default: {DEFAULT_TEMPERATURE}; 0.3 in a chat]"
+        f"[default: {SUGGESTED_TEMPERATURE}; 0.3 in a chat]"
     ),
 ]
 TopP = Annotated[
@@ -27,7 +29,9 @@ TopP = Annotated[
         "[default: off; 0.9 in a chat]"
     ),
 ]
-Steps = Annotated[Count, Parameter(help="Number of sampling steps of an image; fewer are faster, more are finer.")]
+Steps = Annotated[
+    int, int_range(1, 10_000), Parameter(help="Number of sampling steps of an image; fewer are faster, more are finer.")
+]
 Guidance = Annotated[
     GuidanceScale,
     Parameter(help="Guidance scale: 1 is off; higher values follow the prompt more closely, with less variety."),
@@ -55,7 +59,7 @@ class TokenSamplingOptions:
 
     temperature: SamplingTemperature | None = None
 
-    top_k: Annotated[int, int_range(0)] | None = None
+    top_k: Annotated[int, int_range(0, 10**9)] | None = None
     """Number of most likely tokens to sample from."""
 
     top_p: TopP | None = None
@@ -63,7 +67,7 @@ class TokenSamplingOptions:
     min_p: Share | None = None
     """Minimum probability of a token, relative to that of the most likely one."""
 
-    repetition_penalty: Positive | None = None
+    repetition_penalty: Penalty | None = None
     """Penalty above 1 on tokens that are already in the text. [default: off; 1.05 in a chat]"""
 
     def to_params(self, **defaults: Any) -> dict[str, Any]:
@@ -86,7 +90,7 @@ class StepSamplingOptions:
     solver: str | None = None
     """ODE solver: euler (fast), heun (second order) or multistep (reuses the previous step)."""
 
-    resample_steps: Annotated[int, int_range(0)] | None = None
+    resample_steps: Annotated[int, int_range(0, 1000)] | None = None
     """Inpainting only: RePaint resampling steps. More blend the filled area better and take longer."""
 
     def to_params(self) -> dict[str, Any]:

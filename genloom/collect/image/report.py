@@ -66,9 +66,9 @@ def render_sections(report: Report) -> list[str]:
     """Return sections on the origins of the captions and on the formats."""
     return [
         "## Captions",
-        render_shares(report.counters["captions"], "from", noun="picture"),
+        render_shares(report.counters["captions"], "from", plural="pictures"),
         "## Formats",
-        render_shares(report.counters["formats"], "format", noun="picture"),
+        render_shares(report.counters["formats"], "format", plural="pictures"),
     ]
 
 

@@ -15,6 +15,7 @@ from genloom.collect.text.chunk import choose_chunk_chars
 from genloom.collect.text.clean import clean_text
 from genloom.collect.text.conversations import render_conversation
 from genloom.collect.text.language import detect_language
+from genloom.collect.text.minhash import ComparedText
 from genloom.collect.text.options import Config
 from genloom.collect.text.quality import score_quality
 from genloom.collect.text.reader import RawText
@@ -27,7 +28,9 @@ noun = "document"
 accepted_files = "txt, md, html, pdf, docx or epub files"
 drop_reasons = report.DROP_REASONS
 describe_splits = report.describe_splits
+note_content = report.note_languages
 accepts_any_file = True
+decodes_documents = False  # `read` has done it
 builtin_sources = {name: Path(builtin.__file__).with_name(f"{name}.txt.gz") for name in builtin.NAMES}
 match_count = files.match_count
 select = files.select
@@ -49,8 +52,8 @@ def resolve(options: Config, source_files: Sequence[SourceFile]) -> Config:
     return replace(options, chunk_chars=options.chunk_chars or choose_chunk_chars(total))
 
 
-def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[Document, str]:
-    """Return the document with the cleaned and scrubbed text, and this text for the sketch; see Preparation."""
+def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[Document, ComparedText]:
+    """Return the document with the cleaned and scrubbed text, and what of it is compared; see Preparation."""
     cleaned_parts = [clean_text(part) for part in ([turn.content for turn in raw.turns] or [raw.text])]
     counters["repaired"]["documents"] += any(is_repaired for _, is_repaired in cleaned_parts)
     text = TURN_SEPARATOR.join(part for part, _ in cleaned_parts)
@@ -67,6 +70,10 @@ def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[D
         counters["scrubbed"] += scrub_counts
     turns = tuple(replace(t, content=c) for t, c in zip(raw.turns, text.split(TURN_SEPARATOR), strict=bool(raw.turns)))
     text = render_conversation(turns) or text
+    compared_text = ComparedText(
+        render_conversation([turn for turn in turns if turn.role != "system"]) or text,
+        "\n".join(turn.content for turn in turns if turn.role == "assistant"),
+    )
     data = text.encode("utf-8")
     counter_values = {"languages": language_code, "quality": f"{min(9, int(score * 10)) / 10}"}
     if turns:
@@ -78,7 +85,7 @@ def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[D
     }
     return Document(
         text, hashlib.sha256(data).digest(), raw.source, raw.licence, len(data), extra_columns, counter_values
-    ), text
+    ), compared_text
 
 
 def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:

@@ -16,19 +16,17 @@ FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
-    ".pdf": "document",
-    ".docx": "document",
-    ".epub": "document",
+    **dict.fromkeys(text.DOCUMENTS, "document"),
+    **dict.fromkeys(text.SHEETS, "sheets"),
     **dict.fromkeys(text.MARKUP, "markup"),
 }
 CONVERSION_HINTS = {
     ".doc": "save it as .docx",
-    ".rtf": "save it as .docx",
-    ".odt": "save it as .docx",
     ".pages": "export it as .docx or .pdf",
-    ".xls": "save it as .csv",
-    ".xlsx": "save it as .csv",
-    ".ods": "save it as .csv",
+    ".xls": "save it as .xlsx",
+    ".ppt": "save it as .pptx",
+    ".odp": "save it as .pptx",
+    ".msg": "save it as .eml",
     ".mobi": "convert it to .epub",
     ".azw3": "convert it to .epub",
     ".zip": "unpack it first",
@@ -38,14 +36,13 @@ CONVERSION_HINTS = {
     ".bz2": "unpack it first",
     ".xz": "unpack it first",
     ".zst": "unpack it first",
-    ".ipynb": "export it as .py or .md",
 }
 MIN_STREAMED_BYTES = 4 << 20
 
 
 def match_count(files: Sequence[SourceFile]) -> int:
     """Count the files that hold text by their suffix."""
-    return sum(_inner_suffix(file.path) in text.suffixes or _inner_suffix(file.path) in FORMATS for file in files)
+    return sum(inner_suffix(file.path) in text.suffixes or inner_suffix(file.path) in FORMATS for file in files)
 
 
 def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
@@ -54,22 +51,23 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     for file in files:
         suffix = file.path.suffix.lower()
         file_format = (
-            "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(_inner_suffix(file.path), "text")
+            "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(inner_suffix(file.path), "text")
         )
         if suffix in CONVERSION_HINTS:
             error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure=CONVERSION_HINTS[suffix])
             notes.append(Note.from_error(file.name, error))
-        elif file.is_gzipped and file_format in ("document", "parquet"):
-            suffix = f"{_inner_suffix(file.path)}.gz"
+        elif file.is_gzipped and file_format in ("document", "sheets", "parquet"):
+            suffix = f"{inner_suffix(file.path)}.gz"
             error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure="unpack it first")
             notes.append(Note.from_error(file.name, error))
         else:
             is_large = file.size > MIN_STREAMED_BYTES or file_format == "parquet" or file.is_gzipped
-            selected_files.append(replace(file, format=file_format, is_streamed=file_format != "document" and is_large))
+            is_streamed = is_large and file_format not in ("document", "sheets")
+            selected_files.append(replace(file, format=file_format, is_streamed=is_streamed))
     return selected_files, notes
 
 
-def _inner_suffix(path: Path) -> str:
+def inner_suffix(path: Path) -> str:
     """Return the suffix, for a .gz the suffix before it."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix

@@ -3,7 +3,9 @@
 B documents, T words of all documents, G grams, N of them sampled, P = 128 hash functions, K band keys.
 """
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -15,7 +17,10 @@ NGRAM_WORDS = 5
 NUM_PERMUTATIONS = 128
 BANDS, ROWS_PER_BAND = 16, 4  # at a similarity of 0.8 two documents share a key with 1 - (1 - 0.8⁴)¹⁶ = 0.9998
 SEED = 20261121
-SAMPLE_BITS = 4  # one gram in 16 is sampled, ten of a page, so that half a page in another document is noticed
+# All grams of a short document are sampled; of longer ones 1 in 2, 4 or 8, so that each has at least MIN_SAMPLED.
+MIN_SAMPLED, MAX_LEVEL = 64, 3
+LEVEL_SIZES = MIN_SAMPLED << np.arange(1, MAX_LEVEL + 1)
+GRAM_LEVELS = np.array([MAX_LEVEL - top.bit_length() for top in range(1 << MAX_LEVEL)], np.uint64)
 SCRIPT_SAMPLE_CHARS = 2048  # decide whether a text has blanks between its words
 BLOCK_BYTES = 1 << 16  # hashed at a time, so that the arrays fit the processor's cache
 # Punctuation, blanks and capitals do not count.
@@ -30,12 +35,20 @@ BASE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, HASH_BASE, np.uint64))
 INVERSE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, pow(HASH_BASE, -1, 1 << 64), np.uint64))
 
 
-def compute_sketches(texts: list[str], digests: list[bytes], should_find_near: bool) -> Sketches:
+@dataclass(frozen=True)
+class ComparedText:
+    """What of a document is compared with others: of a conversation without the system prompt, with its answers."""
+
+    text: str
+    answers: str = ""
+
+
+def compute_sketches(texts: list[ComparedText], digests: list[bytes], should_find_near: bool) -> Sketches:
     """Return the sketches of texts with the given digests; without `should_find_near` only for exact copies."""
     exact_B1 = np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64).reshape(-1, 1)
     if not should_find_near or not texts:
         return Sketches(exact_B1, np.zeros((len(texts), 0), np.uint8))
-    ngrams_G, boundaries = _hash_ngrams(texts)
+    ngrams_G, boundaries = _hash_ngrams([text.text for text in texts])
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         ngrams_G, boundaries.tolist(), num_perm=NUM_PERMUTATIONS, seed=SEED
     )
@@ -44,8 +57,9 @@ def compute_sketches(texts: list[str], digests: list[bytes], should_find_near: b
     keys_BK = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), BANDS)).copy()
     for row in range(ROWS_PER_BAND):
         keys_BK = _mix(keys_BK, bands_BKR[:, :, row])
-    samples_N, owners_N = _sample_ngrams(ngrams_G, boundaries)
-    return Sketches(np.concatenate([exact_B1, keys_BK], axis=1), hashes_BP.astype(np.uint8), samples_N, owners_N)
+    links_B = np.array([_hash_answers(text.answers) for text in texts], np.uint64)
+    all_keys = np.concatenate([exact_B1, keys_BK], axis=1)
+    return Sketches(all_keys, hashes_BP.astype(np.uint8), *_sample_ngrams(ngrams_G, boundaries), links_B)
 
 
 def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
@@ -73,12 +87,25 @@ def _hash_ngrams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return ngrams_G, boundaries
 
 
-def _sample_ngrams(ngrams_G: np.ndarray, boundaries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return 32 bits of each gram with a small hash (FracMinHash), and the index of its text."""
+def _sample_ngrams(ngrams_G: np.ndarray, boundaries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the grams with small hashes (FracMinHash), the index of the text of each, and the levels of the texts."""
+    sizes_B = np.diff(boundaries)
+    levels_B = np.searchsorted(LEVEL_SIZES, sizes_B, side="right").astype(np.uint8)
     mixed_G = ngrams_G * HASH_MULTIPLIER
-    indices_N = np.flatnonzero(mixed_G >> np.uint64(64 - SAMPLE_BITS) == 0)
-    samples_N = (mixed_G[indices_N] >> np.uint64(32 - SAMPLE_BITS)).astype(np.uint32)
-    return samples_N, np.searchsorted(boundaries, indices_N, side="right") - 1
+    limits_B = (1 << MAX_LEVEL) >> levels_B
+    indices_N = np.flatnonzero((mixed_G >> np.uint64(64 - MAX_LEVEL)).astype(np.uint8) < np.repeat(limits_B, sizes_B))
+    mixed_N = mixed_G[indices_N]
+    hashes_N = mixed_N >> np.uint64(32 - MAX_LEVEL) & np.uint64(0xFFFFFFFF)
+    samples_N = hashes_N << np.uint64(2) | GRAM_LEVELS[mixed_N >> np.uint64(64 - MAX_LEVEL)]
+    return samples_N, np.searchsorted(boundaries, indices_N, side="right") - 1, levels_B
+
+
+def _hash_answers(answers: str) -> int:
+    """Return a number for the words of the answers; 0 for fewer words than a gram, which are equal by chance."""
+    words = _normalize_words(answers).split()
+    if len(words) < NGRAM_WORDS:
+        return 0
+    return int.from_bytes(hashlib.blake2b(b" ".join(words), digest_size=8).digest(), "little")
 
 
 def _hash_words(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:

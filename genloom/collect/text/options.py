@@ -27,6 +27,6 @@ class Config(Options):
     chunk_chars: int = option(
         0,
         "Maximum length of a chunk of a long document. [default: by the size of the collection]",
-        is_valid=lambda value: value == 0 or value >= 256,
-        requirement="0 (automatic) or at least 256",
+        is_valid=lambda value: value == 0 or 256 <= value <= 1_000_000_000,
+        requirement="0 (automatic) or from 256 to 1,000,000,000",
     )

@@ -3,18 +3,20 @@
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genloom.collect import builtin, licence
 from genloom.collect.options import Note
+from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
 from genloom.collect.text import rows
 from genloom.collect.text.chunk import iter_chunks
+from genloom.collect.text.files import inner_suffix
 from genloom.collect.text.options import Config
 from genloom.errors import GenloomError, format_message
 from genloom.media import text
-from genloom.media.text import encoding, extract
+from genloom.media.text import bounded, encoding, extract, sheets
 from genloom.text_format import format_count
 from genloom.types import Message
 
@@ -65,12 +67,14 @@ def _read_file(file: SourceFile, options: Config, max_chars: int) -> Iterator[Ra
         yield from _chunk_text(
             [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
         )
+    elif file.format == "sheets":
+        yield from _read_sheets(file, options, max_chars)
     elif file.format == "parquet":
         yield from _read_rows(rows.read_parquet_rows(file.path, options.column, options.keep), file, options, max_chars)
     else:
         stream = encoding.open_text(file.path)
         if file.format == "markup":
-            extraction = extract.run_extractor(extract.extract_html, _read_all(stream))
+            extraction = extract.run_extractor(text.MARKUP[inner_suffix(file.path)], _read_all(stream))
             yield from _iter_problems(extraction, file)
             yield from _chunk_text(
                 [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
@@ -86,12 +90,27 @@ def _read_file(file: SourceFile, options: Config, max_chars: int) -> Iterator[Ra
             yield Note(file.name, reason, is_skipped=False)
 
 
-def _iter_problems(extraction: extract.ExtractedText, file: SourceFile) -> Iterator[Note]:
+def _iter_problems(extraction: bounded.ExtractedText, file: SourceFile) -> Iterator[Note]:
     """Yield notes on what of a document could not be read; raise GenloomError if there is no text in it."""
     if not extraction.text.strip():
         raise GenloomError("collect.document_without_text")
     for problem in extraction.problems:
         yield Note.from_error(file.name, problem, is_skipped=False)
+
+
+def _read_sheets(file: SourceFile, options: Config, max_chars: int) -> Iterator[RawText | Note]:
+    """Yield the rows of each sheet as those of a table of its own."""
+    tables = extract.run_extractor(sheets.read_sheets, file.path)
+    if not tables:
+        raise GenloomError("collect.document_without_text")
+    for name, table in tables:
+        sheet = file if len(tables) == 1 else replace(file, name=f"{file.name}/{escape_name(name)}")
+        stream = encoding.TextReader("utf-8", iter([table]))
+        try:
+            table_rows = rows.read_csv_rows(stream, options.column, is_tab_separated=False, keep=options.keep)
+            yield from _read_rows(table_rows, sheet, options, max_chars)
+        except GenloomError as error:
+            yield Note.from_error(sheet.name, error, is_skipped=len(tables) == 1)
 
 
 def _read_table(stream: encoding.TextReader, file: SourceFile, options: Config) -> Iterator[rows.TextRow]:
@@ -179,7 +198,7 @@ def _read_all(stream: encoding.TextReader) -> str:
     parts, length = [], 0
     for block in stream:
         length += len(block)
-        if length > extract.MAX_TEXT_CHARS:
-            raise GenloomError("collect.page_too_large", limit=extract.MAX_TEXT_CHARS >> 20)
+        if length > bounded.MAX_TEXT_CHARS:
+            raise GenloomError("collect.page_too_large", limit=bounded.MAX_TEXT_CHARS >> 20)
         parts.append(block)
     return "".join(parts)

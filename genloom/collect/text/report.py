@@ -3,9 +3,14 @@
 from collections import Counter
 from typing import Any
 
-from genloom.collect.options import Options, Report
+from genloom.collect.options import Note, Options, Report
+from genloom.collect.text.options import Config
 from genloom.collect.text_table import describe_held_out, render_shares
+from genloom.errors import GenloomError
 from genloom.text_format import format_count
+
+UNKNOWN_LANGUAGES = ("und", "zxx")
+MIN_LANGUAGE_SHARE = 0.1  # of the documents, below which a language is a foreign sentence or a wrong guess
 
 DROP_REASONS = {
     "exact copy": "the same as another document",
@@ -31,8 +36,9 @@ def describe_splits(report: Report, options: Options) -> str:
         twin_sentence = "Only exact copies were removed: held-out documents may have near-duplicates in `train`."
     elif report.is_split_by_group:
         twin_sentence = (
-            "Near-duplicates were removed, and documents that share half or more of their text are in one split, so "
-            "that no held-out document has a near-duplicate in `train`."
+            "Near-duplicates were removed. Documents that share half or more of their text are in one split, as are "
+            "conversations with the same answers: no held-out document has a near-duplicate in `train`. System prompts "
+            "and passages that more than 64 documents share do not count, and of long documents samples are compared."
         )
     else:
         twin_sentence = (
@@ -46,6 +52,19 @@ def describe_splits(report: Report, options: Options) -> str:
             chunk_sentence,
         ]
     )
+
+
+def note_languages(report: Report, options: Config) -> list[Note]:
+    """Return a note if the texts are in several languages, of which a small model writes each badly; none if asked."""
+    counts = report.counters["languages"].copy()
+    for code in UNKNOWN_LANGUAGES:
+        del counts[code]
+    large = [(code, count) for code, count in counts.most_common(4) if count >= MIN_LANGUAGE_SHARE * counts.total()]
+    if options.languages or len(large) < 2:
+        return []
+    shares = ", ".join(f"{code} {count / counts.total():.0%}" for code, count in large)
+    error = GenloomError("collect.mixed_languages", shares=shares, language=large[0][0])
+    return [Note.from_error("the sources", error, is_skipped=False)]
 
 
 def build_metadata(report: Report) -> dict[str, Any]:

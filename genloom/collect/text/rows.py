@@ -197,8 +197,13 @@ def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow
     if names := next((names for record in records if (names := conversations.find_columns(record))), ()):
         if len(names) == 2:
             yield TextRow(0, note=GenloomError("collect.read_as_pairs", prompt=names[0], answer=names[1]))
-    elif key and str(key).strip().lower() not in TEXT_COLUMNS and len(set().union(*records)) > 1:
-        yield TextRow(0, note=GenloomError("collect.column_guessed", column=key))
+        else:
+            yield TextRow(0, note=GenloomError("collect.read_as_conversations", column=names[0]))
+    elif key and (num_columns := len(set().union(*records))) > 1:
+        if str(key).strip().lower() in TEXT_COLUMNS:
+            yield TextRow(0, note=GenloomError("collect.column_taken", column=key, count=num_columns))
+        else:
+            yield TextRow(0, note=GenloomError("collect.column_guessed", column=key, count=num_columns))
 
 
 def _is_prose(value: str) -> bool:

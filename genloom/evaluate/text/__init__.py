@@ -1,8 +1,10 @@
 """Evaluation of text models: bits per byte beside n-grams, diversity and copied spans of samples, the battery."""
 
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
+from genloom.codecs.chat_template import is_conversation
 from genloom.evaluate.battery import Battery
 from genloom.evaluate.charts import draw_loss_bars, draw_training_curve
 from genloom.evaluate.context import EvaluationContext
@@ -10,15 +12,19 @@ from genloom.evaluate.held_out import build_comparison_report, load_held_out_ite
 from genloom.evaluate.likelihood import HeldOutLoss, compare_held_out
 from genloom.evaluate.report import ComparisonReport, Report, Sample
 from genloom.evaluate.sampling import generate_for_items, generate_samples
+from genloom.evaluate.text.answers import Question, answers_to_json, format_answers, generate_answers, load_questions
 from genloom.evaluate.text.battery.run import run_battery
 from genloom.evaluate.text.battery.score import TASKS
 from genloom.evaluate.text.copied_spans import copied_spans_to_json, format_copied_spans
 from genloom.evaluate.text.diversity import TextDiversity, measure_text_diversity
-from genloom.evaluate.text.ngram_baseline import NGramBaseline, fit_ngram_baseline
+from genloom.evaluate.text.ngram_baseline import NGramBaseline, choose_order, fit_ngram_baseline
+from genloom.generate import engine
+from genloom.generate.text.conversation import choose_chat
 from genloom.model.likelihood import Scored, build_unit_counter
 from genloom.text_format import format_count
 from genloom.train.log import read_log
 from genloom.trust.copied_spans import measure_copied_spans
+from genloom.types import Message
 
 DEFAULT_NUM_SAMPLES = 8
 CHUNK_CHARS = 4000  # of a block of the interval
@@ -33,13 +39,19 @@ def evaluate(context: EvaluationContext) -> Report:
     model, options, progress = context.model, context.options, context.progress
     held_out_loss, texts = score_held_out_texts(context)
     progress.print_note("Counting n-grams")
-    plain_texts, baseline = [text for text in texts if isinstance(text, str)], None
+    plain_texts, baseline = [text for text in texts if not is_conversation(text)], None
     if len(plain_texts) == len(texts):  # n-grams cannot mask the questions of a conversation
         train_texts = (item.value for item in context.dataset.iter_documents("train"))
-        baseline = fit_ngram_baseline(train_texts, plain_texts)
+        baseline = fit_ngram_baseline(train_texts, plain_texts, choose_order(model.design))
     num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
-    progress.print_note(f"Generating {format_count(num_samples, 'sample')}")
-    if model.conditioners:
+    questions = []
+    if choose_chat(context.workspace, [model], options.is_chat):
+        questions = load_questions(context, num_samples)
+    progress.print_note(f"Generating {format_count(len(questions) or num_samples, 'sample')}")
+    answers = generate_answers(model, questions, options, progress) if questions else []
+    if answers:
+        samples = [each.answer for each in answers]
+    elif model.conditioners:
         items = list(context.dataset.sample_documents(context.split, num_samples))
         samples = generate_for_items(model, options, items, progress)
     else:
@@ -53,6 +65,7 @@ def evaluate(context: EvaluationContext) -> Report:
         **held_out_loss.to_json(),
         "ngram_baseline": baseline and baseline.to_json(),
         "diversity": asdict(diversity),
+        "answers": answers_to_json(answers),
         "copied": copied_spans_to_json(context.sources, copied_spans),
     }
     files = {"likelihood.png": draw_loss_bars([held_out_loss], baseline.as_baseline() if baseline else None)}
@@ -60,6 +73,7 @@ def evaluate(context: EvaluationContext) -> Report:
         files["training.png"] = curve
     lines = [
         *format_evaluation(held_out_loss, baseline, diversity),
+        *(format_answers(answers) if answers else ()),
         *format_copied_spans(context.sources, copied_spans),
     ]
     measures = {held_out_loss.metric: held_out_loss.estimate}
@@ -69,11 +83,39 @@ def evaluate(context: EvaluationContext) -> Report:
 def compare(first: EvaluationContext, second: EvaluationContext) -> ComparisonReport:
     """Compare the bits per byte of two models on the same text, and show what both write."""
     first_loss, second_loss = (score_held_out_texts(context)[0] for context in (first, second))
-    comparison, samples = compare_held_out(first_loss, second_loss), []
-    for context, held_out_loss in ((first, first_loss), (second, second_loss)):
-        (text,) = generate_samples(context.model, context.options, 1, context.progress, context.options.prompt)
-        samples.append(Sample(f"{context.model.ref}: {held_out_loss.estimate} {held_out_loss.metric}", str(text)))
-    return build_comparison_report(first, second, comparison, samples)
+    comparison = compare_held_out(first_loss, second_loss)
+    headings = [f"{loss.model}: {loss.estimate} {loss.metric}" for loss in (first_loss, second_loss)]
+    samples, unread_tokens = write_side_by_side(first, second, headings)
+    report = build_comparison_report(first, second, comparison, samples)
+    return replace(report, details={**report.details, "unread_tokens": unread_tokens})
+
+
+def write_side_by_side(
+    first: EvaluationContext, second: EvaluationContext, headings: Sequence[str]
+) -> tuple[list[Sample], dict[str, int]]:
+    """Return what both models write, and how many tokens of the prompt each did not read.
+
+    Assistants answer the prompt, or a held-out question beside its reference; other models continue the prompt.
+    """
+    options, questions, samples, unread_tokens = first.options, list[Question](), list[Sample](), dict[str, int]()
+    if choose_chat(first.workspace, [first.model, second.model], options.is_chat):
+        questions = [Question((Message("user", options.prompt),), "")] if options.prompt else load_questions(first, 1)
+    for question in questions:
+        samples.append(Sample("Question", question.text))
+        samples += [Sample("Reference", question.reference)] if question.reference else []
+    for context, heading in zip((first, second), headings, strict=True):
+        if questions:
+            (answer,) = generate_answers(context.model, questions, options, context.progress)
+            text, num_unread = answer.answer, answer.unread_tokens
+        else:
+            (text,) = generate_samples(context.model, options, 1, context.progress, options.prompt)
+            (num_unread,) = engine.count_unread_tokens(context.model, engine.Request((options.prompt,), (0,)))
+            if num_unread:
+                unread = format_count(num_unread, "token")
+                context.progress.print_note(f"{context.model.ref} does not read the first {unread} of the prompt")
+        samples.append(Sample(heading, str(text)))
+        unread_tokens |= {context.model.ref: num_unread} if num_unread else {}
+    return samples, unread_tokens
 
 
 def score_held_out_texts(context: EvaluationContext) -> tuple[HeldOutLoss, list[Scored]]:
@@ -140,7 +182,9 @@ def format_evaluation(
         f"  {bits.mean:.3f} bits per byte (95 % interval {bits.low:.3f} to {bits.high:.3f}); less is better",
     ]
     if baseline is not None:
-        lines.append(f"  {baseline.bits_per_byte.mean:.3f} for an {baseline.order}-gram baseline (Kneser-Ney)")
+        lines.append(
+            f"  {baseline.bits_per_byte.mean:.3f} for the n-gram baseline (Kneser-Ney, order {baseline.order})"
+        )
     distinct_1, distinct_2, distinct_3, distinct_4 = (f"{share:.0%}" for share in diversity.distinct_ratios)
     distinct_text = f"words {distinct_1}, runs of two {distinct_2}, of three {distinct_3}, of four {distinct_4}"
     repeated_within, repeated_across = f"{diversity.repetition:.1%}", f"{diversity.cross_overlap:.1%}"

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.evaluate.likelihood import Baseline, BlockLosses, compute_bits_per_unit
 from genloom.evaluate.report import estimate_to_json
 from genloom.metrics.statistics import IntervalEstimate
+from genloom.model import Design
 from genloom.networks.kneser_ney import KneserNey
+from genloom.settings import parse
 
 DOCUMENT_START = 256  # the token before every document
+DEFAULT_ORDER = 5
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,18 @@ class NGramBaseline:
         }
 
 
+def choose_order(design: Design) -> int:
+    """Return the order of the counts in the model's own network, which its estimate is made with; else 5."""
+    if plugins.get_hook("network", design.network, "build_count_model") is None:
+        return DEFAULT_ORDER
+    config_class = plugins.find_part("network", design.network).Config
+    return int(parse(config_class, design.network_settings, "network").order)
+
+
 def fit_ngram_baseline(
     train_texts: Iterable[str],
     held_out_texts: Iterable[str],
-    order: int = 5,
+    order: int = DEFAULT_ORDER,
     max_train_bytes: int = 20_000_000,
     max_held_out_bytes: int = 5_000_000,
 ) -> NGramBaseline:

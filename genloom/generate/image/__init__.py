@@ -13,6 +13,7 @@ from genloom.errors import GenloomError
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
 from genloom.generate.image.inpainting import InpaintRegion, expand_canvas
 from genloom.media.image import open_mask
+from genloom.media.opening import open_limited
 from genloom.model import Model
 from genloom.settings import option
 from genloom.types import SignalSpace
@@ -84,9 +85,9 @@ def build_edit(options: EditOptions, model: Model) -> EditSource:
     if options.mask is None and options.strength is None and options.outpaint is None:
         raise GenloomError("generate.image_without_edit")
     medium = plugins.find_part("medium", model.design.medium)
-    image, edit_mask = medium.open(options.image).value, None
+    image, edit_mask = open_limited(medium.open, options.image).value, None
     if options.mask is not None:
-        edit_mask = open_mask(options.mask)
+        edit_mask = open_limited(open_mask, options.mask)
     edit_source = EditSource(image, edit_mask, 1.0 if options.strength is None else options.strength)
     if options.outpaint is None:
         return edit_source

@@ -2,20 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
-from genloom.capabilities import get_chat_template
 from genloom.codecs.chat_template import ChatCodec, get_eos_ids, render
 from genloom.errors import GenloomError
-from genloom.generate import engine
+from genloom.generate import engine, output_records
 from genloom.model import Model
 from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
 from genloom.types import Message
 
 DEFAULT_MAX_REPLY_TOKENS = 512
+# A chat model of a hundred million weights rambles at the temperature that suits a story.
+DEFAULT_PARAMS: Mapping[str, Any] = {
+    "max_tokens": DEFAULT_MAX_REPLY_TOKENS,
+    "temperature": 0.3,
+    "top_p": 0.9,
+    "repetition_penalty": 1.05,
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class TruncatedConversation:
     prompt_ids: np.ndarray  # L, int64; ends with the generation prompt
     num_dropped: int  # messages dropped at the beginning
     is_cut: bool  # whether the beginning of the last message is cut too
+    num_unread: int = 0  # tokens of the conversation that are not read
 
 
 def get_chat_codec(model: Model) -> ChatCodec:
@@ -32,11 +40,66 @@ def get_chat_codec(model: Model) -> ChatCodec:
 
     Every codec of ours has role tokens, but a model learns their use only by fine-tuning, or before it was imported.
     """
+    if not isinstance(model.codec, ChatCodec) or not engine.is_left_to_right(model):
+        raise GenloomError("generate.cannot_chat_kind", model=model.ref)
+    if model.codec.chat_template is None:
+        raise GenloomError("generate.cannot_chat_template", model=model.ref)
     card = {} if model.folder is None else model.folder.card
-    is_tuned_or_imported = bool(card.get("parents") or card.get("source"))
-    if not is_tuned_or_imported or get_chat_template(model.codec) is None or not engine.is_left_to_right(model):
+    if not card.get("parents") and not card.get("source"):
         raise GenloomError("generate.cannot_chat", model=model.ref)
-    return cast(ChatCodec, model.codec)
+    return model.codec
+
+
+def can_chat(model: Model) -> bool:
+    """Return whether the model can answer questions."""
+    try:
+        get_chat_codec(model)
+    except ValueError:
+        return False
+    return True
+
+
+def is_assistant(workspace: Workspace, model: Model) -> bool:
+    """Return whether the model was tuned on conversations here, so that it answers a prompt and does not continue it.
+
+    The cards of the model and of its adapters say so; for one of an earlier version, the first documents of its data.
+    """
+    if model.folder is None or not can_chat(model):
+        return False
+    folders = [model.folder, *(workspace.get_model(ref) for ref in model.adapters)]
+    return any(is_chat_card(workspace, folder.card) for folder in folders)
+
+
+def is_chat_card(workspace: Workspace, card: Mapping[str, Any]) -> bool:
+    """Return whether a card is that of a model that was tuned on conversations."""
+    if "chat" in card or not card.get("parents"):
+        return bool(card.get("chat"))
+    data_card = card.get("data") or {}
+    try:
+        dataset = workspace.get_dataset(data_card.get("name", ""), data_card.get("digest", ""))
+    except ValueError:
+        return False
+    return any("turns" in item.meta for item in islice(dataset.iter_documents("train"), 64))
+
+
+def choose_chat(workspace: Workspace, models: Sequence[Model], is_chat: bool | None = None) -> bool:
+    """Return whether prompts are questions: as asked, else if one of the models is an assistant and all can chat.
+
+    Raises ValueError if it is asked of a model that cannot chat.
+    """
+    if is_chat:
+        for model in models:
+            get_chat_codec(model)
+    if is_chat is not None:
+        return is_chat
+    return any(is_assistant(workspace, model) for model in models) and all(map(can_chat, models))
+
+
+def as_questions(model: Model, request: engine.Request) -> tuple[engine.Request, list[TruncatedConversation]]:
+    """Return the request with each prompt as the question of a conversation of its own, and what is read of each."""
+    conversations = [[Message("user", prompt)] for prompt in request.prompts]
+    chat_request, contexts = build_chat_batch(model, conversations, 0, request.params)
+    return replace(chat_request, nonces=request.nonces, stop=request.stop, given=request.given), contexts
 
 
 def build_messages(conversation: Conversation) -> list[Message]:
@@ -56,6 +119,7 @@ def truncate_conversation(codec: ChatCodec, messages: Sequence[Message], max_len
     assert chat_messages, "a conversation to reply to has a message"
     num_dropped = 0
     ids = render(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+    num_tokens = len(ids)
     while len(ids) > max_length and (num_oldest := _find_second_question(chat_messages)):
         num_dropped, chat_messages = num_dropped + num_oldest, chat_messages[num_oldest:]
         ids = render(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
@@ -69,7 +133,7 @@ def truncate_conversation(codec: ChatCodec, messages: Sequence[Message], max_len
         tail = codec.decode_bytes(last_ids[excess:]).decode(errors="ignore")
         chat_messages = [*chat_messages[:-1], Message(chat_messages[-1].role, tail)]
         ids = render(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
-    return TruncatedConversation(ids, num_dropped, is_cut)
+    return TruncatedConversation(ids, num_dropped, is_cut, num_tokens - len(ids))
 
 
 def _find_second_question(messages: Sequence[Message]) -> int:
@@ -93,9 +157,8 @@ def build_chat_batch(
     ]
     last_messages = [messages[-1].content for messages in conversations]
     request = engine.build_request(last_messages, 1, seed, (), {**params, "max_tokens": max_tokens})
-    return replace(
-        request, prompt_ids=tuple(tuple(prompt.prompt_ids.tolist()) for prompt in prompts), eos_ids=get_eos_ids(codec)
-    ), prompts
+    prompt_ids = tuple(tuple(prompt.prompt_ids.tolist()) for prompt in prompts)
+    return replace(request, prompt_ids=prompt_ids, eos_ids=get_eos_ids(codec), stop_loops=True), prompts
 
 
 def build_chat_request(
@@ -106,12 +169,31 @@ def build_chat_request(
     return request, prompt
 
 
+def describe_question(question: str, context: TruncatedConversation) -> dict[str, Any]:
+    """Return the fields of the record of an answer."""
+    return {"conversation": [{"role": "user", "content": question}], **describe_unread(context.num_unread)}
+
+
+def describe_unread(num_tokens: int) -> dict[str, Any]:
+    """Return the field of the record that says how many tokens of a prompt were not read."""
+    return {"unread_tokens": num_tokens} if num_tokens else {}
+
+
 def store_reply(
-    workspace: Workspace, model: Model, conversation: Conversation, request: engine.Request, draft: engine.Draft
+    workspace: Workspace,
+    model: Model,
+    conversation: Conversation,
+    request: engine.Request,
+    draft: engine.Draft,
+    context: TruncatedConversation,
 ) -> Conversation:
     """Store the reply as an output that can be replayed; return the conversation with it, which is not stored yet."""
     message_records = [{"role": message.role, "content": message.content} for message in build_messages(conversation)]
-    (output_id,) = engine.store_outputs(
-        workspace, model, engine.truncate_request(request, draft), draft, {"conversation": message_records}
+    (output_id,) = output_records.store_outputs(
+        workspace,
+        model,
+        engine.truncate_request(request, draft),
+        draft,
+        {"conversation": message_records, **describe_unread(context.num_unread)},
     )
     return conversation.with_answer(draft.continuations[0], model.ref, output_id)

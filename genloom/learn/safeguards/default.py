@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from genloom import plugins
 from genloom.learn.comparison import AnswerPairs
 from genloom.media.abilities import get_ability
 from genloom.model import Model
-from genloom.model.likelihood import iter_sample_batches
+from genloom.model.likelihood import compute_sample_losses
 from genloom.rate.gate import Measure, measure_scores
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -57,17 +56,9 @@ def get_dataset(workspace: Workspace, model: Model) -> Dataset | None:
         return None
 
 
-@torch.inference_mode()
 def compute_losses(model: Model, held_batch: Batch) -> np.ndarray:
-    """Return the loss per term of every held-out sample; the noise is the same for every model.
-
-    Of a GAN's two phases it is the last, that of the generator or autoencoder, and not the critic's.
-    """
-    parts, phase, unit_losses = dict(model.parts.items()), model.objective.phases[-1], []
-    for batch, noise in iter_sample_batches(model, held_batch):
-        loss = model.objective.loss(parts, batch, phase, noise)
-        unit_losses.append((loss.per_sample / loss.num_terms.clamp(min=1)).double().cpu().numpy())
-    return np.concatenate(unit_losses)
+    """Return the loss per term of every held-out sample; the noise is the same for every model."""
+    return np.array([loss / max(num_terms, 1) for loss, num_terms in compute_sample_losses(model, held_batch)])
 
 
 def measure_near_copies(
@@ -79,22 +70,9 @@ def measure_near_copies(
     features = plugins.find_part("features", feature_extractor)
     held_values = [item.value for item in dataset.sample_documents("val", MAX_HELD_OUT)]
     train_values = dataset.sample_documents("train", MAX_TRAIN_ITEMS)
-    near_copies = find_near_copies(
-        [*champion_values, *challenger_values],
-        train_values,
-        held_values,
-        features.compute_coarse_embedding,
-        features.build_extractor(),
-        1,
-    )
-    near_copy_flags = [float(near_copies.is_near_copy(n)) for n in range(len(champion_values) + len(challenger_values))]
-    return [
-        measure_scores(
-            "near copies of training items",
-            "regression",
-            near_copy_flags[: len(champion_values)],
-            near_copy_flags[len(champion_values) :],
-            "lower",
-            NEAR_COPY_TOLERANCE,
-        )
-    ]
+    outputs = [*champion_values, *challenger_values]
+    embed, extract = features.compute_coarse_embedding, features.build_extractor()
+    near_copies = find_near_copies(outputs, train_values, held_values, embed, extract, 1)
+    flags = [float(near_copies.is_near_copy(n)) for n in range(len(outputs))]
+    by_version = flags[: len(champion_values)], flags[len(champion_values) :]
+    return [measure_scores("near copies of training items", "regression", *by_version, "lower", NEAR_COPY_TOLERANCE)]

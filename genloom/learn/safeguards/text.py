@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from genloom.capabilities import get_chat_template
+from genloom.codecs.chat_template import is_conversation
 from genloom.generate import engine
 from genloom.generate.text import conversation
 from genloom.learn.comparison import AnswerPairs
@@ -93,7 +94,7 @@ def load_general_text(workspace: Workspace, model: Model) -> list[str]:
     text = finetune.read_general_text()
     if (dataset := get_dataset(workspace, model)) is not None:
         held_out_documents = documents.load_held_out_documents(dataset, GENERAL_TEXT_BYTES)
-        text = "\n".join(document for document in held_out_documents if isinstance(document, str)) or text
+        text = "\n".join(document for document in held_out_documents if not is_conversation(document)) or text
     return [text[n : n + CHUNK_CHARS] for n in range(0, len(text), CHUNK_CHARS)]
 
 

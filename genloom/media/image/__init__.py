@@ -15,6 +15,7 @@ from genloom.types import DefaultRecipe, Item, Shown
 kind: str = "image"
 plural: str = "pictures"  # in text for people
 unit: str = "pixel"
+tokens_per_sample: int = 256
 
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")
 

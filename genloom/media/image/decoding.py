@@ -58,7 +58,7 @@ def decode_image(data: bytes, max_side: int = 0, background: str = BACKGROUND) -
     if len(data) > MAX_BYTES:
         raise GenloomError("media.image_file_too_large", limit=MAX_BYTES >> 20)
     if svg.is_svg(data):
-        drawing = svg.parse_svg(data, check_raster=lambda inner: _open_image(inner).close())
+        drawing = svg.parse_svg(data, _count_pixels)
         png = drawing.render(max_side or DEFAULT_VECTOR_SIDE)
         return _decode_raster(png, 0, background, "SVG", drawing.metadata, drawing.changes)
     return _decode_raster(data, max_side, background)
@@ -133,6 +133,11 @@ def _open_image(data: bytes) -> "Image.Image":
     if image.width * image.height > MAX_PIXELS:
         raise _too_large_error(f"{image.width:,} × {image.height:,} pixels")
     return image
+
+
+def _count_pixels(data: bytes) -> int:
+    with _open_image(data) as image:
+        return image.width * image.height
 
 
 def _too_large_error(size: str) -> GenloomError:

@@ -1,6 +1,7 @@
 """An estimate of the cost of a drawing, to refuse those that would take a renderer minutes or forever."""
 
 import re
+from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
 from genloom.errors import GenloomError
@@ -19,24 +20,28 @@ LAYER_UNITS, PRIMITIVE_UNITS, BLUR_UNITS = 20, 50, 400
 BLURS = frozenset(("feGaussianBlur", "feDropShadow"))
 MAX_SHEET_CHARS = 1 << 18  # of CSS, whose rules are compared with every element
 CHARS_PER_UNIT = 20  # of path data
+PIXELS_PER_UNIT = 700  # of an embedded image, which is decoded each time that it is drawn
 MAX_UNITS = 100_000
 
 
-def check_cost(root: Element) -> None:
+def check_cost(root: Element, pixels: Mapping[Element, int]) -> None:
     """Raise ValueError if the drawing is too expensive; each element counts as often as it is referred to.
+
+    `pixels` are those of the images embedded in elements.
 
     Ten levels of ten <use> are ten billion elements; patterns, masks and markers multiply as well.
     """
     for element in root.iter():
         if safe_xml.local_name(element) in UNBOUNDED_EFFECTS:
             raise GenloomError("media.unsupported_effect", name=safe_xml.local_name(element))
-    _CostCounter(root).count(root)
+    _CostCounter(root, pixels).count(root)
 
 
 class _CostCounter:
     """Counts the units and the nesting depth of elements with everything they refer to."""
 
-    def __init__(self, root: Element) -> None:
+    def __init__(self, root: Element, pixels: Mapping[Element, int]) -> None:
+        self._pixels = pixels
         self._elements_by_id = {name: element for element in root.iter() if (name := element.get("id"))}
         sheets = " ".join(style.text or "" for style in root.iter() if safe_xml.local_name(style) == "style")
         if len(sheets) > MAX_SHEET_CHARS:
@@ -75,7 +80,7 @@ class _CostCounter:
         )
         num_chars = len(element.get("d", "")) + len(element.get("points", ""))
         has_class = bool(element.get("class"))
-        units = 1 + num_chars // CHARS_PER_UNIT
+        units = 1 + num_chars // CHARS_PER_UNIT + self._pixels.get(element, 0) // PIXELS_PER_UNIT
         if LAYERED_PATTERN.search(attributes) or (has_class and self._has_styled_layers):
             units += LAYER_UNITS
         if safe_xml.local_name(element).startswith("fe"):

@@ -43,8 +43,8 @@ def is_svg(data: bytes) -> bool:
     return data.startswith(b"\x1f\x8b") or data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
-def parse_svg(data: bytes, check_raster: Callable[[bytes], None]) -> Drawing:
-    """Check an SVG and remove its scripts; `check_raster` raises ValueError for an embedded raster image.
+def parse_svg(data: bytes, count_pixels: Callable[[bytes], int]) -> Drawing:
+    """Check an SVG and remove its scripts; `count_pixels` of an embedded raster image raises ValueError for a bad one.
 
     Raise ValueError for external references, for a drawing that is too complex, and for other formats.
     """
@@ -55,8 +55,7 @@ def parse_svg(data: bytes, check_raster: Callable[[bytes], None]) -> Drawing:
     if _remove_elements(root, "script"):
         changes.append("its scripts were removed")
     _check_shape(root)
-    _check_hrefs(root, check_raster)
-    render_cost.check_cost(root)
+    render_cost.check_cost(root, _check_hrefs(root, count_pixels))
     if any(safe_xml.local_name(element) == "text" for element in root.iter()):
         changes.append("its text was removed, since no fonts are loaded")
     metadata = file_metadata.read_svg(root)
@@ -100,18 +99,21 @@ def _check_shape(root: Element) -> None:
             raise GenloomError("media.elongated_svg", limit=MAX_ASPECT)
 
 
-def _check_hrefs(root: Element, check_raster: Callable[[bytes], None]) -> None:
+def _check_hrefs(root: Element, count_pixels: Callable[[bytes], int]) -> dict[Element, int]:
+    """Raise ValueError for a reference to the outside; return the pixels of the images in elements."""
+    pixels: dict[Element, int] = {}
     for element in root.iter():
         if safe_xml.local_name(element) not in ("image", "feImage", "use", "tref"):
             continue
         for href in (element.get(name, "").strip() for name in render_cost.HREFS):
             if href.startswith("data:"):
-                _check_embedded(href, check_raster)
+                pixels[element] = pixels.get(element, 0) + _count_embedded(href, count_pixels)
             elif href and not href.startswith("#"):
                 raise GenloomError("media.bad_href", href=href[:80])
+    return pixels
 
 
-def _check_embedded(href: str, check_raster: Callable[[bytes], None]) -> None:
+def _count_embedded(href: str, count_pixels: Callable[[bytes], int]) -> int:
     head, _, body = href.partition(",")
     try:
         data = base64.b64decode(unquote_to_bytes(body)) if head.rstrip().endswith("base64") else unquote_to_bytes(body)
@@ -120,6 +122,6 @@ def _check_embedded(href: str, check_raster: Callable[[bytes], None]) -> None:
     if is_svg(data):
         raise GenloomError("media.nested_svg")
     try:
-        check_raster(data)
+        return count_pixels(data)
     except ValueError as error:
         raise GenloomError("media.embedded_image_unreadable", reason=error) from error

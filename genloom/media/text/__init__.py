@@ -6,7 +6,7 @@ from pathlib import Path
 
 from genloom.errors import GenloomError
 from genloom.media.saving import write_file
-from genloom.media.text import encoding, extract
+from genloom.media.text import bounded, encoding, extract, marked_text, office, sheets, word
 from genloom.media.text.style_features import extract_style_features as extract_style_features
 from genloom.types import DefaultRecipe, Item, Shown
 
@@ -24,8 +24,23 @@ CODE = (
     ".yml", ".ini", ".cfg",
 )
 # fmt: on
-MARKUP = (".html", ".htm", ".xhtml")
-suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, ".pdf", ".docx", ".epub")
+# Text files whose text is extracted from their markup, and other files, by their readers.
+MARKUP = {
+    **dict.fromkeys((".html", ".htm", ".xhtml"), extract.extract_html),
+    ".rtf": office.extract_rtf,
+    ".ipynb": marked_text.extract_notebook,
+    **dict.fromkeys((".srt", ".vtt"), marked_text.extract_subtitles),
+}
+SHEETS = dict.fromkeys((".xlsx", ".xlsm", ".ods"), sheets.extract_sheets)
+DOCUMENTS = {
+    ".pdf": extract.extract_pdf,
+    ".docx": word.extract_docx,
+    ".odt": office.extract_odt,
+    ".pptx": office.extract_pptx,
+    ".epub": extract.extract_epub,
+    ".eml": marked_text.extract_email,
+}
+suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, *DOCUMENTS, *SHEETS)
 
 # On little text, bytes do better than byte pairs, and n-gram counts under the network help and fit in memory.
 default_recipes: tuple[DefaultRecipe, ...] = (
@@ -52,11 +67,11 @@ def open(path: Path) -> Item:
     return Item(extracted_text.text, str(path), extracted_text.licence or "unknown", {"encoding": encoding_name})
 
 
-def read_text(path: Path) -> tuple[extract.ExtractedText, str]:
+def read_text(path: Path) -> tuple[bounded.ExtractedText, str]:
     """Return the text of a file and its encoding ("" for documents like PDF); ValueError gives the reason alone."""
     suffix = path.suffix.lower()
-    if suffix in DOCUMENTS:
-        return extract.run_extractor(DOCUMENTS[suffix], path), ""
+    if extractor := DOCUMENTS.get(suffix) or SHEETS.get(suffix):
+        return extract.run_extractor(extractor, path), ""
     reader = encoding.open_text(path)
     blocks, length = [], 0
     for block in reader:
@@ -66,11 +81,8 @@ def read_text(path: Path) -> tuple[extract.ExtractedText, str]:
         blocks.append(block)
     text = "".join(blocks)
     if suffix in MARKUP:
-        return extract.run_extractor(extract.extract_html, text), reader.encoding
-    return extract.ExtractedText(text), reader.encoding
-
-
-DOCUMENTS = {".pdf": extract.extract_pdf, ".docx": extract.extract_docx, ".epub": extract.extract_epub}
+        return extract.run_extractor(MARKUP[suffix], text), reader.encoding
+    return bounded.ExtractedText(text), reader.encoding
 
 
 def save(item: Item, path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from genloom.errors import format_message
+from genloom.waiting import find_openmp
 
 SOURCE_FILES = ("decode.cpp", "attention.h", "matrix.h", "vectors.h")  # the first includes the others
 COMPILER_FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-fopenmp", "-ffp-contract=off", "-Wno-psabi")
@@ -74,13 +75,9 @@ def compute_fingerprint(compiler: str, instruction_set: str) -> str:
     """Return a hash of what the library depends on: its source, the flags, the compiler and the OpenMP library."""
     folder = Path(__file__).parent
     parts = [(folder / name).read_bytes() for name in SOURCE_FILES]
-    parts += [" ".join((compiler, *COMPILER_FLAGS, *INSTRUCTION_SETS[instruction_set][1], *find_openmp())).encode()]
+    flags = (*COMPILER_FLAGS, *INSTRUCTION_SETS[instruction_set][1], *map(str, find_openmp()))
+    parts += [" ".join((compiler, *flags)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
-
-
-def find_openmp() -> tuple[str, ...]:
-    """Return torch's own OpenMP library if it has one: the threads of two libraries in one process would compete."""
-    return tuple(str(p) for p in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")))
 
 
 def compile_library(compiler: str, instruction_set: str, target: Path) -> None:
@@ -97,7 +94,7 @@ def compile_library(compiler: str, instruction_set: str, target: Path) -> None:
             *COMPILER_FLAGS,
             *INSTRUCTION_SETS[instruction_set][1],
             str(source),
-            *find_openmp(),
+            *map(str, find_openmp()),
             "-Wl,--as-needed",
             "-o",
             str(temp_path),

@@ -118,10 +118,6 @@ class QuantizedKVCache:
     def select_rows(self, rows: Tensor) -> "QuantizedKVCache":
         return QuantizedKVCache(self.keys[rows], self.values[rows], self.tokens[rows], self.lengths[rows])
 
-    def reset_row(self, row: int) -> None:
-        """Empty a row for another text."""
-        self.lengths[row] = 0
-
 
 @dataclass(frozen=True)
 class StepLayout:

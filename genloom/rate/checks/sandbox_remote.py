@@ -69,10 +69,6 @@ class TimeIsUp(Exception):
     """The other process did not answer in time."""
 
 
-class RemoteError(Exception):
-    """The base of the local copies of exception classes that the other process defines."""
-
-
 class Link:
     """One end of the connection: sends operations and carries out those that the other end asks for.
 
@@ -390,18 +386,6 @@ class Remote:
         object.__setattr__(self, "_link", link)
         object.__setattr__(self, "_number", number)
 
-    def __getattr__(self, name: str) -> Any:
-        return _ask(self, "getattr", name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _ask(self, "setattr", name, value)
-
-    def __delattr__(self, name: str) -> None:
-        _ask(self, "delattr", name)
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return _ask(self, "call", *arguments, **keywords)
-
     def __instancecheck__(self, instance: Any) -> bool:
         return bool(object.__getattribute__(self, "_link").request("isinstance", instance, self))
 
@@ -414,14 +398,8 @@ class Remote:
     def __ne__(self, other: Any) -> bool:
         return not _compare(self, "eq", other)
 
-    def __hash__(self) -> int:
-        return _ask(self, "hash")
-
     def __bool__(self) -> bool:
         return _ask(self, "bool") is True
-
-    def __len__(self) -> int:
-        return _ask(self, "len")
 
     def __contains__(self, item: Any) -> bool:
         return _ask(self, "contains", item) is True
@@ -458,7 +436,7 @@ def _remote_of(link: Link, number: int) -> Remote:
 
 def _add_operators() -> None:
     def forward(operation: str) -> Callable[..., Any]:
-        return lambda self, *arguments: _ask(self, operation, *arguments)
+        return lambda self, *arguments, **keywords: _ask(self, operation, *arguments, **keywords)
 
     def order(operation: str) -> Callable[..., Any]:
         # With a value of the tests, as with ==: the program's own method is not asked.
@@ -477,6 +455,8 @@ def _add_operators() -> None:
     for name in ("lt", "le", "gt", "ge"):
         setattr(Remote, f"__{name}__", order(name))
     for name in ("int", "float", "complex", "str", "repr", "iter", "next", "round", "reversed", "format", "enter"):
+        setattr(Remote, f"__{name}__", forward(name))
+    for name in ("getattr", "setattr", "delattr", "call", "hash", "len"):
         setattr(Remote, f"__{name}__", forward(name))
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from html import escape
 
-from genloom.rate.gate import Measure
+from genloom.rate.gate import Measure, format_values
 from genloom.rate.report import svg
 from genloom.rate.report.receipt import (
     Example,
@@ -137,12 +137,12 @@ def render_win_rates(receipt: Receipt) -> str:
 def render_measures(measures: Iterable[Measure]) -> str:
     rows = []
     for m in measures:
-        css_class = svg.choose_css_class(m)
+        css_class, (champion, challenger, gain) = svg.choose_css_class(m), format_values(m)
         rows.append(
             f'<tr><td>{escape_text(m.name)}<br><small>{m.group}, {m.count} held out</small></td><td class="number">'
-            f'{m.champion:.4g}</td><td class="number">{m.challenger:.4g}</td><td>{svg.draw_gain(m)}</td>'
+            f'{champion}</td><td class="number">{challenger}</td><td>{svg.draw_gain(m)}</td>'
             f'<td><span class="{css_class}-text">{escape_text(describe_measure(m))}</span>'
-            f"<br><small>{m.gain:+.2g} [{m.low:+.2g}, {m.high:+.2g}]</small></td></tr>"
+            f"<br><small>{gain}</small></td></tr>"
         )
     head = (
         '<tr><th>measure</th><th class="number">champion</th><th class="number">challenger</th>'
@@ -220,7 +220,9 @@ def render_training(receipt: Receipt) -> str:
         f"<tr><td>{escape_text(k)}</td><td>{escape_text(str(v))}</td></tr>" for k, v in receipt.method.items()
     )
     return curve_html + (
-        f"<details><summary>Settings</summary><table>{settings_html}</table></details>" if settings_html else ""
+        f'<details><summary>Settings</summary><div class="scroll"><table>{settings_html}</table></div></details>'
+        if settings_html
+        else ""
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from genloom.errors import GenloomError
 from genloom.old_names import upgrade_fields
 from genloom.rate.calibration import Calibration
-from genloom.rate.gate import Decision, Measure, compute_win_interval, format_change
+from genloom.rate.gate import Decision, Measure, compute_win_interval, format_change, format_values
 from genloom.text_format import format_count, format_duration
 
 MAX_RECEIPT_BYTES = 50_000_000  # of the JSON
@@ -183,9 +183,9 @@ def to_text(receipt: Receipt) -> str:
 def format_measures(measures: Sequence[Measure]) -> list[str]:
     width = max(len(m.name) for m in measures)
     return [
-        f"  {m.name:{width}}  {m.champion:8.4g} → {m.challenger:<8.4g} "
-        f"gain {m.gain:+.3g} [{m.low:+.3g}, {m.high:+.3g}]  {describe_measure(m)}"
+        f"  {m.name:{width}}  {champion:>8} → {challenger:8} gain {gain}  {describe_measure(m)}"
         for m in measures
+        for champion, challenger, gain in [format_values(m)]
     ]
 
 

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from genloom.rate.calibration import Calibration
-from genloom.rate.gate import Measure, compute_win_interval
+from genloom.rate.gate import Measure, compute_win_interval, format_values
 from genloom.rate.report.receipt import CurvePoint
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def draw_gain(measure: Measure) -> str:
         axes.plot(measure.gain, 0.5, "o", color=colour, markersize=10)
         axes.set(xlim=(-limit, limit), ylim=(0, 1))
         axes.axis("off")
-        label = f"gain {measure.gain:+.3g}, interval from {measure.low:+.3g} to {measure.high:+.3g}"
-        return _encode_svg(figure, label)
+        return _encode_svg(figure, f"gain {format_values(measure)[2]}")
 
 
 def draw_curve(points: Sequence[CurvePoint], metric_label: str = "") -> str:

@@ -16,7 +16,7 @@ from genloom.conditioners import PROMPT, Conditioners, merge_conditions
 from genloom.errors import GenloomError
 from genloom.store.files import open_replacement
 from genloom.train.data.order import build_rng
-from genloom.types import Condition, Conditioner, Item, SignalSpace, Space
+from genloom.types import Condition, Conditioner, Item, SignalSpace, Space, is_open_sequence
 
 PAD_TO_MULTIPLE_OF = 8  # of texts, so that a compiled network sees few shapes
 DROPOUT_STREAM = 1  # of the noise; 0 is the order
@@ -84,13 +84,21 @@ def concat_encoded(parts: Sequence[EncodedConditions]) -> dict[str, EncodedCondi
     """Concatenate the conditions of one or more sets of samples."""
     conditions = {}
     for name in parts[0]:
-        values, ends = [part[name].values for part in parts], [part[name].ends for part in parts]
+        values, ends = pad_fields([part[name].values for part in parts]), [part[name].ends for part in parts]
         offsets = np.cumsum([0, *map(len, values)])
         shifted_ends = [e + offset for e, offset in zip(ends, offsets, strict=False) if e is not None]
         conditions[name] = EncodedCondition(
             np.concatenate(values), np.concatenate(shifted_ends) if shifted_ends else None
         )
     return conditions
+
+
+def pad_fields(fields: list[np.ndarray]) -> list[np.ndarray]:
+    """Pad fields N C L … with zeros to the longest first axis."""
+    if fields[0].ndim < 3:
+        return fields
+    length = max(field.shape[2] for field in fields)
+    return [np.pad(f, [(0, 0)] * 2 + [(0, length - f.shape[2])] + [(0, 0)] * (f.ndim - 3)) for f in fields]
 
 
 def build_condition(
@@ -161,7 +169,7 @@ def open_writer(folder: Path, conditioners: Conditioners) -> Generator[Condition
         )
 
 
-def read_conditions(folder: Path, conditioners: Conditioners, space: Space) -> dict[str, EncodedCondition]:
+def read_conditions(folder: Path, conditioners: Conditioners) -> dict[str, EncodedCondition]:
     """Memory-map the conditions in a run's folder."""
     conditions = {}
     for name, conditioner in conditioners.items():
@@ -173,21 +181,22 @@ def read_conditions(folder: Path, conditioners: Conditioners, space: Space) -> d
         elif spec.vector:
             conditions[name] = EncodedCondition(open_memmap(values_path, np.float32, (spec.vector,)))
         else:
-            conditions[name] = EncodedCondition(open_memmap(values_path, np.float16, (spec.field, *get_grid(space))))
+            empty_field = conditioner.encode([None]).field
+            assert empty_field is not None, "a condition has one kind"
+            conditions[name] = EncodedCondition(open_memmap(values_path, np.float16, empty_field.shape[1:]))
     return conditions
 
 
-def get_grid(space: Space) -> tuple[int, ...]:
-    return space.size if isinstance(space, SignalSpace) else space.grid
-
-
 def check_fields(conditions: EncodedConditions, space: Space) -> None:
-    """Raise ValueError for a field that is not on the grid of x."""
+    """Raise ValueError for a field that is not on the grid of x; of a sequence, it has one axis of any length."""
     for name, condition in conditions.items():
-        if condition.values.ndim > 2 and condition.values.shape[2:] != get_grid(space):
-            raise GenloomError(
-                "train.field_off_grid", condition=name, size=condition.values.shape[2:], grid=get_grid(space)
-            )
+        size, grid = condition.values.shape[2:], space.size if isinstance(space, SignalSpace) else space.grid
+        if is_open_sequence(space) or (isinstance(space, SignalSpace) and space.has_lengths):
+            is_on_grid = len(size) == max(len(grid), 1) and size[1:] == grid[1:] and (not grid or size[0] <= grid[0])
+        else:
+            is_on_grid = size == grid
+        if condition.values.ndim > 2 and not is_on_grid:
+            raise GenloomError("train.field_off_grid", condition=name, size=size, grid=grid or ("any length",))
 
 
 def open_memmap(path: Path, dtype: type | np.dtype, shape: tuple[int, ...]) -> np.ndarray:

@@ -15,13 +15,17 @@ from genloom.model import Model
 from genloom.model.likelihood import Scored, build_unit_counter, get_bits_metric
 from genloom.store.dataset import Dataset
 from genloom.train.data.packing import EncodedDocuments, PackedBatches, can_pack, tokenize_document, write_documents
+from genloom.train.data.rehearsal import RehearsedBatches, count_rows
 from genloom.train.events import TOKENS
 from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.types import Codec, TokenSpace
 
-TOKENS_PER_STEP = 1024  # about, by default
+TOKENS_PER_STEP, TOKENS_PER_CHAT_STEP = 1024, 512  # about, by default: of few conversations, more steps learn more
 MIN_PACK_LENGTH, MAX_PACK_LENGTH = 64, 1024  # by default
+# Epochs at most, of a run that is limited by time: of plain text (Muennighoff et al. 2023), and of few conversations,
+# whose facts are learned word for word only then (docs/log.md).
+MAX_EPOCHS, MAX_CHAT_EPOCHS, MAX_CHAT_BYTES = 4, 16, 1_600_000
 
 
 @dataclass(frozen=True)
@@ -31,34 +35,52 @@ class PackedDocuments:
     codec: Codec
     documents: EncodedDocuments
     dataset: Dataset
+    passages: EncodedDocuments | None = None  # to rehearse beside the documents
 
     unit = TOKENS
-    max_epochs = 4  # at most, for a run that is limited by time (Muennighoff et al. 2023)
     eval_size, final_eval_size = 4_000, 24_000  # bytes of held-out text: during a run; before and after it
 
-    def build_batches(self, job: Job, model: Model) -> PackedBatches:
-        return build_packed_batches(self.documents, model, job)
+    @property
+    def max_epochs(self) -> int:
+        if not has_conversations(self.dataset):
+            return MAX_EPOCHS
+        return min(max(MAX_CHAT_BYTES // max(self.dataset.count_bytes("train"), 1), MAX_EPOCHS), MAX_CHAT_EPOCHS)
+
+    @property
+    def min_epochs(self) -> float:
+        return self.max_epochs / 2 if has_conversations(self.dataset) else 1
+
+    def build_batches(self, job: Job, model: Model) -> PackedBatches | RehearsedBatches:
+        batches = build_packed_batches(self.documents, model, job)
+        if self.passages is None:
+            return batches
+        num_rows = count_rows(job.batch_size, job.rehearsal)
+        return RehearsedBatches(batches, build_packed_batches(self.passages, model, replace(job, batch_size=num_rows)))
 
     def with_batch_shape(self, job: Job) -> Job:
-        return set_batch_shape(job, self.documents)
+        tokens_per_step = TOKENS_PER_STEP if self.max_epochs == MAX_EPOCHS else TOKENS_PER_CHAT_STEP
+        return set_batch_shape(job, self.documents, tokens_per_step)
 
     def count_epoch_rows(self, job: Job, model: Model) -> int:
         """Return the number of rows in an epoch."""
-        return len(self.build_batches(job, model).packs)
+        return len(build_packed_batches(self.documents, model, job).packs)
 
     def find_warnings(self, job: Job, model: Model) -> list[str]:
-        if not (num_cut := self.build_batches(job, model).num_cut):
+        if not (num_cut := build_packed_batches(self.documents, model, job).num_cut):
             return []
         longest = int(np.diff(self.documents.ends, prepend=0).max())
         message = (
             f"{num_cut:,} of {len(self.documents.ends):,} documents are longer than a row of {job.tokens_per_row} "
-            f"tokens and are split. To keep them whole: --set pack_length={min(longest, job.design.context_length)}"
+            "tokens. They are read whole, in several rows that do not see each other."
         )
+        if (pack_length := min(longest, job.design.context_length)) > job.tokens_per_row:
+            message += f" For longer rows, which need more memory: --set pack_length={pack_length}"
         return [message]
 
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
-        return packed_activation_bytes(job)
+        num_rows = job.batch_size + (count_rows(job.batch_size, job.rehearsal) if self.passages else 0)
+        return packed_activation_bytes(job) * num_rows // job.batch_size
 
     @property
     def metric(self) -> str:
@@ -75,18 +97,23 @@ def encode_documents(folder: Path, dataset: Dataset, model: Model) -> EncodedDoc
     """
     if not (folder / "documents.ends").exists():
         codec = cast(ChatCodec, model.codec)
-        if any("turns" in item.meta for item in dataset.iter_documents("train")):
+        if has_conversations(dataset):
             require_chat_template(codec)
         write_documents((tokenize_document(model.codec, item) for item in dataset.iter_documents("train")), folder)
     return EncodedDocuments.load(folder)
 
 
-def set_batch_shape(job: Job, documents: EncodedDocuments) -> Job:
+def has_conversations(dataset: Dataset) -> bool:
+    """Return whether any training document is a conversation."""
+    return any("turns" in item.meta for item in dataset.iter_documents("train"))
+
+
+def set_batch_shape(job: Job, documents: EncodedDocuments, tokens_per_step: int = TOKENS_PER_STEP) -> Job:
     """Return the job with a pack length that fits most documents, and a matching batch size."""
     length_p95 = float(np.quantile(np.diff(documents.ends, prepend=0), 0.95)) if len(documents.ends) else 0.0
     power_of_two = 2 ** ceil(log2(max(length_p95, 2)))
     pack_length = job.pack_length or min(max(power_of_two, MIN_PACK_LENGTH), MAX_PACK_LENGTH, job.design.context_length)
-    return replace(job, pack_length=pack_length, batch_size=job.batch_size or max(TOKENS_PER_STEP // pack_length, 1))
+    return replace(job, pack_length=pack_length, batch_size=job.batch_size or max(tokens_per_step // pack_length, 1))
 
 
 def build_packed_batches(documents: EncodedDocuments, model: Model, job: Job) -> PackedBatches:

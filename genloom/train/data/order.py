@@ -17,9 +17,9 @@ class EpochOrder:
         self.epoch, self.examples = -1, np.zeros(0, np.int64)
 
     @staticmethod
-    def shuffle(count: int, seed: int) -> "EpochOrder":
-        """Return an order of the numbers 0 to `count` - 1, shuffled in every epoch."""
-        return EpochOrder(count, lambda epoch: build_rng(seed, epoch).permutation(count))
+    def shuffle(count: int, seed: int, fold: int = 0, num_folds: int = 1) -> "EpochOrder":
+        """Return an order of the numbers 0 to `count` - 1, shuffled in every epoch, and differently for every fold."""
+        return EpochOrder(count, lambda epoch: build_rng(seed, epoch * num_folds + fold).permutation(count))
 
     def __call__(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
         epochs, offsets = np.divmod(np.asarray(positions, np.int64), self.count)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genloom.capabilities import OutputHeadNetwork
+from genloom.capabilities import AugmentingCodec, OutputHeadNetwork
 from genloom.codecs import chat_template
 from genloom.errors import GenloomError
 from genloom.model import Model
@@ -41,6 +41,18 @@ def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]
     return ids, np.arange(len(ids)) > 0
 
 
+def tokenize_variants(codec: Codec, item: Item, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the documents to train on of an item: several, if the codec encodes it in several ways."""
+    if not isinstance(codec, AugmentingCodec):
+        return [tokenize_document(codec, item)]
+    space = codec.space
+    assert isinstance(space, TokenSpace)
+    return [
+        (np.concatenate([[space.bos], ids, [space.eos]]), np.concatenate([[False], loss_mask, [True]]))
+        for ids, loss_mask in codec.encode_variants(item.value, rng)
+    ]
+
+
 @dataclass(frozen=True)
 class EncodedDocuments:
     """Encoded documents, concatenated and memory-mapped; document i is tokens ends[i - 1] to ends[i]."""
@@ -55,6 +67,11 @@ class EncodedDocuments:
         ids, loss_mask = (np.concatenate([pair[i] for pair in pairs]) if pairs else np.zeros(0) for i in (0, 1))
         ends = np.cumsum([len(ids) for ids, _ in pairs], dtype=np.int64)
         return EncodedDocuments(ids.astype(np.int32), loss_mask.astype(bool), ends)
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether any document has a token that is predicted."""
+        return any(True for _ in iter_spans(self, max(len(self.ids), 2)))
 
     @staticmethod
     def load(folder: Path) -> "EncodedDocuments":
@@ -150,7 +167,9 @@ class PackedBatches:
         eos: int,
         seed: int = 0,
         is_one_per_row: bool = False,
+        folds: Sequence[tuple[int, int]] = (),
     ):
+        """With `folds`, sections of the tokens by begin and end, all rows of step s lie in fold s mod their number."""
         self.documents, self.batch_size, self.pack_length, self.eos = documents, batch_size, pack_length, eos
         self.seed = seed
         self.spans = list(iter_spans(documents, pack_length))
@@ -159,29 +178,32 @@ class PackedBatches:
         sizes = [span.end - span.start for span in self.spans]
         self.packs = [[n] for n in range(len(sizes))] if is_one_per_row else pack_best_fit(sizes, pack_length)
         self.is_one_per_row = is_one_per_row
-        self.order = EpochOrder.shuffle(len(self.packs), seed)
+        self.folds = [self.list_packs(*fold) for fold in folds] or [np.arange(len(self.packs))]
+        self.orders = [EpochOrder.shuffle(len(fold), seed, n, len(self.folds)) for n, fold in enumerate(self.folds)]
+
+    def list_packs(self, begin: int, end: int) -> np.ndarray:
+        """Return the packs inside a fold; all packs, if there are too few documents to fill it."""
+        is_inside = [begin <= self.spans[pack[0]].start and self.spans[pack[-1]].end <= end for pack in self.packs]
+        return np.flatnonzero(is_inside) if any(is_inside) else np.arange(len(self.packs))
 
     @property
     def num_cut(self) -> int:
         """Documents longer than a row."""
         return int((np.diff(self.documents.ends, prepend=0) > self.pack_length).sum())
 
-    @property
-    def fill_ratio(self) -> float:
-        """The share of positions that are not padding."""
-        return sum(span.end - span.start for span in self.spans) / (len(self.packs) * self.pack_length)
-
     def __call__(self, step: int) -> Batch:
         return self.build_batch(self.draw_packs(step))
 
     def draw_packs(self, step: int) -> np.ndarray:
         """Return the indices of the packs of a step, one per row."""
-        return self.order(step * self.batch_size + np.arange(self.batch_size))
+        fold_step, fold = divmod(step, len(self.folds))
+        return self.folds[fold][self.orders[fold](fold_step * self.batch_size + np.arange(self.batch_size))]
 
-    def find_documents(self, packs_B: np.ndarray) -> np.ndarray:
-        """Return the index of the document that each of these packs begins with."""
-        starts_B = [self.spans[self.packs[index][0]].start for index in packs_B]
-        return np.searchsorted(self.documents.ends, starts_B, side="right")
+    def find_documents(self, packs_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the index of the document that each of these packs begins with, and where in the document."""
+        starts_B = np.array([self.spans[self.packs[index][0]].start for index in packs_B], np.int64)
+        documents_B = np.searchsorted(self.documents.ends, starts_B, side="right")
+        return documents_B, starts_B - np.append(0, self.documents.ends)[documents_B]
 
     def build_batch(self, packs_B: np.ndarray) -> Batch:
         """Build the rows of these packs."""

@@ -30,10 +30,34 @@ ENCODE_BATCH_SIZE, ENCODE_BYTES = 512, 1 << 29  # samples encoded together; thei
 
 
 @dataclass(frozen=True)
+class RaggedSignals:
+    """Signals of different lengths on the first axis, stored without padding; indices give padded ones."""
+
+    numbers: np.ndarray  # of all signals, one after the other
+    lengths: np.ndarray  # N
+    shape: tuple[int, ...]  # of a padded signal
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """The end of each signal in `numbers`."""
+        return np.cumsum(self.lengths) * (prod(self.shape) // self.shape[1])
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        x = np.zeros((len(indices), *self.shape), self.numbers.dtype)
+        for row, index in zip(x, indices, strict=True):
+            length, start = self.lengths[index], self.ends[index - 1] if index else 0
+            row[:, :length] = self.numbers[start : self.ends[index]].reshape(self.shape[0], length, *self.shape[2:])
+        return x
+
+
+@dataclass(frozen=True)
 class EncodedSamples:
     """Encoded samples N *shape with their conditions."""
 
-    x: np.ndarray  # signals, padded with zeros on the first axis, or integer tokens beginning with BOS
+    x: np.ndarray | RaggedSignals  # signals, padded with zeros on the first axis, or tokens beginning with BOS
     conditions: EncodedConditions = field(default_factory=dict)
     lengths: np.ndarray | None = None  # N, of signals on the first axis; None: all have the full size
 
@@ -72,11 +96,6 @@ class SampleBatches:
     @cached_property
     def order(self) -> EpochOrder:
         return EpochOrder.shuffle(len(self.samples), self.seed)
-
-
-def has_fixed_size(space: Space) -> bool:
-    """Return whether every encoded value has one size; data are then samples and not a token stream."""
-    return isinstance(space, SignalSpace) or bool(space.grid)
 
 
 def get_sample_layout(codec: Codec) -> tuple[tuple[int, ...], np.dtype]:
@@ -157,20 +176,27 @@ def write_samples(parts: Iterable[EncodedSamples], folder: Path, conditioners: C
         conditions.open_writer(folder, conditioners) as writer,
     ):
         for part in parts:
-            x_file.write(part.x.tobytes())
+            assert isinstance(part.x, np.ndarray), "samples are encoded padded"
+            if part.lengths is None:
+                x_file.write(part.x.tobytes())
+            else:
+                x_file.writelines(row[:, :length].tobytes() for row, length in zip(part.x, part.lengths, strict=True))
             writer.write(part.conditions)
-            lengths += [] if part.lengths is None else [part.lengths]
+            lengths += [] if part.lengths is None else part.lengths.tolist()
             num_done += len(part)
             yield num_done
     if lengths:
         with open_replacement(folder / LENGTHS_FILE) as temp:
-            np.concatenate(lengths).tofile(temp)
+            np.array(lengths, np.int64).tofile(temp)
 
 
 def read_samples(folder: Path, codec: Codec, conditioners: Conditioners) -> EncodedSamples:
     """Memory-map the samples in a run's folder."""
     space, (shape, dtype) = codec.space, get_sample_layout(codec)
-    x = open_memmap(folder / SAMPLES_FILE, dtype, shape)
-    has_lengths = isinstance(space, SignalSpace) and space.has_lengths and len(x)
+    numbers = open_memmap(folder / SAMPLES_FILE, dtype, ())
+    encoded_conditions = conditions.read_conditions(folder, conditioners)
+    has_lengths = isinstance(space, SignalSpace) and space.has_lengths and len(numbers)
     lengths = np.fromfile(folder / LENGTHS_FILE, np.int64) if has_lengths else None
-    return EncodedSamples(x, conditions.read_conditions(folder, conditioners, space), lengths)
+    is_ragged = lengths is not None and len(numbers) < len(lengths) * prod(shape)
+    x = RaggedSignals(numbers, lengths, shape) if is_ragged else numbers.reshape(-1, *shape)
+    return EncodedSamples(x, encoded_conditions, lengths)

@@ -5,17 +5,19 @@ Shape letters: B rows, L length, N tokens of all sequences.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, pairwise
+from math import log
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from genloom.capabilities import CountingNetwork
-from genloom.conditioners import Conditioners
+from genloom.conditioners import Conditioners, shift_field
 from genloom.errors import GenloomError
+from genloom.memory import split_items
 from genloom.model import Design, Model
-from genloom.model.likelihood import HeldOutSequences, get_bits_metric
+from genloom.model.likelihood import HeldOutSequences, build_unit_counter, get_bits_metric
 from genloom.store.dataset import Dataset
 from genloom.train.data import cache, conditions
 from genloom.train.data.conditions import CondDropout, EncodedConditions
@@ -26,14 +28,16 @@ from genloom.train.data.packing import (
     PackedBatches,
     can_pack,
     tokenize_document,
+    tokenize_variants,
     write_documents,
 )
+from genloom.train.data.token_stream import build_count_model, get_count_split, get_num_folds
 from genloom.train.events import TOKENS
 from genloom.train.job import Job
 from genloom.train.planning.forecast import NUM_EVALS
 from genloom.types import Batch, Codec, Item, TokenSpace
 
-ENCODE_BATCH_SIZE = 512  # sequences whose conditions are encoded together
+ENCODE_BATCH_SIZE, ENCODE_BYTES = 512, 1 << 27  # sequences whose conditions are encoded together
 NUM_LENGTHS = 8  # of batches, so that a compiled network sees few shapes
 
 
@@ -52,7 +56,7 @@ class SequenceSet:
     epochs_before_dropout = 4
     epochs_before_warning = 40
     tokens_per_sample = 1  # for scaling rules, which count tokens
-    max_epochs = 20  # at most, for a fine-tuning run that is limited by time
+    min_epochs, max_epochs = 1, 20  # at most, for a fine-tuning run that is limited by time
     eval_size, final_eval_size = 256, 1024  # held-out sequences: during a run; at its end
 
     def __len__(self) -> int:
@@ -60,25 +64,40 @@ class SequenceSet:
 
     def build_batches(self, job: Job, model: Model) -> "SequenceBatches":
         is_one_per_row = bool(self.conditions) or not can_pack(model)
-        packed_batches = PackedBatches(
-            self.documents, job.batch_size, job.tokens_per_row, self.eos, job.plan.seed, is_one_per_row
-        )
+        shape = job.batch_size, job.tokens_per_row, self.space.eos, job.plan.seed
+        packed_batches = PackedBatches(self.documents, *shape, is_one_per_row, self.list_folds(model.parts))
         return SequenceBatches(packed_batches, self.conditions, job.cond_dropout)
 
     @property
-    def eos(self) -> int:
+    def space(self) -> TokenSpace:
         space = self.codec.space
         assert isinstance(space, TokenSpace), "sequences consist of tokens"
-        return space.eos
+        return space
 
     def limit_context_length(self, context_length: int, num_folds: int) -> int:
         """Return the context length, at most that of the longest sequence."""
         return max(min(context_length, int(np.diff(self.documents.ends, prepend=0).max(initial=0))), 2)
 
     def fit_counts(self, network: nn.Module) -> None:
-        """Raise ValueError for a network that counts n-grams, which needs a stream."""
+        """Let a network that counts n-grams do so; it counts a sequence as what follows the end of the one before."""
         if isinstance(network, CountingNetwork):
-            raise GenloomError("train.counts_of_sequences")
+            network.fit(self.build_count_stream())
+
+    def build_count_stream(self) -> np.ndarray:
+        """Return the sequences as one stream, without a BOS that the EOS before it stands for."""
+        ids = np.asarray(self.documents.ids)
+        return np.delete(ids, self.documents.ends[:-1]) if self.space.bos == self.space.eos else ids
+
+    def list_folds(self, parts: nn.ModuleDict) -> list[tuple[int, int]]:
+        """Return the begin and end of the folds that networks count apart; none if no network counts n-grams."""
+        num_folds, count_split = get_num_folds(parts), get_count_split(parts)
+        if num_folds == 1 and not count_split:
+            return []
+        is_merged = self.space.bos == self.space.eos
+        ends = self.documents.ends - np.arange(len(self.documents.ends)) * is_merged
+        bounds = np.maximum(np.arange(num_folds + 1) * (ends[-1] // num_folds), count_split)
+        bounds = bounds + np.searchsorted(ends, bounds, "right") * is_merged  # from the stream to the sequences
+        return list(pairwise(bounds.tolist()))
 
     def with_batch_shape(self, job: Job) -> Job:
         return set_batch_shape(job, self.documents)
@@ -112,7 +131,15 @@ class SequenceSet:
         return HeldOutSequences([item.meta.get("turns") or item.value for item in items], given)
 
     def compute_ngram_baseline(self, design: Design) -> float:
-        return 0.0
+        """Return the bits per unit of an n-gram model on the final evaluation; 0 if nothing is held out."""
+        items = list(self.dataset.sample_documents("val", self.final_eval_size))
+        count_units = build_unit_counter(self.dataset.medium)
+        num_units = sum(count_units(item.meta.get("turns") or item.value) for item in items)
+        if not num_units:
+            return 0.0
+        count_model = build_count_model(design, self.build_count_stream(), self.space.vocab_size)
+        pairs = (tokenize_document(self.codec, item) for item in items)
+        return float(sum(-count_model.log_prob(ids)[mask].sum() for ids, mask in pairs) / num_units / log(2))
 
 
 @dataclass(frozen=True)
@@ -144,7 +171,9 @@ def build_sequence_batch(
     assert batch.mask is not None
     unit = -(-packed_batches.pack_length // NUM_LENGTHS)
     length = min(-(-int(batch.lengths.max()) // unit) * unit, packed_batches.pack_length)
-    cond = conditions.build_condition(encoded, packed_batches.find_documents(packs_B), keep)
+    documents_B, starts_B = packed_batches.find_documents(packs_B)
+    cond = conditions.build_condition(encoded, documents_B, keep)
+    cond = None if cond is None else shift_field(cond, starts_B.tolist())
     return Batch(batch.x[:, :length], cond, mask=batch.mask[:, :length], lengths=batch.lengths)
 
 
@@ -162,7 +191,7 @@ def prepare_sequences(
         with conditions.open_writer(folder, conditioners) as writer:
             write_documents(encode_sequences(dataset.iter_documents("train"), codec, conditioners, writer), folder)
         cache.mark_complete(folder, [*DOCUMENT_FILES, *files])
-    encoded = conditions.read_conditions(folder, conditioners, codec.space)
+    encoded = conditions.read_conditions(folder, conditioners)
     for name, condition in encoded.items():
         if not condition.is_given:
             raise GenloomError("train.no_condition_values", condition=name)
@@ -173,17 +202,17 @@ def encode_sequences(
     items: Iterable[Item], codec: Codec, conditioners: Conditioners, writer: conditions.ConditionWriter
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the token ids and the loss mask of each item, and write its conditions."""
-    remaining_items = iter(items)
-    while chunk := list(islice(remaining_items, ENCODE_BATCH_SIZE)):
-        writer.write(encode_sequence_conditions(chunk, conditioners))
-        yield from (tokenize_document(codec, item) for item in chunk)
+    rng = np.random.default_rng(0)
+    for chunk in split_items(items, ENCODE_BYTES, ENCODE_BATCH_SIZE):
+        variants = [tokenize_variants(codec, item, rng) for item in chunk]
+        repeated = [item for item, documents in zip(chunk, variants, strict=True) for _ in documents]
+        writer.write(encode_sequence_conditions(repeated, codec, conditioners))
+        yield from chain.from_iterable(variants)
 
 
-def encode_sequence_conditions(items: list[Item], conditioners: Conditioners) -> EncodedConditions:
+def encode_sequence_conditions(items: list[Item], codec: Codec, conditioners: Conditioners) -> EncodedConditions:
     encoded = conditions.encode_values(conditioners, [conditions.get_values(conditioners, item) for item in items])
-    for name, condition in encoded.items():
-        if condition.values.ndim > 2:
-            raise GenloomError("train.field_of_sequences", condition=name)
+    conditions.check_fields(encoded, codec.space)
     return encoded
 
 
@@ -198,5 +227,5 @@ def load_held_out_sequences(
     if not documents.loss_mask.any():
         return ()
     packed_batches = PackedBatches(documents, 1, context_length, space.eos, is_one_per_row=True)
-    encoded = encode_sequence_conditions(items, conditioners)
+    encoded = encode_sequence_conditions(items, codec, conditioners)
     return build_sequence_batch(packed_batches, np.arange(len(packed_batches.packs)), encoded)

@@ -7,6 +7,7 @@ bounded sequences, which alone can have conditions.
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +23,6 @@ from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.model import Design, Model, build_conditioners, load_model
 from genloom.model.likelihood import HELD_OUT_LOSS, HeldOut, get_bits_metric
-from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import parse
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -32,6 +32,7 @@ from genloom.train.data.sequences import prepare_sequences
 from genloom.train.data.token_stream import (
     TOKENS_FILE,
     TokenBlocks,
+    build_count_model,
     get_count_split,
     get_num_folds,
     read_token_stream,
@@ -42,11 +43,11 @@ from genloom.train.events import TOKENS, Event, Status, Unit
 from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.train.planning.forecast import NUM_EVALS
-from genloom.types import Batch, Codec, TokenSpace
+from genloom.types import Batch, Codec, TokenSpace, is_open_sequence
 
-MAX_BASELINE_TOKENS = 8_000_000  # that the n-gram baseline is fitted to
 PROGRESS_SECONDS = 30.0  # between two reports while encoding
 FINETUNE_BATCH_SIZE = 16  # samples per step
+BYTES_PER_TOKEN = 10  # of stored samples, for scaling rules
 
 BatchFn = Callable[[int], Batch]  # returns the batch of a step
 
@@ -128,6 +129,11 @@ class FinetuningSource(DataSource, Protocol):
         """At most, for a run that is limited by time."""
         ...
 
+    @property
+    def min_epochs(self) -> float:
+        """Fewer are told as too few."""
+        ...
+
     def with_batch_shape(self, job: Job) -> Job:
         """Return the job with a batch size, and for tokens with a row length."""
         ...
@@ -135,6 +141,11 @@ class FinetuningSource(DataSource, Protocol):
     def count_epoch_rows(self, job: Job, model: Model) -> int: ...
 
     def find_warnings(self, job: Job, model: Model) -> list[str]: ...
+
+
+def load_held_out(source: DataSource, share: float, size: int) -> HeldOut:
+    """Load held-out data of this size, or only a share of it where the time limit of a run allows no more."""
+    return source.load_held_out(max(round(size * share), 1) if size else 0)
 
 
 @dataclass(frozen=True)
@@ -200,11 +211,8 @@ class TokenStream:
             remaining_length -= len(item.value)
         return values
 
-    def compute_ngram_baseline(self, design: Design, order: int = 5) -> float:
-        """Return the bits per unit of an n-gram model of the tokens on the final evaluation; 0 if nothing is held out.
-
-        The model is the network's own count model, or else one of this order.
-        """
+    def compute_ngram_baseline(self, design: Design) -> float:
+        """Return the bits per unit of an n-gram model on the final evaluation; 0 if nothing is held out."""
         encoded_values = [self.codec.encode(value) for value in self.load_held_out(self.final_eval_size)]
         count_units = get_ability(self.medium, "count_units")
         num_units = sum(count_units(self.codec.decode(ids)) for ids in encoded_values)
@@ -212,12 +220,7 @@ class TokenStream:
             return 0.0
         space = self.codec.space
         assert isinstance(space, TokenSpace)
-        module = plugins.find_part("network", design.network)
-        if build_count_model := plugins.get_hook("network", design.network, "build_count_model"):
-            config = parse(module.Config, design.network_settings, "network")
-            count_model = build_count_model(config, space.vocab_size, np.asarray(self.token_ids))
-        else:
-            count_model = KneserNey.fit(np.asarray(self.token_ids[:MAX_BASELINE_TOKENS]), space.vocab_size, order)
+        count_model = build_count_model(design, self.token_ids, space.vocab_size)
         nats = sum(-count_model.log_prob(np.append(space.eos, ids))[1:].sum() for ids in encoded_values)
         return float(nats / num_units / log(2))
 
@@ -235,8 +238,7 @@ class SampleSet:
     metric = HELD_OUT_LOSS
     epochs_before_dropout = float("inf")  # noise and codecs augment samples
     epochs_before_warning = 400
-    tokens_per_sample = 256  # a sample supports as many parameters as this many tokens (docs/scaling.md)
-    max_epochs = 200  # at most, for a fine-tuning run that is limited by time
+    min_epochs, max_epochs = 1, 200  # at most, for a fine-tuning run that is limited by time
     eval_size, final_eval_size = 256, 1024  # held-out samples: during a run; at its end
 
     def __len__(self) -> int:
@@ -244,6 +246,12 @@ class SampleSet:
 
     def build_batches(self, job: Job, model: Model) -> BatchFn:
         return SampleBatches(self.samples, job.batch_size, job.plan.seed, job.cond_dropout)
+
+    @cached_property
+    def tokens_per_sample(self) -> int:
+        """How many tokens support as many parameters as a sample (docs/scaling.md), by the medium or by its bytes."""
+        declared = get_ability(plugins.find_part("medium", self.dataset.medium), "tokens_per_sample")
+        return declared or max(self.dataset.count_bytes("train") // (BYTES_PER_TOKEN * max(len(self), 1)), 1)
 
     def limit_context_length(self, context_length: int, num_folds: int) -> int:
         return context_length
@@ -286,7 +294,7 @@ def prepare_source(
 ) -> Generator[Event, None, PretrainingSource]:
     """Return the data source of a new model of this design, encoding it if necessary; yield the progress."""
     codec = load_or_fit_codec(folder, workspace, dataset, design)
-    if samples.has_fixed_size(codec.space):
+    if not is_open_sequence(codec.space):
         return (yield from prepare_samples(folder, dataset, codec, design))
     conditioners = build_conditioners(design)
     if conditioners or not is_stream(design.medium):

@@ -12,13 +12,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from genloom import plugins
 from genloom.capabilities import CountingNetwork
 from genloom.errors import GenloomError
+from genloom.model import Design
+from genloom.networks.kneser_ney import KneserNey
+from genloom.settings import parse
 from genloom.store.files import open_replacement
 from genloom.train.data.order import EpochOrder, build_rng
 from genloom.types import Batch, Codec, TokenSpace
 
 TOKENS_FILE = "train.symbols"
+MAX_BASELINE_TOKENS, BASELINE_ORDER = 8_000_000, 5  # of the n-gram baseline
 SHUFFLE_BUFFER_CHARS = 32_000_000  # characters of documents held in memory while shuffling
 
 
@@ -101,6 +106,14 @@ class TokenBlocks:
         rng = build_rng(self.seed, epoch * self.num_folds + fold)
         offset = fold * (len(self.token_ids) // self.num_folds) + rng.integers(self.block_size - 1)
         return offset + rng.permutation(self.blocks_per_epoch) * (self.block_size - 1)
+
+
+def build_count_model(design: Design, token_ids: np.ndarray, vocab_size: int) -> KneserNey:
+    """Return the n-gram model of tokens: the network's own count model, or one of `BASELINE_ORDER`."""
+    if build := plugins.get_hook("network", design.network, "build_count_model"):
+        config_class = plugins.find_part("network", design.network).Config
+        return build(parse(config_class, design.network_settings, "network"), vocab_size, np.asarray(token_ids))
+    return KneserNey.fit(np.asarray(token_ids[:MAX_BASELINE_TOKENS]), vocab_size, BASELINE_ORDER)
 
 
 def get_num_folds(parts: nn.ModuleDict) -> int:

@@ -26,7 +26,8 @@ from genloom.train.events import Event, RunEstimate, RunWarning, Status
 from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.train.planning.benchmark import Benchmark, StepBenchmark, find_compile_error
-from genloom.train.planning.defaults import default_tables
+from genloom.train.planning.defaults import default_tables, describe_parts
+from genloom.types import Item
 
 MODEL_SIZES = (
     (64, 2, 2),
@@ -47,6 +48,7 @@ LONG_RUN_STEPS = 3000  # beyond, the batch grows
 DROPOUT = 0.1  # for many epochs
 COMPILE_MIN_SECONDS = 400  # of training; shorter runs do not repay the half minute of torch.compile
 MAX_PILOT_FRACTION = 0.08  # of the time, for a pilot run that measures how fast a text is learned
+MAX_SETUP_FRACTION = 0.35  # of the time; then no further network size is measured
 RESERVED_FRACTION = 0.04  # of the time, for storing and the unforeseen
 
 
@@ -70,13 +72,31 @@ class TimeLeft:
     eval_reads: int  # units read by all evaluations
     started_at: float
 
+    @property
+    def seconds(self) -> float:
+        """The time left for training and evaluations; 0 if there is no limit."""
+        limit = self.minutes * 60 * (1 - RESERVED_FRACTION)
+        return max(self.started_at + limit - time.perf_counter(), 1e-3) if self.minutes else 0.0
+
+    @property
+    def is_setup_long(self) -> bool:
+        """Whether setup has taken its share of the time."""
+        return 0 < MAX_SETUP_FRACTION * self.minutes * 60 < time.perf_counter() - self.started_at
+
     def count_steps(self, step_seconds: float, units_per_step: int) -> int:
         """Return the requested number of steps, or how many fit into the time left."""
         if self.budget.steps or self.budget.tokens:
             return self.budget.steps or -(-self.budget.tokens // units_per_step)
+        return max(int((self.seconds - self.estimate_eval_seconds(step_seconds, units_per_step)) / step_seconds), 0)
+
+    def estimate_eval_seconds(self, step_seconds: float, units_per_step: int) -> float:
+        """Estimate the time of all evaluations, which read less where they would take too much of the limit."""
         eval_seconds = forecast.estimate_eval_seconds(step_seconds / units_per_step, self.eval_reads)
-        deadline = self.started_at + self.minutes * 60 * (1 - RESERVED_FRACTION)
-        return max(int((deadline - time.perf_counter() - eval_seconds) / step_seconds), 0)
+        return eval_seconds * self.choose_eval_share(eval_seconds)
+
+    def choose_eval_share(self, eval_seconds: float) -> float:
+        """Return the share of the held-out data to read, if all of it takes so long."""
+        return forecast.choose_eval_share(eval_seconds, self.minutes * 60)
 
 
 @dataclass(frozen=True)
@@ -129,7 +149,12 @@ def plan_training(
         raise GenloomError("train.no_data", data=dataset.name, values=get_plural_name(dataset.medium))
     job = Job.from_tables(apply_overrides(default_job(workspace, dataset, name, budget, overrides), overrides))
     check_design(job.design)
-    job = replace(job, design=fit_conditions(job.design, lambda: dataset.iter_documents("train")))
+    yield Status(describe_parts(job.design, dataset, overrides))
+
+    def iter_items(column: str) -> Iterator[Item]:
+        return dataset.iter_metadata("train", column) if column else dataset.iter_documents("train")
+
+    job = replace(job, design=fit_conditions(job.design, iter_items))
     yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
     source = yield from prepare_source(folder, workspace, dataset, job.design)
     time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
@@ -163,12 +188,21 @@ def plan_training(
             f"The size closest to {budget.params:,} parameters has {candidate.benchmark.num_parameters:,}. "
             "For another, set the network's width and depth (docs/scaling.md)."
         )
-    estimate = estimate_training(candidate, source, scaling_forecast, time.perf_counter() - started_at)
+    job, step_seconds = candidate.job, candidate.benchmark.step_seconds
+    eval_seconds = forecast.estimate_eval_seconds(step_seconds / job.units_per_step, source.eval_reads)
+    eval_share = time_left.choose_eval_share(eval_seconds)
+    setup_seconds = time.perf_counter() - started_at
+    estimate = estimate_training(candidate, source, scaling_forecast, eval_share * eval_seconds, setup_seconds)
     yield estimate
+    final_share = source.final_eval_size / (source.final_eval_size + forecast.NUM_EVALS * source.eval_size)
     plan = replace(
-        candidate.job.plan, steps=candidate.steps, warmup=min(candidate.job.plan.warmup, max(candidate.steps // 10, 1))
+        job.plan,
+        steps=candidate.steps,
+        warmup=min(job.plan.warmup, max(candidate.steps // 10, 1)),
+        max_seconds=round(time_left.seconds, 1),
+        closing_steps=round(eval_share * final_share * eval_seconds / step_seconds, 2) if minutes else 0.0,
     )
-    return replace(candidate.job, plan=plan, estimate=estimate.to_record())
+    return replace(job, plan=plan, estimate=estimate.to_record(), eval_share=eval_share)
 
 
 def fit_scaling_law(
@@ -191,12 +225,15 @@ def fit_scaling_law(
 
 
 def estimate_training(
-    candidate: Candidate, source: PretrainingSource, scaling_forecast: ScalingForecast, setup_seconds: float
+    candidate: Candidate,
+    source: PretrainingSource,
+    scaling_forecast: ScalingForecast,
+    eval_seconds: float,
+    setup_seconds: float,
 ) -> RunEstimate:
     """Estimate the cost and quality of the run. Raises ValueError if memory does not suffice."""
     num_parameters = candidate.benchmark.num_parameters
-    seconds_per_unit = candidate.benchmark.step_seconds / candidate.job.units_per_step
-    seconds = candidate.seconds + forecast.estimate_eval_seconds(seconds_per_unit, source.eval_reads)
+    seconds = candidate.seconds + eval_seconds
     bits_per_byte = scaling_forecast.predict_bits_per_byte(num_parameters, candidate.total_units)
     ngram_baseline = scaling_forecast.ngram_baseline
     available_bytes = psutil.virtual_memory().available  # without the networks' n-gram counts, which are loaded
@@ -214,6 +251,7 @@ def estimate_training(
         ngram_baseline=round(ngram_baseline, 4) if ngram_baseline else None,
         unit=source.unit,
         metric=source.metric,
+        num_epochs=round(candidate.total_units / len(source), 2),
     )
 
 
@@ -273,6 +311,8 @@ def iter_candidates(
             else bits_per_byte
         )
         yield Candidate(sized_job, step_benchmark, steps, score)
+        if time_left.is_setup_long:
+            return
         is_last = step_benchmark.num_parameters > 1.5 * budget.params if budget.params else score > best_score * 1.01
         # Without a time limit, the number of tokens bounds the size.
         is_last = is_last or (not (minutes or budget.params) and step_benchmark.num_parameters > equivalent_tokens / 10)

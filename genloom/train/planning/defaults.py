@@ -6,9 +6,11 @@ from typing import Any
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
+from genloom.model import Design
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_bytes
 from genloom.types import DefaultRecipe
 
 
@@ -20,7 +22,7 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
     codec = get_part_name(override_tables, "codec") or choose_codec(workspace, recipe.codecs, size)
     network = get_part_name(override_tables, "network") or recipe.network
     text_encoder = get_part_name(override_tables, "text_encoder") or recipe.text_encoder
-    return {
+    tables: dict[str, Any] = {
         "medium": dataset.medium,
         "batch_size": recipe.batch_size,
         **({"context_length": recipe.context_length} if recipe.context_length else {}),
@@ -30,6 +32,10 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
         **({"text_encoder": {"name": text_encoder}} if text_encoder else {}),
         "plan": dict(plugins.get_hook("objective", objective, "TRAIN_DEFAULTS") or {}),
     }
+    other_parts = {"codec": codec != recipe.codecs[0], "network": network != recipe.network}
+    other_parts["objective"] = objective not in recipe.objectives[:1]
+    own_settings = {name: table for name, table in recipe.settings.items() if not other_parts.get(name)}
+    return {**tables, **{name: {**tables.get(name, {}), **table} for name, table in own_settings.items()}}
 
 
 def find_default_recipe(medium: str, size: int, objective: str) -> DefaultRecipe:
@@ -64,3 +70,12 @@ def default_part_table(kind: plugins.PartKind, name: str, size: int) -> dict[str
     """Return the table of a part with its default settings for this many bytes of data."""
     default_config = plugins.get_hook(kind, name, "default_config")
     return {"name": name, **(default_config(size) if default_config else {})}
+
+
+def describe_parts(design: Design, dataset: Dataset, overrides: Mapping[str, str]) -> str:
+    """Return which parts a model is made of and why, for people."""
+    names = {"codec": design.codec, "network": design.network, "objective": design.objective}
+    parts = [f"{kind} {name}{' (set)' * (f'{kind}.name' in overrides)}" for kind, name in names.items()]
+    plural = get_ability(plugins.find_part("medium", dataset.medium), "plural")
+    amount = f"{format_bytes(dataset.count_bytes('train'))} of {plural}"
+    return f"Parts: {', '.join(parts)}; by default those for {amount}. To choose others: genloom parts"

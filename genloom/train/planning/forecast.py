@@ -16,6 +16,8 @@ from genloom.train.loop import TrainConfig
 from genloom.types import Batch, Objective, Parts
 
 NUM_EVALS = 5  # during a run
+MAX_EVAL_FRACTION = 0.2  # of a run's time limit, for all evaluations
+MIN_EVAL_SHARE = 0.02  # of the usual amount of held-out data
 DEFAULT_ERROR = 0.05  # relative; the largest error on six small collections (docs/scaling.md)
 PILOT_MIN_TOKENS = 6_000_000  # larger texts differ in how fast they are learned; a pilot run measures it
 PILOT_TOKENS = 612_000  # that the pilot run trains on
@@ -71,6 +73,16 @@ def chinchilla_gap(num_parameters: int, num_tokens: int) -> float:
 def estimate_eval_seconds(seconds_per_unit: float, eval_reads: int) -> float:
     """Estimate the duration of evaluations that read this much; a forward pass takes a third of a training step."""
     return eval_reads * seconds_per_unit / 3
+
+
+def choose_eval_share(eval_seconds: float, limit_seconds: float) -> float:
+    """Return the share of the held-out data to read where all evaluations of it would take `eval_seconds`.
+
+    `limit_seconds` is the time of the whole run; 0: unlimited.
+    """
+    if not limit_seconds or eval_seconds <= MAX_EVAL_FRACTION * limit_seconds:
+        return 1.0
+    return round(max(MAX_EVAL_FRACTION * limit_seconds / eval_seconds, MIN_EVAL_SHARE), 3)
 
 
 def check_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int, available_bytes: int) -> int:

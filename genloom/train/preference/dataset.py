@@ -110,7 +110,7 @@ class PreferenceDataset:
 
 def digest_samples(samples: EncodedSamples) -> str:
     lengths = b"" if samples.lengths is None else samples.lengths.tobytes()
-    return hashlib.sha256(samples.x.tobytes() + lengths + dump_conditions(samples.conditions)).hexdigest()
+    return hashlib.sha256(np.asarray(samples.x).tobytes() + lengths + dump_conditions(samples.conditions)).hexdigest()
 
 
 def dump_conditions(conditions: EncodedConditions) -> bytes:

@@ -19,7 +19,6 @@ from genloom.settings import apply_overrides, to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Run
 from genloom.train.data.documents import packed_activation_bytes
-from genloom.train.data.samples import has_fixed_size
 from genloom.train.data.source import BatchFn
 from genloom.train.events import TOKENS, Event, Status
 from genloom.train.job import Job, read_job
@@ -36,7 +35,7 @@ from genloom.train.preference.dataset import (
 )
 from genloom.train.preference.replay import REPLAY_PACK_LENGTH, BuildReplayFn, prepare_replay
 from genloom.train.preference.rollouts import RolloutBatches, RolloutEnvironment
-from genloom.types import Codec, Parts
+from genloom.types import Codec, Parts, is_open_sequence
 
 RATINGS_DATA = "ratings"  # the name of the data in jobs of such runs
 ADAPTER_MIN_PARAMETERS = 20_000_000  # smaller models train all their weights
@@ -58,7 +57,7 @@ class PreferenceSource:
     should_score_reference: bool = False  # zeros are enough for measuring
 
     unit, metric = TOKENS, HELD_OUT_LOSS
-    max_epochs = 4  # at most, for a run that is limited by time
+    min_epochs, max_epochs = 0, 4  # at most, for a run that is limited by time
     eval_size = final_eval_size = 0  # held-out ratings are for the comparison of both models
 
     def load_held_out(self, limit: int) -> tuple[()]:
@@ -76,7 +75,7 @@ class PreferenceSource:
 
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
-        if not has_fixed_size(self.codec.space):
+        if is_open_sequence(self.codec.space):
             return packed_activation_bytes(job)
         batch: Any = self.build_batches(job, model)(0)
         batch = batch.select_rows(slice(0, 2))
@@ -204,8 +203,8 @@ class PreferenceTraining(PostTraining):
 
     def describe_data(self, job: Job) -> dict[str, Any]:
         """Return the entries of the card about the data: those of the base, and the ratings."""
-        data = self.workspace.get_model(job.base["ref"]).card.get("data")
-        return {**({"data": data} if data else {}), "ratings": {"digest": job.digest}}
+        card = self.workspace.get_model(job.base["ref"]).card
+        return {**{key: card[key] for key in ("data", "chat") if card.get(key)}, "ratings": {"digest": job.digest}}
 
 
 def copy_reference(model: Model, job: Job) -> Parts:

@@ -15,7 +15,7 @@ suffixes: tuple[str, ...] = (".beep",)
 plural: str = "melodies"
 unit: str = "note"
 default_recipes: tuple[DefaultRecipe, ...] = (
-    DefaultRecipe(("autoregressive", "masked"), "transformer", ("notes",), context_length=18),
+    DefaultRecipe(("autoregressive", "masked"), "transformer", ("beeps",), context_length=18),
     DefaultRecipe((), "dit", ("wave",), batch_size=32, context_length=0),
 )
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from genloom.types import SignalSpace
-from genloom_beeps import MAX_NOTES, NUM_PITCHES, Melody, notes
-from genloom_beeps.notes import Config as Config
+from genloom_beeps import MAX_NOTES, NUM_PITCHES, Melody, pitches
+from genloom_beeps.pitches import Config as Config
 
 
-class Codec(notes.Codec):
+class Codec(pitches.Codec):
     @property
     def space(self) -> SignalSpace:
         return SignalSpace(1, (4, 4, NUM_PITCHES))

@@ -1,5 +1,6 @@
-"""Option types with validation: an invalid number is rejected before any work, in one sentence."""
+"""Numbers as options: plain digits within bounds; an invalid number is rejected before any work, in one sentence."""
 
+import re
 from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Annotated, Any
@@ -8,19 +9,25 @@ from cyclopts import CycloptsError, Parameter, Token
 
 from genloom.errors import GenloomError
 
-MAX_INT = 2**63 - 1  # seeds and counts are stored as 64-bit integers
+MAX_INT = 2**63 - 1  # seeds are stored as 64-bit integers
+# Python's own functions also read 1_000, digits of other scripts, and blanks around a number.
+INTEGER = re.compile(r"[+-]?[0-9]+")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def build_parameter(
-    parse: Callable[[str], Any], is_valid: Callable[[Any], bool], build_error: Callable[[Token], GenloomError]
+    syntax: re.Pattern[str],
+    parse: Callable[[str], Any],
+    is_valid: Callable[[Any], bool],
+    build_error: Callable[[Token], GenloomError],
 ) -> Parameter:
-    """Return an option whose text is read by `parse`; raise `build_error` if that fails or `is_valid` is false."""
+    """Return an option whose text is read by `parse`; raise `build_error` if the syntax or `is_valid` forbid it."""
 
     def convert(value_type: Any, tokens: Sequence[Token]) -> Any:
         (token,) = tokens
         try:
-            value = parse(token.value)
-        except ValueError:
+            value = parse(token.value) if syntax.fullmatch(token.value) else None
+        except ValueError:  # thousands of digits
             value = None
         if value is None or not is_valid(value):
             error = build_error(token)
@@ -30,11 +37,9 @@ def build_parameter(
     return Parameter(converter=convert)
 
 
-def int_range(minimum: int, maximum: int | None = None) -> Parameter:
+def int_range(minimum: int, maximum: int) -> Parameter:
     """Integers from `minimum` to `maximum`; the parser alone would round 1.5 to 2."""
-    bounds = f"≥ {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
-    limit = MAX_INT if maximum is None else maximum
-    return checked_int(lambda value: minimum <= value <= limit, bounds)
+    return checked_int(lambda value: minimum <= value <= maximum, f"from {minimum} to {maximum:,}")
 
 
 def checked_int(is_valid: Callable[[int], bool], bounds: str) -> Parameter:
@@ -43,7 +48,7 @@ def checked_int(is_valid: Callable[[int], bool], bounds: str) -> Parameter:
     def build_error(token: Token) -> GenloomError:
         return GenloomError("cli.invalid_integer", option=token.keyword, bounds=bounds, value=token.value)
 
-    return build_parameter(int, is_valid, build_error)
+    return build_parameter(INTEGER, int, is_valid, build_error)
 
 
 def finite_float(is_valid: Callable[[float], bool], requirement: str) -> Parameter:
@@ -52,18 +57,20 @@ def finite_float(is_valid: Callable[[float], bool], requirement: str) -> Paramet
     def build_error(token: Token) -> GenloomError:
         return GenloomError("cli.invalid_number", option=token.keyword, requirement=requirement, value=token.value)
 
-    return build_parameter(float, lambda value: isfinite(value) and is_valid(value), build_error)
+    return build_parameter(NUMBER, float, lambda value: isfinite(value) and is_valid(value), build_error)
 
 
 def float_range(minimum: float, maximum: float) -> Parameter:
     return finite_float(lambda value: minimum <= value <= maximum, f"a number from {minimum:g} to {maximum:g}")
 
 
-Count = Annotated[int, int_range(1)]
+Count = Annotated[int, int_range(1, 10**9)]
+OutputCount = Annotated[int, int_range(1, 100_000)]  # of outputs that one command generates
 Threads = Annotated[int, int_range(1, 1024)]  # or processes
 Seed = Annotated[int, int_range(0, MAX_INT), Parameter(help="Random seed.")]
 Share = Annotated[float, float_range(0, 1)]
-Positive = Annotated[float, finite_float(lambda value: value > 0, "a number above 0")]
+Minutes = Annotated[float, finite_float(lambda value: 0 < value <= 1e6, "a number above 0, at most 1,000,000")]
+Penalty = Annotated[float, float_range(0.01, 100)]
 Temperature = Annotated[
     float, finite_float(lambda value: value == 0 or 1e-3 <= value <= 1e3, "0, or a number from 0.001 to 1000")
 ]

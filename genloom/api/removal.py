@@ -1,0 +1,179 @@
+"""Removal of models, data sets, runs, outputs and conversations: found by name, refused while others depend on them."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.errors import GenloomError, format_message
+from genloom.store import built_in, recycle_bin
+from genloom.store.names import is_timed_id, validate_name
+from genloom.store.recycle_bin import BinEntry, RemovableKind
+from genloom.text_format import format_count
+
+if TYPE_CHECKING:
+    from genloom.api.workspace import Workspace
+
+
+def remove(workspace: "Workspace", kind: RemovableKind, name: str, is_forced: bool) -> BinEntry:
+    """Move something to the bin; raise GenloomError if it is unknown, or if something depends on it."""
+    if kind not in recycle_bin.REMOVABLE_KINDS:
+        raise GenloomError("api.unremovable_kind", kind=kind, known=", ".join(recycle_bin.REMOVABLE_KINDS))
+    if kind == "outputs" and name == "last":
+        name = workspace.output(name).id
+    paths = PATH_FINDERS[kind](workspace, name)
+    losses = [] if is_forced else list(LOSS_FINDERS[kind](workspace, paths))
+    if losses:
+        raise GenloomError("api.still_needed", kind=kind, name=name, losses="; ".join(losses))
+    if kind == "runs":
+        from genloom.train.run import lock_run
+
+        run = workspace.store.get_run(name)
+        with lock_run(run):
+            return recycle_bin.remove(workspace.folder, kind, run.id, paths)
+    entry = recycle_bin.remove(workspace.folder, kind, name, paths)
+    sync_active_version(workspace, entry)
+    return entry
+
+
+def restore(workspace: "Workspace", name: str) -> BinEntry:
+    """Move something back from the bin."""
+    entry = recycle_bin.restore(workspace.folder, name)
+    sync_active_version(workspace, entry)
+    return entry
+
+
+def sync_active_version(workspace: "Workspace", entry: BinEntry) -> None:
+    """Let the name of a model mean the last promoted version that is there."""
+    from genloom.rate.promotion import sync_active_version
+
+    if entry.kind == "models":
+        sync_active_version(workspace.store, workspace.ledger, entry.name.partition("/")[0])
+
+
+def find_data_paths(workspace: "Workspace", name: str) -> list[Path]:
+    """Return the folder of a data set, or that of a version given as `notes/2a79d1`, the beginning of its digest."""
+    name, slash, digest = name.partition("/")
+    folder = workspace.folder / "data" / validate_name(name, "data set")
+    if not folder.is_dir():
+        workspace.dataset(name)  # the error of an unknown name
+    if not slash:
+        return [folder]
+    versions = sorted(path for path in folder.iterdir() if digest and path.name.startswith(digest))
+    if len(versions) != 1:
+        known = ", ".join(sorted(path.name[:12] for path in folder.iterdir() if not path.name.startswith(".")))
+        raise GenloomError("api.unknown_data_version", name=name, digest=digest, known=known)
+    return versions
+
+
+def find_model_paths(workspace: "Workspace", name: str) -> list[Path]:
+    """Return the folder of a model, or that of a version given as `notes/3`."""
+    model, slash, version = name.partition("/")
+    folder = workspace.folder / "models" / validate_name(model, "model")
+    path = folder / version if version.isascii() and version.isdigit() else folder
+    if (slash and path == folder) or not path.is_dir():
+        stored = workspace.store.get_model(name)  # the error of an unknown name
+        assert stored.folder.is_relative_to(built_in.FOLDER)
+        raise GenloomError("api.built_in_removal", name=name)
+    return [path]
+
+
+def find_run_paths(workspace: "Workspace", name: str) -> list[Path]:
+    return [workspace.store.get_run(name).folder]
+
+
+def find_output_paths(workspace: "Workspace", name: str) -> list[Path]:
+    """Return the record of an output, its file, and the sources that no other output has."""
+    folder = workspace.folder / "outputs"
+    record_path = folder / name[:10] / f"{name}.json"
+    if not is_timed_id(name) or not record_path.is_file():
+        workspace.store.get_output(name)  # the error of an unknown name
+    files = [path for path in sorted(record_path.parent.glob(f"{name}.*")) if path != record_path]
+    text = record_path.read_text(encoding="utf-8", errors="replace")
+    sources = [path for path in (folder / "originals").glob("*") if path.stem in text]
+    if sources:
+        others = [path for path in folder.glob("*/*.json") if path != record_path and is_timed_id(path.stem)]
+        shared_text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in others)
+        sources = [path for path in sources if path.stem not in shared_text]
+    return [record_path, *files, *sorted(sources)]
+
+
+def find_conversation_paths(workspace: "Workspace", name: str) -> list[Path]:
+    chat = workspace.store.get_conversation(name)
+    return [workspace.folder / "conversations" / f"{chat.id}.json"]
+
+
+def find_data_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+    """Yield what depends on the removed versions of a data set."""
+    (path,) = paths
+    digests = {folder.name for folder in path.iterdir() if folder.is_dir()} | {path.name}
+    refs = [m.ref for m in workspace.store.list_models() if (m.card.get("data") or {}).get("digest") in digests]
+    if refs:
+        yield format_message("api.loss_of_training_data", models=", ".join(refs))
+    yield from find_unfinished_runs(workspace, "digest", digests)
+
+
+def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+    """Yield what depends on the removed versions of a model."""
+    (path,) = paths
+    versions = recycle_bin.find_versions(path)
+    name = path.parent.name if (path / "card.json").is_file() else path.name
+    refs = {f"{name}/{version}" for version in versions}
+    models = workspace.store.list_models()
+    active = {model.ref for model in workspace.store.list_active_models()}
+    if active & refs and any(model.name == name and model.ref not in refs for model in models):
+        yield format_message("api.loss_of_active_version", ref=min(active & refs), name=name)
+    children = [model for model in models if model.parent_ref in refs and model.ref not in refs]
+    if adapters := [model.ref for model in children if model.is_adapter]:
+        yield format_message("api.loss_of_base", models=", ".join(adapters))
+    if tuned := [model.ref for model in children if not model.is_adapter]:
+        yield format_message("api.loss_of_parent", models=", ".join(tuned))
+    counts = Counter(str(record.get("model")) in refs for _, record in workspace.store.list_records())
+    if counts[True]:
+        yield format_message("api.loss_of_replay", outputs=format_count(counts[True], "output"))
+    yield from find_unfinished_runs(workspace, "base", refs)
+
+
+def find_output_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+    """Yield what depends on the removed output."""
+    from genloom.rate.ratings import read_ratings
+
+    output, judged = paths[0].stem, read_ratings(workspace.ledger)
+    if count := sum(output in judgement.outputs for judgement in (*judged.ratings, *judged.choices)):
+        yield format_message("api.loss_of_ratings", ratings=format_count(count, "rating"))
+
+
+def find_no_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+    yield from ()
+
+
+def find_unfinished_runs(workspace: "Workspace", key: str, values: set[str]) -> Iterator[str]:
+    """Yield the unfinished runs whose job has one of these values: a digest of its data, or the ref of its base."""
+    for run in workspace.store.list_runs():
+        job_path = run.folder / "job.toml"
+        if run.model or not job_path.is_file():
+            continue
+        try:
+            job: dict[str, Any] = tomllib.loads(job_path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue  # damaged, so it cannot be resumed anyway
+        value = job.get(key)
+        if (value.get("ref") if isinstance(value, dict) else value) in values:
+            yield format_message("api.loss_of_run", run=run.id)
+
+
+PATH_FINDERS = {
+    "data": find_data_paths,
+    "models": find_model_paths,
+    "runs": find_run_paths,
+    "outputs": find_output_paths,
+    "conversations": find_conversation_paths,
+}
+LOSS_FINDERS = {
+    "data": find_data_losses,
+    "models": find_model_losses,
+    "runs": find_no_losses,
+    "outputs": find_output_losses,
+    "conversations": find_no_losses,
+}

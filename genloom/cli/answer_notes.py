@@ -1,0 +1,16 @@
+"""Notes on an output that its text does not show: what of the prompt was not read, and why the text ends."""
+
+from genloom.api.outputs import Output
+from genloom.cli.console import Console
+from genloom.text_format import format_count
+
+ANSWER_NOTES = ("unread_tokens", "has_loop")  # fields of a record
+
+
+def print_answer_notes(output: Output, console: Console) -> None:
+    """Print the notes on an output, if there are any."""
+    if num_unread := output.record.get("unread_tokens", 0):
+        unread = f"its first {format_count(num_unread, 'token')} were not read"
+        console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")
+    if output.record.get("has_loop"):
+        console.print_note(f"Note: {output.id} was ended because it repeated itself.")

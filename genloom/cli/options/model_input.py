@@ -1,0 +1,60 @@
+"""Options of what a model reads: prompts, conditions, adapters and the precision of its weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from genloom.api.models import Model
+from genloom.cli.console import Console
+from genloom.settings import unreadable_error
+
+GivenValues = Annotated[
+    list[str],
+    Parameter(
+        help="Value of a condition of the model as NAME=VALUE: a number, a class, a text, or an array file (.npy). "
+        "Repeatable; several values of one condition give outputs for each."
+    ),
+]
+PromptsFile = Annotated[Path, Parameter(help="File of prompts, one per line.")]
+ChatPrompts = Annotated[
+    bool,
+    Parameter(
+        name="--chat",
+        negative="--no-chat",
+        help="Prompts as questions, in the model's chat template. [default: for models tuned on conversations]",
+    ),
+]
+Adapters = Annotated[
+    list[str],
+    Parameter(
+        help="Adapter to add: a model tuned on the same base with --method lora; NAME=0.5 adds half of it. Repeatable."
+    ),
+]
+Precision = Annotated[
+    str,
+    Parameter(
+        help="float32, bfloat16, int8, int4 or auto; fewer bits are faster and slightly less exact. auto quantizes "
+        "large transformers if that loses little."
+    ),
+]
+
+
+def warn_of_full_adapters(model: Model, adapters: Sequence[str], console: Console) -> None:
+    """Print a note where several adapters are added, each in full: they were not trained together."""
+    names = [*([model.name] if model.folder.is_adapter else []), *adapters]
+    if len(names) > 1 and not any("=" in name for name in names):
+        weighted = " ".join(f"--adapter {name}=0.5" for name in names)
+        console.print_note(
+            f"Note: {len(names)} adapters are added in full, which often garbles the text. With weights: {weighted}"
+        )
+
+
+def read_prompts(path: Path) -> tuple[str, ...]:
+    """Return the lines of a prompt file that are not blank; raise if it cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable_error(path, "these prompts", error) from None
+    return tuple(line for line in lines if line.strip())

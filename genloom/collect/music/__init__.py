@@ -1,0 +1,230 @@
+"""Collect scores: read them on the grid, cut long pieces into passages, compare them in any key."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genloom.collect import captions, licence, media_tables
+from genloom.collect.defaults import note_other_files
+from genloom.collect.duplicates import Sketches
+from genloom.collect.options import Note, Options
+from genloom.collect.preparation import Counters, Document, Skip
+from genloom.collect.slug import decode_lossy, escape_name
+from genloom.collect.sources import SourceFile
+from genloom.errors import GenloomError
+from genloom.media import music
+from genloom.media.music import midi
+from genloom.media.music.score import DRUMS, Score
+from genloom.settings import option
+
+if TYPE_CHECKING:  # pyarrow takes a third of a second to import
+    import pyarrow as pa
+
+noun = "tune"
+accepted_files = "mid, musicxml, mxl, abc or krn files, or parquet files with MIDI in them"
+drop_reasons = {
+    "exact copy": "the same as another tune",
+    "near-duplicate": "nearly the same as another tune, in any key",
+    "few_notes": "with fewer than four notes",
+}
+FILE_COLUMNS = (*captions.FILE_COLUMNS, "midi_filename")
+CONTENT_COLUMNS = (*media_tables.CONTENT_COLUMNS, "midi")
+GENERIC_WORDS = frozenset({"midi", "track", "song", "music", "score", "untitled", "part", "movement", "final"})
+GRAM = 8  # intervals with their rhythm that are compared together
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    """How to collect scores."""
+
+    passage_bars: int = option(16, "Bars of the passages that a longer piece is cut into.", minimum=1, maximum=64)
+
+
+@dataclass(frozen=True)
+class RawScore:
+    """A passage of a piece as MIDI, with its caption."""
+
+    data: bytes
+    source: str
+    caption: str = ""
+    caption_source: str = "none"
+    licence: str = ""
+    repairs: str = ""
+    is_whole_file: bool = True
+    kept_values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+
+def match_count(files: Sequence[SourceFile]) -> int:
+    """Count the files with notes by their names, and the rows of tables with MIDI."""
+    return sum(media_tables.count_rows(file.path) if has_midi(file) else is_score(file) for file in files)
+
+
+def is_score(file: SourceFile) -> bool:
+    """Return whether the name is one of a score; .xml is only counted with a word for it in its first bytes."""
+    suffix = file.path.suffix.lower()
+    if suffix != ".xml":
+        return suffix in music.suffixes
+    try:
+        with file.path.open("rb") as opened:
+            return b"score-partwise" in opened.read(2000)
+    except OSError:
+        return False
+
+
+def has_midi(file: SourceFile) -> bool:
+    """Return whether a file is a table whose first row holds a MIDI file."""
+    if file.path.suffix.lower() != ".parquet" or not media_tables.has_media(file.path, CONTENT_COLUMNS):
+        return False
+    try:
+        row = next(iter(media_tables.read_media_rows(file.path, "", CONTENT_COLUMNS)), None)
+    except (ValueError, OSError):
+        return False
+    return row is not None and row.data.startswith(b"MThd")
+
+
+def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
+    """Return the scores and tables of scores, and a note on the other files but those that may describe scores."""
+    captions.clear_caches()
+    scores = [replace(file, format="score") for file in files if is_score(file)]
+    tables = [replace(file, format="parquet", is_streamed=True) for file in files if has_midi(file)]
+    used = {file.path for file in (*scores, *tables)}
+    sidecars = {*captions.SIDECAR_SUFFIXES, *captions.TABLE_SUFFIXES} if scores else set()
+    suffixes = (file.path.suffix.lower() for file in files if file.path not in used)
+    counts = Counter(escape_name(suffix) or "no suffix" for suffix in suffixes if suffix not in sidecars)
+    return [*scores, *tables], note_other_files(counts)
+
+
+def read(file: SourceFile, options: Config) -> Iterator[RawScore | Note]:
+    """Yield the passages of the pieces in a file; bad input yields a Note and never raises."""
+    try:
+        if file.path.suffix.lower() == ".parquet":
+            for row in media_tables.read_media_rows(file.path, options.column, CONTENT_COLUMNS, options.keep):
+                entry = row.caption_entry
+                source = row.source or f"{file.name}:{row.number}"
+                yield RawScore(
+                    row.data,
+                    source,
+                    entry.caption,
+                    "a column of the table",
+                    entry.licence,
+                    "",
+                    False,
+                    entry.kept_values,
+                )
+            return
+        if file.size > music.MAX_BYTES:
+            raise GenloomError("music.file_too_large", limit=music.MAX_BYTES >> 20)
+        entry, origin = captions.find_caption(file.path, file.root, FILE_COLUMNS, options.keep)
+        pieces = music.read(file.path.read_bytes(), file.path.suffix.lower())
+        for number, (score, repairs) in enumerate(pieces, start=1):
+            source = file.name if len(pieces) == 1 else f"{file.name}#{number}"
+            stem = captions.derive_caption(decode_lossy(PurePosixPath(file.path.name).stem), GENERIC_WORDS)
+            caption, caption_source = captions.pick_caption(
+                (entry.caption, origin), (score.title, "the file itself"), (stem, "the file's name")
+            )
+            passages = list(cut_passages(score, options.passage_bars))
+            for index, passage in enumerate(passages):
+                yield RawScore(
+                    midi.write_midi(passage),
+                    source if len(passages) == 1 else f"{source}:{index + 1}",
+                    caption,
+                    caption_source,
+                    entry.licence,
+                    str(repairs) if index == 0 else "",
+                    len(pieces) == len(passages) == 1,
+                    entry.kept_values,
+                )
+    except OSError as error:
+        yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
+    except ValueError as error:
+        yield Note.from_error(file.name, error)
+
+
+def cut_passages(score: Score, num_bars: int) -> Iterator[Score]:
+    """Yield passages of about equal length, at most `num_bars` bars each; empty ones are left out."""
+    count = -(-len(score.bars) // num_bars)
+    for edges in music.find_passages(score, max(count, 1)):
+        passage = score.cut(*edges)
+        if passage.num_notes:
+            yield passage
+
+
+def build_document(raw: RawScore, options: Config, counters: Counters) -> tuple[Document, tuple[np.ndarray, int]]:
+    """Return the passage as MIDI with its caption, and what its sketch is made of: its grams, and its piece."""
+    score, repairs = midi.read_midi(raw.data)
+    if score.num_notes < 4:
+        raise Skip("few_notes")
+    if text := raw.repairs or str(repairs):
+        counters["changed"][text.lstrip("0123456789, ")] += 1
+    content = midi.write_midi(score)
+    document = Document(
+        raw.caption,
+        hashlib.sha256(content).digest(),
+        raw.source,
+        options.licence or raw.licence or licence.UNKNOWN_LICENCE,
+        len(content),
+        {"content": content},
+        {"captions": raw.caption_source},
+        tuple(music.check(music.Item(score))),
+    )
+    piece = raw.source.rpartition(":")[0] or raw.source
+    return document, (list_grams(score), hash_bytes(piece.encode("utf-8", "surrogatepass")))
+
+
+def hash_bytes(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def list_grams(score: Score) -> np.ndarray:
+    """Return the hashes of intervals with rhythm in every part, the same in all keys and tempos."""
+    grams: list[int] = []
+    for part in score.parts:
+        if part.program == DRUMS or len(part.notes) <= GRAM:
+            continue
+        highest = {note.onset: note.pitch for note in part.notes}  # of notes that begin together, sorted by pitch
+        onsets, pitches = np.array(list(highest)), np.array(list(highest.values()))
+        steps = np.stack([np.diff(pitches), np.diff(onsets)], 1).astype(np.int32)
+        grams += [hash_bytes(steps[i : i + GRAM].tobytes()) for i in range(len(steps) - GRAM + 1)]
+    return np.unique(np.array(grams, np.uint64))
+
+
+NUM_HASHES, NUM_BANDS = 64, 16
+
+
+def compute_sketches(sketch_inputs: list[Any], digests: list[bytes], should_find_near: bool) -> Sketches:
+    """Return the MinHash signatures (Broder 1997) of the grams, in bands of four; passages of a piece are linked."""
+    links = np.array([piece for _, piece in sketch_inputs], np.uint64)
+    exact = np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
+    if not should_find_near:
+        return Sketches(exact.reshape(-1, 1), np.zeros((len(digests), 0), np.uint8), links_B=links)
+    rng = np.random.default_rng(0)
+    factors = rng.integers(1, 1 << 63, NUM_HASHES, np.uint64) | np.uint64(1)
+    signatures = np.zeros((len(digests), NUM_HASHES), np.uint64)
+    for row, ((grams, _), value) in enumerate(zip(sketch_inputs, exact, strict=True)):
+        signatures[row] = (grams[:, None] * factors).min(0) if len(grams) else value
+    bands = signatures.reshape(len(digests), NUM_BANDS, NUM_HASHES // NUM_BANDS)
+    mixed = (bands * factors[: bands.shape[2]]).sum(2) ^ np.arange(NUM_BANDS, dtype=np.uint64)
+    low = (signatures >> np.uint64(40)).astype(np.uint32).view(np.uint8).reshape(len(digests), 4 * NUM_HASHES)
+    return Sketches(np.concatenate([exact.reshape(-1, 1), mixed], 1), low, links_B=links)
+
+
+def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+    """Return the share of equal hashes, which estimates the Jaccard similarity of the grams."""
+    own = signature_P.reshape(-1, 4)
+    others = signatures_NP.reshape(len(signatures_NP), NUM_HASHES, 4)
+    return (own == others).all(2).mean(1)
+
+
+def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
+    import pyarrow as pa
+
+    return {"content": pa.array([document.columns["content"] for document in documents], pa.binary())}

@@ -1,0 +1,239 @@
+"""MusicXML, ABC and Humdrum **kern, read by music21, and MusicXML and ABC written.
+
+music21 keeps a cache of pickled scores, which is neither read nor written here: files are parsed from their bytes.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from genloom.media.music.midi import MAX_NOTES, MAX_PARTS, MAX_TICKS, Repairs, read_meters, round_bpm
+from genloom.media.music.score import (
+    DRUMS,
+    MODES,
+    TICKS_PER_QUARTER,
+    Key,
+    Meter,
+    Note,
+    Part,
+    Score,
+    Tempo,
+    count_sharps,
+    find_key,
+    trim_meters,
+)
+
+FORMATS = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".abc": "abc", ".krn": "humdrum"}
+MAX_BYTES = 32 << 20  # of a file, and of what is in a compressed one
+
+
+def read_notation(data: bytes, suffix: str) -> Iterator[tuple[Score, Repairs]]:
+    """Yield the pieces in a file; an ABC file can hold several. ValueError if it is damaged or has no notes."""
+    import music21
+
+    data = unpack_mxl(data) if suffix == ".mxl" else data
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"it has {len(data) >> 20} MiB; up to {MAX_BYTES >> 20} are read")
+    text = decode_text(data)
+    if FORMATS[suffix] == "musicxml" and "<!ENTITY" in text:
+        raise ValueError("it declares XML entities, which are not read")
+    try:
+        parsed: Any = music21.converter.parseData(text, format=FORMATS[suffix])
+    except Exception as error:  # music21 raises errors of many kinds
+        raise ValueError(f"it is damaged or no {FORMATS[suffix]} file ({str(error)[:80]})") from None
+    pieces = list(parsed.scores) if isinstance(parsed, music21.stream.Opus) else [parsed]
+    found = False
+    for piece in pieces:
+        try:
+            converted = convert_piece(piece)
+        except Exception as error:
+            raise ValueError(f"it cannot be brought on the grid ({type(error).__name__}: {str(error)[:80]})") from None
+        if converted is not None:
+            found = True
+            yield converted
+    if not found:
+        raise ValueError("it has no notes")
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text of a notation file: UTF-8, UTF-16 with its mark, or Latin-1."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def unpack_mxl(data: bytes) -> bytes:
+    """Return the score in a compressed MusicXML file; ValueError if it is damaged or too large."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [info for info in archive.infolist() if info.filename.lower().endswith((".xml", ".musicxml"))]
+            scores = [info for info in names if not info.filename.startswith("META-INF/")]
+            if not scores:
+                raise ValueError("it holds no score")
+            with archive.open(scores[0]) as file:
+                content = file.read(MAX_BYTES + 1)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"it is damaged or no compressed MusicXML file ({error})") from None
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"the score in it has more than {MAX_BYTES >> 20} MiB")
+    return content
+
+
+def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
+    """Return a music21 stream as a score; None without notes."""
+    import music21
+
+    streams = list(piece.parts) if hasattr(piece, "parts") and piece.parts else [piece]
+    pad = find_upbeat(streams[0])
+    parts, moved, dropped = [], 0, 0
+    for stream in streams[:MAX_PARTS]:
+        notes = []
+        for element in stream.stripTies().flatten().notes:
+            if isinstance(element, music21.harmony.Harmony) or element.duration.isGrace:
+                continue
+            onset, duration = (Fraction(x) * TICKS_PER_QUARTER for x in (element.offset, element.quarterLength))
+            tick, length = round(onset) + pad, max(round(onset + duration) - round(onset), 1)
+            if duration <= 0 or tick + length > MAX_TICKS:
+                dropped += 1
+                continue
+            moved += abs(round(onset) - onset) > 0 or abs(round(duration) - duration) > 0
+            pitches = [p.midi for p in getattr(element, "pitches", ())]
+            notes += [Note(tick, length, pitch) for pitch in pitches if 0 <= pitch < 128]
+        if notes:
+            parts.append(Part(find_program(stream), tuple(sorted(set(notes))), str(stream.partName or "")[:80]))
+    if not parts:
+        return None
+    if sum(len(part.notes) for part in parts) > MAX_NOTES:
+        raise ValueError(f"it has more than {MAX_NOTES:,} notes")
+    flat = streams[0].flatten()
+    changes = [
+        (max(round(m.offset * TICKS_PER_QUARTER) + (pad if m.offset else 0), 0), m.numerator, m.denominator)
+        for m in flat.getElementsByClass(music21.meter.TimeSignature)
+    ]
+    title = piece.metadata.title if getattr(piece, "metadata", None) is not None else ""
+    meters = trim_meters(read_meters(changes), max(part.end for part in parts))
+    score = Score(tuple(parts), meters, (Tempo(0, find_bpm(piece)),), None, "", str(title or "")[:200])
+    return replace_key(score, flat), Repairs(moved, dropped)
+
+
+def find_upbeat(stream: Any) -> int:
+    """Return the ticks that are missing before an upbeat in the first bar."""
+    first = next(iter(stream.getElementsByClass("Measure")), None)
+    if first is None or first.timeSignature is None:
+        return 0
+    missing = Fraction(first.barDuration.quarterLength) - Fraction(first.duration.quarterLength)
+    return max(round(missing * TICKS_PER_QUARTER), 0)
+
+
+def find_program(stream: Any) -> int:
+    instrument = stream.getInstrument(returnDefault=False)
+    if instrument is None:
+        return 0
+    if type(instrument).__name__ in ("UnpitchedPercussion", "Percussion"):
+        return DRUMS
+    return int(instrument.midiProgram) if instrument.midiProgram is not None else 0
+
+
+def find_bpm(piece: Any) -> float:
+    """Return the first tempo in quarter notes a minute; 120 if the piece says none."""
+    for mark in piece.flatten().getElementsByClass("MetronomeMark"):
+        if bpm := mark.getQuarterBPM():
+            return round_bpm(float(bpm))
+    return 120.0
+
+
+def replace_key(score: Score, flat: Any) -> Score:
+    """Return the score with its key: the mode that a file names, else found among those of its signature."""
+    signature = next(iter(flat.getElementsByClass("KeySignature")), None)
+    mode = getattr(signature, "mode", None)
+    if signature is not None and mode in MODES and mode != "major":
+        return replace(score, key=Key(signature.tonic.pitchClass, mode))
+    found = find_key(score)
+    if signature is None or found is None:
+        return replace(score, key=found)
+    major = signature.sharps * 7 % 12
+    likely = [Key(major, "major"), Key((major + 9) % 12, "minor"), Key((major + 2) % 12, "minor")]
+    if mode == "major" and hasattr(signature, "tonic") and found not in likely:
+        return replace(score, key=Key(signature.tonic.pitchClass, "major"))
+    return replace(score, key=found if found in likely else Key(major, "major"))
+
+
+def write_notation(score: Score, suffix: str) -> bytes:
+    """Return the score as MusicXML."""
+    import music21
+
+    stream = build_stream(score)
+    exporter = music21.musicxml.m21ToXml.GeneralObjectExporter(stream)
+    data = bytes(exporter.parse())
+    if suffix != ".mxl":
+        return data
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        container = (
+            '<?xml version="1.0" encoding="UTF-8"?><container><rootfiles><rootfile full-path="score.xml"/>'
+            "</rootfiles></container>"
+        )
+        archive.writestr(zipfile.ZipInfo("META-INF/container.xml"), container)
+        archive.writestr(zipfile.ZipInfo("score.xml"), data)
+    return buffer.getvalue()
+
+
+def build_stream(score: Score) -> Any:
+    """Return the score as a music21 stream with bars."""
+    import music21
+
+    stream = music21.stream.Score()
+    metadata: Any = music21.metadata.Metadata()
+    metadata.title = score.title or " "
+    stream.metadata = metadata
+    for part in score.parts:
+        line: Any = music21.stream.Part()
+        line.partName = part.name or None
+        instrument = (
+            music21.instrument.UnpitchedPercussion()
+            if part.program == DRUMS
+            else music21.instrument.instrumentFromMidiProgram(part.program)
+        )
+        line.insert(0, instrument)
+        if score.key is not None:
+            line.insert(0, music21.key.KeySignature(count_sharps(score.key)))
+        for meter in score.meters:
+            line.insert(Fraction(meter.onset, TICKS_PER_QUARTER), to_time_signature(meter))
+        if part is score.parts[0]:
+            for tempo in score.tempos:
+                line.insert(Fraction(tempo.onset, TICKS_PER_QUARTER), music21.tempo.MetronomeMark(number=tempo.bpm))
+        chords: dict[tuple[int, int], list[Note]] = {}
+        for note in part.notes:
+            chords.setdefault((note.onset, note.duration), []).append(note)
+        for (onset, duration), notes in chords.items():
+            pitches = [to_pitch(note.pitch, score.key) for note in notes]
+            element: Any = music21.note.Note(pitches[0]) if len(pitches) == 1 else music21.chord.Chord(pitches)
+            element.quarterLength = Fraction(duration, TICKS_PER_QUARTER)
+            line.insert(Fraction(onset, TICKS_PER_QUARTER), element)
+        stream.insert(0, line)
+    return stream
+
+
+def to_pitch(midi: int, key: Key | None) -> Any:
+    """Return a pitch spelled for its key: flats in keys with flats."""
+    import music21
+
+    pitch: Any = music21.pitch.Pitch()
+    pitch.midi = midi
+    sharps = 0 if key is None else count_sharps(key)
+    alter = 0 if pitch.accidental is None else pitch.accidental.alter
+    if alter * sharps < 0:
+        pitch.getEnharmonic(inPlace=True)
+    return pitch
+
+
+def to_time_signature(meter: Meter) -> Any:
+    import music21
+
+    return music21.meter.TimeSignature(str(meter))

@@ -1,0 +1,79 @@
+"""Extraction of the text of notebooks, subtitles and e-mails."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genloom.errors import GenloomError
+from genloom.media.text import bounded, encoding, extract
+from genloom.media.text.bounded import ExtractedText
+
+if TYPE_CHECKING:  # email takes a fortieth of a second to import
+    from email.message import MIMEPart
+
+_TIMING = re.compile(r"^\s*(\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*-->")
+_CUE_MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]*>|</?\d[\d:.]*>|\{\\[^{}\n]*\}")
+
+
+def extract_notebook(markup: str) -> ExtractedText:
+    """Extract the cells of a Jupyter notebook in order: text as it is, code in fences; outputs are left out."""
+    try:
+        notebook = json.loads(markup)
+        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        info = notebook.get("metadata", {}).get("kernelspec", {})
+        language = str(info.get("language", "python"))[:20]
+        pieces = []
+        for cell in cells:
+            source = cell.get("source", cell.get("input", ""))
+            text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+            is_code = cell.get("cell_type") == "code" and text.strip()
+            pieces.append(f"```{language}\n{text}\n```" if is_code else text)
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise GenloomError("media.not_notebook", reason=str(error)[:80]) from error
+    return ExtractedText(bounded.join_bounded(pieces))
+
+
+def extract_subtitles(markup: str) -> ExtractedText:
+    """Extract what is said in subtitles (.srt or .vtt), a line that the next cue repeats once."""
+    blocks = re.split(r"\n[ \t]*\n", markup.removeprefix("\ufeff").strip())
+    if not any(_TIMING.match(line) for block in blocks for line in block.split("\n")[:3]):
+        raise GenloomError("media.not_subtitles")
+    lines: list[str] = []
+    for block in blocks:
+        block_lines = block.strip().split("\n")
+        start = next((number for number, line in enumerate(block_lines[:3], 1) if _TIMING.match(line)), None)
+        if start is None:  # a header, a style or a comment
+            continue
+        for line in block_lines[start:]:
+            text = " ".join(_CUE_MARKUP.sub("", line).split())
+            if text and (not lines or lines[-1] != text):
+                lines.append(text)
+    return ExtractedText("\n".join(lines))
+
+
+def extract_email(path: Path) -> ExtractedText:
+    """Extract the subject and the text of an e-mail; attachments are not read, which a note says."""
+    from email import message_from_bytes, policy
+
+    bounded.check_file_size(path)
+    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    if not {"from", "to", "subject", "date", "message-id"} & {name.lower() for name in message}:
+        raise GenloomError("media.not_email")
+    body = message.get_body(("plain", "html"))
+    text = "" if body is None else _decode_body(body)
+    if body is not None and body.get_content_subtype() == "html":
+        text = extract.extract_visible_text(text)
+    num_attachments = sum(1 for _ in message.iter_attachments()) if message.is_multipart() else 0
+    problems = (GenloomError("media.unread_attachments", count=num_attachments),) if num_attachments else ()
+    return ExtractedText(bounded.join_bounded([str(message.get("subject", "")), text.strip()]), problems=problems)
+
+
+def _decode_body(body: "MIMEPart") -> str:
+    """Return the text of a part: in the character set that it names, or that its bytes fit."""
+    data = body.get_payload(decode=True)
+    assert isinstance(data, bytes)
+    try:
+        return data.decode(body.get_content_charset("utf-8"))
+    except (LookupError, UnicodeDecodeError):
+        return data.decode(encoding.detect_encoding(data[: encoding.HEAD_BYTES]) or "utf-8", "replace")

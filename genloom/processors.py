@@ -1,0 +1,65 @@
+"""The processors that this process may use: those it may run on, or fewer by the quota of its container."""
+
+import os
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
+
+SHORT_SPIN = "100"  # rounds, as libgomp spins with more threads than processors; its default is 300,000
+
+
+def count_processors(root: Path = Path("/")) -> int:
+    """Return how many processors this process may use: those it may run on, or fewer by the quota of its container."""
+    num_allowed, quota = count_allowed_processors(), read_quota(root)
+    return num_allowed if quota is None else max(min(num_allowed, ceil(quota)), 1)
+
+
+def count_allowed_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_quota(root: Path = Path("/")) -> float | None:
+    """Return the processors' time per second that the control groups of this process allow; None if unlimited.
+
+    `root` is the file system, for tests. Inside a container, the path of a group may be that on the host: then the
+    limit is at the mount point.
+    """
+    quotas = []
+    with suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            read = _read_quota_v1 if controllers else _read_quota_v2
+            group = Path(path.lstrip("/"))
+            for mount_name in (controllers, "cpu", "cpu,cpuacct") if controllers else ("", "unified"):
+                mount = root / "sys/fs/cgroup" / mount_name
+                quotas += [read(mount / folder) for folder in (group, *group.parents)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _read_quota_v2(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _read_quota_v1(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        return None if quota <= 0 else quota / int((folder / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def limit_threads(root: Path = Path("/")) -> dict[str, str]:
+    """Return the environment that OpenMP must find when it is loaded, so that its threads keep to the quota.
+
+    OpenMP knows the processors that it may run on, but no quota, which threads that spin would use up.
+    """
+    quota = read_quota(root)
+    if quota is None or quota >= count_allowed_processors():
+        return {}
+    return {"OMP_NUM_THREADS": str(count_processors(root)), "GOMP_SPINCOUNT": SHORT_SPIN}

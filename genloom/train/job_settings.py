@@ -1,0 +1,54 @@
+"""The settings of a job by their paths, as `--set` takes them, with their defaults."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from math import inf
+from typing import Any, get_type_hints
+
+from genloom import plugins
+from genloom.networks import lora
+from genloom.settings import to_plain
+from genloom.train.job import Job
+from genloom.train.loop import TrainConfig
+from genloom.train.preference.config import PreferenceConfig
+
+KINDS: tuple[plugins.PartKind, ...] = ("network", "objective", "codec")
+CHOSEN = ("context_length", "batch_size", *(f"{kind}.name" for kind in KINDS))  # by the data and the time
+SHARED = ("pack_length", "cond_dropout", "rehearsal", "forgetting")
+
+
+def list_settings() -> dict[str, dict[str, Any]]:
+    """Return the paths and defaults by group: of every job, of its plan, of learning, and of each part."""
+    defaults = {f.name: f.default for f in dataclasses.fields(Job)}
+    groups: dict[str, dict[str, Any]] = {
+        "job": {**dict.fromkeys(CHOSEN, "chosen"), **{name: to_shown(defaults[name]) for name in SHARED}},
+        "plan": dict(iter_paths(TrainConfig, "plan")),
+        "adapter": dict(iter_paths(lora.Config, "adapter")),
+        "learning": dict(iter_paths(PreferenceConfig, "learning")),
+    }
+    for kind in KINDS:
+        for name in plugins.part_names(kind):
+            config_class = getattr(plugins.find_part(kind, name), "Config", None)
+            if config_class is not None:
+                groups[f"{kind} {name}"] = dict(iter_paths(config_class, kind))
+    return groups
+
+
+def iter_paths(config_class: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the default of each field, those of nested tables included; "-" where one must be given."""
+    types = get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        path, default = f"{prefix}.{field.name}", field.default
+        if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if dataclasses.is_dataclass(types[field.name]):
+            yield from iter_paths(types[field.name], path)
+        elif isinstance(default, Mapping) and not default:
+            yield path, {}
+        else:
+            yield path, "-" if default is dataclasses.MISSING else to_shown(default)
+
+
+def to_shown(default: Any) -> Any:
+    """Return a default as a value of JSON, which has no infinity."""
+    return "inf" if default == inf else to_plain(default)

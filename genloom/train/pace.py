@@ -1,0 +1,77 @@
+"""The pace of a run with a time limit: where it falls behind, it ends at an earlier step, with a whole cooldown."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import exp
+
+from genloom.train.log import Throughput
+from genloom.train.loop import TrainConfig
+
+TOLERANCE = 0.05  # of the time limit, that the expected end may be off
+WINDOW = 0.05  # of the time limit, over which the pace is averaged
+MIN_MEASURED = 0.02  # of the time limit, before the pace is trusted
+MIN_PAUSE_SECONDS, MIN_PAUSE_STEPS = 60.0, 20  # a step that is longer, and as long as so many, was a pause of the user
+
+
+@dataclass
+class Pace:
+    """Times the steps of a run, and keeps its plan to the time limit (`plan.max_seconds`; 0: none)."""
+
+    plan: TrainConfig
+    steps: int  # as planned at first: a run that catches up again ends there
+    throughput: Throughput
+    spent_seconds: float = 0.0  # by steps of earlier processes
+    preparation_seconds: float = 0.0  # since the time limit began, before the first step
+    clock: Callable[[], float] = time.perf_counter
+    num_evals_left: int = 0
+    _eval_seconds: float = 0.0
+    _weight: float = 0.0  # of the steps in the mean, which fades
+    _weighted_seconds: float = 0.0
+    _started_at: float = field(init=False)
+    _step_started_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._started_at = self._step_started_at = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        """The time since the first step, in which the run was not paused by the user."""
+        return self.spent_seconds + self.clock() - self._started_at
+
+    @contextmanager
+    def pause(self, is_eval: bool = False) -> Generator[None]:
+        """Take time that no step takes, as of an evaluation or a save, out of the pace."""
+        started_at = self.clock()
+        yield
+        self._step_started_at = self.clock()
+        if is_eval:
+            self._eval_seconds, self.num_evals_left = self._step_started_at - started_at, self.num_evals_left - 1
+
+    def end_step(self, step: int) -> TrainConfig:
+        """Take note of a step, and return the plan of the next ones."""
+        now = self.clock()
+        seconds, self._step_started_at = now - self._step_started_at, now
+        usual_seconds = self.throughput.step_seconds
+        if usual_seconds and seconds > max(MIN_PAUSE_SECONDS, MIN_PAUSE_STEPS * usual_seconds):
+            self._started_at += seconds - usual_seconds  # Ctrl-Z, say
+            return self.plan
+        self.throughput.add_step(seconds)
+        if self.plan.max_seconds:
+            fading = exp(-seconds / (WINDOW * self.plan.max_seconds))
+            self._weight, self._weighted_seconds = fading * self._weight + 1, fading * self._weighted_seconds + seconds
+            if self._weighted_seconds > MIN_MEASURED * self.plan.max_seconds:
+                self._keep_to_limit(step)
+        return self.plan
+
+    def _keep_to_limit(self, step: int) -> None:
+        step_seconds = self._weighted_seconds / self._weight
+        seconds_left = self.plan.max_seconds - self.preparation_seconds - self.seconds
+        seconds_left -= max(self.num_evals_left, 0) * self._eval_seconds
+        last_step = step + max(int(seconds_left / step_seconds - self.plan.closing_steps), 0)
+        tolerance = max(TOLERANCE * self.plan.max_seconds / step_seconds, 1)
+        is_off = abs(min(last_step, self.steps) - self.plan.steps) > tolerance
+        has_caught_up = self.plan.steps < self.steps < last_step - tolerance
+        if is_off or has_caught_up:
+            self.plan = self.plan.end_at(min(last_step, self.steps), step)

@@ -1,0 +1,106 @@
+"""Scores as tokens: the same notes come back, in any key, and only valid tokens follow."""
+
+import random
+
+import numpy as np
+import pytest
+
+from genloom.codecs.notes import END, FILL, HEADER, Codec, Config, from_token, list_voices
+from genloom.codecs.notes_grammar import NotesConstraint, Rules
+from genloom.media.music.controls import Controls, read_words
+from genloom.media.music.midi import read_midi, write_midi
+from genloom.media.music.score import Key, Meter, Note, Part, Score, Tempo
+
+CODEC = Codec(("chorale",))
+
+
+def compose(seed: int) -> Score:
+    """Return a score with chords, rests, ties over bar lines and changes of meter and tempo."""
+    rng = random.Random(seed)
+    parts = []
+    for program in (40, 0, 128):
+        notes, tick = [], 0
+        while tick < 6 * 72:
+            duration = rng.choice((6, 12, 24, 36, 80))
+            pitches = rng.sample(range(40, 80), rng.choice((1, 1, 2)))
+            notes += [Note(tick, duration, pitch, rng.choice((80, 80, 48))) for pitch in pitches]
+            tick += duration + rng.choice((0, 0, 12))
+        parts.append(Part(program, tuple(sorted(notes))))
+    key = Key(rng.randrange(12), rng.choice(("major", "minor", "dorian")))
+    return Score(tuple(parts), (Meter(0, 3, 4), Meter(216, 6, 8)), (Tempo(0, 120.0),), key, "chorale")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_notes_come_back(seed: int) -> None:
+    score = compose(seed)
+    decoded = CODEC.decode(CODEC.encode(score))
+    assert [part.notes for part in decoded.parts] == [part.notes for part in score.parts]
+    assert (decoded.meters, decoded.tempos, decoded.key, decoded.style) == (
+        score.meters,
+        score.tempos,
+        score.key,
+        score.style,
+    )
+    assert read_midi(write_midi(score))[0] == score
+
+
+def test_a_piece_has_the_same_notes_in_every_key() -> None:
+    melody = Part(73, tuple(Note(24 * i, 24, 60 + step) for i, step in enumerate((0, 4, 7, 12))))
+    score = Score((melody,), key=Key(0, "major"))
+    ids, moved = CODEC.encode(score), CODEC.encode(score.transpose(5))
+    assert [from_token(a) for a, b in zip(ids, moved, strict=True) if a != b] == [("key", 0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_task_of_filling_holds_the_same_score(seed: int) -> None:
+    score = compose(seed)
+    (plain, _), (task, loss_mask) = CODEC.encode_variants(score, np.random.default_rng(seed))
+    assert CODEC.decode(task) == CODEC.decode(plain)
+    assert not loss_mask[: list(task).index(FILL) + 1].any()
+    assert loss_mask.any()
+
+
+def test_any_tokens_decode() -> None:
+    rng = np.random.default_rng(0)
+    for length in (0, 1, 50, 500):
+        score = CODEC.decode(rng.integers(0, CODEC.space.vocab_size, length))
+        assert read_midi(write_midi(score))[0].num_notes == score.num_notes if score.num_notes else True
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_grammar_allows_every_score(seed: int) -> None:
+    score = compose(seed)
+    ids = np.concatenate([[END], CODEC.encode(score), [END]])
+    constraint = NotesConstraint([Controls()], CODEC.styles, Rules(in_range=False), has_changes=True)
+    for length in range(1, len(ids)):
+        assert constraint([ids[:length]])[0, ids[length]], from_token(ids[length])
+
+
+def sample_randomly(constraint: NotesConstraint, seed: int, max_tokens: int = 3000) -> Score:
+    """Return the score of uniformly drawn tokens among those that are allowed."""
+    rng, ids = np.random.default_rng(seed), np.array([END])
+    for _ in range(max_tokens):
+        token = rng.choice(np.flatnonzero(constraint([ids])[0]))
+        if token == END:
+            return CODEC.decode(ids[1:])
+        ids = np.append(ids, token)
+    raise AssertionError("no end")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_even_noise_keeps_what_was_asked_for(seed: int) -> None:
+    controls = read_words("a slow waltz in D minor for string quartet, 3 bars")
+    rules = Rules(in_key=True, is_crossing_free=True, grid=6)
+    score = sample_randomly(NotesConstraint([controls], CODEC.styles, rules), seed)
+    assert (score.key, score.meters[0][1:], len(score.bars)) == (Key(2, "minor"), (3, 4), 3)
+    assert {part.program for part in score.parts} <= {40, 41, 42}
+    pitches = {note.pitch % 12 for part in score.parts for note in part.notes}
+    assert pitches <= Key(2, "minor").pitch_classes
+
+
+def test_saved_codec_is_the_same(tmp_path) -> None:
+    codec = Codec.fit([compose(0)], Config(512))
+    codec.save(tmp_path / "codec")
+    assert Codec.load(tmp_path / "codec") == codec
+    assert len(HEADER) < codec.space.vocab_size
+    assert len(list_voices(compose(0))) >= 3

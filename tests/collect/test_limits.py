@@ -1,0 +1,152 @@
+"""Endless and exploding inputs end within their limits, each with one note that says which, beside good files."""
+
+import base64
+import gzip
+import io
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from genloom import limited_process
+from genloom.collect import Report, collect
+from genloom.limited_process import LimitedProcess, LimitExceeded, Limits
+from genloom.media import image
+from genloom.media.opening import open_limited
+from genloom.store.workspace import Workspace
+from tests.errors import raises_reason
+
+STORY = "The keeper of the light went down to the harbour before the morning came. "
+SMALL_LIMITS = Limits(seconds=5, seconds_per_mb=0, memory_bytes=1 << 30, output_factor=2, min_output_bytes=1 << 20)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(limited_process, "limits", SMALL_LIMITS)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+def run(folder: Path, medium: str) -> Report:
+    *_, last = collect([folder], Workspace(folder.parent / "w"), "notes", {"medium": medium})
+    assert last.report is not None
+    return last.report
+
+
+def write_table(path: Path, texts: list[str], **columns: list[str]) -> None:
+    pq.write_table(pa.table({"text": texts, **columns}), path)
+
+
+@pytest.mark.slow
+def test_texts(folder: Path) -> None:
+    (folder / "good.txt").write_text(STORY)
+    (folder / "endless.html").write_text("<!--" * 200_000)
+    (folder / "quotes.csv").write_text(',"a' * 100_000 + "\n1,2\n")
+    (folder / "deep.json").write_text("[" * 1_000_000)
+    (folder / "zeros.txt.gz").write_bytes(gzip.compress((STORY * 1_000_000).encode()))
+    write_table(folder / "repeated.parquet", [f"{STORY * 3000} {number % 2}" for number in range(100)])
+    with zipfile.ZipFile(folder / "nested.odt", "w", zipfile.ZIP_DEFLATED) as archive:
+        body = "<p>" * 100_000 + "</p>" * 100_000
+        archive.writestr("content.xml", f"<d><body><text>{body}</text></body></d>")
+    before = time.monotonic()
+    report = run(folder, "text")
+    assert time.monotonic() - before < 60
+    assert "in/good.txt" in {
+        item.source
+        for split in ("train", "val", "test")
+        for item in Workspace(folder.parent / "w").get_dataset("notes").iter_documents(split)
+    }
+    codes = {note.source: note.code for note in report.notes}
+    assert codes == {
+        "in/endless.html": "collect.time_limit",
+        "in/quotes.csv": "collect.no_valid_row",
+        "in/deep.json": "collect.not_json",
+        "in/zeros.txt.gz": "collect.output_limit",
+        "in/repeated.parquet": "collect.output_limit",
+        "in/nested.odt": "media.extractor_failed",
+    }
+    assert len(report.notes) == len(codes)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_svg(path: Path, body: str) -> None:
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="512" height="512">{body}</svg>')
+
+
+def test_pictures(folder: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    (folder / "good.png").write_bytes(encode_png(pixels))
+    photo = base64.b64encode(encode_png(np.zeros((1200, 1200, 3), np.uint8))).decode()
+    drawn = f'<defs><image id="i" href="data:image/png;base64,{photo}"/></defs>' + '<use href="#i"/>' * 200
+    write_svg(folder / "photos.svg", drawn)
+    write_svg(
+        folder / "blurs.svg",
+        '<filter id="f"><feGaussianBlur stdDeviation="50"/></filter>'
+        + '<rect width="512" height="512" filter="url(#f)"/>' * 1300,
+    )
+    write_svg(folder / "styles.svg", "<style>" + "".join(f".c{n}{{fill:red}}" for n in range(80_000)) + "</style>")
+    Image.new("1", (15_000, 15_000)).save(folder / "large.png")
+    # A table of captions whose cells repeat a text of megabytes.
+    write_table(folder / "captions.parquet", [STORY * 10_000] * 500, file_name=[f"{n}.png" for n in range(500)])
+    report = run(folder, "image")
+    assert report.documents_kept == 1
+    skipped = {note.source: note.code for note in report.notes if note.is_skipped}
+    assert skipped == {
+        "in/photos.svg": "media.svg_too_complex",
+        "in/blurs.svg": "media.svg_too_complex",
+        "in/styles.svg": "media.svg_too_complex",
+        "in/large.png": "media.image_too_large",
+    }
+    assert [note.source for note in report.notes if not note.is_skipped] == ["in/captions.parquet"]
+
+
+def sleep_for_ever(path: Path) -> None:
+    while True:
+        time.sleep(1)
+
+
+def allocate_all(path: Path) -> int:
+    return len(bytearray(SMALL_LIMITS.memory_bytes))
+
+
+def end_process(path: Path) -> None:
+    import os
+
+    os._exit(139)
+
+
+def raise_end_of_file(path: Path) -> None:
+    raise EOFError("cut")
+
+
+def test_a_file_that_is_opened_has_the_same_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited_process, "limits", Limits(1, 0, 1 << 30))
+    path = tmp_path / "a.svg"
+    write_svg(path, "<rect width='40' height='40'/>")
+    assert open_limited(image.open, path).value.shape == (512, 512, 3)
+    with raises_reason("media.unreadable", "media.time_limit"):
+        open_limited(sleep_for_ever, path)
+    for reader in (allocate_all, end_process):
+        with raises_reason("media.unreadable", "media.memory_limit"):
+            open_limited(reader, path)
+
+
+def test_a_process_goes_on_after_errors_and_starts_again_after_a_crash(tmp_path: Path) -> None:
+    with LimitedProcess() as process:
+        with pytest.raises(EOFError):
+            process.call(raise_end_of_file, tmp_path)
+        with pytest.raises(LimitExceeded):
+            process.call(end_process, tmp_path)
+        assert next(process.stream(range, 3)) == 0  # and the rest is not asked for
+        assert list(process.stream(range, 3)) == [0, 1, 2]
