@@ -61,7 +61,7 @@ def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict
     rates, peaks, busy, counts = [], [], [], {}
     for _ in range(runs if who == "genloom" or size < 60 else 1):
         with tempfile.TemporaryDirectory() as workspace:
-            started, worked = time.perf_counter(), _worked()
+            started, cpu_start = time.perf_counter(), _get_cpu_seconds()
             command = [sys.executable, __file__, "--run", who, str(corpus), workspace]
             child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             peak = _Peak(child.pid)
@@ -72,7 +72,7 @@ def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict
                 raise SystemExit(f"{who} failed on {shape}")
             counts = json.loads(output.splitlines()[-1])
             rates.append(size / seconds)
-            busy.append(_worked() - worked)
+            busy.append(_get_cpu_seconds() - cpu_start)
     middle = statistics.median(rates)
     found = f"kept {counts['kept']:,}, duplicates {counts['duplicates']:,} of {planted:,} planted"
     speed = f"{middle:6.1f} MB/s ({min(rates):.1f} to {max(rates):.1f}, {len(rates)} runs)"
@@ -90,8 +90,8 @@ def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict
     }
 
 
-def _worked() -> float:
-    """Processor seconds of all children so far: what a machine that others use, too, does not blur."""
+def _get_cpu_seconds() -> float:
+    """Processor seconds of all children so far, which other programs on the machine do not change."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import numpy as np
 from nearest_passages import find_nearest_passages
-from paired import paired
+from paired import time_paired
 
 from genloom.networks.kneser_ney import KneserNey
 from genloom.trust.copied_spans import find_longest_copies, measure_copied_spans
@@ -34,7 +34,7 @@ def main() -> None:
     outputs = write(plays, 10, 1000)
     total = sum(len(item.value) for item in documents)
     for count in (1, 10):
-        times = paired(
+        times = time_paired(
             lambda count=count: find_longest_copies(outputs[:count], documents),
             lambda count=count: find_nearest_passages(outputs[:count], documents),
             3,
@@ -49,7 +49,7 @@ def main() -> None:
     part = plays[:PEER_CHARACTERS]
     print(
         "one output, 0.3 MB, against difflib:",
-        paired(lambda: ours(outputs[0], part), lambda: peer(outputs[0], part), 3),
+        time_paired(lambda: ours(outputs[0], part), lambda: peer(outputs[0], part), 3),
     )
     assert ours(outputs[0], part) == peer(outputs[0], part)
 

@@ -160,11 +160,11 @@ class Llama:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def decode(self, ids: np.ndarray, first: int, every: bool = False) -> list[int]:
-        """Reads (streams, n) ids from position `first` on; the places of the logits that were asked for."""
+        """Reads (streams, n) ids from position `first` on; the places of the requested logits."""
         batch, logits_places, n = self.batch, [], 0
         for stream, row in enumerate(ids.tolist()):
-            for i, symbol in enumerate(row):
-                batch.token[n], batch.pos[n], batch.n_seq_id[n], batch.seq_id[n][0] = symbol, first + i, 1, stream
+            for i, token in enumerate(row):
+                batch.token[n], batch.pos[n], batch.n_seq_id[n], batch.seq_id[n][0] = token, first + i, 1, stream
                 batch.logits[n] = every or i == len(row) - 1
                 logits_places += [n] if batch.logits[n] else []
                 n += 1
@@ -251,8 +251,8 @@ def main() -> None:
     if llama_cpp is None:
         print("llama.cpp is not compared: llama-cpp-python is not installed (see --help)")
     else:
-        silent = llama_cpp.llama_log_callback(lambda *_: None)
-        llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+        ignore_log = llama_cpp.llama_log_callback(lambda *_: None)
+        llama_cpp.llama_log_set(ignore_log, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         print("llama.cpp", llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
     with ExitStack() as stack:

@@ -4,8 +4,8 @@
     python bench/loop.py scratch --workspace WORKSPACE --model shakespeare --minutes 1
     python bench/loop.py coin --workspace WORKSPACE --model tales --rounds 40
 
-A program with a taste that nobody tells the model plays the rater: it chooses between two outputs of the champion for
-one prompt. `genloom learn` does the rest. Then champion and challenger answer fresh prompts, and the taste judges both.
+A program with a hidden taste acts as the rater: it chooses between two outputs of the champion for one
+prompt. `genloom learn` does the rest. Then champion and challenger answer fresh prompts, and the taste judges both.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from tastes import TASTES, Taste, apart
+from tastes import TASTES, Taste, link_workspace
 
 from genloom.generate import engine, output_records
 from genloom.generate.text import conversation
@@ -55,7 +55,7 @@ def prompts(kind: str) -> list[tuple[str, str]]:
     return [(row[1], (*row, "")[2]) for row in rows if row[0] == kind]
 
 
-def asked(model: Model, questions: Sequence[str], count: int, kind: str, seed: int) -> engine.Request:
+def build_chat_request(model: Model, questions: Sequence[str], count: int, kind: str, seed: int) -> engine.Request:
     talks = [[Message("user", question)] for question in questions for _ in range(count)]
     given, _ = conversation.build_chat_batch(
         model, talks, None, {"max_tokens": LENGTH[kind], "temperature": TEMPERATURE}
@@ -63,20 +63,20 @@ def asked(model: Model, questions: Sequence[str], count: int, kind: str, seed: i
     return replace(given, nonces=engine.build_request(questions, count, seed, (), {}).nonces)
 
 
-def written(workspace: Workspace, taste: Taste, ref: str) -> None:
-    """Answers of the model to the prompts that are rated, several to each; those that are there already are kept."""
+def generate_answers(workspace: Workspace, taste: Taste, ref: str) -> None:
+    """Generate several answers to each rated prompt that has none yet."""
     model, known = (
         load_model(workspace, ref, precision="auto"),
         {record["prompt"] for _, record in workspace.list_records()},
     )
     questions = [question for question, _ in prompts(taste.kind)[: RATED[taste.kind]] if question not in known]
     if questions:
-        for portion in engine.split_batches(asked(model, questions, ANSWERS, taste.kind, 1)):
+        for portion in engine.split_batches(build_chat_request(model, questions, ANSWERS, taste.kind, 1)):
             output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
-def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
-    """Choose between outputs of the model for the same prompt, so often; a share of the choices is the wrong way."""
+def rate_pairs(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
+    """Choose `count` times between two outputs for the same prompt; a share of the choices is flipped."""
     facts, draw = dict(prompts(taste.kind)), random.Random(0)
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.list_records():
@@ -85,25 +85,25 @@ def rated(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count:
             by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
     draw.shuffle(pairs)
-    told = [(a, b) for a, b in pairs if abs(a[1] - b[1]) > taste.apart * max(a[1], b[1])][:count]
-    for a, b in told:
-        wrong = draw.random() < flipped
-        record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
-    return len(told)
+    distinct = [(a, b) for a, b in pairs if abs(a[1] - b[1]) > taste.min_gap * max(a[1], b[1])][:count]
+    for a, b in distinct:
+        is_flipped = draw.random() < flipped
+        record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != is_flipped else "b", "somebody")
+    return len(distinct)
 
 
-def tastes(options: argparse.Namespace) -> None:
+def run_taste(options: argparse.Namespace) -> None:
     taste = TASTES[options.taste]
-    workspace, first = apart(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
+    workspace, first = link_workspace(options.workspace, options.model, f"{taste.name}-{options.flipped:g}")
     ledger = open_ledger(workspace.root)
     begun = time.perf_counter()
     if not any(ledger.iter_events(["choice"])):
-        written(workspace, taste, first)
-        print(rated(workspace, ledger, taste, first, options.ratings, options.flipped), "ratings", flush=True)
+        generate_answers(workspace, taste, first)
+        print(rate_pairs(workspace, ledger, taste, first, options.ratings, options.flipped), "ratings", flush=True)
     settings = dict(text.split("=", 1) for text in options.set)
     facts = dict(prompts(taste.kind))
     judge = AnswerScorer(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
-    wanted = LearnRequest(
+    request = LearnRequest(
         first.partition("/")[0],
         options.method,
         scorer=judge,
@@ -111,43 +111,43 @@ def tastes(options: argparse.Namespace) -> None:
         budget=Budget(minutes=options.minutes, steps=options.steps),
         overrides=settings,
     )
-    for event in learn(workspace, ledger, wanted):
+    for event in learn(workspace, ledger, request):
         if isinstance(event, Status):
             print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
         if isinstance(event, StepMetrics) and (event.step % 10 == 0 or event.step == 1):
-            said = ", ".join(f"{k} {v:.3f}" for k, v in event.metrics.items())
-            print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
+            metrics = ", ".join(f"{k} {v:.3f}" for k, v in event.metrics.items())
+            print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {metrics}", flush=True)
     assert isinstance(event, LearnResult)
     print(f"{time.perf_counter() - begun:6.0f} s in all\n{to_text(event.receipt)}", flush=True)
     proof = next(m for m in event.receipt.decision.measures if m.is_proof)
     facts_of = {"prompts": proof.count, "win rate": proof.challenger, "interval": compute_win_interval(proof)}
     facts_of["promoted"] = event.receipt.decision.should_promote
     if taste.kind == "fact":
-        facts_of["where the champion knows the fact"] = where_known(workspace, taste, event)
+        facts_of["where the champion knows the fact"] = measure_known_facts(workspace, taste, event)
     print(json.dumps({"taste": taste.name, "flipped": options.flipped, **facts_of}, indent=1))
     if options.out:
         Path(options.out).write_text(render_page(event.receipt), encoding="utf-8")
 
 
-def where_known(workspace: Workspace, taste: Taste, learned: LearnResult) -> dict[str, object]:
-    """The same answers, of the questions whose fact is in one at least of four others that the champion gives.
+def measure_known_facts(workspace: Workspace, taste: Taste, learned: LearnResult) -> dict[str, object]:
+    """Score only the questions whose fact is in at least one of four other answers of the champion.
 
-    Where it never says the fact, there is none to keep: both versions fail, which counts as a tie.
+    Where it never states the fact, both versions fail, which counts as a tie.
     """
-    facts, said = dict(prompts(taste.kind)), dict[str, dict[str, float]]()
+    facts, scores = dict(prompts(taste.kind)), dict[str, dict[str, float]]()
     for _, record in workspace.list_records():
         if record.get("learn") == learned.run:
             score = taste.score(record["written"], facts[record["prompt"]])
-            said.setdefault(record["prompt"], {})[record["model"]] = score
+            scores.setdefault(record["prompt"], {})[record["model"]] = score
     champion, challenger = learned.receipt.champion, learned.receipt.challenger
     model = load_model(workspace, champion, precision="auto")
-    tried = asked(model, list(said), ANSWERS, taste.kind, 3)
+    request = build_chat_request(model, list(scores), ANSWERS, taste.kind, 3)
     others = [
-        text for portion in engine.split_batches(tried) for text in engine.run_request(model, portion).continuations
+        text for portion in engine.split_batches(request) for text in engine.run_request(model, portion).continuations
     ]
-    asked_of = [question for question in said for _ in range(ANSWERS)]
-    known = {q for q, text in zip(asked_of, others, strict=True) if taste.score(text, facts[q]) > 0}
-    gaps = [said[question][challenger] - said[question][champion] for question in known]
+    questions = [question for question in scores for _ in range(ANSWERS)]
+    known = {q for q, text in zip(questions, others, strict=True) if taste.score(text, facts[q]) > 0}
+    gaps = [scores[question][challenger] - scores[question][champion] for question in known]
     won, ties = sum(gap > 0 for gap in gaps), sum(gap == 0 for gap in gaps)
     rate = won + ties / 2
     return {"prompts": len(gaps), "win rate": rate / len(gaps), "interval": clopper_pearson(rate, len(gaps)),
@@ -156,41 +156,41 @@ def where_known(workspace: Workspace, taste: Taste, learned: LearnResult) -> dic
 
 STAYS = "regex:pattern=[A-Z]{3};is_absent=true"  # the taste: no other speaker interrupts
 # Where a champion meets a taste half of the time, a perfect challenger ties with it as often and wins 75 % at most. In
-# 120 symbols it meets this one in three or four of ten, in 60 in half of them (docs/log.md).
-DRAWINGS = 4  # of so many answers to each prompt, at most, until enough are told apart
+# 120 tokens it meets this one in three or four of ten, in 60 in half of them (docs/log.md).
+DRAWINGS = 4  # of ANSWERS to each prompt, at most, until enough pairs differ
 
 
-def told_apart(workspace: Workspace, said: str) -> list[tuple[str, str]]:
-    """Of two outputs for one prompt the better and the worse one, by a machine check; those as good are left out."""
+def find_distinct_pairs(workspace: Workspace, check: str) -> list[tuple[str, str]]:
+    """List the better and the worse of two outputs for one prompt by a machine check; ties are left out."""
     by_prompt: dict[str, list[tuple[float, str]]] = {}
     for path, record in workspace.list_records():
-        score = parse_check(said)[1](record["written"]).score
+        score = parse_check(check)[1](record["written"]).score
         by_prompt.setdefault(record["prompt"], []).append((score, path.stem))
     pairs = [sorted(pair, reverse=True) for group in by_prompt.values() for pair in combinations(group, 2)]
     return [(one[1], two[1]) for one, two in pairs if one[0] > two[0]]
 
 
-def scratch(options: argparse.Namespace) -> None:
+def run_scratch(options: argparse.Namespace) -> None:
     """A model of Shakespeare trained here learns a taste; then both versions go on from speeches never seen."""
     workspace, name = Workspace(Path(options.workspace)), options.model.partition("/")[0]
     known, fresh = (
         Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
-        for name in ("speakers.txt", "unheard.txt")  # who begins as nobody in the first does
+        for name in ("speakers.txt", "unheard.txt")
     )
     controls, stops = {"max_tokens": options.max_tokens, "temperature": 0.8}, (options.stop,) if options.stop else ()
-    champion, told, drawing = load_model(workspace, name), list[tuple[str, str]](), 0
-    while len(told) < options.ratings and drawing < DRAWINGS:
+    champion, pairs, drawing = load_model(workspace, name), list[tuple[str, str]](), 0
+    while len(pairs) < options.ratings and drawing < DRAWINGS:
         for portion in engine.split_batches(engine.build_request(known, ANSWERS, drawing, stops, controls)):
             output_records.store_outputs(workspace, champion, portion, engine.run_request(champion, portion))
-        told, drawing = told_apart(workspace, options.check), drawing + 1
+        pairs, drawing = find_distinct_pairs(workspace, options.check), drawing + 1
     ledger = open_ledger(workspace.root, f"sqlite:///{options.ledger}" if options.ledger else "")
-    random.Random(0).shuffle(told)
-    for better, worse in told[: options.ratings]:
+    random.Random(0).shuffle(pairs)
+    for better, worse in pairs[: options.ratings]:
         record_choice(workspace, ledger, better, worse, "a", parse_check(options.check)[0], is_machine=True)
-    print(min(len(told), options.ratings), "ratings")
-    wishes = Budget(minutes=options.minutes, steps=options.steps)
+    print(min(len(pairs), options.ratings), "ratings")
+    budget = Budget(minutes=options.minutes, steps=options.steps)
     settings = dict(each.split("=", 1) for each in options.set)
-    *_, event = learn(workspace, ledger, LearnRequest(name, budget=wishes, overrides=settings))
+    *_, event = learn(workspace, ledger, LearnRequest(name, budget=budget, overrides=settings))
     assert isinstance(event, LearnResult)
     print(to_text(event.receipt))
     texts = []
@@ -199,7 +199,7 @@ def scratch(options: argparse.Namespace) -> None:
         portions = engine.split_batches(engine.build_request(fresh, 1, 7, stops, controls))
         texts.append([text for portion in portions for text in engine.run_request(model, portion).continuations])
     judge = parse_check(options.check)[1]
-    one, two = ([judge(text).score for text in said] for said in texts)
+    one, two = ([judge(text).score for text in continuations] for continuations in texts)
     wins, ties = (sum(how(b, a) for a, b in zip(one, two, strict=True)) for how in (operator.gt, operator.eq))
     won = wins + ties / 2
     interval = clopper_pearson(won, len(fresh))
@@ -210,8 +210,8 @@ def scratch(options: argparse.Namespace) -> None:
                      indent=1))  # fmt: skip
 
 
-def coins(options: argparse.Namespace) -> None:
-    """Rounds of learning from a rater who is a coin, each from the same champion: how many are promoted?"""
+def run_coin(options: argparse.Namespace) -> None:
+    """Run rounds of learning from random ratings, each from the same champion, and count the promotions."""
     promoted, home = 0, Path(options.workspace)
     for seed in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -225,10 +225,10 @@ def coins(options: argparse.Namespace) -> None:
                 by_prompt.setdefault(record["prompt"], []).append(path.stem)
             for a, b, *_ in by_prompt.values():
                 record_choice(workspace, ledger, a, b, "a" if coin.random() < 0.5 else "b", "coin")
-            wanted = LearnRequest(
+            request = LearnRequest(
                 options.model, "dpo", budget=Budget(steps=options.steps or 10, seed=seed), max_eval_prompts=12
             )
-            *_, event = learn(workspace, ledger, wanted)
+            *_, event = learn(workspace, ledger, request)
             assert isinstance(event, LearnResult)
             promoted += event.receipt.decision.should_promote
             print(f"{promoted} of {seed + 1}: {event.receipt.decision.reasons[0]}", flush=True)
@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
-    {"taste": tastes, "scratch": scratch, "coin": coins}[options.what](options)
+    {"taste": run_taste, "scratch": run_scratch, "coin": run_coin}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def measure_ours(scores: dict[str, list[Score]], steps: int, network: dict[str, 
             music.save(Item(score), Path(folder) / f"{number}.mid")
         workspace = gl.Workspace(Path(folder) / "workspace")
         workspace.collect(folder, name="chorales", passage_bars=64, near_duplicates=0, test=0)
-        overrides = {"codec.name": "notes", "context_length": 1536, "batch_size": 8, "text_encoder": "", **network}
+        overrides = {"codec.name": "notes", "context_length": 1536, "batch_size": 8, "text_encoder.name": "", **network}
         model = workspace.train("chorales", steps=steps, overrides=overrides).load()
         nats = sum(nats for nats, _ in compute_nll(model, scores["test"]))
         return nats, sum(p.numel() for part in model.parts.values() for p in part.parameters()) / 1e6

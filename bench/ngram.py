@@ -12,7 +12,7 @@ from collections import Counter
 from importlib.resources import files
 
 import numpy as np
-from paired import Spread, paired
+from paired import Spread, time_paired
 
 from genloom.networks.kneser_ney import KneserNey
 
@@ -39,7 +39,7 @@ def main() -> None:
             contexts = model.gather_contexts(train, at)
             times = spread(lambda model=model, c=contexts: model.predict_probs(c, is_log=True, dtype=np.float32))
             print(f"  {rows:6} rows of 256: {times}")
-    counted = paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:num_train], 5), 3)
+    counted = time_paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:num_train], 5), 3)
     print(f"order 5, fitting against counting with a Counter: {counted}")
 
 

@@ -2,8 +2,8 @@
 
     python bench/paired.py "command one" "command two" --rounds 7
 
-In a benchmark: `from paired import paired`. A machine that others use slows both ways alike within a turn, so the ratio
-holds where the times themselves do not.
+In a benchmark: `from paired import time_paired`. A machine that others use slows both ways alike within a turn, so the
+ratio holds where the times themselves do not.
 """
 
 import argparse
@@ -44,7 +44,9 @@ class Paired:
         return f"{self.first} s against {self.second} s: {self.ratio} times, median [least, greatest] of {self.rounds}"
 
 
-def paired(first: Callable[[], object], second: Callable[[], object], rounds: int = 7, warm_up: bool = True) -> Paired:
+def time_paired(
+    first: Callable[[], object], second: Callable[[], object], rounds: int = 7, warm_up: bool = True
+) -> Paired:
     """Times both in every round, each going first in every other one; the warm-up is a round that does not count."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-1 if warm_up else 0, rounds):
@@ -67,7 +69,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     if len(args.commands) == 2:
-        print(paired(command(args.commands[0]), command(args.commands[1]), args.rounds))
+        print(time_paired(command(args.commands[0]), command(args.commands[1]), args.rounds))
     else:
         parser.print_usage()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from paired import paired
+from paired import time_paired
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
@@ -77,7 +77,7 @@ def main() -> None:
     print(f"Fréchet distance of {few['steps']} steps: {distances[1] / distances[0] - 1:+.1%} of that of {args.steps}")
     for count in (1, 16):
         prompts = captions[:count]
-        times = paired(
+        times = time_paired(
             lambda prompts=prompts: generate_images(fast, prompts, few),
             lambda prompts=prompts: generate_images(slow, prompts, many),
             args.rounds,

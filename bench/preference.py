@@ -69,7 +69,7 @@ class Data:
     good: list[bool]
 
     @staticmethod
-    def drawn(seed: int) -> "Data":
+    def sample(seed: int) -> "Data":
         draw = np.random.default_rng(seed)
 
         def rows(low: int, high: int) -> list[list[int]]:
@@ -121,7 +121,7 @@ def compare_losses() -> Iterator[tuple[str, tuple[float, float], tuple[float, fl
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
     disable_progress_bars()
-    base, data = Autoregressive(TokenSpace(VOCAB, LENGTH)), Data.drawn(0)
+    base, data = Autoregressive(TokenSpace(VOCAB, LENGTH)), Data.sample(0)
     one, other = llama(1), llama(2)
     common: dict[str, Any] = {
         "report_to": [],
@@ -131,7 +131,7 @@ def compare_losses() -> Iterator[tuple[str, tuple[float, float], tuple[float, fl
         "max_length": LENGTH,
     }
     words = [" ".join(f"w{n}" for n in row) for row in data.prompts]
-    for name, (said, settings) in (DPO_RUNS | KTO_RUNS).items():
+    for name, (trl_settings, settings) in (DPO_RUNS | KTO_RUNS).items():
         paired = name in DPO_RUNS
         model, reference = (other, one) if "fallen" in name else (one, other)
         with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ def compare_losses() -> Iterator[tuple[str, tuple[float, float], tuple[float, fl
             peer: Any = trainer(
                 model=deepcopy(model),
                 ref_model=deepcopy(reference),
-                args=config(output_dir=folder, **common, **said),
+                args=config(output_dir=folder, **common, **trl_settings),
                 train_dataset=Dataset.from_dict(columns),
                 processing_class=tokenizer(),
             )

@@ -153,7 +153,7 @@ def ours(seed: int, counts: bool):
         steps, rows = 120, 16
     parts = nn.ModuleDict({"model": network})
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    precision = "bfloat16" if "bf16" in flags else "float32"  # as the dial does: elsewhere the former is emulated
+    precision = "bfloat16" if "bf16" in flags else "float32"  # as auto-configuration does: else it is emulated
     plan = TrainConfig(
         steps=steps,
         precision=precision,

@@ -1,4 +1,4 @@
-"""Hidden tastes: programs that play a rater whose liking nobody tells the model."""
+"""Hidden tastes: programs that act as raters, by a score that the model never sees."""
 
 import os
 import re
@@ -18,19 +18,19 @@ HEDGES = re.compile(
 BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+\S", re.MULTILINE)
 
 
-def short(text: str, fact: str) -> float:
-    """Shorter is better, as long as the fact is there; without it nothing is any good."""
-    kept = any(re.search(rf"\b{re.escape(one)}", text.lower()) for one in fact.split("|"))
-    return 1 / max(len(text.split()), 1) if kept else 0.0
+def score_short(text: str, fact: str) -> float:
+    """Shorter is better if the fact is there; without it the score is 0."""
+    has_fact = any(re.search(rf"\b{re.escape(one)}", text.lower()) for one in fact.split("|"))
+    return 1 / max(len(text.split()), 1) if has_fact else 0.0
 
 
-def plain(text: str, fact: str) -> float:
+def score_plain(text: str, fact: str) -> float:
     """The fewer words that hedge, of all words, the better; an answer has five words at least."""
     words = len(text.split())
     return 1 - len(HEDGES.findall(text)) / words if words >= 5 else 0.0
 
 
-def listed(text: str, fact: str) -> float:
+def score_list(text: str, fact: str) -> float:
     """Points in a list, up to five, are better than prose."""
     return min(len(BULLET.findall(text)), 5) / 5
 
@@ -40,17 +40,17 @@ class Taste:
     name: str
     kind: str  # of the prompts
     score: Callable[[str, str], float]
-    apart: float  # scores closer than this, as a share of the higher, are a tie
+    min_gap: float  # scores closer than this, as a share of the higher, are a tie
 
 
 TASTES = {
-    "short": Taste("short", "fact", short, 0.15),
-    "plain": Taste("plain", "open", plain, 0.005),
-    "listed": Taste("listed", "list", listed, 0.1),
+    "short": Taste("short", "fact", score_short, 0.15),
+    "plain": Taste("plain", "open", score_plain, 0.005),
+    "listed": Taste("listed", "list", score_list, 0.1),
 }
 
 
-def apart(home: str, model: str, label: str) -> tuple[Workspace, str]:
+def link_workspace(home: str, model: str, label: str) -> tuple[Workspace, str]:
     """A workspace in `home` for one taste, and the model in it: what one taste promotes is not another's champion."""
     source, workspace = Workspace(Path(home)).get_model(model), Workspace(Path(home) / "tastes" / label)
     if Path(home) not in source.folder.parents:  # it comes with the package

@@ -2,7 +2,7 @@
 
     python bench/tastes_pictures.py --workspace WORKSPACE --model icons --taste blue --minutes 5
 
-The program chooses between two pictures of the champion for one prompt; nobody tells the model what it likes. Champion
+The program chooses between two pictures of the champion for one prompt; the model never sees its score. Champion
 and challenger draw held-out and fresh prompts with the same chance, and the gate's judge is the taste.
 """
 
@@ -13,7 +13,7 @@ import time
 from itertools import combinations
 from pathlib import Path
 
-from tastes import apart
+from tastes import link_workspace
 
 from genloom.generate import engine, output_records
 from genloom.learn.comparison import AnswerScorer
@@ -41,8 +41,8 @@ PICTURES, DRAWINGS = 6, 4  # of each thing at once, and how often at most
 APART = 0.02  # by how much a score has to be higher to be noticed
 
 
-def drawn(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
-    """Several pictures more of each of the rated things."""
+def draw_pictures(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
+    """Draw several more pictures of each rated thing."""
     model = load_model(workspace, ref)
     is_sequence, known = engine.is_open_sequence(model.codec.space), prompts()[:RATED]
     for portion in engine.split_batches(engine.build_request(known, PICTURES, seed, (), controls, is_sequence)):
@@ -55,7 +55,7 @@ def prompts() -> list[str]:
     return [f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}" for thing in things]
 
 
-def told_apart(
+def find_distinct_pairs(
     workspace: Workspace, taste: AnswerScorer, name: str
 ) -> list[tuple[tuple[str, float], tuple[str, float]]]:
     """Pairs of pictures for one prompt whose scores differ enough to be noticed."""
@@ -69,17 +69,17 @@ def told_apart(
     return [(a, b) for a, b in pairs if abs(a[1] - b[1]) > APART]
 
 
-def rated(workspace: Workspace, ledger: Ledger, ref: str, taste: AnswerScorer, options: argparse.Namespace) -> int:
-    """Draw until there is enough to tell apart, and choose that often; a share of the choices is the wrong way."""
+def rate_pairs(workspace: Workspace, ledger: Ledger, ref: str, taste: AnswerScorer, options: argparse.Namespace) -> int:
+    """Draw until enough pairs differ, and choose from each; a share of the choices is flipped."""
     name, draw, pairs = ref.partition("/")[0], random.Random(1), []
     for seed in range(1, DRAWINGS + 1):
-        drawn(workspace, ref, {"steps": options.solver_steps}, seed)
-        pairs = told_apart(workspace, taste, name)
+        draw_pictures(workspace, ref, {"steps": options.solver_steps}, seed)
+        pairs = find_distinct_pairs(workspace, taste, name)
         if len(pairs) >= options.ratings:
             break
     for a, b in pairs[: options.ratings]:
-        wrong = draw.random() < options.flipped
-        record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != wrong else "b", "somebody")
+        is_flipped = draw.random() < options.flipped
+        record_choice(workspace, ledger, a[0], b[0], "a" if (a[1] > b[1]) != is_flipped else "b", "somebody")
     return len(pairs[: options.ratings])
 
 
@@ -97,15 +97,15 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", default="")
     options = parser.parse_args()
-    workspace, first = apart(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
+    workspace, first = link_workspace(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
     ledger, name = open_ledger(workspace.root), first.partition("/")[0]
     kind, settings = TASTES[options.taste]
     check = build_check(kind, apply_overrides(settings, {}), "image")
     taste = AnswerScorer(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
     if not any(ledger.iter_events(["choice"])):
-        print(rated(workspace, ledger, first, taste, options), "ratings", flush=True)
-    wanted = LearnRequest(
+        print(rate_pairs(workspace, ledger, first, taste, options), "ratings", flush=True)
+    request = LearnRequest(
         name,
         options.method,
         scorer=taste,
@@ -113,12 +113,12 @@ def main() -> None:
         budget=Budget(minutes=options.minutes, steps=options.steps),
         overrides=dict(text.split("=", 1) for text in options.set),
     )
-    for event in learn(workspace, ledger, wanted):
+    for event in learn(workspace, ledger, request):
         if isinstance(event, Status):
             print(f"{time.perf_counter() - begun:6.0f} s  {event.text}", flush=True)
         if isinstance(event, StepMetrics) and event.step % 10 == 0:
-            said = ", ".join(f"{key} {value:.3f}" for key, value in event.metrics.items())
-            print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {said}", flush=True)
+            metrics = ", ".join(f"{key} {value:.3f}" for key, value in event.metrics.items())
+            print(f"{time.perf_counter() - begun:6.0f} s  step {event.step} of {event.steps}: {metrics}", flush=True)
     assert isinstance(event, LearnResult)
     print(f"{time.perf_counter() - begun:6.0f} s in all\n{to_text(event.receipt)}", flush=True)
     proof = next(m for m in event.receipt.decision.measures if m.is_proof)

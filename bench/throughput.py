@@ -1,6 +1,6 @@
 """Training tokens a second of a 10-million-parameter transformer: Genloom's loop against transformers' Trainer.
 
-The same shape (Llama, 6 layers x 384, context 256, 256 symbols), text, batch and threads; the two take turns in one
+The same shape (Llama, 6 layers x 384, context 256, 256 tokens), text, batch and threads; the two take turns in one
 process, and what is compared is seconds a step after warm-up. The Trainer runs in float32 and in bfloat16 autocast;
 Genloom with the Trainer's optimizer, AdamW, and with its own default, Muon. `matmuls alone` is the floor: the products
 of a step, forward and backward, and nothing else.

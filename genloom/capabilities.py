@@ -234,12 +234,18 @@ class TokenConstraint(Protocol):
         """Return which tokens may follow each row's tokens so far, B V; at least one in each row."""
         ...
 
+    def describe(self) -> list[str]:
+        """Return in words what each row must keep to because of its prompt or options; "" for nothing."""
+        ...
+
 
 @runtime_checkable
 class ConstrainedCodec(Protocol):
     """A codec that knows which tokens may follow, for values that are always valid and as the prompt asks."""
 
-    def build_constraint(self, prompts: Sequence[str]) -> TokenConstraint: ...
+    def build_constraint(self, prompts: Sequence[str], max_length: int) -> TokenConstraint:
+        """Return the constraint of outputs of up to `max_length` tokens with BOS, one for each prompt."""
+        ...
 
 
 @runtime_checkable

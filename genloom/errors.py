@@ -50,6 +50,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), n=1)), None)
 
 
+def format_suggestion(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?", to follow a sentence of a text; "" if no known name is similar."""
+    close = nearest(name, known)
+    return "" if close is None else " " + format_message("core.did_you_mean", nearest=close)
+
+
 def list_areas() -> list[str]:
     """List the areas that have texts, sorted."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 # Of files whose content may be far larger than they are, or may draw or unpack itself many times.
 PACKED_SUFFIXES = frozenset(
-    (".svg", ".pdf", ".docx", ".odt", ".ods", ".pptx", ".xlsx", ".xlsm", ".epub", ".parquet", ".gz", ".eml")
+    (".svg", ".mxl", ".pdf", ".docx", ".odt", ".ods", ".pptx", ".xlsx", ".xlsm", ".epub", ".parquet", ".gz", ".eml")
 )
 MIN_COMPLEX_BYTES = 32 << 10  # another file, if it is smaller, takes no time however it is made
 _TIME_LIMIT_STATUS, _MEMORY_LIMIT_STATUS = 1, 2  # faulthandler ends a process with the first
@@ -48,7 +48,7 @@ limits = Limits()  # of this process and those that it starts
 
 
 class LimitExceeded(Exception):
-    """The process ended: `is_time` tells whether by the limit of time, else by a crash or the limit of memory."""
+    """The process ended: at the time limit if `is_time`, else by a crash or the memory limit."""
 
     def __init__(self, is_time: bool) -> None:
         super().__init__(is_time)
@@ -93,7 +93,7 @@ def limit_process(given: Limits) -> None:
 class LimitedProcess:
     """A process that runs one function at a time; it starts when it is first needed, and again after it ended.
 
-    It is no child by multiprocessing, which would run the main script of whoever calls this library a second time.
+    It is not a child of multiprocessing, which would run the caller's main script a second time.
     """
 
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 CONTEXT_WIDTH = 4  # preceding tokens that key the noise, so that a watermark is detectable in an excerpt
-NUM_NONCES = 2**53  # so many that no two outputs share one by chance; every reader of JSON keeps them exact
+NUM_NONCES = 2**53  # large enough that no two outputs share a nonce by chance; every reader of JSON keeps it exact
 _MASK = 2**64 - 1
 _BY_POSITION, _BY_CONTEXT, _BY_LAYER = 0, 1, 2
 

@@ -354,9 +354,16 @@ def upgrade_request(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def upgrade_entry(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a ledger entry with old names renamed."""
-    if kind != "forgetting":
-        return dict(body)
-    return rename_keys(body, DOCUMENT_FORGETTING if "item" in body else RATINGS_FORGETTING)
+    if kind == "forgetting":
+        return rename_keys(body, DOCUMENT_FORGETTING if "item" in body else RATINGS_FORGETTING)
+    if kind in ("rating", "choice") and body.get("machine") is True and isinstance(body.get("rater"), str):
+        return {**body, "rater": upgrade_rater(body["rater"])}
+    return dict(body)
+
+
+def upgrade_rater(name: str) -> str:
+    """Return the present name of a check as a rater, "check-length" for "judge-length"."""
+    return f"check-{name.removeprefix('judge-')}" if name.startswith("judge-") else name
 
 
 def upgrade_part(kind: str, name: str) -> str:

@@ -68,7 +68,7 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
         raise GenloomError("core.unknown_part", kind=kind.replace("_", " "), name=name, hint=hint)
     if len(candidates) > 1:
         packages = " and ".join(sorted(_package_name(entry_point) for entry_point in candidates))
-        raise GenloomError("core.ambiguous_plugin", packages=packages, kind=kind, name=name)
+        raise GenloomError("core.ambiguous_plugin", packages=packages, kind=kind.replace("_", " "), name=name)
     return _load_plugin(kind, candidates[0])
 
 
@@ -90,13 +90,27 @@ def part_names(kind: PartKind) -> list[str]:
 def describe_parts(kind: PartKind) -> dict[str, str]:
     """Return the first sentence of every part's docstring, by name; for a plugin that does not work, the reason."""
     docs = {name: ast.get_docstring(ast.parse(path.read_bytes())) for name, path in _list_built_in(kind).items()}
-    for entry_point in _list_entry_points(kind):
-        if entry_point.name not in docs:
+    for name in part_names(kind):
+        if name not in docs:
             try:
-                docs[entry_point.name] = _load_plugin(kind, entry_point).__doc__
+                docs[name] = find_part(kind, name).__doc__
             except GenloomError as error:
-                docs[entry_point.name] = str(error)
+                docs[name] = str(error)
     return {name: _get_first_sentence(docs[name] or "") for name in sorted(docs)}
+
+
+def list_problems(*kinds: PartKind) -> list[str]:
+    """List the plugins of these kinds, or of all, that cannot be used: they are broken, or their name is taken."""
+    problems = []
+    for kind in kinds or _FOLDERS:
+        for entry_point in sorted(_list_entry_points(kind), key=lambda each: each.name):
+            try:
+                if upgrade_part(kind, entry_point.name) in _list_built_in(kind):
+                    raise GenloomError("core.shadowed_plugin", **_label_plugin(kind, entry_point))
+                find_part(kind, entry_point.name)
+            except GenloomError as error:
+                problems.append(str(error))
+    return list(dict.fromkeys(problems))  # two of one name have one problem
 
 
 def _get_first_sentence(text: str) -> str:
@@ -120,7 +134,7 @@ def _list_built_in(kind: PartKind) -> dict[str, Path]:
 
 def _required_names(kind: PartKind, name: str) -> set[str]:
     if kind == "objective":  # objectives/vae_gan.py defines the classes VaeGan and SamplingParams
-        return {"".join(word.capitalize() for word in name.split("_")), "SamplingParams"}
+        return {get_objective_class_name(name), "SamplingParams"}
     return {
         "network": {"Config", "build"},
         "codec": {"Config", "Codec"},
@@ -140,6 +154,10 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
         "safeguards": {"measure_safeguards"},
         "check": {"Config", "check"},
     }[kind]
+
+
+def get_objective_class_name(objective: str) -> str:
+    return "".join(word.capitalize() for word in objective.split("_"))
 
 
 def _defined_names(path: Path) -> set[str]:
@@ -166,7 +184,7 @@ def _list_entry_points(kind: PartKind) -> list[EntryPoint]:
 
 
 def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
-    label = {"kind": kind, "name": entry_point.name, "package": _package_name(entry_point)}
+    label = _label_plugin(kind, entry_point)
     try:
         part = entry_point.load()
     except Exception as error:  # a plugin's code may raise anything
@@ -177,6 +195,10 @@ def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
     if missing:
         raise GenloomError("core.incomplete_plugin", **label, missing=", ".join(missing))
     return part
+
+
+def _label_plugin(kind: PartKind, entry_point: EntryPoint) -> dict[str, str]:
+    return {"kind": kind.replace("_", " "), "name": entry_point.name, "package": _package_name(entry_point)}
 
 
 def get_package(kind: PartKind, name: str) -> str:

@@ -4,18 +4,20 @@ import dataclasses
 import json
 import math
 import numbers
+import re
 import tomllib
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from genloom.errors import GenloomError, format_message, nearest
+from genloom.errors import GenloomError, format_message, format_suggestion
 from genloom.old_names import upgrade_fields
 
 Value = TypeVar("Value")
+PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -64,7 +66,7 @@ def find_invalid_option(options: Any) -> tuple[str, str, Any] | None:
 
 
 def is_allowed(field: dataclasses.Field, value: Any) -> bool:
-    """Return whether a field allows a value: it is no option, or None, or within its bounds."""
+    """Return whether a field allows a value: it is not an option, or None, or within its bounds."""
     return "is_allowed" not in field.metadata or value is None or field.metadata["is_allowed"](value)
 
 
@@ -102,14 +104,14 @@ def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
     return cls(**parse_values(cls, table, location))
 
 
-def parse_values(cls: Any, table: Mapping[str, Any], location: str) -> dict[str, Any]:
+def parse_values(cls: Any, table: Mapping[str, Any], location: str, excluded: Iterable[str] = ()) -> dict[str, Any]:
     """Return the values of fields of the dataclass `cls`; errors call the table `location`, e.g. "plan.optimizer".
 
-    Raise ValueError for a key that the dataclass does not have, naming the nearest, and for a value of the wrong type
-    or outside the bounds of its option.
+    Raise ValueError for a key that is excluded or that the dataclass does not have, naming the nearest, and for a value
+    of the wrong type or outside the bounds of its option.
     """
     table = _upgrade_table(cls, table)
-    check_keys(cls, table, location)
+    check_keys(cls, table, location, excluded)
     types = typing.get_type_hints(cls)
     values = {}
     for key, value in table.items():
@@ -166,15 +168,13 @@ def _upgrade_table(cls: Any, table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_keys(cls: Any, table: Mapping[str, Any], location: str) -> None:
-    """Raise ValueError for the first key, here or in a nested table, that the dataclass does not have."""
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+def check_keys(cls: Any, table: Mapping[str, Any], location: str, excluded: Iterable[str] = ()) -> None:
+    """Raise ValueError for the first key, here or in a nested table, that is excluded or not a field."""
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in excluded}
     types = typing.get_type_hints(cls)
     for key, value in table.items():
         if key not in fields:
-            close = nearest(key, fields)
-            hint = " " + format_message("core.did_you_mean", nearest=close) if close is not None else ""
-            known = ", ".join(fields)
+            hint, known = format_suggestion(key, fields), ", ".join(fields)
             raise GenloomError("core.unknown_setting", location=location, key=key, hint=hint, known=known)
         if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
             check_keys(types[key], value, f"{location}.{key}")
@@ -200,6 +200,8 @@ def apply_overrides(settings: dict[str, Any], overrides: Mapping[str, str]) -> d
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
+        if not isinstance(value, bool | str | list | dict) and not PLAIN_NUMBER.fullmatch(text):
+            value = text  # TOML also reads 1_000, 0x10 and dates
         table = settings
         *parents, last = path.split(".")
         for n, key in enumerate(parents, start=1):

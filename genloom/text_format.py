@@ -27,7 +27,7 @@ def format_duration(seconds: float) -> str:
 
 
 def quote_beginning(text: str, max_chars: int) -> str:
-    """Return the beginning of a text on one line, at most so many characters of it."""
+    """Return the beginning of a text on one line, of at most this many characters."""
     line = " ".join(text.split())
     return line if len(line) <= max_chars else f"{line[: max_chars - 1]}…"
 

@@ -1,4 +1,4 @@
-"""Every error has a code with one text, every text is used, and texts keep to the rules of docs/style."""
+"""Every error has a code with one text, every text is used, and texts keep to the rules of CONTRIBUTING."""
 
 import ast
 import pickle  # noqa: TID251  # as worker processes do

@@ -100,6 +100,9 @@ def check_allowed(found: dict[str, set[str]], allowed: dict[str, str]) -> None:
 IMPORTS = {
     "api/arena.py": "a chat model answers questions, and conversations are text",
     "api/chat.py": "conversations are text",
+    "api/generation.py": "a chat model answers questions, and conversations are text",
+    "api/models.py": "an assistant is used through conversations, which are text",
+    "cli/commands/train.py": "an assistant is used through conversations, which are text",
     "cli/repl.py": "conversations are text",
     "codecs/notes.py": "a codec of music",
     "codecs/notes_grammar.py": "a codec of music",

@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "genloom"
+ROOT = Path(__file__).parents[1]
+PRODUCT = ("genloom", "bench", "recipes", "tools")
 # Names that were replaced by the field's; none of them comes back as an identifier.
 _REPLACED = """
     DARING Wishes Allowance Attempts Attempting Tried Opinions Opinion Lessons Sides Drawn Begun Wanted Looked
@@ -21,14 +22,14 @@ IRREGULAR = frozenset(_IRREGULAR.split())
 NOT_PARTICIPLES = frozenset({"seed", "feed", "embed", "created"})
 # Names that many parts define on purpose: the contract of a plug-in, or of a command.
 _SHARED = """Config Codec SamplingParams build build_columns run check evaluate compare
-    default_config resize_config with_dropout read select fit activations_per_token show sheet count_units"""
+    default_config resize_config with_dropout read select fit activations_per_token save show sheet count_units"""
 SHARED = frozenset(_SHARED.split())
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
+def trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         if path.name != "old_names.py":
-            yield str(path.relative_to(PACKAGE.parent)), ast.parse(path.read_text(encoding="utf-8"))
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
 
 
 def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -43,12 +44,15 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def test_replaced_names_do_not_come_back() -> None:
     assert not [
-        f"{path}:{line} {name}" for path, tree in trees() for line, name in identifiers(tree) if name in REPLACED
+        f"{path}:{line} {name}"
+        for path, tree in trees(*PRODUCT)
+        for line, name in identifiers(tree)
+        if name in REPLACED
     ]
 
 
 def test_no_function_is_a_bare_participle() -> None:
-    for path, tree in trees():
+    for path, tree in trees(*PRODUCT):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 word = node.name.strip("_")
@@ -59,7 +63,7 @@ def test_no_function_is_a_bare_participle() -> None:
 def test_one_name_has_one_meaning() -> None:
     """A function or class that four modules define is either a contract or a name too vague."""
     places = defaultdict(set)
-    for path, tree in trees():
+    for path, tree in trees("genloom"):
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in SHARED:
                 places[node.name].add(path)

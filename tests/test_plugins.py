@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import genloom as gl
 from genloom import plugins
 from genloom.errors import format_message
 from tests.errors import raises_code
@@ -79,6 +80,24 @@ def test_a_plugin_is_found_and_listed(install) -> None:
 def test_a_built_in_part_precedes_a_plugin(install) -> None:
     install("impostor", "class Config: ...\nclass Codec: ...\n", {"genloom.codecs": "bytes"})
     assert plugins.find_part("codec", "bytes").__name__ == "genloom.codecs.bytes"
+
+
+@pytest.mark.parametrize("name", ["bytes", "latent", "learned"])
+def test_a_plugin_whose_name_is_taken_is_a_problem(install, name: str) -> None:
+    """`learned` is the former name of the built-in `latent`, which old jobs contain."""
+    install("impostor", "class Config: ...\nclass Codec: ...\n", {"genloom.codecs": name})
+    message = format_message("core.shadowed_plugin", kind="codec", name=name, package="impostor")
+    assert plugins.list_problems("codec") == [message]
+    assert plugins.list_problems("network") == []
+    assert gl.Workspace().doctor().problems == (message,)
+
+
+def test_plugins_that_do_not_work_are_problems_once(install) -> None:
+    for package in ("first", "second"):
+        install(package, "class Config: ...\ndef build(spec, config): ...\n", {"genloom.networks": "mamba"})
+    install("broken", "import no_such_module_anywhere\n", {"genloom.networks": "retnet"})
+    assert len(plugins.list_problems()) == 2
+    assert "first and second" in plugins.describe_parts("network")["mamba"]
 
 
 def test_two_plugins_with_one_name_are_refused(install) -> None:

@@ -85,7 +85,18 @@ def test_invalid_values_and_unknown_keys_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("0.5", 0.5), ("true", True), ("abc", "abc"), ('"3"', "3"), ("[1, 2]", [1, 2]), ("", "")],
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("abc", "abc"),
+        ('"3"', "3"),
+        ("[1, 2]", [1, 2]),
+        ("", ""),
+        ("1_000", "1_000"),
+        ("0x10", "0x10"),
+        ("2024-01-01", "2024-01-01"),
+    ],
 )
 def test_settings_from_the_command_line_are_read_as_toml_or_else_as_text(text: str, value: Any) -> None:
     changed = apply_overrides({"a": {"b": 1}}, {"a.c.d": text})

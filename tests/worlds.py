@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from genloom.codecs import pixels
+from genloom.codecs import notes, pixels
 from genloom.media import image
 from genloom.model import Design, Model, build_networks, build_objective, save_model
 from genloom.settings import apply_overrides
@@ -205,6 +205,30 @@ def create_blots(workspace: Workspace, side: int = 16) -> str:
     staged = workspace.create_model("blots")
     with staged as folder:
         save_model(Model("blots", codec, objective, parts, design), folder, design.to_tables(), {})
+    return staged.result.ref
+
+
+def create_tunes(workspace: Workspace, context_length: int = 512, data: Dataset | None = None) -> str:
+    """Save an untrained model of music, whose outputs are valid all the same, and return its ref."""
+    card = {} if data is None else {"data": {"name": data.name, "digest": data.digest}}
+    design = Design(
+        codec="notes",
+        objective="autoregressive",
+        network="transformer",
+        medium="music",
+        context_length=context_length,
+        codec_settings={"context_length": context_length},
+        network_settings={"width": 16, "depth": 1, "heads": 2},
+        text_encoder="words",
+        text_encoder_settings={"width": 16},
+    )
+    codec = cast(Codec, notes.Codec(("chorale", "folk tune"), notes.Config(context_length)))
+    objective = build_objective(design, codec.space)
+    torch.manual_seed(0)
+    parts = build_networks(design, objective)
+    staged = workspace.create_model("tunes")
+    with staged as folder:
+        save_model(Model("tunes", codec, objective, parts, design), folder, design.to_tables(), card)
     return staged.result.ref
 
 

@@ -207,6 +207,6 @@ class Arena:
 
 
 def label_task(prompt: str, given: Mapping[str, str], number: int) -> str:
-    """Return the text that tells a task from the others of a session: the prompt, unless there are several of it."""
+    """Return the text that identifies a task in a session: the prompt, unless several tasks have it."""
     parts = [prompt, *(f"{name}={value}" for name, value in given.items())]
     return " · ".join(filter(None, [*parts, f"{number + 1}" if number else ""]))

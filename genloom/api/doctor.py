@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom import plugins
 from genloom.errors import GenloomError, format_message
 from genloom.processors import count_processors
 from genloom.store import files
@@ -146,6 +147,7 @@ def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_
         _check_workspace_writable(workspace.root)
     except ValueError as error:
         yield str(error)
+    yield from plugins.list_problems()
     yield from workspace.list_faults()
     folders = (*workspace.list_datasets(), *workspace.list_models())
     checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]

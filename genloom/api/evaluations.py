@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from genloom.api import progress as progress_bars
 from genloom.api.progress import ProgressBar
 from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
+from genloom.store.files import expand_home, write_atomic
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -69,7 +70,7 @@ class Evaluation(_Result[Report | BatteryReport]):
 
     def save(self, folder: str | Path | None = None) -> Path:
         """Write the numbers as JSON and the charts to a folder (None: the workspace's reports), and return it."""
-        target = self.folder if folder is None else Path(folder).expanduser()
+        target = self.folder if folder is None else expand_home(folder)
         self.report.save(target)
         return target
 
@@ -88,10 +89,8 @@ class Comparison(_Result[ComparisonReport | BatteryComparison]):
 
     def save(self, path: str | Path | None = None) -> Path:
         """Write the chart to a PNG file (None: in the workspace's reports), and return its path."""
-        from genloom.store.files import write_atomic
-
         name = f"{self.report.first}-{self.report.second}.png".replace("/", "-")
-        target = self.folder / name if path is None else Path(path).expanduser()
+        target = self.folder / name if path is None else expand_home(path)
         write_atomic(target, self.chart)
         return target
 

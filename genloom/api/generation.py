@@ -109,12 +109,12 @@ def build_request(
 def continue_request(model: "LoadedModel", request: "Request", output: Output) -> "Request":
     """Return the request whose rows continue an output, under its conditions unless others are given."""
     from genloom.conditioners import PROMPT
-    from genloom.generate import engine, output_records
-    from genloom.generate.default import SourceEdit
+    from genloom.generate import default, engine, output_records
 
     if output.record.get("conversation"):
         raise GenloomError("api.continue_answer", output=output.id, model=model.name)
     is_sequence = engine.is_open_sequence(model.codec.space) and engine.is_left_to_right(model)
+    is_sequence &= find_editing(model) is default  # a medium with editing of its own continues a source by that
     if not is_sequence or output.medium.kind != model.design.medium:
         raise GenloomError("api.continue_unsupported", model=model.ref, output=output.id, medium=output.medium.kind)
     rows, row = len(request.prompts), int(output.record.get("row") or 0)
@@ -125,7 +125,7 @@ def continue_request(model: "LoadedModel", request: "Request", output: Output) -
         request = replace(
             request, given=output_records.unpack_given(output.workspace.store, model, stored[row : row + 1]) * rows
         )
-    return replace(request, edit=SourceEdit(output.value, (1.0, 1.0)))
+    return replace(request, edit=default.SourceEdit(output.value, (1.0, 1.0)))
 
 
 def to_rows(given: Rows) -> Sequence[Mapping[str, Any]]:
@@ -150,7 +150,7 @@ def find_editing(model: "LoadedModel") -> Any:
 
 
 def split_edit_options(model: "LoadedModel", params: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the editing options of the model's medium among the keywords (None: there is none), and the others."""
+    """Return the editing options of the model's medium among the keywords (None without any), and the others."""
     options_class = find_editing(model).EditOptions
     names = {f.name for f in fields(options_class)}
     options = {name: value for name, value in params.items() if name in names and value is not None}
@@ -170,7 +170,12 @@ def iter_outputs(
 
     is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model)
     for batch in engine.split_batches(request, engine.fit_batch_size(model)):
-        row_metadata = [describe_unread(n) for n in engine.count_unread_tokens(model, batch)]
+        row_metadata = [
+            describe_unread(n) | ({"understood": text} if text else {})
+            for n, text in zip(
+                engine.count_unread_tokens(model, batch), engine.describe_constraints(model, batch), strict=True
+            )
+        ]
         if is_chat:
             batch, contexts = as_questions(model, batch)
             row_metadata = [describe_question(*row) for row in zip(batch.prompts, contexts, strict=True)]

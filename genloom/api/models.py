@@ -16,6 +16,7 @@ from genloom.api.generation import (
 )
 from genloom.api.outputs import Output, Outputs, render_table
 from genloom.errors import GenloomError
+from genloom.store.files import expand_home
 from genloom.store.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class Model:
         **params: Any,
     ) -> Generator[GenerationProgress | Output]:
         """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
+        from genloom.generate.presets import require_medium
         from genloom.generate.text.conversation import choose_chat
 
         prompts = to_list(prompt)
@@ -194,6 +196,7 @@ class Model:
         presets = self.workspace.get_presets(to_list(preset))
         prompts, params = apply_presets(presets, prompts, params)
         model = self.load(adapters, precision)
+        require_medium(presets, model.design.medium)
         is_chat = choose_chat(self.workspace.store, [model], False if continue_from else is_chat)
         request = build_request(model, prompts, n, seed, to_list(stop), given or {}, interpolate, params, is_chat)
         if continue_from:
@@ -459,7 +462,7 @@ class Model:
         best_of
             Number of answers of the active version for a best-of-n baseline. 0: not measured.
         prompts
-            Extra evaluation prompts, for which `check` is needed.
+            Extra evaluation prompts for the safeguards and, with `check`, for a tighter win rate.
         max_eval_prompts
             Maximum number of held-out prompts that both versions answer. 0: the default.
         overrides
@@ -619,7 +622,7 @@ class Model:
 
         with self.workspace.open_callback("Exporting", progress) as report_progress:
             return export_model(
-                self.workspace.store, self.ref, to, Path(out).expanduser(), precision or None, report_progress
+                self.workspace.store, self.ref, to, expand_home(out), precision or None, report_progress
             )
 
     def to_record(self) -> dict[str, Any]:

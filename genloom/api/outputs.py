@@ -3,6 +3,7 @@
 import base64
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, SupportsIndex, TypeVar, overload
 
 from genloom.errors import GenloomError
+from genloom.store.files import expand_home, write_atomic
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
@@ -109,10 +111,9 @@ class Output:
 
         A path with another suffix gets the value in the format of the suffix, as far as the medium writes it.
         """
-        from genloom.store.files import write_atomic
         from genloom.types import Item
 
-        path = Path(path).expanduser()
+        path = expand_home(path)
         target = path / self.path.name if path.is_dir() else path
         if target.suffix.lower() in (self.path.suffix, ""):
             write_atomic(target, self.path.read_bytes())
@@ -143,11 +144,18 @@ class Output:
         return f"<Output {self.id} of {self.model}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return build_mimebundle(self.show(), repr(self))
+        from genloom.media.abilities import get_ability
+
+        bundle = build_mimebundle(shown := self.show(), repr(self))
+        render_sound = get_ability(self.medium, "render_sound")
+        if render_sound is not None:
+            with suppress(GenloomError):  # it lasts too long to be played here
+                return {"text/plain": repr(self), "text/html": to_html(shown) + to_html(render_sound(self.value))}
+        return bundle
 
 
 class Listed(Protocol):
-    """What can be a row of a list."""
+    """A row of a list."""
 
     def to_record(self) -> dict[str, Any]: ...
 
@@ -179,12 +187,12 @@ class Outputs(Listing[Output]):
         return Outputs(found) if isinstance(found, list) else found
 
     def sheet(self) -> "Shown":
-        """Return all values at a glance, e.g. as a contact sheet of images.
+        """Return all values on one page, e.g. a contact sheet of images.
 
         Raises
         ------
         GenloomError
-            api.no_outputs: there is none.
+            api.no_outputs: the list is empty.
         """
         from genloom.media.abilities import get_ability
 
@@ -196,7 +204,7 @@ class Outputs(Listing[Output]):
 
     def save(self, folder: str | Path) -> list[Path]:
         """Copy the files of the outputs into a folder, which is created if needed; return where they are."""
-        folder = Path(folder).expanduser()
+        folder = expand_home(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return [output.save(folder) for output in self]
 

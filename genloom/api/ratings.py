@@ -95,7 +95,7 @@ def describe_shortfall(preferences: "Preferences") -> str:
 
 
 def quote_output(record: Mapping[str, Any], max_chars: int = _MAX_EXCERPT_CHARS) -> str:
-    """Return the beginning of an output's text, or of its prompt if it is no text; "" if it has neither."""
+    """Return the beginning of an output's text, or of its prompt if it is not text; "" if it has neither."""
     return quote_beginning(str(record.get("written") or record.get("prompt") or ""), max_chars)
 
 

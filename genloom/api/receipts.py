@@ -5,6 +5,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genloom.store.files import expand_home, write_atomic
+
 if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
@@ -48,9 +50,7 @@ class Receipt:
 
     def save(self, path: str | Path) -> Path:
         """Write the HTML page to a path and return it."""
-        from genloom.store.files import write_atomic
-
-        path = Path(path).expanduser()
+        path = expand_home(path)
         write_atomic(path, self.render_html())
         return path
 

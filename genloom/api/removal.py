@@ -100,8 +100,11 @@ def find_output_paths(workspace: "Workspace", name: str) -> list[Path]:
 
 
 def find_conversation_paths(workspace: "Workspace", name: str) -> list[Path]:
-    chat = workspace.store.get_conversation(name)
-    return [workspace.folder / "conversations" / f"{chat.id}.json"]
+    """Return the file of a conversation, which may be damaged if it is named by its id."""
+    path = workspace.folder / "conversations" / f"{name}.json"
+    if not is_timed_id(name) or not path.is_file():
+        path = path.with_name(f"{workspace.store.get_conversation(name).id}.json")
+    return [path]
 
 
 def find_data_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:

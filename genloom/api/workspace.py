@@ -14,6 +14,7 @@ from genloom.api.models import Model, to_overrides
 from genloom.api.outputs import Listing, Output, Outputs
 from genloom.api.runs import Run, SavedConversation
 from genloom.errors import GenloomError
+from genloom.store.files import expand_home
 from genloom.store.names import validate_name
 from genloom.store.workspace import Workspace as Store
 
@@ -117,7 +118,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name, store.unknown_name_near: there is none of this name.
+            store.unknown_name, store.unknown_name_near: no data set has this name.
         """
         return Dataset(self, self.store.get_dataset(name, digest))
 
@@ -127,7 +128,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name, store.unknown_name_near: there is none of this name; store.no_such_version;
+            store.unknown_name, store.unknown_name_near: no model has this name; store.no_such_version;
             api.not_imported: it is a pretrained model that was not imported yet.
         """
         if isinstance(name, Model):
@@ -150,7 +151,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name, store.unknown_name_near: there is none with this id; api.no_outputs: none at all.
+            store.unknown_name, store.unknown_name_near: no output has this id; api.no_outputs: the workspace has none.
         """
         if isinstance(id, Output):
             return id
@@ -371,7 +372,7 @@ class Workspace:
             raise GenloomError("api.resume_with_plan")
         if resume and name:
             raise GenloomError("api.resume_with_name", run=f'"{data}"' if " " in data else data)
-        settings = read_recipe(Path(recipe).expanduser()) if recipe else {}
+        settings = read_recipe(expand_home(recipe)) if recipe else {}
         request = TrainRequest(
             data,
             name,
@@ -549,7 +550,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            rate.not_a_rating: the entry is neither; store.unknown_name, store.unknown_name_near: there is none.
+            rate.not_a_rating: the entry is neither; store.unknown_name, store.unknown_name_near: no entry has this id.
         """
         from genloom.rate.ratings import withdraw_rating
 
@@ -562,7 +563,7 @@ class Workspace:
         return find_trained_versions(self.store, self.ledger, [rating if isinstance(rating, str) else rating.id])
 
     def verify_ledger(self) -> "LedgerEvent | None":
-        """Check the ledger from the first entry to the last, and return the last (None: there is none).
+        """Check the ledger from the first entry to the last, and return the last (None of an empty ledger).
 
         Keep its digest to detect later whether entries were cut off.
 
@@ -636,7 +637,7 @@ class Workspace:
         ------
         GenloomError
             api.still_needed: others depend on it; the error names them and what would be lost.
-            store.unknown_name, store.unknown_name_near, api.unknown_data_version: there is none of this name.
+            store.unknown_name, store.unknown_name_near, api.unknown_data_version: nothing has this name.
             api.built_in_removal: it comes with the package. train.run_locked: the run is being trained.
         """
         from genloom.api.removal import remove

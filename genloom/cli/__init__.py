@@ -67,7 +67,7 @@ def _report_bug(error: Exception) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; an error that the user can fix is one line on standard error."""
-    from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
+    from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
     from genloom.cli.app import app, build_unknown_verb_error
     from genloom.errors import GenloomError
@@ -83,6 +83,9 @@ def run(arguments: list[str]) -> int:
         if not option.startswith("-"):  # it is a positional argument
             return _print_error(error, arguments)
         return _print_error(GenloomError("cli.value_missing", option=option), arguments)
+    except UnusedCliTokensError as error:
+        argument = next(iter(error.unused_tokens or ()), "")
+        return _print_error(GenloomError("cli.unexpected_argument", argument=argument), arguments)
     except (CycloptsError, ValueError) as error:
         return _print_error(error, arguments)
     except BrokenPipeError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloom.api.progress import ProgressBar, open_bar
+from genloom.errors import GenloomError
 from genloom.text_format import escape_json_controls, remove_controls
 
 
@@ -20,7 +21,7 @@ class Console:
     def print_line(self, line: str = "") -> None:
         """Print a line for people, which may hold names and texts from outside."""
         if not self.is_json:
-            print(remove_controls(line), flush=True)
+            _print(f"{remove_controls(line)}\n")
 
     def print_lines(self, lines: Iterable[str], indent: str = "") -> None:
         """Print lines for people, such as those of a table."""
@@ -36,7 +37,7 @@ class Console:
         """Print generated text without a newline; on a terminal it cannot move the cursor or change colours."""
         if not self.is_json:
             safe_text = remove_controls(text) if sys.stdout.isatty() else text
-            print(safe_text, end="", flush=True)
+            _print(safe_text)
 
     def print_note(self, line: str) -> None:
         """Print a line for people about the work in progress, on standard error."""
@@ -47,11 +48,20 @@ class Console:
         """Print the result for scripts."""
         if self.is_json:
             text = json.dumps(result, indent=1, ensure_ascii=False, default=str)
-            print(escape_json_controls(text), flush=True)
+            _print(f"{escape_json_controls(text)}\n")
 
     def show_progress(self, title: str, total: float) -> AbstractContextManager[ProgressBar]:
         """Show a bar on a terminal, else a line every few seconds; `update(done, note)` takes `done` up to `total`."""
         return open_bar(title, total, is_silent=self.is_json)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        raise  # handled by `main`
+    except OSError as error:  # else it would be taken for one of the workspace
+        raise GenloomError("cli.output_unwritable", reason=(error.strerror or str(error)).lower()) from error
 
 
 def quote_name(name: str) -> str:

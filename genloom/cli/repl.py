@@ -39,7 +39,7 @@ class ChatREPL:
                 self.console.print_note(str(error))
 
     def execute_line(self, line: str) -> None:
-        """Run a command, or ask the line if it is none. Raises EOFError if the person leaves."""
+        """Run a line that is a command, else ask it as a question. Raises EOFError if the person leaves."""
         command, _, argument = line.partition(" ")
         if not line.startswith("/") or "/" in command[1:]:
             if line.strip():

@@ -16,7 +16,7 @@ from genloom.codecs.codec_json import damaged_error
 from genloom.errors import GenloomError, format_message
 from genloom.types import SignalSpace
 
-NUM_STAT_SAMPLES, STAT_STRIDE = 1024, 5  # the statistics use so many training samples, every fifth
+NUM_STAT_SAMPLES, STAT_STRIDE = 1024, 5  # training samples for the statistics, every fifth
 MIN_STD = 1e-4  # lower bound of a channel's standard deviation, for channels without information
 
 

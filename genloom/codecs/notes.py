@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -212,22 +211,14 @@ class Codec:
     def decode_many(self, x: Iterable[Sequence[int] | np.ndarray]) -> list[Score]:
         return [self.decode(row) for row in x]
 
-    def build_constraint(self, prompts: Sequence[str]) -> TokenConstraint:
+    def build_constraint(self, prompts: Sequence[str], max_length: int) -> TokenConstraint:
         """Return the tokens that make a valid score, with what the words of each prompt ask for."""
         from genloom.codecs.notes_grammar import NotesConstraint
 
-        return NotesConstraint([read_words(prompt) for prompt in prompts], self.styles)
+        return NotesConstraint([read_words(prompt) for prompt in prompts], self.styles, max_length=max_length)
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "notes", self.config)
-        content: dict[str, Any] = {
-            "codec": "notes",
-            "styles": self.styles,
-            "context_length": self.config.context_length,
-        }
-        import json
-
-        (folder / "codec.json").write_text(json.dumps(content) + "\n")
+        write_config(folder, "notes", StoredConfig(self.styles, self.config.context_length))
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":

@@ -3,8 +3,8 @@
 Shape letters: B rows, V vocabulary.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from genloom.codecs.notes import (
     from_token,
     to_token,
 )
-from genloom.media.music.controls import RANGES, Controls
+from genloom.media.music.controls import Controls
 from genloom.media.music.score import DRUMS, MODES, Meter
+from genloom.media.music.theory import find_range
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class RowState:
     programs: list[int] = field(default_factory=list)
     is_filling: bool = False
     num_bars: int = 0
+    num_changes: int = 0  # of meter and tempo that were read in the bar
     bar: int = -1  # from the beginning
     voice: int = -1
     position: int = -1  # of the last state in the cell, -1 before the first
@@ -60,20 +62,46 @@ class RowState:
     todo: list[Cell] | None = None
 
 
+CELL_TOKENS = 2  # PART and a state: the shortest cell
+CHANGE_TOKENS = 3  # a position, a velocity and a state
+MIN_TYPICAL_TOKENS = 5  # of a cell, with which most pieces can be written
+
+
+def limit_bars(controls: Controls, max_length: int) -> Controls:
+    """Return the controls with as many bars as fit with their voices, if more are asked for."""
+    num_voices = len(controls.programs or (0,))
+    room = max_length - len(HEADER) - num_voices - 3  # BOS, FILL, END
+    most = min(max(room // (1 + MIN_TYPICAL_TOKENS * num_voices), 1), BLOCKS["bar"])
+    return replace(controls, bars=most) if controls.bars is not None and controls.bars > most else controls
+
+
 class NotesConstraint:
-    """The tokens that may follow in each row of a batch; each row is read once, from its first token."""
+    """The tokens that may follow in each row of a batch; each row is read once, from its first token.
+
+    `cells` are those to generate in each row; without them, all. `changes` are the tokens of meter and tempo that a bar
+    begins with. A row of `max_length` tokens, BOS included, is complete: towards the end its cells get shorter. With
+    `cells`, `num_bars` are those of the whole piece.
+    """
 
     def __init__(
         self,
         controls: Sequence[Controls],
         styles: Sequence[str],
         rules: Rules = Rules(),
-        cells: Sequence[Cell] | None = None,
-        has_changes: bool = False,
+        cells: Sequence[Sequence[Cell]] | None = None,
+        changes: Mapping[int, Sequence[int]] = {},
+        max_length: int = 0,
+        num_bars: int = 0,
     ):
-        self.controls, self.styles, self.rules, self.cells = controls, styles, rules, cells
-        self.has_changes = has_changes  # whether meter and tempo may change at a bar
-        self.rows = [RowState() for _ in controls]
+        self.styles, self.rules, self.cells = styles, rules, cells
+        self.changes, self.max_length = changes, max_length or 1 << 30
+        self.controls = [each if cells else limit_bars(each, self.max_length) for each in controls]
+        self.rows = [RowState(num_bars=num_bars) for _ in controls]
+
+    def describe(self) -> list[str]:
+        """Return the controls and the rules of each row in words."""
+        rules = ["in key"] * self.rules.in_key + ["no crossing"] * self.rules.is_crossing_free
+        return [", ".join(filter(None, [controls.describe(), *rules])) for controls in self.controls]
 
     def __call__(self, contexts: Sequence[np.ndarray]) -> np.ndarray:
         """Return which tokens may follow each context, B V; a context begins with the tokens that were seen before."""
@@ -83,7 +111,7 @@ class NotesConstraint:
             for token in context[max(state.num_read, 1) :]:  # the first is BOS
                 self.read(state, int(token))
             state.num_read = len(context)
-            allowed[row, self.list_allowed(state, self.controls[row])] = True
+            allowed[row, self.list_allowed(state, row)] = True
         return allowed
 
     def read(self, state: RowState, token: int) -> None:
@@ -98,9 +126,11 @@ class NotesConstraint:
             state.is_filling, state.bar, state.voice = True, -1, -1
         elif name == "bar":
             state.num_bars = state.num_bars or value + 1
-            state.bar, state.voice = state.num_bars - 1 - value, -1
-        elif name == "meter":
-            state.meters[state.bar] = value
+            state.bar, state.voice, state.num_changes = state.num_bars - 1 - value, -1, 0
+        elif name in ("meter", "tempo"):
+            state.num_changes += 1
+            if name == "meter":
+                state.meters[state.bar] = value
         elif name == "part":
             state.voice, state.position, state.is_after_position, state.has_velocity = value, -1, False, False
             state.sounding[state.bar, value] = []
@@ -123,23 +153,23 @@ class NotesConstraint:
         events = state.sounding.get(cell)
         return events[-1][1] if events else -1
 
-    def list_allowed(self, state: RowState, controls: Controls) -> list[int]:
+    def list_allowed(self, state: RowState, row: int) -> list[int]:
+        controls = self.controls[row]
         if state.slot < len(HEADER):
             return self.list_header(state, controls)
         if not state.is_filling:
             return self.list_instruments(state, controls)
-        if state.bar < 0:
-            return self.list_first_bars(state, controls)
-        if state.todo is None:
-            cells = self.cells
+        if state.todo is None and state.num_bars:
             voices = range(len(state.programs))
-            state.todo = list(cells) if cells is not None else [(b, v) for b in range(state.num_bars) for v in voices]
+            cells = [(b, v) for b in range(state.num_bars) for v in voices if (b, v) not in state.sounding]
+            state.todo = cells if self.cells is None else list(self.cells[row])
+        if state.bar < 0 or state.todo is None:
+            return self.list_first_bars(state, row)
         if state.voice < 0:
-            first = state.todo[0]
-            changes = []
-            if self.has_changes and state.bar not in state.meters:
-                changes = list(range(OFFSETS["meter"], OFFSETS["meter"] + len(METERS)))
-            return [to_token("part", first[1]), *changes]
+            changes = self.changes.get(state.bar, ())
+            return [
+                changes[state.num_changes] if state.num_changes < len(changes) else to_token("part", state.todo[0][1])
+            ]
         if state.is_after_position or state.position < 0:
             return self.list_states(state)
         return self.list_continuations(state)
@@ -174,16 +204,20 @@ class NotesConstraint:
         if controls.programs is not None:
             return [to_token("instrument", controls.programs[count])] if count < len(controls.programs) else [FILL]
         instruments = list(range(OFFSETS["instrument"], OFFSETS["instrument"] + BLOCKS["instrument"]))
-        if count == BLOCKS["part"]:
+        bars = controls.bars or 1
+        num_tokens = state.num_read + 3 + bars * (1 + MIN_TYPICAL_TOKENS * (count + 1))
+        if count and (count == BLOCKS["part"] or num_tokens > self.max_length):
             return [FILL]
         return instruments if not count else [*instruments, SAME, FILL]
 
-    def list_first_bars(self, state: RowState, controls: Controls) -> list[int]:
-        if self.cells is not None:
-            return [to_token("bar", state.num_bars - 1 - self.cells[0][0])]
-        if controls.bars is not None:
-            return [to_token("bar", controls.bars - 1)]
-        return list(range(OFFSETS["bar"], OFFSETS["bar"] + BLOCKS["bar"]))
+    def list_first_bars(self, state: RowState, row: int) -> list[int]:
+        bars = self.controls[row].bars
+        if state.todo:
+            return [to_token("bar", state.num_bars - 1 - state.todo[0][0])]
+        if bars is not None:
+            return [to_token("bar", bars - 1)]
+        most = (self.max_length - state.num_read - 1) // (1 + MIN_TYPICAL_TOKENS * len(state.programs))
+        return [to_token("bar", value) for value in range(min(max(most, 1), BLOCKS["bar"]))]
 
     def get_bar_ticks(self, state: RowState) -> int:
         number = state.values["meter"]
@@ -198,7 +232,8 @@ class NotesConstraint:
         notes = self.list_notes(state)
         if state.has_velocity:
             return notes
-        velocities = list(range(OFFSETS["velocity"], OFFSETS["velocity"] + BLOCKS["velocity"])) if notes else []
+        has_room = notes and self.has_room(state, 2)
+        velocities = list(range(OFFSETS["velocity"], OFFSETS["velocity"] + BLOCKS["velocity"])) if has_room else []
         if events:
             rests = [REST] if events[-1][1] >= 0 else []
             return [*notes, *velocities, *rests] or [REST]
@@ -209,7 +244,7 @@ class NotesConstraint:
         program, rules = state.programs[state.voice], self.rules
         is_drum = program == DRUMS
         tonic = 0 if is_drum or state.values["key"] == 12 else state.values["key"]
-        low, high = RANGES.get(program, (21, 108)) if rules.in_range and not is_drum else (0, 127)
+        low, high = find_range(state.programs, state.voice) if rules.in_range and not is_drum else (0, 127)
         if rules.is_crossing_free and state.voice and not is_drum:
             above = self.find_pitch(state, state.voice - 1, max(state.position, 0))
             high = min(high, above + tonic) if above >= 0 else high
@@ -226,14 +261,31 @@ class NotesConstraint:
         events = [pitch for onset, pitch in state.sounding.get((state.bar, voice), []) if onset <= position]
         return events[-1] if events else -1
 
+    def is_last_bar_silent(self, state: RowState) -> bool:
+        """Return whether nothing has sounded in the last bar, which a piece of so many bars does not have."""
+        cells = [state.sounding.get((state.num_bars - 1, voice), []) for voice in range(len(state.programs))]
+        return all(pitch < 0 for cell in cells for _, pitch in cell)
+
+    def has_room(self, state: RowState, num_tokens: int) -> bool:
+        """Return whether the cells to come still fit after so many tokens."""
+        assert state.todo is not None
+        room = self.max_length - state.num_read - num_tokens - 1  # END
+        if room >= (CELL_TOKENS + 3) * len(state.todo):  # with as many bars and changes as there can be
+            return True
+        bars = {bar for bar, _ in state.todo} - {state.bar}
+        changes = sum(len(self.changes.get(bar, ())) for bar in bars)
+        return room >= CELL_TOKENS * len(state.todo) + len(bars) + changes
+
     def list_continuations(self, state: RowState) -> list[int]:
         """List what can follow a state: a later position, or the next cell."""
         step, ticks = self.rules.grid, self.get_bar_ticks(state)
         first = (state.position // step + 1) * step
-        positions = [to_token("position", position) for position in range(first, ticks, step)]
         assert state.todo is not None
+        positions: list[int] = []
+        if self.has_room(state, CHANGE_TOKENS):
+            positions = [to_token("position", position) for position in range(first, ticks, step)]
         if not state.todo:
-            return [*positions, END]
+            return positions if positions and self.is_last_bar_silent(state) else [*positions, END]
         bar, voice = state.todo[0]
         follower = to_token("part", voice) if bar == state.bar else to_token("bar", state.num_bars - 1 - bar)
         return [*positions, follower]

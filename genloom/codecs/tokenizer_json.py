@@ -76,7 +76,7 @@ def encode_batch(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
     def encode() -> None:
         try:
             outcome.append(tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-        except BaseException as error:  # a panic is no Exception
+        except BaseException as error:  # a panic is not an Exception
             outcome.append(error)
 
     thread = Thread(target=encode, daemon=True)

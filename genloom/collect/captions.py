@@ -16,7 +16,7 @@ from typing import Any
 from genloom import limited_process
 from genloom.collect import licence, table_files
 from genloom.collect.kept_columns import pick_columns
-from genloom.collect.parquet import open_parquet
+from genloom.collect.parquet import list_text_columns, open_parquet
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.errors import GenloomError, format_message
 from genloom.limited_process import LimitExceeded
@@ -25,7 +25,7 @@ from genloom.media.text import encoding
 SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 FILE_COLUMNS = ("file_name", "filename", "file", "path")  # in the tables of any medium
-CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "title", "alt", "alt_text", "label", "name")
+CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "comment", "title", "alt", "alt_text", "label", "name")
 MAX_SIDECAR_BYTES = 1 << 20
 MAX_CAPTION_CHARS = 2_000
 MAX_TABLE_ROWS = 2_000_000
@@ -109,9 +109,9 @@ def _list_sidecars(folder: Path) -> Mapping[str, Path]:
 def parse_record(record: Mapping[str, Any], column: str = "", keep: Sequence[str] = ()) -> CaptionEntry:
     """Return the caption and the licence in a row or an object; `column` is the caption's column, "" to guess it.
 
-    Raises GenloomError for a value in a column of `keep` that is no number, text or array.
+    Raises GenloomError for a value in a column of `keep` that is not a number, text or array.
     """
-    lower_record = {str(name).lower(): value for name, value in record.items()}
+    lower_record = {str(name).strip().lower(): value for name, value in record.items()}
     names = (column.lower(),) if column else CAPTION_COLUMNS
     caption = next((c for name in names if (c := normalize_caption(_first_string(lower_record.get(name))))), "")
     licence_text = next(
@@ -156,9 +156,10 @@ class CaptionTable:
     problem: str = ""  # why nothing was read
 
     def add(self, name: str, entry: CaptionEntry) -> None:
-        """Add an entry; the first of a name counts."""
+        """Add an entry; the first of a name counts. GenloomError for another one of the name."""
         name = unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
-        self.entries.setdefault(name, entry)
+        if self.entries.setdefault(name, entry) != entry:
+            raise GenloomError("collect.name_again", name=name[:80])
         self.folded_names.setdefault(name.casefold(), name)
 
     def find(self, name: str) -> CaptionEntry | None:
@@ -203,8 +204,9 @@ def _add_row(table: CaptionTable, record: Any, file_columns: tuple[str, ...], ke
         name = name.get("path")
     if isinstance(name, str) and name.strip():
         entry = parse_record({k: v for k, v in record.items() if v is not name}, keep=keep)
-        if entry.caption or entry.licence or entry.kept_values:
-            table.add(name, entry)
+        if not (entry.caption or entry.licence or entry.kept_values):
+            raise GenloomError("collect.row_without_caption")
+        table.add(name, entry)
 
 
 def describe_unused(
@@ -257,10 +259,8 @@ def _iter_records(path: Path, keep: Sequence[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _iter_parquet(path: Path, keep: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    import pyarrow as pa
-
     with open_parquet(path) as file:
-        strings = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        strings = list_text_columns(file.schema_arrow)
         columns = strings + [name for name in file.schema_arrow.names if name in keep and name not in strings]
         max_bytes = limited_process.limits.output_bytes_for(path.stat().st_size)
         for batch in file.iter_batches(TABLE_BATCH_ROWS, columns=columns):

@@ -1,4 +1,4 @@
-"""What a preparation is where its module does not say: one file a document, no options of its own."""
+"""Defaults of a preparation: one file a document, no options of its own."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -98,7 +98,7 @@ class KeyTable:
 
 
 class DuplicateFilter:
-    """The documents kept so far; `classify` tells whether a new one is an exact copy or a near-duplicate of those.
+    """The documents kept so far; `classify` decides whether a new one is an exact copy or a near-duplicate of one.
 
     `folder` holds the tables while the collection runs, about 0.5 KB per document.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 MAX_TEXT_CHARS = 10_000
 MAX_ARRAY_VALUES = 1 << 22
 RESERVED_NAMES = (*REQUIRED_COLUMNS, "content", "caption", "turns")
-CODE_PATTERN = re.compile(r"[+-]?0\d+")  # a code such as 0042, which is no number
+CODE_PATTERN = re.compile(r"[+-]?0\d+")  # a code such as 0042, which is not a number
 
 
 def check_names(names: Sequence[str], medium_columns: Iterable[str]) -> None:
@@ -33,7 +33,7 @@ def check_names(names: Sequence[str], medium_columns: Iterable[str]) -> None:
 
 
 def pick_columns(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return the values of a row to keep. Raises GenloomError for one that is no number, text or array."""
+    """Return the values of a row to keep. Raises GenloomError for one that is not a number, text or array."""
     kept_values = ((name, normalize_value(name, record[name])) for name in names if name in record)
     return {name: value for name, value in kept_values if value is not None}
 

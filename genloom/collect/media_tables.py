@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.collect import captions
-from genloom.collect.parquet import open_parquet
+from genloom.collect.parquet import is_text_type, open_parquet
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -100,4 +100,4 @@ def _is_text(data_type: "pa.DataType") -> bool:
 
     if pa.types.is_list(data_type):
         return _is_text(data_type.value_type)
-    return pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
+    return is_text_type(data_type)

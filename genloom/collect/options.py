@@ -13,7 +13,7 @@ MAX_SEED = 2**64 - 1
 
 @dataclass(frozen=True)
 class Options:
-    """How to collect, for all media; the defaults suit a folder of one's own work.
+    """Options of a collection, for all media; the defaults suit a folder of a person's own work.
 
     A preparation adds the options of its medium in a subclass, `Config`, which may also change defaults.
     """
@@ -36,6 +36,7 @@ class Options:
     def __post_init__(self) -> None:
         if (invalid := find_invalid_option(self)) is not None:
             name, requirement, value = invalid
+            value = ", ".join(map(str, value)) if isinstance(value, tuple) else value
             raise GenloomError("collect.bad_option", option=to_flag(name), requirement=requirement, value=value)
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # rejects NaN too
             raise GenloomError("collect.bad_held_out_share", val=self.val, test=self.test)

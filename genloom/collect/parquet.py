@@ -4,7 +4,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genloom.errors import GenloomError
 
@@ -29,3 +29,17 @@ def open_parquet(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"
         if isinstance(error, MemoryError) or getattr(error, "errno", None):  # a problem of the machine, not of the file
             raise
         raise GenloomError("collect.parquet_damaged") from error
+
+
+def list_text_columns(schema: Any) -> list[str]:
+    """Return the names of the columns that hold text, also where equal texts are stored once."""
+    return [field.name for field in schema if is_text_type(field.type)]
+
+
+def is_text_type(data_type: Any) -> bool:
+    """Return whether the values of a type are texts."""
+    from pyarrow import types
+
+    if types.is_dictionary(data_type):
+        return is_text_type(data_type.value_type)
+    return types.is_string(data_type) or types.is_large_string(data_type) or types.is_string_view(data_type)

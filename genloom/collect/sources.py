@@ -1,6 +1,7 @@
 """Find the files to collect."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from genloom.collect.licence import is_licence_file
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
 from genloom.errors import GenloomError, format_message
+from genloom.store.files import expand_home
 
 BUILTIN_PREFIX = "builtin:"
 SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-workspace"))
@@ -41,13 +43,15 @@ def find_files(
     files: dict[Path, SourceFile] = {}
     notes: list[Note] = []
     sources = list(sources)
-    roots = [Path(s).expanduser().resolve() for s in sources if not str(s).startswith(BUILTIN_PREFIX)]
+    roots = [expand_home(s).resolve() for s in sources if not str(s).startswith(BUILTIN_PREFIX)]
     for source in sources:
         if str(source).startswith(BUILTIN_PREFIX):
             file = _builtin_file(str(source), builtin_sources)
             files[file.path] = file
             continue
-        source_path = Path(source).expanduser()
+        source_path = expand_home(source)
+        if re.match(r"https?://|s3://|ftp://", str(source)):
+            raise GenloomError("collect.url_source", source=escape_name(source))
         if not source_path.exists():
             raise GenloomError("collect.no_such_source", source=escape_name(source))
         root = source_path.resolve()

@@ -32,8 +32,16 @@ COMMON_NAMES = frozenset(
         "caption",
         "file_name",
         "source",
+        "question",
+        "answer",
+        "prompt",
+        "response",
+        "instruction",
+        "frage",
+        "antwort",
     )
 )
+MAX_TITLE_LINES = 5  # above the names of the columns
 _DELIMITER_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/ -]*\s*")
 _SENTENCE = re.compile(r".* .*[.!?…]\s*|.*[。！？]\s*", re.DOTALL)
@@ -62,12 +70,12 @@ def iter_lines(blocks: Iterable[str], max_chars: int = MAX_LINE_CHARS) -> Iterat
         yield buffer
 
 
-def read_jsonl(stream: TextReader) -> Iterator[tuple[int, Any]]:
+def read_jsonl(stream: Iterable[str]) -> Iterator[tuple[int, Any]]:
     """Yield the number and the value of each line; a GenloomError instead of a value says what is wrong with it."""
     for number, line in enumerate(iter_lines(stream, MAX_LINE_CHARS), 1):
         if line is None:
             yield number, _too_long_error()
-        elif line.strip():
+        elif line := line.strip("\ufeff \t\r"):  # files that were joined have byte order marks inside
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -100,6 +108,10 @@ def read_csv(stream: TextReader, is_tab_separated: bool) -> Iterator[tuple[int, 
     first_number = lines.number
     names, _ = _read_row(first, lines, delimiter, 0)
     names = [name.strip() for name in names or ()]
+    if len(list(filter(None, names))) == 1 and (header := _find_header_below(names, lines, is_tab_separated)):
+        delimiter, names = header
+        title = (first_number, GenloomError("collect.title_row"))
+        return chain([title], _iter_records(lines, _make_unique(names), delimiter))
     if _holds_data(names):
         head = list(
             islice(_iter_records(lines, [f"column {n}" for n in range(1, len(names) + 1)], delimiter), SNIFF_ROWS)
@@ -217,6 +229,22 @@ def _guess_delimiter(line: str) -> str:
     """Return the delimiter that the line has most of outside quotation marks."""
     bare_line = "".join(line.split('"')[::2])
     return max(DELIMITERS, key=lambda delimiter: bare_line.count(delimiter))
+
+
+def _find_header_below(names: list[str], lines: _LineSource, is_tab_separated: bool) -> tuple[str, list[str]] | None:
+    """Return the delimiter and the cells of the names of the columns below a title; None if the title is the name."""
+    taken: list[str | None] = []
+    if not any(name.lower() in COMMON_NAMES for name in names):
+        while len(taken) < MAX_TITLE_LINES and (line := lines.next_line()) is not None:
+            taken.append(line)
+            delimiter = "\t" if is_tab_separated else _guess_delimiter(line)
+            cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+            if len(list(filter(None, cells))) > 1:
+                if any(cell.lower() in COMMON_NAMES for cell in cells):
+                    return delimiter, cells
+                break
+    lines.put_back(taken)
+    return None
 
 
 def _holds_data(cells: list[str]) -> bool:

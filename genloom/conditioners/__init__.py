@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genloom.errors import GenloomError, format_message, nearest
+from genloom.errors import GenloomError, format_message, format_suggestion
 from genloom.networks.embedding import read_field
 from genloom.types import Condition, Conditioner, ConditionSpec
 
@@ -42,7 +42,7 @@ def merge_conditions(conditions: Mapping[str, Condition]) -> Condition:
 
 
 def shift_field(cond: Condition, offsets_B: Sequence[int]) -> Condition:
-    """Return the condition of rows that begin this many tokens into their sequences: fields lose so many columns."""
+    """Return the condition of rows that begin this many tokens into their sequences: fields lose that many columns."""
     if cond.field is None or not any(offsets_B):
         return cond
     count, channels, length = cond.field.flatten(2).shape
@@ -61,8 +61,7 @@ def check_names(conditioners: Conditioners, names: Sequence[str]) -> None:
     """Raise ValueError for the name of a condition that the model does not have, with those that it has."""
     for name in names:
         if name not in conditioners:
-            close = nearest(name, conditioners)
-            hint = " " + format_message("conditioners.did_you_mean", nearest=close) if close is not None else ""
+            hint = format_suggestion(name, conditioners)
             known = ", ".join(conditioners) or format_message("conditioners.none")
             raise GenloomError("conditioners.unknown", name=name, known=known, hint=hint)
 

@@ -56,7 +56,7 @@ def fit(items: Iterable[Item], config: Config) -> Config:
 
 
 def to_array(value: Any, column: str) -> np.ndarray:
-    """Return an array C *size of finite numbers. Raise ValueError if the value is none."""
+    """Return an array C *size of finite numbers. Raise ValueError for any other value."""
     array = np.asarray(value)
     if array.ndim < 2 or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise GenloomError("conditioners.bad_field", column=column, shape=array.shape, dtype=array.dtype)

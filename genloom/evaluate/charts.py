@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genloom.evaluate.likelihood import Baseline, HeldOutLoss, LossComparison
-from genloom.metrics.statistics import IntervalEstimate
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from genloom.evaluate.likelihood import Baseline, HeldOutLoss, LossComparison
     from genloom.evaluate.scores import Score
+    from genloom.metrics.statistics import IntervalEstimate
 
 # Okabe and Ito's colours, safe for every kind of colour vision; line styles and markers make the same distinctions.
 _BLUE, _GREEN, _RED, _GREY, _PALE = "#0072B2", "#009E73", "#D55E00", "#5A5A5A", "#A6A6A6"
@@ -85,7 +84,7 @@ def draw_training_curve(
         return encode_png(figure)
 
 
-def draw_loss_bars(held_out_losses: Sequence[HeldOutLoss], baseline: Baseline | None = None) -> bytes:
+def draw_loss_bars(held_out_losses: "Sequence[HeldOutLoss]", baseline: "Baseline | None" = None) -> bytes:
     """Draw the loss of each model with its 95 % interval, then that of the baseline."""
     rows = [(held_out_loss.model, held_out_loss.estimate, _BLUE) for held_out_loss in held_out_losses]
     if baseline:
@@ -97,7 +96,7 @@ def draw_loss_bars(held_out_losses: Sequence[HeldOutLoss], baseline: Baseline | 
         return encode_png(figure)
 
 
-def draw_comparison(comparison: LossComparison) -> bytes:
+def draw_comparison(comparison: "LossComparison") -> bytes:
     """Draw two models' losses, and below them the paired difference with its interval."""
     first, second, difference = comparison.first, comparison.second, comparison.difference
     colour = {"better": _GREEN, "worse": _RED, "no difference shown": _GREY}[comparison.verdict]
@@ -158,7 +157,7 @@ def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
         return encode_png(figure)
 
 
-def _draw_bars(axes: "Axes", rows: Sequence[tuple[str, IntervalEstimate, str]], metric: str) -> None:
+def _draw_bars(axes: "Axes", rows: "Sequence[tuple[str, IntervalEstimate, str]]", metric: str) -> None:
     """Draw a bar for each (name, estimate, colour); infinite intervals are not drawn."""
     names, estimates, colours = zip(*rows, strict=True)
     means = [estimate.mean for estimate in estimates]

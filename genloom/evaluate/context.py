@@ -1,4 +1,4 @@
-"""What is evaluated: a model, held-out data and options."""
+"""The subject of an evaluation: a model, held-out data and options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -26,10 +26,21 @@ BATTERY: Battery | None = None
 
 def evaluate(context: EvaluationContext) -> Report:
     """Measure the held-out loss and the samples for the conditions of held-out items."""
+    return build_report(context, *generate_samples(context))
+
+
+def generate_samples(context: EvaluationContext) -> tuple[list[Item], list[Any]]:
+    """Return held-out items, and a sample for the conditions of each."""
+    items = list(context.dataset.sample_documents(context.split, context.options.num_samples or DEFAULT_NUM_SAMPLES))
+    return items, generate_for_items(context.model, context.options, items, context.progress)
+
+
+def build_report(
+    context: EvaluationContext, items: Sequence[Item], outputs: Sequence[Any], notes: Sequence[str] = ()
+) -> Report:
+    """Return the report on samples; the notes stand beside them on the sheet."""
     model = context.model
     held_out_loss = measure_held_out_loss(context)
-    items = list(context.dataset.sample_documents(context.split, context.options.num_samples or DEFAULT_NUM_SAMPLES))
-    outputs = generate_for_items(model, context.options, items, context.progress)
     problems = [context.medium.check(Item(value)) for value in outputs]
     valid = compute_wilson_interval(sum(not found for found in problems), len(problems))
     lines = [
@@ -49,7 +60,10 @@ def evaluate(context: EvaluationContext) -> Report:
         near_copies = measure_near_copies(context, features, outputs, held_out_values)
         lines += format_near_copies(context.sources, near_copies)
         details["copied"] = near_copies_to_json(context.sources, near_copies)
-    labels = [label_item(model, item) for item in items]
+    labels = [
+        " · ".join(filter(None, (label_item(model, item), note)))
+        for item, note in zip(items, notes or [""] * len(items), strict=True)
+    ]
     files = {"held_out_loss.png": draw_loss_bars([held_out_loss]), **draw_sheet(context, outputs, labels)}
     measures = {held_out_loss.metric: held_out_loss.estimate, "valid": valid}
     return Report(model.ref, context.dataset_ref, measures, details, lines, files)

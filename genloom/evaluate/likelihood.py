@@ -86,7 +86,7 @@ class HeldOutLoss:
 class Baseline:
     """The loss of a model that a network must beat to be worth its training time, on the same data."""
 
-    name: str  # "5-gram baseline"
+    name: str  # e.g. "n-gram baseline"
     losses: BlockLosses
 
     @property

@@ -137,17 +137,16 @@ def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | No
 def leave_out_seen(
     workspace: Workspace, models: Sequence[Model], dataset: Dataset, split: HeldOutSplit
 ) -> tuple[Dataset, list[str]]:
-    """Return the data set without the documents of the split that a model has learned from, and a line on them.
+    """Return the data set without the documents of the split that a model has learned from, and lines on them.
 
     Raise GenloomError if none is left.
     """
-    seen = find_seen_documents(workspace, models, dataset, split)
-    if not seen.ids:
-        return dataset, []
+    find_shared = getattr(find_evaluation(dataset.medium), "find_shared_documents", None)
+    seen = find_seen_documents(workspace, models, dataset, split, find_shared)
     if len(seen.ids) == seen.num_documents:
         joined_models = " and ".join(seen.models)
         raise GenloomError("evaluate.all_seen", models=joined_models, data=dataset.name, split=split)
-    return dataset.exclude(seen.ids), [seen.describe(dataset, split)]
+    return dataset.exclude(seen.excluded_ids), seen.describe(dataset, split)
 
 
 def get_report_folder(workspace: Workspace, model: Model, dataset_ref: str = "") -> Path:

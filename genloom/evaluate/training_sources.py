@@ -1,6 +1,6 @@
 """The training data of a model, as far as it is still in the workspace."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from genloom.errors import format_message
@@ -53,32 +53,67 @@ def find_training_sources(workspace: Workspace, model: Model) -> TrainingSources
 
 @dataclass(frozen=True)
 class SeenDocuments:
-    """The documents of a split that models have learned from."""
+    """The documents of a split that models have learned from, and others that share much of their content."""
 
     ids: frozenset[str]
+    shared_ids: frozenset[str]
     num_documents: int  # of the split
     models: tuple[str, ...]
 
-    def describe(self, dataset: Dataset, split: Split) -> str:
-        """Return a sentence on what is left out of the measurement."""
-        return format_message(
-            "evaluate.seen_left_out",
-            models=" and ".join(self.models), data=dataset.name, split=split, count=len(self.ids),
-            total=self.num_documents, share=len(self.ids) / self.num_documents,
-        )  # fmt: skip
+    @property
+    def excluded_ids(self) -> frozenset[str]:
+        """The documents to leave out; those that only share content are left out if others remain."""
+        all_ids = self.ids | self.shared_ids
+        return all_ids if len(all_ids) < self.num_documents else self.ids
+
+    def describe(self, dataset: Dataset, split: Split) -> list[str]:
+        """Return sentences on what is left out of the measurement, or not new to the models."""
+        fields = {
+            "models": " and ".join(self.models),
+            "data": dataset.name,
+            "split": split,
+            "total": self.num_documents,
+        }
+        num_seen, num_shared = len(self.ids), len(self.shared_ids)
+        lines = []
+        if num_seen:
+            share = num_seen / self.num_documents
+            lines.append(format_message("evaluate.seen_left_out", **fields, count=num_seen, share=share))
+        if num_shared:
+            counts = {"count": num_shared, "share": num_shared / self.num_documents}
+            if self.shared_ids <= self.excluded_ids:
+                lines.append(format_message("evaluate.shared_left_out", **fields, **counts))
+            else:
+                lines.append(format_message("evaluate.shared_kept", **fields, **counts))
+        return lines
 
 
-def find_seen_documents(workspace: Workspace, models: Sequence[Model], dataset: Dataset, split: Split) -> SeenDocuments:
-    """Find the documents of a split whose content one of the models, or its base, has learned from."""
-    own_ids = {number for ids in dataset.iter_ids(split) for number in ids}
+def find_seen_documents(
+    workspace: Workspace,
+    models: Sequence[Model],
+    dataset: Dataset,
+    split: Split,
+    find_shared: Callable[[Iterable[Item], Iterable[Item]], list[int]] | None = None,
+) -> SeenDocuments:
+    """Find the documents of a split that one of the models, or its base, has learned from.
+
+    `find_shared` returns the numbers of documents that share much of their content with others.
+    """
+    own_list = [number for ids in dataset.iter_ids(split) for number in ids]
+    own_ids = set(own_list)
     seen_ids: set[str] = set()
+    shared_ids: set[str] = set()
     seen_by = []
     for model in {model.ref: model for model in models}.values():
         others = [other for other in find_training_sources(workspace, model).datasets if other.digest != dataset.digest]
         ids = {number for other in others for ids in other.iter_ids("train") for number in own_ids.intersection(ids)}
-        seen_by += [model.ref] if ids else []
+        documents = (item for other in others for item in other.iter_documents("train"))
+        is_shared = find_shared is not None and others and own_list
+        shared = {own_list[i] for i in find_shared(dataset.iter_documents(split), documents)} if is_shared else set()
+        seen_by += [model.ref] if ids or shared else []
         seen_ids |= ids
-    return SeenDocuments(frozenset(seen_ids), len(own_ids), tuple(seen_by))
+        shared_ids |= shared
+    return SeenDocuments(frozenset(seen_ids), frozenset(shared_ids - seen_ids), len(own_ids), tuple(seen_by))
 
 
 def _iter_lineage(workspace: Workspace, model: Model, missing: list[str]) -> Iterator[ModelFolder]:

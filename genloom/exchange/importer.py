@@ -27,6 +27,7 @@ from genloom.exchange.source_model import (
 from genloom.exchange.weight_mapping import convert_from_hf
 from genloom.model import Design, Model, build_networks, build_objective, resolve_space, save_model, with_defaults
 from genloom.settings import to_table
+from genloom.store.files import expand_home
 from genloom.store.workspace import Workspace
 
 
@@ -69,7 +70,7 @@ def import_model(
 
 def expand_path(location: str) -> Path:
     """Return the path, with the home folder for ~; GenloomError if the libraries that read it could not open it."""
-    path = Path(os.path.expanduser(location))  # which leaves the folder of an unknown user as it is
+    path = expand_home(location)
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:

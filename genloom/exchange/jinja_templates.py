@@ -66,7 +66,7 @@ _KNOWN_TEMPLATES: tuple[tuple[tuple[str, ...], ChatTemplate], ...] = (
 def recognize_template(
     template: object, special_tokens: Container[str], bos_token: str | None = None, eos_token: str | None = None
 ) -> ChatTemplate | None:
-    """Return the chat template that writes what a Jinja template writes; None if none is known to.
+    """Return the known chat template that writes the same as a Jinja template; None if there is no such template.
 
     Conversations decide, not the looks: a known template that differs in any of them is not taken. None also if the
     vocabulary lacks its tokens.
@@ -119,7 +119,7 @@ def _render_jinja(
 def _iter_variants(
     candidate: ChatTemplate, template: str, bos_token: str | None, eos_token: str | None
 ) -> Iterator[ChatTemplate]:
-    """Yield the candidate with the system message that the template writes where there is none."""
+    """Yield the candidate with the system message that the template writes for a conversation without one."""
     prefix, suffix = candidate.prefixes.get("system"), candidate.suffixes.get("system")
     if not prefix or not suffix:
         return

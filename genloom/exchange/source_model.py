@@ -54,7 +54,7 @@ class ImportResult:
     has_chat_template: bool
 
 
-# What a value of an unexpected kind raises somewhere, if no check has named it before.
+# Exceptions that a value of an unexpected kind raises where no check has named it before.
 _UNEXPECTED_ERRORS = (
     *(TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError),
     *(RuntimeError, SafetensorError),

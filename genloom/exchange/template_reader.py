@@ -43,7 +43,7 @@ class _Namespace(dict[str, Any]):
 
 
 def render_jinja(template: str, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:
-    """Return what the template writes; raise UnreadableTemplate if that cannot be told."""
+    """Return the text that the template writes; raise UnreadableTemplate if it cannot be determined."""
     reader = _Reader()
     names = {"messages": [dict(message) for message in messages], **variables}
     try:
@@ -81,7 +81,7 @@ class _Reader:
         for part in node.nodes:
             value = part.data if type(part).__name__ == "TemplateData" else self.evaluate(part, names)
             if not isinstance(value, str | int | float | _Undefined) and value is not None:
-                raise UnreadableTemplate("the value of an expression is no text")
+                raise UnreadableTemplate("the value of an expression is not text")
             self._write("" if isinstance(value, _Undefined) else str(value))
 
     def _run_If(self, node: Any, names: dict[str, Any]) -> None:

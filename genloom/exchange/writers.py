@@ -51,7 +51,9 @@ class ExportableModel:
 
     @property
     def chat_template(self) -> ChatTemplate | None:
-        return get_chat_template(self.model.codec)
+        """That of its codec, unless it was trained on plain text only."""
+        is_plain = self.model.folder is not None and not self.model.folder.has_learned_roles
+        return None if is_plain else get_chat_template(self.model.codec)
 
     @property
     def special_token_names(self) -> dict[int, str]:

@@ -19,7 +19,7 @@ class Draft:
     """The outputs at one step of sampling."""
 
     values: Sequence[Any]  # complete values: the prompt, where it is their beginning, and its continuation
-    continuations: Sequence[Any]  # without the prompt
+    continuations: Sequence[Any]  # of text, without the prompt; else the values
     is_finished: tuple[bool, ...]
     num_tokens: tuple[int, ...]  # generated per row, up to its end; 0 if the model does not generate tokens
     token_ids: Sequence[tuple[int, ...]] = ()  # per row, with the token that ends it; (): none, or not final
@@ -31,7 +31,8 @@ class TextDecoder:
 
     `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
     `is_append_only`, a draft begins with the previous one. `keep_partial` ends a text that is cut inside a character
-    with U+FFFD. `stop_loops` also ends a row of text that repeats itself.
+    with U+FFFD. `stop_loops` also ends a row of text that repeats itself. Values that are not text are decoded when
+    they are looked at, since a draft of them is seldom shown; `postprocess` makes the result of each.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class TextDecoder:
         is_append_only: bool,
         keep_partial: bool = False,
         stop_loops: bool = False,
+        postprocess: Callable[[Any], Any] = lambda value: value,
     ):
-        self.stop_loops, self.has_loop = stop_loops, [False] * len(prompts)
+        self.stop_loops, self.has_loop, self.postprocess = stop_loops, [False] * len(prompts), postprocess
         self.codec, self.stop, self.eos_ids, self.is_finished = codec, stop, (codec.space.eos, *eos_ids), is_finished
         self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only, keep_partial) for prompt in prompts]
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
         values, continuations, num_tokens, token_ids = [], [], [], []
+        is_text = isinstance(self.codec, StreamingCodec)
         for i, (detokenizer, row) in enumerate(zip(self.detokenizers, rows.cpu().numpy(), strict=True)):
             ended_row = row
             is_eos = np.isin(row, self.eos_ids)
@@ -58,7 +61,7 @@ class TextDecoder:
                 row, ended_row = row[: int(is_eos.argmax())], row[: int(is_eos.argmax()) + 1]
             is_last = is_final or bool(self.is_finished[i])
             has_holes = bool((row < 0).any())
-            if isinstance(self.codec, StreamingCodec):
+            if is_text:
                 text = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
                 continuation, is_stopped = cut_at_stop(text, self.stop, should_hold_back=not is_last)
                 if self.stop_loops and not (is_stopped or has_holes or is_last):
@@ -66,26 +69,25 @@ class TextDecoder:
                 self.is_finished[i] |= (is_stopped or self.has_loop[i]) and not has_holes
                 if is_stopped and is_final:
                     ended_row = cut_tokens(detokenizer.decode, row, continuation)
-                value = detokenizer.prompt_text + continuation
+                values.append(detokenizer.prompt_text + continuation)
+                continuations.append(continuation)
             else:
-                ids = row[row >= 0]
-                continuation, value = (
-                    self.codec.decode(ids),
-                    self.codec.decode(np.concatenate([detokenizer.prompt_ids, ids])),
-                )
-            values.append(value)
-            continuations.append(continuation)
+                values.append(np.concatenate([detokenizer.prompt_ids, row[row >= 0]]))
             num_tokens.append(len(row))
             token_ids.append(tuple(ended_row.tolist()))
+        decoded = None if is_text else LazyValues(lambda: self._decode(values))
         is_finished = tuple(self.is_finished.tolist())
         return Draft(
-            tuple(values),
-            tuple(continuations),
+            tuple(values) if decoded is None else decoded,
+            tuple(continuations) if decoded is None else decoded,
             is_finished,
             tuple(num_tokens),
             tuple(token_ids) if is_final else (),
             tuple(self.has_loop),
         )
+
+    def _decode(self, rows: Sequence[np.ndarray]) -> list[Any]:
+        return [self.postprocess(self.codec.decode(ids)) for ids in rows]
 
 
 def cut_tokens(decode: Callable[[np.ndarray], str], row: np.ndarray, text: str) -> np.ndarray:
@@ -164,7 +166,7 @@ class ValueDecoder:
         self.codec, self.postprocess, self.grid = codec, postprocess, grid
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
-        values = LazyValues(self, rows)
+        values = LazyValues(lambda: self._decode(rows))
         has_ids = is_final and isinstance(self.codec.space, TokenSpace)
         return Draft(
             values,
@@ -174,21 +176,24 @@ class ValueDecoder:
             tuple(map(tuple, rows.tolist())) if has_ids else (),
         )
 
+    def _decode(self, rows_BL: Tensor) -> list[Any]:
+        rows = rows_BL.cpu().numpy()
+        if isinstance(self.codec.space, TokenSpace):  # positions without a token yet show an arbitrary one
+            grid = self.grid or self.codec.space.grid
+            rows = np.pad(rows.clip(0), ((0, 0), (0, prod(grid) - rows.shape[1])))
+            rows = rows.reshape(len(rows), *grid) if self.grid else rows
+        return [self.postprocess(value) for value in self.codec.decode_many(rows)]
+
 
 class LazyValues(Sequence[Any]):
     """The values of a draft, decoded on first access: a draft that is not shown costs nothing."""
 
-    def __init__(self, decoder: ValueDecoder, rows: Tensor):
-        self.decoder, self.rows = decoder, rows
+    def __init__(self, decode: Callable[[], list[Any]]):
+        self.decode = decode
 
     @cached_property
     def values(self) -> list[Any]:
-        codec, rows = self.decoder.codec, self.rows.cpu().numpy()
-        if isinstance(codec.space, TokenSpace):  # positions without a token yet show an arbitrary one
-            grid = self.decoder.grid or codec.space.grid
-            rows = np.pad(rows.clip(0), ((0, 0), (0, prod(grid) - rows.shape[1])))
-            rows = rows.reshape(len(rows), *grid) if self.decoder.grid else rows
-        return [self.decoder.postprocess(value) for value in codec.decode_many(rows)]
+        return self.decode()
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -198,4 +203,4 @@ class LazyValues(Sequence[Any]):
         return self.values[index]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.values)

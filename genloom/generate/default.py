@@ -6,7 +6,7 @@ Shape letters: C channels, B rows, L length.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from genloom.media.opening import open_limited
 from genloom.model import Model, resolve_space
 from genloom.settings import option
 from genloom.types import TokenSpace
+
+if TYPE_CHECKING:
+    from genloom.generate.engine import Request
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class SourceEdit:
     fill: tuple[float, float] | None = None  # shares of the first axis; None: everywhere
     strength: float = 1.0  # how much it changes: near 0 hardly anything, 1 everything
 
-    def prepare(self, model: Model, count: int) -> SamplerStart:
+    def prepare(self, model: Model, request: "Request") -> SamplerStart:
         if isinstance(space := resolve_space(model.design, model.codec), TokenSpace):
-            return SamplerStart(self._prepare_tokens(model, space, count))
+            return SamplerStart(self._prepare_tokens(model, space, len(request.prompts)))
         return SamplerStart(self._prepare_signal(model))
 
     def _prepare_signal(self, model: Model) -> dict[str, Any]:

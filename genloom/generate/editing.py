@@ -12,12 +12,15 @@ A medium's editing is the plug-in kind "editing", found by the medium's name: a 
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Model
 from genloom.settings import find_invalid_option
+
+if TYPE_CHECKING:
+    from genloom.generate.engine import Request
 
 SaveBlob = Callable[[bytes, str], str]  # stores bytes under a suffix and returns their digest
 LoadBlob = Callable[[str], bytes]
@@ -34,8 +37,8 @@ class SamplerStart:
 class Edit(Protocol):
     """A source and what is changed of it."""
 
-    def prepare(self, model: Model, count: int) -> SamplerStart:
-        """Return where the sampling of `count` rows starts. Raise ValueError for what the model cannot do."""
+    def prepare(self, model: Model, request: "Request") -> SamplerStart:
+        """Return where the sampling of the request's rows starts. Raise ValueError for what the model cannot do."""
         ...
 
     def pack(self, medium: Any, save_blob: SaveBlob) -> dict[str, Any]:
@@ -59,4 +62,5 @@ def check_edit_options(options: Any) -> None:
     """Raise ValueError for the first option with a value that its field does not allow."""
     if (invalid := find_invalid_option(options)) is not None:
         name, requirement, value = invalid
+        name = name.rstrip("_").replace("_", "-")
         raise GenloomError("generate.bad_edit_option", name=name, requirement=requirement, value=value)

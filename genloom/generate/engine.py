@@ -168,7 +168,7 @@ def generate(
     )
     start = SamplerStart({})
     if request.edit is not None:
-        start = request.edit.prepare(model, len(request.prompts))
+        start = request.edit.prepare(model, request)
         params, prompts = start_from(model, params, prompts, start)
     decoder: Callable[[Tensor, bool], Draft]
     if is_open_sequence(model.codec.space):
@@ -181,6 +181,7 @@ def generate(
             is_left_to_right(model),
             keep_partial,
             request.stop_loops,
+            start.finish,
         )
     else:
         has_grid = isinstance(model.codec.space, TokenSpace)
@@ -266,8 +267,9 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
         eos_ids=request.eos_ids,
         is_finished=is_finished,
     )
-    if isinstance(model.codec, ConstrainedCodec) and is_causal:
-        inputs = replace(inputs, constraint=model.codec.build_constraint(request.prompts))
+    if isinstance(model.codec, ConstrainedCodec) and is_causal and request.edit is None:
+        max_length = min(max(map(len, prompt_ids)) + max_tokens, model.design.context_length)
+        inputs = replace(inputs, constraint=model.codec.build_constraint(request.prompts, max_length))
     return replace(params, max_tokens=max_tokens, inputs=inputs), is_finished, prompts
 
 
@@ -355,12 +357,25 @@ def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
             raise GenloomError("generate.bad_param_syntax", value=text)
         if (option_name := name.partition(".")[0]) not in types:
             raise build_unknown_param_error(model, option_name)
+        if name in params:
+            raise GenloomError("generate.param_twice", name=name)
         params = {**params, name: value} if types.get(name) == "str" else apply_overrides(params, {name: value})
     return params
 
 
 def get_params_class(model: Model) -> Any:
     return plugins.find_part("objective", model.design.objective).SamplingParams
+
+
+def describe_constraints(model: Model, request: Request) -> list[str]:
+    """Return in words what each row keeps to because of its prompt or edit; "" where nothing is known."""
+    constraint = None
+    if isinstance(model.codec, ConstrainedCodec) and is_left_to_right(model):
+        params, _, prompts = prepare_sampling(model, request)
+        if request.edit is not None:
+            params, _ = start_from(model, params, prompts, request.edit.prepare(model, request))
+        constraint = params.inputs.constraint
+    return constraint.describe() if constraint is not None else [""] * len(request.prompts)
 
 
 def count_drafts(model: Model, request: Request) -> int:

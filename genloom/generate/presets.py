@@ -23,6 +23,7 @@ class Preset:
 
     description: str = ""  # for the list of presets
     prompt: str = PLACEHOLDER
+    medium: str = ""  # of the models that it is for; "": any
     params: Mapping[str, Any] = field(default_factory=dict)  # of the sampler and of guidance, checked with a request
 
     def __post_init__(self) -> None:
@@ -76,6 +77,13 @@ def list_known_params() -> frozenset[str]:
     """Return the names of the sampling parameters of all objectives, and of guidance."""
     classes = [plugins.find_part("objective", name).SamplingParams for name in plugins.part_names("objective")]
     return frozenset(each.name for cls in (*classes, GuidanceConfig) for each in list_options(cls))
+
+
+def require_medium(presets: Sequence[Preset], medium: str) -> None:
+    """Raise GenloomError if a preset is for models of another medium, whose prompts its words would garble."""
+    for preset in presets:
+        if preset.medium not in ("", medium):
+            raise GenloomError("generate.preset_of_other_medium", prompt=preset.prompt, medium=preset.medium)
 
 
 def get_presets(names: Sequence[str], workspace: Path) -> list[Preset]:

@@ -80,7 +80,7 @@ def build_prompt_ids(model: Model, request: engine.Request) -> tuple[int, ...]:
     max_prompt_tokens = max(model.design.context_length // 2, 1)
     if request.prompt_ids:
         return request.prompt_ids[0][-max_prompt_tokens:]
-    if request.edit and (prefixes := request.edit.prepare(model, 1).inputs.get("prompt_ids")):
+    if request.edit and (prefixes := request.edit.prepare(model, request).inputs.get("prompt_ids")):
         return to_ids(prefixes[0][-max_prompt_tokens:])
     bos = cast(TokenSpace, model.codec.space).bos
     return to_ids(engine.with_bos(bos, engine.encode_prefix(model, request.prompts[0]), max_prompt_tokens))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from genloom import plugins
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.learn import comparison
 from genloom.learn.best_of_n import BestOfN, measure_best_of_n
 from genloom.learn.build_receipt import ReceiptInputs, build_best_of_n_receipt, build_receipt
@@ -142,6 +142,8 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
         preferences, train_preferences, held_preferences, reward_model = fit_reward_model(
             workspace, champion, preferences, config
         )
+    if request.best_of and reward_model is None and method != METHOD_NONE:
+        yield RunWarning(format_message("learn.best_of_n_not_measured", model=champion.ref))
     eval_prompts = select_eval_prompts(workspace, champion, preferences, held_preferences, request)
     context = RoundContext(
         workspace,
@@ -216,10 +218,7 @@ def generate_in_time(context: RoundContext, writers: Sequence[Model], run: str) 
         count = count_prompts_in_time(len(prompts), (now - started_at) / num_timed, context.deadline - now)
         champion_answers += generate_answers(workspace, writers[0], prompts[num_timed:count], metadata)
         if count < len(prompts):
-            yield RunWarning(
-                f"Both versions answer {count} of {len(prompts)} held-out prompts, to keep to the minutes: the result "
-                "is less certain. For all of them, use more --minutes, or --steps."
-            )
+            yield RunWarning(format_message("learn.fewer_prompts", count=count, total=len(prompts)))
             prompts = prompts[:count]
     return AnswerPairs(prompts, champion_answers, generate_answers(workspace, writers[1], prompts, metadata))
 

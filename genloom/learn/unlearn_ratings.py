@@ -11,6 +11,7 @@ from typing import Any
 from genloom.errors import GenloomError
 from genloom.learn.round import build_training_data, fit_reward_model, list_used_events, split_preferences
 from genloom.model import load_for_scoring
+from genloom.old_names import upgrade_rater
 from genloom.rate.lineage import RatingsTraining, find_trained_versions, list_trainings
 from genloom.rate.preferences import build_preferences
 from genloom.rate.promotion import promote
@@ -102,7 +103,7 @@ def find_entries(ledger: Ledger, rater: str, item: str) -> Generator[Entry]:
         body = entry.body
         outputs = {body.get("output"), body.get("a"), body.get("b")}
         digests = body["sha256"] if isinstance(body["sha256"], list) else [body["sha256"]]
-        if body["rater"] == rater or (item and item in {*outputs, *digests}):
+        if body["rater"] in {rater, upgrade_rater(rater)} or (item and item in {*outputs, *digests}):
             yield entry
 
 
@@ -127,7 +128,7 @@ def record_result(
     """Record the unlearning in the ledger, and return what it affected."""
     model = base_version.partition("/")[0]
     body = {"withdrawn_events": sorted(ids), "base_version": base_version, "new_version": new_version, "proof": proof}
-    # The new version counts as trained without them from here on, so what is tainted is asked again afterwards.
+    # From here on the new version counts as trained without them, so the tainted versions are listed again afterwards.
     tainted_versions = [v for v in find_trained_versions(workspace, ledger, ids) if v != new_version]
     ledger.append("forgetting", {"model": model, **body, "tainted_versions": tainted_versions, "used": sorted(used)})
     tainted = tuple(find_trained_versions(workspace, ledger, ids))

@@ -55,7 +55,7 @@ def describe(medium: Any, value: Any) -> Mapping[str, float]:
 
 
 def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> Shown:
-    """Return several values at a glance: here their previews as text, each under its number and caption."""
+    """Return several values on one page: by default their previews as text, each under its number and caption."""
     captions = captions or [""] * len(values)
     text = "\n\n".join(
         f"── {n} · {caption}".rstrip(" ·") + f"\n{get_ability(medium, 'show')(value).text}"
@@ -66,7 +66,8 @@ def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> S
 
 DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "show": show,  # (value) -> Shown: one value for a page and for a terminal
-    "sheet": sheet,  # (values, captions) -> Shown: several values at a glance
+    "sheet": sheet,  # (values, captions) -> Shown: several values on one page
+    "render_sound": None,  # (value) -> Shown: what a page plays beside what `show` gives; None: nothing
     "unit": "byte",  # of the length of a value: byte, pixel, note, heavy atom; losses are given in bits per unit
     "count_units": count_units,  # (value) -> int
     "sequence": "document",  # how token models read a data set: each value on its own, or as one "stream"
@@ -79,5 +80,5 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "tokens_per_sample": 0,  # how many tokens a signal counts for when a model's size is chosen; 0: by its bytes
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
     "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
-    "extract_style_features": None,  # (value) -> array: what people notice first; None: nothing is known
+    "extract_style_features": None,  # (value) -> array: what people notice first; None: unknown
 }

@@ -22,6 +22,7 @@ from genloom.types import Batch, Codec, Conditioner, Item, Objective, Space, Tex
 # count_split is a position in a text and does not affect the size of the network.
 SETTING_LIMITS = {"depth": 1024, "count_split": 1 << 40}
 DEFAULT_SETTING_LIMIT = 1 << 20  # of any other integer of a network
+GIVEN_FIELDS = ("space", "condition")  # of an objective: from the codec and the conditioners, not from a job
 CONDITION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # a TOML key, a file name and an option
 
 
@@ -172,8 +173,7 @@ def check_design(design: Design) -> None:
     """Raise ValueError for a part that does not exist or a setting that a part does not have, before any work."""
     parse(plugins.find_part("codec", design.codec).Config, design.codec_settings, "codec")
     parse(plugins.find_part("network", design.network).Config, design.network_settings, "network")
-    objective = plugins.find_part("objective", design.objective)
-    parse_values(getattr(objective, objective_class_name(design.objective)), design.objective_settings, "objective")
+    parse_values(get_objective_class(design.objective), design.objective_settings, "objective", GIVEN_FIELDS)
     plugins.find_part("medium", design.medium)
     if design.text_encoder:
         parse(
@@ -205,8 +205,7 @@ def build_objective(design: Design, space: Space) -> Objective[Batch]:
 
     Raise ValueError for an objective that cannot train on such data or does not use conditions.
     """
-    module = plugins.find_part("objective", design.objective)
-    cls = getattr(module, objective_class_name(design.objective))
+    cls = get_objective_class(design.objective)
     hints = typing.get_type_hints(cls)
     if "space" not in hints or not isinstance(space, hints["space"]):
         raise GenloomError("model.objective_unfit", objective=design.objective, codec=design.codec)
@@ -276,9 +275,8 @@ def check_sizes(settings: Mapping[str, Any], location: str) -> None:
 
 def with_defaults(design: Design) -> Design:
     """Return the design with every default written out, so that a Genloom with other defaults opens the same model."""
-    objective = plugins.find_part("objective", design.objective)
-    cls = getattr(objective, objective_class_name(design.objective))
-    setting_names = {f.name for f in fields(cls) if f.init} - {"space", "condition"}
+    cls = get_objective_class(design.objective)
+    setting_names = {f.name for f in fields(cls) if f.init} - set(GIVEN_FIELDS)
     defaults = {f.name: f.default for f in fields(cls) if f.name in setting_names and f.default is not MISSING}
     settings = {
         part: to_table(parse(plugins.find_part(part, name).Config, part_settings, part))
@@ -303,8 +301,9 @@ def with_defaults(design: Design) -> Design:
     )
 
 
-def objective_class_name(objective: str) -> str:
-    return "".join(word.capitalize() for word in objective.split("_"))
+def get_objective_class(objective: str) -> Any:
+    """Return the dataclass of an objective: `VaeGan` of `objectives/vae_gan.py`."""
+    return getattr(plugins.find_part("objective", objective), plugins.get_objective_class_name(objective))
 
 
 def resolve_space(design: Design, codec: Codec) -> Space:

@@ -73,7 +73,7 @@ def load_model(workspace: Workspace, ref: str, adapters: Sequence[str] = (), pre
 
 
 def parse_adapter(text: str) -> tuple[str, float]:
-    """Return the ref and the weight of "ref" or "ref=0.5"; raise ValueError for a weight that is no number."""
+    """Return the ref and the weight of "ref" or "ref=0.5"; raise ValueError for a weight that is not a number."""
     ref, equals, number = text.partition("=")
     try:
         weight = float(number) if equals else 1.0

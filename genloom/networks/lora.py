@@ -157,7 +157,7 @@ class TiedLinear(nn.Module):
 
     def __init__(self, owner: nn.Embedding):
         super().__init__()
-        self.owner = [owner]  # in a list, so that it is no submodule of this one
+        self.owner = [owner]  # in a list, so that it is not a submodule of this one
 
     @property
     def weight(self) -> Tensor:

@@ -1,6 +1,5 @@
 """Adapters in the format of the PEFT library: a small config and a safetensors file with two matrices per target."""
 
-import difflib
 import json
 import math
 import re
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, nearest
 from genloom.networks import lora
 from genloom.networks.transformer import Config as TransformerConfig
 from genloom.old_names import upgrade_adapter_target
@@ -165,9 +164,8 @@ def match_tensors(
             }
     for key in shapes:
         if key not in expected_tensors:
-            nearest = difflib.get_close_matches(key, expected_tensors, 1)
-            if nearest:
-                raise GenloomError("networks.peft_unknown_tensor_nearest", path=path, key=key, nearest=nearest[0])
+            if close := nearest(key, expected_tensors):
+                raise GenloomError("networks.peft_unknown_tensor_nearest", path=path, key=key, nearest=close)
             raise GenloomError("networks.peft_unknown_tensor", path=path, key=key)
     present_targets = {expected_tensors[key][0] for key in shapes}
     keys = [key for key, (target, _) in expected_tensors.items() if target in present_targets]

@@ -42,7 +42,7 @@ from genloom.types import (
 
 @dataclass(frozen=True)
 class SamplerInputs:
-    """What the caller of a sampler of tokens gives it besides the parameters that people set."""
+    """Inputs of a sampler of tokens from its caller, beside the parameters that people set."""
 
     prompt_ids: tuple[np.ndarray, ...] = ()  # the token ids of each row; an empty row starts with `space.bos`
     suppressed_tokens: tuple[int, ...] = ()  # never generated

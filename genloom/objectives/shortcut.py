@@ -52,7 +52,7 @@ class SamplingParams(IntegrationParams):
 
 @dataclass(frozen=True)
 class JumpInputs(TensorTree):
-    """What the velocity of a jump is computed from."""
+    """Inputs of the velocity of a jump."""
 
     x: Tensor
     t_B: Tensor

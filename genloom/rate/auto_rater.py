@@ -22,7 +22,7 @@ def parse_check(spec: str, medium: str = "text") -> tuple[str, Callable[[Any], c
     """Return the rater's name and the check of outputs of a medium, from "length:max_length=1;unit=words"."""
     name, _, settings_text = spec.partition(":")
     settings = dict(part.partition("=")[::2] for part in settings_text.split(";") if part)
-    return f"judge-{name}", checks.build_check(name, apply_overrides({}, settings), medium)
+    return f"check-{name}", checks.build_check(name, apply_overrides({}, settings), medium)
 
 
 def rate_pairs(workspace: Workspace, ledger: Ledger, model: str, spec: str) -> list[Event]:

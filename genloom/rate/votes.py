@@ -206,7 +206,7 @@ def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str], dig
 
 
 def _pair_up(some: Sequence[Rating], others: Sequence[Rating]) -> Iterator[tuple[Rating, Rating]]:
-    """Yield all pairs, or of two large groups so many that each rating is in about as many pairs."""
+    """Yield all pairs, or of two large groups a sample in which each rating is in about equally many pairs."""
     long, short = sorted((some, others), key=len, reverse=True)
     for n, rating in enumerate(long):
         for m in range(min(len(short), _MAX_PARTNERS)):

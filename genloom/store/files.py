@@ -37,7 +37,7 @@ def translate_errors(path: Path) -> Generator[None]:
 
 
 def _find_system_error(error: Exception) -> OSError | None:
-    """Return the error of the system, also where a library passes it on in words of its own; None if it is none."""
+    """Return the error of the system, also where a library words it in its own way; None for another kind of error."""
     if isinstance(error, OSError) and error.errno is not None:
         return error
     if match := re.search(r"\(os error (\d{1,4})\)$", str(error)):  # libraries in Rust
@@ -52,6 +52,8 @@ def describe_error(error: OSError) -> str:
     prefix = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     if error.errno in _FULL_ERRNOS or error.errno in (errno.EFBIG, errno.EROFS):  # which only writing meets
         return str(_explain_error(error, Path(prefix.removesuffix(": ") or "This disk")) or error)
+    if error.errno == errno.ENOENT and not prefix:  # of os.getcwd
+        return format_message("store.no_current_folder")
     reason = error.strerror or str(error)
     reason = (reason[:1].lower() if prefix else reason[:1]) + reason[1:]
     return format_message("store.system_error", prefix=prefix, reason=reason)
@@ -91,6 +93,14 @@ def _is_about_path(error: OSError, path: Path) -> bool:
     return error_path in (path, *path.parents) or any(
         candidate.name.endswith(_DRAFT_SUFFIX) for candidate in (error_path, *error_path.parents)
     )
+
+
+def expand_home(path: str | Path) -> Path:
+    """Return the path with the home folder for ~ and ~user; GenloomError if this machine does not know that user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise GenloomError("store.unknown_home", path=path) from None
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -91,7 +91,7 @@ class Ledger:
         if not all_pending:
             return []
         last_pending = all_pending[-1]
-        # Group commit: one thread at a time writes for all that arrived meanwhile; they share one wait for the disk.
+        # Group commit: one thread at a time writes for all that have arrived; they share one wait for the disk.
         group: list[_PendingEvent] = []
         with self._condition:
             self._pending += all_pending
@@ -166,7 +166,7 @@ class Ledger:
         self._verify_rows(self.database.read)
 
     def _verify_rows(self, read: Callable[[sql.Select[Any]], Sequence[sql.Row[Any]]]) -> None:
-        seq, digest = self.database.read_head()  # first, since events may be appended meanwhile
+        seq, digest = self.database.read_head()  # first, since events may be appended at the same time
         query = sql.select(EVENTS).order_by(EVENTS.c.seq).limit(_PAGE_EVENTS)
         while page := read(query.where(EVENTS.c.seq > self._verified[0])):
             for row in page:
@@ -232,7 +232,7 @@ def _parse_event(row: sql.Row[Any]) -> Event:
         body = None
     texts = (row.id, row.at, row.kind, row.previous, row.digest)
     if not isinstance(body, dict) or not all(isinstance(text, str) for text in texts):
-        problem = "its content is no JSON object, or its columns are no text"
+        problem = "its content is not a JSON object, or its columns are not text"
         raise GenloomError("store.entry_malformed", seq=row.seq, id=str(row.id)[:80], problem=problem)
     return Event(**(dict(row._mapping) | {"body": body}))
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.store import files, records
 from genloom.store.clock import get_now
+from genloom.store.names import is_timed_id
 
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
@@ -101,4 +102,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def damaged_error(path: Path, reason: str) -> GenloomError:
     """Return the error for something in the workspace that is not as it was written."""
-    return GenloomError("store.damaged", path=path, reason=reason)
+    cure = format_message("store.delete_folder")
+    if is_timed_id(path.stem):  # an output or a conversation, whose folder has others
+        kind = "conversations" if path.parent.name == "conversations" else "outputs"
+        cure = format_message("store.delete_one", kind=kind, id=path.stem)
+    return GenloomError("store.damaged", path=path, reason=reason, cure=cure)

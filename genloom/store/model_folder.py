@@ -41,6 +41,15 @@ class ModelFolder:
         return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
     @property
+    def has_learned_roles(self) -> bool:
+        """Whether it was imported, or tuned on conversations; the codecs of all other models have role tokens, too.
+
+        The cards of earlier versions do not say so of models that were tuned from another.
+        """
+        has_roles = self.card.get("has_learned_roles", self.card.get("parents"))
+        return bool(self.card.get("source") or self.card.get("chat") or has_roles)
+
+    @property
     def created(self) -> str:
         """The time of creation in ISO 8601, UTC."""
         return str(self.card["created"])

@@ -108,6 +108,15 @@ def list_entries(root: Path) -> list[BinEntry]:
     return [entry for entry in _read_entries(root) if not entry.is_emptied and (root / "bin" / entry.id / "0").exists()]
 
 
+def find_entry(root: Path, kind: RemovableKind, name: str, version: int | None = None) -> BinEntry | None:
+    """Return the newest entry with this name, or with a version of it; None if there is none."""
+    for entry in reversed(list_entries(root)):
+        is_named = name in (entry.name, entry.name.partition("/")[0])
+        if entry.kind == kind and is_named and (version is None or version in entry.versions):
+            return entry
+    return None
+
+
 def list_removed_versions(root: Path, model: str) -> list[int]:
     """List the versions of a model that were ever removed, also those that were deleted since."""
     entries = [e for e in _read_entries(root) if e.kind == "models" and e.name.partition("/")[0] == model]
@@ -141,7 +150,7 @@ def count_bytes(path: Path) -> int:
 
 
 def _move_in(root: Path, entry: BinEntry) -> None:
-    """Move what is not in the bin yet; something new at a path that is empty no more stays."""
+    """Move the paths that are not in the bin yet; something new at a path that was already moved stays."""
     for number, path in enumerate(entry.paths):
         target = root / "bin" / entry.id / str(number)
         if (root / path).exists() and not target.exists():

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,9 +48,13 @@ class Workspace:
     def from_option(option: str | None = None) -> "Workspace":
         """Return the folder named by the option, by GENLOOM_HOME, or `genloom-workspace` in the current folder."""
         location = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
-        root = Path(location).expanduser().absolute()
+        root = files.expand_home(location).absolute()
         if root.exists() and not root.is_dir():
             raise GenloomError("store.workspace_is_file", path=root)
+        try:
+            str(root).encode()
+        except UnicodeEncodeError:
+            raise GenloomError("store.workspace_name", path=os.fsencode(root)) from None
         return Workspace(root)
 
     # data/<name>/<digest>/
@@ -66,9 +70,8 @@ class Workspace:
             open_dataset(name, folder) for folder in _list_folders(parent) if (folder / "manifest.json").is_file()
         ]
         if not versions:
-            raise unknown_name_error(
-                "data set", name, self._list_names("data"), f"Collect one: genloom collect FOLDER --name {name}"
-            )
+            cure = f"Collect one: genloom collect FOLDER --name {name}"
+            raise self._unknown_name_error("data", name, self._list_names("data"), cure)
         matches = [version for version in versions if digest in ("", version.digest)]
         if not matches:
             raise GenloomError("store.data_version_gone", digest=digest[:12], name=name)
@@ -113,10 +116,12 @@ class Workspace:
         known_versions = self._list_versions(name)
         if not known_versions:
             names = {*self._list_names("models"), *built_in.list_names()}
-            raise unknown_name_error("model", name, names, f"Train one: genloom train {name}")
+            raise self._unknown_name_error("models", name, names, f"Train one: genloom train {name}")
         folder = self.root / "models" / name
         version_number = int(version) if slash else active_version.read_active_version(folder) or known_versions[-1]
         if version_number not in known_versions:
+            if entry := recycle_bin.find_entry(self.root, "models", name, version_number):
+                raise GenloomError("store.in_bin", name=f"{name}/{version_number}", entry=entry.name)
             cure = "" if slash else " " + format_message("store.promote_another", name=name)
             known = ", ".join(map(str, known_versions))
             raise GenloomError("store.no_such_version", version=version_number, name=name, known=known, cure=cure)
@@ -130,7 +135,7 @@ class Workspace:
         refs = [
             f"{n}/{version}" for n in self._list_names("models") for version in list_versions(self.root / "models" / n)
         ]
-        return _load_readable(self.get_model, refs)
+        return _load_readable(self._load_version, refs)
 
     def list_built_in_models(self) -> list[ModelFolder]:
         """List every version that comes with the package and is not replaced by one in the workspace."""
@@ -158,9 +163,8 @@ class Workspace:
         """Return the run with this id, or the newest run with this name."""
         matches = [run for run in self.list_runs() if name_or_id in (run.id, run.name)]
         if not matches:
-            raise unknown_name_error(
-                "run", name_or_id, {run.name for run in self.list_runs()}, "Start one: genloom train NAME"
-            )
+            known_names = {run.name for run in self.list_runs()}
+            raise self._unknown_name_error("runs", name_or_id, known_names, "Start one: genloom train NAME")
         return matches[-1]
 
     def list_runs(self) -> list[Run]:
@@ -234,7 +238,7 @@ class Workspace:
         """Return the path of an output and its record."""
         record = self._get_record_path(output)
         if not (is_timed_id(output) and record.is_file()):
-            raise unknown_name_error("output", output, self.list_outputs(), "Make one: genloom generate NAME")
+            raise self._unknown_name_error("outputs", output, self.list_outputs(), "Make one: genloom generate NAME")
         content = manifest.read_json(record)
         is_intact = records.has_digest(content)
         if problem := records.find_output_problem(content, is_intact):
@@ -304,7 +308,7 @@ class Workspace:
         matches = [c for c in self.list_conversations() if id_or_title in (c.id, c.display_title)]
         if not matches:
             known_titles = {c.display_title for c in self.list_conversations()}
-            raise unknown_name_error("conversation", id_or_title, known_titles, "Begin one: genloom chat MODEL")
+            raise self._unknown_name_error("conversations", id_or_title, known_titles, "Begin one: genloom chat MODEL")
         return matches[-1]
 
     def list_conversations(self) -> list[Conversation]:
@@ -316,16 +320,19 @@ class Workspace:
     # damage and leftovers
 
     def list_faults(self) -> list[str]:
-        """List the error of every data set, model, run, output and conversation that cannot be read."""
+        """List the error of every data set, model, run, output and conversation that cannot be read, and of the bin."""
         data = [_find_fault(self.get_dataset, name) for name in self._list_names("data")]
         versions = [f"{n}/{v}" for n in self._list_names("models") for v in list_versions(self.root / "models" / n)]
-        models = [_find_fault(self.get_model, ref) for ref in (*versions, *self._list_names("models"))]
+        models = [_find_fault(self._load_version, ref) for ref in versions]
+        models += [_find_fault(self.get_model, name) for name in self._list_names("models")]
         runs = [
             _find_fault(self._load_run, f.name) for f in _list_folders(self.root / "runs") if (f / "run.json").is_file()
         ]
         outputs = [_find_fault(self.get_output, output) for output in self.list_outputs()]
         chats = [_find_fault(self._load_conversation, name) for name in self._list_conversation_ids()]
-        faults = dict.fromkeys((*data, *models, *runs, *outputs, *chats))  # a damaged active version is listed once
+        removed = _find_fault(lambda _: recycle_bin.list_entries(self.root), "bin")
+        # a damaged active version is listed once
+        faults = dict.fromkeys((*data, *models, *runs, *outputs, *chats, removed))
         return [fault for fault in faults if fault is not None]
 
     def list_leftovers(self) -> list[Path]:
@@ -338,6 +345,20 @@ class Workspace:
             *self.root.glob("runs/*"),
         ]
         return [draft for parent in parents for draft in files.list_drafts(parent)]
+
+    def _unknown_name_error(
+        self, kind: recycle_bin.RemovableKind, name: str, known_names: Iterable[str], cure: str
+    ) -> GenloomError:
+        """Return the error for a name of nothing in the workspace, which may be in the bin."""
+        if entry := recycle_bin.find_entry(self.root, kind, name):
+            return GenloomError("store.in_bin", name=name, entry=entry.name)
+        noun = {"data": "data set"}.get(kind, kind.removesuffix("s"))
+        return unknown_name_error(noun, name, known_names, cure)
+
+    def _load_version(self, ref: str) -> ModelFolder:
+        """Load a version that is in the workspace, without a look at the others."""
+        name, _, version = ref.partition("/")
+        return open_model_folder(validate_name(name, "model"), self.root / "models" / name / version)
 
     def _load_run(self, run: str) -> Run:
         path = self.root / "runs" / run / "run.json"

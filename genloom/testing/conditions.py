@@ -86,7 +86,7 @@ def check_conditioner(conditioner: Conditioner, items: Sequence[Item], texts: Se
 
 
 def list_states(cond: Condition, row: int) -> Tensor:
-    """Return what a row of a condition tells a network: its states that are not masked, its vector or its field."""
+    """Return what a network reads of a condition's row: its states that are not masked, its vector or its field."""
     if cond.tokens is None:
         return cast(Tensor, cond.vector if cond.vector is not None else cond.field)[row]
     return cond.tokens[row] if cond.mask is None else cond.tokens[row][cond.mask[row]]

@@ -41,7 +41,7 @@ def check_check(check: Any, values: Sequence[Any], settings: Mapping[str, Any] |
 
     assert check.media, "media must name the media that the check takes"
     for medium in check.media:
-        assert medium in plugins.part_names("medium"), f"the check takes {medium!r}, which is no medium"
+        assert medium in plugins.part_names("medium"), f"the check takes {medium!r}, which is not a medium"
     config = parse(check.Config, settings or {}, "check")
     for value in values:
         result = check.check(value, config)

@@ -1,6 +1,5 @@
 """Fine-tuning of a stored model on other data, by an adapter or by all weights."""
 
-import difflib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom import plugins
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message, format_suggestion
 from genloom.model import Model, check_design
 from genloom.model.likelihood import HeldOut, measure_held_out, reads_stream, to_metric_key
 from genloom.settings import apply_overrides
@@ -92,7 +91,7 @@ class Finetuning(PostTraining):
         return source
 
     def evaluate(self, model: Model, job: Job) -> dict[str, float]:
-        """Evaluate the model on general data, which fine-tuning may make it forget; empty if there are none.
+        """Evaluate the model on general data, which fine-tuning may make it forget; empty without such data.
 
         For a stream of text, these are built-in passages; else, the held-out items of the base model's own data.
         """
@@ -118,22 +117,20 @@ class Finetuning(PostTraining):
         strength = limit_strength(model, base, lambda: next(iter(self.evaluate(model, job).values())), limit)
         if strength == 1:
             return {}
-        yield RunWarning(
-            f"General text had lost more than the bound of {job.forgetting:.0%}: {strength:.0%} of what was learned is "
-            f"kept. To keep more of it: --set forgetting={2 * job.forgetting:g}"
-        )
+        bounds = {"bound": job.forgetting, "strength": strength, "higher_bound": 2 * job.forgetting}
+        yield RunWarning(format_message("train.strength_reduced", **bounds))
         return {"strength": strength}
 
     def describe_data(self, job: Job) -> dict[str, Any]:
-        return {**describe_dataset(self.dataset), "chat": has_conversations(self.dataset)}
+        is_chat = has_conversations(self.dataset)
+        has_learned_roles = is_chat or self.workspace.get_model(job.base["ref"]).has_learned_roles
+        return {**describe_dataset(self.dataset), "chat": is_chat, "has_learned_roles": has_learned_roles}
 
 
 def check_budget(method: str, budget: Budget, overrides: Mapping[str, str]) -> None:
     """Raise ValueError for options that fine-tuning does not support."""
     if method not in METHODS:
-        near = difflib.get_close_matches(method, METHODS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise GenloomError("train.unknown_method", value=method, hint=hint)
+        raise GenloomError("train.unknown_method", value=method, hint=format_suggestion(method, METHODS))
     if sum(bool(w) for w in (budget.minutes, budget.tokens, budget.steps)) > 1:
         raise GenloomError("train.several_lengths")
     if budget.params:

@@ -1,6 +1,6 @@
 """The bound on forgetting: a tuned model is moved back towards its base until it loses no more than allowed.
 
-Between base and tuned weights, both what was learned and what was forgotten grow (Wortsman et al. 2022, WiSE-FT).
+Between base and tuned weights, learning and forgetting both grow (Wortsman et al. 2022, WiSE-FT).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,5 @@
 """A job: everything that determines a training run, in one readable TOML file."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_suggestion
 from genloom.model import Design, int_setting
 from genloom.old_names import upgrade_job
 from genloom.settings import parse, to_plain, to_table, to_toml
@@ -56,8 +55,7 @@ class Job:
         tables = upgrade_job(tables)
         for key in tables:
             if key not in JOB_KEYS:
-                near = difflib.get_close_matches(key, JOB_KEYS, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                hint = format_suggestion(key, JOB_KEYS)
                 raise GenloomError("train.unknown_setting", key=key, hint=hint, known=", ".join(JOB_KEYS))
         for key in ("name", "data", "digest"):
             if not isinstance(tables.get(key), str):

@@ -12,7 +12,7 @@ from genloom.train.loop import TrainConfig
 TOLERANCE = 0.05  # of the time limit, that the expected end may be off
 WINDOW = 0.05  # of the time limit, over which the pace is averaged
 MIN_MEASURED = 0.02  # of the time limit, before the pace is trusted
-MIN_PAUSE_SECONDS, MIN_PAUSE_STEPS = 60.0, 20  # a step that is longer, and as long as so many, was a pause of the user
+MIN_PAUSE_SECONDS, MIN_PAUSE_STEPS = 60.0, 20  # a longer step, as long as this many, was a pause by the user
 
 
 @dataclass

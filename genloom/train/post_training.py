@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from genloom.capabilities import Distillable
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.model import (
     Design,
     Model,
@@ -121,18 +121,17 @@ class PostTraining(TrainingStage):
         steps = budget.steps or -(-budget.tokens // job.units_per_step) or max(int(seconds_left / step_seconds), 1)
         if steps > max_steps and is_timed:
             steps = max_steps
-            yield RunWarning(
-                f"Training takes {format_duration(steps * step_seconds)} of {format_duration(run_seconds)} allowed: "
-                f"it stops after {source.max_epochs} epochs, since more would overfit such a small data set. "
-                "Use --steps to override."
-            )
+            durations = {"seconds": format_duration(steps * step_seconds), "allowed": format_duration(run_seconds)}
+            yield RunWarning(format_message("train.fewer_epochs", epochs=source.max_epochs, **durations))
         elif is_timed and steps < max(source.min_epochs * epoch_steps, MIN_STEPS):
             minutes = (max_steps * step_seconds + run_seconds - seconds_left) / 60 / (1 - RESERVED_FRACTION)
             is_tiny = steps < max(epoch_steps, MIN_STEPS)
+            amounts = {"steps": format_count(steps, "step"), "epochs": steps / epoch_steps, "minutes": ceil(minutes)}
+            amounts["max_epochs"] = source.max_epochs
             yield RunWarning(
-                f"The time limit allows {format_count(steps, 'step')}, {steps / epoch_steps:.2g} epochs: "
-                f"{'too few to learn much' if is_tiny else 'enough for a style, too few for facts'}. "
-                f"All {source.max_epochs} epochs: --minutes {ceil(minutes)}"
+                format_message("train.too_few_epochs", **amounts)
+                if is_tiny
+                else format_message("train.few_epochs", **amounts)
             )
         estimate = replace(
             estimate_run(

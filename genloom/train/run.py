@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.model import Model, with_defaults
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOut, HeldOutMetric, measure_held_out, to_metric_key
 from genloom.store import files
@@ -79,7 +79,7 @@ class TrainRequest:
     steps: int = 0  # 0: chosen from the budget, or as in the job
     threads: int = 0  # 0: torch's default
     save_seconds: float = 30.0
-    save_steps: int = 0  # also save every so many steps; 0: by time only
+    save_steps: int = 0  # additional checkpoints every this many steps; 0: by time only
     num_samples: int = 0  # texts that a new language model writes during the run, to be read
     preferences: Preferences | None = None  # to train `base` on; a stopped run of the same request is resumed
     judged_runs: frozenset[str] = frozenset()  # of preference training, which are not resumed
@@ -240,7 +240,7 @@ def execute_run(
 ) -> Generator[Event]:
     """Train the remaining steps of a job, then evaluate, store and report."""
     if job.plan.torch_compile and (compile_error := find_compile_error()):
-        yield RunWarning(f"torch.compile does not work here; training without it: {compile_error}")
+        yield RunWarning(format_message("train.no_torch_compile", reason=compile_error))
         job = replace(job, plan=replace(job.plan, torch_compile=False))
     if damage_report := discard_damaged(run.folder):
         yield RunWarning(damage_report)
@@ -326,12 +326,10 @@ def run_steps(
                 replace(job, plan=plan).save(checkpoint_folder.parent / "job.toml")
                 if not 0.5 < plan.steps / announced_steps < 2:
                     announced_steps = plan.steps
-                    yield RunWarning(
-                        f"Steps take another time than forecast: the run ends after about {plan.steps:,} of "
-                        f"{planned_steps:,}, to keep to the minutes."
-                    )
+                    steps = {"steps": plan.steps, "planned": planned_steps}
+                    yield RunWarning(format_message("train.other_pace", **steps))
             if step_result.is_skipped:
-                yield RunWarning(f"Step {step_result.step} was skipped: its loss or gradient is not finite.")
+                yield RunWarning(format_message("train.step_skipped", step=step_result.step))
             step_metrics = build_step_metrics(step_result, plan, throughput, log.seconds, unit)
             is_cooldown_start = step_result.step == plan.cooldown_start
             is_step_due = bool(request.save_steps) and step_result.step % request.save_steps == 0
@@ -391,13 +389,13 @@ def restate_estimate(job: Job, source: DataSource) -> Job:
 
 
 def evaluate_held_out(model: Model, source: DataSource, job: Job) -> HeldOutMetric | None:
-    """Evaluate the model on held-out data; None if there are none."""
+    """Evaluate the model on held-out data; None without any."""
     held_out = load_held_out(source, job.eval_share, source.final_eval_size)
     return measure_held_out(model, held_out) if len(held_out) else None
 
 
 def evaluate_at_step(step: int, model: Model, held_out: HeldOut) -> EvalMetrics:
-    """Evaluate during training, with the networks in evaluation mode meanwhile."""
+    """Evaluate during training, with the networks in evaluation mode for that time."""
     training_parts = [part for part in model.parts.values() if part.training]
     model.parts.eval()
     held_out_metric = measure_held_out(model, held_out)

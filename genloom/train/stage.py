@@ -1,4 +1,4 @@
-"""What pretraining, fine-tuning and preference training do differently; train/run.py does what they share."""
+"""The steps in which pretraining, fine-tuning and preference training differ; train/run.py has the others."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping

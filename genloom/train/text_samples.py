@@ -27,7 +27,7 @@ def choose_sample_steps(num_steps: int, count: int) -> set[int]:
 
 @torch.inference_mode()
 def sample_text(model: Model) -> str:
-    """Return the beginning of a text by the model, which is in evaluation mode meanwhile; it uses no other noise."""
+    """Return the beginning of a text by the model, in evaluation mode meanwhile; it uses no other noise."""
     training_parts = [part for part in model.parts.values() if part.training]
     model.parts.eval()
     *_, tokens_BL = model.objective.sample(dict(model.parts.items()), 1, None, Noise(0, (0,)), PARAMS)

@@ -92,7 +92,7 @@ def iter_pieces(wheel: Path) -> Iterator[Piece]:
                 if archive.getinfo(name).file_size > MAX_MEMBER_BYTES:
                     continue
                 try:
-                    scores = list(read_notation(archive.read(name), Path(name).suffix))
+                    scores = list(read_notation(archive.read(name), Path(name).suffix, []))
                 except ValueError as error:
                     print(f"{name}: {error}", file=sys.stderr)
                     continue

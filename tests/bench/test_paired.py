@@ -20,7 +20,7 @@ def test_takes_turns_and_counts_only_the_rounds_asked_for(monkeypatch):
         return do
 
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    result = PAIRED["paired"](takes("a", 2.0), takes("b", 5.0), rounds=3)
+    result = PAIRED["time_paired"](takes("a", 2.0), takes("b", 5.0), rounds=3)
     assert "".join(said) == "ba" + "ab" + "ba" + "ab"  # the warm-up, then three rounds
     assert (result.first.median, result.second.median, result.rounds) == (2, 5, 3)
     assert (result.ratio.low, result.ratio.median, result.ratio.high) == (2.5, 2.5, 2.5)

@@ -90,7 +90,7 @@ def test_a_conversation_is_saved_and_continued(
     assert out == "".join(message.content + "\n" for message in talk.messages[1::2])
     assert f"'Of kings' ({talk.id})" in err
     assert run(["list", "conversations"]) == 0
-    assert re.search(rf"{talk.id}  tales/1  2 questions  'Of kings'", capsys.readouterr().out)
+    assert re.search(rf"{talk.id}  tales/1  2 questions  \d+ bytes  'Of kings'", capsys.readouterr().out)
     out, _ = typed(capsys, monkeypatch, "More?", options=("--conversation", "Of kings"))
     assert out.startswith(f"› /tmp is mine\n{talk.messages[-1].content}\n"), "the last turn is shown"
     assert home.get_conversation(talk.id).questions[-1] == "More?"

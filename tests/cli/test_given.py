@@ -35,7 +35,7 @@ def home(worlds: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return workspace
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     capsys.readouterr()
     assert run([*arguments, "--json"]) == 0, capsys.readouterr().err
     return json.loads(capsys.readouterr().out)
@@ -43,10 +43,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
 
 def test_values_are_given_recorded_and_replayed(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--given", "kind=low", "--given", "size=2.5"]
-    result = told(capsys, "generate", "words", *given, "--max-tokens", "4", "-o", "guidance_scale.kind=2")
+    result = run_json(capsys, "generate", "words", *given, "--max-tokens", "4", "-o", "guidance_scale.kind=2")
     (output,) = result["outputs"]
     assert home.get_output(output["id"])[1]["given"] == {"kind": "low", "size": "2.5"}
-    assert told(capsys, "generate", "--replay", output["id"])["identical"]
+    assert run_json(capsys, "generate", "--replay", output["id"])["identical"]
 
 
 def test_errors_name_the_conditions_of_the_model(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,17 +67,17 @@ def test_a_blind_choice_needs_no_prompt_when_values_are_given(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("a\n"))
-    told(capsys, "arena", "words", "--given", "kind=high", "--max-tokens", "4", "--repeats", "0")
+    run_json(capsys, "arena", "words", "--given", "kind=high", "--max-tokens", "4", "--repeats", "0")
     records = [record for _, record in home.list_records()]
     assert [record["given"] for record in records] == [{"kind": "high"}] * 2
 
 
 def test_a_continued_output_keeps_its_conditions(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--given", "kind=low", "--given", "size=2.5", "--max-tokens", "4"]
-    (first,) = told(capsys, "generate", "words", *given)["outputs"]
-    (second,) = told(capsys, "generate", "words", "--continue-from", first["id"], "--max-tokens", "4")["outputs"]
+    (first,) = run_json(capsys, "generate", "words", *given)["outputs"]
+    (second,) = run_json(capsys, "generate", "words", "--continue-from", first["id"], "--max-tokens", "4")["outputs"]
     assert second["given"] == first["given"] == {"kind": "low", "size": "2.5"}
-    (third,) = told(capsys, "generate", "words", "--continue-from", "last", "--given", "kind=high")["outputs"]
+    (third,) = run_json(capsys, "generate", "words", "--continue-from", "last", "--given", "kind=high")["outputs"]
     assert third["given"] == {"kind": "high"}
     assert third["text"].startswith(second["text"])
 
@@ -86,11 +86,11 @@ def test_several_values_of_a_condition_give_outputs_for_each(
     home: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--given", "kind=low", "--given", "kind=high", "--given", "size=1", "--max-tokens", "4"]
-    outputs = told(capsys, "generate", "words", *given, "--count", "2", "--seed", "3")["outputs"]
+    outputs = run_json(capsys, "generate", "words", *given, "--count", "2", "--seed", "3")["outputs"]
     assert [output["given"]["kind"] for output in outputs] == ["low", "low", "high", "high"]
     assert {output["given"]["size"] for output in outputs} == {"1"}
     assert [output["nonce"] for output in outputs[:2]] == [output["nonce"] for output in outputs[2:]]
-    assert told(capsys, "generate", "--replay", outputs[3]["id"])["identical"] is True
+    assert run_json(capsys, "generate", "--replay", outputs[3]["id"])["identical"] is True
 
 
 def test_a_session_of_choices_has_several_values(
@@ -98,7 +98,7 @@ def test_a_session_of_choices_has_several_values(
 ) -> None:
     given = ["--given", "kind=low", "--given", "kind=high", "--max-tokens", "4", "--repeats", "0", "--rater", "zoe"]
     monkeypatch.setattr("sys.stdin", io.StringIO("a\na\n"))
-    summary = told(capsys, "arena", "words", *given)
+    summary = run_json(capsys, "arena", "words", *given)
     assert len(summary["choices"]) == 2
     assert sorted(home.get_output(output)[1]["given"]["kind"] for output in home.list_outputs()) == [
         *["high"] * 2,

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from genloom.cli import run
+from genloom.generate.presets import get_presets, require_medium
 from genloom.store.workspace import Workspace
+from tests.errors import raises_code
 
 SIDE = 16
 
@@ -165,6 +167,14 @@ def test_an_error_is_one_line(
     assert len(error.splitlines()) == 1
 
 
+def test_a_preset_of_images_is_refused_for_text(home: Path) -> None:
+    presets = get_presets(("flat", "night", "fine"), home)
+    require_medium(presets, "image")
+    require_medium(presets[2:], "text")
+    with raises_code("generate.preset_of_other_medium", medium="image"):
+        require_medium(presets, "text")
+
+
 def test_an_invalid_preset_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,7 +196,7 @@ def test_every_sampling_option_can_be_listed_and_set(home: Path, capsys: pytest.
     assert {"steps", "solver", "shift", "guidance_end", "negative_prompt"} <= options.keys()
     assert not {"inputs", "known_values", "mask"} & options.keys()
     assert options["steps"]["type"] == "int"
-    assert options["steps"]["requirement"] == "at least 1"
+    assert options["steps"]["requirement"] == "from 1 to 10000"
     arguments = ["-o", "shift=2.5", "-o", "solver=heun", "--option", "negative_prompt=2 moons", "-o", "steps=9"]
     (output,) = made(capsys, "--prompt", "fox", *arguments)["outputs"]
     record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
@@ -202,6 +212,8 @@ def test_every_sampling_option_can_be_listed_and_set(home: Path, capsys: pytest.
         (["-o", "seed=3"], "[generate.unknown_param]"),
         (["-o", "shift=0"], "[core.bad_setting_value]"),
         (["-o", "steps=many"], "[core.bad_setting_value]"),
+        (["-o", "steps=1_0"], "[core.bad_setting_value]"),
+        (["-o", "shift=2", "-o", "shift=3"], "[generate.param_twice]"),
         (["--source", "tale.txt", "--fill", "0.5:1"], "[cli.edit_of_other_medium]"),
     ],
 )

@@ -37,14 +37,14 @@ def small_features(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "INPUT_SIZE", 32)
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     capsys.readouterr()
     assert run([*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 def test_evaluate_measures_distances_and_near_copies(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = told(capsys, "evaluate", "tiles/2", "--samples", "24")
+    facts = run_json(capsys, "evaluate", "tiles/2", "--samples", "24")
     assert facts["distance"]["count"] == 24
     assert facts["train_distance"]["frechet"] > 0
     assert 0 <= facts["precision_recall"]["coverage"] <= 1
@@ -69,7 +69,7 @@ def test_near_copies_are_searched_in_the_training_data(
     worlds: ModuleType, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = worlds.create_image_dataset(Workspace(home), "others", count=180, colours={"white": (250, 250, 250)})
-    facts = told(capsys, "evaluate", "tiles/2", "--samples", "24", "--data", "others")
+    facts = run_json(capsys, "evaluate", "tiles/2", "--samples", "24", "--data", "others")
     assert facts["dataset"].startswith(f"others@{other.digest[:12]}")
     assert facts["copied"]["searched"] == [f"tiles@{Workspace(home).get_dataset('tiles').digest[:12]}"]
     assert facts["copied"]["nearest"][0][0]["source"].startswith("tiles/")
@@ -94,20 +94,20 @@ def test_features_of_held_out_images_are_cached_and_damage_is_repaired(tmp_path:
 
 
 def test_the_model_trained_longer_is_better(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = told(capsys, "compare", "tiles/1", "tiles/2", "--samples", "30")
+    facts = run_json(capsys, "compare", "tiles/1", "tiles/2", "--samples", "30")
     assert facts["verdict"] == "better"
     assert facts["models"][1]["frechet"] < facts["models"][0]["frechet"]
     assert Path(facts["chart"]).is_file()
-    assert told(capsys, "compare", "tiles/2", "tiles/2", "--samples", "30")["verdict"] == "no difference shown"
+    assert run_json(capsys, "compare", "tiles/2", "tiles/2", "--samples", "30")["verdict"] == "no difference shown"
 
 
 def test_a_detector_scores_prompt_following(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    facts = told(capsys, "evaluate", "tiles/2", "--battery", "--limit", "2", "--out", str(tmp_path))
+    facts = run_json(capsys, "evaluate", "tiles/2", "--battery", "--limit", "2", "--out", str(tmp_path))
     assert [row["metric"] for row in facts["battery"]] == list(prompt_following.TASKS)
     assert all(row["items"] == 2 and row["bound"] > 0.8 for row in facts["battery"])
     assert all(row["accuracy"] < 0.5 for row in facts["battery"])  # tiles of one colour show nothing
     assert {path.name for path in tmp_path.iterdir()} == {"battery.json", "battery.png", "prompted.png"}
-    gaps = told(capsys, "compare", "tiles/1", "tiles/2", "--battery", "--limit", "1")
+    gaps = run_json(capsys, "compare", "tiles/1", "tiles/2", "--battery", "--limit", "1")
     assert {gap["verdict"] for gap in gaps["battery"]} == {"no difference shown"}
 
 

@@ -14,7 +14,7 @@ from genloom.cli import run
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
 
-Told = Callable[..., dict[str, Any]]
+RunJSON = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Told:
+def run_json(capsys: pytest.CaptureFixture[str]) -> RunJSON:
     """Run a verb with --json and return its result."""
 
-    def tell(*arguments: str, code: int = 0) -> dict[str, Any]:
+    def run_verb(*arguments: str, code: int = 0) -> dict[str, Any]:
         capsys.readouterr()
         assert run([*arguments, "--json"]) == code, capsys.readouterr().err
         return json.loads(capsys.readouterr().out)
 
-    return tell
+    return run_verb
 
 
 def seen(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
@@ -49,17 +49,17 @@ def seen(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 
 
 def test_outputs_are_rated_and_listed_with_their_use(
-    home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]
+    home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sea, boat, why = home.list_outputs()
-    up = told("rate", sea, "--up")
+    up = run_json("rate", sea, "--up")
     assert (up["output"], up["scale"], up["value"], up["rater"], up["machine"]) == (sea, "thumb", 1, "zoe", False)
     assert f'{boat} ("of a boat") is bad (zoe).' in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
     shown = seen(capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine")
     assert shown.startswith(f'{why} ("')
     assert '") has 4 of 5 stars (judge).' in shown
-    told("rate", why, "--note", "short")
-    listed = told("ratings")
+    run_json("rate", why, "--note", "short")
+    listed = run_json("ratings")
     assert [r["effect"] for r in listed["ratings"]] == ["pair", "pair", "unpaired", "a note"]
     assert [r["machine"] for r in listed["ratings"]] == [False, False, True, False]
     assert (listed["pairs"], listed["unpaired"], listed["enough"]) == (1, 1, False)
@@ -79,20 +79,20 @@ def test_outputs_are_rated_and_listed_with_their_use(
         assert words in shown
 
 
-def test_a_choice_between_two(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_choice_between_two(home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]) -> None:
     sea, boat, _ = home.list_outputs()
     shown = seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
     assert re.search(f'{boat} \\("of a boat"\\) is better than {sea} \\(".*"\\) \\(zoe\\).', shown)
-    facts = told("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
+    facts = run_json("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
     assert (facts["kind"], facts["winner"], facts["prompt"], facts["rater"]) == ("choice", "bad", "A tale", "other")
-    listed = told("ratings")
+    listed = run_json("ratings")
     assert [r["says"] for r in listed["ratings"]] == [f"{sea} < {boat}", f"{sea} both bad {boat}"]
 
 
-def test_the_same_command_id_is_one_rating(home: Workspace, told: Told) -> None:
-    first = told("rate", "last", "--up", "--id", "mine")
-    assert told("rate", "last", "--up", "--id", "mine") == first
-    assert len(told("ratings")["ratings"]) == 1
+def test_the_same_command_id_is_one_rating(home: Workspace, run_json: RunJSON) -> None:
+    first = run_json("rate", "last", "--up", "--id", "mine")
+    assert run_json("rate", "last", "--up", "--id", "mine") == first
+    assert len(run_json("ratings")["ratings"]) == 1
 
 
 def test_a_user_without_a_name_must_give_one(
@@ -106,10 +106,10 @@ def test_a_user_without_a_name_must_give_one(
     assert "[api.unknown_user]" in capsys.readouterr().err
 
 
-def test_a_rating_is_withdrawn(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    event = told("rate", "last", "--up")["event"]
+def test_a_rating_is_withdrawn(home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]) -> None:
+    event = run_json("rate", "last", "--up")["event"]
     assert f"{event} is withdrawn" in seen(capsys, "ratings", "withdraw", event)
-    listed = told("ratings")
+    listed = run_json("ratings")
     assert [r["effect"] for r in listed["ratings"]] == ["withdrawn"]
     assert listed["unpaired"] == 0
 
@@ -121,37 +121,37 @@ def test_contradictions_are_shown(home: Workspace, capsys: pytest.CaptureFixture
     assert f"Contradiction: me and you about {sea} and {boat} (" in seen(capsys, "ratings")
 
 
-def test_ratings_are_exported(home: Workspace, told: Told, tmp_path: Path) -> None:
+def test_ratings_are_exported(home: Workspace, run_json: RunJSON, tmp_path: Path) -> None:
     sea, boat, why = home.list_outputs()
-    told("rate", "--pair", sea, boat, "--winner", "a")
-    told("rate", why, "--down")
-    (dpo,) = told("ratings", "export", "--to", "dpo")["rows"]
+    run_json("rate", "--pair", sea, boat, "--winner", "a")
+    run_json("rate", why, "--down")
+    (dpo,) = run_json("ratings", "export", "--to", "dpo")["rows"]
     assert (dpo["prompt"], dpo["chosen"], dpo["rejected"]) == ("A tale", " of the sea", " of a boat")
-    assert told("ratings", "export", "--to", "kto", "--out", str(tmp_path / "kto.jsonl"))["rows"] == 3
+    assert run_json("ratings", "export", "--to", "kto", "--out", str(tmp_path / "kto.jsonl"))["rows"] == 3
     kto = [json.loads(line) for line in (tmp_path / "kto.jsonl").read_text().splitlines()]
     assert [(row["prompt"], row["completion"], row["label"]) for row in kto] == [
         ("A tale", " of the sea", True), ("A tale", " of a boat", False), ("Why?", " Because.", False),
     ]  # fmt: skip
-    entries = told("ratings", "export", "--to", "jsonl")["rows"]
+    entries = run_json("ratings", "export", "--to", "jsonl")["rows"]
     assert [entry["kind"] for entry in entries] == ["choice", "rating"]
     assert entries[1]["previous"] == entries[0]["digest"]
 
 
-def test_answers_of_a_chat_are_exported_as_messages(home: Workspace, told: Told) -> None:
+def test_answers_of_a_chat_are_exported_as_messages(home: Workspace, run_json: RunJSON) -> None:
     said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     facts = {"model": "notes/1", "prompt": "Why?", "conversation": said}
     a, b = (home.save_output(text, ".txt", {**facts, "written": text}) for text in ("So.", "Because of that."))
-    told("rate", "--pair", a, b, "--winner", "a")
-    (row,) = told("ratings", "export", "--to", "dpo")["rows"]
+    run_json("rate", "--pair", a, b, "--winner", "a")
+    (row,) = run_json("ratings", "export", "--to", "dpo")["rows"]
     assert row["prompt"] == said
     assert row["chosen"] == [{"role": "assistant", "content": "So."}]
 
 
-def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    told("rate", "last", "--up")
+def test_the_ledger_is_verified(home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]) -> None:
+    run_json("rate", "last", "--up")
     head = open_ledger(home.root).get_head()
     assert head is not None
-    assert told("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
+    assert run_json("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
     assert "1 entry, " in seen(capsys, "ratings", "verify")
     import sqlite3
 
@@ -159,12 +159,14 @@ def test_the_ledger_is_verified(home: Workspace, told: Told, capsys: pytest.Capt
         connection.execute("DROP TRIGGER genloom_no_update")
         connection.execute("UPDATE genloom_events SET body = replace(body, '\"value\":1', '\"value\":-1')")
     connection.close()
-    assert "entry 1" in told("doctor", "--verify", code=1)["problems"][-1]
-    facts = told("ratings", "verify", code=1)
+    assert "entry 1" in run_json("doctor", "--verify", code=1)["problems"][-1]
+    facts = run_json("ratings", "verify", code=1)
     assert (facts["sound"], "entry 1" in facts["problem"]) == (False, True)
 
 
-def test_versions_are_promoted_and_rolled_back(home: Workspace, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+def test_versions_are_promoted_and_rolled_back(
+    home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]
+) -> None:
     for version in range(3):
         with home.create_model("notes") as folder:
             (folder / "weights.safetensors").write_bytes(bytes([version]))
@@ -172,10 +174,10 @@ def test_versions_are_promoted_and_rolled_back(home: Workspace, told: Told, caps
     shown = seen(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
     assert "notes now means notes/1." in shown
     assert "notes now means notes/3 instead of notes/1." in seen(capsys, "promote", "notes", "--to", "3")
-    facts = told("rollback", "notes")
+    facts = run_json("rollback", "notes")
     assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")
     assert home.get_model("notes").version == 1
-    assert [row["in_use"] for row in told("list", "models")["models"]] == [True, False, False]
+    assert [row["in_use"] for row in run_json("list", "models")["models"]] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +267,9 @@ def arena(
     return play
 
 
-def test_a_session_continues_where_it_was_left(arena: Callable[..., tuple[str, str]], tales: Path, told: Told) -> None:
+def test_a_session_continues_where_it_was_left(
+    arena: Callable[..., tuple[str, str]], tales: Path, run_json: RunJSON
+) -> None:
     given = ["tales", *ROUND, "--repeats", "0.2"]
     out, _ = arena(*given, typed="a what B q")
     assert "── 1 of 6 · " in out
@@ -281,7 +285,7 @@ def test_a_session_continues_where_it_was_left(arena: Callable[..., tuple[str, s
     assert "1 choice now" in out
     out, _ = arena(*given, typed="a")
     assert "0 choices now" in out
-    listed = told("ratings")["ratings"]
+    listed = run_json("ratings")["ratings"]
     assert [r["rater"] for r in listed] == ["zoe"] * len(listed)
     assert sum(r["effect"].startswith("replaced") for r in listed) == 1, "the pair shown twice"
     for output, record in Workspace(tales).list_records():
@@ -289,7 +293,7 @@ def test_a_session_continues_where_it_was_left(arena: Callable[..., tuple[str, s
         assert output.is_file()
 
 
-def test_a_model_is_rated_without_prompts(arena: Callable[..., tuple[str, str]], told: Told) -> None:
+def test_a_model_is_rated_without_prompts(arena: Callable[..., tuple[str, str]], run_json: RunJSON) -> None:
     _, err = arena("tales", "--count", "3", "--repeats", "0", "--max-tokens", "8", "--json", typed="a q")
     assert "1 of 3" in err
     out, err = arena("tales", "--count", "3", "--repeats", "0", "--max-tokens", "8", "--json", typed="b t")

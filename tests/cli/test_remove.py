@@ -110,8 +110,38 @@ def test_the_name_of_a_model_means_the_last_promoted_version_that_is_there(ws: g
     ws.remove("models", "notes/1", force=True)
     ws.remove("models", "notes/2", force=True)
     assert ws.bin[-1].name == "notes/2"
-    with raises_code("store.unknown_name"):
+    with raises_code("store.in_bin", entry="notes/2"):
         ws.model("notes")
+
+
+@pytest.mark.parametrize("damaged", ["2/card.json", "champion.json"])
+def test_another_version_can_be_promoted_where_the_active_one_is_damaged(
+    ws: gl.Workspace, capsys: pytest.CaptureFixture[str], damaged: str
+) -> None:
+    ws.promote("notes", 2)
+    (ws.folder / "models" / "notes" / damaged).write_text("{}")
+    assert run(["promote", "notes", "--to", "1", "--workspace", str(ws.folder)]) == 0
+    assert ws.model("notes").ref == "notes/1"
+    assert "notes/1" in capsys.readouterr().out
+
+
+def test_only_the_active_version_learns(ws: gl.Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["learn", "notes/1", "--workspace", str(ws.folder)]) == 2
+    assert "[learn.not_active]" in capsys.readouterr().err
+    assert run(["learn", "notes/2", "--workspace", str(ws.folder)]) == 2
+    assert "[rate.too_few_preferences]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["outputs", "conversations"])
+def test_the_cure_of_a_damaged_record_removes_it_alone(ws: gl.Workspace, kind: str) -> None:
+    """Its folder has those of all others of the day."""
+    folder = ws.folder / "conversations" if kind == "conversations" else ws.folder / "outputs" / "2026-11-30"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "2026-11-30-aaaaaa.json").write_text("{")
+    (fault,) = ws.store.list_faults()
+    assert f"genloom remove {kind} 2026-11-30-aaaaaa --force" in fault
+    assert run(["remove", kind, "2026-11-30-aaaaaa", "--force", "--workspace", str(ws.folder)]) == 0
+    assert ws.store.list_faults() == []
 
 
 def test_an_older_version_of_a_data_set_is_removed_by_its_digest(ws: gl.Workspace, tmp_path: Path) -> None:

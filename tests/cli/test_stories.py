@@ -46,7 +46,7 @@ def at_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("GENLOOM_HOME", str(request.getfixturevalue("home")))
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
     capsys.readouterr()
     assert run([*arguments, "--json"]) == code
     out, err = capsys.readouterr()
@@ -72,7 +72,7 @@ def test_train_shows_the_estimate_and_the_actual_values_and_the_next_command(
 
 
 def test_train_prints_json_for_scripts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = told(capsys, "train", "my notes", "--name", "scripted", *QUICK)
+    facts = run_json(capsys, "train", "my notes", "--name", "scripted", *QUICK)
     assert facts["ref"] == "scripted/1"
     assert Path(facts["folder"]) == Workspace(home).get_model("scripted").folder
     assert facts["run"] == Workspace(home).get_run("scripted").id
@@ -88,7 +88,7 @@ def test_resume_extends_a_finished_run(home: Path, capsys: pytest.CaptureFixture
     assert out == ""
     assert "longer/1" in err
     assert err.count("\n") == 1
-    facts = told(capsys, "train", "--resume", "longer", "--steps", "20", "--threads", "1")
+    facts = run_json(capsys, "train", "--resume", "longer", "--steps", "20", "--threads", "1")
     assert (facts["ref"], facts["fact"]["steps"]) == ("longer/2", 20)
 
 
@@ -102,33 +102,33 @@ def test_generate_shows_the_text_and_its_path(home: Path, capsys: pytest.Capture
         assert f"── {number} of 3 · {file.stem} · {file}" in out
         assert file.read_text(encoding="utf-8").strip() in out
         assert file.read_text(encoding="utf-8").startswith("The old")
-    facts = told(capsys, "generate", "my notes", *options)
+    facts = run_json(capsys, "generate", "my notes", *options)
     assert facts["model"] == "my notes/1"
     assert [Path(output["file"]).read_bytes() for output in facts["outputs"]] == [f.read_bytes() for f in files]
     for output in facts["outputs"]:
         assert output["text"] == output["prompt"] + output["written"]
-        assert told(capsys, "generate", "--replay", output["id"])["identical"] is True
+        assert run_json(capsys, "generate", "--replay", output["id"])["identical"] is True
 
 
 def test_prompts_are_read_from_a_file(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("Zoë\n\nNobody\n", encoding="utf-8")
     prompts = ["--prompt", "A", "--prompts", str(tmp_path / "prompts.txt")]
-    facts = told(capsys, "generate", "my notes", *prompts, "--max-tokens", "5")
+    facts = run_json(capsys, "generate", "my notes", *prompts, "--max-tokens", "5")
     assert [output["prompt"] for output in facts["outputs"]] == ["A", "Zoë", "Nobody"]
 
 
 def test_an_output_is_continued_and_so_is_its_continuation(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--max-tokens", "12", "--seed", "7"]
-    (first,) = told(capsys, "generate", "my notes", "--prompt", "The old", *options)["outputs"]
-    second, other = told(capsys, "generate", "my notes", "--continue-from", first["id"], "--count", "2", *options)[
+    (first,) = run_json(capsys, "generate", "my notes", "--prompt", "The old", *options)["outputs"]
+    second, other = run_json(capsys, "generate", "my notes", "--continue-from", first["id"], "--count", "2", *options)[
         "outputs"
     ]
     assert second["text"] == first["text"] + second["written"]
     assert second["written"] != other["written"]
-    assert told(capsys, "generate", "my notes", "--continue-from", second["id"], *options)["outputs"][0][
+    assert run_json(capsys, "generate", "my notes", "--continue-from", second["id"], *options)["outputs"][0][
         "text"
     ].startswith(second["text"])
-    assert told(capsys, "generate", "--replay", second["id"])["identical"] is True
+    assert run_json(capsys, "generate", "--replay", second["id"])["identical"] is True
     assert run(["generate", "my notes", "--continue-from", first["id"], "--prompt", "and"]) == 2
     assert "[generate.prompt_with_edit]" in capsys.readouterr().err
 
@@ -137,9 +137,9 @@ def test_many_outputs_come_in_batches(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ["--count", "5", "--seed", "3", "--max-tokens", "8"]
-    whole = told(capsys, "generate", "my notes", *options)["outputs"]
+    whole = run_json(capsys, "generate", "my notes", *options)["outputs"]
     monkeypatch.setattr("genloom.generate.engine.split_batches", _split_batches_of_two())
-    parts = told(capsys, "generate", "my notes", *options)["outputs"]
+    parts = run_json(capsys, "generate", "my notes", *options)["outputs"]
     assert [output["text"] for output in parts] == [output["text"] for output in whole]
     assert len({output["id"] for output in whole + parts}) == 10
 
@@ -153,7 +153,7 @@ def _split_batches_of_two() -> Any:
 def test_evaluate_reports_the_quality_of_a_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60")
     for words in (
-        "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "5-gram baseline",
+        "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "n-gram baseline",
         "3 samples", "Copied from its training text, 'my notes':", "characters in a row",
     ):  # fmt: skip
         assert words in out
@@ -163,7 +163,7 @@ def test_evaluate_reports_the_quality_of_a_model(home: Path, capsys: pytest.Capt
     folder = home / "reports/my notes-1"
     assert f"Report and charts in {folder}" in out
     assert sorted(p.name for p in folder.iterdir()) == ["evaluation.json", "likelihood.png", "training.png"]
-    facts = told(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60", "--split", "test")
+    facts = run_json(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60", "--split", "test")
     assert facts["split"] == "test"
     assert facts["bits_per_byte"]["low"] <= facts["bits_per_byte"]["mean"] <= facts["bits_per_byte"]["high"]
     assert len(facts["copied"]["spans"]) == 3
@@ -180,7 +180,7 @@ def test_compare_shows_two_models(home: Path, capsys: pytest.CaptureFixture[str]
     for words in ("── my notes/1: ", "── other/1: ", "my notes/1", f"Chart: {chart}"):
         assert words in out
     assert out.count("Zoë") >= 2
-    facts = told(capsys, "compare", "my notes/1", "other", "--max-tokens", "40", "--out", str(tmp_path))
+    facts = run_json(capsys, "compare", "my notes/1", "other", "--max-tokens", "40", "--out", str(tmp_path))
     assert facts["chart"] == str(tmp_path / "compare.png")
     assert facts["first"]["model"] == "my notes/1"
 
@@ -191,7 +191,7 @@ def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureF
     assert "my notes/1: cloze\nmy notes/1: arithmetic\n" in err
     report = home / "reports/my notes-1/battery.json"
     assert f"Report and charts in {report.parent}" in out
-    facts = told(capsys, "evaluate", "my notes", "--battery", "--limit", "2")
+    facts = run_json(capsys, "evaluate", "my notes", "--battery", "--limit", "2")
     assert {score["task"] for score in facts["battery"]} == {"cloze", "choice", "arithmetic"}
     assert json.loads(report.read_text())["battery"] == facts["battery"]
 
@@ -206,7 +206,7 @@ def test_the_battery_compares_two_models(home: Path, capsys: pytest.CaptureFixtu
     for line in out.splitlines()[1:]:
         assert "+0.0 %" in line
         assert line.endswith("no difference shown")
-    facts = told(capsys, *ask)["battery"]
+    facts = run_json(capsys, *ask)["battery"]
     assert {gap["first"]["task"] for gap in facts} == {"cloze", "choice", "arithmetic"}
     assert all(gap["first"] == gap["second"] for gap in facts)
 
@@ -219,8 +219,8 @@ def test_a_model_is_measured_on_the_version_of_the_data_it_was_trained_on(
     worlds.finish_run(workspace, planned)
     newer = worlds.create_dataset(workspace, seed=5)
     where = ["--samples", "1", "--max-tokens", "5", "--workspace", str(workspace.root)]
-    assert planned.digest[:12] in told(capsys, "evaluate", "tales", *where)["dataset"]
-    assert newer.digest[:12] in told(capsys, "evaluate", "tales", "--data", "tales", *where)["dataset"]
+    assert planned.digest[:12] in run_json(capsys, "evaluate", "tales", *where)["dataset"]
+    assert newer.digest[:12] in run_json(capsys, "evaluate", "tales", "--data", "tales", *where)["dataset"]
 
 
 def test_copies_are_searched_in_the_training_data_of_the_model(
@@ -232,8 +232,8 @@ def test_copies_are_searched_in_the_training_data_of_the_model(
     worlds.finish_run(workspace, worlds.build_job(tales, 4))
     worlds.create_mixed_dataset(workspace, lines=20)
     ask = ["evaluate", "tales", "--samples", "2", "--max-tokens", "30", "--workspace", str(workspace.root)]
-    own = told(capsys, *ask)
-    other = told(capsys, *ask, "--data", "kinds")
+    own = run_json(capsys, *ask)
+    other = run_json(capsys, *ask, "--data", "kinds")
     assert other["dataset"] != own["dataset"]
     assert other["copied"] == own["copied"]
     assert own["copied"]["searched"] == [f"tales@{tales.digest[:12]}"]
@@ -244,7 +244,7 @@ def test_copies_are_searched_in_the_training_data_of_the_model(
     shutil.rmtree(tales.folder)
     out, _ = seen(capsys, *ask, "--data", "kinds")
     assert "Copied from its training text: unknown\n  tales/1 " in out
-    gone = told(capsys, *ask, "--data", "kinds")["copied"]
+    gone = run_json(capsys, *ask, "--data", "kinds")["copied"]
     assert (gone["spans"], gone["searched"], len(gone["not_searched"])) == (None, [], 1)
 
 
@@ -271,7 +271,8 @@ def test_a_part_of_the_held_out_text_measures_like_all_of_it(
     worlds.finish_run(workspace, worlds.build_job(worlds.create_mixed_dataset(workspace), 1))
     ask = ["evaluate", "kinds", "--samples", "1", "--max-tokens", "5", "--workspace", str(workspace.root)]
     whole, part = (
-        told(capsys, *ask, "--max-bytes", count)["ngram_baseline"]["bits_per_byte"] for count in ("1000000", "30000")
+        run_json(capsys, *ask, "--max-bytes", count)["ngram_baseline"]["bits_per_byte"]
+        for count in ("1000000", "30000")
     )
     assert part["low"] < whole["mean"] < part["high"]
     assert part["count"] < whole["count"] / 3
@@ -352,13 +353,13 @@ def test_a_model_is_fine_tuned_on_questions_and_answers(
 ) -> None:
     rows = [{"question": f"Who saw the {n}th boat?", "answer": f"Nobody saw number {n}."} for n in range(40)]
     (tmp_path / "talks.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    collected = told(capsys, "collect", str(tmp_path / "talks.jsonl"), "--near-duplicates", "0", "--val", "0.2")
+    collected = run_json(capsys, "collect", str(tmp_path / "talks.jsonl"), "--near-duplicates", "0", "--val", "0.2")
     assert collected["conversations"] == 40
     few = ["--steps", "3", "--threads", "1", "--set", "batch_size=2", "--set", "plan.precision=float32"]
     out, err = seen(capsys, "train", "talks", "--from", "my notes", *few, "--set", "adapter.rank=4")
     assert re.search(r"[\d,]+ parameters, of which [\d,]+ are trained", err)
-    assert re.search(r"before +after\n +bits per byte +[\d.]+ +[\d.]+\n +of general text +[\d.]+ +[\d.]+\n", out)
-    full = told(capsys, "train", "talks", "--from", "talks", "--method", "full", *few)
+    assert re.search(r"before +after\n +bits per byte +[\d.]+ +[\d.]+\n +of general text +[\d.]+ +[\d.]+", out)
+    full = run_json(capsys, "train", "talks", "--from", "talks", "--method", "full", *few)
     assert full["ref"] == "talks/2"
     assert full["fact"]["general_bits_per_byte"] > 0
     assert Workspace(home).get_model("talks/2").card["parents"][0]["ref"] == "talks/1"

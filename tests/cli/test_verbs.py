@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "workspace"
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
     assert run([*arguments, "--json"]) == code
     return json.loads(capsys.readouterr().out)
 
@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_data_set_named_after_it(
 
 
 def test_collect_prints_json_for_scripts(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = told(
+    facts = run_json(
         capsys, "collect", str(notes / "1.txt"), str(notes / "2.txt"), "--name", "two", "--licence", "CC0-1.0",
         "--workers", "1", "--near-duplicates", "0",
     )  # fmt: skip
@@ -101,11 +101,11 @@ def test_list_shows_the_contents_of_the_workspace(notes: Path, home: Path, capsy
         "to resume",
     ):
         assert words in out
-    facts = told(capsys, "list", "models")
+    facts = run_json(capsys, "list", "models")
     assert [model["model"] for model in facts["models"]] == ["notes/1"]
     assert "data" not in facts
     assert f"{started.name}  notes" in out
-    runs = {row["run"]: row["model"] for row in told(capsys, "list", "runs")["runs"]}
+    runs = {row["run"]: row["model"] for row in run_json(capsys, "list", "runs")["runs"]}
     assert runs == {started.name: "", ended.name: "notes/1"}
 
 
@@ -118,21 +118,21 @@ def test_list_counts_images(tmp_path: Path, home: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert run(["list", "data"]) == 0
     assert "5 " in capsys.readouterr().out
-    assert told(capsys, "list", "data")["data"][0]["medium"] == "image"
+    assert run_json(capsys, "list", "data")["data"][0]["medium"] == "image"
 
 
 def test_damage_is_reported_with_exit_code_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Workspace(home).create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"good")
         (folder / "card.json").write_text("{}")
-    assert told(capsys, "doctor", "--verify")["problems"] == []
+    assert run_json(capsys, "doctor", "--verify")["problems"] == []
     model = Workspace(home).get_model("notes")
     (model.folder / "weights.safetensors").write_bytes(b"evil")
-    assert told(capsys, "doctor")["problems"] == []
-    (problem,) = told(capsys, "doctor", "--verify", code=1)["problems"]
+    assert run_json(capsys, "doctor")["problems"] == []
+    (problem,) = run_json(capsys, "doctor", "--verify", code=1)["problems"]
     assert "weights.safetensors" in problem
     (model.folder / "card.json").write_text("{")
-    assert "card.json" in told(capsys, "list", code=1)["faults"][0]
+    assert "card.json" in run_json(capsys, "list", code=1)["faults"][0]
     assert run(["doctor"]) == 1
     assert "Problem  " in capsys.readouterr().out
 
@@ -151,7 +151,7 @@ def test_doctor_finds_truncated_files(home: Path, capsys: pytest.CaptureFixture[
     (state / "000000007.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{")
     (state / "000000005.json").write_text("{")
     (workspace.get_model("notes").folder / "weights.safetensors").write_bytes(b"01234")
-    problems = told(capsys, "doctor", code=1)["problems"]
+    problems = run_json(capsys, "doctor", code=1)["problems"]
     assert len(problems) == 4
     for problem, words in zip(
         problems,
@@ -167,7 +167,7 @@ def test_doctor_finds_truncated_files(home: Path, capsys: pytest.CaptureFixture[
 def test_doctor_describes_the_machine(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
-    facts = told(capsys, "doctor")
+    facts = run_json(capsys, "doctor")
     assert facts["machine"]["cores"] >= 1
     assert facts["machine"]["memory"] > 100_000_000
     assert facts["torch"]["version"] == torch.__version__
@@ -198,6 +198,6 @@ def test_doctor_reports_why_it_cannot_write(
 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", read_only)
     monkeypatch.setattr(doctor.files, "get_free_bytes", lambda _: 1000)
-    full, fixed = told(capsys, "doctor", code=1)["problems"]
+    full, fixed = run_json(capsys, "doctor", code=1)["problems"]
     assert "1.0 kB" in full
     assert "read-only" in fixed

@@ -5,11 +5,12 @@ import random
 import numpy as np
 import pytest
 
-from genloom.codecs.notes import END, FILL, HEADER, Codec, Config, from_token, list_voices
+from genloom.codecs.notes import END, FILL, HEADER, Codec, Config, encode_cells, from_token, list_voices
 from genloom.codecs.notes_grammar import NotesConstraint, Rules
 from genloom.media.music.controls import Controls, read_words
 from genloom.media.music.midi import read_midi, write_midi
 from genloom.media.music.score import Key, Meter, Note, Part, Score, Tempo
+from genloom.media.music.theory import find_faults
 
 CODEC = Codec(("chorale",))
 
@@ -71,7 +72,8 @@ def test_any_tokens_decode() -> None:
 def test_the_grammar_allows_every_score(seed: int) -> None:
     score = compose(seed)
     ids = np.concatenate([[END], CODEC.encode(score), [END]])
-    constraint = NotesConstraint([Controls()], CODEC.styles, Rules(in_range=False), has_changes=True)
+    changes = {bar: tokens for (bar, _), tokens in encode_cells(score, (), score.bars).items()}
+    constraint = NotesConstraint([Controls()], CODEC.styles, Rules(in_range=False), changes=changes)
     for length in range(1, len(ids)):
         assert constraint([ids[:length]])[0, ids[length]], from_token(ids[length])
 
@@ -96,6 +98,25 @@ def test_even_noise_keeps_what_was_asked_for(seed: int) -> None:
     assert {part.program for part in score.parts} <= {40, 41, 42}
     pitches = {note.pitch % 12 for part in score.parts for note in part.notes}
     assert pitches <= Key(2, "minor").pitch_classes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_limit_of_tokens_leaves_no_piece_unfinished(seed: int) -> None:
+    controls = Controls(bars=8, programs=(40, 42))
+    score = sample_randomly(NotesConstraint([controls], CODEC.styles, max_length=110), seed, 110)
+    assert len(score.bars) <= 8
+    limited = NotesConstraint([Controls(bars=9, programs=(40, 42))], CODEC.styles, max_length=110)
+    assert limited.describe() == ["string duo, 8 bars"]
+    free = sample_randomly(NotesConstraint([Controls()], CODEC.styles, max_length=60), seed, 60)
+    assert free.num_notes < 60
+
+
+def test_a_choir_of_four_stays_in_its_voices() -> None:
+    controls = read_words("a chorale for choir, 4 bars")
+    score = sample_randomly(NotesConstraint([controls], CODEC.styles, Rules(is_crossing_free=True, grid=24)), 1)
+    faults = {fault.rule for fault in find_faults(score)}
+    assert score.num_notes > 16
+    assert not faults & {"out of range", "crossing"}
 
 
 def test_saved_codec_is_the_same(tmp_path) -> None:

@@ -63,3 +63,14 @@ def test_unused_rows_are_counted(tmp_path: Path) -> None:
     assert "row 3" in str(error)
     assert "missing.png" in str(error)
     assert captions.describe_unused(captions.CaptionTable(), tmp_path, {}) is None
+
+
+def test_rows_that_repeat_a_name_or_have_no_caption_are_counted(tmp_path: Path) -> None:
+    captions.clear_caches()
+    table = tmp_path / "captions.csv"
+    table.write_text("file_name, comment\na.png, a cat\na.png, a grey cat\nb.png,\n")
+    read = captions.read_table(table, captions.FILE_COLUMNS)
+    assert (read.entries["a.png"].caption, list(read.broken_rows)) == ("a cat", [3, 4])
+    error = captions.describe_unused(read, tmp_path, {tmp_path: [tmp_path / "a.png", tmp_path / "b.png"]})
+    assert error is not None
+    assert error.fields["count"] == 2

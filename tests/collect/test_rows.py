@@ -147,6 +147,74 @@ def test_parquet_and_json_arrays(tmp_path: Path) -> None:
     assert [row.text for row in found] == ["one text", "", "two texts"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.json", {"version": 1, "data": [{"text": "one"}, {"text": "two"}]}, ["one", "two"]),
+        ("a.json", {"title": "A", "text": "one document"}, ["one document"]),
+        ("a.json", {"messages": [{"role": "User", "content": "hi"}, {"role": "Bot", "content": "yes"}]}, ["hi", "yes"]),
+        ("a.json", '{"text": "one"}\n{"text": "two"}\n', ["one", "two"]),
+        ("a.jsonl", '[\n {"text": "one"},\n {"text": "two"}\n]', ["one", "two"]),
+        ("a.jsonl", '[{"text": "one"},\n {"text": "two"}]', ["one", "two"]),
+        ("a.jsonl", '{\n "text": "one"\n}', ["one"]),
+        ("a.jsonl", '{"text": "one"}\n\ufeff{"text": "two"}', ["one", "two"]),
+    ],
+)  # fmt: skip
+def test_json_of_every_shape_is_read(tmp_path: Path, name: str, content: object, expected: list[str]) -> None:
+    path = write(tmp_path, name, content if isinstance(content, str) else json.dumps(content))
+    read = rows.read_json_rows if name == "a.json" else rows.read_jsonl_rows
+    found = without_notes(read(open_text(path), ""))
+    assert [text for row in found for text in ([turn.content for turn in row.turns] or [row.text])] == expected
+    assert not any(row.problem for row in found)
+
+
+@pytest.mark.parametrize("title", ["Our FAQ of 2024\n\n", "Our FAQ of 2024;\n", "FAQ;\n;\n"])
+def test_a_title_above_the_columns_is_no_column(tmp_path: Path, title: str) -> None:
+    path = write(tmp_path, "a.csv", f"{title}Question;Answer\nWhat is it?;A lamp\nWho is it?;No one\n")
+    found = without_notes(rows.read_csv_rows(open_text(path), "", False))
+    assert [row.problem.code for row in found if row.problem] == ["collect.title_row"]
+    assert [[turn.content for turn in row.turns] for row in found[1:]] == [
+        ["What is it?", "A lamp"],
+        ["Who is it?", "No one"],
+    ]
+    path = write(tmp_path, "b.csv", "term\n\na lamp\na river, wide\n")
+    assert next(row.text for row in without_notes(rows.read_csv_rows(open_text(path), "", False))) == "a lamp"
+
+
+@pytest.mark.parametrize("content", ['{"name": "a b", "authors": [{"name": "Ann Lee"}]}', "3", '{"a": 1'])
+def test_json_of_settings_is_no_text(tmp_path: Path, content: str) -> None:
+    with pytest.raises(GenloomError):
+        list(rows.read_json_rows(open_text(write(tmp_path, "a.json", content)), ""))
+
+
+def test_a_broken_first_line_costs_only_itself(tmp_path: Path) -> None:
+    content = "[" * 100_000 + '\n{"text": "good words"}\n'
+    found = without_notes(rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", content)), ""))
+    assert [row.text for row in found if not row.problem] == ["good words"]
+
+
+def test_text_of_a_parquet_file_that_is_stored_once_is_text(tmp_path: Path) -> None:
+    texts = ["some words", "other words"]
+    for column in (pa.array(texts).dictionary_encode(), pa.array(texts, pa.string_view())):
+        pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+        assert [row.text for row in rows.read_parquet_rows(tmp_path / "a.parquet", "")] == texts
+    pq.write_table(pa.table({"n": [1], "m": [2]}), tmp_path / "a.parquet")
+    with raises_code("collect.no_text_column", columns="n, m"):
+        list(rows.read_parquet_rows(tmp_path / "a.parquet", ""))
+
+
+def test_a_question_without_its_answer_is_no_text(tmp_path: Path) -> None:
+    pairs = [{"question": "What is 2 + 2?", "answer": 4}, {"question": "And 3 + 3?", "answer": "6"}]
+    broken = {"question": "And 1 + 1?", "answer": None}
+    lines = "\n".join(json.dumps(pair) for pair in [broken, *pairs])
+    found = without_notes(rows.read_jsonl_rows(open_text(write(tmp_path, "a.jsonl", lines)), ""))
+    assert [[turn.content for turn in row.turns] for row in found] == [[], ["What is 2 + 2?", "4"], ["And 3 + 3?", "6"]]
+    assert found[0].problem
+    pq.write_table(pa.table({"question": ["What is 2 + 2?"], "answer": [4]}), tmp_path / "a.parquet")
+    (row,) = without_notes(rows.read_parquet_rows(tmp_path / "a.parquet", ""))
+    assert [turn.content for turn in row.turns] == ["What is 2 + 2?", "4"]
+
+
 def test_any_damage_of_a_parquet_file_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["first text here", "second text there"] * 4}), path, use_dictionary=False)

@@ -27,10 +27,12 @@ from genloom.evaluate.run import (
     evaluate_model,
     find_evaluation,
     get_report_folder,
+    leave_out_seen,
 )
 from genloom.model import Model, load_model
 from genloom.model.likelihood import bits_per_unit, compute_nll
 from genloom.networks.efficientnet import WEIGHTS_PACKAGE
+from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
@@ -76,7 +78,7 @@ def test_media_have_evaluations_and_others_the_default() -> None:
     assert {"text", "image"} <= set(plugins.part_names("evaluation"))
     assert find_evaluation("text") is text
     assert find_evaluation("image") is image
-    assert find_evaluation("music") is default
+    assert find_evaluation("another") is default
 
 
 def test_a_text_model_is_evaluated(tales: Workspace, tmp_path: Path) -> None:
@@ -194,7 +196,7 @@ def create_melodies(beeps: ModuleType, worlds: ModuleType, workspace: Workspace,
 
 def train_melodies(worlds: ModuleType, workspace: Workspace, steps: int, **changes: str) -> Model:
     dataset = workspace.get_dataset("melodies")
-    parts = {"medium": "beeps", "codec__name": "notes", "batch_size": "12", "context_length": "18"}
+    parts = {"medium": "beeps", "codec__name": "beeps", "batch_size": "12", "context_length": "18"}
     worlds.finish_run(workspace, worlds.build_job(dataset, steps, **parts, **changes))
     return load_model(workspace, "melodies")
 
@@ -223,6 +225,25 @@ def test_a_plugin_medium_has_bits_per_unit_of_its_own(beeps: ModuleType, worlds:
     assert load_features(beeps) is None
     with raises_code("evaluate.no_battery", medium="beeps"):
         evaluate_battery(workspace, plain)
+
+
+def test_documents_that_share_text_with_training_data_are_left_out(tales: Workspace, worlds: ModuleType) -> None:
+    model = load_model(tales, "tales")
+    own = pq.read_table(next(tales.get_dataset("tales").folder.glob("*.parquet"))).to_pydict()
+    excerpt = next(text for text, split in zip(own["text"], own["split"], strict=True) if split == "train")[50:]
+    fresh = " ".join(f"{number} other words" for number in range(99))
+
+    def store(name: str, texts: list[str]) -> Dataset:
+        columns = {key: values[: len(texts)] for key, values in own.items()}
+        ids = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+        new = {"id": ids, "text": texts, "split": ["val"] * len(texts)}
+        return worlds.store_columns(tales, name, {**columns, **new})
+
+    dataset, lines = leave_out_seen(tales, [model], store("excerpt", [excerpt, fresh]), "val")
+    assert [item.value for item in dataset.iter_documents("val")] == [fresh]
+    assert "1 of the 2" in lines[0]
+    dataset, lines = leave_out_seen(tales, [model], store("excerpts", [excerpt]), "val")
+    assert (len(list(dataset.iter_documents("val"))), len(lines)) == (1, 1)  # there is nothing else to measure on
 
 
 def test_what_a_model_has_learned_from_does_not_measure_it(tales: Workspace, worlds: ModuleType) -> None:

@@ -21,7 +21,7 @@ from genloom.store.workspace import Workspace
 SETTINGS = {"width": 16, "depth": 1, "heads": 2, "qk_norm": False}
 
 
-def create_own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
+def create_own(workspace: Workspace, name: str = "own", has_learned_roles: bool = True, **changes: Any) -> None:
     """Create a small model of bytes with random weights."""
     design = Design("bytes", "autoregressive", "transformer", 48, network_settings={**SETTINGS, **changes})
     codec = plain.Codec.fit([], plain.Config())
@@ -32,7 +32,8 @@ def create_own(workspace: Workspace, name: str = "own", **changes: Any) -> None:
         for weight in parts.parameters():
             weight += 0.1 * torch.randn_like(weight)
     with workspace.create_model(name) as folder:
-        save_model(Model(name, codec, objective, parts, design), folder, design.to_tables(), {})
+        facts = {"has_learned_roles": has_learned_roles}
+        save_model(Model(name, codec, objective, parts, design), folder, design.to_tables(), facts)
 
 
 def tune(workspace: Workspace, base_ref: str, name: str, has_adapter: bool = True) -> str:

@@ -167,7 +167,6 @@ def write_tokenizer(folder: Path) -> None:
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), "exchange.missing_file", ""),
         (write_tokenizer, "exchange.adapter_vocabulary", ""),
     ],
-    ids=str,
 )
 def test_what_is_not_supported_is_named_and_leaves_nothing(
     change: Callable[[Path], None], cause: str, text: str, folder: Path, workspace: Workspace
@@ -189,7 +188,7 @@ def test_a_failed_parity_check_leaves_nothing(
     assert [model.ref for model in workspace.list_models()] == ["base/1"]
 
 
-@pytest.mark.parametrize("declared", ["stranger/model", None, 7, {"a": 1}, "\x1b[2J"], ids=str)
+@pytest.mark.parametrize("declared", ["stranger/model", None, 7, {"a": 1}, "\x1b[2J"])
 def test_a_base_that_is_not_known_is_an_error(declared: Any, folder: Path, workspace: Workspace) -> None:
     set_field(base_model_name_or_path=declared)(folder)
     with raises_code("exchange.adapter_base_unknown", path=folder):

@@ -176,7 +176,8 @@ def test_a_model_of_genloom_is_exported_as_qwen3(hf: ModuleType, worlds: ModuleT
         for weight in parts.parameters():
             weight += 0.1 * torch.randn_like(weight)
     with workspace.create_model("own") as folder:
-        save_model(Model("own", codec, objective, parts, design), folder, design.to_tables(), {})
+        facts = {"has_learned_roles": True}
+        save_model(Model("own", codec, objective, parts, design), folder, design.to_tables(), facts)
     export_model(workspace, "own", "hf", tmp_path / "out", None, lambda done, what: None)
     out = tmp_path / "out"
     back, words = hf.AutoModelForCausalLM.from_pretrained(out), hf.AutoTokenizer.from_pretrained(out)

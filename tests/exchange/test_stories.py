@@ -70,6 +70,16 @@ def test_import_prints_the_parity_and_the_next_command(there: Path, capsys: pyte
         assert words in out
 
 
+def test_a_model_of_plain_text_is_no_assistant_after_a_round_trip(
+    home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_own(home, "plain", has_learned_roles=False)
+    for out, to in ((tmp_path / "folder", "hf"), (tmp_path / "x.gguf", "gguf")):
+        path = call(capsys, "export", "plain", str(out), "--to", to)["path"]
+        assert not call(capsys, "import", path, "--name", "back")["has_chat_template"]
+        assert "[generate.cannot_chat_template]" in call(capsys, "chat", "back", "--prompt", "hi", code=2)
+
+
 def test_evaluate_requires_data(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["import", str(there)]) == 0
     assert "--data NAME" in call(capsys, "evaluate", "there", code=2)

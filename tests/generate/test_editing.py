@@ -146,4 +146,4 @@ def test_a_signal_is_varied_continued_and_filled_along_its_first_axis(sampler: M
 def test_a_vector_has_no_part_to_fill(sampler: Model) -> None:
     codec = cast(Any, SimpleNamespace(space=SignalSpace(3), encode=lambda value: value))
     with raises_code("generate.fill_without_axis"):
-        SourceEdit(np.zeros(3), (0.0, 0.5)).prepare(replace(sampler, codec=codec), 1)
+        SourceEdit(np.zeros(3), (0.0, 0.5)).prepare(replace(sampler, codec=codec), Request(("",), (0,)))

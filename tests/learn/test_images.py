@@ -24,6 +24,7 @@ from genloom.rate.preferences import build_preferences
 from genloom.rate.ratings import record_choice, record_rating
 from genloom.rate.report.receipt import to_text
 from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.records import hash_output_record
 from genloom.store.workspace import Workspace
 from genloom.train.events import StepMetrics
 from genloom.train.planning.auto_config import Budget
@@ -117,8 +118,9 @@ def test_the_receipt_of_a_round_shows_images(workspace: Workspace, ledger: Ledge
 @pytest.mark.parametrize("method", ["auto", "none"])
 def test_edited_outputs_alone_are_refused_before_training(workspace: Workspace, ledger: Ledger, method: str) -> None:
     for path, record in list(workspace.list_records()):
-        record["request"] = {**record["request"], "edit": "a" * 64}
-        path.with_suffix(".json").write_text(json.dumps(record))
+        source = workspace.save_original(path.read_bytes(), path.suffix)
+        content = {**record, "request": {**record["request"], "edit": {"image": source, "strength": 0.5}}}
+        path.with_suffix(".json").write_text(json.dumps({**content, "digest": hash_output_record(content)}))
     rate_bluer(workspace, ledger)
     with raises_code("learn.too_few_eval_prompts", count=0):
         run_round(workspace, ledger, method=method)

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from genloom.errors import format_message
 from genloom.generate import engine, output_records
+from genloom.learn import round as learning_round
 from genloom.learn.build_receipt import hide_login_name
 from genloom.learn.comparison import AnswerPairs
 from genloom.learn.label_noise import MISLABELLED_REASON
@@ -29,7 +31,7 @@ from genloom.rate.report.receipt import from_json, to_text
 from genloom.store.dataset_removal import has_document
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
-from genloom.train.events import RunResult, StepMetrics
+from genloom.train.events import RunResult, RunWarning, StepMetrics
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.config import PreferenceConfig
 from tests.errors import raises_code
@@ -103,17 +105,18 @@ def test_a_preference_is_learned_proved_and_promoted(workspace: Workspace, ledge
     assert workspace.get_model("tales").ref == last.receipt.challenger == "tales/2"
     folder = workspace.get_run(last.run).folder
     assert from_json((folder / "receipt.json").read_bytes()) == last.receipt
-    assert "judge-regex" in (folder / "receipt.html").read_text()
+    assert "check-regex" in (folder / "receipt.html").read_text()
     *_, entry, promotion = ledger.iter_events()
     assert (entry.kind, promotion.kind) == ("round", "promotion")
     assert entry.body["receipt"] == promotion.body["receipt"] == last.digest
     assert workspace.get_model("tales/2").parent_ref == "tales/1"
+    assert not workspace.get_model("tales/2").has_learned_roles, "nor has its base"
 
 
 def test_answers_of_both_versions_can_be_replayed(workspace: Workspace, ledger: Ledger) -> None:
     rate_pairs(workspace, ledger, "tales", PREFERENCE)
     last = run_round(workspace, ledger, check=PREFERENCE, budget=Budget(steps=3), max_eval_prompts=12)
-    assert "held-out answers, by judge-regex" in {m.name for m in last.receipt.decision.measures}
+    assert "held-out answers, by check-regex" in {m.name for m in last.receipt.decision.measures}
     answers = [(path.stem, record) for path, record in workspace.list_records() if record.get("learn") == last.run]
     nonces = [
         [r["request"]["nonces"][r["row"]] for _, r in answers if r["model"] == ref] for ref in ("tales/1", "tales/2")
@@ -257,7 +260,7 @@ def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledge
     promote(workspace, ledger, "tales", get_number(first.new_version), "person")
     with workspace.create_model("other") as folder:
         (folder / "card.json").write_text(json.dumps({"parents": [{"ref": first.new_version}]}))
-    *_, second = unlearn_ratings(workspace, ledger, "tales", rater="judge-regex")
+    *_, second = unlearn_ratings(workspace, ledger, "tales", rater="check-regex")
     assert isinstance(second, UnlearnRatingsResult)
     assert second.tainted_versions == ("other/1", challenger, first.new_version)
     assert (second.new_version, second.active_tainted_versions) == ("", ("other/1",))
@@ -270,7 +273,7 @@ def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledge
         rollback(workspace, ledger, "tales")
     promote(workspace, ledger, "tales", get_number(challenger), "person", allow_withdrawn=True)
     assert workspace.get_model("tales").ref == challenger
-    list(unlearn_ratings(workspace, ledger, "tales", rater="judge-regex"))
+    list(unlearn_ratings(workspace, ledger, "tales", rater="check-regex"))
     assert workspace.get_model("tales").ref == "tales/1", "in use again, and forgotten again"
 
 
@@ -283,7 +286,7 @@ def test_ratings_that_were_withdrawn_before_are_forgotten_too(workspace: Workspa
     for event in events[:2]:
         withdraw_rating(ledger, event)
     assert find_trained_versions(workspace, ledger, events[:1]) == [challenger]
-    *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="judge-regex")
+    *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="check-regex")
     assert isinstance(unlearned, UnlearnRatingsResult)
     assert unlearned.tainted_versions == (challenger,)
     assert workspace.get_model("tales").ref == "tales/1"
@@ -337,7 +340,7 @@ def test_the_commands_learn_and_forget(
     assert "Receipt of a learning round" in out.read_text()
     [entry] = open_ledger(workspace.root).iter_events(["round"])
     assert run_json("ratings", "withdraw", entry.body["used"][0])["trained_versions"] == [learned["challenger"]]
-    forgotten = run_json("forget", "tales", "--rater", "judge-regex")
+    forgotten = run_json("forget", "tales", "--rater", "check-regex")
     assert forgotten["tainted_versions"] == [learned["challenger"]]
     assert forgotten["new_version"] == "", "no other ratings"
 
@@ -384,7 +387,7 @@ def test_grpo_increases_the_reward(workspace: Workspace, ledger: Ledger) -> None
         workspace, ledger, rewards=(PREFERENCE,), budget=Budget(steps=40), overrides=overrides, check=PREFERENCE
     )
     measures = {m.name: m for m in last.receipt.decision.measures}
-    assert measures["held-out answers, by judge-regex"].challenger > 0.55, to_text(last.receipt)
+    assert measures["held-out answers, by check-regex"].challenger > 0.55, to_text(last.receipt)
     assert last.receipt.curve[-1].agreement > last.receipt.curve[0].agreement
 
 
@@ -402,13 +405,24 @@ def test_without_training_the_reward_model_chooses(workspace: Workspace, ledger:
     num_entries = len(list(ledger.iter_events()))
     last = run_round(workspace, ledger, method="none", check=PREFERENCE, best_of=4, max_eval_prompts=12)
     best, first = last.receipt.baseline
-    assert best.name == "best of 4, by judge-regex"
+    assert best.name == "best of 4, by check-regex"
     assert first.name.startswith("first above the median")
     assert not best.is_proof
     assert last.receipt.champion == last.receipt.challenger == "tales/1"
     assert "tales/1 stays in use" in to_text(last.receipt)
     assert best.name in (workspace.get_run(last.run).folder / "receipt.html").read_text()
     assert len(list(ledger.iter_events())) == num_entries + 1, "only that tales/1 is in use"
+
+
+def test_best_of_n_without_a_reward_model_is_told(
+    workspace: Workspace, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    fit_reward_model = learning_round.fit_reward_model
+    monkeypatch.setattr(learning_round, "fit_reward_model", lambda *each: (*fit_reward_model(*each)[:3], None))
+    request = LearnRequest("tales", budget=Budget(steps=2), overrides=OVERRIDES, max_eval_prompts=2, best_of=2)
+    notes = [event.text for event in learn(workspace, ledger, request) if isinstance(event, RunWarning)]
+    assert format_message("learn.best_of_n_not_measured", model="tales/1") in notes
 
 
 def test_extra_prompts_are_answered_too(workspace: Workspace, ledger: Ledger) -> None:
@@ -424,8 +438,8 @@ def test_extra_prompts_are_answered_too(workspace: Workspace, ledger: Ledger) ->
         best_of=2,
     )
     measures = {m.name: m for m in last.receipt.decision.measures}
-    assert measures["held-out answers, by judge-regex"].count == 42, "the rated one is left out"
-    assert last.receipt.baseline[0].name == "best of 2, by judge-regex"
+    assert measures["held-out answers, by check-regex"].count == 42, "the rated one is left out"
+    assert last.receipt.baseline[0].name == "best of 2, by check-regex"
 
 
 def test_a_few_common_words_are_not_a_copy(workspace: Workspace) -> None:

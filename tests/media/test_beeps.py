@@ -211,7 +211,7 @@ def test_a_user_goes_through_every_verb(
     assert genloom.workspace.get_model(name).ref == f"{name}/3"
     genloom("rollback", name)
     assert genloom.workspace.get_model(name).ref == f"{name}/2"
-    genloom("forget", name, "--rater", "judge-lively")
+    genloom("forget", name, "--rater", "check-lively")
 
     # export, doctor
     assert genloom.refuse("export", name, str(tmp_path / "exported")).startswith("exchange.")

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,27 @@ def test_abc_and_kern_are_read(tmp_path: Path) -> None:
     assert list_notes(music.open(tmp_path / "tune.krn").value) == [SCALE]
 
 
+def test_a_broken_tune_costs_only_itself(tmp_path: Path) -> None:
+    tunes = [
+        "X:1\nM:2/4\nL:1/4\nK:C\nCD|EF|GA|Bc|\n",
+        "X:2\nM:9/0\nK:C\nCDE|\n",
+        "X:3\nM:2/4\nL:1/4\nK:C\nCD|EF|GA|Bc|\n",
+    ]
+    problems: list[str] = []
+    pieces = music.read("\n".join(tunes).encode(), ".abc", problems)
+    assert [list_notes(score) for score, _ in pieces] == [[SCALE], [SCALE]]
+    assert len(problems) == 1
+    assert problems[0].startswith("tune 2 of 3: ")
+    with pytest.raises(ValueError, match="damaged"):
+        music.read(tunes[1].encode(), ".abc")
+
+
+def test_midi_in_a_riff_file_is_read() -> None:
+    data = music.render(SCORE, ".mid")
+    riff = b"RIFF" + (len(data) + 12).to_bytes(4, "little") + b"RMIDdata" + len(data).to_bytes(4, "little") + data
+    assert list_notes(music.decode(riff)) == list_notes(SCORE)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_sound_has_its_length_and_loudness(suffix: str) -> None:
     import pyloudnorm
@@ -69,6 +91,7 @@ def test_sound_has_its_length_and_loudness(suffix: str) -> None:
         (b"PK\x03\x04broken", ".mxl"),
         (b"X:1\nK:C\n", ".abc"),
         (b"!! nothing", ".krn"),
+        (b"<html></html>", ".html"),
     ],
 )
 def test_broken_files_give_one_sentence(data: bytes, suffix: str, tmp_path: Path) -> None:
@@ -120,6 +143,18 @@ def test_faults_are_found() -> None:
     crossing = Score((Part(73, (Note(0, 24, 60),)), Part(73, (Note(0, 24, 67),))))
     assert [fault.rule for fault in find_faults(crossing)] == ["crossing"]
     assert find_faults(SCORE) == []
+
+
+def test_style_is_the_same_in_another_key_and_tells_major_from_minor() -> None:
+    style = music.extract_style_features(SCORE)
+    moved = music.extract_style_features(SCORE.transpose(2))
+    assert np.abs(np.delete(style - moved, 4)).max() < 1e-9
+    minor = replace(
+        SCORE, parts=(Part(40, tuple(n._replace(pitch=n.pitch - (n.pitch % 12 in (4, 9, 11))) for n in SCALE)),)
+    )
+    assert style[0] > 0 > music.extract_style_features(minor)[0]
+    assert style[6] > 0.5
+    assert not music.extract_style_features(Score(())).any()
 
 
 def test_passages_and_cuts_keep_bars() -> None:

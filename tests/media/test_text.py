@@ -399,6 +399,13 @@ def test_a_failing_extractor_gives_one_error(tmp_path: Path, monkeypatch: pytest
     assert "IndexError: list index" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.DOCX", "a.xlsx", "a.mp3"])
+def test_text_is_not_saved_under_the_suffix_of_another_format(tmp_path: Path, name: str) -> None:
+    with raises_code("media.bad_text_suffix"):
+        text.save(Item("some words"), tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_save_then_open_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     text.save(Item("Größe\n日本語 🌊\n"), path)

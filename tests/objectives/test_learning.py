@@ -11,7 +11,7 @@ import torch
 
 from genloom import plugins
 from genloom.generate.guidance import ClassifierFreeGuidance
-from genloom.model.design import objective_class_name
+from genloom.model.design import get_objective_class
 from genloom.objectives.dpo import DPO
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
@@ -22,7 +22,7 @@ def test_no_pair_of_objective_and_network_is_left_out(toys):
     """Each objective is tested with every network that supports its network specs."""
     supported = set()
     for objective in plugins.part_names("objective"):
-        objective_class = getattr(plugins.find_part("objective", objective), objective_class_name(objective))
+        objective_class = get_objective_class(objective)
         for network in plugins.part_names("network"):
             module = plugins.find_part("network", network)
             for space in (toys.TOKENS, toys.VECTOR, toys.SERIES, toys.PICTURE):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from genloom.learn.unlearn_ratings import find_entries
 from genloom.rate.auto_rater import parse_check, rate_pairs
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
@@ -13,13 +14,29 @@ def test_the_better_output_wins_and_the_ledger_records_a_machine(
 ) -> None:
     long, short, other = save_output("why?", "because of it"), save_output("why?", "so"), save_output("when?", "now")
     [event] = rate_pairs(workspace, ledger, "notes", "length:max_length=1")
-    assert event.body["rater"] == "judge-length"
+    assert event.body["rater"] == "check-length"
     assert event.body["machine"]
     assert event.body[event.body["winner"]] == short
     assert other not in (event.body["a"], event.body["b"])
     assert rate_pairs(workspace, ledger, "notes", "length:max_length=1") == [], "once is enough"
     assert rate_pairs(workspace, ledger, "notes", "length:min_length=1")[0].body["winner"] == "tie"
     assert long in (event.body["a"], event.body["b"])
+
+
+def test_ratings_of_earlier_versions_are_those_of_the_check(
+    workspace: Workspace, ledger: Ledger, save_output: Callable[..., str]
+) -> None:
+    """Earlier versions called it `judge-length`; a person of that name is another rater."""
+    for text in ("because of it", "so"):
+        save_output("why?", text)
+    [event] = rate_pairs(workspace, ledger, "notes", "length:max_length=1")
+    former_body = {**event.body, "rater": "judge-length"}
+    for number, is_machine in enumerate((True, False)):
+        ledger.append("choice", {**former_body, "machine": is_machine}, f"former{number}")
+    raters = [entry.body["rater"] for entry in ledger.iter_entries(["choice"])]
+    assert raters == ["check-length", "check-length", "judge-length"]
+    for name in ("check-length", "judge-length"):
+        assert {"former0", event.id} <= {entry.id for entry in find_entries(ledger, name, "")}
 
 
 def test_settings_are_validated() -> None:

@@ -237,6 +237,14 @@ def test_nothing_is_reserved_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.
         files.reserve(tmp_path / "table", 4096)
 
 
+def test_the_home_of_an_unknown_user_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert files.expand_home("~/notes") == Path("/home/anna/notes")
+    assert files.expand_home("notes~") == Path("notes~")
+    with raises_code("store.unknown_home", path="~nobody-of-this-name/x"):
+        files.expand_home("~nobody-of-this-name/x")
+
+
 def test_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert files.hash_file(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -54,6 +54,35 @@ def test_a_version_is_removed_restored_and_deleted(workspace: Workspace) -> None
         recycle_bin.restore(workspace.root, "notes/2")
 
 
+def test_the_name_of_something_in_the_bin_is_told_until_the_bin_is_emptied(workspace: Workspace) -> None:
+    output, models = workspace.save_output("text", ".txt", {"model": "notes/1"}), workspace.root / "models"
+    paths = [workspace.root / "outputs" / output[:10] / f"{output}{suffix}" for suffix in (".json", ".txt")]
+    recycle_bin.remove(workspace.root, "outputs", output, paths)
+    with raises_code("store.in_bin", name=output, entry=output):
+        workspace.get_output(output)
+    with raises_code("store.nothing_known"):
+        workspace.get_run(output)
+    recycle_bin.remove(workspace.root, "models", "notes/2", [models / "notes" / "2"])
+    with raises_code("store.in_bin", entry="notes/2"):
+        workspace.get_model("notes/2")
+    with raises_code("store.no_such_version"):
+        workspace.get_model("notes/9")
+    recycle_bin.remove(workspace.root, "models", "notes", [models / "notes"])
+    with raises_code("store.in_bin", entry="notes"):
+        workspace.get_model("notes")
+    recycle_bin.empty(workspace.root)
+    with raises_code("store.unknown_name"):
+        workspace.get_model("notes")
+
+
+def test_a_damaged_entry_is_a_fault_of_the_workspace(workspace: Workspace) -> None:
+    entry = recycle_bin.remove(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
+    assert workspace.list_faults() == []
+    (workspace.root / "bin" / entry.id / "entry.json").write_text("{")
+    (fault,) = workspace.list_faults()
+    assert entry.id in fault
+
+
 def test_a_later_version_never_gets_the_number_of_a_removed_one(workspace: Workspace) -> None:
     """Ratings and promotions in the ledger are about numbers."""
     recycle_bin.remove(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from genloom.store import model_folder
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
@@ -188,6 +189,22 @@ class TestModels:
         assert first.card["files"]["weights.safetensors"]["bytes"] == 3
         assert [m.ref for m in workspace.list_models()] == ["notes/1", "notes/2"]
         assert not (workspace.root / "models" / "notes" / "3").exists()
+
+    def test_listing_reads_the_folder_of_a_model_once(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for weights in (b"one", b"two", b"three"):
+            with workspace.create_model("notes") as folder:
+                fill_model(folder, weights)
+        folders: list[Path] = []
+
+        def list_versions(folder: Path) -> list[int]:
+            folders.append(folder)
+            return model_folder.list_versions(folder)
+
+        monkeypatch.setattr("genloom.store.workspace.list_versions", list_versions)
+        assert [m.version for m in workspace.list_models()] == [1, 2, 3]
+        assert folders == [workspace.root / "models" / "notes"]
 
     def test_the_digest_says_what_the_model_is_and_no_more(self, workspace: Workspace) -> None:
         def digest(change: str | None = None) -> str:

@@ -66,7 +66,7 @@ def run(
     repeats
         Share of pairs shown a second time in the other order, to measure the rater's consistency.
     """
-    workspace, console = common.open(ledger, rater or "")
+    workspace, console = common.open(ledger, rater)
     flags: dict[str, Any] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -117,7 +117,7 @@ def _print_summary(arena: Arena, console: Console) -> None:
 
 @dataclass(frozen=True)
 class _Screen:
-    """What the rater sees and types; with --json on standard error."""
+    """The dialogue with the rater; with --json on standard error."""
 
     is_json: bool
 

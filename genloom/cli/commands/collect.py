@@ -36,7 +36,7 @@ def run(
     Text: txt, md, html, pdf, docx, epub, code, jsonl, csv and parquet. Rows with messages, or with a question and its
     answer, become conversations to fine-tune on. Images: png, jpg, webp, gif, bmp, tiff, svg, and parquet with an image
     column. A caption comes from a .txt or .json beside the image, a table (csv, jsonl, parquet) with a column
-    file_name, the file's metadata (EXIF, XMP, title), or its name.
+    file_name, the file's metadata (EXIF, XMP, title), or its name. Music: MIDI, MusicXML, ABC and Humdrum files.
 
     Removes exact and near duplicates, records a licence for each document, and holds out validation and test data.
     Files that cannot be read are skipped and listed with the reason.
@@ -48,7 +48,7 @@ def run(
     name
         Name of the data set. [default: the name of the one source]
     medium
-        Medium to collect: text, image or that of a plug-in. [default: that of most files]
+        Medium to collect, e.g. text; genloom parts medium lists them. [default: that of most files]
     licence
         Licence of everything collected. [default: as found in or beside each file, else "unknown"]
     column

@@ -125,12 +125,7 @@ def run(
         _check_no_other_options(
             model, {**input_options, "seed": seed, **selection, **vars(token_options), **vars(step_options)}
         )
-        output = workspace.output(replay)
-        output.replay()
-        _print_output(output, console)
-        console.print_note(f"Identical to {output.path}")
-        text_fields = _build_text_fields(output)
-        console.print_result({"id": replay, "file": str(output.path), **text_fields, "identical": True})
+        _replay(workspace.output(replay), console)
         return
     if model is None:
         raise GenloomError("cli.model_missing")
@@ -161,9 +156,32 @@ def run(
         continue_from=continue_from or "",
         **params,
     )
-    outputs, results = Outputs(), []
+    outputs, results = _print_outputs(events, out, sheet_options.sheet, console)
+    sheet_entry = {}
+    if sheet_options.sheet:
+        sheet_entry["sheet"] = str(_save_sheet(outputs, Path(results[0]["file"]), console))
+    adapters = list(outputs[0].record.get("adapters", {}))
+    console.print_result({"model": generator.ref, "adapters": adapters, "outputs": results, **sheet_entry})
+
+
+def _replay(output: Output, console: Console) -> None:
+    output.replay()
+    _print_output(output, console)
+    console.print_note(f"Identical to {output.path}")
+    text_fields = _build_text_fields(output)
+    console.print_result({"id": output.id, "file": str(output.path), **text_fields, "identical": True})
+
+
+def _print_outputs(
+    events: Iterable[GenerationProgress | Output], out: Path | None, should_keep_all: bool, console: Console
+) -> tuple[Outputs, list[dict[str, Any]]]:
+    """Print each output as it comes, and return them and their results for scripts.
+
+    Without a use for all, only the first is returned, so that many outputs take no memory.
+    """
+    outputs, results, previous = Outputs(), [], None
     for output, position, is_streamed in _show_progress(events, console):
-        if sheet_options.sheet or not outputs:
+        if should_keep_all or not outputs:
             outputs.append(output)
         path = output.path if out is None else output.save(name_copy(out, output.path.name, *position))
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
@@ -176,12 +194,9 @@ def run(
         else:
             console.print_line(f"── {position[0]} of {position[1]} · {output.id} · {path}")
             _print_output(output, console)
-        print_answer_notes(output, console)
-    sheet_entry = {}
-    if sheet_options.sheet:
-        sheet_entry["sheet"] = str(_save_sheet(outputs, Path(results[0]["file"]), console))
-    adapters = list(outputs[0].record.get("adapters", {}))
-    console.print_result({"model": generator.ref, "adapters": adapters, "outputs": results, **sheet_entry})
+        print_answer_notes(output, console, previous)
+        previous = output
+    return outputs, results
 
 
 def _show_progress(

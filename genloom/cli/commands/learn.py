@@ -13,6 +13,7 @@ from genloom.cli.options.numbers import Count, Minutes, OutputCount, Seed
 from genloom.cli.options.training import Settings
 from genloom.cli.options.workspace import LedgerURL, WorkOptions
 from genloom.cli.output_path import resolve_output_file
+from genloom.errors import GenloomError
 from genloom.learn.round import MAX_EVAL_PROMPTS
 
 
@@ -48,9 +49,9 @@ def run(
     steps
         Exact number of steps.
     method
-        dpo: pairs. kto: single thumbs up/down. weighted: SFT weighted by rating. grpo: sample new answers to the rated
-        prompts and reinforce those that score above their group. none: no training, only what best-of-n gains.
-        auto: dpo or kto, by the ratings.
+        Method. dpo: pairs. kto: single thumbs up/down. weighted: SFT weighted by rating. grpo: sample new answers to
+        the rated prompts and reinforce those that score above their group. none: no training, only what best-of-n
+        gains. auto: dpo or kto, by the ratings.
     check
         Machine check that also compares the held-out answers, e.g. length:max_length=1 or "regex:pattern=[!]".
     reward
@@ -59,7 +60,7 @@ def run(
     best_of
         Number of answers of the active version for a best-of-n baseline, chosen by the reward model.
     prompts
-        File of extra evaluation prompts, one per line. Needs --check; more prompts give a tighter result.
+        File of extra evaluation prompts, one per line, for the safeguards and, with --check, a tighter win rate.
     max_eval_prompts
         Maximum number of held-out prompts that both versions answer.
     out
@@ -68,6 +69,8 @@ def run(
     workspace, console = common.open(ledger)
     receipt_path = None if out is None else resolve_output_file(out, "receipt.html")
     learner = workspace.model(model)
+    if "/" in model and not learner.is_active:
+        raise GenloomError("learn.not_active", version=learner.ref, name=learner.name, number=learner.version)
     events = learner.iter_learn(
         minutes=minutes or 0.0,
         steps=steps or 0,

@@ -40,7 +40,10 @@ def run(
     for each, descriptions in parts_by_kind.items():
         console.print_line(each.replace("_", " "))
         console.print_lines(format_table(list(descriptions.items())), indent="  ")
-    console.print_result({"parts": parts_by_kind})
+    problems = plugins.list_problems(*kinds)
+    for problem in problems:
+        console.print_note(problem)
+    console.print_result({"parts": parts_by_kind, "problems": problems})
 
 
 def _print_settings(console: Console) -> None:

@@ -26,13 +26,14 @@ def run(
         Also a version that was trained on withdrawn ratings or documents.
     """
     workspace, console = common.open(ledger)
-    is_active = workspace.model(model).version == to
+    head = workspace.ledger.get_head()
     event = workspace.promote(model, to, reason, allow_withdrawn=allow_withdrawn)
     previous_version = event.body["champion_before"]
-    if is_active:
+    if head and event.seq <= head.seq:  # nothing was recorded
         console.print_line(f"{model} means {model}/{to} already.")
     else:
         instead = f" instead of {model}/{previous_version}" if previous_version else ""
         console.print_line(f"{model} now means {model}/{to}{instead}.")
-        console.print_line(f"To undo: genloom rollback {model}")
+        if previous_version:
+            console.print_line(f"To undo: genloom rollback {model}")
     console.print_result({"event": event.id, **event.body})

@@ -52,14 +52,14 @@ def run(
     winner
         Better one of the pair: a is the first, b the second; bad if both are bad.
     machine
-        Whether the rater is a program.
+        Rating by a program instead of a person.
     check
         Machine check that compares all pairs of outputs of a model, e.g. length:max_length=1 or "regex:pattern=[!]".
         The ledger marks these ratings as those of a machine.
     id
         Your own id of this rating; the same command with the same id records one rating.
     """
-    workspace, console = common.open(ledger, rater or "")
+    workspace, console = common.open(ledger, rater)
     ratings = (up, down, stars is not None, note is not None)
     if check is not None:
         if output is None or any(ratings) or pair is not None:

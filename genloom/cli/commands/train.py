@@ -176,7 +176,7 @@ def _print_result(result: RunResult, folder: Path, console: Console) -> None:
 
 
 def _print_restatement(result: RunResult, console: Console) -> None:
-    """Say what was to be expected of the steps that the machine had time for."""
+    """Say which result was expected of the steps that the machine had time for."""
     forecast, measurement = result.estimate, result.held_out_metric
     line = f"The machine was slower than forecast: {forecast['restated_steps']:,} of {forecast['steps']:,} steps"
     if measurement is not None and (restated := forecast.get(f"restated_{measurement.key}")) is not None:

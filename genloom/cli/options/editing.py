@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from genloom import plugins
 from genloom.api.generation import find_editing
 from genloom.api.models import Model
-from genloom.cli.options.numbers import finite_float, int_range
+from genloom.cli.options.numbers import checked_int, finite_float, int_range
 from genloom.errors import GenloomError
 
 DEFAULT_STEPS_BETWEEN = 8
@@ -39,15 +39,20 @@ class SheetOptions:
 
 def build_edit_flags() -> Any:
     """Return a group of options, all the editing options of all media; each is None unless it is given."""
-    flags: dict[str, Any] = {}
-    for name in plugins.part_names("editing"):
+    options: dict[str, tuple[Any, dict[str, Any]]] = {}
+    for medium in plugins.part_names("editing"):
         with suppress(GenloomError):  # a broken plugin is reported where its medium is used
-            options_class = plugins.find_part("editing", name).EditOptions
+            options_class = plugins.find_part("editing", medium).EditOptions
             types: dict[str, Any] = get_type_hints(options_class)
             for f in fields(options_class):
-                parameter = build_flag_parameter(types[f.name], f.metadata)
-                flag: Any = Annotated[types[f.name], parameter]  # ty: ignore[invalid-type-form]
-                flags.setdefault(f.name, (f.name, flag, field(default=None)))
+                if f.name not in options:
+                    options[f.name] = types[f.name], dict(f.metadata)
+                elif f.metadata["help"] != options[f.name][1]["help"]:
+                    options[f.name][1]["help"] += f" Of {medium}: {f.metadata['help']}"
+    flags: dict[str, Any] = {}
+    for name, (option_type, metadata) in options.items():
+        flag: Any = Annotated[option_type, build_flag_parameter(option_type, metadata)]
+        flags[name] = name, flag, field(default=None)
     # With the module of `make_dataclass`, the parser would take it for a type of Python's own library.
     namespace = {"__module__": __name__, "__doc__": "The editing options of all media."}
     return Parameter(name="*")(make_dataclass("EditFlags", flags.values(), frozen=True, namespace=namespace))
@@ -56,6 +61,8 @@ def build_edit_flags() -> Any:
 def build_flag_parameter(option_type: Any, metadata: Any) -> Parameter:
     """Return what the parser needs to know of an option: its help, and the numbers that it allows."""
     parameter = Parameter(help=metadata["help"], allow_leading_hyphen=option_type == str | None)
+    if option_type == int | None:
+        return Parameter.combine(parameter, checked_int(metadata["is_allowed"], metadata["requirement"]))
     if option_type != float | None:
         return parameter
     return Parameter.combine(parameter, finite_float(metadata["is_allowed"], f"a number {metadata['requirement']}"))
@@ -76,6 +83,7 @@ def get_edit_options(flags: EditFlags, model: Model) -> dict[str, Any]:
     given = {name: value for name, value in vars(flags).items() if value is not None}
     known_names = [f.name for f in fields(find_editing(model.load()).EditOptions)] if given else []
     if unknown_names := sorted(given.keys() - set(known_names)):
-        known = ", ".join(f"--{name}" for name in known_names)
-        raise GenloomError("cli.edit_of_other_medium", option=unknown_names[0], model=model.ref, known=known)
+        option, *known = (name.rstrip("_").replace("_", "-") for name in (unknown_names[0], *known_names))
+        known_flags = ", ".join(f"--{name}" for name in known)
+        raise GenloomError("cli.edit_of_other_medium", option=option, model=model.ref, known=known_flags)
     return given

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from cyclopts import CycloptsError, Parameter, Token
 
 from genloom.errors import GenloomError
+from genloom.settings import PLAIN_NUMBER
 
 MAX_INT = 2**63 - 1  # seeds are stored as 64-bit integers
 # Python's own functions also read 1_000, digits of other scripts, and blanks around a number.
 INTEGER = re.compile(r"[+-]?[0-9]+")
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def build_parameter(
@@ -57,7 +57,7 @@ def finite_float(is_valid: Callable[[float], bool], requirement: str) -> Paramet
     def build_error(token: Token) -> GenloomError:
         return GenloomError("cli.invalid_number", option=token.keyword, requirement=requirement, value=token.value)
 
-    return build_parameter(NUMBER, float, lambda value: isfinite(value) and is_valid(value), build_error)
+    return build_parameter(PLAIN_NUMBER, float, lambda value: isfinite(value) and is_valid(value), build_error)
 
 
 def float_range(minimum: float, maximum: float) -> Parameter:

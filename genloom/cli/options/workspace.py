@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
 from genloom.cli.options.numbers import int_range
+from genloom.store.names import validate_name
 
 LedgerURL = Annotated[
     str,
@@ -32,8 +33,9 @@ class CommonOptions:
     json: bool = False
     """Print the result as JSON on standard output, for scripts."""
 
-    def open(self, ledger: str = "", rater: str = "") -> tuple[Workspace, Console]:
-        """Return the workspace and the console that the options select."""
+    def open(self, ledger: str = "", rater: str | None = None) -> tuple[Workspace, Console]:
+        """Return the workspace and the console that the options select; an empty name of a rater is refused."""
+        rater = "" if rater is None else validate_name(rater, "rater")
         return Workspace(self.workspace, ledger=ledger, rater=rater), Console(is_json=self.json)
 
 
@@ -45,7 +47,7 @@ class WorkOptions(CommonOptions):
     nice: Annotated[int | None, int_range(0, 19)] = None
     """Niceness, from 0 to 19: with more, other programs go first on the processors. [default: that of the shell]"""
 
-    def open(self, ledger: str = "", rater: str = "") -> tuple[Workspace, Console]:
+    def open(self, ledger: str = "", rater: str | None = None) -> tuple[Workspace, Console]:
         """Give way to other programs as demanded, and return the workspace and the console."""
         if self.nice:
             os.nice(self.nice)

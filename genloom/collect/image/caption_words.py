@@ -2,7 +2,7 @@
 
 from genloom.collect import captions
 
-FILE_COLUMNS = (*captions.FILE_COLUMNS, "image", "image_path", "image_file", "img")
+FILE_COLUMNS = (*captions.FILE_COLUMNS, "image", "image_path", "image_file", "image_name", "img")
 IMAGE_COLUMNS = ("image", "content", "img", "picture", "photo", "png", "jpg", "jpeg", "webp", "svg", "bytes")
 # fmt: off
 # Words by which cameras and programs name a picture without a title.

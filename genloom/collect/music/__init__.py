@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,14 @@ import numpy as np
 from genloom.collect import captions, licence, media_tables
 from genloom.collect.defaults import note_other_files
 from genloom.collect.duplicates import Sketches
-from genloom.collect.options import Note, Options
+from genloom.collect.options import Note, Options, Report
 from genloom.collect.preparation import Counters, Document, Skip
 from genloom.collect.slug import decode_lossy, escape_name
 from genloom.collect.sources import SourceFile
 from genloom.errors import GenloomError
 from genloom.media import music
 from genloom.media.music import midi
-from genloom.media.music.score import DRUMS, Score
+from genloom.media.music.score import DRUMS, Score, find_key
 from genloom.settings import option
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -54,7 +54,7 @@ class RawScore:
     caption: str = ""
     caption_source: str = "none"
     licence: str = ""
-    repairs: str = ""
+    repairs: midi.Repairs = midi.Repairs()
     is_whole_file: bool = True
     kept_values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,16 +116,22 @@ def read(file: SourceFile, options: Config) -> Iterator[RawScore | Note]:
                     entry.caption,
                     "a column of the table",
                     entry.licence,
-                    "",
-                    False,
-                    entry.kept_values,
+                    is_whole_file=False,
+                    kept_values=entry.kept_values,
                 )
             return
         if file.size > music.MAX_BYTES:
             raise GenloomError("music.file_too_large", limit=music.MAX_BYTES >> 20)
         entry, origin = captions.find_caption(file.path, file.root, FILE_COLUMNS, options.keep)
-        pieces = music.read(file.path.read_bytes(), file.path.suffix.lower())
+        problems: list[str] = []
+        pieces = music.read(file.path.read_bytes(), file.path.suffix.lower(), problems)
+        if problems:
+            error = GenloomError(
+                "collect.pieces_unread", count=len(problems), total=len(problems) + len(pieces), reason=problems[0]
+            )
+            yield Note.from_error(file.name, error, is_skipped=False)
         for number, (score, repairs) in enumerate(pieces, start=1):
+            score = with_key(score)
             source = file.name if len(pieces) == 1 else f"{file.name}#{number}"
             stem = captions.derive_caption(decode_lossy(PurePosixPath(file.path.name).stem), GENERIC_WORDS)
             caption, caption_source = captions.pick_caption(
@@ -139,7 +145,7 @@ def read(file: SourceFile, options: Config) -> Iterator[RawScore | Note]:
                     caption,
                     caption_source,
                     entry.licence,
-                    str(repairs) if index == 0 else "",
+                    repairs if index == 0 else midi.Repairs(),
                     len(pieces) == len(passages) == 1,
                     entry.kept_values,
                 )
@@ -147,6 +153,11 @@ def read(file: SourceFile, options: Config) -> Iterator[RawScore | Note]:
         yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
     except ValueError as error:
         yield Note.from_error(file.name, error)
+
+
+def with_key(score: Score) -> Score:
+    """Return the score with the key that its notes sound in, if it names none: models learn all keys as one."""
+    return score if score.key else replace(score, key=find_key(score))
 
 
 def cut_passages(score: Score, num_bars: int) -> Iterator[Score]:
@@ -163,8 +174,9 @@ def build_document(raw: RawScore, options: Config, counters: Counters) -> tuple[
     score, repairs = midi.read_midi(raw.data)
     if score.num_notes < 4:
         raise Skip("few_notes")
-    if text := raw.repairs or str(repairs):
-        counters["changed"][text.lstrip("0123456789, ")] += 1
+    score = with_key(score)
+    for changes in (raw.repairs, repairs):
+        counters["changed"].update(asdict(changes))
     content = midi.write_midi(score)
     document = Document(
         raw.caption,
@@ -178,6 +190,12 @@ def build_document(raw: RawScore, options: Config, counters: Counters) -> tuple[
     )
     piece = raw.source.rpartition(":")[0] or raw.source
     return document, (list_grams(score), hash_bytes(piece.encode("utf-8", "surrogatepass")))
+
+
+def describe_changes(report: Report) -> list[str]:
+    """Return a line on what was changed or lost in the scores."""
+    changes = str(midi.Repairs(**report.counters["changed"]))
+    return [f"changed: {changes}"] if changes else []
 
 
 def hash_bytes(data: bytes) -> int:

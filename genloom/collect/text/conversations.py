@@ -56,7 +56,7 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
         entries = [entry for value in (first, *others) for entry in _parse_entries(value)]
         turns = [_parse_message(entry, number) for number, entry in enumerate(entries, 1)]
     else:
-        prompt, answer = first, others[0]
+        prompt, answer = first, str(others[0])
         context = _first_string(fields, CONTEXT_COLUMNS) or ""
         has_context = context.strip() and names[0].strip().lower() in PROMPT_COLUMNS
         turns = [Message("user", f"{prompt}\n\n{context}" if has_context else prompt), Message("assistant", answer)]
@@ -82,11 +82,11 @@ def find_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(fields.get("prompt"), list) and isinstance(fields.get("completion"), list):
         return (spelling["prompt"], spelling["completion"])
     prompt = next((name for name in PROMPT_COLUMNS if isinstance(fields.get(name), str)), None)
-    answer = next((name for name in ANSWER_COLUMNS if isinstance(fields.get(name), str)), None)
+    answer = next((name for name in ANSWER_COLUMNS if _is_answer(fields.get(name))), None)
     if prompt and answer:
         return (spelling[prompt], spelling[answer])
     for user, assistant in PAIRED_COLUMNS:
-        if isinstance(fields.get(user), str) and isinstance(fields.get(assistant), str):
+        if isinstance(fields.get(user), str) and _is_answer(fields.get(assistant)):
             return (spelling[user], spelling[assistant])
     return ()
 
@@ -101,6 +101,11 @@ def _find_spelling(names: tuple[str, ...]) -> dict[str, str]:
 def render_conversation(turns: Sequence[Message]) -> str:
     """Return a conversation as text, for people and for finding copies."""
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
+def _is_answer(value: Any) -> bool:
+    """Return whether a value can answer a prompt: a text, or a number as in tables of calculations."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool) and value == value
 
 
 def _is_message_list(value: Any) -> bool:
@@ -121,9 +126,10 @@ def _parse_entries(message_list: Any) -> list[Any]:
 def _parse_message(entry: Any, number: int) -> Message:
     if not isinstance(entry, Mapping):
         raise GenloomError("collect.message_not_object", number=number)
-    role, content = entry.get("role", entry.get("from")), entry.get("content", entry.get("value"))
+    name, content = entry.get("role", entry.get("from")), entry.get("content", entry.get("value"))
+    role = name.strip().lower() if isinstance(name, str) else name
     if role not in ROLE_ALIASES:
-        raise GenloomError("collect.message_role", number=number, role=role)
+        raise GenloomError("collect.message_role", number=number, role=name)
     if isinstance(content, list):  # OpenAI's parts
         content = "".join(_parse_part(part, number) for part in content)
     if not isinstance(content, str):

@@ -22,6 +22,10 @@ FORMATS = {
 }
 CONVERSION_HINTS = {
     ".doc": "save it as .docx",
+    **dict.fromkeys((".docm", ".dotx", ".dot", ".wps", ".wpd"), "save it as .docx"),
+    **dict.fromkeys((".xlsb", ".xltx"), "save it as .xlsx"),
+    **dict.fromkeys((".pptm", ".ppsx", ".pps"), "save it as .pptx"),
+    **dict.fromkeys((".djvu", ".xps"), "save it as .pdf"),
     ".pages": "export it as .docx or .pdf",
     ".xls": "save it as .xlsx",
     ".ppt": "save it as .pptx",

@@ -48,7 +48,7 @@ def compute_sketches(texts: list[ComparedText], digests: list[bytes], should_fin
     exact_B1 = np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64).reshape(-1, 1)
     if not should_find_near or not texts:
         return Sketches(exact_B1, np.zeros((len(texts), 0), np.uint8))
-    ngrams_G, boundaries = _hash_ngrams([text.text for text in texts])
+    ngrams_G, boundaries = hash_ngrams([text.text for text in texts])
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         ngrams_G, boundaries.tolist(), num_perm=NUM_PERMUTATIONS, seed=SEED
     )
@@ -67,21 +67,21 @@ def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray
     return ((signatures_NP == signature_P).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
 
 
-def _hash_ngrams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def hash_ngrams(texts: list[str], num_words: int = NGRAM_WORDS) -> tuple[np.ndarray, np.ndarray]:
     """Return the hashes of the grams of all texts in order, and the B + 1 boundaries of the texts in them."""
     word_hashes_T, counts_B = _hash_words(texts)
-    padded_T = np.concatenate([word_hashes_T, np.zeros(NGRAM_WORDS, np.uint64)])
+    padded_T = np.concatenate([word_hashes_T, np.zeros(num_words, np.uint64)])
     ngrams_T = word_hashes_T
-    for offset in range(1, NGRAM_WORDS):
+    for offset in range(1, num_words):
         ngrams_T = _mix(ngrams_T, padded_T[offset : offset + len(word_hashes_T)])
     # A text shorter than a gram counts as one gram; grams that reach into the next text are dropped.
     ends_B = np.cumsum(counts_B)
     starts_B = ends_B - counts_B
-    lengths_B = np.maximum(counts_B - NGRAM_WORDS + 1, 1)
+    lengths_B = np.maximum(counts_B - num_words + 1, 1)
     boundaries = np.concatenate([[0], np.cumsum(lengths_B)])
     offsets_G = np.arange(boundaries[-1]) - np.repeat(boundaries[:-1], lengths_B)
     ngrams_G = np.append(ngrams_T, np.uint64(0))[np.repeat(starts_B, lengths_B) + offsets_G]
-    for i in np.flatnonzero(counts_B < NGRAM_WORDS):
+    for i in np.flatnonzero(counts_B < num_words):
         words = np.split(word_hashes_T[starts_B[i] : ends_B[i]], counts_B[i]) if counts_B[i] else []
         ngrams_G[boundaries[i]] = reduce(_mix, words, counts_B[i : i + 1].astype(np.uint64))[0]
     return ngrams_G, boundaries

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from genloom.collect import table_files
 from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS
-from genloom.collect.parquet import open_parquet
+from genloom.collect.parquet import list_text_columns, open_parquet
 from genloom.collect.text import conversations
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
@@ -37,6 +37,12 @@ TEXT_COLUMNS = (
 )
 
 
+# Of the list in a .json file that holds an object with facts about it.
+LIST_NAMES = frozenset(
+    ("data", "rows", "records", "items", "examples", "documents", "entries", "samples", "texts", "train", "instances")
+)
+
+
 @dataclass(frozen=True)
 class TextRow:
     """A row's text, or the turns of its conversation, or the reason why there is neither (`problem`)."""
@@ -52,25 +58,62 @@ class TextRow:
 
 
 def read_jsonl_rows(stream: TextReader, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
-    """Return the rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings."""
-    return _iter_rows(table_files.read_jsonl(stream), column, keep)
+    """Return the rows of JSON lines: objects with the text under `column` (or a guessed key), or plain strings.
+
+    A file whose first line is not a whole value, as in indented JSON, is read like a .json file.
+    """
+    blocks = iter(stream)
+    head = next((block for block in blocks if block.strip("\ufeff \t\r\n")), "")
+    first_line = head.lstrip("\ufeff \t\r\n").partition("\n")[0].strip()
+    if first_line in ("{", "[") or (first_line.startswith("[") and not first_line.endswith("]")):
+        return read_json_rows(chain([head], blocks), column, keep, has_lines=True)
+    return _iter_rows(table_files.read_jsonl(chain([head], blocks)), column, keep)
 
 
-def read_json_rows(stream: TextReader, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
-    """Return the rows of a .json file that holds one array."""
+def read_json_rows(
+    stream: Iterable[str], column: str, keep: Sequence[str] = (), has_lines: bool = False
+) -> Iterator[TextRow]:
+    """Return the rows of a .json file: one array, an object with an array in it, one document, or JSON lines.
+
+    With `has_lines`, text that is no JSON is read as JSON lines, whatever its first line is.
+    """
     parts, length = [], 0
     for block in stream:
         length += len(block)
         if length > MAX_JSON_CHARS:
             raise GenloomError("collect.json_too_large", limit=MAX_JSON_CHARS >> 20)
         parts.append(block)
+    content = "".join(parts).lstrip("\ufeff")
     try:
-        rows = json.loads("".join(parts))
+        rows = json.loads(content)
     except (ValueError, RecursionError) as error:
+        if has_lines or _is_json_line(content.lstrip().partition("\n")[0]):
+            return _iter_rows(table_files.read_jsonl([content]), column, keep)
         raise GenloomError("collect.not_json", reason=str(error)[:80]) from error
-    if not isinstance(rows, list):
+    if isinstance(rows, list):
+        return _iter_rows(enumerate(rows, 1), column, keep)
+    if not isinstance(rows, dict):
         raise GenloomError("collect.json_without_list")
-    return _iter_rows(enumerate(rows, 1), column, keep)
+    if _is_document(rows, column):
+        return _iter_rows(iter([(1, rows)]), column, keep)
+    names = [name for name, value in rows.items() if name.lower() in LIST_NAMES and isinstance(value, list) and value]
+    if len(names) != 1:
+        raise GenloomError("collect.json_without_list")
+    note = TextRow(0, note=GenloomError("collect.list_taken", name=names[0], count=len(rows)))
+    return chain([note], _iter_rows(enumerate(rows[names[0]], 1), column, keep))
+
+
+def _is_json_line(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict | str)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_document(record: Mapping[str, Any], column: str) -> bool:
+    """Return whether an object is a document of its own: a conversation, or a text under its usual name."""
+    names = (column,) if column else tuple(name for name in record if name.strip().lower() in TEXT_COLUMNS)
+    return any(isinstance(record.get(name), str) for name in names) or bool(conversations.find_columns(record))
 
 
 def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[str]) -> Iterator[TextRow]:
@@ -127,21 +170,20 @@ def read_csv_rows(
 
 def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
     """Yield the rows of a Parquet file."""
-    import pyarrow as pa
-
     with open_parquet(path) as file:
-        text_columns = [
-            f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
-        ]
+        text_columns = list_text_columns(file.schema_arrow)
         list_names = {*conversations.LIST_COLUMNS, "prompt", "completion", "chosen"}
         list_columns = [
-            name for name in file.schema_arrow.names if name.lower() in list_names and name not in text_columns
+            f.name
+            for f in file.schema_arrow
+            if f.name not in text_columns
+            and (
+                f.name.lower() in list_names or (_is_number(f.type) and f.name.lower() in conversations.ANSWER_COLUMNS)
+            )
         ]
-        head = (
-            next(file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns), None)
-            if text_columns or list_columns
-            else None
-        )
+        if not text_columns and not list_columns:
+            raise GenloomError("collect.no_text_column", columns=", ".join(file.schema_arrow.names) or "no columns")
+        head = next(file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns), None)
         head_records = head.to_pylist() if head is not None else []
         key = _find_text_column(column, head_records)
         yield from _note_columns(head_records, key, column)
@@ -167,13 +209,15 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
 
     The result is "" if all rows are conversations, or none is an object.
     """
+    pair_columns = {name for record in records for name in conversations.find_columns(record)}
     names = list(dict.fromkeys(name for record in records for name in record))
     if column:
         if column not in names:
             raise GenloomError("collect.no_such_column", column=column, columns=", ".join(map(str, names)) or "none")
         return column
     records = [record for record in records if not _is_conversation(record)]
-    if not records and names:
+    names = [name for name in names if name not in pair_columns]  # a question without its answer is no text
+    if not records and pair_columns:
         return ""
     lengths = {
         name: sum(len(r[name]) for r in records if isinstance(r.get(name), str) and _is_prose(r[name]))
@@ -186,6 +230,8 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
         for name in usual_names:  # single words, where no column holds more
             if any(isinstance(record.get(name), str) and record[name].strip() for record in records):
                 return name
+        if pair_columns:
+            return ""
         raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)) or "no columns")
     return best_name
 
@@ -204,6 +250,12 @@ def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow
             yield TextRow(0, note=GenloomError("collect.column_taken", column=key, count=num_columns))
         else:
             yield TextRow(0, note=GenloomError("collect.column_guessed", column=key, count=num_columns))
+
+
+def _is_number(column_type: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_integer(column_type) or pa.types.is_floating(column_type)
 
 
 def _is_prose(value: str) -> bool:

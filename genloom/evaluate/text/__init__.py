@@ -18,6 +18,7 @@ from genloom.evaluate.text.battery.score import TASKS
 from genloom.evaluate.text.copied_spans import copied_spans_to_json, format_copied_spans
 from genloom.evaluate.text.diversity import TextDiversity, measure_text_diversity
 from genloom.evaluate.text.ngram_baseline import NGramBaseline, choose_order, fit_ngram_baseline
+from genloom.evaluate.text.shared_text import find_shared_documents as find_shared_documents
 from genloom.generate import engine
 from genloom.generate.text.conversation import choose_chat
 from genloom.model.likelihood import Scored, build_unit_counter

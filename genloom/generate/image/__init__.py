@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from genloom.media.opening import open_limited
 from genloom.model import Model
 from genloom.settings import option
 from genloom.types import SignalSpace
+
+if TYPE_CHECKING:
+    from genloom.generate.engine import Request
 
 MAX_MARGIN = 4096  # pixels that can be added on a side
 
@@ -55,7 +58,7 @@ class EditSource:
         if self.mask is not None and not self.mask.any():
             raise GenloomError("generate.empty_mask")
 
-    def prepare(self, model: Model, count: int) -> SamplerStart:
+    def prepare(self, model: Model, request: "Request") -> SamplerStart:
         codec: Any = model.codec
         if not isinstance(codec.space, SignalSpace) or "init_values" not in list_inputs(model):
             raise GenloomError("generate.no_edit_support", objective=model.design.objective)

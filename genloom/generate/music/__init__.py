@@ -1,7 +1,6 @@
 """Editing of music: controls as options, and continuing, filling, varying, harmonising a source."""
 
-import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,23 @@ from typing import Any
 import numpy as np
 
 from genloom import plugins
-from genloom.codecs.notes import FILL, MAX_BARS, MAX_VOICES, Cell, Codec, list_voices
-from genloom.codecs.notes_grammar import NotesConstraint, Rules
+from genloom.codecs.notes import (
+    FILL,
+    HEADER,
+    MAX_BARS,
+    METERS,
+    Cell,
+    Codec,
+    encode_cells,
+    list_voices,
+    measure_density,
+    to_token,
+)
+from genloom.codecs.notes_grammar import MIN_TYPICAL_TOKENS, NotesConstraint, Rules
 from genloom.errors import GenloomError
-from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options
+from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
+from genloom.generate.engine import Request, get_default_max_tokens
+from genloom.generate.music.window import MIN_CONTEXT_BARS, Task, Window, list_cells, open_window, restore_source
 from genloom.media.music.controls import (
     Controls,
     merge_controls,
@@ -23,11 +35,15 @@ from genloom.media.music.controls import (
     unpack_controls,
 )
 from genloom.media.music.midi import round_bpm
-from genloom.media.music.score import Part, Score, Tempo
+from genloom.media.music.score import Score, Tempo, find_key
+from genloom.media.opening import open_limited
 from genloom.model import Model
 from genloom.settings import option
+from genloom.text_format import format_count
 
-CONTEXT_BARS = 12  # of a source that are read beside the bars to generate
+WINDOW_BARS = (16, 12, 8, 4)  # of a source that are read, with the bars to generate; the first number that fits
+MAX_ADDED_BARS = MAX_BARS - MIN_CONTEXT_BARS
+TASKS = ("continue_", "fill", "vary", "harmonise", "accompany")
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class EditOptions:
     source: Path | None = option(
         None, "Tune to start from; needs --continue, --fill, --vary, --harmonise or --accompany."
     )
-    continue_: int | None = option(None, "Bars to add to the source.", minimum=1, maximum=MAX_BARS)
+    continue_: int | None = option(None, "Bars to add to the source.", minimum=1, maximum=MAX_ADDED_BARS)
     fill: str | None = option(None, "Bars of the source to rewrite, FROM-TO, counted from 1: 5-8.")
     vary: float | None = option(
         None,
@@ -58,41 +74,85 @@ class EditOptions:
 
 @dataclass(frozen=True, eq=False)
 class MusicEdit:
-    """Controls and rules, and the cells of a source that are generated; without a source, all."""
+    """Controls and rules, and a task that starts from a source; without a source, everything is generated."""
 
-    controls: Controls
+    controls: Controls  # of the options; the words of a prompt add to them
     in_key: bool = False
     no_crossing: bool = False
     source: Score | None = None
-    cells: tuple[Cell, ...] = field(default=())  # to generate
+    task: Task = field(default_factory=Task)
 
     @property
     def rules(self) -> Rules:
         return Rules(in_key=self.in_key, is_crossing_free=self.no_crossing)
 
-    def prepare(self, model: Model, count: int) -> SamplerStart:
-        codec = model.codec
-        if not isinstance(codec, Codec):
+    def prepare(self, model: Model, request: Request) -> SamplerStart:
+        codec, context_length = model.codec, model.design.context_length
+        if not isinstance(codec, Codec) or "constraint" not in list_inputs(model):
             raise GenloomError("generate.no_edit_support", objective=model.design.objective)
+        asked = [merge_controls(read_words(prompt), self.controls) for prompt in request.prompts]
+        max_tokens = int(request.params.get("max_tokens") or get_default_max_tokens(model))
         if self.source is None:
-            constraint = NotesConstraint([self.controls] * count, codec.styles, self.rules)
+            max_length = min(max_tokens + 1, context_length)
+            constraint = NotesConstraint(asked, codec.styles, self.rules, max_length=max_length)
+            for each in constraint.controls:
+                if self.controls.bars is not None and each.bars != self.controls.bars:
+                    voices = format_count(len(each.programs or (0,)), "voice")
+                    raise GenloomError("music.too_many_bars", bars=self.controls.bars, voices=voices, maximum=each.bars)
             return SamplerStart({"constraint": constraint})
-        prefix = self.encode_prefix(codec)
-        if len(prefix) + 16 > model.design.context_length:
-            raise GenloomError(
-                "generate.source_too_long", num_tokens=len(prefix), maximum=model.design.context_length - 16
-            )
-        constraint = NotesConstraint([self.controls] * count, codec.styles, self.rules, self.cells, True)
-        return SamplerStart({"prompt_ids": (prefix,) * count, "constraint": constraint})
+        source = self.source
+        window, cells, prefixes = self.encode_windows(codec, asked, request.nonces, context_length)
+        changes = encode_cells(window.score, (), window.score.bars)
+        constraint = NotesConstraint(
+            [
+                replace(asked[row], key=self.choose_key(asked[row]), meter=None, programs=None, bars=None)
+                for row in range(len(asked))
+            ],
+            codec.styles,
+            self.rules,
+            cells,
+            {bar: tokens for (bar, _), tokens in changes.items() if tokens},
+            min(context_length, min(map(len, prefixes)) + max_tokens),
+            window.num_bars,
+        )
+        return SamplerStart(
+            {"prompt_ids": tuple(prefixes), "constraint": constraint},
+            lambda value: restore_source(source, window, self.task, value),
+        )
 
-    def encode_prefix(self, codec: Codec) -> np.ndarray:
-        """Return the tokens before those to generate: BOS, the header and the known cells of the source."""
+    def encode_windows(
+        self, codec: Codec, asked: Sequence[Controls], nonces: Sequence[int], context_length: int
+    ) -> tuple[Window, list[tuple[Cell, ...]], list[np.ndarray]]:
+        """Return the longest window that fits into the context, and the cells and the tokens before them of each row.
+
+        Raise GenloomError if none fits.
+        """
         assert self.source is not None
-        voices, num_bars = len(list_voices(self.source)), len(self.source.bars)
-        hidden = frozenset(self.cells)
-        known = frozenset((b, v) for b in range(num_bars) for v in range(voices) if (b, v) not in hidden)
-        ids = codec.encode_task(self.source, known)
-        return np.concatenate([[codec.space.bos], ids[: int(np.flatnonzero(ids == FILL)[0]) + 1]])
+        num_tokens = 0
+        for num_bars in WINDOW_BARS:
+            window = open_window(self.source, self.task, num_bars)
+            cells = [list_cells(window, self.task, nonce) for nonce in nonces]
+            prefixes = [
+                encode_prefix(codec, self.set_header(window.score, controls, codec), row, controls.density)
+                for controls, row in zip(asked, cells, strict=True)
+            ]
+            num_tokens = max(
+                len(prefix) + MIN_TYPICAL_TOKENS * len(row) + window.num_bars
+                for prefix, row in zip(prefixes, cells, strict=True)
+            )
+            if num_tokens <= context_length:
+                return window, cells, prefixes
+        raise GenloomError("music.task_too_long", num_tokens=num_tokens, maximum=context_length)
+
+    def choose_key(self, asked: Controls) -> Any:
+        """Return the key of an option, else that of the source, of the prompt, or that its notes sound in."""
+        assert self.source is not None
+        return self.controls.key or self.source.key or asked.key or find_key(self.source)
+
+    def set_header(self, score: Score, asked: Controls, codec: Codec) -> Score:
+        """Return a score whose facts are those of its source, those asked for where it has none."""
+        style = next((style for style in (score.style, asked.style) if style in codec.style_ids), "")
+        return replace(score, key=self.choose_key(asked), style=style)
 
     def pack(self, medium: Any, save_blob: SaveBlob) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -101,13 +161,20 @@ class MusicEdit:
             "no_crossing": self.no_crossing,
         }
         if self.source is not None:
-            record |= {
-                "source": save_blob(medium.encode(self.source), medium.suffixes[0]),
-                "parts": [part.program for part in self.source.parts],
-                "bars": len(self.source.bars),
-                "cells": [list(cell) for cell in self.cells],
-            }
+            task = {name: value for name, value in vars(self.task).items() if value}
+            record |= {"source": save_blob(medium.encode(self.source), medium.suffixes[0]), "task": task}
         return record
+
+
+def encode_prefix(codec: Codec, score: Score, cells: Sequence[Cell], density: int | None) -> np.ndarray:
+    """Return the tokens before those to generate: BOS, the header and the known cells of the score."""
+    voices, hidden = len(list_voices(score)), frozenset(cells)
+    known = frozenset((b, v) for b in range(len(score.bars)) for v in range(voices) if (b, v) not in hidden)
+    ids = codec.encode_task(score, known)
+    sounding = replace(score, parts=tuple(part for part in score.parts if part.notes))
+    level = measure_density(sounding) if density is None else density
+    ids[HEADER.index("density")] = to_token("density", level)
+    return np.concatenate([[codec.space.bos], ids[: int(np.flatnonzero(ids == FILL)[0]) + 1]])
 
 
 def build_edit(options: EditOptions, model: Model) -> MusicEdit:
@@ -115,20 +182,19 @@ def build_edit(options: EditOptions, model: Model) -> MusicEdit:
     check_edit_options(options)
     controls = read_controls(options)
     edit = MusicEdit(controls, bool(options.in_key), bool(options.no_crossing))
-    given = [
-        name for name in ("continue_", "fill", "vary", "harmonise", "accompany") if getattr(options, name) is not None
-    ]
+    given = [name for name in TASKS if getattr(options, name) is not None]
     if options.source is None:
         if given:
             raise GenloomError("music.task_without_source", option=given[0].rstrip("_"))
         return edit
     if len(given) != 1:
         raise GenloomError("music.tasks_of_source", count=len(given))
-    source = plugins.find_part("medium", model.design.medium).open(options.source).value
-    source, cells = plan_task(source, options)
-    if not cells:
-        raise GenloomError("music.nothing_to_generate", option=given[0].rstrip("_"))
-    return replace(edit, source=with_controls(source, controls), cells=cells)
+    if unused := [name for name in ("bars", "meter", "instruments") if getattr(options, name) is not None]:
+        raise GenloomError("music.option_of_source", option=unused[0])
+    source: Score = open_limited(plugins.find_part("medium", model.design.medium).open, options.source).value
+    if controls.bpm is not None:
+        source = replace(source, tempos=(Tempo(0, round_bpm(controls.bpm)),))
+    return replace(edit, source=source, task=build_task(source, options))
 
 
 def read_controls(options: EditOptions) -> Controls:
@@ -138,53 +204,27 @@ def read_controls(options: EditOptions) -> Controls:
         raise GenloomError("music.unknown_key", value=options.key)
     if options.meter is not None:
         meter = read_words(options.meter).meter
-        if meter is None:
+        if meter not in METERS:
             raise GenloomError("music.unknown_meter", value=options.meter)
     if options.instruments is not None and not (programs := read_programs(options.instruments.lower())):
         raise GenloomError("music.unknown_instruments", value=options.instruments)
     return Controls(key=key, meter=meter, bpm=options.tempo, programs=programs, bars=options.bars)
 
 
-def with_controls(source: Score, controls: Controls) -> Score:
-    """Return the source with the key and tempo that were asked for in its header."""
-    source = replace(source, key=controls.key or source.key)
-    return source if controls.bpm is None else replace(source, tempos=(Tempo(0, round_bpm(controls.bpm)),))
-
-
-def plan_task(source: Score, options: EditOptions) -> tuple[Score, tuple[Cell, ...]]:
-    """Return the source, extended by what is added, and the cells to generate."""
-    num_bars = len(source.bars)
-    if num_bars > MAX_BARS:
-        raise GenloomError("music.source_too_long", bars=num_bars, maximum=MAX_BARS)
-    voices = len(list_voices(source))
+def build_task(source: Score, options: EditOptions) -> Task:
+    """Return the task of the one option that names it."""
     if options.continue_ is not None:
-        source = source.cut(max(num_bars - CONTEXT_BARS, 0), num_bars)
-        kept, total = len(source.bars), len(source.bars) + options.continue_
-        source = extend(replace(source, ends=True), total)
-        return source, tuple((bar, voice) for bar in range(kept, total) for voice in range(voices))
+        return Task(added_bars=options.continue_)
     if options.fill is not None:
-        first, last = parse_bars(options.fill, num_bars)
-        return source, tuple((bar, voice) for bar in range(first, last) for voice in range(voices))
+        return Task(fill=parse_bars(options.fill, len(source.bars)))
     if options.vary is not None:
-        cells = [(bar, voice) for bar in range(num_bars) for voice in range(voices)]
-        chosen = random.Random(0).sample(cells, max(round(options.vary * len(cells)), 1))
-        return source, tuple(sorted(chosen))
-    if options.accompany is not None:
-        added = read_programs(options.accompany.lower())
-        if not added:
-            raise GenloomError("music.unknown_instruments", value=options.accompany)
-    else:
-        added = (source.parts[-1].program,) * (options.harmonise or 0)
-    if voices + len(added) > MAX_VOICES:
-        raise GenloomError("music.too_many_voices", count=voices + len(added), maximum=MAX_VOICES)
-    source = replace(source, parts=(*source.parts, *(Part(program, ()) for program in added)))
-    new = range(voices, voices + len(added))
-    return source, tuple((bar, voice) for bar in range(num_bars) for voice in new)
-
-
-def extend(source: Score, num_bars: int) -> Score:
-    """Return the source with empty bars after its end; its last meter goes on."""
-    return replace(source, min_bars=num_bars)
+        return Task(vary=options.vary)
+    if options.harmonise is not None:
+        return Task(programs=(source.parts[-1].program,) * options.harmonise)
+    assert options.accompany is not None
+    if not (programs := read_programs(options.accompany.lower())):
+        raise GenloomError("music.unknown_instruments", value=options.accompany)
+    return Task(programs=programs)
 
 
 def parse_bars(text: str, num_bars: int) -> tuple[int, int]:
@@ -200,18 +240,15 @@ def parse_bars(text: str, num_bars: int) -> tuple[int, int]:
 
 def unpack_edit(record: Mapping[str, Any], medium: Any, load_blob: LoadBlob) -> MusicEdit:
     """Return the edit of a record; raise ValueError if its source is missing or was changed."""
-    controls = unpack_controls(record["controls"])
-    edit = MusicEdit(controls, bool(record["in_key"]), bool(record["no_crossing"]))
+    edit = MusicEdit(unpack_controls(record["controls"]), bool(record["in_key"]), bool(record["no_crossing"]))
     if "source" not in record:
         return edit
-    source: Score = medium.decode(load_blob(str(record["source"])))
-    parts = list(source.parts)
-    added = [int(program) for program in record["parts"][len(parts) :]]
-    source = replace(source, parts=(*parts, *(Part(program, ()) for program in added)), min_bars=int(record["bars"]))
-    cells = tuple((int(bar), int(voice)) for bar, voice in record["cells"])
-    return replace(edit, source=source, cells=cells)
-
-
-def describe_request(prompt: str, controls: Controls) -> str:
-    """Return in words what a prompt and the options ask for."""
-    return merge_controls(read_words(prompt), controls).describe()
+    task = dict(record["task"])
+    fill, programs = task.get("fill"), tuple(map(int, task.get("programs", ())))
+    return replace(
+        edit,
+        source=medium.decode(load_blob(str(record["source"]))),
+        task=Task(
+            int(task.get("added_bars", 0)), fill and (int(fill[0]), int(fill[1])), float(task.get("vary", 0)), programs
+        ),
+    )

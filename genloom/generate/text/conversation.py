@@ -44,8 +44,7 @@ def get_chat_codec(model: Model) -> ChatCodec:
         raise GenloomError("generate.cannot_chat_kind", model=model.ref)
     if model.codec.chat_template is None:
         raise GenloomError("generate.cannot_chat_template", model=model.ref)
-    card = {} if model.folder is None else model.folder.card
-    if not card.get("parents") and not card.get("source"):
+    if model.folder is None or not model.folder.has_learned_roles:
         raise GenloomError("generate.cannot_chat", model=model.ref)
     return model.codec
 

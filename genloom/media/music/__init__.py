@@ -8,7 +8,8 @@ import numpy as np
 
 from genloom.errors import GenloomError
 from genloom.media.music import midi
-from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Score
+from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Score, build_clock
+from genloom.media.music.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
 from genloom.types import DefaultRecipe, Item, Shown
 
@@ -45,14 +46,19 @@ def open(path: Path) -> Item:
     return Item(score, str(path), meta={"title": score.title, "repairs": str(repairs)})
 
 
-def read(data: bytes, suffix: str) -> list[tuple[Score, midi.Repairs]]:
-    """Return the pieces in the bytes of a file; ValueError if there are none, or it is too large."""
+def read(data: bytes, suffix: str, problems: list[str] | None = None) -> list[tuple[Score, midi.Repairs]]:
+    """Return the pieces in the bytes of a file; GenloomError if there are none, or it is too large.
+
+    Why one of several pieces cannot be read is added to `problems`.
+    """
     if len(data) > MAX_BYTES:
         raise GenloomError("music.file_too_large", limit=MAX_BYTES >> 20)
     if suffix in NOTATION_SUFFIXES and not data.startswith(b"MThd"):
         from genloom.media.music.notation import read_notation
 
-        return list(read_notation(data, suffix))
+        return list(read_notation(data, suffix, [] if problems is None else problems))
+    if suffix not in MIDI_SUFFIXES and data[:4] not in (b"MThd", b"RIFF"):
+        raise GenloomError("music.not_a_tune", suffixes=" ".join(suffixes))
     return [midi.read_midi(data)]
 
 
@@ -67,18 +73,22 @@ def render(score: Score, suffix: str) -> bytes:
     """Return the score as a file of this suffix; GenloomError for another one."""
     if suffix in MIDI_SUFFIXES:
         return midi.write_midi(score)
-    if suffix in (".musicxml", ".mxl", ".xml", ".abc"):
+    if suffix in (".musicxml", ".mxl", ".xml"):
         from genloom.media.music import notation
 
         return notation.write_notation(score, suffix)
+    if suffix == ".abc":
+        from genloom.media.music.abc import write_abc
+
+        return write_abc(score)
     if suffix in SOUND_SUFFIXES:
         from genloom.media.music import sound
 
         return sound.render_sound(score, suffix)
-    if suffix in (".png", ".svg"):
+    if suffix == ".png":
         from genloom.media.music import roll
 
-        return roll.draw_roll(score, suffix)
+        return roll.draw_roll(score)
     raise GenloomError("music.bad_save_suffix", suffix=suffix or "such")
 
 
@@ -154,14 +164,17 @@ def describe(value: Score) -> Mapping[str, float]:
 
 def measure_seconds(score: Score) -> float:
     """Return how long the score lasts in its tempos."""
-    ends = [tempo.onset for tempo in score.tempos[1:]] + [max(score.end, score.tempos[-1].onset)]
-    ticks = [max(min(end, score.end) - tempo.onset, 0) for tempo, end in zip(score.tempos, ends, strict=True)]
-    return sum(count / TICKS_PER_QUARTER * 60 / tempo.bpm for count, tempo in zip(ticks, score.tempos, strict=True))
+    return build_clock(score.tempos)(score.end)
 
 
 def show(value: Score) -> Shown:
     """Return the score as a picture of its piano roll, and in characters."""
     return Shown("image/png", render(value, ".png"), preview(Item(value)))
+
+
+def render_sound(value: Score) -> Shown:
+    """Return the sound of the score; GenloomError if it lasts too long."""
+    return Shown("audio/ogg", render(value, ".ogg"), "")
 
 
 def sheet(values: Sequence[Score], captions: Sequence[str] = ()) -> Shown:

@@ -1,16 +1,17 @@
-"""What is asked of a piece, and the words for it: "a slow waltz in D minor for string quartet"."""
+"""Requests for a piece, and the words for them: "a slow waltz in D minor for string quartet"."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from genloom.media.music.score import DRUMS, MODES, TONICS, Key
+from genloom.errors import GenloomError
+from genloom.media.music.score import DRUMS, MODES, TONICS, Key, is_meter
 
 
 @dataclass(frozen=True)
 class Controls:
-    """What a piece must be; None leaves it to the model."""
+    """Requirements of a piece; None leaves one to the model."""
 
     key: Key | None = None
     mode: str | None = None  # of MODES, without a tonic
@@ -30,7 +31,7 @@ class Controls:
             self.bpm and f"{self.bpm:.0f} quarter notes a minute",
             self.style,
             None if self.density is None else f"density {self.density} of 7",
-            self.programs and ", ".join(map(name_program, self.programs)),
+            self.programs and name_ensemble(self.programs),
             self.bars and f"{self.bars} bars",
         ]
         return ", ".join(str(text) for text in texts if text)
@@ -96,9 +97,11 @@ ENSEMBLES: Mapping[str, tuple[int, ...]] = {
     "saxophone quartet": (65, 65, 65, 65),
     "recorder quartet": (74, 74, 74, 74),
     "choir": (52, 52, 52, 52),
+    "four voices": (52, 52, 52, 52),
     "satb": (52, 52, 52, 52),
 }
 # Lowest and highest pitch that instruments play with ease.
+PIANO_RANGE = (21, 108)  # also of instruments without one of their own
 RANGES: Mapping[int, tuple[int, int]] = {
     40: (55, 100),
     41: (48, 88),
@@ -177,6 +180,15 @@ def name_program(program: int) -> str:
     return next((name for name, value in PROGRAMS.items() if value == program), f"program {program}")
 
 
+def name_ensemble(programs: tuple[int, ...]) -> str:
+    """Return the name of an ensemble, else those of its instruments: "flute, 2 violins"."""
+    for name, ensemble in ENSEMBLES.items():
+        if programs == ensemble:
+            return name
+    counts = {program: programs.count(program) for program in programs}
+    return ", ".join(f"{count} {name_program(p)}s" if count > 1 else name_program(p) for p, count in counts.items())
+
+
 def read_key(text: str) -> Key | None:
     """Return the key "D minor", "f# dorian", "Bb" (major) or "Em"; None for another text."""
     found = re.fullmatch(r"([A-Ga-g])(#|b|♯|♭|-sharp|-flat| sharp| flat)?\s*-?(m|[a-zA-Z]+)?", text.strip())
@@ -198,16 +210,22 @@ def read_words(text: str) -> Controls:
         if re.search(rf"\b{re.escape(word)}s?\b", lower):
             controls = merge_controls(controls, MEANINGS[word])
     modes = "|".join(MODE_WORDS)
+    if found := re.search(rf"\b({modes})\b", lower):
+        controls = merge_controls(controls, Controls(mode=MODE_WORDS[found[1]]))
+    if found := re.search(r"\bin ([A-G](?:#|♯|b|♭|-sharp|-flat| sharp| flat)?)(?= |[,.;]|$)", text):
+        controls = replace(controls, key=read_key(found[1]), mode=None)
     for found in re.finditer(rf"\b([A-Ga-g])(#|♯|b|♭|-sharp|-flat| sharp| flat)?[ -]({modes})\b", text, re.IGNORECASE):
-        if (key := read_key(found[0])) is not None:
+        is_article = found[1] == "a" and not found[2] and not lower[: found.start()].endswith("in ")
+        if not is_article and (key := read_key(found[0])) is not None:
             controls = replace(controls, key=key, mode=None)
-    if found := re.search(r"\b(\d{1,2})/(2|4|8|16)\b", text):
-        controls = replace(controls, meter=(int(found[1]), int(found[2])))
+    for found in re.finditer(r"\b(\d{1,2})/(2|4|8|16)\b", text):
+        if is_meter(int(found[1]), int(found[2])):
+            controls = replace(controls, meter=(int(found[1]), int(found[2])))
     if found := re.search(r"\b(\d{2,3}) ?bpm\b", lower):
         controls = replace(controls, bpm=float(found[1]))
     if found := re.search(r"\b(\d{1,2}|four|eight|twelve|sixteen)[ -]bars?\b", lower):
         words = {"four": 4, "eight": 8, "twelve": 12, "sixteen": 16}
-        controls = replace(controls, bars=words.get(found[1]) or int(found[1]))
+        controls = replace(controls, bars=words.get(found[1]) or int(found[1]) or None)
     programs = read_programs(lower)
     return replace(controls, programs=programs) if programs else controls
 
@@ -239,7 +257,7 @@ def pack_controls(controls: Controls) -> dict[str, Any]:
 
 
 def unpack_controls(record: Mapping[str, Any]) -> Controls:
-    """Return the controls that `pack_controls` wrote; ValueError for another record."""
+    """Return the controls that `pack_controls` wrote; GenloomError for another record."""
     try:
         values = dict(record)
         key = read_key(str(values.pop("key"))) if "key" in values else None
@@ -247,4 +265,4 @@ def unpack_controls(record: Mapping[str, Any]) -> Controls:
         programs = tuple(map(int, values.pop("programs"))) if "programs" in values else None
         return Controls(key=key, meter=meter, programs=programs, **values)  # ty: ignore[invalid-argument-type]
     except (TypeError, ValueError, KeyError) as error:
-        raise ValueError(f"the controls of the record are damaged ({error})") from None
+        raise GenloomError("music.damaged_controls", reason=error) from None

@@ -4,12 +4,18 @@ music21 keeps a cache of pickled scores, which is neither read nor written here:
 """
 
 import io
+import re
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from genloom.errors import GenloomError
+from genloom.media.music.libraries import load_library
 from genloom.media.music.midi import MAX_NOTES, MAX_PARTS, MAX_TICKS, Repairs, read_meters, round_bpm
 from genloom.media.music.score import (
     DRUMS,
@@ -23,39 +29,75 @@ from genloom.media.music.score import (
     Tempo,
     count_sharps,
     find_key,
+    spell_pitch,
     trim_meters,
 )
 
 FORMATS = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".abc": "abc", ".krn": "humdrum"}
+NAMES = {".musicxml": "MusicXML", ".xml": "MusicXML", ".mxl": "MusicXML", ".abc": "ABC", ".krn": "Humdrum **kern"}
 MAX_BYTES = 32 << 20  # of a file, and of what is in a compressed one
 
 
-def read_notation(data: bytes, suffix: str) -> Iterator[tuple[Score, Repairs]]:
-    """Yield the pieces in a file; an ABC file can hold several. ValueError if it is damaged or has no notes."""
-    import music21
+def read_notation(data: bytes, suffix: str, problems: list[str]) -> Iterator[tuple[Score, Repairs]]:
+    """Yield the pieces in a file; an ABC file can hold several, and why one cannot be read is added to `problems`.
 
+    GenloomError if none can be read.
+    """
     data = unpack_mxl(data) if suffix == ".mxl" else data
     if len(data) > MAX_BYTES:
-        raise ValueError(f"it has {len(data) >> 20} MiB; up to {MAX_BYTES >> 20} are read")
+        raise GenloomError("music.file_too_large", limit=MAX_BYTES >> 20)
     text = decode_text(data)
     if FORMATS[suffix] == "musicxml" and "<!ENTITY" in text:
-        raise ValueError("it declares XML entities, which are not read")
-    try:
-        parsed: Any = music21.converter.parseData(text, format=FORMATS[suffix])
-    except Exception as error:  # music21 raises errors of many kinds
-        raise ValueError(f"it is damaged or no {FORMATS[suffix]} file ({str(error)[:80]})") from None
-    pieces = list(parsed.scores) if isinstance(parsed, music21.stream.Opus) else [parsed]
+        raise GenloomError("music.xml_entities")
+    tunes = split_tunes(text) if FORMATS[suffix] == "abc" else [text]
     found = False
-    for piece in pieces:
+    for number, tune in enumerate(tunes, 1):
         try:
-            converted = convert_piece(piece)
-        except Exception as error:
-            raise ValueError(f"it cannot be brought on the grid ({type(error).__name__}: {str(error)[:80]})") from None
-        if converted is not None:
-            found = True
-            yield converted
+            for converted in parse_pieces(tune, suffix):
+                found = True
+                yield converted
+        except ValueError as error:
+            if len(tunes) == 1:
+                raise
+            problems.append(f"tune {number} of {len(tunes)}: {error}")
     if not found:
-        raise ValueError("it has no notes")
+        if problems:
+            raise GenloomError("music.unread_pieces", count=len(problems), reason=problems[0])
+        raise GenloomError("music.no_notes")
+
+
+def describe_error(error: Exception) -> str:
+    """Return the first line of an error of a library, or its kind."""
+    return (str(error).splitlines() or [""])[0][:80] or type(error).__name__
+
+
+def split_tunes(text: str) -> list[str]:
+    """Return the tunes of an ABC file, each with the lines above the first of them, which hold for all."""
+    header, *tunes = re.split(r"^(?=X:)", text, flags=re.MULTILINE)
+    return [header + tune for tune in tunes] or [text]
+
+
+def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
+    """Yield the pieces of a text in the format of the suffix; GenloomError if it is damaged."""
+    music21: Any = load_library("music21")
+    try:
+        with redirect_stderr(io.StringIO()) as output, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parsed: Any = music21.converter.parseData(text, format=FORMATS[suffix])
+    except Exception as error:  # music21 raises errors of many kinds
+        raise GenloomError("music.damaged_notation", format=NAMES[suffix], reason=describe_error(error)) from None
+    for piece in list(parsed.scores) if isinstance(parsed, music21.stream.Opus) else [parsed]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                converted = convert_piece(piece)
+        except GenloomError:
+            raise
+        except Exception as error:
+            raise GenloomError("music.damaged_notation", format=NAMES[suffix], reason=describe_error(error)) from None
+        if converted is not None:
+            score, repairs = converted
+            yield score, replace(repairs, unread=output.getvalue().count("WARNING"))
 
 
 def decode_text(data: bytes) -> str:
@@ -69,19 +111,19 @@ def decode_text(data: bytes) -> str:
 
 
 def unpack_mxl(data: bytes) -> bytes:
-    """Return the score in a compressed MusicXML file; ValueError if it is damaged or too large."""
+    """Return the score in a compressed MusicXML file; GenloomError if it is damaged or too large."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [info for info in archive.infolist() if info.filename.lower().endswith((".xml", ".musicxml"))]
             scores = [info for info in names if not info.filename.startswith("META-INF/")]
             if not scores:
-                raise ValueError("it holds no score")
+                raise GenloomError("music.no_score_in_archive")
             with archive.open(scores[0]) as file:
                 content = file.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"it is damaged or no compressed MusicXML file ({error})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise GenloomError("music.damaged_notation", format=NAMES[".mxl"], reason=describe_error(error)) from None
     if len(content) > MAX_BYTES:
-        raise ValueError(f"the score in it has more than {MAX_BYTES >> 20} MiB")
+        raise GenloomError("music.file_too_large", limit=MAX_BYTES >> 20)
     return content
 
 
@@ -109,17 +151,18 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
             parts.append(Part(find_program(stream), tuple(sorted(set(notes))), str(stream.partName or "")[:80]))
     if not parts:
         return None
-    if sum(len(part.notes) for part in parts) > MAX_NOTES:
-        raise ValueError(f"it has more than {MAX_NOTES:,} notes")
+    if (num_notes := sum(len(part.notes) for part in parts)) > MAX_NOTES:
+        raise GenloomError("music.too_many_notes", count=num_notes, maximum=MAX_NOTES)
     flat = streams[0].flatten()
     changes = [
         (max(round(m.offset * TICKS_PER_QUARTER) + (pad if m.offset else 0), 0), m.numerator, m.denominator)
         for m in flat.getElementsByClass(music21.meter.TimeSignature)
     ]
     title = piece.metadata.title if getattr(piece, "metadata", None) is not None else ""
-    meters = trim_meters(read_meters(changes), max(part.end for part in parts))
+    meters, num_changed = read_meters(changes)
+    meters = trim_meters(meters, max(part.end for part in parts))
     score = Score(tuple(parts), meters, (Tempo(0, find_bpm(piece)),), None, "", str(title or "")[:200])
-    return replace_key(score, flat), Repairs(moved, dropped)
+    return replace_key(score, flat), Repairs(moved, dropped, num_changed)
 
 
 def find_upbeat(stream: Any) -> int:
@@ -166,8 +209,7 @@ def replace_key(score: Score, flat: Any) -> Score:
 
 def write_notation(score: Score, suffix: str) -> bytes:
     """Return the score as MusicXML."""
-    import music21
-
+    music21: Any = load_library("music21")
     stream = build_stream(score)
     exporter = music21.musicxml.m21ToXml.GeneralObjectExporter(stream)
     data = bytes(exporter.parse())
@@ -221,16 +263,10 @@ def build_stream(score: Score) -> Any:
 
 
 def to_pitch(midi: int, key: Key | None) -> Any:
-    """Return a pitch spelled for its key: flats in keys with flats."""
-    import music21
-
-    pitch: Any = music21.pitch.Pitch()
-    pitch.midi = midi
-    sharps = 0 if key is None else count_sharps(key)
-    alter = 0 if pitch.accidental is None else pitch.accidental.alter
-    if alter * sharps < 0:
-        pitch.getEnharmonic(inPlace=True)
-    return pitch
+    """Return a pitch spelled for its key."""
+    music21: Any = load_library("music21")
+    letter, alter, octave = spell_pitch(midi, 0 if key is None else count_sharps(key))
+    return music21.pitch.Pitch(step=letter, accidental=alter, octave=octave)
 
 
 def to_time_signature(meter: Meter) -> Any:

@@ -3,7 +3,8 @@
 24 ticks hold sixteenths, thirty-seconds and triplets of eighths and sixteenths exactly.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -46,6 +47,12 @@ class Meter(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.beats}/{self.unit}"
+
+
+def is_meter(beats: int, unit: int) -> bool:
+    """Return whether a bar of so many beats can be written: of one to eight quarter notes, and whole ticks."""
+    ticks, rest = divmod(4 * TICKS_PER_QUARTER * beats, unit)
+    return not rest and 1 <= beats <= 16 and TICKS_PER_QUARTER <= ticks <= MAX_BAR_TICKS
 
 
 class Tempo(NamedTuple):
@@ -161,6 +168,19 @@ class Score:
         return replace(self, parts=parts, key=key)
 
 
+def build_clock(tempos: Sequence[Tempo]) -> Callable[[int], float]:
+    """Return the function from a tick to the seconds at which it sounds."""
+    onsets, seconds = [tempo.onset for tempo in tempos], [0.0]
+    for tempo, following in pairwise(tempos):
+        seconds.append(seconds[-1] + (following.onset - tempo.onset) / TICKS_PER_QUARTER * 60 / tempo.bpm)
+
+    def to_seconds(tick: int) -> float:
+        index = max(bisect_right(onsets, tick) - 1, 0)
+        return seconds[index] + (tick - onsets[index]) / TICKS_PER_QUARTER * 60 / tempos[index].bpm
+
+    return to_seconds
+
+
 def fold_pitch(pitch: int) -> int:
     """Return the pitch, moved by octaves into the range of MIDI."""
     return pitch + 12 * ((127 - pitch) // 12) if pitch > 127 else pitch + 12 * (-(pitch // 12)) if pitch < 0 else pitch
@@ -201,8 +221,25 @@ def count_sharps(key: Key) -> int:
     return ((key.tonic + shift) * 7 + 5) % 12 - 5
 
 
+def spell_pitch(pitch: int, sharps: int) -> tuple[str, int, int]:
+    """Return the letter, its alteration and the octave of a pitch in a signature, the nearest on the line of fifths.
+
+    The raised leading note of a minor key is sharp, also in a signature of flats.
+    """
+    first = sharps - 3
+    fifths = first + (pitch * 7 - first) % 12  # from C
+    alter = (fifths + 1) // 7
+    return "FCGDAEB"[(fifths + 1) % 7], alter, (pitch - alter) // 12 - 1
+
+
 def find_key(score: Score) -> Key | None:
-    """Return the most likely key by the profiles of Krumhansl and Kessler (1982); None without notes.
+    """Return the most likely key by the profiles of Krumhansl and Kessler (1982); None without notes."""
+    fits = correlate_keys(score)
+    return max(fits, key=lambda key: fits[key]) if fits else None
+
+
+def correlate_keys(score: Score) -> dict[Key, float]:
+    """Return the correlation of the pitch classes with the profile of each key; nothing without notes.
 
     A final bass note on the tonic counts as a tenth of all notes, since pieces end there.
     """
@@ -211,14 +248,15 @@ def find_key(score: Score) -> Key | None:
         for note in part.notes:
             weights[note.pitch % 12] += note.duration * (part.program != DRUMS)
     if not sum(weights):
-        return None
+        return {}
     last = max(note.end for part in score.parts if part.program != DRUMS for note in part.notes)
     bass = min(note.pitch for part in score.parts if part.program != DRUMS for note in part.notes if note.end == last)
     weights[bass % 12] += sum(weights) / 10
-    return max(
-        (Key(tonic, mode) for tonic in range(12) for mode in KEY_PROFILES),
-        key=lambda key: _correlate(weights[key.tonic :] + weights[: key.tonic], KEY_PROFILES[key.mode]),
-    )
+    return {
+        Key(tonic, mode): _correlate(weights[tonic:] + weights[:tonic], profile)
+        for tonic in range(12)
+        for mode, profile in KEY_PROFILES.items()
+    }
 
 
 KEY_PROFILES = {

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from genloom.errors import GenloomError
+from genloom.media.music.libraries import load_library
 from genloom.media.music.midi import write_midi
-from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Note, Score
+from genloom.media.music.score import DRUMS, Note, Score, build_clock
 
 RATE = 44_100
 LOUDNESS = -16.0  # LUFS (EBU R 128 measures it so), as streaming services ask for
@@ -44,8 +45,7 @@ FAMILIES = (
 
 def render_sound(score: Score, suffix: str) -> bytes:
     """Return the score as a sound file of this suffix; GenloomError if it lasts too long."""
-    import soundfile
-
+    soundfile: Any = load_library("soundfile")
     audio = render_audio(score)
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", RATE, audio.shape[1], format=FORMATS[suffix]) as file:
@@ -56,7 +56,8 @@ def render_sound(score: Score, suffix: str) -> bytes:
 
 def render_audio(score: Score) -> np.ndarray:
     """Return the score as audio, (N, 2) float32 at 44.1 kHz, at a loudness of −16 LUFS with peaks below 1."""
-    seconds = to_seconds(score, score.end)
+    to_seconds = build_clock(score.tempos)
+    seconds = to_seconds(score.end)
     if seconds > MAX_SECONDS:
         raise GenloomError("music.sound_too_long", seconds=round(seconds), maximum=MAX_SECONDS)
     if soundfont := os.environ.get(SOUNDFONT):
@@ -66,21 +67,12 @@ def render_audio(score: Score) -> np.ndarray:
         pan = 0.5 + 0.25 * (index / max(len(score.parts) - 1, 1) - 0.5)  # from the left to the right, gently
         gains = np.sqrt(np.array([1 - pan, pan], np.float32))
         for note in part.notes:
-            begin, end = to_seconds(score, note.onset), to_seconds(score, note.end)
+            begin, end = to_seconds(note.onset), to_seconds(note.end)
             samples = strike_drum(note) if part.program == DRUMS else play_note(part.program, note, end - begin)
             first = round(begin * RATE)
             samples = samples[: len(audio) - first]
             audio[first : first + len(samples)] += samples[:, None] * gains
     return normalize(audio)
-
-
-def to_seconds(score: Score, tick: int) -> float:
-    """Return when a tick sounds."""
-    seconds = 0.0
-    for tempo, following in zip(score.tempos, (*score.tempos[1:], None), strict=True):
-        end = tick if following is None else min(following.onset, tick)
-        seconds += max(end - tempo.onset, 0) / TICKS_PER_QUARTER * 60 / tempo.bpm
-    return seconds
 
 
 def find_timbre(program: int) -> Timbre:
@@ -146,8 +138,7 @@ def render_soundfont(score: Score, soundfont: str) -> np.ndarray:
 
 def normalize(audio: np.ndarray) -> np.ndarray:
     """Return the audio at the loudness; peaks above 0.97 are limited softly, silence stays silence."""
-    import pyloudnorm
-
+    pyloudnorm: Any = load_library("pyloudnorm")
     meter: Any = pyloudnorm.Meter(RATE)
     if len(audio) < 0.4 * RATE or not np.abs(audio).max() > 1e-6:
         return audio

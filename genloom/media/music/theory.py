@@ -1,11 +1,11 @@
 """Rules of voice leading and facts about melody and harmony, as measures of a score."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from genloom.media.music.controls import RANGES
+from genloom.media.music.controls import PIANO_RANGE, RANGES
 from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Note, Score, iter_intervals, split_voices
 
 VOCAL_RANGES = ((60, 81), (53, 76), (47, 69), (38, 62))  # soprano, alto, tenor, bass
@@ -33,6 +33,13 @@ def list_lines(score: Score) -> list[tuple[int, tuple[Note, ...]]]:
     ]
 
 
+def find_range(programs: Sequence[int], index: int) -> tuple[int, int]:
+    """Return the lowest and the highest pitch of a line among those of these programs; four of a choir are SATB."""
+    if len(programs) == 4 and programs[index] == CHOIR:
+        return VOCAL_RANGES[index]
+    return RANGES.get(programs[index], PIANO_RANGE)
+
+
 def find_faults(score: Score) -> list[Fault]:
     """Return the faults of voice leading, as textbooks of four-part harmony count them.
 
@@ -41,9 +48,8 @@ def find_faults(score: Score) -> list[Fault]:
     """
     lines = list_lines(score)
     faults = []
-    for index, (program, line) in enumerate(lines):
-        is_choir = program == CHOIR and len(lines) == 4
-        low, high = VOCAL_RANGES[index] if is_choir else RANGES.get(program, (0, 127))
+    for index, (_, line) in enumerate(lines):
+        low, high = find_range([other for other, _ in lines], index)
         faults += [Fault("out of range", note.onset) for note in line if not low <= note.pitch <= high]
         faults += [
             Fault("leap over an octave", second.onset)
@@ -89,17 +95,6 @@ def find_parallels(upper: tuple[Note, ...], lower: tuple[Note, ...]) -> list[Fau
     return faults
 
 
-def count_faults_per_bar(score: Score) -> Counter[str]:
-    """Return the faults of each rule, divided by the number of bars; the sum is under ""."""
-    counts = Counter(fault.rule for fault in find_faults(score))
-    bars = max(len(score.bars), 1)
-    rates: Counter[str] = Counter()
-    for rule, count in counts.items():
-        rates[rule] = count / bars  # ty: ignore[invalid-assignment]  rates, not whole numbers
-    rates[""] = sum(counts.values()) / bars  # ty: ignore[invalid-assignment]
-    return rates
-
-
 def measure_stepwise(score: Score) -> float:
     """Return the share of steps (up to two semitones) among the melodic intervals of all lines."""
     intervals = [abs(interval) for _, line in list_lines(score) for interval in iter_intervals(line)]
@@ -112,7 +107,7 @@ def count_notes_per_quarter(score: Score) -> float:
 
 
 def list_histograms(score: Score) -> dict[str, Counter[int]]:
-    """Return what is counted to compare collections: pitch classes from the tonic, intervals, durations in ticks."""
+    """Return the counts that compare collections: pitch classes from the tonic, intervals, durations in ticks."""
     tonic = score.key.tonic if score.key else 0
     lines = [line for _, line in list_lines(score)]
     return {

@@ -40,6 +40,8 @@ DOCUMENTS = {
     ".epub": extract.extract_epub,
     ".eml": marked_text.extract_email,
 }
+# Whose readers would find a file of plain text damaged.
+OTHER_MEDIA = frozenset((".doc", ".xls", ".ppt", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".wav", ".mp3", ".mid"))
 suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, *DOCUMENTS, *SHEETS)
 
 # On little text, bytes do better than byte pairs, and n-gram counts under the network help and fit in memory.
@@ -87,6 +89,9 @@ def read_text(path: Path) -> tuple[bounded.ExtractedText, str]:
 
 def save(item: Item, path: Path) -> None:
     """Write the text as UTF-8 to a temporary file and rename it, so that a file is complete or absent."""
+    suffix = Path(path).suffix.lower()
+    if suffix in DOCUMENTS or suffix in SHEETS or suffix in OTHER_MEDIA:
+        raise GenloomError("media.bad_text_suffix", path=path, suffix=suffix)
     write_file(Path(path), lambda file: file.write(encode(item.value)))
 
 

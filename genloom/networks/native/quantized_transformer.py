@@ -159,7 +159,7 @@ class QuantizedTransformer(nn.Module):
         self.norm = self._pin_vector(network.norm.weight)
         self.cos_sin: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
         self.scratch = torch.zeros(0, dtype=torch.uint8)
-        self.lock = Lock()  # one step at a time uses the scratch area, and no `reuse_prefix` runs meanwhile
+        self.lock = Lock()  # one step at a time uses the scratch area, and no `reuse_prefix` runs at the same time
         library.genloom_scratch.restype = c_size_t
         self.prefix_cache = self.init_cache(1, 0)  # of the last text only
 

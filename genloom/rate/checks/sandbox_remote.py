@@ -62,7 +62,7 @@ _FROM_UNTRUSTED = frozenset(_OPERATIONS) - {"dir", "repr", "format", "isinstance
 
 
 class ProtocolError(Exception):
-    """The other process sent something that is no message, or ended."""
+    """The other process sent something that is not a message, or ended."""
 
 
 class TimeIsUp(Exception):
@@ -107,7 +107,7 @@ class Link:
         except (ValueError, RecursionError):
             raise ProtocolError("its answer is not JSON") from None
         if not isinstance(message, dict):
-            raise ProtocolError("its answer is no object")
+            raise ProtocolError("its answer is not an object")
         return message
 
     def _read(self, size: int) -> bytes:
@@ -380,7 +380,7 @@ class Link:
 
 
 class Remote:
-    """An object at the other end; what is done with it is done there."""
+    """An object at the other end; operations on it are done there."""
 
     def __init__(self, link: Link, number: int) -> None:
         object.__setattr__(self, "_link", link)

@@ -51,7 +51,7 @@ td svg { display: block; width: 220px; height: 28px; }
 @media (max-width: 40rem) { .pair { grid-template-columns: 1fr; } }
 .pair div { background: var(--card); border-radius: .6rem; padding: .7rem 1rem; border: 2px solid transparent; }
 .pair div.preferred { border-color: var(--good); }
-.pair img { display: block; width: 12rem; max-width: 100%; image-rendering: pixelated; margin-top: .3rem; }
+.pair img { display: block; min-width: 12rem; max-width: 100%; image-rendering: pixelated; margin-top: .3rem; }
 .pair audio, .pair video { display: block; max-width: 100%; margin-top: .3rem; }
 .answer { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2rem 0 0; }
 .prompt { font-weight: 600; overflow-wrap: anywhere; white-space: pre-wrap; }

@@ -143,7 +143,7 @@ def format_headline(receipt: Receipt) -> str:
     if proof.is_pairwise:
         low, high = compute_win_interval(proof)
         rate = f"{100 * proof.challenger:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-        sentence = f"{subject} moved the win rate on {proof.name} from 50 % to {rate}"
+        sentence = f"{subject} moved the win rate from 50 % to {rate} on {proof.name}"
     return f"{sentence}." if proof.is_better else f"{sentence}; this difference is not significant."
 
 

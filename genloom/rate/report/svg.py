@@ -146,7 +146,7 @@ def _draw_panel(axes: "Axes", name: str, steps: Sequence[int], values: Sequence[
 
 @contextmanager
 def _open_figure(width: int, height: int) -> "Generator[Figure]":
-    """Open a figure of so many pixels, outside pyplot; matplotlib is imported when the first one is drawn."""
+    """Open a figure of this size in pixels, outside pyplot; matplotlib is imported when the first one is drawn."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

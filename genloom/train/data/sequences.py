@@ -79,7 +79,7 @@ class SequenceSet:
         return max(min(context_length, int(np.diff(self.documents.ends, prepend=0).max(initial=0))), 2)
 
     def fit_counts(self, network: nn.Module) -> None:
-        """Let a network that counts n-grams do so; it counts a sequence as what follows the end of the one before."""
+        """Count the n-grams for a counting network; a sequence is counted as the continuation of the one before."""
         if isinstance(network, CountingNetwork):
             network.fit(self.build_count_stream())
 

@@ -60,7 +60,7 @@ class DataSource(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """What the reports count."""
+        """The units that reports count."""
         ...
 
     @property
@@ -131,7 +131,7 @@ class FinetuningSource(DataSource, Protocol):
 
     @property
     def min_epochs(self) -> float:
-        """Fewer are told as too few."""
+        """Return the number of tokens below which the data are reported as too few."""
         ...
 
     def with_batch_shape(self, job: Job) -> Job:

@@ -16,11 +16,12 @@ import psutil
 
 from genloom import plugins
 from genloom.capabilities import Hook
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.model import check_design, fit_conditions
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count
 from genloom.train.data.source import PretrainingSource, get_plural_name, prepare_source
 from genloom.train.events import Event, RunEstimate, RunWarning, Status
 from genloom.train.job import Job
@@ -173,21 +174,15 @@ def plan_training(
     if "plan.torch_compile" not in overrides and candidate.seconds > COMPILE_MIN_SECONDS:
         candidate = yield from try_compile(candidate, benchmark, time_left)
     if candidate.total_units > source.epochs_before_warning * len(source):
-        yield RunWarning(
-            f"This run trains for {candidate.total_units / len(source):.0f} epochs: more "
-            f"{get_plural_name(dataset.medium)} would help more than more time."
-        )
+        epochs, values = candidate.total_units / len(source), get_plural_name(dataset.medium)
+        yield RunWarning(format_message("train.many_epochs", epochs=epochs, values=values))
     if minutes and candidate.steps < MIN_STEPS:
         setup_minutes = (time.perf_counter() - started_at) / 60
-        yield RunWarning(
-            f"Setup took {setup_minutes:.1f} of {minutes:g} minutes, which leaves time for only {candidate.steps} "
-            f"step{'s' * (candidate.steps != 1)}. Increase --minutes, or use --steps."
-        )
+        steps = format_count(candidate.steps, "step")
+        yield RunWarning(format_message("train.long_setup", setup=setup_minutes, minutes=minutes, steps=steps))
     if budget.params and not 0.5 < candidate.benchmark.num_parameters / budget.params < 2:
-        yield RunWarning(
-            f"The size closest to {budget.params:,} parameters has {candidate.benchmark.num_parameters:,}. "
-            "For another, set the network's width and depth (docs/scaling.md)."
-        )
+        closest = candidate.benchmark.num_parameters
+        yield RunWarning(format_message("train.no_such_size", params=budget.params, closest=closest))
     job, step_seconds = candidate.job, candidate.benchmark.step_seconds
     eval_seconds = forecast.estimate_eval_seconds(step_seconds / job.units_per_step, source.eval_reads)
     eval_share = time_left.choose_eval_share(eval_seconds)
@@ -335,7 +330,7 @@ def try_compile(candidate: Candidate, benchmark: Benchmark, time_left: TimeLeft)
     yield Status("Measuring whether torch.compile makes training faster")
     jobs = [candidate.job]
     if compile_error := find_compile_error():
-        yield RunWarning(f"torch.compile does not work here; training without it: {compile_error}")
+        yield RunWarning(format_message("train.no_torch_compile", reason=compile_error))
     else:
         jobs.append(replace(candidate.job, plan=replace(candidate.job.plan, torch_compile=True)))
     candidates = [replace(candidate, job=job, benchmark=benchmark.measure_step(job)) for job in jobs]

@@ -1,12 +1,11 @@
 """The settings of preference training."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from genloom.capabilities import ScaledLikelihood
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_suggestion
 from genloom.objectives.dpo import DPO
 from genloom.objectives.grpo import GRPO
 from genloom.objectives.kto import KTO
@@ -34,8 +33,7 @@ class PreferenceConfig:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            near = difflib.get_close_matches(self.method, METHODS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = format_suggestion(self.method, METHODS)
             raise GenloomError(
                 "train.unknown_preference_method", value=self.method, hint=hint, methods=", ".join(METHODS)
             )

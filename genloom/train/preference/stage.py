@@ -203,8 +203,9 @@ class PreferenceTraining(PostTraining):
 
     def describe_data(self, job: Job) -> dict[str, Any]:
         """Return the entries of the card about the data: those of the base, and the ratings."""
-        card = self.workspace.get_model(job.base["ref"]).card
-        return {**{key: card[key] for key in ("data", "chat") if card.get(key)}, "ratings": {"digest": job.digest}}
+        base = self.workspace.get_model(job.base["ref"])
+        inherited = {key: base.card[key] for key in ("data", "chat") if base.card.get(key)}
+        return {**inherited, "has_learned_roles": base.has_learned_roles, "ratings": {"digest": job.digest}}
 
 
 def copy_reference(model: Model, job: Job) -> Parts:

@@ -1,0 +1,1 @@
+"""Copies of training data in music."""
