@@ -51,6 +51,11 @@ demo: $(READY)  ## collect, train, generate and learn from ratings with Shakespe
 	@echo "Images from the built-in model:"
 	$(BIN)/genloom generate icons --prompt "a red fox reading a book under the moon" --count 4 --seed 7 --sheet --out genloom-workspace/pictures
 	@echo
+	@echo "A tune from the built-in model, with its piano roll and its sound:"
+	$(BIN)/genloom generate tunes --prompt "a chorale in G major for choir, 8 bars" --seed 4 --out genloom-workspace/tune.mid
+	$(BIN)/genloom generate tunes --prompt "a chorale in G major for choir, 8 bars" --seed 4 --out genloom-workspace/tune.png
+	$(BIN)/genloom generate tunes --prompt "a chorale in G major for choir, 8 bars" --seed 4 --out genloom-workspace/tune.wav
+	@echo
 	@echo "A pretrained model:"
 	$(BIN)/genloom import smollm2 && $(BIN)/genloom chat smollm2 --prompt "What is the capital of France?" --temperature 0 \
 	  || echo "The pretrained model is not available; the rest works without it."

@@ -85,7 +85,7 @@ def test_what_others_depend_on_is_refused_with_what_would_be_lost(
 
 def test_what_nothing_depends_on_is_removed_at_once(ws: gl.Workspace) -> None:
     for kind, name in (("outputs", "last"), ("runs", ws.runs[0].id), ("runs", "other")):
-        ws.remove(kind, name)  # ty: ignore[invalid-argument-type]
+        ws.remove(kind, name)
     assert (len(ws.runs), len(ws.outputs), len(ws.bin)) == (0, 1, 3)
 
 

@@ -6,6 +6,7 @@ Shape letters: N samples.
 import io
 import os
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def strike_drum(note: Note) -> np.ndarray:
 def render_soundfont(score: Score, soundfont: str) -> np.ndarray:
     """Return the score played by a SoundFont, (N, 2) at 44.1 kHz; GenloomError if it cannot be."""
     try:
-        import midirenderer
+        midirenderer = import_module("midirenderer")  # not in the lock: a person installs it for a SoundFont of theirs
     except ImportError:
         raise GenloomError("music.no_soundfont_renderer", variable=SOUNDFONT) from None
     try:
