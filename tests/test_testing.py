@@ -485,7 +485,7 @@ def make_check(score: float, has_passed: bool, reason: str = "why") -> Any:
     ("faults", "words"),
     [
         ({"media": ()}, "media must name"),
-        ({"media": ("smells",)}, "no medium"),
+        ({"media": ("smells",)}, "not a medium"),
         ({"check": lambda value, config: True}, "return a CheckResult"),
         ({"check": make_check(1.5, True)}, "from 0 to 1"),
         ({"check": make_check(0.5, True)}, "exactly if its score is 1"),

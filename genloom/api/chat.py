@@ -25,6 +25,8 @@ class Chat:
         The part of the conversation that the model read for the last answer; None before the first one.
     has_loop
         Whether the last answer was ended because it repeated itself.
+    is_cut
+        Whether the last answer was cut at the maximum number of tokens.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Chat:
         self.model, self.conversation, self.seed, self.is_saved = model, conversation, seed, is_saved
         self.params = {**DEFAULT_PARAMS, **params}
         self.context: TruncatedConversation | None = None
-        self.has_loop = False
+        self.has_loop = self.is_cut = False
         self._loaded_model = model.load(adapters, precision)
         self._first_system = conversation.system
         self._num_answers = 0  # with a seed, so that a repeated question gets another answer
@@ -170,6 +172,7 @@ class Chat:
             self.model.workspace.store, self._loaded_model, self.conversation, request, draft, self.context
         )
         self.has_loop = draft.has_loop[0]
+        self.is_cut = not (draft.is_finished[0] or should_stop())
         self.save()
 
     def __str__(self) -> str:

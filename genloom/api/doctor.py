@@ -54,7 +54,7 @@ class Diagnosis:
             f"Processor   {machine['processor']}: {machine['cores']} cores usable",
             f"Memory      {available} available of {memory}",
             f"Compiler    {machine['compiler'] or 'none: training runs without torch.compile'}",
-            f"PyTorch     {torch['version']}, {torch['threads']} threads, {torch['cpu_capability']}",
+            f"PyTorch     {torch['version']}, {format_count(torch['threads'], 'thread')}, {torch['cpu_capability']}",
             f"Precision   {_describe_precision(torch)}",
             *(f"GPU         {gpu['name']}: {format_bytes(gpu['memory'])}" for gpu in torch["gpus"]),
             f"Workspace   {workspace['folder']}{'' if workspace['exists'] else ' (created when first needed)'}",

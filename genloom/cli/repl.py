@@ -72,6 +72,8 @@ class ChatREPL:
         self.console.print_text("\n" if self.console.is_live else f"{answer}\n")
         if self.chat.has_loop:
             self.console.print_note("(ended because it repeated itself; /retry asks again)")
+        elif self.chat.is_cut:
+            self.console.print_note("(cut at the maximum number of tokens; for longer answers: --max-tokens)")
 
     def _print_truncation(self, context: TruncatedConversation) -> None:
         if context.num_dropped:
@@ -92,6 +94,7 @@ class ChatREPL:
             "file": str(self.chat.answer.path),
             "conversation": conversation.id or None,
             **notes,
+            **({"is_cut": True} if self.chat.is_cut else {}),
         }
 
     # Commands

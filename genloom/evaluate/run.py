@@ -124,8 +124,10 @@ def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | No
         data_card = model.folder.card.get("data") if model.folder else None
         if data_card is None:
             raise GenloomError("evaluate.no_dataset", model=model.ref)
-        return workspace.get_dataset(data_card["name"], data_card["digest"])
-    dataset = data if isinstance(data, Dataset) else workspace.get_dataset(data)
+        dataset = workspace.get_dataset(data_card["name"], data_card["digest"])
+    else:
+        dataset = data if isinstance(data, Dataset) else workspace.get_dataset(data)
+    dataset.verify()
     if dataset.medium != model.design.medium:
         raise GenloomError(
             "evaluate.other_medium",

@@ -75,7 +75,7 @@ class TextDecoder:
                 values.append(np.concatenate([detokenizer.prompt_ids, row[row >= 0]]))
             num_tokens.append(len(row))
             token_ids.append(tuple(ended_row.tolist()))
-        decoded = None if is_text else LazyValues(lambda: self._decode(values))
+        decoded = None if is_text else LazyValues(len(values), lambda: self._decode(values))
         is_finished = tuple(self.is_finished.tolist())
         return Draft(
             tuple(values) if decoded is None else decoded,
@@ -166,7 +166,7 @@ class ValueDecoder:
         self.codec, self.postprocess, self.grid = codec, postprocess, grid
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
-        values = LazyValues(lambda: self._decode(rows))
+        values = LazyValues(len(rows), lambda: self._decode(rows))
         has_ids = is_final and isinstance(self.codec.space, TokenSpace)
         return Draft(
             values,
@@ -188,8 +188,8 @@ class ValueDecoder:
 class LazyValues(Sequence[Any]):
     """The values of a draft, decoded on first access: a draft that is not shown costs nothing."""
 
-    def __init__(self, decode: Callable[[], list[Any]]):
-        self.decode = decode
+    def __init__(self, count: int, decode: Callable[[], list[Any]]):
+        self.count, self.decode = count, decode
 
     @cached_property
     def values(self) -> list[Any]:
@@ -203,4 +203,4 @@ class LazyValues(Sequence[Any]):
         return self.values[index]
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self.count

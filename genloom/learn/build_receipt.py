@@ -19,6 +19,7 @@ from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Decision, Measure, decide_promotion
 from genloom.rate.preferences import Preferences
 from genloom.rate.report import receipt as receipts
+from genloom.text_format import format_count
 from genloom.train.events import RunResult
 from genloom.train.job import Job
 
@@ -106,7 +107,7 @@ def build_best_of_n_receipt(
 def format_machine() -> str:
     machine_info = describe_machine()
     processor = f"{machine_info['processor']} {machine_info['cpu']}"
-    return f"{machine_info['threads']} threads, {processor}, torch {machine_info['torch']}"
+    return f"{format_count(machine_info['threads'], 'thread')}, {processor}, torch {machine_info['torch']}"
 
 
 def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:

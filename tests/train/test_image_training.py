@@ -188,7 +188,7 @@ def test_an_invalid_image_job_is_an_error(
 
 def test_a_batch_beyond_memory_is_an_error(worlds: ModuleType, workspace: Workspace) -> None:
     run = worlds.start_run(
-        workspace, worlds.build_image_job(worlds.create_image_dataset(workspace), 4, batch_size="100_000_000")
+        workspace, worlds.build_image_job(worlds.create_image_dataset(workspace), 4, batch_size="100000000")
     )
     with raises_code("train.out_of_memory"):
         list(worlds.resume_run(workspace, run))

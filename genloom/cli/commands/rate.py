@@ -89,6 +89,8 @@ def run(
 def _print_check(events: list[Event], check: str, console: Console) -> None:
     counts = Counter("ties" if event.body["winner"] == "tie" else "choices" for event in events)
     rater = events[0].body["rater"] if events else check
+    if not events:
+        console.print_note("Nothing new to rate: this check has rated all pairs that it compares.")
     console.print_line(
         f"{format_count(counts['choices'], 'choice')} and {format_count(counts['ties'], 'tie')}, by a machine: {rater}."
     )

@@ -124,8 +124,8 @@ def _print_ratings(ratings: Ratings, console: Console) -> None:
     console.print_line(
         f"{format_count(len(ratings), 'rating')}: {num_pairs} and {num_unpaired}, {ratings.count_split('val')} held out"
     )
-    weights = ", ".join(f"{rater} {weight:.2f}" for rater, weight in preferences.raters.items())
-    console.print_line(f"Weights of the raters (1: nothing is known of their accuracy): {weights}")
+    if weights := ", ".join(f"{rater} {weight:.2f}" for rater, weight in preferences.raters.items()):
+        console.print_line(f"Weights of the raters (1: nothing is known of their accuracy): {weights}")
     for contradiction in preferences.contradictions[:_MAX_ROWS]:
         raters_text = " and ".join(contradiction.raters)
         outputs, events = " and ".join(contradiction.outputs), ", ".join(contradiction.events)
