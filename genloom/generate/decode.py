@@ -189,7 +189,7 @@ class LazyValues(Sequence[Any]):
     """The values of a draft, decoded on first access: a draft that is not shown costs nothing."""
 
     def __init__(self, count: int, decode: Callable[[], list[Any]]):
-        self.count, self.decode = count, decode
+        self.num_values, self.decode = count, decode
 
     @cached_property
     def values(self) -> list[Any]:
@@ -203,4 +203,4 @@ class LazyValues(Sequence[Any]):
         return self.values[index]
 
     def __len__(self) -> int:
-        return self.count
+        return self.num_values

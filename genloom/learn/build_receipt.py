@@ -107,7 +107,7 @@ def build_best_of_n_receipt(
 def format_machine() -> str:
     machine_info = describe_machine()
     processor = f"{machine_info['processor']} {machine_info['cpu']}"
-    return f"{format_count(machine_info['threads'], 'thread')}, {processor}, torch {machine_info['torch']}"
+    return f"{format_count(int(machine_info['threads']), 'thread')}, {processor}, torch {machine_info['torch']}"
 
 
 def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:
