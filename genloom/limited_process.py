@@ -3,7 +3,6 @@
 A hostile file costs an error: its reader may crash, hang or ask for any amount of memory without harm to the caller.
 """
 
-import faulthandler
 import multiprocessing
 import os
 import signal
@@ -22,7 +21,7 @@ PACKED_SUFFIXES = frozenset(
     (".svg", ".mxl", ".pdf", ".docx", ".odt", ".ods", ".pptx", ".xlsx", ".xlsm", ".epub", ".parquet", ".gz", ".eml")
 )
 MIN_COMPLEX_BYTES = 32 << 10  # another file, if it is smaller, takes no time however it is made
-_TIME_LIMIT_STATUS, _MEMORY_LIMIT_STATUS = 1, 2  # faulthandler ends a process with the first
+_TIME_LIMIT_STATUS, _MEMORY_LIMIT_STATUS = -signal.SIGALRM, 2  # the first is that of a process that a timer ended
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,13 @@ def is_complex(path: Path, num_bytes: int) -> bool:
 
 @contextmanager
 def limit_time(seconds: float) -> Generator[None]:
-    """End this process if the block takes longer: a thread in C does, also while a library holds Python's lock."""
-    with open(os.devnull, "w") as null:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=null)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    """End this process if the block takes longer: the system does, also while a library holds Python's lock."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def limit_process(given: Limits) -> None:
