@@ -17,7 +17,7 @@ def load_output(path: Path, record: Mapping[str, Any]) -> Any:
     Raises GenloomError if the file was changed.
     """
     text = record.get("written")
-    if isinstance(text, str):
+    if text is not None:
         return text
     if hash_file(path) != record["sha256"]:
         raise GenloomError("rate.output_changed", path=path)
