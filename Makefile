@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-install examples check format docs bench bench-pretrained bench-pictures bench-loop bench-all lock clean
+.PHONY: help install studio demo test test-slow test-install examples check check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-all lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ $(READY): lock/$(DEVICE).txt pyproject.toml
 	@$(BIN)/python -W error -c 'import torch; print("torch", torch.__version__, "imports")' \
 	  || { cat lock/cure-$(DEVICE).txt >&2; exit 1; }
 	@touch $@
+
+studio: $(READY)  ## open the web studio in the browser
+	$(BIN)/genloom studio
 
 # The preference that the demo teaches, as a machine check: no other speaker interrupts.
 CHECK := regex:pattern=[A-Z]{3};is_absent=true
@@ -85,6 +88,13 @@ check: $(READY)  ## check format, lint, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ty check
 	$(BIN)/lint-imports --no-logo
+
+check-studio: $(READY)  ## check the types of the studio's pages (needs node), and their words, licences and safety
+	@command -v npm > /dev/null || { echo "check-studio needs node and npm; users of Genloom do not." >&2; exit 1; }
+	@mkdir -p build/vendor && cp tools/vendor/package.json tools/vendor/package-lock.json tools/vendor/.npmrc build/vendor/
+	cd build/vendor && npm ci --ignore-scripts --no-audit --no-fund --silent
+	build/vendor/node_modules/.bin/tsc -p tools/vendor/tsconfig.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/studio
 
 format: $(READY)  ## format the code and apply the fixes of the linter
 	$(BIN)/ruff format .
@@ -145,11 +155,11 @@ UV := build/lock/bin/uv
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header $(UPGRADE)
 
 lock: $(UV)  ## compute lock/*.txt from pyproject.toml
-	$(RESOLVE) --group dev --extra music --extra pictures --extra pretrained --extra team pyproject.toml --output-file lock/cuda.txt
+	$(RESOLVE) --group dev --extra music --extra pictures --extra pretrained --extra studio --extra team pyproject.toml --output-file lock/cuda.txt
 	grep -vE '^(nvidia-|cuda-|triton==)' lock/cuda.txt \
 	  | sed -E "s/^(torch==[0-9.]+)$$/\1+cpu ; sys_platform == 'linux'\n\1 ; sys_platform != 'linux'/" > lock/cpu.txt
 	$(RESOLVE) --group bench --constraint lock/cuda.txt --output-file build/lock/bench.txt
-	grep -vxFf lock/cuda.txt build/lock/bench.txt > lock/bench.txt
+	awk 'NR == FNR { pins[$$1]; next } !($$1 in pins)' lock/cuda.txt build/lock/bench.txt > lock/bench.txt
 
 $(UV):
 	$(PYTHON) -m venv build/lock

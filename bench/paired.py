@@ -32,7 +32,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedTiming:
     """Seconds of the first and the second way, and how many times longer the second takes."""
 
     first: Spread
@@ -46,7 +46,7 @@ class Paired:
 
 def time_paired(
     first: Callable[[], object], second: Callable[[], object], rounds: int = 7, warm_up: bool = True
-) -> Paired:
+) -> PairedTiming:
     """Times both in every round, each going first in every other one; the warm-up is a round that does not count."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-1 if warm_up else 0, rounds):
@@ -55,7 +55,9 @@ def time_paired(
             (first, second)[which]()
             seconds[which].append(time.perf_counter() - started)
     ones, twos = (values[-rounds:] for values in seconds)
-    return Paired(Spread.of(ones), Spread.of(twos), Spread.of([b / a for a, b in zip(ones, twos, strict=True)]), rounds)
+    return PairedTiming(
+        Spread.of(ones), Spread.of(twos), Spread.of([b / a for a, b in zip(ones, twos, strict=True)]), rounds
+    )
 
 
 def command(line: str) -> Callable[[], object]:

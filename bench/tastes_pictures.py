@@ -1,8 +1,9 @@
-"""Learning a hidden taste in pictures: 200 ratings of a program, a round of learning, and who wins on fresh prompts.
+"""Learning a hidden taste in pictures or tunes: 200 ratings of a program, a round of learning, and who wins then.
 
     python bench/tastes_pictures.py --workspace WORKSPACE --model icons --taste blue --minutes 5
+    python bench/tastes_pictures.py --workspace WORKSPACE --model tunes --taste stepwise --minutes 5
 
-The program chooses between two pictures of the champion for one prompt; the model never sees its score. Champion
+The program chooses between two outputs of the champion for one prompt; the model never sees its score. Champion
 and challenger draw held-out and fresh prompts with the same chance, and the gate's judge is the taste.
 """
 
@@ -35,33 +36,43 @@ TASTES = {
     "blue": ("colour", {"hue": "blue", "min_share": 1.0}),
     "centred": ("centred", {"max_offset": 0.0}),
     "outline": ("outline", {"min_thickness": 0.15}),
+    "major": ("mode", {"mode": "major"}),
+    "sparse": ("melody", {"max_notes": 0.1}),
+    "stepwise": ("melody", {"min_steps": 1.0}),
 }
-RATED = 80  # things whose pictures are rated; the rest are fresh
-PICTURES, DRAWINGS = 6, 4  # of each thing at once, and how often at most
+TUNES = ("an Irish tune", "a folk tune", "a fiddle tune", "a Scottish air", "a chorale", "a hymn", "a march", "a waltz")
+FOR = ("", " for flute", " for fiddle", " for oboe", " for recorder", " for clarinet", " for accordion", " for harp")
+RATED = 80  # prompts whose outputs are rated; the rest are fresh
+PICTURES, DRAWINGS = 6, 4  # of each prompt at once, and how often at most
 APART = 0.02  # by how much a score has to be higher to be noticed
 
 
 def draw_pictures(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
-    """Draw several more pictures of each rated thing."""
+    """Draw several more outputs for each rated prompt."""
     model = load_model(workspace, ref)
-    is_sequence, known = engine.is_open_sequence(model.codec.space), prompts()[:RATED]
+    is_sequence, known = engine.is_open_sequence(model.codec.space), prompts(model.design.medium)[:RATED]
+    controls = engine.add_suggested_params(model, controls)
     for portion in engine.split_batches(engine.build_request(known, PICTURES, seed, (), controls, is_sequence)):
         output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
-def prompts() -> list[str]:
+def prompts(medium: str) -> list[str]:
+    if medium == "music":
+        tunes = [f"{tune}{for_}, {bars} bars" for tune in TUNES for for_ in FOR for bars in (4, 8)]
+        random.Random(0).shuffle(tunes)
+        return tunes
     things = Path(__file__).with_name("things.txt").read_text(encoding="utf-8").split()
     random.Random(0).shuffle(things)
     return [f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}" for thing in things]
 
 
 def find_distinct_pairs(
-    workspace: Workspace, taste: AnswerScorer, name: str
+    workspace: Workspace, taste: AnswerScorer, name: str, medium: str
 ) -> list[tuple[tuple[str, float], tuple[str, float]]]:
     """Pairs of pictures for one prompt whose scores differ enough to be noticed."""
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.list_records():
-        if record["model"].partition("/")[0] == name and record["prompt"] in prompts()[:RATED]:
+        if record["model"].partition("/")[0] == name and record["prompt"] in prompts(medium)[:RATED]:
             score = taste.score(record["prompt"], load_output(path, record))
             by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
@@ -69,12 +80,14 @@ def find_distinct_pairs(
     return [(a, b) for a, b in pairs if abs(a[1] - b[1]) > APART]
 
 
-def rate_pairs(workspace: Workspace, ledger: Ledger, ref: str, taste: AnswerScorer, options: argparse.Namespace) -> int:
+def rate_pairs(
+    workspace: Workspace, ledger: Ledger, ref: str, taste: AnswerScorer, options: argparse.Namespace, medium: str
+) -> int:
     """Draw until enough pairs differ, and choose from each; a share of the choices is flipped."""
     name, draw, pairs = ref.partition("/")[0], random.Random(1), []
     for seed in range(1, DRAWINGS + 1):
-        draw_pictures(workspace, ref, {"steps": options.solver_steps}, seed)
-        pairs = find_distinct_pairs(workspace, taste, name)
+        draw_pictures(workspace, ref, {"steps": options.solver_steps} if medium == "image" else {}, seed)
+        pairs = find_distinct_pairs(workspace, taste, name, medium)
         if len(pairs) >= options.ratings:
             break
     for a, b in pairs[: options.ratings]:
@@ -100,16 +113,17 @@ def main() -> None:
     workspace, first = link_workspace(options.workspace, options.model, f"{options.taste}-{options.flipped:g}")
     ledger, name = open_ledger(workspace.root), first.partition("/")[0]
     kind, settings = TASTES[options.taste]
-    check = build_check(kind, apply_overrides(settings, {}), "image")
+    medium = load_model(workspace, first).design.medium
+    check = build_check(kind, apply_overrides(settings, {}), medium)
     taste = AnswerScorer(f"the hidden taste {options.taste!r}", lambda prompt, picture: check(picture).score)
     begun = time.perf_counter()
     if not any(ledger.iter_events(["choice"])):
-        print(rate_pairs(workspace, ledger, first, taste, options), "ratings", flush=True)
+        print(rate_pairs(workspace, ledger, first, taste, options, medium), "ratings", flush=True)
     request = LearnRequest(
         name,
         options.method,
         scorer=taste,
-        extra_prompts=tuple(prompts()[RATED:]),
+        extra_prompts=tuple(prompts(medium)[RATED:]),
         budget=Budget(minutes=options.minutes, steps=options.steps),
         overrides=dict(text.split("=", 1) for text in options.set),
     )

@@ -79,6 +79,19 @@ class PrefixCachingNetwork(Protocol):
 
 
 @runtime_checkable
+class JointNetwork(CausalNetwork, Protocol):
+    """A network that reads several texts, with a cache each, in one step; none changes the bits of another's logits."""
+
+    def compute_joint_logits(self, pieces: Sequence[Tensor], caches: Sequence[Any]) -> Tensor:
+        """Read the next tokens of every text into its cache of one row; return logits (B, V) after each piece."""
+        ...
+
+    def copy_prefix(self, sources: Sequence[Any], x_L: Tensor, length: int) -> Any:
+        """Return a cache of up to `length` positions with the longest prefix of x in a source, never its last token."""
+        ...
+
+
+@runtime_checkable
 class TruncatingNetwork(CausalNetwork, Protocol):
     """A network that computes the same bits for tokens read together as one by one, and can truncate its cache."""
 

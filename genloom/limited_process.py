@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 # Of files whose content may be far larger than they are, or may draw or unpack itself many times.
 PACKED_SUFFIXES = frozenset(
-    (".svg", ".mxl", ".pdf", ".docx", ".odt", ".ods", ".pptx", ".xlsx", ".xlsm", ".epub", ".parquet", ".gz", ".eml")
+    ".svg .mxl .pdf .docx .odt .ods .pptx .xlsx .xlsm .epub .eml .parquet .gz .zip".split()  # noqa: SIM905
 )
 MIN_COMPLEX_BYTES = 32 << 10  # another file, if it is smaller, takes no time however it is made
 _TIME_LIMIT_STATUS, _MEMORY_LIMIT_STATUS = -signal.SIGALRM, 2  # the first is that of a process that a timer ended

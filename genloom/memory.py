@@ -1,13 +1,53 @@
-"""Memory budgets: how many items of a size are held at once. A count alone suits only items of one size."""
+"""The memory that this process may use, and budgets: how many items of a size are held at once."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
+from genloom.processors import list_control_groups
 from genloom.types import Item, Space, TokenSpace
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of memory."""
+
+    total: int
+    available: int
+
+
+def measure_memory(root: Path = Path("/")) -> Memory:
+    """Return the memory of this machine, or less by the limits of its container and of this process (`ulimit -v`).
+
+    `root` is the file system, for tests.
+    """
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, available = memory.total, memory.available
+    for folder, is_v1 in list_control_groups("memory", root):
+        with suppress(OSError, ValueError):  # without a limit, or in another place
+            limit = int((folder / ("memory.limit_in_bytes" if is_v1 else "memory.max")).read_text())
+            used = int((folder / ("memory.usage_in_bytes" if is_v1 else "memory.current")).read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            cached = int(statistics.get("inactive_file", 0)) + int(statistics.get("active_file", 0))
+            total, available = min(total, limit), min(available, limit - used + cached)
+    with suppress(ImportError):  # on other systems
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            total, available = min(total, limit), min(available, limit - psutil.Process().memory_info().vms)
+    return Memory(total, max(available, 0))
+
+
 def rows_within(bytes_per_item: float, budget: int, most: int) -> int:
-    """Return how many items of this size fit in `budget` bytes: at least 1, and never more than `most`."""
+    """Return how many items of this size fit in `budget` bytes: at least 1, and never more than `most`.
+
+    A count alone suits only items of one size.
+    """
     return max(1, min(most, int(budget // max(bytes_per_item, 1))))
 
 

@@ -24,18 +24,24 @@ def read_quota(root: Path = Path("/")) -> float | None:
     `root` is the file system, for tests. Inside a container, the path of a group may be that on the host: then the
     limit is at the mount point.
     """
-    quotas = []
+    groups = list_control_groups("cpu", root)
+    quotas = [_read_quota_v1(folder) if is_v1 else _read_quota_v2(folder) for folder, is_v1 in groups]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def list_control_groups(controller: str, root: Path = Path("/")) -> list[tuple[Path, bool]]:
+    """List the folders of this process's control groups, and of those above; and whether they are of version 1."""
+    groups = []
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
-            read = _read_quota_v1 if controllers else _read_quota_v2
             group = Path(path.lstrip("/"))
-            for mount_name in (controllers, "cpu", "cpu,cpuacct") if controllers else ("", "unified"):
+            for mount_name in (controllers, controller, "cpu,cpuacct") if controllers else ("", "unified"):
                 mount = root / "sys/fs/cgroup" / mount_name
-                quotas += [read(mount / folder) for folder in (group, *group.parents)]
-    return min((quota for quota in quotas if quota is not None), default=None)
+                groups += [(mount / folder, bool(controllers)) for folder in (group, *group.parents)]
+    return groups
 
 
 def _read_quota_v2(folder: Path) -> float | None:

@@ -254,15 +254,19 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def to_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
-    """Return nested tables of strings, numbers, booleans and lists as TOML. Keys are field names."""
-    lines = [f"{k} = {to_toml_value(v)}" for k, v in settings.items() if not isinstance(v, Mapping)]
+    """Return nested tables of strings, numbers, booleans and lists as TOML."""
+    lines = [f"{_to_toml_key(k)} = {to_toml_value(v)}" for k, v in settings.items() if not isinstance(v, Mapping)]
     sections = ["\n".join(lines)] if lines else []
     for key, table in settings.items():
         if isinstance(table, Mapping):
-            name = f"{prefix}{key}"
+            name = f"{prefix}{_to_toml_key(key)}"
             header = "" if table and all(isinstance(v, Mapping) for v in table.values()) else f"[{name}]\n"
             sections.append(header + to_toml(table, name + ".").rstrip("\n"))
     return "\n\n".join(sections) + "\n"
+
+
+def _to_toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else to_toml_value(key)
 
 
 def to_toml_value(value: Any) -> str:

@@ -58,3 +58,12 @@ def remove_controls(text: str) -> str:
 def escape_json_controls(text: str) -> str:
     """Return JSON with escapes for the characters that control a terminal and that JSON leaves as they are."""
     return text.translate(_JSON_ESCAPES)
+
+
+def fix_surrogates(text: str) -> str:
+    """Join surrogate pairs, and replace lone surrogates, which are not characters, by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

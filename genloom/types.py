@@ -148,6 +148,13 @@ class Batch(TensorTree):
     def __len__(self) -> int:
         return len(self.x)
 
+    def trim_padding(self, multiple: int) -> Batch:
+        """Return sequences of tokens without the padding that all rows end with, as long as a multiple of this."""
+        if self.lengths is None or self.x.ndim != 2:
+            return self
+        length = -(-int(self.lengths.max()) // multiple) * multiple
+        return replace(self, x=self.x[:, :length], mask=None if self.mask is None else self.mask[:, :length])
+
 
 @dataclass(frozen=True)
 class PreferencePairs(TensorTree):
@@ -254,7 +261,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Display:
     """A value, or several, for people: as bytes of a MIME type, and as text for a terminal."""
 
     mime: str
@@ -268,6 +275,7 @@ class Message:
 
     role: str  # "system", "user" or "assistant"
     content: str
+    is_learned: bool = True  # whether a model learns to write it, if it is an assistant's
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from genloom.store.workspace import Workspace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GENLOOM_ERROR_CODES"] = "1"
@@ -33,6 +36,20 @@ def toys() -> ModuleType:
 def worlds() -> ModuleType:
     """tests/worlds.py: small workspaces with data, runs and models."""
     return _load_module("worlds")
+
+
+@pytest.fixture(scope="session")
+def trained_home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> "Workspace":
+    """A workspace with the trained models `tales` and `masks`, which all tests share and none changes."""
+    return worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
+
+
+@pytest.fixture
+def trained_copy(trained_home: "Workspace", tmp_path: Path) -> "Workspace":
+    """A copy of its models and data in `tmp_path`, to write to and to damage."""
+    for kind in ("models", "data"):
+        shutil.copytree(trained_home.root / kind, tmp_path / kind)
+    return type(trained_home)(tmp_path)
 
 
 @pytest.fixture(scope="module")

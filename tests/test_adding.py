@@ -27,7 +27,7 @@ SERIES = SignalSpace(2, (6,))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(install_package: Callable[[Path, str], None], tmp_path_factory: pytest.TempPathFactory) -> None:
+def _install_extras(install_package: Callable[[Path, str], None], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("extras")
     for path, code in BLOCKS.items():
         (folder / path).parent.mkdir(exist_ok=True)

@@ -88,7 +88,7 @@ def test_no_ability_is_declared_that_no_part_has():
     abilities = set().union(*(abilities for _, abilities in PARTS.values()))
     abilities |= {"ParameterGroup"} if isinstance(Adapter.kind, str) else set()
     for cls, names in (
-        (QuantizedTransformer, {"LastLogitsNetwork", "PrefixCachingNetwork", "TruncatingNetwork"}),
+        (QuantizedTransformer, {"JointNetwork", "LastLogitsNetwork", "PrefixCachingNetwork", "TruncatingNetwork"}),
         (plugins.find_part("codec", "tokenizer").Codec, {"ContinuationCodec"}),
         (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec"}),
     ):

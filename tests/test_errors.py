@@ -13,7 +13,7 @@ import pytest
 from genloom.errors import GenloomError, format_message, list_areas, load_messages, nearest
 
 ROOT = Path(__file__).parents[1]
-CALLS = {"GenloomError", "format_message"}
+CALLS = {"GenloomError", "APIError", "ClientLeft", "EngineBusy", "EngineDied", "format_message"}
 QUAINT = re.compile(
     r"\b(anew|shall|leave (it|them|\S+) away|is none|are none|goes on with|makes no sense|daring|symbols?)\b", re.I
 )

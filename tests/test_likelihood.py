@@ -9,12 +9,13 @@ import torch
 from genloom.codecs.chat_template import render
 from genloom.model import Model, load_model
 from genloom.model.likelihood import bits_per_unit, compute_nll
+from genloom.store.workspace import Workspace
 from genloom.types import Message, TokenSpace
 
 
 @pytest.fixture(scope="module")
-def model(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return load_model(worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home"), "tales")
+def model(trained_home: Workspace) -> Model:
+    return load_model(trained_home, "tales")
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,8 @@ def test_bits_per_byte_weighs_bytes(model: Model, worlds: ModuleType) -> None:
     assert bits_per_unit(compute_nll(model, learned)) < 1.5 < 3 < bits_per_unit(compute_nll(model, noise))
 
 
-def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> None:
-    masks = load_model(worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home"), "masks")
+def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, trained_home: Workspace) -> None:
+    masks = load_model(trained_home, "masks")
     texts = worlds.make_tales(4, seed=3)
     once, again = list(compute_nll(masks, texts, batch_size=3)), list(compute_nll(masks, texts, batch_size=64))
     assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)

@@ -101,7 +101,6 @@ IMPORTS = {
     "api/arena.py": "a chat model answers questions, and conversations are text",
     "api/chat.py": "conversations are text",
     "api/generation.py": "a chat model answers questions, and conversations are text",
-    "api/models.py": "an assistant is used through conversations, which are text",
     "cli/commands/train.py": "an assistant is used through conversations, which are text",
     "cli/repl.py": "conversations are text",
     "codecs/notes.py": "a codec of music",
@@ -110,6 +109,10 @@ IMPORTS = {
     "collect/captions.py": "captions are read from text files in any encoding",
     "collect/table_files.py": "tables are read from text files in any encoding",
     "rate/checks/centred.py": "a check of images",
+    "server/engine/building.py": "a chat model answers questions, and conversations are text",
+    "server/engine/scheduler.py": "the tokens of a conversation, which is text, are counted",
+    "server/chat_files.py": "conversations are text",
+    "server/worker/questions.py": "thumbnails are pictures, whatever they show",
     "rate/checks/melody.py": "a check of music",
     "rate/checks/mode.py": "a check of music",
     "rate/checks/outline.py": "a check of images",
@@ -121,8 +124,8 @@ COMPARISONS = {
     "rate/report/html.py": "the first part of a MIME type",
 }
 GUESSES = {
+    "api/arguments.py": "an argument that may be one text or several, and a setting",
     "api/generation.py": "the value of a condition, which a person may give as text",
-    "api/models.py": "an argument that may be one text or several, and a setting",
     "api/outputs.py": "a cell of a table",
     "generate/default.py": "a signal without axes has no part to fill",
     "train/data/conditions.py": "the kinds of conditions: vectors, or fields on the grid",

@@ -1,9 +1,12 @@
 """Memory budgets: the counts of small items as before, and fewer of large ones."""
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 
 from genloom.generate import engine
-from genloom.memory import count_sample_bytes, rows_within, split_items
+from genloom.memory import Memory, count_sample_bytes, measure_memory, rows_within, split_items
 from genloom.model import likelihood
 from genloom.train.data import samples
 from genloom.types import Item, SignalSpace, TokenSpace
@@ -16,6 +19,45 @@ IMAGE, LARGE_IMAGE, VIDEO = SignalSpace(3, (64, 64)), SignalSpace(3, (256, 256))
 )
 def test_rows_within_a_budget(size, budget, most, rows):
     assert rows_within(size, budget, most) == rows
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("", {}, (16, 12)),
+        (
+            "0::/a\n",
+            {"a/memory.max": "8", "a/memory.current": "5", "a/memory.stat": "anon 4\ninactive_file 1\n"},
+            (8, 4),
+        ),
+        ("0::/a\n", {"memory.max": "8", "memory.current": "9", "memory.stat": ""}, (8, 0)),  # of the group above
+        ("0::/a\n", {"a/memory.max": "max", "a/memory.current": "5", "a/memory.stat": ""}, (16, 12)),
+        (
+            "4:memory:/a\n2:cpu:/b\n",
+            {
+                "memory/a/memory.limit_in_bytes": "10",
+                "memory/a/memory.usage_in_bytes": "3",
+                "memory/a/memory.stat": "cache 2\n",
+            },
+            (10, 7),
+        ),
+    ],
+)
+def test_the_memory_is_that_of_the_container(monkeypatch, tmp_path, groups, files, expected):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=16, available=12))
+    for name, content in {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{n}": c for n, c in files.items()}}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert measure_memory(tmp_path) == Memory(*expected)
+
+
+def test_the_memory_is_at_most_the_limit_of_the_process(monkeypatch):
+    resource = pytest.importorskip("resource")
+    used = psutil.Process().memory_info().vms
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (used + 1000, used + 1000))
+    memory = measure_memory()
+    assert memory.total <= used + 1000
+    assert memory.available <= 1000
 
 
 def test_bytes_of_a_sample():

@@ -2,7 +2,6 @@
 
 import json
 import runpy
-import shutil
 import sys
 import tomllib
 from dataclasses import replace
@@ -32,11 +31,8 @@ from tests.errors import raises_code
 
 
 @pytest.fixture
-def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A copy of the workspace with models, to be damaged."""
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    shutil.copytree(home.root / "models", tmp_path / "models")
-    return Workspace(tmp_path)
+def workspace(trained_copy: Workspace) -> Workspace:
+    return trained_copy
 
 
 def update_digests(workspace: Workspace, ref: str = "tales/1") -> None:

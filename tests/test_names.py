@@ -21,8 +21,9 @@ IRREGULAR = frozenset(_IRREGULAR.split())
 # Verbs that end like one, and `created`, which OpenAI and Hugging Face say.
 NOT_PARTICIPLES = frozenset({"seed", "feed", "embed", "created"})
 # Names that many parts define on purpose: the contract of a plug-in, or of a command.
-_SHARED = """Config Codec SamplingParams build build_columns run check evaluate compare
-    default_config resize_config with_dropout read select fit activations_per_token save show sheet count_units"""
+_SHARED = """Config Codec SamplingParams build build_columns main run check evaluate compare
+    default_config resize_config with_dropout read select fit activations_per_token save show sheet count_units
+    build_router"""
 SHARED = frozenset(_SHARED.split())
 
 
@@ -52,7 +53,7 @@ def test_replaced_names_do_not_come_back() -> None:
 
 
 def test_no_function_is_a_bare_participle() -> None:
-    for path, tree in trees(*PRODUCT):
+    for path, tree in trees(*PRODUCT, "tests"):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 word = node.name.strip("_")

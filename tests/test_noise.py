@@ -75,7 +75,7 @@ def test_every_64_bit_key_nonce_and_position_is_valid(number):
 
 
 def draw(noise: Noise, context: list[int], vocab: int = 10**6) -> Tensor:
-    """Among so many equal symbols two choices agree only if their noise does."""
+    """Among so many equal tokens two choices agree only if their noise does."""
     return noise.sample_tokens(torch.zeros(len(noise), vocab), [np.array(context)] * len(noise))
 
 

@@ -5,7 +5,6 @@ import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,10 +26,8 @@ X = torch.arange(40).view(2, 20) * 5 % 97
 
 
 @pytest.fixture
-def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    shutil.copytree(home.root / "models", tmp_path / "models")
-    return Workspace(tmp_path)
+def workspace(trained_copy: Workspace) -> Workspace:
+    return trained_copy
 
 
 def tune(workspace: Workspace, name: str, base: str = "tales", seed: int = 1, **settings: Any) -> str:

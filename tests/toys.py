@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from genloom.objectives.masked import Masked
 from genloom.objectives.shortcut import Shortcut
 from genloom.objectives.vae_gan import VaeGan
 from genloom.objectives.variational import Variational
+from genloom.testing import assert_close
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.types import Batch, Condition, ConditionSpec, Objective, SignalSpace, Space, TokenSpace
@@ -195,8 +197,8 @@ def valid_share(space: Space, x: Tensor) -> float:
     if isinstance(space, TokenSpace):
         return ((x == 0).all(1) | (x == 1).all(1)).float().mean().item()
     near = (x[:, 0].abs() - 1).abs().flatten() < 0.4
-    alike = (x[:, 0] > 0).view(len(x), -1)
-    return (near.view(len(x), -1).all(1) & (alike.all(1) | ~alike.any(1))).float().mean().item()
+    is_positive = (x[:, 0] > 0).view(len(x), -1)
+    return (near.view(len(x), -1).all(1) & (is_positive.all(1) | ~is_positive.any(1))).float().mean().item()
 
 
 def build_condition(cond: ConditionSpec, space: Space, kinds: Tensor) -> Condition | None:
@@ -286,3 +288,19 @@ def sample(toy: Toy, parts: Any, count: int = 200, cond: Condition | None = None
     noise = Noise(7, tuple(range(count)))
     *_, last = toy.objective.sample(dict(parts.items()), count, cond, noise, build_params(kind, params))
     return last
+
+
+def check_gradient_accumulation(
+    preference_objective: Objective, objective: Objective, parts: dict[str, nn.Module], batch: Any
+) -> None:
+    """Check that micro-batches change nothing in a step on 8 preferences of different weights."""
+    batch = replace(batch, weight=torch.linspace(0.1, 1, 8))
+    results = []
+    for grad_accum_steps in (1, 3):
+        state = TrainState.from_parts(nn.ModuleDict(deepcopy(parts)), objective, TrainConfig(steps=2, warmup=1))
+        config = TrainConfig(steps=2, grad_accum_steps=grad_accum_steps)
+        *_, last = train(preference_objective, lambda _: batch, config, state)
+        results.append((last.losses, state.to_tensors()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
+    for name, tensor in results[0][1].items():
+        assert_close(results[1][1][name], tensor, name)

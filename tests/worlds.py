@@ -185,6 +185,18 @@ def trained_workspace(folder: Path) -> Workspace:
     return workspace
 
 
+def serving_workspace(folder: Path) -> Workspace:
+    """Return a workspace with `tales`, which chats and reads 512 bytes, `masks`, masked, and the images `blots`."""
+    workspace = Workspace(folder)
+    data = create_dataset(workspace)
+    small = {"network__width": "64", "network__depth": "1", "batch_size": "8"}
+    finish_run(workspace, build_job(data, 60, context_length="512", **small))
+    finish_run(workspace, build_job(data, 20, name="masks", objective__name="masked", context_length="48", **small))
+    mark_chat_tuned(workspace, "tales")
+    create_blots(workspace)
+    return workspace
+
+
 def create_blots(workspace: Workspace, side: int = 16) -> str:
     """Save an untrained image model, whose images are all far apart, and return its ref."""
     design = Design(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.arguments import Rows, to_list
 from genloom.api.outputs import Output
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
-    from genloom.api.generation import Rows
     from genloom.api.models import Model
     from genloom.model import Model as LoadedModel
     from genloom.rate.ratings import Winner
@@ -86,6 +86,10 @@ class Arena:
         if against is not None and against.ref == model.ref:
             raise GenloomError("api.arena_same_model", model=model.ref)
         self.first, self.second = (each.load((), "float32") for each in (model, against or model))
+        media = [each.design.medium for each in (self.first, self.second)]
+        if len(set(media)) > 1:
+            refs = {"first": self.first.ref, "second": self.second.ref}
+            raise GenloomError("evaluate.different_media", **refs, first_medium=media[0], second_medium=media[1])
         self.is_chat = choose_chat(self.workspace.store, (self.first, self.second), is_chat)
         rows = [parse_given_texts(self.first, values) for values in to_rows(given)]
         suggested = {**DEFAULT_PARAMS, **params} if self.is_chat else params
@@ -210,3 +214,61 @@ def label_task(prompt: str, given: Mapping[str, str], number: int) -> str:
     """Return the text that identifies a task in a session: the prompt, unless several tasks have it."""
     parts = [prompt, *(f"{name}={value}" for name, value in given.items())]
     return " · ".join(filter(None, [*parts, f"{number + 1}" if number else ""]))
+
+
+def begin_arena(
+    model: "Model",
+    prompts: str | Sequence[str] = "",
+    *,
+    n: int = 1,
+    given: Rows | None = None,
+    against: "Model | str | None" = None,
+    is_chat: bool | None = None,
+    repeats: float = 0.1,
+    rater: str = "",
+    **params: Any,
+) -> Arena:
+    """Begin or continue a session of blind choices between two answers to each prompt.
+
+    Parameters
+    ----------
+    prompts
+        Prompts to answer. "": none, which needs `given` or a larger `n`.
+    n
+        Number of pairs for each prompt.
+    given
+        Values of the model's other conditions by name; a sequence of mappings gives pairs for each.
+    against
+        Other model or version that gives the second answer. None: the same model with other random seeds.
+    is_chat
+        Whether the prompts are questions, written in the chat template. None: yes if one of the models was tuned
+        on conversations.
+    repeats
+        Share of pairs shown a second time in the other order, to measure the rater's consistency.
+    rater
+        Name of the rater. "": that of the workspace, else your user name.
+    params
+        Parameters of the sampler, e.g. max_tokens, temperature.
+
+    Returns
+    -------
+    Arena
+        Iterate over its trials: `for trial in arena: trial.choose("a")`.
+
+    Raises
+    ------
+    GenloomError
+        api.arena_prompts_missing, api.arena_same_model, api.arena_temperature_zero.
+    """
+    rival = None if against is None else model.workspace.model(against)
+    return Arena(
+        model,
+        to_list(prompts),
+        against=rival,
+        is_chat=is_chat,
+        repeats=repeats,
+        rater=rater,
+        n=n,
+        given=given or {},
+        params={name: value for name, value in params.items() if value is not None},
+    )

@@ -1,6 +1,6 @@
 """Conversations with a model."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -185,3 +185,61 @@ class Chat:
 def continue_with_system(conversation: Conversation, system: str | None) -> Conversation:
     """Return the conversation with another system prompt, if one is given."""
     return conversation if system is None else replace(conversation, system=system)
+
+
+def begin_chat(
+    model: "Model",
+    question: str = "",
+    *,
+    system: str | None = None,
+    conversation: str = "",
+    seed: int | None = None,
+    adapters: Sequence[str] = (),
+    precision: str = "auto",
+    is_saved: bool = True,
+    **params: Any,
+) -> Chat:
+    """Begin or continue a conversation.
+
+    Parameters
+    ----------
+    question
+        First question. "": none yet.
+    system
+        System prompt.
+    conversation
+        Conversation to continue, by id or title. "": a new one.
+    seed
+        Random seed. None: a new one each time.
+    adapters, precision
+        As for `generate`.
+    is_saved
+        Whether the conversation is saved in the workspace after every turn.
+    params
+        Parameters of the sampler, e.g. max_tokens, temperature.
+
+    Returns
+    -------
+    Chat
+        The conversation: `chat.ask("…")` returns the next answer, `chat.answer` is the last one.
+
+    Raises
+    ------
+    GenloomError
+        generate.cannot_chat: the model was not trained on conversations; store.unknown_name_near and its
+        like: there is no such conversation.
+    """
+    saved = model.workspace.store.get_conversation(conversation) if conversation else Conversation()
+    given_params = {name: value for name, value in params.items() if value is not None}
+    chat = Chat(
+        model,
+        continue_with_system(saved, system),
+        seed=seed,
+        adapters=tuple(adapters),
+        precision=precision,
+        is_saved=is_saved,
+        params=given_params,
+    )
+    if question:
+        chat.ask(question)
+    return chat

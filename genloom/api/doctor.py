@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from genloom import plugins
 from genloom.errors import GenloomError, format_message
+from genloom.memory import measure_memory
 from genloom.processors import count_processors
 from genloom.store import files
-from genloom.store.workspace import Run, Workspace
+from genloom.store.workspace import Run, Workspace, verify_output
 from genloom.text_format import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -70,18 +71,27 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(workspace: "APIWorkspace", should_verify: bool = False) -> Diagnosis:
-    """Check this machine and the workspace; `should_verify` reads every data set, model and rating."""
+def diagnose(workspace: "APIWorkspace", *, verify: bool = False) -> Diagnosis:
+    """Check this machine and the workspace.
+
+    Parameters
+    ----------
+    verify
+        Whether every data set, model and rating is read and compared with its recorded digest.
+
+    Returns
+    -------
+    Diagnosis
+        Facts about the machine, torch and the workspace, and the problems found.
+    """
     store = workspace.store
     machine_info, torch_info, workspace_info = _describe_machine(), _describe_torch(), _describe_workspace(store)
-    problems = tuple(_find_problems(store, workspace_info, should_verify))
-    return Diagnosis(machine_info, torch_info, workspace_info, problems, should_verify)
+    problems = tuple(_find_problems(store, workspace.ledger, workspace_info, verify))
+    return Diagnosis(machine_info, torch_info, workspace_info, problems, verify)
 
 
 def _describe_machine() -> dict[str, Any]:
-    import psutil
-
-    memory = psutil.virtual_memory()
+    memory = measure_memory()
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -140,21 +150,21 @@ def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_verify: bool) -> Iterator[str]:
+def _find_problems(
+    workspace: Workspace, ledger: "Ledger", workspace_info: dict[str, Any], should_verify: bool
+) -> Iterator[str]:
     if workspace_info["free"] < _MIN_FREE_BYTES:
         yield format_message("api.disk_almost_full", free=format_bytes(workspace_info["free"]))
     try:
-        _check_workspace_writable(workspace.root)
+        files.require_writable(workspace.root)
     except ValueError as error:
         yield str(error)
     yield from plugins.list_problems()
     yield from workspace.list_faults()
     folders = (*workspace.list_datasets(), *workspace.list_models())
     checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]
+    checks.append(partial(verify_ledger, workspace, ledger, should_verify))
     if should_verify:
-        from genloom.store.ledger import open_ledger  # imported here: it takes a third of a second
-
-        checks.append(partial(verify_ledger, open_ledger(workspace.root)))
         checks += [partial(verify_output, path, record) for path, record in workspace.list_records()]
     for check in checks:
         try:
@@ -165,17 +175,30 @@ def _find_problems(workspace: Workspace, workspace_info: dict[str, Any], should_
         yield from _find_run_problems(run, should_verify)
 
 
-def verify_ledger(ledger: "Ledger") -> None:
-    """Raise ValueError if an entry of the ledger is not as it was written, or not one that Genloom writes."""
-    ledger.verify()
-    for _ in ledger.iter_entries(()):
-        pass
+def verify_ledger(workspace: Workspace, ledger: "Ledger", should_read: bool) -> None:
+    """Raise ValueError if the newest entry of the ledger is missing, or all are though traces of them are left.
+
+    With `should_read`, also if an entry is not as it was written, or not one that Genloom writes.
+    """
+    ledger.verify_end()
+    if ledger.get_head() is None and (trace := find_trace_of_ledger(workspace)):
+        raise GenloomError("api.ledger_lost", place=ledger.database.location, trace=trace)
+    if should_read:
+        ledger.verify()
+        for _ in ledger.iter_entries(()):
+            pass
 
 
-def verify_output(path: Path, record: Mapping[str, Any]) -> None:
-    """Raise ValueError if the file of an output is not the one that its record describes."""
-    if files.hash_file(path) != record["sha256"]:
-        raise GenloomError("rate.output_changed", path=path)
+def find_trace_of_ledger(workspace: Workspace) -> str:
+    """Return what shows that the ledger had entries: a promotion, a receipt, or an arena; "" if nothing does."""
+    patterns = ("models/*/champion.json", "runs/*/receipt.json")
+    if path := next((path for pattern in patterns for path in workspace.root.glob(pattern)), None):
+        return str(path)
+    sessions = Counter(record.get("arena") for _, record in workspace.list_records())
+    sessions.pop(None, None)
+    # The third pair of a session is generated after the first choice.
+    is_used = max(sessions.values(), default=0) > 2 * 2
+    return f"an arena with {format_count(max(sessions.values()), 'answer')}" if is_used else ""
 
 
 def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
@@ -210,12 +233,3 @@ def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
             reason, is_damaged = f"{path}: {(error.strerror or '').lower()}", True
         if is_damaged:
             yield format_message("api.damaged_checkpoint", problem=reason.rstrip("."))
-
-
-def _check_workspace_writable(root: Path) -> None:
-    """Raise, with the cure, if the workspace is not writable."""
-    folder = next(parent for parent in (root, *root.parents) if parent.exists())
-    with files.translate_errors(folder), tempfile.TemporaryFile(dir=folder) as probe_file:
-        probe_file.write(b"\0")
-        probe_file.flush()
-        os.fsync(probe_file.fileno())

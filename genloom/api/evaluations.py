@@ -6,17 +6,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from genloom.api import progress as progress_bars
 from genloom.api.progress import ProgressBar
-from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
 from genloom.store.files import expand_home, write_atomic
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
     from genloom.evaluate.progress import Progress
+    from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
 
 
 class _Report(Protocol):
@@ -26,14 +26,11 @@ class _Report(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
-R = TypeVar("R", bound=_Report)
-
-
 @dataclass(frozen=True)
-class _Result(Generic[R]):
+class _Result:
     """Numbers, lines for people, and charts; `print` shows the lines, notebooks the charts too."""
 
-    report: R
+    report: _Report
     folder: Path  # where `save` writes by default
 
     @property
@@ -61,8 +58,10 @@ class _Result(Generic[R]):
 
 
 @dataclass(frozen=True)
-class Evaluation(_Result[Report | BatteryReport]):
+class Evaluation(_Result):
     """The report on one model."""
+
+    report: "Report | BatteryReport"
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -76,11 +75,13 @@ class Evaluation(_Result[Report | BatteryReport]):
 
 
 @dataclass(frozen=True)
-class Comparison(_Result[ComparisonReport | BatteryComparison]):
+class Comparison(_Result):
     """The report on two models."""
 
+    report: "ComparisonReport | BatteryComparison"
+
     verdict: str = ""  # on the second model: better, worse or no difference shown; "" for a battery
-    samples: Sequence[Sample] = ()  # one of each model
+    samples: "Sequence[Sample]" = ()  # one of each model
     chart: bytes = b""  # PNG; b"": none
 
     @property
@@ -107,16 +108,47 @@ class ShownProgress:
 
 def evaluate(
     model: "Model",
-    data: str,
-    split: Literal["val", "test"],
-    battery: bool,
-    tasks: str | Sequence[str],
-    limit: int,
-    precision: str,
-    progress: "bool | Progress | None",
-    options: Mapping[str, Any],
+    data: str = "",
+    *,
+    split: Literal["val", "test"] = "val",
+    battery: bool = False,
+    tasks: str | Sequence[str] = "",
+    limit: int = 0,
+    precision: str = "",
+    progress: "bool | Progress | None" = None,
+    **options: Any,
 ) -> Evaluation:
-    """Evaluate a model; see `Model.evaluate`."""
+    """Measure the model on held-out data, and how much its samples copy from training data.
+
+    Parameters
+    ----------
+    data
+        Data set to measure on. "": the one the model was trained on.
+    split
+        Held-out split: val is read during training, test never is.
+    battery
+        Run the benchmark battery of the medium instead.
+    tasks, limit
+        Tasks of the battery, and the maximum number of items per task; "" and 0: all.
+    precision
+        float32, bfloat16, int8, int4 or auto. "": float32; auto for the battery.
+    progress
+        Whether progress is shown on standard error (None: in notebooks only), or an object with `print_note` and
+        `show_progress`.
+    options
+        num_samples, max_tokens, temperature, seed, max_bytes, is_chat; params: other sampling parameters by name.
+
+    Returns
+    -------
+    Evaluation
+        The report; `print` shows it, `to_json` gives every number, `save` writes it with its charts.
+
+    Raises
+    ------
+    GenloomError
+        evaluate.other_medium, evaluate.no_dataset: there is no data set that suits the model; evaluate.no_battery,
+        evaluate.unknown_task.
+    """
     from genloom.evaluate.context import EvaluationOptions
     from genloom.evaluate.run import evaluate_battery, evaluate_model, get_report_folder
 
@@ -130,22 +162,36 @@ def evaluate(
 
 
 def compare(
-    models: "tuple[Model, Model]",
-    data: str,
-    split: Literal["val", "test"],
-    battery: bool,
-    tasks: str | Sequence[str],
-    limit: int,
-    precision: str,
-    progress: "bool | Progress | None",
-    options: Mapping[str, Any],
+    model: "Model",
+    other: "Model | str",
+    data: str = "",
+    *,
+    split: Literal["val", "test"] = "val",
+    battery: bool = False,
+    tasks: str | Sequence[str] = "",
+    limit: int = 0,
+    precision: str = "",
+    progress: "bool | Progress | None" = None,
+    **options: Any,
 ) -> Comparison:
-    """Compare the second model with the first; see `Model.compare`."""
+    """Compare another model with this one on the same held-out data; takes the arguments of `evaluate`.
+
+    Returns
+    -------
+    Comparison
+        The report, with `verdict` on the other model: better, worse, or no difference shown.
+
+    Raises
+    ------
+    GenloomError
+        evaluate.different_media: the models are of different media.
+    """
     from genloom.evaluate.context import EvaluationOptions
     from genloom.evaluate.run import compare_batteries, compare_models
 
-    workspace = models[0].workspace
-    first, second = (model.load((), choose_precision(precision, battery)) for model in models)
+    workspace = model.workspace
+    models = (model, workspace.model(other))
+    first, second = (each.load((), choose_precision(precision, battery)) for each in models)
     shown = choose_progress(workspace, progress)
     folder = workspace.folder / "reports"
     if battery:

@@ -5,18 +5,18 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.api.outputs import Output
+from genloom.api.arguments import Rows, drop_progress, to_list
+from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
+    from genloom.api.models import Model
     from genloom.api.workspace import Workspace
     from genloom.generate.decode import Draft
     from genloom.generate.engine import Request
     from genloom.generate.presets import Preset
     from genloom.model import Model as LoadedModel
-
-
-Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]]  # values of conditions by name; several: outputs for each
+    from genloom.settings import OptionInfo
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,125 @@ class GenerationProgress:
         """How many outputs of the batch have ended."""
         ended = self.draft.is_finished
         return f"{sum(ended)} of {len(ended)} ended" if any(ended) else ""
+
+
+def generate(
+    model: "Model",
+    prompt: str | Sequence[str] = "",
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    given: Rows | None = None,
+    stop: str | Sequence[str] = (),
+    preset: str | Sequence[str] = (),
+    interpolate: int = 0,
+    adapters: Sequence[str] = (),
+    precision: str = "auto",
+    is_chat: bool | None = None,
+    continue_from: Output | str = "",
+    progress: bool | None = None,
+    **params: Any,
+) -> Outputs:
+    """Generate outputs; every output is stored, traceable and replayable.
+
+    Parameters
+    ----------
+    prompt
+        Start of a text, or description of an image. A sequence gives several prompts.
+    n
+        Number of outputs for each prompt.
+    seed
+        Random seed; the same seed gives the same outputs. None: a new one each time.
+    given
+        Values of the model's other conditions by name, e.g. {"logp": 2.5, "loads": array}; a str is parsed as the
+        command line parses it. A sequence of mappings gives outputs for each.
+    stop
+        Strings that end a text and are not part of it.
+    preset
+        Names of presets (see `Workspace.presets`).
+    interpolate
+        Number of outputs of an interpolation between two prompts, or between two outputs of one prompt.
+    adapters
+        Models tuned on the same base with method "lora", whose adapters are added.
+    precision
+        float32, bfloat16, int8, int4 or auto.
+    is_chat
+        Whether prompts are questions, written in the model's chat template, with the sampling of a chat. None: yes
+        for a model that was tuned on conversations.
+    continue_from
+        Output to continue, under its conditions; "last" is the newest. Outputs begin with it.
+    progress
+        Whether a bar is shown on standard error. None: in notebooks only.
+    params
+        Parameters of the sampler, e.g. max_tokens, temperature, top_p, or steps, guidance_scale, negative_prompt;
+        and options of the medium's editing, e.g. image, mask, strength.
+
+    Returns
+    -------
+    Outputs
+        A list of outputs, prompt by prompt.
+
+    Raises
+    ------
+    GenloomError
+        generate.unknown_param: the sampler has no such parameter; conditioners.unknown: the model has no such
+        condition; api.stop_without_text, api.empty_stop, api.interpolate_prompts; api.continue_unsupported,
+        api.continue_answer: the output cannot be continued.
+    """
+    events, outputs = iter_generate(**drop_progress(locals(), "params")), Outputs()
+    with model.workspace.open_bar("Generating", progress) as bar:
+        for event in events:
+            match event:
+                case GenerationProgress():
+                    bar.update(event.step / event.total, event.note)
+                case Output():
+                    outputs.append(event)
+    return outputs
+
+
+def iter_generate(
+    model: "Model",
+    prompt: str | Sequence[str] = "",
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    given: Rows | None = None,
+    stop: str | Sequence[str] = (),
+    preset: str | Sequence[str] = (),
+    interpolate: int = 0,
+    adapters: Sequence[str] = (),
+    precision: str = "auto",
+    is_chat: bool | None = None,
+    continue_from: Output | str = "",
+    **params: Any,
+) -> Generator[GenerationProgress | Output]:
+    """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
+    from genloom.generate.presets import require_medium
+    from genloom.generate.text.conversation import choose_chat
+
+    prompts = to_list(prompt)
+    if not prompts:
+        raise GenloomError("api.no_prompts")
+    presets = model.workspace.get_presets(to_list(preset))
+    prompts, params = apply_presets(presets, prompts, params)
+    loaded = model.load(adapters, precision)
+    require_medium(presets, loaded.design.medium)
+    is_chat = choose_chat(model.workspace.store, [loaded], False if continue_from else is_chat)
+    request = build_request(loaded, prompts, n, seed, to_list(stop), given or {}, interpolate, params, is_chat)
+    if continue_from:
+        request = continue_request(loaded, request, model.workspace.output(continue_from))
+    yield from iter_outputs(model.workspace, loaded, request, is_chat)
+
+
+def list_options(model: "Model") -> "list[OptionInfo]":
+    """List the parameters of the sampler that `generate` takes: name, type, default, allowed values and meaning."""
+    from genloom.generate import engine
+
+    loaded = model.load()
+    defaults = engine.add_suggested_params(loaded, {})
+    if engine.is_open_sequence(loaded.codec.space) and engine.is_left_to_right(loaded):
+        defaults["max_tokens"] = engine.get_default_max_tokens(loaded)
+    return [replace(o, default=defaults.get(o.name, o.default)) for o in engine.list_request_options(loaded)]
 
 
 def add_chat_defaults(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from genloom.store.files import expand_home, write_atomic
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
     from genloom.store.ledger import Event
-    from genloom.types import Shown
+    from genloom.types import Display
 
 _STYLE = "white-space: pre-wrap; margin: .4em 0"
 _MAX_SHOWN = 24  # outputs on one page of a notebook
@@ -59,6 +59,7 @@ class Output:
     @cached_property
     def value(self) -> Any:
         """The whole value: a str with its prompt for text, an array for an image."""
+        self.verify()
         if self.record.get("written") is not None:  # text is read as it was written, however strange its characters
             return self.medium.decode(self.path.read_bytes())
         return self.medium.open(self.path).value
@@ -70,7 +71,13 @@ class Output:
 
         return load_output(self.path, self.record)
 
-    def show(self) -> "Shown":
+    def verify(self) -> None:
+        """Raise GenloomError (store.output_changed) if the file is not as it was generated."""
+        from genloom.store.workspace import verify_output
+
+        verify_output(self.path, self.record)
+
+    def show(self) -> "Display":
         """Return the output as bytes of a MIME type, and as text for a terminal."""
         from genloom.media.abilities import get_ability
 
@@ -99,7 +106,7 @@ class Output:
         Raises
         ------
         GenloomError
-            generate.model_changed, generate.output_changed: the model or the file is not as it was;
+            generate.model_changed, store.output_changed: the model or the file is not as it was;
             generate.replay_differs, generate.replay_differs_by_machine: the bytes are not equal.
         """
         from genloom.generate.output_records import replay_output
@@ -116,6 +123,7 @@ class Output:
         path = expand_home(path)
         target = path / self.path.name if path.is_dir() else path
         if target.suffix.lower() in (self.path.suffix, ""):
+            self.verify()
             write_atomic(target, self.path.read_bytes())
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -154,13 +162,13 @@ class Output:
         return bundle
 
 
-class Listed(Protocol):
+class TableRow(Protocol):
     """A row of a list."""
 
     def to_record(self) -> dict[str, Any]: ...
 
 
-T = TypeVar("T", bound=Listed)
+T = TypeVar("T", bound=TableRow)
 
 
 class Listing(list[T], Generic[T]):
@@ -186,7 +194,7 @@ class Outputs(Listing[Output]):
         found = super().__getitem__(index)
         return Outputs(found) if isinstance(found, list) else found
 
-    def sheet(self) -> "Shown":
+    def sheet(self) -> "Display":
         """Return all values on one page, e.g. a contact sheet of images.
 
         Raises
@@ -229,7 +237,7 @@ class Outputs(Listing[Output]):
         return "".join(cells) + (f"<p>and {rest:,} more</p>" if rest > 0 else "")
 
 
-def build_mimebundle(shown: "Shown", description: str) -> dict[str, Any]:
+def build_mimebundle(shown: "Display", description: str) -> dict[str, Any]:
     """Return what Jupyter shows: a text as text, an image as image, other values as HTML."""
     if shown.mime == "text/plain":
         return {"text/plain": shown.text, "text/html": to_html(shown)}
@@ -238,7 +246,7 @@ def build_mimebundle(shown: "Shown", description: str) -> dict[str, Any]:
     return {"text/plain": description, "text/html": to_html(shown)}
 
 
-def to_html(shown: "Shown") -> str:
+def to_html(shown: "Display") -> str:
     """Return HTML that shows a value by its MIME type; other files become a link."""
     kind = shown.mime.partition("/")[0]
     if kind == "text" and shown.mime != "text/html":

@@ -183,12 +183,12 @@ def format_estimate(estimate: "RunEstimate") -> list[str]:
         ("  cost", f"{cost}{preparation}"),
         ("  quality", _format_expected(estimate)),
     ]
-    if words := _describe_quality(estimate):
+    if words := describe_quality(estimate):
         rows.append(("  in words", words))
     return ["Estimate:", *format_table(rows)]
 
 
-def _describe_quality(estimate: "RunEstimate") -> str:
+def describe_quality(estimate: "RunEstimate") -> str:
     """Return what new text of the expected bits per byte is like; "" for other models."""
     from genloom.model.likelihood import BITS_PER_BYTE
 

@@ -16,14 +16,38 @@ if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
 
 
-def remove(workspace: "Workspace", kind: RemovableKind, name: str, is_forced: bool) -> BinEntry:
-    """Move something to the bin; raise GenloomError if it is unknown, or if something depends on it."""
+def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: bool = False) -> BinEntry:
+    """Move something to the bin of the workspace.
+
+    Ratings stay in the ledger, and later versions of a model get new numbers.
+
+    Parameters
+    ----------
+    kind
+        "data", "models", "runs", "outputs" or "conversations".
+    name
+        Its name or id; notes/3 is a version of a model, notes/2a79d1 one of a data set by its digest.
+    force
+        Whether it is removed although others depend on it.
+
+    Returns
+    -------
+    BinEntry
+        What was removed, and its size.
+
+    Raises
+    ------
+    GenloomError
+        api.still_needed: others depend on it; the error names them and what would be lost.
+        store.unknown_name, store.unknown_name_near, api.unknown_data_version: nothing has this name.
+        api.built_in_removal: it comes with the package. train.run_locked: the run is being trained.
+    """
     if kind not in recycle_bin.REMOVABLE_KINDS:
         raise GenloomError("api.unremovable_kind", kind=kind, known=", ".join(recycle_bin.REMOVABLE_KINDS))
     if kind == "outputs" and name == "last":
         name = workspace.output(name).id
     paths = PATH_FINDERS[kind](workspace, name)
-    losses = [] if is_forced else list(LOSS_FINDERS[kind](workspace, paths))
+    losses = [] if force else list(LOSS_FINDERS[kind](workspace, paths))
     if losses:
         raise GenloomError("api.still_needed", kind=kind, name=name, losses="; ".join(losses))
     if kind == "runs":
@@ -38,7 +62,14 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, is_forced: bo
 
 
 def restore(workspace: "Workspace", name: str) -> BinEntry:
-    """Move something back from the bin."""
+    """Move something back from the bin, by its id or its name.
+
+    Raises
+    ------
+    GenloomError
+        store.unknown_name, store.unknown_name_near, store.nothing_known: it is not in the bin;
+        store.restore_blocked: its place is taken; store.ambiguous_in_bin: several kinds have this name.
+    """
     entry = recycle_bin.restore(workspace.folder, name)
     sync_active_version(workspace, entry)
     return entry

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _MAX_MESSAGE_CHARS = 4000
 
@@ -15,9 +17,10 @@ def main() -> None:
     """
     _open_closed_streams()
     # A name that the terminal's encoding lacks must not fail a command that has done its work.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _Output(sys.stdout)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
     try:
         exit_code = run(sys.argv[1:])
         sys.stdout.flush()
@@ -27,6 +30,35 @@ def main() -> None:
     except Exception as error:  # a bug of ours
         exit_code = _report_bug(error)
     sys.exit(exit_code)
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output, whose errors are not taken for those of the workspace."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        super().__init__(stream.buffer, stream.encoding, errors="replace", line_buffering=stream.line_buffering)
+        self.stream = stream  # which would close the buffer when nothing refers to it
+
+    def write(self, s: str, /) -> int:
+        with _name_output():
+            return super().write(s)
+
+    def flush(self) -> None:
+        with _name_output():
+            super().flush()
+
+
+@contextmanager
+def _name_output() -> Generator[None]:
+    """Raise GenloomError for an error of standard output, unless its reader has closed it."""
+    from genloom.errors import GenloomError
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # handled by `main`
+    except OSError as error:
+        raise GenloomError("cli.output_unwritable", reason=(error.strerror or str(error)).lower()) from error
 
 
 def _open_closed_streams() -> None:
@@ -67,26 +99,25 @@ def _report_bug(error: Exception) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; an error that the user can fix is one line on standard error."""
-    from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
+    from cyclopts import CycloptsError
 
-    from genloom.cli.app import app, build_unknown_verb_error
+    from genloom.cli.app import app
     from genloom.errors import GenloomError
 
     try:
         exit_code = app(
             _join_hyphen_values(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
-    except UnknownCommandError as error:
-        return _print_error(build_unknown_verb_error(error), arguments)
-    except MissingArgumentError as error:
-        option = error.argument.name if error.argument else ""
-        if not option.startswith("-"):  # it is a positional argument
-            return _print_error(error, arguments)
-        return _print_error(GenloomError("cli.value_missing", option=option), arguments)
-    except UnusedCliTokensError as error:
-        argument = next(iter(error.unused_tokens or ()), "")
-        return _print_error(GenloomError("cli.unexpected_argument", argument=argument), arguments)
-    except (CycloptsError, ValueError) as error:
+    except CycloptsError as error:
+        from genloom.cli.usage_errors import build_usage_error
+
+        return _print_error(build_usage_error(error), arguments)
+    except UnicodeEncodeError as error:
+        argument = next((each for each in arguments if error.object[error.start : error.end] in each), None)
+        if argument is None:  # no input of the user: a bug of ours
+            raise
+        return _print_error(GenloomError("cli.not_unicode", argument=argument), arguments)
+    except ValueError as error:
         return _print_error(error, arguments)
     except BrokenPipeError:
         raise  # handled by `main`
@@ -123,13 +154,12 @@ def _print_error(error: Exception, arguments: list[str]) -> int:
     from genloom.errors import GenloomError
 
     message = _shorten_message(str(error))
-    coded_error = error if isinstance(error, GenloomError) else error.__cause__
-    if not isinstance(coded_error, GenloomError) or not os.environ.get("GENLOOM_ERROR_CODES"):
+    if not isinstance(error, GenloomError) or not os.environ.get("GENLOOM_ERROR_CODES"):
         print(f"genloom: {message}", file=sys.stderr)
         return 2
-    print(f"genloom: {message} [{coded_error.code}]", file=sys.stderr)
+    print(f"genloom: {message} [{error.code}]", file=sys.stderr)
     if "--json" in arguments:
-        print(json.dumps({"error": {"code": coded_error.code, "message": message}}, ensure_ascii=False))
+        print(json.dumps({"error": {"code": error.code, "message": message}}, ensure_ascii=False))
     return 2
 
 

@@ -15,5 +15,7 @@ def print_answer_notes(output: Output, console: Console, previous: Output | None
     if num_unread := output.record.get("unread_tokens", 0):
         unread = f"its first {format_count(num_unread, 'token')} were not read"
         console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")
+    if output.record.get("written") == "":
+        console.print_note(f"Note: {output.id} is empty: the model ended it at once.")
     if output.record.get("has_loop"):
         console.print_note(f"Note: {output.id} was ended because it repeated itself.")

@@ -1,9 +1,8 @@
 """The verbs and their purpose; a verb's module is imported only when it is called."""
 
-from cyclopts import App, Parameter, UnknownCommandError
+from cyclopts import App, Parameter
 
 import genloom
-from genloom.errors import GenloomError, nearest
 
 # The first line of the docstring of `run` in genloom/cli/commands/<verb>.py, in the order a newcomer needs them.
 VERBS = {
@@ -22,6 +21,9 @@ VERBS = {
     "forget": "Unlearn a rater, an output or a document, and prove that nothing of it is left.",
     "promote": "Activate a version of a model; the ledger records the decision.",
     "rollback": "Reactivate the version of a model that was active before the last promotion.",
+    "studio": "Open the web studio: make, rate, teach and watch in the browser; nothing leaves this machine.",
+    "serve": "Serve the studio and the HTTP API for other programs and a team.",
+    "access": "List, create and revoke keys for programs, and add and remove accounts of people.",
     "remove": "Move data sets, models, runs, outputs or conversations to the bin, restore them, or free the space.",
     "list": "List the data sets, models, runs, outputs and conversations of the workspace, and built-in models.",
     "parts": "List the parts that models are made of, built in or from installed packages.",
@@ -31,7 +33,7 @@ VERBS = {
 
 def format_default(default: object) -> str | None:
     """Return a default as the help shows it; None if it means that nothing is set."""
-    return None if default is None or default is False or default == "" else str(default)
+    return None if default is None or default is False or default in ("", ()) else str(default)
 
 
 app = App(
@@ -52,12 +54,3 @@ def get_module_name(verb: str) -> str:
 
 for _verb, _purpose in VERBS.items():
     app.command(f"{get_module_name(_verb)}:run", name=_verb, help=_purpose)
-
-
-def build_unknown_verb_error(error: UnknownCommandError) -> GenloomError:
-    """Return the error for an unknown verb; the library's own text would import every verb, and so torch."""
-    verb = (error.unused_tokens or [""])[0]
-    nearest_verb = nearest(verb, VERBS)
-    if nearest_verb is None:
-        return GenloomError("cli.unknown_verb", verb=verb, known=", ".join(VERBS))
-    return GenloomError("cli.unknown_verb_nearest", verb=verb, nearest=nearest_verb)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloom.api.progress import ProgressBar, open_bar
-from genloom.errors import GenloomError
 from genloom.text_format import escape_json_controls, remove_controls
 
 
@@ -56,12 +55,7 @@ class Console:
 
 
 def _print(text: str) -> None:
-    try:
-        print(text, end="", flush=True)
-    except BrokenPipeError:
-        raise  # handled by `main`
-    except OSError as error:  # else it would be taken for one of the workspace
-        raise GenloomError("cli.output_unwritable", reason=(error.strerror or str(error)).lower()) from error
+    print(text, end="", flush=True)
 
 
 def quote_name(name: str) -> str:

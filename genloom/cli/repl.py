@@ -41,6 +41,7 @@ class ChatREPL:
     def execute_line(self, line: str) -> None:
         """Run a line that is a command, else ask it as a question. Raises EOFError if the person leaves."""
         command, _, argument = line.partition(" ")
+        command = _SYNONYMS.get(command, command)
         if not line.startswith("/") or "/" in command[1:]:
             if line.strip():
                 self.ask(line)
@@ -70,7 +71,9 @@ class ChatREPL:
             if self.console.is_live:
                 self.console.print_text(piece)
         self.console.print_text("\n" if self.console.is_live else f"{answer}\n")
-        if self.chat.has_loop:
+        if not answer.strip():
+            self.console.print_note("(the answer is empty; /retry asks again)")
+        elif self.chat.has_loop:
             self.console.print_note("(ended because it repeated itself; /retry asks again)")
         elif self.chat.is_cut:
             self.console.print_note("(cut at the maximum number of tokens; for longer answers: --max-tokens)")
@@ -213,6 +216,9 @@ COMMANDS: dict[str, tuple[str, Callable[[ChatREPL, str], None], str]] = {
     "/tokens": ("/tokens", ChatREPL.tokens, "show how much of the context is used"),
     "/quit": ("/quit", ChatREPL.quit, "leave"),
 }
+
+
+_SYNONYMS = {"/exit": "/quit", "/bye": "/quit"}  # of other programs
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 from genloom.codecs.codec_json import damaged_error, read_config, write_config
-from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding, fix_surrogates
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding
 from genloom.errors import GenloomError
+from genloom.text_format import fix_surrogates
 from genloom.types import TokenSpace
 
 _CHUNK_CHARS = 1 << 16  # characters of a long text that are encoded at once

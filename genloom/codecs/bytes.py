@@ -9,7 +9,8 @@ import numpy as np
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 from genloom.codecs.codec_json import read_config, write_config
-from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding, fix_surrogates
+from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding
+from genloom.text_format import fix_surrogates
 from genloom.types import TokenSpace
 
 

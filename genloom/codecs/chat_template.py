@@ -11,9 +11,9 @@ import numpy as np
 
 from genloom.capabilities import ChatCodec
 from genloom.codecs.codec_json import read_json
-from genloom.codecs.text_tokens import fix_surrogates
 from genloom.errors import GenloomError
 from genloom.settings import parse
+from genloom.text_format import fix_surrogates
 from genloom.types import Message
 
 if TYPE_CHECKING:
@@ -136,14 +136,15 @@ def iter_segments(
     previous_role = ""
     for message in messages:
         role = message.role
+        is_target = role == "assistant" and message.is_learned
         if role not in template.prefixes:
             raise GenloomError("codecs.role_not_in_template", role=role, known=", ".join(template.prefixes))
         is_after_system = role == "user" and previous_role == "system" and template.user_prefix_after_system is not None
         yield (template.user_prefix_after_system or "" if is_after_system else template.prefixes[role]), True, False
-        yield (message.content.strip() if template.should_strip else message.content), False, role == "assistant"
+        yield (message.content.strip() if template.should_strip else message.content), False, is_target
         suffix = template.suffixes.get(role, "")
         eos_end = max((suffix.find(token) + len(token) for token in template.eos_tokens if token in suffix), default=0)
-        yield suffix[:eos_end], True, role == "assistant"
+        yield suffix[:eos_end], True, is_target
         yield suffix[eos_end:], True, False
         previous_role = role
     if add_generation_prompt:

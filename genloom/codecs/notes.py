@@ -18,6 +18,7 @@ from genloom.capabilities import TokenConstraint
 from genloom.codecs.codec_json import damaged_error, read_table, write_config
 from genloom.errors import format_message
 from genloom.media.music.controls import read_words
+from genloom.media.music.excerpts import draw_excerpt
 from genloom.media.music.midi import round_bpm
 from genloom.media.music.score import (
     DRUMS,
@@ -97,6 +98,7 @@ class StoredConfig:
 
     styles: tuple[str, ...]
     context_length: int
+    max_voices: tuple[int, ...]
 
 
 @dataclass
@@ -127,18 +129,20 @@ def measure_density(score: Score) -> int:
 
 @dataclass(frozen=True)
 class Codec:
-    """The styles of its data, by the number of their token, and the context length."""
+    """The styles of its data, by the number of their token, the context length, and how many voices the styles have."""
 
     styles: tuple[str, ...] = ()
     config: Config = field(default_factory=Config)
+    max_voices: tuple[int, ...] = ()  # of most pieces of each style; (): unknown
 
     @classmethod
     def fit(cls, items: Iterable[Score], config: Config) -> "Codec":
-        counts: dict[str, int] = {}
+        voices: dict[str, list[int]] = {}
         for score in items:
-            counts[score.style] = counts.get(score.style, 0) + 1
-        styles = sorted((style for style in counts if style), key=lambda style: (-counts[style], style))
-        return cls(tuple(styles[: BLOCKS["style"] - 1]), config)
+            voices.setdefault(score.style, []).append(len(list_voices(score)))
+        styles = sorted((style for style in voices if style), key=lambda style: (-len(voices[style]), style))
+        styles = styles[: BLOCKS["style"] - 1]
+        return cls(tuple(styles), config, tuple(int(np.quantile(voices[style], 0.9)) for style in styles))
 
     @property
     def space(self) -> TokenSpace:
@@ -190,19 +194,29 @@ class Codec:
         return tokens
 
     def encode_variants(self, value: Score, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the tokens for training and where they count in the loss: the score, and a task of filling.
+        """Return the tokens for training and where they count in the loss: the score, an excerpt, tasks of filling.
 
-        A task hides a range of bars, some voices, the end, or random cells of the score.
+        An excerpt is some whole phrases, so that models learn short pieces too. A task hides a range of bars, some
+        voices, the end, or random cells of the score or the excerpt.
         """
-        voices, num_bars = len(list_voices(value)), len(value.bars[:MAX_BARS])
-        plain = self.encode(value)
+        excerpt = draw_excerpt(value, rng)
+        scores = [value] if excerpt is None else [value, excerpt]
+        plain = [self.encode(score) for score in scores]
+        tasks = [task for score in (value, scores[-1]) if (task := self.draw_task(score, rng)) is not None]
+        return [
+            *((ids, np.ones(len(ids), bool)) for ids in plain),
+            *((ids, np.arange(len(ids)) > int(np.flatnonzero(ids == FILL)[0])) for ids in tasks),
+        ]
+
+    def draw_task(self, score: Score, rng: np.random.Generator) -> np.ndarray | None:
+        """Return the tokens of a task of filling; None for a score of one cell."""
+        voices, num_bars = len(list_voices(score)), len(score.bars[:MAX_BARS])
         if voices * num_bars < 2:
-            return [(plain, np.ones(len(plain), bool))]
+            return None
         hidden = draw_hidden(num_bars, voices, rng)
-        known = frozenset((b, v) for b in range(num_bars) for v in range(voices) if not hidden[b, v])
-        task = self.encode_task(value, known)
-        begin = int(np.flatnonzero(task == FILL)[0])
-        return [(plain, np.ones(len(plain), bool)), (task, np.arange(len(task)) > begin)]
+        return self.encode_task(
+            score, frozenset((b, v) for b in range(num_bars) for v in range(voices) if not hidden[b, v])
+        )
 
     def decode(self, x: Sequence[int] | np.ndarray) -> Score:
         """Return the score of any tokens; those that do not fit are ignored."""
@@ -215,19 +229,23 @@ class Codec:
         """Return the tokens that make a valid score, with what the words of each prompt ask for."""
         from genloom.codecs.notes_grammar import NotesConstraint
 
-        return NotesConstraint([read_words(prompt) for prompt in prompts], self.styles, max_length=max_length)
+        return NotesConstraint([read_words(prompt) for prompt in prompts], self, max_length=max_length)
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "notes", StoredConfig(self.styles, self.config.context_length))
+        write_config(folder, "notes", StoredConfig(self.styles, self.config.context_length, self.max_voices))
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
         path = folder / "codec.json"
         content = read_table(path, "notes")
-        styles, length = content.get("styles"), content.get("context_length")
+        content = {"max_voices": [], **content}
+        styles, length, voices = (content.get(name) for name in ("styles", "context_length", "max_voices"))
         is_valid = (
-            set(content) == {"styles", "context_length"}
+            set(content) == {"styles", "context_length", "max_voices"}
             and isinstance(styles, list)
+            and isinstance(voices, list)
+            and len(voices) in (0, len(styles))
+            and all(type(count) is int and 1 <= count <= MAX_VOICES for count in voices)
             and len(styles) < BLOCKS["style"]
             and all(isinstance(style, str) and len(style) <= 80 for style in styles)
             and type(length) is int
@@ -235,7 +253,7 @@ class Codec:
         )
         if not is_valid:
             raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys="codec, styles, context_length"))
-        return cls(tuple(styles), Config(length))
+        return cls(tuple(styles), Config(length), tuple(voices))
 
 
 def find_meter(meter: Meter) -> int:

@@ -21,6 +21,7 @@ from genloom.codecs.notes import (
     TIE,
     VOCAB_SIZE,
     Cell,
+    Codec,
     find_meter,
     find_tempo,
     from_token,
@@ -60,10 +61,12 @@ class RowState:
     sounding: dict[Cell, list[tuple[int, int]]] = field(default_factory=dict)  # position and pitch; -1 is silence
     meters: dict[int, int] = field(default_factory=dict)  # of the bars that change it
     todo: list[Cell] | None = None
+    max_rest_bars: int = 0  # in a row in which a voice may be silent; 0: any number
 
 
 CELL_TOKENS = 2  # PART and a state: the shortest cell
 CHANGE_TOKENS = 3  # a position, a velocity and a state
+MAX_REST_BARS = 2  # of a voice of the instruments that were asked for, in a new piece
 MIN_TYPICAL_TOKENS = 5  # of a cell, with which most pieces can be written
 
 
@@ -86,17 +89,20 @@ class NotesConstraint:
     def __init__(
         self,
         controls: Sequence[Controls],
-        styles: Sequence[str],
+        codec: Codec,
         rules: Rules = Rules(),
         cells: Sequence[Sequence[Cell]] | None = None,
         changes: Mapping[int, Sequence[int]] = {},
         max_length: int = 0,
         num_bars: int = 0,
     ):
-        self.styles, self.rules, self.cells = styles, rules, cells
+        self.codec, self.rules, self.cells = codec, rules, cells
         self.changes, self.max_length = changes, max_length or 1 << 30
         self.controls = [each if cells else limit_bars(each, self.max_length) for each in controls]
-        self.rows = [RowState(num_bars=num_bars) for _ in controls]
+        self.rows = [
+            RowState(num_bars=num_bars, max_rest_bars=MAX_REST_BARS * (cells is None and each.programs is not None))
+            for each in controls
+        ]
 
     def describe(self) -> list[str]:
         """Return the controls and the rules of each row in words."""
@@ -190,14 +196,20 @@ class NotesConstraint:
         elif name == "tempo" and controls.bpm is not None:
             choices = [find_tempo(controls.bpm)]
         elif name == "style":
-            choices = range(len(self.styles) + 1)
-            if controls.style in self.styles:
-                choices = [self.styles.index(controls.style) + 1]
+            choices = self.list_styles(controls)
         elif name == "density" and controls.density is not None:
             choices = [controls.density]
         elif name in ("begins", "ends"):
             choices = [1]
         return [to_token(name, value) for value in choices]
+
+    def list_styles(self, controls: Controls) -> Sequence[int]:
+        """List the style that was asked for, or those that have as many voices as instruments were asked for."""
+        styles, num_voices = self.codec.styles, len(controls.programs or ())
+        if controls.style in styles:
+            return [styles.index(controls.style) + 1]
+        fitting = [n for n, count in enumerate(self.codec.max_voices, start=1) if count >= num_voices > 0]
+        return fitting or range(len(styles) + 1)
 
     def list_instruments(self, state: RowState, controls: Controls) -> list[int]:
         count = len(state.programs)
@@ -238,7 +250,13 @@ class NotesConstraint:
             rests = [REST] if events[-1][1] >= 0 else []
             return [*notes, *velocities, *rests] or [REST]
         ties = [TIE] if self.find_sounding_end(state, (state.bar - 1, state.voice)) >= 0 else []
-        return [*notes, *velocities, REST, *ties]
+        rests = [] if notes and self.has_long_rest(state) else [REST]
+        return [*notes, *velocities, *rests, *ties]
+
+    def has_long_rest(self, state: RowState) -> bool:
+        """Return whether the voice has been silent for as many bars as it may be."""
+        cells = [(bar, state.voice) for bar in range(state.bar - state.max_rest_bars, state.bar)]
+        return bool(cells) and all(pitch < 0 for cell in cells for _, pitch in state.sounding.get(cell, ((0, 0),)))
 
     def list_notes(self, state: RowState) -> list[int]:
         program, rules = state.programs[state.voice], self.rules

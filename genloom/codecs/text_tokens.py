@@ -13,15 +13,6 @@ SPECIAL_TOKENS = ("<|stop|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|
 TokenIds = Sequence[int] | np.ndarray
 
 
-def fix_surrogates(text: str) -> str:
-    """Join surrogate pairs, and replace lone surrogates, which are not characters, by U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
 class DecodeStream:
     """An incremental decoder of token ids, which holds back the bytes of a character until it is complete.
 

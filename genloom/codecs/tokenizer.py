@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from genloom.codecs.bpe import ALPHABET
 from genloom.codecs.chat_template import ChatTemplate, load_chat_template, save_chat_template
 from genloom.codecs.codec_json import read_table, write_config
-from genloom.codecs.text_tokens import ByteDecoding, TokenIds, fix_surrogates
+from genloom.codecs.text_tokens import ByteDecoding, TokenIds
 from genloom.codecs.tokenizer_json import (
     BYTE_TOKEN,
     LARGEST_FILE,
@@ -26,6 +26,7 @@ from genloom.codecs.tokenizer_json import (
 )
 from genloom.errors import GenloomError
 from genloom.settings import parse
+from genloom.text_format import fix_surrogates
 from genloom.types import TokenSpace
 
 _BATCH_SIZE = 256  # texts that are encoded in parallel

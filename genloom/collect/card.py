@@ -74,9 +74,9 @@ def _overlap_lines(report: Report, preparation: Preparation) -> list[str]:
         return []
     documents = format_count(report.num_overlapping, preparation.noun, preparation.plural)
     if report.is_split_by_group:
-        return [f"overlap: {documents} share much of their content with others, and are in one split with those"]
+        return [f"overlap: {documents} with much content of others, each in one split with those"]
     line = (
-        f"overlap: {documents} share much of their content with others; keeping those together would leave hardly "
+        f"overlap: {documents} with much content of others; keeping those together would leave hardly "
         "anything to hold out, so that a model is evaluated on content that it has seen"
     )
     return [line]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 MAX_TEXT_CHARS = 10_000
 MAX_ARRAY_VALUES = 1 << 22
 RESERVED_NAMES = (*REQUIRED_COLUMNS, "content", "caption", "turns")
+NUMERIC_KINDS = ("int", "float")
+MISSING_MARKS = frozenset(("n/a", "na", "nan", "null", "none", "-", "--", "?", "#n/a", "inf", "-inf"))
 CODE_PATTERN = re.compile(r"[+-]?0\d+")  # a code such as 0042, which is not a number
 
 
@@ -79,6 +81,8 @@ class ColumnBuilder:
             values = [normalize_value(name, row.get(name)) for row in rows]
             if any(value is not None for value in values):
                 self.found_names.add(name)
+            if kind in NUMERIC_KINDS:
+                values = [None if is_missing_mark(value) else value for value in values]
             columns |= build_value_columns(name, kind, values)
         return columns
 
@@ -86,10 +90,17 @@ class ColumnBuilder:
 def choose_kind(values: Iterable[Any]) -> str:
     """Return "array", "bool", "int", "float" or "text", the narrowest type of all values; numbers may be written."""
     present = [value for value in values if value is not None]
-    for kind in ("array", "bool", "int", "float"):
-        if present and all(convert_value(kind, value) is not None for value in present):
+    numbers = [value for value in present if not is_missing_mark(value)]
+    for kind in ("array", "bool", *NUMERIC_KINDS):
+        tested = numbers if kind in NUMERIC_KINDS else present
+        if tested and all(convert_value(kind, value) is not None for value in tested):
             return kind
     return "text"
+
+
+def is_missing_mark(value: Any) -> bool:
+    """Return whether a text stands for a missing number, as spreadsheets and pandas write it."""
+    return isinstance(value, str) and value.strip().lower() in MISSING_MARKS
 
 
 def convert_value(kind: str, value: Any) -> Any:

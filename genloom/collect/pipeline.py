@@ -71,8 +71,6 @@ def _add_documents(
         except ValueError as error:
             batch.notes.append(Note.from_error(raw.source, error, is_skipped=raw.is_whole_file))
         else:
-            kept_values = getattr(
-                raw, "kept_values", None
-            )  # of a KeepingDocument; isinstance would be slow for each row
+            kept_values = getattr(raw, "kept_values", None)  # of a table
             batch.documents.append(replace(document, kept_values=kept_values) if kept_values else document)
             sketch_inputs.append(sketch_input)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ Counters = dict[str, Counter[str]]  # counters by name
 
 
 class RawDocument(Protocol):
-    """A document as it was read from a source, not yet processed; that of a table is a KeepingDocument."""
+    """A document as it was read from a source, not yet processed; one of a table may have `kept_values` by column."""
 
     @property
     def source(self) -> str: ...
@@ -37,14 +37,6 @@ class RawDocument(Protocol):
     def size(self) -> int:
         """Bytes or characters, by which the size of jobs is bounded."""
         ...
-
-
-@runtime_checkable
-class KeepingDocument(Protocol):
-    """A raw document of a table, with the values of the columns that the options keep."""
-
-    @property
-    def kept_values(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)

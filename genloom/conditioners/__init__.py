@@ -76,7 +76,7 @@ def split_assignments(texts: Sequence[str]) -> list[dict[str, str]]:
         name, equals, value = text.partition("=")
         if not equals:
             raise GenloomError("conditioners.bad_assignment", value=text)
-        values_by_name.setdefault(name.strip(), {})[value] = None
+        values_by_name.setdefault(name.strip(), {})[value.strip()] = None
     rows = product(*values_by_name.values()) if values_by_name else ()
     return [dict(zip(values_by_name, row, strict=True)) for row in rows]
 

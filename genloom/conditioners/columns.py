@@ -122,6 +122,8 @@ class ColumnConditioner:
                 row[-1] = 1
         return Condition(vector=torch.from_numpy(vector_BD))
 
+    reads_files = False  # a text is the value itself
+
     def parse(self, text: str) -> Any:
         classes, column, size = self.config.classes, self.config.column, len(self.config.mean)
         if classes:

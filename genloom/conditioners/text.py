@@ -58,6 +58,8 @@ class TextConditioner:
         mask_BS = np.arange(tokens_BSD.shape[1]) < sizes_B[:, None]
         return Condition(torch.from_numpy(tokens_BSD), torch.from_numpy(mask_BS))
 
+    reads_files = False  # a text is the value itself
+
     def parse(self, text: str) -> str:
         return text
 

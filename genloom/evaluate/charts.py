@@ -2,11 +2,13 @@
 
 import io
 import math
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from genloom.figures import open_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +29,7 @@ _STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 14,
     "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.titlepad": 14,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "grid.color": "#E3E3E3",
     "legend.frameon": False,
     "savefig.dpi": 150,
@@ -48,7 +45,7 @@ def draw_training_curve(
     unit: str = "bits per byte",
 ) -> bytes:
     """Draw loss by step: each training step faintly, the running mean, and (step, loss) pairs of held-out data."""
-    with open_figure(8, 4.8) as figure:
+    with _open_figure(8, 4.8) as figure:
         axes = figure.subplots()
         losses = np.asarray(train_losses, np.float64)
         if len(losses):
@@ -89,7 +86,7 @@ def draw_loss_bars(held_out_losses: "Sequence[HeldOutLoss]", baseline: "Baseline
     rows = [(held_out_loss.model, held_out_loss.estimate, _BLUE) for held_out_loss in held_out_losses]
     if baseline:
         rows.append((baseline.name, baseline.bits_per_unit, _PALE))
-    with open_figure(8, 1.5 + 0.55 * len(rows)) as figure:
+    with _open_figure(8, 1.5 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
         _draw_bars(axes, rows, held_out_losses[0].metric)
         axes.set_title("Held-out data")
@@ -100,7 +97,7 @@ def draw_comparison(comparison: "LossComparison") -> bytes:
     """Draw two models' losses, and below them the paired difference with its interval."""
     first, second, difference = comparison.first, comparison.second, comparison.difference
     colour = {"better": _GREEN, "worse": _RED, "no difference shown": _GREY}[comparison.verdict]
-    with open_figure(8, 4.9) as figure:
+    with _open_figure(8, 4.9) as figure:
         top_axes, bottom_axes = figure.subplots(2, height_ratios=[3, 2])
         rows = [(first.model, first.estimate, _PALE), (second.model, second.estimate, _BLUE)]
         _draw_bars(top_axes, rows, first.metric)
@@ -131,7 +128,7 @@ def draw_comparison(comparison: "LossComparison") -> bytes:
 
 def draw_accuracy_bars(scores: "Sequence[Score]", title: str) -> bytes:
     """Draw each task's accuracy with its 95 % interval, and a mark at the score that real data reach."""
-    with open_figure(8, 1.5 + 0.55 * len(scores)) as figure:
+    with _open_figure(8, 1.5 + 0.55 * len(scores)) as figure:
         axes = figure.subplots()
         positions = range(len(scores))
         intervals = [score.accuracy for score in scores]
@@ -190,17 +187,8 @@ def _compute_running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return (sums[indices + half_width + 1] - sums[indices - half_width]) / (2 * half_width + 1)
 
 
-@contextmanager
-def open_figure(width: float, height: float) -> "Generator[Figure]":
-    """Yield a figure that pyplot does not know, so that any thread can draw and no figure stays open."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
+def _open_figure(width: float, height: float) -> "AbstractContextManager[Figure]":
+    return open_figure(width, height, _STYLE, layout="constrained")
 
 
 def encode_png(figure: "Figure") -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from genloom.errors import format_message
 from genloom.model import Model
@@ -9,6 +10,16 @@ from genloom.store.dataset import Dataset, Split
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.types import Item
+
+
+class StoredModel(Protocol):
+    """A model, loaded or not, as far as its lineage goes."""
+
+    @property
+    def ref(self) -> str: ...
+
+    @property
+    def folder(self) -> ModelFolder | None: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class TrainingSources:
         return {"searched": searched_refs, "not_searched": list(self.missing)}
 
 
-def find_training_sources(workspace: Workspace, model: Model) -> TrainingSources:
+def find_training_sources(workspace: Workspace, model: StoredModel) -> TrainingSources:
     """Follow the model cards down to the model that was trained from scratch or imported."""
     found_datasets: dict[str, Dataset] = {}
     missing: list[str] = []
@@ -116,7 +127,7 @@ def find_seen_documents(
     return SeenDocuments(frozenset(seen_ids), frozenset(shared_ids - seen_ids), len(own_ids), tuple(seen_by))
 
 
-def _iter_lineage(workspace: Workspace, model: Model, missing: list[str]) -> Iterator[ModelFolder]:
+def _iter_lineage(workspace: Workspace, model: StoredModel, missing: list[str]) -> Iterator[ModelFolder]:
     """Yield the folder of the model, then that of its base, and so on."""
     folder = model.folder
     while folder is not None:

@@ -1,6 +1,5 @@
 """Pretrained models by name: the package that holds each, pinned by digest; no package is ever imported."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from genloom.cache_folder import find_cache_folder
 from genloom.errors import GenloomError, format_message, nearest
 from genloom.store.files import hash_file, write_atomic
 
@@ -62,7 +62,7 @@ def get_entry(name: str) -> CatalogEntry:
 
 def cache_folder() -> Path:
     """Return the folder of downloaded wheels."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genloom" / "wheels"
+    return find_cache_folder() / "wheels"
 
 
 @contextmanager

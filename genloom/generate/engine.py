@@ -19,6 +19,7 @@ from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
 from genloom.generate.editing import Edit, SamplerStart, can_edit
+from genloom.generate.grammar import build_grammar_constraint
 from genloom.generate.interpolation import Interpolation, SlerpNoise
 from genloom.media.abilities import get_ability
 from genloom.memory import count_sample_bytes, rows_within
@@ -50,6 +51,8 @@ class Request:
     interpolation: Interpolation | None = None  # the other end, for interpolated outputs
     given: tuple[Mapping[str, Any], ...] = ()  # the values of the other conditions, one mapping per row; (): none
     stop_loops: bool = False  # whether a text that repeats itself ends; never in outputs of earlier versions
+    logit_bias: tuple[tuple[int, float], ...] = ()  # what is added to the logits of tokens
+    grammar: str = ""  # of the text that may be generated, as `genloom.generate.grammar` reads it; "": any text
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
@@ -266,8 +269,14 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
         suppressed_tokens=token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids)),
         eos_ids=request.eos_ids,
         is_finished=is_finished,
+        logit_bias=token_prompts.validate_logit_bias(request.logit_bias, space),
     )
-    if isinstance(model.codec, ConstrainedCodec) and is_causal and request.edit is None:
+    if request.grammar:
+        if not is_causal or not isinstance(model.codec, StreamingCodec):
+            raise GenloomError("generate.no_grammar_support", model=model.ref)
+        constraint = build_grammar_constraint(model.codec, request.grammar, request.eos_ids, prompt_ids)
+        inputs = replace(inputs, constraint=constraint)
+    elif isinstance(model.codec, ConstrainedCodec) and is_causal and request.edit is None:
         max_length = min(max(map(len, prompt_ids)) + max_tokens, model.design.context_length)
         inputs = replace(inputs, constraint=model.codec.build_constraint(request.prompts, max_length))
     return replace(params, max_tokens=max_tokens, inputs=inputs), is_finished, prompts
@@ -339,8 +348,11 @@ def list_request_options(model: Model) -> list[OptionInfo]:
 
 
 def add_suggested_params(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters that are not None, and what the sampler suggests for others."""
-    suggested = {each.name: each.suggested for each in list_request_options(model) if each.suggested is not None}
+    """Return the sampling parameters that are not None, and what the medium or the sampler suggests for others."""
+    options = {each.name: each.suggested for each in list_request_options(model)}
+    by_medium = get_ability(plugins.find_part("medium", model.design.medium), "suggested_params")
+    suggested = {name: value for name, value in options.items() if value is not None}
+    suggested |= {name: value for name, value in by_medium.items() if name in options}
     return suggested | {name: value for name, value in params.items() if value is not None}
 
 

@@ -14,8 +14,7 @@ from genloom.generate.engine import Request, run_request
 from genloom.model import Model, describe_machine, load_model
 from genloom.old_names import upgrade_request
 from genloom.settings import parse, to_table
-from genloom.store.files import hash_file
-from genloom.store.workspace import Workspace
+from genloom.store.workspace import Workspace, verify_output
 
 
 def store_outputs(
@@ -25,10 +24,12 @@ def store_outputs(
     draft: Draft,
     metadata: Mapping[str, Any] | None = None,
     row_metadata: Sequence[Mapping[str, Any]] = (),
+    reserved_ids: Sequence[str] = (),
 ) -> list[str]:
     """Store every output of a final draft with all that a replay needs, and return their ids.
 
-    `metadata` is added to each record, and those of `row_metadata` to the record of their row.
+    `metadata` is added to each record, and those of `row_metadata` to the record of their row. `reserved_ids` are those
+    that `Workspace.reserve_output` returned for the rows.
     """
     assert model.folder is not None, "only a stored model's outputs can be traced"
     medium = plugins.find_part("medium", model.design.medium)
@@ -56,7 +57,8 @@ def store_outputs(
             "request": request_record,
             "machine": describe_machine(),
         }
-        output_ids.append(workspace.save_output(medium.encode(value), medium.suffixes[0], record))
+        reserved = reserved_ids[row] if reserved_ids else ""
+        output_ids.append(workspace.save_output(medium.encode(value), medium.suffixes[0], record, reserved))
     return output_ids
 
 
@@ -101,10 +103,10 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     the model or the stored file has changed, or the new bytes differ; then it names the changes of the machine.
     """
     path, record = workspace.get_output(output_id)
-    if not {"model", "model_digest", "request", "row", "machine", "sha256"} <= record.keys():
+    needed = {"model", "model_digest", "request", "row", "machine", "sha256"}
+    if not needed <= record.keys() or record.get("imported"):
         raise GenloomError("generate.no_replay_record", path=path.with_name(f"{output_id}.json"), output=output_id)
-    if hash_file(path) != record["sha256"]:
-        raise GenloomError("generate.output_changed", path=path)
+    verify_output(path, record)
     adapters = tuple(record.get("adapters", {}))
     for ref, expected_digest in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
         if workspace.get_model(ref).digest != expected_digest:

@@ -38,6 +38,13 @@ def validate_prompt_ids(
     return tuple(np.array(row[-max_length:], dtype=np.int64) for row in prompt_ids)
 
 
+def validate_logit_bias(logit_bias: Sequence[tuple[int, float]], space: TokenSpace) -> dict[int, float]:
+    """Return what is added to the logits, by token; raise ValueError for a token outside the vocabulary."""
+    if bad := [token for token, _ in logit_bias if not 0 <= token < space.vocab_size]:
+        raise GenloomError("generate.bad_logit_bias", token=bad[0], max_id=space.vocab_size - 1)
+    return dict(logit_bias)
+
+
 def list_suppressed_tokens(codec: Codec, eos_ids: Sequence[int]) -> tuple[int, ...]:
     """Return the special tokens (roles, padding) that must not be generated: all but `eos_ids`."""
     return tuple(i for i in get_special_tokens(codec).values() if i not in eos_ids)

@@ -145,7 +145,7 @@ class EncodedOutputs:
 
 def encode_outputs(workspace: Workspace, model: Model, outputs: Iterable[str]) -> EncodedOutputs:
     """Encode outputs with their conditions."""
-    stored = {output: workspace.get_output(output) for output in outputs}
+    stored = {output: workspace.verify_output(output) for output in outputs}
     parsed = {output: parse_eval_prompt(workspace, model, record) for output, (_, record) in stored.items()}
     encoded_conditions = encode_requests(model, [each.request for each in parsed.values()])
     if engine.is_open_sequence(model.codec.space):

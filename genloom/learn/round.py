@@ -27,9 +27,14 @@ from genloom.learn.eval_prompts import (
     generate_answers,
     list_nonces,
 )
-from genloom.learn.label_noise import MISLABELLED_REASON, find_mislabelled
-from genloom.learn.reward_model import RewardModel, build_reward_model, extract_pair_features
-from genloom.learn.rl_env import REWARD_MODEL, build_rl_env
+from genloom.learn.reward_model import RewardModel
+from genloom.learn.rl_env import REWARD_MODEL
+from genloom.learn.training_data import (
+    build_training_data,
+    choose_method,
+    fit_reward_model,
+    list_used_events,
+)
 from genloom.model import Model, load_for_scoring, load_model
 from genloom.rate.gate import Measure, alpha_left
 from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
@@ -40,13 +45,12 @@ from genloom.rate.report.html import render_page
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_duration
 from genloom.train.events import Event, RunResult, RunWarning, Status
 from genloom.train.job import read_job
 from genloom.train.log import read_log
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.config import PreferenceConfig, get_preference_config, parse_preference_config
-from genloom.train.preference.dataset import PreferenceDataset
-from genloom.train.preference.rollouts import RolloutEnvironment
 from genloom.train.preference.stage import RATINGS_DATA
 from genloom.train.run import TrainRequest, train_model
 
@@ -124,11 +128,11 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     timer = SectionTimer()
     is_timed = not (request.budget.steps or request.budget.tokens)
     round_seconds = (request.budget.minutes or DEFAULT_MINUTES) * 60 if is_timed else inf
-    deadline = time.perf_counter() + round_seconds
+    deadline = (request.budget.started_at or time.perf_counter()) + round_seconds
     preferences = build_preferences(workspace, ledger, request.model)
     require_enough_preferences(preferences)
     champion = load_for_scoring(workspace, pin_active_version(workspace, ledger, request.model).ref)
-    method = request.method if request.method != "auto" else default_method(preferences, champion)
+    method = request.method if request.method != "auto" else choose_method(preferences, champion)
     config = (
         PreferenceConfig(should_filter_noisy_labels=False)
         if method == METHOD_NONE
@@ -162,8 +166,12 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     if method == METHOD_NONE:
         yield from run_best_of_n(context)
         return
+    train_request = build_train_request(context, method)
+    if is_timed:
+        training_time, round_time = format_duration(60 * train_request.budget.minutes), format_duration(round_seconds)
+        yield Status(f"Training for at most {training_time} of {round_time}; the rest is for preparing and measuring")
     with timer.section("learning"):
-        training = yield from forward_events(train_model(workspace, build_train_request(context, method)))
+        training = yield from forward_events(train_model(workspace, train_request))
     challenger = load_for_scoring(workspace, training.ref)
     receipt_inputs = yield from measure_round(context, training, challenger)
     training_log = read_log(workspace.get_run(training.run).folder / "progress.jsonl")
@@ -198,8 +206,9 @@ def limit_training(budget: Budget, deadline: float) -> Budget:
     if deadline == inf:
         return budget
     minutes = budget.minutes or DEFAULT_MINUTES
-    minutes_left = (deadline - time.perf_counter()) / 60 - MEASURE_FRACTION * minutes
-    return replace(budget, minutes=max(minutes_left, MIN_TRAINING_FRACTION * minutes))
+    now = time.perf_counter()
+    minutes_left = (deadline - now) / 60 - MEASURE_FRACTION * minutes
+    return replace(budget, minutes=max(minutes_left, MIN_TRAINING_FRACTION * minutes), started_at=now)
 
 
 def count_prompts_in_time(num_prompts: int, seconds_per_prompt: float, seconds_left: float) -> int:
@@ -297,21 +306,6 @@ def run_best_of_n(context: RoundContext) -> Generator[Event | LearnResult]:
     yield LearnResult(receipt, save_receipt(workspace, run.id, receipt), run.id)
 
 
-def build_training_data(
-    workspace: Workspace,
-    champion: Model,
-    train_preferences: Preferences,
-    method: str,
-    rewards: Sequence[str],
-    reward_model: RewardModel | None,
-) -> PreferenceDataset | RolloutEnvironment:
-    """Build the training data of a method: rated answers, or an environment of rated prompts."""
-    if method != "grpo":
-        return build_preference_dataset(workspace, champion, train_preferences.pairs, train_preferences.unpaired)
-    outputs = [each.outputs[0] for each in (*train_preferences.pairs, *train_preferences.unpaired)]
-    return build_rl_env(champion, build_eval_prompts(workspace, champion, outputs, len(outputs)), rewards, reward_model)
-
-
 def select_eval_prompts(
     workspace: Workspace,
     champion: Model,
@@ -338,54 +332,6 @@ def select_eval_prompts(
     if len(eval_prompts) < 2:
         raise GenloomError("learn.too_few_eval_prompts", count=len(eval_prompts))
     return eval_prompts
-
-
-def default_method(preferences: Preferences, champion: Model) -> str:
-    """Return the method for the kind of ratings; a model with several phases, such as a GAN, has no likelihood."""
-    if len(champion.objective.phases) > 1:
-        return "weighted"
-    return "dpo" if len(preferences.pairs) >= len(preferences.unpaired) else "kto"
-
-
-def split_preferences(preferences: Preferences, method: str) -> tuple[Preferences, Preferences]:
-    """Split preferences into training and held-out ones; DPO uses pairs only."""
-
-    def select_split(split_name: str) -> Preferences:
-        return replace(
-            preferences,
-            pairs=tuple(pair for pair in preferences.pairs if pair.split == split_name),
-            unpaired=tuple(each for each in preferences.unpaired if each.split == split_name and method != "dpo"),
-        )
-
-    return select_split("train"), select_split("val")
-
-
-def list_used_events(preferences: Preferences, method: str) -> list[str]:
-    """List the ledger entries that a round uses: to train, to filter noisy labels, and as held-out evidence."""
-    splits = split_preferences(preferences, method)
-    return sorted({event for split in splits for each in (*split.pairs, *split.unpaired) for event in each.events})
-
-
-def fit_reward_model(
-    workspace: Workspace, champion: Model, preferences: Preferences, config: PreferenceConfig
-) -> tuple[Preferences, Preferences, Preferences, RewardModel | None]:
-    """Return the preferences, their training and held-out splits, and a reward model fitted to them.
-
-    Noisy labels are removed from the training split and listed among the ratings without effect.
-    """
-    train_preferences, held_preferences = split_preferences(preferences, config.method)
-    pair_features = extract_pair_features(workspace, champion, preferences.pairs)
-    train_features = pair_features.select_split("train") if pair_features else None
-    held_features = pair_features.select_split("val") if pair_features else None
-    reward_model = build_reward_model(champion, train_features, held_features)
-    if config.should_filter_noisy_labels and config.method != "grpo":  # which only uses the prompts
-        mislabelled = find_mislabelled(train_features)
-        train_preferences = replace(
-            train_preferences, pairs=tuple(pair for pair in train_preferences.pairs if pair not in mislabelled)
-        )
-        reasons = {event: MISLABELLED_REASON for pair in mislabelled for event in pair.events}
-        preferences = replace(preferences, unused={**preferences.unused, **reasons})
-    return preferences, train_preferences, held_preferences, reward_model
 
 
 def forward_events(events: Generator[Event]) -> Generator[Event, None, RunResult]:

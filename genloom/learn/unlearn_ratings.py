@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError
-from genloom.learn.round import build_training_data, fit_reward_model, list_used_events, split_preferences
+from genloom.learn.training_data import build_training_data, fit_reward_model, list_used_events, split_preferences
 from genloom.model import load_for_scoring
 from genloom.old_names import upgrade_rater
 from genloom.rate.lineage import RatingsTraining, find_trained_versions, list_trainings

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from genloom.types import Item, Shown
+from genloom.types import Display, Item
 
 
 def get_ability(medium: Any, name: str) -> Any:
@@ -18,9 +18,9 @@ def get_ability(medium: Any, name: str) -> Any:
     return getattr(medium, name, partial(default, medium) if callable(default) else default)
 
 
-def show(medium: Any, value: Any) -> Shown:
+def show(medium: Any, value: Any) -> Display:
     """Return the encoded value, and its preview for a terminal."""
-    return Shown(guess_mime(medium), medium.encode(value), medium.preview(Item(value)))
+    return Display(guess_mime(medium), medium.encode(value), medium.preview(Item(value)))
 
 
 def guess_mime(medium: Any) -> str:
@@ -54,20 +54,20 @@ def describe(medium: Any, value: Any) -> Mapping[str, float]:
     return {f"{unit}s": float(get_ability(medium, "count_units")(value))}
 
 
-def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> Shown:
+def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> Display:
     """Return several values on one page: by default their previews as text, each under its number and caption."""
     captions = captions or [""] * len(values)
     text = "\n\n".join(
         f"── {n} · {caption}".rstrip(" ·") + f"\n{get_ability(medium, 'show')(value).text}"
         for n, (value, caption) in enumerate(zip(values, captions, strict=True), start=1)
     )
-    return Shown("text/plain", text.encode("utf-8", "surrogatepass"), text)
+    return Display("text/plain", text.encode("utf-8", "surrogatepass"), text)
 
 
 DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
-    "show": show,  # (value) -> Shown: one value for a page and for a terminal
-    "sheet": sheet,  # (values, captions) -> Shown: several values on one page
-    "render_sound": None,  # (value) -> Shown: what a page plays beside what `show` gives; None: nothing
+    "show": show,  # (value) -> Display: one value for a page and for a terminal
+    "sheet": sheet,  # (values, captions) -> Display: several values on one page
+    "render_sound": None,  # (value) -> Display: what a page plays beside what `show` gives; None: nothing
     "unit": "byte",  # of the length of a value: byte, pixel, note, heavy atom; losses are given in bits per unit
     "count_units": count_units,  # (value) -> int
     "sequence": "document",  # how token models read a data set: each value on its own, or as one "stream"
@@ -77,7 +77,9 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "parse": None,  # (text) -> value: a value as people write it, to continue it; None: values are not written
     "plural": "documents",  # what a data set counts
     "max_tokens": 400,  # that a token model generates by default
+    "suggested_params": {},  # of the sampler, where people generate without a choice; see engine.add_suggested_params
     "tokens_per_sample": 0,  # how many tokens a signal counts for when a model's size is chosen; 0: by its bytes
+    "save_suffixes": (),  # of the formats that values can be saved in besides their own
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
     "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
     "extract_style_features": None,  # (value) -> array: what people notice first; None: unknown

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
-import psutil
 import torch
 from torch import nn
 
 from genloom import conditioners, plugins
 from genloom.errors import GenloomError
+from genloom.memory import measure_memory
 from genloom.networks import lora
 from genloom.networks.skip_init import SkipInit
 from genloom.old_names import upgrade_job
@@ -250,17 +250,23 @@ def fit_conditions(design: Design, iter_items: Callable[[str], Iterable[Item]]) 
 
 def build_networks(design: Design, objective: Objective[Batch]) -> nn.ModuleDict:
     """Build untrained networks, one for each network spec of the objective."""
-    module = plugins.find_part("network", design.network)
-    config = parse(module.Config, design.network_settings, "network")
-    check_sizes(design.network_settings, "network")
-    with torch.device("meta"), SkipInit():  # to count parameters without memory
-        meta_networks = [module.build(spec, config) for spec in objective.network_specs.values()]
-    num_params = sum(p.numel() for network in meta_networks for p in network.parameters())
-    memory_bytes = psutil.virtual_memory().total
+    num_params, memory_bytes = count_network_parameters(design, objective), measure_memory().total
     if 4 * num_params > memory_bytes:
         gigabytes, memory = 4 * num_params / 1e9, memory_bytes / 1e9
         raise GenloomError("model.network_too_large", params=num_params, gigabytes=gigabytes, memory=memory)
+    module = plugins.find_part("network", design.network)
+    config = parse(module.Config, design.network_settings, "network")
     return nn.ModuleDict({name: module.build(spec, config) for name, spec in objective.network_specs.items()})
+
+
+def count_network_parameters(design: Design, objective: Objective[Batch]) -> int:
+    """Count the parameters of the networks that `build_networks` would build, without their memory."""
+    module = plugins.find_part("network", design.network)
+    config = parse(module.Config, design.network_settings, "network")
+    check_sizes(design.network_settings, "network")
+    with torch.device("meta"), SkipInit():
+        networks = [module.build(spec, config) for spec in objective.network_specs.values()]
+    return sum(p.numel() for network in networks for p in network.parameters())
 
 
 def check_sizes(settings: Mapping[str, Any], location: str) -> None:

@@ -4,7 +4,7 @@ Shape letters: N positions, D features in, O features out, T targets in one line
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import cast
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genloom.capabilities import AdaptableLayer, SpecifiedNetwork
 from genloom.errors import GenloomError
+from genloom.memory import measure_memory
 from genloom.networks.dropout import Dropout
 from genloom.types import TokenSpace
 
@@ -183,17 +184,32 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
         raise GenloomError("networks.not_adaptable")
     if unknown_targets:
         raise GenloomError("networks.unknown_target", target=unknown_targets[0], known=", ".join(known_targets))
-    freeze(network)
+    selected_targets: dict[str, dict[str, slice]] = {}
     for path, row_slices in targets_by_path.items():
-        selected_slices = {
-            target: span for target, span in row_slices.items() if target in (config.targets or known_targets)
-        }
-        if selected_slices:
-            linear = network.get_submodule(path)
-            assert isinstance(linear, nn.Linear)
-            lora_linear = linear if isinstance(linear, LoRALinear) else LoRALinear(linear)
-            lora_linear.adapters.append(Adapter(name, len(existing_names), config, selected_slices, lora_linear))
-            network.set_submodule(path, lora_linear.train(linear.training))
+        selected = {target: span for target, span in row_slices.items() if target in (config.targets or known_targets)}
+        if selected:
+            selected_targets[path] = selected
+    check_adapter_size(network, config, selected_targets)
+    freeze(network)
+    for path, row_slices in selected_targets.items():
+        linear = network.get_submodule(path)
+        assert isinstance(linear, nn.Linear)
+        lora_linear = linear if isinstance(linear, LoRALinear) else LoRALinear(linear)
+        lora_linear.adapters.append(Adapter(name, len(existing_names), config, row_slices, lora_linear))
+        network.set_submodule(path, lora_linear.train(linear.training))
+
+
+def check_adapter_size(network: nn.Module, config: Config, targets: Mapping[str, Mapping[str, slice]]) -> None:
+    """Raise GenloomError for an adapter that needs more memory than is available."""
+    sizes = [
+        len(row_slices) * cast(nn.Linear, network.get_submodule(path)).in_features
+        + sum(span.stop - span.start for span in row_slices.values())
+        for path, row_slices in targets.items()
+    ]
+    num_params, available_bytes = config.rank * sum(sizes), measure_memory().available
+    if 4 * num_params > available_bytes:
+        gigabytes, available_gb = 4 * num_params / 1e9, available_bytes / 1e9
+        raise GenloomError("networks.adapter_memory", rank=config.rank, gigabytes=gigabytes, available_gb=available_gb)
 
 
 def find_targets(network: nn.Module) -> dict[str, dict[str, slice]]:

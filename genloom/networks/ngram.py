@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
+from genloom.memory import measure_memory
 from genloom.networks import transformer
 from genloom.networks.kneser_ney import MISSING, KneserNey
 from genloom.types import Condition, DecodingCache, NetworkSpec, TokenSpace
@@ -96,7 +96,7 @@ def fit_count_models(stream: np.ndarray, vocab: int, config: Config) -> tuple[Kn
     key = hashlib.blake2b(np.ascontiguousarray(stream).data, key=settings_key.encode()).digest()
     if key not in COUNT_MODEL_CACHE:
         COUNT_MODEL_CACHE.clear()
-        required_bytes, free_bytes = estimate_table_bytes(config, len(stream)), psutil.virtual_memory().available
+        required_bytes, free_bytes = estimate_table_bytes(config, len(stream)), measure_memory().available
         if required_bytes > free_bytes:
             raise GenloomError(
                 "networks.counts_memory",

@@ -13,23 +13,24 @@ from genloom.networks.transformer import Transformer
 
 BITS = {"int8": 8, "int4": 4}
 PRECISIONS = ("auto", "float32", "bfloat16", *BITS)
-LARGE_NETWORK_PARAMS = 20_000_000  # smaller networks are fast enough in float32
+LARGE_NETWORK_PARAMS = 20_000_000  # smaller networks read whole texts fast enough in float32
+MIN_NATIVE_PARAMS = 1_000_000  # native decoding is several times faster from this size on
 SAMPLE_STRIDE = 16  # checking one row in 16 for lossless rounding saves a second
 
 
 def resolve_precision(network: nn.Module, precision: str) -> str:
     """Return the precision that "auto" means here; any other precision returns unchanged.
 
-    "auto" is int4 or int8 for a large transformer on a CPU that supports native decoding, else float32. It is int4 if
-    that rounding is lossless, as it is for weights from a file with 4 bits.
+    "auto" is int4 or int8 for a transformer from a million weights on, on a CPU that supports native decoding, else
+    float32. It is int4 if that rounding is lossless, as it is for weights from a file with 4 bits.
     """
     if precision not in PRECISIONS:
         raise GenloomError("networks.unknown_precision", precision=precision, known=", ".join(PRECISIONS))
     if precision != "auto":
         return precision
-    is_large = sum(weight.numel() for weight in (*network.parameters(), *network.buffers())) >= LARGE_NETWORK_PARAMS
+    is_tiny = sum(weight.numel() for weight in (*network.parameters(), *network.buffers())) < MIN_NATIVE_PARAMS
     is_on_cpu = all(weight.device.type == "cpu" for weight in network.parameters())
-    if not is_large or not is_on_cpu or get_unsupported_reason(network) or get_unavailable_reason():
+    if is_tiny or not is_on_cpu or get_unsupported_reason(network) or get_unavailable_reason():
         return "float32"
     layers = list_linears(cast(Transformer, network))
     return "int4" if all(is_lossless(layer.weight[::SAMPLE_STRIDE], 4) for layer in layers) else "int8"

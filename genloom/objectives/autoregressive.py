@@ -3,7 +3,7 @@
 Shape letters: B batch, L length, V vocabulary, D width, N positions that count.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -50,6 +50,7 @@ class SamplerInputs:
     # B; the caller may set an element to end a row.
     is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     constraint: TokenConstraint | None = None  # which tokens may follow
+    logit_bias: Mapping[int, float] = field(default_factory=dict)  # added to the logits of these tokens
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ class SamplingParams:
         "Penalty above 1 on tokens that are already in the sequence; 1 is off.",
         minimum=0.01,
         maximum=100,
+    )
+    presence_penalty: float = option(
+        0.0, "Penalty above 0 on tokens that the model has generated; 0 is off.", minimum=-10, maximum=10
+    )
+    frequency_penalty: float = option(
+        0.0, "Penalty above 0 for each time that the model has generated a token; 0 is off.", minimum=-10, maximum=10
     )
     size: tuple[int, ...] = size_option()
     inputs: SamplerInputs = field(default_factory=SamplerInputs)
@@ -193,7 +200,7 @@ def compute_last_logits(
     network: nn.Module, x_BL: Tensor, cond: Condition | None, lengths_B: Tensor, cache: DecodingCache
 ) -> Tensor:
     """Return the logits after the last token of each row, B V; compute no others if the network supports it."""
-    if isinstance(network, LastLogitsNetwork):
+    if cond is None and isinstance(network, LastLogitsNetwork):
         return network.compute_last_logits(x_BL, lengths_B, cache)
     if not isinstance(network, LogitsNetwork):
         logits_BLV = network(x_BL, cond=cond, lengths=lengths_B, cache=cache)
@@ -239,11 +246,14 @@ def sample_next_tokens(logits_BV: Tensor, contexts: list[np.ndarray], noise: Noi
 def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: SamplingParams) -> Tensor:
     """Apply the sampling parameters to the logits, in this order; removed tokens get minus infinity.
 
-    Repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020) and min-p (Nguyen et al.
-    2024).
+    Logit bias, repetition penalty (Keskar et al. 2019), presence and frequency penalty, temperature, top-k, top-p
+    (Holtzman et al. 2020) and min-p (Nguyen et al. 2024).
     """
-    if params.inputs.suppressed_tokens or params.repetition_penalty != 1:
+    has_penalty = bool(params.repetition_penalty != 1 or params.presence_penalty or params.frequency_penalty)
+    if params.inputs.suppressed_tokens or params.inputs.logit_bias or has_penalty:
         logits_BV = logits_BV.clone()
+    if params.inputs.logit_bias:
+        logits_BV[:, list(params.inputs.logit_bias)] += torch.tensor([*params.inputs.logit_bias.values()]).to(logits_BV)
     if params.inputs.suppressed_tokens:
         logits_BV[:, list(params.inputs.suppressed_tokens)] = float("-inf")
     if params.inputs.constraint is not None:
@@ -257,6 +267,12 @@ def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: Sampli
             row[seen_ids] = torch.where(
                 row[seen_ids] > 0, row[seen_ids] / params.repetition_penalty, row[seen_ids] * params.repetition_penalty
             )
+    if params.presence_penalty or params.frequency_penalty:
+        prompt_lengths = [max(len(p), 1) for p in params.inputs.prompt_ids] or [1] * len(contexts)
+        for row, context, prompt_length in zip(logits_BV, contexts, prompt_lengths, strict=True):
+            generated_ids, counts = np.unique(context[prompt_length:], return_counts=True)
+            penalties = params.presence_penalty + params.frequency_penalty * counts
+            row[torch.from_numpy(generated_ids).to(row.device)] -= torch.from_numpy(penalties).to(row)
     if params.temperature not in (0, 1):
         logits_BV = logits_BV / params.temperature
     removal_masks = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
-from genloom.store.files import hash_file
+from genloom.store.workspace import verify_output
 
 
 def load_output(path: Path, record: Mapping[str, Any]) -> Any:
@@ -16,12 +16,9 @@ def load_output(path: Path, record: Mapping[str, Any]) -> Any:
 
     Raises GenloomError if the file was changed.
     """
+    verify_output(path, record)
     text = record.get("written")
-    if text is not None:
-        return text
-    if hash_file(path) != record["sha256"]:
-        raise GenloomError("rate.output_changed", path=path)
-    return find_medium(path, record).open(path).value
+    return text if text is not None else find_medium(path, record).open(path).value
 
 
 def find_medium(path: Path, record: Mapping[str, Any] | None = None) -> ModuleType:

@@ -63,6 +63,12 @@ def rollback(workspace: Workspace, ledger: Ledger, name: str, by: PromotedBy = "
     )
 
 
+def find_previous_version(ledger: Ledger, name: str) -> int | None:
+    """Return the version that a rollback returns to; None if there is none."""
+    activations = _read_activations(ledger, validate_name(name, "model"))
+    return activations[-2][0] if len(activations) > 1 else None
+
+
 def require_nothing_withdrawn(workspace: Workspace, ledger: Ledger, folder: ModelFolder) -> None:
     """Raise GenloomError if the version was trained on ratings or documents that are withdrawn."""
     if folder.ref in find_withdrawn_versions(workspace, ledger):

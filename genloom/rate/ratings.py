@@ -97,7 +97,7 @@ def record_rating(
 
     Raises GenloomError for an unknown output (suggesting the nearest) and for a value outside the scale.
     """
-    _, record = workspace.get_output(output)
+    _, record = workspace.verify_output(output)
     allowed_values = SCALES[scale]
     if value not in allowed_values:
         raise GenloomError("rate.bad_value", scale=scale, allowed=", ".join(map(str, allowed_values)), value=value)
@@ -135,7 +135,7 @@ def record_choice(
         raise GenloomError("rate.bad_winner", allowed=", ".join(WINNERS), winner=winner)
     if a == b:
         raise GenloomError("rate.same_output", output=a)
-    (_, record_a), (_, record_b) = workspace.get_output(a), workspace.get_output(b)
+    (_, record_a), (_, record_b) = workspace.verify_output(a), workspace.verify_output(b)
     return ledger.append("choice", build_choice(record_a, record_b, winner, rater, is_machine), id)
 
 

@@ -115,10 +115,10 @@ def resolve_votes(ledger_ratings: LedgerRatings, records: Mapping[str, Mapping[s
 def load_records(workspace: Workspace, ledger_ratings: LedgerRatings) -> dict[str, Mapping[str, Any]]:
     """Return the records of all rated outputs that are in the workspace.
 
-    Raises GenloomError for a record that is damaged or was changed: nothing is learned from what nobody rated.
+    Raises GenloomError for an output or record that was changed: nothing is learned from what nobody rated.
     """
     outputs = dict.fromkeys(output for judgement in ledger_ratings for output in judgement.outputs)
-    return {output: workspace.get_output(output)[1] for output in outputs if workspace.has_output(output)}
+    return {output: workspace.verify_output(output)[1] for output in outputs if workspace.has_output(output)}
 
 
 def _select_retests(replaced: Sequence[Judgement], choices: Sequence[Choice]) -> list[Choice]:

@@ -122,7 +122,8 @@ class Dataset:
                 value, source, licence = row.pop("text"), row.pop("source"), row.pop("licence")
                 if turns_json := row.pop("turns", ""):  # older data sets have no such column
                     row["turns"] = tuple(
-                        Message(message["role"], message["content"]) for message in json.loads(turns_json)
+                        Message(message["role"], message["content"], message.get("is_learned", True))
+                        for message in json.loads(turns_json)
                     )
                 if "content" in row:
                     row["caption"] = value

@@ -1,11 +1,15 @@
-"""Removal of documents from a data set, as a new version."""
+"""Changes of a data set as a new version: documents are removed, or get other captions."""
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MANIFEST_KEYS = ("name", "format", "created", "digest", "files")  # written by the store
 
@@ -24,6 +28,37 @@ def remove_documents(workspace: Workspace, dataset: Dataset, items: Collection[s
     The other documents keep their order and splits. Nothing is removed from the disk: the given version stays.
     """
     import pyarrow.compute as pc
+
+    gone = sorted(items)
+    known = dataset.manifest.get("without", ())
+    return _rewrite(
+        workspace,
+        dataset,
+        lambda batch: batch.filter(~pc.field("id").isin(gone)),
+        {"without": sorted({*known, *gone})},
+    )
+
+
+def replace_captions(workspace: Workspace, dataset: Dataset, captions: Mapping[str, str]) -> Dataset:
+    """Create and return a version of the data set in which the documents with these ids have other captions."""
+    import pyarrow as pa
+
+    def replace_texts(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+        ids, texts = batch.column("id").to_pylist(), batch.column("text").to_pylist()
+        replaced = [captions.get(id, text) for id, text in zip(ids, texts, strict=True)]
+        number = batch.schema.get_field_index("text")
+        return batch.set_column(number, batch.schema.field(number), pa.array(replaced, batch.schema.field(number).type))
+
+    return _rewrite(workspace, dataset, replace_texts, {"captions_changed": len(captions)})
+
+
+def _rewrite(
+    workspace: Workspace,
+    dataset: Dataset,
+    change: "Callable[[pa.RecordBatch], pa.RecordBatch]",
+    facts: Mapping[str, Any],
+) -> Dataset:
+    """Create a version with every batch of rows changed, and these facts in its manifest."""
     import pyarrow.parquet as pq
 
     staged_folder = workspace.create_dataset(dataset.name)
@@ -35,8 +70,7 @@ def remove_documents(workspace: Workspace, dataset: Dataset, items: Collection[s
                 pq.ParquetWriter(part, file.schema_arrow) as writer,
             ):
                 for batch in file.iter_batches(256):
-                    writer.write_batch(batch.filter(~pc.field("id").isin(sorted(items))))
-        metadata = {key: value for key, value in dataset.manifest.items() if key not in MANIFEST_KEYS}
-        metadata["without"] = sorted({*metadata.get("without", ()), *items})
+                    writer.write_batch(change(batch))
+        metadata = {key: value for key, value in dataset.manifest.items() if key not in MANIFEST_KEYS} | dict(facts)
         (folder / "manifest.json").write_text(json.dumps(metadata, ensure_ascii=False, indent=1), encoding="utf-8")
     return staged_folder.result

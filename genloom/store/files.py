@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -103,17 +104,27 @@ def expand_home(path: str | Path) -> Path:
         raise GenloomError("store.unknown_home", path=path) from None
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def require_writable(folder: Path) -> None:
+    """Raise GenloomError, with the cure, if nothing can be written to a folder, or the one that it will be made in."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    with translate_errors(existing), tempfile.TemporaryFile(dir=existing) as probe_file:
+        probe_file.write(b"\0")
+        probe_file.flush()
+        os.fsync(probe_file.fileno())
+
+
+def write_atomic(path: Path, data: bytes | str, mode: int = 0o666) -> None:
     """Write `data` (text as UTF-8) to `path` atomically: a reader sees the old or the new content, never a part.
 
-    Create missing parent folders. Raise ValueError, naming the cure, if the path cannot be written.
+    Create missing parent folders. The umask limits `mode`; 0o600 is for secrets. Raise ValueError, naming the cure, if
+    the path cannot be written.
     """
     content = data.encode() if isinstance(data, str) else data
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = _new_draft_path(path.parent)
         # Exclusive, so that another writer's draft is never overwritten.
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with open(descriptor, "wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -247,6 +258,17 @@ def remove_stale_drafts(parent: Path) -> list[Path]:
         finally:
             os.close(lock)
     return removed_drafts
+
+
+def is_process_alive(pid: int) -> bool:
+    """Return whether a process of this machine has this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def list_drafts(parent: Path) -> list[Path]:

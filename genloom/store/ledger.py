@@ -165,20 +165,25 @@ class Ledger:
         """
         self._verify_rows(self.database.read)
 
+    def verify_end(self) -> None:
+        """Check, without reading all events, that the newest acknowledged one is there; ValueError if it is not."""
+        expected, head = self.database.read_head()[0], self.get_head()
+        self._require_end(0 if head is None else head.seq, expected)
+
+    def _require_end(self, seq: int, expected: int) -> None:
+        place, head = self.database.location, self.database.head_file
+        if seq == 0 < expected:
+            raise GenloomError("store.ledger_gone", place=place, expected=expected, head=head)
+        if seq < expected:
+            raise GenloomError("store.ledger_cut_off", place=place, seq=seq, expected=expected, head=head)
+
     def _verify_rows(self, read: Callable[[sql.Select[Any]], Sequence[sql.Row[Any]]]) -> None:
         seq, digest = self.database.read_head()  # first, since events may be appended at the same time
         query = sql.select(EVENTS).order_by(EVENTS.c.seq).limit(_PAGE_EVENTS)
         while page := read(query.where(EVENTS.c.seq > self._verified[0])):
             for row in page:
                 self._verified = _verify_row(row, *self._verified, self.database.location)
-        if seq > self._verified[0]:
-            raise GenloomError(
-                "store.ledger_cut_off",
-                place=self.database.location,
-                seq=self._verified[0],
-                expected=seq,
-                head=self.database.head_file,
-            )
+        self._require_end(self._verified[0], seq)
         if seq and [row.digest for row in read(sql.select(EVENTS).where(EVENTS.c.seq == seq))] != [digest]:
             raise GenloomError("store.entry_changed", place=self.database.location, seq=seq, id="")
 

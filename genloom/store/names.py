@@ -9,7 +9,7 @@ from genloom.errors import GenloomError, nearest
 _MAX_NAME_BYTES = 128
 _MAX_NAMES_SHOWN = 8
 _MARKS = frozenset("-_. ")
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts like numbers, no i l o u to misread
+ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts like numbers, no i l o u to misread
 _ID_DIGITS = 6
 
 
@@ -55,12 +55,12 @@ def make_timed_id(moment: datetime, offset: int = 0) -> str:
     """
     moment = moment.astimezone(UTC)
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    steps = len(_DIGITS) ** _ID_DIGITS
+    steps = len(ID_ALPHABET) ** _ID_DIGITS
     step = int((moment - midnight).total_seconds() / 86_400 * steps) + offset
     digits = ""
     for _ in range(_ID_DIGITS):
-        step, digit = divmod(step, len(_DIGITS))
-        digits = _DIGITS[digit] + digits
+        step, digit = divmod(step, len(ID_ALPHABET))
+        digits = ID_ALPHABET[digit] + digits
     return f"{moment:%Y-%m-%d}-{digits}"
 
 
@@ -70,6 +70,6 @@ def is_timed_id(text: str) -> bool:
     return (
         len(text) == 11 + _ID_DIGITS
         and text[10] == "-"
-        and all(c in _DIGITS for c in digits)
+        and all(c in ID_ALPHABET for c in digits)
         and all(c in "0123456789" if i not in (4, 7) else c == "-" for i, c in enumerate(day))
     )

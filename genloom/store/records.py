@@ -165,6 +165,9 @@ class OutputRecord(Record):
     learn: str = ""  # the run whose round generated it
     arena: str = ""  # the session that it was generated for
     arena_task: str = ""  # in the session, where one prompt has several pairs
+    job: str = ""  # of the server, that generated it
+    owner: str = ""  # who asked the server for it; "": the person at the machine
+    imported: str = ""  # the file that it comes from; nobody generated it, so it does not replay
 
 
 def find_output_problem(record: Mapping[str, Any], is_intact: bool) -> str:

@@ -10,6 +10,7 @@ emptied, so that a model that is trained later does not get the number of a vers
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,11 @@ class BinEntry:
     paths: tuple[str, ...]
     versions: tuple[int, ...] = ()  # of a model
     is_emptied: bool = False
+
+    def has_version(self, refs: Collection[str]) -> bool:
+        """Return whether a version of a model that was removed with this entry is among these."""
+        model = self.name.partition("/")[0]
+        return self.kind == "models" and any(f"{model}/{version}" in refs for version in self.versions)
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of the bin."""

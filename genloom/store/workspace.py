@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error, 
 Entry = TypeVar("Entry")
 
 _NEWEST_FILE = "newest.json"  # in outputs/: the id and number of the newest output
+_RESERVED_SUFFIX = ".reserved"  # of a file that holds the id of an output, with the process that generates it
 
 
 @dataclass(frozen=True)
@@ -191,17 +194,40 @@ class Workspace:
 
     # outputs/<day>/<id>.<ext> and <id>.json
 
-    def save_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any]) -> str:
-        """Store an output and its record, and return its id. It exists once its record, written last, is on disk."""
+    def reserve_output(self) -> str:
+        """Return an id for an output that is still being generated; `save_output` or `release_output` ends this."""
+        with files.lock_folder(self.root / "outputs"):
+            moment = get_now()
+            folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
+            folder.mkdir(exist_ok=True)
+            output = _find_free_id(folder, moment)
+            (folder / f"{output}{_RESERVED_SUFFIX}").write_text(str(os.getpid()))
+        return output
+
+    def release_output(self, output: str) -> None:
+        """Give up a reserved id that no output was stored under."""
+        self._get_record_path(output).with_suffix(_RESERVED_SUFFIX).unlink(missing_ok=True)
+
+    def release_dead_outputs(self) -> None:
+        """Give up the ids that processes had reserved which have died since."""
+        for path in self.root.glob(f"outputs/*/*{_RESERVED_SUFFIX}"):
+            with suppress(OSError, ValueError):  # another process does the same
+                if not files.is_process_alive(int(path.read_text())):
+                    path.unlink()
+
+    def save_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any], reserved: str = "") -> str:
+        """Store an output and its record, and return its id: that which was reserved, or a new one.
+
+        It exists once its record, written last, is on disk.
+        """
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         extension = suffix.lstrip(".")
         assert extension.isalnum(), suffix
-        moment, offset = get_now(), 0
-        folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
-        with files.lock_folder(folder.parent):  # ids are unique across suffixes
-            while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
-                offset += 1
-            output = make_timed_id(moment, offset)
+        assert not reserved or is_timed_id(reserved), reserved
+        moment = get_now()
+        folder = self.root / "outputs" / (reserved[:10] or f"{moment:%Y-%m-%d}")
+        with files.lock_folder(folder.parent):
+            output = reserved or _find_free_id(folder, moment)
             # The record is <id>.json, so that the value of a medium of JSON files has another name.
             path = folder / (f"{output}.value.json" if extension == "json" else f"{output}.{extension}")
             files.write_atomic(path, data)
@@ -215,6 +241,8 @@ class Workspace:
             full_record: dict[str, Any] = json.loads(json.dumps({**record, **identity}))  # as it will be read
             full_record["digest"] = records.hash_output_record(full_record)
             manifest.write_json(folder / f"{output}.json", full_record)
+            if reserved:
+                self.release_output(output)
         return output
 
     def _count_output(self, output: str) -> int:
@@ -249,6 +277,12 @@ class Workspace:
         if not path.is_file():
             raise manifest.damaged_error(record, "the output it describes is missing")
         return path, content
+
+    def verify_output(self, output: str) -> tuple[Path, dict[str, Any]]:
+        """Return the path of an output and its record; ValueError if the file is not as it was generated."""
+        path, record = self.get_output(output)
+        verify_output(path, record)
+        return path, record
 
     def has_output(self, output: str) -> bool:
         """Return whether there is an output with this id."""
@@ -344,7 +378,8 @@ class Workspace:
             *self.root.glob("models/*"),
             *self.root.glob("runs/*"),
         ]
-        return [draft for parent in parents for draft in files.list_drafts(parent)]
+        reserved = sorted(self.root.glob(f"outputs/*/*{_RESERVED_SUFFIX}"))
+        return [draft for parent in parents for draft in files.list_drafts(parent)] + reserved
 
     def _unknown_name_error(
         self, kind: recycle_bin.RemovableKind, name: str, known_names: Iterable[str], cure: str
@@ -382,6 +417,20 @@ class Workspace:
     def _list_versions(self, name: str) -> list[int]:
         """List the versions of a model in the workspace and in the package."""
         return sorted({*list_versions(self.root / "models" / name), *list_versions(built_in.model_folder_path(name))})
+
+
+def verify_output(path: Path, record: Mapping[str, Any]) -> None:
+    """Raise ValueError if the file of an output is not the one that its record describes."""
+    if files.hash_file(path) != record["sha256"]:
+        raise GenloomError("store.output_changed", path=path, id=record.get("id"))
+
+
+def _find_free_id(folder: Path, moment: datetime) -> str:
+    """Return an id of this moment that no file in the folder of the day has, whatever its suffix."""
+    offset = 0
+    while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
+        offset += 1
+    return make_timed_id(moment, offset)
 
 
 def _list_folders(parent: Path) -> Iterator[Path]:

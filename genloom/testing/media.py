@@ -13,7 +13,7 @@ import numpy as np
 from genloom import plugins
 from genloom.media.abilities import get_ability
 from genloom.testing.comparison import check_raises_only_value_error
-from genloom.types import Item, Shown
+from genloom.types import Display, Item
 
 
 def check_medium(medium: Any, values: Sequence[Any]) -> None:
@@ -100,8 +100,8 @@ def check_names(medium: Any) -> None:
 
 
 def check_shown(shown: Any, ability: str) -> None:
-    is_shown = isinstance(shown, Shown) and "/" in shown.mime and isinstance(shown.data, bytes)
-    assert is_shown and isinstance(shown.text, str), f"{ability} must return a Shown (got {shown!r:.80})"
+    is_shown = isinstance(shown, Display) and "/" in shown.mime and isinstance(shown.data, bytes)
+    assert is_shown and isinstance(shown.text, str), f"{ability} must return a Display (got {shown!r:.80})"
 
 
 def check_imports_without_torch(module: Any) -> None:

@@ -19,6 +19,13 @@ TOKENS = Unit("tokens", "tokens")
 
 
 @dataclass(frozen=True)
+class RunStart:
+    """The first event: which run is continued if the process dies."""
+
+    run: str
+
+
+@dataclass(frozen=True)
 class Status:
     """The current stage of the work, outside the training steps."""
 
@@ -123,4 +130,4 @@ class RunResult:
         return {**record, "forecast": dict(self.estimate), "fact": dict(self.actual)}
 
 
-Event = Status | RunEstimate | StepMetrics | EvalMetrics | TextSample | RunWarning | RunResult
+Event = RunStart | Status | RunEstimate | StepMetrics | EvalMetrics | TextSample | RunWarning | RunResult

@@ -32,7 +32,10 @@ METHODS = ("lora", "full")
 REHEARSAL, FORGETTING = 0.25, 0.2  # by default, of a model that is tuned on conversations
 ALLOWED_OVERRIDES = {  # the other settings are the base model's
     "lora": ("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "adapter"),
-    "full": ("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "objective"),
+    "full": (
+        *("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "objective"),
+        "network.dropout",
+    ),
 }
 
 
@@ -138,7 +141,7 @@ def check_budget(method: str, budget: Budget, overrides: Mapping[str, str]) -> N
     for path in overrides:
         if path.split(".")[0] == "adapter" and method == "full":
             raise GenloomError("train.adapter_setting", path=path)
-        if path.split(".")[0] not in ALLOWED_OVERRIDES[method]:
+        if not {path, path.split(".")[0]} & {*ALLOWED_OVERRIDES[method]}:
             allowed_names = ", ".join(ALLOWED_OVERRIDES[method])
             raise GenloomError("train.setting_of_base", path=path, allowed=allowed_names)
 

@@ -144,6 +144,7 @@ def check_plan(plan: TrainConfig) -> None:
         "seed": (0 <= plan.seed < 2**63, "at least 0"),
         "max_seconds": (plan.max_seconds >= 0, "at least 0 (0: no limit)"),
         "closing_steps": (plan.closing_steps >= 0, "at least 0"),
+        "max_steps": (plan.max_steps >= 0, "at least 0 (0: as many as planned)"),
     }
     for name, (is_valid, constraint) in ranges.items():
         if not is_valid:

@@ -13,9 +13,10 @@ from genloom.errors import GenloomError
 from genloom.networks.dropout import set_dropout_keys
 from genloom.noise import build_training_noise
 from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters
-from genloom.types import Loss, Objective, Parts, Phase, TrainingBatch
+from genloom.types import Batch, Loss, Objective, Parts, Phase, TrainingBatch
 
 MAX_CONSECUTIVE_SKIPS = 25  # skipped steps in a row that stop training
+TRIM_TO_MULTIPLE_OF = 32  # positions of a micro-batch
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class TrainConfig:
     seed: int = 0
     max_seconds: float = 0.0  # of the steps and the last evaluation, after which a slow run ends; 0: no limit
     closing_steps: float = 0.0  # the time of the last evaluation, in steps
+    max_steps: int = 0  # of a run with a time limit that is faster than forecast; 0: as many as planned
 
     @property
     def cooldown_start(self) -> int:
@@ -190,9 +192,11 @@ def accumulate_gradients(
         batch = objective.prepare_batch(parts, batch, phase, noise, micro_batch_size)
     for start in range(0, batch_size, micro_batch_size):
         micro_batch = batch.select_rows(slice(start, start + micro_batch_size)) if plan.grad_accum_steps > 1 else batch
+        if isinstance(micro_batch, Batch) and not plan.torch_compile:  # every length would be compiled
+            micro_batch = micro_batch.trim_padding(TRIM_TO_MULTIPLE_OF)
         noise = build_training_noise(plan.seed, step, start, len(micro_batch))
         set_dropout_keys(parts, noise)
-        loss = objective.loss(parts, micro_batch, phase, noise)
+        loss = objective.loss(parts, micro_batch, phase, noise)  # ty: ignore[invalid-argument-type]  a trimmed batch is of the same type
         loss_sum, term_sum = reduce_loss(loss, micro_batch.weight)
         loss_sum.backward()
         set_dropout_keys(parts, None)

@@ -1,4 +1,7 @@
-"""The pace of a run with a time limit: where it falls behind, it ends at an earlier step, with a whole cooldown."""
+"""The pace of a run with a time limit: slower than forecast it ends at an earlier step, faster at a later one.
+
+Either way the learning rate falls to zero over a whole cooldown.
+"""
 
 import time
 from collections.abc import Callable, Generator
@@ -20,7 +23,7 @@ class Pace:
     """Times the steps of a run, and keeps its plan to the time limit (`plan.max_seconds`; 0: none)."""
 
     plan: TrainConfig
-    steps: int  # as planned at first: a run that catches up again ends there
+    steps: int  # at most: as planned at first, or more where a faster run may grow
     throughput: Throughput
     spent_seconds: float = 0.0  # by steps of earlier processes
     preparation_seconds: float = 0.0  # since the time limit began, before the first step

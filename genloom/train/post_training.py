@@ -8,11 +8,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil
 import torch
 
 from genloom.capabilities import Distillable
 from genloom.errors import GenloomError, format_message
+from genloom.memory import measure_memory
 from genloom.model import (
     Design,
     Model,
@@ -39,7 +39,7 @@ from genloom.train.job import Job
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.train.planning import forecast
-from genloom.train.planning.auto_config import RESERVED_FRACTION, Budget
+from genloom.train.planning.auto_config import MAX_GROWTH, RESERVED_FRACTION, Budget
 from genloom.train.stage import TrainingStage
 
 ADAPTER_NAME = "default"  # in the network, during training
@@ -90,7 +90,7 @@ class PostTraining(TrainingStage):
         Raises ValueError for an unknown base or method, missing data, conflicting options, or a setting that the base
         determines.
         """
-        started_at = time.perf_counter()
+        started_at = budget.started_at or time.perf_counter()
         base = self.workspace.get_model(self.base)
         model = load_model(self.workspace, base.ref)
         self.check_request(model, budget, overrides)
@@ -100,6 +100,8 @@ class PostTraining(TrainingStage):
         job = source.with_batch_shape(job)
         model = self.with_objective(model, source, job)
         yield from (RunWarning(text) for text in source.find_warnings(job, model))
+        parameter_counts, activation_bytes = count_parameters(model, base, job), source.activation_bytes(job, model)
+        estimate_memory(job, parameter_counts, activation_bytes)  # raises before anything is measured
         is_timed = not (budget.steps or budget.tokens)
         limit_seconds = (budget.minutes or 5.0) * 60 if is_timed else 0.0
         if is_timed:
@@ -135,7 +137,7 @@ class PostTraining(TrainingStage):
             )
         estimate = replace(
             estimate_run(
-                *(job, count_parameters(model, base, job), steps, step_seconds, source.activation_bytes(job, model)),
+                *(job, parameter_counts, steps, step_seconds, source.activation_bytes(job, model)),
                 *(source.unit, source.metric),
             ),
             loss_before=loss_before,
@@ -146,7 +148,12 @@ class PostTraining(TrainingStage):
         plan = with_schedule(job.plan, steps, overrides)
         if is_timed:
             max_seconds = max(run_seconds - (time.perf_counter() - started_at), 1e-3)
-            plan = replace(plan, max_seconds=round(max_seconds, 1), closing_steps=round(eval_seconds / step_seconds, 2))
+            plan = replace(
+                plan,
+                max_seconds=round(max_seconds, 1),
+                closing_steps=round(eval_seconds / step_seconds, 2),
+                max_steps=min(MAX_GROWTH * steps, max_steps),
+            )
         return replace(job, plan=plan, estimate=estimate.to_record())
 
     def evaluate_before(
@@ -309,21 +316,12 @@ def estimate_run(
     metric: str = BITS_PER_BYTE,
 ) -> RunEstimate:
     """Estimate the cost of the run; `activation_bytes` is per row. Raises ValueError if memory does not suffice."""
-    num_parameters = parameter_counts["parameters"]
-    num_trained = parameter_counts.get("trained", num_parameters)
-    frozen_bytes = 6 * (num_parameters - num_trained)  # in both precisions
-    memory_bytes = forecast.estimate_memory(job.plan, num_trained, activation_bytes * job.batch_size) + frozen_bytes
-    available_bytes = psutil.virtual_memory().available
-    if memory_bytes > available_bytes:
-        raise GenloomError(
-            "train.out_of_memory_finetuning", required_gb=memory_bytes / 1e9, available_gb=available_bytes / 1e9
-        )
     return RunEstimate(
-        num_parameters=num_parameters,
+        num_parameters=parameter_counts["parameters"],
         steps=steps,
         total_units=steps * job.units_per_step,
         seconds=round(steps * seconds_per_step, 1),
-        memory_bytes=memory_bytes,
+        memory_bytes=estimate_memory(job, parameter_counts, activation_bytes),
         units_per_second=round(job.units_per_step / seconds_per_step),
         expected_loss=None,
         error_margin=forecast.DEFAULT_ERROR,
@@ -332,6 +330,20 @@ def estimate_run(
         unit=unit,
         metric=metric,
     )
+
+
+def estimate_memory(job: Job, parameter_counts: Mapping[str, int], activation_bytes: int) -> int:
+    """Return the bytes that a run needs; raise ValueError if fewer are available."""
+    num_parameters = parameter_counts["parameters"]
+    num_trained = parameter_counts.get("trained", num_parameters)
+    frozen_bytes = 6 * (num_parameters - num_trained)  # in both precisions
+    memory_bytes = forecast.estimate_memory(job.plan, num_trained, activation_bytes * job.batch_size) + frozen_bytes
+    available_bytes = measure_memory().available
+    if memory_bytes > available_bytes:
+        raise GenloomError(
+            "train.out_of_memory_finetuning", required_gb=memory_bytes / 1e9, available_gb=available_bytes / 1e9
+        )
+    return memory_bytes
 
 
 def count_parameters(model: Model, base: ModelFolder, job: Job) -> dict[str, int]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
+from genloom.memory import measure_memory
 from genloom.model import (
     Model,
     best_device,
@@ -62,7 +62,7 @@ def initialize_training(source: PretrainingSource, job: Job) -> tuple[Model, Bat
     for part in parts.values():
         source.fit_counts(part)
     activation_bytes = source.activation_bytes(job, model) * job.batch_size
-    forecast.check_memory(job.plan, num_parameters, activation_bytes, psutil.virtual_memory().total)
+    forecast.check_memory(job.plan, num_parameters, activation_bytes, measure_memory().total)
     parts.to(best_device())
     return model, batches
 

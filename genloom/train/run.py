@@ -39,6 +39,7 @@ from genloom.train.events import (
     EvalMetrics,
     Event,
     RunResult,
+    RunStart,
     RunWarning,
     Status,
     StepMetrics,
@@ -112,6 +113,7 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
         run = find_resumable_run(workspace, request.data)
         with lock_run(run):
             job, note = resume_job(run, request)
+            yield RunStart(run.id)
             if note:
                 yield Status(note)
             yield from execute_run(workspace, run, restore_stage(workspace, job), job, request)
@@ -120,6 +122,7 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
     unfinished_run = find_unfinished_run(stage, request)
     if unfinished_run is not None:
         with lock_run(unfinished_run):
+            yield RunStart(unfinished_run.id)
             yield Status(f"Resuming {unfinished_run.id}")
             job = read_job(unfinished_run.folder / "job.toml")
             yield from execute_run(workspace, unfinished_run, stage, job, request)
@@ -162,6 +165,7 @@ def find_unfinished_run(stage: TrainingStage, request: TrainRequest) -> Run | No
 def create_job(run: Run, stage: TrainingStage, request: TrainRequest) -> Generator[Event, None, Job]:
     """Plan and store the job of a new run; on failure or interruption, remove the run."""
     try:
+        yield RunStart(run.id)
         budget = replace(request.budget, steps=request.steps or request.budget.steps)
         job = yield from stage.plan(run.folder, run.name, budget, request.overrides)
         job = replace(job, design=with_defaults(job.design))
@@ -198,7 +202,7 @@ def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
         if model_ref:
             raise GenloomError("train.run_finished", run=run.id, model=model_ref, steps=2 * job.plan.steps)
         return job, ""
-    checkpoint_folder, plan = run.folder / "state", replace(job.plan, steps=request.steps, max_seconds=0.0)
+    checkpoint_folder, plan = run.folder / "state", replace(job.plan, steps=request.steps, max_seconds=0.0, max_steps=0)
     newest_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.steps)
     # Later states are from the cooldown, in which a run of the new length would not be at that step.
     start_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.cooldown_start)
@@ -307,13 +311,13 @@ def run_steps(
 ) -> Generator[Event, None, TrainConfig]:
     """Train, log, evaluate on held-out data now and then, and save so that a kill loses little.
 
-    Return the plan, which has fewer steps where the run fell behind its time limit.
+    Return the plan, which has fewer steps where the run fell behind its time limit, and more where it was faster.
     """
     plan, throughput = job.plan, Throughput(job.units_per_step)
     eval_steps = choose_eval_steps(plan) if len(held_out) else set()
     can_sample = not job.base and can_write_text(model)
     planned_steps = max(plan.steps, int(job.estimate.get("steps", 0)))
-    pace = Pace(plan, planned_steps, throughput, log.seconds, preparation_seconds)
+    pace = Pace(plan, max(planned_steps, plan.max_steps), throughput, log.seconds, preparation_seconds)
     pace.num_evals_left = sum(step > state.step for step in eval_steps)
     last_save_at, save_duration, announced_steps = time.perf_counter(), 0.0, plan.steps
     try:

@@ -49,14 +49,18 @@ def describe_piece(score: Score, rng: random.Random) -> str:
     if score.style in ("folk tune", "fiddle tune", "air") and meter in DANCES and rng.random() < 0.5:
         names = DANCES[meter]
     text = rng.choice(names)
-    adjectives = []
+    adjectives, bpm = [], score.tempos[0].bpm
+    if bpm <= 72 and rng.random() < 0.6:
+        adjectives.append("slow")
+    if bpm >= 144 and rng.random() < 0.25:
+        adjectives.append(rng.choice(("fast", "quick", "lively")))
     if score.key is not None and rng.random() < 0.3:
         adjectives += [rng.choice(MOODS[score.key.mode])] if score.key.mode in MOODS else []
     density = measure_density(score)
     if density <= 2 and rng.random() < 0.4:
         adjectives.append(rng.choice(("calm", "sparse")))
     if density >= 6 and rng.random() < 0.4:
-        adjectives.append(rng.choice(("busy", "lively")))
+        adjectives.append("busy")
     if adjectives:
         article, _, rest = text.partition(" ")
         text = f"{'a' if article in ('a', 'an') else article} {' '.join(adjectives)} {rest}"

@@ -35,9 +35,9 @@ SOURCES = (
     Source("oneills1850", "folk tune", "O'Neill's Music of Ireland (1903), transcribed by volunteers", (73,)),
     Source("ryansMammoth", "fiddle tune", "Ryan's Mammoth Collection (1883), transcribed by volunteers", (40,)),
     Source("airdsAirs", "air", "Aird's Airs (1782), transcribed by Jack Campin", (73,)),
-    Source("palestrina", "mass", "G. P. da Palestrina, encoded by John Miller", VOICES, every=4),
+    Source("palestrina", "mass", "G. P. da Palestrina, encoded by John Miller", VOICES, every=8),
     Source("monteverdi", "madrigal", "C. Monteverdi, encoded for music21", VOICES),
-    Source("trecento", "ballata", "Polyphony of the fourteenth century, encoded for music21", VOICES),
+    Source("trecento", "ballata", "Polyphony of the fourteenth century, encoded for music21", VOICES, every=2),
     Source("mozart", "string quartet", "W. A. Mozart, encoded for music21", STRINGS),
     Source("haydn", "string quartet", "J. Haydn, encoded for music21", STRINGS),
 )

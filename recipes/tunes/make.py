@@ -1,4 +1,4 @@
-"""Writes the training data of the built-in model of tunes: passages of the pieces, with captions.
+"""Writes the training data of the built-in model of tunes: pieces, or passages of long ones, with captions.
 
 python -m recipes.tunes.make --out tunes
 genloom collect tunes/tunes.parquet --name tunes
@@ -10,17 +10,21 @@ import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genloom.codecs.notes import Codec, list_voices
 from genloom.media import music
+from genloom.media.music.excerpts import draw_excerpt
 from genloom.media.music.midi import write_midi
 from genloom.media.music.score import Score
+from recipes.tunes.arrange import arrange
 from recipes.tunes.captions import describe_piece
 from recipes.tunes.fetch import Piece, fetch, iter_pieces
 
-MAX_BARS, MAX_TOKENS = 16, 760  # of a passage, so that it fits with a task of filling into 1,024 tokens
+MAX_BARS, MAX_TOKENS = 36, 760  # of a passage, so that it fits as a task of filling into 1,024 tokens
+MAX_EXCERPTS, MAX_EXCERPT_SHARE = 3, 0.75  # of a chorale, whose phrases are learned as pieces too; of its bars
 LICENCE = "Public domain work; encoding distributed with music21 (BSD-3-Clause)"
 
 
@@ -38,11 +42,24 @@ def cut_passages(score: Score) -> Iterator[Score]:
         count += 1
 
 
+def list_passages(score: Score, rng: random.Random) -> list[Score]:
+    """Return the passages of a piece, and excerpts of a chorale: people ask for these most, and there are few."""
+    passages = list(cut_passages(score))
+    if score.style != "chorale" or not passages:
+        return passages
+    numpy_rng = np.random.default_rng(rng.randrange(1 << 32))
+    excerpts = [draw_excerpt(score, numpy_rng) for _ in range(4 * MAX_EXCERPTS)]
+    most_bars = MAX_EXCERPT_SHARE * len(score.bars)
+    different = {e.parts: e for e in excerpts if e is not None and len(e.bars) <= most_bars}
+    return passages + list(different.values())[:MAX_EXCERPTS]
+
+
 def build_rows(pieces: Iterable[Piece]) -> Iterator[dict[str, object]]:
     for piece in pieces:
-        for number, passage in enumerate(cut_passages(piece.score), start=1):
+        rng = random.Random(hashlib.sha256(write_midi(piece.score)).digest())
+        for number, passage in enumerate(list_passages(piece.score, rng), start=1):
+            passage = arrange(passage, rng)
             content = write_midi(passage)
-            rng = random.Random(hashlib.sha256(content).digest())
             yield {
                 "content": content,
                 "caption": describe_piece(passage, rng),

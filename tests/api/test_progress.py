@@ -13,7 +13,7 @@ def estimate(**facts: float | None) -> RunEstimate:
     return RunEstimate(**{**shared, **expected, **facts})  # ty: ignore[invalid-argument-type]
 
 
-def shown(events: list[Event]) -> tuple[list[str], list[str]]:
+def collect_notes(events: list[Event]) -> tuple[list[str], list[str]]:
     """Return the notes of the bar, and those on lines of their own."""
 
     class Bar:
@@ -36,13 +36,13 @@ def test_the_estimate_says_in_words_what_to_expect(loss: float, words: str) -> N
 def test_tuning_shows_what_is_held_out_and_not_the_loss_of_a_batch() -> None:
     step = StepMetrics(3, 10, {"model": 4.0}, {}, 100, 7.0, 1.0)
     evaluation = EvalMetrics(3, HeldOutMetric(BITS_PER_BYTE, 0.846))
-    bar_notes, notes = shown([estimate(loss_before=0.86, general_loss_before=1.056), evaluation, step])
+    bar_notes, notes = collect_notes([estimate(loss_before=0.86, general_loss_before=1.056), evaluation, step])
     assert "held-out 0.846 bits/byte (0.860 before)" in bar_notes[0]
     assert "loss" not in bar_notes[0]
     assert any("now 0.860 bits per byte, of general text 1.056" in note for note in notes)
-    bar_notes, _ = shown([estimate(), evaluation, step])
+    bar_notes, _ = collect_notes([estimate(), evaluation, step])
     assert "loss 5.771 bits" in bar_notes[0]
 
 
 def test_a_text_on_the_way_is_a_note() -> None:
-    assert shown([TextSample(5, "Once upon")])[1] == ["  writes at step 5: Once upon"]
+    assert collect_notes([TextSample(5, "Once upon")])[1] == ["  writes at step 5: Once upon"]

@@ -14,7 +14,7 @@ from genloom.api.outputs import Outputs, render_table, to_html
 from genloom.api.progress import is_interactive, run_events
 from genloom.cli.app import VERBS
 from genloom.train.events import Status
-from genloom.types import Shown
+from genloom.types import Display
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_lists_are_tables_in_which_nothing_is_markup(foxes: Outputs) -> None:
     [("text/plain", "<pre"), ("image/png", "<img"), ("audio/wav", "<audio"), ("video/mp4", "<video"), ("x/y", "<a ")],
 )
 def test_a_value_is_shown_by_its_type(mime: str, tag: str) -> None:
-    html = to_html(Shown(mime, b"<script>", "<script>"))
+    html = to_html(Display(mime, b"<script>", "<script>"))
     assert tag in html
     assert "<script>" not in html
 
@@ -113,7 +113,7 @@ METHODS = {
 
 
 def test_every_verb_of_the_command_line_has_a_documented_method() -> None:
-    assert VERBS.keys() <= METHODS.keys()
+    assert VERBS.keys() - {"studio", "serve", "access"} <= METHODS.keys()  # servers are no method of a notebook
     for verb, method in METHODS.items():
         text = (method.fget if isinstance(method, property) else method).__doc__
         assert text, verb

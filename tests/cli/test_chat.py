@@ -37,7 +37,7 @@ def home(
     return workspace
 
 
-def typed(
+def type_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *lines: str, options: tuple[str, ...] = ()
 ) -> tuple[str, str]:
     """Return what a chat shows (out, err) to a person who types these lines and leaves."""
@@ -83,7 +83,9 @@ def test_one_question_from_standard_input(
 def test_a_conversation_is_saved_and_continued(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, err = typed(capsys, monkeypatch, "Who is king?", "  /tmp is mine", "/save Of kings", options=("--system", "S"))
+    out, err = type_lines(
+        capsys, monkeypatch, "Who is king?", "  /tmp is mine", "/save Of kings", options=("--system", "S")
+    )
     (talk,) = home.list_conversations()
     assert (talk.title, talk.system, talk.model) == ("Of kings", "S", "tales/1")
     assert talk.questions == ("Who is king?", "/tmp is mine")
@@ -91,7 +93,7 @@ def test_a_conversation_is_saved_and_continued(
     assert f"'Of kings' ({talk.id})" in err
     assert run(["list", "conversations"]) == 0
     assert re.search(rf"{talk.id}  tales/1  2 questions  \d+ bytes  'Of kings'", capsys.readouterr().out)
-    out, _ = typed(capsys, monkeypatch, "More?", options=("--conversation", "Of kings"))
+    out, _ = type_lines(capsys, monkeypatch, "More?", options=("--conversation", "Of kings"))
     assert out.startswith(f"› /tmp is mine\n{talk.messages[-1].content}\n"), "the last turn is shown"
     assert home.get_conversation(talk.id).questions[-1] == "More?"
     once = ["chat", "tales", "--prompt", "And?", "--conversation", talk.id, "--max-tokens", "5", "--json"]
@@ -104,7 +106,7 @@ def test_answers_are_retried_and_questions_edited(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["One?", "Two?", "/retry", "/retry", "/edit 1 Eins?", "/edit Uno?", "/edit 7 Seven?", "/edit"]
-    _, err = typed(capsys, monkeypatch, *lines)
+    _, err = type_lines(capsys, monkeypatch, *lines)
     (talk,) = home.list_conversations()
     assert talk.questions == ("Uno?",)
     assert len(home.list_outputs()) == 6, "a dropped answer is still an output"
@@ -119,7 +121,7 @@ def test_several_conversations_exist_side_by_side(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["One?", "/new", "Two?", "/list", "/load One?", "More?", "/load Three?", "/tokens", "/quit", "never read"]
-    out, err = typed(capsys, monkeypatch, *lines)
+    out, err = type_lines(capsys, monkeypatch, *lines)
     second, first = home.list_conversations()
     assert (first.questions, second.questions) == (("One?", "More?"), ("Two?",))
     assert f"{first.id}  1 question  One?\n{second.id}  1 question  Two?" in out
@@ -130,7 +132,7 @@ def test_several_conversations_exist_side_by_side(
 def test_help_and_unknown_commands(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, err = typed(
+    out, err = type_lines(
         capsys, monkeypatch, "/help", "/retyr", "/retry", "/save", "", "   ", "/system You are a king.", "/system"
     )
     for command in ("/retry", "/edit [NUMBER] [TEXT]", "/load TITLE", "/quit"):
@@ -144,10 +146,27 @@ def test_help_and_unknown_commands(
     assert home.list_conversations() == home.list_outputs() == []
 
 
+def test_other_words_for_leaving(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word in ("/exit", "/bye"):
+        _, err = type_lines(capsys, monkeypatch, word, "never asked")
+        assert len(err.splitlines()) == 1, "the greeting"
+    assert home.list_outputs() == []
+
+
+def test_an_empty_answer_is_told(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genloom.api.chat.Chat.iter_ask", lambda *_: iter(("", " \n")))
+    _, err = type_lines(capsys, monkeypatch, "Who?")
+    assert "/retry" in err.splitlines()[-1]
+
+
 def test_questions_of_several_lines(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed(capsys, monkeypatch, "One\\", "two\\", "three", '"""Vier', "", 'fünf"""', '"""', "six", '"""')
+    type_lines(capsys, monkeypatch, "One\\", "two\\", "three", '"""Vier', "", 'fünf"""', '"""', "six", '"""')
     (talk,) = home.list_conversations()
     assert talk.questions == ("One\ntwo\nthree", "Vier\n\nfünf", "six")
 
@@ -155,7 +174,7 @@ def test_questions_of_several_lines(
 def test_a_long_conversation_reports_what_is_dropped(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, err = typed(capsys, monkeypatch, "x" * 20, "y" * 20, "z" * 60)
+    _, err = type_lines(capsys, monkeypatch, "x" * 20, "y" * 20, "z" * 60)
     assert "the first 2 messages dropped" in err
     assert "only its end is read" in err
 
@@ -294,7 +313,7 @@ def test_answers_are_rated_in_the_chat(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["/up", "One?", "/up", "/note too short", "/id", "Two?", "/down", "/note", "/rate", "/new", "/down"]
-    out, err = typed(capsys, monkeypatch, *lines)
+    out, err = type_lines(capsys, monkeypatch, *lines)
     one, two = home.list_outputs()
     assert f"{one}  " in out
     ratings = [event.body for event in open_ledger(home.root).iter_entries(["rating"])]
@@ -314,7 +333,7 @@ def test_a_system_prompt_is_refused_where_the_template_has_none(
     without_system = replace(DEFAULT_CHAT_TEMPLATE, prefixes={role: f"<|{role}|>" for role in ("user", "assistant")})
     for codec in ("bytes", "bpe"):
         monkeypatch.setattr(f"genloom.codecs.{codec}.DEFAULT_CHAT_TEMPLATE", without_system)
-    _, err = typed(capsys, monkeypatch, "/system Be brief.", "One?")
+    _, err = type_lines(capsys, monkeypatch, "/system Be brief.", "One?")
     assert format_message("api.no_system_role", model="tales/1") in err
     (talk,) = home.list_conversations()
     assert (talk.system, talk.questions) == ("", ("One?",))
@@ -324,7 +343,7 @@ def test_a_system_prompt_is_refused_where_the_template_has_none(
 def test_a_new_conversation_has_the_first_system_prompt(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed(capsys, monkeypatch, "/system B", "One?", "/new", "Two?", options=("--system", "A"))
+    type_lines(capsys, monkeypatch, "/system B", "One?", "/new", "Two?", options=("--system", "A"))
     assert sorted(talk.system for talk in home.list_conversations()) == ["A", "B"]
 
 

@@ -10,6 +10,7 @@ import pytest
 from genloom.cli import run
 from genloom.generate import engine, output_records
 from genloom.model import load_model
+from genloom.store.active_version import write_active_version
 from genloom.store.workspace import Workspace
 from genloom.train.planning.auto_config import Budget
 from genloom.train.run import TrainRequest, train_model
@@ -39,12 +40,14 @@ def train(workspace: Workspace, data: str, name: str, steps: int = 3, base: str 
 
 
 def test_doctor_is_silent_after_every_kind_of_run(
-    worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    worlds: ModuleType,
+    trained_home: Workspace,
+    trained_copy: Workspace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    for kind in ("models", "data", "runs"):
-        shutil.copytree(home.root / kind, tmp_path / kind)
-    workspace = Workspace(tmp_path)
+    workspace = trained_copy
+    shutil.copytree(trained_home.root / "runs", tmp_path / "runs")
     worlds.create_image_dataset(workspace)
     train(workspace, "tales", "counted", 20, budget=Budget(params=20_000))
     train(workspace, "tales", "adapted", base="tales", method="lora")
@@ -68,6 +71,31 @@ def test_doctor_is_silent_after_every_kind_of_run(
     assert {"F32", "U16"} <= stored_types or {"F32", "U32"} <= stored_types, "the counts are among them"
     assert find_problems(workspace, capsys) == []
     assert find_problems(workspace, capsys, "--verify") == []
+
+
+@pytest.mark.parametrize("trace", ["ledger.sqlite.head.json", "champion.json", "receipt.json", "arena"])
+def test_ratings_that_were_deleted_are_missed(trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever deletes the ledger, and even the file beside it, leaves what came of the ratings."""
+    workspace = Workspace(tmp_path)
+    for n in range(6):
+        record = {"prompt": f"{n // 2}", "written": "x", **({"arena": "session"} if trace == "arena" else {})}
+        output = workspace.save_output("x", ".txt", record)
+    assert run(["rate", output, "--up", "--rater", "zoe", "--workspace", str(tmp_path)]) == 0
+    if trace == "champion.json":
+        (tmp_path / "models/notes").mkdir(parents=True)
+        write_active_version(tmp_path / "models/notes", 1, "0123456789ab")
+    if trace == "receipt.json":
+        (workspace.create_run("notes") / trace).write_text("{}")
+    assert find_problems(workspace, capsys) == []
+    (tmp_path / "ledger.sqlite").unlink()
+    if trace != "ledger.sqlite.head.json":
+        (tmp_path / "ledger.sqlite.head.json").unlink()
+    for options in ([], ["--verify"]):
+        (problem,) = find_problems(workspace, capsys, *options)
+        assert trace in problem
+        assert str(tmp_path / "ledger.sqlite") in problem
+    assert run(["ratings", "verify", "--workspace", str(tmp_path)]) == 1
+    assert trace in capsys.readouterr().out
 
 
 def test_a_checkpoint_is_damaged_only_if_its_digest_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The frame of the command line: quick start, one line per error, meaningful exit codes."""
 
+import errno
 import inspect
 import os
 import re
@@ -95,10 +96,17 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["colect", "x"], "'collect'? [cli.unknown_verb_nearest]"),
         (["zzz"], "collect, train, generate"),
         (["zzz"], "[cli.unknown_verb]"),
-        (["collect"], "requires an argument"),
-        (["collect", "x", "--nme", "y"], "Did you mean --name?"),
+        (["collect"], "[cli.argument_missing]"),
+        (["collect", "x", "--nme", "y"], "Did you mean '--name'?"),
+        (["collect", "x", "--nme", "y"], "[cli.unknown_option]"),
+        (["train", "-x=3"], "genloom train has no option -x."),
+        (["rate", "--pair", "x"], "[cli.values_missing]"),
+        (["train", "a", "--minutes", "1", "--minutes", "2"], "[cli.option_twice]"),
+        (["rate", "x", "--up=3"], "[cli.flag_with_value]"),
+        (["ratings", "export", "--to", "xx"], "one of jsonl, dpo, kto (got 'xx'). [cli.bad_choice]"),
+        (["list", "modles"], "Did you mean 'models'? [cli.bad_choice]"),
+        (["promote", "x"], "[cli.value_missing]"),
         (["collect", "x", "--seed", "many"], "[cli.invalid_integer]"),
-        (["list", "modles"], '"modles"'),
         (["collect", "/no/such/folder", "--name", "x"], "/no/such/folder"),
         (["train", "--resume", "notes", "--name", "x"], "[api.resume_with_name]"),
         (["train", "--resume", "notes", "--minutes", "3"], "[api.resume_with_plan]"),
@@ -113,6 +121,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["rate", "last", "--up", "--rater", ""], "[store.empty_name]"),
         (["generate", "icons", "a", "red", "fox"], "[cli.unexpected_argument]"),
         (["list", "--workspace", "w\udcff"], "[store.workspace_name]"),
+        (["rate", "last", "--up", "--rater", "\udcff"], "[store.invalid_unicode_name]"),
+        (["generate", "icons", "--preset", "\udcff"], "[generate.no_such_preset]"),
         (["forget", "icons", "--rater", "mia", "--item", "x"], "[api.forget_target]"),
     ],
 )
@@ -172,6 +182,18 @@ def test_an_error_of_the_system_is_one_line(
     assert err.count("\n") == 1
 
 
+def test_an_evaluation_that_could_not_be_stored_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    monkeypatch.setattr("genloom.api.models.Model.evaluate", lambda *_, **__: pytest.fail("it was measured"))
+    assert run(["evaluate", "icons", "--workspace", str(tmp_path)]) == 2
+    assert "[store.read_only]" in capsys.readouterr().err
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError("not from the system")
@@ -201,10 +223,14 @@ def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
-def test_a_full_standard_output_is_not_taken_for_the_workspace(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from genloom.cli import main; main()", "list", "--workspace", str(tmp_path)]
+@pytest.mark.parametrize("arguments", [["list"], ["--help"]])
+def test_a_full_standard_output_is_not_taken_for_the_workspace(arguments: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "GENLOOM_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", "from genloom.cli import main; main()", *arguments]
     with open("/dev/full", "w") as full:
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60, env=environment
+        )
     assert ended.returncode == 2
     assert ended.stderr.startswith("genloom: Standard output")
     assert ended.stderr.count("\n") == 1

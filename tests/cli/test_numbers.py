@@ -18,7 +18,9 @@ from genloom.collect.preparation import get_preparation
 from genloom.errors import format_message
 from genloom.generate.conditions import GuidanceConfig
 
-POSITIONALS = {"export": ["x", "out"], "learn": ["x"], "compare": ["a", "b"], "generate": ["x"], "ratings": []}
+WITHOUT_ARGUMENTS = ("ratings", "studio", "serve", "access")
+POSITIONALS = {"export": ["x", "out"], "learn": ["x"], "compare": ["a", "b"], "generate": ["x"]}
+POSITIONALS |= {verb: [] for verb in WITHOUT_ARGUMENTS}
 
 
 def list_number_options(verb: str) -> Iterator[str]:

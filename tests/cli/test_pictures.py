@@ -31,31 +31,31 @@ def _there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    return drawn(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    return save_pixels(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
 
 
 @pytest.fixture
 def mask(tmp_path: Path) -> Path:
     white = np.zeros((20, 30), np.uint8)
     white[5:12, 8:20] = 255
-    return drawn(tmp_path / "mask.png", white)
+    return save_pixels(tmp_path / "mask.png", white)
 
 
-def drawn(path: Path, pixels: np.ndarray) -> Path:
+def save_pixels(path: Path, pixels: np.ndarray) -> Path:
     Image.fromarray(pixels).save(path)
     return path
 
 
-def seen(path: str | Path) -> np.ndarray:
+def read_pixels(path: str | Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def made(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+def generate_blots(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert run(["generate", "blots", *arguments, "--steps", "2", "--seed", "1", "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def again(capsys: pytest.CaptureFixture[str], output: str) -> dict[str, Any]:
+def replay_output(capsys: pytest.CaptureFixture[str], output: str) -> dict[str, Any]:
     assert run(["generate", "--replay", output, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -64,14 +64,14 @@ def test_images_and_a_contact_sheet_are_stored_in_the_folder_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "pictures"
-    facts = made(capsys, "--prompt", "a red fox", "--count", "5", "--sheet", "--out", str(out))
-    assert [seen(o["file"]).shape for o in facts["outputs"]] == [(SIDE, SIDE, 3)] * 5
+    facts = generate_blots(capsys, "--prompt", "a red fox", "--count", "5", "--sheet", "--out", str(out))
+    assert [read_pixels(o["file"]).shape for o in facts["outputs"]] == [(SIDE, SIDE, 3)] * 5
     assert {Path(o["file"]).parent for o in facts["outputs"]} == {out}
     assert not any("text" in o for o in facts["outputs"])
-    sheet = seen(facts["sheet"])
+    sheet = read_pixels(facts["sheet"])
     assert sheet.shape[1] > 3 * SIDE
-    assert np.array_equal(sheet[4 : 4 + SIDE, 4 : 4 + SIDE], seen(facts["outputs"][0]["file"]))
-    assert again(capsys, facts["outputs"][2]["id"])["identical"] is True
+    assert np.array_equal(sheet[4 : 4 + SIDE, 4 : 4 + SIDE], read_pixels(facts["outputs"][0]["file"]))
+    assert replay_output(capsys, facts["outputs"][2]["id"])["identical"] is True
 
 
 def test_a_line_names_each_image(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,32 +82,34 @@ def test_a_line_names_each_image(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_inpainting_keeps_the_rest(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (output,) = made(capsys, "--image", str(photo), "--mask", str(mask), "--prompt", "a hat")["outputs"]
-    missing = seen(mask)[..., 0] > 127
-    assert (seen(output["file"])[~missing] == seen(photo)[~missing]).all()
-    assert (seen(output["file"])[missing] != seen(photo)[missing]).any()
-    assert again(capsys, output["id"])["identical"] is True
+    (output,) = generate_blots(capsys, "--image", str(photo), "--mask", str(mask), "--prompt", "a hat")["outputs"]
+    missing = read_pixels(mask)[..., 0] > 127
+    assert (read_pixels(output["file"])[~missing] == read_pixels(photo)[~missing]).all()
+    assert (read_pixels(output["file"])[missing] != read_pixels(photo)[missing]).any()
+    assert replay_output(capsys, output["id"])["identical"] is True
 
 
 def test_resampling_changes_only_the_masked_area(photo: Path, mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--image", str(photo), "--mask", str(mask), "--prompt", "a hat")
-    (once,), (twice,) = (made(capsys, *given, *more)["outputs"] for more in ((), ("--resample-steps", "2")))
-    missing = seen(mask)[..., 0] > 127
-    assert (seen(twice["file"])[~missing] == seen(photo)[~missing]).all()
-    assert (seen(twice["file"]) != seen(once["file"]))[missing].any()
+    (once,), (twice,) = (generate_blots(capsys, *given, *more)["outputs"] for more in ((), ("--resample-steps", "2")))
+    missing = read_pixels(mask)[..., 0] > 127
+    assert (read_pixels(twice["file"])[~missing] == read_pixels(photo)[~missing]).all()
+    assert (read_pixels(twice["file"]) != read_pixels(once["file"]))[missing].any()
 
 
 def test_outpainting_adds_pixels_at_the_edges(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (output,) = made(capsys, "--image", str(photo), "--outpaint", "4,0,0,6")["outputs"]
-    whole = seen(output["file"])
+    (output,) = generate_blots(capsys, "--image", str(photo), "--outpaint", "4,0,0,6")["outputs"]
+    whole = read_pixels(output["file"])
     assert whole.shape == (26, 34, 3)
-    assert np.array_equal(whole[:20, 4:], seen(photo))
+    assert np.array_equal(whole[:20, 4:], read_pixels(photo))
     assert whole[20:].any()
 
 
 def test_strength_varies_an_image(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     little, much = (
-        seen(made(capsys, "--image", str(photo), "--strength", how, "--prompt", "fox")["outputs"][0]["file"])
+        read_pixels(
+            generate_blots(capsys, "--image", str(photo), "--strength", how, "--prompt", "fox")["outputs"][0]["file"]
+        )
         for how in ("0.05", "0.9")
     )
     assert little.shape == much.shape == (SIDE, SIDE, 3)
@@ -115,12 +117,14 @@ def test_strength_varies_an_image(photo: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_interpolation_between_two_prompts_or_two_images(capsys: pytest.CaptureFixture[str]) -> None:
-    both = made(capsys, "--prompt", "fox", "--prompt", "two apples", "--interpolate", "--steps-between", "3")["outputs"]
+    both = generate_blots(capsys, "--prompt", "fox", "--prompt", "two apples", "--interpolate", "--steps-between", "3")[
+        "outputs"
+    ]
     assert [o["nonce"] for o in both] == [both[0]["nonce"]] * 3
-    one = made(capsys, "--prompt", "fox", "--interpolate")["outputs"]
+    one = generate_blots(capsys, "--prompt", "fox", "--interpolate")["outputs"]
     assert len(one) == 8
-    assert np.array_equal(seen(both[0]["file"]), seen(one[0]["file"]))
-    assert len({seen(o["file"]).tobytes() for o in (*both, *one)}) == 10
+    assert np.array_equal(read_pixels(both[0]["file"]), read_pixels(one[0]["file"]))
+    assert len({read_pixels(o["file"]).tobytes() for o in (*both, *one)}) == 10
 
 
 def test_presets_add_to_the_prompt(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,9 +132,9 @@ def test_presets_add_to_the_prompt(home: Path, capsys: pytest.CaptureFixture[str
     assert run(["generate", "--presets", "--json"]) == 0
     presets = json.loads(capsys.readouterr().out)["presets"]
     assert {"glossy", "mine"} <= presets.keys()
-    (output,) = made(capsys, "--prompt", "fox", "--preset", "mine", "--preset", "glossy", "--guidance-scale", "4")[
-        "outputs"
-    ]
+    (output,) = generate_blots(
+        capsys, "--prompt", "fox", "--preset", "mine", "--preset", "glossy", "--guidance-scale", "4"
+    )["outputs"]
     assert output["prompt"] == "my fox, glossy style"
     record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
     assert record["request"]["params"] == {"negative_prompt": "moon", "guidance_scale": 4.0, "steps": 2}
@@ -159,7 +163,7 @@ def test_presets_add_to_the_prompt(home: Path, capsys: pytest.CaptureFixture[str
 def test_an_error_is_one_line(
     arguments: list[str], expected: str, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = drawn(photo.with_name("small.png"), np.full((4, 5), 255, np.uint8))
+    small = save_pixels(photo.with_name("small.png"), np.full((4, 5), 255, np.uint8))
     given = [{"PHOTO": str(photo), "SMALL": str(small)}.get(argument, argument) for argument in arguments]
     assert run(["generate", "blots", *given]) == 2
     error = capsys.readouterr().err
@@ -198,7 +202,7 @@ def test_every_sampling_option_can_be_listed_and_set(home: Path, capsys: pytest.
     assert options["steps"]["type"] == "int"
     assert options["steps"]["requirement"] == "from 1 to 10000"
     arguments = ["-o", "shift=2.5", "-o", "solver=heun", "--option", "negative_prompt=2 moons", "-o", "steps=9"]
-    (output,) = made(capsys, "--prompt", "fox", *arguments)["outputs"]
+    (output,) = generate_blots(capsys, "--prompt", "fox", *arguments)["outputs"]
     record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
     params = {"shift": 2.5, "solver": "heun", "negative_prompt": "2 moons", "steps": 2}
     assert record["request"]["params"] == params, "a flag takes precedence"
@@ -228,7 +232,7 @@ def test_a_preset_has_any_parameter_and_an_unknown_one_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "presets.toml").write_text("[late]\nguidance_end = 0.5\n[late.params]\nguidance_start = 0.25\n")
-    (output,) = made(capsys, "--prompt", "fox", "--preset", "late")["outputs"]
+    (output,) = generate_blots(capsys, "--prompt", "fox", "--preset", "late")["outputs"]
     record = json.loads(Workspace(home).get_output(output["id"])[0].with_suffix(".json").read_text())
     assert record["request"]["params"] == {"guidance_end": 0.5, "guidance_start": 0.25, "steps": 2}
     (home / "presets.toml").unlink()

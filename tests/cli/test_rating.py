@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+import genloom as gl
 from genloom.cli import run
+from genloom.rate.auto_rater import rate_pairs
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
+from tests.errors import raises_code
 
 RunJSON = Callable[..., dict[str, Any]]
 
@@ -42,7 +45,7 @@ def run_json(capsys: pytest.CaptureFixture[str]) -> RunJSON:
     return run_verb
 
 
-def seen(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+def run_and_read(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     capsys.readouterr()
     assert run(list(arguments)) == code
     return capsys.readouterr().out
@@ -54,8 +57,10 @@ def test_outputs_are_rated_and_listed_with_their_use(
     sea, boat, why = home.list_outputs()
     up = run_json("rate", sea, "--up")
     assert (up["output"], up["scale"], up["value"], up["rater"], up["machine"]) == (sea, "thumb", 1, "zoe", False)
-    assert f'{boat} ("of a boat") is bad (zoe).' in seen(capsys, "rate", boat, "--down", "--note", "no sea in it")
-    shown = seen(capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine")
+    assert f'{boat} ("of a boat") is bad (zoe).' in run_and_read(
+        capsys, "rate", boat, "--down", "--note", "no sea in it"
+    )
+    shown = run_and_read(capsys, "rate", "last", "--stars", "4", "--rater", "judge", "--machine")
     assert shown.startswith(f'{why} ("')
     assert '") has 4 of 5 stars (judge).' in shown
     run_json("rate", why, "--note", "short")
@@ -65,7 +70,7 @@ def test_outputs_are_rated_and_listed_with_their_use(
     assert (listed["pairs"], listed["unpaired"], listed["enough"]) == (1, 1, False)
     assert listed["learned_from"] + listed["held_out"] == 2
     assert listed["missing"]
-    shown = seen(capsys, "ratings")
+    shown = run_and_read(capsys, "ratings")
     for words in (
         up["event"],
         f"{sea} good",
@@ -81,7 +86,7 @@ def test_outputs_are_rated_and_listed_with_their_use(
 
 def test_a_choice_between_two(home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]) -> None:
     sea, boat, _ = home.list_outputs()
-    shown = seen(capsys, "rate", "--pair", sea, boat, "--winner", "b")
+    shown = run_and_read(capsys, "rate", "--pair", sea, boat, "--winner", "b")
     assert re.search(f'{boat} \\("of a boat"\\) is better than {sea} \\(".*"\\) \\(zoe\\).', shown)
     facts = run_json("rate", "--pair", sea, boat, "--winner", "bad", "--rater", "other")
     assert (facts["kind"], facts["winner"], facts["prompt"], facts["rater"]) == ("choice", "bad", "A tale", "other")
@@ -108,7 +113,7 @@ def test_a_user_without_a_name_must_give_one(
 
 def test_a_rating_is_withdrawn(home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str]) -> None:
     event = run_json("rate", "last", "--up")["event"]
-    assert f"{event} is withdrawn" in seen(capsys, "ratings", "withdraw", event)
+    assert f"{event} is withdrawn" in run_and_read(capsys, "ratings", "withdraw", event)
     listed = run_json("ratings")
     assert [r["effect"] for r in listed["ratings"]] == ["withdrawn"]
     assert listed["unpaired"] == 0
@@ -117,8 +122,8 @@ def test_a_rating_is_withdrawn(home: Workspace, run_json: RunJSON, capsys: pytes
 def test_contradictions_are_shown(home: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     sea, boat, _ = home.list_outputs()
     for rater, winner in (("me", "a"), ("you", "b")):
-        seen(capsys, "rate", "--pair", sea, boat, "--winner", winner, "--rater", rater)
-    assert f"Contradiction: me and you about {sea} and {boat} (" in seen(capsys, "ratings")
+        run_and_read(capsys, "rate", "--pair", sea, boat, "--winner", winner, "--rater", rater)
+    assert f"Contradiction: me and you about {sea} and {boat} (" in run_and_read(capsys, "ratings")
 
 
 def test_ratings_are_exported(home: Workspace, run_json: RunJSON, tmp_path: Path) -> None:
@@ -137,6 +142,39 @@ def test_ratings_are_exported(home: Workspace, run_json: RunJSON, tmp_path: Path
     assert entries[1]["previous"] == entries[0]["digest"]
 
 
+def test_an_output_that_was_edited_is_not_used(
+    home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Nobody rated what somebody typed into the file: the edit is named, with the way out of it."""
+    sea, boat, why = home.list_outputs()
+    run_json("rate", "--pair", sea, boat, "--winner", "a")
+    path, _ = home.get_output(boat)
+    path.write_text("A tale of another boat")
+    uses = [
+        ["rate", boat, "--up"],
+        ["rate", "--pair", sea, boat, "--winner", "b"],
+        ["ratings"],
+        ["ratings", "export", "--to", "dpo"],
+    ]
+    for use in uses:
+        capsys.readouterr()
+        assert run(use) == 2, use
+        error = capsys.readouterr().err
+        assert "[store.output_changed]" in error
+        assert f"genloom remove outputs {boat} --force" in error
+    output = gl.Workspace(home.root).output(boat)
+    for read in (
+        lambda: output.value,
+        lambda: output.save(tmp_path),
+        lambda: rate_pairs(home, open_ledger(home.root), "notes", "length:max_length=9"),
+    ):
+        with raises_code("store.output_changed", path=path, id=boat):
+            read()
+    run_json("rate", why, "--up")
+    run_json("remove", "outputs", boat, "--force")
+    assert run_json("ratings")["ratings"]
+
+
 def test_answers_of_a_chat_are_exported_as_messages(home: Workspace, run_json: RunJSON) -> None:
     said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     facts = {"model": "notes/1", "prompt": "Why?", "conversation": said}
@@ -152,7 +190,7 @@ def test_the_ledger_is_verified(home: Workspace, run_json: RunJSON, capsys: pyte
     head = open_ledger(home.root).get_head()
     assert head is not None
     assert run_json("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
-    assert "1 entry, " in seen(capsys, "ratings", "verify")
+    assert "1 entry, " in run_and_read(capsys, "ratings", "verify")
     import sqlite3
 
     with sqlite3.connect(home.root / "ledger.sqlite") as connection:
@@ -171,9 +209,9 @@ def test_versions_are_promoted_and_rolled_back(
         with home.create_model("notes") as folder:
             (folder / "weights.safetensors").write_bytes(bytes([version]))
             (folder / "card.json").write_text("{}")
-    shown = seen(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
+    shown = run_and_read(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
     assert "notes now means notes/1." in shown
-    assert "notes now means notes/3 instead of notes/1." in seen(capsys, "promote", "notes", "--to", "3")
+    assert "notes now means notes/3 instead of notes/1." in run_and_read(capsys, "promote", "notes", "--to", "3")
     facts = run_json("rollback", "notes")
     assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")
     assert home.get_model("notes").version == 1
@@ -309,6 +347,11 @@ def test_two_versions_are_compared_blind(arena: Callable[..., tuple[str, str]]) 
     assert (facts["first"], facts["second"], facts["ties"], facts["bad"]) == (2, 2, 1, 0)
     assert len(facts["choices"]) == 5
     assert re.search(r"── 5 of 5 · .*\n── A\n", err)
+
+
+def test_models_of_different_media_are_not_compared(tales: Path) -> None:
+    with raises_code("evaluate.different_media", first_medium="text", second_medium="image"):
+        gl.Workspace(tales, rater="zoe").model("tales").arena(["x"], against="icons")
 
 
 def test_a_model_is_not_compared_with_itself_by_name(

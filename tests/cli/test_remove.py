@@ -83,6 +83,28 @@ def test_what_others_depend_on_is_refused_with_what_would_be_lost(
     assert list_names(ws) != before
 
 
+def test_forgetting_suggests_only_removals_that_are_left(ws: gl.Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    def forget(rater: str) -> str:
+        capsys.readouterr()
+        assert run(["forget", "icons", "--rater", rater]) == 0
+        return capsys.readouterr().out
+
+    used = [ws.outputs[0].rate(up=True, rater=rater).id for rater in ("ann", "ben", "cleo")]
+    learned = {"model": "notes", "champion": "notes/1", "challenger": "notes/2", "digest": "", "receipt": "", "run": ""}
+    ws.ledger.append("round", {**learned, "promote": False, "used": used})
+    ws.promote("notes", 1)
+    assert "genloom remove models notes/2 --force && genloom remove --empty-bin" in forget("ann")
+    ws.remove("models", "notes/2", force=True)
+    shown = forget("ben")
+    assert "notes/2" in shown
+    assert "remove models" not in shown
+    assert "genloom remove --empty-bin" in shown
+    ws.empty_bin()
+    shown = forget("cleo")
+    assert "notes/2" in shown
+    assert "genloom remove" not in shown
+
+
 def test_what_nothing_depends_on_is_removed_at_once(ws: gl.Workspace) -> None:
     for kind, name in (("outputs", "last"), ("runs", ws.runs[0].id), ("runs", "other")):
         ws.remove(kind, name)

@@ -54,7 +54,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0)
     return json.loads(out)
 
 
-def seen(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+def run_and_read(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
     capsys.readouterr()
     assert run(list(arguments)) == 0
     return capsys.readouterr()
@@ -63,12 +63,19 @@ def seen(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]
 def test_train_shows_the_estimate_and_the_actual_values_and_the_next_command(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, err = seen(capsys, "train", "my notes", "--name", "again", *QUICK)
+    out, err = run_and_read(capsys, "train", "my notes", "--name", "again", *QUICK)
     for words in ("parameters", "in 12 steps", "of memory", "± ", "bits per byte"):
         assert words in err
     assert f"Model again/1 is stored in {home / 'models/again/1'}" in out
     for words in ("forecast  ", "bits per byte", "training time", 'Next: genloom generate again --prompt "…"'):
         assert words in out
+
+
+def test_a_setting_that_is_no_unicode_is_an_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = Workspace(home).list_runs()
+    assert run(["train", "my notes", *QUICK, "--set", "name=caf\udce9"]) == 2
+    assert "[cli.not_unicode]" in capsys.readouterr().err
+    assert Workspace(home).list_runs() == runs
 
 
 def test_train_prints_json_for_scripts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +102,7 @@ def test_resume_extends_a_finished_run(home: Path, capsys: pytest.CaptureFixture
 def test_generate_shows_the_text_and_its_path(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     drafts = tmp_path / "drafts"
     options = ["--prompt", "The old", "--count", "3", "--seed", "7", "--max-tokens", "30"]
-    out, _ = seen(capsys, "generate", "my notes", *options, "--out", str(drafts))
+    out, _ = run_and_read(capsys, "generate", "my notes", *options, "--out", str(drafts))
     files = sorted(drafts.iterdir())
     assert len(files) == 3
     for number, file in enumerate(files, start=1):
@@ -111,7 +118,7 @@ def test_generate_shows_the_text_and_its_path(home: Path, capsys: pytest.Capture
 
 
 def test_prompts_are_read_from_a_file(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("Zoë\n\nNobody\n", encoding="utf-8")
+    (tmp_path / "prompts.txt").write_text("\ufeffZoë\r\n\r\nNobody\r\n", encoding="utf-8")  # as Windows does
     prompts = ["--prompt", "A", "--prompts", str(tmp_path / "prompts.txt")]
     facts = run_json(capsys, "generate", "my notes", *prompts, "--max-tokens", "5")
     assert [output["prompt"] for output in facts["outputs"]] == ["A", "Zoë", "Nobody"]
@@ -131,6 +138,10 @@ def test_an_output_is_continued_and_so_is_its_continuation(home: Path, capsys: p
     assert run_json(capsys, "generate", "--replay", second["id"])["identical"] is True
     assert run(["generate", "my notes", "--continue-from", first["id"], "--prompt", "and"]) == 2
     assert "[generate.prompt_with_edit]" in capsys.readouterr().err
+    Path(second["file"]).write_text("something else", encoding="utf-8")
+    assert run(["generate", "my notes", "--continue-from", second["id"]]) == 2
+    assert "[store.output_changed]" in capsys.readouterr().err
+    assert run(["remove", "outputs", second["id"]]) == 0
 
 
 def test_many_outputs_come_in_batches(
@@ -151,7 +162,7 @@ def _split_batches_of_two() -> Any:
 
 
 def test_evaluate_reports_the_quality_of_a_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = seen(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60")
+    out, err = run_and_read(capsys, "evaluate", "my notes", "--samples", "3", "--max-tokens", "60")
     for words in (
         "my notes/1 on ", "bytes of held-out text (val):", "bits per byte (95 % interval", "n-gram baseline",
         "3 samples", "Copied from its training text, 'my notes':", "characters in a row",
@@ -173,7 +184,7 @@ def test_evaluate_reports_the_quality_of_a_model(home: Path, capsys: pytest.Capt
 def test_compare_shows_two_models(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run(["train", "my notes", "--name", "other", "--seed", "5", *QUICK])
     chart = tmp_path / "chart.png"
-    out, _ = seen(
+    out, _ = run_and_read(
         capsys, "compare", "my notes/1", "other", "--prompt", "Zoë", "--max-tokens", "40", "--out", str(chart)
     )
     assert chart.read_bytes().startswith(b"\x89PNG")
@@ -186,7 +197,7 @@ def test_compare_shows_two_models(home: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = seen(capsys, "evaluate", "my notes", "--battery", "--limit", "4", "--tasks", "cloze, arithmetic")
+    out, err = run_and_read(capsys, "evaluate", "my notes", "--battery", "--limit", "4", "--tasks", "cloze, arithmetic")
     assert re.search(r"^cloze +of four words +\d+\.\d % +\d+\.\d to \d+\.\d +4 +25\.0 %$", out, re.MULTILINE)
     assert "my notes/1: cloze\nmy notes/1: arithmetic\n" in err
     report = home / "reports/my notes-1/battery.json"
@@ -198,7 +209,7 @@ def test_the_battery_is_a_table_and_a_report(home: Path, capsys: pytest.CaptureF
 
 def test_the_battery_compares_two_models(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask = ["compare", "my notes", "my notes/1", "--battery", "--limit", "3"]
-    out, err = seen(capsys, *ask)
+    out, err = run_and_read(capsys, *ask)
     assert "my notes/1 has no chat template" in err
     assert out.splitlines()[0].split() == [
         "task", "measure", "my", "notes/1", "my", "notes/1", "difference", "95", "%", "interval", "verdict"
@@ -242,7 +253,7 @@ def test_copies_are_searched_in_the_training_data_of_the_model(
     kept = json.loads((Path(own["folder"]) / "evaluation.json").read_text(encoding="utf-8"))
     assert kept["dataset"] == own["dataset"]
     shutil.rmtree(tales.folder)
-    out, _ = seen(capsys, *ask, "--data", "kinds")
+    out, _ = run_and_read(capsys, *ask, "--data", "kinds")
     assert "Copied from its training text: unknown\n  tales/1 " in out
     gone = run_json(capsys, *ask, "--data", "kinds")["copied"]
     assert (gone["spans"], gone["searched"], len(gone["not_searched"])) == (None, [], 1)
@@ -356,7 +367,7 @@ def test_a_model_is_fine_tuned_on_questions_and_answers(
     collected = run_json(capsys, "collect", str(tmp_path / "talks.jsonl"), "--near-duplicates", "0", "--val", "0.2")
     assert collected["conversations"] == 40
     few = ["--steps", "3", "--threads", "1", "--set", "batch_size=2", "--set", "plan.precision=float32"]
-    out, err = seen(capsys, "train", "talks", "--from", "my notes", *few, "--set", "adapter.rank=4")
+    out, err = run_and_read(capsys, "train", "talks", "--from", "my notes", *few, "--set", "adapter.rank=4")
     assert re.search(r"[\d,]+ parameters, of which [\d,]+ are trained", err)
     assert re.search(r"before +after\n +bits per byte +[\d.]+ +[\d.]+\n +of general text +[\d.]+ +[\d.]+", out)
     full = run_json(capsys, "train", "talks", "--from", "talks", "--method", "full", *few)

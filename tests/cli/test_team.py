@@ -1,9 +1,7 @@
 """A team's ledger on PostgreSQL, through the verbs: rate, learn, promote, roll back."""
 
 import json
-import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,15 +15,11 @@ from genloom.store.workspace import Workspace
 
 def test_a_team_rates_learns_and_promotes(
     team_ledger: str,
-    worlds: ModuleType,
+    trained_copy: Workspace,
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    for kind in ("models", "data"):
-        shutil.copytree(home.root / kind, tmp_path / kind)
-    workspace = Workspace(tmp_path)
+    workspace = trained_copy
     model = load_model(workspace, "tales")
     request = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
     outputs = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))

@@ -140,7 +140,7 @@ def test_a_model_that_is_not_an_autoencoder_cannot_become_a_codec():
 
 
 @pytest.fixture(params=["latent", "fsq_tokens"])
-def stored(request, tmp_path):
+def stored_codec(request, tmp_path):
     """The name of a codec, and the folder of a saved one."""
     module = plugins.find_part("codec", request.param)
     levels = (4, 4, 4, 4) if request.param == "fsq_tokens" else ()
@@ -170,8 +170,8 @@ def stored(request, tmp_path):
     ],
     ids=str,
 )
-def test_a_damaged_codec_file_is_refused(stored, change):
-    name, folder = stored
+def test_a_damaged_codec_file_is_refused(stored_codec, change):
+    name, folder = stored_codec
     path = folder / "codec.json"
     content = json.loads(path.read_text())
     known_changes = {key: value for key, value in change.items() if key in content or key == "more"}
@@ -190,8 +190,8 @@ def test_a_codec_of_an_earlier_version_is_read_and_saved_under_the_present_names
     assert np.array_equal(latent.Codec.load(tmp_path).decode(x), codec.decode(x))
 
 
-def test_weights_that_do_not_fit_are_refused(stored):
-    name, folder = stored
+def test_weights_that_do_not_fit_are_refused(stored_codec):
+    name, folder = stored_codec
     path = folder / "weights.safetensors"
     weights = load_file(path)
     for wrong in (b"", path.read_bytes()[:-7], None):
@@ -203,8 +203,8 @@ def test_weights_that_do_not_fit_are_refused(stored):
             plugins.find_part("codec", name).Codec.load(folder)
 
 
-def test_an_inner_codec_of_tokens_is_refused(stored):
-    name, folder = stored
+def test_an_inner_codec_of_tokens_is_refused(stored_codec):
+    name, folder = stored_codec
     (folder / "inside" / "codec.json").write_text(json.dumps({"codec": "bytes"}))
     reason = format_message("codecs.inner_codec_without_signal", codec="bytes")
     with raises_code("codecs.damaged_file", path=folder / "inside", reason=reason):

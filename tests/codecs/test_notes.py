@@ -5,7 +5,18 @@ import random
 import numpy as np
 import pytest
 
-from genloom.codecs.notes import END, FILL, HEADER, Codec, Config, encode_cells, from_token, list_voices
+from genloom.codecs.notes import (
+    END,
+    FILL,
+    HEADER,
+    REST,
+    Codec,
+    Config,
+    encode_cells,
+    from_token,
+    list_voices,
+    to_token,
+)
 from genloom.codecs.notes_grammar import NotesConstraint, Rules
 from genloom.media.music.controls import Controls, read_words
 from genloom.media.music.midi import read_midi, write_midi
@@ -55,10 +66,15 @@ def test_a_piece_has_the_same_notes_in_every_key() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_task_of_filling_holds_the_same_score(seed: int) -> None:
     score = compose(seed)
-    (plain, _), (task, loss_mask) = CODEC.encode_variants(score, np.random.default_rng(seed))
-    assert CODEC.decode(task) == CODEC.decode(plain)
-    assert not loss_mask[: list(task).index(FILL) + 1].any()
-    assert loss_mask.any()
+    variants = CODEC.encode_variants(score, np.random.default_rng(seed))
+    plain = [CODEC.decode(ids) for ids, loss_mask in variants if loss_mask.all()]
+    tasks = [(ids, loss_mask) for ids, loss_mask in variants if not loss_mask.all()]
+    assert plain[0] == CODEC.decode(CODEC.encode(score))
+    assert len(tasks) == 2
+    for ids, loss_mask in tasks:
+        assert CODEC.decode(ids) in plain
+        assert not loss_mask[: list(ids).index(FILL) + 1].any()
+        assert loss_mask.any()
 
 
 def test_any_tokens_decode() -> None:
@@ -73,7 +89,7 @@ def test_the_grammar_allows_every_score(seed: int) -> None:
     score = compose(seed)
     ids = np.concatenate([[END], CODEC.encode(score), [END]])
     changes = {bar: tokens for (bar, _), tokens in encode_cells(score, (), score.bars).items()}
-    constraint = NotesConstraint([Controls()], CODEC.styles, Rules(in_range=False), changes=changes)
+    constraint = NotesConstraint([Controls()], CODEC, Rules(in_range=False), changes=changes)
     for length in range(1, len(ids)):
         assert constraint([ids[:length]])[0, ids[length]], from_token(ids[length])
 
@@ -93,7 +109,7 @@ def sample_randomly(constraint: NotesConstraint, seed: int, max_tokens: int = 30
 def test_even_noise_keeps_what_was_asked_for(seed: int) -> None:
     controls = read_words("a slow waltz in D minor for string quartet, 3 bars")
     rules = Rules(in_key=True, is_crossing_free=True, grid=6)
-    score = sample_randomly(NotesConstraint([controls], CODEC.styles, rules), seed)
+    score = sample_randomly(NotesConstraint([controls], CODEC, rules), seed)
     assert (score.key, score.meters[0][1:], len(score.bars)) == (Key(2, "minor"), (3, 4), 3)
     assert {part.program for part in score.parts} <= {40, 41, 42}
     pitches = {note.pitch % 12 for part in score.parts for note in part.notes}
@@ -103,17 +119,17 @@ def test_even_noise_keeps_what_was_asked_for(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_limit_of_tokens_leaves_no_piece_unfinished(seed: int) -> None:
     controls = Controls(bars=8, programs=(40, 42))
-    score = sample_randomly(NotesConstraint([controls], CODEC.styles, max_length=110), seed, 110)
+    score = sample_randomly(NotesConstraint([controls], CODEC, max_length=110), seed, 110)
     assert len(score.bars) <= 8
-    limited = NotesConstraint([Controls(bars=9, programs=(40, 42))], CODEC.styles, max_length=110)
+    limited = NotesConstraint([Controls(bars=9, programs=(40, 42))], CODEC, max_length=110)
     assert limited.describe() == ["string duo, 8 bars"]
-    free = sample_randomly(NotesConstraint([Controls()], CODEC.styles, max_length=60), seed, 60)
+    free = sample_randomly(NotesConstraint([Controls()], CODEC, max_length=60), seed, 60)
     assert free.num_notes < 60
 
 
 def test_a_choir_of_four_stays_in_its_voices() -> None:
     controls = read_words("a chorale for choir, 4 bars")
-    score = sample_randomly(NotesConstraint([controls], CODEC.styles, Rules(is_crossing_free=True, grid=24)), 1)
+    score = sample_randomly(NotesConstraint([controls], CODEC, Rules(is_crossing_free=True, grid=24)), 1)
     faults = {fault.rule for fault in find_faults(score)}
     assert score.num_notes > 16
     assert not faults & {"out of range", "crossing"}
@@ -125,3 +141,33 @@ def test_saved_codec_is_the_same(tmp_path) -> None:
     assert Codec.load(tmp_path / "codec") == codec
     assert len(HEADER) < codec.space.vocab_size
     assert len(list_voices(compose(0))) >= 3
+
+
+def test_instruments_that_were_asked_for_do_not_rest_long() -> None:
+    controls = Controls(bars=9, programs=(40, 42), meter=(2, 4))
+    constraint = NotesConstraint([controls], CODEC, Rules(grid=12))
+    rng, ids = np.random.default_rng(0), np.array([END])
+    while True:  # silence wherever it is allowed
+        allowed = np.flatnonzero(constraint([ids])[0])
+        is_position = (allowed >= to_token("position")) & (allowed < to_token("position") + 192)
+        choices = allowed if is_position.all() else allowed[~is_position]
+        token = REST if REST in choices else rng.choice(choices)
+        if token == END:
+            break
+        ids = np.append(ids, token)
+    for part in CODEC.decode(ids[1:]).parts:
+        onsets = {note.onset // 48 for note in part.notes}
+        assert all({bar, bar + 1, bar + 2} & onsets for bar in range(7))
+
+
+def test_an_ensemble_gets_a_style_of_as_many_voices(tmp_path) -> None:
+    parts = [Part(program, (Note(0, 24, 60),)) for program in (40, 40, 41, 42)]
+    scores = [Score(tuple(parts[:1]), style="air")] * 3 + [Score(tuple(parts), style="chorale")] * 2
+    codec = Codec.fit(scores, Config())
+    assert (codec.styles, codec.max_voices) == (("air", "chorale"), (1, 4))
+    codec.save(tmp_path)
+    assert Codec.load(tmp_path) == codec
+    prompts = ("a waltz for string quartet", "a waltz for flute", "a waltz", "a chorale for flute")
+    controls = [read_words(prompt) for prompt in prompts]
+    choices = [list(NotesConstraint([each], codec).list_styles(each)) for each in controls]
+    assert choices == [[2], [1, 2], [0, 1, 2], [2]]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from genloom.codecs import bpe
 from genloom.codecs import bytes as utf8
-from genloom.codecs.text_tokens import SPECIAL_TOKENS, fix_surrogates
+from genloom.codecs.text_tokens import SPECIAL_TOKENS
 from genloom.errors import format_message
+from genloom.text_format import fix_surrogates
 from tests.errors import raises_code
 
 TEXTS = [

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from genloom.codecs import bytes as bytes_codec
+from genloom.codecs.chat_template import render
 from genloom.collect import Report, collect, summarize_report
 from genloom.collect.text.conversations import parse_turns, render_conversation
 from genloom.store.workspace import Workspace
@@ -56,6 +58,13 @@ def talk(question: str, answer: str) -> dict[str, Any]:
         {"q": TURNS[0].content, "a": "Paris."},
         {"problem": TURNS[0].content, "solution": "Paris."},
         {"prompt": TURNS[0].content, "chosen": "Paris.", "rejected": "Lyon."},
+        {"instruction": TURNS[0].content, "input": "", "output": ["Paris.", "Lyon."]},  # the best first
+        {"prompt": TURNS[0].content, "completion": "Paris.", "label": True},
+        {"conversation": [{"human": TURNS[0].content, "assistant": "Paris."}]},
+        {
+            "chosen": f"\n\nHuman: {TURNS[0].content}\n\nAssistant: Paris.",
+            "rejected": f"\n\nHuman: {TURNS[0].content}\n\nAssistant: Lyon.",
+        },
         {
             "prompt": [{"role": "user", "content": TURNS[0].content}],
             "completion": [{"role": "assistant", "content": "Paris."}],
@@ -105,6 +114,66 @@ def test_other_records_are_not_conversations(record: dict[str, Any]) -> None:
 def test_a_broken_conversation_is_an_error(record: dict[str, Any], code: str, number: int | None) -> None:
     with raises_code(f"collect.{code}", **({} if number is None else {"number": number})):
         parse_turns(record)
+
+
+def test_the_turns_before_a_pair_are_kept() -> None:
+    record = {"instruction": "And of Spain?", "output": "Madrid.", "history": [[TURNS[0].content, "Paris."]]}
+    assert parse_turns(record) == (*TURNS, Message("user", "And of Spain?"), Message("assistant", "Madrid."))
+    assert len(parse_turns({**record, "history": None})) == 2
+    with raises_code("collect.bad_history"):
+        parse_turns({**record, "history": ["Paris?", "Yes."]})
+
+
+def test_an_answer_that_is_a_number_in_a_list_of_messages() -> None:
+    assert parse_turns({"messages": [{"role": "user", "content": "6 * 7?"}, {"role": "assistant", "content": 42}]}) == (
+        Message("user", "6 * 7?"),
+        Message("assistant", "42"),
+    )
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}])
+def test_answers_that_are_marked_are_read_and_not_learned(mark: dict[str, Any], tmp_path: Path) -> None:
+    """As OpenAI and axolotl mark the answers that only lead to the right one."""
+
+    def build(number: int) -> dict[str, Any]:
+        question, answer = QUESTIONS[number]
+        first = talk(question, f"No idea, {number}.")["messages"]
+        return {"messages": [first[0], {**first[1], **mark}, *talk("Try again.", answer)["messages"]]}
+
+    (tmp_path / "talks.jsonl").write_text("\n".join(json.dumps(build(number)) for number in range(3)))
+    _, items = run(tmp_path / "talks.jsonl", Workspace(tmp_path / "w"))
+    codec = bytes_codec.Codec(bytes_codec.Config())
+    for item in items:
+        assert [turn.is_learned for turn in item.meta["turns"]] == [True, False, True, True]
+        ids, targets = render(codec, item.meta["turns"], add_generation_prompt=False)
+        learned = codec.decode(ids[targets])
+        assert any(learned.startswith(answer) for _, answer in QUESTIONS)
+        assert "No idea" in codec.decode(ids)
+        assert "No idea" not in learned
+    only = build(0)["messages"][:2]
+    with raises_code("collect.no_assistant_message"):
+        parse_turns({"messages": only})
+
+
+def test_a_bad_answer_of_unpaired_preferences_is_not_learned(tmp_path: Path) -> None:
+    rows = [{"prompt": q, "completion": a, "label": number != 1} for number, (q, a) in enumerate(QUESTIONS)]
+    (tmp_path / "rated.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rated.parquet")
+    for name in ("rated.jsonl", "rated.parquet"):
+        report, items = run(tmp_path / name, Workspace(tmp_path / f"w-{name}"))
+        assert QUESTIONS[1][1] not in str([item.meta["turns"] for item in items])
+        assert len(items) == 2
+        assert any("label" in note.reason for note in report.notes)
+
+
+def test_questions_whose_answers_have_an_unknown_name_are_not_learned_alone(tmp_path: Path) -> None:
+    rows = [{"question": q, "response_j": a, "response_k": "I do not know that."} for q, a in QUESTIONS]
+    (tmp_path / "ranked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with raises_code("collect.nothing_readable") as caught:
+        run(tmp_path / "ranked.jsonl", Workspace(tmp_path / "w"))
+    assert "response_j, response_k" in str(caught.value)
+    _, items = run(tmp_path / "ranked.jsonl", Workspace(tmp_path / "w"), {"column": "response_j"})
+    assert len(items) == 3
 
 
 def test_a_file_of_conversations_and_text(tmp_path: Path) -> None:

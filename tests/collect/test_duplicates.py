@@ -33,7 +33,7 @@ def prose(draw: random.Random, words: int) -> str:
     return " ".join(draw.choices(WORDS, k=words))
 
 
-def edited(text: str, draw: random.Random, edits: int) -> str:
+def edit_words(text: str, draw: random.Random, edits: int) -> str:
     words = text.split()
     for place in draw.sample(range(len(words)), edits):
         words[place] = draw.choice(WORDS)
@@ -52,7 +52,7 @@ def jaccard(a: str, b: str) -> float:
 def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> None:
     draw = random.Random(11)
     originals = [prose(draw, draw.randrange(100, 2000)) for _ in range(300)]
-    twins = [edited(text, draw, max(1, len(text.split()) // 200)) for text in originals]
+    twins = [edit_words(text, draw, max(1, len(text.split()) // 200)) for text in originals]
     assert min(jaccard(a, b) for a, b in zip(originals, twins, strict=True)) > 0.87
     texts = [*originals, *twins]
     draw.shuffle(texts)
@@ -109,7 +109,7 @@ def test_only_exact_copies_if_requested(tmp_path: Path) -> None:
 def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     draw = random.Random(4)
     texts = [prose(draw, 60) for _ in range(5000)]
-    texts += [edited(text, draw, draw.randrange(0, 4)) for text in texts[:1000]]
+    texts += [edit_words(text, draw, draw.randrange(0, 4)) for text in texts[:1000]]
     draw.shuffle(texts)
     outcomes = []
     for size in (len(texts), 700):  # the table and the signatures grow on the way
@@ -126,7 +126,7 @@ def test_the_estimated_similarity_is_near_the_true_one() -> None:
     draw = random.Random(8)
     text = prose(draw, 3000)
     for edits in (0, 30, 100, 300):
-        other = edited(text, draw, edits)
+        other = edit_words(text, draw, edits)
         marks = compute_sketches(
             [ComparedText(text), ComparedText(other)], [bytes(32)] * 2, should_find_near=True
         ).signatures_BP

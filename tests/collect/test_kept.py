@@ -13,11 +13,11 @@ import pytest
 
 from genloom.cli import run as run_command
 from genloom.collect import collect
-from genloom.collect.kept_columns import choose_kind, pick_columns
+from genloom.collect.kept_columns import ColumnBuilder, choose_kind, pick_columns
 from genloom.store.dataset import SPLITS
 from genloom.store.workspace import Workspace
 from genloom.types import Item
-from tests.collect.test_pictures import encoded, write
+from tests.collect.test_pictures import encode_blobs, write
 from tests.errors import raises_code
 
 WORDS = ("stone river hill tower bell night ring stair", "paper ink letter quill seal wax desk lamp",
@@ -147,7 +147,7 @@ def test_values_of_images_are_in_sidecars_tables_and_parquet(tmp_path: Path, wor
     (folder / "1.txt").write_text("another thing")
     rows = [{"file_name": "1.png", "weight": 3.5, "loads": [[1, 2]]}, {"file_name": "0.png", "loads": [[3, 4]]}]
     write_rows(folder / "rows.jsonl", rows)
-    table = pa.table({"image": [encoded(7)], "text": ["a fourth"], "weight": [4.5], "loads": [[[5.0, 6.0]]]})
+    table = pa.table({"image": [encode_blobs(7)], "text": ["a fourth"], "weight": [4.5], "loads": [[[5.0, 6.0]]]})
     pq.write_table(table, folder / "more.parquet")
     items = {item.meta["caption"]: item.meta for item in run(folder, workspace, ["weight", "loads"])}
     assert {caption: meta["weight"] for caption, meta in items.items()} == {
@@ -179,3 +179,12 @@ def test_the_command_keeps_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     items = [item for split in SPLITS for item in dataset.iter_documents(split)]
     assert sorted(item.meta["logp"] for item in items) == [-1.0, -0.5, 0.0]
     assert dataset.manifest["options"]["keep"] == ["logp", "rings", "colour"]
+
+
+def test_marks_of_missing_numbers_do_not_make_a_column_text() -> None:
+    """Else each number would be a class of its own, without a word."""
+    rows = [{"logp": value, "family": value} for value in ("2.5", "N/A", "-1", "", "nan", "-")]
+    rows[0]["family"] = "acid"
+    columns = ColumnBuilder().build(rows)
+    assert columns["logp"].to_pylist() == [2.5, None, -1.0, None, None, None]
+    assert columns["family"].to_pylist() == ["acid", "N/A", "-1", None, "nan", "-"]

@@ -64,7 +64,7 @@ def test_texts(folder: Path) -> None:
     }
     codes = {note.source: note.code for note in report.notes}
     assert codes == {
-        "in/endless.html": "collect.time_limit",
+        "in/endless.html": "collect.document_without_text",
         "in/quotes.csv": "collect.no_valid_row",
         "in/deep.json": "collect.not_json",
         "in/zeros.txt.gz": "collect.output_limit",

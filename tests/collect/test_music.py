@@ -3,6 +3,8 @@
 import random
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import genloom as gl
@@ -56,3 +58,10 @@ def test_copies_in_other_keys_are_dropped_and_passages_stay_together(folder: Pat
     assert len(sources) == 1 + 6 * 3
     assert all(len(each) == 1 for each in splits.values())
     assert {split for each in splits.values() for split in each} == {"train", "val"}
+
+
+def test_a_table_of_midi_is_a_collection_of_tunes(folder: Path) -> None:
+    rows = [{"content": music.encode(compose(seed)), "caption": f"tune {seed}"} for seed in range(4)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "tunes.parquet")
+    report = gl.Workspace(folder.parent / "workspace").collect(folder / "tunes.parquet", name="tunes")
+    assert report.medium == "music"

@@ -41,7 +41,7 @@ def run(notes: Path, workspace: Workspace, options: Mapping[str, Any] | None = N
     return last.report
 
 
-def edited(text: str, share: float, draw: random.Random) -> str:
+def edit_words(text: str, share: float, draw: random.Random) -> str:
     words = text.split(" ")
     for place in draw.sample(range(len(words)), int(share * len(words))):
         words[place] = draw.choice(WORDS)
@@ -53,7 +53,7 @@ def grams(text: str) -> set[tuple[str, ...]]:
     return set(zip(*(words[i:] for i in range(5)), strict=False))
 
 
-def contained(workspace: Workspace, name: str = "notes") -> list[float]:
+def measure_containment(workspace: Workspace, name: str = "notes") -> list[float]:
     """Return the share of each held-out document that is in train, in descending order."""
     dataset = workspace.get_dataset(name)
     train = set[tuple[str, ...]]().union(*(grams(item.value) for item in dataset.iter_documents("train")))
@@ -72,7 +72,7 @@ def drafts(notes: Path, size: int, share: float, every: int = 2) -> None:
         text = PLAY[start : start + size]
         (notes / f"{i:03}.txt").write_text(text)
         if i % every == 0:
-            (notes / f"draft-{i:03}.txt").write_text("Draft two.\n\n" + edited(text, share, draw))
+            (notes / f"draft-{i:03}.txt").write_text("Draft two.\n\n" + edit_words(text, share, draw))
 
 
 @pytest.mark.parametrize(("size", "share"), [(75_000, 0.005), (150_000, 0.01), (6_000, 0.02)])
@@ -82,7 +82,7 @@ def test_drafts_are_in_one_split_whatever_their_chunks(
     drafts(notes, size, share, every=1)
     for seed in range(3):
         report = run(notes, workspace, {"val": 0.15, "test": 0.15, "seed": seed})
-        held = contained(workspace)
+        held = measure_containment(workspace)
         assert len(held) >= 6
         assert held[0] < 0.5
         assert report.num_overlapping
@@ -103,7 +103,7 @@ def test_a_large_collection_is_corrected_after_writing(
     drafts(notes, 6_000, 0.04, every)  # a similarity of 0.68, so that none is removed
     (notes / "extract.txt").write_text(PLAY[3_000:9_000])
     reports = [run(notes, workspace, {"val": 0.15, "test": 0.15, "workers": n}, f"by-{n}") for n in (1, 2)]
-    assert contained(workspace, "by-1")[0] < 0.5
+    assert measure_containment(workspace, "by-1")[0] < 0.5
     assert reports[0].to_dict() == reports[1].to_dict()
     folder = workspace.get_dataset("by-1").folder
     assert len(list(folder.glob("part-*.parquet"))) > 2
@@ -123,7 +123,7 @@ def test_if_every_text_has_variants_the_shares_are_kept(notes: Path, workspace: 
     drafts(notes, 6_000, 0.05, every=1)
     report = run(notes, workspace, {"val": 0.1, "test": 0.1})
     assert report.num_overlapping > 0.95 * report.documents_kept > 300
-    assert contained(workspace)[0] < 0.1
+    assert measure_containment(workspace)[0] < 0.1
     for split in ("val", "test"):
         assert report.splits[split]["bytes"] / report.bytes_kept == pytest.approx(0.1, abs=0.01)
 
@@ -140,7 +140,7 @@ def test_if_all_documents_overlap_some_are_held_out_with_a_warning(notes: Path, 
     draw = random.Random(1)
     text = PLAY[:9000]
     for i in range(30):
-        (notes / f"{i}.txt").write_text(edited(text, 0.06, draw))
+        (notes / f"{i}.txt").write_text(edit_words(text, 0.06, draw))
     report = run(notes, workspace, {"val": 0.1})
     assert report.splits["val"]["documents"]
     assert not report.is_split_by_group
@@ -155,9 +155,9 @@ def test_the_same_texts_with_further_ones(notes: Path, workspace: Workspace) -> 
     drafts(notes, 75_000, 0.005)
     run(notes, workspace, {"val": 0.2, "test": 0.2})
     before = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
-    (notes / "more.txt").write_text(edited(PLAY[20_000:60_000], 0.03, random.Random(8)))
+    (notes / "more.txt").write_text(edit_words(PLAY[20_000:60_000], 0.03, random.Random(8)))
     run(notes, workspace, {"val": 0.2, "test": 0.2})
-    assert contained(workspace)[0] < 0.5
+    assert measure_containment(workspace)[0] < 0.5
     after = {item.meta["id"] for item in workspace.get_dataset("notes").iter_documents("train")}
     assert len(before & after) > 0.8 * len(before)
 
@@ -242,8 +242,8 @@ def test_a_short_text_and_its_variant_are_in_one_split(notes: Path, workspace: W
     report = run(notes, workspace, {"val": 0.1, "test": 0.1})
     assert report.documents_kept == 200
     assert report.is_split_by_group
-    assert len(contained(workspace)) > 20
-    assert contained(workspace)[0] < 0.1
+    assert len(measure_containment(workspace)) > 20
+    assert measure_containment(workspace)[0] < 0.1
 
 
 def test_a_common_answer_does_not_make_a_group(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_common_answer_does_not_make_a_group(tmp_path: Path) -> None:
 def test_neither_batches_nor_partitions_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(7)
     texts = [prose(draw, 200) for _ in range(300)]
-    texts += [edited(text, 0.06, draw) for text in texts[:100]]
+    texts += [edit_words(text, 0.06, draw) for text in texts[:100]]
     draw.shuffle(texts)
     found = [find_groups(tmp_path / "one", texts)]
     monkeypatch.setattr(overlap, "MAX_SAMPLES_IN_MEMORY", 256)

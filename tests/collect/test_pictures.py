@@ -62,7 +62,7 @@ def write(path: Path, number: int, **options) -> Path:
     return path
 
 
-def encoded(number: int) -> bytes:
+def encode_blobs(number: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(blobs(number)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -141,14 +141,20 @@ def test_captions_from_names(name: str, caption: str) -> None:
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 ROWS: Mapping[str, dict] = {
-    "bytes": {"image": pa.array([encoded(0), encoded(1)]), "caption": ["one", "two"], "license": ["MIT", "CC0-1.0"]},
+    "bytes": {
+        "image": pa.array([encode_blobs(0), encode_blobs(1)]),
+        "caption": ["one", "two"],
+        "license": ["MIT", "CC0-1.0"],
+    },
     "huggingface": {
-        "img": pa.array([{"bytes": encoded(0), "path": "a.png"}, {"bytes": encoded(1), "path": "b.png"}], STRUCT),
+        "img": pa.array(
+            [{"bytes": encode_blobs(0), "path": "a.png"}, {"bytes": encode_blobs(1), "path": "b.png"}], STRUCT
+        ),
         "text": [["one", "uno"], ["two", "due"]],
         "rights": ["MIT", "CC0-1.0"],
     },
     "sources": {
-        "png": pa.array([encoded(0), encoded(1)], pa.large_binary()),
+        "png": pa.array([encode_blobs(0), encode_blobs(1)], pa.large_binary()),
         "text": ["one", "two"],
         "source": ["noto/a", "noto/b"],
         "licence": ["MIT", "CC0-1.0"],
@@ -191,7 +197,7 @@ def test_an_option_of_another_medium_is_an_error(folder: Path, workspace: Worksp
 
 
 def test_a_given_column_of_captions(folder: Path, workspace: Workspace) -> None:
-    table = pa.table({"image": pa.array([encoded(0)]), "text": ["no"], "said": ["yes"]})
+    table = pa.table({"image": pa.array([encode_blobs(0)]), "text": ["no"], "said": ["yes"]})
     pq.write_table(table, folder / "rows.parquet")
     run(folder, workspace, {"column": "said"})
     (item,) = read_all(workspace).values()
@@ -204,7 +210,7 @@ def test_a_given_column_of_captions(folder: Path, workspace: Workspace) -> None:
 
 def test_unreadable_files_are_listed_with_a_reason(folder: Path, workspace: Workspace) -> None:
     write(folder / "good.png", 0)
-    whole = encoded(1)
+    whole = encode_blobs(1)
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.webp").write_bytes(b"I am no picture")
@@ -215,7 +221,7 @@ def test_unreadable_files_are_listed_with_a_reason(folder: Path, workspace: Work
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="/etc/passwd"/></svg>'
     )
     (folder / "list.csv").write_text("name,age\nAda,36\n")
-    pq.write_table(pa.table({"image": pa.array([encoded(2), b"junk", None])}), folder / "rows.parquet")
+    pq.write_table(pa.table({"image": pa.array([encode_blobs(2), b"junk", None])}), folder / "rows.parquet")
     report = run(folder, workspace)
     codes = {note.source.removeprefix("pictures/"): note.code for note in report.notes}
     of_media = {"cut.png", "text.webp", "evil.svg", "rows.parquet:2", "rows.parquet:3"}  # see tests/media

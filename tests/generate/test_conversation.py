@@ -1,9 +1,7 @@
 """Conversations are truncated by whole turns and keep their system prompt; replies replay like any output."""
 
 import json
-import shutil
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -37,11 +35,8 @@ def codecs(worlds: ModuleType) -> dict[str, ChatCodec]:
 
 
 @pytest.fixture
-def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    shutil.copytree(
-        worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home").root / "models", tmp_path / "models"
-    )
-    workspace = Workspace(tmp_path)
+def workspace(worlds: ModuleType, trained_copy: Workspace) -> Workspace:
+    workspace = trained_copy
     worlds.mark_chat_tuned(workspace, "tales")
     return workspace
 
@@ -135,10 +130,8 @@ def test_without_a_seed_every_reply_differs(model: Model) -> None:
     assert build_chat_request(model, TURNS, 5, {})[0] == build_chat_request(model, TURNS, 5, {})[0]
 
 
-def test_a_model_trained_on_plain_text_cannot_chat(
-    worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    plain = load_model(worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home"), "tales")
+def test_a_model_trained_on_plain_text_cannot_chat(trained_home: Workspace) -> None:
+    plain = load_model(trained_home, "tales")
     with raises_code("generate.cannot_chat", model="tales/1"):
         get_chat_codec(plain)
 

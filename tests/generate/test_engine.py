@@ -5,7 +5,6 @@ import shutil
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,24 +33,19 @@ from tests.errors import raises_code
 
 
 @pytest.fixture(scope="module")
-def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
+def model(trained_home: Workspace) -> Model:
+    return load_model(trained_home, "tales")
 
 
 @pytest.fixture(scope="module")
-def model(home: Workspace) -> Model:
-    return load_model(home, "tales")
-
-
-@pytest.fixture(scope="module")
-def masks(home: Workspace) -> Model:
-    return load_model(home, "masks")
+def masks(trained_home: Workspace) -> Model:
+    return load_model(trained_home, "masks")
 
 
 @pytest.fixture
-def workspace(home: Workspace, tmp_path: Path) -> Workspace:
+def workspace(trained_home: Workspace, tmp_path: Path) -> Workspace:
     """A copy with the models only, to store outputs in and to damage."""
-    shutil.copytree(home.root / "models", tmp_path / "models")
+    shutil.copytree(trained_home.root / "models", tmp_path / "models")
     return Workspace(tmp_path)
 
 
@@ -329,7 +323,7 @@ def test_a_record_with_old_names_replays(workspace: Workspace) -> None:
 def test_a_changed_file_is_not_replayed(workspace: Workspace, output: str) -> None:
     path, _ = workspace.get_output(output)
     path.write_text("something else")
-    with raises_code("generate.output_changed", path=path):
+    with raises_code("store.output_changed", path=path):
         replay_output(workspace, output)
 
 

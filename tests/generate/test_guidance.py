@@ -17,7 +17,7 @@ from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, To
 SYMBOLS, SERIES = TokenSpace(7, 8), SignalSpace(2, (5,))
 SMALL = transformer.Config(width=16, depth=2, heads=2)
 CASES: dict[str, tuple[Any, Any, NetworkSpec]] = {
-    "symbols": (
+    "tokens": (
         transformer,
         SMALL,
         NetworkSpec(SYMBOLS, SYMBOLS, is_causal=True, condition=ConditionSpec(tokens=3, vector=2)),
@@ -92,7 +92,7 @@ def test_guidance_is_limited_to_its_interval():
         assert_close(limited(x, t, cond=cond), expected(x, t, cond=cond), f"at {time}")
 
 
-@pytest.mark.parametrize("name", ["symbols", "recurrent"])
+@pytest.mark.parametrize("name", ["tokens", "recurrent"])
 @pytest.mark.parametrize("negative", [False, True])
 def test_reading_with_a_cache_equals_reading_at_once(name, negative):
     """`check_cache` reorders rows, and a negative prompt is not reordered: it is the same for all rows."""
@@ -111,7 +111,7 @@ def test_prompts_of_different_lengths_are_padded_and_masked():
     assert_close(both.tokens[:2, :3], short, "the shorter prompt is there")
 
 
-@pytest.mark.parametrize("name", ["symbols", "series"])
+@pytest.mark.parametrize("name", ["tokens", "series"])
 def test_a_negative_prompt_of_another_kind_keeps_the_rest_of_the_condition(name):
     """Inputs of only one of the two conditions are null in the other, not dropped from both."""
     network, _, x, t, cond = build_case(name)
@@ -131,7 +131,7 @@ def test_a_negative_prompt_of_another_kind_keeps_the_rest_of_the_condition(name)
 
 
 def test_sampling_with_the_cache_equals_reading_from_the_start():
-    network, role, _, _, cond = build_case("symbols")
+    network, role, _, _, cond = build_case("tokens")
     objective = Autoregressive(SYMBOLS, role.condition)
     *_, generated = objective.sample(
         {"model": ClassifierFreeGuidance(network, 2.0)},

@@ -196,14 +196,14 @@ def test_images_of_another_size_than_the_training_data(model: Model) -> None:
 def test_a_model_without_prompts_refuses_them(model: Model) -> None:
     design = replace(model.design, text_encoder="", text_encoder_settings={})
     objective = build_objective(design, model.codec.space)
-    unprompted = replace(
+    without_prompt = replace(
         model, objective=objective, parts=build_networks(design, objective), design=design, conditioners={}
     )
-    assert generate_images(unprompted, make_request(count=2)).shape == (2, SIDE, SIDE, 3)
+    assert generate_images(without_prompt, make_request(count=2)).shape == (2, SIDE, SIDE, 3)
     with raises_code("generate.no_prompt_support"):
-        run_request(unprompted, make_request("fox"))
+        run_request(without_prompt, make_request("fox"))
     with raises_code("generate.unknown_param", name="guidance_scale"):
-        run_request(unprompted, make_request(guidance_scale=2.0))
+        run_request(without_prompt, make_request(guidance_scale=2.0))
 
 
 def test_distilled_guidance_cannot_be_set(model: Model) -> None:

@@ -204,3 +204,11 @@ def test_options_that_contradict_each_other_are_refused(model: Model, tmp_path: 
             build_edit(options, model)
     with raises_code("generate.bad_edit_option", name="bars"):
         build_edit(EditOptions(bars=99), model)
+
+
+def test_the_medium_suggests_parameters_where_people_choose_none(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(music, "suggested_params", {"top_p": 0.9, "another_sampler": 1})
+    suggested = engine.add_suggested_params(model, {"top_k": 5})
+    assert (suggested["top_p"], suggested["top_k"]) == (0.9, 5)
+    assert "another_sampler" not in suggested
+    assert engine.add_suggested_params(model, {"top_p": 0.5})["top_p"] == 0.5

@@ -17,8 +17,9 @@ from genloom.learn import round as learning_round
 from genloom.learn.build_receipt import hide_login_name
 from genloom.learn.comparison import AnswerPairs
 from genloom.learn.label_noise import MISLABELLED_REASON
-from genloom.learn.round import LearnRequest, LearnResult, fit_reward_model, learn, split_preferences
+from genloom.learn.round import LearnRequest, LearnResult, learn
 from genloom.learn.safeguards.text import measure_copying
+from genloom.learn.training_data import fit_reward_model, split_preferences
 from genloom.learn.unlearn_document import UnlearnDocumentResult, is_known_document, unlearn_document
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult, find_weights_digest, unlearn_ratings
 from genloom.model import load_model
@@ -31,7 +32,7 @@ from genloom.rate.report.receipt import from_json, to_text
 from genloom.store.dataset_removal import has_document
 from genloom.store.ledger import Ledger, open_ledger
 from genloom.store.workspace import Workspace
-from genloom.train.events import RunResult, RunWarning, StepMetrics
+from genloom.train.events import RunResult, RunWarning, Status, StepMetrics
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.config import PreferenceConfig
 from tests.errors import raises_code
@@ -343,6 +344,16 @@ def test_the_commands_learn_and_forget(
     forgotten = run_json("forget", "tales", "--rater", "check-regex")
     assert forgotten["tainted_versions"] == [learned["challenger"]]
     assert forgotten["new_version"] == "", "no other ratings"
+
+
+def test_a_round_with_minutes_says_how_much_of_them_is_for_training(workspace: Workspace, ledger: Ledger) -> None:
+    rate_pairs(workspace, ledger, "tales", PREFERENCE)
+    events = learn(workspace, ledger, LearnRequest("tales", budget=Budget(minutes=2), overrides=OVERRIDES))
+    text = next(event.text for event in events if isinstance(event, Status) and "Training" in event.text)
+    events.close()
+    training, whole = re.findall(r"[\d.]+ (?:min \d+ )?s", text)
+    assert whole == "2 min 0 s"
+    assert training in [f"1 min {seconds} s" for seconds in range(13)], "measuring takes two fifths"
 
 
 def run_grpo(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResult:

@@ -9,7 +9,7 @@ import pytest
 from genloom import plugins
 from genloom.media import image, text
 from genloom.media.abilities import DEFAULTS, get_ability, guess_suffix
-from genloom.types import Shown
+from genloom.types import Display
 
 PLAIN: Any = SimpleNamespace(
     kind="tunes",
@@ -20,7 +20,7 @@ PLAIN: Any = SimpleNamespace(
 
 
 def test_a_medium_without_abilities_has_all_defaults() -> None:
-    assert get_ability(PLAIN, "show")([60, 62]) == Shown("audio/mpeg", b"<>", "2 notes")
+    assert get_ability(PLAIN, "show")([60, 62]) == Display("audio/mpeg", b"<>", "2 notes")
     assert get_ability(PLAIN, "count_units")([60, 62]) == 2
     assert get_ability(PLAIN, "describe")([60, 62]) == {"bytes": 2}
     assert get_ability(PLAIN, "cut")([60, 62], 1) == [60, 62]
@@ -43,7 +43,7 @@ def test_every_medium_has_every_ability(medium: str) -> None:
 
 
 def test_text_is_counted_in_bytes_and_split_into_equal_passages() -> None:
-    assert get_ability(text, "show")("Zoë") == Shown("text/plain", "Zoë".encode(), "Zoë")
+    assert get_ability(text, "show")("Zoë") == Display("text/plain", "Zoë".encode(), "Zoë")
     assert get_ability(text, "count_units")("Zoë") == 4
     assert get_ability(text, "cut")("Zoë saw", 3) == "Zoë"
     passages = get_ability(text, "split")("a boat on the sea", 4)

@@ -81,7 +81,7 @@ VARIANTS = {
 
 
 @pytest.fixture(scope="module")
-def collected(beeps: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def melodies_workspace(beeps: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the data set `melodies`, collected without naming the medium."""
     folder = tmp_path_factory.mktemp("beeps")
     write_melodies(folder / "melodies")
@@ -119,9 +119,9 @@ class Genloom:
 
 
 @pytest.fixture
-def genloom(collected: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Genloom:
-    monkeypatch.setenv("GENLOOM_HOME", str(collected))
-    return Genloom(capsys, Workspace(collected))
+def genloom(melodies_workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Genloom:
+    monkeypatch.setenv("GENLOOM_HOME", str(melodies_workspace))
+    return Genloom(capsys, Workspace(melodies_workspace))
 
 
 def test_the_parts_of_the_plug_in_meet_their_contracts(beeps: ModuleType, tmp_path: Path) -> None:

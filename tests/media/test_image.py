@@ -27,7 +27,7 @@ def scene(height: int = 24, width: int = 32) -> np.ndarray:
     return np.stack([columns * 240 / width, rows * 240 / height, 40 + rows * 0], axis=-1).astype(np.uint8)
 
 
-def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
+def encode_image(picture: Image.Image, format: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     return buffer.getvalue()
@@ -69,7 +69,7 @@ def test_decode_inverts_encode(height: int, width: int, random) -> None:
 @given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]), st.data())
 def test_a_damaged_image_is_one_error_or_pixels(format: str, data) -> None:
     """Any damage gives pixels or a ValueError, never another error."""
-    good = bytearray(encoded(Image.fromarray(scene()), format))
+    good = bytearray(encode_image(Image.fromarray(scene()), format))
     for _ in range(data.draw(st.integers(1, 6))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(good[: data.draw(st.integers(0, len(good)))])
@@ -80,7 +80,7 @@ def test_a_damaged_image_is_one_error_or_pixels(format: str, data) -> None:
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_a_truncated_image_is_refused(tmp_path: Path, format: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    whole = encoded(Image.fromarray(noise), format)
+    whole = encode_image(Image.fromarray(noise), format)
     path = tmp_path / f"a.{format.lower()}"
     path.write_bytes(whole[: len(whole) // 2])
     with raises_reason("media.unreadable", "media.damaged_image", path=path):
@@ -126,7 +126,7 @@ def test_an_image_without_pixels_is_refused() -> None:
 def test_the_first_frame_of_an_animation_is_used() -> None:
     frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, GREEN, (0, 0, 255))]
     for format in ("GIF", "WEBP", "PNG"):
-        data = encoded(
+        data = encode_image(
             frames[0],
             format,
             save_all=True,
@@ -140,18 +140,18 @@ def test_the_first_frame_of_an_animation_is_used() -> None:
 
 def test_every_kind_of_pixel_becomes_eight_bits_of_rgb() -> None:
     ramp = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
-    deep = decoding.decode_image(encoded(Image.fromarray(ramp)))
+    deep = decoding.decode_image(encode_image(Image.fromarray(ramp)))
     assert np.array_equal(deep.pixels[..., 0].ravel(), np.arange(256))
     assert deep.changes == ("converted from 16 bits to 8",)
-    cmyk = decoding.decode_image(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
+    cmyk = decoding.decode_image(encode_image(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
     assert np.abs(cmyk.pixels[4, 4].astype(int) - (255, 0, 0)).max() < 30
     assert "converted from CMYK to RGB" in cmyk.changes
     real = decoding.decode_image(
-        encoded(Image.fromarray(np.linspace(-3, 9, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
+        encode_image(Image.fromarray(np.linspace(-3, 9, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
     )
     assert (real.pixels.min(), real.pixels.max()) == (0, 255)
     for mode in ("1", "L", "P"):
-        drawn = decoding.decode_image(encoded(Image.fromarray(scene()).convert(mode)))
+        drawn = decoding.decode_image(encode_image(Image.fromarray(scene()).convert(mode)))
         assert drawn.pixels.shape == (24, 32, 3)
         assert np.corrcoef(drawn.pixels.mean(axis=2).ravel(), scene().mean(axis=2).ravel())[0, 1] > 0.3
 
@@ -159,29 +159,29 @@ def test_every_kind_of_pixel_becomes_eight_bits_of_rgb() -> None:
 def test_transparent_pixels_show_the_background() -> None:
     clear = Image.new("RGBA", (10, 10), (0, 0, 0, 0))
     clear.paste((*RED, 255), (0, 0, 5, 10))
-    picture = decoding.decode_image(encoded(clear))
+    picture = decoding.decode_image(encode_image(clear))
     assert tuple(picture.pixels[0, 0]) == RED
     assert tuple(picture.pixels[0, 9]) == (255, 255, 255)
     assert picture.transparent_share == 0.5
-    assert tuple(decoding.decode_image(encoded(clear), background="#102030").pixels[0, 9]) == (16, 32, 48)
-    half = decoding.decode_image(encoded(Image.new("LA", (4, 4), (0, 128))))
+    assert tuple(decoding.decode_image(encode_image(clear), background="#102030").pixels[0, 9]) == (16, 32, 48)
+    half = decoding.decode_image(encode_image(Image.new("LA", (4, 4), (0, 128))))
     assert 125 <= half.pixels[0, 0, 0] <= 129
     palette = clear.convert("P")
     palette.info["transparency"] = palette.getpixel((9, 0))
-    assert tuple(decoding.decode_image(encoded(palette, transparency=palette.getpixel((9, 0)))).pixels[0, 9]) == (
+    assert tuple(decoding.decode_image(encode_image(palette, transparency=palette.getpixel((9, 0)))).pixels[0, 9]) == (
         255,
         255,
         255,
     )
     with raises_code("media.bad_colour", name="reddish"):
-        decoding.decode_image(encoded(clear), background="reddish")
+        decoding.decode_image(encode_image(clear), background="reddish")
 
 
 def test_a_photo_is_turned_upright() -> None:
     upright = Image.fromarray(scene(24, 32))
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
-    picture = decoding.decode_image(encoded(upright.rotate(90, expand=True), "JPEG", exif=exif, quality=95))
+    picture = decoding.decode_image(encode_image(upright.rotate(90, expand=True), "JPEG", exif=exif, quality=95))
     assert picture.pixels.shape == (24, 32, 3)
     assert (picture.width, picture.height) == (32, 24)
     assert np.abs(picture.pixels.astype(int) - scene()).mean() < 4
@@ -191,9 +191,9 @@ def test_colours_follow_the_profile() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     pixels = scene()
-    assert np.array_equal(decoding.decode_image(encoded(Image.fromarray(pixels), icc_profile=srgb)).pixels, pixels)
+    assert np.array_equal(decoding.decode_image(encode_image(Image.fromarray(pixels), icc_profile=srgb)).pixels, pixels)
     for broken in (lab, b"no profile at all"):
-        picture = decoding.decode_image(encoded(Image.fromarray(pixels), icc_profile=broken))
+        picture = decoding.decode_image(encode_image(Image.fromarray(pixels), icc_profile=broken))
         assert np.array_equal(picture.pixels, pixels)
         assert picture.changes == ("its colour profile is damaged and was ignored",)
 
@@ -201,18 +201,18 @@ def test_colours_follow_the_profile() -> None:
 def test_a_large_image_is_resized() -> None:
     large = Image.fromarray(scene(300, 600))
     for format in ("PNG", "JPEG"):
-        picture = decoding.decode_image(encoded(large, format), max_side=60)
+        picture = decoding.decode_image(encode_image(large, format), max_side=60)
         assert picture.pixels.shape == (30, 60, 3)
         assert (picture.width, picture.height) == (600, 300)
         assert np.abs(picture.pixels[15, 30].astype(int) - scene(300, 600)[150, 300]).max() < 8
-    assert decoding.decode_image(encoded(Image.fromarray(scene())), max_side=60).pixels.shape == (24, 32, 3)
-    assert decoding.decode_image(encoded(Image.new("RGB", (4000, 2))), max_side=100).pixels.shape == (1, 100, 3)
+    assert decoding.decode_image(encode_image(Image.fromarray(scene())), max_side=60).pixels.shape == (24, 32, 3)
+    assert decoding.decode_image(encode_image(Image.new("RGB", (4000, 2))), max_side=100).pixels.shape == (1, 100, 3)
 
 
 def test_metadata_of_a_file() -> None:
     exif = Image.Exif()
     exif[0x010E], exif[0x8298] = "A red\n fox ", "CC-BY-4.0"
-    said = decoding.decode_image(encoded(Image.fromarray(scene()), "JPEG", exif=exif))
+    said = decoding.decode_image(encode_image(Image.fromarray(scene()), "JPEG", exif=exif))
     assert (said.metadata.caption, said.licence) == ("A red fox", "CC-BY-4.0")
     xmp = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -221,19 +221,19 @@ def test_metadata_of_a_file() -> None:
         "</x:xmpmeta>"
     )
     assert (
-        decoding.decode_image(encoded(Image.fromarray(scene()), "WEBP", xmp=xmp.encode())).metadata.caption
+        decoding.decode_image(encode_image(Image.fromarray(scene()), "WEBP", xmp=xmp.encode())).metadata.caption
         == "A blue whale"
     )
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Description", "A green leaf")
     texts.add_text("Copyright", "me")
-    said = decoding.decode_image(encoded(Image.fromarray(scene()), pnginfo=texts))
+    said = decoding.decode_image(encode_image(Image.fromarray(scene()), pnginfo=texts))
     assert (said.metadata.caption, said.licence) == ("A green leaf", "me")
     exif[0x010E] = "Füchse im Café".encode()
-    said = decoding.decode_image(encoded(Image.fromarray(scene()), "JPEG", exif=exif))
+    said = decoding.decode_image(encode_image(Image.fromarray(scene()), "JPEG", exif=exif))
     assert said.metadata.caption == "Füchse im Café"
     exif[0x010E] = "OLYMPUS DIGITAL CAMERA"
-    assert decoding.decode_image(encoded(Image.fromarray(scene()), "JPEG", exif=exif)).metadata.caption == ""
+    assert decoding.decode_image(encode_image(Image.fromarray(scene()), "JPEG", exif=exif)).metadata.caption == ""
 
 
 @pytest.mark.parametrize(

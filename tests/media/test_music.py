@@ -12,6 +12,7 @@ from genloom.errors import GenloomError
 from genloom.media import music
 from genloom.media.music import midi
 from genloom.media.music.controls import Controls, pack_controls, read_key, read_words, unpack_controls
+from genloom.media.music.excerpts import draw_excerpt, iter_closes
 from genloom.media.music.score import Key, Meter, Note, Part, Score, Tempo, find_key, split_voices
 from genloom.media.music.theory import find_faults
 from genloom.types import Item
@@ -46,6 +47,37 @@ def test_abc_and_kern_are_read(tmp_path: Path) -> None:
     assert (item.value.meters, item.meta["title"]) == ((Meter(0, 2, 4),), "Steps")
     (tmp_path / "tune.krn").write_text("**kern\n*M2/4\n=1\n4c\n4d\n=2\n4e\n4f\n=3\n4g\n4a\n=4\n4b\n4cc\n==\n*-\n")
     assert list_notes(music.open(tmp_path / "tune.krn").value) == [SCALE]
+
+
+def test_excerpts_are_phrases_that_end_on_the_tonic() -> None:
+    def write_phrase(bar: int, last: int) -> list[Note]:
+        """Return two bars that begin with an eighth of rest and end on a long note."""
+        begin, durations = 96 * bar + 12, (24, 24, 24, 12, 84)
+        onsets = np.cumsum((begin, *durations[:-1])).tolist()
+        return list(map(Note, onsets, durations, (67, 65, 64, 62, last)))
+
+    notes = [note for bar in range(0, 16, 2) for note in write_phrase(bar, 60 if bar % 4 else 62)]
+    score = Score((Part(73, tuple(notes)),), key=Key(0, "major"))
+    ends = {end for end, _ in iter_closes(score)}
+    assert ends == {96 * bar + 84 for bar in (3, 7, 11, 15)}
+    rng = np.random.default_rng(0)
+    excerpts = [draw_excerpt(score, rng) for _ in range(40)]
+    lengths = {len(excerpt.bars) for excerpt in excerpts if excerpt is not None}
+    assert lengths == {4, 8, 12}
+    for excerpt in excerpts:
+        assert excerpt is not None
+        assert (excerpt.begins, excerpt.ends) == (True, True)
+        assert excerpt.parts[0].notes[0].onset == 12
+        assert excerpt.parts[0].notes[-1].pitch == 60
+
+
+@pytest.mark.parametrize("change", ["[M:3/4]", "\nM:3/4\n"])
+def test_the_meter_of_an_abc_tune_can_change(change: str, tmp_path: Path) -> None:
+    (tmp_path / "tune.abc").write_text(f"X:1\nM:2/4\nL:1/4\nK:D\nC|DE|FG|{change}ABc|d3|[M:2/4]dC|\n")
+    score = music.open(tmp_path / "tune.abc").value
+    assert score.meters == (Meter(0, 2, 4), Meter(144, 3, 4), Meter(288, 2, 4))
+    assert [note.onset for note in score.parts[0].notes] == [24, 48, 72, 96, 120, 144, 168, 192, 216, 288, 312]
+    assert [note.pitch for note in score.parts[0].notes][-2:] == [74, 61]  # the key holds on
 
 
 def test_a_broken_tune_costs_only_itself(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from genloom.codecs.notes import Codec
 from genloom.media import music
 from genloom.media.music import midi
+from genloom.media.music.notation import unpack_mxl
 from genloom.media.music.roll import MAX_WIDTH
 from genloom.media.music.score import DRUMS, Key, Meter, Note, Part, Score, Tempo, count_sharps, spell_pitch
 from tests.errors import raises_code, raises_reason
@@ -213,7 +214,7 @@ def test_pitches_are_spelled_in_their_key() -> None:
     assert spell_pitch(60, 7)[2] == 3
 
 
-@pytest.mark.parametrize("suffix", [".krn", ".svg", ".pdf", ""])
+@pytest.mark.parametrize("suffix", [".krn", ".gif", ".pdf", ""])
 def test_what_is_not_written_is_refused(suffix: str) -> None:
     with raises_code("music.bad_save_suffix"):
         music.render(Score((Part(0, (Note(0, 24, 60),)),)), suffix)
@@ -227,6 +228,32 @@ def test_rolls_are_no_wider_than_a_page(num_bars: int) -> None:
     assert image.height < 6000
     if num_bars == 16:
         assert image.height > 2 * Image.open(io.BytesIO(music.render(Score(parts).cut(0, 2), ".png"))).height * 0.8
+
+
+def test_captions_of_a_sheet_are_wrapped() -> None:
+    score = Score((Part(40, (Note(0, 96, 60),)),))
+    short, long = (Image.open(io.BytesIO(music.sheet([score], ["a waltz " * count]).data)).size for count in (1, 20))
+    assert short[0] == long[0]
+    assert long[1] > short[1]
+
+
+def test_engraving_needs_verovio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "verovio", None)
+    with raises_code("music.no_verovio"):
+        music.render(Score((Part(40, (Note(0, 96, 60),)),)), ".svg")
+
+
+@pytest.mark.parametrize("suffix", [".musicxml", ".mxl"])
+def test_written_scores_have_rests_and_a_clef_for_low_parts(suffix: str, tmp_path: Path) -> None:
+    score = Score((Part(40, (Note(48, 24, 72), Note(120, 24, 74))), Part(42, (Note(0, 192, 40),))))
+    data = music.render(score, suffix)
+    xml = data.decode() if suffix == ".musicxml" else unpack_mxl(data).decode()
+    assert xml.count("<rest") == 4
+    assert xml.count("<sign>F</sign>") == 1
+    assert "natural" not in xml
+    (tmp_path / f"tune{suffix}").write_bytes(data)
+    back = music.open(tmp_path / f"tune{suffix}").value
+    assert [part.notes for part in back.parts] == [part.notes for part in score.parts]
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

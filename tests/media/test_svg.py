@@ -90,7 +90,7 @@ def test_style_sheets_fetch_nothing(tmp_path: Path) -> None:
     assert (decoding.decode_image(svg(body, before=before), max_side=16).pixels == (255, 0, 0)).all()
 
 
-def embedded(data: bytes, kind: str = "png") -> bytes:
+def embed_image(data: bytes, kind: str = "png") -> bytes:
     return svg(f'<image width="10" height="10" href="data:image/{kind};base64,{base64.b64encode(data).decode()}"/>')
 
 
@@ -99,13 +99,13 @@ def test_an_embedded_image_is_drawn_within_limits(tmp_path: Path) -> None:
     inner = (tmp_path / "a.png").read_bytes()
     large = io.BytesIO()
     Image.new("1", (11_000, 10_000)).save(large, "PNG")
-    assert tuple(decoding.decode_image(embedded(inner), max_side=16).pixels[8, 8]) == (0, 0, 255)
+    assert tuple(decoding.decode_image(embed_image(inner), max_side=16).pixels[8, 8]) == (0, 0, 255)
     with raises_reason("media.embedded_image_unreadable", "media.image_too_large"):
-        decoding.decode_image(embedded(large.getvalue()))
+        decoding.decode_image(embed_image(large.getvalue()))
     with raises_reason("media.embedded_image_unreadable", "media.not_an_image"):
-        decoding.decode_image(embedded(b"nothing"))
+        decoding.decode_image(embed_image(b"nothing"))
     with raises_code("media.nested_svg"):
-        decoding.decode_image(embedded(svg(RED), "svg+xml"))
+        decoding.decode_image(embed_image(svg(RED), "svg+xml"))
 
 
 def laughs(levels: int) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -144,6 +145,34 @@ def test_html_keeps_the_article_and_its_licence() -> None:
 def test_a_tiny_page_keeps_all_visible_text() -> None:
     assert extract.extract_html("<p>One.</p><ul><li>two</li><li>three</li></ul>").text == "One.\n- two\n- three"
     assert extract.extract_visible_text("<pre>a\n  b</pre><p>c   d\n e</p>") == "a\nb\n\nc d e"
+
+
+@pytest.mark.parametrize(
+    ("markup", "shown"),
+    [
+        ('<a title="1 > 0" href=x>one</a>', "one"),
+        ("<SCRIPT>if (a < b) </SCRIPT>one<style/>two", "onetwo"),
+        ("a < b &amp; c &lt; d", "a < b & c < d"),
+        ("one<!-- no --><!DOCTYPE x><?php echo ?>two", "onetwo"),
+        ('<p title="open>one</p>two', "one\n\ntwo"),
+        ("one<!-- never closed", "one"),
+        ("one <b", "one <b"),
+    ],
+)
+def test_markup_is_read_as_a_browser_does(markup: str, shown: str) -> None:
+    assert extract.extract_visible_text(markup) == shown
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<!--", "<a ", "<link ", "<meta ", "<a b='", """<a b="<a " """, "<?", "<![CDATA[", "</a ", "<script>", "<", "&"],
+)
+def test_no_page_takes_long(piece: str) -> None:
+    """Of a parser that searches the end of each unclosed tag, 300 kB take minutes."""
+    page = f"<p>{GERMAN}</p>{piece * (300_000 // len(piece))}"
+    begin = time.process_time()
+    assert extract.extract_html(page).text.startswith(GERMAN.strip())
+    assert time.process_time() - begin < 3
 
 
 def test_pdf_pages_without_their_running_heads(tmp_path: Path) -> None:

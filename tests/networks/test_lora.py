@@ -223,6 +223,7 @@ def test_the_compiled_network_computes_the_same() -> None:
             {"target": "w", "known": "q, k, v, o, gate, up, down"},
         ),
         (lambda: lora.attach(build_pair(), lora.Config(), "one"), "adapter_exists", {"name": "one"}),
+        (lambda: lora.attach(build_network(), lora.Config(10**12)), "adapter_memory", {"rank": 10**12}),
         (
             lambda: lora.set_active_adapters(build_pair(), ["one", "three"]),
             "unknown_adapter",

@@ -24,7 +24,7 @@ from genloom.networks.native.quantized_transformer import (
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
 from genloom.testing import perturb_weights
-from genloom.types import ConditionSpec, NetworkSpec, TokenSpace
+from genloom.types import Condition, ConditionSpec, NetworkSpec, TokenSpace
 from tests.errors import raises_code
 
 pytestmark = pytest.mark.skipif(bool(build.get_unavailable_reason()), reason=build.get_unavailable_reason())
@@ -42,11 +42,12 @@ CONFIGS = {
     "biases of attention": replace(SMALL, bias="attention"),
     "window, scaled positions": replace(SMALL, window=7, rotary_scale=4.0, rotary_length=16, rotary_base=500.0),
 }
+PROMPT_SPEC = replace(CAUSAL_SPEC, condition=ConditionSpec(tokens=24))
 
 
-def build_network(config: transformer.Config = SMALL) -> transformer.Transformer:
+def build_network(config: transformer.Config = SMALL, spec: NetworkSpec = CAUSAL_SPEC) -> transformer.Transformer:
     torch.manual_seed(0)
-    network = perturb_weights(transformer.build(CAUSAL_SPEC, config), 0.1).eval().requires_grad_(False)
+    network = perturb_weights(transformer.build(spec, config), 0.1).eval().requires_grad_(False)
     assert isinstance(network, transformer.Transformer)
     return network
 
@@ -64,7 +65,7 @@ def round_activations(x: Tensor) -> Tensor:
 
 def emulate(network: transformer.Transformer, bits: int) -> transformer.Transformer:
     """Return the same network in torch with quantized weights, whose products take rounded activations."""
-    twin = build_network(network.config)
+    twin = build_network(network.config, network.spec)
     head = nn.Linear(network.config.width, TOKENS.vocab_size, bias=False)
     head.weight = nn.Parameter(dequantize_matrix(quantize_matrix(network.head.weight, 8)))
     twin.head = head
@@ -87,6 +88,40 @@ def test_the_network_equals_its_quantized_weights(name: str, bits: int, monkeypa
     error = (output - expected).norm(dim=-1) / expected.norm(dim=-1)
     assert error.mean() < 3e-4, "ties of keys and values may round either way"
     assert (output - exact).norm() / exact.norm() < (0.03 if bits == 8 else 0.4)
+
+
+def draw_prompts(count: int) -> Condition:
+    """Return prompts of different lengths, one of them empty."""
+    states = torch.randn(count, 20, 24, generator=torch.Generator().manual_seed(2))
+    return Condition(states, torch.arange(20) < torch.arange(count)[:, None] * 19 // max(count - 1, 1))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_prompts_are_read_as_their_states(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x, cond = build_network(spec=PROMPT_SPEC), random_tokens(3, 40), draw_prompts(3)
+    assert not get_unsupported_reason(network)
+    exact, native = network(x, cond=cond), quantize_network(network, bits)
+    output = native(x, cond=cond)
+    attend = transformer.attend
+    monkeypatch.setattr(transformer, "attend", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a))
+    expected = emulate(network, bits)(x, cond=cond)
+    error = (output - expected).norm(dim=-1) / expected.norm(dim=-1)
+    assert error.mean() < 3e-4
+    assert (output - exact).norm() / exact.norm() < (0.03 if bits == 8 else 0.4)
+    assert not torch.allclose(native(x), output, rtol=0.01)
+    for row in range(3):
+        alone = Condition(*(part[row : row + 1] for part in (cond.tokens, cond.mask) if part is not None))
+        cache = native.init_cache(1, 40)
+        pieces = [native(x[row : row + 1, a:b], cond=alone, cache=cache) for a, b in ((0, 1), (1, 17), (17, 40))]
+        assert torch.equal(torch.cat(pieces, 1)[0], output[row])
+    cache = native.init_cache(3, 41)
+    native(x, cond=cond, cache=cache)
+    forked, rows = cache.select_rows(torch.tensor([2, 0])), random_tokens(2, 1)
+    one_by_one = [
+        native(torch.cat([x[r], rows[n]])[None], cond=draw_prompts(3).select_rows(slice(r, r + 1)))[0, -1]
+        for n, r in enumerate((2, 0))
+    ]
+    assert torch.equal(native(rows, cache=forked)[:, 0], torch.stack(one_by_one))
 
 
 @pytest.fixture(scope="module", params=["avx512", "avx2"])
@@ -215,7 +250,9 @@ def test_an_unsupported_setting_is_an_error_with_its_reason(reason: str) -> None
 
 
 def test_conditions_and_other_networks_are_errors() -> None:
-    with raises_code("networks.not_quantizable", reason="native decoding does not support conditions"):
+    with raises_code(
+        "networks.not_quantizable", reason="native decoding does not support conditions other than prompts"
+    ):
         quantize_network(transformer.build(replace(CAUSAL_SPEC, condition=ConditionSpec(vector=2)), SMALL), 8)
     with raises_code("networks.not_quantizable", reason="native decoding supports only transformers"):
         quantize_network(nn.Linear(2, 2), 8)

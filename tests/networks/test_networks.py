@@ -412,7 +412,7 @@ def test_too_little_memory_for_the_counts_is_an_error_before_counting(monkeypatc
     stream = np.tile([0, 1, 3], 70)
     required = ngram.estimate_table_bytes(ngram.Config(order=3, num_folds=2), len(stream))
     for free, fails in ((required - 1, True), (required, False)):
-        monkeypatch.setattr(ngram.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        monkeypatch.setattr(ngram, "measure_memory", lambda free=free: SimpleNamespace(available=free))
         if fails:
             with raises_code("networks.counts_memory", required_gb=required / 1e9, count_split=21):
                 fit_to_stream(stream, ngram.Config(order=3, num_folds=2))

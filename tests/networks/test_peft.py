@@ -133,7 +133,7 @@ def test_we_load_adapters_of_peft(config_name: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def adapter_folder(tmp_path: Path) -> Path:
     network = build_network()
     lora.attach(network, lora.Config(3, 5.0, ("q", "up")))
     train_adapter(network)
@@ -141,21 +141,21 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_saving_a_loaded_adapter_gives_the_same_bytes(saved: Path) -> None:
-    assert json.loads((saved / peft.CONFIG_FILE).read_text())["base_model_name_or_path"] == "some/base"
+def test_saving_a_loaded_adapter_gives_the_same_bytes(adapter_folder: Path) -> None:
+    assert json.loads((adapter_folder / peft.CONFIG_FILE).read_text())["base_model_name_or_path"] == "some/base"
     network = build_network()
-    peft.load_peft_adapter(network, saved, "again")
-    again = saved / "again"
+    peft.load_peft_adapter(network, adapter_folder, "again")
+    again = adapter_folder / "again"
     peft.save_peft_adapter(network, "again", again, "some/base")
-    assert (again / peft.CONFIG_FILE).read_bytes() == (saved / peft.CONFIG_FILE).read_bytes()
-    assert (again / peft.WEIGHTS_FILE).read_bytes() == (saved / peft.WEIGHTS_FILE).read_bytes()
+    assert (again / peft.CONFIG_FILE).read_bytes() == (adapter_folder / peft.CONFIG_FILE).read_bytes()
+    assert (again / peft.WEIGHTS_FILE).read_bytes() == (adapter_folder / peft.WEIGHTS_FILE).read_bytes()
 
 
-def test_adapters_of_16_bits_load(saved: Path) -> None:
-    path = saved / peft.WEIGHTS_FILE
+def test_adapters_of_16_bits_load(adapter_folder: Path) -> None:
+    path = adapter_folder / peft.WEIGHTS_FILE
     save_file({name: t.bfloat16() for name, t in load_file(path).items()}, path)
     network = build_network()
-    peft.load_peft_adapter(network, saved)
+    peft.load_peft_adapter(network, adapter_folder)
     assert {p.dtype for p in network.parameters()} == {torch.float32}
 
 
@@ -191,30 +191,30 @@ def rename_key(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     ],
 )
 def test_tensors_that_do_not_fit_are_errors_and_change_nothing(
-    saved: Path, change, code: str, fields: dict[str, Any]
+    adapter_folder: Path, change, code: str, fields: dict[str, Any]
 ) -> None:
-    path, network = saved / peft.WEIGHTS_FILE, build_network()
+    path, network = adapter_folder / peft.WEIGHTS_FILE, build_network()
     save_file(change(load_file(path)), path)
     names = list(network.state_dict())
     with raises_code(f"networks.{code}", path=path, **fields):
-        peft.load_peft_adapter(network, saved)
+        peft.load_peft_adapter(network, adapter_folder)
     assert list(network.state_dict()) == names
 
 
-def test_a_file_with_a_false_size_is_an_error(saved: Path) -> None:
-    path = saved / peft.WEIGHTS_FILE
+def test_a_file_with_a_false_size_is_an_error(adapter_folder: Path) -> None:
+    path = adapter_folder / peft.WEIGHTS_FILE
     for shape, offsets in (([1 << 40, 1 << 20], [0, 1 << 62]), ([16, 3], [0, 1 << 40]), ([-1, 3], [0, 4])):
         header = json.dumps({KEY: {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
         path.write_bytes(struct.pack("<Q", len(header)) + header + b"0" * 16)
         with raises_code("networks.peft_unreadable", path=path):
-            peft.load_peft_adapter(build_network(), saved)
+            peft.load_peft_adapter(build_network(), adapter_folder)
     for content in (b"", b"abc", struct.pack("<Q", 1 << 60) + b"{}"):
         path.write_bytes(content)
         with raises_code("networks.peft_unreadable", path=path):
-            peft.load_peft_adapter(build_network(), saved)
+            peft.load_peft_adapter(build_network(), adapter_folder)
     path.unlink()
     with raises_code("networks.peft_unreadable", path=path):
-        peft.load_peft_adapter(build_network(), saved)
+        peft.load_peft_adapter(build_network(), adapter_folder)
 
 
 @pytest.mark.parametrize(
@@ -238,12 +238,12 @@ def test_a_file_with_a_false_size_is_an_error(saved: Path) -> None:
     ids=lambda value: next(iter(value), "") if isinstance(value, dict) else value,
 )
 def test_unsupported_settings_are_errors(
-    saved: Path, change: dict[str, Any], code: str, fields: dict[str, Any]
+    adapter_folder: Path, change: dict[str, Any], code: str, fields: dict[str, Any]
 ) -> None:
-    path = saved / peft.CONFIG_FILE
+    path = adapter_folder / peft.CONFIG_FILE
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with raises_code(f"networks.{code}", **fields):
-        peft.load_peft_adapter(build_network(), saved)
+        peft.load_peft_adapter(build_network(), adapter_folder)
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def test_unsupported_settings_are_errors(
     ],
     ids=["empty", "list", "truncated", "nested", "large"],
 )
-def test_a_file_that_is_no_config_is_an_error(saved: Path, content: str, code: str) -> None:
-    (saved / peft.CONFIG_FILE).write_text(content)
-    with raises_code(f"networks.{code}", path=saved / peft.CONFIG_FILE):
-        peft.load_peft_adapter(build_network(), saved)
+def test_a_file_that_is_no_config_is_an_error(adapter_folder: Path, content: str, code: str) -> None:
+    (adapter_folder / peft.CONFIG_FILE).write_text(content)
+    with raises_code(f"networks.{code}", path=adapter_folder / peft.CONFIG_FILE):
+        peft.load_peft_adapter(build_network(), adapter_folder)
 
 
 def test_a_network_of_another_family_is_not_compatible_with_peft() -> None:

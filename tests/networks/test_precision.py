@@ -29,7 +29,7 @@ def build_network(config: transformer.Config = SMALL) -> nn.Module:
 def test_auto_quantizes_large_transformers_if_the_machine_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "")
     assert precision.resolve_precision(build_network(), "auto") == "float32"
-    monkeypatch.setattr(precision, "LARGE_NETWORK_PARAMS", 1000)
+    monkeypatch.setattr(precision, "MIN_NATIVE_PARAMS", 1000)
     assert precision.resolve_precision(build_network(), "auto") == "int8"
     assert precision.resolve_precision(build_network(replace(SMALL, norm="layer")), "auto") == "float32"
     assert precision.resolve_precision(build_network(), "bfloat16") == "bfloat16"
@@ -41,7 +41,7 @@ def test_auto_quantizes_large_transformers_if_the_machine_supports_it(monkeypatc
 
 def test_auto_chooses_four_bits_if_that_is_lossless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "get_unavailable_reason", lambda: "")
-    monkeypatch.setattr(precision, "LARGE_NETWORK_PARAMS", 1000)
+    monkeypatch.setattr(precision, "MIN_NATIVE_PARAMS", 1000)
     network = build_network()
     assert isinstance(network, transformer.Transformer)
     for layer in list_linears(network):

@@ -1,7 +1,6 @@
 """DPO: closed forms, length normalization, label smoothing, and precomputed references."""
 
 import math
-from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -118,20 +117,8 @@ def test_label_smoothing_limits_the_margin_to_the_log_odds(toys):
 
 
 def test_gradient_accumulation_does_not_change_the_step(toys, likelihood_toy):
-    from genloom.train.loop import TrainConfig, TrainState, train
-
     objective, parts, reference, pairs = build_case(toys, likelihood_toy, 8)
-    pairs = replace(pairs, weight=torch.linspace(0.1, 1, 8))
-    results = []
-    for grad_accum_steps in (1, 3):
-        state = TrainState.from_parts(torch.nn.ModuleDict(deepcopy(parts)), objective, TrainConfig(steps=2, warmup=1))
-        *_, last = train(
-            DPO(objective, reference), lambda _: pairs, TrainConfig(steps=2, grad_accum_steps=grad_accum_steps), state
-        )
-        results.append((last.losses, state.to_tensors()))
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
-    for name, tensor in results[0][1].items():
-        assert_close(results[1][1][name], tensor, name)
+    toys.check_gradient_accumulation(DPO(objective, reference), objective, parts, pairs)
 
 
 @pytest.mark.parametrize("settings", [{"beta": 0.0}, {"rpo_alpha": -1.0}, {"label_smoothing": 0.5}])

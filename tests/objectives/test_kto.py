@@ -1,7 +1,6 @@
 """KTO: the closed form, the reference point of the whole batch, and toy worlds."""
 
 from copy import deepcopy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ import torch
 from genloom.noise import build_training_noise
 from genloom.objectives.kto import KTO
 from genloom.testing import assert_close, check_objective, perturb_weights
-from genloom.train.loop import TrainConfig, TrainState, train
+from genloom.train.loop import TrainConfig
 from genloom.train.optimizers import OptimizerConfig
 from genloom.types import Batch, UnpairedPreferences
 from tests.errors import raises_code
@@ -69,17 +68,7 @@ def test_contracts_of_unpaired_preferences(toys, likelihood_toy):
 def test_gradient_accumulation_does_not_change_the_step(toys, likelihood_toy):
     """The baseline is a mean over the whole batch, not over a micro-batch."""
     objective, parts, reference, batch = build_case(toys, likelihood_toy, 8)
-    batch = replace(batch, weight=torch.linspace(0.1, 1, 8))
-    results = []
-    for grad_accum_steps in (1, 3):
-        state = TrainState.from_parts(torch.nn.ModuleDict(deepcopy(parts)), objective, TrainConfig(steps=2, warmup=1))
-        *_, last = train(
-            KTO(objective, reference), lambda _: batch, TrainConfig(steps=2, grad_accum_steps=grad_accum_steps), state
-        )
-        results.append((last.losses, state.to_tensors()))
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
-    for name, tensor in results[0][1].items():
-        assert_close(results[1][1][name], tensor, name)
+    toys.check_gradient_accumulation(KTO(objective, reference), objective, parts, batch)
 
 
 def train_and_sample(toys, name, steps, rows=16):

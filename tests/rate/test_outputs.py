@@ -24,7 +24,7 @@ def test_the_record_decides_about_the_medium(monkeypatch: pytest.MonkeyPatch, tm
     record = {"medium": "video", "written": None, "sha256": hash_file(path)}
     assert load_output(path, record) == "frames"
     path.write_bytes(b"GIG")
-    with raises_code("rate.output_changed", path=path):
+    with raises_code("store.output_changed", path=path):
         load_output(path, record)
     assert find_medium(path, {}) is find_medium(path) is find_part("medium", "image")
 

@@ -154,6 +154,15 @@ def test_a_cut_off_end_is_noticed(tmp_path: Path) -> None:
     ledger.verify()
 
 
+def test_a_ledger_that_was_deleted_is_missed(tmp_path: Path) -> None:
+    open_ledger(tmp_path).append_all([NewEvent("rating", {"n": n}) for n in range(3)])
+    (tmp_path / "ledger.sqlite").unlink()
+    ledger = open_ledger(tmp_path)
+    for check in (ledger.verify, ledger.verify_new, ledger.verify_end, lambda: ledger.append("rating", {})):
+        with raises_code("store.ledger_gone", expected=3, head=tmp_path / "ledger.sqlite.head.json"):
+            check()
+
+
 def test_a_ledger_without_the_file_beside_it_is_read(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ledger.append("rating", {})

@@ -62,15 +62,17 @@ def take_first(documents: Any, max_chars: int) -> list[Item]:
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def mixed_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return create_dataset(Workspace(tmp_path_factory.mktemp("mixed")), plays_and_code())
 
 
-def test_the_first_passages_are_representative(mixed: Dataset) -> None:
-    text = "".join(item.value for item in take_first(mixed.iter_passages("val", FULL), FULL))
+def test_the_first_passages_are_representative(mixed_dataset: Dataset) -> None:
+    text = "".join(item.value for item in take_first(mixed_dataset.iter_passages("val", FULL), FULL))
     assert FULL <= len(text) < FULL + PASSAGE_BYTES
     assert 0.1 < text.count("p") / len(text) < 0.3  # a fifth of all text is plays
-    assert text[:FULL] == "".join(item.value for item in take_first(mixed.iter_passages("val", FULL), FULL))[:FULL]
+    assert (
+        text[:FULL] == "".join(item.value for item in take_first(mixed_dataset.iter_passages("val", FULL), FULL))[:FULL]
+    )
 
 
 def test_all_passages_are_the_complete_text(tmp_path: Path) -> None:
@@ -84,14 +86,14 @@ def test_all_passages_are_the_complete_text(tmp_path: Path) -> None:
         assert all(part in item.value for part in passages[item.source])
 
 
-def test_neither_the_order_of_collection_nor_the_limit_matters(mixed: Dataset, tmp_path: Path) -> None:
+def test_neither_the_order_of_collection_nor_the_limit_matters(mixed_dataset: Dataset, tmp_path: Path) -> None:
     reversed_data = create_dataset(Workspace(tmp_path), plays_and_code()[::-1], rows=3)
-    values = [item.value for item in take_first(mixed.iter_passages("val", FULL), FULL)]
+    values = [item.value for item in take_first(mixed_dataset.iter_passages("val", FULL), FULL)]
     assert values == [item.value for item in take_first(reversed_data.iter_passages("val", FULL), FULL)]
-    few = [item.value for item in take_first(mixed.iter_passages("val", 50_000), 50_000)]
+    few = [item.value for item in take_first(mixed_dataset.iter_passages("val", 50_000), 50_000)]
     assert few == values[: len(few)]
     in_order, in_reverse = (
-        {item.value for item in data.sample_documents("val", 100)} for data in (mixed, reversed_data)
+        {item.value for item in data.sample_documents("val", 100)} for data in (mixed_dataset, reversed_data)
     )
     assert in_order == in_reverse
     assert 1 <= sum("p" in value for value in in_order) <= 12  # a twentieth of the documents is plays
@@ -116,7 +118,7 @@ def test_a_conversation_is_never_split_nor_repeated(tmp_path: Path) -> None:
     assert [item.source for item in passages] != [str(n) for n in range(60)]
 
 
-def test_only_sampled_row_groups_are_read(mixed: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_sampled_row_groups_are_read(mixed_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, list[str]]] = []
     iter_batches = pq.ParquetFile.iter_batches
 
@@ -125,12 +127,12 @@ def test_only_sampled_row_groups_are_read(mixed: Dataset, monkeypatch: pytest.Mo
         return iter_batches(file, size, groups, columns)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
-    assert len(take_first(mixed.iter_passages("val", 12_000), 12_000)) >= 3
+    assert len(take_first(mixed_dataset.iter_passages("val", 12_000), 12_000)) >= 3
     texts = [group for group, columns in read if "text" in columns]
     assert 1 <= len(texts) <= 6  # of 54: one for each passage at most
     assert all(set(columns) == {"id", "bytes", "split"} for _, columns in read if "text" not in columns)
     read.clear()
-    assert len(list(mixed.sample_documents("val", 4))) == 4
+    assert len(list(mixed_dataset.sample_documents("val", 4))) == 4
     assert 1 <= sum("text" in columns for _, columns in read) <= 4
 
 

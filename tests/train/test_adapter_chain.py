@@ -1,7 +1,5 @@
 """Chains of adapters: at their maximal length they are merged into a model without adapters."""
 
-import shutil
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -13,12 +11,9 @@ from genloom.train.run import TrainRequest, train_model
 
 
 def test_a_full_chain_of_adapters_is_merged(
-    worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    worlds: ModuleType, trained_copy: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    for kind in ("models", "data"):
-        shutil.copytree(home.root / kind, tmp_path / kind)
-    workspace = Workspace(tmp_path)
+    workspace = trained_copy
     monkeypatch.setattr(load, "MAX_ADAPTER_CHAIN", 3)
     refs = ["tales/1"]
     for _ in range(4):

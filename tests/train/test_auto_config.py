@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import time
+from itertools import islice
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from genloom.memory import Memory
 from genloom.model import Design
 from genloom.store.workspace import Workspace
 from genloom.train.events import Event, RunEstimate, RunResult, RunWarning, Status
@@ -92,7 +95,7 @@ def test_the_estimate_and_the_measurements_are_stored(workspace: Workspace) -> N
 
 def test_the_parts_are_named_before_the_work(workspace: Workspace) -> None:
     overrides = {**SMALL, "codec.name": "bytes"}
-    event = next(train_model(workspace, TrainRequest("tales", overrides=overrides, budget=Budget(steps=1))))
+    _, event = islice(train_model(workspace, TrainRequest("tales", overrides=overrides, budget=Budget(steps=1))), 2)
     assert isinstance(event, Status)
     assert "codec bytes (set), network ngram, objective autoregressive" in event.text
 
@@ -100,7 +103,7 @@ def test_the_parts_are_named_before_the_work(workspace: Workspace) -> None:
 def test_settings_of_an_objective_are_checked_before_the_work(workspace: Workspace) -> None:
     for setting, code in (("objective.z_loss", "core.bad_setting_value"), ("objective.zloss", "core.unknown_setting")):
         with raises_code(code):
-            next(train_model(workspace, TrainRequest("tales", overrides={setting: "no"}, budget=Budget(steps=1))))
+            list(train_model(workspace, TrainRequest("tales", overrides={setting: "no"}, budget=Budget(steps=1))))
 
 
 def test_steps_are_exact_and_tokens_approximate(workspace: Workspace) -> None:
@@ -230,12 +233,43 @@ def test_the_network_has_about_the_requested_parameters(workspace: Workspace, wa
 
 
 def test_too_little_memory_is_an_error_before_the_run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        auto_config.psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000_000, total=10**8)
-    )
+    monkeypatch.setattr(auto_config, "measure_memory", lambda: Memory(10**8, 50_000_000))
     with raises_code("train.out_of_memory", available_gb=0.05):
         plan(workspace, steps=3, overrides=SMALL)
     assert workspace.list_runs() == []
+
+
+@pytest.mark.parametrize(
+    "setting", [{"batch_size": "1000000000"}, {"network.base.depth": "1000", "batch_size": "999999"}]
+)
+def test_sizes_beyond_memory_are_an_error_before_memory_is_taken(
+    workspace: Workspace, setting: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genloom.train.planning.benchmark.train", lambda *_: pytest.fail("a step was tried"))
+    with raises_code("train.out_of_memory"):
+        plan(workspace, steps=3, overrides={**SMALL, **setting})
+    assert workspace.list_runs() == []
+
+
+def test_networks_beyond_memory_are_not_chosen(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest network that a long run would pay for may need more memory than there is."""
+    sizes: list[int] = []
+
+    def measure_step(_: Benchmark, job: Job) -> StepBenchmark:
+        sizes.append(job.design.network_settings["base"]["width"])
+        if sizes[-1] > 96:
+            forecast.require_memory(2, 1)
+        return StepBenchmark(1e-6, 1000 * sizes[-1])
+
+    monkeypatch.setattr(Benchmark, "measure_step", measure_step)
+    job = Job.from_tables(
+        auto_config.default_job(workspace, workspace.get_dataset("tales"), "x", Budget(minutes=9), {})
+    )
+    time_left = auto_config.TimeLeft(Budget(minutes=9), 9, 0, time.perf_counter())
+    law = auto_config.ScalingForecast(0.0, None, 10**6)
+    candidates = auto_config.iter_candidates(job, Benchmark(SimpleNamespace(tokens_per_sample=1)), time_left, law, {})  # ty: ignore[invalid-argument-type]
+    assert len(list(candidates)) == 2
+    assert sizes == [64, 96, 128]
 
 
 def test_a_data_set_without_training_text_is_an_error(worlds: ModuleType, tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def fail_write(patch: pytest.MonkeyPatch, call: str, number: int, which: int) ->
     real = {name: getattr(os, name) for name in ("open", "fsync", "replace")}
     drafts, failed = [], []
 
-    def opened(path, flags, *rest, **named):
+    def open_draft(path, flags, *rest, **named):
         if str(path).endswith(".draft") and flags & os.O_CREAT:
             drafts.append(path)
             refuse("open", path)
@@ -249,7 +249,7 @@ def fail_write(patch: pytest.MonkeyPatch, call: str, number: int, which: int) ->
             failed.append(number)
             raise OSError(number, os.strerror(number), str(path))
 
-    def synced(descriptor):
+    def sync_draft(descriptor):
         refuse("fsync", descriptor)
         return real["fsync"](descriptor)
 
@@ -257,8 +257,8 @@ def fail_write(patch: pytest.MonkeyPatch, call: str, number: int, which: int) ->
         refuse("replace", target)
         return real["replace"](source, target, **named)
 
-    patch.setattr(files.os, "open", opened)
-    patch.setattr(files.os, "fsync", synced)
+    patch.setattr(files.os, "open", open_draft)
+    patch.setattr(files.os, "fsync", sync_draft)
     patch.setattr(files.os, "replace", put)
     return failed
 

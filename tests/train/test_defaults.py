@@ -41,6 +41,7 @@ def test_every_recipe_names_existing_parts() -> None:
         ("text", 100_000, "", "ngram", "bytes"),
         ("text", 100_000, "masked", "transformer", "bytes"),
         ("text", 10**9, "autoregressive", "transformer", "bpe"),
+        ("text", 10**5, "of_a_plugin", "transformer", "bpe"),
         ("image", 10**6, "", "dit", "latent"),
         ("image", 10**6, "masked", "transformer", "fsq_tokens"),
         ("image", 10**6, "adversarial", "convolution", "pixels"),

@@ -5,7 +5,6 @@ import shutil
 import tomllib
 from collections.abc import Generator
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,11 +32,8 @@ FEW = {"batch_size": "4", "pack_length": "48"}
 
 
 @pytest.fixture
-def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    for kind in ("models", "data"):
-        shutil.copytree(home.root / kind, tmp_path / kind)
-    return Workspace(tmp_path)
+def workspace(trained_copy: Workspace) -> Workspace:
+    return trained_copy
 
 
 def create_conversations(workspace: Workspace, count: int = 60) -> Dataset:
@@ -237,6 +233,15 @@ def test_an_unsupported_request_is_an_error(
     with raises_code(code, **fields):
         finetune_model(workspace, **options)
     assert not workspace.list_runs()
+
+
+def test_a_batch_beyond_memory_is_an_error_before_anything_is_measured(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_conversations(workspace)
+    monkeypatch.setattr(post_training, "measure_held_out", lambda *_: pytest.fail("the model was measured"))
+    with raises_code("train.out_of_memory_finetuning"):
+        finetune_model(workspace, overrides={**FEW, "batch_size": "1000000000"})
 
 
 def test_a_run_is_not_resumed_without_its_base(worlds: ModuleType, workspace: Workspace) -> None:

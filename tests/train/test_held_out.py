@@ -74,7 +74,7 @@ def test_counted_text_is_not_trained_on(worlds: ModuleType, workspace: Workspace
     model, batches = initialize_training(source, job)
     network = model.parts["model"]
     assert isinstance(network, Ngram)
-    assert network.get_count_model().levels[-1].counts.sum() == 3_000 - 1  # the first symbol has nothing before it
+    assert network.get_count_model().levels[-1].counts.sum() == 3_000 - 1  # the first token has nothing before it
     counted, rest = ("".join(map(chr, part)) for part in (source.token_ids[:3_000], source.token_ids[3_000:]))
     for row in batches(0).x.tolist():
         learned = "".join(map(chr, row))

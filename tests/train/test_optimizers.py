@@ -93,7 +93,7 @@ def test_zero_gradients_give_zero_updates():
     assert not orthogonalize(torch.zeros(2, 4, 4)).any()
 
 
-def trained(
+def train_matrix(
     rates: OptimizerConfig, steps: int = 4, scale: float = 1.0, shape: tuple[int, ...] = (12, 6)
 ) -> torch.Tensor:
     rng = torch.Generator().manual_seed(0)
@@ -114,11 +114,11 @@ def test_muon_is_torchs_muon(shape, decay):
     for _ in range(4):
         w.grad = torch.randn(shape, generator=rng)
         reference.step()
-    mine = trained(OptimizerConfig(lr_matrix=0.02, weight_decay=decay), shape=shape)
+    mine = train_matrix(OptimizerConfig(lr_matrix=0.02, weight_decay=decay), shape=shape)
     # torch rounds to bfloat16 inside, so the two agree to its precision in what four steps of 0.02 move.
     assert torch.allclose(mine, w.detach(), atol=4 * 0.02 * 0.03)
     assert not torch.allclose(
-        mine, trained(OptimizerConfig(lr_matrix=0.02, weight_decay=decay), 3, shape=shape), atol=4 * 0.02 * 0.03
+        mine, train_matrix(OptimizerConfig(lr_matrix=0.02, weight_decay=decay), 3, shape=shape), atol=4 * 0.02 * 0.03
     )
 
 
@@ -127,16 +127,16 @@ def test_stacked_matrices_move_as_each_alone():
     start = [torch.randn(5, 7, generator=rng) for _ in range(3)]
     grads = [torch.randn(5, 7, generator=rng) for _ in range(3)]
 
-    def moved(chosen: list[int]) -> list[torch.Tensor]:
+    def take_step(chosen: list[int]) -> list[torch.Tensor]:
         params = {str(i): nn.Parameter(start[i].clone()) for i in chosen}
         for i in chosen:
             params[str(i)].grad = grads[i].clone()
         Optimizer(params, dict.fromkeys(params, "matrix"), OptimizerConfig()).step(1.0)
         return [p.detach() for p in params.values()]
 
-    together = moved([0, 1, 2])
+    together = take_step([0, 1, 2])
     for i in range(3):
-        assert torch.allclose(together[i], moved([i])[0], atol=1e-6)
+        assert torch.allclose(together[i], take_step([i])[0], atol=1e-6)
 
 
 def test_adamw_is_torchs_adamw():
@@ -147,7 +147,7 @@ def test_adamw_is_torchs_adamw():
     for _ in range(4):
         w.grad = torch.randn(12, 6, generator=rng)
         reference.step()
-    assert torch.allclose(trained(rates), w.detach(), atol=1e-6)
+    assert torch.allclose(train_matrix(rates), w.detach(), atol=1e-6)
 
 
 def test_rates_by_kind_and_scale():

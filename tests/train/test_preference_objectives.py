@@ -32,7 +32,7 @@ PROMPTS = [np.array([3, 0]), np.array([3, 1]), np.array([3, 0, 1]), np.array([3,
 ZEROS, ONES = [np.zeros(n, dtype=np.int64) for n in (3, 4, 2, 3)], [np.ones(n, dtype=np.int64) for n in (4, 2, 4, 1)]
 
 
-def adapted(toys) -> tuple[nn.ModuleDict, dict[str, nn.Module]]:
+def attach_adapter(toys) -> tuple[nn.ModuleDict, dict[str, nn.Module]]:
     """Return a trained toy with a new adapter, and the unchanged network without the adapter."""
     parts = deepcopy(toys.train_toy("autoregressive-transformer"))
     torch.manual_seed(0)
@@ -55,7 +55,7 @@ def batch_of(kind):
 
 @pytest.mark.parametrize("kind", ["pairs", "thumbs"])
 def test_the_base_without_its_adapters_is_the_reference(toys, kind):
-    parts, reference = adapted(toys)
+    parts, reference = attach_adapter(toys)
     before = {name: tensor.clone() for name, tensor in reference["model"].named_buffers()}
     objective, batch = objective_of(toys, kind, reference), batch_of(kind)
     state = TrainState.from_parts(parts, objective, PLAN)
@@ -74,7 +74,7 @@ def test_the_base_without_its_adapters_is_the_reference(toys, kind):
 
 @pytest.mark.parametrize("kind", ["pairs", "thumbs"])
 def test_a_resumed_run_ends_in_the_same_bits(toys, kind, tmp_path: Path):
-    full, resumed = adapted(toys), adapted(toys)
+    full, resumed = attach_adapter(toys), attach_adapter(toys)
     batch = batch_of(kind)
     state = TrainState.from_parts(full[0], objective_of(toys, kind, full[1]), PLAN)
     for _ in train(objective_of(toys, kind, full[1]), lambda _: batch, PLAN, state):
@@ -84,7 +84,7 @@ def test_a_resumed_run_ends_in_the_same_bits(toys, kind, tmp_path: Path):
         if progress.step == 3:
             break
     checkpoint.save(first, tmp_path)
-    parts, reference = adapted(toys)
+    parts, reference = attach_adapter(toys)
     second = TrainState.from_parts(parts, objective_of(toys, kind, reference), PLAN)
     assert checkpoint.load(second, tmp_path) is not None
     assert second.step == 3

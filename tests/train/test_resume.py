@@ -111,7 +111,8 @@ def test_a_stopped_run_is_saved_and_resumed_to_the_same_bits(worlds: ModuleType,
             break
     events.close()
     assert worlds.newest_checkpoint(workspace, stopped)[0] == "000000007.safetensors"
-    first, *_, last = list(worlds.resume_run(workspace, stopped))
+    start, first, *_, last = list(worlds.resume_run(workspace, stopped))
+    assert start == RunStart(stopped)
     assert isinstance(first, Status)
     assert "from step 7 to 12" in first.text
     assert isinstance(last, RunResult)

@@ -1,7 +1,5 @@
 """A new language model shows what it writes while it is trained, and learns the same as without."""
 
-import shutil
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,11 +13,8 @@ TINY = {"network.base.width": "16", "network.base.depth": "1", "network.order": 
 
 
 @pytest.fixture
-def workspace(worlds: ModuleType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    home = worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-    for kind in ("models", "data"):
-        shutil.copytree(home.root / kind, tmp_path / kind)
-    return Workspace(tmp_path)
+def workspace(trained_copy: Workspace) -> Workspace:
+    return trained_copy
 
 
 def test_three_texts_are_shown_and_change_nothing(workspace: Workspace, worlds: ModuleType) -> None:

@@ -59,12 +59,12 @@ def test_writing_a_stream_takes_bounded_memory(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
-    def broken() -> Iterator[str]:
+    def yield_then_fail() -> Iterator[str]:
         yield "fine"
         raise ValueError("a damaged part")
 
     with pytest.raises(ValueError, match="a damaged part"):
-        write_token_stream(broken(), CODEC, tmp_path / "tokens")
+        write_token_stream(yield_then_fail(), CODEC, tmp_path / "tokens")
     assert list(tmp_path.iterdir()) == []
 
 

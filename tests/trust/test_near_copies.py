@@ -36,10 +36,10 @@ def test_a_copy_is_found_first_with_its_source_and_licence():
 def test_if_the_coarse_embedding_is_everything_the_result_agrees_with_brute_force():
     training, outputs = sample(600, 1)[:, :2], sample(9, 2)[:, :2]
 
-    def scaled(values) -> np.ndarray:  # so that cosine and coarse distance give the same order
+    def append_norm(values) -> np.ndarray:  # so that cosine and coarse distance give the same order
         return np.stack([np.append(value, 100.0) for value in values])
 
-    matches = find_nearest_items(list(outputs), items(training), coarse_embedding, scaled, 1)
+    matches = find_nearest_items(list(outputs), items(training), coarse_embedding, append_norm, 1)
     distances = np.square(outputs[:, None] - training[None]).sum(-1)
     assert [match[0].item.source for match in matches] == [f"item {n}" for n in distances.argmin(1)]
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloom.api.arena import Arena, Trial
+from genloom.api.models import Model
 from genloom.cli.answer_notes import print_answer_notes
 from genloom.cli.console import Console
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.model_input import ChatPrompts, GivenValues, PromptsFile, read_prompts
 from genloom.cli.options.numbers import OutputCount, Share
 from genloom.cli.options.sampling import (
@@ -28,6 +30,7 @@ _WINNERS: dict[str, Winner] = {"a": "a", "b": "b", "t": "tie", "x": "bad"}
 _HELP = "a or b: the better one · t: tie · x: both bad · s: skip · q: quit"
 
 
+@describe_like(Model.arena)
 def run(
     model: str,
     /,
@@ -57,14 +60,10 @@ def run(
     ----------
     model
         Model name, e.g. notes (the active version) or notes/2.
-    against
-        Other model or version that gives the second answer. [default: the same model with other random seeds]
     prompt
         Prompt to answer. Repeatable.
     count
         Number of pairs for each prompt; for a model without prompts, of all.
-    repeats
-        Share of pairs shown a second time in the other order, to measure the rater's consistency.
     """
     workspace, console = common.open(ledger, rater)
     flags: dict[str, Any] = {

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from genloom.api.models import Model
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.model_input import Adapters, Precision, PromptsFile, read_prompts, warn_of_full_adapters
 from genloom.cli.options.sampling import (
     DEFAULT_TOKEN_OPTIONS,
@@ -19,6 +21,7 @@ from genloom.cli.repl import ChatREPL
 from genloom.errors import GenloomError
 
 
+@describe_like(Model.chat)
 def run(
     model: str,
     /,
@@ -48,8 +51,6 @@ def run(
         File of questions, one per line: ask them in one conversation, print the answers and exit.
     conversation
         Conversation to continue, by id or title (see genloom list conversations).
-    system
-        System prompt.
     """
     workspace, console = common.open()
     questions = list(read_prompts(prompts) if prompts else ())

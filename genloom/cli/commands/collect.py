@@ -4,7 +4,9 @@ from collections import deque
 from typing import Annotated
 
 from genloom.api.progress import show_collection
+from genloom.api.workspace import Workspace
 from genloom.cli.console import quote_name
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.collecting import DEFAULT_COLLECT_FLAGS, CollectFlags, get_medium_options
 from genloom.cli.options.numbers import Seed, Threads, finite_float, float_range
 from genloom.cli.options.workspace import WorkOptions
@@ -14,6 +16,7 @@ Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0
 HeldOutShare = Annotated[float, float_range(0, 0.5)]
 
 
+@describe_like(Workspace.collect)
 def run(
     sources: list[str],
     /,
@@ -45,24 +48,14 @@ def run(
     ----------
     sources
         Files, folders, or builtin:shakespeare.
-    name
-        Name of the data set. [default: the name of the one source]
     medium
         Medium to collect, e.g. text; genloom parts medium lists them. [default: that of most files]
-    licence
-        Licence of everything collected. [default: as found in or beside each file, else "unknown"]
-    column
-        Column or key of the text or caption, in csv, jsonl and parquet. [default: guessed]
     keep
         Columns or keys to keep with each document, comma-separated: numbers, text or arrays, as conditions.
-    near_duplicates
-        Similarity from which a document is a duplicate, 0.6 to 1; 0 removes exact copies only. [default: by medium]
     val
         Share held out for validation during training.
     test
         Share held out for the final test.
-    workers
-        Number of processes. [default: by the number of cores]
     """
     workspace, console = common.open()
     events = workspace.iter_collect(

@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from genloom.api.models import Model
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.evaluation import EvaluationOptions
 from genloom.cli.options.numbers import OutputCount
 from genloom.cli.options.sampling import SamplingTemperature
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_output_folder
+from genloom.store.files import require_writable
 
 
+@describe_like(Model.evaluate)
 def run(
     model: str,
     /,
@@ -32,8 +36,6 @@ def run(
     ----------
     model
         Model name, e.g. notes or notes/2.
-    data
-        Data set to measure on. [default: the one the model was trained on]
     samples
         Number of samples to generate. [default: 8 texts, 200 images or 32 of another medium]
     out
@@ -41,6 +43,8 @@ def run(
     """
     workspace, console = common.open()
     out_folder = None if out is None else resolve_output_folder(out)
+    if out is None:  # else it would be found after the work
+        require_writable(workspace.folder)
     evaluated = workspace.model(model)
     options: dict[str, Any] = evaluation.to_arguments(evaluated)
     options |= {"num_samples": samples or 0, "temperature": temperature}

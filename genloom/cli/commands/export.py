@@ -3,10 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from genloom.api.models import Model
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_new_path
 
 
+@describe_like(Model.export)
 def run(
     model: str, out: Path, /, *, to: str = "hf", precision: str | None = None, common: WorkOptions = WorkOptions()
 ) -> None:
@@ -16,13 +19,6 @@ def run(
     ----------
     model
         Model name, e.g. notes (its active version) or notes/2.
-    out
-        New folder; for gguf also a file name that ends in .gguf.
-    to
-        Format: hf (transformers and most servers), gguf (llama.cpp) or peft (the adapter of a fine-tuned model).
-    precision
-        Precision of the weights: float32, float16 or bfloat16 for hf; float16, q8_0 or float32 for gguf. [default: as
-        stored for hf, float16 for gguf]
     """
     workspace, console = common.open()
     resolve_new_path(out)

@@ -6,14 +6,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from genloom.api.models import Model
 from genloom.api.progress import show_events
+from genloom.api.workspace import Workspace
 from genloom.cli.console import Console, quote_name
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import LedgerURL, WorkOptions
 from genloom.learn.unlearn_document import UnlearnDocumentResult
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult
 from genloom.text_format import format_count
 
 
+@describe_like(Model.forget)
 def run(
     model: str, /, *, rater: str = "", item: str = "", ledger: LedgerURL = "", common: WorkOptions = WorkOptions()
 ) -> None:
@@ -27,24 +31,20 @@ def run(
     ----------
     model
         Model name, e.g. notes.
-    rater
-        Rater whose ratings are forgotten.
-    item
-        Output whose ratings are forgotten (id, or SHA-256 of its file), or training document (id in the data set).
     """
     workspace, console = common.open(ledger)
     events: Generator[Any] = workspace.model(model).iter_forget(rater=rater, item=item)
     with closing(events), console.show_progress("Learning", 1.0) as bar:
         (result,) = deque(show_events(events, bar, console.print_note), maxlen=1)
     if isinstance(result, UnlearnDocumentResult):
-        _print_document_result(result, console)
+        _print_document_result(result, workspace, console)
     else:
         assert isinstance(result, UnlearnRatingsResult)
-        _print_ratings_result(result, console)
+        _print_ratings_result(result, workspace, console)
     console.print_result(vars(result))
 
 
-def _print_ratings_result(result: UnlearnRatingsResult, console: Console) -> None:
+def _print_ratings_result(result: UnlearnRatingsResult, workspace: Workspace, console: Console) -> None:
     console.print_line(
         f"Withdrawn: {format_count(len(result.withdrawn_events), 'entry', 'entries')} of the ledger. "
         f"The version without them is {result.base_version}."
@@ -54,7 +54,8 @@ def _print_ratings_result(result: UnlearnRatingsResult, console: Console) -> Non
         console.print_line("No version was trained on them.")
     if inactive_versions:
         console.print_line(
-            f"Trained on them, and not in use: {', '.join(inactive_versions)}. {_suggest_removal(inactive_versions)}"
+            f"Trained on them, and not in use: {', '.join(inactive_versions)}. "
+            f"{_describe_rest(inactive_versions, workspace)}"
         )
     for version in result.active_tainted_versions:
         console.print_line(
@@ -67,12 +68,12 @@ def _print_ratings_result(result: UnlearnRatingsResult, console: Console) -> Non
         console.print_line(f"To activate it: genloom promote {name} --to {version}")
 
 
-def _print_document_result(result: UnlearnDocumentResult, console: Console) -> None:
+def _print_document_result(result: UnlearnDocumentResult, workspace: Workspace, console: Console) -> None:
     console.print_line(f"{result.new_version} was trained without the document and is active.")
     console.print_line(f"A second run without the document has equal weights: {result.proof}")
     console.print_line(
         f"Trained on it, directly or through their base: {', '.join(result.tainted_versions)}. "
-        f"{_suggest_removal(result.tainted_versions)}"
+        f"{_describe_rest(result.tainted_versions, workspace)}"
     )
     if result.active_tainted_versions:
         active_refs = ", ".join(result.active_tainted_versions)
@@ -84,8 +85,13 @@ def _print_document_result(result: UnlearnDocumentResult, console: Console) -> N
     console.print_line(f"  genloom remove data {' '.join(old_names)} --force && genloom remove --empty-bin")
 
 
-def _suggest_removal(refs: Sequence[str]) -> str:
-    """Return how to delete versions that are still on the disk."""
-    names = " ".join(map(quote_name, refs))
-    command = f"genloom remove models {names} --force && genloom remove --empty-bin"
-    return f"They are still on disk. To delete them: {command}"
+def _describe_rest(refs: Sequence[str], workspace: Workspace) -> str:
+    """Return which versions are still on the disk, and how to delete them."""
+    stored = [model.ref for model in workspace.models if model.ref in refs]
+    removed = [entry.name for entry in workspace.bin if entry.has_version(refs)]
+    if not stored + removed:
+        return "They were deleted."
+    commands = [f"genloom remove models {' '.join(map(quote_name, stored))} --force"] if stored else []
+    commands.append("genloom remove --empty-bin")
+    places = [*stored, *(f"{name} (in the bin)" for name in removed)]
+    return f"Still on disk: {', '.join(places)}. To delete: {' && '.join(commands)}"

@@ -2,10 +2,13 @@
 
 from dataclasses import asdict
 
+from genloom.api.workspace import Workspace
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import WorkOptions
 from genloom.text_format import format_bytes
 
 
+@describe_like(Workspace.import_model)
 def run(model_source: str, /, *, name: str | None = None, base: str = "", common: WorkOptions = WorkOptions()) -> None:
     """Import a pretrained model: by name, from a Hugging Face or PEFT folder or a .gguf file.
 
@@ -13,10 +16,6 @@ def run(model_source: str, /, *, name: str | None = None, base: str = "", common
     ----------
     model_source
         Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an adapter; or .gguf file.
-    name
-        Name of the model in the workspace. [default: that of the source]
-    base
-        Model of the workspace that an adapter belongs to. [default: the one that the adapter names]
     """
     workspace, console = common.open()
     with console.show_progress("Importing", 1.0) as bar:

@@ -4,10 +4,12 @@ from collections import deque
 from contextlib import closing
 from pathlib import Path
 
+from genloom.api.models import Model
 from genloom.api.progress import show_events
 from genloom.api.receipts import Receipt
 from genloom.cli.commands.train import parse_setting
 from genloom.cli.console import Console
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.model_input import read_prompts
 from genloom.cli.options.numbers import Count, Minutes, OutputCount, Seed
 from genloom.cli.options.training import Settings
@@ -17,6 +19,7 @@ from genloom.errors import GenloomError
 from genloom.learn.round import MAX_EVAL_PROMPTS
 
 
+@describe_like(Model.learn)
 def run(
     model: str,
     /,
@@ -44,21 +47,9 @@ def run(
     ----------
     model
         Model name, e.g. notes; its active version learns.
-    minutes
-        Time budget of the round: about half for training, the rest for measuring. [default: 5, if no --steps are given]
-    steps
-        Exact number of steps.
-    method
-        Method. dpo: pairs. kto: single thumbs up/down. weighted: SFT weighted by rating. grpo: sample new answers to
-        the rated prompts and reinforce those that score above their group. none: no training, only what best-of-n
-        gains. auto: dpo or kto, by the ratings.
-    check
-        Machine check that also compares the held-out answers, e.g. length:max_length=1 or "regex:pattern=[!]".
     reward
         Reward of --method grpo: model (a reward model fitted to the ratings) or a check like length:max_length=20.
         Repeatable; all have equal weight. [default: model]
-    best_of
-        Number of answers of the active version for a best-of-n baseline, chosen by the reward model.
     prompts
         File of extra evaluation prompts, one per line, for the safeguards and, with --check, a tighter win rate.
     max_eval_prompts

@@ -6,6 +6,7 @@ from typing import Annotated
 from genloom.api.ratings import quote_output
 from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import int_range
 from genloom.cli.options.workspace import CommonOptions, LedgerURL, Rater
 from genloom.errors import GenloomError
@@ -16,6 +17,7 @@ from genloom.text_format import format_count
 _MAX_TEXT_CHARS = 40
 
 
+@describe_like(Workspace.rate)
 def run(
     output: str | None = None,
     /,
@@ -43,10 +45,6 @@ def run(
         Thumbs up.
     down
         Thumbs down.
-    stars
-        Rating from 1 to 5.
-    note
-        Note for yourself. Nothing is learned from a note.
     pair
         Two outputs for the same prompt, to choose from.
     winner
@@ -56,8 +54,6 @@ def run(
     check
         Machine check that compares all pairs of outputs of a model, e.g. length:max_length=1 or "regex:pattern=[!]".
         The ledger marks these ratings as those of a machine.
-    id
-        Your own id of this rating; the same command with the same id records one rating.
     """
     workspace, console = common.open(ledger, rater)
     ratings = (up, down, stars is not None, note is not None)

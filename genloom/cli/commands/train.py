@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 from genloom import plugins
 from genloom.api.progress import show_events
+from genloom.api.training import train
 from genloom.cli.console import Console, quote_name
+from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import Count, Minutes, Seed, Threads, int_range
 from genloom.cli.options.training import Settings
 from genloom.cli.options.workspace import WorkOptions
@@ -30,6 +32,7 @@ RETENTION_LABELS = {
 }  # what fine-tuning may make a model forget
 
 
+@describe_like(train)
 def run(
     data: str,
     /,
@@ -56,30 +59,10 @@ def run(
 
     Parameters
     ----------
-    data
-        Data set; with --resume, the name or id of a run.
-    minutes
-        Time budget. [default: 5, if neither --tokens nor --steps are given]
-    params
-        Approximate number of parameters. [default: what the time and the data allow]
-    tokens
-        Number of tokens to train on; of media without tokens, samples.
-    steps
-        Exact number of steps; with --resume, the step to train up to.
-    name
-        Name of the model. [default: that of the data set]
-    from_
-        Model to fine-tune, on text or on conversations.
-    method
-        Fine-tuning method: lora (a small adapter) or full (all weights). [default: lora]
     resume
         Continue a run that was stopped or killed, or train a finished one further with --steps.
     recipe
         TOML file of job settings, e.g. recipes/text.toml; --set overrides it.
-    threads
-        Number of processor threads. [default: all cores, or fewer by the quota of the container]
-    save_steps
-        Number of steps between additional checkpoints. [default: only one every 30 seconds]
     """
     workspace, console = common.open()
     events = workspace.iter_train(

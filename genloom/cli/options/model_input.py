@@ -54,7 +54,7 @@ def warn_of_full_adapters(model: Model, adapters: Sequence[str], console: Consol
 def read_prompts(path: Path) -> tuple[str, ...]:
     """Return the lines of a prompt file that are not blank; raise if it cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable_error(path, "these prompts", error) from None
     return tuple(line for line in lines if line.strip())

@@ -64,8 +64,11 @@ class RawScore:
 
 
 def match_count(files: Sequence[SourceFile]) -> int:
-    """Count the files with notes by their names, and the rows of tables with MIDI."""
-    return sum(media_tables.count_rows(file.path) if has_midi(file) else is_score(file) for file in files)
+    """Count the files with notes by their names, and the rows of tables with MIDI.
+
+    A table counts one more than for media that go by the names of its columns.
+    """
+    return sum(media_tables.count_rows(file.path) + 1 if has_midi(file) else is_score(file) for file in files)
 
 
 def is_score(file: SourceFile) -> bool:

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genloom.collect import builtin
 from genloom.collect.preparation import Counters, Document, Skip
@@ -20,6 +20,7 @@ from genloom.collect.text.options import Config
 from genloom.collect.text.quality import score_quality
 from genloom.collect.text.reader import RawText
 from genloom.collect.text.scrub import scrub
+from genloom.types import Message
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
@@ -81,11 +82,15 @@ def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[D
     extra_columns = {
         "language": language_code,
         "quality": score,
-        "turns": json.dumps([asdict(turn) for turn in turns], ensure_ascii=False) if turns else "",
+        "turns": json.dumps([_to_record(turn) for turn in turns], ensure_ascii=False) if turns else "",
     }
     return Document(
         text, hashlib.sha256(data).digest(), raw.source, raw.licence, len(data), extra_columns, counter_values
     ), compared_text
+
+
+def _to_record(turn: Message) -> dict[str, Any]:
+    return {"role": turn.role, "content": turn.content, **({} if turn.is_learned else {"is_learned": False})}
 
 
 def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:

@@ -1,10 +1,12 @@
 """Recognise conversations in rows of data: lists of messages, and pairs of an instruction and its answer."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from genloom.collect.text import chat_exports
 from genloom.errors import GenloomError
 from genloom.types import Message
 
@@ -31,6 +33,7 @@ CONVERSATION_COLUMNS = frozenset(
         "system",
     )
 )
+TRANSCRIPT_ROLE = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant): ?")
 ROLE_ALIASES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human"), "user"),
@@ -42,8 +45,9 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return the turns of a conversation, or () if the row is not one. Names are compared without their case.
 
     Supports the lists of OpenAI (`messages`: role, content) and ShareGPT (`conversations`: from, value), also as JSON
-    in a string; those of TRL (`prompt` and `completion` or `chosen`, each a list of messages); and pairs: a prompt,
-    perhaps with an input or context, and its answer.
+    in a string; those of TRL (`prompt` and `completion` or `chosen`, each a list of messages); pairs: a prompt, perhaps
+    with an input or context, its answer (of several the first, which is the best) and the pairs before it (`history`);
+    the transcripts of hh-rlhf (`chosen`, `rejected`); and exports (see `chat_exports`).
     Raises GenloomError for a row that looks like a conversation but cannot be learned from.
     """
     names = find_columns(record)
@@ -52,14 +56,21 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
     turns: list[Message] = []
     fields = {str(name).strip().lower(): value for name, value in record.items()}
     first, *others = (fields[name.strip().lower()] for name in names)
-    if _is_message_list(first):
-        entries = [entry for value in (first, *others) for entry in _parse_entries(value)]
+    if chat_exports.find_column(record):
+        turns = [_parse_message(entry, number) for number, entry in enumerate(chat_exports.list_entries(record), 1)]
+    elif _is_message_list(first):
+        entries = [each for value in (first, *others) for entry in _parse_entries(value) for each in _split_pair(entry)]
         turns = [_parse_message(entry, number) for number, entry in enumerate(entries, 1)]
+    elif not others:
+        turns = _parse_transcript(first)
     else:
-        prompt, answer = first, str(others[0])
+        if fields.get("label") is False:  # of TRL's unpaired preferences
+            raise GenloomError("collect.labelled_bad")
+        prompt, answer = first, str(others[0][0] if isinstance(others[0], list) else others[0])
         context = _first_string(fields, CONTEXT_COLUMNS) or ""
         has_context = context.strip() and names[0].strip().lower() in PROMPT_COLUMNS
         turns = [Message("user", f"{prompt}\n\n{context}" if has_context else prompt), Message("assistant", answer)]
+        turns[:0] = _parse_history(fields.get("history"))
     system = fields.get("system")
     if isinstance(system, str) and system.strip() and turns and turns[0].role != "system":
         turns.insert(0, Message("system", system))
@@ -69,6 +80,8 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
 
 def find_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the columns of the conversation as they are spelled: one or two; () if the row is not a conversation."""
+    if export := chat_exports.find_column(record):
+        return (export,)
     spelling = _find_spelling(tuple(record))
     if not spelling:
         return ()
@@ -88,6 +101,8 @@ def find_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
     for user, assistant in PAIRED_COLUMNS:
         if isinstance(fields.get(user), str) and _is_answer(fields.get(assistant)):
             return (spelling[user], spelling[assistant])
+    if isinstance(chosen := fields.get("chosen"), str) and TRANSCRIPT_ROLE.match(chosen):
+        return (spelling["chosen"],)
     return ()
 
 
@@ -104,7 +119,13 @@ def render_conversation(turns: Sequence[Message]) -> str:
 
 
 def _is_answer(value: Any) -> bool:
-    """Return whether a value can answer a prompt: a text, or a number as in tables of calculations."""
+    """Return whether a value can answer a prompt: a text, a number as in tables of calculations, or several of them."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_single_answer, value))
+    return _is_single_answer(value)
+
+
+def _is_single_answer(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value == value
 
 
@@ -127,14 +148,43 @@ def _parse_message(entry: Any, number: int) -> Message:
     if not isinstance(entry, Mapping):
         raise GenloomError("collect.message_not_object", number=number)
     name, content = entry.get("role", entry.get("from")), entry.get("content", entry.get("value"))
-    role = name.strip().lower() if isinstance(name, str) else name
+    role = name.strip().lower() if isinstance(name, str) else ""
     if role not in ROLE_ALIASES:
         raise GenloomError("collect.message_role", number=number, role=name)
+    if _is_single_answer(content):
+        content = str(content)
     if isinstance(content, list):  # OpenAI's parts
         content = "".join(_parse_part(part, number) for part in content)
     if not isinstance(content, str):
         raise GenloomError("collect.message_without_text", number=number)
-    return Message(ROLE_ALIASES[role], content)
+    is_left_out = entry.get("weight") == 0 or entry.get("train") is False  # as OpenAI and axolotl mark an answer
+    return Message(ROLE_ALIASES[role], content, is_learned=not is_left_out)
+
+
+def _split_pair(entry: Any) -> list[Any]:
+    """Return a question with its answer in one entry as two messages; any other entry as it is."""
+    if isinstance(entry, Mapping) and not entry.keys() & {"role", "from"}:
+        for user, assistant in PAIRED_COLUMNS:
+            if user in entry and assistant in entry:
+                return [{"role": "user", "content": entry[user]}, {"role": "assistant", "content": entry[assistant]}]
+    return [entry]
+
+
+def _parse_history(history: Any) -> list[Message]:
+    """Return the turns before a prompt, as pairs of a question and its answer; none if there is no such list."""
+    pairs = history if isinstance(history, list) else []
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(e, str) for e in pair) for pair in pairs):
+        raise GenloomError("collect.bad_history")
+    return [Message(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)]
+
+
+def _parse_transcript(text: str) -> list[Message]:
+    """Return the turns of "Human: … Assistant: …"."""
+    _, *parts = TRANSCRIPT_ROLE.split(text)
+    return [
+        Message(ROLE_ALIASES[role.lower()], content.strip())
+        for role, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
 
 
 def _parse_part(part: Any, number: int) -> str:
@@ -153,5 +203,5 @@ def _check_turns(turns: Sequence[Message]) -> None:
             raise GenloomError("collect.message_empty", number=number, role=turn.role)
         if turn.role == "system" and number > 1:
             raise GenloomError("collect.late_system_message", number=number)
-    if not any(turn.role == "assistant" for turn in turns):
+    if not any(turn.role == "assistant" and turn.is_learned for turn in turns):
         raise GenloomError("collect.no_assistant_message")

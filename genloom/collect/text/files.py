@@ -6,6 +6,7 @@ from pathlib import Path
 
 from genloom.collect.options import Note
 from genloom.collect.sources import BUILTIN_PREFIX, SourceFile
+from genloom.collect.text import chat_exports
 from genloom.errors import GenloomError
 from genloom.media import text
 
@@ -57,7 +58,9 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
         file_format = (
             "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(inner_suffix(file.path), "text")
         )
-        if suffix in CONVERSION_HINTS:
+        if suffix == chat_exports.ARCHIVE_SUFFIX and chat_exports.find_members(file.path):
+            selected_files.append(replace(file, format="chat export"))
+        elif suffix in CONVERSION_HINTS:
             error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure=CONVERSION_HINTS[suffix])
             notes.append(Note.from_error(file.name, error))
         elif file.is_gzipped and file_format in ("document", "sheets", "parquet"):

@@ -10,7 +10,7 @@ from genloom.collect import builtin, licence
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
-from genloom.collect.text import rows
+from genloom.collect.text import chat_exports, rows
 from genloom.collect.text.chunk import iter_chunks
 from genloom.collect.text.files import inner_suffix
 from genloom.collect.text.options import Config
@@ -69,6 +69,11 @@ def _read_file(file: SourceFile, options: Config, max_chars: int) -> Iterator[Ra
         )
     elif file.format == "sheets":
         yield from _read_sheets(file, options, max_chars)
+    elif file.format == "chat export":
+        for member in chat_exports.find_members(file.path):
+            blocks = chat_exports.iter_blocks(file.path, member, rows.MAX_JSON_CHARS)
+            member_rows = rows.read_json_rows(blocks, options.column, options.keep)
+            yield from _read_rows(member_rows, replace(file, name=f"{file.name}/{member}"), options, max_chars)
     elif file.format == "parquet":
         yield from _read_rows(rows.read_parquet_rows(file.path, options.column, options.keep), file, options, max_chars)
     else:

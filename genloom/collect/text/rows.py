@@ -12,7 +12,7 @@ from genloom.collect import table_files
 from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS
 from genloom.collect.parquet import list_text_columns, open_parquet
-from genloom.collect.text import conversations
+from genloom.collect.text import chat_exports, conversations
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 from genloom.types import Message
@@ -124,13 +124,17 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[st
         _raise_first_problem((number, value) for number, value in head if isinstance(value, GenloomError))
         raise GenloomError("collect.no_json_objects")
     yield from _note_columns(objects, key, column)
+    num_branches = 0
     for number, value in chain(head, values):
+        num_branches += chat_exports.count_other_branches(value) if isinstance(value, dict) else 0
         if isinstance(value, GenloomError):
             yield TextRow(number, problem=value)
         elif isinstance(value, str):
             yield TextRow(number, value)
         else:
             yield _parse_row(number, value if isinstance(value, dict) else {}, key, column, keep)
+    if num_branches:
+        yield TextRow(0, note=GenloomError("collect.branches_left_out", count=num_branches))
 
 
 def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, keep: Sequence[str]) -> TextRow:
@@ -172,14 +176,9 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
     """Yield the rows of a Parquet file."""
     with open_parquet(path) as file:
         text_columns = list_text_columns(file.schema_arrow)
-        list_names = {*conversations.LIST_COLUMNS, "prompt", "completion", "chosen"}
+        list_names = {*conversations.LIST_COLUMNS, *conversations.ANSWER_COLUMNS, "prompt", "history", "label"}
         list_columns = [
-            f.name
-            for f in file.schema_arrow
-            if f.name not in text_columns
-            and (
-                f.name.lower() in list_names or (_is_number(f.type) and f.name.lower() in conversations.ANSWER_COLUMNS)
-            )
+            f.name for f in file.schema_arrow if f.name not in text_columns and f.name.lower() in list_names
         ]
         if not text_columns and not list_columns:
             raise GenloomError("collect.no_text_column", columns=", ".join(file.schema_arrow.names) or "no columns")
@@ -187,7 +186,7 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         head_records = head.to_pylist() if head is not None else []
         key = _find_text_column(column, head_records)
         yield from _note_columns(head_records, key, column)
-        used_columns = {*conversations.CONVERSATION_COLUMNS, *LICENCE_COLUMNS}
+        used_columns = {*conversations.CONVERSATION_COLUMNS, *LICENCE_COLUMNS, "history", "label"}
         columns = [name for name in text_columns + list_columns if name == key or name.strip().lower() in used_columns]
         columns += [name for name in file.schema_arrow.names if name in keep and name not in columns]
         number = 0
@@ -225,6 +224,8 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
     }
     usual_names = [name for candidate in TEXT_COLUMNS for name in names if str(name).strip().lower() == candidate]
     best_name = next((name for name in usual_names if lengths[name]), None)
+    if best_name is None:
+        _check_questions([name for name in names if lengths[name]])
     best_name = best_name or max(lengths, key=lambda name: lengths[name], default="")
     if not best_name or not lengths[best_name]:
         for name in usual_names:  # single words, where no column holds more
@@ -234,6 +235,14 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
             return ""
         raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)) or "no columns")
     return best_name
+
+
+def _check_questions(columns: Sequence[str]) -> None:
+    """Raise GenloomError if one of several columns of prose holds questions: none of the others is known to answer."""
+    questions = [name for name in columns if name.strip().lower() in conversations.PROMPT_COLUMNS]
+    if questions and len(columns) > len(questions):
+        others = ", ".join(name for name in columns if name not in questions)
+        raise GenloomError("collect.question_without_answer", question=questions[0], columns=others)
 
 
 def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow]:
@@ -250,12 +259,6 @@ def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow
             yield TextRow(0, note=GenloomError("collect.column_taken", column=key, count=num_columns))
         else:
             yield TextRow(0, note=GenloomError("collect.column_guessed", column=key, count=num_columns))
-
-
-def _is_number(column_type: Any) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_integer(column_type) or pa.types.is_floating(column_type)
 
 
 def _is_prose(value: str) -> bool:

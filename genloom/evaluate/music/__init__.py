@@ -15,10 +15,22 @@ from genloom.evaluate.training_sources import TrainingSources
 from genloom.media.music.controls import Controls, read_words
 from genloom.media.music.score import Score, find_key
 from genloom.media.music.theory import find_faults, list_histograms, measure_overlap
-from genloom.trust.music.copied_notes import CopiedNotesReport, CopiedRun, measure_copied_notes
+from genloom.trust.music.copied_notes import (
+    DOCUMENT_SEPARATOR,
+    OUTPUT_SEPARATOR,
+    CopiedNotesReport,
+    CopiedRun,
+    measure_copied_notes,
+    write_steps,
+)
 
 BATTERY: Battery | None = None
 compare = default.compare
+
+
+def write_copied_text(value: Score, *, is_output: bool) -> str:
+    """Return the steps of a score as text, in which copies are found; those of an output do not run across lines."""
+    return write_steps(value, OUTPUT_SEPARATOR if is_output else DOCUMENT_SEPARATOR)
 
 
 def evaluate(context: EvaluationContext) -> Report:

@@ -35,6 +35,11 @@ BATTERY: Battery | None = Battery(
 )
 
 
+def write_copied_text(value: str, *, is_output: bool) -> str:
+    """Return the text in which copies are found: the value itself."""
+    return value
+
+
 def evaluate(context: EvaluationContext) -> Report:
     """Measure bits per byte, and the diversity and the copied spans of samples."""
     model, options, progress = context.model, context.options, context.progress

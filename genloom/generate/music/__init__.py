@@ -94,7 +94,7 @@ class MusicEdit:
         max_tokens = int(request.params.get("max_tokens") or get_default_max_tokens(model))
         if self.source is None:
             max_length = min(max_tokens + 1, context_length)
-            constraint = NotesConstraint(asked, codec.styles, self.rules, max_length=max_length)
+            constraint = NotesConstraint(asked, codec, self.rules, max_length=max_length)
             for each in constraint.controls:
                 if self.controls.bars is not None and each.bars != self.controls.bars:
                     voices = format_count(len(each.programs or (0,)), "voice")
@@ -108,7 +108,7 @@ class MusicEdit:
                 replace(asked[row], key=self.choose_key(asked[row]), meter=None, programs=None, bars=None)
                 for row in range(len(asked))
             ],
-            codec.styles,
+            codec,
             self.rules,
             cells,
             {bar: tokens for (bar, _), tokens in changes.items() if tokens},

@@ -10,7 +10,7 @@ from genloom.errors import GenloomError
 from genloom.media.image import decoding, terminal
 from genloom.media.image.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
-from genloom.types import DefaultRecipe, Item, Shown
+from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "image"
 plural: str = "pictures"  # in text for people
@@ -41,6 +41,7 @@ SAVE_FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF",
     ".tiff": "TIFF",
 }  # fmt: skip
+save_suffixes: tuple[str, ...] = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff")
 MIN_SIDE = 16  # pixels
 MIN_CONTRAST = 4.0  # standard deviation of a channel, of 255, below which an image shows almost nothing
 MAX_ASPECT = 8  # ratio of the longer to the shorter side
@@ -115,12 +116,12 @@ def check(item: Item) -> list[str]:
     return problems
 
 
-def show(value: np.ndarray) -> Shown:
+def show(value: np.ndarray) -> Display:
     """Return the image as PNG, and drawn with half blocks."""
-    return Shown("image/png", encode(value), preview(Item(value)))
+    return Display("image/png", encode(value), preview(Item(value)))
 
 
-def sheet(values: Sequence[np.ndarray], captions: Sequence[str] = ()) -> Shown:
+def sheet(values: Sequence[np.ndarray], captions: Sequence[str] = ()) -> Display:
     """Return the images on one sheet, scaled to the height of the smallest."""
     from genloom.media.image.contact_sheet import SheetCell, draw_contact_sheet
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,24 +12,32 @@ from genloom.media.music import midi
 from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Score, build_clock
 from genloom.media.music.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
-from genloom.types import DefaultRecipe, Item, Shown
+from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "music"
 plural: str = "tunes"
 unit: str = "note"
 max_tokens: int = 1000
+suggested_params: Mapping[str, Any] = {"guidance_scale": 1.0}  # the header says what a tune is; see docs/log/music.md
 
 suffixes: tuple[str, ...] = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".abc", ".krn")
 
 default_recipes: tuple[DefaultRecipe, ...] = (
     DefaultRecipe(
-        ("autoregressive",), "transformer", ("notes",), batch_size=16, context_length=1024, text_encoder="minilm"
+        ("autoregressive",),
+        "transformer",
+        ("notes",),
+        batch_size=16,
+        context_length=1024,
+        text_encoder="minilm",
+        settings={"plan": {"grad_accum_steps": 4}},  # rows of about one length are read together, with little padding
     ),
 )
 
 MIDI_SUFFIXES = (".mid", ".midi")
 NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+save_suffixes = (".mid", ".musicxml", ".abc", *SOUND_SUFFIXES, ".svg", ".png")
 MAX_BYTES = 32 << 20
 
 
@@ -89,6 +98,10 @@ def render(score: Score, suffix: str) -> bytes:
         from genloom.media.music import roll
 
         return roll.draw_roll(score)
+    if suffix == ".svg":
+        from genloom.media.music import engraving
+
+        return engraving.engrave_score(score)
     raise GenloomError("music.bad_save_suffix", suffix=suffix or "such")
 
 
@@ -167,17 +180,17 @@ def measure_seconds(score: Score) -> float:
     return build_clock(score.tempos)(score.end)
 
 
-def show(value: Score) -> Shown:
+def show(value: Score) -> Display:
     """Return the score as a picture of its piano roll, and in characters."""
-    return Shown("image/png", render(value, ".png"), preview(Item(value)))
+    return Display("image/png", render(value, ".png"), preview(Item(value)))
 
 
-def render_sound(value: Score) -> Shown:
+def render_sound(value: Score) -> Display:
     """Return the sound of the score; GenloomError if it lasts too long."""
-    return Shown("audio/ogg", render(value, ".ogg"), "")
+    return Display("audio/ogg", render(value, ".ogg"), "")
 
 
-def sheet(values: Sequence[Score], captions: Sequence[str] = ()) -> Shown:
+def sheet(values: Sequence[Score], captions: Sequence[str] = ()) -> Display:
     """Return the piano rolls one below the other."""
     from genloom.media.music import roll
 
@@ -185,7 +198,7 @@ def sheet(values: Sequence[Score], captions: Sequence[str] = ()) -> Shown:
     text = "\n\n".join(
         f"{caption}\n{preview(Item(value))}".lstrip() for value, caption in zip(values, captions, strict=True)
     )
-    return Shown("image/png", roll.draw_rolls(values, captions), text)
+    return Display("image/png", roll.draw_rolls(values, captions), text)
 
 
 def encode(value: Score) -> bytes:

@@ -8,9 +8,9 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
-from dataclasses import replace
+from dataclasses import astuple, replace
 from fractions import Fraction
 from typing import Any
 
@@ -35,6 +35,7 @@ from genloom.media.music.score import (
 
 FORMATS = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".abc": "abc", ".krn": "humdrum"}
 NAMES = {".musicxml": "MusicXML", ".xml": "MusicXML", ".mxl": "MusicXML", ".abc": "ABC", ".krn": "Humdrum **kern"}
+VIOLA, MIDDLE_C = 41, 60
 MAX_BYTES = 32 << 20  # of a file, and of what is in a compressed one
 
 
@@ -52,10 +53,11 @@ def read_notation(data: bytes, suffix: str, problems: list[str]) -> Iterator[tup
     tunes = split_tunes(text) if FORMATS[suffix] == "abc" else [text]
     found = False
     for number, tune in enumerate(tunes, 1):
+        sections = split_sections(tune) if FORMATS[suffix] == "abc" else [tune]
         try:
-            for converted in parse_pieces(tune, suffix):
+            for pieces in zip(*(parse_pieces(section, suffix) for section in sections), strict=True):
                 found = True
-                yield converted
+                yield pieces[0] if len(pieces) == 1 else join_sections(pieces)
         except ValueError as error:
             if len(tunes) == 1:
                 raise
@@ -75,6 +77,46 @@ def split_tunes(text: str) -> list[str]:
     """Return the tunes of an ABC file, each with the lines above the first of them, which hold for all."""
     header, *tunes = re.split(r"^(?=X:)", text, flags=re.MULTILINE)
     return [header + tune for tune in tunes] or [text]
+
+
+def split_sections(tune: str) -> list[str]:
+    """Return the sections of an ABC tune of one voice whose meter changes, each with a header of its own.
+
+    music21 reads only the first meter right.
+    """
+    header, *rest = re.split(r"^(K:.*\n?)", tune, maxsplit=1, flags=re.MULTILINE)
+    if not rest or re.search(r"^V:|\[V:", tune, re.MULTILINE):
+        return [tune]
+    parts = re.split(r"^M:(.*)\n?|\[M:([^\]]*)\]", rest[1], flags=re.MULTILINE)
+    header_without_meter = re.sub(r"^M:.*\n?", "", header, flags=re.MULTILINE)
+    sections, key = [header + rest[0] + parts[0]] if has_notes(parts[0]) else [], rest[0]
+    for before, first, second, content in zip(parts[0::3], parts[1::3], parts[2::3], parts[3::3], strict=False):
+        keys = re.findall(r"^K:(.*)|\[K:([^\]]*)\]", before, re.MULTILINE)
+        key = f"K:{keys[-1][0] or keys[-1][1]}\n" if keys else key
+        if has_notes(content):
+            sections.append(f"{header_without_meter}M:{(first or second).strip()}\n{key}{content}")
+    return sections or [tune]
+
+
+def has_notes(abc: str) -> bool:
+    """Return whether the body of an ABC tune has notes."""
+    return (
+        re.search(r"[A-Ga-g]", re.sub(r"\[[A-Za-z]:[^\]]*\]|^[A-Za-z]:.*$|\"[^\"]*\"", "", abc, flags=re.MULTILINE))
+        is not None
+    )
+
+
+def join_sections(sections: Sequence[tuple[Score, Repairs]]) -> tuple[Score, Repairs]:
+    """Return the sections of a tune one after the other; each begins where the last bar of the one before ends."""
+    score, notes, meters, begin = sections[0][0], [], [], 0
+    for section, _ in sections:
+        notes += [note._replace(onset=note.onset + begin) for note in section.parts[0].notes]
+        meters += [meter._replace(onset=meter.onset + begin) for meter in section.meters]
+        last_onset, last_meter = section.bars[-1]
+        begin += last_onset + last_meter.bar_ticks
+    different = [meter for n, meter in enumerate(meters) if not n or meter[1:] != meters[n - 1][1:]]
+    joined = replace(score, parts=(replace(score.parts[0], notes=tuple(notes)),), meters=tuple(different))
+    return joined, Repairs(*map(sum, zip(*(astuple(each) for _, each in sections), strict=True)))
 
 
 def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
@@ -243,13 +285,16 @@ def build_stream(score: Score) -> Any:
             else music21.instrument.instrumentFromMidiProgram(part.program)
         )
         line.insert(0, instrument)
+        line.insert(0, choose_clef(part))
         if score.key is not None:
             line.insert(0, music21.key.KeySignature(count_sharps(score.key)))
         for meter in score.meters:
             line.insert(Fraction(meter.onset, TICKS_PER_QUARTER), to_time_signature(meter))
         if part is score.parts[0]:
             for tempo in score.tempos:
-                line.insert(Fraction(tempo.onset, TICKS_PER_QUARTER), music21.tempo.MetronomeMark(number=tempo.bpm))
+                line.insert(
+                    Fraction(tempo.onset, TICKS_PER_QUARTER), music21.tempo.MetronomeMark(number=round(tempo.bpm, 1))
+                )
         chords: dict[tuple[int, int], list[Note]] = {}
         for note in part.notes:
             chords.setdefault((note.onset, note.duration), []).append(note)
@@ -258,15 +303,45 @@ def build_stream(score: Score) -> Any:
             element: Any = music21.note.Note(pitches[0]) if len(pitches) == 1 else music21.chord.Chord(pitches)
             element.quarterLength = Fraction(duration, TICKS_PER_QUARTER)
             line.insert(Fraction(onset, TICKS_PER_QUARTER), element)
+        for begin, end in iter_silences(part, score):
+            rest = music21.note.Rest(quarterLength=Fraction(end - begin, TICKS_PER_QUARTER))
+            line.insert(Fraction(begin, TICKS_PER_QUARTER), rest)
         stream.insert(0, line)
     return stream
+
+
+def iter_silences(part: Part, score: Score) -> Iterator[tuple[int, int]]:
+    """Yield the ticks from which to which nothing sounds in a part, bar by bar."""
+    notes, first, tick = sorted(part.notes), 0, 0
+    for begin, meter in score.bars:
+        end = begin + meter.bar_ticks
+        while first < len(notes) and notes[first].onset < end:
+            if notes[first].onset > max(tick, begin):
+                yield max(tick, begin), notes[first].onset
+            tick = max(tick, notes[first].end)
+            first += 1
+        if tick < end:
+            yield max(tick, begin), end
+            tick = end
+
+
+def choose_clef(part: Part) -> Any:
+    """Return the clef in which most notes of a part are on the lines."""
+    import music21
+
+    if part.program == DRUMS:
+        return music21.clef.PercussionClef()
+    if part.program == VIOLA:
+        return music21.clef.AltoClef()
+    is_low = sum(note.pitch < MIDDLE_C for note in part.notes) > len(part.notes) / 2
+    return music21.clef.BassClef() if is_low else music21.clef.TrebleClef()
 
 
 def to_pitch(midi: int, key: Key | None) -> Any:
     """Return a pitch spelled for its key."""
     music21: Any = load_library("music21")
     letter, alter, octave = spell_pitch(midi, 0 if key is None else count_sharps(key))
-    return music21.pitch.Pitch(step=letter, accidental=alter, octave=octave)
+    return music21.pitch.Pitch(step=letter, accidental=alter or None, octave=octave)
 
 
 def to_time_signature(meter: Meter) -> Any:

@@ -12,6 +12,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5
 BLACK_KEYS = frozenset((1, 3, 6, 8, 10))
 PITCH_HEIGHT, QUARTER_WIDTH, MARGIN, LABEL_WIDTH, LINE_HEIGHT = 6, 24, 8, 28, 16  # pixels
 MAX_WIDTH, MAX_SYSTEMS = 1200, 24
+MIN_SHEET_WIDTH, MAX_CAPTION = 480, 400  # pixels; characters
 System = tuple[int, int]  # its first bar, and that after its last
 
 
@@ -24,15 +25,29 @@ def draw_rolls(scores: Sequence[Score], captions: Sequence[str]) -> bytes:
     """Return the rolls one below the other, each under its caption, as PNG."""
     from PIL import Image, ImageDraw, ImageFont
 
-    images = [draw_image(score) for score in scores]
-    heights = [image.height + LINE_HEIGHT * bool(caption) for image, caption in zip(images, captions, strict=True)]
-    canvas = Image.new("RGB", (max(image.width for image in images), sum(heights)), "white")
-    draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(12), 0
-    for image, caption, height in zip(images, captions, heights, strict=True):
-        draw.text((MARGIN, top + 2), caption[:160], "#333333", font)
+    images, font = [draw_image(score) for score in scores], ImageFont.load_default(12)
+    width = max(MIN_SHEET_WIDTH, *(image.width for image in images))
+    texts = [wrap_text(caption[:MAX_CAPTION], width - 2 * MARGIN, font) for caption in captions]
+    heights = [image.height + LINE_HEIGHT * len(lines) for image, lines in zip(images, texts, strict=True)]
+    canvas = Image.new("RGB", (width, sum(heights)), "white")
+    draw, top = ImageDraw.Draw(canvas), 0
+    for image, lines, height in zip(images, texts, heights, strict=True):
+        for number, line in enumerate(lines):
+            draw.text((MARGIN, top + 2 + LINE_HEIGHT * number), line, "#333333", font)
         canvas.paste(image, (0, top + height - image.height))
         top += height
     return to_png(canvas)
+
+
+def wrap_text(text: str, width: int, font: Any) -> list[str]:
+    """Return the lines of a text, each at most so wide unless one word is wider."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def list_edges(score: Score) -> list[int]:

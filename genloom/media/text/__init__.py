@@ -8,7 +8,7 @@ from genloom.errors import GenloomError
 from genloom.media.saving import write_file
 from genloom.media.text import bounded, encoding, extract, marked_text, office, sheets, word
 from genloom.media.text.style_features import extract_style_features as extract_style_features
-from genloom.types import DefaultRecipe, Item, Shown
+from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "text"
 unit: str = "byte"  # of UTF-8
@@ -42,6 +42,7 @@ DOCUMENTS = {
 }
 # Whose readers would find a file of plain text damaged.
 OTHER_MEDIA = frozenset((".doc", ".xls", ".ppt", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".wav", ".mp3", ".mid"))
+save_suffixes: tuple[str, ...] = (".txt", ".md")
 suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, *DOCUMENTS, *SHEETS)
 
 # On little text, bytes do better than byte pairs, and n-gram counts under the network help and fit in memory.
@@ -119,9 +120,9 @@ def check(item: Item) -> list[str]:
     return problems
 
 
-def show(value: str) -> Shown:
+def show(value: str) -> Display:
     """Return the text as UTF-8, and as it is."""
-    return Shown("text/plain", encode(value), value)
+    return Display("text/plain", encode(value), value)
 
 
 def count_units(value: str) -> int:

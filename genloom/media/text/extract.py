@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import unquote
@@ -39,9 +39,14 @@ PARAGRAPH_TAGS = {
 }
 LINE_TAGS = {"address", "aside", "br", "dd", "dt", "figcaption", "footer", "header", "li", "nav", "td", "th", "tr"}
 HIDDEN_TAGS = frozenset(("script", "style", "head", "template", "noscript", "svg"))
-LICENCE_LINK = re.compile(r"""<(?:a|link)\b[^>]*\brel=["']?license["']?[^>]*>""", re.IGNORECASE)
+TAG_BEGINNING = re.compile(r"<(/?)([a-zA-Z][^\s/<>]*)")
+TAG = re.compile(TAG_BEGINNING.pattern + r"""(?:=\s*(?:"[^"]*"|'[^']*')|[^<>])*+>""")
+UNQUOTED_TAG = re.compile(TAG_BEGINNING.pattern + "[^<>]*+>")
+MAX_BROKEN_TAGS = 20  # of a page, each of which may be searched up to its end
+FACT_TAG = re.compile(r"<(?:a|link|meta)\b[^<>]*+>", re.IGNORECASE)
+LICENCE_LINK = re.compile(r"""<(?:a|link)\b.*\brel=["']?license\b""", re.IGNORECASE | re.DOTALL)
 LICENCE_META = re.compile(
-    r"""<meta\b[^>]*\bname=["']?(?:license|dc\.rights|dcterms\.rights)["']?[^>]*>""", re.IGNORECASE
+    r"""<meta\b.*\bname=["']?(?:license|dc\.rights|dcterms\.rights)\b""", re.IGNORECASE | re.DOTALL
 )
 ATTRIBUTE = re.compile(r"""\b(?:href|content)=["']([^"'>]{1,300})""", re.IGNORECASE)
 
@@ -64,45 +69,69 @@ def extract_html(markup: str) -> ExtractedText:
 
 def find_html_licence(markup: str) -> str:
     """Return the licence in <link rel=license> or <meta name=license> of the page."""
+    tags = [tag[0] for tag in FACT_TAG.finditer(markup)]
     for pattern in (LICENCE_LINK, LICENCE_META):
-        if (tag := pattern.search(markup)) and (value := ATTRIBUTE.search(tag[0])):
+        if (tag := next(filter(pattern.match, tags), None)) and (value := ATTRIBUTE.search(tag)):
             return value[1].strip()
     return ""
 
 
-class _VisibleTextParser(HTMLParser):
-    def __init__(self) -> None:
-        HTMLParser.__init__(self, convert_charrefs=True)
-        self.pieces: list[str] = []
-        self.hidden_depth = 0
-        self.verbatim_depth = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.hidden_depth += tag in HIDDEN_TAGS
-        self.verbatim_depth += tag == "pre"
-        self._add_break(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden_depth = max(0, self.hidden_depth - (tag in HIDDEN_TAGS))
-        self.verbatim_depth = max(0, self.verbatim_depth - (tag == "pre"))
-        self._add_break(tag)
-
-    def _add_break(self, tag: str) -> None:
-        if tag in PARAGRAPH_TAGS or tag in LINE_TAGS:
-            self.pieces.append("\n\n" if tag in PARAGRAPH_TAGS else "\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self.hidden_depth:
-            self.pieces.append(data if self.verbatim_depth else re.sub(r"\s+", " ", data))
-
-
 def extract_visible_text(markup: str) -> str:
     """Extract all text that a browser would show, with empty lines between paragraphs."""
-    parser = _VisibleTextParser()
-    parser.feed(markup)
-    parser.close()
-    text = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(parser.pieces))
+    pieces: list[str] = []
+    hidden_depth = verbatim_depth = 0
+    for kind, value in _iter_tokens(markup):
+        if kind == "text":
+            if not hidden_depth:
+                pieces.append(value if verbatim_depth else re.sub(r"\s+", " ", value))
+            continue
+        step = 1 if kind == "start" else -1
+        hidden_depth = max(0, hidden_depth + step * (value in HIDDEN_TAGS))
+        verbatim_depth = max(0, verbatim_depth + step * (value == "pre"))
+        if value in PARAGRAPH_TAGS or value in LINE_TAGS:
+            pieces.append("\n\n" if value in PARAGRAPH_TAGS else "\n")
+    text = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(pieces))
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a page, and the names of the tags that start and end.
+
+    The time grows with the size of the page, however broken it is: what is not closed is not searched for its end
+    again and again. Python's own parser takes minutes for some pages of 200 kB.
+    """
+    begin = num_broken = 0
+    while (start := markup.find("<", begin)) >= 0:
+        if start > begin:
+            yield "text", unescape(markup[begin:start])
+        if markup.startswith("<!--", start):
+            end = markup.find("-->", start + 4)
+            begin = end + 3 if end >= 0 else len(markup)
+            continue
+        tag = TAG.match(markup, start) if num_broken < MAX_BROKEN_TAGS else None
+        if not tag and markup.startswith(("<!", "<?"), start):
+            end = markup.find(">", start)
+            begin = end + 1 if end >= 0 else len(markup)
+            continue
+        if not tag and TAG_BEGINNING.match(markup, start):
+            num_broken += 1
+            tag = UNQUOTED_TAG.match(markup, start)
+        if not tag:
+            yield "text", "<"
+            begin = start + 1
+            continue
+        begin, name = tag.end(), tag[2].lower()
+        if tag[1]:
+            yield "end", name
+            continue
+        yield "start", name
+        if tag[0].endswith("/>"):
+            yield "end", name
+        elif name in ("script", "style"):
+            end = re.compile(f"</{name}", re.IGNORECASE).search(markup, begin)
+            begin = end.start() if end else len(markup)
+    if begin < len(markup):
+        yield "text", unescape(markup[begin:])
 
 
 def extract_pdf(path: Path) -> ExtractedText:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from genloom.errors import format_message
+from genloom.cache_folder import find_cache_folder
+from genloom.errors import GenloomError, format_message
 from genloom.waiting import find_openmp
 
 SOURCE_FILES = ("decode.cpp", "attention.h", "matrix.h", "vectors.h")  # the first includes the others
@@ -32,7 +33,7 @@ def get_unavailable_reason() -> str:
     """Return why native decoding is unavailable here, or "" if it is available."""
     try:
         load_library()
-    except OSError as error:
+    except (OSError, GenloomError) as error:
         return str(error)
     return ""
 
@@ -41,11 +42,12 @@ def get_unavailable_reason() -> str:
 def load_library(instruction_set: str = "") -> ctypes.CDLL:
     """Return the compiled library for an instruction set, "" for the best that this machine has.
 
-    Raise OSError with the reason if the machine or its compiler does not support it.
+    Raise OSError with the reason if the machine or its compiler does not support it, GenloomError for a user without
+    a home folder.
     """
     instruction_set = instruction_set or detect_instruction_set()
     compiler = find_compiler()
-    library_path = get_cache_folder() / f"decode-{compute_fingerprint(compiler, instruction_set)}.so"
+    library_path = find_cache_folder() / "native" / f"decode-{compute_fingerprint(compiler, instruction_set)}.so"
     if not library_path.exists():
         compile_library(compiler, instruction_set, library_path)
     return ctypes.CDLL(str(library_path))
@@ -64,11 +66,6 @@ def find_compiler() -> str:
         if compiler_path := shutil.which(name):
             return compiler_path
     raise OSError(format_message("networks.no_compiler"))
-
-
-def get_cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "genloom" / "native"
 
 
 def compute_fingerprint(compiler: str, instruction_set: str) -> str:

@@ -11,8 +11,9 @@
 enum Activation { SWIGLU, RELU2, GELU };
 
 struct Layer {
-    Matrix qkv, out, up, down;
+    Matrix qkv, out, up, down, cross_query, cross_out;               // the last two have no rows without a prompt
     const float *norm_attention, *norm_mlp, *norm_query, *norm_key;  // the last two are null without QK norm
+    const float* norm_cross;
 };
 
 struct Network {
@@ -25,8 +26,11 @@ struct Network {
 };
 
 struct Cache {
-    uint16_t *keys, *values;  // row, layer, key head, then the layout of attention.h
-    int32_t capacity;         // positions, a multiple of the block
+    uint16_t *const *keys, *const *values;  // row: layer, key head, then the layout of attention.h
+    const int32_t* capacities;              // row: positions, a multiple of the block
+    int32_t max_capacity;                   // of all rows, states included
+    uint16_t *const *state_keys, *const *state_values;  // of the prompt's states, likewise: layer, head
+    const int32_t *state_counts, *state_capacities;
 };
 
 struct Batch {
@@ -86,8 +90,9 @@ static void attend_run(const Network& net, const Layer& layer, const Cache& cach
         float* qkv = s.qkv + (size_t)token * (net.heads + 2 * net.key_heads) * width;
         float* queries = qkv + head * group_size * width;
         float *key = qkv + (net.heads + head) * width, *value = key + net.key_heads * width;
-        size_t offset = (((size_t)batch.rows[token] * net.depth + depth) * net.key_heads + head) * cache.capacity * width;
-        const HeadCache head_cache{cache.keys + offset, cache.values + offset, width};
+        const int row = batch.rows[token];
+        const size_t offset = ((size_t)depth * net.key_heads + head) * cache.capacities[row] * width;
+        const HeadCache head_cache{cache.keys[row] + offset, cache.values[row] + offset, width};
 
         if (layer.norm_key) rms_norm_head(key, layer.norm_key, width, net.eps);
         rotate(key, cosines, sines, width);
@@ -99,20 +104,34 @@ static void attend_run(const Network& net, const Layer& layer, const Cache& cach
             for (int i = 0; i < width; i += 16) store(query + i, load(query + i) * (1 / __builtin_sqrtf(width)));
         }
         const int begin = position + 1 > net.window ? position + 1 - net.window : 0;
-        float* scores = s.scores + (size_t)omp_get_thread_num() * MAX_HEADS * cache.capacity;
+        float* scores = s.scores + (size_t)omp_get_thread_num() * MAX_HEADS * cache.max_capacity;
         for (int n = 0; n < group_size; n += MAX_HEADS) {
             float* group = queries + n * width;
             switch (group_size - n) {
-                case 1: attend<1>(group, head_cache, begin, position + 1, scores, cache.capacity); break;
-                case 2: attend<2>(group, head_cache, begin, position + 1, scores, cache.capacity); break;
-                case 3: attend<3>(group, head_cache, begin, position + 1, scores, cache.capacity); break;
-                default: attend<4>(group, head_cache, begin, position + 1, scores, cache.capacity);
+                case 1: attend<1>(group, head_cache, begin, position + 1, scores, cache.max_capacity); break;
+                case 2: attend<2>(group, head_cache, begin, position + 1, scores, cache.max_capacity); break;
+                case 3: attend<3>(group, head_cache, begin, position + 1, scores, cache.max_capacity); break;
+                default: attend<4>(group, head_cache, begin, position + 1, scores, cache.max_capacity);
             }
         }
         for (int i = 0; i < group_size * width; i += GROUP_SIZE)
             quantize(load(queries + i), load(queries + i + 16), s.attended, token,
                      (head * group_size * width + i) / GROUP_SIZE);
     }
+}
+
+// Attends with one head of a token to the states of its row's prompt.
+static void attend_states(const Network& net, const Cache& cache, const Batch& batch, const Scratch& s, int depth,
+                          int token, int head) {
+    const int width = net.head_width, row = batch.rows[token];
+    float* query = s.qkv + (size_t)token * (net.heads + 2 * net.key_heads) * width + head * width;
+    for (int i = 0; i < width; i += 16) store(query + i, load(query + i) * (1 / __builtin_sqrtf(width)));
+    const size_t offset = ((size_t)depth * net.heads + head) * cache.state_capacities[row] * width;
+    float* scores = s.scores + (size_t)omp_get_thread_num() * MAX_HEADS * cache.max_capacity;
+    attend<1>(query, {cache.state_keys[row] + offset, cache.state_values[row] + offset, width}, 0,
+              cache.state_counts[row], scores, cache.max_capacity);
+    for (int i = 0; i < width; i += GROUP_SIZE)
+        quantize(load(query + i), load(query + i + 16), s.attended, token, (head * width + i) / GROUP_SIZE);
 }
 
 // Computes the activated hidden features of all tokens, 32 at a time, and rounds each group as soon as it is complete.
@@ -150,7 +169,7 @@ void genloom_step(const Network* network, const Cache* cache, const Batch* batch
     const int D = net.width, tokens = batch->num_tokens;
     const int features = (net.heads + 2 * net.key_heads) * net.head_width;
     ScratchAllocator allocator{scratch};
-    const Scratch s = allocate_scratch(allocator, net, tokens, cache->capacity, threads);
+    const Scratch s = allocate_scratch(allocator, net, tokens, cache->max_capacity, threads);
     auto add = [&](int token, int row, Floats sums) {
         float* target = x + (size_t)token * D + row;
         store(target, load(target) + sums);
@@ -169,6 +188,18 @@ void genloom_step(const Network* network, const Cache* cache, const Batch* batch
             for (int job = 0; job < batch->num_runs * net.key_heads; job++)
                 attend_run(net, layer, *cache, *batch, s, depth, job / net.key_heads, job % net.key_heads);
             multiply(layer.out, s.attended, tokens, add);
+            if (layer.cross_query.rows) {
+#pragma omp for schedule(static)
+                for (int token = 0; token < tokens; token++)
+                    rms_norm(x + (size_t)token * D, layer.norm_cross, net.eps, s.normed, token);
+                multiply(layer.cross_query, s.normed, tokens, [&](int token, int row, Floats sums) {
+                    store(s.qkv + (size_t)token * features + row, sums);
+                });
+#pragma omp for schedule(static)
+                for (int job = 0; job < tokens * net.heads; job++)
+                    attend_states(net, *cache, *batch, s, depth, job / net.heads, job % net.heads);
+                multiply(layer.cross_out, s.attended, tokens, add);
+            }
 #pragma omp for schedule(static)
             for (int token = 0; token < tokens; token++)
                 rms_norm(x + (size_t)token * D, layer.norm_mlp, net.eps, s.normed, token);

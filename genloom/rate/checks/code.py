@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from genloom.errors import GenloomError
 from genloom.rate.checks import CheckResult
-from genloom.rate.checks.sandbox import SandboxLimits, find_confinement_error, run_sandboxed
+from genloom.rate.sandbox import SandboxLimits, find_confinement_error, run_sandboxed
 
 _CODE_BLOCK = re.compile(r"^[ \t]*```(?:python|py)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 media = ("text",)

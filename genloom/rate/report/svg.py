@@ -5,11 +5,12 @@ The charts are drawn in placeholder colours, which become the page's CSS variabl
 
 import io
 import re
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from genloom.figures import open_figure
 from genloom.rate.calibration import Calibration
 from genloom.rate.gate import Measure, compute_win_interval, format_values
 from genloom.rate.report.receipt import CurvePoint
@@ -32,14 +33,9 @@ _STYLE: dict[Any, Any] = {
     "axes.labelcolor": _SOFT,
     "axes.titlecolor": _SOFT,
     "axes.titlesize": 13,
-    "axes.titlelocation": "left",
     "axes.edgecolor": _RULE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.spines.bottom": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "grid.color": _RULE,
     "xtick.color": _SOFT,
     "ytick.color": _SOFT,
@@ -144,17 +140,9 @@ def _draw_panel(axes: "Axes", name: str, steps: Sequence[int], values: Sequence[
     axes.locator_params(axis="y", nbins=3)
 
 
-@contextmanager
-def _open_figure(width: int, height: int) -> "Generator[Figure]":
-    """Open a figure of this size in pixels, outside pyplot; matplotlib is imported when the first one is drawn."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width / 72, height / 72))
-        FigureCanvasSVG(figure)
-        yield figure
+def _open_figure(width: int, height: int) -> "AbstractContextManager[Figure]":
+    """Open a figure of this size in pixels."""
+    return open_figure(width / 72, height / 72, _STYLE)
 
 
 def _encode_svg(figure: "Figure", label: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genloom.errors import GenloomError
+from genloom.text_format import fix_surrogates
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -51,7 +52,7 @@ class MiniLM:
         Each distinct text is encoded once, batched with others of its length; equal texts share an array.
         """
         unique_texts = list(dict.fromkeys(texts))
-        encodings = self.tokenizer.encode_batch_fast(unique_texts, add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch_fast(list(map(fix_surrogates, unique_texts)), add_special_tokens=False)
         pieces = {text: tuple(e.ids[: self.config.max_length]) for text, e in zip(unique_texts, encodings, strict=True)}
         states_by_pieces: dict[tuple[int, ...], np.ndarray] = {(): np.zeros((0, self.width), np.float32)}
         for length, same_length in groupby(sorted(set(pieces.values()) - {()}, key=len), len):
@@ -61,7 +62,7 @@ class MiniLM:
 
     def compute_offsets(self, text: str) -> list[tuple[int, int]]:
         """Return the begin and end in the text of the word piece of each state."""
-        return self.tokenizer.encode(text, add_special_tokens=False).offsets[: self.config.max_length]
+        return self.tokenizer.encode(fix_surrogates(text), add_special_tokens=False).offsets[: self.config.max_length]
 
     def encode_pieces(self, pieces: Sequence[tuple[int, ...]]) -> np.ndarray:
         """Encode texts of equal length, given as ids, to states (B, S, 384)."""

@@ -199,6 +199,10 @@ class PackedBatches:
         fold_step, fold = divmod(step, len(self.folds))
         return self.folds[fold][self.orders[fold](fold_step * self.batch_size + np.arange(self.batch_size))]
 
+    def measure_sizes(self, packs_B: np.ndarray) -> np.ndarray:
+        """Return the number of tokens in each of these packs."""
+        return np.array([sum(self.spans[n].end - self.spans[n].start for n in self.packs[index]) for index in packs_B])
+
     def find_documents(self, packs_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the index of the document that each of these packs begins with, and where in the document."""
         starts_B = np.array([self.spans[self.packs[index][0]].start for index in packs_B], np.int64)

@@ -155,6 +155,8 @@ class SequenceBatches:
         packs_B = packed_batches.draw_packs(step)
         if not packed_batches.is_one_per_row:
             return packed_batches.build_batch(packs_B)
+        sizes_B = packed_batches.measure_sizes(packs_B)  # rows of about one length share a micro-batch
+        packs_B = packs_B[np.argsort(-sizes_B, kind="stable")]
         keep = conditions.draw_kept(list(self.conditions), self.cond_dropout, len(packs_B), packed_batches.seed, step)
         return build_sequence_batch(packed_batches, packs_B, self.conditions, keep)
 

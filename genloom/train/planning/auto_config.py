@@ -12,11 +12,10 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from genloom import plugins
 from genloom.capabilities import Hook
 from genloom.errors import GenloomError, format_message
+from genloom.memory import measure_memory
 from genloom.model import check_design, fit_conditions
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
@@ -51,6 +50,7 @@ COMPILE_MIN_SECONDS = 400  # of training; shorter runs do not repay the half min
 MAX_PILOT_FRACTION = 0.08  # of the time, for a pilot run that measures how fast a text is learned
 MAX_SETUP_FRACTION = 0.35  # of the time; then no further network size is measured
 RESERVED_FRACTION = 0.04  # of the time, for storing and the unforeseen
+MAX_GROWTH = 2  # times the planned steps, of a run that is faster than its forecast
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Budget:
     tokens: int = 0
     steps: int = 0
     seed: int = 0
+    started_at: float = 0.0  # by time.perf_counter, from which the minutes count; 0: from when planning begins
+    measured: dict[str, Any] | None = None  # what forecasts on the same data measured before, which is not repeated
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def plan_training(
 
     Raises ValueError for conflicting or impossible limits, and for a misspelt setting.
     """
-    started_at = time.perf_counter()
+    started_at = budget.started_at or time.perf_counter()
     if sum(bool(w) for w in (budget.minutes, budget.tokens, budget.steps)) > 1:
         raise GenloomError("train.several_lengths")
     minutes = budget.minutes or (0.0 if budget.tokens or budget.steps else 5.0)
@@ -161,7 +163,7 @@ def plan_training(
     time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
     job = limit_context_length(job, source, overrides)
     ngram_baseline = source.compute_ngram_baseline(job.design)
-    benchmark = Benchmark(source)
+    benchmark = Benchmark(source, {} if budget.measured is None else budget.measured)
     yield Status("Measuring this machine")
     if "plan.precision" not in overrides:
         precision = benchmark.choose_precision(override_network(job, "resize_config", *REFERENCE_SIZE))
@@ -196,6 +198,7 @@ def plan_training(
         warmup=min(job.plan.warmup, max(candidate.steps // 10, 1)),
         max_seconds=round(time_left.seconds, 1),
         closing_steps=round(eval_share * final_share * eval_seconds / step_seconds, 2) if minutes else 0.0,
+        max_steps=MAX_GROWTH * candidate.steps if minutes else 0,
     )
     return replace(job, plan=plan, estimate=estimate.to_record(), eval_share=eval_share)
 
@@ -231,7 +234,7 @@ def estimate_training(
     seconds = candidate.seconds + eval_seconds
     bits_per_byte = scaling_forecast.predict_bits_per_byte(num_parameters, candidate.total_units)
     ngram_baseline = scaling_forecast.ngram_baseline
-    available_bytes = psutil.virtual_memory().available  # without the networks' n-gram counts, which are loaded
+    available_bytes = measure_memory().available  # without the networks' n-gram counts, which are loaded
     activation_bytes = candidate.benchmark.activation_bytes * candidate.job.batch_size
     return RunEstimate(
         num_parameters=num_parameters,
@@ -288,7 +291,12 @@ def iter_candidates(
         if sized_job == previous_job:  # the sizes are fixed by overrides
             return
         previous_job = sized_job
-        step_benchmark = benchmark.measure_step(sized_job)
+        try:
+            step_benchmark = benchmark.measure_step(sized_job)
+        except GenloomError as error:
+            if error.code == "train.out_of_memory" and best_score < float("inf"):
+                return
+            raise
         steps = time_left.count_steps(step_benchmark.step_seconds, sized_job.units_per_step)
         if steps < MIN_STEPS and minutes and best_score < float("inf"):
             return

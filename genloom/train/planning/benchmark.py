@@ -3,16 +3,18 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import torch
 
-from genloom.model import Model, best_device, build_networks, build_objective, resolve_space
+from genloom.memory import measure_memory
+from genloom.model import Model, best_device, build_networks, build_objective, count_network_parameters, resolve_space
 from genloom.model.likelihood import measure_held_out
 from genloom.train.data.source import PretrainingSource
 from genloom.train.job import Job
 from genloom.train.loop import TrainState, train
+from genloom.train.planning import forecast
 
 MAX_BENCHMARK_STEPS, BENCHMARK_SECONDS = 40, 1.5
 
@@ -31,9 +33,16 @@ class Benchmark:
     """Times training steps on a data source."""
 
     source: PretrainingSource
+    measured: dict[str, StepBenchmark] = field(default_factory=dict)  # what was measured, by the job
 
     def measure_step(self, job: Job) -> StepBenchmark:
         """Return the median duration of the later half of the measured steps: at least three, for 1.5 seconds."""
+        key = repr((job.design, job.batch_size, job.plan.precision, job.plan.torch_compile))
+        if key not in self.measured:
+            self.measured[key] = self._measure_step(job)
+        return self.measured[key]
+
+    def _measure_step(self, job: Job) -> StepBenchmark:
         times: list[float] = []
         model, activation_bytes, steps = self.start_run(job, MAX_BENCHMARK_STEPS)
         step_start = time.perf_counter()
@@ -43,9 +52,8 @@ class Benchmark:
             step_start = step_end
             if len(times) >= 3 and sum(times[1:]) > BENCHMARK_SECONDS:  # the first initialises, or compiles
                 break
-        return StepBenchmark(
-            median(times[len(times) // 2 :]), sum(p.numel() for p in model.parts.parameters()), activation_bytes
-        )
+        num_parameters = sum(p.numel() for p in model.parts.parameters())
+        return StepBenchmark(median(times[len(times) // 2 :]), num_parameters, activation_bytes)
 
     def train_and_evaluate(self, job: Job, steps: int) -> float:
         """Train for this many steps; return the metric of the final evaluation."""
@@ -56,14 +64,18 @@ class Benchmark:
 
     def start_run(self, job: Job, num_steps: int) -> tuple[Model, int, StepIterator]:
         """Return a new model, its activation bytes per row, and an iterator over training steps."""
+        available_bytes = measure_memory().available
         objective = build_objective(job.design, resolve_space(job.design, self.source.codec))
+        plan, num_parameters = replace(job.plan, steps=num_steps), count_network_parameters(job.design, objective)
+        forecast.require_memory(forecast.estimate_training_memory(plan, num_parameters, 0), available_bytes)
         parts = build_networks(job.design, objective)
         for network in parts.values():
             self.source.fit_counts(network)
         parts.to(best_device())
-        plan = replace(job.plan, steps=num_steps)
         model = Model(job.name, self.source.codec, objective, parts, job.design)
         activation_bytes = self.source.activation_bytes(job, model)
+        batch_bytes = activation_bytes * job.batch_size
+        forecast.require_memory(forecast.estimate_training_memory(plan, num_parameters, batch_bytes), available_bytes)
         steps = train(
             objective, self.source.build_batches(job, model), plan, TrainState.from_parts(parts, objective, plan)
         )

@@ -39,15 +39,18 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
 
 
 def find_default_recipe(medium: str, size: int, objective: str) -> DefaultRecipe:
-    """Return the medium's recipe for this many bytes of data and the objective (""; any)."""
+    """Return the medium's first recipe for this many bytes of data and the objective (""; any).
+
+    An objective that none of them names, as that of a plug-in, gets the last, which is the most general.
+    """
     recipes = get_ability(plugins.find_part("medium", medium), "default_recipes")
     if not recipes:
         raise GenloomError("train.no_recipe", medium=medium)
     size_matches = [recipe for recipe in recipes if size <= recipe.max_bytes]
-    objective_matches = [
-        recipe for recipe in size_matches if not recipe.objectives or objective in ("", *recipe.objectives)
-    ]
-    return (objective_matches or size_matches)[0]
+    return next(
+        (recipe for recipe in size_matches if not recipe.objectives or objective in ("", *recipe.objectives)),
+        size_matches[-1],
+    )
 
 
 def get_part_name(overrides: Mapping[str, Any], part: str) -> str:

@@ -86,19 +86,28 @@ def choose_eval_share(eval_seconds: float, limit_seconds: float) -> float:
 
 
 def check_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int, available_bytes: int) -> int:
-    """Return the bytes that a run needs. Raises ValueError if fewer are available."""
+    """Return the bytes that a run needs, with those of this process. Raises ValueError if fewer are available."""
     required_bytes = estimate_memory(plan, num_parameters, activation_bytes)
-    if required_bytes > available_bytes:
-        raise GenloomError("train.out_of_memory", required_gb=required_bytes / 1e9, available_gb=available_bytes / 1e9)
+    require_memory(required_bytes, available_bytes)
     return required_bytes
 
 
+def require_memory(required_bytes: int, available_bytes: int) -> None:
+    if required_bytes > available_bytes:
+        raise GenloomError("train.out_of_memory", required_gb=required_bytes / 1e9, available_gb=available_bytes / 1e9)
+
+
 def estimate_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int) -> int:
+    """Estimate the bytes of a run, with those of this process."""
+    return estimate_training_memory(plan, num_parameters, activation_bytes) + psutil.Process().memory_info().rss
+
+
+def estimate_training_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int) -> int:
     """Estimate the bytes of weights, gradients, optimizer, low-precision copy and EMA, and of activations or saving."""
     ema_bytes = 4 * num_parameters if plan.ema_decay else 0
     state_bytes = 8 if plan.optimizer.family == "muon" else 12
     save_bytes = state_bytes * num_parameters + ema_bytes  # a checkpoint is serialised in memory
-    return int(18 * num_parameters + ema_bytes + max(activation_bytes, save_bytes) + psutil.Process().memory_info().rss)
+    return int(18 * num_parameters + ema_bytes + max(activation_bytes, save_bytes))
 
 
 def activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:

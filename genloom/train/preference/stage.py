@@ -77,7 +77,7 @@ class PreferenceSource:
         """Return the activation bytes per row."""
         if is_open_sequence(self.codec.space):
             return packed_activation_bytes(job)
-        batch: Any = self.build_batches(job, model)(0)
+        batch: Any = self.build_batches(replace(job, batch_size=self.config.rows_per_prompt), model)(0)
         batch = batch.select_rows(slice(0, 2))
         parts, phase = dict(model.parts.items()), model.objective.phases[0]
         if isinstance(model.objective, BatchPreparing):

@@ -26,17 +26,12 @@ CONTEXTS = [
 
 
 @pytest.fixture(scope="module")
-def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return worlds.trained_workspace(tmp_path_factory.getbasetemp() / "home")
-
-
-@pytest.fixture(scope="module")
-def models(worlds: ModuleType, home: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+def models(worlds: ModuleType, trained_home: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     workspace = Workspace(tmp_path_factory.mktemp("reader"))
     data = worlds.create_dataset(workspace)
     run = worlds.build_job(data, 20, name="pairs", codec__name="bpe", codec__vocab_size="400", context_length="64")
     worlds.finish_run(workspace, run)
-    shutil.copytree(home.root / "models/tales", workspace.root / "models/tales")
+    shutil.copytree(trained_home.root / "models/tales", workspace.root / "models/tales")
     return {name: load_model(workspace, name) for name in ("tales", "pairs")}
 
 
@@ -99,9 +94,9 @@ def test_a_uniform_model_has_the_same_cost_per_token(models: dict[str, Model]) -
     assert all(abs(a - b) < 1e-5 for a, b in pairwise(each))
 
 
-def test_a_masked_model_is_refused(home: Workspace) -> None:
+def test_a_masked_model_is_refused(trained_home: Workspace) -> None:
     with raises_code("evaluate.not_left_to_right", model="masks/1"):
-        build_scorer(load_model(home, "masks"))
+        build_scorer(load_model(trained_home, "masks"))
 
 
 def test_the_data_files_are_part_of_the_package() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from genloom.rate.checks import build_check
 from genloom.rate.checks.code import Config
-from genloom.rate.checks.sandbox import SandboxLimits, find_confinement_error, parse_report, run_sandboxed
+from genloom.rate.sandbox import SandboxLimits, find_confinement_error, parse_report, run_sandboxed
 from tests.errors import raises_code
 
 needs_confinement = pytest.mark.skipif(bool(find_confinement_error()), reason=find_confinement_error())
@@ -291,7 +291,7 @@ def f(g, node):
 def attack(code):
     """Judge code in a process that it would have to harm, and return its exit status and what it printed."""
     script = (
-        "from genloom.rate.checks.sandbox import SandboxLimits, run_sandboxed\n"
+        "from genloom.rate.sandbox import SandboxLimits, run_sandboxed\n"
         f"print(run_sandboxed({code!r}, 'assert 1', SandboxLimits()))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
@@ -357,9 +357,9 @@ error = ctypes.get_errno()
 @needs_confinement
 def test_a_refused_call_is_refused_on_every_kernel():
     """What Landlock covers depends on its version; the filter refuses by itself what would change a file."""
-    from genloom.rate.checks import sandbox_confinement
+    from genloom.rate.sandbox import confinement
 
-    allowed = {*sandbox_confinement._ALLOWED_SYSCALLS}
+    allowed = {*confinement._ALLOWED_SYSCALLS}
     changing = {76, 77, 82, 83, 84, 85, 86, 87, 88, 90, 91, 92, 93, 94, 133, 132, 235, 258, 259, 260, 263, 264, 265}
     changing |= {266, 268, 280, 285, 316, 40, 275, 276, 278, 326, 161, 165, 304, 437, 188, 189, 190, 197, 198, 199}
     assert not allowed & changing

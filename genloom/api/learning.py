@@ -1,0 +1,165 @@
+"""Learning from ratings, and unlearning of ratings and documents."""
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genloom.api import progress as progress_bars
+from genloom.api.arguments import drop_progress, to_list, to_overrides
+from genloom.errors import GenloomError
+
+if TYPE_CHECKING:
+    from genloom.api.models import Model
+    from genloom.api.receipts import Receipt
+    from genloom.learn.round import LearnResult
+    from genloom.learn.unlearn_document import UnlearnDocumentResult
+    from genloom.learn.unlearn_ratings import UnlearnRatingsResult
+    from genloom.train.events import Event
+
+
+def learn(
+    model: "Model",
+    *,
+    minutes: float = 0.0,
+    steps: int = 0,
+    method: str = "auto",
+    check: str = "",
+    reward: str | Sequence[str] = (),
+    best_of: int = 0,
+    prompts: Sequence[str] = (),
+    max_eval_prompts: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> "Receipt":
+    """Learn from ratings; the new version is activated only if held-out ratings prove it better.
+
+    The active version of the model learns. Called again with the same arguments, an interrupted round continues.
+
+    Parameters
+    ----------
+    minutes
+        Time budget of the round: about half for training, the rest for measuring. 0: 5, if no `steps` are given.
+    steps
+        Exact number of steps.
+    method
+        Method. dpo: pairs. kto: single thumbs up/down. weighted: SFT weighted by rating. grpo: sample new answers to
+        the rated prompts and reinforce those that score above their group. none: no training, only what best-of-n
+        gains. auto: dpo or kto, by the ratings.
+    check
+        Machine check that also compares the held-out answers, e.g. length:max_length=1 or "regex:pattern=[!]".
+    reward
+        Rewards of method grpo: "model", or checks. (): "model".
+    best_of
+        Number of answers of the active version for a best-of-n baseline, chosen by the reward model. 0: not measured.
+    prompts
+        Extra evaluation prompts for the safeguards and, with `check`, for a tighter win rate.
+    max_eval_prompts
+        Maximum number of held-out prompts that both versions answer. 0: the default.
+    overrides
+        Job settings by their path, e.g. {"plan.warmup": 100}.
+    seed
+        Random seed.
+    progress
+        Whether a bar is shown on standard error. None: in notebooks only.
+
+    Returns
+    -------
+    Receipt
+        What changed, with which confidence and at which cost; `receipt.model` is the version now in use.
+
+    Raises
+    ------
+    GenloomError
+        rate.too_few_preferences: how many are missing; learn.too_few_eval_prompts.
+    """
+    events = iter_learn(**drop_progress(locals()))
+    return to_receipt(model, progress_bars.run_events(events, "Learning", model.workspace.is_shown(progress)))
+
+
+def iter_learn(
+    model: "Model",
+    *,
+    minutes: float = 0.0,
+    steps: int = 0,
+    method: str = "auto",
+    check: str = "",
+    reward: str | Sequence[str] = (),
+    best_of: int = 0,
+    prompts: Sequence[str] = (),
+    max_eval_prompts: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> "Generator[Event | LearnResult]":
+    """Yield the events of a round of learning; takes the arguments of `learn`. `to_receipt` reads the last one."""
+    started_at = time.perf_counter()  # the imports are part of the minutes
+    from genloom.learn.rl_env import REWARD_MODEL
+    from genloom.learn.round import MAX_EVAL_PROMPTS, LearnRequest, learn
+    from genloom.old_names import upgrade_method
+    from genloom.train.planning.auto_config import Budget
+
+    request = LearnRequest(
+        model.name,
+        upgrade_method(method),
+        check,
+        extra_prompts=tuple(prompts),
+        rewards=tuple(to_list(reward)) or (REWARD_MODEL,),
+        best_of=best_of,
+        budget=Budget(minutes=minutes, steps=steps, seed=seed, started_at=started_at),
+        overrides=to_overrides(overrides),
+        max_eval_prompts=max_eval_prompts or MAX_EVAL_PROMPTS,
+    )
+    return learn(model.workspace.store, model.workspace.ledger, request)
+
+
+def to_receipt(model: "Model", result: "Event | LearnResult") -> "Receipt":
+    """Return the receipt of the last event of `iter_learn`."""
+    from genloom.api.receipts import Receipt
+    from genloom.learn.round import LearnResult
+
+    assert isinstance(result, LearnResult), "a round ends with its result"
+    return Receipt(model.workspace, result.receipt, result.digest, result.run)
+
+
+def forget(
+    model, *, rater: str = "", item: str = "", progress: bool | None = None
+) -> "UnlearnRatingsResult | UnlearnDocumentResult":
+    """Unlearn the ratings of a rater or about an output, or a training document, with proof.
+
+    Parameters
+    ----------
+    rater
+        Rater whose ratings are forgotten.
+    item
+        Output whose ratings are forgotten (id, or SHA-256 of its file), or training document (id in the data set).
+    progress
+        Whether a bar is shown on standard error. None: in notebooks only.
+
+    Returns
+    -------
+    UnlearnRatingsResult or UnlearnDocumentResult
+        The new version, the affected versions, and the digest that two runs have in common.
+
+    Raises
+    ------
+    GenloomError
+        api.forget_target: neither or both are named; learn.no_ratings_of, learn.document_not_used: there is
+        nothing to forget.
+    """
+    events: Generator[Any] = iter_forget(model, rater=rater, item=item)
+    return progress_bars.run_events(events, "Learning", model.workspace.is_shown(progress))
+
+
+def iter_forget(
+    model, *, rater: str = "", item: str = ""
+) -> "Generator[Event | UnlearnRatingsResult] | Generator[Event | UnlearnDocumentResult]":
+    """Yield the events of `forget`, last its result."""
+    from genloom.learn.unlearn_document import is_known_document, unlearn_document
+    from genloom.learn.unlearn_ratings import unlearn_ratings
+
+    if bool(rater) == bool(item):
+        raise GenloomError("api.forget_target")
+    store, ledger = model.workspace.store, model.workspace.ledger
+    if item and is_known_document(store, item):
+        return unlearn_document(store, ledger, model.name, item)
+    return unlearn_ratings(store, ledger, model.name, rater, item)

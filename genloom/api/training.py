@@ -1,0 +1,192 @@
+"""Training of models on data sets of a workspace, and the import of pretrained ones."""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.api import progress as progress_bars
+from genloom.api.arguments import drop_progress, to_overrides
+from genloom.errors import GenloomError
+from genloom.store.files import expand_home
+
+if TYPE_CHECKING:
+    from genloom.api.models import Model
+    from genloom.api.workspace import Workspace
+    from genloom.exchange.importer import ImportResult
+    from genloom.train.events import Event
+
+
+def train(
+    workspace: "Workspace",
+    data: str,
+    *,
+    minutes: float = 0.0,
+    params: int = 0,
+    tokens: int = 0,
+    steps: int = 0,
+    name: str = "",
+    from_: "Model | str" = "",
+    method: str = "",
+    resume: bool = False,
+    recipe: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    threads: int = 0,
+    save_steps: int = 0,
+    progress: bool | None = None,
+) -> "Model":
+    """Train a model on a data set, or fine-tune an existing one, within a time budget.
+
+    Parameters
+    ----------
+    data
+        Data set; with `resume`, the name or id of a run.
+    minutes
+        Time budget. 0: 5, if neither `tokens` nor `steps` are given.
+    params
+        Approximate number of parameters. 0: what the time and the data allow.
+    tokens
+        Number of tokens to train on; of media without tokens, samples.
+    steps
+        Exact number of steps; with `resume`, the step to train up to.
+    name
+        Name of the model. "": that of the data set.
+    from_
+        Model to fine-tune, on text or on conversations.
+    method
+        Fine-tuning method: lora (a small adapter) or full (all weights). "": lora.
+    resume
+        Whether a run that was stopped or killed is continued, or a finished one trained further with `steps`.
+    recipe
+        TOML file of job settings; `overrides` override it.
+    overrides
+        Job settings by their path, e.g. {"network.base.width": 384}.
+    seed
+        Random seed.
+    threads
+        Number of processor threads. 0: all cores, or fewer by the quota of the container.
+    save_steps
+        Number of steps between additional checkpoints. 0: only one every 30 seconds.
+    progress
+        Whether a bar and the estimate are shown on standard error. None: in notebooks only.
+
+    Returns
+    -------
+    Model
+        The new version.
+
+    Raises
+    ------
+    GenloomError
+        store.unknown_name, store.unknown_name_near: there is no such data set; api.method_without_model,
+        api.resume_with_plan, api.resume_with_name: arguments that contradict each other; train.run_finished.
+    """
+    events = iter_train(**drop_progress(locals()))
+    from genloom.train.events import RunResult
+
+    result = progress_bars.run_events(events, "Training", workspace.is_shown(progress))
+    assert isinstance(result, RunResult), "a run ends with its result"
+    return workspace.model(result.ref)
+
+
+def iter_train(
+    workspace: "Workspace",
+    data: str,
+    *,
+    minutes: float = 0.0,
+    params: int = 0,
+    tokens: int = 0,
+    steps: int = 0,
+    name: str = "",
+    from_: "Model | str" = "",
+    method: str = "",
+    resume: bool = False,
+    recipe: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    threads: int = 0,
+    save_steps: int = 0,
+    num_samples: int = 0,
+) -> "Generator[Event]":
+    """Yield the events of a training, last a RunResult; takes the arguments of `train`.
+
+    Closing the iterator saves a checkpoint and stops, so that `resume` continues to the same result. A new language
+    model writes `num_samples` texts on the way (`TextSample`).
+    """
+    started_at = time.perf_counter()  # the imports are part of the minutes
+    from genloom.settings import read_recipe
+    from genloom.train.planning.auto_config import Budget
+    from genloom.train.run import TrainRequest, train_model
+
+    if method and not (from_ or resume):
+        raise GenloomError("api.method_without_model")
+    if resume and (minutes or tokens or params or recipe or overrides or from_ or method):
+        raise GenloomError("api.resume_with_plan")
+    if resume and name:
+        raise GenloomError("api.resume_with_name", run=f'"{data}"' if " " in data else data)
+    settings = read_recipe(expand_home(recipe)) if recipe else {}
+    request = TrainRequest(
+        data,
+        name,
+        workspace.model(from_).ref if from_ else "",
+        method or "lora",
+        Budget(minutes=minutes, params=params, tokens=tokens, seed=seed, started_at=started_at),
+        {**settings, **to_overrides(overrides)},
+        resume,
+        steps,
+        threads,
+        save_steps=save_steps,
+        num_samples=num_samples,
+    )
+    return train_model(workspace.store, request)
+
+
+def import_model(
+    workspace: "Workspace",
+    source: str | Path,
+    *,
+    name: str = "",
+    base: str = "",
+    progress: "bool | Callable[[float, str], None] | None" = None,
+) -> "Model":
+    """Import a pretrained model or an adapter.
+
+    Parameters
+    ----------
+    source
+        Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an adapter; or .gguf file.
+    name
+        Name of the model in the workspace. "": that of the source.
+    base
+        Model of the workspace that an adapter belongs to. "": the one that the adapter names.
+    progress
+        Whether a bar is shown on standard error (None: in notebooks only), or a function of the share done and the
+        next step.
+
+    Returns
+    -------
+    Model
+        The imported model; its card has the parity with the source.
+
+    Raises
+    ------
+    GenloomError
+        exchange.no_such_pretrained_model, exchange.download_failed, and others for a source that cannot be read.
+    """
+    return workspace.model(import_with_report(workspace, source, name=name, base=base, progress=progress).folder.ref)
+
+
+def import_with_report(
+    workspace: "Workspace",
+    source: str | Path,
+    *,
+    name: str = "",
+    base: str = "",
+    progress: "bool | Callable[[float, str], None] | None" = None,
+) -> "ImportResult":
+    """Import a pretrained model as `import_model` does; return the parity with its source and further notes."""
+    from genloom.exchange.importer import import_model
+
+    with workspace.open_callback("Importing", progress) as report_progress:
+        return import_model(workspace.store, str(source), name or None, report_progress, base)

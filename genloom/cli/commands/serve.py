@@ -1,0 +1,53 @@
+"""`genloom serve`: the studio and the HTTP API, for other programs and for a team."""
+
+import logging
+
+from genloom.cli.console import Console
+from genloom.cli.options.serving import ServingOptions
+from genloom.cli.options.workspace import CommonOptions
+
+
+def run(
+    *,
+    host: str = "127.0.0.1",
+    serving: ServingOptions = ServingOptions(),
+    common: CommonOptions = CommonOptions(),
+) -> None:
+    """Serve the studio and the HTTP API for other programs and a team.
+
+    Parameters
+    ----------
+    host
+        Address to listen on; any but this machine's own needs a key or an account.
+    """
+    workspace, console = common.open()
+    config = serving.build_config(host)
+    from genloom.server.run import check_access, open_sockets, run_server
+    from genloom.server.running import create_links, hold_workspace, publish_urls
+
+    check_access(workspace, config)
+    with hold_workspace(workspace):
+        sockets, config = open_sockets(config)
+        publish_urls(workspace, config)
+        # A log that keeps standard output is no place for a link that signs in.
+        links = create_links(workspace, config, config.list_urls()) if console.is_live or common.json else []
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("genloom.server").setLevel(logging.INFO)
+        run_server(workspace, config, sockets, lambda: print_links(console, config.list_urls(), links, config.is_lan))
+
+
+def print_links(console: Console, urls: list[str], links: list[str], is_qr_code: bool) -> None:
+    """Print where the server is, and the links that sign in one browser each, if there are any."""
+    if links:
+        console.print_line(f"Studio: {links[0]}")
+        console.print_line("        The link works once, within 30 minutes; genloom studio makes another.")
+    else:
+        console.print_line(f"Studio: {urls[0]} (a link to sign in with: genloom studio)")
+    console.print_line(f"API:    {urls[0]}/v1 (a key for programs: genloom access new NAME)")
+    if is_qr_code and links[1:]:
+        import segno
+
+        console.print_line(f"On your phone: {links[1]}")
+        if console.is_live:
+            segno.make(links[1], micro=False).terminal(compact=True)
+    console.print_result({"urls": urls, "links": links})

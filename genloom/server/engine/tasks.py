@@ -1,0 +1,456 @@
+"""The requests that the engine works on: texts in a batch, values of any medium, and short computations."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+
+from genloom import plugins
+from genloom.api.workspace import Workspace
+from genloom.capabilities import StreamingCodec, get_special_tokens
+from genloom.errors import GenloomError
+from genloom.generate import engine, output_records
+from genloom.generate.continuous_batching import (
+    ContinuousBatch,
+    RunningSequence,
+    TokenLogprobs,
+    can_batch,
+    iter_prompt_logprobs,
+)
+from genloom.generate.decode import Draft
+from genloom.media.abilities import get_ability
+from genloom.server.engine.building import BuiltRequest, build_fingerprint, build_given_answer, build_rows
+from genloom.server.engine.loading import LoadedModel
+from genloom.server.engine.messages import (
+    EngineEvent,
+    Finished,
+    GenerationRequest,
+    Preview,
+    Progress,
+    Started,
+    Stored,
+    Text,
+    TokenLogprob,
+    pack_event,
+)
+from genloom.types import Message, TokenSpace
+
+Send = Callable[[EngineEvent], None]
+RunLater = Callable[[Callable[[], None]], None]  # runs a function in the thread that writes to the disk
+
+MIN_PREVIEW_SECONDS = 0.05
+
+
+class Task:
+    """A request in work: `step` does a little and returns whether it is done; `cancel` ends it before its time."""
+
+    def step(self) -> bool:
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class OutputWriter:
+    """The ids and records of the outputs of one request, stored in another thread."""
+
+    workspace: Workspace
+    loaded: LoadedModel
+    request: GenerationRequest
+    built: BuiltRequest
+    send: Send
+    run_later: RunLater
+    output_ids: list[str] = field(default_factory=list)
+    num_tokens: int = 0
+    num_cached: int = 0
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """The tokens of all prompts, each once."""
+        return sum(self.built.num_prompt_tokens[:: max(self.request.n, 1)])
+
+    def start(self, num_steps: int, prompt_logprobs: Sequence[Sequence[TokenLogprob]] = ()) -> None:
+        self.output_ids = [self.workspace.store.reserve_output() for _ in self.built.indices]
+        self.send(self.describe(num_steps, prompt_logprobs))
+
+    def describe(self, num_steps: int, prompt_logprobs: Sequence[Sequence[TokenLogprob]]) -> Started:
+        model = self.loaded.model
+        return Started(
+            self.output_ids,
+            model.ref,
+            model.design.medium,
+            build_fingerprint(model),
+            self.num_prompt_tokens,
+            self._list_prompts(),
+            [list(row) for row in prompt_logprobs],
+            num_steps,
+        )
+
+    def _list_prompts(self) -> list[str]:
+        codec: Any = self.loaded.model.codec
+        rows = self.built.request
+        if rows.prompt_ids and not self.request.messages:
+            ids = [[token for token in row if token != codec.space.bos] for row in rows.prompt_ids]
+            return [codec.decode(row) for row in ids]
+        return list(rows.prompts)
+
+    def store(
+        self, rows: slice, request: engine.Request, draft: Draft, finish_reasons: Sequence[str], stop_text: str = ""
+    ) -> None:
+        """Store the outputs of these rows, and send their events once they are on disk."""
+        self.num_tokens += sum(draft.num_tokens)
+        metadata = {**self.request.metadata, **({"owner": self.request.owner} if self.request.owner else {})}
+        reserved = self.output_ids[rows]
+
+        def write() -> None:
+            output_records.store_outputs(
+                self.workspace.store,
+                self.loaded.model,
+                request,
+                draft,
+                metadata,
+                self.built.row_metadata[rows],
+                reserved,
+            )
+            for at, reason in enumerate(finish_reasons):
+                text = draft.continuations[at] if isinstance(self.loaded.model.codec, StreamingCodec) else ""
+                index = self.built.indices[rows.start + at]
+                self.send(Stored(index, reserved[at], reason, text, draft.num_tokens[at], stop_text))
+
+        self.run_later(write)
+
+    def release(self, rows: slice) -> None:
+        """Give up the ids of rows that are not stored."""
+        for output in self.output_ids[rows]:
+            self.workspace.store.release_output(output)
+
+    def close(self) -> None:
+        """Say that no further outputs come; the request is finished when the last is on disk."""
+        self.run_later(lambda: self.send(Finished(self.num_prompt_tokens, self.num_cached, self.num_tokens)))
+
+
+@dataclass(eq=False)
+class Choice:
+    """One text of a request."""
+
+    row: int
+    sequence: RunningSequence
+    shown: str = ""
+    held_logprobs: list[TokenLogprob] = field(default_factory=list)
+    num_sent_logprobs: int = 0
+
+
+class TextTask(Task):
+    """Texts that are written in the model's batch, each as a sequence of its own."""
+
+    def __init__(self, writer: OutputWriter, batch: ContinuousBatch, has_room: Callable[[int], bool]):
+        self.writer, self.batch, self.has_room = writer, batch, has_room
+        self.choices: dict[RunningSequence, Choice] = {}
+        self.num_added, self.is_cancelled, self.has_started = 0, False, False
+        self.scoring = self._iter_scores() if writer.request.should_score_prompt else None
+        self.prompt_logprobs: list[list[TokenLogprob]] = []
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.writer.built.indices)
+
+    def step(self) -> bool:
+        """Score a piece of the prompts, or add the rows that have room; the batch's own steps write them."""
+        if self.scoring is not None and next(self.scoring, None) is not None:
+            return False
+        self.scoring = None
+        if not self.has_started:
+            self.has_started = True
+            self.writer.start(1, self.prompt_logprobs)
+        rows = self.writer.built.request
+        while self.num_added < self.num_rows:
+            row = self.num_added
+            request = engine.slice_request(rows, slice(row, row + 1))
+            if not self.has_room(self.writer.built.num_prompt_tokens[row] + int(request.params.get("max_tokens") or 0)):
+                return False
+            sequence = self.batch.add_sequence(request, self.writer.request.num_logprobs)
+            self.choices[sequence] = Choice(row, sequence)
+            self.writer.num_cached += sequence.num_reused
+            self.num_added += 1
+        return self._is_done()
+
+    def show(self, sequence: RunningSequence) -> bool:
+        """Send what a step has written of one of the texts; return whether all are done."""
+        if sequence.error is not None:
+            raise sequence.error
+        choice, draft = self.choices[sequence], sequence.draft
+        assert draft is not None
+        choice.held_logprobs += [describe_logprob(self.batch.model, each) for each in sequence.new_logprobs]
+        if sequence.is_done:
+            num_kept = count_text_tokens(self.batch.model, sequence.request, draft)
+            del choice.held_logprobs[max(num_kept - choice.num_sent_logprobs, 0) :]
+        if isinstance(self.batch.model.codec, StreamingCodec):
+            self._send_text(choice, draft.continuations[0], sequence.is_done)
+        elif sequence.num_generated % 16 == 0:
+            self.writer.send(Progress(sequence.num_generated, sequence.max_tokens, ""))
+        if sequence.is_done:
+            self._store(choice, draft, get_finish_reason(draft))
+        return self._is_done()
+
+    def _send_text(self, choice: Choice, text: str, is_last: bool) -> None:
+        delta = text[len(choice.shown) :]
+        if delta or (is_last and choice.held_logprobs):
+            index = self.writer.built.indices[choice.row]
+            self.writer.send(Text(index, delta, choice.held_logprobs))
+            choice.num_sent_logprobs += len(choice.held_logprobs)
+            choice.shown, choice.held_logprobs = text, []
+
+    def _store(self, choice: Choice, draft: Draft, reason: str) -> None:
+        del self.choices[choice.sequence]
+        request = choice.sequence.request
+        if reason == "cancelled":
+            request = engine.truncate_request(request, draft)
+        stop_text = find_stop_text(choice.sequence, draft) if reason == "stop" and request.stop else ""
+        self.writer.store(slice(choice.row, choice.row + 1), request, draft, [reason], stop_text)
+
+    def _is_done(self) -> bool:
+        is_done = not self.choices and (self.num_added == self.num_rows or self.is_cancelled)
+        if is_done:
+            self.writer.close()
+        return is_done
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        for choice in list(self.choices.values()):
+            is_running = choice.sequence in self.batch.sequences
+            if is_running and self.writer.request.keeps_partial and choice.sequence.num_generated:
+                draft = self.batch.finish(choice.sequence)
+                self._send_text(choice, draft.continuations[0], True)
+                self._store(choice, draft, "cancelled")
+            else:
+                if is_running:
+                    self.batch.remove_sequence(choice.sequence)
+                self.writer.release(slice(choice.row, choice.row + 1))
+        self.choices.clear()
+        self.writer.release(slice(self.num_added, None))
+        self.num_added = self.num_rows
+        self._is_done()
+
+    def _iter_scores(self) -> Iterator[bool]:
+        """Compute the log-probabilities of the prompts, a piece at a time."""
+        for found in iter_scores(self.batch.model, self.writer.built.request, self.writer.request):
+            if found is None:
+                yield True
+            else:
+                self.prompt_logprobs.append(found)
+
+
+def iter_scores(model: Any, rows: engine.Request, request: GenerationRequest) -> Iterator[list[TokenLogprob] | None]:
+    """Yield None after each piece of a prompt, and the log-probabilities of each prompt's tokens without BOS."""
+    params, _, _ = engine.prepare_sampling(model, rows)
+    for ids in params.inputs.prompt_ids[:: request.n]:
+        scored: list[TokenLogprobs] = []
+        for piece in iter_prompt_logprobs(model, ids, request.num_logprobs or 0):
+            scored += piece
+            yield None
+        is_bos = scored[0].token == model.codec.space.bos and not request.prompt_ids
+        yield [describe_logprob(model, each) for each in scored[is_bos:]]
+
+
+def iter_score_result(writer: OutputWriter) -> Iterator[Mapping[str, Any] | None]:
+    """Yield None after each piece, and last what the scored prompts are."""
+    model, rows, scores = writer.loaded.model, writer.built.request, list[list[TokenLogprob]]()
+    if not can_batch(model, rows):
+        raise GenloomError("server.no_logprobs", model=model.ref)
+    for found in iter_scores(model, rows, writer.request):
+        if found is None:
+            yield None
+        else:
+            scores += [found] * writer.request.n
+    yield pack_event(writer.describe(1, scores))
+
+
+class ValueTask(Task):
+    """Values of any medium, batch by batch, with what they look like while they form."""
+
+    def __init__(self, writer: OutputWriter):
+        self.writer, self.has_started = writer, False
+        model = writer.loaded.model
+        self.batches = engine.split_batches(writer.built.request, engine.fit_batch_size(model))
+        self.work = self._run()
+
+    def step(self) -> bool:
+        return next(self.work, True)
+
+    def cancel(self) -> None:
+        self.work.close()
+        if not self.has_started:
+            self.writer.release(slice(0, None))
+            self.writer.close()
+
+    def _run(self) -> Generator[bool]:
+        """Yield False after every step; True at the end."""
+        writer, first, num_done, self.has_started = self.writer, 0, 0, True
+        model = writer.loaded.model
+        totals = [engine.count_drafts(model, batch) for batch in self.batches]
+        writer.start(sum(totals))
+        is_streamed = len(writer.built.indices) == 1 and engine.can_stream_text(model)
+        try:
+            for batch, total in zip(self.batches, totals, strict=True):
+                rows, draft, shown = slice(first, first + len(batch.prompts)), None, ""
+                previews = PreviewClock(writer.request.num_previews, total)
+                for step, draft in enumerate(engine.generate(model, batch), start=1):
+                    if is_streamed:
+                        text = draft.continuations[0]
+                        writer.send(Text(writer.built.indices[0], text[len(shown) :]))
+                        shown = text
+                    else:
+                        writer.send(Progress(num_done + min(step, total), sum(totals), ""))
+                    if previews.is_due(step):
+                        self._send_previews(rows, draft, previews.count)
+                    yield False
+                assert draft is not None, "a request yields at least one draft"
+                reasons = [get_finish_reason(draft, row) for row in range(len(batch.prompts))]
+                writer.store(rows, batch, draft, reasons)
+                first, num_done = rows.stop, num_done + total
+        except BaseException as error:
+            writer.release(slice(first, None))
+            if isinstance(error, GeneratorExit):
+                writer.close()
+            raise
+        writer.close()
+        yield True
+
+    def _send_previews(self, rows: slice, draft: Draft, number: int) -> None:
+        medium = plugins.find_part("medium", self.writer.loaded.model.design.medium)
+        for at, value in enumerate(draft.values):
+            shown = get_ability(medium, "show")(value)
+            index = self.writer.built.indices[rows.start + at]
+            self.writer.send(Preview(index, number - 1, shown.mime, shown.data))
+
+
+class PreviewClock:
+    """Which steps of a total are shown: `wanted` of them, evenly, and never faster than people see."""
+
+    def __init__(self, wanted: int, total: int):
+        self.steps = {max(1, total * (n + 1) // (wanted + 1)) for n in range(wanted)}
+        self.count, self.last_at = 0, 0.0
+
+    def is_due(self, step: int) -> bool:
+        if step not in self.steps or time.monotonic() - self.last_at < MIN_PREVIEW_SECONDS:
+            return False
+        self.count, self.last_at = self.count + 1, time.monotonic()
+        return True
+
+
+class ShortTask(Task):
+    """A computation in steps that ends with a result: an embedding, a count of tokens, a description."""
+
+    def __init__(self, work: Iterator[Any], send_result: Callable[[Any], None]):
+        self.work, self.send_result = work, send_result
+
+    def step(self) -> bool:
+        result = next(self.work)
+        if result is None:
+            return False
+        self.send_result(result)
+        return True
+
+    def cancel(self) -> None:
+        self.work = iter(())
+
+
+def iter_stored_answers(
+    workspace: Workspace, loaded: LoadedModel, message: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any] | None]:
+    """Store answers that come from elsewhere as outputs to learn from; yield None after each, last their ids."""
+    output_ids = []
+    for row in message["answers"]:
+        messages = [Message(**each) for each in row["messages"]]
+        built, draft = build_given_answer(loaded.model, messages, row["answer"])
+        metadata = {**message["metadata"], **built.row_metadata[0]}
+        output_ids += output_records.store_outputs(workspace.store, loaded.model, built.request, draft, metadata)
+        yield None
+    yield {"output_ids": output_ids}
+
+
+def iter_embeddings(loaded: LoadedModel, texts: Sequence[str]) -> Iterator[Mapping[str, Any] | None]:
+    """Yield None after each text, last the vectors: the mean of the hidden states, of length 1."""
+    model = loaded.model
+    network: Any = dict(model.parts.items()).get("model")
+    if not engine.can_stream_text(model) or not hasattr(network, "compute_logits") or model.conditioners:
+        raise GenloomError("server.no_embeddings", model=model.ref)
+    vectors, num_tokens = [], 0
+    for text in texts:
+        ids = engine.encode_prefix(model, text)
+        if not len(ids):
+            raise GenloomError("server.empty_input")
+        length = check_embedding_length(len(ids) + 1, model.design.context_length)
+        bos = cast(TokenSpace, model.codec.space).bos
+        x_1L = torch.tensor([[bos, *ids.tolist()]], device=model.device)
+        with torch.inference_mode():
+            h_D = network(x_1L, return_logits=False)[0, 1:].float().mean(0)
+            vectors.append((h_D / h_D.norm().clamp(min=1e-12)).tolist())
+        num_tokens += length - 1
+        yield None
+    yield {"embeddings": vectors, "num_tokens": num_tokens, "model": model.ref}
+
+
+def iter_word_embeddings(texts: Sequence[str]) -> Iterator[Mapping[str, Any] | None]:
+    """Do the same with the built-in text encoder."""
+    from genloom.text_encoders import minilm
+
+    encoder, vectors, num_tokens = minilm.build(minilm.Config(minilm.MAX_PIECES)), [], 0
+    for text in texts:
+        check_embedding_length(len(encoder.tokenizer.encode(text, add_special_tokens=False).ids), minilm.MAX_PIECES)
+        states_SD = encoder.encode([text])[0]
+        if not len(states_SD):
+            raise GenloomError("server.empty_input")
+        mean = states_SD.mean(0)
+        vectors.append((mean / max(float((mean**2).sum()) ** 0.5, 1e-12)).tolist())
+        num_tokens += len(states_SD)
+        yield None
+    yield {"embeddings": vectors, "num_tokens": num_tokens, "model": "minilm"}
+
+
+def check_embedding_length(num_tokens: int, context_length: int) -> int:
+    """Return the length of an input; raise GenloomError for one that would be cut."""
+    if num_tokens > context_length:
+        raise GenloomError("generate.prompt_too_long", num_tokens=num_tokens, context_length=context_length)
+    return num_tokens
+
+
+def get_finish_reason(draft: Draft, row: int = 0) -> str:
+    if any(draft.has_loop[row : row + 1]):
+        return "loop"
+    return "stop" if draft.is_finished[row] else "length"
+
+
+def find_stop_text(sequence: RunningSequence, draft: Draft) -> str:
+    """Return the stop string that ended a text; "" if none did."""
+    text = sequence.decoder.detokenizers[0].decode(sequence.token_ids[sequence.prompt_length :])
+    begin = len(draft.continuations[0])
+    return next((stop for stop in sequence.request.stop if text.startswith(stop, begin)), "")
+
+
+def count_text_tokens(model: Any, request: engine.Request, draft: Draft) -> int:
+    """Return how many tokens the text of a final draft has, without the token that ends it."""
+    ids = draft.token_ids[0]
+    return len(ids) - (1 if ids and ids[-1] in (model.codec.space.eos, *request.eos_ids) else 0)
+
+
+def describe_logprob(model: Any, found: TokenLogprobs) -> TokenLogprob:
+    """Return a token as text and bytes with its log-probability."""
+    names = {token: name for name, token in get_special_tokens(model.codec).items()}
+
+    def describe(token: int, logprob: float | None, top: Sequence[tuple[int, float]] = ()) -> TokenLogprob:
+        data = names[token].encode() if token in names else model.codec.decode_bytes([token])
+        likely = [describe(other, value) for other, value in top]
+        return TokenLogprob(data.decode(errors="replace"), list(data), logprob, likely)
+
+    return describe(found.token, found.logprob, found.top)
+
+
+def build(
+    workspace: Workspace, loaded: LoadedModel, request: GenerationRequest, send: Send, run_later: RunLater
+) -> OutputWriter:
+    """Return the writer of a request's outputs; raise GenloomError for what the model cannot do."""
+    return OutputWriter(workspace, loaded, request, build_rows(workspace, loaded.model, request), send, run_later)

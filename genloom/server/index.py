@@ -1,0 +1,460 @@
+"""The index of outputs: derived from their records and the ledger, built again when it is missing.
+
+    outputs   a row for each output, also those in the bin; numbers are in the order of ids, the order of time
+    words     the full text of prompts, conditions and texts
+    ratings   the ratings in the ledger; `is_current` is a rater's last one that was not withdrawn
+    days      the folders of outputs/ as they were read
+
+Outputs that the command line writes or removes are found by the times of these folders.
+"""
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from genloom.api.workspace import Workspace
+from genloom.errors import GenloomError
+from genloom.server.access import LOCAL_USER_ID
+from genloom.server.errors import APIError
+from genloom.server.sqlite import Database
+from genloom.store import manifest, recycle_bin
+from genloom.store.names import ID_ALPHABET, is_timed_id
+
+MAX_PAGE = 500
+MAX_COUNTED_MATCHES = 5000  # of a search
+MAX_EXCERPT_CHARS = 400  # of a text, in a list
+_MAX_WORDS_CHARS = 20_000  # of a text that can be searched
+_SETTLED_NS = 3_000_000_000  # a folder whose time is nearer than this may change again without a later time
+_BATCH = 500
+_TO_BASE_32 = str.maketrans(ID_ALPHABET, "0123456789abcdefghijklmnopqrstuv")  # that `int` reads
+
+_STEPS = (
+    """
+    CREATE TABLE outputs (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, day TEXT NOT NULL, created TEXT NOT NULL,
+        model TEXT NOT NULL, name TEXT NOT NULL, medium TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER,
+        owner TEXT NOT NULL, job TEXT NOT NULL, arena TEXT NOT NULL, task TEXT NOT NULL, learn TEXT NOT NULL,
+        given TEXT NOT NULL, is_text INTEGER NOT NULL, file TEXT NOT NULL, bytes INTEGER NOT NULL,
+        removed TEXT, bin TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX outputs_by_day ON outputs (day);
+    CREATE INDEX outputs_shown ON outputs (number) WHERE removed IS NULL AND learn = '';
+    CREATE INDEX outputs_by_name ON outputs (name, number) WHERE removed IS NULL AND learn = '';
+    CREATE INDEX outputs_by_medium ON outputs (medium, number) WHERE removed IS NULL AND learn = '';
+    CREATE INDEX outputs_by_owner ON outputs (owner, number) WHERE removed IS NULL AND learn = '';
+    CREATE INDEX outputs_by_seed ON outputs (seed);
+    CREATE INDEX outputs_by_job ON outputs (job) WHERE job != '';
+    CREATE INDEX outputs_by_arena ON outputs (arena) WHERE arena != '';
+    CREATE VIRTUAL TABLE words USING fts5 (
+        prompt, written, given, tokenize="unicode61 remove_diacritics 2", prefix='2 3'
+    );
+    CREATE TABLE days (day TEXT PRIMARY KEY, mtime INTEGER NOT NULL);
+    CREATE TABLE ratings (
+        event TEXT PRIMARY KEY, seq INTEGER NOT NULL, output TEXT NOT NULL, rater TEXT NOT NULL, scale TEXT NOT NULL,
+        value INTEGER NOT NULL, note TEXT NOT NULL, at TEXT NOT NULL, is_withdrawn INTEGER NOT NULL DEFAULT 0,
+        is_current INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX ratings_by_output ON ratings (output, rater);
+    CREATE INDEX ratings_by_value ON ratings (rater, scale, value, output) WHERE is_current;
+    CREATE TABLE read_ledger (seq INTEGER NOT NULL, id TEXT NOT NULL);
+    INSERT INTO read_ledger VALUES (0, '')
+    """,
+)
+
+
+@dataclass(frozen=True)
+class OutputFilter:
+    """What a page of outputs shows; an empty value shows all."""
+
+    owner: str = ""
+    q: str = ""
+    medium: str = ""
+    model: str = ""  # a name, or a version
+    rating: str = ""  # up, down, 1 to 5, none
+    rater: str = ""  # whose rating
+    seed: int | None = None
+    since: str = ""  # ISO 8601
+    until: str = ""
+    is_removed: bool = False
+    ids: Sequence[str] | None = None  # only these
+    hides_measured: bool = True  # leaves out what rounds of learning made to measure a version
+
+
+class OutputIndex:
+    """The outputs of a workspace, found in milliseconds."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._root = workspace, workspace.folder
+        self._syncing = threading.Lock()
+
+    def open(self) -> None:
+        self._database = Database(self._root / "index.sqlite", _STEPS, is_derived=True)
+
+    def close(self) -> None:
+        with self._syncing:
+            self._database.close()
+
+    # Reading
+
+    def find(self, wanted: OutputFilter, before: str = "", limit: int = 50, offset: int = 0) -> list[dict[str, Any]]:
+        """Return outputs, newest first, older than `before`, each with the beginning of its text."""
+        condition, params = self._build_condition(wanted, before)
+        source, order = (_MATCHES, "words.rowid") if wanted.q else ("outputs", "number")
+        query = f"SELECT number FROM {source} WHERE {condition} ORDER BY {order} DESC LIMIT ? OFFSET ?"
+        numbers = [row["number"] for row in self._read(query, [*params, min(limit, MAX_PAGE + 1), offset])]
+        rows = self._read(f"{_WITH_TEXT} WHERE number IN (SELECT value FROM json_each(?))", [json.dumps(numbers)])
+        return sorted(rows, key=lambda row: row["number"], reverse=True)
+
+    def count(self, wanted: OutputFilter) -> int | None:
+        """Count all pages; None for a search that finds very many."""
+        condition, params = self._build_condition(wanted, "")
+        if not wanted.q:
+            return self._read(f"SELECT COUNT(*) AS count FROM outputs WHERE {condition}", params)[0]["count"]
+        query = f"SELECT number FROM {_MATCHES} WHERE {condition} LIMIT {MAX_COUNTED_MATCHES}"
+        count = self._read(f"SELECT COUNT(*) AS count FROM ({query})", params)[0]["count"]
+        return count if count < MAX_COUNTED_MATCHES else None
+
+    def count_facets(self, owner: str) -> dict[str, dict[str, int]]:
+        """Return how many outputs each model and each medium has."""
+        condition, params = self._build_condition(OutputFilter(owner=owner), "")
+        facets = {}
+        for column in ("name", "medium"):
+            rows = self._read(
+                f"SELECT {column} AS name, COUNT(*) AS count FROM outputs WHERE {condition}"
+                f" GROUP BY {column} ORDER BY count DESC",
+                params,
+            )
+            facets[column] = {row["name"]: row["count"] for row in rows}
+        return facets
+
+    def _build_condition(self, wanted: OutputFilter, before: str) -> tuple[str, list[Any]]:
+        conditions, params = [f"removed IS {'NOT ' if wanted.is_removed else ''}NULL"], []
+        if wanted.q:  # first, since its words are those of the joined table
+            condition, value = _match_words(wanted.q)
+            conditions.append(condition)
+            params.append(value)
+        for condition, value in (
+            ("owner = ?", wanted.owner),
+            ("medium = ?", wanted.medium),
+            ("model = ?" if "/" in wanted.model else "name = ?", wanted.model),
+            ("seed = ?", wanted.seed),
+            ("created >= ?", wanted.since),
+            ("created < ?", wanted.until),
+            ("number < ?", _to_number(before) if is_timed_id(before) else None),
+            ("number >= ?", _to_first_number(wanted.since, -1)),
+            ("number < ?", _to_first_number(wanted.until, 2)),
+        ):
+            if value not in ("", None):
+                conditions.append(condition)
+                params.append(value)
+        if wanted.hides_measured and not wanted.is_removed:
+            conditions.append("learn = ''")
+        if wanted.rating:
+            condition, values = _match_rating(wanted.rating, wanted.rater)
+            conditions.append(condition)
+            params += values
+        if wanted.ids is not None:
+            conditions.append("id IN (SELECT value FROM json_each(?))")
+            params.append(json.dumps(list(wanted.ids)))
+        return " AND ".join(conditions), params
+
+    def get(self, id: str) -> dict[str, Any] | None:
+        return next(iter(self._read(f"{_WITH_TEXT} WHERE id = ?", (id,))), None)
+
+    def find_neighbours(self, id: str, owner: str) -> tuple[str | None, str | None]:
+        """Return the ids of the outputs before and after one in the order of generation."""
+        condition = "AND owner = ?" if owner else ""
+
+        def find(sign: str, order: str) -> str | None:
+            rows = self._read(
+                f"SELECT id FROM outputs WHERE removed IS NULL AND learn = '' AND number {sign} ? {condition}"
+                f" ORDER BY number {order} LIMIT 1",
+                (_to_number(id), owner) if owner else (_to_number(id),),
+            )
+            return rows[0]["id"] if rows else None
+
+        return find("<", "DESC"), find(">", "ASC")
+
+    def find_by(self, column: str, value: str) -> list[dict[str, Any]]:
+        """Return the outputs of a job, or of a session of the arena, oldest first."""
+        assert column in ("job", "arena")
+        return self._read(f"SELECT * FROM outputs WHERE {column} = ? AND {column} != '' ORDER BY id", (value,))
+
+    def count_by_model(self) -> dict[str, int]:
+        rows = self._read("SELECT model, COUNT(*) AS count FROM outputs WHERE removed IS NULL GROUP BY model")
+        return {row["model"]: row["count"] for row in rows}
+
+    def list_prompts(self, name: str, limit: int) -> list[str]:
+        """Return the prompts that a model was last given, without repetition."""
+        rows = self._read(
+            "SELECT prompt, MAX(id) AS newest FROM outputs WHERE name = ? AND prompt != '' AND learn = ''"
+            " AND removed IS NULL GROUP BY prompt ORDER BY newest DESC LIMIT ?",
+            (name, limit),
+        )
+        return [row["prompt"] for row in rows]
+
+    def get_ratings(self, ids: Iterable[str], rater: str) -> dict[str, dict[str, Any]]:
+        """Return a person's rating of each of these outputs that has one."""
+        rows = self._read(
+            "SELECT * FROM ratings WHERE is_current AND rater = ? AND output IN (SELECT value FROM json_each(?))"
+            " ORDER BY seq",
+            (rater, json.dumps(list(ids))),
+        )
+        ratings: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            rating = ratings.setdefault(row["output"], {"up": None, "stars": None, "note": ""})
+            rating |= {"event": row["event"], "at": row["at"], "note": row["note"] or rating["note"]}
+            if row["scale"] == "thumb":
+                rating["up"] = row["value"] > 0
+            elif row["scale"] == "stars":
+                rating["stars"] = row["value"]
+        return ratings
+
+    def list_rating_events(self, output: str, rater: str) -> list[str]:
+        """Return the entries of the ledger with a person's ratings of an output that were not withdrawn."""
+        rows = self._read(
+            "SELECT event FROM ratings WHERE output = ? AND rater = ? AND NOT is_withdrawn ORDER BY seq",
+            (output, rater),
+        )
+        return [row["event"] for row in rows]
+
+    # Keeping up
+
+    def sync(self, *, waits: bool = True) -> None:
+        """Read what is new or gone; while another thread does it, only if `waits`."""
+        if not self._syncing.acquire(blocking=waits):
+            return
+        try:
+            self._sync_days()
+            self._sync_ratings()
+        finally:
+            self._syncing.release()
+
+    def _sync_days(self) -> None:
+        folder = self._root / "outputs"
+        found = {}
+        if folder.is_dir():
+            with os.scandir(folder) as entries:
+                found = {e.name: e.stat().st_mtime_ns for e in entries if _is_day(e.name) and e.is_dir()}
+        known = {row["day"]: row["mtime"] for row in self._read("SELECT day, mtime FROM days")}
+        for day in sorted((day for day in {*found, *known} if found.get(day) != known.get(day)), reverse=True):
+            self._sync_day(day)
+            is_settled = day in found and time.time_ns() - found[day] > _SETTLED_NS
+            with self._database.transaction() as connection:
+                if is_settled:
+                    connection.execute("INSERT OR REPLACE INTO days VALUES (?, ?)", (day, found[day]))
+                elif day not in found:
+                    connection.execute("DELETE FROM days WHERE day = ?", (day,))
+
+    def _sync_day(self, day: str) -> None:
+        folder = self._root / "outputs" / day
+        names = os.listdir(folder) if folder.is_dir() else []
+        there = {name[:-5] for name in names if name.endswith(".json") and is_timed_id(name[:-5])}
+        rows = self._read("SELECT id, removed FROM outputs WHERE day = ?", (day,))
+        known, shown = {row["id"] for row in rows}, {row["id"] for row in rows if row["removed"] is None}
+        new = sorted(there - known)
+        for start in range(0, len(new), _BATCH):
+            records = [_read_record(folder / f"{id}.json") for id in new[start : start + _BATCH]]
+            with self._database.transaction() as connection:
+                for record in records:
+                    if record is not None:
+                        _insert(connection, record, day, _count_bytes(folder / record["file"]))
+        if (gone := shown - there) or (there & known) - shown:
+            with self._database.transaction() as connection:
+                back = [(id,) for id in (there & known) - shown]
+                connection.executemany("UPDATE outputs SET removed = NULL, bin = '' WHERE id = ?", back)
+                self._mark_gone(connection, gone)
+
+    def _mark_gone(self, connection: Any, gone: Iterable[str]) -> None:
+        entries = {e.name: e for e in recycle_bin.list_entries(self._root) if e.kind == "outputs"}
+        for id in gone:
+            if id in entries:
+                where = (entries[id].removed, entries[id].id, id)
+                connection.execute("UPDATE outputs SET removed = ?, bin = ? WHERE id = ?", where)
+            else:
+                _delete(connection, id)
+
+    def sync_bin(self) -> None:
+        """Let the rows of the bin be those that can be restored."""
+        with self._syncing:
+            entries = {e.name: e for e in recycle_bin.list_entries(self._root) if e.kind == "outputs"}
+            known = {row["id"] for row in self._read("SELECT id FROM outputs WHERE removed IS NOT NULL")}
+            with self._database.transaction() as connection:
+                for id in known - entries.keys():
+                    _delete(connection, id)
+                for id in entries.keys() - known:
+                    record = _read_record(self._root / "bin" / entries[id].id / "0")
+                    if record is not None and record["id"] == id:
+                        _delete(connection, id)
+                        _insert(connection, record, id[:10], entries[id].bytes)
+                        self._mark_gone(connection, [id])
+
+    def _sync_ratings(self) -> None:
+        ledger = self._workspace.ledger
+        seq, id = self._read("SELECT seq, id FROM read_ledger")[0].values()
+        head = ledger.get_head()
+        if head is None or (seq and not self._is_in_ledger(seq, id)):
+            if seq:  # another ledger
+                with self._database.transaction() as connection:
+                    connection.execute("DELETE FROM ratings")
+                    connection.execute("UPDATE read_ledger SET seq = 0, id = ''")
+                seq = 0
+            if head is None:
+                return
+        if head.seq == seq:
+            return
+        with self._database.transaction() as connection:
+            for event in ledger.iter_entries(["rating", "withdrawal"], seq):
+                if event.kind == "rating":
+                    body = event.body
+                    values = (body["output"], body["rater"], body["scale"], body["value"], body["note"])
+                    connection.execute(
+                        "INSERT OR IGNORE INTO ratings (event, seq, output, rater, scale, value, note, at)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (event.id, event.seq, *values, event.at),
+                    )
+                    changed = body["output"], body["rater"]
+                else:
+                    row = connection.execute(
+                        "UPDATE ratings SET is_withdrawn = 1 WHERE event = ? RETURNING output, rater",
+                        (event.body["event"],),
+                    ).fetchone()
+                    if row is None:  # of a choice
+                        continue
+                    changed = row["output"], row["rater"]
+                connection.execute(_MARK_CURRENT, {"output": changed[0], "rater": changed[1]})
+            connection.execute("UPDATE read_ledger SET seq = ?, id = ?", (head.seq, head.id))
+
+    def _is_in_ledger(self, seq: int, id: str) -> bool:
+        return next((event.id for event in self._workspace.ledger.iter_events((), seq - 1)), "") == id
+
+    def _read(self, query: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._database.read(query, params)]
+
+
+_MATCHES = "words CROSS JOIN outputs ON outputs.number = words.rowid"
+_WITH_TEXT = f"""
+    SELECT outputs.*, substr(words.written, 1, {MAX_EXCERPT_CHARS + 1}) AS text
+    FROM outputs JOIN words ON words.rowid = outputs.number
+"""
+_MARK_CURRENT = """
+    UPDATE ratings SET is_current = NOT is_withdrawn AND NOT EXISTS (
+        SELECT 1 FROM ratings AS later WHERE later.output = ratings.output AND later.rater = ratings.rater
+        AND (later.scale = 'note') = (ratings.scale = 'note') AND NOT later.is_withdrawn AND later.seq > ratings.seq
+    ) WHERE output = :output AND rater = :rater
+"""
+
+
+def _to_number(id: str) -> int:
+    """Return a number in the order of ids: the day, and the six digits of the time."""
+    return date.fromisoformat(id[:10]).toordinal() << 30 | int(id[11:].translate(_TO_BASE_32), 32)
+
+
+def _to_first_number(moment: str, days: int) -> int | None:
+    """Return the first number of a day so many days after a moment; None without one."""
+    if not _is_date(moment[:10]):
+        return None
+    return (date.fromisoformat(moment[:10]).toordinal() + days) << 30
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 10
+
+
+def _is_day(name: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII) is not None
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """Return the record in a file; None for one that is damaged, which `genloom doctor` reports."""
+    try:
+        record = manifest.read_json(path)
+    except (OSError, GenloomError):
+        return None
+    is_readable = isinstance(record.get("id"), str) and isinstance(record.get("file"), str)
+    return record if is_readable and is_timed_id(record["id"]) and _is_date(record["id"][:10]) else None
+
+
+def _count_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _insert(connection: Any, record: Mapping[str, Any], day: str, size: int) -> None:
+    model, request = str(record.get("model") or ""), record.get("request") or {}
+    nonces, row = list(request.get("nonces") or ()), record.get("row") or 0
+    seed = nonces[row] if isinstance(row, int) and row < len(nonces) else None
+    written, prompt = str(record.get("written") or ""), str(record.get("prompt") or "")
+    given = record.get("given") or {}
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO outputs (number, id, day, created, model, name, medium, prompt, seed, owner, job, arena,"
+        " task, learn, given, is_text, file, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            _to_number(record["id"]),
+            record["id"],
+            day,
+            str(record.get("created") or ""),
+            model,
+            model.partition("/")[0],
+            str(record.get("medium") or ""),
+            prompt,
+            seed if isinstance(seed, int) and seed < 2**63 else None,
+            str(record.get("owner") or LOCAL_USER_ID),
+            str(record.get("job") or ""),
+            str(record.get("arena") or ""),
+            str(record.get("arena_task") or prompt),
+            str(record.get("learn") or ""),
+            json.dumps(given),
+            record.get("written") is not None,
+            record["file"],
+            size,
+        ),
+    )
+    if cursor.rowcount:
+        texts = (prompt, written[:_MAX_WORDS_CHARS], " ".join(map(str, given.values())))
+        clean = tuple(text.encode("utf-8", "replace").decode() for text in texts)
+        connection.execute(
+            "INSERT INTO words (rowid, prompt, written, given) VALUES (?, ?, ?, ?)", (cursor.lastrowid, *clean)
+        )
+
+
+def _delete(connection: Any, id: str) -> None:
+    row = connection.execute("DELETE FROM outputs WHERE id = ? RETURNING number", (id,)).fetchone()
+    if row is not None:
+        connection.execute("DELETE FROM words WHERE rowid = ?", (row["number"],))
+
+
+def _match_words(text: str) -> tuple[str, str]:
+    """Return the condition for all words of a text, the last of which may be the beginning of one."""
+    words = re.findall(r"\w+", text)
+    if not words or not all(word.isascii() or word[0].lower() != word[0].upper() for word in words):
+        return "instr(outputs.prompt, ?) > 0", text  # scripts without spaces
+    query = " ".join(f'"{word}"*' for word in words[:20])
+    return "words MATCH ?", query
+
+
+def _match_rating(rating: str, rater: str) -> tuple[str, list[Any]]:
+    chosen = "id {} (SELECT output FROM ratings WHERE is_current AND rater = ? AND {})"
+    match rating:
+        case "up":
+            return chosen.format("IN", "(scale = 'thumb' AND value = 1 OR scale = 'stars' AND value >= 4)"), [rater]
+        case "down":
+            return chosen.format("IN", "(scale = 'thumb' AND value = -1 OR scale = 'stars' AND value <= 2)"), [rater]
+        case "none":
+            return chosen.format("NOT IN", "scale != 'note'"), [rater]
+        case "1" | "2" | "3" | "4" | "5":
+            return chosen.format("IN", "scale = 'stars' AND value = ?"), [rater, int(rating)]
+    raise APIError("server.bad_value", param="rating", place="rating", reason="it is up, down, none or 1 to 5")

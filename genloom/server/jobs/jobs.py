@@ -1,0 +1,451 @@
+"""The service of jobs: queues them, runs them in the job process or the engine, and tells what happens."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, BinaryIO
+
+from genloom.api.outputs import Output
+from genloom.api.workspace import Workspace
+from genloom.errors import GenloomError, format_message
+from genloom.server.access import LOCAL_USER_ID, User, build_unknown_id_error
+from genloom.server.conversations import Conversations
+from genloom.server.errors import APIError, hide_paths
+from genloom.server.index import OutputIndex
+from genloom.server.jobs.chats import answer
+from genloom.server.jobs.events import Events
+from genloom.server.jobs.generations import arena, generate
+from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
+from genloom.server.jobs.pairs import suggest_prompts
+from genloom.server.jobs.params import ENGINE_KINDS, get_scope, parse_params
+from genloom.server.jobs.store import Job, JobStore, Lane
+from genloom.server.library import Marks, open_library
+from genloom.server.remote_error import RemoteError
+from genloom.server.uploads import Uploads
+from genloom.server.worker.client import Worker
+from genloom.store import files
+from genloom.store.names import is_timed_id
+
+MAX_ATTEMPTS = 3  # of a job whose process dies
+MAX_QUEUED = 10_000
+ENGINE_SLOTS = 4  # jobs that are in the engine at the same time
+STOP_SECONDS = 30.0  # that a job has to save what it has, before its process is ended
+_MAX_LINE = 64 << 20  # of a message of the job process
+
+_logger = logging.getLogger(__name__)
+
+Handler = Callable[[Job], Awaitable[dict[str, Any]]]
+
+
+class Jobs:
+    """The jobs of a workspace; only one server at a time runs them."""
+
+    local_user = User(LOCAL_USER_ID, LOCAL_USER_ID, frozenset())  # who sees everything
+
+    def __init__(self, workspace: Workspace, config: Any, events: Events, engine: Any = None) -> None:
+        self.workspace, self.events, self.engine = workspace, events, engine
+        self.index, self.uploads = OutputIndex(workspace), Uploads(workspace)
+        # For pages, for what takes seconds, and for forecasts, which take longer.
+        self.worker, self.slow_worker, self.forecaster = Worker(workspace), Worker(workspace), Worker(workspace)
+        self.displays: dict[str, dict[str, Any]] = {}  # what pages show of each medium
+        self.options: dict[str, list[dict[str, Any]]] = {}  # of generation, by the digest of the model
+        self.forecasts: dict[str, dict[str, Any]] = {}
+        self._handlers: dict[str, Handler] = {
+            "generate": partial(generate, self),
+            "arena": partial(arena, self),
+            "chat": partial(answer, self),
+        }
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cancelling: set[str] = set()
+        self._is_stopping = False
+
+    def register(self, kind: str, handler: Handler) -> None:
+        """Say what runs the jobs of a kind that the engine answers; raise JobCancelled in it to stop."""
+        self._handlers[kind] = handler
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = contextlib.ExitStack()
+        busy = GenloomError("studio.workspace_in_use", workspace=self.workspace.folder)
+        self._lock.enter_context(files.lock_folder(self.workspace.folder / "server" / "lock", busy))
+        self.store = JobStore(self.workspace.folder / "jobs.sqlite")
+        self.index.open()
+        self._library = open_library(self.workspace.folder)
+        self.marks, self.conversations = Marks(self._library), Conversations(self.workspace, self._library)
+        self._wakes: dict[Lane, asyncio.Event] = {"heavy": asyncio.Event(), "engine": asyncio.Event()}
+        for job in self.store.requeue_running():
+            if job.notes.get("cancel"):
+                job = self.store.end(job.id, "cancelled")
+            self._publish(job)
+        self._is_stopping = False
+        self._lanes = [
+            asyncio.create_task(self._run_lane("heavy", 1)),
+            asyncio.create_task(self._run_lane("engine", ENGINE_SLOTS)),
+        ]
+
+    async def stop(self) -> None:
+        """Stop what runs; it is queued again, and continues when the next server starts."""
+        self._is_stopping = True
+        for lane in self._lanes:
+            lane.cancel()
+        for id, task in list(self._tasks.items()):
+            self._ask_to_stop(id, task)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=STOP_SECONDS)
+        for process in self._processes.values():
+            _kill(process)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=5.0)
+        for worker in (self.worker, self.slow_worker, self.forecaster):
+            await worker.stop()
+        self.index.close()
+        self._library.close()
+        self.store.close()
+        self._lock.close()
+
+    # What routes call, from any thread
+
+    def add(self, kind: str, params: Mapping[str, Any], user: User, title: str = "") -> Job:
+        """Queue a job; raise GenloomError for parameters that could not work."""
+        user.check_scope(get_scope(kind))
+        checked = self._check_names(kind, parse_params(kind, dict(params)), user)
+        if self.store.count("queued") >= MAX_QUEUED:
+            raise APIError("studio.queue_full", status=503, headers={"retry-after": "30"}, limit=MAX_QUEUED)
+        lane: Lane = "engine" if kind in ENGINE_KINDS else "heavy"
+        job = self.store.add(kind, lane, user.id, title or _build_title(kind, checked), checked)
+        self._publish(job)
+        self._wake()
+        return job
+
+    def get(self, id: str, user: User) -> Job:
+        job = self.store.get(id)
+        if job is None or not user.owns(job.owner):
+            raise build_unknown_id_error("job", id)
+        return job
+
+    def _get_to_change(self, id: str, user: User) -> Job:
+        """Return a job that a user may change, as they may queue one of its kind."""
+        job = self.get(id, user)
+        user.check_scope(get_scope(job.kind))
+        return job
+
+    def to_json(self, job: Job, *, is_brief: bool = False) -> dict[str, Any]:
+        """Return the job as `/api` shows it."""
+        place = None
+        if job.state == "queued":
+            ids = [each.id for each in self.store.list_queued()]
+            place = ids.index(job.id) + 1 if job.id in ids else None
+        return job.to_json(place, is_brief=is_brief)
+
+    def cancel(self, id: str, user: User) -> Job:
+        """Cancel a job; one that runs saves what it can first."""
+        job = self._get_to_change(id, user)
+        if job.state == "queued":
+            job = self.store.end(id, "cancelled")
+            self._publish(job)
+        elif job.state == "running":
+            job = self.store.write_notes(id, {"cancel": True})
+            self._loop.call_soon_threadsafe(self._cancel_running, id)
+        return job
+
+    def retry(self, id: str, user: User) -> Job:
+        """Queue a job again that failed or was cancelled; a training continues at its last checkpoint."""
+        job = self._get_to_change(id, user)
+        if job.state not in ("failed", "cancelled"):
+            raise APIError("studio.not_ended", status=409, id=id, state=job.state)
+        self.store.write_notes(id, {"cancel": False})
+        self.store.reset_attempts(id)
+        job = self.store.requeue(id)
+        self._publish(job)
+        self._wake()
+        return job
+
+    def move(self, id: str, before: str | None, user: User) -> Job:
+        """Move a queued job before another one, or to the end; others' jobs stay."""
+        self._get_to_change(id, user)
+        if before is not None:
+            self.get(before, user)
+        job = self.store.move(id, before)
+        self._publish(job, "moved")
+        return job
+
+    def set_paused(self, is_paused: bool) -> dict[str, Any]:
+        self.store.set_paused(is_paused)
+        queue = self.describe_queue()
+        self.events.publish("queue.changed", queue)
+        self._wake()
+        return queue
+
+    def describe_queue(self) -> dict[str, Any]:
+        return {
+            "paused": self.store.is_paused,
+            "running": self.store.count("running"),
+            "queued": self.store.count("queued"),
+        }
+
+    async def wait(self, id: str) -> Job:
+        """Wait for the end of a job."""
+        after = self.events.last
+        if not (job := self.store.require(id)).is_ended:
+            async for _ in self.events.follow(self.local_user, after):
+                if (job := self.store.require(id)).is_ended:
+                    break
+        return job
+
+    # What handlers call
+
+    def is_cancelling(self, id: str) -> bool:
+        return id in self._cancelling or self._is_stopping
+
+    def report(self, job: Job, progress: Mapping[str, Any]) -> None:
+        """Store and tell the progress of a job."""
+        self.store.write_progress(job.id, progress)
+        data = {"id": job.id, "kind": job.kind, "progress": progress}
+        self.events.publish("job.progress", data, job.owner)
+
+    def tell_text(self, job: Job, row: int, start: int, text: str) -> None:
+        """Tell the next piece of the text of an output, and where it begins, in units of UTF-16."""
+        data = {"id": job.id, "row": row, "start": start, "text": text}
+        self.events.publish("job.text", data, job.owner)
+
+    # Running
+
+    async def _run_lane(self, lane: Lane, num_slots: int) -> None:
+        slots, wake = asyncio.Semaphore(num_slots), self._wakes[lane]
+        while True:
+            await slots.acquire()
+            while True:
+                wake.clear()
+                # Answers to questions do not wait for a queue that was paused to get other work done.
+                kinds = ["chat"] if await asyncio.to_thread(lambda: self.store.is_paused) else []
+                if lane == "engine" or not kinds:
+                    job = await asyncio.to_thread(self.store.claim, lane, kinds)
+                    if job is not None:
+                        break
+                await wake.wait()
+            task = asyncio.create_task(self._run(job))
+            self._tasks[job.id] = task
+            task.add_done_callback(lambda _, id=job.id: (self._tasks.pop(id, None), slots.release()))
+
+    async def _run(self, job: Job) -> None:
+        self._publish(job)
+        outcome: dict[str, Any]
+        self._cancelling.discard(job.id)  # of an earlier attempt
+        if self.store.require(job.id).notes.get("cancel"):
+            self._cancelling.add(job.id)
+        try:
+            if self.is_cancelling(job.id):
+                raise JobCancelled
+            run = self._handlers[job.kind] if job.lane == "engine" else self._run_process
+            outcome = {"state": "succeeded", "result": await run(job)}
+        except JobCancelled:
+            outcome = {"state": "cancelled"}
+        except ProcessDied:
+            if job.attempts < MAX_ATTEMPTS or self._is_stopping:
+                outcome = {}
+            else:
+                outcome = _fail("studio.job_died", attempts=job.attempts)
+        except GenloomError as error:
+            outcome = {"state": "failed", "error": {"message": hide_paths(error), "code": error.code}}
+        except Exception:
+            _logger.exception("the job %s failed", job.id)
+            outcome = _fail("studio.job_failed")
+        was_asked = bool(self.store.require(job.id).notes.get("cancel"))
+        if outcome.get("state") == "cancelled" and self._is_stopping and not was_asked:
+            outcome = {}
+        if not outcome and was_asked:
+            outcome = {"state": "cancelled"}
+        self._cancelling.discard(job.id)
+        if outcome:
+            ended = self.store.end(job.id, **outcome)
+            self._publish(ended)
+            self._publish_result(ended)
+        else:
+            self._publish(self.store.requeue(job.id, is_first=True))
+            self._wake()
+
+    async def _run_process(self, job: Job) -> dict[str, Any]:
+        folder = self.workspace.folder / "server"
+        with open(folder / "job.log", "ab") as log:
+            process = await self._start_process(log)
+        self._processes[job.id] = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        outcome: dict[str, Any] | None = None
+        try:
+            with contextlib.suppress(ConnectionError):
+                process.stdin.write(json.dumps(self._describe(job)).encode() + b"\n")
+                if self.is_cancelling(job.id):
+                    self._ask_to_stop(job.id, self._tasks[job.id])
+                await process.stdin.drain()
+            async for line in process.stdout:
+                message = json.loads(line)
+                if message["type"] in ("result", "error", "cancelled"):
+                    outcome = message
+                else:
+                    await asyncio.to_thread(self._receive, job, message)
+            await process.wait()
+        finally:
+            _kill(process)
+            del self._processes[job.id]
+        match outcome:
+            case {"type": "result", "result": result}:
+                return result
+            case {"type": "cancelled"}:
+                raise JobCancelled
+            case {"type": "error", "code": code, "message": message}:
+                raise RemoteError(code, message or format_message(code))
+        if job.id in self._cancelling:
+            raise JobCancelled
+        raise ProcessDied
+
+    async def _start_process(self, log: BinaryIO) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "genloom.server.jobs.process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            limit=_MAX_LINE,
+        )
+
+    def _describe(self, job: Job) -> dict[str, Any]:
+        """Return the job as its process reads it."""
+        paths = {}
+        if upload := job.params.get("upload"):
+            paths["upload"] = self.uploads.list_entries(upload)
+        rater = "" if job.owner == LOCAL_USER_ID else job.owner
+        return {
+            "id": job.id,
+            "kind": job.kind,
+            "params": job.params,
+            "notes": job.notes,
+            "attempts": job.attempts,
+            "created": job.created,
+            "paths": paths,
+            "workspace": str(self.workspace.folder),
+            "ledger": self.workspace.ledger_url,
+            "rater": rater or self.workspace.rater,
+        }
+
+    def _receive(self, job: Job, message: Mapping[str, Any]) -> None:
+        match message:
+            case {"type": "progress", "progress": progress}:
+                self.report(job, progress)
+            case {"type": "remember", "notes": notes}:
+                self.store.write_notes(job.id, notes)
+            case {"type": "note", "text": text}:
+                self.store.add_log(job.id, "note", text)
+            case {"type": "point" | "sample" | "estimate" as kind}:
+                self.store.add_log(job.id, kind, message[kind])
+
+    def _cancel_running(self, id: str) -> None:
+        self._cancelling.add(id)
+        if id in self._tasks:  # else it begins a moment later, and reads in its notes that it should not
+            self._ask_to_stop(id, self._tasks[id])
+
+    def _ask_to_stop(self, id: str, task: asyncio.Task[None]) -> None:
+        """Ask a running job to save what it has; after a while its process is ended."""
+        process = self._processes.get(id)
+        if process is None:
+            return  # the engine's handlers look at `is_cancelling`
+        assert process.stdin is not None
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            process.stdin.write(b"stop\n")
+        self._loop.call_later(STOP_SECONDS, lambda: None if task.done() else _kill(process))
+
+    # Telling
+
+    def _publish(self, job: Job, act: str = "") -> None:
+        self.events.publish(f"job.{act or job.state}", {"job": self.to_json(job, is_brief=True)}, job.owner)
+
+    def _publish_result(self, job: Job) -> None:
+        result = job.result or {}
+        match job.kind:
+            case "collect" if result:
+                self.events.publish("dataset.created", {"name": result["dataset"]})
+            case "train" | "import" if result:
+                self.events.publish("model.created", {"ref": result["model"]})
+            case "learn" | "forget" if result:
+                ref = result.get("challenger") or result.get("new_version")
+                self.events.publish("model.created", {"ref": ref})
+                name = str(job.params["model"]).partition("/")[0]
+                self.events.publish("model.promoted", {"name": name, "active": self.workspace.model(name).ref})
+
+    def _wake(self) -> None:
+        for event in self._wakes.values():
+            self._loop.call_soon_threadsafe(event.set)
+
+    def get_rater(self, user: User) -> str:
+        """Return the name that a user's ratings are recorded under."""
+        return user.name or self.workspace.get_rater()
+
+    def check_output(self, id: str, user: User) -> Output:
+        """Return an output; 404 for an unknown one or another's."""
+        try:
+            output = self.workspace.output(id) if is_timed_id(id) else None
+        except GenloomError:
+            output = None
+        if output is None or not user.owns(str(output.record.get("owner") or LOCAL_USER_ID)):
+            raise build_unknown_id_error("output", id)
+        return output
+
+    def _check_names(self, kind: str, params: dict[str, Any], user: User) -> dict[str, Any]:
+        """Return the parameters with what a second attempt must not choose again: versions of models, seeds."""
+        for name in ("model", "against", "other", "from", "base"):
+            if params.get(name):
+                model = self.workspace.model(params[name])
+                params[name] = model.name if kind in ("learn", "forget") else model.ref
+        if params.get("data"):
+            self.workspace.dataset(params["data"])
+        if kind == "import" and params["source"]:
+            from genloom.exchange.catalog import CATALOG
+
+            if params["source"] not in CATALOG:
+                raise GenloomError("studio.unknown_source", source=params["source"], known=", ".join(CATALOG))
+        if kind == "chat":
+            self.conversations.get(params["conversation"], user)
+        if kind == "arena" and not params["prompts"]:
+            self.index.sync()
+            params["prompts"] = suggest_prompts(self.workspace, self.index, self.workspace.model(params["model"]))
+        if kind == "arena" and not params["prompts"]:
+            params["prompts"] = [""]  # a model without prompts
+        for ref in params.get("files", {}).values():
+            kind_of_file, _, id = ref.partition(":")
+            _ = self.check_output(id, user) if kind_of_file == "output" else self.uploads.get(id, user)
+        if params.get("continue_from"):
+            self.check_output(params["continue_from"], user)
+        if params.get("upload"):
+            self.uploads.get(params["upload"], user)
+        if "seed" in params and params["seed"] is None:
+            params["seed"] = secrets.randbits(48)
+        return params
+
+
+def _fail(code: str, **fields: Any) -> dict[str, Any]:
+    return {"state": "failed", "error": {"message": format_message(code, **fields), "code": code}}
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a process with everything it has started."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _build_title(kind: str, params: Mapping[str, Any]) -> str:
+    """Return what a list of jobs shows."""
+    subject = params.get("name") or params.get("data") or params.get("model") or params.get("source") or ""
+    prompt = params.get("prompt") or next(iter(params.get("prompts") or ()), "")
+    text = format_message(f"studio.title_{kind}", subject=subject, prompt=prompt, **{"from": params.get("from", "")})
+    return " ".join(text.split())[:200].rstrip(" ·")

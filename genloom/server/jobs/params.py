@@ -1,0 +1,193 @@
+"""The parameters of each kind of job, checked before it is queued."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from genloom.server.access import Scope
+from genloom.server.errors import APIError
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+OptionalName = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**53)]
+Amount = Annotated[int, Field(ge=0, le=10**15)]
+Minutes = Annotated[float, Field(ge=0, le=60 * 24 * 30, allow_inf_nan=False)]
+Plain = str | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
+Settings = Annotated[dict[Annotated[str, Field(max_length=100)], Plain | list[Plain]], Field(max_length=100)]
+FileRef = Annotated[str, Field(pattern=r"^(output|upload):[0-9a-z-]{1,40}$")]  # never a path
+MAX_OUTPUTS = 1000  # of one job
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Generate(Params):
+    model: Name
+    prompt: Text = ""
+    prompts: Annotated[list[Text], Field(max_length=MAX_OUTPUTS)] = Field(default_factory=list)
+    n: Annotated[int, Field(ge=1, le=MAX_OUTPUTS)] = 1
+    seed: Seed | None = None
+    given: Settings = Field(default_factory=dict)
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=16)] = Field(
+        default_factory=list
+    )
+    preset: Annotated[list[Name], Field(max_length=8)] = Field(default_factory=list)
+    adapters: Annotated[list[Name], Field(max_length=8)] = Field(default_factory=list)
+    precision: OptionalName = "auto"
+    is_chat: bool | None = None
+    continue_from: OptionalName = ""
+    params: Settings = Field(default_factory=dict)
+    files: Annotated[dict[Annotated[str, Field(max_length=100)], FileRef], Field(max_length=8)] = Field(
+        default_factory=dict
+    )
+
+    @model_validator(mode="after")
+    def _check_count(self) -> "Generate":
+        if self.n * max(len(self.prompts), 1) > MAX_OUTPUTS:
+            raise ValueError(f"a job makes at most {MAX_OUTPUTS} outputs")
+        return self
+
+
+class Chat(Params):
+    """Made by the conversation, which has the question."""
+
+    model: Name
+    conversation: Name
+    question: Name  # its id
+    seed: Seed | None = None
+    params: Settings = Field(default_factory=dict)
+
+
+class Arena(Params):
+    model: Name
+    against: OptionalName = ""
+    prompts: Annotated[list[Text], Field(max_length=500)] = Field(default_factory=list)
+    count: Annotated[int, Field(ge=1, le=200)] = 1  # pairs for each prompt
+    params: Settings = Field(default_factory=dict)
+    seed: Seed | None = None
+
+
+class Collect(Params):
+    upload: OptionalName = ""
+    builtin: OptionalName = ""
+    name: OptionalName = ""
+    medium: OptionalName = ""
+    licence: OptionalName = ""
+    column: OptionalName = ""
+    keep: Annotated[list[Name], Field(max_length=50)] = Field(default_factory=list)
+    near_duplicates: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    val: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
+    test: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
+    seed: Seed = 0
+    options: Settings = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "Collect":
+        if bool(self.upload) == bool(self.builtin):
+            raise ValueError("name either an upload or something built in")
+        return self
+
+
+class Train(Params):
+    data: Name
+    minutes: Minutes = 0.0
+    params: Amount = 0
+    tokens: Amount = 0
+    steps: Amount = 0
+    name: OptionalName = ""
+    from_: OptionalName = Field("", alias="from")
+    method: Literal["", "lora", "full"] = ""
+    overrides: Settings = Field(default_factory=dict)
+    seed: Seed = 0
+
+
+class Learn(Params):
+    model: Name
+    minutes: Minutes = 0.0
+    steps: Amount = 0
+    method: OptionalName = "auto"
+    check: OptionalName = ""
+    reward: Annotated[list[Name], Field(max_length=8)] = Field(default_factory=list)
+    best_of: Annotated[int, Field(ge=0, le=64)] = 0
+    prompts: Annotated[list[Text], Field(max_length=1000)] = Field(default_factory=list)
+    max_eval_prompts: Annotated[int, Field(ge=0, le=10_000)] = 0
+    overrides: Settings = Field(default_factory=dict)
+    seed: Seed = 0
+
+
+class Evaluate(Params):
+    model: Name
+    data: OptionalName = ""
+    split: Literal["val", "test"] = "val"
+    battery: bool = False
+    tasks: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
+    limit: Amount = 0
+    options: Settings = Field(default_factory=dict)
+
+
+class Compare(Evaluate):
+    other: Name
+
+
+class Forget(Params):
+    model: Name
+    rater: OptionalName = ""
+    item: OptionalName = ""
+
+
+class Import(Params):
+    source: OptionalName = ""  # a name of the catalogue
+    upload: OptionalName = ""
+    name: OptionalName = ""
+    base: OptionalName = ""
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "Import":
+        if bool(self.upload) == bool(self.source):
+            raise ValueError("name either an upload or a known model")
+        return self
+
+
+class Export(Params):
+    model: Name
+    to: Literal["hf", "gguf", "peft"] = "hf"
+    precision: OptionalName = ""
+
+
+KINDS: dict[str, type[Params]] = {
+    "generate": Generate,
+    "chat": Chat,
+    "arena": Arena,
+    "collect": Collect,
+    "train": Train,
+    "learn": Learn,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "forget": Forget,
+    "import": Import,
+    "export": Export,
+}
+ENGINE_KINDS = ("generate", "chat", "arena")  # what the engine runs; all others run in the job process
+_SCOPES: dict[str, Scope] = {"generate": "generate", "chat": "generate", "arena": "rate"}
+
+
+def get_scope(kind: str) -> Scope:
+    """Return what a user must be allowed to do to queue a job of this kind."""
+    return _SCOPES.get(kind, "train")
+
+
+def parse_params(kind: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters with their defaults; raise APIError naming the first that is wrong."""
+    if kind not in KINDS:
+        raise APIError("studio.unknown_job_kind", param="kind", kind=kind[:64], known=", ".join(KINDS))
+    try:
+        return KINDS[kind].model_validate(params).model_dump(by_alias=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"])) or "params"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise APIError(
+            "studio.bad_job_param", param=f"params.{name[:100]}", kind=kind, name=name[:100], reason=reason
+        ) from None

@@ -1,0 +1,72 @@
+"""The process that runs one heavy job: `python -m genloom.server.jobs.process`.
+
+The server writes the job as one line of JSON to standard input and, to stop it, a second line. The process writes what
+happens to standard output, a line each (`Reporter`). When standard input ends, the server is gone, and the process ends
+with everything that it has started; the next server queues the job again.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genloom.errors import GenloomError
+from genloom.server.jobs.outcomes import JobCancelled
+from genloom.server.jobs.reporter import Reporter
+from genloom.store import files
+
+NICENESS = 10  # so that serving does not starve
+
+
+def main() -> None:
+    os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes standard input
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints does not disturb the messages
+    job = json.loads(sys.stdin.readline())
+    reporter = Reporter(output)
+    threading.Thread(target=watch_server, args=(reporter,), daemon=True).start()
+    try:
+        # One at a time, also while the process of a server that was just killed ends.
+        with files.lock_folder(Path(job["workspace"]) / "server"):
+            result = run(job, reporter)
+    except JobCancelled:
+        reporter.send("cancelled")
+    except GenloomError as error:
+        from genloom.server.errors import hide_paths
+
+        reporter.send("error", message=hide_paths(error), code=error.code)
+    except MemoryError:
+        reporter.send("error", message="", code="studio.job_out_of_memory")
+    except Exception:
+        traceback.print_exc()
+        reporter.send("error", message="", code="studio.job_failed")
+    else:
+        reporter.send("result", result=result)
+    output.close()
+    sys.stderr.flush()
+    os._exit(0)  # at once: libraries may wait for threads at exit
+
+
+def watch_server(reporter: Reporter) -> None:
+    """Wait for the request to stop; when the server is gone, end with all children."""
+    while sys.stdin.readline():
+        reporter.cancelled.set()
+    os.killpg(0, signal.SIGKILL)
+
+
+def run(job: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from genloom.api.workspace import Workspace
+    from genloom.server.jobs.work import WORK
+
+    workspace = Workspace(job["workspace"], ledger=job["ledger"], rater=job["rater"], progress=False)
+    return WORK[job["kind"]](workspace, job, reporter)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The HTTP API of OpenAI, as its clients use it: one file for each group of addresses."""
+
+from fastapi import APIRouter
+
+from genloom.server.openai import (
+    chat,
+    completions,
+    embeddings,
+    files,
+    fine_tuning,
+    images,
+    models,
+    outputs,
+    responses,
+    unavailable,
+)
+
+
+def build_router() -> APIRouter:
+    """Return the routes under /v1."""
+    router = APIRouter()
+    for module in (models, chat, completions, responses, embeddings, images, files, fine_tuning, outputs, unavailable):
+        router.include_router(module.router)
+    return router

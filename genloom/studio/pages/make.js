@@ -1,0 +1,433 @@
+/** Make: one box, one button, any medium; what was made stays below it, with its model, seed and a way to go on from it. */
+import { html, nothing, repeat } from '../vendor/lit.js';
+import { get, post, quote, upload } from '../core/api.js';
+import { announce } from '../core/dom.js';
+import { Element } from '../core/element.js';
+import { onEvent } from '../core/events.js';
+import { loadMessages, t } from '../core/i18n.js';
+import { jobs, startJob } from '../core/jobs.js';
+import { bindKeys } from '../core/keys.js';
+import { findModel, iconOfMedium, models, nameMedium, nameModel, readModels, readOptions, readPrompts } from '../core/models.js';
+import { changes, rateOutput, removeOutputs, withChanges } from '../core/outputs.js';
+import { href, replaceRoute, route } from '../core/router.js';
+import { isAllowed } from '../core/session.js';
+import { createSetting } from '../core/store.js';
+import { optionFields } from '../components/options.js';
+import { button, errorBox, field, icon } from '../components/parts.js';
+import { toast, toastError } from '../components/toast.js';
+import '../components/output-card.js';
+import { groupOutputs, makeGroup } from './make/groups.js';
+import { SourceEditor } from './make/source.js';
+
+/** @typedef {import('../core/shapes').Output} Output */
+/** @typedef {import('../core/shapes').Option} Option */
+/** @typedef {import('../core/shapes').Job} Job */
+
+const chosenModel = createSetting('make.model', '');
+const counts = createSetting('make.counts', /** @type {Record<string, number>} */ ({}));
+const knobs = createSetting('make.knobs', /** @type {Record<string, Record<string, any>>} */ ({}));
+const isOpen = createSetting('make.open', false);
+const COUNTS = [1, 2, 4, 8, 16];
+
+class Make extends Element {
+  constructor() {
+    super();
+    this.prompt = '';
+    this.seed = '';
+    /** @type {Option[]} */
+    this.options = [];
+    /** @type {string[]} */
+    this.suggestions = [];
+    /** @type {Map<string, Output>} */
+    this.outputs = new Map();
+    this.isRead = false;
+    this.isStarting = false;
+    /** @type {import('../core/api.js').ApiError | null} */
+    this.fault = null;
+    this.current = '';
+    /** The jobs that this page started. @type {Set<string>} */
+    this.mine = new Set();
+    this.source = new SourceEditor(() => this.requestUpdate());
+  }
+
+  stores() {
+    return [models, jobs, changes, counts, knobs, isOpen];
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    this.onLeave(route.subscribe(() => this.readRoute()));
+    this.onLeave(onEvent('output.created', (data) => this.addOutput(data.id)));
+    this.onLeave(onEvent('reset', () => this.readOutputs()));
+    this.onLeave(bindKeys(t('make.title'), [
+      { key: 'Mod+Enter', label: t('make.go'), run: () => this.start(), always: true },
+      { key: 'i', label: t('make.key_prompt'), run: () => this.box?.focus() },
+      { key: '+ =', label: t('shell.like'), run: () => this.rate({ up: true }), when: () => Boolean(this.current) },
+      { key: '-', label: t('shell.dislike'), run: () => this.rate({ up: false }), when: () => Boolean(this.current) },
+      ...[1, 2, 3, 4, 5].map((stars) => ({ key: String(stars), label: stars === 1 ? t('make.key_stars') : '', run: () => this.rate({ stars }), when: () => Boolean(this.current) })),
+      { key: 'ArrowRight', label: t('make.key_next'), run: () => this.move(1) },
+      { key: 'ArrowLeft', label: t('make.key_previous'), run: () => this.move(-1) },
+      { key: 'Delete Backspace', label: t('shell.to_bin'), run: () => this.removeCurrent(), when: () => Boolean(this.current) },
+    ]));
+    this.open();
+  }
+
+  get box() {
+    return /** @type {HTMLTextAreaElement | null} */ (this.querySelector('#make-prompt'));
+  }
+
+  get model() {
+    const all = models.get() ?? [];
+    return findModel(chosenModel.get()) ?? all.find((each) => each.is_active && each.can.includes('generate'));
+  }
+
+  get values() {
+    return knobs.get()[this.model?.name ?? ''] ?? {};
+  }
+
+  get count() {
+    return counts.get()[this.model?.name ?? ''] ?? 4;
+  }
+
+  async open() {
+    await loadMessages('options');
+    this.readOutputs();
+    try {
+      await readModels();
+      await this.readModel();
+      await this.readRoute();
+    } catch (error) {
+      this.fault = /** @type {any} */ (error);
+    }
+    this.requestUpdate();
+  }
+
+  async readModel() {
+    const { model } = this;
+    if (!model) return;
+    const [options, prompts] = await Promise.all([readOptions(model.ref), readPrompts(model.ref).catch(() => [])]);
+    if (model !== this.model) return;
+    this.options = options;
+    this.suggestions = prompts;
+    this.source.setOptions(options, this.values);
+    this.requestUpdate();
+  }
+
+  /** What the address asks for: a model, a prompt, the settings of an output, a source. */
+  async readRoute() {
+    const { page, query } = route.get();
+    if (page !== 'make' && location.hash.replace(/^#\/?/, '') !== '') return;
+    const model = query.get('model');
+    if (model && findModel(model)) await this.chooseModel(model);
+    if (query.get('prompt') !== null) this.prompt = query.get('prompt') ?? '';
+    try {
+      if (query.get('again')) await this.recall(query.get('again') ?? '');
+      if (query.get('source')) await this.useAsStart(query.get('source') ?? '');
+    } catch (error) {
+      toastError(error);
+    }
+    if ([...query.keys()].length) {
+      replaceRoute('make');
+      this.requestUpdate();
+      await this.updateComplete;
+      this.box?.focus();
+    }
+  }
+
+  /** Take every setting of an output. @param {string} id */
+  async recall(id) {
+    const output = await get(`outputs/${id}`);
+    const { model, prompt, n, seed, params, given, files } = output.again;
+    if (!findModel(model)) {
+      toast(t('make.model_gone', { model }), { kind: 'error' });
+      return;
+    }
+    await this.chooseModel(model);
+    this.prompt = prompt ?? output.prompt;
+    this.seed = seed === undefined || seed === null ? '' : String(seed);
+    this.setValues({ ...params, ...given });
+    if (n) counts.update((now) => ({ ...now, [this.model?.name ?? '']: n }));
+    await this.source.recall(files ?? {});
+    isOpen.set(true);
+    toast(t('make.recalled'), { kind: 'good' });
+  }
+
+  /** Start from an output: with its own model, or with the present one if it can edit the medium. @param {string} id */
+  async useAsStart(id) {
+    const output = await get(`outputs/${id}`);
+    const fits = (/** @type {any} */ each) => each?.medium === output.medium && (each.can.includes('edit') || each.can.includes('continue'));
+    const model = fits(this.model) ? this.model : findModel(output.model) ?? models.get()?.find((each) => each.is_active && fits(each));
+    if (model) await this.chooseModel(model.ref);
+    if (!this.prompt) this.prompt = output.prompt;
+    if (!this.source.isPossible) {
+      if (output.text) this.prompt = output.text;
+      else toast(t('make.cannot_edit', { model: model ? nameModel(model) : '' }), { kind: 'error' });
+      return;
+    }
+    this.source.setOutput(output);
+  }
+
+  /** @param {string} ref */
+  async chooseModel(ref) {
+    const before = this.model?.medium;
+    chosenModel.set(ref);
+    if (this.model?.medium !== before) this.source.clear();
+    this.requestUpdate();
+    await this.readModel();
+  }
+
+  async readOutputs() {
+    try {
+      const answer = await get('outputs', { limit: 60 });
+      this.outputs = new Map(answer.data.map((/** @type {Output} */ each) => [each.id, each]));
+      this.isRead = true;
+    } catch (error) {
+      this.fault = /** @type {any} */ (error);
+    }
+    this.requestUpdate();
+  }
+
+  /** @param {string} id */
+  async addOutput(id) {
+    if (this.outputs.has(id)) return;
+    const output = await get(`outputs/${id}`).catch(() => null);
+    if (!output || output.conversation) return;
+    this.outputs = new Map([[id, output], ...this.outputs]);
+    if (output.job && this.mine.has(output.job)) {
+      this.current = id;
+      announce(t('make.done_one', { prompt: output.prompt || nameMedium(output.medium, 1) }));
+    }
+    this.requestUpdate();
+  }
+
+  /** @param {Record<string, any>} values */
+  setValues(values) {
+    const name = this.model?.name;
+    if (name) knobs.update((now) => ({ ...now, [name]: values }));
+  }
+
+  /** @param {string} name @param {any} value */
+  setValue(name, value) {
+    const { [name]: _, ...rest } = this.values;
+    this.setValues(value === undefined ? rest : { ...rest, [name]: value });
+  }
+
+  async start() {
+    const { model } = this;
+    if (!model || this.isStarting) return;
+    this.isStarting = true;
+    this.fault = null;
+    this.requestUpdate();
+    try {
+      const names = new Set(this.options.filter((option) => option.group === 'sampling').map((option) => option.name));
+      const params = Object.fromEntries(Object.entries(this.values).filter(([name]) => names.has(name)));
+      const conditions = this.options.filter((option) => option.group === 'condition' && this.values[option.name] !== undefined);
+      const given = Object.fromEntries(conditions.map((option) => [option.name, String(this.values[option.name])]));
+      const seed = this.seed.trim() === '' ? {} : { seed: Number(this.seed) };
+      const edit = await this.source.makeParams(this.values);
+      const job = await startJob('generate', { model: model.ref, prompt: this.prompt, n: this.count, ...seed, given,
+        params: { ...params, ...edit.params }, files: edit.files });
+      this.mine.add(job.id);
+      announce(t('make.started'));
+    } catch (error) {
+      this.fault = /** @type {any} */ (error);
+      if (this.fault?.param) isOpen.set(true);
+    }
+    this.isStarting = false;
+    this.requestUpdate();
+  }
+
+  /** @param {Output} output @param {number} strength */
+  async vary(output, strength) {
+    const model = findModel(output.model ?? '');
+    if (!model) return;
+    try {
+      const options = await readOptions(model.ref);
+      const file = options.find((option) => option.group === 'edit' && option.type === 'file')?.name;
+      const amount = ['strength', 'vary'].find((name) => options.some((option) => option.name === name));
+      if (!file || !amount) throw new Error(t('make.cannot_edit', { model: nameModel(model) }));
+      const job = await startJob('generate', { model: model.ref, prompt: output.prompt, n: 4, params: { [amount]: strength }, files: { [file]: `output:${output.id}` } });
+      this.mine.add(job.id);
+      scrollTo({ top: 0, behavior: 'smooth' });
+    } catch (error) {
+      toastError(error);
+    }
+  }
+
+  /** @param {{up?: boolean, stars?: number}} rating */
+  rate(rating) {
+    const output = this.outputs.get(this.current);
+    if (output) rateOutput(output, rating);
+  }
+
+  removeCurrent() {
+    const output = this.outputs.get(this.current);
+    if (!output) return;
+    this.move(1);
+    removeOutputs([output]);
+  }
+
+  /** @param {number} step */
+  move(step) {
+    const cards = /** @type {HTMLElement[]} */ ([...this.querySelectorAll('gl-output')]);
+    const now = cards.findIndex((card) => card.dataset.id === this.current);
+    const next = cards[Math.max(0, Math.min(cards.length - 1, now < 0 ? 0 : now + step))];
+    if (!next) return;
+    next.focus();
+    next.scrollIntoView({ block: 'nearest' });
+  }
+
+  /** @param {FileList | File[]} files */
+  async takeFile(files) {
+    const [file] = files;
+    if (!file) return;
+    if (!this.source.isPossible) {
+      toast(t('make.cannot_edit', { model: this.model ? nameModel(this.model) : '' }), { kind: 'error' });
+      return;
+    }
+    try {
+      const sent = await upload('uploads', [{ file }]);
+      this.source.setUpload(sent.id, file);
+    } catch (error) {
+      toastError(error);
+    }
+  }
+
+  render() {
+    const groups = groupOutputs([...this.outputs.values()].map(withChanges), [...jobs.get().values()]);
+    const isFirst = this.isRead && groups.length === 0;
+    return html`<div class="make ${isFirst ? 'first' : ''}">
+      <h1 class=${isFirst ? 'make-question' : 'visually-hidden'} tabindex="-1">${isFirst ? t('make.question') : t('make.title')}</h1>
+      ${isFirst ? html`<p class="make-lead">${t('make.lead')}</p>` : nothing}
+      ${models.get()?.length === 0 ? this.renderNoModels() : this.renderComposer(isFirst)}
+      ${isFirst ? this.renderSteps() : nothing}
+      <div class="groups">${repeat(groups, (group) => group.id, (group) => makeGroup(group, this))}</div>
+      ${this.outputs.size ? html`<p class="make-all"><a class="text-link" href=${href('gallery')}>${t('make.all_in_gallery')}</a></p>` : nothing}
+    </div>`;
+  }
+
+  /** @param {boolean} isFirst */
+  renderComposer(isFirst) {
+    const { model } = this;
+    const fault = this.fault;
+    const named = fault?.param?.split('.').at(-1) ?? '';
+    const isKnob = named === 'seed' || this.options.some((option) => option.name === named);
+    const editNames = this.source.names;
+    const shown = this.options.filter((option) => option.group !== 'edit' && !editNames.has(option.name));
+    const set = Object.keys(this.values).length + (this.seed ? 1 : 0);
+    return html`<form class="composer card" @submit=${(/** @type {Event} */ event) => (event.preventDefault(), this.start())}
+        @dragover=${this.onDragOver} @dragleave=${this.onDragLeave} @drop=${this.onDrop}>
+      <div class="composer-box">
+        <label class="visually-hidden" for="make-prompt">${t('make.prompt')}</label>
+        <textarea id="make-prompt" rows="1" .value=${this.prompt} placeholder=${this.suggestions[0] ? t('make.prompt_example', { prompt: this.suggestions[0] }) : t('make.prompt_hint')}
+          autocomplete="off" @input=${(/** @type {any} */ event) => {
+            this.prompt = event.target.value;
+            this.requestUpdate();
+          }} @keydown=${(/** @type {KeyboardEvent} */ event) => {
+            if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.ctrlKey || event.metaKey) return;
+            event.preventDefault();
+            this.start();
+          }} @paste=${(/** @type {ClipboardEvent} */ event) => {
+            if (event.clipboardData?.files.length) {
+              event.preventDefault();
+              this.takeFile(event.clipboardData.files);
+            }
+          }}></textarea>
+        ${this.source.isThere ? this.source.render(this.values, (name, value) => this.setValue(name, value), fault) : nothing}
+      </div>
+      <div class="composer-bar">
+        ${this.renderModelPicker()}
+        <label class="count-picker" title=${t('make.count_label')}><span class="visually-hidden">${t('make.count_label')}</span>
+          <select @change=${(/** @type {any} */ event) => counts.update((now) => ({ ...now, [model?.name ?? '']: Number(event.target.value) }))}>
+            ${COUNTS.map((n) => html`<option value=${n} ?selected=${n === this.count}>${t('make.count', { n })}</option>`)}</select></label>
+        ${this.source.isPossible ? html`<input type="file" id="make-file" class="visually-hidden" tabindex="-1" aria-hidden="true" @change=${(/** @type {any} */ event) => {
+            this.takeFile(event.target.files);
+            event.target.value = '';
+          }}>${button({ label: t('make.add_source'), icon: 'imagePlus', alone: true, kind: 'quiet', run: () => /** @type {HTMLInputElement} */ (this.querySelector('#make-file')).click() })}` : nothing}
+        <button type="button" class="button quiet knobs-toggle" aria-expanded=${isOpen.get() ? 'true' : 'false'} aria-controls="make-knobs" @click=${() => isOpen.set(!isOpen.get())}>
+          ${icon('slidersHorizontal')}<span>${t('make.settings')}</span>${set ? html`<span class="badge accent">${set}</span>` : nothing}</button>
+        <span class="grow"></span>
+        ${button({ label: t('make.go'), kind: 'primary', icon: 'sparkles', busy: this.isStarting, disabled: !model, run: () => this.start() })}
+      </div>
+      <div id="make-knobs" class="composer-knobs" ?hidden=${!isOpen.get()}>
+        ${optionFields(shown, this.values, (name, value) => this.setValue(name, value), fault, field({ id: 'make-seed', label: t('make.seed'), help: t('make.seed_help'),
+          error: named === 'seed' ? fault?.message : '', control: (ids) => html`<input id=${ids.id} inputmode="numeric" autocomplete="off" .value=${this.seed} placeholder=${t('make.seed_hint')}
+            aria-describedby=${ids.describedBy} @input=${(/** @type {any} */ event) => {
+              this.seed = event.target.value.replace(/\D/g, '').slice(0, 15);
+              this.requestUpdate();
+            }}>` }))}
+        ${set ? html`<div class="row composer-reset">${button({ label: t('make.defaults'), icon: 'rotateCcw', small: true, kind: 'quiet', run: () => {
+          this.seed = '';
+          this.setValues({});
+        } })}</div>` : nothing}
+      </div>
+      ${fault && !isKnob ? html`<div class="composer-fault">${errorBox(fault)}</div>` : nothing}
+      ${this.suggestions.length && (isFirst || !this.prompt) && !this.source.isThere ? html`<div class="suggestions" role="group" aria-label=${t('make.suggestions')}>
+        ${this.suggestions.slice(0, isFirst ? 5 : 3).map((prompt) => html`<button type="button" class="chip" @click=${() => {
+          this.prompt = prompt;
+          this.requestUpdate();
+          this.box?.focus();
+        }}>${prompt}</button>`)}</div>` : nothing}
+    </form>`;
+  }
+
+  renderModelPicker() {
+    const usable = (models.get() ?? []).filter((each) => each.can.includes('generate'));
+    const media = [...new Set(usable.map((each) => each.medium))];
+    return html`<label class="model-picker"><span class="visually-hidden">${t('make.model')}</span>${icon(iconOfMedium(this.model?.medium ?? ''))}
+      <select @change=${(/** @type {any} */ event) => this.chooseModel(event.target.value)} ?disabled=${!usable.length}>
+        ${media.map((medium) => html`<optgroup label=${nameMedium(medium)}>${usable.filter((each) => each.medium === medium).map((each) => html`
+          <option value=${each.ref} ?selected=${each.ref === this.model?.ref}>${nameModel(each)}</option>`)}</optgroup>`)}</select></label>`;
+  }
+
+  renderNoModels() {
+    return html`<div class="card panel stack"><h2>${t('make.no_models')}</h2><p>${t('make.no_models_text')}</p>
+      <div class="row"><a class="button primary" href=${href('data')}>${t('make.step_data')}</a><a class="button" href=${href('models')}>${t('make.step_models')}</a></div></div>`;
+  }
+
+  renderSteps() {
+    const steps = /** @type {const} */ ([['make', 'sparkles', '#make-prompt', 'generate'], ['rate', 'thumbsUp', href('arena'), 'rate'], ['data', 'database', href('data'), 'train']]);
+    return html`<ol class="steps">${steps.filter(([, , , scope]) => isAllowed(scope)).map(([name, drawing, link], n) => html`<li>
+      <a class="card step" href=${link} @click=${(/** @type {Event} */ event) => {
+        if (name !== 'make') return;
+        event.preventDefault();
+        this.box?.focus();
+      }}><span class="step-icon">${icon(drawing)}</span><span><strong>${n + 1}. ${t(`make.step_${name}`)}</strong><small>${t(`make.step_${name}_text`)}</small></span></a></li>`)}</ol>`;
+  }
+
+  /** @param {DragEvent} event */
+  onDragOver(event) {
+    if (!event.dataTransfer?.types.some((type) => type === 'Files' || type === 'text/genloom-output')) return;
+    event.preventDefault();
+    /** @type {HTMLElement} */ (event.currentTarget).classList.add('drop-target');
+  }
+
+  /** @param {DragEvent} event */
+  onDragLeave(event) {
+    const box = /** @type {HTMLElement} */ (event.currentTarget);
+    if (!box.contains(/** @type {Node} */ (event.relatedTarget))) box.classList.remove('drop-target');
+  }
+
+  /** @param {DragEvent} event */
+  onDrop(event) {
+    event.preventDefault();
+    /** @type {HTMLElement} */ (event.currentTarget).classList.remove('drop-target');
+    const id = event.dataTransfer?.getData('text/genloom-output');
+    if (id) this.useAsStart(id).catch(toastError);
+    else if (event.dataTransfer?.files.length) this.takeFile(event.dataTransfer.files);
+  }
+
+  /** @param {Job} job */
+  retry(job) {
+    post(`jobs/${quote(job.id)}/retry`).catch(toastError);
+  }
+
+  updated() {
+    const { box } = this;
+    if (!box) return;
+    box.style.height = 'auto';
+    box.style.height = `${Math.min(box.scrollHeight, innerHeight * 0.4)}px`;
+  }
+}
+customElements.define('gl-make', Make);
+

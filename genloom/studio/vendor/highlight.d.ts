@@ -1,0 +1,2 @@
+import highlight from 'highlight.js/lib/core';
+export { highlight };

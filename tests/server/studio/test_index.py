@@ -1,0 +1,70 @@
+"""The index of outputs with a hundred thousand of them."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from genloom.server.index import _insert
+from genloom.store.names import make_timed_id
+
+COUNT = 100_000
+WORDS = "boat sea tree house red green old small light storm night garden bird stone river".split()  # noqa: SIM905
+QUERIES = (
+    "",
+    "limit=200",
+    "q=boat",
+    "q=boat+storm+nig",
+    "q=zebra",
+    "medium=image&model=icons",
+    "model=icons/2&q=river",
+    "rating=up",
+    "rating=none&q=old",
+    "tag=blue",
+    "seed=4711",
+    "after=2026-02-01&before=2026-03-01",
+    "offset=50000",
+    "offset=99900&limit=100",
+)
+
+
+@pytest.mark.slow
+def test_a_page_of_a_hundred_thousand_outputs_takes_milliseconds(open_studio: Callable[..., Any]) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    rng, start = random.Random(0), datetime(2026, 1, 1, tzinfo=UTC)
+    with open_studio() as (studio, client):
+        jobs = studio.guard.app.state.jobs
+        first = studio.run(client, "generate", model="icons", prompt="the first")["outputs"][0]
+        client.post(f"/api/outputs/{first}/rating", json={"up": True})
+        with jobs.index._database.transaction() as connection:
+            for number in range(COUNT):
+                moment = start + timedelta(minutes=4 * number)
+                id = make_timed_id(moment)
+                record = {
+                    "id": id,
+                    "file": f"{id}.png",
+                    "created": moment.isoformat(),
+                    "model": f"icons/{1 + number % 2}",
+                    "medium": "image",
+                    "prompt": " ".join(rng.choices(WORDS, k=8)),
+                    "row": 0,
+                    "request": {"nonces": [number]},
+                }
+                _insert(connection, record, id[:10], 1000)
+        for number in range(200):
+            jobs.marks.change(make_timed_id(start + timedelta(minutes=4 * number)), tags=["blue"])
+        slow = {}
+        for query in QUERIES:
+            seconds = []
+            for _ in range(5):
+                began = time.process_time()
+                answer = client.get(f"/api/outputs?{query}")
+                seconds.append(time.process_time() - began)
+                assert answer.status_code == 200, answer.text
+            print(f"{min(seconds) * 1000:6.1f} ms  {answer.json()['total']!s:>7}  {query}")
+            if min(seconds) > 0.05:
+                slow[query] = min(seconds)
+        assert slow == {}

@@ -1,0 +1,75 @@
+"""A real Chromium over the studio's pages; skipped where there is no Chromium or Playwright."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.studio.stand_in import World, serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Visit:
+    """A page of the studio in a browser, what it asked for, and what went wrong in it."""
+
+    def __init__(self, page: "Page", address: str, world: World) -> None:
+        self.page, self.address, self.world = page, address, world
+        self.requests: list[str] = []
+        self.faults: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: (self.faults.append(f"a dialog opened: {dialog.message}"), dialog.dismiss()))
+
+    def open(self, route: str) -> "Page":
+        """Open a page by its route, such as "make", and wait for its heading."""
+        self.page.goto(f"{self.address}/#/{route}")
+        self.page.locator("main h1").first.wait_for(state="attached")
+        return self.page
+
+    @property
+    def foreign_requests(self) -> list[str]:
+        return [
+            url
+            for url in self.requests
+            if not url.startswith((self.address, "data:", "blob:")) and urlsplit(url).netloc
+        ]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: install the package chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make install")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: "Browser") -> Iterator[Callable[..., Visit]]:
+    """Return a function that serves a world and opens a browser on it; no page may have faults or foreign requests."""
+    with ExitStack() as stack:
+        visits: list[Visit] = []
+
+        def start(world: World | None = None, **options: Any) -> Visit:
+            world = world or World()
+            address = stack.enter_context(serve(world))
+            context = browser.new_context(**{"locale": "en", "viewport": {"width": 1200, "height": 800}, **options})
+            stack.callback(context.close)
+            context.set_default_timeout(8000)
+            visits.append(Visit(context.new_page(), address, world))
+            return visits[-1]
+
+        yield start
+        for each in visits:
+            assert each.faults == []
+            assert each.foreign_requests == []

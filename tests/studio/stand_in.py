@@ -1,0 +1,578 @@
+"""A stand-in for the server: the studio's pages over made-up models, outputs and conversations, in the real shapes.
+
+It answers at sizes and speeds that a test wants (100,000 outputs, 1,000 tokens a second) without a model.
+`python -m tests.studio.stand_in` serves it to look at.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import uvicorn
+from PIL import Image, UnidentifiedImageError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from genloom.server.answer import CONTENT_SECURITY_POLICY
+from genloom.server.studio.shapes.conversations import ConversationDetail, Imported, Turn
+from genloom.server.studio.shapes.jobs import Job, Progress
+from genloom.server.studio.shapes.models import ModelDetail
+from genloom.server.studio.shapes.outputs import Facets, Origin, OriginItem, Output, OutputDetail, Rating, Setting
+from genloom.server.studio.shapes.session import Session, User
+from genloom.server.studio.shapes.system import Hit
+from genloom.studio import FOLDER
+from tests.studio.stand_in_data import (
+    MODELS,
+    PROMPTS,
+    WORDS,
+    draw_picture,
+    make_models,
+    make_options,
+    make_output,
+    make_outputs,
+)
+
+
+def dump(shape: Any) -> Any:
+    return shape.model_dump(mode="json")
+
+
+def make_page(rows: list[Any], cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+    """Return a page of a list; the cursor is an index."""
+    start = int(cursor or 0)
+    page = rows[start : start + limit]
+    more = start + limit < len(rows)
+    return {
+        "object": "list",
+        "data": [dump(each) if hasattr(each, "model_dump") else each for each in page],
+        "has_more": more,
+        "next": str(start + limit) if more else None,
+        "total": len(rows),
+    }
+
+
+class World:
+    """What the stand-in knows, and what a test changes."""
+
+    def __init__(self, outputs: int = 60, tokens_per_second: float = 60, turns: int = 0) -> None:
+        self.tokens_per_second = tokens_per_second
+        self.chunks_per_second = 30
+        self.seconds_a_picture = 0.6
+        self.reply: Callable[[str], str] | None = None
+        self.is_signed_in = True
+        self.breaks_events = False
+        self.requests: list[tuple[str, str, Any]] = []
+        self.jobs: dict[str, Job] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.waiting: set[asyncio.Event] = set()
+        self.count = 0
+        self.uploads: dict[str, Image.Image] = {}
+        self.outputs = {each.id: each for each in make_outputs(outputs)}
+        self.conversations: dict[str, ConversationDetail] = {}
+        self.fault: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.answers: list[Callable[..., Any]] = []  # of other parts of the stand-in: asked first
+
+    def now(self) -> str:
+        self.count += 1
+        return (datetime.now(UTC)).isoformat()
+
+    def emit(self, type: str, data: dict[str, Any]) -> None:
+        self.events.append({"id": len(self.events) + 1, "type": type, "at": self.now(), "data": data})
+        for each in self.waiting:
+            each.set()
+
+    def add_output(self, model: str, medium: str, prompt: str | None = None, **facts: Any) -> Output:
+        prompt = PROMPTS[medium][0] if prompt is None else prompt
+        output = make_output(len(self.outputs), model, medium, prompt, created=self.now(), **facts)
+        self.outputs[output.id] = output
+        return output
+
+
+async def generate(world: World, job: Job) -> None:
+    """Run a job of kind generate or chat as a model would."""
+    params = job.params
+    model = params["model"]
+    medium = next(medium for name, medium in MODELS if model.split("/")[0] == name)
+    prompts = params.get("prompts") or [params.get("prompt", "")]
+    outputs = []
+    job.state, job.started = "running", world.now()
+    world.emit("job.running", {"job": dump(job)})
+    for n in range(params.get("n") or 1):
+        for prompt in prompts:
+            text = None
+            seed = params["seed"] + n if params.get("seed") is not None else None
+            if medium == "text":
+                whole = world.reply(prompt) if world.reply else " " + " ".join(random.choices(WORDS, k=60))
+                text = ""
+                step = max(1, round(4 * world.tokens_per_second / world.chunks_per_second))  # 4 characters a token
+                while len(text) < len(whole):
+                    piece = whole[len(text) : len(text) + step]
+                    world.emit("job.text", {"id": job.id, "start": len(text), "text": piece})
+                    text += piece
+                    job.progress.text = text
+                    await asyncio.sleep(1 / world.chunks_per_second)
+            else:
+                for step in range(4):
+                    data = base64.b64encode(draw_picture(f"{job.id}{n}{step}", 8 + 8 * step)).decode()
+                    job.progress = Progress(
+                        share=(n + step / 4) / (params.get("n") or 1),
+                        stage="Denoising",
+                        step=step,
+                        steps=4,
+                        seconds_left=2,
+                        preview=f"data:image/png;base64,{data}" if medium == "image" else None,
+                    )
+                    world.emit("job.progress", {"id": job.id, "kind": job.kind, "progress": dump(job.progress)})
+                    await asyncio.sleep(world.seconds_a_picture / 4)
+            output = world.add_output(model, medium, prompt=prompt, text=text, job=job.id, seed=seed)
+            outputs.append(output.id)
+            job.result = {"outputs": list(outputs)}
+            world.emit("output.created", {"id": output.id, "job": job.id, "model": model, "medium": medium})
+    job.state, job.finished, job.result, job.can_cancel = "succeeded", world.now(), {"outputs": outputs}, False
+    if job.kind == "chat":
+        conversation = world.conversations[params["conversation"]]
+        turn = Turn(
+            id=f"t{world.count}",
+            parent=params["question"],
+            role="assistant",
+            content=text or "",
+            created=world.now(),
+            model=model,
+            output=outputs[0],
+            job=job.id,
+        )
+        conversation.tree.append(turn)
+        conversation.leaf = turn.id
+        job.result = {"outputs": outputs, "turn": turn.id, "conversation": conversation.id}
+        world.emit("conversation.changed", {"id": conversation.id})
+    world.emit("job.succeeded", {"job": dump(job)})
+
+
+def start_job(world: World, kind: str, params: dict[str, Any]) -> Job:
+    job = Job(
+        id=f"2026-11-30-j{len(world.jobs):05d}",
+        kind=kind,
+        title=f"{kind} {params.get('model', '')}",
+        state="queued",
+        owner="local",  # ty: ignore[invalid-argument-type]
+        params=params,
+        created=world.now(),
+        position=1,
+        can_cancel=True,
+        progress=Progress(),
+    )
+    world.jobs[job.id] = job
+    world.emit("job.queued", {"job": dump(job)})
+
+    async def run() -> None:
+        try:
+            await generate(world, job)
+        except asyncio.CancelledError:
+            job.state, job.finished, job.can_cancel = "cancelled", world.now(), False
+            if job.progress.text:
+                output = world.add_output(
+                    params["model"], "text", prompt=params.get("prompt", ""), text=job.progress.text, job=job.id
+                )
+                job.result = {"outputs": [output.id]}
+                world.emit("output.created", {"id": output.id, "job": job.id, "model": output.model})
+            world.emit("job.cancelled", {"job": dump(job)})
+
+    world.tasks[job.id] = asyncio.create_task(run())
+    return job
+
+
+def build_app(world: World) -> Starlette:
+    """Return the application; its routes are named as those of the server."""
+
+    def refuse(status: int, code: str, message: str) -> JSONResponse:
+        return JSONResponse(
+            {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}, status
+        )
+
+    sorted_outputs: list[Output] = []
+
+    def filter_outputs(query: Any) -> list[Output]:
+        if len(sorted_outputs) != len(world.outputs):
+            sorted_outputs[:] = sorted(world.outputs.values(), key=lambda row: row.created, reverse=True)
+        rows = sorted_outputs
+        words = query.get("q", "").lower().split()
+        wants_removed = query.get("deleted") in ("true", "1", "only")
+        found = []
+        for row in rows:
+            if bool(row.removed) is not wants_removed:
+                continue
+            if any(word not in f"{row.prompt} {row.text or ''}".lower() for word in words):
+                continue
+            if query.get("medium") and row.medium != query["medium"]:
+                continue
+            if query.get("model") and (row.model or "").split("/")[0] != query["model"] and row.model != query["model"]:
+                continue
+            if query.get("starred") in ("true", "1") and not row.is_starred:
+                continue
+            if query.get("tag") and query["tag"] not in row.tags:
+                continue
+            rating = query.get("rating")
+            if (rating == "up" and not (row.rating and row.rating.up)) or (
+                rating == "down" and not (row.rating and row.rating.up is False)
+            ):
+                continue
+            if rating == "none" and row.rating:
+                continue
+            found.append(row)
+        return found
+
+    async def answer(request: Request) -> Response:
+        path, method, query = request.path_params["path"], request.method, request.query_params
+        body: Any = {}
+        if method not in {"GET", "DELETE"} and request.headers.get("content-type", "").startswith("application/json"):
+            body = json.loads(await request.body() or b"{}")
+        world.requests.append((method, path, body or dict(query)))
+        if path in world.fault:
+            status, error = world.fault[path]
+            return JSONResponse({"error": error}, status)
+        if path == "login":
+            world.is_signed_in = body.get("token") == "good" or body.get("password") == "good"
+            return (
+                JSONResponse({})
+                if world.is_signed_in
+                else refuse(401, "wrong_password", "The name or the password is wrong.")
+            )
+        if not world.is_signed_in:
+            return refuse(401, "not_signed_in", "Sign in first.")
+        parts = path.split("/")
+        for each in world.answers:
+            if (found := await each(request, method, parts, body)) is not None:
+                return found
+        match method, parts:
+            case "GET", ["session"]:
+                return JSONResponse(
+                    dump(
+                        Session(
+                            user=User(name="ada", is_local=True),
+                            scopes=["generate", "read", "rate", "train", "admin"],
+                            version="0.7.0",
+                            address="http://127.0.0.1:7860",
+                            workspace="genloom-workspace",
+                            is_empty=not world.outputs,
+                            snippets=[],
+                        )
+                    )
+                )
+            case "GET", ["models"]:
+                return JSONResponse(make_page(make_models()))
+            case "GET", ["models", name, _]:
+                model = next(each for each in make_models() if each.name == name)
+                return JSONResponse(
+                    dump(ModelDetail(**dump(model), card={}, card_text="", prompts=PROMPTS[model.medium]))
+                )
+            case "GET", ["models", name, _, "options"]:
+                return JSONResponse(make_page(make_options(dict(MODELS)[name])))
+            case "GET", ["jobs"]:
+                rows = [job for job in world.jobs.values() if not query.get("state") or job.state == query["state"]]
+                return JSONResponse(make_page(rows[::-1]))
+            case "GET", ["queue"]:
+                return JSONResponse({"paused": False, "running": 0, "queued": 0})
+            case "POST", ["jobs"]:
+                return JSONResponse(dump(start_job(world, body["kind"], body["params"])), 202)
+            case "GET", ["jobs", id] if id in world.jobs:
+                return JSONResponse(dump(world.jobs[id]))
+            case "POST", ["jobs", id, "cancel"] if id in world.jobs:
+                world.tasks[id].cancel()
+                with suppress(asyncio.CancelledError):
+                    await world.tasks[id]
+                return JSONResponse(dump(world.jobs[id]))
+            case "GET", ["outputs"]:
+                rows = filter_outputs(query)
+                start = query.get("offset") or query.get("cursor")
+                light = [
+                    row.model_copy(update={"text": row.text[:300], "is_cut": len(row.text) > 300} if row.text else {})
+                    for row in rows[int(start or 0) : int(start or 0) + int(query.get("limit", 100))]
+                ]
+                page = make_page(rows, start, int(query.get("limit", 100)))
+                return JSONResponse({**page, "data": [dump(row) for row in light]})
+            case "GET", ["outputs", "facets"]:
+                live = [row for row in world.outputs.values() if not row.removed]
+                facets = Facets(
+                    models=Counter((row.model or "").split("/")[0] for row in live),
+                    media=Counter(row.medium for row in live),
+                    tags=Counter(tag for row in live for tag in row.tags),
+                )
+                return JSONResponse(dump(facets))
+            case "POST", ["outputs", ("remove" | "restore") as act]:
+                for id in body["ids"]:
+                    world.outputs[id].removed = world.now() if act == "remove" else None
+                return JSONResponse(make_page([]))
+            case "GET", ["outputs", id] if id in world.outputs:
+                row = world.outputs[id]
+                ids = [each.id for each in filter_outputs({})]
+                at = ids.index(id) if id in ids else 0
+                again = {
+                    "model": row.model,
+                    "prompt": row.prompt,
+                    "n": 1,
+                    "seed": row.seed,
+                    "params": {"temperature": 0.8} if row.medium == "text" else {"steps": 20, "guidance_scale": 4.5},
+                }
+                settings = [Setting(name="temperature", value=0.8), Setting(name="seed", value=row.seed)]
+                return JSONResponse(
+                    dump(
+                        OutputDetail(
+                            **{
+                                **dump(row),
+                                "text": row.text and row.text[:1_000_000],
+                                "is_cut": len(row.text or "") > 1_000_000,
+                            },
+                            settings=settings,
+                            again=again,
+                            formats=[".png", ".jpg"] if row.medium == "image" else [".mid", ".wav"],
+                            sha256="ab" * 32,
+                            model_digest="9c" * 32,
+                            facts={"words": 90},
+                            next=ids[at + 1] if at + 1 < len(ids) else None,
+                            previous=ids[at - 1] if at else None,
+                        )
+                    )
+                )
+            case "GET", ["outputs", id, "origin"]:
+                item = OriginItem(
+                    source="icons/fox.svg",
+                    licence="OFL-1.1",
+                    caption="a fox",
+                    similarity=0.71,
+                )
+                return JSONResponse(
+                    dump(
+                        Origin(
+                            state="ready",
+                            verdict="own",
+                            note="Nothing that it learned from is close to it.",
+                            items=[item, item],
+                        )
+                    )
+                )
+            case "GET", ["outputs", id, "thumbnail" | "file"]:
+                row = world.outputs[id]
+                if row.medium == "text":
+                    return Response(
+                        row.text or "", media_type="text/plain", headers={"x-content-type-options": "nosniff"}
+                    )
+                return Response(draw_picture(id), media_type="image/png", headers={"cache-control": "max-age=86400"})
+            case "GET", ["outputs", _, "sound"]:
+                import wave
+
+                data = io.BytesIO()
+                with wave.open(data, "wb") as sound:
+                    sound.setparams((1, 2, 8000, 8000, "NONE", ""))
+                    sound.writeframes(bytes(16000))
+                return Response(data.getvalue(), media_type="audio/wav")
+            case "POST", ["outputs", id, "rating"]:
+                world.outputs[id].rating = Rating(
+                    up=body.get("up"), stars=body.get("stars"), note=body.get("note", ""), event="e", at=world.now()
+                )
+                world.emit("rating.created", {"output": id, "event": "e"})
+                return JSONResponse(dump(world.outputs[id].rating))
+            case "DELETE", ["outputs", id, "rating"]:
+                world.outputs[id].rating = None
+                return JSONResponse({})
+            case "PATCH", ["outputs", id]:
+                for key, value in body.items():
+                    setattr(world.outputs[id], key, value)
+                return JSONResponse(dump(world.outputs[id]))
+            case "DELETE", ["outputs", id]:
+                world.outputs[id].removed = world.now()
+                return JSONResponse({"id": id, "kind": "output", "name": id, "bytes": 1, "removed": world.now()})
+            case "POST", ["outputs", id, "restore"]:
+                world.outputs[id].removed = None
+                return JSONResponse(dump(world.outputs[id]))
+            case "POST", ["uploads"]:
+                id = f"u{world.count}"
+                async with request.form() as form:
+                    files: list[Any] = form.getlist("files")
+                    name = files[0].filename
+                    with suppress(UnidentifiedImageError):
+                        world.uploads[id] = Image.open(io.BytesIO(await files[0].read()))
+                upload = {"id": id, "created": world.now(), "files": 1, "bytes": 1, "names": [name]}
+                return JSONResponse(upload, 201)
+            case "GET", ["search"]:
+                hits = [
+                    Hit(
+                        kind="output",
+                        id=row.id,
+                        title=row.prompt,
+                        at=row.created,
+                        medium=row.medium,
+                        thumbnail=row.thumbnail,
+                    )
+                    for row in filter_outputs(query)[:12]
+                ]
+                return JSONResponse(make_page(hits))
+            case (("GET" | "POST" | "PATCH" | "DELETE"), ["conversations", *rest]):
+                return await answer_conversations(request, rest, body)
+        return refuse(404, "not_found", f"There is no {method} /api/{path}.")
+
+    async def answer_conversations(request: Request, rest: list[str], body: Any) -> Response:
+        known = world.conversations
+        match request.method, rest:
+            case "GET", []:
+                words, folder = request.query_params.get("q", "").lower(), request.query_params.get("folder")
+                rows = [
+                    each
+                    for each in known.values()
+                    if not each.removed
+                    and (folder is None or each.folder == folder)
+                    and (words in each.title.lower() or any(words in turn.content.lower() for turn in each.tree))
+                ]
+                return JSONResponse(
+                    make_page(
+                        [
+                            {**dump(each), "tree": []}
+                            for each in sorted(rows, key=lambda each: each.changed, reverse=True)
+                        ]
+                    )
+                )
+            case "POST", []:
+                id = f"2026-11-30-c{len(known):04d}"
+                known[id] = ConversationDetail(
+                    id=id,
+                    title=body.get("title", ""),
+                    model=body.get("model"),
+                    system=body.get("system", ""),
+                    created=world.now(),
+                    changed=world.now(),
+                    turns=0,
+                    folder=body.get("folder", ""),
+                )
+                return JSONResponse(dump(known[id]), 201)
+            case "POST", ["import"]:
+                return JSONResponse(dump(Imported(conversations=[])))
+            case "POST", [id, "turns", _, "prefer"] if id in known:
+                return JSONResponse(dump(known[id]))
+            case "GET", [id] if id in known:
+                return JSONResponse(dump(known[id]))
+            case "PATCH", [id] if id in known:
+                known[id] = known[id].model_copy(
+                    update={key: value for key, value in body.items() if value is not None}
+                )
+                world.emit("conversation.changed", {"id": id})
+                return JSONResponse(dump(known[id]))
+            case "DELETE", [id] if id in known:
+                known[id].removed = world.now()
+                return JSONResponse(
+                    {"id": id, "kind": "conversation", "name": known[id].title, "bytes": 1, "removed": world.now()}
+                )
+            case "POST", [id, "restore"] if id in known:
+                known[id].removed = None
+                return JSONResponse(dump(known[id]))
+            case "POST", [id, "turns"] if id in known:
+                tree = known[id].tree
+                if body.get("content") is None:
+                    question = next(turn for turn in tree if turn.id == body["parent"])
+                else:
+                    question = Turn(
+                        id=f"t{world.count}",
+                        parent=body.get("parent"),
+                        role="user",
+                        content=body["content"],
+                        created=world.now(),
+                    )
+                    tree.append(question)
+                    known[id].title = known[id].title or body["content"][:50]
+                known[id].leaf, known[id].changed, known[id].turns = question.id, world.now(), len(tree)
+                job = start_job(
+                    world,
+                    "chat",
+                    {
+                        "model": body.get("model") or known[id].model,
+                        "prompt": question.content,
+                        "conversation": id,
+                        "question": question.id,
+                        "params": body.get("params", {}),
+                    },
+                )
+                return JSONResponse({"question": dump(question), "job": dump(job)}, 202)
+        return refuse(404, "not_found", "There is no such conversation.")
+
+    async def stream_events(request: Request) -> Response:
+        if not world.is_signed_in:
+            return refuse(401, "not_signed_in", "Sign in first.")
+        if world.breaks_events:
+            return refuse(503, "stopping", "The server stops.")
+        after = int(request.query_params.get("after", len(world.events)))
+
+        async def send() -> AsyncIterator[str]:
+            nonlocal after
+            flag = asyncio.Event()
+            world.waiting.add(flag)
+            try:
+                yield ": hello\n\n"
+                while not world.breaks_events:
+                    for event in world.events[after:]:
+                        yield f"id: {event['id']}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
+                    after = len(world.events)
+                    flag.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(flag.wait(), 1)
+            finally:
+                world.waiting.discard(flag)
+
+        return StreamingResponse(send(), media_type="text/event-stream")
+
+    async def index(_: Request) -> Response:
+        return FileResponse(FOLDER / "index.html")
+
+    class Headers:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def send_with_policy(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [
+                        *message["headers"],
+                        (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+                    ]
+                await send(message)
+
+            await self.app(scope, receive, send_with_policy)
+
+    routes = [
+        Route("/", index),
+        Route("/api/events", stream_events),
+        Route("/api/{path:path}", answer, methods=["GET", "POST", "PATCH", "DELETE"]),
+        Mount("/studio", StaticFiles(directory=FOLDER)),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(Headers)])
+
+
+@contextmanager
+def serve(world: World, port: int = 0):
+    """Serve the stand-in on a free port in a thread; gives its address."""
+    server = uvicorn.Server(
+        uvicorn.Config(build_app(world), port=port, log_level="warning", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+if __name__ == "__main__":
+    uvicorn.run(build_app(World()), port=7861)

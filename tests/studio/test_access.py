@@ -1,0 +1,175 @@
+"""Everyone can use it: axe finds no fault of WCAG 2.2 A or AA on any page, light and dark, narrow and wide."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.studio.stand_in import World
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make install")
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+NARROW, WIDE = {"width": 320, "height": 640}, {"width": 1280, "height": 800}
+
+
+STILL = """() => document.getAnimations().every((each) => each.playState !== 'running'
+    || each.effect.getTiming().iterations === Infinity)"""
+
+
+def list_violations(page: Page) -> list[str]:
+    page.wait_for_function(STILL)
+    found = axe.Axe().run(page, options=RULES).response["violations"]
+    nodes = [(each["id"], node) for each in found for node in each["nodes"]]
+    return [f"{rule}: {node['html'][:160]} {node['failureSummary'][:200]}" for rule, node in nodes]
+
+
+def show_first_run(page: Page) -> None:
+    expect(page.get_by_role("heading", name="What would you like to make?")).to_be_visible()
+
+
+def show_settings(page: Page) -> None:
+    page.get_by_role("button", name="Settings").click()
+    expect(page.locator("#option-guidance_scale")).to_be_visible()
+    expect(page.locator("gl-output").first).to_be_visible()
+
+
+def show_source(page: Page) -> None:
+    page.get_by_role("button", name="Change a part").click()
+    expect(page.locator("canvas.mask-paint")).to_be_visible()
+
+
+def show_menu(page: Page) -> None:
+    page.locator("gl-output").first.get_by_role("button", name="More").click()
+    expect(page.get_by_role("menuitem").first).to_be_visible()
+
+
+def show_answer(page: Page) -> None:
+    page.locator("#chat-box").fill("Hello")
+    page.keyboard.press("Enter")
+    page.locator("gl-thread .turn.assistant:not(.writing)").wait_for()
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.get_by_text("2 / 2")).to_be_visible()
+
+
+def show_cells(page: Page) -> None:
+    page.locator(".cell:not(.empty-cell)").first.wait_for()
+
+
+def show_detail(page: Page) -> None:
+    page.get_by_role("button", name="Find the nearest training data").click()
+    expect(page.get_by_text("OFL-1.1").first).to_be_visible()
+
+
+def show_dialog(key: str) -> Callable[[Page], None]:
+    def show(page: Page) -> None:
+        page.locator("main h1").first.wait_for(state="attached")
+        page.keyboard.press(key)
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return show
+
+
+def show_preferences(page: Page) -> None:
+    page.get_by_role("button", name="More").last.click() if page.viewport_size["width"] < 720 else None  # ty: ignore
+    page.get_by_role("button", name="Preferences").click()
+    expect(page.get_by_role("dialog", name="Preferences")).to_be_visible()
+
+
+STATES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
+    "first run": ("make", 0, show_first_run),
+    "settings": ("make", 16, show_settings),
+    "mask": ("make?source=2026-11-30-000000", 16, show_source),
+    "menu": ("make", 16, show_menu),
+    "chat": ("chat", 0, show_answer),
+    "gallery": ("gallery", 200, show_cells),
+    "detail": ("gallery/2026-11-30-000002", 16, show_detail),
+    "keyboard help": ("make", 0, show_dialog("?")),
+    "search": ("gallery", 16, show_dialog("Control+k")),
+    "preferences": ("make", 0, show_preferences),
+}
+
+
+def check(visit: Any, state: str, theme: str, size: dict[str, int]) -> None:
+    route, outputs, show = STATES[state]
+    world = World(outputs=outputs, tokens_per_second=2000)
+    world.reply = lambda _: (
+        "An answer with `code`, a [link](https://example.org) and\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
+    page = visit(world, color_scheme=theme, viewport=size).open(route)
+    show(page)
+    assert list_violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]  # nothing to scroll sideways
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_barriers_in_light_and_wide(visit: Any, state: str) -> None:
+    check(visit, state, "light", WIDE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_no_barriers_anywhere(visit: Any, state: str, theme: str, size: dict[str, int]) -> None:
+    check(visit, state, theme, size)
+
+
+def test_the_language_changes_everywhere_and_is_kept(visit: Any) -> None:
+    studio = visit(World(outputs=8))
+    page = studio.open("gallery")
+    page.get_by_role("button", name="Preferences").click()
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.get_by_role("dialog", name="Einstellungen")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("h1")).to_contain_text("Galerie")
+    page.reload()
+    expect(page.locator("h1")).to_contain_text("Galerie")
+    assert page.locator("html").get_attribute("lang") == "de"
+
+
+def test_a_german_browser_gets_german(visit: Any) -> None:
+    page = visit(World(outputs=0), locale="de-AT").open("make")
+    expect(page.get_by_role("heading", name="Was möchten Sie erzeugen?")).to_be_visible()
+
+
+def test_the_theme_is_chosen_and_kept(visit: Any) -> None:
+    page = visit(World(outputs=0)).open("make")
+    page.get_by_role("button", name="Preferences").click()
+    page.get_by_role("button", name="Dark").click()
+    dark = "getComputedStyle(document.documentElement).colorScheme"
+    assert page.evaluate(dark) == "dark"
+    page.reload()
+    assert page.evaluate(dark) == "dark"
+
+
+def test_make_rate_and_open_by_keyboard_alone(visit: Any) -> None:
+    studio = visit(World(outputs=0))
+    page = studio.open("make")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("i")
+    page.keyboard.type("a red fox")
+    page.keyboard.press("Enter")
+    page.locator("gl-output").nth(3).wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#make-prompt").evaluate("(box) => box.blur()")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    expect(page.locator("gl-output-detail").get_by_role("button", name="Like", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    expect(page.locator("#chat-box")).to_be_visible()
+
+
+def test_single_keys_can_be_switched_off(visit: Any) -> None:
+    page = visit(World(outputs=0)).open("make")
+    page.keyboard.press("?")
+    page.get_by_role("dialog").get_by_role("checkbox").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.wait_for_timeout(150)
+    expect(page.get_by_role("dialog")).to_have_count(0)

@@ -1,0 +1,133 @@
+"""Chat: streamed answers, branches that stay, and the conversations beside them."""
+
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.studio.stand_in import World
+
+ANSWER = """Here is **bold** and `code`:
+
+| name | n |
+|---|--:|
+| fox | 12 |
+
+```python
+print("hello")
+```
+
+1. one
+2. two
+"""
+
+
+def ask(page: Page, text: str) -> None:
+    page.locator("#chat-box").fill(text)
+    page.keyboard.press("Enter")
+
+
+def test_an_answer_streams_as_markdown(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=400)
+    world.reply = lambda _: ANSWER
+    studio = visit(world)
+    page = studio.open("chat")
+    ask(page, "Show me a table")
+    answer = page.locator("gl-thread .turn.assistant")
+    expect(answer).to_be_visible()
+    expect(answer.locator("strong")).to_have_text("bold")
+    expect(answer.get_by_role("cell", name="12")).to_be_visible()
+    expect(answer.locator("pre code.language-python span").first).to_be_visible()  # coloured
+    expect(page.locator("gl-conversations").get_by_role("link", name="Show me a table")).to_be_visible()
+
+
+def test_asking_again_keeps_the_sibling_and_a_preference_is_said_plainly(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    answers = iter(["First answer.", "Second answer."])
+    world.reply = lambda _: next(answers)
+    studio = visit(world)
+    page = studio.open("chat")
+    ask(page, "Hello")
+    expect(page.get_by_text("First answer.")).to_be_visible()
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.get_by_text("Second answer.")).to_be_visible()
+    expect(page.get_by_text("2 / 2")).to_be_visible()
+    page.get_by_role("button", name="Previous version").click()
+    expect(page.get_by_text("First answer.")).to_be_visible()
+    assert not any(path.endswith("/prefer") for _, path, _ in world.requests)  # looking is no preference
+    page.get_by_role("button", name="This one is better").click()
+    expect(page.get_by_text("Noted as a preference")).to_be_visible()
+    [turn] = [turn for each in world.conversations.values() for turn in each.tree if turn.content == "First answer."]
+    assert any(path.endswith(f"/turns/{turn.id}/prefer") for _, path, _ in world.requests)
+
+
+def test_editing_a_question_makes_a_branch(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    world.reply = lambda prompt: f"You said {prompt}."
+    studio = visit(world)
+    page = studio.open("chat")
+    ask(page, "red")
+    expect(page.get_by_text("You said red.")).to_be_visible()
+    page.locator(".turn.user").hover()
+    page.get_by_role("button", name="Edit").click()
+    page.locator(".turn-edit textarea").fill("blue")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("You said blue.")).to_be_visible()
+    page.locator(".turn.user").get_by_role("button", name="Previous version").click()
+    expect(page.get_by_text("You said red.")).to_be_visible()
+    [conversation] = world.conversations.values()
+    assert len(conversation.tree) == 4
+
+
+def test_stop_keeps_the_beginning(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=40)
+    world.reply = lambda _: "word " * 3000
+    studio = visit(world)
+    page = studio.open("chat")
+    ask(page, "Write")
+    expect(page.locator("gl-answer gl-markdown")).to_contain_text("word word")
+    page.keyboard.press("Escape")
+    expect(page.locator("gl-answer")).to_have_count(0)
+    [job] = world.jobs.values()
+    assert job.state == "cancelled"
+
+
+def test_instructions_folders_tags_and_the_bin(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    world.reply = lambda _: "Yes."
+    studio = visit(world)
+    page = studio.open("chat")
+    page.get_by_role("button", name="Instructions and settings").click()
+    page.get_by_label("Instructions", exact=True).fill("Answer in one word.")
+    page.get_by_role("button", name="Save").click()
+    ask(page, "Is it so?")
+    expect(page.get_by_text("Yes.")).to_be_visible()
+    [conversation] = world.conversations.values()
+    assert conversation.system == "Answer in one word."
+    row = page.locator(".chat-row")
+    row.hover()
+    row.get_by_role("button").click()
+    page.get_by_role("menuitem", name="Move to a folder").click()
+    page.get_by_role("combobox", name="Folder").fill("Work")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".folder summary")).to_contain_text("Work")
+    row.hover()
+    row.get_by_role("button").click()
+    page.get_by_role("menuitem", name="Move to the bin").click()
+    expect(page.locator(".chat-row")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".chat-row")).to_have_count(1)
+
+
+def test_search_finds_words_in_turns(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    world.reply = lambda prompt: f"About {prompt}: zebra." if prompt == "animals" else "Nothing."
+    studio = visit(world)
+    page = studio.open("chat")
+    for text in ("animals", "stones"):
+        page.get_by_role("button", name="New chat").click()
+        ask(page, text)
+        expect(page.locator("gl-thread .turn.assistant")).to_be_visible()
+    expect(page.locator(".chat-row")).to_have_count(2)
+    page.get_by_label("Search in all conversations").fill("zebra")
+    expect(page.locator(".chat-row")).to_have_count(1)
+    expect(page.locator(".chat-row")).to_contain_text("animals")

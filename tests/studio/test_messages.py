@@ -1,0 +1,72 @@
+"""The words of the studio: complete in each language, used, and in step with the server's shapes."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genloom.studio import FOLDER
+from tests.tools import load_tool
+
+MESSAGES = FOLDER / "messages"
+LANGUAGES = sorted(path.name for path in MESSAGES.iterdir())
+CATALOGUES = sorted(path.name for path in (MESSAGES / "en").iterdir())
+SOURCES = [path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts]
+
+
+def read(language: str, name: str) -> dict[str, Any]:
+    return json.loads((MESSAGES / language / name).read_text())
+
+
+def list_values(message: str | dict[str, str]) -> list[set[str]]:
+    """Return the names of the values in a message, one set a plural."""
+    texts = [message] if isinstance(message, str) else list(message.values())
+    return [set(re.findall(r"\{(\w+)\}", text)) for text in texts]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_every_language_has_every_message_with_the_same_values(language: str, name: str) -> None:
+    english, other = read("en", name), read(language, name)
+    assert list(other) == sorted(other)
+    assert other.keys() == english.keys()
+    for key, message in other.items():
+        assert set().union(*list_values(message)) == set().union(*list_values(english[key])), key
+        assert all(text.strip() for text in ([message] if isinstance(message, str) else message.values())), key
+        if not isinstance(message, str):
+            assert {"one", "other"} <= message.keys(), key
+
+
+def test_every_message_that_a_page_asks_for_exists() -> None:
+    known = {f"{name.removesuffix('.json')}.{key}" for name in CATALOGUES for key in read("en", name)}
+    for path in SOURCES:
+        for key in re.findall(r"\bt\((?:[\w.]+ \? )?'([\w.]+)'", path.read_text()):
+            assert key in known, f"{path.relative_to(FOLDER)}: {key}"
+
+
+@pytest.mark.parametrize("name", ["shell.json", "make.json", "chat.json", "gallery.json"])
+def test_every_message_is_used(name: str) -> None:
+    source = "".join(path.read_text() for path in SOURCES)
+    page = name.removesuffix(".json")
+    prefixes = tuple(re.findall(rf"`{page}\.([\w]+_?)\$\{{", source))
+    for key in read("en", name):
+        assert f"'{page}.{key}'" in source or key.startswith(prefixes), key
+
+
+def test_the_declarations_of_the_shapes_are_those_of_the_server() -> None:
+    tool = load_tool("shapes")
+    assert tool.TARGET.read_text() == tool.write_declarations(), "run: python tools/shapes.py"
+
+
+def test_every_page_has_its_parts() -> None:
+    source = (FOLDER / "shell/pages.js").read_text()
+    for name in re.findall(r"name: '(\w+)'", source):
+        needed = [
+            f"pages/{name}.js",
+            f"styles/pages/{name}.css",
+            *(f"messages/{each}/{name}.json" for each in LANGUAGES),
+        ]
+        missing = [path for path in needed if not Path(FOLDER, path).is_file()]
+        assert not missing

@@ -1,0 +1,80 @@
+"""Models: the family tree, promotion, comparison, export, deletion with undo."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.studio.stand_in import World
+from tests.studio.stand_in_learning import Learning
+
+
+def test_a_model_shows_its_family_and_facts(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world, rounds=["promoted"], active=2)
+    page = visit(world).open("models")
+    page.get_by_role("link", name=re.compile("shakespeare")).first.click()
+    expect(page.get_by_role("heading", name="shakespeare/2")).to_be_visible()
+    tree = page.get_by_role("group", name="Where it comes from")
+    expect(tree.get_by_role("link", name="shakespeare, data")).to_be_visible()
+    expect(tree.get_by_role("link", name="shakespeare/2, taught by you")).to_have_attribute("aria-current", "true")
+    expect(tree.locator("path.edge")).to_have_count(3)  # data → 1 → 2, 1 → outputs; the data of 2 are those of 1
+    names = ["shakespeare, data", "shakespeare/1", "shakespeare/2"]
+    boxes = [tree.get_by_role("link", name=name).bounding_box() for name in names]
+    lefts = [box["x"] for box in boxes if box]
+    assert lefts == sorted(lefts)
+    assert len(lefts) == 3
+    tree.get_by_role("link", name="shakespeare/1").click()
+    expect(page.get_by_role("heading", name="shakespeare/1")).to_be_visible()
+    page.get_by_role("button", name="Use this version").click()
+    expect(page.get_by_text("shakespeare/1 is in use now.")).to_be_visible()
+
+
+def test_a_deleted_version_is_back_after_undo(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    learning = Learning(world, rounds=["promoted"], active=1)
+    page = visit(world).open("models/shakespeare%2F2")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    expect(page.get_by_text("shakespeare/2 is in the bin.")).to_be_visible()
+    page.keyboard.press("Control+z")
+    page.goto(f"{page.url.split('#')[0]}#/models/shakespeare%2F2")
+    expect(page.get_by_role("heading", name="shakespeare/2")).to_be_visible()
+    assert learning.bin == []
+
+
+def test_a_model_in_need_is_deleted_only_on_request(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    studio = visit(world)
+    page = studio.open("models/shakespeare%2F1")
+    loss = "shakespeare/1 is in use, and 20 outputs could not be made again."
+    world.fault["models/shakespeare/1"] = (409, {"message": loss, "code": "api.still_needed"})
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    expect(page.get_by_role("dialog", name="shakespeare/1 is still needed")).to_contain_text(loss)
+    page.get_by_role("button", name="Cancel").click()
+    assert not any("force" in str(body) for method, _, body in world.requests if method == "DELETE")
+    studio.faults.clear()  # the browser's line about status 409
+
+
+def test_two_models_answer_the_same_prompt(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    Learning(world, rounds=["promoted"], active=2)
+    page = visit(world).open("models/compare?first=shakespeare/1&second=shakespeare/2")
+    page.get_by_label("Prompt").fill("ROMEO:")
+    page.get_by_role("button", name="Make both").click()
+    expect(page.locator(".compare-pair figure")).to_have_count(2)
+    expect(page.locator(".compare-pair figcaption")).to_have_text(["shakespeare/1", "shakespeare/2"])
+    jobs = [body["params"] for method, path, body in world.requests if (method, path) == ("POST", "jobs")]
+    assert [job["model"] for job in jobs] == ["shakespeare/1", "shakespeare/2"]
+    assert jobs[0]["seed"] == jobs[1]["seed"]
+
+
+def test_the_tree_of_all(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    page = visit(world).open("models")
+    page.get_by_role("button", name="Family tree").click()
+    expect(page.get_by_role("link", name="icons/1, built in")).to_be_visible()
