@@ -179,8 +179,22 @@ def _entry_point_group(kind: PartKind) -> str:
     return "genloom." + _FOLDERS[kind].replace("/", ".")
 
 
+_remembered_entry_points: dict[PartKind, list[EntryPoint]] | None = None
+
+
+def remember_entry_points() -> None:
+    """From now on, look only once for the plugins of a kind: reading all installed packages takes tens of milliseconds,
+    too long for each of a server's requests. Packages that are installed later are found by the next process."""
+    global _remembered_entry_points
+    _remembered_entry_points = {}
+
+
 def _list_entry_points(kind: PartKind) -> list[EntryPoint]:
-    return list(entry_points(group=_entry_point_group(kind)))
+    if _remembered_entry_points is None:
+        return list(entry_points(group=_entry_point_group(kind)))
+    if kind not in _remembered_entry_points:
+        _remembered_entry_points[kind] = list(entry_points(group=_entry_point_group(kind)))
+    return _remembered_entry_points[kind]
 
 
 def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:

@@ -53,7 +53,8 @@ def option(
         (False, True): f"at most {maximum}",
         (False, False): f"one of {', '.join(filter(None, choices))}" if choices else "",
     }[minimum is not None, maximum is not None]
-    texts = {"help": help, "requirement": requirement or bounds, "choices": tuple(choices)}
+    texts: dict[str, Any] = {"help": help, "requirement": requirement or bounds, "choices": tuple(choices)}
+    texts |= {"minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata={**texts, "is_allowed": is_allowed, "suggested": suggested})
 
 
@@ -80,6 +81,9 @@ class OptionInfo:
     requirement: str
     help: str
     suggested: Any = None  # used where people generate without a choice; None: the default
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 def list_options(cls: Any) -> list[OptionInfo]:
@@ -93,6 +97,9 @@ def list_options(cls: Any) -> list[OptionInfo]:
             f.metadata["requirement"],
             f.metadata["help"],
             f.metadata["suggested"],
+            f.metadata["minimum"],
+            f.metadata["maximum"],
+            f.metadata["choices"],
         )
         for f in dataclasses.fields(cls)
         if "is_allowed" in f.metadata

@@ -184,6 +184,9 @@ def test_generate_takes_adapters_on_the_command_line(workspace: Workspace, capsy
     assert result["adapters"] == ["notes/1", "letters/1"]
     assert run(["generate", "--replay", result["outputs"][0]["id"], *where]) == 0
     assert json.loads(capsys.readouterr().out)["identical"]
+    for weight, is_warned in (("", True), ("=0.5", False)):
+        assert run(["generate", "tales", *given, "--adapter", f"letters{weight}", *where[:-1]]) == 0
+        assert ("--adapter notes=0.5" in capsys.readouterr().err) is is_warned, "they were not trained together"
     assert run(["list", "models", *where]) == 0
     listed = json.loads(capsys.readouterr().out)["models"]
     assert {row["model"]: row["parent"] for row in listed} == {

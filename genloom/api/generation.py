@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.api.arguments import Rows, drop_progress, to_list
+from genloom.api.arguments import Rows, drop_progress, to_int, to_list, to_plain
 from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
 
@@ -131,7 +131,7 @@ def iter_generate(
     **params: Any,
 ) -> Generator[GenerationProgress | Output]:
     """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
-    from genloom.generate.presets import require_medium
+    from genloom.generate.presets import check_presets
     from genloom.generate.text.conversation import choose_chat
 
     prompts = to_list(prompt)
@@ -140,7 +140,7 @@ def iter_generate(
     presets = model.workspace.get_presets(to_list(preset))
     prompts, params = apply_presets(presets, prompts, params)
     loaded = model.load(adapters, precision)
-    require_medium(presets, loaded.design.medium)
+    check_presets(presets, loaded)
     is_chat = choose_chat(model.workspace.store, [loaded], False if continue_from else is_chat)
     request = build_request(loaded, prompts, n, seed, to_list(stop), given or {}, interpolate, params, is_chat)
     if continue_from:
@@ -196,13 +196,15 @@ def build_request(
     from genloom.generate import engine
     from genloom.generate.editing import can_edit
 
+    n, seed = to_int("n", n), None if seed is None else to_int("seed", seed)
     if "" in stop:
         raise GenloomError("api.empty_stop")
     if stop and not isinstance(model.codec, StreamingCodec):
         raise GenloomError("api.stop_without_text", model=model.ref)
-    edit_options, params = split_edit_options(model, params)
+    edit_options, params = split_edit_options(model, {name: to_plain(value) for name, value in params.items()})
     count = 2 if interpolate and len(prompts) == 1 and n == 1 else n
     params = add_chat_defaults(params) if is_chat else engine.add_suggested_params(model, params)
+    engine.build_sampling_params(model, params)
     is_sequence = engine.is_open_sequence(model.codec.space)
     request = engine.concat_requests(
         [

@@ -27,6 +27,7 @@ TEXT_QUALITY = (
     (2.7, "English at this level is words without sense, some invented; --from a pretrained model makes sense"),
     (inf, "English at this level is hardly words; --from a pretrained model makes sense"),
 )
+REPETITIVE_BASELINE = 1.2  # of n-gram counts, which reach about 2 on megabytes of prose
 _LOSS_DECAY = 0.95  # the loss shown is an average over about twenty steps
 
 
@@ -194,6 +195,8 @@ def describe_quality(estimate: "RunEstimate") -> str:
 
     if estimate.metric != BITS_PER_BYTE or estimate.expected_loss is None:
         return ""
+    if estimate.ngram_baseline is not None and estimate.ngram_baseline < REPETITIVE_BASELINE:
+        return "unknown: the text repeats itself so much that few bits per byte do not mean that it makes sense"
     return next(words for limit, words in TEXT_QUALITY if estimate.expected_loss < limit)
 
 

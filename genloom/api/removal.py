@@ -42,14 +42,9 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: boo
         store.unknown_name, store.unknown_name_near, api.unknown_data_version: nothing has this name.
         api.built_in_removal: it comes with the package. train.run_locked: the run is being trained.
     """
-    if kind not in recycle_bin.REMOVABLE_KINDS:
-        raise GenloomError("api.unremovable_kind", kind=kind, known=", ".join(recycle_bin.REMOVABLE_KINDS))
     if kind == "outputs" and name == "last":
         name = workspace.output(name).id
-    paths = PATH_FINDERS[kind](workspace, name)
-    losses = [] if force else list(LOSS_FINDERS[kind](workspace, paths))
-    if losses:
-        raise GenloomError("api.still_needed", kind=kind, name=name, losses="; ".join(losses))
+    paths = find_removable_paths(workspace, kind, name, force)
     if kind == "runs":
         from genloom.train.run import lock_run
 
@@ -59,6 +54,19 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: boo
     entry = recycle_bin.remove(workspace.folder, kind, name, paths)
     sync_active_version(workspace, entry)
     return entry
+
+
+def find_removable_paths(workspace: "Workspace", kind: RemovableKind, name: str, force: bool) -> list[Path]:
+    """Return what `remove` moves to the bin; raise GenloomError where it refuses."""
+    if kind not in recycle_bin.REMOVABLE_KINDS:
+        raise GenloomError("api.unremovable_kind", kind=kind, known=", ".join(recycle_bin.REMOVABLE_KINDS))
+    if kind == "outputs" and name == "last":
+        name = workspace.output(name).id
+    paths = PATH_FINDERS[kind](workspace, name)
+    losses = [] if force else list(LOSS_FINDERS[kind](workspace, paths))
+    if losses:
+        raise GenloomError("api.still_needed", kind=kind, name=name, losses="; ".join(losses))
+    return paths
 
 
 def restore(workspace: "Workspace", name: str) -> BinEntry:

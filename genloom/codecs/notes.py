@@ -7,6 +7,7 @@ each change. A note lasts until the next change of its voice, so no durations ar
 left. Pitches are stored as if the tonic were C: a piece in any key is learned in all of them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +38,7 @@ from genloom.media.music.score import (
 from genloom.types import TokenSpace
 
 MAX_BARS, MAX_VOICES = 64, 16
+MIN_METER_SHARE = 0.02  # of a style's pieces that have a meter, if it is not rare
 MODE_NAMES = (*MODES, "")
 METERS = tuple(
     (beats, unit)
@@ -99,6 +101,7 @@ class StoredConfig:
     styles: tuple[str, ...]
     context_length: int
     max_voices: tuple[int, ...]
+    meters: tuple[tuple[int, ...], ...]
 
 
 @dataclass
@@ -129,20 +132,30 @@ def measure_density(score: Score) -> int:
 
 @dataclass(frozen=True)
 class Codec:
-    """The styles of its data, by the number of their token, the context length, and how many voices the styles have."""
+    """The styles of its data, by the number of their token, with what is usual in them; and the context length."""
 
     styles: tuple[str, ...] = ()
     config: Config = field(default_factory=Config)
     max_voices: tuple[int, ...] = ()  # of most pieces of each style; (): unknown
+    meters: tuple[tuple[int, ...], ...] = ()  # of each style, without rare ones; (): unknown
 
     @classmethod
     def fit(cls, items: Iterable[Score], config: Config) -> "Codec":
         voices: dict[str, list[int]] = {}
+        meters: dict[str, Counter[int]] = {}
         for score in items:
             voices.setdefault(score.style, []).append(len(list_voices(score)))
+            meters.setdefault(score.style, Counter())[find_meter(score.meters[0])] += 1
         styles = sorted((style for style in voices if style), key=lambda style: (-len(voices[style]), style))
         styles = styles[: BLOCKS["style"] - 1]
-        return cls(tuple(styles), config, tuple(int(np.quantile(voices[style], 0.9)) for style in styles))
+        usual = [
+            tuple(
+                sorted(meter for meter, count in meters[style].items() if count >= MIN_METER_SHARE * len(voices[style]))
+            )
+            for style in styles
+        ]
+        max_voices = tuple(int(np.quantile(voices[style], 0.9)) for style in styles)
+        return cls(tuple(styles), config, max_voices, tuple(usual))
 
     @property
     def space(self) -> TokenSpace:
@@ -227,25 +240,33 @@ class Codec:
 
     def build_constraint(self, prompts: Sequence[str], max_length: int) -> TokenConstraint:
         """Return the tokens that make a valid score, with what the words of each prompt ask for."""
-        from genloom.codecs.notes_grammar import NotesConstraint
+        from genloom.codecs.notes_grammar import NEW_PIECE_RULES, NotesConstraint
 
-        return NotesConstraint([read_words(prompt) for prompt in prompts], self, max_length=max_length)
+        controls = [read_words(prompt) for prompt in prompts]
+        return NotesConstraint(controls, self, NEW_PIECE_RULES, max_length=max_length)
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "notes", StoredConfig(self.styles, self.config.context_length, self.max_voices))
+        write_config(
+            folder, "notes", StoredConfig(self.styles, self.config.context_length, self.max_voices, self.meters)
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
         path = folder / "codec.json"
         content = read_table(path, "notes")
-        content = {"max_voices": [], **content}
-        styles, length, voices = (content.get(name) for name in ("styles", "context_length", "max_voices"))
+        content = {"max_voices": [], "meters": [], **content}
+        names = ("styles", "context_length", "max_voices", "meters")
+        styles, length, voices, meters = (content.get(name) for name in names)
         is_valid = (
-            set(content) == {"styles", "context_length", "max_voices"}
+            set(content) == {*names}
             and isinstance(styles, list)
             and isinstance(voices, list)
             and len(voices) in (0, len(styles))
             and all(type(count) is int and 1 <= count <= MAX_VOICES for count in voices)
+            and isinstance(meters, list)
+            and len(meters) in (0, len(styles))
+            and all(isinstance(usual, list) and usual for usual in meters)
+            and all(type(meter) is int and 0 <= meter < len(METERS) for usual in meters for meter in usual)
             and len(styles) < BLOCKS["style"]
             and all(isinstance(style, str) and len(style) <= 80 for style in styles)
             and type(length) is int
@@ -253,7 +274,7 @@ class Codec:
         )
         if not is_valid:
             raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys="codec, styles, context_length"))
-        return cls(tuple(styles), Config(length), tuple(voices))
+        return cls(tuple(styles), Config(length), tuple(voices), tuple(map(tuple, meters)))
 
 
 def find_meter(meter: Meter) -> int:

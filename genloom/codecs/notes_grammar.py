@@ -39,7 +39,11 @@ class Rules:
     in_key: bool = False  # only notes of the scale
     in_range: bool = True  # only notes that the instrument plays
     is_crossing_free: bool = False  # a voice stays below the one above it
+    is_parallel_free: bool = False  # no parallel fifths, octaves and unisons with the voices above
     grid: int = 1  # ticks between possible onsets
+
+
+NEW_PIECE_RULES = Rules(is_crossing_free=True, is_parallel_free=True)
 
 
 @dataclass
@@ -105,8 +109,10 @@ class NotesConstraint:
         ]
 
     def describe(self) -> list[str]:
-        """Return the controls and the rules of each row in words."""
-        rules = ["in key"] * self.rules.in_key + ["no crossing"] * self.rules.is_crossing_free
+        """Return the controls and the rules of each row in words; those of every new piece are left out."""
+        rules = ["in key"] * self.rules.in_key
+        if self.cells is not None:
+            rules += ["no crossing"] * self.rules.is_crossing_free + ["no parallels"] * self.rules.is_parallel_free
         return [", ".join(filter(None, [controls.describe(), *rules])) for controls in self.controls]
 
     def __call__(self, contexts: Sequence[np.ndarray]) -> np.ndarray:
@@ -193,6 +199,8 @@ class NotesConstraint:
             choices = [MODE_NAMES.index("")] if state.values["key"] == 12 else range(len(MODES))
         elif name == "meter" and controls.meter is not None:
             choices = [find_meter(Meter(0, *controls.meter))]
+        elif name == "meter" and self.codec.meters and controls.style in self.codec.styles:
+            choices = self.codec.meters[self.codec.styles.index(controls.style)]
         elif name == "tempo" and controls.bpm is not None:
             choices = [find_tempo(controls.bpm)]
         elif name == "style":
@@ -254,9 +262,14 @@ class NotesConstraint:
         return [*notes, *velocities, *rests, *ties]
 
     def has_long_rest(self, state: RowState) -> bool:
-        """Return whether the voice has been silent for as many bars as it may be."""
-        cells = [(bar, state.voice) for bar in range(state.bar - state.max_rest_bars, state.bar)]
-        return bool(cells) and all(pitch < 0 for cell in cells for _, pitch in state.sounding.get(cell, ((0, 0),)))
+        """Return whether the voice has been silent for as many bars as it may be, or all voices in a new piece."""
+        bar, voices = state.bar, range(len(state.programs))
+        own = [(each, state.voice) for each in range(bar - state.max_rest_bars, bar)]
+        last = [(each, voice) for each in (bar - 1, bar) for voice in voices if (each, voice) != (bar, state.voice)]
+        return any(
+            cells and all(pitch < 0 for cell in cells for _, pitch in state.sounding.get(cell, ((0, 0),)))
+            for cells in (own, last if self.cells is None else [])
+        )
 
     def list_notes(self, state: RowState) -> list[int]:
         program, rules = state.programs[state.voice], self.rules
@@ -268,11 +281,32 @@ class NotesConstraint:
             high = min(high, above + tonic) if above >= 0 else high
         mode = MODE_NAMES[state.values["mode"]]
         scale = MODES[mode] if rules.in_key and mode and not is_drum else range(12)
+        parallels = self.list_parallels(state) if rules.is_parallel_free and not is_drum else frozenset()
         return [
             to_token("note", pitch - tonic)
             for pitch in range(max(low, tonic), min(high, 127) + 1)
-            if (pitch - tonic) % 12 in scale
+            if (pitch - tonic) % 12 in scale and pitch - tonic not in parallels
         ]
+
+    def list_parallels(self, state: RowState) -> frozenset[int]:
+        """List the pitches with which the voice would follow one above it in fifths, octaves or unisons."""
+        bar, position = state.bar, max(state.position, 0)
+        previous = self.find_pitch_before(state, state.voice, position)
+        found: set[int] = set()
+        for voice in range(state.voice if previous >= 0 else 0):
+            upper = self.find_pitch_before(state, voice, position)
+            pitch = dict(state.sounding.get((bar, voice), ())).get(position, -1)
+            interval = (upper - previous) % 12
+            if upper < 0 or pitch < 0 or pitch == upper or interval not in (0, 7):
+                continue
+            moves = range(previous + 1, 128) if pitch > upper else range(previous)
+            found.update(each for each in moves if (pitch - each) % 12 == interval)
+        return frozenset(found)
+
+    def find_pitch_before(self, state: RowState, voice: int, position: int) -> int:
+        """Return the pitch that sounds in a voice until a position of the bar; -1 for silence."""
+        events = [pitch for onset, pitch in state.sounding.get((state.bar, voice), ()) if onset < position]
+        return events[-1] if events else self.find_sounding_end(state, (state.bar - 1, voice))
 
     def find_pitch(self, state: RowState, voice: int, position: int) -> int:
         """Return the pitch of a voice at a position of the bar; -1 if it rests or is not known."""

@@ -122,8 +122,9 @@ def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | No
     """Return the data set named, else the version the model was trained on; raise for one of another medium."""
     if data is None:
         data_card = model.folder.card.get("data") if model.folder else None
-        if data_card is None:
-            raise GenloomError("evaluate.no_dataset", model=model.ref)
+        if data_card is None or is_built_in_without_data(workspace, model, data_card["name"]):
+            alternative = ", or use --battery" if find_evaluation(model.design.medium).BATTERY else ""
+            raise GenloomError("evaluate.no_dataset", model=model.ref, alternative=alternative)
         dataset = workspace.get_dataset(data_card["name"], data_card["digest"])
     else:
         dataset = data if isinstance(data, Dataset) else workspace.get_dataset(data)
@@ -134,6 +135,12 @@ def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | No
             model=model.ref, medium=model.design.medium, data=dataset.name, data_medium=dataset.medium,
         )  # fmt: skip
     return dataset
+
+
+def is_built_in_without_data(workspace: Workspace, model: Model, name: str) -> bool:
+    """Return whether the model came with the package, and no data set of this name is in the workspace."""
+    built_in_refs = {folder.ref for folder in workspace.list_built_in_models()}
+    return model.ref in built_in_refs and name not in {dataset.name for dataset in workspace.list_datasets()}
 
 
 def leave_out_seen(

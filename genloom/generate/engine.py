@@ -240,11 +240,9 @@ def run_request(model: Model, request: Request, keep_partial: bool = False) -> D
 
 def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """Return the sampling parameters, the flags that end rows early, and the prompts as tokens."""
-    params_class, space = get_params_class(model), model.codec.space
+    space = model.codec.space
     check_request(model, request)
-    names = {f.name for f in fields(params_class)}
-    overrides = {name: value for name, value in request.params.items() if name in names and value is not None}
-    params, is_finished = parse(params_class, overrides, "generate"), np.zeros(len(request.prompts), dtype=bool)
+    params, is_finished = build_sampling_params(model, request.params), np.zeros(len(request.prompts), dtype=bool)
     if not isinstance(space, TokenSpace):
         return params, is_finished, []
     if space.grid:
@@ -373,6 +371,14 @@ def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
             raise GenloomError("generate.param_twice", name=name)
         params = {**params, name: value} if types.get(name) == "str" else apply_overrides(params, {name: value})
     return params
+
+
+def build_sampling_params(model: Model, params: Mapping[str, Any]) -> Any:
+    """Return the parameters of the sampler among those of a request; raise GenloomError for an invalid value."""
+    params_class = get_params_class(model)
+    names = {f.name for f in fields(params_class)}
+    given = {name: value for name, value in params.items() if name in names and value is not None}
+    return parse(params_class, given, "generate")
 
 
 def get_params_class(model: Model) -> Any:

@@ -5,13 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genloom import plugins
 from genloom.errors import GenloomError, nearest
 from genloom.generate.conditions import GuidanceConfig
 from genloom.old_names import upgrade_fields, upgrade_params
 from genloom.settings import MAX_RECIPE_BYTES, list_options, parse
+
+if TYPE_CHECKING:
+    from genloom.model import Model
 
 PACKAGE_PRESETS = Path(__file__).with_name("presets.toml")
 PLACEHOLDER = "{prompt}"
@@ -21,6 +24,7 @@ PLACEHOLDER = "{prompt}"
 class Preset:
     """A prompt template and sampling parameters."""
 
+    name: str = ""  # its key in the file
     description: str = ""  # for the list of presets
     prompt: str = PLACEHOLDER
     medium: str = ""  # of the models that it is for; "": any
@@ -67,7 +71,7 @@ def parse_preset(name: str, table: Any, path: Path) -> Preset:
         if unknown := sorted(params.keys() - list_known_params()):
             hint = nearest(unknown[0], list_known_params())
             raise GenloomError("generate.unknown_preset_param", param=unknown[0], nearest=hint or "description")
-        return parse(Preset, {**own, "params": {**params, **own.get("params", {})}}, name)
+        return parse(Preset, {**own, "name": name, "params": {**params, **own.get("params", {})}}, name)
     except ValueError as error:
         raise GenloomError("generate.bad_preset", path=path, name=name, reason=error) from None
 
@@ -79,11 +83,19 @@ def list_known_params() -> frozenset[str]:
     return frozenset(each.name for cls in (*classes, GuidanceConfig) for each in list_options(cls))
 
 
-def require_medium(presets: Sequence[Preset], medium: str) -> None:
-    """Raise GenloomError if a preset is for models of another medium, whose prompts its words would garble."""
+def check_presets(presets: Sequence[Preset], model: "Model") -> None:
+    """Raise GenloomError if a preset is for models of another medium, or sets what the model's sampler does not have.
+
+    The words of a preset would garble the prompts of another medium.
+    """
+    from genloom.generate.engine import list_request_params
+
+    known = list_request_params(model)
     for preset in presets:
-        if preset.medium not in ("", medium):
-            raise GenloomError("generate.preset_of_other_medium", prompt=preset.prompt, medium=preset.medium)
+        if preset.medium not in ("", model.design.medium):
+            raise GenloomError("generate.preset_of_other_medium", name=preset.name, medium=preset.medium)
+        if unknown := sorted(preset.params.keys() - set(known)):
+            raise GenloomError("generate.preset_of_other_sampler", name=preset.name, param=unknown[0], model=model.ref)
 
 
 def get_presets(names: Sequence[str], workspace: Path) -> list[Preset]:

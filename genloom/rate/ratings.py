@@ -10,6 +10,7 @@ from genloom.errors import GenloomError
 from genloom.rate.prompts import extract_prompt
 from genloom.store.ledger import Event, Ledger, NewEvent
 from genloom.store.names import validate_name
+from genloom.store.records import parse_entry
 from genloom.store.workspace import Workspace
 
 Scale = Literal["thumb", "stars", "note"]
@@ -101,20 +102,27 @@ def record_rating(
     allowed_values = SCALES[scale]
     if value not in allowed_values:
         raise GenloomError("rate.bad_value", scale=scale, allowed=", ".join(map(str, allowed_values)), value=value)
-    if len(note) > _MAX_NOTE_CHARS:
-        raise GenloomError("rate.note_too_long", limit=_MAX_NOTE_CHARS, length=len(note))
-    if scale == "note" and not note.strip():
-        raise GenloomError("rate.empty_note")
     body = {
         "output": output,
         "sha256": record["sha256"],
         "rater": validate_name(rater, "rater"),
         "scale": scale,
-        "value": value,
+        "value": allowed_values[allowed_values.index(value)],  # an int, if a float or a NumPy integer is given
         "note": note,
         "machine": is_machine,
     }
+    check_entry("rating", body)
+    if len(note) > _MAX_NOTE_CHARS:
+        raise GenloomError("rate.note_too_long", limit=_MAX_NOTE_CHARS, length=len(note))
+    if scale == "note" and not note.strip():
+        raise GenloomError("rate.empty_note")
     return ledger.append("rating", body, id)
+
+
+def check_entry(kind: str, body: Mapping[str, Any]) -> None:
+    """Raise GenloomError for an entry that could not be read back from the ledger."""
+    if problem := parse_entry(kind, body)[1]:
+        raise GenloomError("rate.unreadable_entry", kind=kind, problem=problem)
 
 
 def record_choice(
@@ -146,7 +154,7 @@ def build_choice(
     a, b, prompt = record_a["id"], record_b["id"], extract_prompt(record_a)
     if prompt != extract_prompt(record_b):
         raise GenloomError("rate.different_prompts", a=a, b=b)
-    return {
+    body = {
         "a": a,
         "b": b,
         "sha256": [record_a["sha256"], record_b["sha256"]],
@@ -155,6 +163,8 @@ def build_choice(
         "prompt": prompt,
         "machine": is_machine,
     }
+    check_entry("choice", body)
+    return body
 
 
 def withdraw_rating(ledger: Ledger, event: str) -> Event:

@@ -66,12 +66,17 @@ class Config:
     def __post_init__(self) -> None:
         if self.public_url and urlsplit(self.public_url).scheme not in _DEFAULT_PORTS:
             raise GenloomError("server.bad_public_url", url=self.public_url)
-        if self.keyless_prefix and (self.is_lan or not is_loopback(self.host)):
-            raise GenloomError("server.open_keyless", host="--lan" if self.is_lan else self.host)
+        if self.keyless_prefix and self.is_open:
+            raise GenloomError("server.open_keyless", host="--lan" if self.is_lan else self.public_url or self.host)
 
     @property
     def is_open(self) -> bool:
-        """Whether other machines can reach it."""
+        """Whether other machines can reach it, themselves or through a proxy."""
+        return self.has_open_address or bool(self.public_url)
+
+    @property
+    def has_open_address(self) -> bool:
+        """Whether it listens where other machines can reach it."""
         return self.is_lan or not is_loopback(self.host)
 
     @property
@@ -81,22 +86,20 @@ class Config:
 
     def list_hosts(self) -> frozenset[str]:
         """Return the names, without ports, that the header Host may have; how it listens adds only this machine's."""
-        names = {*LOOPBACK_NAMES, *self.hosts}
-        if self.public_url:
-            names.add(split_host(urlsplit(self.public_url).netloc))
-        if self.is_open:
-            names.update(map(format_host, list_addresses()))
-            names.update(list_names())
-        return frozenset(name.lower() for name in names if name)
+        public = {split_host(urlsplit(self.public_url).netloc)} if self.public_url else set()
+        return (self._list_direct_hosts() | public) - {""}  # which is what a malformed header is read as
 
     def list_own_origins(self) -> frozenset[str]:
         """Return the origins of the studio's own pages, which may use cookies."""
-        hosts = [host for host in self.list_hosts() if not self.public_url or host in LOOPBACK_NAMES or self.is_open]
         port = "" if self.port == _DEFAULT_PORTS["http"] else f":{self.port}"
-        origins = {f"http://{host}{port}" for host in hosts}
-        if self.public_url:
-            origins.add(normalise_origin(self.public_url))
-        return frozenset(origins)
+        public = {normalise_origin(self.public_url)} if self.public_url else set()
+        return frozenset(f"http://{host}{port}" for host in self._list_direct_hosts()) | public
+
+    def _list_direct_hosts(self) -> frozenset[str]:
+        names = {*LOOPBACK_NAMES, *self.hosts}
+        if self.has_open_address:
+            names |= {*map(format_host, list_addresses()), *list_names()}
+        return frozenset(name.lower() for name in names)
 
     def list_urls(self) -> list[str]:
         """Return the addresses under which browsers find it: the public one, or this machine's and then its others."""

@@ -127,10 +127,17 @@ class Conversations:
         row = self._database.read_one("SELECT * FROM turns WHERE job = ? AND role = 'assistant'", (job,))
         return None if row is None else _parse_turn(row)
 
-    def find_by_output(self, output: str) -> str | None:
-        """Return the conversation that an output is part of."""
-        row = self._database.read_one("SELECT conversation FROM turns WHERE output = ?", (output,))
-        return None if row is None else row["conversation"]
+    def find_by_outputs(self, outputs: Sequence[str]) -> dict[str, str]:
+        """Return the conversation of each output that is part of one."""
+        rows = self._database.read(
+            "SELECT output, conversation FROM turns WHERE output IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(outputs)),),
+        )
+        return {row["output"]: row["conversation"] for row in rows}
+
+    def list_outputs(self) -> list[str]:
+        """Return all outputs that are part of a conversation."""
+        return [row["output"] for row in self._database.read("SELECT output FROM turns WHERE output != ''")]
 
     def list_names(self, user: User) -> tuple[dict[str, int], dict[str, int]]:
         """Return the folders and the tags of a user's conversations, each with their number."""

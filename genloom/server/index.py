@@ -13,27 +13,31 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from genloom.api.workspace import Workspace
-from genloom.errors import GenloomError
-from genloom.server.access import LOCAL_USER_ID
 from genloom.server.errors import APIError
+from genloom.server.index_rows import (
+    count_file_bytes,
+    delete_row,
+    insert_row,
+    is_date,
+    is_day,
+    read_output_record,
+    to_number,
+)
 from genloom.server.sqlite import Database
-from genloom.store import manifest, recycle_bin
-from genloom.store.names import ID_ALPHABET, is_timed_id
+from genloom.store import recycle_bin
+from genloom.store.names import is_timed_id
 
 MAX_PAGE = 500
 MAX_COUNTED_MATCHES = 5000  # of a search
 MAX_EXCERPT_CHARS = 400  # of a text, in a list
-_MAX_WORDS_CHARS = 20_000  # of a text that can be searched
 _SETTLED_NS = 3_000_000_000  # a folder whose time is nearer than this may change again without a later time
 _BATCH = 500
-_TO_BASE_32 = str.maketrans(ID_ALPHABET, "0123456789abcdefghijklmnopqrstuv")  # that `int` reads
 
 _STEPS = (
     """
@@ -84,6 +88,7 @@ class OutputFilter:
     until: str = ""
     is_removed: bool = False
     ids: Sequence[str] | None = None  # only these
+    hidden_ids: Sequence[str] = ()  # and not these
     hides_measured: bool = True  # leaves out what rounds of learning made to measure a version
 
 
@@ -147,7 +152,7 @@ class OutputIndex:
             ("seed = ?", wanted.seed),
             ("created >= ?", wanted.since),
             ("created < ?", wanted.until),
-            ("number < ?", _to_number(before) if is_timed_id(before) else None),
+            ("number < ?", to_number(before) if is_timed_id(before) else None),
             ("number >= ?", _to_first_number(wanted.since, -1)),
             ("number < ?", _to_first_number(wanted.until, 2)),
         ):
@@ -163,6 +168,9 @@ class OutputIndex:
         if wanted.ids is not None:
             conditions.append("id IN (SELECT value FROM json_each(?))")
             params.append(json.dumps(list(wanted.ids)))
+        if wanted.hidden_ids:
+            conditions.append("id NOT IN (SELECT value FROM json_each(?))")
+            params.append(json.dumps(list(wanted.hidden_ids)))
         return " AND ".join(conditions), params
 
     def get(self, id: str) -> dict[str, Any] | None:
@@ -176,7 +184,7 @@ class OutputIndex:
             rows = self._read(
                 f"SELECT id FROM outputs WHERE removed IS NULL AND learn = '' AND number {sign} ? {condition}"
                 f" ORDER BY number {order} LIMIT 1",
-                (_to_number(id), owner) if owner else (_to_number(id),),
+                (to_number(id), owner) if owner else (to_number(id),),
             )
             return rows[0]["id"] if rows else None
 
@@ -242,7 +250,7 @@ class OutputIndex:
         found = {}
         if folder.is_dir():
             with os.scandir(folder) as entries:
-                found = {e.name: e.stat().st_mtime_ns for e in entries if _is_day(e.name) and e.is_dir()}
+                found = {e.name: e.stat().st_mtime_ns for e in entries if is_day(e.name) and e.is_dir()}
         known = {row["day"]: row["mtime"] for row in self._read("SELECT day, mtime FROM days")}
         for day in sorted((day for day in {*found, *known} if found.get(day) != known.get(day)), reverse=True):
             self._sync_day(day)
@@ -261,11 +269,11 @@ class OutputIndex:
         known, shown = {row["id"] for row in rows}, {row["id"] for row in rows if row["removed"] is None}
         new = sorted(there - known)
         for start in range(0, len(new), _BATCH):
-            records = [_read_record(folder / f"{id}.json") for id in new[start : start + _BATCH]]
+            records = [read_output_record(folder / f"{id}.json") for id in new[start : start + _BATCH]]
             with self._database.transaction() as connection:
                 for record in records:
                     if record is not None:
-                        _insert(connection, record, day, _count_bytes(folder / record["file"]))
+                        insert_row(connection, record, day, count_file_bytes(folder / record["file"]))
         if (gone := shown - there) or (there & known) - shown:
             with self._database.transaction() as connection:
                 back = [(id,) for id in (there & known) - shown]
@@ -279,7 +287,7 @@ class OutputIndex:
                 where = (entries[id].removed, entries[id].id, id)
                 connection.execute("UPDATE outputs SET removed = ?, bin = ? WHERE id = ?", where)
             else:
-                _delete(connection, id)
+                delete_row(connection, id)
 
     def sync_bin(self) -> None:
         """Let the rows of the bin be those that can be restored."""
@@ -288,12 +296,12 @@ class OutputIndex:
             known = {row["id"] for row in self._read("SELECT id FROM outputs WHERE removed IS NOT NULL")}
             with self._database.transaction() as connection:
                 for id in known - entries.keys():
-                    _delete(connection, id)
+                    delete_row(connection, id)
                 for id in entries.keys() - known:
-                    record = _read_record(self._root / "bin" / entries[id].id / "0")
+                    record = read_output_record(self._root / "bin" / entries[id].id / "0")
                     if record is not None and record["id"] == id:
-                        _delete(connection, id)
-                        _insert(connection, record, id[:10], entries[id].bytes)
+                        delete_row(connection, id)
+                        insert_row(connection, record, id[:10], entries[id].bytes)
                         self._mark_gone(connection, [id])
 
     def _sync_ratings(self) -> None:
@@ -352,89 +360,11 @@ _MARK_CURRENT = """
 """
 
 
-def _to_number(id: str) -> int:
-    """Return a number in the order of ids: the day, and the six digits of the time."""
-    return date.fromisoformat(id[:10]).toordinal() << 30 | int(id[11:].translate(_TO_BASE_32), 32)
-
-
 def _to_first_number(moment: str, days: int) -> int | None:
     """Return the first number of a day so many days after a moment; None without one."""
-    if not _is_date(moment[:10]):
+    if not is_date(moment[:10]):
         return None
     return (date.fromisoformat(moment[:10]).toordinal() + days) << 30
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return len(text) == 10
-
-
-def _is_day(name: str) -> bool:
-    return re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII) is not None
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    """Return the record in a file; None for one that is damaged, which `genloom doctor` reports."""
-    try:
-        record = manifest.read_json(path)
-    except (OSError, GenloomError):
-        return None
-    is_readable = isinstance(record.get("id"), str) and isinstance(record.get("file"), str)
-    return record if is_readable and is_timed_id(record["id"]) and _is_date(record["id"][:10]) else None
-
-
-def _count_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _insert(connection: Any, record: Mapping[str, Any], day: str, size: int) -> None:
-    model, request = str(record.get("model") or ""), record.get("request") or {}
-    nonces, row = list(request.get("nonces") or ()), record.get("row") or 0
-    seed = nonces[row] if isinstance(row, int) and row < len(nonces) else None
-    written, prompt = str(record.get("written") or ""), str(record.get("prompt") or "")
-    given = record.get("given") or {}
-    cursor = connection.execute(
-        "INSERT OR IGNORE INTO outputs (number, id, day, created, model, name, medium, prompt, seed, owner, job, arena,"
-        " task, learn, given, is_text, file, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            _to_number(record["id"]),
-            record["id"],
-            day,
-            str(record.get("created") or ""),
-            model,
-            model.partition("/")[0],
-            str(record.get("medium") or ""),
-            prompt,
-            seed if isinstance(seed, int) and seed < 2**63 else None,
-            str(record.get("owner") or LOCAL_USER_ID),
-            str(record.get("job") or ""),
-            str(record.get("arena") or ""),
-            str(record.get("arena_task") or prompt),
-            str(record.get("learn") or ""),
-            json.dumps(given),
-            record.get("written") is not None,
-            record["file"],
-            size,
-        ),
-    )
-    if cursor.rowcount:
-        texts = (prompt, written[:_MAX_WORDS_CHARS], " ".join(map(str, given.values())))
-        clean = tuple(text.encode("utf-8", "replace").decode() for text in texts)
-        connection.execute(
-            "INSERT INTO words (rowid, prompt, written, given) VALUES (?, ?, ?, ?)", (cursor.lastrowid, *clean)
-        )
-
-
-def _delete(connection: Any, id: str) -> None:
-    row = connection.execute("DELETE FROM outputs WHERE id = ? RETURNING number", (id,)).fetchone()
-    if row is not None:
-        connection.execute("DELETE FROM words WHERE rowid = ?", (row["number"],))
 
 
 def _match_words(text: str) -> tuple[str, str]:

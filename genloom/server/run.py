@@ -41,7 +41,7 @@ def check_access(workspace: Workspace, config: Config) -> None:
     """Refuse an address that other machines can reach while there is no key and no account."""
     keys, _ = open_access(workspace, config)
     if config.is_open and not config.is_lan and not (keys.keys or keys.accounts):
-        raise GenloomError("server.open_without_key", host=config.host)
+        raise GenloomError("server.open_without_key", host=config.public_url or config.host)
 
 
 def open_sockets(config: Config, num_ports: int = 1) -> tuple[list[socket.socket], Config]:

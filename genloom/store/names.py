@@ -20,6 +20,8 @@ def validate_name(name: str, kind: str) -> str:
     """
     if not name:
         raise GenloomError("store.empty_name", kind=kind)
+    if not isinstance(name, str):
+        raise GenloomError("store.name_not_text", kind=kind, name=repr(name)[:80])
     try:
         nfc_name = unicodedata.normalize("NFC", name)
         size = len(nfc_name.encode())

@@ -426,9 +426,10 @@ def verify_output(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def _find_free_id(folder: Path, moment: datetime) -> str:
-    """Return an id of this moment that no file in the folder of the day has, whatever its suffix."""
+    """Return an id of this moment that no output in the folder of the day has, and that is not reserved."""
     offset = 0
-    while any(folder.glob(f"{make_timed_id(moment, offset)}.*")):
+    # Looking for every suffix would read the whole folder, which may have a hundred thousand files.
+    while any((folder / f"{make_timed_id(moment, offset)}{suffix}").exists() for suffix in (".json", _RESERVED_SUFFIX)):
         offset += 1
     return make_timed_id(moment, offset)
 

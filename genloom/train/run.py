@@ -26,6 +26,7 @@ import torch
 from genloom.errors import GenloomError, format_message
 from genloom.model import Model, with_defaults
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOut, HeldOutMetric, measure_held_out, to_metric_key
+from genloom.processors import count_allowed_processors
 from genloom.store import files
 from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
@@ -63,6 +64,7 @@ from genloom.types import Batch
 from genloom.waiting import watch_processors
 
 BITS_PER_BYTE_KEY = to_metric_key(BITS_PER_BYTE)
+MAX_THREADS_PER_PROCESSOR = 4  # more spend their time on waiting for each other
 MAX_SAVE_FRACTION = 0.05  # of the time may be spent on checkpoints
 
 
@@ -106,6 +108,8 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
 
     Raises ValueError for an unknown name, too little data, a misspelt setting or a full disk.
     """
+    if request.threads > (limit := MAX_THREADS_PER_PROCESSOR * count_allowed_processors()):
+        raise GenloomError("train.too_many_threads", threads=request.threads, limit=limit)
     if request.threads:
         torch.set_num_threads(request.threads)
     watch_processors()

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import genloom as gl
@@ -125,6 +126,32 @@ def test_outputs_are_stored_and_replayed(ws: gl.Workspace, tmp_path: Path) -> No
     assert [path.read_text() for path in outputs.save(tmp_path / "copies")] == [output.value for output in outputs]
     assert {option.name for option in model.list_options()} >= {"temperature", "max_tokens", "top_p"}
     assert "draft" in ws.presets()
+
+
+def test_numbers_of_numpy_are_those_of_python(ws: gl.Workspace) -> None:
+    options: dict[str, Any] = {"n": np.int64(1), "seed": np.int64(3), "temperature": np.float32(0.5)}
+    (output,) = ws.model("notes").generate("The old", max_tokens=np.int64(6), **options)
+    assert output.record["request"]["params"] == {"temperature": 0.5, "max_tokens": 6}
+    assert output.value == ws.model("notes").generate("The old", seed=3, temperature=0.5, max_tokens=6)[0].value
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        ("api.not_texts", {"prompt": None}),
+        ("api.not_texts", {"prompt": Path("x")}),
+        ("api.not_texts", {"prompt": b"The"}),
+        ("api.not_texts", {"stop": 3}),
+        ("api.not_integer", {"n": "3"}),
+        ("api.not_integer", {"n": 2.0}),
+        ("api.not_integer", {"seed": "abc"}),
+        ("core.bad_setting_value", {"max_tokens": "five"}),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(code: str, arguments: dict[str, Any], ws: gl.Workspace) -> None:
+    with pytest.raises(gl.GenloomError) as caught:
+        ws.model("notes").generate(**arguments)
+    assert caught.value.code == code, caught.value
 
 
 def test_a_generation_yields_its_steps(ws: gl.Workspace) -> None:

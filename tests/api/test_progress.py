@@ -33,6 +33,12 @@ def test_the_estimate_says_in_words_what_to_expect(loss: float, words: str) -> N
     assert ("--from" in lines) == (loss > 1.6)
 
 
+def test_of_a_text_that_repeats_itself_few_bits_promise_no_sense() -> None:
+    lines = "\n".join(format_estimate(estimate(expected_loss=0.5, ngram_baseline=0.49)))
+    assert "in words  unknown" in lines
+    assert "mostly makes sense" not in lines
+
+
 def test_tuning_shows_what_is_held_out_and_not_the_loss_of_a_batch() -> None:
     step = StepMetrics(3, 10, {"model": 4.0}, {}, 100, 7.0, 1.0)
     evaluation = EvalMetrics(3, HeldOutMetric(BITS_PER_BYTE, 0.846))

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from genloom.cli import run
-from genloom.generate.presets import get_presets, require_medium
+from genloom.generate.presets import check_presets, get_presets
+from genloom.model import load_model
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
@@ -171,12 +172,14 @@ def test_an_error_is_one_line(
     assert len(error.splitlines()) == 1
 
 
-def test_a_preset_of_images_is_refused_for_text(home: Path) -> None:
-    presets = get_presets(("flat", "night", "fine"), home)
-    require_medium(presets, "image")
-    require_medium(presets[2:], "text")
-    with raises_code("generate.preset_of_other_medium", medium="image"):
-        require_medium(presets, "text")
+def test_a_preset_of_another_medium_or_sampler_is_refused_by_its_name(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "presets.toml").write_text('[night]\nmedium = "text"\n[calm]\ntemperature = 0.5\n')
+    model = load_model(Workspace(home), "blots")
+    check_presets(get_presets(("flat", "fine"), tmp_path), model)
+    with raises_code("generate.preset_of_other_medium", name="night", medium="text"):
+        check_presets(get_presets(("fine", "night"), tmp_path), model)
+    with raises_code("generate.preset_of_other_sampler", name="calm", param="temperature"):
+        check_presets(get_presets(("calm",), tmp_path), model)
 
 
 def test_an_invalid_preset_file_is_an_error(

@@ -230,6 +230,22 @@ def test_the_verb_names_the_cure_and_the_sizes(ws: gl.Workspace, capsys: pytest.
     assert ws.bin == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"), [("models", ["notes/1", "notes/9"]), ("outputs", ["last", "nothing"]), ("runs", ["other", "x"])]
+)
+def test_of_several_names_all_are_removed_or_none(kind: str, names: list[str], ws: gl.Workspace) -> None:
+    before = list_names(ws)
+    assert run(["remove", kind, *names, "--force"]) == 2
+    assert list_names(ws) == before
+    assert ws.bin == []
+
+
+def test_a_name_given_twice_is_removed_once(ws: gl.Workspace) -> None:
+    num_outputs = len(ws.outputs)
+    assert run(["remove", "outputs", "last", "last"]) == 0
+    assert len(ws.outputs) == num_outputs - 1
+
+
 KILLED = """
 import os, signal, sys
 import genloom

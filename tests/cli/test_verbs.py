@@ -196,7 +196,7 @@ def test_doctor_reports_why_it_cannot_write(
     def read_only(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr("genloom.store.files.tempfile.TemporaryFile", read_only)
     monkeypatch.setattr(doctor.files, "get_free_bytes", lambda _: 1000)
     full, fixed = run_json(capsys, "doctor", code=1)["problems"]
     assert "1.0 kB" in full

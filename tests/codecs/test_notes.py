@@ -1,6 +1,7 @@
 """Scores as tokens: the same notes come back, in any key, and only valid tokens follow."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from genloom.codecs.notes import (
     END,
     FILL,
     HEADER,
+    METERS,
     REST,
     Codec,
     Config,
@@ -155,9 +157,10 @@ def test_instruments_that_were_asked_for_do_not_rest_long() -> None:
         if token == END:
             break
         ids = np.append(ids, token)
-    for part in CODEC.decode(ids[1:]).parts:
-        onsets = {note.onset // 48 for note in part.notes}
-        assert all({bar, bar + 1, bar + 2} & onsets for bar in range(7))
+    score = CODEC.decode(ids[1:])
+    onsets = [{note.onset // 48 for note in part.notes} for part in score.parts]
+    assert all({bar, bar + 1, bar + 2} & each for bar in range(7) for each in onsets)
+    assert all({bar, bar + 1} & set.union(*onsets) for bar in range(8))
 
 
 def test_an_ensemble_gets_a_style_of_as_many_voices(tmp_path) -> None:
@@ -165,9 +168,22 @@ def test_an_ensemble_gets_a_style_of_as_many_voices(tmp_path) -> None:
     scores = [Score(tuple(parts[:1]), style="air")] * 3 + [Score(tuple(parts), style="chorale")] * 2
     codec = Codec.fit(scores, Config())
     assert (codec.styles, codec.max_voices) == (("air", "chorale"), (1, 4))
+    assert codec.meters == ((METERS.index((4, 4)),),) * 2
     codec.save(tmp_path)
     assert Codec.load(tmp_path) == codec
     prompts = ("a waltz for string quartet", "a waltz for flute", "a waltz", "a chorale for flute")
     controls = [read_words(prompt) for prompt in prompts]
+    assert sample_randomly(NotesConstraint([replace(controls[3], bars=1)], codec), 0).meters[0][1:] == (4, 4)
     choices = [list(NotesConstraint([each], codec).list_styles(each)) for each in controls]
     assert choices == [[2], [1, 2], [0, 1, 2], [2]]
+
+
+def test_a_new_piece_has_no_parallels() -> None:
+    controls = read_words("a chorale for choir, 24 bars")
+    free, ruled = (
+        sample_randomly(NotesConstraint([controls], CODEC, Rules(in_key=True, is_parallel_free=is_ruled, grid=24)), 0)
+        for is_ruled in (False, True)
+    )
+    parallels = {"parallel fifths", "parallel octaves"}
+    assert parallels <= {fault.rule for fault in find_faults(free)}
+    assert not parallels & {fault.rule for fault in find_faults(ruled)}

@@ -112,22 +112,24 @@ def test_unreadable_files_are_listed_with_a_reason(notes: Path, workspace: Works
     (notes / "empty.txt").write_text("")
     (notes / "rows.jsonl").write_text(json.dumps({"text": part(1)}) + "\n{broken\n")
     (notes / "nothing.csv").write_text("a,b\n1,2\n")
+    (notes / "header.csv").write_text("text,author\n")
     (notes / "gone.txt").symlink_to(notes / "nowhere.txt")
     report = run([notes], workspace)
     codes = {note.source.removeprefix("notes/"): note.code for note in report.notes}
+    assert codes.pop("header.csv") == "collect.no_rows"
     assert set(codes) == {"junk.txt", "broken.pdf", "old.doc", "empty.txt", "rows.jsonl", "nothing.csv", "gone.txt"}
     assert codes["old.doc"] == "collect.unsupported_suffix"
     assert codes["empty.txt"] == "collect.empty_file"
     assert codes["rows.jsonl"] == "collect.rows_skipped"
     assert codes["nothing.csv"] == "collect.no_text_column"
     assert codes["gone.txt"] == "collect.not_a_file"
-    assert report.files_skipped == 6
+    assert report.files_skipped == 7
     assert report.documents_kept == 2
     manifest = workspace.get_dataset("notes").manifest
     assert {note["source"] for note in manifest["notes"]} == {note.source for note in report.notes}
     card = (workspace.get_dataset("notes").folder / "CARD.md").read_text()
     assert all(note.reason in card for note in report.notes)
-    assert "6 files could not be read:" in summarize_report(report)
+    assert "7 files could not be read:" in summarize_report(report)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from genloom.collect import Report, collect
 from genloom.limited_process import LimitedProcess, LimitExceeded, Limits
 from genloom.media import image
 from genloom.media.opening import open_limited
+from genloom.media.text import extract
 from genloom.store.workspace import Workspace
-from tests.errors import raises_reason
+from tests.errors import raises_code, raises_reason
 
 STORY = "The keeper of the light went down to the harbour before the morning came. "
 SMALL_LIMITS = Limits(seconds=5, seconds_per_mb=0, memory_bytes=1 << 30, output_factor=2, min_output_bytes=1 << 20)
@@ -140,6 +141,39 @@ def test_a_file_that_is_opened_has_the_same_limits(tmp_path: Path, monkeypatch: 
     for reader in (allocate_all, end_process):
         with raises_reason("media.unreadable", "media.memory_limit"):
             open_limited(reader, path)
+
+
+def write_nested_pdf(path: Path, depth: int) -> None:
+    """Write a page of forms in which each draws the next one ten times: 10^depth words in two kilobytes."""
+    stream = "<<{0}/Length {1}>>stream\n{2}\nendstream"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</XObject<</F 5 0 R>>>>>>",
+        stream.format("", 50, "/F Do " * 10),
+    ]
+    for number in range(6, 5 + depth):
+        form = f"/Type/XObject/Subtype/Form/BBox[0 0 99 99]/Resources<</XObject<</F {number} 0 R>>>>"
+        objects.append(stream.format(form, 50, "/F Do " * 10))
+    font = "/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+    word = "BT /F1 9 Tf (a word of text) Tj ET"
+    objects.append(stream.format(f"/Type/XObject/Subtype/Form/BBox[0 0 99 99]{font}", len(word), word))
+    text, offsets = "%PDF-1.4\n", []
+    for number, each in enumerate(objects, 1):
+        offsets.append(f"{len(text):010d} 00000 n \n")
+        text += f"{number} 0 obj\n{each}\nendobj\n"
+    end = f"trailer<</Size {len(objects) + 1}/Root 1 0 R>>\nstartxref\n{len(text)}\n%%EOF"
+    path.write_text(f"{text}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{''.join(offsets)}{end}")
+
+
+def test_a_pdf_of_nested_forms_has_the_same_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_nested_pdf(tmp_path / "flat.pdf", 1)
+    assert "a word of text" in open_limited(extract.extract_pdf, tmp_path / "flat.pdf").text
+    monkeypatch.setattr(limited_process, "limits", Limits(1, 0, 1 << 30))
+    write_nested_pdf(tmp_path / "nested.pdf", 9)
+    with raises_code("media.unreadable") as caught:
+        open_limited(extract.extract_pdf, tmp_path / "nested.pdf")
+    assert caught.value.fields["reason"].code in ("media.time_limit", "media.memory_limit")
 
 
 def test_a_process_goes_on_after_errors_and_starts_again_after_a_crash(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_csv_guesses_delimiter_and_column(tmp_path: Path, delimiter: str) -> Non
 
 @pytest.mark.parametrize("content", ["\ufeff", "\n", "id,text\n"])
 def test_a_table_without_rows_is_an_error(tmp_path: Path, content: str) -> None:
-    with raises_code("collect.no_text_column"):
+    with raises_code("collect.no_rows"):
         list(rows.read_csv_rows(open_text(write(tmp_path, "a.csv", content)), "", is_tab_separated=False))
 
 

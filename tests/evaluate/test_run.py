@@ -128,6 +128,13 @@ def test_a_battery_names_the_models_that_it_fits() -> None:
     assert find_missing_nouns({"fox", "red car", "key"}, ["A Fox and a dog", "two red cars"]) == {"key"}
 
 
+def test_a_built_in_model_is_measured_on_other_data_or_by_its_battery(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for name, alternative in (("icons", ", or use --battery"), ("tunes", "")):
+        with raises_code("evaluate.no_dataset", alternative=alternative):
+            evaluate_model(workspace, load_model(workspace, name), options=FEW)
+
+
 def test_models_of_one_medium_are_compared_on_data_of_it(
     worlds: ModuleType, tales: Workspace, tiles: Workspace
 ) -> None:

@@ -103,6 +103,13 @@ def write_email(path: Path) -> None:
     path.write_bytes(bytes(message))
 
 
+def write_mailbox(path: Path) -> None:
+    heads = "From: someone@example.org\r\nSubject: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    mails = [(FIRST, "Tea.\r\n\r\nFrom here it is far.\r\n>From there too."), (SECOND, "Bread.")]
+    start = "From someone@example.org Thu Jan  4 09:30:00 2024\r\n"
+    path.write_text("".join(f"{start}{heads.format(subject)}{text}\r\n\r\n" for subject, text in mails), newline="")
+
+
 def write_notebook(path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": [FIRST]},
@@ -130,6 +137,7 @@ FORMATS = {
     "a.xlsx": (write_xlsx, PAIR),
     "a.ods": (write_ods, PAIR),
     "a.eml": (write_email, f"{FIRST}\n\n{SECOND}"),
+    "a.mbox": (write_mailbox, f"{FIRST}\n\nTea.\n\nFrom here it is far.\nFrom there too.\n\n{SECOND}\n\nBread."),
     "a.ipynb": (write_notebook, f"{FIRST}\n\n```python\nprint(1)\n```\n\n{SECOND}"),
     "a.srt": (
         write_text(

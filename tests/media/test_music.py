@@ -80,6 +80,21 @@ def test_the_meter_of_an_abc_tune_can_change(change: str, tmp_path: Path) -> Non
     assert [note.pitch for note in score.parts[0].notes][-2:] == [74, 61]  # the key holds on
 
 
+@pytest.mark.parametrize(
+    ("bars", "onsets"),
+    [
+        ("CD|E|FG|Bc|", [0, 1, 2, 4, 5, 6, 7]),
+        ("CD|E:||:F|GA|", [0, 1, 2, 3, 4, 5]),
+        ("C|DE|F|GA|B|", [1, 2, 3, 4, 6, 7, 8]),
+    ],
+)
+def test_a_short_bar_does_not_shift_the_bars_after_it(bars: str, onsets: list[int], tmp_path: Path) -> None:
+    (tmp_path / "tune.abc").write_text(f"X:1\nM:2/4\nL:1/4\nK:C\n{bars}\n")
+    score = music.open(tmp_path / "tune.abc").value
+    assert [note.onset / 24 for note in score.parts[0].notes] == onsets
+    assert score.meters == (Meter(0, 2, 4),)
+
+
 def test_a_broken_tune_costs_only_itself(tmp_path: Path) -> None:
     tunes = [
         "X:1\nM:2/4\nL:1/4\nK:C\nCD|EF|GA|Bc|\n",

@@ -1,10 +1,13 @@
 """Ratings are validated, recorded once, replaced by later ones and withdrawn; the ledger keeps all of them."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 
-from genloom.rate.ratings import Choice, Rating, read_ratings, record_choice, record_rating, withdraw_rating
+from genloom.errors import GenloomError
+from genloom.rate.ratings import Choice, Rating, Scale, read_ratings, record_choice, record_rating, withdraw_rating
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
@@ -130,3 +133,24 @@ def test_unknown_outputs_and_empty_rater_names_are_refused(
         record_rating(workspace, ledger, output, "", "thumb", 1)
     with raises_code("rate.bad_winner", winner="both"):
         record_choice(workspace, ledger, output, save_output("A tale"), "both", "me")  # ty: ignore[invalid-argument-type]
+
+
+@pytest.mark.parametrize(("scale", "value"), [("stars", 4.0), ("stars", np.int64(4)), ("thumb", True)])
+def test_a_value_of_another_number_type_is_recorded_as_the_whole_number(
+    scale: Scale, value: Any, workspace: Workspace, ledger: Ledger, save_output: SaveOutput
+) -> None:
+    record_rating(workspace, ledger, save_output("A tale"), "me", scale, value)
+    (rating,) = read_ratings(ledger).ratings
+    assert type(rating.value) is int
+    assert rating.value == value
+
+
+@pytest.mark.parametrize("fields", [{"note": 5}, {"is_machine": "yes"}, {"value": "1"}, {"value": 1.5}])
+def test_what_the_ledger_could_not_read_back_is_never_written(
+    fields: dict[str, Any], workspace: Workspace, ledger: Ledger, save_output: SaveOutput
+) -> None:
+    output = save_output("A tale")
+    given: Any = {"value": 1, **fields}
+    with pytest.raises(GenloomError):
+        record_rating(workspace, ledger, output, "me", "thumb", **given)
+    assert not list(ledger.iter_events())

@@ -139,10 +139,14 @@ class PageChecker(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open_tags, self.loads, self.tags = [], [], []
+        self.open_tags, self.loads, self.tags, self.parents_of_tables = [], [], [], []
+        self.last_attrs = ()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        if tag == "table":
+            self.parents_of_tables.append((self.open_tags[-1], *self.last_attrs))
+        self.last_attrs = attrs
         self.loads += [value for name, value in attrs if name in ("src", "href") or name.startswith("on")]
         self.loads += [value for name, value in attrs if name == "xlink:href" and not value.startswith("#")]
         if tag not in VOID:
@@ -162,6 +166,7 @@ def test_the_page_is_complete_and_loads_nothing(settings):
     assert not checker.open_tags
     assert not checker.loads
     assert "script" not in checker.tags
+    assert set(checker.parents_of_tables) == {("div", ("class", "scroll"))}, "a narrow screen cuts off no table"
     assert checker.tags.count("svg") == 6, "win rate, three measures, the curve, the reliability"
 
 

@@ -68,6 +68,15 @@ def build_toy_router(done: list[str]) -> APIRouter:
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
 
+    @router.get("/api/broken-stream")
+    @require_scope("read")
+    async def break_stream() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"data: 1\n\n"
+            raise RuntimeError("secret prompt")
+
+        return StreamingResponse(pieces(), media_type="text/event-stream")
+
     @router.get("/api/flood")
     @require_scope("read")
     async def flood() -> StreamingResponse:

@@ -275,6 +275,8 @@ def test_keyless_is_for_v1_on_this_machine_only(build_reach: Callable[..., Reach
         from genloom.server.config import Config
 
         Config(host="192.168.1.2", keyless_prefix="/v1/")
+    with raises_code("server.open_keyless"):
+        Config(public_url="https://studio.example.org", keyless_prefix="/v1/")
 
 
 @pytest.mark.parametrize("way", ["revoke", "expire", "narrow", "sign out"])

@@ -18,6 +18,8 @@ import pytest
 
 from genloom.api.workspace import Workspace
 from genloom.cli import run
+from genloom.cli.commands.serve import draw_qr_code
+from genloom.cli.options import serving
 from genloom.server.app import build_ollama_app
 from genloom.server.config import Config, list_private_addresses
 from genloom.server.run import build_http_server, listen_as_ollama, open_sockets
@@ -52,6 +54,8 @@ def test_an_open_address_without_a_key_is_refused_with_three_cures(
     error = capsys.readouterr().err
     assert "[server.open_without_key]" in error
     assert all(cure in error for cure in ("--host 127.0.0.1", "genloom access new", "--lan"))
+    assert run(["serve", "--public-url", "https://studio.example.org", "--port", "0"]) == 2
+    assert "[server.open_without_key]" in capsys.readouterr().err
     assert starts == []
 
 
@@ -230,3 +234,20 @@ def test_other_names_of_models_are_pairs(starts: list[Config], capsys: pytest.Ca
     for wrong in ("gpt-4o", "=notes", "gpt-4o="):
         assert run(["studio", "--no-browser", "--port", "0", "--alias", wrong]) == 2
         assert "[server.bad_alias]" in capsys.readouterr().err
+
+
+def test_the_qr_code_is_square_and_has_its_quiet_zone() -> None:
+    lines = draw_qr_code("http://192.168.1.2:7860/#token=1f0c92ab-" + "x" * 43)
+    assert {len(line) for line in lines} == {len(lines) * 2 - 1}
+    assert set(lines[0]) == set(lines[1]) == {"█"}
+
+
+def test_missing_packages_are_named_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "find_spec", lambda name: None if name in ("uvicorn", "mcp") else name)
+    for verb in ("studio", "serve", "access"):
+        assert run([verb]) == 2
+        error = capsys.readouterr().err
+        assert "mcp, uvicorn" in error
+        assert "pip install 'genloom[studio]'" in error

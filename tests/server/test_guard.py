@@ -138,6 +138,7 @@ def test_the_way_it_listens_loosens_no_check() -> None:
     assert loopback <= open_hosts
     assert not {"*", "0.0.0.0", ""} & open_hosts
     assert "null" not in Config(host="0.0.0.0").list_own_origins()
+    assert "" not in Config(hosts=("",), public_url="http://:80").list_hosts()
 
 
 def test_the_local_network_reaches_it_by_addresses_and_names_of_this_machine(build_reach: Callable[..., Reach]) -> None:

@@ -168,6 +168,24 @@ def test_a_bug_of_ours_tells_nothing_but_a_number_that_the_log_has(
     assert record.exc_info
 
 
+def test_a_bug_within_a_stream_is_its_last_event(reach: Reach) -> None:
+    response = reach.get_client(reach.create_key()).get("/api/broken-stream")
+    first, last = response.text.strip().split("\n\n")
+    assert (response.status_code, first) == (200, "data: 1")
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "internal_error"
+    assert "secret" not in response.text
+
+
+@pytest.mark.parametrize("part", ["limits.count_request", "routes.find", "keys.authenticate", "hosts"])
+def test_a_bug_in_the_guard_lets_nothing_through(reach: Reach, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    client = reach.get_client(reach.create_key())
+    owner, _, name = part.rpartition(".")
+    monkeypatch.setattr(getattr(reach.guard, owner) if owner else reach.guard, name, None)
+    response = client.post("/api/things", json={"name": "a"})
+    assert (response.status_code, code(response)) == (500, "internal_error")
+    assert reach.done == []
+
+
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
@@ -205,3 +223,27 @@ def test_an_error_keeps_its_status_between_processes() -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     assert vars(copy) == vars(error)
     assert str(copy) == str(error)
+
+
+def test_metrics_count_requests_by_route_and_never_by_id(build_reach: Callable[..., Reach]) -> None:
+    reach = build_reach()
+    client = reach.get_client(reach.create_key())
+    client.get("/api/things/l1")
+    client.get("/api/things/unknown")
+    client.get("/nothing/at/all")
+    client.get("/healthz", headers={"host": "evil.example"})
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = answer.text.splitlines()
+    assert 'genloom_requests_total{method="GET",route="/api/things/{id}",status="200"} 1.0' in lines
+    assert 'genloom_requests_total{method="GET",route="/api/things/{id}",status="404"} 1.0' in lines
+    assert 'genloom_requests_total{method="",route="unknown",status="404"} 1.0' in lines
+    assert 'genloom_refusals_total{code="server.foreign_host"} 1.0' in lines
+    assert "genloom_open_requests 1.0" in lines
+    assert not [word for word in ("l1", "nothing/at", "evil") if word in answer.text]
+
+
+def test_the_description_of_the_api_is_complete_and_public(build_reach: Callable[..., Reach]) -> None:
+    described = build_reach().get_client().get("/openapi.json").json()
+    assert {"/api/things", "/api/login", "/healthz"} <= set(described["paths"])
+    assert "post" in described["paths"]["/api/login"]

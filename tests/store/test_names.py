@@ -23,6 +23,7 @@ def test_composed_and_decomposed_names_are_one() -> None:
     ("name", "code"),
     [
         ("", "empty_name"),
+        (5, "name_not_text"),
         ("..", "bad_name_ends"),
         ("../etc", "bad_name_chars"),
         ("a/b", "bad_name_chars"),

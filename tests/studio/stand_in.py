@@ -5,15 +5,12 @@ It answers at sizes and speeds that a test wants (100,000 outputs, 1,000 tokens 
 """
 
 import asyncio
-import base64
 import io
 import json
-import random
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
@@ -27,7 +24,6 @@ from starlette.staticfiles import StaticFiles
 
 from genloom.server.answer import CONTENT_SECURITY_POLICY
 from genloom.server.studio.shapes.conversations import ConversationDetail, Imported, Turn
-from genloom.server.studio.shapes.jobs import Job, Progress
 from genloom.server.studio.shapes.models import ModelDetail
 from genloom.server.studio.shapes.outputs import Facets, Origin, OriginItem, Output, OutputDetail, Rating, Setting
 from genloom.server.studio.shapes.session import Session, User
@@ -36,162 +32,11 @@ from genloom.studio import FOLDER
 from tests.studio.stand_in_data import (
     MODELS,
     PROMPTS,
-    WORDS,
     draw_picture,
     make_models,
     make_options,
-    make_output,
-    make_outputs,
 )
-
-
-def dump(shape: Any) -> Any:
-    return shape.model_dump(mode="json")
-
-
-def make_page(rows: list[Any], cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
-    """Return a page of a list; the cursor is an index."""
-    start = int(cursor or 0)
-    page = rows[start : start + limit]
-    more = start + limit < len(rows)
-    return {
-        "object": "list",
-        "data": [dump(each) if hasattr(each, "model_dump") else each for each in page],
-        "has_more": more,
-        "next": str(start + limit) if more else None,
-        "total": len(rows),
-    }
-
-
-class World:
-    """What the stand-in knows, and what a test changes."""
-
-    def __init__(self, outputs: int = 60, tokens_per_second: float = 60, turns: int = 0) -> None:
-        self.tokens_per_second = tokens_per_second
-        self.chunks_per_second = 30
-        self.seconds_a_picture = 0.6
-        self.reply: Callable[[str], str] | None = None
-        self.is_signed_in = True
-        self.breaks_events = False
-        self.requests: list[tuple[str, str, Any]] = []
-        self.jobs: dict[str, Job] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {}
-        self.events: list[dict[str, Any]] = []
-        self.waiting: set[asyncio.Event] = set()
-        self.count = 0
-        self.uploads: dict[str, Image.Image] = {}
-        self.outputs = {each.id: each for each in make_outputs(outputs)}
-        self.conversations: dict[str, ConversationDetail] = {}
-        self.fault: dict[str, tuple[int, dict[str, Any]]] = {}
-        self.answers: list[Callable[..., Any]] = []  # of other parts of the stand-in: asked first
-
-    def now(self) -> str:
-        self.count += 1
-        return (datetime.now(UTC)).isoformat()
-
-    def emit(self, type: str, data: dict[str, Any]) -> None:
-        self.events.append({"id": len(self.events) + 1, "type": type, "at": self.now(), "data": data})
-        for each in self.waiting:
-            each.set()
-
-    def add_output(self, model: str, medium: str, prompt: str | None = None, **facts: Any) -> Output:
-        prompt = PROMPTS[medium][0] if prompt is None else prompt
-        output = make_output(len(self.outputs), model, medium, prompt, created=self.now(), **facts)
-        self.outputs[output.id] = output
-        return output
-
-
-async def generate(world: World, job: Job) -> None:
-    """Run a job of kind generate or chat as a model would."""
-    params = job.params
-    model = params["model"]
-    medium = next(medium for name, medium in MODELS if model.split("/")[0] == name)
-    prompts = params.get("prompts") or [params.get("prompt", "")]
-    outputs = []
-    job.state, job.started = "running", world.now()
-    world.emit("job.running", {"job": dump(job)})
-    for n in range(params.get("n") or 1):
-        for prompt in prompts:
-            text = None
-            seed = params["seed"] + n if params.get("seed") is not None else None
-            if medium == "text":
-                whole = world.reply(prompt) if world.reply else " " + " ".join(random.choices(WORDS, k=60))
-                text = ""
-                step = max(1, round(4 * world.tokens_per_second / world.chunks_per_second))  # 4 characters a token
-                while len(text) < len(whole):
-                    piece = whole[len(text) : len(text) + step]
-                    world.emit("job.text", {"id": job.id, "start": len(text), "text": piece})
-                    text += piece
-                    job.progress.text = text
-                    await asyncio.sleep(1 / world.chunks_per_second)
-            else:
-                for step in range(4):
-                    data = base64.b64encode(draw_picture(f"{job.id}{n}{step}", 8 + 8 * step)).decode()
-                    job.progress = Progress(
-                        share=(n + step / 4) / (params.get("n") or 1),
-                        stage="Denoising",
-                        step=step,
-                        steps=4,
-                        seconds_left=2,
-                        preview=f"data:image/png;base64,{data}" if medium == "image" else None,
-                    )
-                    world.emit("job.progress", {"id": job.id, "kind": job.kind, "progress": dump(job.progress)})
-                    await asyncio.sleep(world.seconds_a_picture / 4)
-            output = world.add_output(model, medium, prompt=prompt, text=text, job=job.id, seed=seed)
-            outputs.append(output.id)
-            job.result = {"outputs": list(outputs)}
-            world.emit("output.created", {"id": output.id, "job": job.id, "model": model, "medium": medium})
-    job.state, job.finished, job.result, job.can_cancel = "succeeded", world.now(), {"outputs": outputs}, False
-    if job.kind == "chat":
-        conversation = world.conversations[params["conversation"]]
-        turn = Turn(
-            id=f"t{world.count}",
-            parent=params["question"],
-            role="assistant",
-            content=text or "",
-            created=world.now(),
-            model=model,
-            output=outputs[0],
-            job=job.id,
-        )
-        conversation.tree.append(turn)
-        conversation.leaf = turn.id
-        job.result = {"outputs": outputs, "turn": turn.id, "conversation": conversation.id}
-        world.emit("conversation.changed", {"id": conversation.id})
-    world.emit("job.succeeded", {"job": dump(job)})
-
-
-def start_job(world: World, kind: str, params: dict[str, Any]) -> Job:
-    job = Job(
-        id=f"2026-11-30-j{len(world.jobs):05d}",
-        kind=kind,
-        title=f"{kind} {params.get('model', '')}",
-        state="queued",
-        owner="local",  # ty: ignore[invalid-argument-type]
-        params=params,
-        created=world.now(),
-        position=1,
-        can_cancel=True,
-        progress=Progress(),
-    )
-    world.jobs[job.id] = job
-    world.emit("job.queued", {"job": dump(job)})
-
-    async def run() -> None:
-        try:
-            await generate(world, job)
-        except asyncio.CancelledError:
-            job.state, job.finished, job.can_cancel = "cancelled", world.now(), False
-            if job.progress.text:
-                output = world.add_output(
-                    params["model"], "text", prompt=params.get("prompt", ""), text=job.progress.text, job=job.id
-                )
-                job.result = {"outputs": [output.id]}
-                world.emit("output.created", {"id": output.id, "job": job.id, "model": output.model})
-            world.emit("job.cancelled", {"job": dump(job)})
-
-    world.tasks[job.id] = asyncio.create_task(run())
-    return job
+from tests.studio.stand_in_world import World, dump, make_page, start_job
 
 
 def build_app(world: World) -> Starlette:
@@ -327,25 +172,18 @@ def build_app(world: World) -> Starlette:
                     "params": {"temperature": 0.8} if row.medium == "text" else {"steps": 20, "guidance_scale": 4.5},
                 }
                 settings = [Setting(name="temperature", value=0.8), Setting(name="seed", value=row.seed)]
-                return JSONResponse(
-                    dump(
-                        OutputDetail(
-                            **{
-                                **dump(row),
-                                "text": row.text and row.text[:1_000_000],
-                                "is_cut": len(row.text or "") > 1_000_000,
-                            },
-                            settings=settings,
-                            again=again,
-                            formats=[".png", ".jpg"] if row.medium == "image" else [".mid", ".wav"],
-                            sha256="ab" * 32,
-                            model_digest="9c" * 32,
-                            facts={"words": 90},
-                            next=ids[at + 1] if at + 1 < len(ids) else None,
-                            previous=ids[at - 1] if at else None,
-                        )
-                    )
-                )
+                detail = {
+                    **dump(row),
+                    "text": row.text and row.text[:1_000_000],
+                    "is_cut": len(row.text or "") > 1_000_000,
+                    "settings": settings,
+                    "again": again,
+                    "formats": {"image": [".png", ".jpg"], "music": [".mid", ".wav"], "text": [".txt"]}[row.medium],
+                    "sha256": "ab" * 32,
+                    "next": ids[at + 1] if at + 1 < len(ids) else None,
+                    "previous": ids[at - 1] if at else None,
+                }
+                return JSONResponse(dump(OutputDetail.model_validate(detail)))
             case "GET", ["outputs", id, "origin"]:
                 item = OriginItem(
                     source="icons/fox.svg",
@@ -482,7 +320,7 @@ def build_app(world: World) -> Starlette:
                     question = next(turn for turn in tree if turn.id == body["parent"])
                 else:
                     question = Turn(
-                        id=f"t{world.count}",
+                        id=f"turn{world.count}",
                         parent=body.get("parent"),
                         role="user",
                         content=body["content"],

@@ -16,7 +16,7 @@ MINUTES_THAT_FIT = 300
 
 def make_model(ref: str, kind: str, medium: str = "text", **fields: Any) -> models.Model:
     name, _, version = ref.partition("/")
-    defaults = {
+    defaults: dict[str, Any] = {
         "ref": ref,
         "name": name,
         "version": int(version),
@@ -129,12 +129,18 @@ class Learning:
             sides[side] = {"medium": "text", "mime": mime, "url": url, "text": text, "thumbnail": url, "sound": sound}
         return {"id": f"pair{n}", "prompt": f"prompt {n}", "position": n, "count": self.total, **sides}
 
-    def count(self) -> dict[str, int]:
+    def count(self) -> dict[str, Any]:
         return {"answered": self.answered, "total": self.total, "missing": self.missing}
 
     def describe_teach(self, model: str) -> dict[str, Any]:
         done = 44 - self.missing
-        ratings = {"total": done, "pairs": done, "unpaired": 0, "train": max(0, done - 11), "held_out": min(11, done)}
+        ratings: dict[str, Any] = {
+            "total": done,
+            "pairs": done,
+            "unpaired": 0,
+            "train": max(0, done - 11),
+            "held_out": min(11, done),
+        }
         ratings |= {"min_train": 33, "min_held_out": 11, "missing": self.missing, "contradictions": 1}
         ratings |= {"since_last_round": done if not self.rounds else 4, "unused": [{"reason": "a tie", "count": 2}]}
         rounds = [make_receipt(each, each == "promoted") for each in self.rounds]
@@ -398,6 +404,8 @@ class Learning:
                 forecasts.CollectForecast(medium=medium, media=media, files=3, bytes=905, left=left, examples=["a.png"])
             )
         minutes = params["minutes"]
+        if isinstance(minutes, list):
+            return make_page([self.forecast(kind, {**params, "minutes": each}) for each in minutes])
         fits = minutes <= MINUTES_THAT_FIT
         why_not = "" if fits else "It needs 13.2 GB of memory, and 6.0 GB are free."
         sizes = {"parameters": 150_000, "steps": int(100 * minutes), "units": 10**6, "unit": "tokens"}

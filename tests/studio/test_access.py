@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.studio.stand_in import World
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make install")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 NARROW, WIDE = {"width": 320, "height": 640}, {"width": 1280, "height": 800}
 
@@ -19,7 +19,7 @@ STILL = """() => document.getAnimations().every((each) => each.playState !== 'ru
 
 def list_violations(page: Page) -> list[str]:
     page.wait_for_function(STILL)
-    found = axe.Axe().run(page, options=RULES).response["violations"]
+    found = Axe().run(page, options=RULES).response["violations"]
     nodes = [(each["id"], node) for each in found for node in each["nodes"]]
     return [f"{rule}: {node['html'][:160]} {node['failureSummary'][:200]}" for rule, node in nodes]
 
@@ -45,7 +45,7 @@ def show_menu(page: Page) -> None:
 
 
 def show_answer(page: Page) -> None:
-    page.locator("#chat-box").fill("Hello")
+    page.locator("#chat-box").fill("Tell me about the animals of the forest, and name each with its colour and size.")
     page.keyboard.press("Enter")
     page.locator("gl-thread .turn.assistant:not(.writing)").wait_for()
     page.get_by_role("button", name="Answer again").click()
@@ -115,6 +115,21 @@ def test_no_barriers_anywhere(visit: Any, state: str, theme: str, size: dict[str
     check(visit, state, theme, size)
 
 
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
+def test_no_barriers_at_the_door(visit: Any, size: dict[str, int]) -> None:
+    world = World(outputs=0)
+    world.is_signed_in = False
+    studio = visit(world, color_scheme="dark", viewport=size)
+    page = studio.open("make")
+    expect(page.get_by_role("heading", name="Sign in to Genloom")).to_be_visible()
+    box = page.locator("form").bounding_box()
+    assert box is not None
+    assert box["width"] >= 280
+    assert abs(box["x"] + box["width"] / 2 - size["width"] / 2) < 10  # in the middle
+    assert list_violations(page) == []
+    studio.faults.clear()  # the browser's lines about status 401
+
+
 def test_the_language_changes_everywhere_and_is_kept(visit: Any) -> None:
     studio = visit(World(outputs=8))
     page = studio.open("gallery")
@@ -163,6 +178,16 @@ def test_make_rate_and_open_by_keyboard_alone(visit: Any) -> None:
     page.keyboard.press("g")
     page.keyboard.press("c")
     expect(page.locator("#chat-box")).to_be_visible()
+
+
+def test_reduced_motion_stops_what_moves(visit: Any) -> None:
+    page = visit(World(outputs=0), reduced_motion="reduce").open("make")
+    page.locator("#make-prompt").fill("a lion")
+    page.keyboard.press("Enter")
+    page.locator(".shimmer, .forming, gl-output").first.wait_for()
+    moving = """() => document.getAnimations().filter((each) => each.effect.getComputedTiming().duration > 2
+        && each.playState === 'running').length"""
+    assert page.evaluate(moving) == 0
 
 
 def test_single_keys_can_be_switched_off(visit: Any) -> None:

@@ -98,6 +98,7 @@ def test_both_answers_and_all_buttons_fit_on_a_phone(model: str, arena: Callable
 
 def test_a_pair_of_tunes_is_played_by_keys(arena: Callable[..., tuple[Page, Learning]]) -> None:
     page, _ = arena("tunes")
+    expect(page.get_by_role("button", name="Play")).to_have_count(2)
     page.keyboard.press("1")
     expect(page.locator(".answer-a").get_by_role("button", name="Pause")).to_be_visible()
     page.keyboard.press("2")

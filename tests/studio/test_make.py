@@ -82,7 +82,7 @@ def test_settings_are_sent_and_kept_and_an_error_is_shown_at_its_knob(visit: Any
     studio = visit(World(outputs=0))
     page = studio.open("make")
     page.get_by_role("button", name="Settings").click()
-    expect(page.get_by_text("higher values follow the prompt more closely")).to_be_visible()
+    expect(page.get_by_text("How closely it follows the prompt")).to_be_visible()
     page.locator("#option-guidance_scale").fill("4,5")
     page.locator("#option-guidance_scale").press("Tab")
     page.locator("#make-seed").fill("7")
@@ -202,6 +202,7 @@ def test_removing_can_be_undone_by_key(visit: Any) -> None:
     page.locator("gl-output").focus()
     page.keyboard.press("Delete")
     expect(page.locator("gl-output")).to_have_count(0)
+    expect(page.get_by_text("Moved to the bin")).to_be_visible()
     assert output.removed
     page.keyboard.press("Control+z")
     expect(page.locator("gl-output")).to_have_count(1)

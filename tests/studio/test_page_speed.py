@@ -49,9 +49,15 @@ def make_conversation(world: World, turns: int) -> str:
         for n in range(turns)
     ]
     id = "2026-11-30-long"
-    at = {"created": tree[0].created, "changed": tree[-1].created}
     world.conversations[id] = ConversationDetail(
-        id=id, title="Long", model="smollm2", turns=turns, tree=tree, leaf=tree[-1].id, **at
+        id=id,
+        title="Long",
+        model="smollm2",
+        created=tree[0].created,
+        changed=tree[-1].created,
+        turns=turns,
+        tree=tree,
+        leaf=tree[-1].id,
     )
     return id
 

@@ -19,10 +19,12 @@ def test_the_dial_shows_what_comes_of_it_and_starts_a_run(visit: Callable[..., A
     expect(page.locator(".tile", has_text="Expected quality")).to_contain_text("1.8 ± 0.1")
     expect(page.locator(".tile", has_text="Memory")).to_contain_text("1.2 GB")
     expect(page.get_by_text("Text at this level sounds right and means little.")).to_be_visible()
+    expect(page.get_by_text("With 30 min: 1.8 · With 1 hr 30 min: 1.8")).to_be_visible()
     dial.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".dial output")).to_have_text("15 min")
     expect(page.locator(".tile", has_text="Memory")).to_contain_text("1.3 GB")
+    assert sum(path == "forecast" for _, path, _ in world.requests) == 2  # this stop, then the whole dial at once
     page.get_by_text("Options").click()
     page.get_by_label("Name of the model").fill("beach")
     page.get_by_role("button", name="Start").click()

@@ -17,7 +17,7 @@ import pytest
 
 from genloom.store import files
 from genloom.store.workspace import Workspace
-from genloom.train.events import RunResult, RunWarning, Status, StepMetrics
+from genloom.train.events import RunResult, RunStart, RunWarning, Status, StepMetrics
 from genloom.train.job import read_job
 from genloom.train.log import read_log
 from genloom.train.loop import TrainConfig
@@ -156,7 +156,7 @@ def test_an_extended_run_equals_a_longer_one(worlds: ModuleType, workspace: Work
     data = worlds.create_dataset(workspace)
     short = worlds.start_run(workspace, worlds.build_job(data, 12, **AVERAGED))
     list(worlds.resume_run(workspace, short, save_steps=save_steps))
-    first, *_, last = list(worlds.resume_run(workspace, short, steps=30))
+    _, first, *_, last = list(worlds.resume_run(workspace, short, steps=30))
     assert isinstance(first, Status)
     assert "from step 5 of 30" in first.text
     assert "7 steps" in first.text, "which are trained again"
@@ -203,12 +203,12 @@ def test_a_run_is_shortened_from_where_it_is(worlds: ModuleType, workspace: Work
     """It had trained longer at the full rate than a run of the new length: its cooldown starts there."""
     run = worlds.start_run(workspace, worlds.build_job(worlds.create_dataset(workspace), 100))
     stop_after(worlds, workspace, run, 20)
-    first, *_, last = list(worlds.resume_run(workspace, run, steps=30))
+    _, first, *_, last = list(worlds.resume_run(workspace, run, steps=30))
     assert "from step 20 of 30" in first.text
     assert last.actual["steps"] == 30
     plan = read_job(workspace.get_run(run).folder / "job.toml").plan
     assert (plan.steps, plan.cooldown_start) == (30, 20)
-    first, *_ = worlds.resume_run(workspace, run, steps=60)
+    _, first, *_ = worlds.resume_run(workspace, run, steps=60)
     assert "from step 20 of 60" in first.text, "the start of the cooldown is pinned"
 
 
@@ -380,6 +380,11 @@ def test_negative_options_are_an_error(name: str, value: int) -> None:
     options: Any = {name: value}
     with raises_code("train.negative_option", name=name.replace("_", "-"), value=value):
         TrainRequest("tales", **options)
+
+
+def test_more_threads_than_the_machine_can_use_are_refused(workspace: Workspace) -> None:
+    with raises_code("train.too_many_threads", threads=99_999):
+        list(train_model(workspace, TrainRequest("tales", threads=99_999)))
 
 
 def test_evaluations_do_not_affect_training(

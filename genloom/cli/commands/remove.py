@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from genloom.api.removal import find_removable_paths
 from genloom.cli.console import Console, quote_name
 from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import GenloomError
@@ -44,6 +45,9 @@ def run(
     if kind is not None:
         if not names:
             raise GenloomError("cli.remove_without_name", kind=kind)
+        names = tuple(dict.fromkeys(names))
+        for name in names:  # all or none
+            find_removable_paths(workspace, kind, name, force)
         entries = [workspace.remove(kind, name, force=force) for name in names]
         for entry in entries:
             console.print_line(

@@ -1,5 +1,6 @@
 """`genloom serve`: the studio and the HTTP API, for other programs and for a team."""
 
+import io
 import logging
 
 from genloom.cli.console import Console
@@ -45,9 +46,16 @@ def print_links(console: Console, urls: list[str], links: list[str], is_qr_code:
         console.print_line(f"Studio: {urls[0]} (a link to sign in with: genloom studio)")
     console.print_line(f"API:    {urls[0]}/v1 (a key for programs: genloom access new NAME)")
     if is_qr_code and links[1:]:
-        import segno
-
         console.print_line(f"On your phone: {links[1]}")
         if console.is_live:
-            segno.make(links[1], micro=False).terminal(compact=True)
+            console.print_lines(draw_qr_code(links[1]))
     console.print_result({"urls": urls, "links": links})
+
+
+def draw_qr_code(text: str) -> list[str]:
+    """Return the lines of a QR code, two rows of it a line."""
+    import segno
+
+    drawing = io.StringIO()
+    segno.make(text, micro=False).terminal(out=drawing, compact=True)
+    return drawing.getvalue().splitlines()

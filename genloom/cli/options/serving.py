@@ -1,6 +1,7 @@
 """Options of a server: where it listens, whom it answers, and where its keys are."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
     from genloom.server.config import Config
+
+_PACKAGES = ("argon2", "fastapi", "llguidance", "mcp", "prometheus_client", "python_multipart", "segno", "uvicorn")
 
 
 @Parameter(name="*")
@@ -47,10 +50,10 @@ class ServingOptions:
 
     def build_config(self, host: str = "127.0.0.1") -> "Config":
         """Return the configuration; tell which packages are missing, if they are."""
-        try:
-            from genloom.server.config import Config
-        except ModuleNotFoundError as error:
-            raise GenloomError("server.not_installed", package=error.name) from error
+        if missing := [package for package in _PACKAGES if find_spec(package) is None]:
+            raise GenloomError("server.not_installed", packages=", ".join(missing))
+        from genloom.server.config import Config
+
         return Config(
             host=host,
             port=self.port,

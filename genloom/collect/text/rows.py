@@ -233,7 +233,9 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
                 return name
         if pair_columns:
             return ""
-        raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)) or "no columns")
+        if not names:
+            raise GenloomError("collect.no_rows")
+        raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)))
     return best_name
 
 

@@ -56,7 +56,12 @@ class EditOptions:
     tempo: float | None = option(None, "Tempo in quarter notes a minute.", minimum=20, maximum=300)
     instruments: str | None = option(None, 'Instruments from the highest part: "flute and two violins".')
     in_key: bool | None = option(None, "Whether only notes of the scale are generated.")
-    no_crossing: bool | None = option(None, "Whether every voice stays below the one above it.")
+    no_crossing: bool | None = option(
+        None, "Whether every voice stays below the one above it; by default, in new pieces."
+    )
+    no_parallels: bool | None = option(
+        None, "Whether parallel fifths and octaves are avoided; by default, in new pieces."
+    )
     source: Path | None = option(
         None, "Tune to start from; needs --continue, --fill, --vary, --harmonise or --accompany."
     )
@@ -79,12 +84,13 @@ class MusicEdit:
     controls: Controls  # of the options; the words of a prompt add to them
     in_key: bool = False
     no_crossing: bool = False
+    no_parallels: bool = False
     source: Score | None = None
     task: Task = field(default_factory=Task)
 
     @property
     def rules(self) -> Rules:
-        return Rules(in_key=self.in_key, is_crossing_free=self.no_crossing)
+        return Rules(in_key=self.in_key, is_crossing_free=self.no_crossing, is_parallel_free=self.no_parallels)
 
     def prepare(self, model: Model, request: Request) -> SamplerStart:
         codec, context_length = model.codec, model.design.context_length
@@ -159,6 +165,7 @@ class MusicEdit:
             "controls": pack_controls(self.controls),
             "in_key": self.in_key,
             "no_crossing": self.no_crossing,
+            "no_parallels": self.no_parallels,
         }
         if self.source is not None:
             task = {name: value for name, value in vars(self.task).items() if value}
@@ -181,7 +188,11 @@ def build_edit(options: EditOptions, model: Model) -> MusicEdit:
     """Return the edit that the options ask for; raise ValueError if they contradict each other."""
     check_edit_options(options)
     controls = read_controls(options)
-    edit = MusicEdit(controls, bool(options.in_key), bool(options.no_crossing))
+    is_new = options.source is None
+    no_crossing, no_parallels = (
+        is_new if choice is None else choice for choice in (options.no_crossing, options.no_parallels)
+    )
+    edit = MusicEdit(controls, bool(options.in_key), no_crossing, no_parallels)
     given = [name for name in TASKS if getattr(options, name) is not None]
     if options.source is None:
         if given:
@@ -240,7 +251,12 @@ def parse_bars(text: str, num_bars: int) -> tuple[int, int]:
 
 def unpack_edit(record: Mapping[str, Any], medium: Any, load_blob: LoadBlob) -> MusicEdit:
     """Return the edit of a record; raise ValueError if its source is missing or was changed."""
-    edit = MusicEdit(unpack_controls(record["controls"]), bool(record["in_key"]), bool(record["no_crossing"]))
+    edit = MusicEdit(
+        unpack_controls(record["controls"]),
+        bool(record["in_key"]),
+        bool(record["no_crossing"]),
+        bool(record.get("no_parallels", False)),
+    )
     if "source" not in record:
         return edit
     task = dict(record["task"])

@@ -8,10 +8,12 @@ import re
 import warnings
 import zipfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import astuple, replace
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 from genloom.errors import GenloomError
@@ -174,7 +176,8 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
     import music21
 
     streams = list(piece.parts) if hasattr(piece, "parts") and piece.parts else [piece]
-    pad = find_upbeat(streams[0])
+    pad, shifts = find_upbeat(streams[0]), find_shifts(streams[0])
+    begins = [begin for begin, _ in shifts]
     parts, moved, dropped = [], 0, 0
     for stream in streams[:MAX_PARTS]:
         notes = []
@@ -182,7 +185,8 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
             if isinstance(element, music21.harmony.Harmony) or element.duration.isGrace:
                 continue
             onset, duration = (Fraction(x) * TICKS_PER_QUARTER for x in (element.offset, element.quarterLength))
-            tick, length = round(onset) + pad, max(round(onset + duration) - round(onset), 1)
+            shift = pad + (shifts[bisect_right(begins, element.offset) - 1][1] if shifts else 0)
+            tick, length = round(onset) + shift, max(round(onset + duration) - round(onset), 1)
             if duration <= 0 or tick + length > MAX_TICKS:
                 dropped += 1
                 continue
@@ -197,7 +201,12 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
         raise GenloomError("music.too_many_notes", count=num_notes, maximum=MAX_NOTES)
     flat = streams[0].flatten()
     changes = [
-        (max(round(m.offset * TICKS_PER_QUARTER) + (pad if m.offset else 0), 0), m.numerator, m.denominator)
+        (
+            round(m.offset * TICKS_PER_QUARTER)
+            + (pad + shifts[bisect_right(begins, m.offset) - 1][1] if m.offset and shifts else 0),
+            m.numerator,
+            m.denominator,
+        )
         for m in flat.getElementsByClass(music21.meter.TimeSignature)
     ]
     title = piece.metadata.title if getattr(piece, "metadata", None) is not None else ""
@@ -214,6 +223,26 @@ def find_upbeat(stream: Any) -> int:
         return 0
     missing = Fraction(first.barDuration.quarterLength) - Fraction(first.duration.quarterLength)
     return max(round(missing * TICKS_PER_QUARTER), 0)
+
+
+def find_shifts(stream: Any) -> list[tuple[float, int]]:
+    """Return where each bar begins, and by how many ticks it moves because bars before it are too short.
+
+    The two halves of a bar that a repeat divides stay together.
+    """
+    shifts, total, meter, is_second_half = [], 0, None, False
+    bars = list(stream.getElementsByClass("Measure"))
+    for number, (bar, following) in enumerate(zip_longest(bars, bars[1:])):
+        shifts.append((bar.offset, total))
+        meter = bar.timeSignature or meter
+        if meter is None or following is None:
+            continue
+        missing = Fraction(meter.barDuration.quarterLength) - Fraction(bar.duration.quarterLength)
+        is_first_half = missing > 0 and Fraction(following.duration.quarterLength) == missing
+        if number and missing > 0 and not is_first_half and not is_second_half:
+            total += round(missing * TICKS_PER_QUARTER)
+        is_second_half = is_first_half and not is_second_half
+    return shifts
 
 
 def find_program(stream: Any) -> int:

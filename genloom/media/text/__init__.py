@@ -39,6 +39,7 @@ DOCUMENTS = {
     ".pptx": office.extract_pptx,
     ".epub": extract.extract_epub,
     ".eml": marked_text.extract_email,
+    ".mbox": marked_text.extract_mailbox,
 }
 # Whose readers would find a file of plain text damaged.
 OTHER_MEDIA = frozenset((".doc", ".xls", ".ppt", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".wav", ".mp3", ".mid"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:  # email takes a fortieth of a second to import
     from email.message import MIMEPart
 
 _TIMING = re.compile(r"^\s*(\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*-->")
+_MAIL_START = re.compile(rb"(?:\A|\n\n)From [^\n]*\d:\d\d:\d\d[^\n]*\n")
 _CUE_MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]*>|</?\d[\d:.]*>|\{\\[^{}\n]*\}")
 
 
@@ -54,10 +56,30 @@ def extract_subtitles(markup: str) -> ExtractedText:
 
 def extract_email(path: Path) -> ExtractedText:
     """Extract the subject and the text of an e-mail; attachments are not read, which a note says."""
+    bounded.check_file_size(path)
+    return _join_emails([path.read_bytes()])
+
+
+def extract_mailbox(path: Path) -> ExtractedText:
+    """Extract the subjects and texts of the e-mails in a mailbox (.mbox), each of which begins with a line "From "."""
+    bounded.check_file_size(path)
+    before, *messages = _MAIL_START.split(path.read_bytes().replace(b"\r\n", b"\n"))
+    if before.strip() or not messages:
+        raise GenloomError("media.not_mailbox")
+    return _join_emails([message.replace(b"\n>From ", b"\nFrom ") for message in messages])
+
+
+def _join_emails(contents: Iterable[bytes]) -> ExtractedText:
+    texts, num_attachments = zip(*map(_read_email, contents), strict=True)
+    problems = (GenloomError("media.unread_attachments", count=sum(num_attachments)),) if any(num_attachments) else ()
+    return ExtractedText(bounded.join_bounded([part for text in texts for part in text]), problems=problems)
+
+
+def _read_email(content: bytes) -> tuple[list[str], int]:
+    """Return the subject and the text of an e-mail, and the number of its attachments."""
     from email import message_from_bytes, policy
 
-    bounded.check_file_size(path)
-    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    message = message_from_bytes(content, policy=policy.default)
     if not {"from", "to", "subject", "date", "message-id"} & {name.lower() for name in message}:
         raise GenloomError("media.not_email")
     body = message.get_body(("plain", "html"))
@@ -65,8 +87,7 @@ def extract_email(path: Path) -> ExtractedText:
     if body is not None and body.get_content_subtype() == "html":
         text = extract.extract_visible_text(text)
     num_attachments = sum(1 for _ in message.iter_attachments()) if message.is_multipart() else 0
-    problems = (GenloomError("media.unread_attachments", count=num_attachments),) if num_attachments else ()
-    return ExtractedText(bounded.join_bounded([str(message.get("subject", "")), text.strip()]), problems=problems)
+    return [str(message.get("subject", "")), text.strip()], num_attachments
 
 
 def _decode_body(body: "MIMEPart") -> str:

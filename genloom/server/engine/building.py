@@ -16,7 +16,7 @@ from genloom.codecs.chat_template import get_eos_ids, render, require_chat_templ
 from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.decode import Draft
-from genloom.generate.presets import require_medium
+from genloom.generate.presets import check_presets
 from genloom.generate.text import conversation
 from genloom.model import Model
 from genloom.server.engine.messages import GenerationRequest
@@ -114,7 +114,7 @@ def _generate(workspace: Workspace, model: Model, request: GenerationRequest) ->
     """Return the rows of prompts, as `Model.generate` builds them."""
     presets = workspace.get_presets(list(request.presets))
     prompts, params = apply_presets(presets, list(request.prompts), request.params)
-    require_medium(presets, model.design.medium)
+    check_presets(presets, model)
     is_chat = conversation.choose_chat(workspace.store, [model], False if request.continue_from else request.is_chat)
     rows = build_request(
         *(model, prompts, request.n, request.seed, list(request.stop), list(request.given)),
@@ -188,13 +188,16 @@ def list_request_options(model: Model) -> list[dict[str, Any]]:
 
 def describe_option(group: str, option: Any, default: Any) -> dict[str, Any]:
     kind = option.type if option.type in ("int", "float", "bool", "str") else "str"
-    kind = next((name for name in ("int", "float") if option.type.startswith(name)), kind)
+    kind = next((name for name in ("int", "float", "bool") if option.type.startswith(name)), kind)
     return {
         "name": option.name,
         "group": group,
         "type": kind,
         "default": default if isinstance(default, int | float | str | bool | None) else list(default),
         "requirement": option.requirement,
+        "minimum": option.minimum,
+        "maximum": option.maximum,
+        "choices": list(option.choices),
         "help": option.help,
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError
+from genloom.server.remote_error import RemoteError
 from genloom.types import Message
 
 MAX_FRAME_BYTES = 1 << 30
@@ -197,10 +198,7 @@ def pack_error(error: GenloomError) -> dict[str, Any]:
 
 def unpack_error(table: Mapping[str, Any]) -> GenloomError:
     """Return the error that `pack_error` packed, with the same text."""
-    error = GenloomError.__new__(GenloomError)
-    ValueError.__init__(error, table["message"])
-    error.code, error.fields = table["code"], dict(table["fields"])
-    return error
+    return RemoteError(table["code"], table["message"], table["fields"])
 
 
 def to_frame(table: Mapping[str, Any] | list[dict[str, Any]]) -> bytes:

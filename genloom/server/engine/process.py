@@ -50,11 +50,13 @@ def run(folder: str) -> None:
     inbox: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=read_messages, args=(sys.stdin.buffer, inbox), name="genloom-reading", daemon=True).start()
 
+    from genloom import plugins
     from genloom.api.workspace import Workspace
     from genloom.server.engine.scheduler import Scheduler
     from genloom.waiting import watch_processors
 
     watch_processors()
+    plugins.remember_entry_points()
     outbox = Outbox(output)
     workspace = Workspace(folder)
     workspace.store.release_dead_outputs()

@@ -14,7 +14,7 @@ from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.continuous_batching import ContinuousBatch, can_batch
 from genloom.generate.text import conversation
-from genloom.server.engine import tasks
+from genloom.server.engine import computations, tasks
 from genloom.server.engine.building import describe_model, merge_unknown_roles
 from genloom.server.engine.loading import Key, LoadedModel, ModelShelf
 from genloom.server.engine.messages import EngineEvent, Finished, pack_error, pack_event, unpack_request
@@ -91,7 +91,9 @@ class Scheduler:
     def _admit(self, job: EngineJob) -> None:
         message, kind = job.message, job.message["kind"]
         if kind == "embed" and message["model"] == WORD_ENCODER:
-            self._begin(job, tasks.ShortTask(tasks.iter_word_embeddings(message["texts"]), self._send_result(job)))
+            self._begin(
+                job, tasks.ShortTask(computations.iter_word_embeddings(message["texts"]), self._send_result(job))
+            )
             return
         if job.key is None:
             precision = EMBEDDING_PRECISION if kind == "embed" else message.get("precision", "auto")
@@ -104,14 +106,15 @@ class Scheduler:
             case "generate":
                 self._begin(job, self._build_task(job, job.loaded))
             case "score":
-                work = tasks.iter_score_result(self._build_writer(job, job.loaded))
+                work = computations.iter_score_result(self._build_writer(job, job.loaded))
                 self._begin(job, tasks.ShortTask(work, self._send_result(job)))
             case "embed":
                 self._begin(
-                    job, tasks.ShortTask(tasks.iter_embeddings(job.loaded, message["texts"]), self._send_result(job))
+                    job,
+                    tasks.ShortTask(computations.iter_embeddings(job.loaded, message["texts"]), self._send_result(job)),
                 )
             case "store_answers":
-                work = tasks.iter_stored_answers(self.workspace, job.loaded, message)
+                work = computations.iter_stored_answers(self.workspace, job.loaded, message)
                 self._begin(job, tasks.ShortTask(work, self._send_result(job)))
             case "describe":
                 self._send_result(job)(describe_model(self.workspace, model))

@@ -1,5 +1,6 @@
 """Jobs of kind chat: the answer to a question of a conversation."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from genloom.server.engine.messages import GenerationRequest
@@ -18,12 +19,12 @@ async def answer(jobs: "Jobs", job: Job) -> dict[str, Any]:
     conversation, question = params["conversation"], params["question"]
     if (turn := jobs.conversations.find_answer(job.id)) is not None:
         return {"conversation": conversation, "turn": turn.id, "output": turn.output}
-    stored, _ = find_stored(jobs, job)
+    stored, _ = await asyncio.to_thread(find_stored, jobs, job)
     if stored:
         output = jobs.workspace.output(stored[0])
-        return add_answer(jobs, job, output.id, str(output.record.get("written") or ""))
+        return await asyncio.to_thread(add_answer, jobs, job, output.id, str(output.record.get("written") or ""))
     system = jobs.conversations.get(conversation, jobs.local_user)["system"]
-    branch = jobs.conversations.list_branch(conversation, question)
+    branch = await asyncio.to_thread(jobs.conversations.list_branch, conversation, question)
     messages = [Message("system", system)] if system else []
     request = GenerationRequest(
         model=params["model"],
@@ -40,10 +41,10 @@ async def answer(jobs: "Jobs", job: Job) -> dict[str, Any]:
         await generation.run(request)
     except JobCancelled:
         for id, text in generation.outputs.items():  # what was written until then is the answer
-            add_answer(jobs, job, id, text)
+            await asyncio.to_thread(add_answer, jobs, job, id, text)
         raise
     ((id, text),) = generation.outputs.items()
-    return add_answer(jobs, job, id, text)
+    return await asyncio.to_thread(add_answer, jobs, job, id, text)
 
 
 def add_answer(jobs: "Jobs", job: Job, output: str, text: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Jobs that the engine answers: outputs of a prompt, and pairs for the arena."""
 
+import asyncio
 import base64
 import time
 from collections.abc import Mapping
@@ -8,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.server.access import LOCAL_USER_ID
-from genloom.server.engine.client import EngineDied
-from genloom.server.engine.messages import Finished, GenerationRequest, Preview, Progress, Started, Stored, Text
+from genloom.server.engine.client import EngineBusy, EngineDied
+from genloom.server.engine.messages import GenerationRequest, Preview, Progress, Started, Stored, Text
 from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
 from genloom.server.jobs.pairs import plan_pairs
 from genloom.server.jobs.store import Job
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _NUM_PREVIEWS = 6
 _SECONDS_BETWEEN_TEXTS = 0.05
 _SECONDS_BETWEEN_REPORTS = 0.5
+_SECONDS_BETWEEN_LOOKS = 0.1  # at an engine that starts
 
 
 class Generation:
@@ -38,46 +40,62 @@ class Generation:
 
         Raises JobCancelled if the job was cancelled, and ProcessDied if the engine died.
         """
-        outputs, is_cancelled = {}, False
-        try:
-            async with aclosing(self.jobs.engine.submit(request)) as events:
-                async for event in events:
-                    if self.jobs.is_cancelling(self.job.id) and not is_cancelled:
-                        is_cancelled = True
-                        self.jobs.engine.cancel(request.id)
-                    match event:
-                        case Started(num_steps=steps):
-                            self.report(share=base, stage="Generating", step=0, steps=steps)
-                        case Text(row, text):
-                            self.texts[row] = self.texts.get(row, "") + text
-                            self.tell_texts()
-                            self.report(stage="Generating")
-                        case Progress(step, total, note):
-                            share = base + width * step / max(total, 1)
-                            self.report(share=share, stage="Generating", step=step, steps=total, note=note)
-                        case Preview(0, _, mime, data):
-                            self.report(preview=f"data:{mime};base64,{base64.b64encode(data).decode()}")
-                        case Stored(output_id=id, text=text):
-                            outputs[id] = text
-                            self.tell_output(id, request.model)
-                        case Finished():
-                            pass
-        except EngineDied:
-            raise ProcessDied from None
+        while True:
+            await self.wait_for_engine()
+            try:
+                outputs = await self._follow(request, base, width)
+                break
+            except EngineBusy as error:  # programs fill its queue; this job has time
+                await asyncio.sleep(error.retry_after)
+            except EngineDied:
+                raise ProcessDied from None
         self.tell_texts(is_last=True)
         self.outputs |= outputs
-        if is_cancelled or self.jobs.is_cancelling(self.job.id):
+        if self.jobs.is_cancelling(self.job.id):
             raise JobCancelled
         return list(outputs)
 
-    def report(self, **progress: Any) -> None:
+    async def wait_for_engine(self) -> None:
+        """Wait while the engine starts again, so that a job does not use up its attempts in that time."""
+        while self.jobs.engine.state()["state"] != "running":
+            if self.jobs.is_cancelling(self.job.id):
+                raise JobCancelled
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    async def _follow(self, request: GenerationRequest, base: float, width: float) -> dict[str, str]:
+        """Pass on what happens to a request, and return the texts of its outputs by their ids."""
+        outputs: dict[str, str] = {}
+        self.jobs.requests[self.job.id] = request.id
+        if self.jobs.is_cancelling(self.job.id):
+            raise JobCancelled
+        async with aclosing(self.jobs.engine.submit(request)) as events:
+            async for event in events:
+                match event:
+                    case Started(num_steps=steps):
+                        await self.report(share=base, stage="Generating", step=0, steps=steps)
+                    case Text(row, text):
+                        self.texts[row] = self.texts.get(row, "") + text
+                        self.tell_texts()
+                        await self.report(stage="Generating")
+                    case Progress(step, total, note):
+                        share = base + width * step / max(total, 1)
+                        await self.report(share=share, stage="Generating", step=step, steps=total, note=note)
+                    case Preview(0, _, mime, data):
+                        await self.report(preview=f"data:{mime};base64,{base64.b64encode(data).decode()}")
+                    case Stored(output_id=id, text=text):
+                        outputs[id] = text
+                        self.tell_output(id, request.model)
+        del self.jobs.requests[self.job.id]
+        return outputs
+
+    async def report(self, **progress: Any) -> None:
         """Tell the progress, at most twice a second but for the first time and for previews."""
         now = time.monotonic()
         self._progress |= progress
         if "preview" in progress or now - self._reported_at > _SECONDS_BETWEEN_REPORTS:
             self._reported_at = now
             text = {"text": self.texts[0]} if 0 in self.texts else {}
-            self.jobs.report(self.job, {**self._progress, **text})
+            await asyncio.to_thread(self.jobs.report, self.job, {**self._progress, **text})
 
     def tell_texts(self, *, is_last: bool = False) -> None:
         """Tell the characters that were not told yet, at most twenty times a second."""
@@ -99,7 +117,7 @@ class Generation:
 async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
     """Run a job of kind generate; outputs that an earlier attempt stored are not made again."""
     params = job.params
-    stored, nonces = find_stored(jobs, job)
+    stored, nonces = await asyncio.to_thread(find_stored, jobs, job)
     prompts = tuple(params["prompts"]) or (params["prompt"],)
     generation = Generation(jobs, job)
     if len(stored) < len(prompts) * params["n"]:
@@ -159,11 +177,11 @@ def count_units(text: str) -> int:
 
 async def arena(jobs: "Jobs", job: Job) -> dict[str, Any]:
     """Make the pairs of a session of the arena; those that are there already stay."""
-    jobs.index.sync()
-    plan = plan_pairs(jobs.workspace, jobs.index, job)
+    await asyncio.to_thread(jobs.index.sync)
+    plan = await asyncio.to_thread(plan_pairs, jobs.workspace, jobs.index, job)
     generation, total = Generation(jobs, job), len(plan.tasks)
     for done, pair in enumerate(plan.missing, start=len(plan.pairs)):
-        generation.report(note=f"{done} of {total} pairs", share=done / total)
+        await generation.report(note=f"{done} of {total} pairs", share=done / total)
         for outputs in pair.outputs:
             request = GenerationRequest(
                 model=outputs.model,

@@ -26,6 +26,7 @@ from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
 from genloom.server.jobs.pairs import suggest_prompts
 from genloom.server.jobs.params import ENGINE_KINDS, get_scope, parse_params
 from genloom.server.jobs.store import Job, JobStore, Lane
+from genloom.server.jobs.titles import build_title
 from genloom.server.library import Marks, open_library
 from genloom.server.remote_error import RemoteError
 from genloom.server.uploads import Uploads
@@ -65,6 +66,7 @@ class Jobs:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelling: set[str] = set()
+        self.requests: dict[str, str] = {}  # to the engine, by the job
         self._is_stopping = False
 
     def register(self, kind: str, handler: Handler) -> None:
@@ -120,7 +122,7 @@ class Jobs:
         if self.store.count("queued") >= MAX_QUEUED:
             raise APIError("studio.queue_full", status=503, headers={"retry-after": "30"}, limit=MAX_QUEUED)
         lane: Lane = "engine" if kind in ENGINE_KINDS else "heavy"
-        job = self.store.add(kind, lane, user.id, title or _build_title(kind, checked), checked)
+        job = self.store.add(kind, lane, user.id, title or build_title(kind, checked), checked)
         self._publish(job)
         self._wake()
         return job
@@ -252,18 +254,21 @@ class Jobs:
             if job.attempts < MAX_ATTEMPTS or self._is_stopping:
                 outcome = {}
             else:
-                outcome = _fail("studio.job_died", attempts=job.attempts)
+                message = format_message("studio.job_died", attempts=job.attempts)
+                outcome = {"state": "failed", "error": {"message": message, "code": "studio.job_died"}}
         except GenloomError as error:
             outcome = {"state": "failed", "error": {"message": hide_paths(error), "code": error.code}}
         except Exception:
             _logger.exception("the job %s failed", job.id)
-            outcome = _fail("studio.job_failed")
+            message = format_message("studio.job_failed")
+            outcome = {"state": "failed", "error": {"message": message, "code": "studio.job_failed"}}
         was_asked = bool(self.store.require(job.id).notes.get("cancel"))
         if outcome.get("state") == "cancelled" and self._is_stopping and not was_asked:
             outcome = {}
         if not outcome and was_asked:
             outcome = {"state": "cancelled"}
         self._cancelling.discard(job.id)
+        self.requests.pop(job.id, None)
         if outcome:
             ended = self.store.end(job.id, **outcome)
             self._publish(ended)
@@ -302,7 +307,7 @@ class Jobs:
             case {"type": "cancelled"}:
                 raise JobCancelled
             case {"type": "error", "code": code, "message": message}:
-                raise RemoteError(code, message or format_message(code))
+                raise RemoteError(code, message)
         if job.id in self._cancelling:
             raise JobCancelled
         raise ProcessDied
@@ -356,9 +361,11 @@ class Jobs:
 
     def _ask_to_stop(self, id: str, task: asyncio.Task[None]) -> None:
         """Ask a running job to save what it has; after a while its process is ended."""
+        if id in self.requests:
+            self.engine.cancel(self.requests[id])
         process = self._processes.get(id)
         if process is None:
-            return  # the engine's handlers look at `is_cancelling`
+            return  # in the engine, or it begins a moment later and looks at `is_cancelling`
         assert process.stdin is not None
         with contextlib.suppress(ConnectionError, RuntimeError):
             process.stdin.write(b"stop\n")
@@ -432,20 +439,8 @@ class Jobs:
         return params
 
 
-def _fail(code: str, **fields: Any) -> dict[str, Any]:
-    return {"state": "failed", "error": {"message": format_message(code, **fields), "code": code}}
-
-
 def _kill(process: asyncio.subprocess.Process) -> None:
     """End a process with everything it has started."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _build_title(kind: str, params: Mapping[str, Any]) -> str:
-    """Return what a list of jobs shows."""
-    subject = params.get("name") or params.get("data") or params.get("model") or params.get("source") or ""
-    prompt = params.get("prompt") or next(iter(params.get("prompts") or ()), "")
-    text = format_message(f"studio.title_{kind}", subject=subject, prompt=prompt, **{"from": params.get("from", "")})
-    return " ".join(text.split())[:200].rstrip(" ·")

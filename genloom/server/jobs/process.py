@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.server.jobs.outcomes import JobCancelled
 from genloom.server.jobs.reporter import Reporter
 from genloom.store import files
@@ -42,10 +42,11 @@ def main() -> None:
 
         reporter.send("error", message=hide_paths(error), code=error.code)
     except MemoryError:
-        reporter.send("error", message="", code="studio.job_out_of_memory")
+        message = format_message("studio.job_out_of_memory")
+        reporter.send("error", message=message, code="studio.job_out_of_memory")
     except Exception:
         traceback.print_exc()
-        reporter.send("error", message="", code="studio.job_failed")
+        reporter.send("error", message=format_message("studio.job_failed"), code="studio.job_failed")
     else:
         reporter.send("result", result=result)
     output.close()

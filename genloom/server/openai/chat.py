@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -71,9 +72,8 @@ class ChatRequest(SamplingShape):
 async def create_chat_completion(request: Request, body: ChatRequest) -> Response:
     """Answer a conversation."""
     check_unsupported(body)
-    answer_format = build_format(
-        read_schema(body.response_format), body.tools, body.tool_choice, body.parallel_tool_calls is not False
-    )
+    schema, is_parallel = read_schema(body.response_format), body.parallel_tool_calls is True
+    answer_format = await run_in_threadpool(build_format, schema, body.tools, body.tool_choice, is_parallel)
     count = body.n or 1
     generation = await start_generation(
         request, build_chat_generation(request, body, answer_format), prompt_param="messages"

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -67,7 +68,7 @@ class CompletionRequest(SamplingShape):
 async def create_completion(request: Request, body: CompletionRequest) -> Response:
     """Continue one or several prompts."""
     model = resolve_model(request, body.model)
-    generation_request = build_generation(request, body, model)
+    generation_request = await run_in_threadpool(build_generation, request, body, model)
     if body.max_tokens == 0:
         return await score_prompts(request, body, model, generation_request)
     generation = await start_generation(request, generation_request, prompt_param="prompt")

@@ -16,7 +16,7 @@ from genloom.server.openai.shapes import Name, Shape, Text
 
 LOGGER = logging.getLogger("genloom.server")
 
-MAX_TOOLS, MAX_CALLS = 128, 16
+MAX_TOOLS, MAX_CALLS = 128, 8
 _KEYS = re.compile(r'"([^"]+)"')
 
 
@@ -97,7 +97,10 @@ def build_format(
     is_parallel: bool,
     schema_param: str = "response_format.json_schema.schema",
 ) -> AnswerFormat:
-    """Return the format of an answer; APIError 400 for a schema that cannot be kept to in full."""
+    """Return the format of an answer; APIError 400 for a schema that cannot be kept to in full.
+
+    Small models would call functions without end, so that only a client that asks for several calls gets them.
+    """
     functions = list_functions(tools)
     mode, is_named = "auto" if choice is None else choice, False
     if isinstance(mode, NamedToolChoice):

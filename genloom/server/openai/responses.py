@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -114,11 +115,12 @@ async def create_response(request: Request, body: ResponseRequest) -> Response:
     for name in ("background", "conversation", "prompt"):
         if getattr(body, name):
             raise APIError("server.unsupported_parameter", param=name, public_code="unsupported_parameter", name=name)
-    answer_format = build_format(
+    answer_format = await run_in_threadpool(
+        build_format,
         read_schema(to_response_format(body), "text.format"),
         [to_tool(tool) for tool in body.tools or ()],
         to_tool_choice(body.tool_choice),
-        body.parallel_tool_calls is not False,
+        body.parallel_tool_calls is True,
         "text.format.schema",
     )
     generation = await start_generation(request, build_generation(request, body, answer_format), prompt_param="input")

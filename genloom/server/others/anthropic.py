@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -117,7 +118,6 @@ class AnthropicTool(Shape):
 class AnthropicToolChoice(Shape):
     type: Literal["auto", "any", "tool", "none"]
     name: Annotated[str, Field(max_length=200)] = ""
-    disable_parallel_tool_use: bool = False
 
 
 class CountRequest(Shape):
@@ -141,7 +141,7 @@ class MessagesRequest(CountRequest):
 @require_scope("generate")
 async def create_message(request: Request, body: MessagesRequest) -> Response:
     """Answer a conversation."""
-    answer_format = build_answer_format(body)
+    answer_format = await run_in_threadpool(build_answer_format, body)
     params = {name: getattr(body, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
     generation_request = GenerationRequest(
         resolve_model(request, body.model),
@@ -168,7 +168,7 @@ async def create_message(request: Request, body: MessagesRequest) -> Response:
 @require_scope("generate")
 async def count_tokens(request: Request, body: CountRequest) -> dict[str, int]:
     """Count the tokens of a conversation as the model would read it."""
-    messages = read_conversation(body, build_answer_format(body))
+    messages = read_conversation(body, await run_in_threadpool(build_answer_format, body))
     model = resolve_model(request, body.model)
     try:
         return {"input_tokens": await request.app.state.engine.count_tokens(model, messages)}
@@ -191,8 +191,7 @@ def build_answer_format(body: CountRequest) -> AnswerFormat:
         kind = body.tool_choice.type
         named = NamedToolChoice(type="function", function=NamedFunction(name=body.tool_choice.name or "?"))
         choice = named if kind == "tool" else "required" if kind == "any" else "none" if kind == "none" else "auto"
-    is_parallel = body.tool_choice is None or not body.tool_choice.disable_parallel_tool_use
-    return build_format(None, tools, choice, is_parallel)
+    return build_format(None, tools, choice, is_parallel=False)
 
 
 def read_conversation(body: CountRequest, answer_format: AnswerFormat) -> list[Message]:

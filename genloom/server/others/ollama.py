@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -155,7 +156,7 @@ async def chat(request: Request, body: OllamaChat) -> Response:
     """Answer a conversation, streamed as lines of JSON unless asked otherwise."""
     try:
         schema = {"type": "object"} if body.format == "json" else body.format if isinstance(body.format, dict) else None
-        answer_format = build_format(schema, body.tools, None, True, "format")
+        answer_format = await run_in_threadpool(build_format, schema, body.tools, None, True, "format")
         generation = await start_generation(request, build_generation(request, body, answer_format), "messages")
     except GenloomError as error:
         return convert_error(error)

@@ -76,7 +76,8 @@ async def list_options(name: str, version: int, jobs: CurrentJobs) -> Any:
     model = await asyncio.to_thread(jobs.workspace.model, f"{name}/{version}")
     if model.digest not in jobs.options:
         jobs.options[model.digest] = (await jobs.engine.describe(model.ref))["options"]
-    return Page[Any](data=[build_option(each) for each in jobs.options[model.digest]])
+    options = [each for each in jobs.options[model.digest] if (each["group"], each["name"]) != ("condition", "prompt")]
+    return Page[Any](data=[build_option(each) for each in options])
 
 
 @router.get("/api/models/{name}/{version}/charts/{report}/{file}")

@@ -35,6 +35,12 @@ from genloom.store.names import is_timed_id
 router = APIRouter()
 MAX_TEXT_CHARS = 1_000_000
 _ORIGIN_SECONDS = 300.0
+_MIME_TYPES = {
+    ".mid": "audio/midi",
+    ".musicxml": "application/vnd.recordare.musicxml+xml",
+    ".abc": "text/vnd.abc",
+    ".md": "text/markdown",
+}
 
 
 @router.get("/api/outputs", response_model=Page[Output])
@@ -52,6 +58,7 @@ async def list_outputs(
     seed: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
     after: Annotated[str, Query(max_length=40)] = "",
     before: Annotated[str, Query(max_length=40)] = "",
+    conversation: Annotated[str, Query(pattern="^(none)?$")] = "",
     deleted: bool = False,
     cursor: Cursor = "",
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
@@ -76,6 +83,7 @@ async def list_outputs(
             until=before,
             is_removed=deleted,
             ids=ids,
+            hidden_ids=jobs.conversations.list_outputs() if conversation == "none" else (),
         )
         rows = jobs.index.find(wanted, cursor, limit + 1, offset)
         return rows, None if cursor else jobs.index.count(wanted)
@@ -234,7 +242,7 @@ async def get_origin(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
         return json.loads(await asyncio.to_thread(cache.read_bytes))
     found = await jobs.slow_worker.ask("find_origin", seconds=_ORIGIN_SECONDS, output=id)
     state = "unknown" if found["verdict"] is None else "ready"
-    origin = {"state": state, "verdict": found["verdict"], "items": found["items"], "note": " ".join(found["missing"])}
+    origin = {"state": state, "verdict": found["verdict"], "items": found["items"], "note": "; ".join(found["missing"])}
     if state == "ready":
         await asyncio.to_thread(_write_cache, cache, origin)
     return origin
@@ -279,11 +287,17 @@ async def build_outputs(jobs: Jobs, user: User, rows: Sequence[Mapping[str, Any]
     examples = {row["medium"]: row["id"] for row in reversed(rows)}
     displays = {medium: await describe_display(jobs, medium, id) for medium, id in examples.items()}
     ids = [row["id"] for row in rows]
-    ratings, marks = await asyncio.to_thread(
-        lambda: (jobs.index.get_ratings(ids, jobs.get_rater(user)), jobs.marks.get(ids))
+    ratings, marks, conversations = await asyncio.to_thread(
+        lambda: (
+            jobs.index.get_ratings(ids, jobs.get_rater(user)),
+            jobs.marks.get(ids),
+            jobs.conversations.find_by_outputs(ids),
+        )
     )
     return [
-        build_output(row, ratings.get(row["id"]), marks.get(row["id"], {}), displays[row["medium"]]) for row in rows
+        build_output(row, ratings.get(row["id"]), marks.get(row["id"], {}), displays[row["medium"]])
+        | {"conversation": conversations.get(row["id"])}
+        for row in rows
     ]
 
 
@@ -356,7 +370,6 @@ def add_details(jobs: Jobs, user: User, row: Mapping[str, Any], output: dict[str
         "model_digest": record.get("model_digest"),
         "sha256": record["sha256"],
         "messages": record.get("conversation") or [],
-        "conversation": jobs.conversations.find_by_output(row["id"]),
         "previous": before,
         "next": after,
     }
@@ -400,6 +413,9 @@ async def send(jobs: Jobs, user: User, id: str, question: str) -> Response:
 
 
 def guess_mime(name: str) -> str:
+    """Return the MIME type of a file; systems disagree on some."""
+    if (suffix := Path(name).suffix) in _MIME_TYPES:
+        return _MIME_TYPES[suffix]
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 

@@ -62,8 +62,10 @@ const numberControl = (option, value, change) => (/** @type {Ids} */ ids) => {
 
 /** @param {Option} option @param {any} value @param {(value: any) => void} change */
 const textControl = (option, value, change) => (/** @type {Ids} */ ids) => html`<input type="text" id=${ids.id} aria-describedby=${ids.describedBy} autocomplete="off"
-  .value=${value ?? ''} placeholder=${ifDefined(option.default ? showValue(option.default) : undefined)}
-  @change=${(/** @type {any} */ event) => change(event.target.value === '' ? undefined : event.target.value)}>`;
+  .value=${showValue(value)} placeholder=${ifDefined(showValue(option.default) || undefined)} @change=${(/** @type {any} */ event) => {
+    const text = event.target.value.trim();
+    change(text === '' ? undefined : option.type === 'list' ? text.split(/[\s,×]+/).map((/** @type {string} */ each) => (Number.isNaN(Number(each)) ? each : Number(each))) : text);
+  }}>`;
 
 /**
  * All knobs: the basic ones first, the rest folded.

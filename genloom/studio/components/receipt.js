@@ -53,6 +53,13 @@ export function explain({ outcome, receipt }) {
   return sentences.join(' ');
 }
 
+/** What is in use now, where it is not what the round decided. @param {Receipt} round @param {string} active */
+function sayWhatFollowed({ receipt }, active) {
+  const decided = receipt.decision.should_promote ? receipt.challenger : receipt.champion;
+  if (active === decided) return nothing;
+  return html`<p><strong>${active === receipt.challenger ? t('teach.used_anyway', { active }) : t('teach.since_then', { active })}</strong></p>`;
+}
+
 /**
  * @param {Receipt} round
  * @param {{active: string, actions?: unknown}} options the version in use now, and the buttons below the verdict
@@ -67,7 +74,7 @@ export function renderReceipt(round, { active, actions = nothing }) {
       ${icon(outcome === 'promoted' ? 'badgeCheck' : outcome === 'overruled' ? 'triangleAlert' : tone === 'bad' ? 'ban' : 'scale')}
       <div><h2>${t(`teach.verdict_${outcome}`, { champion: receipt.champion, challenger: receipt.challenger })}</h2>
         <p>${explain(round)}</p>
-        ${active === receipt.challenger || active === receipt.champion ? nothing : html`<p class="soft">${t('teach.since_then', { active })}</p>`}</div>
+        ${sayWhatFollowed(round, active)}</div>
     </header>
     ${receipt.decision.alarms.map((/** @type {string} */ alarm) => html`<p class="alarm" role="note">${icon('triangleAlert')}<span lang="en">${alarm}</span></p>`)}
     ${win && proof ? html`<figure class="win">${drawWinRate(win, {

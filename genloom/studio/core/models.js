@@ -64,10 +64,11 @@ export function labelOption(name) {
   return words[0].toUpperCase() + words.slice(1);
 }
 
-/** Its sentence: ours in the reader's language if there is one, else the server's. @param {Option} option */
-export function explainOption(option) {
-  return language.get() !== 'en' && hasMessage(`options.${option.name}.help`) ? t(`options.${option.name}.help`) : option.help;
-}
+/** Its sentence: ours in the reader's language if there is one, else the server's, which is for the command line. @param {Option} option */
+export const explainOption = (option) => (hasMessage(`options.${option.name}.help`) ? t(`options.${option.name}.help`) : option.help);
+
+/** Whether a model makes something of a file, by its options. @param {Option[]} options */
+export const canEdit = (options) => options.some((option) => option.group === 'edit' && option.type === 'file');
 
 /** The medium's name for people; a medium of a plug-in has its own. @param {string} medium @param {number} [n] */
 export const nameMedium = (medium, n = 2) => (hasMessage(`options.medium_${medium}`) ? t(`options.medium_${medium}`, { n }) : medium);
@@ -77,10 +78,11 @@ const ICONS = { text: 'fileText', image: 'image', music: 'music', sound: 'volume
 /** @param {string} medium @returns {import('../components/parts.js').IconName} */
 export const iconOfMedium = (medium) => ICONS[medium] ?? 'box';
 
-/** A value as people read it. @param {unknown} value */
+/** A value as people read it. @param {unknown} value @returns {string} */
 export function showValue(value) {
   if (typeof value === 'number') return formatNumber(value, { maximumFractionDigits: 4, useGrouping: false });
   if (typeof value === 'boolean') return t(value ? 'options.yes' : 'options.no');
   if (value === null || value === undefined) return '';
+  if (Array.isArray(value)) return value.map(showValue).join(', ');
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -77,7 +77,7 @@ class ArenaSession extends Element {
       { key: 'Escape', label: t('arena.leave'), run: () => go('arena') },
     ]));
     const refill = () => this.pairs.length < AHEAD && this.load();
-    for (const kind of ['output.created', 'job.succeeded', 'job.failed', 'job.cancelled', 'reset']) this.onLeave(onEvent(kind, refill));
+    for (const kind of ['arena', 'job.succeeded', 'job.failed', 'job.cancelled', 'reset']) this.onLeave(onEvent(kind, refill));
     this.load();
     get(`teach/${quote(this.model)}`).then(({ ratings }) => (this.goal = ratings.train + ratings.held_out + ratings.missing), () => {});
   }
@@ -277,7 +277,7 @@ class ArenaStart extends Element {
     this.isBusy = true;
     try {
       await startJob('arena', { model: this.name, ...(this.against ? { against: this.against } : {}), ...(prompts.length ? { prompts } : {}), count: this.repeats });
-      go(['arena', this.name]);
+      if (this.isConnected) go(['arena', this.name]); // else the reader has gone on
     } catch (error) {
       this.fault = error;
     } finally {

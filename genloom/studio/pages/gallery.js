@@ -54,7 +54,7 @@ class Gallery extends Element {
       { key: 'Escape', label: t('gallery.key_back'), run: () => this.leave(), when: () => Boolean(this.shown) || this.selected.size > 0 },
       { key: '+ =', label: t('shell.like'), run: () => this.act((output) => rateOutput(output, { up: true })) },
       { key: '-', label: t('shell.dislike'), run: () => this.act((output) => rateOutput(output, { up: false })) },
-      ...[1, 2, 3, 4, 5].map((stars) => ({ key: String(stars), label: stars === 1 ? t('gallery.stars') : '', run: () => this.act((output) => rateOutput(output, { stars })) })),
+      { key: '1 2 3 4 5', label: t('gallery.stars'), run: (event) => this.act((output) => rateOutput(output, { stars: Number(event.key) })) },
       { key: 's', label: t('shell.star'), run: () => this.act(starOutput) },
       { key: 'Delete Backspace', label: t('shell.to_bin'), run: () => this.removeCurrent() },
     ]));
@@ -196,7 +196,7 @@ class Gallery extends Element {
         <div class="row">${segments({ label: t('gallery.size_of_cells'), compact: true, selected: String(size.get()), choose: (id) => size.set(Number(id)),
             items: [{ id: '130', label: t('gallery.small'), icon: 'grid2x2' }, { id: '190', label: t('gallery.medium_size'), icon: 'image' }, { id: '300', label: t('gallery.large'), icon: 'square' }] })}
           ${button({ label: isBin ? t('gallery.out_of_bin') : t('gallery.bin'), icon: isBin ? 'images' : 'trash2', kind: 'quiet', run: () => this.filter({ deleted: isBin ? '' : 'true' }) })}</div></div>
-      <div class="filters" role="search">
+      <div class="filters ${this.hasMore ? 'open' : ''}" role="search">
         <div class="chat-search gallery-search">${icon('search')}<input id="gallery-search" type="search" aria-label=${t('gallery.search')} placeholder=${t('gallery.search')} .value=${query.q ?? ''}
           @input=${(/** @type {any} */ event) => this.search(event.target.value)}></div>
         ${media.length > 1 ? html`<div class="row media" role="group" aria-label=${t('gallery.medium')}>${media.map((each) => html`<button type="button" class="chip" aria-pressed=${query.medium === each.value ? 'true' : 'false'}

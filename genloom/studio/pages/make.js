@@ -7,7 +7,7 @@ import { onEvent } from '../core/events.js';
 import { loadMessages, t } from '../core/i18n.js';
 import { jobs, startJob } from '../core/jobs.js';
 import { bindKeys } from '../core/keys.js';
-import { findModel, iconOfMedium, models, nameMedium, nameModel, readModels, readOptions, readPrompts } from '../core/models.js';
+import { canEdit, findModel, iconOfMedium, models, nameMedium, nameModel, readModels, readOptions, readPrompts } from '../core/models.js';
 import { changes, rateOutput, removeOutputs, withChanges } from '../core/outputs.js';
 import { href, replaceRoute, route } from '../core/router.js';
 import { isAllowed } from '../core/session.js';
@@ -28,6 +28,7 @@ const counts = createSetting('make.counts', /** @type {Record<string, number>} *
 const knobs = createSetting('make.knobs', /** @type {Record<string, Record<string, any>>} */ ({}));
 const isOpen = createSetting('make.open', false);
 const COUNTS = [1, 2, 4, 8, 16];
+const AMOUNTS = ['strength', 'vary']; // options that say how much of a source is changed
 
 class Make extends Element {
   constructor() {
@@ -47,6 +48,8 @@ class Make extends Element {
     this.current = '';
     /** The jobs that this page started. @type {Set<string>} */
     this.mine = new Set();
+    /** Whether models vary their outputs. @type {Map<string, boolean>} */
+    this.editors = new Map();
     this.source = new SourceEditor(() => this.requestUpdate());
   }
 
@@ -64,7 +67,7 @@ class Make extends Element {
       { key: 'i', label: t('make.key_prompt'), run: () => this.box?.focus() },
       { key: '+ =', label: t('shell.like'), run: () => this.rate({ up: true }), when: () => Boolean(this.current) },
       { key: '-', label: t('shell.dislike'), run: () => this.rate({ up: false }), when: () => Boolean(this.current) },
-      ...[1, 2, 3, 4, 5].map((stars) => ({ key: String(stars), label: stars === 1 ? t('make.key_stars') : '', run: () => this.rate({ stars }), when: () => Boolean(this.current) })),
+      { key: '1 2 3 4 5', label: t('make.key_stars'), run: (event) => this.rate({ stars: Number(event.key) }), when: () => Boolean(this.current) },
       { key: 'ArrowRight', label: t('make.key_next'), run: () => this.move(1) },
       { key: 'ArrowLeft', label: t('make.key_previous'), run: () => this.move(-1) },
       { key: 'Delete Backspace', label: t('shell.to_bin'), run: () => this.removeCurrent(), when: () => Boolean(this.current) },
@@ -126,7 +129,7 @@ class Make extends Element {
     } catch (error) {
       toastError(error);
     }
-    if ([...query.keys()].length) {
+    if ([...query.keys()].length && route.get().page === 'make') { // else the reader has gone on
       replaceRoute('make');
       this.requestUpdate();
       await this.updateComplete;
@@ -155,8 +158,7 @@ class Make extends Element {
   /** Start from an output: with its own model, or with the present one if it can edit the medium. @param {string} id */
   async useAsStart(id) {
     const output = await get(`outputs/${id}`);
-    const fits = (/** @type {any} */ each) => each?.medium === output.medium && (each.can.includes('edit') || each.can.includes('continue'));
-    const model = fits(this.model) ? this.model : findModel(output.model) ?? models.get()?.find((each) => each.is_active && fits(each));
+    const model = this.model?.medium === output.medium ? this.model : findModel(output.model) ?? models.get()?.find((each) => each.is_active && each.medium === output.medium);
     if (model) await this.chooseModel(model.ref);
     if (!this.prompt) this.prompt = output.prompt;
     if (!this.source.isPossible) {
@@ -178,7 +180,7 @@ class Make extends Element {
 
   async readOutputs() {
     try {
-      const answer = await get('outputs', { limit: 60 });
+      const answer = await get('outputs', { limit: 60, conversation: 'none' });
       this.outputs = new Map(answer.data.map((/** @type {Output} */ each) => [each.id, each]));
       this.isRead = true;
     } catch (error) {
@@ -219,9 +221,9 @@ class Make extends Element {
     this.fault = null;
     this.requestUpdate();
     try {
-      const names = new Set(this.options.filter((option) => option.group === 'sampling').map((option) => option.name));
+      const names = new Set(this.options.filter((option) => option.group === 'sampling' || (option.group === 'edit' && option.is_basic)).map((option) => option.name));
       const params = Object.fromEntries(Object.entries(this.values).filter(([name]) => names.has(name)));
-      const conditions = this.options.filter((option) => option.group === 'condition' && this.values[option.name] !== undefined);
+      const conditions = this.options.filter((option) => option.group === 'condition' && option.name !== 'prompt' && this.values[option.name] !== undefined);
       const given = Object.fromEntries(conditions.map((option) => [option.name, String(this.values[option.name])]));
       const seed = this.seed.trim() === '' ? {} : { seed: Number(this.seed) };
       const edit = await this.source.makeParams(this.values);
@@ -237,6 +239,19 @@ class Make extends Element {
     this.requestUpdate();
   }
 
+  /** Whether a model varies what it made; its options are read when it is asked for the first time. @param {string} ref */
+  canVary(ref) {
+    const known = this.editors.get(ref);
+    if (known === undefined && findModel(ref)) {
+      this.editors.set(ref, false);
+      readOptions(ref).then((options) => {
+        this.editors.set(ref, canEdit(options) && AMOUNTS.some((name) => options.some((option) => option.name === name)));
+        this.requestUpdate();
+      }, () => {});
+    }
+    return known ?? false;
+  }
+
   /** @param {Output} output @param {number} strength */
   async vary(output, strength) {
     const model = findModel(output.model ?? '');
@@ -244,7 +259,7 @@ class Make extends Element {
     try {
       const options = await readOptions(model.ref);
       const file = options.find((option) => option.group === 'edit' && option.type === 'file')?.name;
-      const amount = ['strength', 'vary'].find((name) => options.some((option) => option.name === name));
+      const amount = AMOUNTS.find((name) => options.some((option) => option.name === name));
       if (!file || !amount) throw new Error(t('make.cannot_edit', { model: nameModel(model) }));
       const job = await startJob('generate', { model: model.ref, prompt: output.prompt, n: 4, params: { [amount]: strength }, files: { [file]: `output:${output.id}` } });
       this.mine.add(job.id);
@@ -281,6 +296,7 @@ class Make extends Element {
   async takeFile(files) {
     const [file] = files;
     if (!file) return;
+    if (!this.options.length) await readModels().then(() => this.readModel()).catch(toastError);
     if (!this.source.isPossible) {
       toast(t('make.cannot_edit', { model: this.model ? nameModel(this.model) : '' }), { kind: 'error' });
       return;
@@ -312,8 +328,7 @@ class Make extends Element {
     const fault = this.fault;
     const named = fault?.param?.split('.').at(-1) ?? '';
     const isKnob = named === 'seed' || this.options.some((option) => option.name === named);
-    const editNames = this.source.names;
-    const shown = this.options.filter((option) => option.group !== 'edit' && !editNames.has(option.name));
+    const shown = this.options.filter((option) => option.name !== 'prompt' && option.type !== 'file' && (option.group !== 'edit' || option.is_basic));
     const set = Object.keys(this.values).length + (this.seed ? 1 : 0);
     return html`<form class="composer card" @submit=${(/** @type {Event} */ event) => (event.preventDefault(), this.start())}
         @dragover=${this.onDragOver} @dragleave=${this.onDragLeave} @drop=${this.onDrop}>

@@ -37,7 +37,7 @@ function nameNode(node, models) {
   if (node.kind === 'outputs') return { label: t('models.outputs', { n: Number(node.label) || 0 }), note: '' };
   if (node.kind === 'dataset') return { label: node.label, note: t('models.node_dataset') };
   const model = models.find((each) => each.ref === node.id);
-  return { label: node.label, note: [model ? translate('models.kind', model.kind) : t('models.node_gone'), node.detail].filter(Boolean).join(' · ') };
+  return { label: node.label, note: [model ? translate('models.kind', model.kind) : t('models.node_gone'), node.detail.length < 17 ? node.detail : ''].filter(Boolean).join(' · ') };
 }
 
 /** @param {Node[]} nodes @param {Edge[]} edges @param {{models: Model[], chosen?: string, label: string}} options */
@@ -116,7 +116,8 @@ async function importModel() {
   toast(t('models.importing'));
   const job = await finishJob((await startJob('import', params)).id);
   if (job.state === 'failed') throw job.error;
-  if (job.result?.model) go(['models', job.result.model]);
+  if (job.result?.model && route.get().page === 'models') go(['models', job.result.model]); // else the reader has gone on
+  toast(t('models.imported', { ref: job.result?.model ?? '' }), { kind: 'good' });
 }
 
 /** The list: one card a name, or the tree of all. */
@@ -169,7 +170,7 @@ customElements.define('gl-model-list', ModelList);
 
 /** One version: its family, its facts, its siblings. */
 class ModelPage extends Element {
-  static properties = { ref: {}, models: { attribute: false }, detail: { state: true }, fault: { state: true } };
+  static properties = { ref: {}, models: { attribute: false }, detail: { state: true }, fault: { state: true }, canShowCard: { state: true } };
 
   constructor() {
     super();
@@ -178,6 +179,7 @@ class ModelPage extends Element {
     this.models = [];
     /** @type {ModelDetail | null} */
     this.detail = null;
+    this.canShowCard = false; // its script comes when the card is opened
     /** @type {string | undefined} the model whose box was moved into view */
     this.shown = undefined;
     /** @type {any} */
@@ -232,7 +234,8 @@ class ModelPage extends Element {
         ${versions.length > 1 ? this.renderVersions(model, versions) : nothing}</div>
       ${model.evaluations.length ? html`<section><h2>${t('models.evaluations')}</h2>${model.evaluations.map((each) => html`<details class="card panel"><summary>${t('models.evaluated_on', { data: each.data })} · ${formatDate(each.at)}</summary>
         <pre class="report" lang="en" tabindex="0">${each.lines.join('\n')}</pre>${each.charts.map((chart) => html`<img src=${makeUrl(chart).href} alt=${t('models.chart_of', { data: each.data })} loading="lazy">`)}</details>`)}</section>` : nothing}
-      <details class="card panel"><summary>${t('models.card')}</summary><pre class="report" lang="en" tabindex="0">${model.card_text}</pre></details>`;
+      ${model.card_text ? html`<details class="card panel" @toggle=${() => import('../components/markdown.js').then(() => (this.canShowCard = true))}><summary>${t('models.card')}</summary>
+        ${this.canShowCard ? html`<gl-markdown class="md" lang="en" .text=${model.card_text}></gl-markdown>` : nothing}</details>` : nothing}`;
   }
 
   /** @param {ModelDetail} model @param {Model[]} versions */

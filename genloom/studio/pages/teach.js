@@ -63,7 +63,8 @@ class TeachPage extends Element {
   get name() {
     const names = this.names;
     const { page, rest } = route.get();
-    return [page === 'teach' ? rest[0] : '', lastModel.get()].find((name) => name && names.includes(name)) ?? names[0] ?? '';
+    if (page === 'teach' && rest[0]) return rest[0].split('/')[0]; // one that is unknown is an error, not another model
+    return names.includes(lastModel.get()) ? lastModel.get() : (names[0] ?? '');
   }
 
   get names() {
@@ -75,8 +76,8 @@ class TeachPage extends Element {
       this.models ??= (await get('models')).data;
       const name = this.name;
       if (!name) return;
-      lastModel.set(name);
       const state = await get(`teach/${quote(name)}`);
+      lastModel.set(name);
       const wanted = route.get().rest[1] ?? state.rounds[0]?.receipt;
       const receipt = wanted ? await get(`receipts/${quote(wanted)}`) : null;
       if (name !== this.name) return;
@@ -88,6 +89,7 @@ class TeachPage extends Element {
       this.fault = null;
     } catch (error) {
       this.fault = error;
+      if (this.state?.model !== this.name) [this.state, this.receipt] = [null, null];
     }
   }
 
@@ -116,11 +118,13 @@ class TeachPage extends Element {
     toast(t('teach.in_use', { ref }), { kind: 'good', undo: before && before !== ref ? () => this.promote(before) : undefined });
   }
 
-  async rollBack() {
+  /** Back to the version that was in use before. @param {string} champion the one that the round began with: the way back where nothing was ever promoted */
+  async rollBack(champion) {
     const before = this.state?.active ?? '';
-    const { active } = await post(`models/${quote(this.name)}/rollback`);
+    if (this.state?.previous) await post(`models/${quote(this.name)}/rollback`);
+    else await post(`models/${quote(champion)}/promote`, { reason: '' });
     await this.load();
-    toast(t('teach.rolled_back', { active }), { kind: 'good', undo: () => this.promote(before) });
+    toast(t('teach.rolled_back', { active: this.state?.active ?? '' }), { kind: 'good', undo: () => this.promote(before) });
   }
 
   /** Use a version that the gate refused: possible, with a reason. @param {string} ref */
@@ -163,7 +167,7 @@ class TeachPage extends Element {
     if (receipt.challenger === receipt.champion) return nothing;
     if (state.active === receipt.challenger) {
       return html`${buttonLink({ label: t('teach.use'), icon: 'sparkles', kind: 'primary', href: href('make', { model: state.model }) })}
-        ${state.previous ? button({ label: t('teach.roll_back', { ref: state.previous }), icon: 'undo2', run: () => this.rollBack().catch(toastError) }) : nothing}`;
+        ${button({ label: t('teach.roll_back', { ref: state.previous ?? receipt.champion }), icon: 'undo2', run: () => this.rollBack(receipt.champion).catch(toastError) })}`;
     }
     const wasPromoted = receipt.decision.should_promote;
     return html`${wasPromoted ? button({ label: t('teach.use_again', { ref: receipt.challenger }), icon: 'redo2', run: () => this.promote(receipt.challenger).catch(toastError) })

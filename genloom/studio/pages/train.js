@@ -45,6 +45,8 @@ class TrainForm extends Element {
     this.isAsking = false;
     /** @type {Map<string, Forecast>} */
     this.known = new Map();
+    /** @type {Set<string>} what the whole dial was asked for */
+    this.asked = new Set();
     this.askSoon = debounce(() => this.ask(), 250);
   }
 
@@ -83,6 +85,7 @@ class TrainForm extends Element {
       const forecast = await post('forecast', { kind: 'train', params: this.params });
       this.known.set(key, forecast);
       if (key === JSON.stringify(this.params)) this.forecast = forecast;
+      this.askForOthers();
     } catch (error) {
       if (key === JSON.stringify(this.params)) {
         this.fault = error;
@@ -91,6 +94,26 @@ class TrainForm extends Element {
     } finally {
       this.isAsking = false;
     }
+  }
+
+  /** The other stops of the dial, once this machine is measured: they come at once. */
+  async askForOthers() {
+    const { params } = this;
+    const key = JSON.stringify({ ...params, minutes: 0 });
+    if (this.asked.has(key)) return;
+    this.asked.add(key);
+    try {
+      const { data } = await post('forecast', { kind: 'train', params: { ...params, minutes: STOPS } });
+      for (const each of data) this.known.set(JSON.stringify({ ...params, minutes: each.minutes }), each);
+      this.requestUpdate();
+    } catch { /* each stop is asked for when the dial gets there */ }
+  }
+
+  /** What more time would bring: "With 30 min: 1.72". */
+  renderMore() {
+    const others = [3, 6].map((step) => STOPS[this.stop + step]).filter(Boolean).map((minutes) => this.known.get(JSON.stringify({ ...this.params, minutes })));
+    const words = others.filter((each) => each && each.expected !== null && each.fits).map((each) => t('train.with_time', { time: formatMinutes(/** @type {Forecast} */ (each).minutes), value: formatNumber(Number(each?.expected), { maximumSignificantDigits: 3 }) }));
+    return words.length ? html`<p class="help">${words.join(' · ')}</p>` : nothing;
   }
 
   /** @param {() => void} change */
@@ -106,7 +129,7 @@ class TrainForm extends Element {
     try {
       const job = await startJob('train', { ...this.params, ...(this.name ? { name: this.name } : {}) });
       toast(job.state === 'queued' && (job.position ?? 1) > 1 ? t('train.queued') : t('train.started'), { kind: 'good' });
-      go(['train', job.id]);
+      if (this.isConnected) go(['train', job.id]); // else the reader has gone on
     } catch (error) {
       this.fault = error;
     } finally {
@@ -133,7 +156,7 @@ class TrainForm extends Element {
           @input=${(/** @type {Event} */ event) => this.change(() => (this.stop = Number(inputValue(event))))}>
         <div class="dial-ends" aria-hidden="true"><span>${t('train.a_minute')}</span><span>${t('train.a_day')}</span></div></div>
       <div class="contract ${this.isAsking ? 'asking' : ''}" aria-live="polite" aria-busy=${this.isAsking ? 'true' : 'false'}>
-        ${this.fault ? errorBox(this.fault, () => this.ask()) : forecast ? renderForecast(forecast) : html`<p class="soft">${t('train.asking')}</p>${progressBar({ share: null, label: t('train.asking') })}`}</div>
+        ${this.fault ? errorBox(this.fault, () => this.ask()) : forecast ? html`${renderForecast(forecast)}${this.renderMore()}` : html`<p class="soft">${t('train.asking')}</p>${progressBar({ share: null, label: t('train.asking') })}`}</div>
       <details class="knobs"><summary>${t('train.options')}</summary><div class="field-row">
         ${field({ id: 'train-name', label: t('train.name'), help: t('train.name_help'), control: ({ id, describedBy }) => html`<input id=${id} aria-describedby=${describedBy} autocomplete="off" placeholder=${this.data} @input=${(/** @type {Event} */ event) => (this.name = inputValue(event).trim())}>` })}
         ${base ? field({ id: 'train-method', label: t('train.method'), help: t('train.method_help'), control: ({ id, describedBy }) => html`<select id=${id} aria-describedby=${describedBy} @change=${(/** @type {Event} */ event) => this.change(() => (this.method = inputValue(event)))}>
@@ -247,7 +270,7 @@ class TrainPage extends Element {
   async retry(job) {
     const next = await post(`jobs/${job.id}/retry`);
     await this.readJobs();
-    if (next.id !== job.id) go(['train', next.id]);
+    if (next.id !== job.id && this.isConnected) go(['train', next.id]);
   }
 
   render() {

@@ -49,7 +49,7 @@ export async function open() {
             redraw();
           })) })}</div>` : nothing}
         ${active.length + over.size === 0 ? emptyState({ icon: 'circleCheck', title: t('shell.jobs_none'), text: t('shell.jobs_none_text') }) : nothing}
-        <ul class="jobs">${active.map((job) => html`<li class="job ${job.state}">
+        <ul class="jobs" ?hidden=${!active.length}>${active.map((job) => html`<li class="job ${job.state}">
           <div class="job-head"><a href=${findResult(job) || nothing} @click=${() => close()}>${job.title}</a>
             ${job.state === 'queued' && (job.position ?? 0) > 1 ? button({ label: t('shell.job_first'), icon: 'arrowUp', alone: true, small: true, kind: 'quiet', run: () =>
               act(post(`jobs/${job.id}/move`, { before: active.find((each) => each.state === 'queued')?.id })) }) : nothing}

@@ -154,6 +154,19 @@ def test_existing_files_are_neither_changed_nor_read(tmp_path, change):
 
 
 @needs_confinement
+def test_other_files_do_not_exist_where_the_kernel_has_namespaces(tmp_path):
+    """Elsewhere a program learns whether a file exists, and its size."""
+    code = "from genloom.rate.sandbox.confinement import *; enter_namespaces() and print(change_root(%r))"
+    (tmp_path / "root").mkdir()
+    tried = subprocess.run([sys.executable, "-c", code % str(tmp_path / "root")], capture_output=True, text=True)
+    if tried.stdout != "True\n":
+        pytest.skip("the kernel allows no namespaces")
+    (tmp_path / "diary").write_text("secret")
+    assert "FileNotFoundError" in run_check(f"import os; os.stat({str(tmp_path / 'diary')!r})").reason
+    assert "FileNotFoundError" in run_check("import os; os.stat('/etc/passwd')").reason
+
+
+@needs_confinement
 def test_there_is_no_network():
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.3)

@@ -19,7 +19,7 @@ def with_engine(workspace: Workspace, work: Callable[[Engine], Awaitable[None]],
         engine = Engine(workspace, max_requests=max_requests)
         await engine.start()
         try:
-            await asyncio.wait_for(work(engine), 60)
+            await asyncio.wait_for(work(engine), 300)  # a busy machine starts processes slowly
         finally:
             await engine.stop()
 

@@ -130,6 +130,7 @@ def test_the_job_process_ends_with_its_server(tmp_path: Path) -> None:
     finally:
         with suppress(psutil.NoSuchProcess):
             server.kill()
+        server.wait()
 
 
 async def serve_until_killed(folder: Path) -> None:

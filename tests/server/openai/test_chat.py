@@ -1,12 +1,14 @@
 """POST /v1/chat/completions: shapes, streams, functions and formats, as strict clients need them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import pytest
 
 from genloom.generate.output_records import replay_output
+from genloom.networks.native import build as native
 from tests.server.openai.conftest import RunningServer
 
 QUESTION = [{"role": "user", "content": "Who is there?"}]
@@ -108,7 +110,6 @@ def test_log_probabilities_come_with_the_text(client: httpx2.Client, is_stream: 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
 def test_a_function_is_called_with_valid_arguments(client: httpx2.Client, choice: Any) -> None:
     body = {**SHORT, "tools": [WEATHER, {"type": "web_search"}], "tool_choice": choice, "max_tokens": 200}
-    body["parallel_tool_calls"] = False
     found = post(client, body)["choices"][0]
     assert found["message"]["content"] is None
     assert found["finish_reason"] == ("tool_calls" if choice == "required" else "stop")
@@ -120,7 +121,8 @@ def test_a_function_is_called_with_valid_arguments(client: httpx2.Client, choice
 
 
 def test_pieces_of_calls_have_an_index_and_their_names_once(client: httpx2.Client) -> None:
-    body = {**SHORT, "tools": [WEATHER], "tool_choice": "required", "max_tokens": 300, "stream": True, "seed": 2}
+    body = {**SHORT, "tools": [WEATHER], "tool_choice": "required", "max_tokens": 400, "stream": True, "seed": 2}
+    body["parallel_tool_calls"] = True
     chunks = read_stream(client.post("/v1/chat/completions", json=body))
     pieces = [c for chunk in chunks for choice in chunk["choices"] for c in choice["delta"].get("tool_calls", [])]
     indices = [piece["index"] for piece in pieces]
@@ -232,3 +234,19 @@ def test_other_instances_of_fields_are_ignored(client: httpx2.Client) -> None:
     body = {**SHORT, "user": "x", "store": True, "metadata": {"a": "b"}, "reasoning_effort": "none", "verbosity": "low"}
     assert post(client, {**body, "prediction": None, "prompt_cache_key": "k"})["choices"]
     assert post(client, SHORT, "/chat/completions")["choices"]
+
+
+def test_company_changes_no_answer_and_known_beginnings_are_not_read_again(client: httpx2.Client) -> None:
+    if reason := native.get_unavailable_reason():
+        pytest.skip(reason)
+    system = {"role": "system", "content": "Speak of kings, of crows and of the sea, as old tales do."}
+    bodies = [
+        {**SHORT, "messages": [system, {"role": "user", "content": f"Question {n}?"}], "seed": n, "precision": "int8"}
+        for n in range(6)
+    ]
+    alone = [post(client, body) for body in bodies]
+    assert all(each["usage"]["prompt_tokens_details"]["cached_tokens"] > 50 for each in alone[1:])
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda body: post(client, body), bodies))
+    assert [each["choices"][0]["message"] for each in together] == [each["choices"][0]["message"] for each in alone]
+    assert len({each["choices"][0]["message"]["content"] for each in alone}) > 1

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import os
+import signal
 import struct
 import sys
 import warnings
@@ -185,6 +186,18 @@ def test_an_asynchronous_client_that_leaves_frees_its_place(api: RunningServer) 
             raise AssertionError(api.state())
 
     asyncio.run(leave())
+
+
+def test_openai_reads_an_error_in_the_middle_of_a_stream(api: RunningServer, client: openai.OpenAI) -> None:
+    """The process that generates is killed while it writes; the next request is answered by a new one."""
+    options: Any = {"model": "tales", "messages": QUESTION, "max_tokens": 480, "logit_bias": {"256": -100, "260": -100}}
+    with client.chat.completions.create(**options, stream=True) as stream, pytest.raises(openai.APIError) as caught:
+        for number, _ in enumerate(stream):
+            if number == 3:
+                os.kill(api.state()["pid"], signal.SIGKILL)
+    assert (caught.value.code, "again" in caught.value.message) == ("server.engine_died", True)
+    options["max_tokens"] = 3
+    assert client.chat.completions.create(**options).choices[0].message.content
 
 
 def test_langchain_chats_streams_calls_and_parses(api: RunningServer) -> None:

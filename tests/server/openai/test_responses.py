@@ -60,7 +60,6 @@ def test_events_come_in_the_order_that_clients_rely_on(client: httpx2.Client) ->
 
 def test_functions_are_called_and_tools_of_others_are_left_out(client: httpx2.Client) -> None:
     body = {**BODY, "tools": [TOOL, {"type": "web_search"}], "tool_choice": "required", "max_output_tokens": 200}
-    body["parallel_tool_calls"] = False
     found = post(client, body, PATH)
     assert found["status"] == "completed"
     for call in found["output"]:

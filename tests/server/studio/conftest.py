@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def open_studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """Return a context manager that runs the server, with the quick engine or another one."""
 
     @contextmanager
-    def run(engine: Any = QuickEngine, folder: Path = tmp_path / "ws") -> Iterator[tuple[Studio, TestClient]]:
+    def run(engine: Any = QuickEngine, folder: Path = tmp_path / "ws") -> Generator[tuple[Studio, TestClient]]:
         monkeypatch.setattr(app_module, "Engine", engine)
         studio = Studio(folder)
         with studio.sign_in() as client:

@@ -53,6 +53,8 @@ def test_edited_questions_and_other_answers_are_siblings_and_nothing_is_lost(ope
         assert (detail["leaf"], detail["title"], detail["turns"]) == (edited["id"], "abc", 7)
         output = client.get(f"/api/outputs/{first['output']}").json()
         assert output["conversation"] == id
+        assert client.get("/api/outputs?conversation=none").json()["data"] == []
+        assert client.get("/api/outputs").json()["data"][-1]["conversation"] == id
         assert [message["role"] for message in output["messages"]] == ["system", "user"]
 
         chosen = client.post(f"/api/conversations/{id}/turns/{again['id']}/prefer").json()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from genloom.server.index import _insert
+from genloom.server.index_rows import insert_row
 from genloom.store.names import make_timed_id
 
 COUNT = 100_000
@@ -53,7 +53,7 @@ def test_a_page_of_a_hundred_thousand_outputs_takes_milliseconds(open_studio: Ca
                     "row": 0,
                     "request": {"nonces": [number]},
                 }
-                _insert(connection, record, id[:10], 1000)
+                insert_row(connection, record, id[:10], 1000)
         for number in range(200):
             jobs.marks.change(make_timed_id(start + timedelta(minutes=4 * number)), tags=["blue"])
         slow = {}

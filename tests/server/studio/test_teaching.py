@@ -91,7 +91,7 @@ def test_pairs_of_two_versions_hide_which_is_which_and_each_rater_has_a_session(
         assert choose(bea, pair["id"], "a").status_code == 404
         assert bea.get(pair["a"]["url"]).status_code == 404
         assert get_arena(client)["total"] == 4
-        rater = studio.sign_in("cy", ["rate"])
+        rater = studio.sign_in("cy", ["read", "rate"])
         assert rater.post("/api/jobs", json={"kind": "arena", "params": {"model": "icons"}}).status_code == 202
         assert rater.post("/api/jobs", json={"kind": "generate", "params": {"model": "icons"}}).status_code == 403
 

@@ -39,6 +39,10 @@ export function groupChildren(turns) {
 /** The newest end of the branches below a turn. @param {Map<string, Turn[]>} children @param {Turn} turn @returns {Turn} */
 export function findLeaf(children, turn) {
   let leaf = turn;
-  for (let next = children.get(leaf.id)?.at(-1); next; next = children.get(leaf.id)?.at(-1)) leaf = next;
+  for (let n = 0; n <= children.size; n++) { // bounded, should turns ever be each other's parents
+    const next = children.get(leaf.id)?.at(-1);
+    if (!next) break;
+    leaf = next;
+  }
   return leaf;
 }

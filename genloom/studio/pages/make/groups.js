@@ -36,10 +36,18 @@ export function groupOutputs(outputs, jobs) {
     group.outputs.push(output);
     groups.set(id, group);
   }
-  const shown = [...groups.values()].filter((group) => group.outputs.length || (group.job && (!isOver(group.job) || group.job.state !== 'succeeded')));
+  const shown = [...groups.values()].filter((group) => group.outputs.length || (group.job && (group.job.state !== 'succeeded' || countMissing(group))));
   for (const group of shown) group.outputs.sort((a, b) => a.created.localeCompare(b.created));
   return shown.sort((a, b) => b.created.localeCompare(a.created));
 }
+
+/** How many outputs of a job that has just ended are still on their way to the page. @param {Group} group */
+function countMissing({ job, outputs }) {
+  if (job?.state !== 'succeeded' || Date.now() - Date.parse(job.finished ?? '') > 5000) return 0;
+  return Math.max(0, (/** @type {any} */ (job.result)?.outputs?.length ?? 0) - outputs.length);
+}
+
+const waitingCard = html`<div class="card output waiting" aria-hidden="true"><div class="output-shown"></div><div class="output-foot"></div></div>`;
 
 /** What a running job writes or draws now. */
 class Pending extends Element {
@@ -83,7 +91,7 @@ customElements.define('gl-pending', Pending);
 
 /**
  * @param {Group} group
- * @param {{current: string, vary: (output: Output, strength: number) => void, retry: (job: Job) => void, requestUpdate: () => void}} page
+ * @param {{current: string, vary: (output: Output, strength: number) => void, canVary: (ref: string) => boolean, retry: (job: Job) => void, requestUpdate: () => void}} page
  */
 export function makeGroup(group, page) {
   const { job, outputs } = group;
@@ -111,7 +119,7 @@ export function makeGroup(group, page) {
     ${job?.state === 'queued' ? html`<p class="help">${job.position ? t('shell.job_position', { n: job.position }) : t('shell.job_waits')}</p>` : nothing}
     <div class="group-grid ${isWide ? 'wide' : ''}">
       ${repeat(outputs, (output) => output.id, (output) => html`<gl-output tabindex="0" data-id=${output.id} class=${page.current === output.id ? 'current' : ''} .output=${output} draggable="true" compact keys
-        .extra=${model?.can.includes('edit') ? [
+        .extra=${page.canVary(group.model) ? [
           { label: t('make.vary_little'), icon: 'shuffle', run: () => page.vary(output, 0.35) },
           { label: t('make.vary_much'), icon: 'shuffle', run: () => page.vary(output, 0.7) }] : []}
         @dragstart=${(/** @type {DragEvent} */ event) => event.dataTransfer?.setData('text/genloom-output', output.id)}
@@ -119,7 +127,7 @@ export function makeGroup(group, page) {
         @focusin=${() => take(page, output)} @pointerenter=${() => take(page, output)}
         @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Enter' && event.target === event.currentTarget && go(['gallery', output.id])}></gl-output>`)}
       ${job?.state === 'running' ? html`<gl-pending .job=${job}></gl-pending>
-        ${Array.from({ length: Math.max(0, count - outputs.length - 1) }, () => html`<div class="card output waiting" aria-hidden="true"><div class="output-shown"></div><div class="output-foot"></div></div>`)}` : nothing}
+        ${Array.from({ length: Math.max(0, count - outputs.length - 1) }, () => waitingCard)}` : Array.from({ length: countMissing(group) }, () => waitingCard)}
     </div></section>`;
 }
 

@@ -45,10 +45,6 @@ export class SourceEditor {
     return Boolean(this.reference);
   }
 
-  get names() {
-    return new Set(this.options.map((option) => option.name));
-  }
-
   /** @param {string} name */
   has(name) {
     return this.options.some((option) => option.name === name);
@@ -109,7 +105,7 @@ export class SourceEditor {
     /** @type {Record<string, string>} */
     const files = { [file.name]: this.reference };
     for (const option of this.options) {
-      if (option.type !== 'file' && values[option.name] !== undefined) params[option.name] = values[option.name];
+      if (option.type !== 'file' && !option.is_basic && values[option.name] !== undefined) params[option.name] = values[option.name];
     }
     const { editor } = this;
     if (!this.isCanvas || !editor) return { params, files };
@@ -130,7 +126,7 @@ export class SourceEditor {
 
   /** @param {Record<string, any>} values @param {(name: string, value: any) => void} change @param {any} fault */
   render(values, change, fault) {
-    const knobs = this.options.filter((option) => option.type !== 'file' && !(this.isCanvas && option.name === 'outpaint')
+    const knobs = this.options.filter((option) => option.type !== 'file' && !option.is_basic && !(this.isCanvas && option.name === 'outpaint')
       && !(this.isCanvas && this.editor?.mode === 'extend' && option.name === 'strength'));
     const modes = /** @type {import('../../components/mask-editor.js').Mode[]} */ (['vary', 'paint', ...(this.has('outpaint') ? ['extend'] : [])]);
     return html`<div class="source"><div class="source-head">${icon('cornerDownLeft')}<span class="grow">${t('make.starts_from', { name: this.name })}</span>

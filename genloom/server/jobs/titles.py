@@ -1,0 +1,26 @@
+"""The titles of jobs, as lists show them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_TITLES = {
+    "generate": "{subject} · {prompt}",
+    "chat": "Answer of {subject}",
+    "arena": "Pairs of {subject}",
+    "collect": "Collect {subject}",
+    "train": "Train {subject}",
+    "learn": "Teach {subject}",
+    "evaluate": "Measure {subject}",
+    "compare": "Compare {subject}",
+    "forget": "Let {subject} forget",
+    "import": "Import {subject}",
+    "export": "Export {subject}",
+}
+
+
+def build_title(kind: str, params: Mapping[str, Any]) -> str:
+    """Return what a list of jobs shows."""
+    subject = params.get("name") or params.get("data") or params.get("model") or params.get("source") or ""
+    prompt = params.get("prompt") or next(iter(params.get("prompts") or ()), "")
+    text = _TITLES[kind].format(subject=subject, prompt=prompt)
+    return " ".join(text.split())[:200].rstrip(" ·")

@@ -1,0 +1,229 @@
+/** <gl-data-drop>: files on their way into a data set; they are dropped, sent, looked at, named and collected. */
+import { html, nothing } from '../../vendor/lit.js';
+import { del, post, upload } from '../../core/api.js';
+import { Element } from '../../core/element.js';
+import { formatBytes, formatNumber, t } from '../../core/i18n.js';
+import { cancelJob, finishJob, isOver, jobs, startJob } from '../../core/jobs.js';
+import { go } from '../../core/router.js';
+import { button, errorBox, field, icon, progressBar, segments } from '../../components/parts.js';
+import { toastError } from '../../components/toast.js';
+import { inputValue, nameMedium, translate } from '../../components/workshop.js';
+
+/** @typedef {import('../../core/shapes').Upload} Upload */
+/** @typedef {import('../../core/shapes').CollectForecast} CollectForecast */
+/** @typedef {{file: File, path: string}} Chosen */
+
+const PART_FILES = 200; // files in one request
+const PART_BYTES = 64_000_000;
+const LICENCES = ['', 'CC0-1.0', 'CC-BY-4.0', 'CC-BY-SA-4.0', 'MIT', 'own work'];
+
+/** All files of a drop, folders with what is in them. @param {DataTransfer} transfer @returns {Promise<Chosen[]>} */
+async function readDrop(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  /** @type {Chosen[]} */
+  const found = [];
+  const walk = async (/** @type {any} */ entry, /** @type {string} */ folder) => {
+    const path = `${folder}${entry.name}`;
+    if (entry.isFile) return void found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), path });
+    const reader = entry.createReader();
+    for (;;) {
+      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!part.length) return;
+      for (const each of part) await walk(each, `${path}/`);
+    }
+  };
+  for (const entry of entries) await walk(entry, '');
+  return found.filter(({ path }) => !path.split('/').some((part) => part.startsWith('.')));
+}
+
+/** @param {Chosen[]} files @returns {Chosen[][]} requests of a bounded size */
+function splitFiles(files) {
+  /** @type {Chosen[][]} */
+  const parts = [];
+  let bytes = Infinity;
+  for (const each of files) {
+    if (bytes + each.file.size > PART_BYTES || (parts.at(-1)?.length ?? 0) >= PART_FILES) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts.at(-1)?.push(each);
+    bytes += each.file.size;
+  }
+  return parts;
+}
+
+/** Files on their way into a data set: dropped, sent, looked at, named, collected. */
+class DataDrop extends Element {
+  static properties = { step: { state: true }, share: { state: true }, forecast: { state: true }, fault: { state: true }, isOver: { state: true }, names: { attribute: false }, job: { state: true } };
+
+  constructor() {
+    super();
+    /** @type {'idle' | 'sending' | 'looking' | 'ready' | 'collecting'} */
+    this.step = 'idle';
+    this.share = 0;
+    /** @type {Upload | null} */
+    this.upload = null;
+    /** @type {CollectForecast | null} */
+    this.forecast = null;
+    /** @type {any} */
+    this.fault = null;
+    this.isOver = false;
+    /** @type {string[]} names of the sets that exist */
+    this.names = [];
+    this.name = '';
+    this.licence = '';
+    this.medium = '';
+    this.job = '';
+  }
+
+  stores() {
+    return [jobs];
+  }
+
+  /** @param {Chosen[]} files */
+  async send(files) {
+    if (!files.length) return;
+    this.step = 'sending';
+    this.fault = null;
+    this.share = 0;
+    this.sending = new AbortController();
+    this.name = suggestName(files);
+    const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
+    try {
+      let done = 0;
+      for (const part of splitFiles(files)) {
+        const bytes = part.reduce((sum, { file }) => sum + file.size, 0);
+        this.upload = await upload(this.upload ? `uploads/${this.upload.id}` : 'uploads', part, (share) => (this.share = (done + share * bytes) / total), this.sending.signal);
+        done += bytes;
+      }
+      await this.look();
+    } catch (error) {
+      this.reset();
+      if (/** @type {Error} */ (error).name !== 'AbortError') this.fault = error;
+    }
+  }
+
+  async look() {
+    if (!this.upload) return;
+    this.step = 'looking';
+    this.forecast = await post('forecast', { kind: 'collect', params: { upload: this.upload.id, ...(this.medium ? { medium: this.medium } : {}) } });
+    this.step = 'ready';
+    await this.updateComplete;
+    /** @type {HTMLElement | null} */ (this.querySelector('#data-name'))?.focus();
+  }
+
+  reset() {
+    this.sending?.abort();
+    if (this.upload && this.step !== 'collecting') del(`uploads/${this.upload.id}`).catch(() => {});
+    this.step = 'idle';
+    this.upload = null;
+    this.forecast = null;
+    this.medium = '';
+  }
+
+  /** @param {Record<string, unknown>} source @param {string} name */
+  async collect(source, name) {
+    this.step = 'collecting';
+    this.fault = null;
+    try {
+      const job = await startJob('collect', { ...source, name, ...(this.licence ? { licence: this.licence } : {}), ...(this.medium ? { medium: this.medium } : {}) });
+      this.job = job.id;
+      const ended = await finishJob(job.id);
+      this.step = 'idle';
+      this.upload = null;
+      this.forecast = null;
+      if (ended.state === 'succeeded' && this.isConnected) go(['data', ended.result?.dataset ?? name]); // else the reader has gone on
+      if (ended.state === 'failed') this.fault = ended.error;
+    } catch (error) {
+      this.step = this.upload ? 'ready' : 'idle';
+      this.fault = error;
+    }
+  }
+
+  /** @param {DragEvent} event */
+  async drop(event) {
+    event.preventDefault();
+    this.isOver = false;
+    if (event.dataTransfer) await this.send(await readDrop(event.dataTransfer));
+  }
+
+  /** @param {Event} event */
+  choose(event) {
+    const { files } = /** @type {HTMLInputElement} */ (event.target);
+    this.send([...(files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+  }
+
+  render() {
+    return html`${this.fault ? errorBox(this.fault) : nothing}
+      ${this.renderOthers()}
+      ${this.step === 'idle' ? this.renderZone() : html`<section class="card panel collect" aria-live="polite">${this.renderStep()}</section>`}`;
+  }
+
+  /** Collections that were started before this page was opened, or elsewhere. */
+  renderOthers() {
+    const others = [...jobs.get().values()].filter((job) => job.kind === 'collect' && !isOver(job) && job.id !== this.job && this.step === 'idle');
+    return others.map((job) => html`<section class="card panel collect">${progressBar({ share: job.progress.share, label: job.title, note: job.title, secondsLeft: job.progress.seconds_left })}
+      <div class="actions">${button({ label: t('shell.cancel'), small: true, run: () => cancelJob(job.id).catch(toastError) })}</div></section>`);
+  }
+
+  renderZone() {
+    const set = (/** @type {boolean} */ value) => (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.isOver = value;
+    };
+    const pick = (/** @type {string} */ id) => () => /** @type {HTMLElement | null} */ (this.querySelector(id))?.click();
+    return html`<div class="drop-zone ${this.isOver ? 'drop-target' : ''}" @dragenter=${set(true)} @dragover=${set(true)} @dragleave=${set(false)} @drop=${this.drop}>
+      ${icon('upload')}<p><strong>${t('data.drop')}</strong></p><p class="help">${t('data.drop_help')}</p>
+      <div class="actions">${button({ label: t('data.choose_files'), icon: 'fileUp', kind: 'primary', run: pick('#data-files') })}
+        ${button({ label: t('data.choose_folder'), icon: 'folderOpen', run: pick('#data-folder') })}
+        ${this.names.includes('shakespeare') ? nothing : button({ label: t('data.try_builtin'), icon: 'bookOpen', kind: 'quiet', run: () => this.collect({ builtin: 'builtin:shakespeare' }, 'shakespeare') })}</div>
+      <input id="data-files" type="file" multiple hidden @change=${this.choose}><input id="data-folder" type="file" webkitdirectory hidden @change=${this.choose}></div>`;
+  }
+
+  renderStep() {
+    if (this.step === 'sending') {
+      return html`<h2>${t('data.sending')}</h2>${progressBar({ share: this.share, label: t('data.sending') })}
+        <div class="actions">${button({ label: t('shell.cancel'), run: () => this.reset() })}</div>`;
+    }
+    if (this.step === 'looking') return html`<h2>${t('data.looking')}</h2>${progressBar({ share: null, label: t('data.looking') })}`;
+    if (this.step === 'collecting') {
+      const job = jobs.get().get(this.job);
+      return html`<h2>${t('data.collecting')}</h2>${progressBar({ share: job?.progress?.share ?? null, label: t('data.collecting'), note: job?.progress?.note ?? '', secondsLeft: job?.progress?.seconds_left })}
+        <div class="actions">${job && !isOver(job) ? button({ label: t('shell.cancel'), run: () => cancelJob(job.id).catch(toastError) }) : nothing}</div>`;
+    }
+    return this.forecast ? this.renderForecast(this.forecast) : nothing;
+  }
+
+  /** What would be taken, and what would be left. @param {CollectForecast} forecast */
+  renderForecast(forecast) {
+    const chosen = forecast.media.find((each) => each.medium === forecast.medium) ?? forecast;
+    const others = forecast.files - chosen.files;
+    const left = forecast.left.reduce((sum, each) => sum + each.count, others);
+    const taken = this.names.includes(this.name);
+    return html`<h2>${t('data.found', { n: chosen.files, medium: nameMedium(forecast.medium) })}</h2>
+      <p class="soft">${formatBytes(chosen.bytes)}${forecast.examples.length ? html` · ${forecast.examples.slice(0, 3).join(', ')}${chosen.files > 3 ? ' …' : ''}` : nothing}</p>
+      ${forecast.media.length > 1 ? html`<div class="field"><span class="label">${t('data.several_media')}</span>${segments({ label: t('data.several_media'), selected: forecast.medium, choose: (medium) => {
+        this.medium = medium;
+        this.look().catch((error) => (this.fault = error));
+      }, items: forecast.media.map((each) => ({ id: each.medium, label: `${nameMedium(each.medium)} (${formatNumber(each.files)})` })) })}</div>` : nothing}
+      ${left ? html`<details open class="left"><summary>${t('data.left', { n: left })}</summary><ul>${others ? html`<li><strong>${formatNumber(others)}</strong> ${t('data.reason_other_medium')}</li>` : nothing}${forecast.left.map((each) => html`<li><strong>${formatNumber(each.count)}</strong> ${translate('data.reason', each.reason)}</li>`)}</ul></details>` : nothing}
+      <form class="collect-form" @submit=${(/** @type {Event} */ event) => (event.preventDefault(), this.collect({ upload: this.upload?.id }, this.name))}>
+        ${field({ id: 'data-name', label: t('data.name'), help: taken ? t('data.name_exists') : t('data.name_help'), control: ({ id, describedBy }) => html`
+          <input id=${id} required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" maxlength="60" autocomplete="off" aria-describedby=${describedBy} .value=${this.name} @input=${(/** @type {Event} */ event) => {
+            this.name = inputValue(event);
+            this.requestUpdate();
+          }}>` })}
+        ${field({ id: 'data-licence', label: t('data.licence'), help: t('data.licence_help'), control: ({ id, describedBy }) => html`<select id=${id} aria-describedby=${describedBy} @change=${(/** @type {Event} */ event) => (this.licence = inputValue(event))}>
+          ${LICENCES.map((licence) => html`<option value=${licence} ?selected=${licence === this.licence}>${licence ? translate('data.licence', licence) : t('data.licence_found')}</option>`)}</select>` })}
+        <div class="actions"><button class="button primary" ?disabled=${!chosen.files}>${icon('check')}<span>${t('data.collect', { n: chosen.files })}</span></button>
+          ${button({ label: t('shell.cancel'), kind: 'quiet', run: () => this.reset() })}</div></form>`;
+  }
+}
+customElements.define('gl-data-drop', DataDrop);
+
+/** A name for the set from what was dropped. @param {Chosen[]} files */
+function suggestName(files) {
+  const [first] = files;
+  const word = first.path.includes('/') ? first.path.split('/')[0] : files.length === 1 ? first.file.name.replace(/\.[^.]+$/, '') : 'files';
+  return word.normalize('NFKD').replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+|-+$/g, '').slice(0, 40).toLowerCase() || 'files';
+}

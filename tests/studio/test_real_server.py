@@ -1,0 +1,86 @@
+"""The pages over the real server and a real model: make, rate, recall, remove, restore; nothing leaves the machine."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+if TYPE_CHECKING:
+    from genloom.store.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def link(trained_copy: "Workspace") -> Iterator[str]:
+    """The link that `genloom studio` prints, over a workspace with the model `tales`."""
+    command = [sys.executable, "-m", "genloom", "studio", "--no-browser", "--port", "0"]
+    command += ["--workspace", str(trained_copy.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if found := re.search(r"http://\S+#token=\S+", line):
+                yield found[0]
+                break
+        else:
+            pytest.fail("".join(lines))
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        process.wait(30)
+
+
+@pytest.fixture
+def page(browser: Any, link: str) -> Iterator[Page]:
+    context = browser.new_context(locale="en", viewport={"width": 1200, "height": 800})
+    page = context.new_page()
+    faults, hosts = [], set()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    page.goto(link)
+    page.set_default_timeout(30_000)
+    yield page
+    context.close()
+    assert faults == []
+    assert hosts <= {urlsplit(link).netloc, ""}
+
+
+def test_make_rate_recall_remove_and_restore(page: Page) -> None:
+    expect(page.locator("#make-prompt")).to_be_visible()
+    assert "token" not in page.url
+    page.locator(".model-picker select").select_option(label="tales")
+    page.locator(".count-picker select").select_option("2")
+    page.locator("#make-prompt").fill("Once")
+    page.keyboard.press("Enter")
+    group = page.locator(".group", has=page.get_by_role("heading", name="Once"))
+    expect(group.locator("gl-output")).to_have_count(2, timeout=60_000)
+    first = group.locator("gl-output").first
+    text = first.locator(".text-card").inner_text()
+    assert text.startswith("Once")
+    first.focus()
+    page.keyboard.press("+")
+    expect(first.get_by_role("button", name="Like", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    first = page.locator("gl-output").first
+    expect(page.locator("gl-output [aria-label=Like][aria-pressed=true]")).to_have_count(1)
+    page.get_by_role("link", name="Gallery", exact=True).first.click()
+    expect(page.locator("h1")).to_contain_text("2 outputs")
+    page.locator("[data-place='0']").click()
+    expect(page.get_by_role("heading", name="How it was made")).to_be_visible()
+    page.get_by_role("link", name="Make again").click()
+    expect(page.locator("#make-seed")).not_to_have_value("")
+    expect(page.locator("#make-prompt")).to_have_value("Once")
+    page.get_by_role("link", name="Gallery", exact=True).first.click()
+    page.locator("[data-place='0']").focus()
+    page.keyboard.press("Delete")
+    expect(page.locator("h1")).to_contain_text("1 output")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("h1")).to_contain_text("2 outputs")
