@@ -17,6 +17,7 @@ import numpy as np
 
 from genloom.capabilities import TokenConstraint
 from genloom.codecs.codec_json import damaged_error, read_table, write_config
+from genloom.codecs.notes_tasks import draw_hidden
 from genloom.errors import format_message
 from genloom.media.music.controls import read_words
 from genloom.media.music.excerpts import draw_excerpt
@@ -331,24 +332,6 @@ def encode_cell(notes: Sequence[Note], begin: int, end: int, shift: int) -> list
         for position in sorted(events)
         for token in ([to_token("position", position)] if position else []) + events[position]
     ]
-
-
-def draw_hidden(num_bars: int, num_voices: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw what a task hides, num_bars × num_voices: some and not all of the cells."""
-    hidden = np.zeros((num_bars, num_voices), bool)
-    kind = rng.integers(4)
-    if kind == 0 and num_voices > 1:  # voices
-        chosen = rng.permutation(num_voices)[: rng.integers(1, num_voices)]
-        hidden[:, chosen] = True
-    elif kind == 1:  # the end
-        hidden[rng.integers(1, num_bars) if num_bars > 1 else 0 :] = True
-    elif kind == 2:  # random cells
-        hidden = rng.random((num_bars, num_voices)) < rng.uniform(0.2, 0.8)
-    if not hidden.any() or hidden.all():  # a range of bars
-        hidden[:] = False
-        begin = int(rng.integers(num_bars))
-        hidden[begin : begin + int(rng.integers(1, max(num_bars - 1, 1) + 1))] = True
-    return hidden
 
 
 def decode_tokens(tokens: Sequence[int], styles: Sequence[str]) -> Score:

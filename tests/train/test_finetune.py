@@ -194,6 +194,13 @@ def test_a_fine_tuned_model_is_fine_tuned_further(workspace: Workspace) -> None:
     assert load_model(workspace, uninterrupted).adapters == ()
 
 
+def test_all_weights_can_be_tuned_with_another_dropout(workspace: Workspace) -> None:
+    create_conversations(workspace)
+    overrides = {**FEW, "network.dropout": "0.25"}
+    ref = result(finetune_model(workspace, steps=2, method="full", overrides=overrides)).ref
+    assert load_model(workspace, ref).design.network_settings["dropout"] == 0.25
+
+
 def test_plain_text_and_a_masked_model(workspace: Workspace) -> None:
     """A bidirectional network without segment masks gets one document per row."""
     events = finetune_model(workspace, data="tales", base="masks", steps=3, method="full")

@@ -42,7 +42,7 @@ GRAM = 8  # intervals with their rhythm that are compared together
 class Config(Options):
     """How to collect scores."""
 
-    passage_bars: int = option(16, "Bars of the passages that a longer piece is cut into.", minimum=1, maximum=64)
+    passage_bars: int = option(20, "Bars of the passages that a longer piece is cut into.", minimum=1, maximum=64)
 
 
 @dataclass(frozen=True)

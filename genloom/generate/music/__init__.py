@@ -57,10 +57,10 @@ class EditOptions:
     instruments: str | None = option(None, 'Instruments from the highest part: "flute and two violins".')
     in_key: bool | None = option(None, "Whether only notes of the scale are generated.")
     no_crossing: bool | None = option(
-        None, "Whether every voice stays below the one above it; by default, in new pieces."
+        None, "Whether every voice stays below the one above it; by default, in new pieces and voices."
     )
     no_parallels: bool | None = option(
-        None, "Whether parallel fifths and octaves are avoided; by default, in new pieces."
+        None, "Whether parallel fifths and octaves are avoided; by default, in new pieces and voices."
     )
     source: Path | None = option(
         None, "Tune to start from; needs --continue, --fill, --vary, --harmonise or --accompany."
@@ -188,7 +188,7 @@ def build_edit(options: EditOptions, model: Model) -> MusicEdit:
     """Return the edit that the options ask for; raise ValueError if they contradict each other."""
     check_edit_options(options)
     controls = read_controls(options)
-    is_new = options.source is None
+    is_new = options.source is None or options.harmonise is not None or options.accompany is not None
     no_crossing, no_parallels = (
         is_new if choice is None else choice for choice in (options.no_crossing, options.no_parallels)
     )
