@@ -213,7 +213,7 @@ def test_an_adapter_leaves_in_peft_s_format_where_its_modules_have_llama_s_names
     with staged as folder:
         save_model(other, folder, design.to_tables(), {})
     ref = tune(workspace, "notes", base="other")
-    with raises_code("networks.peft_family"):
+    with raises_code("exchange.peft_family"):
         export_model(workspace, ref, "peft", tmp_path / "more", None, lambda share, what: None)
     assert not (tmp_path / "more").exists()
 

@@ -1,31 +1,14 @@
 """The arguments of verbs: one text or several, settings of a job, and those that a verb shares with its iterator."""
 
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from genloom.errors import GenloomError
 
 Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]]  # values of conditions by name; several: outputs for each
 
 
 def to_list(value: str | Sequence[str]) -> list[str]:
-    """Return one str, or several, as a list; "" counts as one, () as none. Raise GenloomError for anything else."""
-    if isinstance(value, str):
-        return [value]
-    is_iterable = hasattr(value, "__iter__") and not isinstance(value, bytes)
-    texts: list[Any] = list(value) if is_iterable else [None]
-    if not all(isinstance(text, str) for text in texts):
-        raise GenloomError("api.not_texts", value=repr(value)[:80])
-    return texts
-
-
-def to_int(name: str, value: Any) -> int:
-    """Return a whole number, also one of NumPy, as an int; raise GenloomError for anything else."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise GenloomError("api.not_integer", name=name, value=repr(value)[:80]) from None
+    """Return one str, or several, as a list; "" counts as one, () as none."""
+    return [value] if isinstance(value, str) else list(value)
 
 
 def to_plain(value: Any) -> Any:

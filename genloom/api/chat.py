@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.argument_types import check_arguments
 from genloom.api.outputs import Output
 from genloom.store.conversation import Conversation
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from genloom.generate.text.conversation import TruncatedConversation
 
 
+@check_arguments
 class Chat:
     """A conversation with a model; every answer is stored as an output that can be rated and replayed.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.api.arguments import Rows, drop_progress, to_int, to_list, to_plain
+from genloom.api.arguments import Rows, drop_progress, to_list, to_plain
 from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
 
@@ -196,7 +196,6 @@ def build_request(
     from genloom.generate import engine
     from genloom.generate.editing import can_edit
 
-    n, seed = to_int("n", n), None if seed is None else to_int("seed", seed)
     if "" in stop:
         raise GenloomError("api.empty_stop")
     if stop and not isinstance(model.codec, StreamingCodec):

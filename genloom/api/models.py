@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.api import evaluations, generation, learning
 from genloom.api.arena import begin_arena
+from genloom.api.argument_types import check_arguments
 from genloom.api.chat import begin_chat
 from genloom.api.outputs import render_table
 from genloom.store.files import expand_home
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from genloom.store.ledger import Event
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Model:
     """A version of a model in a workspace. Its weights are loaded when they are first needed, and kept."""

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, SupportsIndex, TypeVar, overload
 
+from genloom.api.argument_types import check_arguments
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home, write_atomic
 
@@ -22,6 +23,7 @@ _STYLE = "white-space: pre-wrap; margin: .4em 0"
 _MAX_SHOWN = 24  # outputs on one page of a notebook
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Output:
     """A stored output of a model.

@@ -246,7 +246,7 @@ def withdraw(workspace: "Workspace", rating: "Event | str") -> "Event":
     Raises
     ------
     GenloomError
-        rate.not_a_rating: the entry is neither; store.unknown_name, store.unknown_name_near: no entry has this id.
+        rate.not_a_rating: the entry is neither; store.unknown_id, store.nothing_known: no entry has this id.
     """
     from genloom.rate.ratings import withdraw_rating
 

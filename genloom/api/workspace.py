@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from genloom.api import collecting, removal, training
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
+from genloom.api.argument_types import check_arguments
 from genloom.api.datasets import Dataset
 from genloom.api.doctor import diagnose
 from genloom.api.models import Model
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from genloom.store.recycle_bin import BinEntry
 
 
+@check_arguments
 class Workspace:
     """A folder with everything that a person collected, trained, generated and rated.
 
@@ -143,7 +145,7 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.unknown_name, store.unknown_name_near: no output has this id; api.no_outputs: the workspace has none.
+            store.unknown_id, store.nothing_known: no output has this id; api.no_outputs: the workspace has none.
         """
         if isinstance(id, Output):
             return id

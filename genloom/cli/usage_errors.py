@@ -27,7 +27,8 @@ def build_usage_error(error: CycloptsError) -> GenloomError:
         case UnknownOptionError(token=token):
             option = (token.keyword or token.value).partition("=")[0]
             known = [name for argument in error.argument_collection for name in argument.names if name.startswith("-")]
-            return GenloomError("cli.unknown_option", verb=verb, option=option, hint=format_suggestion(option, known))
+            hint = format_option_suggestion(option, known)
+            return GenloomError("cli.unknown_option", verb=verb, option=option, hint=hint)
         case MissingArgumentError(argument=argument) if argument is not None:
             option, (count, _) = error.keyword or argument.name, argument.token_count()
             if not option.startswith("-"):
@@ -47,6 +48,11 @@ def build_usage_error(error: CycloptsError) -> GenloomError:
                 hint = format_suggestion(value, known)
                 return GenloomError("cli.bad_choice", option=option, value=value, known=", ".join(known), hint=hint)
     return GenloomError("cli.bad_usage", reason=str(error).rstrip("."), verb=verb)
+
+
+def format_option_suggestion(option: str, known: list[str]) -> str:
+    """Return the suggestion of a known option that begins like this one: in short words, many letters are common."""
+    return format_suggestion(option, [name for name in known if name.lstrip("-")[:1] == option.lstrip("-")[:1]])
 
 
 def build_unknown_verb_error(verb: str) -> GenloomError:

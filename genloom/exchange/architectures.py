@@ -35,9 +35,9 @@ def parse_hf_config(config: Mapping[str, Any]) -> ArchitectureSpec:
     Raises GenloomError for an architecture that is not in SUPPORTED_ARCHITECTURES, and for unsupported settings.
     """
     architectures = config.get("architectures")
-    name = (
-        architectures[0] if isinstance(architectures, list) and architectures else config.get("model_type", "nothing")
-    )
+    name = architectures[0] if isinstance(architectures, list) and architectures else config.get("model_type")
+    if not name:
+        raise GenloomError("exchange.no_architecture", supported=", ".join(SUPPORTED_ARCHITECTURES))
     if name not in SUPPORTED_ARCHITECTURES:
         raise GenloomError(
             "exchange.unsupported_architecture", architecture=name, supported=", ".join(SUPPORTED_ARCHITECTURES)

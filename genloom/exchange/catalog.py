@@ -53,6 +53,8 @@ def get_entry(name: str) -> CatalogEntry:
     """Return the entry of a name; the GenloomError for an unknown name suggests the nearest."""
     if name in CATALOG:
         return CATALOG[name]
+    if "/" in name:  # a path, or a model on a hub or website
+        raise GenloomError("exchange.not_downloaded", source=name)
     if close := nearest(name, CATALOG):
         hint = format_message("core.did_you_mean", nearest=close)
     else:

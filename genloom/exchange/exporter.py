@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genloom.capabilities import ChatCodec
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.exchange import gguf_file, huggingface
 from genloom.exchange.architectures import ArchitectureSpec, find_architecture
 from genloom.exchange.parity import (
@@ -21,9 +21,11 @@ from genloom.exchange.parity import (
 from genloom.exchange.provenance import read_provenance, write_card
 from genloom.exchange.safetensors_file import read_header
 from genloom.exchange.source_model import ProgressCallback
+from genloom.exchange.vocabulary import to_tokenizer_json
 from genloom.exchange.writers import (
     DTYPES,
     ExportableModel,
+    find_gguf_architecture,
     with_rounded_weights,
     write_gguf,
     write_hf_folder,
@@ -157,11 +159,26 @@ def name_base_folder(base: str) -> str:
     return f"./{base.replace('/', '-')}"
 
 
+def describe_other_formats(workspace: Workspace, model: Model) -> str:
+    """Return which formats a model that PEFT does not know can be exported to, or why none."""
+    try:
+        exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
+        to_tokenizer_json(model.codec)
+    except GenloomError as error:
+        return str(error)
+    try:
+        find_gguf_architecture(exportable)
+    except GenloomError:
+        return format_message("exchange.export_to", formats="--to hf")
+    return format_message("exchange.export_to", formats="--to hf or --to gguf")
+
+
 def export_adapter(workspace: Workspace, model: Model, out: Path, report_progress: ProgressCallback) -> ExportResult:
     """Write a fine-tuned model's adapter in PEFT's format, read it back onto its base model and compare."""
     if model.folder is None or not model.folder.is_adapter:
-        raise GenloomError("exchange.no_adapter", model=model.ref)
-    peft.check_peft_compatible(model.parts["model"])
+        raise GenloomError("exchange.no_adapter", model=model.ref, hint=describe_other_formats(workspace, model))
+    if not peft.is_peft_compatible(model.parts["model"]):
+        raise GenloomError("exchange.peft_family", model=model.ref, hint=describe_other_formats(workspace, model))
     exportable = to_exportable(workspace, model)
     base, _ = read_base(model.folder)
     source = workspace.get_model(base).card.get("source", {})

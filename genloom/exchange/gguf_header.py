@@ -100,7 +100,7 @@ class _Reader:
 
     def read_bytes(self, count: int) -> bytes:
         if count > self.limit - self.position:
-            raise _damaged_error(self.path, f"its header ends before {count:,} further bytes")
+            raise _damaged_error(self.path, f"it has {self.limit:,} bytes, and its header is longer")
         data = self.file.read(count)
         assert len(data) == count, "the file has the size it says"
         self.position += count

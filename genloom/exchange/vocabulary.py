@@ -210,7 +210,7 @@ def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
             "tokenizer.ggml.scores": scores, "tokenizer.ggml.add_space_prefix": has_space_prefix,
         }  # fmt: skip
     return {
-        **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": _find_pre_tokenizer(content),
+        **fields, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": find_pre_tokenizer(content),
         # An empty list would not be written at all, and llama.cpp requires one.
         "tokenizer.ggml.merges": [" ".join(pair) for pair in merges] or [""],
     }  # fmt: skip
@@ -228,7 +228,7 @@ def _token_type(
     return BYTE if model.get("byte_fallback") and BYTE_TOKEN.fullmatch(token_of_id[token_id]) else NORMAL
 
 
-def _find_pre_tokenizer(content: Mapping[str, Any]) -> str:
+def find_pre_tokenizer(content: Mapping[str, Any]) -> str:
     """Return llama.cpp's name of the pre-tokenizer."""
     steps = [_without_offsets(step) for step in list_steps(content, "pre_tokenizer")]
     if not content["model"]["merges"]:  # single bytes: without merges the pre-tokenizer has no effect

@@ -28,7 +28,7 @@ from genloom.exchange.gguf_file import (
 )
 from genloom.exchange.jinja_templates import to_jinja
 from genloom.exchange.provenance import Provenance
-from genloom.exchange.vocabulary import to_gguf, to_tokenizer_json
+from genloom.exchange.vocabulary import find_pre_tokenizer, to_gguf, to_tokenizer_json
 from genloom.exchange.weight_mapping import convert_to_hf
 from genloom.model import Model
 from genloom.networks.attention import RotaryEmbedding, RotaryScaling
@@ -101,15 +101,21 @@ def write_tokenizer(exportable: ExportableModel, folder: Path) -> None:
     _write_json(folder / "tokenizer_config.json", tokenizer_config)
 
 
-def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
-    """Write a file that llama.cpp reads; vectors, and rows that are not whole blocks of `precision`, stay float32."""
-    gguf = import_gguf()
+def find_gguf_architecture(exportable: ExportableModel) -> str:
+    """Return the architecture's name in GGUF files; raises GenloomError for what they cannot express."""
     kinds = {name: kind for kind, name in ARCHITECTURES.items()}
     if exportable.spec.architecture not in kinds:
         raise GenloomError("exchange.inexpressible_in_gguf", setting="window")
     if exportable.spec.architecture == "Qwen3ForCausalLM" and exportable.spec.network.bias:
         raise GenloomError("exchange.inexpressible_in_gguf", setting="bias")
-    architecture = kinds[exportable.spec.architecture]
+    find_pre_tokenizer(to_tokenizer_json(exportable.model.codec))
+    return kinds[exportable.spec.architecture]
+
+
+def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
+    """Write a file that llama.cpp reads; vectors, and rows that are not whole blocks of `precision`, stay float32."""
+    gguf = import_gguf()
+    architecture = find_gguf_architecture(exportable)
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in build_gguf_metadata(exportable, architecture, gguf.LlamaFileType[_FILE_TYPES[precision]]).items():
         _add_field(writer, key, value)

@@ -69,11 +69,10 @@ def save_peft_adapter(network: nn.Module, name: str, folder: Path, base: str = "
     (folder / CONFIG_FILE).write_text(json.dumps(peft_config, indent=2) + "\n")
 
 
-def check_peft_compatible(network: nn.Module) -> None:
-    """Raise GenloomError for a network whose layers PEFT expects under other names."""
+def is_peft_compatible(network: nn.Module) -> bool:
+    """Return whether the network's layers have the names that PEFT expects, those of Llama."""
     config = getattr(network, "config", None)
-    if not isinstance(config, TransformerConfig) or (config.activation, config.positions) != ("swiglu", "rotary"):
-        raise GenloomError("networks.peft_family")
+    return isinstance(config, TransformerConfig) and (config.activation, config.positions) == ("swiglu", "rotary")
 
 
 def split_factors(adapter: lora.Adapter, linear: lora.LoRALinear) -> dict[str, dict[str, Tensor]]:

@@ -19,9 +19,9 @@ _STATUSES = {
     401: """server.no_key server.bad_key server.two_keys server.key_in_address server.bad_token server.bad_login""",
     403: "server.missing_scope server.foreign_origin server.foreign_site",
     404: """server.unknown_id server.unknown_route server.unknown_route_nearest
-        store.unknown_name store.unknown_name_near store.nothing_known store.no_such_version store.in_bin
-        store.data_version_gone store.original_gone store.no_such_question store.no_question api.not_imported
-        api.unknown_data_version api.no_outputs""",
+        store.unknown_name store.unknown_name_near store.unknown_id store.nothing_known store.no_such_version
+        store.in_bin store.data_version_gone store.original_gone store.no_such_question store.no_question
+        api.not_imported api.unknown_data_version api.no_outputs""",
     409: """store.exists store.restore_blocked store.event_id_taken store.ambiguous_in_bin api.still_needed
         api.built_in_removal train.run_locked train.run_finished exchange.output_exists learn.already_forgotten
         learn.not_active rate.no_earlier_promotion rate.output_changed""",

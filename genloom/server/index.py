@@ -90,6 +90,7 @@ class OutputFilter:
     ids: Sequence[str] | None = None  # only these
     hidden_ids: Sequence[str] = ()  # and not these
     hides_measured: bool = True  # leaves out what rounds of learning made to measure a version
+    hides_arena: bool = False  # leaves out what was made to be compared
 
 
 class OutputIndex:
@@ -161,6 +162,8 @@ class OutputIndex:
                 params.append(value)
         if wanted.hides_measured and not wanted.is_removed:
             conditions.append("learn = ''")
+        if wanted.hides_arena:
+            conditions.append("arena = ''")
         if wanted.rating:
             condition, values = _match_rating(wanted.rating, wanted.rater)
             conditions.append(condition)

@@ -17,6 +17,12 @@ def model_folder_path(name: str) -> Path:
     return FOLDER / name
 
 
+def read_example_prompts(name: str) -> list[str]:
+    """Return prompts that show what a built-in model can do; none for another model."""
+    path = FOLDER / name / "prompts.txt"
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
 def create_model(name: str) -> StagedFolder[ModelFolder]:
     """Create a further version in the package, as `Workspace.create_model` does; for tools/build_in.py."""
     return create_version(FOLDER / name, name, lambda: list_versions(FOLDER / name))

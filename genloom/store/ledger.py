@@ -15,7 +15,7 @@ from genloom.errors import GenloomError
 from genloom.store import records
 from genloom.store.clock import get_now
 from genloom.store.database import EVENTS, Database, open_database
-from genloom.store.names import unknown_name_error
+from genloom.store.names import unknown_id_error
 
 _MAX_ID_CHARS = 64
 _MAX_BODY_CHARS = 1 << 24  # characters of JSON: a round names every rating that it used
@@ -139,12 +139,11 @@ class Ledger:
             yield replace(event, body=body)
 
     def get_event(self, id: str) -> Event:
-        """Return the event with this id; ValueError names the nearest id."""
+        """Return the event with this id; ValueError for an unknown one."""
         rows = self.database.read(sql.select(EVENTS).where(EVENTS.c.id == id))
         if not rows:
-            raise unknown_name_error(
-                "entry in the ledger", id, (event.id for event in self.iter_events()), "Rate something first."
-            )
+            known_ids = (event.id for event in self.iter_events())
+            raise unknown_id_error("entry in the ledger", id, known_ids, "genloom ratings", "Rate something first.")
         return _parse_event(rows[0])
 
     def get_head(self) -> Event | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from genloom.store.names import is_timed_id
 
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
+_VERSION_PATH = re.compile(r"/(?P<kind>models|data)/(?P<id>[^/]+/(?:\d{1,9}(?=/|$)|[0-9a-f]{12}))")
 
 
 def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +105,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def damaged_error(path: Path, reason: str) -> GenloomError:
     """Return the error for something in the workspace that is not as it was written."""
     cure = format_message("store.delete_folder")
+    if version := _VERSION_PATH.search(path.as_posix()):
+        cure = format_message("store.delete_one", kind=version["kind"], id=repr(version["id"]))
     if is_timed_id(path.stem):  # an output or a conversation, whose folder has others
         kind = "conversations" if path.parent.name == "conversations" else "outputs"
         cure = format_message("store.delete_one", kind=kind, id=path.stem)

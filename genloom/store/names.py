@@ -50,6 +50,13 @@ def unknown_name_error(kind: str, name: str, known_names: Iterable[str], cure: s
     return GenloomError("store.nothing_known", kind=kind, name=name, cure=cure)
 
 
+def unknown_id_error(kind: str, id: str, known_ids: Iterable[str], command: str, cure: str) -> GenloomError:
+    """Return the error for an unknown id: ids that differ in random digits are listed by a command, not suggested."""
+    if any(True for _ in known_ids):
+        return GenloomError("store.unknown_id", kind=kind, id=id, command=command)
+    return GenloomError("store.nothing_known", kind=kind, name=id, cure=cure)
+
+
 def make_timed_id(moment: datetime, offset: int = 0) -> str:
     """Return an id that sorts by time and starts with the date: `2026-11-21-g0r4t7`; raise `offset` if it is taken.
 

@@ -17,7 +17,7 @@ from genloom.store.clock import get_now
 from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
 from genloom.store.model_folder import ModelFolder, create_version, list_versions, open_model_folder
-from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error, validate_name
+from genloom.store.names import is_timed_id, make_timed_id, unknown_id_error, unknown_name_error, validate_name
 
 Entry = TypeVar("Entry")
 
@@ -387,6 +387,8 @@ class Workspace:
         """Return the error for a name of nothing in the workspace, which may be in the bin."""
         if entry := recycle_bin.find_entry(self.root, kind, name):
             return GenloomError("store.in_bin", name=name, entry=entry.name)
+        if kind == "outputs":
+            return unknown_id_error("output", name, known_names, "genloom list outputs", cure)
         noun = {"data": "data set"}.get(kind, kind.removesuffix("s"))
         return unknown_name_error(noun, name, known_names, cure)
 

@@ -138,13 +138,13 @@ def test_numbers_of_numpy_are_those_of_python(ws: gl.Workspace) -> None:
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
-        ("api.not_texts", {"prompt": None}),
-        ("api.not_texts", {"prompt": Path("x")}),
-        ("api.not_texts", {"prompt": b"The"}),
-        ("api.not_texts", {"stop": 3}),
-        ("api.not_integer", {"n": "3"}),
-        ("api.not_integer", {"n": 2.0}),
-        ("api.not_integer", {"seed": "abc"}),
+        ("api.wrong_argument", {"prompt": None}),
+        ("api.wrong_argument", {"prompt": Path("x")}),
+        ("api.wrong_argument", {"prompt": b"The"}),
+        ("api.wrong_argument", {"stop": 3}),
+        ("api.wrong_argument", {"n": "3"}),
+        ("api.wrong_argument", {"n": 2.5}),
+        ("api.wrong_argument", {"seed": "abc"}),
         ("core.bad_setting_value", {"max_tokens": "five"}),
     ],
 )
@@ -152,6 +152,28 @@ def test_an_argument_of_a_wrong_type_is_named(code: str, arguments: dict[str, An
     with pytest.raises(gl.GenloomError) as caught:
         ws.model("notes").generate(**arguments)
     assert caught.value.code == code, caught.value
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "name"),
+    [
+        ("collect", {"sources": None}, "sources"),
+        ("train", {"data": "notes", "minutes": "five"}, "minutes"),
+        ("model", {"name": 3}, "name"),
+        ("output", {"id": None}, "id"),
+        ("restore", {"name": 5}, "name"),
+        ("rate", {"output": "last", "up": "yes"}, "up"),
+        ("train", {"data": "notes", "from_": 3}, "from_"),
+        ("promote", {"model": None, "version": 1}, "model"),
+        ("dataset", {"name": Path("x")}, "name"),
+        ("collect", {"sources": ["x", 3]}, "sources"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_of_a_workspace_is_named(
+    method: str, arguments: dict[str, Any], name: str, ws: gl.Workspace
+) -> None:
+    with raises_code("api.wrong_argument", argument=name, method=method):
+        getattr(ws, method)(**arguments)
 
 
 def test_a_generation_yields_its_steps(ws: gl.Workspace) -> None:
@@ -165,7 +187,7 @@ def test_a_generation_yields_its_steps(ws: gl.Workspace) -> None:
 def test_ratings_are_given_listed_and_withdrawn(ws: gl.Workspace) -> None:
     first, second, third = ws.model("notes").generate("The old", n=3, seed=1, max_tokens=8)
     thumb, choice = first.rate(up=True), first.better_than(second)
-    third.rate(stars=2, rater="ben")
+    third.rate(stars=2.0, rater="ben")  # ty: ignore[invalid-argument-type]
     third.rate(note="dull")
     assert [row["says"].split()[-1] for row in ws.ratings("notes").rows] == ["good", second.id, "**", "note"]
     assert ws.ratings().is_enough is False
@@ -240,6 +262,8 @@ def test_models_are_measured_and_compared(ws: gl.Workspace, tmp_path: Path) -> N
     assert json.loads((folder / "evaluation.json").read_text())["model"] == "notes/1"
     assert evaluation.files.keys() <= {path.name for path in folder.iterdir()}
     other = ws.train("notes", name="other", steps=2, overrides=SIZES, threads=1)
+    with raises_code("evaluate.same_model", model=model.ref):
+        model.compare(model.ref)
     comparison = model.compare(other, max_tokens=4)
     assert comparison.verdict in ("better", "worse", "no difference shown")
     assert comparison.save(tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")

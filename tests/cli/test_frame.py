@@ -99,6 +99,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["collect"], "[cli.argument_missing]"),
         (["collect", "x", "--nme", "y"], "Did you mean '--name'?"),
         (["collect", "x", "--nme", "y"], "[cli.unknown_option]"),
+        (["train", "notes", "--once"], "no option --once. To list its options"),  # not --nice
         (["train", "-x=3"], "genloom train has no option -x."),
         (["rate", "--pair", "x"], "[cli.values_missing]"),
         (["train", "a", "--minutes", "1", "--minutes", "2"], "[cli.option_twice]"),

@@ -11,6 +11,7 @@ import pytest
 
 import genloom as gl
 from genloom.cli import run
+from genloom.store import manifest
 from tests.errors import raises_code
 
 
@@ -154,6 +155,18 @@ def test_only_the_active_version_learns(ws: gl.Workspace, capsys: pytest.Capture
     assert "[rate.too_few_preferences]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["models", "data"])
+def test_the_cure_of_a_damaged_version_removes_it_alone(ws: gl.Workspace, kind: str) -> None:
+    record = next((ws.folder / kind / "notes").glob("1/card.json" if kind == "models" else "*/manifest.json"))
+    version = f"notes/{record.parent.name[:12]}"
+    record.write_text("{")
+    with raises_code("store.damaged") as caught:
+        manifest.read_json(record)
+    assert f"genloom remove {kind} '{version}' --force" in str(caught.value)
+    assert run(["remove", kind, version, "--force", "--workspace", str(ws.folder)]) == 0
+    assert not record.parent.exists()
+
+
 @pytest.mark.parametrize("kind", ["outputs", "conversations"])
 def test_the_cure_of_a_damaged_record_removes_it_alone(ws: gl.Workspace, kind: str) -> None:
     """Its folder has those of all others of the day."""
@@ -196,7 +209,7 @@ def test_the_source_of_an_edit_goes_with_the_last_output_of_it(ws: gl.Workspace)
         (["models", "icons"], "[api.built_in_removal]"),
         (["models", "../home"], "[store.bad_name_ends]"),
         (["data", "../models"], "[store.bad_name_ends]"),
-        (["outputs", "../../a"], "[store.unknown_name]"),
+        (["outputs", "../../a"], "[store.unknown_id]"),
         (["runs", "nothing"], "[store.unknown_name]"),
         (["conversations", "nothing"], "[store.nothing_known]"),
         (["models"], "[cli.remove_without_name]"),

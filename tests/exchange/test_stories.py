@@ -121,6 +121,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "architecture": (
         change_config(architectures=["FalconForCausalLM"]), "unsupported_architecture", "'FalconForCausalLM'"
     ),
+    "no architecture": (change_config(architectures=None, model_type=None), "no_architecture", "architectures"),
     "scaling": (
         change_config(rope_parameters={"rope_type": "yarn", "rope_theta": 1.0}), "unsupported_rope_scaling", "'yarn'"
     ),
@@ -225,6 +226,9 @@ def test_a_model_that_no_other_program_computes_is_not_exported(
 ) -> None:
     create_own(home, **changes)
     assert f"[exchange.{error}]" in call(capsys, "export", "own", str(tmp_path / "out"), code=2)
+    refusal = call(capsys, "export", "own", str(tmp_path / "out"), "--to", "peft", code=2)
+    assert "[exchange.no_adapter]" in refusal
+    assert "--to" not in refusal
     assert not (tmp_path / "out").exists()
 
 
@@ -237,8 +241,9 @@ def test_unsupported_exports_are_errors(home: Workspace, tmp_path: Path, capsys:
     error = call(capsys, "export", "own", out, "--to", "gguf", "--precision", "q9", code=2)
     assert "float16, q8_0, float32" in error
     assert "[exchange.no_such_precision]" in error
-    assert "[exchange.no_adapter]" in call(capsys, "export", "own", out, "--to", "peft", code=2)
+    assert "--to hf or --to gguf. [exchange.no_adapter]" in call(capsys, "export", "own", out, "--to", "peft", code=2)
     create_own(home, qk_norm=False, window=8)
+    assert "--to hf. [exchange.no_adapter]" in call(capsys, "export", "own", out, "--to", "peft", code=2)
     assert "[exchange.inexpressible_in_gguf]" in call(capsys, "export", "own", out, "--to", "gguf", code=2)
     assert call(capsys, "export", "own", str(tmp_path), code=2)
 
@@ -267,6 +272,12 @@ def test_an_unknown_name_suggests_the_nearest(
 ) -> None:
     assert "'smollm2'" in call(capsys, "import", "smolm2", code=2)
     assert "[exchange.no_such_pretrained_model]" in call(capsys, "import", "gpt-99", code=2)
+    for source in ("someone/model", "https://example.org/model", "./no/such.gguf"):
+        assert "[exchange.not_downloaded]" in call(capsys, "import", source, code=2)
+    (tmp_path / "x.gguf").write_bytes(b"GG")
+    error = call(capsys, "import", str(tmp_path / "x.gguf"), code=2)
+    assert "2 bytes" in error
+    assert "again" in error
     (tmp_path / "x.bin").write_bytes(b"x")
     assert "[exchange.unsupported_file]" in call(capsys, "import", str(tmp_path / "x.bin"), code=2)
 

@@ -99,7 +99,7 @@ def test_withdrawn_ratings_do_not_count_and_stay_in_the_ledger(
     assert [e.kind for e in ledger.iter_events()] == ["rating", "choice", "withdrawal", "withdrawal"]
     with raises_code("rate.not_a_rating", kind="withdrawal"):
         withdraw_rating(ledger, first.id)
-    with raises_code("store.unknown_name", name="nothing"):
+    with raises_code("store.unknown_id", id="nothing"):
         withdraw_rating(ledger, "nothing")
 
 
@@ -125,9 +125,9 @@ def test_unknown_outputs_and_empty_rater_names_are_refused(
 ) -> None:
     output = save_output("A tale")
     wrong = output[:-1] + ("0" if output[-1] != "0" else "1")
-    with raises_code("store.unknown_name_near", nearest=output):
+    with raises_code("store.unknown_id", id=wrong, command="genloom list outputs"):
         record_rating(workspace, ledger, wrong, "me", "thumb", 1)
-    with raises_code("store.unknown_name_near", nearest=output):
+    with raises_code("store.unknown_id", id=wrong, command="genloom list outputs"):
         record_choice(workspace, ledger, output, wrong, "a", "me")
     with raises_code("store.empty_name", kind="rater"):
         record_rating(workspace, ledger, output, "", "thumb", 1)

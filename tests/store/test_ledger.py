@@ -263,10 +263,12 @@ def test_ids_are_short_and_printable(id: str, tmp_path: Path) -> None:
         open_ledger(tmp_path).append("rating", {}, id=id)
 
 
-def test_an_unknown_event_suggests_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_event_names_the_command_that_lists_events(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
+    with raises_code("store.nothing_known"):
+        ledger.get_event("abcdeg")
     ledger.append("rating", {}, id="abcdef")
-    with raises_code("store.unknown_name_near", name="abcdeg", nearest="abcdef"):
+    with raises_code("store.unknown_id", id="abcdeg", command="genloom ratings"):
         ledger.get_event("abcdeg")
 
 

@@ -288,6 +288,41 @@ def test_little_text_trains_with_a_shorter_context(worlds: ModuleType, tmp_path:
     assert 8 <= read_job(workspace.get_model(last.ref).folder / "job.toml").design.context_length < 256
 
 
+@pytest.mark.parametrize("params", [2**31, 10**12])
+def test_a_size_beyond_all_networks_is_an_error_before_anything_is_measured(
+    workspace: Workspace, params: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Benchmark, "measure_step", lambda *_: pytest.fail("a size was measured"))
+    with raises_code("train.no_such_size", params=params) as caught:
+        plan(workspace, budget=Budget(params=params))
+    assert 10**6 < caught.value.fields["closest"] < 10**9
+    assert workspace.list_runs() == []
+
+
+def test_only_the_size_closest_to_the_request_is_measured(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def measure_step(_: Benchmark, job: Job) -> StepBenchmark:
+        sizes.append(job.design.network_settings["base"]["width"])
+        return StepBenchmark(1e-6, 10**7)
+
+    monkeypatch.setattr(Benchmark, "measure_step", measure_step)
+    plan(workspace, budget=Budget(params=10**7, steps=3), overrides={"plan.precision": "float32"})
+    assert sizes == [sizes[0]]
+    assert sizes[0] > 192
+
+
+def test_fewer_tokens_than_one_step_has_give_a_warning(workspace: Workspace) -> None:
+    (few, few_events), (_, more_events) = (
+        plan(workspace, budget=Budget(tokens=tokens), overrides=SMALL) for tokens in (100, 128)
+    )
+    assert few.total_units == 124
+    assert [event.text for event in few_events if isinstance(event, RunWarning)]
+    assert not [event for event in more_events if isinstance(event, RunWarning)]
+
+
 def test_many_epochs_give_a_warning(workspace: Workspace) -> None:
     settings = {**SMALL, "plan.torch_compile": "false"}  # a busy machine would try
     _, events = plan(workspace, budget=Budget(tokens=2_000_000), overrides=settings)
@@ -303,7 +338,7 @@ def test_many_epochs_give_a_warning(workspace: Workspace) -> None:
         ({"codec.name": "byte"}, ["'byte'", "'bytes'"]),
         ({"codec.vocab_size": "500"}, ["codec.vocab_size"]),
         ({"objective.name": "masked", "network.name": "recurrent"}, ["recurrent"]),
-        ({"objective.name": "variational"}, ["variational", "bytes"]),
+        ({"objective.name": "variational"}, ["variational", "bpe"]),
         ({"plan.precision": "int8"}, ["'int8'"]),
         ({"plan.optimizer.family": "sgd"}, ["'sgd'"]),
         ({"network.base.heads": "3", "network.base.width": "16"}, ["width", "heads"]),

@@ -359,7 +359,7 @@ def test_a_run_that_failed_before_its_job_leaves_nothing(worlds: ModuleType, wor
     with raises_code("core.unknown_setting", location="plan", key="cooldwon"):
         list(train_model(workspace, TrainRequest("tales", overrides={"plan.cooldwon": "1"})))
     stopped = train_model(workspace, TrainRequest("tales"))
-    assert isinstance(next(stopped), Status)
+    assert isinstance(next(stopped), RunStart)
     stopped.close()
     assert workspace.list_runs() == []
     assert list((workspace.root / "runs").iterdir()) == []

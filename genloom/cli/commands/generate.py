@@ -94,7 +94,7 @@ def run(
     count
         Number of outputs for each prompt.
     stop
-        String that ends a text and is not part of it. Repeatable.
+        String that ends a text and is not part of it, taken as it is; a line break is $'\\n' in the shell. Repeatable.
     out
         Folder for copies of the outputs, or a file, whose suffix chooses the format.
     continue_from

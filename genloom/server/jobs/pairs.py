@@ -10,6 +10,7 @@ from genloom.api.workspace import Workspace
 from genloom.rate.session import Trial, compute_session_id, schedule_trials
 from genloom.server.index import OutputIndex
 from genloom.server.jobs.store import Job
+from genloom.store import built_in
 
 REPEATS = 0.1  # share of the pairs that are shown again in the other order
 MAX_SUGGESTIONS = 24
@@ -85,9 +86,10 @@ def derive_seed(seed: int, task: str) -> int:
 
 
 def suggest_prompts(workspace: Workspace, index: OutputIndex, model: Model) -> list[str]:
-    """Return prompts for a model: those it was given before, else captions and beginnings of held-out documents."""
-    if prompts := index.list_prompts(model.name, MAX_SUGGESTIONS):
-        return prompts
+    """Return prompts for a model: those it was given before, and examples; else beginnings of held-out documents."""
+    examples = built_in.read_example_prompts(model.name)
+    if prompts := [*index.list_prompts(model.name, MAX_SUGGESTIONS), *examples]:
+        return list(dict.fromkeys(prompts))[:MAX_SUGGESTIONS]
     data = model.card.get("data") or {}
     try:
         stored = workspace.dataset(str(data.get("name", "")), str(data.get("digest", ""))).stored

@@ -34,6 +34,7 @@ from genloom.server.openai.generating import (
     to_event_data,
     translate_error,
 )
+from genloom.server.openai.models import find_medium
 from genloom.server.openai.shapes import Seed, Shape, Text, to_seed
 from genloom.types import Item
 
@@ -232,7 +233,7 @@ def find_default_model(request: Request) -> str:
     """Return the newest model of pictures in the workspace, else a built-in one."""
     workspace = request.app.state.workspace
     for models in (workspace.models, workspace.built_in_models):
-        names = [model.name for model in models if model.card.get("medium") == MEDIUM]
+        names = [model.name for model in models if find_medium(model) == MEDIUM]
         if names:
             return names[-1]
     raise APIError("server.no_image_models", status=404, param="model", public_code="model_not_found")

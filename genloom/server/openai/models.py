@@ -10,6 +10,7 @@ from genloom.api.models import Model
 from genloom.errors import GenloomError
 from genloom.server.access import require_scope
 from genloom.server.openai.generating import build_model_error, resolve_model
+from genloom.server.studio.models import read_job_table
 
 router = APIRouter()
 
@@ -64,8 +65,13 @@ def describe_model(id: str, model: Model) -> dict[str, Any]:
         "created": to_timestamp(str(model.card.get("created") or "")),
         "owned_by": "genloom",
         "version": model.ref,
-        "medium": str(model.card.get("medium") or "text"),
+        "medium": find_medium(model),
     }
+
+
+def find_medium(model: Model) -> str:
+    """Return the medium of a model, which its job names."""
+    return str(read_job_table(model).get("medium") or "text")
 
 
 def to_timestamp(moment: str) -> int:

@@ -29,6 +29,7 @@ from genloom.server.openai.generating import (
     translate_error,
 )
 from genloom.server.openai.messages import MAX_MESSAGES, ChatMessage, Function, ToolCall, read_messages
+from genloom.server.openai.models import find_medium
 from genloom.server.openai.shapes import Name, Shape
 from genloom.server.openai.shapes import Text as TextValue
 
@@ -96,7 +97,7 @@ def list_tags(request: Request) -> dict[str, Any]:
     """List the language models."""
     workspace = request.app.state.workspace
     models = {model.name: model for model in [*workspace.models, *workspace.built_in_models] if model.is_active}
-    chosen = {name: model for name, model in models.items() if (model.card.get("medium") or "text") == "text"}
+    chosen = {name: model for name, model in models.items() if find_medium(model) == "text"}
     return {
         "models": [
             {

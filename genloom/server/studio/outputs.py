@@ -59,6 +59,7 @@ async def list_outputs(
     after: Annotated[str, Query(max_length=40)] = "",
     before: Annotated[str, Query(max_length=40)] = "",
     conversation: Annotated[str, Query(pattern="^(none)?$")] = "",
+    arena: bool = True,
     deleted: bool = False,
     cursor: Cursor = "",
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
@@ -84,6 +85,7 @@ async def list_outputs(
             is_removed=deleted,
             ids=ids,
             hidden_ids=jobs.conversations.list_outputs() if conversation == "none" else (),
+            hides_arena=not arena,
         )
         rows = jobs.index.find(wanted, cursor, limit + 1, offset)
         return rows, None if cursor else jobs.index.count(wanted)

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 import genloom
-from genloom.server.access import CurrentUser, require_scope
+from genloom.server.access import CurrentUser, build_unknown_id_error, require_scope
+from genloom.server.studio import conversations, outputs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
 from genloom.server.studio.shapes.common import Page
 from genloom.server.studio.shapes.session import Session
@@ -134,6 +135,27 @@ def list_bin(user: CurrentUser, jobs: CurrentJobs) -> Any:
         jobs.index.sync_bin()
         entries = [entry for entry in entries if is_shared(jobs, user, entry)]
     return Page[Any](data=[entry.to_record() for entry in entries])
+
+
+@router.post("/api/bin/{id}/restore", response_model=BinItem)
+@require_scope("train")
+def restore_from_bin(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
+    """Move something back from the bin, by the id of its entry."""
+    jobs.index.sync_bin()
+    entry = next((each for each in jobs.workspace.bin if each.id == id), None)
+    if entry is None or not (user.is_local or is_shared(jobs, user, entry)):
+        raise build_unknown_id_error("entry of the bin", id)
+    if entry.kind == "outputs":
+        outputs.move_back(jobs, user, entry.name)
+    elif entry.kind == "conversations":
+        jobs.conversations.restore(entry.name)
+        conversations.tell(jobs, user, entry.name)
+    else:
+        jobs.workspace.restore(id)
+        event = {"models": "model.restored", "data": "dataset.restored"}.get(entry.kind)
+        if event:
+            jobs.events.publish(event, {"name": entry.name})
+    return entry.to_record()
 
 
 @router.post("/api/bin/empty", response_model=Freed)

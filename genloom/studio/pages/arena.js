@@ -56,7 +56,6 @@ class ArenaSession extends Element {
     this.chosen = '';
     this.goal = 0; // ratings that a round takes
     this.count = 0; // choices made on this page
-    this.wasShort = false; // whether ratings were missing before the last choice
     /** @type {Promise<void>} choices reach the server in order */
     this.sending = Promise.resolve();
     /** @type {Set<string>} */
@@ -87,7 +86,6 @@ class ArenaSession extends Element {
     try {
       const arena = await get(`arena/${quote(this.model)}`, { count: AHEAD });
       const known = new Set([...this.pairs.map((pair) => pair.id), ...this.answered]);
-      if (!this.arena) this.wasShort = arena.missing > 0;
       this.arena = arena;
       const more = arena.pairs.filter((/** @type {Pair} */ pair) => !known.has(pair.id));
       this.pairs = [...this.pairs, ...more];
@@ -120,8 +118,6 @@ class ArenaSession extends Element {
       const { answered, total, missing } = await post(`arena/${quote(this.model)}/choices`, { pair: pair.id, winner });
       if (winner !== 'skip') this.count++;
       if (this.arena) this.arena = { ...this.arena, answered, total, missing, can_undo: true };
-      if (missing === 0 && this.wasShort) toast(t('arena.enough'), { kind: 'good', action: { label: t('arena.teach_now'), run: () => go(['teach', this.model]) } });
-      this.wasShort = missing > 0;
     } catch (error) {
       await turned;
       this.answered.delete(pair.id);

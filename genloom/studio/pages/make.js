@@ -180,7 +180,7 @@ class Make extends Element {
 
   async readOutputs() {
     try {
-      const answer = await get('outputs', { limit: 60, conversation: 'none' });
+      const answer = await get('outputs', { limit: 60, conversation: 'none', arena: false });
       this.outputs = new Map(answer.data.map((/** @type {Output} */ each) => [each.id, each]));
       this.isRead = true;
     } catch (error) {

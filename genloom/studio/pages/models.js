@@ -67,7 +67,8 @@ async function remove(ref, force = false) {
   try {
     const entry = await del(`models/${quote(ref)}${force ? '?force=true' : ''}`);
     toast(t('models.deleted', { ref }), { undo: () => post(`bin/${quote(entry.id)}/restore`) });
-    if (route.get().rest.join('/') === ref) go('models');
+    const shown = route.get().rest.join('/'); // a name without a version means the one in use
+    if (shown && (shown === ref || shown === ref.split('/')[0])) go('models');
   } catch (error) {
     const { code, message } = /** @type {import('../core/api.js').ApiError} */ (error);
     if (force || !/still_needed/.test(code)) return toastError(error);
@@ -201,7 +202,7 @@ class ModelPage extends Element {
   }
 
   async load() {
-    const ref = this.ref.includes('/') ? this.ref : (this.models.find((model) => model.name === this.ref && model.is_active)?.ref ?? this.ref);
+    const ref = this.ref.includes('/') ? this.ref : (this.models.find((model) => model.name === this.ref && model.is_active)?.ref ?? `${this.ref}/1`); // 1: an address of a version, which answers that there is none
     try {
       const detail = await get(`models/${quote(ref)}`);
       if (detail.ref !== ref) return;

@@ -6,7 +6,7 @@ The modules of networks and codecs may define hooks for their own settings: `def
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
@@ -16,7 +16,7 @@ from genloom import plugins
 from genloom.capabilities import Hook
 from genloom.errors import GenloomError, format_message
 from genloom.memory import measure_memory
-from genloom.model import check_design, fit_conditions
+from genloom.model import build_objective, check_design, count_network_parameters, fit_conditions, resolve_space
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -164,13 +164,15 @@ def plan_training(
     job = limit_context_length(job, source, overrides)
     ngram_baseline = source.compute_ngram_baseline(job.design)
     benchmark = Benchmark(source, {} if budget.measured is None else budget.measured)
+    model_sizes = choose_model_sizes(job, source, budget.params)
     yield Status("Measuring this machine")
     if "plan.precision" not in overrides:
         precision = benchmark.choose_precision(override_network(job, "resize_config", *REFERENCE_SIZE))
         job = replace(job, plan=replace(job.plan, precision=precision))
     law = yield from fit_scaling_law(job, benchmark, budget, minutes, ngram_baseline)
     scaling_forecast = ScalingForecast(ngram_baseline, law, len(source))
-    candidate = choose_candidate(list(iter_candidates(job, benchmark, time_left, scaling_forecast, overrides)), budget)
+    candidates = iter_candidates(job, benchmark, time_left, scaling_forecast, overrides, model_sizes)
+    candidate = choose_candidate(list(candidates), budget)
     if candidate.total_units > source.epochs_before_dropout * len(source):
         candidate = replace(candidate, job=override_network(candidate.job, "with_dropout", DROPOUT))
     if "plan.torch_compile" not in overrides and candidate.seconds > COMPILE_MIN_SECONDS:
@@ -182,6 +184,9 @@ def plan_training(
         setup_minutes = (time.perf_counter() - started_at) / 60
         steps = format_count(candidate.steps, "step")
         yield RunWarning(format_message("train.long_setup", setup=setup_minutes, minutes=minutes, steps=steps))
+    if candidate.steps == 1 and 0 < budget.tokens < candidate.total_units:
+        total = f"{candidate.total_units:,} {source.unit.word}"
+        yield RunWarning(format_message("train.one_step", tokens=budget.tokens, total=total))
     if budget.params and not 0.5 < candidate.benchmark.num_parameters / budget.params < 2:
         closest = candidate.benchmark.num_parameters
         yield RunWarning(format_message("train.no_such_size", params=budget.params, closest=closest))
@@ -280,13 +285,36 @@ def limit_context_length(job: Job, source: PretrainingSource, overrides: Mapping
     return replace(job, design=replace(job.design, context_length=context_length))
 
 
+def choose_model_sizes(job: Job, source: PretrainingSource, params: int) -> Sequence[tuple[int, int, int]]:
+    """Return the network size closest to the requested number of parameters; all sizes if none is requested.
+
+    Raises GenloomError if even the largest has less than half of them.
+    """
+    if not params:
+        return MODEL_SIZES
+    objective = build_objective(job.design, resolve_space(job.design, source.codec))
+    counts = {
+        size: count_network_parameters(override_network(job, "resize_config", *size).design, objective)
+        for size in MODEL_SIZES
+    }
+    closest_size = min(counts, key=lambda size: abs(log(counts[size] / params)))
+    if params > 2 * max(counts.values()):
+        raise GenloomError("train.no_such_size", params=params, closest=counts[closest_size])
+    return (closest_size,)
+
+
 def iter_candidates(
-    job: Job, benchmark: Benchmark, time_left: TimeLeft, scaling_forecast: ScalingForecast, overrides: Mapping[str, str]
+    job: Job,
+    benchmark: Benchmark,
+    time_left: TimeLeft,
+    scaling_forecast: ScalingForecast,
+    overrides: Mapping[str, str],
+    model_sizes: Sequence[tuple[int, int, int]] = MODEL_SIZES,
 ) -> Iterator[Candidate]:
     """Measure network sizes, small to large, until one is too slow for the time or predicted to be worse."""
     budget, minutes, source = time_left.budget, time_left.minutes, benchmark.source
     best_score, previous_job = float("inf"), None
-    for model_size in MODEL_SIZES:
+    for model_size in model_sizes:
         sized_job = override_network(job, "resize_config", *model_size)
         if sized_job == previous_job:  # the sizes are fixed by overrides
             return
@@ -316,7 +344,7 @@ def iter_candidates(
         yield Candidate(sized_job, step_benchmark, steps, score)
         if time_left.is_setup_long:
             return
-        is_last = step_benchmark.num_parameters > 1.5 * budget.params if budget.params else score > best_score * 1.01
+        is_last = score > best_score * 1.01
         # Without a time limit, the number of tokens bounds the size.
         is_last = is_last or (not (minutes or budget.params) and step_benchmark.num_parameters > equivalent_tokens / 10)
         best_score = min(best_score, score)

@@ -37,6 +37,12 @@ def test_pictures_are_made_and_belong_to_the_ledger(api: RunningServer, client: 
     assert post(client, {**BODY, "n": 2}, GENERATIONS)["data"][0]["b64_json"] == found["data"][0]["b64_json"]
 
 
+def test_models_are_listed_with_their_medium_and_pictures_need_no_name(client: httpx2.Client) -> None:
+    media = {model["id"]: model.get("medium") for model in client.get("/v1/models").json()["data"]}
+    assert (media["blots"], media["tales"], media["icons"], media["tunes"]) == ("image", "text", "image", "music")
+    assert client.post(GENERATIONS, json={"prompt": "a blot"}).status_code == 200
+
+
 def test_formats_urls_and_the_size_of_the_model_are_honoured(api: RunningServer, client: httpx2.Client) -> None:
     for name in ("jpeg", "webp", "png"):
         (found,) = post(client, {**BODY, "output_format": name, "size": "16x16"}, GENERATIONS)["data"]

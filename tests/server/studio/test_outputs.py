@@ -72,6 +72,9 @@ def test_a_picture_is_made_shown_rated_arranged_and_removed(open_studio: Open) -
         assert client.get(f"/api/outputs/{third}/file").content.startswith(b"\x89PNG")
         assert client.post(f"/api/outputs/{third}/restore").json()["rating"]["up"] is True
         assert list_ids(client) == [third, second, first]
+        entry = client.delete(f"/api/outputs/{third}").json()["id"]
+        assert client.post(f"/api/bin/{entry}/restore").json()["name"] == third
+        assert list_ids(client) == [third, second, first]
         removed = client.post("/api/outputs/remove", json={"ids": [first, second]}).json()["data"]
         assert [entry["name"] for entry in removed] == [first, second]
         client.post("/api/outputs/restore", json={"ids": [first]})

@@ -55,6 +55,10 @@ def test_a_data_set_its_samples_and_the_bin(open_studio: Open) -> None:
         assert client.get("/api/datasets").json()["data"] == []
         assert [entry["name"] for entry in client.get("/api/bin").json()["data"]] == ["tales"]
         assert client.post("/api/datasets/tales/restore").json()["documents"] == 30
+        entry = client.delete("/api/datasets/tales").json()["id"]
+        assert client.post(f"/api/bin/{entry}/restore").json()["name"] == "tales"
+        assert [row["name"] for row in client.get("/api/datasets").json()["data"]] == ["tales"]
+        assert client.post(f"/api/bin/{entry}/restore").status_code == 404
 
 
 def test_captions_are_edited_and_a_new_version_has_them(open_studio: Open) -> None:

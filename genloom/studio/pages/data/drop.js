@@ -209,7 +209,7 @@ class DataDrop extends Element {
       ${left ? html`<details open class="left"><summary>${t('data.left', { n: left })}</summary><ul>${others ? html`<li><strong>${formatNumber(others)}</strong> ${t('data.reason_other_medium')}</li>` : nothing}${forecast.left.map((each) => html`<li><strong>${formatNumber(each.count)}</strong> ${translate('data.reason', each.reason)}</li>`)}</ul></details>` : nothing}
       <form class="collect-form" @submit=${(/** @type {Event} */ event) => (event.preventDefault(), this.collect({ upload: this.upload?.id }, this.name))}>
         ${field({ id: 'data-name', label: t('data.name'), help: taken ? t('data.name_exists') : t('data.name_help'), control: ({ id, describedBy }) => html`
-          <input id=${id} required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" maxlength="60" autocomplete="off" aria-describedby=${describedBy} .value=${this.name} @input=${(/** @type {Event} */ event) => {
+          <input id=${id} required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" maxlength="60" autocomplete="off" title=${t('data.name_help')} aria-describedby=${describedBy} .value=${this.name} @input=${(/** @type {Event} */ event) => {
             this.name = inputValue(event);
             this.requestUpdate();
           }}>` })}

@@ -31,7 +31,8 @@ export function groupOutputs(outputs, jobs) {
   }
   for (const output of outputs) {
     if (output.removed || output.conversation) continue;
-    const id = output.job ?? `${output.model}|${output.prompt}|${output.created.slice(0, 16)}`;
+    const isTask = !output.job || groups.get(output.job)?.job; // else a job of the arena, say, with many prompts, or one that is no longer known
+    const id = output.job && isTask ? output.job : `${output.job ?? output.model}|${output.prompt}|${output.job ? '' : output.created.slice(0, 16)}`;
     const group = groups.get(id) ?? { id, prompt: output.prompt, model: output.model ?? '', created: output.created, outputs: [], job: null };
     group.outputs.push(output);
     groups.set(id, group);
