@@ -122,6 +122,7 @@ COMPARISONS = {
     "collect/kept_columns.py": "the type of a column",
     "api/outputs.py": "the first part of a MIME type",
     "rate/report/html.py": "the first part of a MIME type",
+    "server/others/ollama.py": "programs that speak Ollama's API know models of language only",
 }
 GUESSES = {
     "api/arguments.py": "an argument that may be one text or several, and a setting",

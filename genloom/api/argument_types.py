@@ -75,26 +75,26 @@ class _Names(dict[str, Any]):
         return _CLASSES.get(name, Any)
 
 
-def _is_valid(value: Any, annotation: Any) -> bool:
+def _is_valid(argument: Any, annotation: Any) -> bool:
     origin, inner = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin in (typing.Union, UnionType):
-        return any(_is_valid(value, each) for each in inner)
+        return any(_is_valid(argument, each) for each in inner)
     if origin is Literal:
-        return isinstance(value, type(inner[0]))
+        return isinstance(argument, type(inner[0]))
     if origin is bool:
-        return isinstance(value, Hashable) and value in (True, False)
+        return isinstance(argument, Hashable) and argument in (True, False)
     if origin is int:
-        return hasattr(value, "__index__") or (isinstance(value, float) and value.is_integer())
+        return hasattr(argument, "__index__") or (isinstance(argument, float) and argument.is_integer())
     if origin is float:
-        return hasattr(value, "__float__")
+        return hasattr(argument, "__float__")
     if origin is Path:
-        return isinstance(value, PathLike)
+        return isinstance(argument, PathLike)
     if origin in _LISTS:
-        items = value if inner and isinstance(value, list | tuple) else ()  # an iterator would be used up
-        is_list = hasattr(value, "__iter__") and not isinstance(value, str | bytes | Mapping)
+        items = argument if inner and isinstance(argument, list | tuple) else ()  # an iterator would be used up
+        is_list = hasattr(argument, "__iter__") and not isinstance(argument, str | bytes | Mapping)
         return is_list and all(_is_valid(each, inner[0]) for each in items)
     is_class = isinstance(origin, type) and origin is not Any and not getattr(origin, "_is_protocol", False)
-    return isinstance(value, origin) if is_class else True
+    return isinstance(argument, origin) if is_class else True
 
 
 def _describe(annotation: Any) -> str:

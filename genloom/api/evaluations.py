@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from genloom.api import progress as progress_bars
 from genloom.api.progress import ProgressBar
-from genloom.errors import GenloomError
 from genloom.store.files import expand_home, write_atomic
 
 if TYPE_CHECKING:
@@ -185,15 +184,13 @@ def compare(
     Raises
     ------
     GenloomError
-        evaluate.same_model: both are one version; evaluate.different_media: the models are of different media.
+        evaluate.different_media: the models are of different media.
     """
     from genloom.evaluate.context import EvaluationOptions
     from genloom.evaluate.run import compare_batteries, compare_models
 
     workspace = model.workspace
     models = (model, workspace.model(other))
-    if models[0].ref == models[1].ref:
-        raise GenloomError("evaluate.same_model", model=model.ref)
     first, second = (each.load((), choose_precision(precision, battery)) for each in models)
     shown = choose_progress(workspace, progress)
     folder = workspace.folder / "reports"

@@ -24,7 +24,7 @@ def list_choices(studio: Any) -> list[Any]:
 
 def test_a_session_is_chosen_through_with_skip_and_undo(open_studio: Open) -> None:
     with open_studio() as (studio, client):
-        assert get_arena(client)["suggested_prompts"] == []
+        assert len(set(get_arena(client)["suggested_prompts"])) >= 20, "a built-in model has examples"
         assert choose(client, "x", "a").json()["error"]["code"] == "studio.no_session"
         prompts = [f"picture {number}" for number in range(5)]
         result = studio.run(client, "arena", model="icons", prompts=prompts)
