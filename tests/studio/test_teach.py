@@ -47,8 +47,13 @@ def test_a_round_from_the_button_to_the_way_back(teach: Callable[..., tuple[Page
     assert (job.kind, job.params) == ("learn", {"model": "shakespeare", "minutes": 2})
 
     job.state, job.position = "running", None
-    learning.world.emit("job.running", {"job": dump(job)})
-    expect(page.get_by_role("heading", name="shakespeare is learning")).to_be_visible()
+    heading = page.get_by_role("heading", name="shakespeare is learning")
+    for _ in range(60):  # the stand-in, unlike the server, does not repeat what a page missed while it connected
+        learning.world.emit("job.running", {"job": dump(job)})
+        if heading.is_visible():
+            break
+        page.wait_for_timeout(250)
+    expect(heading).to_be_visible()
     job.progress.stage, job.progress.share, job.progress.seconds_left = "Training shakespeare", 0.4, 65
     learning.world.emit("job.progress", {"id": job.id, "kind": "learn", "progress": dump(job.progress)})
     expect(page.get_by_text("Learn · 40% · 65 sec left")).to_be_visible()
