@@ -13,7 +13,7 @@ from genloom.server.guard import get_address, get_cookie_name
 from genloom.server.keys import ACCOUNT_SCOPES, KeyStore, sort_scopes
 from genloom.server.limits import SignInLimits, build_limit_error
 from genloom.server.sessions import SESSION_DAYS, Sessions
-from genloom.server.studio.shapes.common import Body, Name, Page, Shape
+from genloom.server.studio.shapes.base import Body, Name, Page, Shape
 from genloom.server.studio.shapes.session import Login
 from genloom.server.studio.shapes.system import CreatedKey, Key, NewKey
 

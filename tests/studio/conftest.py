@@ -55,7 +55,7 @@ def pytest_report_header() -> str:
     return "" if HAS_DRIVER else "tests/studio: left out, because Playwright is not installed (make install)"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright runs an event loop meanwhile, which other tests cannot have
 def browser() -> Iterator["Browser"]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install the package chromium")

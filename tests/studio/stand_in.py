@@ -348,6 +348,7 @@ def build_app(world: World) -> Starlette:
             return refuse(401, "not_signed_in", "Sign in first.")
         if world.breaks_events:
             return refuse(503, "stopping", "The server stops.")
+        await asyncio.sleep(world.event_delay)
         after = int(request.query_params.get("after", len(world.events)))
 
         async def send() -> AsyncIterator[str]:

@@ -50,6 +50,7 @@ class World:
         self.reply: Callable[[str], str] | None = None
         self.is_signed_in = True
         self.breaks_events = False
+        self.event_delay = 0.0  # seconds until a page is connected
         self.requests: list[tuple[str, str, Any]] = []
         self.jobs: dict[str, Job] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}

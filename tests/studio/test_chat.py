@@ -1,5 +1,6 @@
 """Chat: streamed answers, branches that stay, and the conversations beside them."""
 
+import asyncio
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -131,3 +132,23 @@ def test_search_finds_words_in_turns(visit: Any) -> None:
     page.get_by_label("Search in all conversations").fill("zebra")
     expect(page.locator(".chat-row")).to_have_count(1)
     expect(page.locator(".chat-row")).to_contain_text("animals")
+
+
+def test_enter_before_the_conversation_is_read_goes_on_in_it(visit: Any) -> None:
+    world = World(outputs=0)
+    studio = visit(world)
+    page = studio.open("chat")
+    ask(page, "Who are you?")
+    expect(page.get_by_role("button", name="Answer again")).to_be_visible()  # the answer is complete
+    [conversation] = world.conversations
+
+    async def delay(_request: Any, method: str, parts: list[str], _body: Any) -> None:
+        if (method, parts) == ("GET", ["conversations", conversation]):
+            await asyncio.sleep(1)
+
+    world.answers.append(delay)
+    page = studio.open(f"chat/{conversation}")
+    page.reload()
+    ask(page, "And then?")
+    expect(page.locator("gl-thread .turn.user")).to_have_count(2)
+    assert list(world.conversations) == [conversation]

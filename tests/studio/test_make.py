@@ -1,5 +1,6 @@
 """Make: from one box to outputs, and on from them."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -29,6 +30,21 @@ def test_first_run_offers_prompts_and_a_way_on(visit: Any) -> None:
     expect(page.locator("#make-prompt")).to_have_value(FOX)
     for name in ["Make something", "Say what you like", "Bring your files"]:
         expect(page.get_by_role("link", name=re.compile(name))).to_be_visible()
+
+
+def test_enter_before_the_models_are_read_is_not_lost(visit: Any) -> None:
+    world = World(outputs=0)
+
+    async def delay(_request: Any, method: str, parts: list[str], _body: Any) -> None:
+        if method == "GET" and parts[0] == "models":
+            await asyncio.sleep(1)
+
+    world.answers.append(delay)
+    page = visit(world).open("make")
+    page.locator("#make-prompt").fill("a lion")
+    page.keyboard.press("Enter")
+    expect(page.locator("gl-output").first).to_be_visible()
+    assert [job["prompt"] for job in get_jobs(world)] == ["a lion"]
 
 
 def test_pictures_form_and_are_rated_by_one_key(visit: Any) -> None:

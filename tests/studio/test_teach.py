@@ -14,8 +14,9 @@ from tests.studio.stand_in_learning import Learning
 def teach(visit: Callable[..., Any]) -> Callable[..., tuple[Page, Learning]]:
     """Return a function that opens the page of the model shakespeare."""
 
-    def start(route: str = "teach/shakespeare", **state: Any) -> tuple[Page, Learning]:
+    def start(route: str = "teach/shakespeare", event_delay: float = 0.0, **state: Any) -> tuple[Page, Learning]:
         world = World(outputs=0)
+        world.event_delay = event_delay
         learning = Learning(world, **state)
         return visit(world).open(route), learning
 
@@ -37,6 +38,19 @@ def test_too_few_ratings_show_how_many_are_missing(teach: Callable[..., tuple[Pa
     expect(page.get_by_role("button", name="Teach shakespeare")).to_have_count(0)
 
 
+def test_what_happens_before_the_page_is_connected_is_not_missed(
+    teach: Callable[..., tuple[Page, Learning]],
+) -> None:
+    page, learning = teach(missing=0, event_delay=3.0)
+    page.get_by_role("button", name="Teach shakespeare").click()
+    expect(page.get_by_role("heading", name="The round waits")).to_be_visible()
+    [job] = learning.world.jobs.values()
+    assert not learning.world.waiting, "the page is connected already"
+    job.state, job.position = "running", None
+    learning.world.emit("job.running", {"job": dump(job)})
+    expect(page.get_by_role("heading", name="shakespeare is learning")).to_be_visible()
+
+
 def test_a_round_from_the_button_to_the_way_back(teach: Callable[..., tuple[Page, Learning]]) -> None:
     page, learning = teach(missing=0)
     page.get_by_text("Options").click()
@@ -47,13 +61,8 @@ def test_a_round_from_the_button_to_the_way_back(teach: Callable[..., tuple[Page
     assert (job.kind, job.params) == ("learn", {"model": "shakespeare", "minutes": 2})
 
     job.state, job.position = "running", None
-    heading = page.get_by_role("heading", name="shakespeare is learning")
-    for _ in range(60):  # the stand-in, unlike the server, does not repeat what a page missed while it connected
-        learning.world.emit("job.running", {"job": dump(job)})
-        if heading.is_visible():
-            break
-        page.wait_for_timeout(250)
-    expect(heading).to_be_visible()
+    learning.world.emit("job.running", {"job": dump(job)})
+    expect(page.get_by_role("heading", name="shakespeare is learning")).to_be_visible()
     job.progress.stage, job.progress.share, job.progress.seconds_left = "Training shakespeare", 0.4, 65
     learning.world.emit("job.progress", {"id": job.id, "kind": "learn", "progress": dump(job.progress)})
     expect(page.get_by_text("Learn · 40% · 65 sec left")).to_be_visible()

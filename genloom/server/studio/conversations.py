@@ -14,7 +14,7 @@ from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, Words, build_page
-from genloom.server.studio.shapes.common import Page
+from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.conversations import (
     Conversation,
     ConversationChange,

@@ -11,7 +11,7 @@ from genloom.server.errors import APIError
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.jobs.params import parse_params
 from genloom.server.studio.services import CurrentJobs
-from genloom.server.studio.shapes.common import Page
+from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.forecasts import CollectForecast, Forecast, ForecastRequest
 
 router = APIRouter()

@@ -21,7 +21,7 @@ from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.jobs.pairs import suggest_prompts
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
-from genloom.server.studio.shapes.common import Page
+from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.models import Active, Family, Model, ModelDetail, Option, Promotion
 from genloom.server.studio.shapes.system import BinItem
 from genloom.store import built_in, manifest

@@ -18,7 +18,7 @@ from genloom.server.files import build_file_response
 from genloom.server.index import MAX_EXCERPT_CHARS, OutputFilter
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, Words, build_page
-from genloom.server.studio.shapes.common import Page
+from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.outputs import (
     Facets,
     NewRating,

@@ -10,7 +10,7 @@ from genloom.server.index import OutputFilter
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.outputs import build_outputs
 from genloom.server.studio.services import CurrentJobs
-from genloom.server.studio.shapes.common import Page
+from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.system import Hit
 
 router = APIRouter()

@@ -11,7 +11,7 @@ import genloom
 from genloom.server.access import CurrentUser, build_unknown_id_error, require_scope
 from genloom.server.studio import conversations, outputs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
-from genloom.server.studio.shapes.common import Page
+from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.session import Session
 from genloom.server.studio.shapes.system import BinItem, Freed, Health, Storage, System
 from genloom.store.files import get_free_bytes

@@ -19,13 +19,16 @@ export function onEvent(type, listener) {
   return () => listeners.get(type)?.delete(listener);
 }
 
+/** Whether "online" was told since the last connection: `isOnline` is hopeful, so that a page does not begin with a warning. */
+let isConnected = false;
+
 /** @param {import('./event-stream.js').Message} event */
 function receive({ type, data }) {
   if (!type) return; // the greeting
-  if (type === 'offline') isOnline.set(false);
-  if (type === 'online') {
-    if (isOnline.get()) return;
-    isOnline.set(true);
+  if (type === 'offline') isOnline.set(isConnected = false);
+  if (type === 'online') { // also the first time: what happened before, nobody has told
+    if (isConnected) return;
+    isOnline.set(isConnected = true);
   }
   for (const name of new Set([type, type.split('.')[0]])) {
     for (const listener of [...(listeners.get(name) ?? [])]) listener(data, type);
@@ -38,6 +41,7 @@ let stop = null;
 /** Listen to the server. Tabs share a worker where the browser has one. @param {boolean} [fresh] after signing in */
 export function connectEvents(fresh = false) {
   stop?.();
+  isConnected = false;
   const address = makeUrl('api/events').href;
   if (!('SharedWorker' in window)) {
     stop = openEventStream(address, receive).stop;

@@ -19,9 +19,11 @@ function keep(job) {
   jobs.update((now) => new Map(now).set(job.id, { ...now.get(job.id), ...job }));
 }
 
+/** How far a job is: an answer may be older than what an event has told. @param {Job} job */
+const rank = (job) => (isOver(job) ? 2 : job.state === 'running' ? 1 : 0);
+
 /** Keep what a request answered, unless an event has told later news already. @param {Job} job */
 function keepAnswer(job) {
-  const rank = (/** @type {Job} */ each) => (isOver(each) ? 2 : each.state === 'running' ? 1 : 0);
   const known = jobs.get().get(job.id);
   if (!known || rank(known) <= rank(job)) keep(job);
 }
@@ -74,13 +76,21 @@ export function readText(id, reader) {
   return () => readers.get(id)?.delete(reader);
 }
 
+/** @param {string} id */
+function forget(id) {
+  const next = new Map(jobs.get());
+  next.delete(id);
+  jobs.set(next);
+}
+
 async function readJobs() {
   const [running, queued] = await Promise.all([get('jobs', { state: 'running', limit: 100 }), get('jobs', { state: 'queued', limit: 100 })]);
   const next = new Map([...running.data, ...queued.data].map((/** @type {Job} */ job) => [job.id, job]));
   for (const [id, job] of jobs.get()) {
-    if (next.has(id)) continue;
-    if (isOver(job)) next.set(id, job);
-    else get(`jobs/${id}`).then(keepAnswer, () => {}); // it ended while this page did not listen
+    const answer = next.get(id);
+    if (answer && rank(job) <= rank(answer)) continue;
+    next.set(id, job);
+    if (!answer && !isOver(job)) get(`jobs/${id}`).then(keepAnswer, () => forget(id)); // it has ended, or began after the lists
   }
   jobs.set(next);
 }

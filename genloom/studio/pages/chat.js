@@ -34,6 +34,11 @@ class Chat extends Element {
     this.leaf = '';
     this.draft = '';
     this.isSending = false;
+    /** What is needed before sending: the models, and the conversation. @type {Promise<void>} */
+    this.opened = Promise.resolve();
+    this.isOpened = false;
+    /** @type {Promise<void>} */
+    this.reading = Promise.resolve();
     /** @type {any} */
     this.fault = null;
     /** @type {Turn[]} */
@@ -72,13 +77,14 @@ class Chat extends Element {
       { key: '-', label: t('shell.dislike'), run: () => this.rateLast(false) },
       { key: 'r', label: t('chat.retry'), run: () => this.retryLast(), when: () => !this.job },
     ]));
-    this.open();
+    this.opened = this.open();
   }
 
   async open() {
     await loadMessages('options');
     await readModels().catch((error) => (this.fault = error));
     this.readRoute();
+    this.isOpened = true;
     this.requestUpdate();
   }
 
@@ -119,7 +125,7 @@ class Chat extends Element {
     this.preferred = new Set();
     this.ratings = new Map();
     this.drawBranch();
-    if (id) this.read(true);
+    if (id) this.reading = this.read(true);
   }
 
   async read(isFirst = false) {
@@ -167,12 +173,16 @@ class Chat extends Element {
 
   async send() {
     const text = this.draft.trim();
-    const { model } = this;
-    if (!text || this.isSending || this.job || !model) return;
+    if (!text || this.isSending) return;
     this.isSending = true;
     this.fault = null;
     this.requestUpdate();
     try {
+      // A fast reader presses Enter before the models and the conversation are read.
+      if (!this.isOpened) await this.opened;
+      if (this.conversationId && !this.conversation) await this.reading;
+      const { model } = this;
+      if (this.job || !model) return;
       if (!this.conversation) {
         const made = await post('conversations', { model: model.ref, system: this.fresh.system, params: this.fresh.params });
         this.conversation = made;
@@ -185,10 +195,11 @@ class Chat extends Element {
       this.attachments = [];
     } catch (error) {
       this.fault = error;
+    } finally {
+      this.isSending = false;
+      this.requestUpdate();
+      this.box?.focus();
     }
-    this.isSending = false;
-    this.requestUpdate();
-    this.box?.focus();
   }
 
   /** @param {Record<string, any>} turn */

@@ -43,6 +43,10 @@ class Make extends Element {
     this.outputs = new Map();
     this.isRead = false;
     this.isStarting = false;
+    /** What is needed before a start: the models, and the options of the one chosen last. @type {Promise<void>} */
+    this.opened = Promise.resolve();
+    /** @type {Promise<void>} */
+    this.reading = Promise.resolve();
     /** @type {import('../core/api.js').ApiError | null} */
     this.fault = null;
     this.current = '';
@@ -72,7 +76,7 @@ class Make extends Element {
       { key: 'ArrowLeft', label: t('make.key_previous'), run: () => this.move(-1) },
       { key: 'Delete Backspace', label: t('shell.to_bin'), run: () => this.removeCurrent(), when: () => Boolean(this.current) },
     ]));
-    this.open();
+    this.opened = this.open();
   }
 
   get box() {
@@ -175,7 +179,7 @@ class Make extends Element {
     chosenModel.set(ref);
     if (this.model?.medium !== before) this.source.clear();
     this.requestUpdate();
-    await this.readModel();
+    await (this.reading = this.readModel());
   }
 
   async readOutputs() {
@@ -215,12 +219,15 @@ class Make extends Element {
   }
 
   async start() {
-    const { model } = this;
-    if (!model || this.isStarting) return;
+    if (this.isStarting) return;
     this.isStarting = true;
     this.fault = null;
     this.requestUpdate();
     try {
+      await this.opened; // a fast reader presses Enter before the models and their options are read
+      await this.reading;
+      const { model } = this;
+      if (!model) return;
       const names = new Set(this.options.filter((option) => option.group === 'sampling' || (option.group === 'edit' && option.is_basic)).map((option) => option.name));
       const params = Object.fromEntries(Object.entries(this.values).filter(([name]) => names.has(name)));
       const conditions = this.options.filter((option) => option.group === 'condition' && option.name !== 'prompt' && this.values[option.name] !== undefined);
@@ -234,9 +241,10 @@ class Make extends Element {
     } catch (error) {
       this.fault = /** @type {any} */ (error);
       if (this.fault?.param) isOpen.set(true);
+    } finally {
+      this.isStarting = false;
+      this.requestUpdate();
     }
-    this.isStarting = false;
-    this.requestUpdate();
   }
 
   /** Whether a model varies what it made; its options are read when it is asked for the first time. @param {string} ref */

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.common import Body, JobKind, JobState, Problem, Shape
+from genloom.server.studio.shapes.base import Body, JobKind, JobState, Problem, Shape
 
 
 class NewJob(Body):

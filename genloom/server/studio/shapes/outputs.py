@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.common import Body, Name, Shape, Tags
+from genloom.server.studio.shapes.base import Body, Name, Shape, Tags
 
 
 class Rating(Shape):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.common import Body, Name, Shape
+from genloom.server.studio.shapes.base import Body, Name, Shape
 
 
 class User(Shape):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.common import Body, Name, Shape
+from genloom.server.studio.shapes.base import Body, Name, Shape
 from genloom.server.studio.shapes.jobs import Queue
 
 
