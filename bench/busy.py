@@ -1,4 +1,4 @@
-"""Training, writing and drawing beside busy processes: the speed that is left, of what the machine gives.
+"""Training, writing and drawing beside busy processes: the share of the speed that is left.
 
     python bench/busy.py                # about five minutes
     python bench/busy.py --policy spin  # the threads wait as OpenMP does by itself
@@ -6,7 +6,7 @@
 Each job runs in windows of some seconds beside 0, 1, 2 and 4 processes that only compute; the loads take turns, round
 by round. Of p processors, t threads beside b processes get t / (t + b) if the system is `fair`; `got` is the processor
 time that the job really had, and `speed` the work that it did, both in relation to the quiet machine. Its speed should
-be at least 0.8 of what it got. Other programs spoil the figures: `others` is how many processors they took in the quiet
+be at least 0.8 of `got`. Other programs spoil the figures: `others` is how many processors they took in the quiet
 windows, and should be near 0. `slept` counts the windows at whose end the threads slept. Without the policy, a step
 beside others can take many seconds, and the whole an hour.
 """
@@ -66,7 +66,7 @@ def write_text() -> Iterator[None]:
             yield
 
 
-def draw() -> Iterator[None]:
+def draw_images() -> Iterator[None]:
     """Images of the built-in model, four sampling steps each."""
     with tempfile.TemporaryDirectory() as folder:
         model = gl.Workspace(folder).model("icons")
@@ -75,7 +75,7 @@ def draw() -> Iterator[None]:
             yield
 
 
-JOBS = {"training": (train_text, "steps/s"), "writing": (write_text, "tokens/s"), "drawing": (draw, "images/s")}
+JOBS = {"training": (train_text, "steps/s"), "writing": (write_text, "tokens/s"), "drawing": (draw_images, "images/s")}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def count_busy_seconds() -> float:
     return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
 
 
-def measure(work: Iterator[None], seconds: float, busy: BusyProcesses) -> Window:
+def measure_window(work: Iterator[None], seconds: float, busy: BusyProcesses) -> Window:
     started_at, own, theirs, total = (
         time.perf_counter(),
         time.process_time(),
@@ -135,14 +135,14 @@ def run_rounds(names: list[str], rounds: int, seconds: float) -> dict[tuple[str,
     busy = BusyProcesses(max(LOADS))
     try:
         for work in works.values():  # the first units of work prepare
-            measure(work, 1.0, busy)
+            measure_window(work, 1.0, busy)
         for turn in range(rounds):
             for load in LOADS if turn % 2 == 0 else LOADS[::-1]:
                 busy.set_load(load)
                 for name, work in works.items():
                     # Threads notice a load while they work.
-                    measure(work, SETTLE_SECONDS + (0 if load else IDLE_SECONDS), busy)
-                    found[name, load].append(measure(work, seconds, busy))
+                    measure_window(work, SETTLE_SECONDS + (0 if load else IDLE_SECONDS), busy)
+                    found[name, load].append(measure_window(work, seconds, busy))
     finally:
         busy.end()
     return found
@@ -171,7 +171,7 @@ def main() -> int:
         for load in LOADS:
             windows = found[name, load]
             speeds = Spread.of([window.speed for window in windows])
-            # A round's windows beside one another: whatever else the machine did then slows both.
+            # A round's windows beside one another: other load of the machine slows both.
             pairs = list(zip(windows, quiet, strict=True))
             got = statistics.median(window.got / calm.got for window, calm in pairs)
             speed = statistics.median(window.speed / calm.speed for window, calm in pairs)

@@ -1,4 +1,4 @@
-"""How fast text is collected, end to end, and in how much memory; the peer is a plain loop over the same libraries.
+"""The speed and memory of collecting text, end to end; the peer is a plain loop over the same libraries.
 
     python bench/collect.py                    # 50, 100 and 200 MB, three runs each
     python bench/collect.py --megabytes 20     # quicker
@@ -48,14 +48,14 @@ def main() -> None:
                 if shape != "files" and megabytes != min(args.megabytes):
                     continue
                 corpus = Path(folder, f"{shape}-{megabytes}")
-                planted = make(corpus, megabytes * 1_000_000, shape)
-                figures += [measure(who, corpus, shape, planted, args.runs) for who in ("genloom", "peer")]
+                planted = write_corpus(corpus, megabytes * 1_000_000, shape)
+                figures += [measure_speed(who, corpus, shape, planted, args.runs) for who in ("genloom", "peer")]
                 subprocess.run(["rm", "-r", str(corpus)], check=True)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))
 
 
-def measure(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict:
+def measure_speed(who: str, corpus: Path, shape: str, planted: int, runs: int) -> dict:
     """Median and spread of MB/s over runs in fresh processes; the peer, far slower, runs once on large corpora."""
     size = sum(path.stat().st_size for path in corpus.rglob("*.*")) / 1e6
     rates, peaks, busy, counts = [], [], [], {}
@@ -138,7 +138,7 @@ def run_genloom(corpus: Path, workspace: Path) -> None:
 
 
 def run_peer(corpus: Path, workspace: Path) -> None:
-    """What one would write in an afternoon: ftfy, py3langid and rensa in a loop, the result to Parquet."""
+    """A program of an afternoon: ftfy, py3langid and rensa in a loop, the result to Parquet."""
     import ftfy
     import py3langid
     import pyarrow as pa
@@ -146,7 +146,7 @@ def run_peer(corpus: Path, workspace: Path) -> None:
     from rensa import RMinHash, RMinHashLSH  # ty: ignore[missing-module-member]  # compiled, without stubs
 
     index, kept, duplicates, rows = RMinHashLSH(0.8, 128, 16), [], 0, []
-    for text in _plain(corpus):
+    for text in _iter_texts(corpus):
         text = ftfy.fix_text(text).strip()
         language, _ = py3langid.classify(text[:1000])
         words = text.lower().split()
@@ -162,7 +162,7 @@ def run_peer(corpus: Path, workspace: Path) -> None:
     print(json.dumps({"kept": len(kept), "duplicates": duplicates}))
 
 
-def _plain(corpus: Path) -> Iterator[str]:
+def _iter_texts(corpus: Path) -> Iterator[str]:
     for path in sorted(corpus.iterdir()):
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
@@ -171,11 +171,11 @@ def _plain(corpus: Path) -> Iterator[str]:
             yield from (text[start : start + 50_000] for start in range(0, len(text), 50_000))
 
 
-def make(folder: Path, size: int, shape: str) -> int:
+def write_corpus(folder: Path, size: int, shape: str) -> int:
     """Writes a corpus of `size` bytes; returns how many of its documents are planted duplicates."""
     folder.mkdir()
     draw = np.random.default_rng(7)
-    paragraphs = real_paragraphs()
+    paragraphs = load_paragraphs()
     vocabulary = np.array(sorted({word for p in paragraphs[::7] for word in p.split()}), dtype=object)
     typical = 900 if shape == "rows" else 20_000
     written = planted = number = 0
@@ -188,7 +188,7 @@ def make(folder: Path, size: int, shape: str) -> int:
                 text = earlier if lot < 0.025 else edit_text(earlier, 0.01, vocabulary, draw)
                 planted += 1
             else:
-                text = document(paragraphs, vocabulary, int(draw.lognormal(np.log(typical), 0.7)), draw)
+                text = build_document(paragraphs, vocabulary, int(draw.lognormal(np.log(typical), 0.7)), draw)
                 earlier = text if draw.random() < 0.3 or not earlier else earlier
             if shape == "files":
                 Path(folder, f"{number:06}.txt").write_text(text, encoding="utf-8")
@@ -200,7 +200,7 @@ def make(folder: Path, size: int, shape: str) -> int:
     return planted
 
 
-def document(paragraphs: list[str], vocabulary: np.ndarray, size: int, draw: np.random.Generator) -> str:
+def build_document(paragraphs: list[str], vocabulary: np.ndarray, size: int, draw: np.random.Generator) -> str:
     chosen, length = [], 0
     while length < size:
         paragraph = paragraphs[int(draw.integers(len(paragraphs)))]
@@ -217,7 +217,7 @@ def edit_text(text: str, share: float, vocabulary: np.ndarray, draw: np.random.G
     return " ".join(words)
 
 
-def real_paragraphs() -> list[str]:
+def load_paragraphs() -> list[str]:
     from genloom.collect.builtin import load_shakespeare
 
     library = Path(json.__file__).parent.parent

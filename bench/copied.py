@@ -1,4 +1,4 @@
-"""How fast training text streams past the search for copied spans and for nearest passages.
+"""The speed of the searches for copied spans and for nearest passages in training text.
 
     python bench/copied.py                 # 50 MB
     python bench/copied.py --megabytes 10
@@ -30,8 +30,8 @@ def main() -> None:
     size = arguments.parse_args().megabytes * 1_000_000
     text = gzip.decompress(files("genloom.collect").joinpath("builtin/shakespeare.txt.gz").read_bytes()).decode()
     held, plays = [Item(text[-len(text) // 10 :], "held out")], text[: -len(text) // 10]
-    documents = make(plays, size)
-    outputs = write(plays, 10, 1000)
+    documents = build_documents(plays, size)
+    outputs = generate_outputs(plays, 10, 1000)
     total = sum(len(item.value) for item in documents)
     for count in (1, 10):
         times = time_paired(
@@ -49,21 +49,21 @@ def main() -> None:
     part = plays[:PEER_CHARACTERS]
     print(
         "one output, 0.3 MB, against difflib:",
-        time_paired(lambda: ours(outputs[0], part), lambda: peer(outputs[0], part), 3),
+        time_paired(lambda: find_with_genloom(outputs[0], part), lambda: find_with_difflib(outputs[0], part), 3),
     )
-    assert ours(outputs[0], part) == peer(outputs[0], part)
+    assert find_with_genloom(outputs[0], part) == find_with_difflib(outputs[0], part)
 
 
-def ours(output: str, text: str) -> int:
+def find_with_genloom(output: str, text: str) -> int:
     return find_longest_copies([output], [Item(text)])[0].length
 
 
-def peer(output: str, text: str) -> int:
+def find_with_difflib(output: str, text: str) -> int:
     # difflib indexes its second sequence: the short one, as here too.
     return difflib.SequenceMatcher(None, text, output, autojunk=False).find_longest_match().size
 
 
-def make(plays: str, size: int) -> list[Item]:
+def build_documents(plays: str, size: int) -> list[Item]:
     """Documents of about 20 kB: the plays again and again, every eighth word drawn from all words."""
     rng = np.random.default_rng(0)
     words = np.array(plays.split(" "))
@@ -79,7 +79,7 @@ def make(plays: str, size: int) -> list[Item]:
     return documents
 
 
-def write(plays: str, count: int, length: int) -> list[str]:
+def generate_outputs(plays: str, count: int, length: int) -> list[str]:
     ids = np.frombuffer(plays.encode("latin-1", "replace"), np.uint8)
     model = KneserNey.fit(ids, 256, 6)
     rng = np.random.default_rng(1)

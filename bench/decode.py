@@ -68,7 +68,7 @@ class Uncached(nn.Module):
         return self.network(x, cache=cache)
 
 
-def ours(model: Model, guessing: bool = False) -> Reader:
+def build_genloom_reader(model: Model, guessing: bool = False) -> Reader:
     network: Any = model.parts["model"]
     objective = model.objective
     assert isinstance(objective, Autoregressive)
@@ -94,7 +94,7 @@ def ours(model: Model, guessing: bool = False) -> Reader:
     return Reader(write, read, logits)
 
 
-def transformers_reader(model: Model) -> Reader:
+def build_transformers_reader(model: Model) -> Reader:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     network: Any = model.parts["model"]
@@ -206,32 +206,32 @@ def bits_per_byte(reader: Reader, stream: np.ndarray, sizes: np.ndarray, windows
 Clock = Callable[[], float]
 
 
-def seconds(work: Callable[[], object], clock: Clock) -> float:
+def measure_seconds(work: Callable[[], object], clock: Clock) -> float:
     started = clock()
     work()
     return clock() - started
 
 
-def compare(
+def compare_readers(
     readers: dict[str, Reader], work: Callable[[Reader], object], tokens: int, rounds: int, clock: Clock, title: str
 ) -> None:
     """All readers in turn, a first round that doesn't count; tokens a second and the ratio to each peer."""
     times: dict[str, list[float]] = {name: [] for name in readers}
     for turn in range(rounds + 1):
         for name in list(readers)[:: 1 if turn % 2 else -1]:
-            times[name].append(seconds(lambda name=name: work(readers[name]), clock))
+            times[name].append(measure_seconds(lambda name=name: work(readers[name]), clock))
     times = {name: found[1:] for name, found in times.items()}
     print(f"\n{title}: tokens/s, median [least, greatest] of {rounds} rounds in turn, and times as fast as each peer")
     peers = [name for name in readers if not name.startswith("Genloom")]
     for name, found in times.items():
-        line = f"{name:22s} {spread([tokens / t for t in found], ',.0f')}"
+        line = f"{name:22s} {format_spread([tokens / t for t in found], ',.0f')}"
         if name not in peers:
             ratios = {p: [b / a for a, b in zip(found, times[p], strict=True)] for p in peers}
-            line += "".join(f"   {spread(ratio, '.2f')} x {peer}" for peer, ratio in ratios.items())
+            line += "".join(f"   {format_spread(ratio, '.2f')} x {peer}" for peer, ratio in ratios.items())
         print(line, flush=True)
 
 
-def spread(found: list[float], form: str) -> str:
+def format_spread(found: list[float], form: str) -> str:
     return f"{statistics.median(found):{form}} [{min(found):{form}}, {max(found):{form}}]"
 
 
@@ -263,7 +263,7 @@ def main() -> None:
         exported = export_model(workspace, "model", "gguf", folder / "export", "q8_0", lambda *_: None).path
         whole = load_model(workspace, "model")
         rounded = {p: with_precision(whole, p) for p in ("int8", "int4")}
-        theirs = transformers_reader(whole)
+        theirs = build_transformers_reader(whole)
         stream = np.asarray(whole.codec.encode(load_shakespeare()[:100_000]), np.int64)
         codec: Any = whole.codec
         sizes = np.array([len(codec.decode_bytes([i])) for i in range(codec.space.vocab_size)])
@@ -273,14 +273,16 @@ def main() -> None:
             files = {"llama.cpp Q8_0": exported, "llama.cpp Q4_1": gguf} if llama_cpp else {}
             llamas = {name: Llama(path, streams, threads) for name, path in files.items()}
             llama_readers = {name: Reader(x.write, x.read, x.logits) for name, x in llamas.items()}
-            own = {f"Genloom {p}": ours(model) for p, model in rounded.items()}
+            own = {f"Genloom {p}": build_genloom_reader(model) for p, model in rounded.items()}
             if streams == 1:
-                own |= {f"Genloom {p}, lookup": ours(model, guessing=True) for p, model in rounded.items()}
+                own |= {
+                    f"Genloom {p}, lookup": build_genloom_reader(model, guessing=True) for p, model in rounded.items()
+                }
             return {**own, **llama_readers, "transformers bf16": theirs}
 
         readers = all_readers(1, max(args.threads))
         print(f"\nBits per byte of {args.windows} x {WINDOW} tokens of Shakespeare")
-        for name, reader in {"Genloom float32": ours(whole), **readers}.items():
+        for name, reader in {"Genloom float32": build_genloom_reader(whole), **readers}.items():
             if "lookup" in name:
                 continue
             print(f"{name:22s} {bits_per_byte(reader, stream, sizes, args.windows):.4f}", flush=True)
@@ -288,7 +290,7 @@ def main() -> None:
             for streams in args.streams:
                 prompts = stream[: streams * PROMPT].reshape(streams, PROMPT)
                 title = f"{threads} threads, {streams} streams, {PROMPT} + {NEW} tokens"
-                compare(
+                compare_readers(
                     all_readers(streams, threads),
                     lambda r, p=prompts: r.write(p),
                     streams * NEW,
@@ -297,7 +299,7 @@ def main() -> None:
                     title,
                 )
             title = f"{threads} threads, a prompt of {LONG} tokens"
-            compare(all_readers(1, threads), lambda r: r.read(stream[:LONG]), LONG, args.rounds, clock, title)
+            compare_readers(all_readers(1, threads), lambda r: r.read(stream[:LONG]), LONG, args.rounds, clock, title)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python bench/families.py --only flow,gan --workspace WORKSPACE
 
 The pictures are icons and scenes of 32 × 32 pixels from the recipe `recipes/icons`; what each family is told is in its
-recipe there. What takes prompts is asked for the captions of held-out pictures, the VAE and the GAN for nothing. The
+recipe there. Models with prompts are asked for the captions of held-out pictures, the VAE and the GAN for nothing. The
 Fréchet distance is to these pictures, in EfficientNet-Lite0 features; "real" is that of as many training pictures. The
 autoencoder under the codes gets its own minutes, and its pictures come back as far from the truth as the dB say.
 """
@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the recipe
 
 from genloom.cli import run
-from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
 from recipes.icons.make import MIXTURE, Maker, write_parquet
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "icons"
@@ -40,7 +40,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def run_genloom(*arguments: str) -> dict[str, Any]:
-    """What the command says to scripts; what it says to people goes to standard error as it is."""
+    """Return the JSON that a command prints; its messages for people go to standard error."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code = run([*arguments, "--json"])
@@ -50,8 +50,10 @@ def run_genloom(*arguments: str) -> dict[str, Any]:
 
 
 def collect_mixture(folder: Path, packages: Path, count: int) -> None:
-    words = fetch(WORDS, packages)
-    maker = Maker({name: list(read_icons(name, fetch(SETS[name], packages), words)) for name in MIXTURE}, size=32)
+    words = fetch_package(WORDS, packages)
+    maker = Maker(
+        {name: list(read_icons(name, fetch_package(SETS[name], packages), words)) for name in MIXTURE}, size=32
+    )
     write_parquet(folder / "icons32.parquet", (maker.picture(5, number) for number in range(count)))
     run_genloom("collect", str(folder / "icons32.parquet"), "--name", "icons32")
 
@@ -64,7 +66,7 @@ def train_model(name: str, minutes: float, recipe: str, settings: tuple[str, ...
 
 
 def format_line(name: str, fact: dict[str, Any], scores: dict[str, Any]) -> str:
-    """What was measured of a family, for people."""
+    """Format the measurements of a family for people."""
     shares, copied = scores["manifold"], scores["copied"]["near_copies"]
     lost = scores["reconstruction"]
     coded = f", its codes come back at {lost['psnr']:.1f} dB, {lost['frechet']:.2f} away" if lost else ""

@@ -1,10 +1,10 @@
-"""What is foretold of a run on text, and what comes of it: bits per byte, seconds, memory; the peer counts nothing.
+"""Forecasts of runs on text beside their results: bits per byte, seconds, memory; the peer counts nothing.
 
     python bench/forecast.py                     # Python's own library, five minutes
     python bench/forecast.py ~/notes ~/articles  # folders of one's own
 
-Each folder is collected and trained on as a user would, by `genloom train --minutes`, and what the contract says stands
-beside what the run found on held-out text. The peer is a transformer over byte pairs in the same minutes.
+Each folder is collected and trained on as a user would, by `genloom train --minutes`, and the contract stands
+beside the result on held-out text. The peer is a transformer over byte pairs in the same minutes.
 """
 
 import argparse
@@ -21,8 +21,8 @@ GENLOOM = [sys.executable, "-c", "from genloom.cli import main; main()"]
 PEER = ["--set", "network.name=transformer", "--set", "codec.name=bpe"]
 
 
-def library(into: Path) -> Path:
-    """Python's own library, without what is installed beside it."""
+def copy_library(into: Path) -> Path:
+    """Return Python's own library, without the packages that are installed beside it."""
     source = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(source.rglob("*.py")):
         if "site-packages" not in path.parts:
@@ -33,7 +33,7 @@ def library(into: Path) -> Path:
 
 
 def train_model(workspace: str, name: str, minutes: float, *more: str) -> dict[str, Any]:
-    """What a run says of itself."""
+    """The figures that a run reports."""
     command = ["train", name, "--minutes", str(minutes), "--workspace", workspace, "--json", *more]
     return json.loads(subprocess.run([*GENLOOM, *command], check=True, capture_output=True, text=True).stdout)
 
@@ -58,7 +58,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         workspace = str(Path(scratch, "workspace"))
-        for number, folder in enumerate(args.folders or [library(Path(scratch, "python"))]):
+        for number, folder in enumerate(args.folders or [copy_library(Path(scratch, "python"))]):
             name = f"data-{number}"
             collect = [*GENLOOM, "collect", str(folder), "--name", name, "--workspace", workspace]
             subprocess.run(collect, check=True, capture_output=True)

@@ -2,8 +2,8 @@
 
     python bench/inpainting.py --model icons --count 100
 
-New scenes of the recipe `recipes/icons`, which no model has seen, lose a rectangle; each way fills it. What is measured
-is how unlike the filled part looks to what was there: the distance of normalised EfficientNet-Lite0 feature maps at
+New scenes of the recipe `recipes/icons`, which no model has seen, lose a rectangle; each way fills it. The measure
+is the difference of the filled part from the original: the distance of normalised EfficientNet-Lite0 feature maps at
 five scales, limited to the part (LPIPS with every channel counted alike). Known pixels must come back exactly.
 """
 
@@ -24,7 +24,7 @@ from genloom.generate.image import EditSource
 from genloom.metrics.statistics import compute_wilson_interval, estimate_ratio
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
-from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
 from recipes.icons.make import MAIN
 from recipes.icons.scenes import Painter
 
@@ -33,7 +33,7 @@ SEED = 4242  # of scenes that no recipe trains on
 Fill = Callable[[np.ndarray, np.ndarray, str], np.ndarray]  # picture, what is missing, caption
 
 
-def hole(rng: np.random.Generator, side: int) -> np.ndarray:
+def draw_hole(rng: np.random.Generator, side: int) -> np.ndarray:
     """A rectangle of a sixth to a third of the picture."""
     height, width = rng.integers(round(0.4 * side), round(0.6 * side), 2)
     top, left = rng.integers(0, side - height), rng.integers(0, side - width)
@@ -42,17 +42,17 @@ def hole(rng: np.random.Generator, side: int) -> np.ndarray:
     return missing
 
 
-def telea(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
+def fill_by_telea(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
     return cv2.inpaint(picture, missing.astype(np.uint8), 3, cv2.INPAINT_TELEA)
 
 
-def mean(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
+def fill_by_mean(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
     filled = picture.copy()
     filled[missing] = picture[~missing].mean(0).round()
     return filled
 
 
-def by_model(model: Model, prompted: bool, controls: dict[str, float]) -> Fill:
+def build_model_fill(model: Model, prompted: bool, controls: dict[str, float]) -> Fill:
     def fill(picture: np.ndarray, missing: np.ndarray, caption: str) -> np.ndarray:
         request = engine.build_request(
             [caption if prompted else ""], 1, 0, (), controls, engine.is_open_sequence(model.codec.space)
@@ -71,21 +71,21 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, default=Path("build/icons"), help="where npm's packages are kept")
     args = parser.parse_args()
     model = load_model(Workspace.from_option(args.workspace), args.model)
-    icon_records = read_icons(MAIN, fetch(SETS[MAIN], args.packages), fetch(WORDS, args.packages))
+    icon_records = read_icons(MAIN, fetch_package(SETS[MAIN], args.packages), fetch_package(WORDS, args.packages))
     painter = Painter({icon.name: icon.svg for icon in icon_records})
     controls = {"steps": args.steps}
     ways: dict[str, Fill] = {
-        f"{model.ref}, with the caption": by_model(model, True, controls),
-        f"{model.ref}, without": by_model(model, False, controls),
-        "OpenCV Telea": telea,
-        "mean colour": mean,
+        f"{model.ref}, with the caption": build_model_fill(model, True, controls),
+        f"{model.ref}, without": build_model_fill(model, False, controls),
+        "OpenCV Telea": fill_by_telea,
+        "mean colour": fill_by_mean,
     }
     unlike = PerceptualDistance()
     found: dict[str, list[float]] = {name: [] for name in ways}
     seconds, changed = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
     for number in range(args.count):
         scene = painter.scene(SEED, number)
-        missing = hole(np.random.default_rng((SEED, number)), len(scene.picture))
+        missing = draw_hole(np.random.default_rng((SEED, number)), len(scene.picture))
         visible = np.where(missing[..., None], np.uint8(0), scene.picture)  # so that nobody sees the truth
         for name, fill in ways.items():
             started = time.perf_counter()
@@ -93,7 +93,7 @@ def main() -> None:
             seconds[name] += time.perf_counter() - started
             changed[name] += int((filled[~missing] != scene.picture[~missing]).any())
             found[name].append(unlike(filled, scene.picture, missing))
-    print(f"{args.count} new scenes, each without a rectangle; feature distance of the filled part to what was there")
+    print(f"{args.count} new scenes, each without a rectangle; feature distance of the filled part to the original")
     ones = np.ones(args.count)
     for name, each in found.items():
         distance_text = f"{estimate_ratio(np.array(each), ones)}, {seconds[name] / args.count:.3f} s each"

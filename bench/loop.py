@@ -48,7 +48,7 @@ ANSWERS = 4  # to each of these
 TEMPERATURE = 0.7
 
 
-def prompts(kind: str) -> list[tuple[str, str]]:
+def read_prompts(kind: str) -> list[tuple[str, str]]:
     """The questions of a kind, each with its fact, if it has one."""
     lines = Path(__file__).with_name("prompts.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
@@ -69,7 +69,7 @@ def generate_answers(workspace: Workspace, taste: Taste, ref: str) -> None:
         load_model(workspace, ref, precision="auto"),
         {record["prompt"] for _, record in workspace.list_records()},
     )
-    questions = [question for question, _ in prompts(taste.kind)[: RATED[taste.kind]] if question not in known]
+    questions = [question for question, _ in read_prompts(taste.kind)[: RATED[taste.kind]] if question not in known]
     if questions:
         for portion in engine.split_batches(build_chat_request(model, questions, ANSWERS, taste.kind, 1)):
             output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
@@ -77,7 +77,7 @@ def generate_answers(workspace: Workspace, taste: Taste, ref: str) -> None:
 
 def rate_pairs(workspace: Workspace, ledger: Ledger, taste: Taste, model: str, count: int, flipped: float) -> int:
     """Choose `count` times between two outputs for the same prompt; a share of the choices is flipped."""
-    facts, draw = dict(prompts(taste.kind)), random.Random(0)
+    facts, draw = dict(read_prompts(taste.kind)), random.Random(0)
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.list_records():
         if record["prompt"] in facts and record["model"] == model:
@@ -101,7 +101,7 @@ def run_taste(options: argparse.Namespace) -> None:
         generate_answers(workspace, taste, first)
         print(rate_pairs(workspace, ledger, taste, first, options.ratings, options.flipped), "ratings", flush=True)
     settings = dict(text.split("=", 1) for text in options.set)
-    facts = dict(prompts(taste.kind))
+    facts = dict(read_prompts(taste.kind))
     judge = AnswerScorer(f"the hidden taste {taste.name!r}", lambda prompt, text: taste.score(text, facts[prompt]))
     request = LearnRequest(
         first.partition("/")[0],
@@ -134,7 +134,7 @@ def measure_known_facts(workspace: Workspace, taste: Taste, learned: LearnResult
 
     Where it never states the fact, both versions fail, which counts as a tie.
     """
-    facts, scores = dict(prompts(taste.kind)), dict[str, dict[str, float]]()
+    facts, scores = dict(read_prompts(taste.kind)), dict[str, dict[str, float]]()
     for _, record in workspace.list_records():
         if record.get("learn") == learned.run:
             score = taste.score(record["written"], facts[record["prompt"]])

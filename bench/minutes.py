@@ -1,4 +1,4 @@
-"""What a minute, and five, make of character-level Shakespeare: nats a character on held-out text, beside counts.
+"""Character-level Shakespeare in a minute and in five: nats per character on held-out text, beside counts.
 
 Two ways to hold text back: the well-known one, the last 10 % (here mostly one play that training never saw), and the
 one of `genloom collect`, whole pieces drawn by chance, which is what a user's run reports. The second is a real
@@ -28,7 +28,7 @@ from genloom.train.job import read_job
 from genloom.train.loop import TrainState, train
 
 
-def product(workspace: Path, minutes: float) -> dict[str, float]:
+def run_command(workspace: Path, minutes: float) -> dict[str, float]:
     """A run as a user starts it; its own report."""
     command = [sys.executable, "-c", "from genloom.cli import main; main()", "train", "shakespeare"]
     begun = time.perf_counter()
@@ -46,7 +46,7 @@ def product(workspace: Path, minutes: float) -> dict[str, float]:
     }
 
 
-def well_known(workspace: Path) -> tuple[float, float, float]:
+def measure_well_known(workspace: Path) -> tuple[float, float, float]:
     """The newest run's job on the first 90 %, judged on the rest: nats a character, seconds, and the counts' nats."""
     run = Workspace.from_option(str(workspace)).get_run("shakespeare")
     job = read_job(run.folder / "job.toml")
@@ -87,7 +87,7 @@ def main() -> None:
         collect = [sys.executable, "-c", "from genloom.cli import main; main()", "collect", "builtin:shakespeare"]
         subprocess.run([*collect, "--workspace", folder], check=True, capture_output=True)
         for minutes in args.minutes:
-            own = product(workspace, minutes)
+            own = run_command(workspace, minutes)
             bits = math.log(2)
             print(
                 f"{minutes:g} min, pieces held back by chance: {own['bits'] * bits:.3f} "
@@ -96,7 +96,7 @@ def main() -> None:
                 flush=True,
             )
             if not args.only_product:
-                nats, seconds, floor = well_known(workspace)
+                nats, seconds, floor = measure_well_known(workspace)
                 print(
                     f"{minutes:g} min, last 10 %: {nats:.4f} (counts {floor:.3f}); training {seconds:.0f} s", flush=True
                 )

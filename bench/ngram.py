@@ -1,4 +1,4 @@
-"""The n-gram model on Shakespeare: what it reaches, and how long counting and asking it take.
+"""The n-gram model on Shakespeare: its loss, and the time that counting and predicting take.
 
     python bench/ngram.py
 
@@ -31,13 +31,13 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for order in range(3, 8):
         model = KneserNey.fit(train, 256, order)
-        fit = spread(lambda order=order: KneserNey.fit(train, 256, order))
+        fit = format_spread(lambda order=order: KneserNey.fit(train, 256, order))
         size = sum(array.nbytes for array in model.to_arrays().values()) / 1e6
         print(f"order {order}: {-model.log_prob(held_out).mean():.4f} nats a character, fit {fit}, {size:.1f} MB")
         for rows in (1, 32 * 64, 64 * 256):
             at = rng.integers(0, num_train, rows)
             contexts = model.gather_contexts(train, at)
-            times = spread(lambda model=model, c=contexts: model.predict_probs(c, is_log=True, dtype=np.float32))
+            times = format_spread(lambda model=model, c=contexts: model.predict_probs(c, is_log=True, dtype=np.float32))
             print(f"  {rows:6} rows of 256: {times}")
     counted = time_paired(lambda: KneserNey.fit(train, 256, 5), lambda: count_plainly(text[:num_train], 5), 3)
     print(f"order 5, fitting against counting with a Counter: {counted}")
@@ -47,7 +47,7 @@ def count_plainly(text: bytes, order: int) -> list[Counter]:
     return [Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, order + 1)]
 
 
-def spread(do) -> Spread:
+def format_spread(do) -> Spread:
     do()
     seconds = []
     for _ in range(ROUNDS):

@@ -60,7 +60,7 @@ def time_paired(
     )
 
 
-def command(line: str) -> Callable[[], object]:
+def build_command(line: str) -> Callable[[], object]:
     """A command to be timed as a process of its own; a command that fails ends the benchmark."""
     return lambda: subprocess.run(shlex.split(line), check=True, stdout=subprocess.DEVNULL)
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     if len(args.commands) == 2:
-        print(time_paired(command(args.commands[0]), command(args.commands[1]), args.rounds))
+        print(time_paired(build_command(args.commands[0]), build_command(args.commands[1]), args.rounds))
     else:
         parser.print_usage()
 

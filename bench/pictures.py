@@ -35,7 +35,7 @@ from genloom.objectives.flow import Flow, SamplingParams
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.types import Batch, SignalSpace
-from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
 from recipes.icons.make import MIXTURE, Maker
 
 SIZE, ROWS, PEER_ROWS = 32, 64, 16
@@ -54,7 +54,7 @@ class Contender:
     parameters: int = 0
 
 
-def pictures(maker: Maker, seed: int, count: int) -> np.ndarray:
+def render_pictures(maker: Maker, seed: int, count: int) -> np.ndarray:
     return np.stack([maker.picture(seed, number).pixels for number in range(count)])
 
 
@@ -62,11 +62,11 @@ def scale_pixels(pixels_NHWC: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def pixels(x_NCHW: Tensor) -> np.ndarray:
+def to_pixels(x_NCHW: Tensor) -> np.ndarray:
     return ((x_NCHW.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-def ours(data: Tensor, network: str) -> Contender:
+def build_genloom(data: Tensor, network: str) -> Contender:
     objective = Flow(SignalSpace(3, (SIZE, SIZE)))
     module = plugins.find_part("network", network)
     config = module.Config(**NETWORK[network])
@@ -89,7 +89,7 @@ def ours(data: Tensor, network: str) -> Contender:
                 eval_parts = dict(state.eval_parts.bfloat16().eval().items())
                 controls = SamplingParams(steps=evaluations, solver="multistep")
                 *_, last = objective.sample(eval_parts, len(noise.nonces), None, noise, controls)
-                found.append(pixels(last))
+                found.append(to_pixels(last))
             return np.concatenate(found)
 
         return train(objective, batch, plan, state), sample
@@ -98,7 +98,7 @@ def ours(data: Tensor, network: str) -> Contender:
     return Contender(f"Genloom flow, {network}", ROWS, begin, count)
 
 
-def theirs(data: Tensor, bf16: bool) -> Contender:
+def build_diffusers(data: Tensor, bf16: bool) -> Contender:
     from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
     from diffusers.optimization import get_cosine_schedule_with_warmup
 
@@ -145,7 +145,7 @@ def theirs(data: Tensor, bf16: bool) -> Contender:
                     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                         velocity = model(x, t, return_dict=False)[0].float()
                     x = solver.step(velocity, t, x, return_dict=False)[0]
-                found.append(pixels(x))
+                found.append(to_pixels(x))
             return np.concatenate(found)
 
         return training(), sample
@@ -154,7 +154,7 @@ def theirs(data: Tensor, bf16: bool) -> Contender:
     return Contender(f"diffusers DDPM, {kind}", PEER_ROWS, begin, sum(p.numel() for p in build().parameters()))
 
 
-def speeds(contenders: list[Contender], rounds: int, steps: int) -> dict[str, list[float]]:
+def measure_speeds(contenders: list[Contender], rounds: int, steps: int) -> dict[str, list[float]]:
     """Pictures a second of each, in turns; the first step of a turn does not count."""
     found: dict[str, list[float]] = {one.name: [] for one in contenders}
     for _ in range(rounds):
@@ -206,14 +206,16 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     if args.threads:
         torch.set_num_threads(args.threads)
-    words = fetch(WORDS, args.packages)
-    maker = Maker({name: list(read_icons(name, fetch(SETS[name], args.packages), words)) for name in MIXTURE}, SIZE)
-    data, real = scale_pixels(pictures(maker, 1, args.data)), pictures(maker, 2, args.real)
-    own = ours(data, args.network)
-    peers = [theirs(data, bf16) for bf16 in (False, True)]
+    words = fetch_package(WORDS, args.packages)
+    maker = Maker(
+        {name: list(read_icons(name, fetch_package(SETS[name], args.packages), words)) for name in MIXTURE}, SIZE
+    )
+    data, real = scale_pixels(render_pictures(maker, 1, args.data)), render_pictures(maker, 2, args.real)
+    own = build_genloom(data, args.network)
+    peers = [build_diffusers(data, bf16) for bf16 in (False, True)]
     print(f"{torch.get_num_threads()} threads; {len(data):,} pictures of {SIZE} × {SIZE}; parameters: ", end="")
     print(f"{own.name} {own.parameters:,}, {peers[0].name} {peers[0].parameters:,}", flush=True)
-    found = speeds([own, *peers], args.rounds, args.steps)
+    found = measure_speeds([own, *peers], args.rounds, args.steps)
     for name, each in found.items():
         print(f"{name:28s} {Spread.of(each)} training pictures/s, median [least, greatest] of {args.rounds}")
     peer = max(peers, key=lambda one: statistics.median(found[one.name]))
@@ -221,7 +223,7 @@ def main() -> None:
     print(f"training pictures/s: Genloom {ratio} × {peer.name}", flush=True)
     extract = build_extractor()
     real_features, distances = extract(real), {}
-    other = frechet_distance(extract(pictures(maker, 3, args.count)), real_features)
+    other = frechet_distance(extract(render_pictures(maker, 3, args.count)), real_features)
     print(f"Fréchet distance of {args.count} other real pictures to the {args.real} real ones: {other:.2f}", flush=True)
     for one, learned, sample in train_in_turn([own, peer], args.minutes):
         generated = extract(sample(args.count, args.evaluations))

@@ -23,7 +23,7 @@ from genloom.generate import engine, presets
 from genloom.metrics.frechet import frechet_distance, kernel_distance
 from genloom.model import Model, load_model
 from genloom.store.workspace import Workspace
-from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
 from recipes.icons.make import MAIN
 from recipes.icons.scenes import Painter
 
@@ -59,7 +59,7 @@ def main() -> None:
     for preset in presets.get_presets([args.preset] if args.preset else [], workspace.root):
         few |= preset.params
     few |= {"steps": args.few} if args.few else {}
-    icon_records = read_icons(MAIN, fetch(SETS[MAIN], args.packages), fetch(WORDS, args.packages))
+    icon_records = read_icons(MAIN, fetch_package(SETS[MAIN], args.packages), fetch_package(WORDS, args.packages))
     painter = Painter({icon.name: icon.svg for icon in icon_records})
     scenes = [painter.scene(SEED, number) for number in range(args.count)]
     captions, extract = [scene.caption for scene in scenes], build_extractor()

@@ -78,11 +78,11 @@ class Data:
         return Data(rows(2, 12), rows(1, 30), rows(1, 30), [bool(n % 3) for n in range(ROWS)])
 
 
-def arrays(rows: list[list[int]]) -> list[np.ndarray]:
+def to_arrays(rows: list[list[int]]) -> list[np.ndarray]:
     return [np.array(row, dtype=np.int64) for row in rows]
 
 
-def llama(seed: int) -> Any:
+def build_llama(seed: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
@@ -95,7 +95,7 @@ def llama(seed: int) -> Any:
     return LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB, initializer_range=0.3, **sizes))
 
 
-def tokenizer() -> Any:
+def build_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -104,15 +104,15 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="w0", eos_token="w2", unk_token="w1")
 
 
-def theirs(trainer: Any, model: nn.Module, rows: list[dict[str, Any]]) -> tuple[float, float]:
+def compute_peer_loss(trainer: Any, model: nn.Module, rows: list[dict[str, Any]]) -> tuple[float, float]:
     """The loss of a batch as the trainer takes it, and the norm of its gradient."""
     trainer.model.zero_grad()
     loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
     loss.backward()
-    return loss.item(), norm(trainer.model)
+    return loss.item(), compute_grad_norm(trainer.model)
 
 
-def norm(model: nn.Module) -> float:
+def compute_grad_norm(model: nn.Module) -> float:
     return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm().item()
 
 
@@ -122,7 +122,7 @@ def compare_losses() -> Iterator[tuple[str, tuple[float, float], tuple[float, fl
 
     disable_progress_bars()
     base, data = Autoregressive(TokenSpace(VOCAB, LENGTH)), Data.sample(0)
-    one, other = llama(1), llama(2)
+    one, other = build_llama(1), build_llama(2)
     common: dict[str, Any] = {
         "report_to": [],
         "use_cpu": True,
@@ -156,22 +156,22 @@ def compare_losses() -> Iterator[tuple[str, tuple[float, float], tuple[float, fl
                 ref_model=deepcopy(reference),
                 args=config(output_dir=folder, **common, **trl_settings),
                 train_dataset=Dataset.from_dict(columns),
-                processing_class=tokenizer(),
+                processing_class=build_tokenizer(),
             )
             peer.model.eval()
-            wanted = theirs(peer, peer.model, rows)
-        yield name, ours(base, model, reference, data, paired, settings), wanted
+            wanted = compute_peer_loss(peer, peer.model, rows)
+        yield name, compute_own_loss(base, model, reference, data, paired, settings), wanted
 
 
-def ours(
+def compute_own_loss(
     base: Autoregressive, model: Any, reference: Any, data: Data, paired: bool, settings: dict[str, Any]
 ) -> tuple[float, float]:
     parts = {"model": Ours(deepcopy(model)).eval()}
     before = {"model": Ours(reference).eval()}
     noise, turn = build_training_noise(0, 0, 0, ROWS), base.phases[0]
-    prompts, wins = arrays(data.prompts), arrays(data.wins)
+    prompts, wins = to_arrays(data.prompts), to_arrays(data.wins)
     if paired:
-        given = build_preference_pairs(prompts, wins, arrays(data.loses), LENGTH)
+        given = build_preference_pairs(prompts, wins, to_arrays(data.loses), LENGTH)
         loss = DPO(base, before, rpo_alpha=0.0, **settings).loss(parts, given, turn, noise)
     else:
         kto = KTO(base, before, rpo_alpha=0.0, **settings)
@@ -183,7 +183,7 @@ def ours(
         loss = kto.loss(parts, thumbs, turn, noise)
     mean = loss.per_sample.mean()
     mean.backward()
-    return mean.item(), norm(parts["model"])
+    return mean.item(), compute_grad_norm(parts["model"])
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ SmolLM2 answers different questions of about 40 tokens with 128 new ones each, g
 end tokens are forbidden, so that only Genloom ends some answers before, which repeat themselves. Both servers run as
 processes of their own with the same number of threads and take turns; one client process asks both. Genloom has the
 weights in 4 bits as they came (Q4_1), and in 8 (Q8_0, llama.cpp by Genloom's own export). "engine alone" is the same
-batch without a server: what it loses is the cost of HTTP, JSON, the ledger and the pipe.
+batch without a server: the difference is the cost of HTTP, JSON, the ledger and the pipe.
 
 The peer is llama.cpp's own server (--llama-server PATH), which batches its clients; without it, that of
 llama-cpp-python (--peer-python PYTHON with llama-cpp-python[server]), which answers one client after the other.
@@ -81,7 +81,7 @@ def build_body(target: Target, client: int, turn: int) -> dict[str, Any]:
     }
 
 
-async def ask(http: httpx2.AsyncClient, target: Target, client: int, turn: int) -> Answer:
+async def send_prompt(http: httpx2.AsyncClient, target: Target, client: int, turn: int) -> Answer:
     started_at, first, pieces, tokens = time.perf_counter(), 0.0, 0, 0
     headers = {"authorization": f"Bearer {target.key}"}
     body = build_body(target, client, turn)
@@ -107,7 +107,7 @@ async def ask_together(target: Target, clients: int, turn: int, is_busy: bool) -
     limits = httpx2.Limits(max_connections=clients)
     async with httpx2.AsyncClient(timeout=600, limits=limits) as http:
         started_at = target.count_seconds(is_busy)
-        answers = await asyncio.gather(*(ask(http, target, client, turn) for client in range(clients)))
+        answers = await asyncio.gather(*(send_prompt(http, target, client, turn) for client in range(clients)))
         seconds = target.count_seconds(is_busy) - started_at
     return answers, sum(answer.tokens for answer in answers) / seconds
 
@@ -169,7 +169,7 @@ def serve_llama(args: argparse.Namespace, gguf: Path, name: str, slots: int, log
         yield target
 
 
-def serve(folder: str) -> None:
+def serve_workspace(folder: str) -> None:
     """Be the server of a workspace until the parent ends this process."""
     from dataclasses import replace
 
@@ -221,11 +221,13 @@ def measure_alone(workspace: Path, precision: str, args: argparse.Namespace, cli
     return [float(line) for line in done.stdout.split()]
 
 
-def describe(found: list[float], form: str) -> str:
+def format_spread(found: list[float], form: str) -> str:
     return f"{statistics.median(found):{form}} [{min(found):{form}}, {max(found):{form}}]"
 
 
-def compare(targets: list[Target], alone: dict[str, list[float]], clients: int, args: argparse.Namespace) -> None:
+def compare_servers(
+    targets: list[Target], alone: dict[str, list[float]], clients: int, args: argparse.Namespace
+) -> None:
     """All servers in turn, a first round that does not count; tokens a second, time to first token, and ratios."""
     rates: dict[str, list[float]] = {target.name: [] for target in targets}
     firsts: dict[str, list[float]] = {target.name: [] for target in targets}
@@ -242,13 +244,11 @@ def compare(targets: list[Target], alone: dict[str, list[float]], clients: int, 
     for target in targets:
         first = sorted(firsts[target.name])
         late = first[int(0.95 * (len(first) - 1))]
-        line = (
-            f"{target.name:16s} {describe(rates[target.name], ',.0f')}   first token {statistics.median(first):.3f} s"
-        )
-        line += f", 95 % within {late:.3f} s"
+        line = f"{target.name:16s} {format_spread(rates[target.name], ',.0f')}"
+        line += f"   first token {statistics.median(first):.3f} s, 95 % within {late:.3f} s"
         if target.name in alone:
             share = statistics.median(rates[target.name]) / statistics.median(alone[target.name])
-            line += f"   engine alone {describe(alone[target.name], ',.0f')}: the server loses {1 - share:.1%}"
+            line += f"   engine alone {format_spread(alone[target.name], ',.0f')}: the server loses {1 - share:.1%}"
             ratios = {peer: statistics.median(rates[target.name]) / statistics.median(rates[peer]) for peer in peers}
             line += "".join(f"   {ratio:.2f} x {peer}" for peer, ratio in ratios.items())
         print(line, flush=True)
@@ -268,7 +268,7 @@ def main() -> None:
     args = parser.parse_args()
     args.threads = 1 if args.busy else args.threads
     if args.serve:
-        return serve(args.serve)
+        return serve_workspace(args.serve)
     if args.alone:
         folder, precision, clients, rounds = args.alone
         return write_alone(folder, precision, int(clients), int(rounds))
@@ -293,7 +293,7 @@ def main() -> None:
                 targets.append(stack.enter_context(serve_llama(args, path, name, slots, log)))
         for clients in args.clients:
             alone = {f"Genloom {p}": measure_alone(folder, p, args, clients) for p in PRECISIONS}
-            compare(targets, alone, clients, args)
+            compare_servers(targets, alone, clients, args)
     print(f"load after: {' '.join(f'{each:.1f}' for each in os.getloadavg())}")
     return None
 

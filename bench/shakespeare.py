@@ -26,12 +26,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     if args.only:
-        print(json.dumps(one(args.only, args.seed, args.threads)))
+        print(json.dumps(run_training(args.only, args.seed, args.threads)))
         return
     runs_by_kind: dict[str, list[dict[str, float]]] = {"peer": [], "transformer": [], "ngram": []}
     for seed in range(args.seeds):
         for kind, runs in runs_by_kind.items():
-            runs.append(child(kind, seed, args.threads))
+            runs.append(run_child(kind, seed, args.threads))
             print(f"{kind:12s} seed {seed}: {runs[-1]}", flush=True)
     print(f"\nmean of {args.seeds} seeds; times as many seconds as each in the same round, median [least, greatest]")
     for kind, runs in runs_by_kind.items():
@@ -44,7 +44,7 @@ def main() -> None:
         print(line)
 
 
-def child(kind: str, seed: int, threads: int) -> dict[str, float]:
+def run_child(kind: str, seed: int, threads: int) -> dict[str, float]:
     """One run in a process of its own; `process` is its whole time as seen from here."""
     begun = time.perf_counter()
     command = [sys.executable, __file__, "--only", kind, "--seed", str(seed), "--threads", str(threads)]
@@ -52,17 +52,17 @@ def child(kind: str, seed: int, threads: int) -> dict[str, float]:
     return {**json.loads(out.stdout.splitlines()[-1]), "process": round(time.perf_counter() - begun, 3)}
 
 
-def one(kind: str, seed: int, threads: int) -> dict[str, float]:
+def run_training(kind: str, seed: int, threads: int) -> dict[str, float]:
     import torch
 
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    network, training = peer(seed) if kind == "peer" else ours(seed, counts=kind == "ngram")
-    return {"loss": round(validation(network), 4), "training": round(training, 3)}
+    network, training = train_peer(seed) if kind == "peer" else train_genloom(seed, counts=kind == "ngram")
+    return {"loss": round(measure_loss(network), 4), "training": round(training, 3)}
 
 
-def text():
+def split_text():
     import numpy as np
 
     from genloom.collect.builtin import load_shakespeare
@@ -72,13 +72,13 @@ def text():
     return ids[:num_train], ids[num_train:]
 
 
-def validation(network) -> float:
+def measure_loss(network) -> float:
     """Mean nats a character over the whole held-out text in blocks of CONTEXT, each read alone."""
     import numpy as np
     import torch
     import torch.nn.functional as F
 
-    _, held_out = text()
+    _, held_out = split_text()
     count = (len(held_out) - 1) // CONTEXT
     blocks = torch.from_numpy(
         np.stack([held_out[i * CONTEXT : i * CONTEXT + CONTEXT + 1] for i in range(count)]).astype(np.int64)
@@ -91,7 +91,7 @@ def validation(network) -> float:
     return total / (count * CONTEXT)
 
 
-def peer(seed: int):
+def train_peer(seed: int):
     import math
 
     import numpy as np
@@ -111,7 +111,7 @@ def peer(seed: int):
         {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
-    train, _ = text()
+    train, _ = split_text()
     chance = torch.Generator().manual_seed(seed)
     steps, begun = 2000, time.perf_counter()
     for step in range(steps):
@@ -129,7 +129,7 @@ def peer(seed: int):
     return lambda rows: network(rows).logits, time.perf_counter() - begun
 
 
-def ours(seed: int, counts: bool):
+def train_genloom(seed: int, counts: bool):
     from torch import nn
 
     from genloom.networks import ngram, transformer
@@ -139,7 +139,7 @@ def ours(seed: int, counts: bool):
     from genloom.train.optimizers import OptimizerConfig
     from genloom.types import TokenSpace
 
-    stream, _ = text()
+    stream, _ = split_text()
     objective = Autoregressive(TokenSpace(128, CONTEXT + 1))
     role = objective.network_specs["model"]
     begun = time.perf_counter()

@@ -50,13 +50,13 @@ APART = 0.02  # by how much a score has to be higher to be noticed
 def draw_pictures(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
     """Draw several more outputs for each rated prompt."""
     model = load_model(workspace, ref)
-    is_sequence, known = engine.is_open_sequence(model.codec.space), prompts(model.design.medium)[:RATED]
+    is_sequence, known = engine.is_open_sequence(model.codec.space), list_prompts(model.design.medium)[:RATED]
     controls = engine.add_suggested_params(model, controls)
     for portion in engine.split_batches(engine.build_request(known, PICTURES, seed, (), controls, is_sequence)):
         output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 
 
-def prompts(medium: str) -> list[str]:
+def list_prompts(medium: str) -> list[str]:
     if medium == "music":
         tunes = [f"{tune}{for_}, {bars} bars" for tune in TUNES for for_ in FOR for bars in (4, 8)]
         random.Random(0).shuffle(tunes)
@@ -72,7 +72,7 @@ def find_distinct_pairs(
     """Pairs of pictures for one prompt whose scores differ enough to be noticed."""
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.list_records():
-        if record["model"].partition("/")[0] == name and record["prompt"] in prompts(medium)[:RATED]:
+        if record["model"].partition("/")[0] == name and record["prompt"] in list_prompts(medium)[:RATED]:
             score = taste.score(record["prompt"], load_output(path, record))
             by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
@@ -123,7 +123,7 @@ def main() -> None:
         name,
         options.method,
         scorer=taste,
-        extra_prompts=tuple(prompts(medium)[RATED:]),
+        extra_prompts=tuple(list_prompts(medium)[RATED:]),
         budget=Budget(minutes=options.minutes, steps=options.steps),
         overrides=dict(text.split("=", 1) for text in options.set),
     )

@@ -31,7 +31,7 @@ LAYERS, WIDTH, HEADS, HIDDEN, CONTEXT, ROWS = 6, 384, 6, 1024, 256, 16
 STREAM = np.frombuffer(load_shakespeare().encode("ascii"), np.uint8)
 
 
-def ours(steps: int, precision: str, family: str, compiled: bool = False) -> Iterator[None]:
+def train_genloom(steps: int, precision: str, family: str, compiled: bool = False) -> Iterator[None]:
     objective = Autoregressive(TokenSpace(256, CONTEXT + 1))
     config = transformer.Config(WIDTH, LAYERS, HEADS, mlp_width=HIDDEN, qk_norm=False, tie_embeddings=False)
     parts = nn.ModuleDict({"model": transformer.build(objective.network_specs["model"], config)})
@@ -44,8 +44,8 @@ def ours(steps: int, precision: str, family: str, compiled: bool = False) -> Ite
         yield
 
 
-def matmuls(steps: int) -> Iterator[None]:
-    """The weight products of a step, in bfloat16: what no loop over this network can be faster than."""
+def multiply_weights(steps: int) -> Iterator[None]:
+    """The weight products of a step, in bfloat16: the bound of any loop over this network."""
     rows = ROWS * CONTEXT
     shapes = [(WIDTH, 3 * WIDTH), (WIDTH, WIDTH), (WIDTH, 2 * HIDDEN), (HIDDEN, WIDTH)] * LAYERS + [(WIDTH, 256)]
     pairs = [(torch.randn(rows, a).bfloat16(), torch.randn(a, b).bfloat16()) for a, b in shapes]
@@ -57,7 +57,7 @@ def matmuls(steps: int) -> Iterator[None]:
         yield
 
 
-def theirs(steps: int, bf16: bool, stamps: list[float]) -> None:
+def train_peer(steps: int, bf16: bool, stamps: list[float]) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
     config = LlamaConfig(
@@ -84,7 +84,7 @@ def theirs(steps: int, bf16: bool, stamps: list[float]) -> None:
     Trainer(LlamaForCausalLM(config), arguments, train_dataset=data, callbacks=[Stamp()]).train()
 
 
-def seconds(work: Callable[[list[float]], None], warm: int) -> float:
+def measure_step(work: Callable[[list[float]], None], warm: int) -> float:
     """The median step of a run, its first steps left out."""
     stamps: list[float] = []
     work(stamps)
@@ -108,20 +108,22 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     n = args.steps
     contenders: dict[str, Callable[[list[float]], None]] = {
-        "Trainer float32": lambda s: theirs(n, False, s),
-        "Trainer bfloat16": lambda s: theirs(n, True, s),
-        "Genloom float32 AdamW": lambda s: time_steps(s, ours(n, "float32", "adamw")),
-        "Genloom bfloat16 AdamW": lambda s: time_steps(s, ours(n, "bfloat16", "adamw")),
-        "Genloom bfloat16 Muon": lambda s: time_steps(s, ours(n, "bfloat16", "muon")),
-        "matmuls alone bfloat16": lambda s: time_steps(s, matmuls(n)),
+        "Trainer float32": lambda s: train_peer(n, False, s),
+        "Trainer bfloat16": lambda s: train_peer(n, True, s),
+        "Genloom float32 AdamW": lambda s: time_steps(s, train_genloom(n, "float32", "adamw")),
+        "Genloom bfloat16 AdamW": lambda s: time_steps(s, train_genloom(n, "bfloat16", "adamw")),
+        "Genloom bfloat16 Muon": lambda s: time_steps(s, train_genloom(n, "bfloat16", "muon")),
+        "matmuls alone bfloat16": lambda s: time_steps(s, multiply_weights(n)),
     }
     if args.compiled:
-        contenders["Genloom bfloat16 AdamW compiled"] = lambda s: time_steps(s, ours(n, "bfloat16", "adamw", True))
+        contenders["Genloom bfloat16 AdamW compiled"] = lambda s: time_steps(
+            s, train_genloom(n, "bfloat16", "adamw", True)
+        )
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(args.rounds):
         for name, work in contenders.items():
-            found[name].append(seconds(work, 2))
-    plain = found["Trainer float32"]  # what the Trainer does unless told otherwise
+            found[name].append(measure_step(work, 2))
+    plain = found["Trainer float32"]  # the Trainer's default
     faster = [min(pair) for pair in zip(plain, found["Trainer bfloat16"], strict=True)]
     print(
         f"{torch.get_num_threads()} threads, {ROWS} x {CONTEXT} tokens a step, {args.rounds} rounds in turn; "
@@ -130,13 +132,13 @@ def main() -> None:
     for name, times in found.items():
         speed = Spread.of([ROWS * CONTEXT / t for t in times])
         print(
-            f"{name:32s} {speed} tokens/s; {ratio(faster, times)} x the faster Trainer, "
-            f"{ratio(plain, times)} x the Trainer as it comes",
+            f"{name:32s} {speed} tokens/s; {compute_ratio(faster, times)} x the faster Trainer, "
+            f"{compute_ratio(plain, times)} x the Trainer as it comes",
             flush=True,
         )
 
 
-def ratio(slow: list[float], fast: list[float]) -> Spread:
+def compute_ratio(slow: list[float], fast: list[float]) -> Spread:
     return Spread.of([a / b for a, b in zip(slow, fast, strict=True)])
 
 

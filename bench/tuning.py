@@ -54,11 +54,11 @@ class Stamps:
         self.losses.append(loss)
 
 
-def ours(network: nn.Module, data: Tensor, method: str, steps: int, compiled: bool, stamps: Stamps) -> None:
+def tune_genloom(network: nn.Module, data: Tensor, method: str, steps: int, compiled: bool, stamps: Stamps) -> None:
     network = deepcopy(network).train().requires_grad_(True)
     torch.manual_seed(0)
     if method == "lora":
-        lora.attach(network, lora.Config(RANK, ALPHA))
+        lora.attach_adapter(network, lora.Config(RANK, ALPHA))
     parts, objective = nn.ModuleDict({"model": network}), Autoregressive(SPACE)
     plan = TrainConfig(
         steps, warmup=1, cooldown=0.0, optimizer=RATES[method], precision="bfloat16", torch_compile=compiled
@@ -72,7 +72,7 @@ def ours(network: nn.Module, data: Tensor, method: str, steps: int, compiled: bo
         stamps.add(progress.losses["model"])
 
 
-def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool, stamps: Stamps) -> None:
+def tune_peer(network: nn.Module, data: Tensor, method: str, steps: int, low: bool, stamps: Stamps) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -81,7 +81,7 @@ def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool,
             if logs and "loss" in logs:
                 stamps.add(float(logs["loss"]))
 
-    model: Any = llama(network)
+    model: Any = build_llama(network)
     model = model.to(torch.bfloat16) if low else model
     if method == "lora":
         torch.manual_seed(0)
@@ -101,7 +101,7 @@ def theirs(network: nn.Module, data: Tensor, method: str, steps: int, low: bool,
         trainer.train()
 
 
-def llama(network: nn.Module) -> nn.Module:
+def build_llama(network: nn.Module) -> nn.Module:
     """The network as transformers' own, with the same weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -130,7 +130,7 @@ def llama(network: nn.Module) -> nn.Module:
     return model
 
 
-def start(args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
+def load_start(args: argparse.Namespace) -> tuple[nn.Module, Tensor]:
     """The network and the rows to learn from: real ones, or drawn by chance."""
     if args.model:
         model = load_model(Workspace.from_option(args.workspace and str(args.workspace)), args.model)
@@ -156,15 +156,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.filterwarnings("ignore")
-    network, data = start(args)
+    network, data = load_start(args)
     method, n = args.method, args.steps
     contenders: dict[str, Callable[[Stamps], None]] = {
-        "Trainer, weights float32": lambda s: theirs(network, data, method, n, False, s),
-        "Trainer, weights bfloat16": lambda s: theirs(network, data, method, n, True, s),
-        "Genloom": lambda s: ours(network, data, method, n, False, s),
+        "Trainer, weights float32": lambda s: tune_peer(network, data, method, n, False, s),
+        "Trainer, weights bfloat16": lambda s: tune_peer(network, data, method, n, True, s),
+        "Genloom": lambda s: tune_genloom(network, data, method, n, False, s),
     }
     if args.compiled:
-        contenders["Genloom compiled"] = lambda s: ours(network, data, method, n, True, s)
+        contenders["Genloom compiled"] = lambda s: tune_genloom(network, data, method, n, True, s)
     found: dict[str, list[Stamps]] = {name: [] for name in contenders}
     for _ in range(args.rounds):
         for name, work in contenders.items():
@@ -172,10 +172,10 @@ def main() -> None:
             work(stamps)
             found[name].append(stamps)
     print(f"{method}, {args.threads} threads, {ROWS} x {LENGTH} tokens a step, {args.rounds} rounds in turn")
-    report(found)
+    print_report(found)
 
 
-def report(found: dict[str, list[Stamps]]) -> None:
+def print_report(found: dict[str, list[Stamps]]) -> None:
     core = {name: [statistics.median(np.diff(s.core)[2:]) for s in runs] for name, runs in found.items()}
     wall = {name: [statistics.median(np.diff(s.wall)[2:]) for s in runs] for name, runs in found.items()}
     peers = [name for name in found if name.startswith("Trainer")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the table of parts must start without torch
     from genloom.codecs.chat_template import ChatTemplate
     from genloom.codecs.text_tokens import DecodeStream
     from genloom.noise import Noise
-    from genloom.types import Condition, DecodingCache, NetworkSpec, Objective, Parts, Phase
+    from genloom.types import Condition, DecodingCache, NetworkSpec, Objective, Parts, Phase, TokenContext
 
 
 # Networks
@@ -190,6 +190,15 @@ class Distillable(Protocol):
 
 
 @runtime_checkable
+class InvertibleSampler(Protocol):
+    """An objective of signals whose sampler can be solved backwards, from a sample to the noise that it began with."""
+
+    def invert(self, parts: Parts, x_B: Tensor, cond: Condition | None, params: Any) -> Tensor:
+        """Return estimates of the first noise of samples, B C *size; `params` are `flow.InversionParams`."""
+        ...
+
+
+@runtime_checkable
 class QuantizedLatent(Protocol):
     """An objective whose latent can be quantized: the number of levels of each channel, () if it is continuous."""
 
@@ -202,7 +211,7 @@ def get_levels(objective: object) -> tuple[int, ...]:
     return tuple(objective.levels) if isinstance(objective, QuantizedLatent) else ()
 
 
-def unwrap(objective: Any) -> Any:
+def unwrap_objective(objective: Any) -> Any:
     """Return the objective that another one wraps, or the objective itself."""
     return objective.base if isinstance(objective, WrappingObjective) else objective
 
@@ -258,6 +267,30 @@ class ConstrainedCodec(Protocol):
 
     def build_constraint(self, prompts: Sequence[str], max_length: int) -> TokenConstraint:
         """Return the constraint of outputs of up to `max_length` tokens with BOS, one for each prompt."""
+        ...
+
+
+class TokenContextReader(Protocol):
+    """The contexts of marked noise; it keeps what it has read of each row, so it serves one run of a sampler."""
+
+    def __call__(self, contexts: Sequence[np.ndarray]) -> list[TokenContext]:
+        """Return the context of the next token of each row, whose tokens so far are given."""
+        ...
+
+
+@runtime_checkable
+class MarkedCodec(Protocol):
+    """A codec whose values change on their way, such as scores that are transposed, but not the hashes of its tokens.
+
+    The marks of other codecs depend on the ids of tokens.
+    """
+
+    def read_token_contexts(self) -> TokenContextReader:
+        """Return a new reader of contexts."""
+        ...
+
+    def list_encodings(self, value: Any) -> list[np.ndarray]:
+        """Return the token ids of a value in the ways that a model may have written it, the most likely first."""
         ...
 
 

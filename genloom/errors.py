@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from genloom.program import name_program
+
 _FOLDER = Path(__file__).parent / "messages"
 _MAX_CHARS = 5000  # of a text; a value from a damaged file may have megabytes
 
@@ -27,13 +29,13 @@ class GenloomError(ValueError):
         self.fields = fields
 
     def __reduce__(self) -> tuple[Any, ...]:  # so that worker processes can hand it to their parent
-        return _rebuild, (self.code, self.fields)
+        return _rebuild_error, (self.code, self.fields)
 
 
 def format_message(code: str, /, **fields: Any) -> str:
     """Return the text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
     area, _, key = code.partition(".")
-    text = load_messages(area)[key].format(**fields)
+    text = name_program(load_messages(area)[key], is_template=True).format(**fields)
     return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} …"
 
 
@@ -61,5 +63,5 @@ def list_areas() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
-def _rebuild(code: str, fields: dict[str, Any]) -> GenloomError:
+def _rebuild_error(code: str, fields: dict[str, Any]) -> GenloomError:
     return GenloomError(code, **fields)

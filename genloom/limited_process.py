@@ -26,7 +26,7 @@ _TIME_LIMIT_STATUS, _MEMORY_LIMIT_STATUS = -signal.SIGALRM, 2  # the first is th
 
 @dataclass(frozen=True)
 class Limits:
-    """What reading a file may take."""
+    """The resources that reading a file may take."""
 
     seconds: float = 20.0  # by the clock
     seconds_per_mb: float = 4.0  # more of a large file
@@ -143,7 +143,8 @@ class LimitedProcess:
 
     def _start(self) -> None:
         self._connection, child_connection = multiprocessing.Pipe()
-        script = f"from genloom.limited_process import Limits, serve; serve({child_connection.fileno()}, {limits!r})"
+        names, call = "Limits, serve_calls", f"serve_calls({child_connection.fileno()}, {limits!r})"
+        script = f"from genloom.limited_process import {names}; {call}"
         with child_connection:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", script],
@@ -175,7 +176,7 @@ def _read_watched(reader: Callable[..., Value], path: Path, *arguments: Any) -> 
         return reader(path, *arguments)
 
 
-def serve(fd: int, given: Limits) -> None:
+def serve_calls(fd: int, given: Limits) -> None:
     """Run the functions that come over a connection until it is closed; the main function of a LimitedProcess."""
     with Connection(fd) as connection, suppress(EOFError, ConnectionError):
         limit_process(given)

@@ -26,6 +26,7 @@ PartKind = Literal[
     "evaluation",
     "safeguards",
     "check",
+    "copies",
 ]
 
 _FOLDERS: dict[PartKind, str] = {
@@ -41,6 +42,7 @@ _FOLDERS: dict[PartKind, str] = {
     "evaluation": "evaluate",
     "safeguards": "learn/safeguards",
     "check": "rate/checks",
+    "copies": "trust",
 }
 _PACKAGE = Path(__file__).parent
 
@@ -50,8 +52,8 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
 
     A package adds parts through the entry-point groups `genloom.networks`, `.objectives`, `.codecs`, `.media`,
     `.text_encoders`, `.conditioners`, `.evaluate.features`, `.collect`, `.generate`, `.evaluate`,
-    `.learn.safeguards` and `.rate.checks`. A built-in part takes precedence over a plugin of the same name. No other
-    module is imported, whatever name a job contains.
+    `.learn.safeguards`, `.rate.checks` and `.trust`. A built-in part takes precedence over a plugin of the same name.
+    No other module is imported, whatever name a job contains.
     Raise ValueError for an unknown name, suggesting the nearest, and for a plugin that does not work.
     """
     name = upgrade_part(kind, name)
@@ -153,6 +155,7 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
         "evaluation": {"evaluate", "compare", "BATTERY"},
         "safeguards": {"measure_safeguards"},
         "check": {"Config", "check"},
+        "copies": {"find_shared"},
     }[kind]
 
 

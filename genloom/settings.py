@@ -33,7 +33,7 @@ def option(
     requirement: str = "",
     suggested: Any = None,
 ) -> Any:
-    """Return a dataclass field that people set: its help, and the values that it allows, which `parse` tests.
+    """Return a dataclass field that people set: its help, and the values that it allows, which `parse_settings` tests.
 
     `requirement` says in words what `is_valid` tests, or both bounds. `suggested` is used instead of the default where
     people generate without a choice; the default stays that of records.
@@ -106,7 +106,7 @@ def list_options(cls: Any) -> list[OptionInfo]:
     ]
 
 
-def parse(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
+def parse_settings(cls: type[Value], table: Mapping[str, Any], location: str) -> Value:
     """Build the dataclass `cls` from the fields in `table`; see `parse_values`."""
     return cls(**parse_values(cls, table, location))
 
@@ -226,7 +226,7 @@ def read_recipe(path: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > MAX_RECIPE_BYTES:
             raise GenloomError("core.recipe_too_large", path=path, limit=MAX_RECIPE_BYTES)
-        return flatten(tomllib.loads(path.read_text(encoding="utf-8")))
+        return flatten_settings(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise GenloomError("core.bad_recipe", path=path, reason=error) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -249,12 +249,12 @@ def unreadable_error(path: Path, description: str, error: OSError | UnicodeDecod
     return GenloomError("core.unreadable_file", path=path, description=description, reason=reason)
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return nested tables as dotted paths with their values as TOML."""
     flattened: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            flattened |= flatten(value, f"{prefix}{key}.")
+            flattened |= flatten_settings(value, f"{prefix}{key}.")
         else:
             flattened[prefix + key] = json.dumps(value, ensure_ascii=False)
     return flattened

@@ -54,7 +54,7 @@ class TokenSpace:
     vocab_size: int
     context_length: int  # the longest sequence that a network reads
     bos: int = 0  # the token that begins a document
-    eos: int = 0  # the token that ends a document
+    eos: int = 0  # the token that ends a document; in many codecs the same
     grid: tuple[int, ...] = ()  # shape of the grid of tokens after `bos`, e.g. of an image; (): any number of tokens
 
 
@@ -72,6 +72,14 @@ class SignalSpace:
 
 
 Space = TokenSpace | SignalSpace
+
+
+@dataclass(frozen=True)
+class TokenContext:
+    """The key of the noise of a row's next token, from a codec that has its own hashes of tokens (`MarkedCodec`)."""
+
+    window: tuple[int, ...] | None  # hashes of the tokens before it; None: there are too few, or they occurred before
+    candidates: np.ndarray  # the hash of each token of the vocabulary, V int64; allowed tokens have different ones
 
 
 def is_open_sequence(space: Space) -> bool:
@@ -101,7 +109,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class Condition(TensorTree):
-    """What a sample is conditioned on. `mask_rows` gives the unconditional rows of classifier-free guidance."""
+    """The conditions of a sample. `mask_rows` gives the unconditional rows of classifier-free guidance."""
 
     tokens: Tensor | None = None  # B S D: text states of a prompt, for cross-attention
     mask: Tensor | None = None  # B S, True where `tokens` holds a state; None: everywhere
@@ -347,7 +355,7 @@ class Conditioner(Protocol):
 
     @property
     def spec(self) -> ConditionSpec:
-        """What the condition adds to the input of a network; one kind is not 0."""
+        """The sizes that the condition adds to the input of a network; one kind is not 0."""
         ...
 
     def get_value(self, item: Item) -> Any:

@@ -1,4 +1,4 @@
-"""How the threads of a computation wait for each other: they spin on an idle machine, and sleep on a busy one.
+"""Waiting of the threads of a computation for each other: they spin on an idle machine, and sleep on a busy one.
 
 They meet many times in a training step. OpenMP lets the early ones spin for milliseconds, which is fastest on an idle
 machine; on a busy one they keep the processor from the very thread that they wait for. So while other programs take
@@ -82,7 +82,7 @@ def watch_processors() -> None:
     if library is None or read_waiting_seconds() is None:
         return
     _watched_process = os.getpid()  # a forked process has none of its parent's threads
-    threading.Thread(target=_watch, args=(library,), name="genloom-processors", daemon=True).start()
+    threading.Thread(target=_watch_waits, args=(library,), name="genloom-processors", daemon=True).start()
 
 
 def load_openmp() -> ctypes.CDLL | None:
@@ -108,7 +108,7 @@ def read_waiting_seconds() -> float | None:
     return nanoseconds / 1e9 if is_known else None
 
 
-def _watch(library: ctypes.CDLL) -> None:
+def _watch_waits(library: ctypes.CDLL) -> None:
     policy, sleeping, pause = WaitingPolicy(), None, threading.Event()
     previous_at, previous_waiting = monotonic(), read_waiting_seconds() or 0.0
     while True:

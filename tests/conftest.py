@@ -26,6 +26,14 @@ os.environ["GENLOOM_ERROR_CODES"] = "1"
 SERVER = ("initdb", "postgres", "pg_ctl")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def equal_marking_keys() -> Iterator[None]:
+    """The marking key of every workspace is the same, so that a seed gives the same outputs in every run of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genloom.store.keys.draw_secret", lambda: bytes(range(32)))
+        yield
+
+
 @pytest.fixture(scope="session")
 def toys() -> ModuleType:
     """tests/toys.py, loaded on demand: tests without torch do not wait for it."""

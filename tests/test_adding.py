@@ -13,6 +13,7 @@ import torch
 
 from genloom import plugins
 from genloom.model import Design, Model, build_networks, build_objective, load_model, resolve_space, save_model
+from genloom.settings import option
 from genloom.store.workspace import Workspace
 from genloom.testing import check_check, check_codec, check_conditioner, check_network, check_objective
 from genloom.types import Batch, Item, NetworkSpec, SignalSpace
@@ -79,6 +80,24 @@ def test_the_objective_with_the_network() -> None:
     objective = build_objective(design, SERIES)
     parts = dict(build_networks(design, objective).items())
     check_objective(objective, parts, Batch(torch.randn(4, 2, 6, generator=torch.Generator().manual_seed(0))))
+
+
+def test_a_setting_of_an_objective_outside_its_bounds_is_refused() -> None:
+    with raises_code("core.bad_setting_value"):
+        build_objective(Design("", "uniform_flow", "pointwise", objective_settings={"power": 0.0}), SERIES)
+    with raises_code("objectives.bad_setting"):
+        plugins.find_part("objective", "uniform_flow").UniformFlow(SERIES, power=0.0)
+
+
+def test_an_objective_without_the_decorator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = plugins.find_part("objective", "uniform_flow")
+
+    class UniformFlow(module.Flow):
+        power: float = option(1.0, "Power.")
+
+    monkeypatch.setattr(module, "UniformFlow", UniformFlow)
+    with raises_code("model.objective_is_no_dataclass"):
+        build_objective(Design("", "uniform_flow", "pointwise"), SERIES)
 
 
 def test_the_codec() -> None:

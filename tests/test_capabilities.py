@@ -66,7 +66,7 @@ PARTS: dict[str, tuple[Any, set[str]]] = {
     ),
     "dit": (dit.build(GRID, dit.Config(8, 1, 8)), {"ResizableNetwork", "SpecifiedNetwork"}),
     "autoregressive": (Autoregressive(TOKENS), {"ExactLikelihood"}),
-    "flow": (Flow(IMAGE), {"ScaledLikelihood"}),
+    "flow": (Flow(IMAGE), {"InvertibleSampler", "ScaledLikelihood"}),
     "shortcut": (Shortcut(IMAGE), {"LearnedGuidance", "Distillable"}),
     "variational": (Variational(IMAGE), {"QuantizedLatent"}),
     "dpo": (DPO(Autoregressive(TOKENS)), {"WrappingObjective"}),
@@ -90,7 +90,7 @@ def test_no_ability_is_declared_that_no_part_has():
     for cls, names in (
         (QuantizedTransformer, {"JointNetwork", "LastLogitsNetwork", "PrefixCachingNetwork", "TruncatingNetwork"}),
         (plugins.find_part("codec", "tokenizer").Codec, {"ContinuationCodec"}),
-        (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec"}),
+        (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec", "MarkedCodec"}),
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names
@@ -111,7 +111,7 @@ def test_helpers_return_what_a_part_declares_or_nothing():
     quantized = Variational(IMAGE, latent=2, levels=(3, 3))
     assert capabilities.get_levels(quantized) == (3, 3)
     assert capabilities.get_levels(Flow(IMAGE)) == ()
-    assert capabilities.unwrap(DPO(Autoregressive(TOKENS))) == Autoregressive(TOKENS)
-    assert capabilities.unwrap(quantized) is quantized
+    assert capabilities.unwrap_objective(DPO(Autoregressive(TOKENS))) == Autoregressive(TOKENS)
+    assert capabilities.unwrap_objective(quantized) is quantized
     assert capabilities.get_chat_template(object()) is None
     assert capabilities.get_special_tokens(object()) == {}

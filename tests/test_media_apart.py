@@ -128,6 +128,7 @@ GUESSES = {
     "api/arguments.py": "an argument that may be one text or several, and a setting",
     "api/generation.py": "the value of a condition, which a person may give as text",
     "api/outputs.py": "a cell of a table",
+    "api/policy.py": "the value of a condition, which may be words",
     "generate/default.py": "a signal without axes has no part to fill",
     "train/data/conditions.py": "the kinds of conditions: vectors, or fields on the grid",
 }

@@ -38,7 +38,7 @@ def workspace(trained_copy: Workspace) -> Workspace:
 def update_digests(workspace: Workspace, ref: str = "tales/1") -> None:
     """Recompute the digests, so that only the content is wrong."""
     folder = workspace.root / "models" / ref
-    manifest.finalize(folder, "card.json", is_essential_file, {"name": ref.split("/")[0]})
+    manifest.finalize_manifest(folder, "card.json", is_essential_file, {"name": ref.split("/")[0]})
 
 
 def test_a_model_loads_as_it_was_saved(workspace: Workspace) -> None:

@@ -23,8 +23,19 @@ NOT_PARTICIPLES = frozenset({"seed", "feed", "embed", "created"})
 # Names that many parts define on purpose: the contract of a plug-in, or of a command.
 _SHARED = """Config Codec SamplingParams build build_columns main run check evaluate compare
     default_config resize_config with_dropout read select fit activations_per_token save show sheet count_units
-    build_router"""
+    build_router find_shared"""
 SHARED = frozenset(_SHARED.split())
+
+# Single words that functions of a module may be named: contracts of plug-ins and commands, the verbs of the steps and
+# of the Python API, and mathematics and system calls by their own names. Others are a verb and a noun.
+_SINGLE = """
+    open read save load show sheet preview render cut split parse encode decode describe fit build check select
+    resolve summary similarity run main option
+    collect train generate evaluate compare rate learn forget choose withdraw promote rollback remove restore diagnose
+    parts replay verify trace copies
+    sigmoid logit lerp quantize
+    nearest"""  # `nearest`: the server calls it, too
+SINGLE = frozenset(_SINGLE.split())
 
 
 def trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
@@ -59,6 +70,17 @@ def test_no_function_is_a_bare_participle() -> None:
                 word = node.name.strip("_")
                 is_participle = word in IRREGULAR or (word.endswith("ed") and word not in NOT_PARTICIPLES)
                 assert "_" in word or not is_participle, f"{path}:{node.lineno} {node.name}: name a verb and a noun"
+
+
+def test_functions_of_modules_are_a_verb_and_a_noun() -> None:
+    """Methods may be a verb alone: their object is the noun."""
+    assert not [
+        f"{path}:{node.lineno} {node.name}"
+        for path, tree in trees(*PRODUCT)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("__")
+        if "_" not in (word := node.name.strip("_")) and word not in SINGLE
+    ]
 
 
 def test_one_name_has_one_meaning() -> None:

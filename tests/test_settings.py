@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genloom.errors import format_message
-from genloom.settings import apply_overrides, option, parse, to_table, to_toml
+from genloom.settings import apply_overrides, option, parse_settings, to_table, to_toml
 from tests.errors import raises_code
 
 KEYS = st.text("abcdefghij_", min_size=1, max_size=6)
@@ -54,7 +54,7 @@ def test_tables_come_back_from_toml(settings: dict[str, Any]) -> None:
 def test_values_come_back_from_their_tables() -> None:
     value = Outer("Grüße", Inner(7, (0.1, 0.2)))
     assert to_table(value) == {"title": "Grüße", "inner": {"width": 7, "betas": [0.1, 0.2]}}
-    assert parse(Outer, tomllib.loads(to_toml(to_table(value))), "job") == value
+    assert parse_settings(Outer, tomllib.loads(to_toml(to_table(value))), "job") == value
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ class Nested:
 
 def test_options_outside_their_bounds_are_refused_wherever_they_are() -> None:
     with raises_code("core.bad_setting_value", setting="network.steps", value=0):
-        parse(Bounded, {"steps": 0}, "network")
+        parse_settings(Bounded, {"steps": 0}, "network")
     with raises_code("core.bad_setting_value", setting="job.sampler.steps", value=-1):
-        parse(Nested, {"sampler": {"steps": -1}}, "job")
-    assert parse(Nested, {"sampler": {"steps": 1}}, "job").sampler.steps == 1
+        parse_settings(Nested, {"sampler": {"steps": -1}}, "job")
+    assert parse_settings(Nested, {"sampler": {"steps": 1}}, "job").sampler.steps == 1
 
 
 def test_invalid_values_and_unknown_keys_are_named() -> None:
     with raises_code("core.bad_setting_value", setting="job.inner.width", value="wide"):
-        parse(Outer, {"inner": {"width": "wide"}}, "job")
+        parse_settings(Outer, {"inner": {"width": "wide"}}, "job")
     with raises_code("core.unknown_setting", location="job.inner", key="widht", known="width, betas") as error:
-        parse(Outer, {"inner": {"widht": 3}}, "job")
+        parse_settings(Outer, {"inner": {"widht": 3}}, "job")
     assert error.value.fields["hint"].strip() == format_message("core.did_you_mean", nearest="width")
 
 
@@ -107,12 +107,12 @@ def test_settings_from_the_command_line_are_read_as_toml_or_else_as_text(text: s
 @pytest.mark.parametrize("width", [True, "7", "1_000", "１", math.nan, math.inf, 1.5])
 def test_a_number_is_written_as_a_finite_number(width: object) -> None:
     with raises_code("core.bad_setting_value"):
-        parse(Inner, {"width": width}, "inner")
+        parse_settings(Inner, {"width": width}, "inner")
     with raises_code("core.bad_setting_value"):
-        parse(Outer, {"inner": {"width": width}}, "job")
+        parse_settings(Outer, {"inner": {"width": width}}, "job")
 
 
 @pytest.mark.parametrize("betas", [[0.9, True], ["0.9", 0.99], [0.9, math.nan], [0.9, math.inf]])
 def test_numbers_in_a_list_are_finite_numbers_too(betas: list[object]) -> None:
     with raises_code("core.bad_setting_value"):
-        parse(Inner, {"betas": betas}, "inner")
+        parse_settings(Inner, {"betas": betas}, "inner")

@@ -35,7 +35,7 @@ def tune(workspace: Workspace, name: str, base: str = "tales", seed: int = 1, **
     model = load_model(workspace, base)
     assert model.folder is not None
     torch.manual_seed(seed)
-    lora.attach(network_of(model), lora.Config(2, 4.0, **settings))
+    lora.attach_adapter(network_of(model), lora.Config(2, 4.0, **settings))
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in network_of(model).parameters():
@@ -219,7 +219,9 @@ def test_an_adapter_leaves_in_peft_s_format_where_its_modules_have_llama_s_names
 
 
 def update_digests(workspace: Workspace, ref: str) -> None:
-    manifest.finalize(workspace.root / "models" / ref, "card.json", is_essential_file, {"name": ref.split("/")[0]})
+    manifest.finalize_manifest(
+        workspace.root / "models" / ref, "card.json", is_essential_file, {"name": ref.split("/")[0]}
+    )
 
 
 def rewrite_job(workspace: Workspace, ref: str, **changes: Any) -> None:

@@ -24,7 +24,7 @@ def render_folder(folder: Path, lines: list[str]) -> None:
     purpose = first_sentence(folder / "__init__.py") if (folder / "__init__.py").exists() else ""
     lines += ["", f"## {folder.relative_to(ROOT)}/", "", *([purpose + ".", ""] if purpose else [])]
     if modules:
-        lines += ["| module | what it is |", "|---|---|"]
+        lines += ["| module | content |", "|---|---|"]
         lines += [
             f"| [`{p.name}`](../{p.relative_to(ROOT)}) | {first_sentence(p).replace('|', '/')} |" for p in modules
         ]

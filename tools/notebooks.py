@@ -40,12 +40,12 @@ def run_cell(source: str, name: str, namespace: dict[str, Any]) -> list[dict[str
     if printed.getvalue():
         outputs.append({"output_type": "stream", "name": "stdout", "text": to_lines(printed.getvalue())})
     if value is not None:
-        data = {mime: to_lines(text) for mime, text in describe(value).items()}
+        data = {mime: to_lines(text) for mime, text in describe_value(value).items()}
         outputs.append({"output_type": "execute_result", "execution_count": None, "metadata": {}, "data": data})
     return outputs
 
 
-def describe(value: Any) -> dict[str, str]:
+def describe_value(value: Any) -> dict[str, str]:
     """Return what a notebook shows of a value, by MIME type."""
     if hasattr(value, "_repr_mimebundle_"):
         return value._repr_mimebundle_()

@@ -3,7 +3,7 @@
     python tools/vendor.py            # needs node and npm; nobody else does
 
 `tools/vendor/package.json` pins the versions, `package-lock.json` their digests. Each module of `tools/vendor/entries`
-becomes one minified file. The folder gets a table of what is in it (vendor.toml) and the licence texts.
+becomes one minified file. The folder gets a table of its files (vendor.toml) and the licence texts.
 """
 
 import gzip
@@ -29,7 +29,7 @@ FONTS = {
 FONT_LICENCE = "Apache-2.0"  # the name table of each font file says so; the package around them is MIT
 
 
-def run(*command: str) -> None:
+def run_command(*command: str) -> None:
     subprocess.run(command, cwd=WORK, check=True)
 
 
@@ -39,7 +39,7 @@ def install_packages() -> None:
     for name in ["package.json", "package-lock.json", ".npmrc"]:
         shutil.copy(PINS / name, WORK / name)
     shutil.copytree(PINS / "entries", WORK / "entries", dirs_exist_ok=True)
-    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+    run_command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 
 
 def bundle_entry(entry: Path) -> list[str]:
@@ -47,7 +47,7 @@ def bundle_entry(entry: Path) -> list[str]:
     meta = WORK / f"{entry.name}.meta.json"
     flags = ["--bundle", "--format=esm", "--minify", "--target=es2022", "--legal-comments=none", "--log-level=warning"]
     source = f"entries/{entry.name}"
-    run("node_modules/.bin/esbuild", source, f"--outfile={OUT / entry.name}", f"--metafile={meta}", *flags)
+    run_command("node_modules/.bin/esbuild", source, f"--outfile={OUT / entry.name}", f"--metafile={meta}", *flags)
     inputs = [
         path.split("/")[1:] for path in json.loads(meta.read_text())["inputs"] if path.startswith("node_modules/")
     ]

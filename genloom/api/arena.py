@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.argument_types import check_arguments
 from genloom.api.arguments import Rows, to_list
 from genloom.api.outputs import Output
 from genloom.errors import GenloomError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Trial:
     """Two answers to one prompt; nothing says which model generated which."""
@@ -42,9 +44,10 @@ class Trial:
         from html import escape
 
         from genloom.api.outputs import to_html
+        from genloom.api.signing import sign_blind_display
 
         cells = [
-            f'<td style="vertical-align: top; text-align: left"><b>{name}</b>{to_html(output.show())}</td>'
+            f'<td style="vertical-align: top; text-align: left"><b>{name}</b>{to_html(sign_blind_display(output))}</td>'
             for name, output in (("a", self.a), ("b", self.b))
         ]
         title = f"{self.position} of {self.count} · {escape(self.prompt)}"
@@ -52,6 +55,7 @@ class Trial:
         return {"text/plain": text, "text/html": f"<p>{title}</p><table><tr>{''.join(cells)}</tr></table>"}
 
 
+@check_arguments
 class Arena:
     """A session of blind choices: iterate over the trials, and call `choose` on each.
 
@@ -70,9 +74,11 @@ class Arena:
         rater: str = "",
         n: int = 1,
         given: "Rows",
+        is_marked: bool = True,
         params: Mapping[str, Any],
     ):
         from genloom.api.generation import parse_given_texts, to_rows
+        from genloom.api.policy import apply_policy
         from genloom.conditioners import format_given
         from genloom.generate import engine
         from genloom.generate.text.conversation import DEFAULT_PARAMS, choose_chat
@@ -94,7 +100,7 @@ class Arena:
         rows = [parse_given_texts(self.first, values) for values in to_rows(given)]
         suggested = {**DEFAULT_PARAMS, **params} if self.is_chat else params
         self.params = engine.add_suggested_params(self.first, suggested)
-        self.rater = rater or self.workspace.get_rater()
+        self.rater, self.is_marked = rater or self.workspace.get_rater(), is_marked
         digests = [str(each.folder and each.folder.digest) for each in (self.first, self.second)]
         settings: dict[str, Any] = {**self.params, "chat": self.is_chat}
         given_texts = [format_given(self.first.conditioners, values) for values in rows]
@@ -109,6 +115,7 @@ class Arena:
             for values, texts in zip(rows, given_texts, strict=True)
             for number in range(n)
         }
+        apply_policy(self.workspace, [*prompts, *(v for texts in given_texts for v in texts.values())], self.first.ref)
         self.schedule = schedule_trials(self.session_id, list(self.tasks), self.rater, repeats)
         self.num_choices = 0  # made through this object
 
@@ -188,7 +195,9 @@ class Arena:
         return (outputs[0], outputs[1]) if len(outputs) == 2 else ("", "")
 
     def _generate_outputs(self, model: "LoadedModel", task: str, count: int, stop_event: Flag) -> list[str]:
+        from genloom.api.policy import apply_policy, list_output_texts
         from genloom.generate import engine, output_records
+        from genloom.generate.marking import mark_request
         from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
         prompt, given = self.tasks[task]
@@ -200,9 +209,12 @@ class Arena:
             metadata |= describe_question(prompt, contexts[0])
         else:
             metadata |= describe_unread(engine.count_unread_tokens(model, request)[0])
+        if self.is_marked:
+            request = mark_request(self.workspace.store, model, request)
         *_, draft = engine.generate(model, request, stop_event.is_set)
         if stop_event.is_set():
             return []
+        apply_policy(self.workspace, list_output_texts(model, draft), model.ref, "output")
         return output_records.store_outputs(self.workspace.store, model, request, draft, metadata)
 
     def __repr__(self) -> str:
@@ -226,6 +238,7 @@ def begin_arena(
     is_chat: bool | None = None,
     repeats: float = 0.1,
     rater: str = "",
+    is_marked: bool = True,
     **params: Any,
 ) -> Arena:
     """Begin or continue a session of blind choices between two answers to each prompt.
@@ -247,6 +260,8 @@ def begin_arena(
         Share of pairs shown a second time in the other order, to measure the rater's consistency.
     rater
         Name of the rater. "": that of the workspace, else your user name.
+    is_marked
+        Whether the answers are marked by the workspace's key; see `generate`.
     params
         Parameters of the sampler, e.g. max_tokens, temperature.
 
@@ -270,5 +285,6 @@ def begin_arena(
         rater=rater,
         n=n,
         given=given or {},
+        is_marked=is_marked,
         params={name: value for name, value in params.items() if value is not None},
     )

@@ -80,7 +80,7 @@ def _is_valid(argument: Any, annotation: Any) -> bool:
     if origin in (typing.Union, UnionType):
         return any(_is_valid(argument, each) for each in inner)
     if origin is Literal:
-        return isinstance(argument, type(inner[0]))
+        return isinstance(argument, Hashable) and argument in inner
     if origin is bool:
         return isinstance(argument, Hashable) and argument in (True, False)
     if origin is int:

@@ -23,6 +23,8 @@ class Chat:
         The system prompt and the messages so far.
     is_saved
         Whether the conversation is saved in the workspace after every turn.
+    is_marked
+        Whether the answers are marked by the workspace's key.
     context
         The part of the conversation that the model read for the last answer; None before the first one.
     has_loop
@@ -40,11 +42,13 @@ class Chat:
         adapters: tuple[str, ...] = (),
         precision: str = "auto",
         is_saved: bool = True,
+        is_marked: bool = True,
         params: Mapping[str, Any],
     ):
         from genloom.generate.text.conversation import DEFAULT_PARAMS, get_chat_codec
 
         self.model, self.conversation, self.seed, self.is_saved = model, conversation, seed, is_saved
+        self.is_marked = is_marked
         self.params = {**DEFAULT_PARAMS, **params}
         self.context: TruncatedConversation | None = None
         self.has_loop = self.is_cut = False
@@ -76,6 +80,7 @@ class Chat:
 
         if not question.strip():
             raise GenloomError("api.empty_question")
+        self._apply_policy(question)
         self.conversation = self.conversation.with_question(question.strip())
         self.save()
         yield from self._iter_answer(should_stop)
@@ -88,6 +93,7 @@ class Chat:
 
     def iter_retry(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[str]:
         """Answer the last question again, and yield the pieces of the answer."""
+        self._apply_policy(*self.conversation.questions[-1:])
         self.conversation = self.conversation.without_last_answer()
         yield from self._iter_answer(should_stop)
 
@@ -99,6 +105,7 @@ class Chat:
 
     def iter_edit(self, number: int, question: str, should_stop: Callable[[], bool] = lambda: False) -> Generator[str]:
         """Replace question `number`, drop what follows, and yield the pieces of the answer."""
+        self._apply_policy(question)
         self.conversation = self.conversation.with_edited_question(number, question)
         self.save()
         yield from self._iter_answer(should_stop)
@@ -156,20 +163,31 @@ class Chat:
         if text and "system" not in require_chat_template(get_chat_codec(self._loaded_model)).prefixes:
             raise GenloomError("api.no_system_role", model=self.model.ref)
 
+    def _apply_policy(self, *questions: str) -> None:
+        """Raise GenloomError for a question or a system prompt that the content rules refuse."""
+        from genloom.api.policy import apply_policy
+
+        apply_policy(self.model.workspace, [self.conversation.system, *questions], self.model.ref)
+
     def _iter_answer(self, should_stop: Callable[[], bool]) -> Generator[str]:
+        from genloom.api.policy import apply_policy
         from genloom.generate import engine
+        from genloom.generate.marking import mark_request
         from genloom.generate.text.conversation import build_chat_request, build_messages, store_reply
 
         seed = None if self.seed is None else self.seed + self._num_answers
         request, self.context = build_chat_request(
             self._loaded_model, build_messages(self.conversation), seed, self.params
         )
+        if self.is_marked:
+            request = mark_request(self.model.workspace.store, self._loaded_model, request)
         self._num_answers += 1
         draft, shown_text = None, ""
         for draft in engine.generate(self._loaded_model, request, should_stop):
             yield draft.continuations[0][len(shown_text) :]
             shown_text = draft.continuations[0]
         assert draft is not None, "a request yields at least one draft"
+        apply_policy(self.model.workspace, draft.continuations, self.model.ref, "output")
         self.conversation = store_reply(
             self.model.workspace.store, self._loaded_model, self.conversation, request, draft, self.context
         )
@@ -199,6 +217,7 @@ def begin_chat(
     adapters: Sequence[str] = (),
     precision: str = "auto",
     is_saved: bool = True,
+    is_marked: bool = True,
     **params: Any,
 ) -> Chat:
     """Begin or continue a conversation.
@@ -217,6 +236,8 @@ def begin_chat(
         As for `generate`.
     is_saved
         Whether the conversation is saved in the workspace after every turn.
+    is_marked
+        Whether the answers are marked by the workspace's key; see `generate`.
     params
         Parameters of the sampler, e.g. max_tokens, temperature.
 
@@ -240,6 +261,7 @@ def begin_chat(
         adapters=tuple(adapters),
         precision=precision,
         is_saved=is_saved,
+        is_marked=is_marked,
         params=given_params,
     )
     if question:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.argument_types import check_arguments
 from genloom.api.outputs import render_table
 from genloom.store.dataset import Dataset as StoredDataset
 from genloom.store.dataset import Split
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Dataset:
     """A version of a data set in a workspace."""
@@ -44,7 +46,7 @@ class Dataset:
 
     @property
     def report(self) -> dict[str, Any]:
-        """What was read, kept and removed, by which licences, and notes on files that could not be read."""
+        """Counts of documents read, kept and removed, their licences, and notes on files that could not be read."""
         return dict(self.stored.manifest)
 
     @property

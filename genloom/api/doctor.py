@@ -14,6 +14,7 @@ from genloom import plugins
 from genloom.errors import GenloomError, format_message
 from genloom.memory import measure_memory
 from genloom.processors import count_processors
+from genloom.program import name_program
 from genloom.store import files
 from genloom.store.workspace import Run, Workspace, verify_output
 from genloom.text_format import format_bytes, format_count
@@ -64,20 +65,21 @@ class Diagnosis:
             *(f"Problem     {problem}" for problem in self.problems),
         ]
         if not self.problems:
-            lines.append(
-                "No problems found."
-                + ("" if self.is_verified else " To read every file and compare digests: genloom doctor --verify")
-            )
+            hint = "" if self.is_verified else " To read every file and compare digests: genloom doctor --deep"
+            lines.append(f"No problems found.{name_program(hint)}")
         return "\n".join(lines)
 
 
-def diagnose(workspace: "APIWorkspace", *, verify: bool = False) -> Diagnosis:
+def diagnose(workspace: "APIWorkspace", *, verify: bool = False, deep: bool = False) -> Diagnosis:
     """Check this machine and the workspace.
 
     Parameters
     ----------
     verify
         Whether every data set, model and rating is read and compared with its recorded digest.
+    deep
+        Whether every changed byte is searched for: as `verify`, and in all versions of data sets, in cards, records of
+        outputs and sources of edits.
 
     Returns
     -------
@@ -86,8 +88,12 @@ def diagnose(workspace: "APIWorkspace", *, verify: bool = False) -> Diagnosis:
     """
     store = workspace.store
     machine_info, torch_info, workspace_info = _describe_machine(), _describe_torch(), _describe_workspace(store)
-    problems = tuple(_find_problems(store, workspace.ledger, workspace_info, verify))
-    return Diagnosis(machine_info, torch_info, workspace_info, problems, verify)
+    problems = dict.fromkeys(_find_problems(store, workspace.ledger, workspace_info, verify or deep))
+    if deep:
+        from genloom.trust.tampering import list_changes
+
+        problems |= dict.fromkeys(list_changes(store, workspace.ledger))
+    return Diagnosis(machine_info, torch_info, workspace_info, tuple(problems), verify or deep)
 
 
 def _describe_machine() -> dict[str, Any]:
@@ -160,6 +166,7 @@ def _find_problems(
     except ValueError as error:
         yield str(error)
     yield from plugins.list_problems()
+    yield from find_signing_problems(workspace.root)
     yield from workspace.list_faults()
     folders = (*workspace.list_datasets(), *workspace.list_models())
     checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]
@@ -173,6 +180,20 @@ def _find_problems(
             yield str(error)
     for run in workspace.list_runs():
         yield from _find_run_problems(run, should_verify)
+
+
+def find_signing_problems(root: Path) -> Iterator[str]:
+    """Yield why outputs leave without a signature: no package, a damaged key, or unreadable preferences."""
+    from genloom.trust import outgoing, signing
+
+    if not signing.is_available():
+        yield format_message("trust.extra_missing")
+        return
+    for check in (signing.list_signing_keys, signing.list_trusted, outgoing.read_preferences):
+        try:
+            check(root)
+        except (OSError, ValueError) as error:
+            yield str(error)
 
 
 def verify_ledger(workspace: Workspace, ledger: "Ledger", should_read: bool) -> None:

@@ -32,10 +32,11 @@ class GenerationProgress:
     count: int  # outputs of the whole request
     draft: "Draft"
     is_streamed: bool
+    num_withheld: int = 0  # outputs of the request so far that are not handed out, because they copy training data
 
     @property
     def note(self) -> str:
-        """How many outputs of the batch have ended."""
+        """The number of outputs of the batch that have ended, in words."""
         ended = self.draft.is_finished
         return f"{sum(ended)} of {len(ended)} ended" if any(ended) else ""
 
@@ -54,6 +55,8 @@ def generate(
     precision: str = "auto",
     is_chat: bool | None = None,
     continue_from: Output | str = "",
+    is_marked: bool = True,
+    refuse_copies: bool = False,
     progress: bool | None = None,
     **params: Any,
 ) -> Outputs:
@@ -66,7 +69,7 @@ def generate(
     n
         Number of outputs for each prompt.
     seed
-        Random seed; the same seed gives the same outputs. None: a new one each time.
+        Random seed; the same seed gives the same outputs in this workspace. None: a new one each time.
     given
         Values of the model's other conditions by name, e.g. {"logp": 2.5, "loads": array}; a str is parsed as the
         command line parses it. A sequence of mappings gives outputs for each.
@@ -85,6 +88,13 @@ def generate(
         for a model that was tuned on conversations.
     continue_from
         Output to continue, under its conditions; "last" is the newest. Outputs begin with it.
+    is_marked
+        Whether the outputs are marked by the workspace's key, so that they can be recognised. Without a mark, a seed
+        gives the same outputs in every workspace.
+    refuse_copies
+        Whether outputs that share more with the training data than chance explains (see `Output.copies`) are withheld:
+        they are neither stored nor returned; `num_withheld` of the result counts them. Raises api.copies_without_data
+        if the data are not in the workspace.
     progress
         Whether a bar is shown on standard error. None: in notebooks only.
     params
@@ -109,6 +119,7 @@ def generate(
             match event:
                 case GenerationProgress():
                     bar.update(event.step / event.total, event.note)
+                    outputs.num_withheld = event.num_withheld
                 case Output():
                     outputs.append(event)
     return outputs
@@ -128,6 +139,8 @@ def iter_generate(
     precision: str = "auto",
     is_chat: bool | None = None,
     continue_from: Output | str = "",
+    is_marked: bool = True,
+    refuse_copies: bool = False,
     **params: Any,
 ) -> Generator[GenerationProgress | Output]:
     """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
@@ -145,7 +158,7 @@ def iter_generate(
     request = build_request(loaded, prompts, n, seed, to_list(stop), given or {}, interpolate, params, is_chat)
     if continue_from:
         request = continue_request(loaded, request, model.workspace.output(continue_from))
-    yield from iter_outputs(model.workspace, loaded, request, is_chat)
+    yield from iter_outputs(model.workspace, loaded, request, is_chat, is_marked, refuse_copies)
 
 
 def list_options(model: "Model") -> "list[OptionInfo]":
@@ -279,16 +292,27 @@ def split_edit_options(model: "LoadedModel", params: Mapping[str, Any]) -> tuple
 
 
 def iter_outputs(
-    workspace: "Workspace", model: "LoadedModel", request: "Request", is_chat: bool = False
+    workspace: "Workspace",
+    model: "LoadedModel",
+    request: "Request",
+    is_chat: bool = False,
+    is_marked: bool = True,
+    refuse_copies: bool = False,
 ) -> Generator[GenerationProgress | Output]:
     """Generate the request batch by batch: yield the steps of each batch, then its stored outputs.
 
-    With `is_chat`, each prompt is a question, written in the model's chat template.
+    With `is_chat`, each prompt is a question, written in the model's chat template. With `refuse_copies`, outputs that
+    copy training data are not stored; a last step of the batch counts them.
     """
+    from genloom.api.copies import find_copied_rows, find_searchable_data
+    from genloom.api.policy import apply_policy, list_output_texts, list_prompt_texts
     from genloom.generate import engine, output_records
+    from genloom.generate.marking import mark_request
     from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
-    is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model)
+    apply_policy(workspace, list_prompt_texts(model, request), model.ref)
+    is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model) and not refuse_copies
+    training_data, num_withheld = find_searchable_data(workspace, model) if refuse_copies else None, 0
     for batch in engine.split_batches(request, engine.fit_batch_size(model)):
         row_metadata = [
             describe_unread(n) | ({"understood": text} if text else {})
@@ -299,9 +323,18 @@ def iter_outputs(
         if is_chat:
             batch, contexts = as_questions(model, batch)
             row_metadata = [describe_question(*row) for row in zip(batch.prompts, contexts, strict=True)]
+        if is_marked:
+            batch = mark_request(workspace.store, model, batch)
         total, draft = engine.count_drafts(model, batch), None
         for step, draft in enumerate(engine.generate(model, batch), start=1):
-            yield GenerationProgress(min(step, total), total, len(request.prompts), draft, is_streamed)
+            yield GenerationProgress(min(step, total), total, len(request.prompts), draft, is_streamed, num_withheld)
         assert draft is not None, "a request yields at least one draft"
-        for output_id in output_records.store_outputs(workspace.store, model, batch, draft, row_metadata=row_metadata):
+        apply_policy(workspace, list_output_texts(model, draft), model.ref, "output")
+        withheld = find_copied_rows(training_data, draft.continuations) if training_data is not None else ()
+        if withheld:
+            num_withheld += len(withheld)
+            yield GenerationProgress(total, total, len(request.prompts), draft, is_streamed, num_withheld)
+        for output_id in output_records.store_outputs(
+            workspace.store, model, batch, draft, row_metadata=row_metadata, withheld_rows=withheld
+        ):
             yield workspace.output(output_id)

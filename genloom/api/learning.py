@@ -66,7 +66,7 @@ def learn(
     Returns
     -------
     Receipt
-        What changed, with which confidence and at which cost; `receipt.model` is the version now in use.
+        The change, its confidence and its cost; `receipt.model` is the version now in use.
 
     Raises
     ------

@@ -1,15 +1,18 @@
 """Models: they generate, chat, are measured, learn from ratings and are exported."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.api import evaluations, generation, learning
 from genloom.api.arena import begin_arena
 from genloom.api.argument_types import check_arguments
+from genloom.api.bias import measure_bias
 from genloom.api.chat import begin_chat
 from genloom.api.outputs import render_table
+from genloom.api.privacy import measure_privacy
+from genloom.api.signing import sign_export
 from genloom.store.files import expand_home
 from genloom.store.model_folder import ModelFolder
 
@@ -49,7 +52,7 @@ class Model:
 
     @property
     def card(self) -> dict[str, Any]:
-        """What the model was trained on, by which job, with what result."""
+        """The data, the job and the result of the training."""
         return self.folder.card
 
     @property
@@ -74,6 +77,8 @@ class Model:
     chat = begin_chat
     evaluate = evaluations.evaluate
     compare = evaluations.compare
+    bias = measure_bias
+    privacy = measure_privacy
     arena = begin_arena
     learn = learning.learn
     iter_learn = learning.iter_learn
@@ -112,6 +117,8 @@ class Model:
     ) -> "ExportResult":
         """Export the model to a Hugging Face folder, a .gguf file or a PEFT adapter.
 
+        A signed genloom.json in the folder, or beside the file with its name, tells the digests of the files.
+
         Parameters
         ----------
         out
@@ -136,11 +143,15 @@ class Model:
             exchange.no_such_format, exchange.output_exists, exchange.not_a_language_model.
         """
         from genloom.exchange.exporter import export_model
+        from genloom.trust.cards.build import find_model_conflicts
 
         with self.workspace.open_callback("Exporting", progress) as report_progress:
-            return export_model(
+            result = export_model(
                 self.workspace.store, self.ref, to, expand_home(out), precision or None, report_progress
             )
+        sign_export(self, result.path)
+        conflicts = find_model_conflicts(self.workspace.store, self.workspace.ledger, self.ref)
+        return replace(result, notes=tuple(map(str, conflicts)))
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of models."""

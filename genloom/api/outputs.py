@@ -10,13 +10,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, SupportsIndex, TypeVar, overload
 
+from genloom.api import copies as copying
 from genloom.api.argument_types import check_arguments
+from genloom.api.signing import Note, sign_display, sign_file_of, sign_page, write_outgoing
 from genloom.errors import GenloomError
-from genloom.store.files import expand_home, write_atomic
+from genloom.store.files import expand_home
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
     from genloom.store.ledger import Event
+    from genloom.trust.manifests import Manifest
     from genloom.types import Display
 
 _STYLE = "white-space: pre-wrap; margin: .4em 0"
@@ -102,6 +105,8 @@ class Output:
         """Record that this output is better than another one for the same prompt; see `Workspace.choose`."""
         return self.workspace.choose(self, other, "a", rater=rater, id=id)
 
+    copies = copying.copies_of_output
+
     def replay(self) -> Any:
         """Generate the output again from its record, and return the value.
 
@@ -115,10 +120,12 @@ class Output:
 
         return replay_output(self.workspace.store, self.id)[1]
 
-    def save(self, path: str | Path) -> Path:
-        """Copy the file of the output to a path, or into an existing folder; return where it is.
+    def save(self, path: str | Path, *, note: Note | None = None) -> Path:
+        """Write the output to a path, or into an existing folder, with its signature; return where it is.
 
-        A path with another suffix gets the value in the format of the suffix, as far as the medium writes it.
+        A path with another suffix gets the value in the format of the suffix, as far as the medium writes it. A format
+        that holds no signature gets it in a second file, with .c2pa after the name. What cannot be signed is written
+        without, and `note` gets the reason; None: a Python warning.
         """
         from genloom.types import Item
 
@@ -126,11 +133,23 @@ class Output:
         target = path / self.path.name if path.is_dir() else path
         if target.suffix.lower() in (self.path.suffix, ""):
             self.verify()
-            write_atomic(target, self.path.read_bytes())
+            written = self.path
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             self.medium.save(Item(self.value, str(self.path)), target)
+            written = target
+        write_outgoing(sign_file_of(self, written.read_bytes(), target.suffix or self.path.suffix), target, note)
         return target
+
+    def manifest(self) -> "Manifest | None":
+        """Return what the signature of the output tells whoever gets its file; None without the extra `trust`."""
+        from genloom.trust import manifests, signing
+
+        signed = sign_file_of(self, self.path.read_bytes(), self.path.suffix)
+        if not signed.is_signed:
+            return None
+        anchors = signing.read_anchors(self.workspace.folder)
+        return manifests.read_bytes(signed.data, self.path.suffix, anchors, signed.sidecar)
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of outputs."""
@@ -156,7 +175,7 @@ class Output:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from genloom.media.abilities import get_ability
 
-        bundle = build_mimebundle(shown := self.show(), repr(self))
+        bundle = build_mimebundle(shown := sign_display([self], self.show()), repr(self))
         render_sound = get_ability(self.medium, "render_sound")
         if render_sound is not None:
             with suppress(GenloomError):  # it lasts too long to be played here
@@ -186,6 +205,8 @@ class Listing(list[T], Generic[T]):
 class Outputs(Listing[Output]):
     """Outputs in the order they were generated; notebooks show them with their ids."""
 
+    num_withheld: int = 0  # outputs of the same generation that are not here, because they copy training data
+
     @overload
     def __getitem__(self, index: SupportsIndex) -> Output: ...
 
@@ -197,13 +218,16 @@ class Outputs(Listing[Output]):
         return Outputs(found) if isinstance(found, list) else found
 
     def sheet(self) -> "Display":
-        """Return all values on one page, e.g. a contact sheet of images.
+        """Return all values on one page, e.g. a contact sheet of images, with a signature if its format holds one.
 
         Raises
         ------
         GenloomError
             api.no_outputs: the list is empty.
         """
+        return sign_display(self, self._draw_sheet())
+
+    def _draw_sheet(self) -> "Display":
         from genloom.media.abilities import get_ability
 
         if not self:
@@ -212,11 +236,29 @@ class Outputs(Listing[Output]):
             [output.value for output in self], [output.prompt for output in self]
         )
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Copy the files of the outputs into a folder, which is created if needed; return where they are."""
+    def save(self, folder: str | Path, *, note: Note | None = None) -> list[Path]:
+        """Write the outputs into a folder, which is created if needed, as `Output.save` does; return where they are."""
         folder = expand_home(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return [output.save(folder) for output in self]
+        return [output.save(folder, note=note) for output in self]
+
+    def save_sheet(self, path: str | Path, *, note: Note | None = None) -> Path:
+        """Write all values on one page to a path, with its signature; return where it is.
+
+        The suffix of the page's format is added to a path without it.
+
+        Raises
+        ------
+        GenloomError
+            api.no_outputs: the list is empty.
+        """
+        from genloom.media.abilities import guess_suffix
+
+        sheet, path = self._draw_sheet(), expand_home(path)
+        suffix = guess_suffix(sheet.mime.partition(";")[0])
+        target = path if path.suffix.lower() == suffix else path.with_name(path.name + suffix)
+        write_outgoing(sign_page(self, sheet.data, suffix), target, note)
+        return target
 
     def __str__(self) -> str:
         return "\n\n".join(f"── {n} of {len(self)} · {output.id}\n{output}" for n, output in enumerate(self, start=1))
@@ -231,7 +273,8 @@ class Outputs(Listing[Output]):
 
     def _repr_html_(self) -> str:
         cells = [
-            f'<figure style="display: inline-block; margin: .5em 1em .5em 0">{to_html(output.show())}'
+            '<figure style="display: inline-block; margin: .5em 1em .5em 0">'
+            f"{to_html(sign_display([output], output.show()))}"
             f"<figcaption><code>{escape(output.id)}</code></figcaption></figure>"
             for output in self[:_MAX_SHOWN]
         ]

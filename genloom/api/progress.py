@@ -20,14 +20,18 @@ E = TypeVar("E")
 
 _SECONDS_BETWEEN_LINES = 5.0
 # What English is like that a new model writes, by its bits per byte (docs/text.md has samples).
-TEXT_QUALITY = (
-    (1.1, "English at this level mostly makes sense"),
-    (1.6, "English at this level has good sentences; a paragraph loses its thread"),
-    (1.95, "English at this level sounds right and means little; --from a pretrained model makes sense"),
-    (2.7, "English at this level is words without sense, some invented; --from a pretrained model makes sense"),
-    (inf, "English at this level is hardly words; --from a pretrained model makes sense"),
-)
+TEXT_LEVELS = ((1.1, "sense"), (1.6, "sentences"), (1.95, "sound"), (2.7, "words"), (inf, "letters"))
+TEXT_QUALITY = {
+    "sense": "English at this level mostly makes sense",
+    "sentences": "English at this level has good sentences; a paragraph loses its thread",
+    "sound": "English at this level sounds right and means little; --from a pretrained model makes sense",
+    "words": "English at this level is words without sense, some invented; --from a pretrained model makes sense",
+    "letters": "English at this level is hardly words; --from a pretrained model makes sense",
+    "repetitive": "unknown: the text repeats itself so much that few bits per byte do not mean that it makes sense",
+    "little_data": "unknown: from so little text, few bits per byte mean copied text; --from a pretrained model helps",
+}
 REPETITIVE_BASELINE = 1.2  # of n-gram counts, which reach about 2 on megabytes of prose
+MIN_TOKENS_OF_SENTENCES = 200_000  # of different text, most of a megabyte: less shows no grammar, but can repeat itself
 _LOSS_DECAY = 0.95  # the loss shown is an average over about twenty steps
 
 
@@ -190,14 +194,21 @@ def format_estimate(estimate: "RunEstimate") -> list[str]:
 
 
 def describe_quality(estimate: "RunEstimate") -> str:
-    """Return what new text of the expected bits per byte is like; "" for other models."""
+    """Return what new text of the expected bits per byte is like, in words; "" for other models."""
+    return TEXT_QUALITY.get(find_text_level(estimate), "")
+
+
+def find_text_level(estimate: "RunEstimate") -> str:
+    """Return the key of TEXT_QUALITY; "" for a model of another medium, or without a forecast."""
     from genloom.model.likelihood import BITS_PER_BYTE
 
     if estimate.metric != BITS_PER_BYTE or estimate.expected_loss is None:
         return ""
     if estimate.ngram_baseline is not None and estimate.ngram_baseline < REPETITIVE_BASELINE:
-        return "unknown: the text repeats itself so much that few bits per byte do not mean that it makes sense"
-    return next(words for limit, words in TEXT_QUALITY if estimate.expected_loss < limit)
+        return "repetitive"
+    level = next(level for limit, level in TEXT_LEVELS if estimate.expected_loss < limit)
+    num_tokens = estimate.total_units / estimate.num_epochs if estimate.num_epochs else inf  # of the training data
+    return "little_data" if level in ("sense", "sentences") and num_tokens < MIN_TOKENS_OF_SENTENCES else level
 
 
 def _format_expected(estimate: "RunEstimate") -> str:

@@ -255,7 +255,7 @@ def withdraw(workspace: "Workspace", rating: "Event | str") -> "Event":
 
 def find_trained_versions(workspace: "Workspace", rating: "Event | str") -> list[str]:
     """Return the versions that were trained on a rating, or are based on one that was."""
-    from genloom.rate.lineage import find_trained_versions
+    from genloom.store.lineage import find_trained_versions
 
     return find_trained_versions(workspace.store, workspace.ledger, [rating if isinstance(rating, str) else rating.id])
 
@@ -299,9 +299,11 @@ def promote(
     GenloomError
         store.no_such_version; rate.trained_on_withdrawn.
     """
-    from genloom.rate.promotion import promote
+    from genloom.rate.promotion import promote_version
 
-    return promote(workspace.store, workspace.ledger, model, version, "person", reason, allow_withdrawn=allow_withdrawn)
+    return promote_version(
+        workspace.store, workspace.ledger, model, version, "person", reason, allow_withdrawn=allow_withdrawn
+    )
 
 
 def rollback(workspace: "Workspace", model: str, reason: str = "") -> "Event":
@@ -312,6 +314,6 @@ def rollback(workspace: "Workspace", model: str, reason: str = "") -> "Event":
     GenloomError
         rate.no_earlier_promotion; rate.trained_on_withdrawn.
     """
-    from genloom.rate.promotion import rollback
+    from genloom.rate.promotion import roll_back_version
 
-    return rollback(workspace.store, workspace.ledger, model, reason=reason)
+    return roll_back_version(workspace.store, workspace.ledger, model, reason=reason)

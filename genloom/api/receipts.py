@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genloom.api.argument_types import check_arguments
 from genloom.store.files import expand_home, write_atomic
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from genloom.rate.report.receipt import Receipt as ReceiptContent
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Receipt:
     """The receipt of a round; notebooks show it with its charts, `print` as text."""

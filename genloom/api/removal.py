@@ -2,18 +2,36 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import GenloomError, format_message
 from genloom.store import built_in, recycle_bin
+from genloom.store.files import lock_folder
 from genloom.store.names import is_timed_id, validate_name
 from genloom.store.recycle_bin import BinEntry, RemovableKind
 from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The cost of a removal: its text for the command line, and a code and values for programs."""
+
+    code: str
+    text: str
+    fields: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the loss for programs, which say it in their own words."""
+        return {"code": self.code, **self.fields}
 
 
 def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: bool = False) -> BinEntry:
@@ -33,12 +51,12 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: boo
     Returns
     -------
     BinEntry
-        What was removed, and its size.
+        The removed things, and their size.
 
     Raises
     ------
     GenloomError
-        api.still_needed: others depend on it; the error names them and what would be lost.
+        api.still_needed: others depend on it; the error names them and what would be lost, `details` for programs.
         store.unknown_name, store.unknown_name_near, api.unknown_data_version: nothing has this name.
         api.built_in_removal: it comes with the package. train.run_locked: the run is being trained.
     """
@@ -46,12 +64,10 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: boo
         name = workspace.output(name).id
     paths = find_removable_paths(workspace, kind, name, force)
     if kind == "runs":
-        from genloom.train.run import lock_run
-
-        run = workspace.store.get_run(name)
-        with lock_run(run):
-            return recycle_bin.remove(workspace.folder, kind, run.id, paths)
-    entry = recycle_bin.remove(workspace.folder, kind, name, paths)
+        (folder,) = paths  # of a run that may be damaged
+        with lock_folder(folder, GenloomError("train.run_locked", run=folder.name)):
+            return recycle_bin.move_to_bin(workspace.folder, kind, folder.name, paths)
+    entry = recycle_bin.move_to_bin(workspace.folder, kind, name, paths)
     sync_active_version(workspace, entry)
     return entry
 
@@ -65,7 +81,10 @@ def find_removable_paths(workspace: "Workspace", kind: RemovableKind, name: str,
     paths = PATH_FINDERS[kind](workspace, name)
     losses = [] if force else list(LOSS_FINDERS[kind](workspace, paths))
     if losses:
-        raise GenloomError("api.still_needed", kind=kind, name=name, losses="; ".join(losses))
+        details = [loss.to_record() for loss in losses]
+        raise GenloomError(
+            "api.still_needed", kind=kind, name=name, losses="; ".join(map(str, losses)), details=details
+        )
     return paths
 
 
@@ -78,7 +97,7 @@ def restore(workspace: "Workspace", name: str) -> BinEntry:
         store.unknown_name, store.unknown_name_near, store.nothing_known: it is not in the bin;
         store.restore_blocked: its place is taken; store.ambiguous_in_bin: several kinds have this name.
     """
-    entry = recycle_bin.restore(workspace.folder, name)
+    entry = recycle_bin.restore_entry(workspace.folder, name)
     sync_active_version(workspace, entry)
     return entry
 
@@ -119,6 +138,9 @@ def find_model_paths(workspace: "Workspace", name: str) -> list[Path]:
 
 
 def find_run_paths(workspace: "Workspace", name: str) -> list[Path]:
+    folder = workspace.folder / "runs" / name
+    if is_timed_id(name) and (folder / "run.json").is_file():  # also if it is damaged
+        return [folder]
     return [workspace.store.get_run(name).folder]
 
 
@@ -146,17 +168,21 @@ def find_conversation_paths(workspace: "Workspace", name: str) -> list[Path]:
     return [path]
 
 
-def find_data_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+def find_data_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Loss]:
     """Yield what depends on the removed versions of a data set."""
     (path,) = paths
     digests = {folder.name for folder in path.iterdir() if folder.is_dir()} | {path.name}
     refs = [m.ref for m in workspace.store.list_models() if (m.card.get("data") or {}).get("digest") in digests]
     if refs:
-        yield format_message("api.loss_of_training_data", models=", ".join(refs))
+        yield Loss(
+            "loss_of_training_data",
+            format_message("api.loss_of_training_data", models=", ".join(refs)),
+            {"models": ", ".join(refs)},
+        )
     yield from find_unfinished_runs(workspace, "digest", digests)
 
 
-def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Loss]:
     """Yield what depends on the removed versions of a model."""
     (path,) = paths
     versions = recycle_bin.find_versions(path)
@@ -165,32 +191,52 @@ def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str
     models = workspace.store.list_models()
     active = {model.ref for model in workspace.store.list_active_models()}
     if active & refs and any(model.name == name and model.ref not in refs for model in models):
-        yield format_message("api.loss_of_active_version", ref=min(active & refs), name=name)
+        yield Loss(
+            "loss_of_active_version",
+            format_message("api.loss_of_active_version", ref=min(active & refs), name=name),
+            {"ref": min(active & refs), "name": name},
+        )
     children = [model for model in models if model.parent_ref in refs and model.ref not in refs]
     if adapters := [model.ref for model in children if model.is_adapter]:
-        yield format_message("api.loss_of_base", models=", ".join(adapters))
+        yield Loss(
+            "loss_of_base",
+            format_message("api.loss_of_base", models=", ".join(adapters)),
+            {"models": ", ".join(adapters)},
+        )
     if tuned := [model.ref for model in children if not model.is_adapter]:
-        yield format_message("api.loss_of_parent", models=", ".join(tuned))
+        yield Loss(
+            "loss_of_parent",
+            format_message("api.loss_of_parent", models=", ".join(tuned)),
+            {"models": ", ".join(tuned)},
+        )
     counts = Counter(str(record.get("model")) in refs for _, record in workspace.store.list_records())
     if counts[True]:
-        yield format_message("api.loss_of_replay", outputs=format_count(counts[True], "output"))
+        yield Loss(
+            "loss_of_replay",
+            format_message("api.loss_of_replay", outputs=format_count(counts[True], "output")),
+            {"outputs": counts[True]},
+        )
     yield from find_unfinished_runs(workspace, "base", refs)
 
 
-def find_output_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+def find_output_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Loss]:
     """Yield what depends on the removed output."""
     from genloom.rate.ratings import read_ratings
 
     output, judged = paths[0].stem, read_ratings(workspace.ledger)
     if count := sum(output in judgement.outputs for judgement in (*judged.ratings, *judged.choices)):
-        yield format_message("api.loss_of_ratings", ratings=format_count(count, "rating"))
+        yield Loss(
+            "loss_of_ratings",
+            format_message("api.loss_of_ratings", ratings=format_count(count, "rating")),
+            {"ratings": count},
+        )
 
 
-def find_no_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[str]:
+def find_no_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Loss]:
     yield from ()
 
 
-def find_unfinished_runs(workspace: "Workspace", key: str, values: set[str]) -> Iterator[str]:
+def find_unfinished_runs(workspace: "Workspace", key: str, values: set[str]) -> Iterator[Loss]:
     """Yield the unfinished runs whose job has one of these values: a digest of its data, or the ref of its base."""
     for run in workspace.store.list_runs():
         job_path = run.folder / "job.toml"
@@ -202,7 +248,7 @@ def find_unfinished_runs(workspace: "Workspace", key: str, values: set[str]) -> 
             continue  # damaged, so it cannot be resumed anyway
         value = job.get(key)
         if (value.get("ref") if isinstance(value, dict) else value) in values:
-            yield format_message("api.loss_of_run", run=run.id)
+            yield Loss("loss_of_run", format_message("api.loss_of_run", run=run.id), {"run": run.id})
 
 
 PATH_FINDERS = {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.argument_types import check_arguments
 from genloom.store.conversation import Conversation
 from genloom.store.recycle_bin import count_bytes
 from genloom.store.workspace import Run as StoredRun
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Run:
     """A training run; its folder has everything needed to continue it."""
@@ -52,6 +54,7 @@ class Run:
         return {**facts, "bytes": count_bytes(stored.folder)}
 
 
+@check_arguments
 @dataclass(frozen=True)
 class SavedConversation:
     """A conversation in the workspace."""

@@ -34,6 +34,7 @@ def train(
     seed: int = 0,
     threads: int = 0,
     save_steps: int = 0,
+    canaries: int = 0,
     progress: bool | None = None,
 ) -> "Model":
     """Train a model on a data set, or fine-tune an existing one, within a time budget.
@@ -68,6 +69,9 @@ def train(
         Number of processor threads. 0: all cores, or fewer by the quota of the container.
     save_steps
         Number of steps between additional checkpoints. 0: only one every 30 seconds.
+    canaries
+        Number of random secrets that are put into the data, for `Model.privacy`. They make the data set NAME-canaries,
+        whose name is the model's too. 0: none.
     progress
         Whether a bar and the estimate are shown on standard error. None: in notebooks only.
 
@@ -107,6 +111,7 @@ def iter_train(
     seed: int = 0,
     threads: int = 0,
     save_steps: int = 0,
+    canaries: int = 0,
     num_samples: int = 0,
 ) -> "Generator[Event]":
     """Yield the events of a training, last a RunResult; takes the arguments of `train`.
@@ -121,10 +126,14 @@ def iter_train(
 
     if method and not (from_ or resume):
         raise GenloomError("api.method_without_model")
-    if resume and (minutes or tokens or params or recipe or overrides or from_ or method):
+    if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries):
         raise GenloomError("api.resume_with_plan")
     if resume and name:
         raise GenloomError("api.resume_with_name", run=f'"{data}"' if " " in data else data)
+    if canaries:
+        from genloom.trust.canaries import add_canaries
+
+        data = add_canaries(workspace.store, workspace.store.get_dataset(data), canaries, seed).name
     settings = read_recipe(expand_home(recipe)) if recipe else {}
     request = TrainRequest(
         data,

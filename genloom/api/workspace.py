@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.api import collecting, removal, training
+from genloom.api import cards, collecting, policy, removal, tracing, training, verification
+from genloom.api import copies as copying
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
 from genloom.api.argument_types import check_arguments
 from genloom.api.datasets import Dataset
 from genloom.api.doctor import diagnose
+from genloom.api.keys import Keys
 from genloom.api.models import Model
 from genloom.api.outputs import Listing, Output, Outputs
 from genloom.api.runs import Run, SavedConversation
@@ -178,6 +180,20 @@ class Workspace:
     restore = removal.restore
     doctor = diagnose
 
+    verify = verification.verify
+    iter_verify = verification.iter_verify
+    copies = copying.copies
+    trace = tracing.trace
+    card = cards.build_card
+    check_content = policy.check_content
+    create_policy = policy.create_policy
+    content_policy = property(policy.get_content_policy)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that mark and sign outputs, and the certificates of others that are trusted."""
+        return Keys(self)
+
     @property
     def bin(self) -> "Listing[BinEntry]":
         """Everything that was removed and can be restored, oldest first."""
@@ -189,7 +205,7 @@ class Workspace:
         """Delete everything in the bin for good, and return how many bytes that frees."""
         from genloom.store import recycle_bin
 
-        return recycle_bin.empty(self.folder)
+        return recycle_bin.empty_bin(self.folder)
 
     # Presets, the rater and progress
 

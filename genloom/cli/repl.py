@@ -12,6 +12,7 @@ from genloom.cli.console import Console
 from genloom.cli.prompt_input import PromptInput
 from genloom.errors import GenloomError, nearest
 from genloom.generate.text.conversation import TruncatedConversation
+from genloom.program import name_program
 from genloom.text_format import format_count, format_table
 
 INPUT_PROMPT = "› "
@@ -146,7 +147,7 @@ class ChatREPL:
     def _rate(self, **rating: Any) -> None:
         output = self._get_answer()
         output.rate(**rating)
-        self.console.print_note(f"Rated {output.id}. Ratings are listed by: genloom ratings")
+        self.console.print_note(name_program(f"Rated {output.id}. Ratings are listed by: genloom ratings"))
 
     def show_id(self, _: str) -> None:
         output = self._get_answer()

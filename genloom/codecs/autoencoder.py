@@ -20,7 +20,7 @@ from genloom import plugins
 from genloom.codecs.codec_json import damaged_error, read_json
 from genloom.errors import GenloomError, format_message
 from genloom.old_names import rename_keys, upgrade_fields, upgrade_part, upgrade_tensors
-from genloom.settings import parse, to_table
+from genloom.settings import parse_settings, to_table
 from genloom.types import Codec, ConditionSpec, NetworkSpec, SignalSpace
 
 WEIGHTS_FILE, INNER_FOLDER = "weights.safetensors", "inside"
@@ -45,7 +45,7 @@ class AutoencoderSpec:
     def build_networks(self, data_space: SignalSpace) -> nn.ModuleDict:
         """Build the networks without weights."""
         module = plugins.find_part("network", self.network)
-        config = parse(module.Config, self.settings, "network")
+        config = parse_settings(module.Config, self.settings, "network")
         with torch.device("meta"):
             return nn.ModuleDict(
                 {name: module.build(spec, config) for name, spec in self.network_specs(data_space).items()}
@@ -69,7 +69,7 @@ class Autoencoder:
         if objective.condition != ConditionSpec():
             raise GenloomError("codecs.model_with_prompts", model=model.name)
         module = plugins.find_part("network", model.design.network)
-        settings = to_table(parse(module.Config, model.design.network_settings, "network"))
+        settings = to_table(parse_settings(module.Config, model.design.network_settings, "network"))
         network_specs = objective.network_specs
         latent, encoder_output = network_specs["decoder"].input, network_specs["encoder"].output
         spec = AutoencoderSpec(model.design.network, settings, latent.channels, latent.size, encoder_output != latent)

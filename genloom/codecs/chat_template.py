@@ -1,4 +1,4 @@
-"""How a conversation is written as tokens: markers may contain special tokens, the contents of messages never do."""
+"""Conversations as tokens: markers may contain special tokens, the contents of messages never do."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from genloom.capabilities import ChatCodec
 from genloom.codecs.codec_json import read_json
 from genloom.errors import GenloomError
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.text_format import fix_surrogates
 from genloom.types import Message
 
@@ -118,7 +118,7 @@ def load_chat_template(folder: Path, special_tokens: Mapping[str, int]) -> ChatT
     if not path.exists():
         return None
     try:
-        template = parse(ChatTemplate, read_json(path), "chat_template")
+        template = parse_settings(ChatTemplate, read_json(path), "chat_template")
         if missing := [token for token in template.eos_tokens if token not in special_tokens]:
             raise GenloomError("codecs.chat_template_token_missing", token=missing[0])
     except (ValueError, TypeError) as error:

@@ -9,13 +9,13 @@ left. Pitches are stored as if the tonic were C: a piece in any key is learned i
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from genloom.capabilities import TokenConstraint
+from genloom.capabilities import TokenConstraint, TokenContextReader
 from genloom.codecs.codec_json import damaged_error, read_table, write_config
 from genloom.codecs.notes_tasks import draw_hidden
 from genloom.errors import format_message
@@ -33,6 +33,7 @@ from genloom.media.music.score import (
     Part,
     Score,
     Tempo,
+    find_key,
     fold_pitch,
     split_voices,
 )
@@ -97,7 +98,7 @@ class Config:
 
 @dataclass(frozen=True)
 class StoredConfig:
-    """What a codec's folder keeps."""
+    """The configuration in the folder of a codec."""
 
     styles: tuple[str, ...]
     context_length: int
@@ -245,6 +246,17 @@ class Codec:
 
         controls = [read_words(prompt) for prompt in prompts]
         return NotesConstraint(controls, self, NEW_PIECE_RULES, max_length=max_length)
+
+    def read_token_contexts(self) -> TokenContextReader:
+        """Return a reader of the contexts of marks, which a transposition and a MIDI file keep."""
+        from genloom.codecs.notes_marks import NotesContexts
+
+        return NotesContexts()
+
+    def list_encodings(self, value: Score) -> list[np.ndarray]:
+        """Return the tokens of a score in its key, and in the one that its pitches suggest: files get keys wrong."""
+        keys = dict.fromkeys((value.key, find_key(value)))
+        return [self.encode(replace(value, key=key)) for key in keys]
 
     def save(self, folder: Path) -> None:
         write_config(

@@ -34,7 +34,7 @@ from genloom.media.music.theory import find_range
 
 @dataclass(frozen=True)
 class Rules:
-    """What generated notes must keep to."""
+    """The rules for generated notes."""
 
     in_key: bool = False  # only notes of the scale
     in_range: bool = True  # only notes that the instrument plays
@@ -48,7 +48,7 @@ NEW_PIECE_RULES = Rules(is_crossing_free=True, is_parallel_free=True)
 
 @dataclass
 class RowState:
-    """How far a row has been read."""
+    """The position in a row up to which it has been read."""
 
     num_read: int = 0
     slot: int = 0  # in the header; len(HEADER): instruments

@@ -25,7 +25,7 @@ from genloom.codecs.tokenizer_json import (
     parse_tokenizer_json,
 )
 from genloom.errors import GenloomError
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.text_format import fix_surrogates
 from genloom.types import TokenSpace
 
@@ -118,7 +118,7 @@ class Codec(ByteDecoding):
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise GenloomError("codecs.file_too_large", limit_mb=LARGEST_FILE >> 20)
-            codec = cls.from_json(path.read_bytes(), parse(Config, config_table, "codec"))
+            codec = cls.from_json(path.read_bytes(), parse_settings(Config, config_table, "codec"))
         except (OSError, ValueError) as error:
             raise GenloomError("codecs.damaged_tokenizer", path=path, reason=str(error).removesuffix(".")) from None
         return cls(codec.config, codec.tokenizer, load_chat_template(folder, codec.special_tokens))

@@ -182,7 +182,7 @@ def _grow_array(old_array: np.ndarray, path: Path, size: int) -> np.ndarray:
 
 def _allocate_array(path: Path, size: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Return an array of zeros in an unlinked file, which vanishes with the array. Raises OSError on a full disk."""
-    files.reserve(path, size * np.dtype(dtype).itemsize)
+    files.reserve_space(path, size * np.dtype(dtype).itemsize)
     array = np.memmap(path, dtype=dtype, mode="r+", shape=(size,)).view(np.ndarray)
     path.unlink()
     return array

@@ -1,6 +1,6 @@
 """Find documents that share much of their text, so that each group of them can be placed in one split.
 
-A near-duplicate of a whole document is removed (see `duplicates`). What remains are documents that overlap in part:
+A near-duplicate of a whole document is removed (see `duplicates`). The remaining documents may overlap in part:
 chunks of two drafts with different boundaries, an excerpt, a text with every twentieth word changed, the same answer to
 another question. The index stores the hashes of all passages of short documents, and of a share of those of long ones
 (FracMinHash, Irber et al. 2022), and compares them at the end.

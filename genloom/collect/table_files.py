@@ -82,7 +82,7 @@ def read_jsonl(stream: Iterable[str]) -> Iterator[tuple[int, Any]]:
                 yield number, GenloomError("collect.not_json", reason=str(error)[:80])
 
 
-class RepairedRow(dict[str, str]):
+class RepairedRow(dict[str, Any]):
     """A row that could only be read by a guess; `problem` says which."""
 
     problem: GenloomError
@@ -141,6 +141,8 @@ def _iter_records(
             cells, is_repaired = _read_row(line, lines, delimiter, len(names))
         else:
             cells, is_repaired = line.split(delimiter), False
+        if cells and len(names) == 1 and len(cells) > 1:  # a table of one column has nothing to delimit
+            cells = [line]
         if cells is None:
             yield lines.number, _too_long_error()
         elif len(cells) == len(names):

@@ -89,16 +89,16 @@ def _retry_files(job: PrepareJob, limit: LimitExceeded | None, process: LimitedP
             yield PreparedBatch(job.bytes_consumed, notes=[_note_limit(one, limit)])
         return
     for file in job.files:
-        yield _retry(replace(job, files=(file,), raw_documents=(), bytes_consumed=0), file, process)
+        yield _retry_job(replace(job, files=(file,), raw_documents=(), bytes_consumed=0), file, process)
     if not needs_limits(replace(job, files=())):
         yield prepare_documents(replace(job, files=()))
         return
     for raw in job.raw_documents:
-        yield _retry(replace(job, files=(), raw_documents=(raw,), bytes_consumed=0), raw, process)
+        yield _retry_job(replace(job, files=(), raw_documents=(raw,), bytes_consumed=0), raw, process)
     yield PreparedBatch(job.bytes_consumed)
 
 
-def _retry(job: PrepareJob, one: SourceFile | RawDocument, process: LimitedProcess) -> PreparedBatch:
+def _retry_job(job: PrepareJob, one: SourceFile | RawDocument, process: LimitedProcess) -> PreparedBatch:
     try:
         return process.call(prepare_watched, job)
     except LimitExceeded as limit:
@@ -132,11 +132,11 @@ def prepare_watched(job: PrepareJob) -> PreparedBatch:
     if job.raw_documents and needs_limits(job):
         with limited_process.limit_time(limited_process.limits.seconds_for(sum(raw.size for raw in job.raw_documents))):
             return prepare_documents(job)
-    return prepare_documents(job, _watch)
+    return prepare_documents(job, _limit_file)
 
 
 @contextmanager
-def _watch(file: SourceFile) -> Generator[None]:
+def _limit_file(file: SourceFile) -> Generator[None]:
     if not is_complex(file):
         yield
         return

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from genloom import plugins
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.text_encoders.prompt_weighting import encode_weighted_prompts, escape_prompt
 from genloom.types import Condition, ConditionSpec, Item, TextEncoder
 
@@ -23,7 +23,7 @@ class Config:
 
 def build(config: Config) -> "TextConditioner":
     module = plugins.find_part("text_encoder", config.encoder)
-    encoder_config = parse(module.Config, config.settings, "text_encoder")
+    encoder_config = parse_settings(module.Config, config.settings, "text_encoder")
     return TextConditioner(_load_encoder(config.encoder, encoder_config), config.column)
 
 

@@ -1,4 +1,4 @@
-"""Where an output may come from: the items of its model's training data that it is nearest to, with their licences."""
+"""The possible origins of an output: the nearest items of its model's training data, with their licences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

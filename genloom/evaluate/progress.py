@@ -1,4 +1,4 @@
-"""Where an evaluation reports its progress."""
+"""The interface through which an evaluation reports its progress."""
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager

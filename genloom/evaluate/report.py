@@ -32,7 +32,7 @@ class Report:
 
     def save(self, folder: Path) -> None:
         """Write evaluation.json and the files to a folder."""
-        _save(folder, "evaluation.json", self.to_json(), self.files)
+        _save_files(folder, "evaluation.json", self.to_json(), self.files)
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ class BatteryReport:
 
     def save(self, folder: Path) -> None:
         """Write battery.json and the files to a folder."""
-        _save(folder, "battery.json", self.to_json(), self.files)
+        _save_files(folder, "battery.json", self.to_json(), self.files)
 
 
 @dataclass(frozen=True)
 class BatteryComparison:
-    """How much more accurate `second` is than `first` in each task."""
+    """Return the gain in accuracy from `first` to `second` in each task."""
 
     first: str
     second: str
@@ -123,7 +123,7 @@ def difference_to_json(difference: IntervalEstimate) -> dict[str, float] | None:
     return {"mean": difference.mean, "low": difference.low, "high": difference.high}
 
 
-def _save(folder: Path, name: str, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+def _save_files(folder: Path, name: str, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     write_atomic(folder / name, json.dumps(content, indent=1, ensure_ascii=False))
     for file_name, data in files.items():
         write_atomic(folder / file_name, data)

@@ -34,7 +34,7 @@ def evaluate_model(
 ) -> Report:
     """Evaluate a model on a split of a data set, by default of the version that it was trained on.
 
-    What is measured depends on the medium. Documents that the model has learned from are left out. Raises ValueError
+    The measurements depend on the medium. Documents that the model has learned from are left out. Raises ValueError
     for unknown data, data of another medium, and too few held-out items.
     """
     dataset, seen = leave_out_seen(workspace, [model], resolve_dataset(workspace, model, data), split)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from genloom.errors import format_message
-from genloom.model import Model
 from genloom.store.dataset import Dataset, Split
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
@@ -101,7 +100,7 @@ class SeenDocuments:
 
 def find_seen_documents(
     workspace: Workspace,
-    models: Sequence[Model],
+    models: Sequence[StoredModel],
     dataset: Dataset,
     split: Split,
     find_shared: Callable[[Iterable[Item], Iterable[Item]], list[int]] | None = None,

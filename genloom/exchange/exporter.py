@@ -33,7 +33,8 @@ from genloom.exchange.writers import (
 )
 from genloom.model import Model, load_model, merge_adapters, read_base
 from genloom.networks import peft, transformer
-from genloom.settings import parse
+from genloom.objectives.autoregressive import Autoregressive
+from genloom.settings import parse_settings
 from genloom.store.files import atomic_folder, open_replacement
 from genloom.store.workspace import Workspace
 from genloom.types import TokenSpace
@@ -49,6 +50,7 @@ class ExportResult:
     precision: str
     parity: Parity  # between the file and the model with its weights rounded as in the file
     rounding_error: float  # the relative error of the logits by that rounding
+    notes: tuple[str, ...] = ()  # on the licences of what the model was made of
 
 
 def export_model(
@@ -114,12 +116,12 @@ def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
 def to_exportable(workspace: Workspace, model: Model) -> ExportableModel:
     """Return the model with its spec and origin; raises GenloomError for a model that no other program can express."""
     design = model.design
-    if design.network != "transformer" or design.objective != "autoregressive":
+    if design.network != "transformer" or not isinstance(model.objective, Autoregressive):
         parts = {"network": design.network, "objective": design.objective}
         if isinstance(model.codec, ChatCodec):
             raise GenloomError("exchange.not_a_transformer", model=model.ref, **parts)
         raise GenloomError("exchange.not_a_language_model", model=model.ref, **parts)
-    config = parse(transformer.Config, design.network_settings, "network")
+    config = parse_settings(transformer.Config, design.network_settings, "network")
     space = model.codec.space
     assert isinstance(space, TokenSpace), "an autoregressive model has tokens"
     assert model.folder is not None, "it was loaded from the workspace"

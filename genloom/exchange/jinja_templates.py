@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from genloom.codecs.chat_template import ROLES, ChatTemplate, iter_segments
 from genloom.exchange.template_reader import UnreadableTemplate, render_jinja
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.types import Message
 
 _MAX_TEMPLATE_CHARS = 1 << 16
@@ -158,7 +158,7 @@ def _parse_own_template(template: str) -> ChatTemplate | None:
     """Return the chat template in the first comment of a template by Genloom."""
     match = _OWN_COMMENT.match(template)
     try:
-        return parse(ChatTemplate, json.loads(match[1]), "chat_template") if match else None
+        return parse_settings(ChatTemplate, json.loads(match[1]), "chat_template") if match else None
     except (ValueError, TypeError, RecursionError):
         return None
 

@@ -1,4 +1,4 @@
-"""Where the weights of a model come from: the licence, notices and hub name that every export carries on."""
+"""The provenance of a model's weights: the licence, notices and hub name that every export carries on."""
 
 import json
 import re

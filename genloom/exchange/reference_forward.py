@@ -77,7 +77,9 @@ def compute_reference_logits(
             q, k, v = linear(a, "qkv", i).chunk(3, -1)
         else:
             q, k, v = (linear(a, part, i) for part in "qkv")
-        h_LD = h_LD + linear(attend(config, q, k, v, lambda x, part, i=i: apply_norm(x, part, i), rotate), "o", i)
+        h_LD = h_LD + linear(
+            compute_attention(config, q, k, v, lambda x, part, i=i: apply_norm(x, part, i), rotate), "o", i
+        )
         m = apply_norm(h_LD, "n2", i)
         if is_gpt2:
             h_LD = h_LD + linear(F.gelu(linear(m, "up", i), approximate="tanh"), "down", i)
@@ -87,7 +89,9 @@ def compute_reference_logits(
     return linear(apply_norm(h_LD, "norm"), "embed" if is_tied else "head")
 
 
-def attend(config: Mapping[str, Any], q: Tensor, k: Tensor, v: Tensor, apply_norm: Any, rotate: Any) -> Tensor:
+def compute_attention(
+    config: Mapping[str, Any], q: Tensor, k: Tensor, v: Tensor, apply_norm: Any, rotate: Any
+) -> Tensor:
     """Return the causal attention of one row, head by head."""
     L, is_gpt2 = len(q), "n_head" in config
     heads = config["n_head" if is_gpt2 else "num_attention_heads"]

@@ -42,7 +42,7 @@ def read_header(path: Path) -> Mapping[str, Any]:
     try:
         table = json.loads(text, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
-        raise _damaged_error(path, f"its header cannot be read: {_shorten(error)}") from None
+        raise _damaged_error(path, f"its header cannot be read: {_shorten_text(error)}") from None
     if not isinstance(table, dict):
         raise _damaged_error(path, "its header is not a JSON object")
     metadata = table.pop("__metadata__", {})
@@ -52,7 +52,9 @@ def read_header(path: Path) -> Mapping[str, Any]:
     end = 0
     for begin, stop, name in spans:
         if begin != end:
-            raise _damaged_error(path, f"the tensor {_shorten(repr(name))} overlaps another or leaves a gap before it")
+            raise _damaged_error(
+                path, f"the tensor {_shorten_text(repr(name))} overlaps another or leaves a gap before it"
+            )
         end = stop
     if end != size - 8 - length:
         raise _damaged_error(path, f"its header announces {end:,} bytes of tensors, but it has {size - 8 - length:,}")
@@ -62,16 +64,18 @@ def read_header(path: Path) -> Mapping[str, Any]:
 def _check_span(path: Path, name: str, info: Any) -> tuple[int, int, str]:
     kind = info.get("dtype") if isinstance(info, dict) else info
     if not isinstance(info, dict) or not isinstance(kind, str) or kind not in _BYTES:
-        raise _damaged_error(path, f"the tensor {_shorten(repr(name))} has the unknown type {_shorten(repr(kind))}")
+        raise _damaged_error(
+            path, f"the tensor {_shorten_text(repr(name))} has the unknown type {_shorten_text(repr(kind))}"
+        )
     shape, offsets = info.get("shape"), info.get("data_offsets")
     if not _is_int_list(shape) or len(shape) > 8 or not _is_int_list(offsets) or len(offsets) != 2:
-        raise _damaged_error(path, f"the shape or the offsets of the tensor {_shorten(repr(name))} are invalid")
+        raise _damaged_error(path, f"the shape or the offsets of the tensor {_shorten_text(repr(name))} are invalid")
     if offsets[1] - offsets[0] != prod(shape) * _BYTES[info["dtype"]]:
-        raise _damaged_error(path, f"the tensor {_shorten(repr(name))} of shape {shape} does not fit its offsets")
+        raise _damaged_error(path, f"the tensor {_shorten_text(repr(name))} of shape {shape} does not fit its offsets")
     return offsets[0], offsets[1], name
 
 
-def _shorten(text: object) -> str:
+def _shorten_text(text: object) -> str:
     """Return at most the beginning of a text from the file, which may be megabytes long."""
     text = str(text)
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…"

@@ -47,14 +47,14 @@ def render_jinja(template: str, messages: Sequence[Mapping[str, str]], **variabl
     reader = _Reader()
     names = {"messages": [dict(message) for message in messages], **variables}
     try:
-        reader.run(_parse(template).body, names)
+        reader.run(_parse_template(template).body, names)
     except (RecursionError, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise UnreadableTemplate(type(error).__name__) from None
     return "".join(reader.parts)
 
 
 @cache
-def _parse(template: str) -> "nodes.Template":
+def _parse_template(template: str) -> "nodes.Template":
     from jinja2 import Environment, TemplateError
 
     environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])

@@ -12,7 +12,7 @@ from genloom.generate.guidance import ClassifierFreeGuidance
 from genloom.generate.interpolation import Interpolation, interpolate_conditions
 from genloom.model import Model
 from genloom.networks import lora
-from genloom.settings import option, parse
+from genloom.settings import option, parse_settings
 from genloom.types import Condition, Parts, TokenSpace
 
 DEFAULT_GUIDANCE_SCALE = 3.0
@@ -62,7 +62,7 @@ def encode_conditions(
         return parts, None
     field_names = {f.name for f in fields(GuidanceConfig)}
     settings = {name: value for name, value in params.items() if name in field_names and value is not None}
-    guidance = parse(GuidanceConfig, settings, "generate")
+    guidance = parse_settings(GuidanceConfig, settings, "generate")
     conds = encode_rows(model, prompts, given)
     if interpolation is not None:
         ends = encode_rows(model, interpolation.prompts, interpolation.given or given)
@@ -133,8 +133,8 @@ def has_values(cond: Condition) -> bool:
 def get_base_networks(model: Model) -> Parts:
     """Return the networks without their adapters, for those with time and adapters; weights are shared.
 
-    Guidance extrapolates the difference between conditional and unconditional output. What an adapter taught to both
-    cancels in it, so a fine-tuned style fades as guidance grows: the base network gives the unconditional output.
+    Guidance extrapolates the difference between conditional and unconditional output. Changes by an adapter to both
+    cancel in it, so a fine-tuned style fades as guidance grows: the base network gives the unconditional output.
     """
     tuned_names = {
         name

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genloom.capabilities import JointNetwork, TruncatingNetwork, unwrap
+from genloom.capabilities import JointNetwork, TruncatingNetwork, unwrap_objective
 from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.decode import Draft, TextDecoder
@@ -79,7 +79,7 @@ class RunningSequence:
 def can_batch(model: Model, request: engine.Request) -> bool:
     """Return whether the request's rows can be sequences of a batch: text from left to right without other inputs."""
     return (
-        isinstance(unwrap(model.objective), Autoregressive)
+        isinstance(unwrap_objective(model.objective), Autoregressive)
         and is_open_sequence(model.codec.space)
         and request.edit is None
         and request.interpolation is None

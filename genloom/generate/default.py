@@ -13,7 +13,15 @@ import torch
 
 from genloom import plugins
 from genloom.errors import GenloomError
-from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
+from genloom.generate.editing import (
+    LoadBlob,
+    SamplerStart,
+    SaveBlob,
+    SourceFile,
+    check_edit_options,
+    list_inputs,
+    read_source_file,
+)
 from genloom.media.opening import open_limited
 from genloom.model import Model, resolve_space
 from genloom.settings import option
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What to start from, and what to change of it."""
+    """The source of an edit, and the part of it to change."""
 
     source: Path | None = option(None, "File of the medium to start from; needs --fill or --strength.")
     fill: str | None = option(
@@ -46,6 +54,7 @@ class SourceEdit:
     value: Any
     fill: tuple[float, float] | None = None  # shares of the first axis; None: everywhere
     strength: float = 1.0  # how much it changes: near 0 hardly anything, 1 everything
+    file: SourceFile | None = None  # that the value comes from, if it is signed
 
     def prepare(self, model: Model, request: "Request") -> SamplerStart:
         if isinstance(space := resolve_space(model.design, model.codec), TokenSpace):
@@ -92,6 +101,7 @@ class SourceEdit:
 
     def pack(self, medium: Any, save_blob: SaveBlob) -> dict[str, Any]:
         record = {"source": save_blob(medium.encode(self.value), medium.suffixes[0]), "strength": self.strength}
+        record |= self.file.pack(save_blob) if self.file else {}
         return record if self.fill is None else {**record, "fill": list(self.fill)}
 
 
@@ -104,7 +114,8 @@ def build_edit(options: EditOptions, model: Model) -> SourceEdit:
         raise GenloomError("generate.source_without_edit")
     value = open_limited(plugins.find_part("medium", model.design.medium).open, options.source).value
     fill = None if options.fill is None else parse_fill(options.fill)
-    return SourceEdit(value, fill, 1.0 if options.strength is None else options.strength)
+    strength = 1.0 if options.strength is None else options.strength
+    return SourceEdit(value, fill, strength, read_source_file(options.source))
 
 
 def parse_fill(text: str) -> tuple[float, float]:

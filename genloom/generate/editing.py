@@ -1,4 +1,4 @@
-"""What the editing of a medium gives the engine: where sampling starts, and how its output becomes the result.
+"""The interface between the editing of a medium and the engine: the start of sampling, and the step to the result.
 
 A medium's editing is the plug-in kind "editing", found by the medium's name: a module with
 
@@ -12,18 +12,21 @@ A medium's editing is the plug-in kind "editing", found by the medium's name: a 
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Model
 from genloom.settings import find_invalid_option
+from genloom.store.files import read_beginning
 
 if TYPE_CHECKING:
     from genloom.generate.engine import Request
 
 SaveBlob = Callable[[bytes, str], str]  # stores bytes under a suffix and returns their digest
 LoadBlob = Callable[[str], bytes]
+MAX_SOURCE_BYTES = 256 << 20  # of the file of a source
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,24 @@ class SamplerStart:
 
     inputs: Mapping[str, Any]
     finish: Callable[[Any], Any] = field(default=lambda value: value)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The file of a source, kept because it holds a signed manifest (C2PA), which the source's value does not."""
+
+    data: bytes
+    suffix: str
+
+    def pack(self, save_blob: SaveBlob) -> dict[str, str]:
+        """Return the field of an edit's record from which the signature of the output takes its source."""
+        return {"source_file": save_blob(self.data, self.suffix)}
+
+
+def read_source_file(path: Path) -> SourceFile | None:
+    """Return the file of a source that was opened from this path; None if it holds no manifest."""
+    data = read_beginning(path, MAX_SOURCE_BYTES)
+    return SourceFile(data, path.suffix.lower() or ".bin") if b"c2pa" in data else None
 
 
 class Edit(Protocol):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genloom import conditioners, plugins
-from genloom.capabilities import ConstrainedCodec, StreamingCodec
+from genloom.capabilities import ConstrainedCodec, MarkedCodec, StreamingCodec, TokenContextReader
 from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
@@ -25,10 +25,10 @@ from genloom.media.abilities import get_ability
 from genloom.memory import count_sample_bytes, rows_within
 from genloom.model import Model
 from genloom.noise import NUM_NONCES, Noise, fold_in
-from genloom.settings import OptionInfo, apply_overrides, list_options, parse
+from genloom.settings import OptionInfo, apply_overrides, list_options, parse_settings
 from genloom.types import TokenSpace, is_open_sequence
 
-NOISE_KEY = 0x67656E6C6F6F6D  # until a workspace has its own key: outputs can be replayed, but have no watermark
+UNMARKED_NOISE_KEY = 0x67656E6C6F6F6D  # of outputs without a mark, and of those of earlier versions
 MAX_OUTPUTS = 100_000  # of one request, whose prompts and nonces are in memory
 MAX_BATCH_SIZE = 32  # rows whose KV cache fits in the memory of a small machine
 MAX_BATCH_BYTES = 1 << 25  # of the samples, if they are large; the network needs many times more
@@ -53,6 +53,8 @@ class Request:
     stop_loops: bool = False  # whether a text that repeats itself ends; never in outputs of earlier versions
     logit_bias: tuple[tuple[int, float], ...] = ()  # what is added to the logits of tokens
     grammar: str = ""  # of the text that may be generated, as `genloom.generate.grammar` reads it; "": any text
+    marking_key: str = ""  # the id of the key of the workspace that marks the outputs; "": they are not marked
+    noise_key: int = field(default=UNMARKED_NOISE_KEY, repr=False)  # derived from that key; in no record
 
     def __post_init__(self) -> None:
         assert len(self.prompts) == len(self.nonces)
@@ -221,8 +223,9 @@ def start_from(
 def build_noise(request: Request) -> Noise:
     """Return the noise of the rows, a function of their nonces."""
     if request.interpolation is None:
-        return Noise(NOISE_KEY, request.nonces)
-    return SlerpNoise(NOISE_KEY, request.nonces, request.interpolation.nonces, request.interpolation.weights)
+        return Noise(request.noise_key, request.nonces, bool(request.marking_key))
+    other = request.interpolation
+    return SlerpNoise(request.noise_key, request.nonces, bool(request.marking_key), other.nonces, other.weights)
 
 
 def truncate_request(request: Request, draft: Draft) -> Request:
@@ -248,6 +251,7 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
     if space.grid:
         inputs = replace(
             params.inputs,
+            token_contexts=read_token_contexts(model, request),
             prompt_ids=(np.array([space.bos]),) * len(request.prompts),
             suppressed_tokens=(space.bos, space.eos),
             is_finished=is_finished,
@@ -263,6 +267,7 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
     )
     inputs = replace(
         params.inputs,
+        token_contexts=read_token_contexts(model, request),
         prompt_ids=prompt_ids,
         suppressed_tokens=token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids)),
         eos_ids=request.eos_ids,
@@ -278,6 +283,12 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
         max_length = min(max(map(len, prompt_ids)) + max_tokens, model.design.context_length)
         inputs = replace(inputs, constraint=model.codec.build_constraint(request.prompts, max_length))
     return replace(params, max_tokens=max_tokens, inputs=inputs), is_finished, prompts
+
+
+def read_token_contexts(model: Model, request: Request) -> TokenContextReader | None:
+    """Return the reader of the contexts of marked noise, if the model's codec has its own."""
+    is_own = bool(request.marking_key) and isinstance(model.codec, MarkedCodec)
+    return model.codec.read_token_contexts() if is_own else None
 
 
 def count_unread_tokens(model: Model, request: Request) -> list[int]:
@@ -378,7 +389,7 @@ def build_sampling_params(model: Model, params: Mapping[str, Any]) -> Any:
     params_class = get_params_class(model)
     names = {f.name for f in fields(params_class)}
     given = {name: value for name, value in params.items() if name in names and value is not None}
-    return parse(params_class, given, "generate")
+    return parse_settings(params_class, given, "generate")
 
 
 def get_params_class(model: Model) -> Any:
@@ -413,5 +424,5 @@ def can_stream_text(model: Model) -> bool:
 
 
 def is_left_to_right(model: Model) -> bool:
-    """Whether the model generates token by token, so that drafts only grow."""
+    """Return whether the model generates token by token, so that drafts only grow."""
     return all(role.is_causal for role in model.objective.network_specs.values())

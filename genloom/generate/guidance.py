@@ -39,7 +39,7 @@ class ClassifierFreeGuidance(nn.Module):
 
     @property
     def num_copies(self) -> int:
-        """How many copies of each row the network reads: one per condition, and the unconditional one."""
+        """The number of copies of each row that the network reads: one per condition, and the unconditional one."""
         return max(len(self.components), 1) + 1
 
     def at_size(self, size: tuple[int, ...]) -> "ClassifierFreeGuidance":
@@ -68,7 +68,7 @@ class ClassifierFreeGuidance(nn.Module):
         if self.base is not None:
             uncond_output = self.base(x, t, cond=uncond, lengths=lengths)
             cond_outputs = [self.network(x, t, cond=each, lengths=lengths) for each in conds]
-            return extrapolate(uncond_output, cond_outputs, scales)
+            return extrapolate_outputs(uncond_output, cond_outputs, scales)
 
         def repeat(value: Tensor | None) -> Tensor | None:
             return None if value is None else torch.cat([value] * self.num_copies)
@@ -78,10 +78,10 @@ class ClassifierFreeGuidance(nn.Module):
         cache_kwargs = {} if cache is None else {"cache": cache.cache}
         outputs = self.network(repeat(x), repeat(t), cond=stacked_cond, lengths=repeat(lengths), **cache_kwargs)
         *cond_outputs, uncond_output = outputs.chunk(self.num_copies)
-        return extrapolate(uncond_output, cond_outputs, scales)
+        return extrapolate_outputs(uncond_output, cond_outputs, scales)
 
 
-def extrapolate(uncond_output: Tensor, cond_outputs: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
+def extrapolate_outputs(uncond_output: Tensor, cond_outputs: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
     """Return the unconditional output plus each scaled difference to it."""
     guided_output = uncond_output
     for cond_output, scale in zip(cond_outputs, scales, strict=True):

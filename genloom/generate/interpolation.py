@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genloom.generate.guidance import pad_condition
-from genloom.noise import Noise
+from genloom.noise import SIGNAL_POOL_SIZE, Noise, pool_normal
 from genloom.types import Condition
 
 
@@ -42,12 +42,21 @@ class SlerpNoise(Noise):
     def normal(self, shape: Sequence[int], position: int = 0) -> Tensor:
         """Interpolate spherically (Shoemake 1985); independent draws are nearly orthogonal."""
         begin, end = (Noise(self.key, nonces).normal(shape, position) for nonces in (self.nonces, self.other_nonces))
-        is_different = torch.tensor(self.nonces) != torch.tensor(self.other_nonces)
-        angle = (torch.tensor(self.weights) * is_different * torch.pi / 2).view(-1, *[1] * len(shape))
+        return self._interpolate(begin, end, self.nonces, self.other_nonces)
+
+    def _pool_normal(self, shape: Sequence[int], position: int) -> Tensor:
+        pools = [[nonce % SIGNAL_POOL_SIZE for nonce in nonces] for nonces in (self.nonces, self.other_nonces)]
+        begin, end = (pool_normal(self.key, pool, shape, position) for pool in pools)
+        return self._interpolate(begin, end, *pools)
+
+    def _interpolate(self, begin: Tensor, end: Tensor, begin_ids: Sequence[int], end_ids: Sequence[int]) -> Tensor:
+        """Interpolate noise (B, …); that of equal nonces or pool indices is equal and stays."""
+        is_different = torch.tensor(begin_ids) != torch.tensor(end_ids)
+        angle = (torch.tensor(self.weights) * is_different * torch.pi / 2).view(-1, *[1] * (begin.ndim - 1))
         return torch.cos(angle) * begin + torch.sin(angle) * end
 
     def select_rows(self, rows: slice) -> "SlerpNoise":
-        return SlerpNoise(self.key, self.nonces[rows], self.other_nonces[rows], self.weights[rows])
+        return SlerpNoise(self.key, self.nonces[rows], self.is_marked, self.other_nonces[rows], self.weights[rows])
 
 
 def interpolate_conditions(begin: Condition, end: Condition, weights: Sequence[float]) -> Condition:

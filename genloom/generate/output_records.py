@@ -1,6 +1,6 @@
 """Records of outputs: outputs are stored with all that a replay needs, and replayed byte for byte."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from genloom.errors import GenloomError
 from genloom.generate.decode import Draft
 from genloom.generate.editing import Edit
 from genloom.generate.engine import Request, run_request
+from genloom.generate.marking import restore_noise_key
 from genloom.model import Model, describe_machine, load_model
 from genloom.old_names import upgrade_request
-from genloom.settings import parse, to_table
+from genloom.settings import parse_settings, to_table
 from genloom.store.workspace import Workspace, verify_output
 
 
@@ -25,8 +26,9 @@ def store_outputs(
     metadata: Mapping[str, Any] | None = None,
     row_metadata: Sequence[Mapping[str, Any]] = (),
     reserved_ids: Sequence[str] = (),
+    withheld_rows: Collection[int] = (),
 ) -> list[str]:
-    """Store every output of a final draft with all that a replay needs, and return their ids.
+    """Store every output of a final draft but those withheld, with all that a replay needs, and return their ids.
 
     `metadata` is added to each record, and those of `row_metadata` to the record of their row. `reserved_ids` are those
     that `Workspace.reserve_output` returned for the rows.
@@ -38,6 +40,8 @@ def store_outputs(
         request_record["edit"] = request.edit.pack(medium, workspace.save_original)
     output_ids = []
     for row, (value, prompt) in enumerate(zip(draft.values, request.prompts, strict=True)):
+        if row in withheld_rows:
+            continue
         record = {
             **(metadata or {}),
             **(row_metadata[row] if row_metadata else {}),
@@ -71,7 +75,7 @@ def load_edit(workspace: Workspace, model: Model, edit_record: Mapping[str, Any]
 
 
 def build_request_record(workspace: Workspace, model: Model, request: Request) -> dict[str, Any]:
-    """Return the request for JSON, without its edit; arrays that are given are stored in the workspace."""
+    """Return the request for JSON, without edit and noise key; arrays that are given are stored in the workspace."""
 
     def pack(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [
@@ -81,6 +85,7 @@ def build_request_record(workspace: Workspace, model: Model, request: Request) -
 
     interpolation = request.interpolation and replace(request.interpolation, given=())
     record = to_table(replace(request, edit=None, given=(), interpolation=interpolation))
+    del record["noise_key"]  # a secret
     record |= {"given": pack(request.given)}
     if request.interpolation is not None:
         record["interpolation"]["given"] = pack(request.interpolation.given)
@@ -122,7 +127,9 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     if interpolation_record := request_record.get("interpolation"):
         given = unpack_given(workspace, model, interpolation_record.get("given") or ())
         request_record["interpolation"] = {**interpolation_record, "given": given}
-    request = replace(parse(Request, request_record, "request"), edit=edit)
+    request = restore_noise_key(
+        workspace, model, replace(parse_settings(Request, request_record, "request"), edit=edit)
+    )
     # Earlier versions, whose records name no medium, ended a text that was cut inside a character with U+FFFD.
     value = run_request(model, request, keep_partial="medium" not in record).values[record["row"]]
     if medium.encode(value) != path.read_bytes():

@@ -11,7 +11,7 @@ from genloom import plugins
 from genloom.errors import GenloomError, nearest
 from genloom.generate.conditions import GuidanceConfig
 from genloom.old_names import upgrade_fields, upgrade_params
-from genloom.settings import MAX_RECIPE_BYTES, list_options, parse
+from genloom.settings import MAX_RECIPE_BYTES, list_options, parse_settings
 
 if TYPE_CHECKING:
     from genloom.model import Model
@@ -71,7 +71,7 @@ def parse_preset(name: str, table: Any, path: Path) -> Preset:
         if unknown := sorted(params.keys() - list_known_params()):
             hint = nearest(unknown[0], list_known_params())
             raise GenloomError("generate.unknown_preset_param", param=unknown[0], nearest=hint or "description")
-        return parse(Preset, {**own, "name": name, "params": {**params, **own.get("params", {})}}, name)
+        return parse_settings(Preset, {**own, "name": name, "params": {**params, **own.get("params", {})}}, name)
     except ValueError as error:
         raise GenloomError("generate.bad_preset", path=path, name=name, reason=error) from None
 

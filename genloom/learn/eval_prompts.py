@@ -10,6 +10,7 @@ import numpy as np
 from genloom.codecs.chat_template import ChatCodec, render
 from genloom.errors import GenloomError
 from genloom.generate import conditions, engine, output_records
+from genloom.generate.marking import mark_request
 from genloom.model import Model
 from genloom.noise import NUM_NONCES
 from genloom.old_names import upgrade_request
@@ -272,6 +273,7 @@ def generate_answers(
             given=tuple(values for r in requests for values in r.given),
         )
         num_done = 0
+        request = mark_request(workspace, model, request)
         for batch in engine.split_batches(request, engine.fit_batch_size(model)):
             draft = engine.run_request(model, batch)
             output_records.store_outputs(workspace, model, batch, draft, metadata)

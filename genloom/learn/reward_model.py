@@ -17,7 +17,7 @@ from genloom.learn.reward_features import (
     has_features,
 )
 from genloom.model import Model
-from genloom.rate.calibration import Calibration, calibrate
+from genloom.rate.calibration import Calibration, measure_calibration
 from genloom.rate.preferences import Preference
 from genloom.rate.prompts import Split
 from genloom.store.workspace import Workspace
@@ -119,7 +119,7 @@ def build_reward_model(
         return None
     strength, margins_N = train.cross_validation
     head = train.fit_head(strength)
-    head_calibration = calibrate(held_out.compute_margins(head), margins_N)
+    head_calibration = measure_calibration(held_out.compute_margins(head), margins_N)
     median_reward = (
         float(np.median(head.score_features(np.concatenate([train.chosen_NF, train.rejected_NF]))))
         / head_calibration.temperature

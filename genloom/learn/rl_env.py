@@ -78,7 +78,7 @@ class RLEnvironment:
         )
         cond = conditions.encode_condition(model, request.prompts, request.given)
         params, _, _ = engine.prepare_sampling(model, request)
-        noise = Noise(engine.NOISE_KEY, request.nonces)
+        noise = Noise(engine.UNMARKED_NOISE_KEY, request.nonces)
         *_, tokens = model.objective.sample(dict(model.parts.items()), len(eval_prompts), cond, noise, params)
         space = model.codec.space
         assert isinstance(space, TokenSpace), "build_rl_env() admits no other model"

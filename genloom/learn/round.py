@@ -38,7 +38,7 @@ from genloom.learn.training_data import (
 from genloom.model import Model, load_for_scoring, load_model
 from genloom.rate.gate import Measure, alpha_left
 from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
-from genloom.rate.promotion import pin_active_version, promote
+from genloom.rate.promotion import pin_active_version, promote_version
 from genloom.rate.prompts import normalize_prompt
 from genloom.rate.report import receipt as receipts
 from genloom.rate.report.html import render_page
@@ -366,7 +366,7 @@ def record_round(
     ledger.append("round", body, id=f"round-{training.run}")
     if receipt.decision.should_promote:
         reason = receipts.format_headline(receipt)
-        promote(workspace, ledger, receipt.model, challenger.folder.version, "gate", reason, digest)
+        promote_version(workspace, ledger, receipt.model, challenger.folder.version, "gate", reason, digest)
     return LearnResult(receipt, digest, training.run)
 
 

@@ -1,4 +1,4 @@
-"""What a round learns from: the preferences without noisy labels, their splits, the method and its training data."""
+"""The training data of a round: the preferences without noisy labels, their splits, and the method."""
 
 from collections.abc import Sequence
 from dataclasses import replace

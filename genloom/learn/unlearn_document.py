@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genloom.errors import GenloomError
 from genloom.learn.unlearn_ratings import find_weights_digest
-from genloom.rate.promotion import promote
+from genloom.rate.promotion import promote_version
 from genloom.store.dataset import Dataset
 from genloom.store.dataset_removal import has_document, remove_documents
 from genloom.store.ledger import Ledger
@@ -69,7 +69,9 @@ def unlearn_document(
         proof = find_weights_digest(proof_workspace, proof_version)
     if find_weights_digest(workspace, new_version) != proof:
         raise GenloomError("learn.runs_differ", version=new_version)
-    promote(workspace, ledger, name, workspace.get_model(new_version).version, "person", f"forgets the document {item}")
+    promote_version(
+        workspace, ledger, name, workspace.get_model(new_version).version, "person", f"forgets the document {item}"
+    )
     tainted_versions = tuple(folder.ref for folder in tainted_models)
     active_tainted_versions = tuple(
         folder.ref for folder in workspace.list_active_models() if folder.ref in tainted_versions

@@ -12,12 +12,12 @@ from genloom.errors import GenloomError
 from genloom.learn.training_data import build_training_data, fit_reward_model, list_used_events, split_preferences
 from genloom.model import load_for_scoring
 from genloom.old_names import upgrade_rater
-from genloom.rate.lineage import RatingsTraining, find_trained_versions, list_trainings
 from genloom.rate.preferences import build_preferences
-from genloom.rate.promotion import promote
+from genloom.rate.promotion import promote_version
 from genloom.rate.ratings import withdraw_entries
 from genloom.store.ledger import Event as Entry
 from genloom.store.ledger import Ledger, NewEvent, open_ledger
+from genloom.store.lineage import RatingsTraining, find_trained_versions, list_trainings
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
 from genloom.train.events import Event, RunResult, Status
@@ -69,7 +69,7 @@ def unlearn_ratings(
     is_tainted = active_version.ref in find_trained_versions(workspace, ledger, ids)
     reason = f"forgets {format_count(len(ids), 'rating')}"
     if is_tainted:
-        promote(workspace, ledger, model, base_folder.version, "person", reason)
+        promote_version(workspace, ledger, model, base_folder.version, "person", reason)
     job = load_job(workspace, training)
     yield Status(f"Retraining {base_folder.ref} without them")
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ def unlearn_ratings(
         raise GenloomError("learn.runs_differ", version=new_version)
     result = record_result(workspace, ledger, ids, base_folder.ref, new_version, digests[0], used)
     if is_tainted and active_version.ref == new_version:  # it had learned the same without them
-        promote(workspace, ledger, model, active_version.version, "person", reason)
+        promote_version(workspace, ledger, model, active_version.version, "person", reason)
         result = replace(result, active_tainted_versions=find_active(workspace, result.tainted_versions))
     yield result
 

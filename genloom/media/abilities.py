@@ -64,6 +64,11 @@ def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> D
     return Display("text/plain", text.encode("utf-8", "surrogatepass"), text)
 
 
+def list_alignments(medium: Any, value: Any, size: Sequence[int]) -> Sequence[tuple[str, Any]]:
+    """Return what was perhaps turned or cut to this value, by what was done to it: here nothing."""
+    return []
+
+
 DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "show": show,  # (value) -> Display: one value for a page and for a terminal
     "sheet": sheet,  # (values, captions) -> Display: several values on one page
@@ -83,4 +88,5 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
     "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
     "extract_style_features": None,  # (value) -> array: what people notice first; None: unknown
+    "list_alignments": list_alignments,  # (value, size) -> (name, value) pairs: what an edited value may have been
 }

@@ -21,7 +21,7 @@ def frechet_distance(a_ND: Features, b_MD: Features) -> float:
     count = min(len(a_ND), len(b_MD))
     if count < 2:
         raise GenloomError("metrics.too_few_for_frechet", count=count)
-    (mean_a, factor_a), (mean_b, factor_b) = _moments(a_ND), _moments(b_MD)
+    (mean_a, factor_a), (mean_b, factor_b) = _compute_moments(a_ND), _compute_moments(b_MD)
     shared_trace = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
     mean_gap = np.square(mean_a - mean_b).sum()
     return float(max(mean_gap + np.square(factor_a).sum() + np.square(factor_b).sum() - 2 * shared_trace, 0.0))
@@ -44,7 +44,7 @@ def kernel_distance(a_ND: Features, b_MD: Features) -> float:
     return within_set(a_features) + within_set(b_features) - 2 * float(kernel(a_features, b_features).mean())
 
 
-def _moments(x_ND: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _compute_moments(x_ND: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean, and a factor F of the covariance FᵀF with as few rows as possible."""
     x = np.asarray(x_ND, np.float64)
     centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)

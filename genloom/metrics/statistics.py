@@ -47,7 +47,7 @@ def estimate_ratio(
         standard_error = math.sqrt(count / (count - 1) * (residuals**2).sum()) / denominators.sum()
         half_width = student_t_quantile(count - 1) * float(standard_error)
         return IntervalEstimate(mean, mean - half_width, mean + half_width, count)
-    resample_counts = _resample(count, seed).astype(np.float64)
+    resample_counts = _draw_resamples(count, seed).astype(np.float64)
     weights = resample_counts @ denominators
     means = (resample_counts @ numerators)[weights > 0] / weights[weights > 0]
     tail = NormalDist().cdf(-math.sqrt(count / (count - 1)) * student_t_quantile(count - 1))
@@ -63,7 +63,7 @@ def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> tuple[floa
     count = len(values)
     if count < 2:
         return -math.inf, math.inf
-    means = _resample(count, seed) @ values / count
+    means = _draw_resamples(count, seed) @ values / count
     scale = math.sqrt(count / (count - 1)) * student_t_quantile(count - 1) / _Z
     low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
     mean = float(values.mean())
@@ -109,6 +109,6 @@ def clopper_pearson(num_wins: float, count: int, alpha: float = ALPHA) -> tuple[
     return low, high
 
 
-def _resample(count: int, seed: int) -> NDArray[np.int64]:
-    """How often each of `count` values is drawn in each bootstrap resample."""
+def _draw_resamples(count: int, seed: int) -> NDArray[np.int64]:
+    """Return how often each of `count` values is drawn in each bootstrap resample."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _NUM_RESAMPLES)

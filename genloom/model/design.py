@@ -3,7 +3,7 @@
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -15,7 +15,7 @@ from genloom.memory import measure_memory
 from genloom.networks import lora
 from genloom.networks.skip_init import SkipInit
 from genloom.old_names import upgrade_job
-from genloom.settings import parse, parse_values, to_plain, to_table
+from genloom.settings import parse_settings, parse_values, to_plain, to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.types import Batch, Codec, Conditioner, Item, Objective, Space, TextEncoder, TokenSpace
 
@@ -171,12 +171,12 @@ class Model:
 
 def check_design(design: Design) -> None:
     """Raise ValueError for a part that does not exist or a setting that a part does not have, before any work."""
-    parse(plugins.find_part("codec", design.codec).Config, design.codec_settings, "codec")
-    parse(plugins.find_part("network", design.network).Config, design.network_settings, "network")
+    parse_settings(plugins.find_part("codec", design.codec).Config, design.codec_settings, "codec")
+    parse_settings(plugins.find_part("network", design.network).Config, design.network_settings, "network")
     parse_values(get_objective_class(design.objective), design.objective_settings, "objective", GIVEN_FIELDS)
     plugins.find_part("medium", design.medium)
     if design.text_encoder:
-        parse(
+        parse_settings(
             plugins.find_part("text_encoder", design.text_encoder).Config, design.text_encoder_settings, "text_encoder"
         )
     for name in design.condition_tables:
@@ -214,7 +214,7 @@ def build_objective(design: Design, space: Space) -> Objective[Batch]:
         if "condition" not in hints:
             raise GenloomError("model.no_conditions", objective=design.objective)
         settings["condition"] = conditioners.merge_specs(conditioners_by_name)
-    return parse(cls, settings, "objective")
+    return parse_settings(cls, settings, "objective")
 
 
 def build_conditioners(design: Design) -> dict[str, Conditioner]:
@@ -229,7 +229,7 @@ def parse_condition(design: Design, name: str) -> Any:
     """Return the configuration of a condition; its `column` is by default its name, its `medium` that of the model."""
     settings = dict(design.condition_tables[name])
     config_class = plugins.find_part("conditioner", str(settings.pop("name"))).Config
-    config = parse(config_class, settings, f"conditions.{name}")
+    config = parse_settings(config_class, settings, f"conditions.{name}")
     defaults = {"column": name, "medium": design.medium}
     return replace(config, **{key: value for key, value in defaults.items() if getattr(config, key, None) == ""})
 
@@ -255,14 +255,14 @@ def build_networks(design: Design, objective: Objective[Batch]) -> nn.ModuleDict
         gigabytes, memory = 4 * num_params / 1e9, memory_bytes / 1e9
         raise GenloomError("model.network_too_large", params=num_params, gigabytes=gigabytes, memory=memory)
     module = plugins.find_part("network", design.network)
-    config = parse(module.Config, design.network_settings, "network")
+    config = parse_settings(module.Config, design.network_settings, "network")
     return nn.ModuleDict({name: module.build(spec, config) for name, spec in objective.network_specs.items()})
 
 
 def count_network_parameters(design: Design, objective: Objective[Batch]) -> int:
     """Count the parameters of the networks that `build_networks` would build, without their memory."""
     module = plugins.find_part("network", design.network)
-    config = parse(module.Config, design.network_settings, "network")
+    config = parse_settings(module.Config, design.network_settings, "network")
     check_sizes(design.network_settings, "network")
     with torch.device("meta"), SkipInit():
         networks = [module.build(spec, config) for spec in objective.network_specs.values()]
@@ -285,7 +285,7 @@ def with_defaults(design: Design) -> Design:
     setting_names = {f.name for f in fields(cls) if f.init} - set(GIVEN_FIELDS)
     defaults = {f.name: f.default for f in fields(cls) if f.name in setting_names and f.default is not MISSING}
     settings = {
-        part: to_table(parse(plugins.find_part(part, name).Config, part_settings, part))
+        part: to_table(parse_settings(plugins.find_part(part, name).Config, part_settings, part))
         for part, name, part_settings in (
             ("codec", design.codec, design.codec_settings),
             ("network", design.network, design.network_settings),
@@ -308,8 +308,15 @@ def with_defaults(design: Design) -> Design:
 
 
 def get_objective_class(objective: str) -> Any:
-    """Return the dataclass of an objective: `VaeGan` of `objectives/vae_gan.py`."""
-    return getattr(plugins.find_part("objective", objective), plugins.get_objective_class_name(objective))
+    """Return the dataclass of an objective: `VaeGan` of `objectives/vae_gan.py`.
+
+    Raise GenloomError for one that declares fields without being a dataclass itself: they would not be settings.
+    """
+    objective_class = getattr(plugins.find_part("objective", objective), plugins.get_objective_class_name(objective))
+    for name, value in vars(objective_class).items():
+        if isinstance(value, Field):
+            raise GenloomError("model.objective_is_no_dataclass", name=objective_class.__name__, field=name)
+    return objective_class
 
 
 def resolve_space(design: Design, codec: Codec) -> Space:

@@ -190,5 +190,5 @@ def merge_adapters(model: Model) -> Model:
 
     Raise ValueError if the outputs for a fixed input differ by more than `lora.TOLERANCE` of the largest.
     """
-    parts = nn.ModuleDict({name: lora.merge(part) for name, part in model.parts.items()})
+    parts = nn.ModuleDict({name: lora.merge_adapters(part) for name, part in model.parts.items()})
     return replace(model, parts=parts.eval().requires_grad_(False), adapters=())

@@ -16,7 +16,7 @@ from torch import Tensor
 EXPLICIT_MAX_KEYS = 1024  # beyond this the score matrix costs more memory than it saves time
 
 
-def attend(
+def compute_attention(
     q_BHLK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
 ) -> Tensor:
     """Return the values weighted by the softmax of the scaled scores, (B, H, L, K).
@@ -38,7 +38,7 @@ def attend(
 def attend_explicitly(
     q_BHLK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
 ) -> Tensor:
-    """Compute `attend` with plain matrix products."""
+    """Compute `compute_attention` with plain matrix products."""
     q_BHLK = q_BHLK / sqrt(q_BHLK.shape[-1])
     if is_causal:  # baddbmm adds the mask within the product, which saves two passes over the scores
         q, k = q_BHLK.flatten(0, 1), k_BHSK.flatten(0, 1)

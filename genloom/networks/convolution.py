@@ -112,7 +112,7 @@ class ConvNet(nn.Module):
         )
         depth = config.up_blocks if is_upsampling else config.down_blocks
         # No normalization in a critic: it would make bright and dark images equal, without a gradient between them.
-        self.normalize = normalize_channels if output_space.size else identity
+        self.normalize = normalize_channels if output_space.size else keep_input
         self.levels = nn.ModuleList(
             nn.ModuleList(ResidualBlock(axes, width, cond_width, self.normalize) for _ in range(depth))
             for width in widths
@@ -176,7 +176,7 @@ class ResidualBlock(nn.Module):
         return mask_padding(h + self.conv2(F.silu(mask_padding(self.conv1(x), lengths_B))), lengths_B)
 
 
-def identity(h: Tensor) -> Tensor:
+def keep_input(h: Tensor) -> Tensor:
     return h
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
-from genloom.networks.attention import apply_rotary, attend, build_row_slices
+from genloom.networks.attention import apply_rotary, build_row_slices, compute_attention
 from genloom.networks.embedding import ModulationEmbedding, PromptProjection, concat_field, mask_padding
 from genloom.types import Condition, NetworkSpec, SignalSpace
 
@@ -208,7 +208,7 @@ class DiTBlock(nn.Module):
         B, L, D = h_BLD.shape
         q, k, v = self.qkv(h_BLD).view(B, L, 3, -1, self.K).permute(2, 0, 3, 1, 4)
         q, k = apply_rotary(self.qk_norms[0](q), cos_sin), apply_rotary(self.qk_norms[1](k), cos_sin)
-        return self.out(attend(q, k, v, attn_mask).transpose(1, 2).reshape(B, L, D))
+        return self.out(compute_attention(q, k, v, attn_mask).transpose(1, 2).reshape(B, L, D))
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
         """Return the linear layers that adapters attach to: for each, the rows of every target."""

@@ -168,7 +168,7 @@ class TiedLinear(nn.Module):
         return F.linear(x, self.weight)
 
 
-def attach(network: nn.Module, config: Config, name: str = "default") -> None:
+def attach_adapter(network: nn.Module, config: Config, name: str = "default") -> None:
     """Add an adapter in place; B is zero, so the outputs do not change until training.
 
     This freezes everything else, other adapters too: it is no longer a parameter or in the `state_dict`.
@@ -190,7 +190,7 @@ def attach(network: nn.Module, config: Config, name: str = "default") -> None:
         if selected:
             selected_targets[path] = selected
     check_adapter_size(network, config, selected_targets)
-    freeze(network)
+    freeze_parameters(network)
     for path, row_slices in selected_targets.items():
         linear = network.get_submodule(path)
         assert isinstance(linear, nn.Linear)
@@ -231,8 +231,8 @@ def find_targets(network: nn.Module) -> dict[str, dict[str, slice]]:
     return targets_by_path
 
 
-def freeze(network: nn.Module) -> None:
-    """Make every parameter a buffer that is not saved; `unfreeze` undoes it.
+def freeze_parameters(network: nn.Module) -> None:
+    """Make every parameter a buffer that is not saved; `unfreeze_parameters` undoes it.
 
     Buffers move and change dtype with the network, but optimizer, checkpoints and averages ignore them.
     """
@@ -249,8 +249,8 @@ def freeze(network: nn.Module) -> None:
             part.__dict__.setdefault("frozen", []).append(name)
 
 
-def unfreeze(network: nn.Module) -> None:
-    """Make the buffers of `freeze` parameters again."""
+def unfreeze_parameters(network: nn.Module) -> None:
+    """Make the buffers of `freeze_parameters` parameters again."""
     for part in network.modules():
         for name in part.__dict__.pop("frozen", ()):
             weight = part.get_buffer(name)
@@ -298,7 +298,7 @@ def copy_sharing_tensors(network: nn.Module) -> nn.Module:
     return deepcopy(network, {id(tensor): tensor for tensor in shared_tensors})
 
 
-def merge(network: nn.Module) -> nn.Module:
+def merge_adapters(network: nn.Module) -> nn.Module:
     """Return a plain network with the active adapters in its weights; it shares its other tensors with `network`.
 
     Raise GenloomError if its outputs for a fixed input differ from the adapted network's by more than TOLERANCE of the
@@ -308,7 +308,7 @@ def merge(network: nn.Module) -> nn.Module:
     for path, part in list(merged_network.named_modules()):
         if isinstance(part, LoRALinear):
             merged_network.set_submodule(path, part.build_merged_linear())
-    unfreeze(merged_network)
+    unfreeze_parameters(merged_network)
     difference, limit = measure_drift(network, merged_network), get_tolerance(next(merged_network.parameters()).dtype)
     if not difference <= limit:
         raise GenloomError("networks.merge_differs", difference=difference, limit=limit)

@@ -114,7 +114,7 @@ def load_peft_adapter(network: nn.Module, folder: Path, name: str = "default") -
             tensors = {key: file.get_tensor(file_keys[key]).float() for key in keys}
     except (OSError, SafetensorError) as error:
         raise GenloomError("networks.peft_unreadable", path=path, reason=str(error)) from None
-    lora.attach(network, config, name)
+    lora.attach_adapter(network, config, name)
     for module_path, linear, adapter in lora.iter_adapters(network):
         if adapter.name == name:
             tensors_by_factor = {

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
-from genloom.networks.attention import RotaryEmbedding, RotaryScaling, apply_rotary, attend, build_row_slices
+from genloom.networks.attention import RotaryEmbedding, RotaryScaling, apply_rotary, build_row_slices, compute_attention
 from genloom.networks.dropout import Dropout
 from genloom.networks.embedding import (
     FieldEmbedding,
@@ -350,7 +350,7 @@ class SelfAttention(nn.Module):
             q, k = apply_rotary(q, cos_sin), apply_rotary(k, cos_sin)
         if layer_cache is not None:
             k, v = update_layer_cache(layer_cache, k, v)
-        out_BHLK = attend(q, k, v, attn_mask, is_causal and attn_mask is None)
+        out_BHLK = compute_attention(q, k, v, attn_mask, is_causal and attn_mask is None)
         return self.out(out_BHLK.transpose(1, 2).reshape(B, L, -1))
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:
@@ -382,7 +382,7 @@ class CrossAttention(nn.Module):
                 attn_mask = F.pad(cond.mask, (1, 0), value=True)[:, None, None]
         q = self.q_proj(self.norm(h_BLD)).view(B, L, self.heads, -1).transpose(1, 2)
         k, v = self.kv_proj(states).view(B, states.shape[1], 2 * self.heads, -1).transpose(1, 2).chunk(2, 1)
-        return self.out(attend(q, k, v, attn_mask).transpose(1, 2).reshape(B, L, D))
+        return self.out(compute_attention(q, k, v, attn_mask).transpose(1, 2).reshape(B, L, D))
 
 
 class Mlp(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
-from genloom.networks.attention import attend, build_row_slices
+from genloom.networks.attention import build_row_slices, compute_attention
 from genloom.networks.embedding import (
     ModulationEmbedding,
     PromptProjection,
@@ -223,7 +223,7 @@ class AttentionBlock(nn.Module):
             is_valid_BN = build_length_mask(x, lengths_B).expand(B, 1, *x.shape[2:]).flatten(1)
             valid_keys = F.pad(is_valid_BN, (0, k.shape[2] - N), value=True)[:, None, None]
             attn_mask = valid_keys if attn_mask is None else attn_mask & valid_keys
-        out_BHNK = attend(self.qk_norms[0](q), self.qk_norms[1](k), v, attn_mask)
+        out_BHNK = compute_attention(self.qk_norms[0](q), self.qk_norms[1](k), v, attn_mask)
         return mask_padding(x + self.out(out_BHNK.transpose(1, 2).reshape(B, N, C)).mT.reshape(x.shape), lengths_B)
 
     def adaptable_layers(self) -> dict[str, dict[str, slice]]:

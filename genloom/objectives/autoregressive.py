@@ -18,6 +18,7 @@ from genloom.capabilities import (
     OutputHeadNetwork,
     PrefixCachingNetwork,
     TokenConstraint,
+    TokenContextReader,
     TruncatingNetwork,
 )
 from genloom.noise import Noise
@@ -51,11 +52,12 @@ class SamplerInputs:
     is_finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     constraint: TokenConstraint | None = None  # which tokens may follow
     logit_bias: Mapping[int, float] = field(default_factory=dict)  # added to the logits of these tokens
+    token_contexts: TokenContextReader | None = None  # for marked noise; None: the ids of the last tokens
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How tokens are sampled. By default, from the model's own distribution."""
+    """Parameters of sampling tokens; the defaults sample from the model's own distribution."""
 
     max_tokens: int = option(0, "Maximum number of new tokens.", minimum=0, maximum=1_000_000)
     temperature: float = temperature_option()
@@ -238,9 +240,10 @@ def build_segment_kwargs(batch: Batch) -> dict[str, Tensor]:
 def sample_next_tokens(logits_BV: Tensor, contexts: list[np.ndarray], noise: Noise, params: SamplingParams) -> Tensor:
     """Return the next token of each row, on the CPU: the most likely one, or a sample."""
     processed_BV = process_logits(logits_BV.float(), contexts, params)
-    return (
-        processed_BV.argmax(1).cpu() if params.temperature == 0 else noise.sample_tokens(processed_BV, contexts).cpu()
-    )
+    if params.temperature == 0:
+        return processed_BV.argmax(1).cpu()
+    read = params.inputs.token_contexts
+    return noise.sample_tokens(processed_BV, contexts, None if read is None else read(contexts)).cpu()
 
 
 def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: SamplingParams) -> Tensor:

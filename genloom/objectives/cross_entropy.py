@@ -31,7 +31,7 @@ def cross_entropy(
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:  # ty: ignore[missing-override-decorator]  Python 3.11 has none
+    def forward(ctx: Any, *args: Any) -> Any:
         h_ND, weight_VD, targets_N, softcap, z_loss = args
         ctx.settings = softcap, z_loss
         needs_grad = ctx.needs_input_grad[:2]
@@ -43,7 +43,7 @@ class _CrossEntropy(torch.autograd.Function):
         return costs_N, nll_N
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # ty: ignore[missing-override-decorator]
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         g_N = grad_outputs[0]
         h_ND, weight_VD, targets_N, dh_ND, dweight_VD = ctx.saved_tensors
         if dweight_VD is not None and len(g_N):

@@ -39,7 +39,7 @@ class SamplerInputs:
 
 @dataclass(frozen=True)
 class IntegrationParams:
-    """Parameters of `integrate`."""
+    """Parameters of `integrate_velocity`."""
 
     steps: int = option(20, "Number of sampling steps; fewer are faster, more are finer.", minimum=1, maximum=10_000)
     resample_steps: int = option(
@@ -71,6 +71,17 @@ class SamplingParams(IntegrationParams):
         t_start = 0.0 if self.inputs.init_values is None else 1 - self.inputs.strength
         steps = max(round(self.steps * (1 - t_start)), 1)
         return [t_start + (1 - t_start) * shift_time(i / steps, self.shift) for i in range(steps + 1)]
+
+
+@dataclass(frozen=True)
+class InversionParams:
+    """Parameters of `Flow.invert`."""
+
+    steps: int = 6
+    start: float = 0.9  # the time of the samples: below 1, their errors are read as noise instead of being magnified
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"steps": (self.steps >= 1, "at least 1"), "start": (0 < self.start <= 1, "from 0 to 1")})
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,24 @@ class Flow:
 
         yield from sample_path(parts["model"], velocity, self.space, count, noise, params.times, params.solver, params)
 
+    @torch.inference_mode()
+    def invert(self, parts: Parts, x_B: Tensor, cond: Condition | None, params: InversionParams) -> Tensor:
+        """Return estimates of the noise that `sample` began with, for samples B C *size.
+
+        The equation is solved backwards by Euler's method. Samples that come from a decoder and an encoder have errors;
+        the noise is known less where samples with different noise look alike.
+        """
+        space, length = self.space, x_B.shape[2] if self.space.size else 0
+        size, _ = plan_size(space, tuple(x_B.shape[2:]))
+        network = parts["model"] if size == space.size else resize_network(parts["model"], size)
+        device = next(network.parameters()).device
+        lengths_B = torch.full((len(x_B),), length, device=device) if size and length < size[0] else None
+        x = params.start * pad_first_axis(x_B.float().to(device), size)
+        times = [params.start * step / params.steps for step in range(params.steps, -1, -1)]
+        for t, t_next in pairwise(times):
+            x = x + (t_next - t) * network(x, x.new_full((len(x),), t), cond=cond, **length_kwargs(lengths_B)).float()
+        return x if lengths_B is None else x[:, :, :length]
+
 
 def sample_path(
     network: nn.Module,
@@ -131,14 +160,14 @@ def sample_path(
     network = network if size == space.size else resize_network(network, size)
     device = next(network.parameters()).device
     lengths_B = torch.full((count,), length, device=device) if size and length < size[0] else None
-    x = noise.normal((space.channels, *size), _NOISE).to(device)
-    for draft in integrate(
+    x = noise.marked_normal((space.channels, *size), _NOISE).to(device)
+    for draft in integrate_velocity(
         lambda x, t: velocity(network, x, x.new_full((count,), t), lengths_B), x, noise, times, solver, params
     ):
         yield draft if lengths_B is None else draft[:, :, :length]
 
 
-def integrate(
+def integrate_velocity(
     velocity: VelocityFn,
     noise_B: Tensor,
     noise: Noise,
@@ -178,7 +207,7 @@ def integrate(
             # Back to t with fresh noise (RePaint, Lugmayr et al. 2022, algorithm 1), to blend new and known values.
             x, _, _ = solver_step(velocity, x, t, t_next, None)
             fresh_noise, draw = noise.normal(x.shape[1:], draw).to(x.device), draw + 1
-            x, prev_step = apply_known(renoise(apply_known(x, t_next), fresh_noise, t, t_next), t), None
+            x, prev_step = apply_known(renoise_samples(apply_known(x, t_next), fresh_noise, t, t_next), t), None
         x, v, prev_step = solver_step(velocity, x, t, t_next, prev_step)
         x = apply_known(x, t_next)
         yield apply_known(x + (1 - t_next) * v, 1)
@@ -190,7 +219,7 @@ def pad_first_axis(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.pad(x, (0, 0) * (axes - 1) + (0, padding)) if padding > 0 else x
 
 
-def renoise(x: Tensor, fresh_noise: Tensor, t: float, t_next: float) -> Tensor:
+def renoise_samples(x: Tensor, fresh_noise: Tensor, t: float, t_next: float) -> Tensor:
     """Noise x from the time `t_next` back to the time t: scale it down, and add the missing variance of t."""
     return t / t_next * x + ((1 - t) ** 2 - (t / t_next * (1 - t_next)) ** 2) ** 0.5 * fresh_noise
 

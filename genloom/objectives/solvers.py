@@ -20,7 +20,7 @@ class PrevStep:
 Solver = Callable[[VelocityFn, Tensor, float, float, PrevStep | None], tuple[Tensor, Tensor, PrevStep]]
 
 
-def euler(
+def step_euler(
     velocity: VelocityFn, x: Tensor, t: float, t_next: float, prev_step: PrevStep | None
 ) -> tuple[Tensor, Tensor, PrevStep]:
     """Return x at time `t_next`, the velocity of the step, and the `prev_step` of the next step."""
@@ -28,7 +28,7 @@ def euler(
     return x + (t_next - t) * v, v, PrevStep(v, t, t_next)
 
 
-def heun(
+def step_heun(
     velocity: VelocityFn, x: Tensor, t: float, t_next: float, prev_step: PrevStep | None
 ) -> tuple[Tensor, Tensor, PrevStep]:
     """Take Heun's second-order step (Karras et al. 2022, algorithm 1, without churn); the last step is Euler's."""
@@ -39,7 +39,7 @@ def heun(
     return x + (t_next - t) * (v + v2) / 2, v2, PrevStep(v, t, t_next)
 
 
-def multistep(
+def step_multistep(
     velocity: VelocityFn, x: Tensor, t: float, t_next: float, prev_step: PrevStep | None
 ) -> tuple[Tensor, Tensor, PrevStep]:
     """Take a second-order step with one evaluation (Adams-Bashforth with unequal steps); the last step is Euler's."""
@@ -50,4 +50,4 @@ def multistep(
     return x + (t_next - t) * extrapolated, extrapolated, PrevStep(v, t, t_next)
 
 
-SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun, "multistep": multistep}
+SOLVERS: dict[str, Solver] = {"euler": step_euler, "heun": step_heun, "multistep": step_multistep}

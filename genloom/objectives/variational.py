@@ -72,7 +72,9 @@ class Variational:
             not self.grid
             and factors
             and (
-                len(factors) not in (1, len(size)) or min(factors) < 1 or any(map(mod, size, broadcast(factors, size)))
+                len(factors) not in (1, len(size))
+                or min(factors) < 1
+                or any(map(mod, size, broadcast_numbers(factors, size)))
             )
         ):
             raise GenloomError("objectives.downsampling", downsampling=factors, size=size)
@@ -87,7 +89,7 @@ class Variational:
         """The sides of the latent; () for a vector."""
         if self.grid or not self.downsampling:
             return self.grid
-        return tuple(map(floordiv, self.space.size, broadcast(self.downsampling, self.space.size)))
+        return tuple(map(floordiv, self.space.size, broadcast_numbers(self.downsampling, self.space.size)))
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
@@ -208,6 +210,6 @@ def avg_pool(x: Tensor, factors: tuple[int, ...]) -> Tensor:
     return AVG_POOL_BY_AXES[len(factors) - 1](x, factors)
 
 
-def broadcast(numbers: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast_numbers(numbers: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
     """Return a number for each side."""
     return numbers * len(size) if len(numbers) == 1 else numbers

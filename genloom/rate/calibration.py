@@ -41,7 +41,7 @@ class Calibration:
         return self.low > 0.5
 
 
-def calibrate(margins: Numbers, fit_margins: Numbers) -> Calibration:
+def measure_calibration(margins: Numbers, fit_margins: Numbers) -> Calibration:
     """Measure accuracy and calibration by the margins (winner's score minus loser's) of held-out pairs.
 
     The temperature is fitted to `fit_margins`, those of other pairs, in neither the training nor the test set.

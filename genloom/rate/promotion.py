@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from genloom.errors import GenloomError
-from genloom.rate.lineage import find_withdrawn_versions
 from genloom.store import active_version, built_in, files, recycle_bin
 from genloom.store.ledger import Event, Ledger
+from genloom.store.lineage import find_withdrawn_versions
 from genloom.store.model_folder import ModelFolder
 from genloom.store.names import validate_name
 from genloom.store.workspace import Workspace
@@ -14,7 +14,7 @@ from genloom.store.workspace import Workspace
 PromotedBy = Literal["gate", "person"]
 
 
-def promote(
+def promote_version(
     workspace: Workspace,
     ledger: Ledger,
     name: str,
@@ -36,7 +36,9 @@ def promote(
     previous_version = sync_active_version(workspace, ledger, folder.name)
     if previous_version == version:
         return ledger.get_event(_read_activations(ledger, folder.name)[-1][1])
-    return _activate(workspace, ledger, folder, previous_version or 0, {"by": by, "reason": reason, "receipt": receipt})
+    return _activate_version(
+        workspace, ledger, folder, previous_version or 0, {"by": by, "reason": reason, "receipt": receipt}
+    )
 
 
 def pin_active_version(workspace: Workspace, ledger: Ledger, name: str) -> ModelFolder:
@@ -45,20 +47,22 @@ def pin_active_version(workspace: Workspace, ledger: Ledger, name: str) -> Model
     folder = workspace.get_model(name)
     if not _read_activations(ledger, folder.name):
         details = {"by": "gate", "reason": "in use before the first challenger", "receipt": ""}
-        _activate(workspace, ledger, folder, 0, details)
+        _activate_version(workspace, ledger, folder, 0, details)
     return folder
 
 
-def rollback(workspace: Workspace, ledger: Ledger, name: str, by: PromotedBy = "person", reason: str = "") -> Event:
-    """Return to the version that was in use before; called again, to the one before that."""
-    activations = _read_activations(ledger, validate_name(name, "model"))
+def roll_back_version(
+    workspace: Workspace, ledger: Ledger, name: str, by: PromotedBy = "person", reason: str = ""
+) -> Event:
+    """Return to the version that was in use before; called again, to the one before that. Removed ones are skipped."""
+    activations = _read_present_activations(workspace, ledger, validate_name(name, "model"))
     if len(activations) < 2:
         current = workspace.get_model(name)
         raise GenloomError("rate.no_earlier_promotion", name=current.name, version=current.ref)
     (version, _), (current_version, _) = activations[-2:]
     folder = workspace.get_model(f"{name}/{version}")
     require_nothing_withdrawn(workspace, ledger, folder)
-    return _activate(
+    return _activate_version(
         workspace, ledger, folder, current_version, {"by": by, "reason": reason, "receipt": "", "rollback": True}
     )
 
@@ -85,16 +89,14 @@ def sync_active_version(workspace: Workspace, ledger: Ledger, name: str) -> int 
     if not is_known or not _read_activations(ledger, folder.name):
         return None
     with files.lock_folder(folder):
-        removed_versions = recycle_bin.list_removed_versions(workspace.root, folder.name)
-        gone_versions = {version for version in removed_versions if not (folder / str(version)).is_dir()}
         # Read under the lock, so that the file never goes back to an older entry.
-        activations = [each for each in _read_activations(ledger, folder.name) if each[0] not in gone_versions]
+        activations = _read_present_activations(workspace, ledger, folder.name)
         version, event = activations[-1] if activations else (None, "")
         active_version.write_active_version(folder, version, event)
     return version
 
 
-def _activate(
+def _activate_version(
     workspace: Workspace, ledger: Ledger, folder: ModelFolder, previous_version: int, details: Mapping[str, Any]
 ) -> Event:
     folder.verify()
@@ -116,7 +118,23 @@ def _read_activations(ledger: Ledger, name: str) -> list[tuple[int, str]]:
         if event.body["model"] != name:
             continue
         version = event.body["version"]
-        if event.body.get("rollback") and len(activations) > 1 and activations[-2][0] == version:
-            del activations[-2:]
+        if event.body.get("rollback"):  # also past versions that were removed
+            earlier = [number for number, (each, _) in enumerate(activations[:-1]) if each == version]
+            del activations[earlier[-1] if earlier else len(activations) :]
         activations.append((version, event.id))
+    return activations
+
+
+def _read_present_activations(workspace: Workspace, ledger: Ledger, name: str) -> list[tuple[int, str]]:
+    """Return the activations of `_read_activations` whose version was not removed, each version once in a row."""
+    folder = workspace.root / "models" / name
+    removed_versions = recycle_bin.list_removed_versions(workspace.root, name)
+    gone_versions = {version for version in removed_versions if not (folder / str(version)).is_dir()}
+    activations: list[tuple[int, str]] = []
+    for version, event in _read_activations(ledger, name):
+        if version in gone_versions:
+            continue
+        if activations and activations[-1][0] == version:
+            activations.pop()
+        activations.append((version, event))
     return activations

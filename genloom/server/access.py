@@ -1,4 +1,4 @@
-"""Who may do what: users, scopes, the policy of a route, and the owner rule."""
+"""Access rules: users, scopes, the policy of a route, and the owner rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class User:
-    """Who makes a request: `request.state.user` in every route."""
+    """The person or key that makes a request: `request.state.user` in every route."""
 
     id: str
     """The owner of what this user makes: "local" for the person at the machine, else the name of an account."""
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the guard asks of a request before its route runs."""
+    """The conditions that the guard checks before a route runs."""
 
     scope: Scope | None
     """None: anyone, even without a key."""

@@ -74,7 +74,7 @@ def read_tree(record: Mapping[str, Any]) -> ImportedTree | None:
             )
             for turn in turns
         ]
-        tree = arrange(rows, str(record.get("current") or ""))
+        tree = arrange_turns(rows, str(record.get("current") or ""))
         return ImportedTree(clean_title(record.get("title")), str(record.get("system") or ""), *tree)
     nodes = chat_exports.list_nodes(record)
     if nodes is None:
@@ -83,10 +83,12 @@ def read_tree(record: Mapping[str, Any]) -> ImportedTree | None:
     title = record.get("title")
     if title is None and isinstance(record.get("chat"), Mapping):
         title = record["chat"].get("title")
-    return ImportedTree(clean_title(title), "", *arrange(rows, current))
+    return ImportedTree(clean_title(title), "", *arrange_turns(rows, current))
 
 
-def arrange(rows: Sequence[tuple[str, str, str, str]], current: str) -> tuple[list[tuple[str, str, str, str]], str]:
+def arrange_turns(
+    rows: Sequence[tuple[str, str, str, str]], current: str
+) -> tuple[list[tuple[str, str, str, str]], str]:
     """Return turns parents first, in which questions and answers alternate, and the last turn of the open branch.
 
     Turns without text are left out, and one after another of the same role continues it.

@@ -19,7 +19,7 @@ _PRIVATE_NETWORKS = [ipaddress.ip_network(n) for n in ("10.0.0.0/8", "172.16.0.0
 
 @dataclass(frozen=True)
 class Config:
-    """What the options of `genloom serve` and `genloom studio` say."""
+    """The options of `genloom serve` and `genloom studio`."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
 from genloom.errors import GenloomError
+from genloom.program import NAME, find_program
 
 LOGGER = logging.getLogger("genloom.server")
 
@@ -42,6 +43,7 @@ _STATUSES = {
     507: "store.disk_full",
 }
 STATUS_BY_CODE = {code: status for status, codes in _STATUSES.items() for code in codes.split()}
+_PUBLIC_CODES = {"trust.content_policy": "content_policy"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _PATH = re.compile(r"(?<![\w/:.~-])~?/(?:[^\s/'\",:;()]+/)+(?=[^\s/'\",:;()])")
 
@@ -111,9 +113,12 @@ def build_error_body(error: GenloomError) -> dict[str, Any]:
     """Return `{"error": {...}}`, which is also what an error within a stream sends."""
     status = get_status(error)
     default_type = "server_error" if status >= 500 else "invalid_request_error"
-    body = {"message": hide_paths(error), "type": _TYPES.get(status, default_type), "param": None, "code": error.code}
+    public_code = _PUBLIC_CODES.get(error.code, error.code)
+    body = {"message": hide_paths(error), "type": _TYPES.get(status, default_type), "param": None, "code": public_code}
+    if "details" in error.fields:  # for programs that say it in their own words
+        body["details"] = error.fields["details"]
     if isinstance(error, APIError):
-        body |= {"param": error.param, "code": error.public_code or error.code, **error.extra}
+        body |= {"param": error.param, "code": error.public_code or public_code, **error.extra}
     return {"error": body}
 
 
@@ -151,7 +156,7 @@ def _describe_reason(problem: Mapping[str, Any]) -> str:
 
 def hide_paths(error: GenloomError) -> str:
     """Return the text of an error without the folders of this machine: of a path, only its last part is shown."""
-    text = str(error)
+    text = str(error).replace(find_program(), NAME) if PurePath(find_program()).is_absolute() else str(error)
     is_own = error.code.startswith("server.")  # whose texts name addresses, which look like paths
     for value in sorted(_iter_paths(error.fields, PurePath if is_own else (PurePath, str)), key=len, reverse=True):
         text = text.replace(value, PurePath(value).name or "/")

@@ -154,7 +154,7 @@ class Guard:
     # Running, with an eye on revocation
 
     async def _run(self, scope: Scope, receive: Receive, answer: Answer, user: User, route: RouteEntry) -> None:
-        task = asyncio.create_task(_call(self.app, scope, receive, answer))
+        task = asyncio.create_task(_call_app(self.app, scope, receive, answer))
         credentials = {user.credential} - {""}
         for credential in credentials:
             self._open.setdefault(credential, {})[task] = route.policy.scope
@@ -198,7 +198,7 @@ class Guard:
             task.cancel()
 
 
-async def _call(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def _call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
 

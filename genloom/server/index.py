@@ -75,7 +75,7 @@ _STEPS = (
 
 @dataclass(frozen=True)
 class OutputFilter:
-    """What a page of outputs shows; an empty value shows all."""
+    """The conditions for outputs on a page; an empty value shows all."""
 
     owner: str = ""
     q: str = ""
@@ -199,7 +199,9 @@ class OutputIndex:
         return self._read(f"SELECT * FROM outputs WHERE {column} = ? AND {column} != '' ORDER BY id", (value,))
 
     def count_by_model(self) -> dict[str, int]:
-        rows = self._read("SELECT model, COUNT(*) AS count FROM outputs WHERE removed IS NULL GROUP BY model")
+        """Return how many outputs each version has, as the pages that list them count."""
+        condition, params = self._build_condition(OutputFilter(), "")
+        rows = self._read(f"SELECT model, COUNT(*) AS count FROM outputs WHERE {condition} GROUP BY model", params)
         return {row["model"]: row["count"] for row in rows}
 
     def list_prompts(self, name: str, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What people arrange, in studio.sqlite of the workspace: tags, stars and folders, conversations, acts in the arena.
+"""People's own arrangements, in studio.sqlite of the workspace: tags, stars, folders, conversations, acts in the arena.
 
 It is as durable as the ledger and belongs into every backup of the workspace; nothing of it can be derived.
 """

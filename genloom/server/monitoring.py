@@ -1,4 +1,4 @@
-"""What other programs ask a server about itself: `/healthz`, `/metrics` and `/openapi.json`."""
+"""Facts about a server for other programs: `/healthz`, `/metrics` and `/openapi.json`."""
 
 from typing import Any
 

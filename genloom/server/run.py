@@ -54,7 +54,7 @@ def open_sockets(config: Config, num_ports: int = 1) -> tuple[list[socket.socket
         raise GenloomError("server.no_lan")
     for port in range(config.port, config.port + num_ports):
         try:
-            sockets = _listen(hosts, port)
+            sockets = _bind_sockets(hosts, port)
         except OSError as error:
             is_last = port == config.port + num_ports - 1
             if is_last or error.errno != errno.EADDRINUSE:
@@ -111,7 +111,7 @@ def build_http_server(
     return _Server(uvicorn_config, guard, announce)
 
 
-def _listen(hosts: list[str], port: int) -> list[socket.socket]:
+def _bind_sockets(hosts: list[str], port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for host in hosts:

@@ -41,12 +41,12 @@ class Sessions:
 
     def __init__(self, path: Path, keys: KeyStore):
         self.keys = keys
-        self.file = WatchedFile(path, _parse, _dump)
+        self.file = WatchedFile(path, _parse, _write_content)
 
     def create_link(self, user: str, scopes: Iterable[Scope] = SCOPES, minutes: int = LINK_MINUTES) -> str:
         """Return the token of a link that signs one browser in as this user."""
         with self.file.open_for_change() as content:
-            return _add(content.links, user, scopes, timedelta(minutes=minutes))
+            return _add_session(content.links, user, scopes, timedelta(minutes=minutes))
 
     def redeem_link(self, token: str) -> str | None:
         """Return the cookie of a new session; None if the token is unknown, expired or used."""
@@ -58,12 +58,12 @@ class Sessions:
             if link is None or not is_secret(token, link.hash) or is_past(link.expires):
                 return None
             del content.links[id]
-            return _add(content.sessions, link.user, link.scopes, timedelta(days=SESSION_DAYS))
+            return _add_session(content.sessions, link.user, link.scopes, timedelta(days=SESSION_DAYS))
 
     def open_session(self, user: User) -> str:
         """Return the cookie of a new session of a user whose password was checked."""
         with self.file.open_for_change() as content:
-            return _add(content.sessions, user.id, user.scopes, timedelta(days=SESSION_DAYS))
+            return _add_session(content.sessions, user.id, user.scopes, timedelta(days=SESSION_DAYS))
 
     def close_session(self, id: str) -> None:
         """End a session; what is open with it ends within a second."""
@@ -99,7 +99,7 @@ def open_access(workspace: Workspace, config: Config) -> tuple[KeyStore, Session
     return keys, Sessions(folder / "sessions.json", keys)
 
 
-def _add(sessions: dict[str, Session], user: str, scopes: Iterable[Scope], lifetime: timedelta) -> str:
+def _add_session(sessions: dict[str, Session], user: str, scopes: Iterable[Scope], lifetime: timedelta) -> str:
     for id in [id for id, session in sessions.items() if is_past(session.expires)]:
         del sessions[id]
     for id in list(sessions)[: 1 - _MAX_SESSIONS]:  # the oldest
@@ -116,5 +116,5 @@ def _parse(text: bytes) -> _Content:
         return _Content()
 
 
-def _dump(content: _Content) -> str:
+def _write_content(content: _Content) -> str:
     return json.dumps(asdict(content))

@@ -83,7 +83,7 @@ class Database:
         """Keep the newest event, without waiting for the disk: it is acknowledged also if this fails."""
         with suppress(OSError):
             self.head_file.parent.mkdir(parents=True, exist_ok=True)
-            self.head_file.write_text(json.dumps({"seq": seq, "digest": digest}) + "\n")
+            self.head_file.write_text(encode_head(seq, digest))
 
     @contextmanager
     def open_transaction(self) -> Generator[sql.Connection]:
@@ -115,6 +115,11 @@ class Database:
         except SQLAlchemyError as error:
             reason = _explain_error(error)
             raise GenloomError("store.ledger_unavailable", place=self.location, action=action, reason=reason) from error
+
+
+def encode_head(seq: int, digest: str) -> str:
+    """Return the content of the file that keeps the newest event."""
+    return json.dumps({"seq": seq, "digest": digest}) + "\n"
 
 
 def open_database(root: Path, url: str = "") -> Database:

@@ -1,7 +1,7 @@
 """A data set: one version of a collected corpus, read as a stream."""
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,6 +87,14 @@ class Dataset:
         """
         index = self._build_index(split)
         return self._to_items(batch for _, batch in self._read_documents(split, index, index.sample_documents(count)))
+
+    def read_documents(self, split: Split, numbers: Sequence[int]) -> Iterator[Item]:
+        """Yield the documents with these numbers in the order collected, which must ascend.
+
+        Reads the ids of all documents, and the row groups that contain one of these.
+        """
+        index = self._build_index(split)
+        return self._to_items(batch for _, batch in self._read_documents(split, index, list(numbers)))
 
     def iter_passages(self, split: Split, max_bytes: int) -> Iterator[Item]:
         """Yield passages in random order, the same at every call; the medium says how values are split, if at all.

@@ -11,7 +11,7 @@ from genloom.store.workspace import Workspace
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST_KEYS = ("name", "format", "created", "digest", "files")  # written by the store
+MANIFEST_KEYS = ("name", "format", "created", "digest", "files", "record_digest")  # written by the store
 
 
 def has_document(dataset: Dataset, item: str) -> bool:
@@ -31,7 +31,7 @@ def remove_documents(workspace: Workspace, dataset: Dataset, items: Collection[s
 
     gone = sorted(items)
     known = dataset.manifest.get("without", ())
-    return _rewrite(
+    return _rewrite_rows(
         workspace,
         dataset,
         lambda batch: batch.filter(~pc.field("id").isin(gone)),
@@ -49,10 +49,10 @@ def replace_captions(workspace: Workspace, dataset: Dataset, captions: Mapping[s
         number = batch.schema.get_field_index("text")
         return batch.set_column(number, batch.schema.field(number), pa.array(replaced, batch.schema.field(number).type))
 
-    return _rewrite(workspace, dataset, replace_texts, {"captions_changed": len(captions)})
+    return _rewrite_rows(workspace, dataset, replace_texts, {"captions_changed": len(captions)})
 
 
-def _rewrite(
+def _rewrite_rows(
     workspace: Workspace,
     dataset: Dataset,
     change: "Callable[[pa.RecordBatch], pa.RecordBatch]",

@@ -135,7 +135,7 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o666) -> None:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        fsync(path.parent)
+        sync_to_disk(path.parent)
 
 
 @contextmanager
@@ -151,18 +151,18 @@ def open_replacement(path: Path) -> Generator[Path]:
         mode = draft.stat().st_mode & 0o666
         try:
             yield draft
-            _share(draft, mode)
-            fsync(draft)
+            _share_file(draft, mode)
+            sync_to_disk(draft)
             os.replace(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        fsync(path.parent)
+        sync_to_disk(path.parent)
 
 
 @contextmanager
 def temp_folder(parent: Path) -> Generator[Path]:
-    """Yield a new folder in `parent` to fill and then to `commit`; remove what is left of it at the end.
+    """Yield a new folder in `parent` to fill and then to `commit_folder`; remove what is left of it at the end.
 
     A killed process leaves the folder behind, unlocked; `remove_stale_drafts` finds and removes it.
     """
@@ -205,22 +205,22 @@ def _ensure_parent(parent: Path) -> Generator[None]:
                 parent.rmdir()
 
 
-def commit(draft: Path, final: Path) -> bool:
+def commit_folder(draft: Path, final: Path) -> bool:
     """Sync the folder `draft` to disk and rename it to `final`; if that exists, keep `draft` and return False."""
     with translate_errors(final):
         mode = draft.stat().st_mode & 0o666
         for folder, _, names in os.walk(draft, topdown=False):
             for name in names:
-                _share(Path(folder, name), mode)
-                fsync(Path(folder, name))
-            fsync(Path(folder))
+                _share_file(Path(folder, name), mode)
+                sync_to_disk(Path(folder, name))
+            sync_to_disk(Path(folder))
         try:
             os.rename(draft, final)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
             raise
-        fsync(final.parent)
+        sync_to_disk(final.parent)
     return True
 
 
@@ -232,7 +232,7 @@ def atomic_folder(final: Path) -> Generator[Path]:
     """
     with temp_folder(final.parent) as draft:
         yield draft
-        if not commit(draft, final):
+        if not commit_folder(draft, final):
             raise GenloomError("store.exists", path=final)
 
 
@@ -297,7 +297,7 @@ def lock_folder(folder: Path, busy_error: ValueError | None = None) -> Generator
         os.close(lock)
 
 
-def fsync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Wait until the file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -306,7 +306,7 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _share(path: Path, mode: int) -> None:
+def _share_file(path: Path, mode: int) -> None:
     """Give a file the mode that follows from the umask, if a library has written it for its owner only."""
     if path.stat().st_mode & 0o777 == 0o600:
         path.chmod(mode)
@@ -327,7 +327,7 @@ def read_beginning(path: Path, limit: int) -> bytes:
         return file.read(min(limit, path.stat().st_size))
 
 
-def reserve(path: Path, size: int) -> None:
+def reserve_space(path: Path, size: int) -> None:
     """Create a file of `size` zeros with allocated disk space; OSError if the disk has too little.
 
     A full disk kills a process that writes to a sparse file through a memory map, without an error.

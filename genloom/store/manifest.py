@@ -12,12 +12,18 @@ from genloom.store import files, records
 from genloom.store.clock import get_now
 from genloom.store.names import is_timed_id
 
+RECORD_DIGEST = "record_digest"  # the field of a manifest with the digest of all its other fields
+_DIGEST_CHARS = 64
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
+_PACKAGE = Path(__file__).parents[1]  # its models are built in
+_RUN_PATH = re.compile(r"/runs/(?P<id>\d{4}-\d\d-\d\d-[0-9a-z]{6})/")
 _VERSION_PATH = re.compile(r"/(?P<kind>models|data)/(?P<id>[^/]+/(?:\d{1,9}(?=/|$)|[0-9a-f]{12}))")
 
 
-def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]) -> dict[str, Any]:
+def finalize_manifest(
+    folder: Path, name: str, is_covered: Callable[[str], bool], extra: Mapping[str, Any]
+) -> dict[str, Any]:
     """Complete the manifest `name` that a writer left in `folder`: digests of every file and of the folder, the time.
 
     The folder's digest covers the files whose relative path `is_covered`; equal content has equal digests.
@@ -40,6 +46,8 @@ def finalize(folder: Path, name: str, is_covered: Callable[[str], bool], extra: 
         "digest": folder_hash.hexdigest(),
         "files": entries,
     }
+    final_content[RECORD_DIGEST] = final_content.pop(RECORD_DIGEST, "")  # it is the last field; see `verify_record`
+    final_content[RECORD_DIGEST] = hash_record(json.loads(json.dumps(final_content)))
     write_json(path, final_content)
     return final_content
 
@@ -60,6 +68,26 @@ def read_sequence(path: Path) -> int:
         return int(read_manifest(path).get("sequence", 0))
     except GenloomError:
         return 0
+
+
+def hash_record(content: Mapping[str, Any]) -> str:
+    """Return SHA-256 over all fields of a manifest but this digest itself."""
+    fields = {name: value for name, value in content.items() if name != RECORD_DIGEST}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def verify_record(path: Path) -> None:
+    """Raise ValueError if a byte of a manifest is not as it was written; earlier versions of Genloom wrote no digest.
+
+    The digest is the last field, so that a manifest whose field has lost its name is not taken for an earlier one.
+    """
+    content = read_manifest(path)
+    last = next(reversed(content))
+    is_earlier = last != RECORD_DIGEST and not (isinstance(content[last], str) and len(content[last]) == _DIGEST_CHARS)
+    if is_earlier:
+        return
+    if content.get(RECORD_DIGEST) != hash_record(content) or path.read_bytes() != encode_json(content):
+        raise damaged_error(path, "its content was changed")
 
 
 def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:
@@ -98,16 +126,24 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object atomically; write lone surrogates, which UTF-8 cannot encode, as escapes."""
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    files.write_atomic(path, text.encode("utf-8", "backslashreplace"))
+    files.write_atomic(path, encode_json(content))
+
+
+def encode_json(content: Mapping[str, Any]) -> bytes:
+    """Return a JSON object as it is written to a file."""
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def damaged_error(path: Path, reason: str) -> GenloomError:
     """Return the error for something in the workspace that is not as it was written."""
     cure = format_message("store.delete_folder")
+    if run := _RUN_PATH.search(path.as_posix()):
+        cure = format_message("store.delete_one", kind="runs", id=run["id"])
     if version := _VERSION_PATH.search(path.as_posix()):
         cure = format_message("store.delete_one", kind=version["kind"], id=repr(version["id"]))
     if is_timed_id(path.stem):  # an output or a conversation, whose folder has others
         kind = "conversations" if path.parent.name == "conversations" else "outputs"
         cure = format_message("store.delete_one", kind=kind, id=path.stem)
+    if path.is_relative_to(_PACKAGE):
+        cure = format_message("store.install_again")
     return GenloomError("store.damaged", path=path, reason=reason, cure=cure)

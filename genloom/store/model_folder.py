@@ -114,9 +114,9 @@ def create_version(parent: Path, name: str, list_known: Callable[[], list[int]])
     """Create the version after all known ones."""
 
     def finish(draft: Path) -> ModelFolder:
-        manifest.finalize(draft, "card.json", is_essential_file, {"name": name})
+        manifest.finalize_manifest(draft, "card.json", is_essential_file, {"name": name})
         number = max(list_known(), default=0) + 1
-        while not files.commit(draft, parent / str(number)):  # another process took the number
+        while not files.commit_folder(draft, parent / str(number)):  # another process took the number
             number += 1
         return open_model_folder(name, parent / str(number))
 

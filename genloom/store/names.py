@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from genloom.errors import GenloomError, nearest
+from genloom.program import name_program
 
 _MAX_NAME_BYTES = 128
 _MAX_NAMES_SHOWN = 8
@@ -47,14 +48,14 @@ def unknown_name_error(kind: str, name: str, known_names: Iterable[str], cure: s
     if names:
         known = ", ".join(map(repr, names[:_MAX_NAMES_SHOWN])) + (", …" if len(names) > _MAX_NAMES_SHOWN else "")
         return GenloomError("store.unknown_name", kind=kind, name=name, known=known)
-    return GenloomError("store.nothing_known", kind=kind, name=name, cure=cure)
+    return GenloomError("store.nothing_known", kind=kind, name=name, cure=name_program(cure))
 
 
 def unknown_id_error(kind: str, id: str, known_ids: Iterable[str], command: str, cure: str) -> GenloomError:
     """Return the error for an unknown id: ids that differ in random digits are listed by a command, not suggested."""
     if any(True for _ in known_ids):
-        return GenloomError("store.unknown_id", kind=kind, id=id, command=command)
-    return GenloomError("store.nothing_known", kind=kind, name=id, cure=cure)
+        return GenloomError("store.unknown_id", kind=kind, id=id, command=name_program(command))
+    return GenloomError("store.nothing_known", kind=kind, name=id, cure=name_program(cure))
 
 
 def make_timed_id(moment: datetime, offset: int = 0) -> str:

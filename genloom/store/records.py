@@ -96,12 +96,22 @@ class DocumentForgettingEntry(Record):
     active_tainted_versions: list[str]
 
 
+class PolicyEntry(Record):
+    rule: str
+    action: Literal["refuse", "warn", "log"]
+    target: Literal["prompt", "output"]
+    model: str
+    sha256: str
+    text: str = ABSENT
+
+
 _ENTRIES: Mapping[str, type[Record]] = {
     "rating": RatingEntry,
     "choice": ChoiceEntry,
     "withdrawal": WithdrawalEntry,
     "promotion": PromotionEntry,
     "round": RoundEntry,
+    "policy": PolicyEntry,
 }
 
 

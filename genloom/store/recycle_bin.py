@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genloom.errors import GenloomError
-from genloom.settings import parse, to_table
+from genloom.settings import parse_settings, to_table
 from genloom.store import files, manifest
 from genloom.store.model_folder import list_versions
 from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error
@@ -49,7 +49,7 @@ class BinEntry:
         return {key: getattr(self, key) for key in ("id", "kind", "name", "removed", "bytes")}
 
 
-def remove(root: Path, kind: RemovableKind, name: str, paths: list[Path]) -> BinEntry:
+def move_to_bin(root: Path, kind: RemovableKind, name: str, paths: list[Path]) -> BinEntry:
     """Move the files and folders at `paths` to the bin."""
     with files.lock_folder(root / "bin"):
         complete_entries(root)
@@ -71,7 +71,7 @@ def remove(root: Path, kind: RemovableKind, name: str, paths: list[Path]) -> Bin
     return entry
 
 
-def restore(root: Path, name_or_id: str) -> BinEntry:
+def restore_entry(root: Path, name_or_id: str) -> BinEntry:
     """Move an entry, by its id or the newest with this name, back to where it was."""
     if not (root / "bin").is_dir():
         raise unknown_name_error("removed thing", name_or_id, (), "The bin is empty.")
@@ -91,12 +91,12 @@ def restore(root: Path, name_or_id: str) -> BinEntry:
         for number, path in reversed(list(enumerate(entry.paths))):
             source = root / "bin" / entry.id / str(number)
             if source.exists() and not (root / path).exists():  # the source of an edit may be there for a newer output
-                _move(source, root / path)
+                _move_path(source, root / path)
         complete_entries(root)
     return entry
 
 
-def empty(root: Path) -> int:
+def empty_bin(root: Path) -> int:
     """Delete what is in the bin, and return how many bytes that frees."""
     if not (root / "bin").is_dir():
         return 0
@@ -136,7 +136,7 @@ def complete_entries(root: Path) -> None:
         folder = root / "bin" / entry.id
         if entry.is_emptied:
             for number in range(len(entry.paths)):
-                _delete(folder / str(number))
+                _delete_path(folder / str(number))
         elif (folder / "0").exists():
             parent = Path(entry.paths[0]).parent  # elsewhere are sources of edits, which a newer output may have again
             _move_in(root, replace(entry, paths=tuple(path for path in entry.paths if Path(path).parent == parent)))
@@ -160,18 +160,18 @@ def _move_in(root: Path, entry: BinEntry) -> None:
     for number, path in enumerate(entry.paths):
         target = root / "bin" / entry.id / str(number)
         if (root / path).exists() and not target.exists():
-            _move(root / path, target)
+            _move_path(root / path, target)
 
 
-def _move(source: Path, target: Path) -> None:
+def _move_path(source: Path, target: Path) -> None:
     with files.translate_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(source, target)
-    files.fsync(target.parent)
-    files.fsync(source.parent)
+    files.sync_to_disk(target.parent)
+    files.sync_to_disk(source.parent)
 
 
-def _delete(path: Path) -> None:
+def _delete_path(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -192,7 +192,7 @@ def _read_entries(root: Path) -> list[BinEntry]:
 
 
 def _parse_entry(path: Path) -> BinEntry:
-    entry = parse(BinEntry, manifest.read_json(path), "entry")
+    entry = parse_settings(BinEntry, manifest.read_json(path), "entry")
     is_inside = all(not Path(p).is_absolute() and ".." not in Path(p).parts for p in entry.paths)
     if entry.id != path.parent.name or not entry.paths or not is_inside:
         raise manifest.damaged_error(path, "it is not as it was written")

@@ -96,9 +96,9 @@ class Workspace:
             paths = [folder / "manifest.json" for folder in _list_folders(parent)]
             sequence = 1 + max((manifest.read_sequence(path) for path in paths if path.is_file()), default=0)
             facts = {"name": name, "sequence": sequence}
-            content = manifest.finalize(draft, "manifest.json", lambda inside: True, facts)
+            content = manifest.finalize_manifest(draft, "manifest.json", lambda inside: True, facts)
             final = parent / content["digest"]
-            if not files.commit(draft, final):
+            if not files.commit_folder(draft, final):
                 open_dataset(name, final).verify()
                 manifest.write_json(final / "manifest.json", content)
             return open_dataset(name, final)
@@ -166,9 +166,20 @@ class Workspace:
         """Return the run with this id, or the newest run with this name."""
         matches = [run for run in self.list_runs() if name_or_id in (run.id, run.name)]
         if not matches:
+            self._require_no_damaged_run(name_or_id)
             known_names = {run.name for run in self.list_runs()}
             raise self._unknown_name_error("runs", name_or_id, known_names, "Start one: genloom train NAME")
         return matches[-1]
+
+    def _require_no_damaged_run(self, name_or_id: str) -> None:
+        """Raise ValueError, naming the file and the cure, if a run with this id or name is there but is damaged."""
+        for folder in _list_folders(self.root / "runs"):
+            try:
+                name = manifest.read_json(folder / "run.json").get("name")
+            except (OSError, ValueError):
+                name = ""  # damaged itself: it is known by its id only
+            if name_or_id in (folder.name, name) and (folder / "run.json").is_file():
+                self._load_run(folder.name)
 
     def list_runs(self) -> list[Run]:
         """List every run, oldest first; skip damaged ones (see `list_faults`)."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from genloom.capabilities import unwrap
+from genloom.capabilities import unwrap_objective
 from genloom.noise import Noise, build_training_noise
 from genloom.objectives.sizes import build_valid_mask
 from genloom.testing.comparison import assert_close, perturb_weights
@@ -28,9 +28,9 @@ def check_objective(
 ) -> None:
     """Check that losses are one finite number per row, a function of the noise and the row alone; samples likewise.
 
-    What pads a row, if the batch has lengths, must not change its loss, and networks in bfloat16 must give a loss in
-    float32. `params` are the sampler's; the default is `SamplingParams()` of the objective's module. Every part that a
-    phase trains must get a gradient in it.
+    The padding of a row, if the batch has lengths, must not change its loss, and networks in bfloat16 must give a
+    loss in float32. `params` are the sampler's; the default is `SamplingParams()` of the objective's module. Every
+    part that a phase trains must get a gradient in it.
     """
     parts = {name: perturb_weights(part) for name, part in parts.items()}
     num_rows, noise = len(batch), build_training_noise(1, 2, 0, len(batch))
@@ -85,7 +85,7 @@ def vary_padding(rows: Rows) -> Rows:
 def check_samples(objective: Objective[Any], parts: Parts, batch: Batch, params: Any) -> None:
     """Check that the last draft of a row is a function of its nonce and condition alone."""
     if params is None:
-        base_objective = unwrap(objective)  # a wrapper samples like its base
+        base_objective = unwrap_objective(objective)  # a wrapper samples like its base
         params = sys.modules[type(base_objective).__module__].__dict__["SamplingParams"]()
     for part in parts.values():
         part.eval()

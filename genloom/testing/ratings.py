@@ -1,4 +1,4 @@
-"""The contracts of what outputs are rated and compared by: features and checks.
+"""The contracts of features and checks, by which outputs are compared and rated.
 
 Shape letters: N values, D width.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from genloom import plugins
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.testing.comparison import assert_close
 
 
@@ -42,7 +42,7 @@ def check_check(check: Any, values: Sequence[Any], settings: Mapping[str, Any] |
     assert check.media, "media must name the media that the check takes"
     for medium in check.media:
         assert medium in plugins.part_names("medium"), f"the check takes {medium!r}, which is not a medium"
-    config = parse(check.Config, settings or {}, "check")
+    config = parse_settings(check.Config, settings or {}, "check")
     for value in values:
         result = check.check(value, config)
         assert isinstance(result, CheckResult), f"check must return a CheckResult (got {type(result).__name__})"

@@ -25,7 +25,7 @@ class LoadResult:
     warnings: tuple[str, ...]
 
 
-def save(state: TrainState, folder: Path, should_keep: bool = False) -> Path:
+def save_checkpoint(state: TrainState, folder: Path, should_keep: bool = False) -> Path:
     """Write the state of this step.
 
     The metadata file with the digest is written last; without it the checkpoint does not count. `should_keep` pins the
@@ -51,7 +51,7 @@ def save(state: TrainState, folder: Path, should_keep: bool = False) -> Path:
     return path
 
 
-def load(state: TrainState, folder: Path, network: str = "") -> LoadResult | None:
+def load_checkpoint(state: TrainState, folder: Path, network: str = "") -> LoadResult | None:
     """Fill `state` with the newest undamaged checkpoint; return None if there is no checkpoint.
 
     If all are damaged, `state` stays at its first step and a warning says so. `network` is the name of the networks'

@@ -103,7 +103,7 @@ class EvalMetrics:
 
 @dataclass(frozen=True)
 class TextSample:
-    """What the model writes at a step, to be read; it is not stored."""
+    """A text that the model writes at a step, for people; it is not stored."""
 
     step: int
     text: str

@@ -24,14 +24,14 @@ def limit_strength(model: Model, base: Mapping[str, Tensor], measure: Callable[[
     low, high = 0.0, 1.0
     for _ in range(NUM_HALVINGS):
         middle = (low + high) / 2
-        interpolate(model, base, tuned, middle)
+        interpolate_weights(model, base, tuned, middle)
         low, high = (middle, high) if measure() <= limit else (low, middle)
-    interpolate(model, base, tuned, low)
+    interpolate_weights(model, base, tuned, low)
     return low
 
 
 @torch.no_grad()
-def interpolate(model: Model, base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], strength: float) -> None:
+def interpolate_weights(model: Model, base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], strength: float) -> None:
     """Set the parameters to a mean of the base's and the tuned ones, of which `strength` is the share."""
     parameters = dict(model.parts.named_parameters())
     for name, tensor in tuned.items():

@@ -10,7 +10,7 @@ from typing import Any
 from genloom.errors import GenloomError, format_suggestion
 from genloom.model import Design, int_setting
 from genloom.old_names import upgrade_job
-from genloom.settings import parse, to_plain, to_table, to_toml
+from genloom.settings import parse_settings, to_plain, to_table, to_toml
 from genloom.store.files import write_atomic
 from genloom.train.loop import TrainConfig
 
@@ -63,7 +63,7 @@ class Job:
         for key in ("plan", "base", "adapter", "learning", "estimate"):
             if not isinstance(tables.get(key, {}), Mapping):
                 raise GenloomError("train.not_a_table", key=key, value=tables[key])
-        plan = parse(TrainConfig, tables.get("plan", {}), "plan")
+        plan = parse_settings(TrainConfig, tables.get("plan", {}), "plan")
         check_plan(plan)
         design = Design.from_job(tables)
         cond_dropout = parse_cond_dropout(tables.get("cond_dropout", 0.1), design)

@@ -99,7 +99,7 @@ class Optimizer:
         m = self.config.momentum
         torch._foreach_lerp_(momenta, grads, 1 - m)
         nesterov = torch._foreach_lerp(grads, momenta, m)  # Nesterov
-        update_SRC = orthogonalize(torch.stack(nesterov).flatten(2), self.dtype)
+        update_SRC = orthogonalize_matrices(torch.stack(nesterov).flatten(2), self.dtype)
         R, C = update_SRC.shape[1:]
         lr = self.config.lr_matrix * lr_scale
         if self.config.weight_decay:
@@ -147,7 +147,7 @@ def merge_groups(groups: list[dict]) -> list[dict]:
     return list(groups_by_key.values())
 
 
-def orthogonalize(x_SRC: Tensor, dtype: torch.dtype = torch.float32, num_iterations: int = 5) -> Tensor:
+def orthogonalize_matrices(x_SRC: Tensor, dtype: torch.dtype = torch.float32, num_iterations: int = 5) -> Tensor:
     """Approximate the nearest semi-orthogonal matrices by a quintic Newton–Schulz iteration (Jordan et al. 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     is_wide = x_SRC.shape[1] <= x_SRC.shape[2]

@@ -1,4 +1,4 @@
-"""Training after pretraining: what fine-tuning and preference training of a stored model share."""
+"""Training after pretraining: the common parts of fine-tuning and preference training of a stored model."""
 
 import time
 from abc import abstractmethod
@@ -29,7 +29,7 @@ from genloom.model import (
 from genloom.model.likelihood import BITS_PER_BYTE, measure_held_out
 from genloom.networks import lora
 from genloom.networks.precision import choose_prefill_precision
-from genloom.settings import parse, to_table
+from genloom.settings import parse_settings, to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count, format_duration
@@ -235,7 +235,7 @@ def build_learner(model: Model, job: Job) -> Model:
             raise GenloomError("train.adapter_of_several_networks", count=len(model.parts))
         settings = {key: value for key, value in job.adapter.items() if key != "method"}
         for network in model.parts.values():
-            lora.attach(network, parse(lora.Config, settings, "adapter"), ADAPTER_NAME)
+            lora.attach_adapter(network, parse_settings(lora.Config, settings, "adapter"), ADAPTER_NAME)
     elif model.adapters:
         model = merge_adapters(model)
     return replace(model, name=job.name, folder=None, parts=model.parts.train().requires_grad_(True))

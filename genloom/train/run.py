@@ -13,6 +13,7 @@ Pretraining, fine-tuning and preference training are one sequence, `train_model`
 """
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping, Sized
@@ -116,11 +117,12 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
     if request.should_resume:
         run = find_resumable_run(workspace, request.data)
         with lock_run(run):
-            job, note = resume_job(run, request)
+            stage = restore_stage(workspace, read_job(run.folder / "job.toml"))
+            job, start_step, note = resume_job(run, request)
             yield RunStart(run.id)
             if note:
                 yield Status(note)
-            yield from execute_run(workspace, run, restore_stage(workspace, job), job, request)
+            yield from execute_run(workspace, run, stage, job, request, start_step)
         return
     stage = choose_stage(workspace, request)
     unfinished_run = find_unfinished_run(stage, request)
@@ -186,18 +188,32 @@ def lock_run(run: Run) -> AbstractContextManager[None]:
 
 
 def find_resumable_run(workspace: Workspace, name_or_id: str) -> Run:
-    """Return the newest run of this name (or with this id) that has a job; a run without one cannot be resumed."""
+    """Return the newest run of this name (or with this id) that has a job; a run without one cannot be resumed.
+
+    Finished rounds of learning have the name of the run before them, and are only returned if there is no such run.
+    """
     run = workspace.get_run(name_or_id)
     resumable_runs = [
         r for r in workspace.list_runs() if name_or_id in (r.id, r.name) and (r.folder / "job.toml").exists()
     ]
     if not resumable_runs:
         raise GenloomError("train.nothing_to_resume", run=run.id, data=run.name)
-    return resumable_runs[-1]
+    return next((r for r in reversed(resumable_runs) if not is_finished_round(r)), resumable_runs[-1])
 
 
-def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
-    """Return the job of a run to resume and a status message; `request.steps` extends or shortens its plan."""
+def is_finished_round(run: Run) -> bool:
+    """Return whether a run trained a model on ratings to its end; False if its job cannot be read."""
+    try:
+        return bool(run.model and read_job(run.folder / "job.toml").learning)
+    except GenloomError:
+        return False
+
+
+def resume_job(run: Run, request: TrainRequest) -> tuple[Job, int | None, str]:
+    """Return the job of a run to resume, the step to start it from, and a status message; change nothing.
+
+    `request.steps` extends or shortens its plan; if it does not, the step is None.
+    """
     path = run.folder / "job.toml"
     job = read_job(path)
     done_path = run.folder / "done.json"
@@ -205,23 +221,20 @@ def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
     if request.steps in (0, job.plan.steps):
         if model_ref:
             raise GenloomError("train.run_finished", run=run.id, model=model_ref, steps=2 * job.plan.steps)
-        return job, ""
+        return job, None, ""
     checkpoint_folder, plan = run.folder / "state", replace(job.plan, steps=request.steps, max_seconds=0.0, max_steps=0)
     newest_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.steps)
     # Later states are from the cooldown, in which a run of the new length would not be at that step.
     start_step = checkpoint.find_newest_step(checkpoint_folder, job.plan.cooldown_start)
     if not start_step and newest_step:
-        raise GenloomError("train.no_stable_checkpoint", run=run.id, data=job.data, steps=plan.steps)
+        command = build_train_command(job, plan.steps)
+        raise GenloomError("train.no_stable_checkpoint", run=run.id, steps=plan.steps, command=command)
     if start_step >= plan.steps:
         raise GenloomError("train.too_few_steps", run=run.id, step=start_step)
     if start_step > plan.cooldown_start:  # a run of the new length would be in its cooldown already; start it here
         plan = replace(plan, cooldown=(plan.steps - start_step) / plan.steps)
-    checkpoint.delete_checkpoints_after(checkpoint_folder, start_step)
-    checkpoint.pin_checkpoint(checkpoint_folder, start_step)
-    done_path.unlink(missing_ok=True)
     old_steps = job.estimate.get("steps", job.plan.steps)  # more than in a plan that the time limit shortened
     job = replace(job, plan=plan, estimate=rescale_estimate(job.estimate, plan.steps / old_steps, plan.steps))
-    job.save(path)
     note = f"Resuming from step {start_step:,} of {plan.steps:,}"
     if repeated_steps := newest_step - start_step:
         note += (
@@ -229,7 +242,26 @@ def resume_job(run: Run, request: TrainRequest) -> tuple[Job, str]:
             "rate fell towards the old end, are trained again at the rate of the longer run"
         )
         note += f"; {model_ref}, which learned in them, stays" if model_ref else ""
-    return job, f"{note}."
+    return job, start_step, f"{note}."
+
+
+def build_train_command(job: Job, steps: int) -> str:
+    """Return the command that trains a new model as a run did, for another number of steps."""
+    words = ["genloom", "train", job.data]
+    if job.name != job.data:
+        words += ["--name", job.name]
+    if job.base:
+        words += ["--from", str(job.base["ref"]), *([] if job.adapter else ["--method", "full"])]
+    return shlex.join([*words, "--steps", str(steps)])
+
+
+def change_plan(run: Run, job: Job, start_step: int) -> None:
+    """Store the changed job of a run that continues at a step; checkpoints after it are deleted."""
+    checkpoint_folder = run.folder / "state"
+    checkpoint.delete_checkpoints_after(checkpoint_folder, start_step)
+    checkpoint.pin_checkpoint(checkpoint_folder, start_step)
+    (run.folder / "done.json").unlink(missing_ok=True)
+    job.save(run.folder / "job.toml")
 
 
 def rescale_estimate(estimate: Mapping[str, Any], ratio: float, steps: int) -> dict[str, Any]:
@@ -244,9 +276,18 @@ def rescale_estimate(estimate: Mapping[str, Any], ratio: float, steps: int) -> d
 
 
 def execute_run(
-    workspace: Workspace, run: Run, stage: TrainingStage, job: Job, request: TrainRequest
+    workspace: Workspace,
+    run: Run,
+    stage: TrainingStage,
+    job: Job,
+    request: TrainRequest,
+    start_step: int | None = None,
 ) -> Generator[Event]:
-    """Train the remaining steps of a job, then evaluate, store and report."""
+    """Train the remaining steps of a job, then evaluate, store and report.
+
+    A job with a changed plan is stored, with the step it starts from, once data and model are there: a run that cannot
+    be resumed stays as it is.
+    """
     if job.plan.torch_compile and (compile_error := find_compile_error()):
         yield RunWarning(format_message("train.no_torch_compile", reason=compile_error))
         job = replace(job, plan=replace(job.plan, torch_compile=False))
@@ -254,9 +295,11 @@ def execute_run(
         yield RunWarning(damage_report)
     started_at = time.perf_counter()
     source, model, batches = yield from stage.initialize(run.folder, job)
+    if start_step is not None:
+        change_plan(run, job, start_step)
     state = TrainState.from_parts(model.parts, model.objective, job.plan)
     held_out = load_held_out(source, job.eval_share, source.eval_size)
-    load_result = checkpoint.load(state, run.folder / "state", job.design.network)
+    load_result = checkpoint.load_checkpoint(state, run.folder / "state", job.design.network)
     if load_result is not None:
         yield from (RunWarning(text) for text in load_result.warnings)
     log = ProgressLog(run.folder / "progress.jsonl", state.step)
@@ -355,7 +398,7 @@ def run_steps(
             if should_save:  # after the log, of which a resumed run rewrites only the rows after the saved step
                 save_started_at = time.perf_counter()
                 with pace.pause():
-                    checkpoint.save(state, checkpoint_folder, should_keep=is_cooldown_start)
+                    checkpoint.save_checkpoint(state, checkpoint_folder, should_keep=is_cooldown_start)
                 last_save_at = time.perf_counter()
                 save_duration = last_save_at - save_started_at
             yield step_metrics
@@ -366,9 +409,9 @@ def run_steps(
                     text = sample_text(replace(model, parts=state.eval_parts))
                 yield TextSample(step_result.step, text)
     except GeneratorExit:
-        checkpoint.save(state, checkpoint_folder)
+        checkpoint.save_checkpoint(state, checkpoint_folder)
         raise
-    checkpoint.save(state, checkpoint_folder)
+    checkpoint.save_checkpoint(state, checkpoint_folder)
     log.seconds = pace.seconds
     return plan
 

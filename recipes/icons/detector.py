@@ -34,7 +34,7 @@ from genloom.noise import Noise
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.types import Batch, Condition, Loss, NetworkSpec, Parts, Phase, SignalSpace
 from recipes.icons.colours import NAMES
-from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
 from recipes.icons.plans import Plan as Scenery
 from recipes.icons.plans import Thing, sample_plan
 from recipes.icons.scenes import Painter, Scene
@@ -100,7 +100,7 @@ def build_targets(scene: Scene) -> np.ndarray:
     return maps
 
 
-def augment(x_BCHW: Tensor, seed: int) -> Tensor:
+def degrade_images(x_BCHW: Tensor, seed: int) -> Tensor:
     """Degrade images as a model may: some blurred, some noisy, slightly brighter or darker."""
     rng = torch.Generator().manual_seed(seed)
     rows = []
@@ -118,7 +118,7 @@ def build_batch(painter: Painter, step: int) -> Batch:
     scenes = sample_scenes(painter, TRAINING, step, ROWS)
     x = torch.from_numpy(np.stack([scene.picture for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
     maps = torch.from_numpy(np.stack([build_targets(scene) for scene in scenes]))
-    return Batch(augment(x, step), Condition(field=maps))
+    return Batch(degrade_images(x, step), Condition(field=maps))
 
 
 def score_scenes(detector: Detector, scenes: list[Scene]) -> Iterator[tuple[bool, bool]]:
@@ -162,7 +162,9 @@ def main() -> None:
     parser.add_argument("--begin", type=Path, help="detector of the same nouns to initialise from")
     args = parser.parse_args()
     fluent = read_icons(
-        "fluent-emoji-flat", fetch(SETS["fluent-emoji-flat"], args.packages), fetch(WORDS, args.packages)
+        "fluent-emoji-flat",
+        fetch_package(SETS["fluent-emoji-flat"], args.packages),
+        fetch_package(WORDS, args.packages),
     )
     painter = Painter({icon.name: icon.svg for icon in fluent}, INPUT_SIZE)
     torch.manual_seed(0)

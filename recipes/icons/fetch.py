@@ -63,7 +63,7 @@ class Icon:
     credit: str
 
 
-def fetch(package: Package, folder: Path) -> Path:
+def fetch_package(package: Package, folder: Path) -> Path:
     """Return the tarball of `package` in `folder`, fetched by `npm pack` if missing; check its digest."""
     path = folder / package.file
     if not path.exists():
@@ -112,8 +112,8 @@ def read_icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
     files = ("icons", "info", "metadata", "chars")
     contents = read_members(tarball, [f"package/{file}.json" for file in files])
     drawings, info, metadata, chars = (json.loads(contents[f"package/{file}.json"]) for file in files)
-    emojis = {_code(entry["hexcode"]): entry for entry in read_emojis(words)}
-    entries = {icon: emojis[_code(code)] for code, icon in chars.items() if _code(code) in emojis}
+    emojis = {_normalize_code(entry["hexcode"]): entry for entry in read_emojis(words)}
+    entries = {icon: emojis[_normalize_code(code)] for code, icon in chars.items() if _normalize_code(code) in emojis}
     category = {icon: group for group, members in metadata.get("categories", {}).items() for icon in members}
     author, licence = info["author"], info["license"]["spdx"]
     credit = f"{info['name']} by {author['name']}, {author['url']}"
@@ -122,8 +122,8 @@ def read_icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
         if body.get("hidden") or not _is_describable(icon, group, has_groups=bool(category)):
             continue
         entry = entries.get(icon, {})
-        label = _plain(entry.get("label", icon.replace("-", " ")))
-        yield Icon(name, icon, _svg(drawings, body), label, tuple(entry.get("tags", ())), group, licence, credit)
+        label = _clean_label(entry.get("label", icon.replace("-", " ")))
+        yield Icon(name, icon, _build_svg(drawings, body), label, tuple(entry.get("tags", ())), group, licence, credit)
 
 
 def read_emojis(tarball: Path) -> list[dict]:
@@ -131,15 +131,15 @@ def read_emojis(tarball: Path) -> list[dict]:
     return json.loads(read_members(tarball, ["package/en/data.json"])["package/en/data.json"])
 
 
-def _code(text: str) -> str:
+def _normalize_code(text: str) -> str:
     return text.lower().replace("-fe0f", "").replace("fe0f-", "")
 
 
-def _plain(label: str) -> str:
+def _clean_label(label: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"[:“”\"()]", " ", label)).replace(" ,", ",").strip().lower()
 
 
-def _svg(drawings: dict, icon: dict) -> str:
+def _build_svg(drawings: dict, icon: dict) -> str:
     left, top = icon.get("left", 0), icon.get("top", 0)
     wide, high = (icon.get(key, drawings.get(key, 16)) for key in ("width", "height"))
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} {top} {wide} {high}">{icon["body"]}</svg>'

@@ -23,30 +23,30 @@ class Spot:
     icon: str = ""
 
 
-def arrange(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+def arrange_plan(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
     """Return the spots of a plan, from back to front."""
     ground = PLACES[plan.place].ground
     if plan.acts:
-        return _acting(plan, shape, rng)
+        return _place_act(plan, shape, rng)
     if len(plan.things) == 3:
-        return _trio(plan.things, rng)
+        return _place_three(plan.things, rng)
     if len(plan.things) == 2:
-        return _two(plan, shape, rng)
+        return _place_two(plan, shape, rng)
     thing = plan.things[0]
-    return _alone(thing, shape, ground, rng) if thing.count == 1 else _several(thing, ground, rng)
+    return _place_single(thing, shape, ground, rng) if thing.count == 1 else _place_several(thing, ground, rng)
 
 
-def _alone(thing: Thing, shape: Shape, ground: bool, rng: np.random.Generator) -> list[Spot]:
+def _place_single(thing: Thing, shape: Shape, ground: bool, rng: np.random.Generator) -> list[Spot]:
     low, high = {"": (0.60, 0.82), "big": (0.88, 0.96), "small": (0.26, 0.36)}[thing.size]
     side = float(rng.uniform(low, high))
     room = (0.96 - side) / 2
     x = 0.5 + 0.7 * float(rng.uniform(-room, room))
     if ground:
-        return [Spot(thing, x, _standing(thing, side, shape, rng), side)]
+        return [Spot(thing, x, _find_standing_height(thing, side, shape, rng), side)]
     return [Spot(thing, x, 0.5 + 0.5 * float(rng.uniform(-room, room)), side)]
 
 
-def _standing(thing: Thing, side: float, shape: Shape, rng: np.random.Generator) -> float:
+def _find_standing_height(thing: Thing, side: float, shape: Shape, rng: np.random.Generator) -> float:
     """Return the vertical centre of a thing that stands on the ground."""
     half = side * shape(thing)[1] / 2
     return max(float(rng.uniform(0.85, 0.94)) - half, half + 0.01)
@@ -64,13 +64,13 @@ _FORMS = {2: (ROW2, COLUMN2, SLANT2), 3: (UP3, DOWN3, ROW3), 4: (SQUARE4,)}
 _GROUNDED = {2: (ROW2,), 3: (ROW3, UP3), 4: (SQUARE4,)}
 
 
-def _several(thing: Thing, ground: bool, rng: np.random.Generator) -> list[Spot]:
+def _place_several(thing: Thing, ground: bool, rng: np.random.Generator) -> list[Spot]:
     forms = (_GROUNDED if ground else _FORMS)[thing.count]
     form = forms[int(rng.integers(len(forms)))]
-    return _rows(thing, form, (0.5, 0.70 if ground and form in (ROW2, ROW3) else 0.5), 1.0, rng)
+    return _place_copies(thing, form, (0.5, 0.70 if ground and form in (ROW2, ROW3) else 0.5), 1.0, rng)
 
 
-def _rows(
+def _place_copies(
     thing: Thing,
     form: tuple[tuple[float, float], ...],
     centre: tuple[float, float],
@@ -88,7 +88,7 @@ def _rows(
     ]
 
 
-def _two(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+def _place_two(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
     ground = PLACES[plan.place].ground
     relation = (
         plan.relation or ("left of", "right of", "above", "below")[int(rng.choice(4, p=(0.35, 0.35, 0.15, 0.15)))]
@@ -103,21 +103,21 @@ def _two(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
         across = 0.5 + float(rng.uniform(-0.08, 0.08))
         if thing.count > 1:
             centre = (along, 0.5) if beside else (0.5, along)
-            spots += _rows(thing, COLUMN2 if beside else ROW2, centre, 0.86, rng)
+            spots += _place_copies(thing, COLUMN2 if beside else ROW2, centre, 0.86, rng)
         elif beside:
-            spots.append(Spot(thing, along, _standing(thing, side, shape, rng) if ground else across, side))
+            spots.append(Spot(thing, along, _find_standing_height(thing, side, shape, rng) if ground else across, side))
         else:
             spots.append(Spot(thing, across, along, side))
     return spots
 
 
-def _trio(things: tuple[Thing, ...], rng: np.random.Generator) -> list[Spot]:
+def _place_three(things: tuple[Thing, ...], rng: np.random.Generator) -> list[Spot]:
     form = (UP3, DOWN3)[int(rng.integers(2))]
-    spots = [_rows(replace(thing, count=3), form, (0.5, 0.5), 1.0, rng) for thing in things]
+    spots = [_place_copies(replace(thing, count=3), form, (0.5, 0.5), 1.0, rng) for thing in things]
     return [spots[k][at] for k, at in enumerate(rng.permutation(3).tolist())]
 
 
-def _acting(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
+def _place_act(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
     """Place an actor with an object that is worn, held, read, sat on or stood under."""
     who, what = plan.things[:2]
     side = float(rng.uniform(0.54, 0.60))
@@ -128,23 +128,26 @@ def _acting(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
         case "wearing":
             high, hat = side * shape(who)[1], 0.62 * side
             brim = foot - 0.84 * high  # a hat covers the tips of ears
-            spots = [_on(who, x, foot, side, shape), _on(what, x, brim, hat, shape)]
+            spots = [_place_on(who, x, foot, side, shape), _place_on(what, x, brim, hat, shape)]
         case "reading":
             icon = "" if what.colour else "open-book"
-            spots = [_on(who, x, foot - 0.08, side, shape), Spot(what, x, foot - 0.12, 0.62 * side, icon)]
+            spots = [_place_on(who, x, foot - 0.08, side, shape), Spot(what, x, foot - 0.12, 0.62 * side, icon)]
         case "holding":
             way = 1 if rng.random() < 0.5 else -1
-            spots = [_on(who, x, foot, side, shape), _on(what, x + way * 0.46 * side, foot - 0.03, 0.55 * side, shape)]
+            spots = [
+                _place_on(who, x, foot, side, shape),
+                _place_on(what, x + way * 0.46 * side, foot - 0.03, 0.55 * side, shape),
+            ]
         case "on":
             seat = float(rng.uniform(0.52, 0.60))
             top = foot - seat * shape(what)[1]
-            spots = [_on(what, x, foot, seat, shape), _on(who, x, top + 0.06, 0.40, shape)]
+            spots = [_place_on(what, x, foot, seat, shape), _place_on(who, x, top + 0.06, 0.40, shape)]
         case "under":
-            spots = [_on(who, x, foot, 0.46, shape), Spot(what, x, 0.25, 0.42)]
+            spots = [_place_on(who, x, foot, 0.46, shape), Spot(what, x, 0.25, 0.42)]
     if len(plan.things) > 2:
         spots.append(Spot(plan.things[2], 0.14 if x > 0.5 else 0.86, 0.15, 0.26))
     return spots
 
 
-def _on(thing: Thing, x: float, bottom: float, side: float, shape: Shape) -> Spot:
+def _place_on(thing: Thing, x: float, bottom: float, side: float, shape: Shape) -> Spot:
     return Spot(thing, x, bottom - side * shape(thing)[1] / 2, side)

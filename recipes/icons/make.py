@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from recipes.icons.captions import build_caption, shows_held_out
-from recipes.icons.fetch import SETS, WORDS, Icon, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, Icon, fetch_package, read_icons
 from recipes.icons.places import PLACES
-from recipes.icons.plans import choose, sample_place
+from recipes.icons.plans import choose_option, sample_place
 from recipes.icons.scenes import Painter, render_svg
 
 MAIN = "fluent-emoji-flat"  # the set of scenes, and the default style of prompts
@@ -71,7 +71,7 @@ class Maker:
         """Render a single icon, nearly as large as the image, on white or at a place that the caption names."""
         place = sample_place(rng, scenery=0.2 if icon.set == MAIN else 0.0, plain=0.12)
         place = "" if shows_held_out(icon, place) else place
-        text = build_caption(icon, choose(rng, PLACES[place].phrases), rng)
+        text = build_caption(icon, choose_option(rng, PLACES[place].phrases), rng)
         canvas = Image.fromarray(np.rint(PLACES[place].paint(self.size, rng)).astype(np.uint8))
         side = round(self.size * float(rng.uniform(0.80, 0.94)))
         at = (self.size - side) // 2
@@ -130,8 +130,8 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.packages or args.out / "packages"
     try:
-        words = fetch(WORDS, folder)
-        sets = {name: list(read_icons(name, fetch(SETS[name], folder), words)) for name in MIXTURE}
+        words = fetch_package(WORDS, folder)
+        sets = {name: list(read_icons(name, fetch_package(SETS[name], folder), words)) for name in MIXTURE}
     except ValueError as error:
         raise SystemExit(f"{error}") from None
     args.out.mkdir(parents=True, exist_ok=True)

@@ -56,9 +56,9 @@ class Plan:
 def describe_plan(plan: Plan, rng: np.random.Generator) -> str:
     """Return a sentence that describes the plan, in a random form."""
     words = [thing.describe(is_definite=plan.relation == "under" and k > 0) for k, thing in enumerate(plan.things)]
-    place = choose(rng, PLACES[plan.place].phrases)
+    place = choose_option(rng, PLACES[plan.place].phrases)
     if plan.relation in POSITIONS and rng.random() < 0.55:
-        sentence = f"{words[0]} {choose(rng, POSITIONS[plan.relation])} {words[1]}"
+        sentence = f"{words[0]} {choose_option(rng, POSITIONS[plan.relation])} {words[1]}"
     elif plan.acts:
         sentence = f"{words[0]} {plan.relation} {words[1]}"
         if len(words) > 2:
@@ -85,33 +85,39 @@ _SCENERY = tuple(name for name in PLACES if name and not name.endswith("backgrou
 _PLAIN = tuple(name for name in PLACES if name.endswith("background"))
 
 
-def choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+def choose_option(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     """Return a random element."""
     return options[int(rng.integers(len(options)))]
 
 
-def _thing(rng: np.random.Generator, nouns: tuple[str, ...] = tuple(NOUNS), colour_share: float = 0.5) -> Thing:
-    noun = choose(rng, nouns)
-    return Thing(noun, choose(rng, tuple(NAMES)) if NOUNS[noun].colours and rng.random() < colour_share else "")
+def _sample_thing(rng: np.random.Generator, nouns: tuple[str, ...] = tuple(NOUNS), colour_share: float = 0.5) -> Thing:
+    noun = choose_option(rng, nouns)
+    return Thing(noun, choose_option(rng, tuple(NAMES)) if NOUNS[noun].colours and rng.random() < colour_share else "")
 
 
 def sample_place(rng: np.random.Generator, scenery: float = 0.25, plain: float = 0.1) -> str:
     """Sample a place: scenery or a plain colour with these probabilities, otherwise white."""
     which = rng.random()
-    return choose(rng, _SCENERY) if which < scenery else choose(rng, _PLAIN) if which < scenery + plain else ""
+    return (
+        choose_option(rng, _SCENERY)
+        if which < scenery
+        else choose_option(rng, _PLAIN)
+        if which < scenery + plain
+        else ""
+    )
 
 
-def _single(rng: np.random.Generator) -> Plan:
-    thing = replace(_thing(rng, colour_share=0.6), size=choose(rng, ("", "", "", "", "", "big", "small")))
+def _sample_single(rng: np.random.Generator) -> Plan:
+    thing = replace(_sample_thing(rng, colour_share=0.6), size=choose_option(rng, ("", "", "", "", "", "big", "small")))
     return Plan((thing,), place=sample_place(rng, scenery=0.4))
 
 
-def _several(rng: np.random.Generator) -> Plan:
-    return Plan((replace(_thing(rng), count=int(rng.integers(2, 5))),), place=sample_place(rng))
+def _sample_several(rng: np.random.Generator) -> Plan:
+    return Plan((replace(_sample_thing(rng), count=int(rng.integers(2, 5))),), place=sample_place(rng))
 
 
-def _pair(rng: np.random.Generator) -> Plan:
-    first, second = _thing(rng), _thing(rng)
+def _sample_pair(rng: np.random.Generator) -> Plan:
+    first, second = _sample_thing(rng), _sample_thing(rng)
     which = rng.random()
     if which < 0.1:
         first = replace(first, count=2)
@@ -123,20 +129,26 @@ def _pair(rng: np.random.Generator) -> Plan:
     return Plan((first, second), relation, sample_place(rng))
 
 
-def _three(rng: np.random.Generator) -> Plan:
-    return Plan((_thing(rng), _thing(rng), _thing(rng)), place=sample_place(rng))
+def _sample_three(rng: np.random.Generator) -> Plan:
+    return Plan((_sample_thing(rng), _sample_thing(rng), _sample_thing(rng)), place=sample_place(rng))
 
 
-def _act(rng: np.random.Generator) -> Plan:
-    relation = choose(rng, tuple(ACTS))
-    things = (_thing(rng, ACTORS), _thing(rng, ACTS[relation]))
+def _sample_act(rng: np.random.Generator) -> Plan:
+    relation = choose_option(rng, tuple(ACTS))
+    things = (_sample_thing(rng, ACTORS), _sample_thing(rng, ACTS[relation]))
     which = rng.random()
     if relation != "under" and which < 0.25:
         return Plan((*things, Thing("moon")), relation, "night")
     if relation != "under" and which < 0.35:
-        return Plan((*things, Thing("sun")), relation, choose(rng, ("grass", "beach", "sky")))
+        return Plan((*things, Thing("sun")), relation, choose_option(rng, ("grass", "beach", "sky")))
     return Plan(things, relation, sample_place(rng))
 
 
-KINDS: tuple[Callable[[np.random.Generator], Plan], ...] = (_single, _several, _pair, _three, _act)
+KINDS: tuple[Callable[[np.random.Generator], Plan], ...] = (
+    _sample_single,
+    _sample_several,
+    _sample_pair,
+    _sample_three,
+    _sample_act,
+)
 SHARES = (0.42, 0.14, 0.28, 0.04, 0.12)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.icons.colours import NAMES
-from recipes.icons.fetch import SETS, WORDS, fetch, read_icons
+from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
 from recipes.icons.heldout import SHARES, is_held_out, list_combinations
 from recipes.icons.places import PLACES
 from recipes.icons.plans import COUNTS, POSITIONS, Plan, Thing
@@ -78,7 +78,9 @@ def iter_rows(painter: Painter, per_task: int = PROMPTS_PER_TASK, seed: int = 0)
 
 def main() -> None:
     packages, path = Path(sys.argv[1]), Path(sys.argv[2])
-    fluent = read_icons("fluent-emoji-flat", fetch(SETS["fluent-emoji-flat"], packages), fetch(WORDS, packages))
+    fluent = read_icons(
+        "fluent-emoji-flat", fetch_package(SETS["fluent-emoji-flat"], packages), fetch_package(WORDS, packages)
+    )
     painter = Painter({icon.name: icon.svg for icon in fluent})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in iter_rows(painter)), encoding="utf-8")

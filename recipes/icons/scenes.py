@@ -8,9 +8,9 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-from recipes.icons.colours import find_body_fills, measure_fill_areas, recolour, to_oklab
+from recipes.icons.colours import find_body_fills, measure_fill_areas, recolour_fills, to_oklab
 from recipes.icons.heldout import is_trainable
-from recipes.icons.layouts import Spot, arrange
+from recipes.icons.layouts import Spot, arrange_plan
 from recipes.icons.places import PLACES, SOFT
 from recipes.icons.plans import Plan, Thing, describe_plan, sample_plan
 from recipes.icons.vocabulary import NOUNS
@@ -76,7 +76,7 @@ class Painter:
 
     def paint(self, plan: Plan, rng: np.random.Generator) -> Scene | None:
         """Paint the plan; return None if a thing has too little contrast."""
-        spots = arrange(plan, self._shape, rng)
+        spots = arrange_plan(plan, self._shape, rng)
         backdrop = PLACES[plan.place].paint(self.size, rng)
         if not plan.place and not self._is_visible(spots, backdrop):
             backdrop[:] = SOFT[int(rng.integers(len(SOFT)))]  # the caption does not mention the background
@@ -94,7 +94,7 @@ class Painter:
             if colour:
                 share = measure_fill_areas(svg, np.asarray(render_svg(svg, min(self.detail, 64))))
                 fills = tuple(code for code in NOUNS[noun].body if code in share) or find_body_fills(share)
-                svg = recolour(svg, colour, fills, share)
+                svg = recolour_fills(svg, colour, fills, share)
             image = render_svg(svg, self.detail)
             picture = image.crop(image.getbbox()).convert("RGBa")
             sums = np.asarray(picture, np.float64).sum((0, 1))

@@ -45,7 +45,7 @@ DANCE_BPMS = {(6, 8): (126, 180), (9, 8): (126, 180), (2, 4): (84, 126), (3, 4):
 SLOW, FAST = (48, 72), (144, 192)
 
 
-def arrange(score: Score, rng: random.Random) -> Score:
+def arrange_score(score: Score, rng: random.Random) -> Score:
     """Return the score in a likely tempo, for instruments that can play it; a movement of a quartet keeps its own."""
     low, high = BPMS.get(score.style) or DANCE_BPMS.get(score.meters[0][1:], (96, 160))
     kind = rng.random()

@@ -1,4 +1,4 @@
-"""Captions of pieces from what is known of them: style, key, meter, tempo, instruments."""
+"""Captions of pieces from their metadata: style, key, meter, tempo, instruments."""
 
 import random
 

@@ -56,7 +56,7 @@ class Piece:
     credit: str
 
 
-def fetch(folder: Path) -> Path:
+def fetch_wheel(folder: Path) -> Path:
     """Return the wheel of music21 in `folder`, downloaded by pip if missing; check its digest."""
     path = folder / f"music21-{VERSION}-py3-none-any.whl"
     if not path.exists():

@@ -19,9 +19,9 @@ from genloom.media import music
 from genloom.media.music.excerpts import draw_excerpt
 from genloom.media.music.midi import write_midi
 from genloom.media.music.score import Score
-from recipes.tunes.arrange import arrange
+from recipes.tunes.arrange import arrange_score
 from recipes.tunes.captions import describe_piece
-from recipes.tunes.fetch import Piece, fetch, iter_pieces
+from recipes.tunes.fetch import Piece, fetch_wheel, iter_pieces
 
 MAX_BARS, MAX_TOKENS = 36, 760  # of a passage, so that it fits as a task of filling into 1,024 tokens
 MAX_EXCERPTS, MAX_EXCERPT_SHARE = 3, 0.75  # of a chorale, whose phrases are learned as pieces too; of its bars
@@ -58,7 +58,7 @@ def build_rows(pieces: Iterable[Piece]) -> Iterator[dict[str, object]]:
     for piece in pieces:
         rng = random.Random(hashlib.sha256(write_midi(piece.score)).digest())
         for number, passage in enumerate(list_passages(piece.score, rng), start=1):
-            passage = arrange(passage, rng)
+            passage = arrange_score(passage, rng)
             content = write_midi(passage)
             yield {
                 "content": content,
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder for tunes.parquet and what it is made from")
     folder = parser.parse_args().out
-    rows = list(build_rows(iter_pieces(fetch(folder))))
+    rows = list(build_rows(iter_pieces(fetch_wheel(folder))))
     pq.write_table(pa.Table.from_pylist(rows), folder / "tunes.parquet")
     print(f"{len(rows):,} passages in {folder / 'tunes.parquet'}")
 

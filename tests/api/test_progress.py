@@ -2,7 +2,7 @@
 
 import pytest
 
-from genloom.api.progress import format_estimate, show_events
+from genloom.api.progress import TEXT_QUALITY, find_text_level, format_estimate, show_events
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric
 from genloom.train.events import EvalMetrics, Event, RunEstimate, StepMetrics, TextSample
 
@@ -27,7 +27,9 @@ def collect_notes(events: list[Event]) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize(("loss", "words"), [(0.9, "makes sense"), (1.8, "means little"), (2.4, "without sense")])
 def test_the_estimate_says_in_words_what_to_expect(loss: float, words: str) -> None:
-    lines = "\n".join(format_estimate(estimate(expected_loss=loss, ngram_baseline=2.5, num_epochs=1.5)))
+    lines = "\n".join(
+        format_estimate(estimate(expected_loss=loss, ngram_baseline=2.5, num_epochs=1.5, total_units=10**6))
+    )
     assert words in lines
     assert "1.5 passes over the data" in lines
     assert ("--from" in lines) == (loss > 1.6)
@@ -37,6 +39,18 @@ def test_of_a_text_that_repeats_itself_few_bits_promise_no_sense() -> None:
     lines = "\n".join(format_estimate(estimate(expected_loss=0.5, ngram_baseline=0.49)))
     assert "in words  unknown" in lines
     assert "mostly makes sense" not in lines
+
+
+@pytest.mark.parametrize(("num_tokens", "level"), [(5_000, "little_data"), (5_000_000, "sentences")])
+def test_of_little_text_few_bits_promise_no_good_sentences(num_tokens: int, level: str) -> None:
+    facts = {"expected_loss": 1.4, "ngram_baseline": 1.5, "num_epochs": 10.0, "total_units": 10 * num_tokens}
+    assert find_text_level(estimate(**facts)) == level
+    assert TEXT_QUALITY[level] in "\n".join(format_estimate(estimate(**facts)))
+
+
+def test_of_little_text_a_bad_forecast_is_still_said() -> None:
+    facts = {"expected_loss": 2.4, "ngram_baseline": 2.5, "num_epochs": 10.0, "total_units": 50_000}
+    assert find_text_level(estimate(**facts)) == "words"
 
 
 def test_tuning_shows_what_is_held_out_and_not_the_loss_of_a_batch() -> None:

@@ -109,6 +109,14 @@ METHODS = {
     "list": gl.Workspace.models,
     "doctor": gl.Workspace.doctor,
     "parts": gl.parts,
+    "verify": gl.Workspace.verify,
+    "trace": gl.Workspace.trace,
+    "card": gl.Workspace.card,
+    "copies": gl.Workspace.copies,
+    "privacy": gl.Model.privacy,
+    "bias": gl.Model.bias,
+    "keys": gl.Workspace.keys,
+    "policy": gl.Workspace.check_content,
 }
 
 

@@ -28,6 +28,6 @@ def test_takes_turns_and_counts_only_the_rounds_asked_for(monkeypatch):
 
 
 def test_a_command_that_fails_ends_the_benchmark():
-    PAIRED["command"]("true")()
+    PAIRED["build_command"]("true")()
     with pytest.raises(subprocess.CalledProcessError):
-        PAIRED["command"]("false")()
+        PAIRED["build_command"]("false")()

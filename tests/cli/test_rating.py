@@ -364,7 +364,7 @@ def test_a_model_is_not_compared_with_itself_by_name(
 
 def test_the_old_name_of_a_method_is_accepted(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from genloom.learn import round as learning
-    from genloom.settings import parse
+    from genloom.settings import parse_settings
     from genloom.train.preference.config import PreferenceConfig
 
     requests: list[Any] = []
@@ -377,4 +377,4 @@ def test_the_old_name_of_a_method_is_accepted(home: Workspace, monkeypatch: pyte
     for method in ("policy", "grpo"):
         assert run(["learn", "icons", "--method", method]) == 130
     assert [request.method for request in requests] == ["grpo", "grpo"]
-    assert parse(PreferenceConfig, {"method": "policy"}, "learning").method == "grpo", "as in old jobs"
+    assert parse_settings(PreferenceConfig, {"method": "policy"}, "learning").method == "grpo", "as in old jobs"

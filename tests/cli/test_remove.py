@@ -11,6 +11,7 @@ import pytest
 
 import genloom as gl
 from genloom.cli import run
+from genloom.program import find_program
 from genloom.store import manifest
 from tests.errors import raises_code
 
@@ -79,6 +80,9 @@ def test_what_others_depend_on_is_refused_with_what_would_be_lost(
         ws.remove(kind, name)
     message = str(raised.value).replace(ws.runs[1].id, "other")
     assert all(loss in message for loss in losses), message
+    details = raised.value.fields["details"]
+    assert len(details) >= len(losses)
+    assert all(each["code"].startswith("loss_of_") and len(each) > 1 for each in details)  # for pages in other words
     assert list_names(ws) == before
     ws.remove(kind, name, force=True)
     assert list_names(ws) != before
@@ -88,7 +92,7 @@ def test_forgetting_suggests_only_removals_that_are_left(ws: gl.Workspace, capsy
     def forget(rater: str) -> str:
         capsys.readouterr()
         assert run(["forget", "icons", "--rater", rater]) == 0
-        return capsys.readouterr().out
+        return capsys.readouterr().out.replace(find_program(), "genloom")
 
     used = [ws.outputs[0].rate(up=True, rater=rater).id for rater in ("ann", "ben", "cleo")]
     learned = {"model": "notes", "champion": "notes/1", "challenger": "notes/2", "digest": "", "receipt": "", "run": ""}
@@ -251,6 +255,15 @@ def test_of_several_names_all_are_removed_or_none(kind: str, names: list[str], w
     assert run(["remove", kind, *names, "--force"]) == 2
     assert list_names(ws) == before
     assert ws.bin == []
+
+
+@pytest.mark.parametrize("file", ["run.json", "done.json"])
+def test_a_damaged_run_is_removed_by_its_id(ws: gl.Workspace, file: str) -> None:
+    run_id = ws.runs[0].id
+    (ws.folder / "runs" / run_id / file).write_text("{cut")
+    assert run(["remove", "runs", run_id, "--force"]) == 0
+    assert ws.store.list_faults() == []
+    assert [entry.name for entry in ws.bin] == [run_id]
 
 
 def test_a_name_given_twice_is_removed_once(ws: gl.Workspace) -> None:

@@ -14,6 +14,7 @@ from genloom.errors import format_message
 from genloom.evaluate.training_sources import find_training_sources
 from genloom.model import load_model
 from genloom.store.workspace import Workspace
+from genloom.trust.manifests import get_sidecar_path
 
 QUICK = [
     "--threads", "1", "--steps", "12", "--set", "network.base.width=16", "--set", "network.base.depth=1",
@@ -67,7 +68,7 @@ def test_train_shows_the_estimate_and_the_actual_values_and_the_next_command(
     for words in ("parameters", "in 12 steps", "of memory", "± ", "bits per byte"):
         assert words in err
     assert f"Model again/1 is stored in {home / 'models/again/1'}" in out
-    for words in ("forecast  ", "bits per byte", "training time", 'Next: genloom generate again --prompt "…"'):
+    for words in ("forecast  ", "bits per byte", "training time", 'genloom generate again --prompt "…"'):
         assert words in out
 
 
@@ -103,8 +104,9 @@ def test_generate_shows_the_text_and_its_path(home: Path, capsys: pytest.Capture
     drafts = tmp_path / "drafts"
     options = ["--prompt", "The old", "--count", "3", "--seed", "7", "--max-tokens", "30"]
     out, _ = run_and_read(capsys, "generate", "my notes", *options, "--out", str(drafts))
-    files = sorted(drafts.iterdir())
+    files = sorted(drafts.glob("*.txt"))
     assert len(files) == 3
+    assert sorted(drafts.iterdir()) == sorted([*files, *(get_sidecar_path(file) for file in files)])  # their signatures
     for number, file in enumerate(files, start=1):
         assert f"── {number} of 3 · {file.stem} · {file}" in out
         assert file.read_text(encoding="utf-8").strip() in out

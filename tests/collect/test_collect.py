@@ -101,7 +101,8 @@ def test_every_format_is_read(notes: Path, workspace: Workspace) -> None:
     assert items["notes/g.parquet:1"].value == part(6)
     assert report.licences == {"unknown": 9, "CC0-1.0": 2, "MIT": 1}
     taken = {note.source: note.code for note in report.notes}
-    assert taken == {"notes/e.jsonl": "collect.column_taken", "notes/f.csv": "collect.column_taken"}
+    tables = dict.fromkeys(("notes/e.jsonl", "notes/f.csv"), "collect.column_taken")
+    assert taken == {**tables, "notes/b.md": "collect.encoding_guessed"}
 
 
 def test_unreadable_files_are_listed_with_a_reason(notes: Path, workspace: Workspace) -> None:
@@ -273,7 +274,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
         path.write_bytes(bytes(size))
 
     (notes / "rows.jsonl").write_text("\n".join(json.dumps({"text": f"A short note of {i}"}) for i in range(5000)))
-    monkeypatch.setattr(files, "reserve", reserve)
+    monkeypatch.setattr(files, "reserve_space", reserve)
     with pytest.raises(ValueError, match="--workspace"):
         run([notes], workspace)
     assert room == -1

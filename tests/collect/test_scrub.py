@@ -6,7 +6,7 @@ import time
 import pytest
 
 from genloom.collect.builtin import load_shakespeare
-from genloom.collect.text.scrub import SCRUB_KINDS, scrub
+from genloom.media.text.personal_data import SCRUB_KINDS, scrub_text
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from genloom.collect.text.scrub import SCRUB_KINDS, scrub
     ],
 )
 def test_personal_data_is_masked(kind: str, before: str, after: str) -> None:
-    text, counts = scrub(before, (kind,))
+    text, counts = scrub_text(before, (kind,))
     assert text == after
     assert counts == {kind: after.count(f"[{kind}]")}
 
@@ -47,19 +47,19 @@ def test_personal_data_is_masked(kind: str, before: str, after: str) -> None:
     ],
 )
 def test_text_that_only_resembles_personal_data_does_not_change(kind: str, text: str) -> None:
-    assert scrub(text, (kind,)) == (text, {})
+    assert scrub_text(text, (kind,)) == (text, {})
 
 
 def test_other_kinds_do_not_change() -> None:
     text = "a@example.org 4111 1111 1111 1111"
-    assert scrub(text, ("card",))[0] == "a@example.org [card]"
-    assert scrub(text, ())[0] == text
+    assert scrub_text(text, ("card",))[0] == "a@example.org [card]"
+    assert scrub_text(text, ())[0] == text
 
 
 def test_a_play_holds_no_personal_numbers() -> None:
     play = load_shakespeare()[:200_000]
     kinds = tuple(kind for kind in SCRUB_KINDS if kind != "name")
-    assert scrub(play, kinds) == (play, {})
+    assert scrub_text(play, kinds) == (play, {})
 
 
 @pytest.mark.parametrize("kind", SCRUB_KINDS)
@@ -77,6 +77,6 @@ def _seconds(text: str, kind: str) -> float:
     taken = []
     for _ in range(3):
         start = time.process_time()
-        scrub(text, (kind,))
+        scrub_text(text, (kind,))
         taken.append(time.process_time() - start)
     return min(taken)

@@ -42,7 +42,7 @@ def tune(workspace: Workspace, base_ref: str, name: str, has_adapter: bool = Tru
     assert model.folder is not None
     base, card = model.folder, {"data": {"name": "support", "digest": "", "licences": {"my own": 3}}, "parameters": 1}
     if has_adapter:
-        lora.attach(model.parts["model"], lora.Config(rank=2), "tuned")
+        lora.attach_adapter(model.parts["model"], lora.Config(rank=2), "tuned")
         with torch.no_grad():
             for weight in model.parts.parameters():
                 weight += 0.3 * torch.randn_like(weight)

@@ -259,7 +259,8 @@ def test_a_tuned_model_is_exported_as_adapter_or_merged(
         expected = tuned.parts["model"](ids)
     assert call(capsys, "export", "tuned", str(tmp_path / "adapter"), "--to", "peft")["parity"]["relative_error"] < 1e-5
     assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
-        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md")
+        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"),
+        *("genloom.json", "genloom.json.c2pa"),  # what the weights are, signed
     }
     call(capsys, "export", "tuned", str(tmp_path / "merged"))
     call(capsys, "import", str(tmp_path / "merged"))

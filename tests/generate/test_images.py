@@ -127,7 +127,7 @@ def test_without_its_prompt_a_fine_tuned_model_is_its_base(home: Workspace) -> N
     model = load_model(home, "blots")
     network = model.parts["model"]
     x, t = torch.randn(2, *get_sample_shape(model), generator=torch.manual_seed(0)), torch.full((2,), 0.4)
-    lora.attach(network, lora.Config(rank=2), "style")
+    lora.attach_adapter(network, lora.Config(rank=2), "style")
     for _, _, adapter in lora.iter_adapters(network):
         nn.init.normal_(adapter.B, std=0.5, generator=torch.manual_seed(1))
     parts, cond = encode_conditions(model, ["fox", "cat"], None, {"guidance_scale": 4.0})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genloom.generate.image.inpainting import InpaintRegion, expand_canvas, find_crop, prefill
+from genloom.generate.image.inpainting import InpaintRegion, expand_canvas, find_crop, prefill_missing
 
 
 def make_image(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -73,9 +73,9 @@ def test_prefill_uses_the_surroundings() -> None:
     image[:, :16], image[:, 16:] = (200, 0, 0), (0, 0, 100)
     mask = make_mask(32, 32, 8, 2, 8, 8)
     image[mask] = 255
-    assert (prefill(image, mask)[mask] == (200, 0, 0)).all()
-    assert np.array_equal(prefill(image, mask)[~mask], image[~mask])
-    assert (prefill(image, np.ones_like(mask)) == 0).all(), "without known pixels, the result is black"
+    assert (prefill_missing(image, mask)[mask] == (200, 0, 0)).all()
+    assert np.array_equal(prefill_missing(image, mask)[~mask], image[~mask])
+    assert (prefill_missing(image, np.ones_like(mask)) == 0).all(), "without known pixels, the result is black"
 
 
 def test_margins_are_missing() -> None:

@@ -144,9 +144,9 @@ def test_a_reward_model_of_images_learns_the_preferred_colour(workspace: Workspa
 
 def test_best_of_n_is_bluer(workspace: Workspace, ledger: Ledger) -> None:
     rate_bluer(workspace, ledger)
-    last = run_round(workspace, ledger, method="none", best_of=4)
+    last = run_round(workspace, ledger, method="none", best_of=16, max_eval_prompts=40)
     best, _ = last.receipt.baseline
-    assert best.name.startswith("best of 4")
+    assert best.name.startswith("best of 16")
     assert best.challenger > 0.6
     assert workspace.get_model("tiles").version == 1
 

@@ -24,13 +24,13 @@ from genloom.learn.unlearn_document import UnlearnDocumentResult, is_known_docum
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult, find_weights_digest, unlearn_ratings
 from genloom.model import load_model
 from genloom.rate.auto_rater import rate_pairs
-from genloom.rate.lineage import find_trained_versions
 from genloom.rate.preferences import build_preferences
-from genloom.rate.promotion import promote, rollback
+from genloom.rate.promotion import promote_version, roll_back_version
 from genloom.rate.ratings import record_choice, record_rating, withdraw_rating
 from genloom.rate.report.receipt import from_json, to_text
 from genloom.store.dataset_removal import has_document
 from genloom.store.ledger import Ledger, open_ledger
+from genloom.store.lineage import find_trained_versions
 from genloom.store.workspace import Workspace
 from genloom.train.events import RunResult, RunWarning, Status, StepMetrics
 from genloom.train.planning.auto_config import Budget
@@ -254,11 +254,11 @@ def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledge
     rate_pairs(workspace, ledger, "tales", PREFERENCE)
     rate_randomly(workspace, ledger, 3)
     challenger = run_round(workspace, ledger, budget=Budget(steps=2)).receipt.challenger
-    promote(workspace, ledger, "tales", get_number(challenger), "person")
+    promote_version(workspace, ledger, "tales", get_number(challenger), "person")
     *_, first = unlearn_ratings(workspace, ledger, "tales", rater="coin")
     assert isinstance(first, UnlearnRatingsResult)
     assert workspace.get_model("tales").ref == "tales/1", "the version that was trained on them is not in use"
-    promote(workspace, ledger, "tales", get_number(first.new_version), "person")
+    promote_version(workspace, ledger, "tales", get_number(first.new_version), "person")
     with workspace.create_model("other") as folder:
         (folder / "card.json").write_text(json.dumps({"parents": [{"ref": first.new_version}]}))
     *_, second = unlearn_ratings(workspace, ledger, "tales", rater="check-regex")
@@ -269,10 +269,10 @@ def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledge
     for ref in second.tainted_versions:
         name, _, version = ref.partition("/")
         with raises_code("rate.trained_on_withdrawn", version=ref):
-            promote(workspace, ledger, name, int(version), "person")
+            promote_version(workspace, ledger, name, int(version), "person")
     with raises_code("rate.trained_on_withdrawn", version=first.new_version):
-        rollback(workspace, ledger, "tales")
-    promote(workspace, ledger, "tales", get_number(challenger), "person", allow_withdrawn=True)
+        roll_back_version(workspace, ledger, "tales")
+    promote_version(workspace, ledger, "tales", get_number(challenger), "person", allow_withdrawn=True)
     assert workspace.get_model("tales").ref == challenger
     list(unlearn_ratings(workspace, ledger, "tales", rater="check-regex"))
     assert workspace.get_model("tales").ref == "tales/1", "in use again, and forgotten again"
@@ -281,7 +281,7 @@ def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledge
 def test_ratings_that_were_withdrawn_before_are_forgotten_too(workspace: Workspace, ledger: Ledger) -> None:
     rate_pairs(workspace, ledger, "tales", PREFERENCE)
     challenger = run_round(workspace, ledger, budget=Budget(steps=2)).receipt.challenger
-    promote(workspace, ledger, "tales", get_number(challenger), "person")
+    promote_version(workspace, ledger, "tales", get_number(challenger), "person")
     [entry] = ledger.iter_events(["round"])
     events = entry.body["used"]
     for event in events[:2]:
@@ -308,7 +308,7 @@ def test_a_version_that_used_none_of_the_ratings_stays_in_use(
     output = workspace.save_output("x", ".txt", {"model": "tales/1", "prompt": "Another", "written": "x"})
     record_rating(workspace, ledger, output, "mia", "thumb", 1)
     challenger = run_round(workspace, ledger, method="dpo", budget=Budget(steps=2)).receipt.challenger
-    promote(workspace, ledger, "tales", get_number(challenger), "person")
+    promote_version(workspace, ledger, "tales", get_number(challenger), "person")
     [entry] = ledger.iter_events(["round"])
     *_, unlearned = unlearn_ratings(workspace, ledger, "tales", rater="mia")
     assert isinstance(unlearned, UnlearnRatingsResult)

@@ -201,3 +201,18 @@ def test_unusual_but_valid_drawings() -> None:
         picture = decoding.decode_image(svg(RED, shape), max_side=32)
         assert max(picture.pixels.shape[:2]) == 32
         assert tuple(picture.pixels[0, 0]) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("size", ['width="8in" height="100%"', 'width="100%" height="100%"', 'width="50%"', ""])
+def test_a_size_in_per_cent_has_the_shape_of_the_view_box(size: str) -> None:
+    rectangle = '<rect width="80" height="60" fill="lime"/>'
+    markup = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 80 60">{rectangle}</svg>'
+    pixels = decoding.decode_image(markup.encode(), 64).pixels
+    assert pixels.shape == (48, 64, 3)
+    assert (pixels == (0, 255, 0)).all()
+
+
+def test_embedded_html_that_is_not_drawn_is_told() -> None:
+    page = '<foreignObject width="80" height="60"><p xmlns="http://www.w3.org/1999/xhtml">Hi</p></foreignObject>'
+    markup = f'<svg xmlns="http://www.w3.org/2000/svg" width="80" height="60">{page}<rect width="9" height="9"/></svg>'
+    assert len(decoding.decode_image(markup.encode(), 64).changes) == 1

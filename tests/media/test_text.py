@@ -17,6 +17,10 @@ from tests.tools import build_pdf
 
 GERMAN = "Der Mond ist aufgegangen, die goldnen Sternlein prangen; für Größe und Übermut müßte man schön tönen.\n"
 FRENCH = "Élève à Orléans, où l'été dure très longtemps. Ça va être l’été “déjà” — côté cœur.\n"
+POLISH = "Zażółć gęślą jaźń. Wczoraj poszedłem do sklepu, żeby kupić świeży chleb i masło.\n"
+TURKISH = "Bugün hava çok güzel, şehirde yürüyüş yapmak istiyorum. Çocuklar bahçede oynuyor.\n"
+ARABIC = "ذهب الولد إلى المدرسة في الصباح الباكر وكان الجو جميلا.\n"
+THAI = "วันนี้อากาศดีมาก เราไปเดินเล่นที่สวนสาธารณะกับเพื่อนและกินข้าวกลางวันด้วยกัน\n"
 CZECH = "Příliš žluťoučký kůň úpěl ďábelské ódy. Dnes je hezký den a slunce svítí.\n"
 RUSSIAN = "Широка страна моя родная, много в ней лесов, полей и рек.\n"
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"
@@ -84,12 +88,43 @@ def test_it_is_a_medium() -> None:
         (GERMAN, "utf-16-le"),
         (GERMAN, "utf-16-be"),
         (GERMAN, "utf-32"),
+        ("perché la città è più bella, però è lontana\n", "cp1252"),
+        (GERMAN, "cp437"),
+        (POLISH, "iso8859_2"),
+        (TURKISH, "cp1254"),
+        (ARABIC, "cp1256"),
+        (RUSSIAN, "cp866"),
+        (RUSSIAN, "iso8859_5"),
+        (RUSSIAN, "utf-16-le"),
+        (RUSSIAN, "utf-32-be"),
+        (THAI, "cp874"),
+        (JAPANESE, "iso2022_jp"),
+        (JAPANESE, "euc_jp"),
+        (JAPANESE, "utf-16-le"),
+        (JAPANESE, "utf-16-be"),
     ],
 )
 def test_every_encoding_gives_the_same_text(tmp_path: Path, content: str, used: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(content.encode(used))
     assert text.open(path).value == content
+
+
+@pytest.mark.parametrize(
+    ("content", "used", "label"),
+    [
+        (POLISH, "iso8859_2", "iso-8859-2"),
+        (TURKISH, "cp1254", "iso-8859-9"),
+        (RUSSIAN, "cp866", "ibm866"),
+        (GERMAN, "mac_roman", "macintosh"),
+        (FRENCH, "utf-8", "iso-2022-jp"),  # a wrong declaration
+        (GERMAN, "utf-8", "utf-16"),
+    ],
+)
+def test_a_page_is_read_in_the_encoding_it_declares(tmp_path: Path, content: str, used: str, label: str) -> None:
+    path = tmp_path / "a.html"
+    path.write_bytes(f"<html><head><meta charset={label}></head><body><p>{content}</p></body></html>".encode(used))
+    assert text.open(path).value.split() == content.split()
 
 
 def test_compressed_text_and_all_kinds_of_newline(tmp_path: Path) -> None:

@@ -71,11 +71,11 @@ def outputs(network: nn.Module) -> Tensor:
 def test_an_adapter_starts_as_the_identity_and_merges_to_the_same_outputs(base: str, config_name: str) -> None:
     network = build_network(BASES[base])
     before, names = outputs(network), list(network.state_dict())
-    lora.attach(network, CONFIGS[config_name])
+    lora.attach_adapter(network, CONFIGS[config_name])
     assert_close(outputs(network), before, "a fresh adapter is the identity")
     adapted = outputs(train_newest(network))
     assert (adapted - before).abs().max() > 0.01
-    merged = lora.merge(network)
+    merged = lora.merge_adapters(network)
     assert_close(outputs(merged), adapted, "the merged network is the adapted one")
     assert list(merged.state_dict()) == names
     assert not any(isinstance(part, lora.Adapter | lora.LoRALinear | lora.TiedLinear) for part in merged.modules())
@@ -88,9 +88,9 @@ def test_an_adapter_equals_its_formula(config_name: str) -> None:
     config = CONFIGS[config_name]
     network = build_network()
     plain = {path: network.get_parameter(f"{path}.weight").detach().clone() for path in lora.find_targets(network)}
-    lora.attach(network, config)
+    lora.attach_adapter(network, config)
     train_newest(network)
-    merged = lora.merge(network)
+    merged = lora.merge_adapters(network)
     for path, linear, adapter in lora.iter_adapters(network):
         expected = plain[path].clone()
         factors = zip(adapter.A.chunk(len(adapter.row_slices)), adapter.row_slices.values(), strict=True)
@@ -115,14 +115,14 @@ def test_scales() -> None:
 
 def build_pair() -> nn.Module:
     network = build_network()
-    lora.attach(network, CONFIGS["plain"], "one")
+    lora.attach_adapter(network, CONFIGS["plain"], "one")
     train_newest(network)
-    lora.attach(network, CONFIGS["dora, some targets"], "two/2.0")
+    lora.attach_adapter(network, CONFIGS["dora, some targets"], "two/2.0")
     return train_newest(network, seed=2)
 
 
 def weights(network: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in lora.merge(network).parameters()])
+    return torch.cat([p.detach().flatten() for p in lora.merge_adapters(network).parameters()])
 
 
 def test_adapters_sum_and_switch_without_changing_the_base() -> None:
@@ -131,7 +131,7 @@ def test_adapters_sum_and_switch_without_changing_the_base() -> None:
     for names in ((), ("one",), ("two/2.0",), ("one", "two/2.0")):
         lora.set_active_adapters(network, names)
         weights_by_names[names] = weights(network)
-        assert_close(outputs(lora.merge(network)), outputs(network), f"merged {names}")
+        assert_close(outputs(lora.merge_adapters(network)), outputs(network), f"merged {names}")
     plain = torch.cat([p.detach().flatten() for p in base.parameters()])
     assert torch.equal(weights_by_names[()], plain)
     expected = weights_by_names[("one",)] + weights_by_names[("two/2.0",)] - plain
@@ -168,7 +168,7 @@ def test_a_tied_head_stays_tied_in_copies_of_another_dtype() -> None:
     half = deepcopy(network).to(torch.bfloat16)
     assert {t.dtype for t in (*half.parameters(), *half.buffers()) if t.is_floating_point()} == {torch.bfloat16}
     assert (outputs(half).float() - outputs(network)).abs().max() < 0.15 * outputs(network).abs().max()
-    merged = lora.merge(network)
+    merged = lora.merge_adapters(network)
     assert merged.get_submodule("head").weight is merged.get_submodule("embedding.embed").weight
 
 
@@ -176,9 +176,9 @@ def test_an_adapted_network_meets_the_contracts() -> None:
     check_network(build_pair(), SPEC)
     signal = NetworkSpec(SignalSpace(3), SignalSpace(2), has_time=True)
     network = perturb_weights(dense.build(signal, dense.Config(width=24)))
-    lora.attach(network, lora.Config(2, 4.0))
+    lora.attach_adapter(network, lora.Config(2, 4.0))
     check_network(train_newest(network), signal)
-    lora.merge(network)
+    lora.merge_adapters(network)
 
 
 def test_adapters_attach_to_the_base_of_an_ngram_network() -> None:
@@ -186,14 +186,14 @@ def test_adapters_attach_to_the_base_of_an_ngram_network() -> None:
     network.fit(X.flatten().numpy())
     stored, network = perturb_weights(network).state_dict(), ngram.build(SPEC, ngram.Config(order=2, base=SMALL)).eval()
     network.load_state_dict(stored)
-    lora.attach(network, lora.Config(2, 4.0))
+    lora.attach_adapter(network, lora.Config(2, 4.0))
     train_newest(network)
-    assert_close(outputs(lora.merge(network)), outputs(network), "merged")
+    assert_close(outputs(lora.merge_adapters(network)), outputs(network), "merged")
 
 
 def test_dropout_acts_in_training_only() -> None:
     network = build_network()
-    lora.attach(network, lora.Config(4, 8.0, dropout=0.5))
+    lora.attach_adapter(network, lora.Config(4, 8.0, dropout=0.5))
     train_newest(network)
     expected = outputs(network)
     set_dropout_keys({"model": network}, Noise(0, (1, 2, 3)))
@@ -218,19 +218,19 @@ def test_the_compiled_network_computes_the_same() -> None:
         (lambda: lora.Config(4, float("nan")), "adapter_alpha", {}),
         (lambda: lora.Config(dropout=1.0), "adapter_dropout", {"dropout": 1.0}),
         (
-            lambda: lora.attach(build_network(), lora.Config(targets=("q", "w"))),
+            lambda: lora.attach_adapter(build_network(), lora.Config(targets=("q", "w"))),
             "unknown_target",
             {"target": "w", "known": "q, k, v, o, gate, up, down"},
         ),
-        (lambda: lora.attach(build_pair(), lora.Config(), "one"), "adapter_exists", {"name": "one"}),
-        (lambda: lora.attach(build_network(), lora.Config(10**12)), "adapter_memory", {"rank": 10**12}),
+        (lambda: lora.attach_adapter(build_pair(), lora.Config(), "one"), "adapter_exists", {"name": "one"}),
+        (lambda: lora.attach_adapter(build_network(), lora.Config(10**12)), "adapter_memory", {"rank": 10**12}),
         (
             lambda: lora.set_active_adapters(build_pair(), ["one", "three"]),
             "unknown_adapter",
             {"name": "three", "known": "one, two/2.0"},
         ),
         (
-            lambda: lora.attach(recurrent.build(CONDITIONED_SPEC, recurrent.Config(16)), lora.Config()),
+            lambda: lora.attach_adapter(recurrent.build(CONDITIONED_SPEC, recurrent.Config(16)), lora.Config()),
             "not_adaptable",
             {},
         ),
@@ -245,12 +245,12 @@ def test_a_merge_that_changes_the_outputs_is_an_error(monkeypatch: pytest.Monkey
     network = build_pair()
     monkeypatch.setattr(lora.Adapter, "get_delta_weight", lambda self, weight: torch.full_like(weight, 0.01))
     with raises_code("networks.merge_differs", limit=lora.TOLERANCE):
-        lora.merge(network)
+        lora.merge_adapters(network)
     monkeypatch.undo()
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     with raises_code("networks.merge_differs"):
-        lora.merge(network)
+        lora.merge_adapters(network)
 
 
 OBJECTIVE = Autoregressive(SPACE)
@@ -270,7 +270,7 @@ def batch_at(step: int) -> Batch:
 def start_run(plan: TrainConfig, config: lora.Config = CONFIGS["plain"]) -> TrainState:
     network = build_network()
     torch.manual_seed(3)
-    lora.attach(network, config)
+    lora.attach_adapter(network, config)
     return TrainState.from_parts(nn.ModuleDict({"model": network.train()}), OBJECTIVE, plan)
 
 
@@ -288,7 +288,7 @@ def test_training_changes_only_the_adapters(name: str) -> None:
     assert all(torch.equal(t, before[n]) for n, t in network.named_buffers())
     assert all(p.abs().max() > 0 for p in network.parameters())
     assert state.optimizers["model"].momenta == {}, "Muon trains nothing"
-    lora.merge(state.eval_parts["model"])
+    lora.merge_adapters(state.eval_parts["model"])
 
 
 @pytest.mark.parametrize("config", [CONFIGS["plain"], replace(CONFIGS["dora"], dropout=0.2)], ids=["plain", "more"])
@@ -299,9 +299,9 @@ def test_a_run_resumes_to_the_same_bits_from_a_small_checkpoint(tmp_path: Path, 
         pass
     for _, _ in zip(range(3), run_losses(plan, halted), strict=False):
         pass
-    path = checkpoint.save(halted, tmp_path)
+    path = checkpoint.save_checkpoint(halted, tmp_path)
     resumed = start_run(plan, config)
-    checkpoint.load(resumed, tmp_path)
+    checkpoint.load_checkpoint(resumed, tmp_path)
     for _ in run_losses(plan, resumed):
         pass
     for name, tensor in complete.to_tensors().items():
@@ -328,11 +328,11 @@ def test_adapters_of_image_networks_attach_to_targets_of_fused_layers(name: str,
     network = perturb_weights(IMAGE_NETWORKS[name]()).eval()
     x, t, cond = random_inputs(IMAGE_SPEC, num_rows=3)
     before, names = network(x, t, cond=cond).detach(), list(network.state_dict())
-    lora.attach(network, lora.Config(3, 5.0, targets, use_dora=True))
+    lora.attach_adapter(network, lora.Config(3, 5.0, targets, use_dora=True))
     assert_close(network(x, t, cond=cond).detach(), before, "a fresh adapter is the identity")
     assert {path.rsplit(".", 1)[-1] for path, _, _ in lora.iter_adapters(network)} >= {"qkv", "out"}
     adapted = train_newest(network)(x, t, cond=cond).detach()
     assert (adapted - before).abs().max() > 0.01
-    merged = lora.merge(network)
+    merged = lora.merge_adapters(network)
     assert_close(merged(x, t, cond=cond).detach(), adapted, "the merged network is the adapted one")
     assert sorted(merged.state_dict()) == sorted(names)

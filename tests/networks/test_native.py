@@ -45,6 +45,11 @@ CONFIGS = {
 PROMPT_SPEC = replace(CAUSAL_SPEC, condition=ConditionSpec(tokens=24))
 
 
+def round_half(*tensors: Tensor) -> list[Tensor]:
+    """Round to half precision, as the native cache stores keys and values."""
+    return [tensor.half().float() for tensor in tensors]
+
+
 def build_network(config: transformer.Config = SMALL, spec: NetworkSpec = CAUSAL_SPEC) -> transformer.Transformer:
     torch.manual_seed(0)
     network = perturb_weights(transformer.build(spec, config), 0.1).eval().requires_grad_(False)
@@ -82,8 +87,10 @@ def test_the_network_equals_its_quantized_weights(name: str, bits: int, monkeypa
     network, x = build_network(CONFIGS[name]), random_tokens(3, 40)
     assert not get_unsupported_reason(network)
     exact, output = network(x), quantize_network(network, bits)(x)
-    attend = transformer.attend  # the native cache has half precision
-    monkeypatch.setattr(transformer, "attend", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a))
+    attend = transformer.compute_attention  # the native cache has half precision
+    monkeypatch.setattr(
+        transformer, "compute_attention", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a)
+    )
     expected = emulate(network, bits)(x)
     error = (output - expected).norm(dim=-1) / expected.norm(dim=-1)
     assert error.mean() < 3e-4, "ties of keys and values may round either way"
@@ -102,8 +109,10 @@ def test_prompts_are_read_as_their_states(bits: int, monkeypatch: pytest.MonkeyP
     assert not get_unsupported_reason(network)
     exact, native = network(x, cond=cond), quantize_network(network, bits)
     output = native(x, cond=cond)
-    attend = transformer.attend
-    monkeypatch.setattr(transformer, "attend", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a))
+    attend = transformer.compute_attention
+    monkeypatch.setattr(
+        transformer, "compute_attention", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a)
+    )
     expected = emulate(network, bits)(x, cond=cond)
     error = (output - expected).norm(dim=-1) / expected.norm(dim=-1)
     assert error.mean() < 3e-4

@@ -11,7 +11,7 @@ from torch import nn
 from genloom import plugins
 from genloom.networks import attention, dense, ngram, recurrent, transformer
 from genloom.networks.embedding import read_field
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.testing import assert_close, check_network, perturb_weights, random_inputs
 from genloom.train.data.token_stream import get_count_split, get_num_folds
 from genloom.types import Batch, Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
@@ -265,9 +265,9 @@ def test_explicit_attention_in_bfloat16_equals_the_fused_one(window):
 def test_adjacent_heads_share_grouped_keys():
     rng = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, heads, 5, 4, generator=rng) for heads in (4, 2, 2))
-    grouped = attention.attend(q, k, v, is_causal=True)
+    grouped = attention.compute_attention(q, k, v, is_causal=True)
     for head in range(4):
-        alone = attention.attend(q[:, [head]], k[:, [head // 2]], v[:, [head // 2]], is_causal=True)
+        alone = attention.compute_attention(q[:, [head]], k[:, [head // 2]], v[:, [head // 2]], is_causal=True)
         assert_close(grouped[:, [head]], alone, "head h reads key head h // 2")
 
 
@@ -277,7 +277,7 @@ def test_attention_is_the_softmax_of_scaled_scores(masked):
     q, k, v = (torch.randn(2, 3, 5, 4, generator=rng) for _ in range(3))
     attn_mask = torch.ones(5, 5, dtype=torch.bool).tril() if masked else torch.ones(5, 5, dtype=torch.bool)
     scores = (q @ k.mT / 2).masked_fill(~attn_mask, float("-inf"))
-    assert_close(attention.attend(q, k, v, is_causal=masked), scores.softmax(-1) @ v, "attention")
+    assert_close(attention.compute_attention(q, k, v, is_causal=masked), scores.softmax(-1) @ v, "attention")
     assert_close(attention.attend_explicitly(q, k, v, attn_mask), scores.softmax(-1) @ v, "explicit attention")
     if masked:
         assert_close(
@@ -289,9 +289,9 @@ def test_a_mask_cached_in_inference_mode_works_in_training():
     attention.get_cached_causal_bias.cache_clear()
     q = torch.randn(1, 1, 4, 4, dtype=torch.bfloat16)
     with torch.inference_mode():
-        attention.attend(q, q, q, is_causal=True)
+        attention.compute_attention(q, q, q, is_causal=True)
     q.requires_grad_(True)
-    attention.attend(q, q, q, is_causal=True).sum().backward()
+    attention.compute_attention(q, q, q, is_causal=True).sum().backward()
     assert q.grad is not None
 
 
@@ -469,10 +469,10 @@ def test_ngram_settings_out_of_range_are_errors(changes, code):
 @pytest.mark.parametrize("key", ["hashed", "hash_buckets"])
 def test_settings_of_the_removed_hashed_tables_are_accepted_when_off(key):
     """Models of earlier versions store every setting."""
-    assert parse(transformer.Config, {key: 0, "width": 32}, "network") == transformer.Config(width=32)
-    assert parse(ngram.Config, {"base": {key: 0}}, "network") == ngram.Config()
+    assert parse_settings(transformer.Config, {key: 0, "width": 32}, "network") == transformer.Config(width=32)
+    assert parse_settings(ngram.Config, {"base": {key: 0}}, "network") == ngram.Config()
     with raises_code("core.unknown_setting"):
-        parse(transformer.Config, {key: 64}, "network")
+        parse_settings(transformer.Config, {key: 64}, "network")
 
 
 def test_a_batch_slices_all_its_tensors():

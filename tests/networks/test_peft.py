@@ -90,7 +90,7 @@ def test_peft_loads_ours(config_name: str, tmp_path: Path) -> None:
 
     network = build_network()
     base = build_transformers_twin(network)
-    lora.attach(network, CONFIGS[config_name])
+    lora.attach_adapter(network, CONFIGS[config_name])
     train_adapter(network)
     peft.save_peft_adapter(network, "default", tmp_path)
     loaded = PeftModel.from_pretrained(base, tmp_path).eval()
@@ -135,7 +135,7 @@ def test_we_load_adapters_of_peft(config_name: str, tmp_path: Path) -> None:
 @pytest.fixture
 def adapter_folder(tmp_path: Path) -> Path:
     network = build_network()
-    lora.attach(network, lora.Config(3, 5.0, ("q", "up")))
+    lora.attach_adapter(network, lora.Config(3, 5.0, ("q", "up")))
     train_adapter(network)
     peft.save_peft_adapter(network, "default", tmp_path, "some/base")
     return tmp_path
@@ -287,7 +287,7 @@ def test_adapters_with_the_keys_of_earlier_versions_load(tmp_path: Path) -> None
         return perturb_weights(dit.build(spec, dit.Config(width=16, depth=1, head_width=8))).eval()
 
     network, (x, t, cond) = build_dit(), random_inputs(spec, 3)
-    lora.attach(network, lora.Config(2, 4.0))
+    lora.attach_adapter(network, lora.Config(2, 4.0))
     train_adapter(network)
     peft.save_peft_adapter(network, "default", tmp_path)
     path, tensors = tmp_path / peft.WEIGHTS_FILE, load_file(tmp_path / peft.WEIGHTS_FILE)

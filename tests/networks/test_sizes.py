@@ -8,7 +8,7 @@ import pytest
 
 from genloom import plugins
 from genloom.model.design import check_sizes
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.train.planning.auto_config import MODEL_SIZES
 from genloom.types import NetworkSpec, SignalSpace, TokenSpace
 
@@ -24,7 +24,7 @@ NETWORKS_WITH_DROPOUT = [name for name in NETWORKS if hasattr(plugins.find_part(
 def build_network(name: str, settings: dict[str, Any]) -> Any:
     """Return a network with these settings, for the first spec that it supports."""
     module = plugins.find_part("network", name)
-    config = parse(module.Config, settings, "network")
+    config = parse_settings(module.Config, settings, "network")
     for spec in (TOKEN_SPEC, VECTOR_SPEC):
         try:
             return module.build(spec, config)
@@ -43,7 +43,7 @@ def test_every_model_size_builds_and_is_larger_than_the_one_before(name: str) ->
     assert all(small < large for small, large in pairwise(counts)), counts
     if hasattr(module, "activations_per_token"):
         activations = [
-            module.activations_per_token(parse(module.Config, module.resize_config({}, *size), "network"), 64)
+            module.activations_per_token(parse_settings(module.Config, module.resize_config({}, *size), "network"), 64)
             for size in MODEL_SIZES
         ]
         assert activations == sorted(activations)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genloom.noise import Noise
-from genloom.objectives.flow import Flow, SamplerInputs, SamplingParams, renoise
+from genloom.objectives.flow import Flow, SamplerInputs, SamplingParams, renoise_samples
 from genloom.objectives.solvers import SOLVERS
 from genloom.testing import assert_close
 from genloom.types import SignalSpace
@@ -88,7 +88,7 @@ def test_renoising_restores_the_distribution_of_its_time():
     """Data at a later time, noised back to t, have the mean and deviation of time t."""
     draw = Noise(0, (0, 1)).normal((20_000,))
     x = 0.75 * torch.full_like(draw[0], 2.0) + 0.25 * draw[0]
-    renoised = renoise(x, draw[1], t=0.25, t_next=0.75)
+    renoised = renoise_samples(x, draw[1], t=0.25, t_next=0.75)
     assert float(renoised.mean()) == pytest.approx(0.25 * 2.0, abs=0.02)
     assert float(renoised.std()) == pytest.approx(0.75, rel=0.02)
 

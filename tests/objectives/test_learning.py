@@ -32,7 +32,7 @@ def test_no_pair_of_objective_and_network_is_left_out(toys):
                     for spec in objective_class(space).network_specs.values():
                         module.build(spec, module.Config())
                     supported.add(f"{objective}-{network}")
-    assert supported == set(toys.TOYS)
+    assert supported == set(toys.TOYS), "tests/toys.py has a toy for each network that an objective can train"
 
 
 def test_learns_both_kinds(toys, plain_toy):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genloom.rate.calibration import calibrate, fit_temperature, sigmoid
+from genloom.rate.calibration import fit_temperature, measure_calibration, sigmoid
 from tests.errors import raises_code
 
 
@@ -21,7 +21,7 @@ def test_overconfidence_is_corrected():
 
 
 def test_calibrated_confidence_equals_accuracy():
-    calibration = calibrate(margins(1.5, 4.0, 4000), margins(1.5, 4.0, 4000, seed=1))
+    calibration = measure_calibration(margins(1.5, 4.0, 4000), margins(1.5, 4.0, 4000, seed=1))
     assert calibration.error < 0.03 < calibration.error_before
     assert calibration.low < calibration.accuracy < calibration.high
     assert calibration.is_trusted
@@ -30,15 +30,15 @@ def test_calibrated_confidence_equals_accuracy():
 
 def test_random_margins_are_not_trusted():
     rng = np.random.default_rng(0)
-    calibration = calibrate(rng.normal(size=60), rng.normal(size=60))
+    calibration = measure_calibration(rng.normal(size=60), rng.normal(size=60))
     assert not calibration.is_trusted
     assert calibration.temperature > 3, "nor confident"
 
 
 def test_ties_count_half():
-    assert calibrate([0.0, 0.0], [1.0]).accuracy == 0.5
+    assert measure_calibration([0.0, 0.0], [1.0]).accuracy == 0.5
 
 
 def test_no_pairs_are_not_enough():
     with raises_code("rate.no_calibration_pairs"):
-        calibrate([], [1.0])
+        measure_calibration([], [1.0])

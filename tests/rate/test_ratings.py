@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genloom.errors import GenloomError
+from genloom.program import name_program
 from genloom.rate.ratings import Choice, Rating, Scale, read_ratings, record_choice, record_rating, withdraw_rating
 from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
@@ -125,9 +126,9 @@ def test_unknown_outputs_and_empty_rater_names_are_refused(
 ) -> None:
     output = save_output("A tale")
     wrong = output[:-1] + ("0" if output[-1] != "0" else "1")
-    with raises_code("store.unknown_id", id=wrong, command="genloom list outputs"):
+    with raises_code("store.unknown_id", id=wrong, command=name_program("genloom list outputs")):
         record_rating(workspace, ledger, wrong, "me", "thumb", 1)
-    with raises_code("store.unknown_id", id=wrong, command="genloom list outputs"):
+    with raises_code("store.unknown_id", id=wrong, command=name_program("genloom list outputs")):
         record_choice(workspace, ledger, output, wrong, "a", "me")
     with raises_code("store.empty_name", kind="rater"):
         record_rating(workspace, ledger, output, "", "thumb", 1)

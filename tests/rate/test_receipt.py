@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from genloom.rate.calibration import calibrate
+from genloom.rate.calibration import measure_calibration
 from genloom.rate.gate import decide_promotion, measure_scores, measure_win_rate
 from genloom.rate.report import svg
 from genloom.rate.report.html import render_page
@@ -52,7 +52,7 @@ def make_receipt(won=30, count=40, worse=1.0, check=0.9, **changes):
         {"objective": "DPO", "beta": 0.1, "per unit": True},
         decision,
         Cost({"training": 611.0, "judging": 30.0}, 120, 2**31, "2 cores"),
-        calibrate([2.0, 1.0, -0.5, 1.5] * 5, [1.0, -0.5]),
+        measure_calibration([2.0, 1.0, -0.5, 1.5] * 5, [1.0, -0.5]),
         tuple(CurvePoint(n, 1 / n, 0.5 + n / 40) for n in range(1, 21)),
         (Example("What is <b>it</b>?", "perhaps", "<script>alert(1)</script>", "challenger"),),
     )

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from recipes.icons.colours import NAMES, find_body_fills, measure_colour_shares, measure_fill_areas, recolour, to_oklab
+from recipes.icons.colours import (
+    NAMES,
+    find_body_fills,
+    measure_colour_shares,
+    measure_fill_areas,
+    recolour_fills,
+    to_oklab,
+)
 from recipes.icons.scenes import render_svg
 
 APPLE = (
@@ -32,7 +39,7 @@ def test_the_body_is_the_fills_of_the_commonest_hue():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recoloured_icon_shows_the_colour_of_that_name(name):
     share = measure_fill_areas(APPLE, picture(APPLE))
-    seen = measure_colour_shares(picture(recolour(APPLE, name, find_body_fills(share), share)))
+    seen = measure_colour_shares(picture(recolour_fills(APPLE, name, find_body_fills(share), share)))
     assert max(seen, key=lambda each: seen[each]) == name
     assert seen[name] > 0.8
 
@@ -40,6 +47,6 @@ def test_a_recoloured_icon_shows_the_colour_of_that_name(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_darker_parts_stay_darker_and_other_fills_stay(name):
     share = measure_fill_areas(APPLE, picture(APPLE))
-    after = picture(recolour(APPLE, name, find_body_fills(share), share))
+    after = picture(recolour_fills(APPLE, name, find_body_fills(share), share))
     assert to_oklab(after[50, 32, :3])[0] < to_oklab(after[30, 32, :3])[0]
     assert (after[8, 32] == picture(APPLE)[8, 32]).all()

@@ -15,7 +15,7 @@ from PIL import Image
 from recipes.icons import fetch as fetching
 from recipes.icons.captions import STYLES, build_caption, shows_held_out
 from recipes.icons.colours import NAMES
-from recipes.icons.fetch import Icon, Package, fetch, read_icons, read_members
+from recipes.icons.fetch import Icon, Package, fetch_package, read_icons, read_members
 from recipes.icons.heldout import is_held_out
 from recipes.icons.make import MIXTURE, Maker, build_attribution, write_parquet
 from recipes.icons.places import PLACES
@@ -79,12 +79,12 @@ def test_icons_come_with_their_words_and_licence(toys, words):
 
 def test_an_existing_tarball_is_not_fetched_again(toys, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert fetch(toys[1], tmp_path) == toys[0]
+    assert fetch_package(toys[1], tmp_path) == toys[0]
 
 
 def test_a_tarball_with_another_digest_is_an_error(toys, tmp_path):
     with pytest.raises(ValueError, match=r"toys 1\.0\.0.*SHA-256"):
-        fetch(replace(toys[1], sha256="0" * 64), tmp_path)
+        fetch_package(replace(toys[1], sha256="0" * 64), tmp_path)
 
 
 def test_npm_fetches_what_is_missing(toys, tmp_path, monkeypatch):
@@ -93,13 +93,13 @@ def test_npm_fetches_what_is_missing(toys, tmp_path, monkeypatch):
     npm.write_text(f'#!/bin/sh\n[ "$2" = toys@1.0.0 ] && /bin/cp {toys[0]} "$4"\n')
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", str(npm.parent))
-    assert fetch(toys[1], tmp_path / "new").read_bytes() == toys[0].read_bytes()
+    assert fetch_package(toys[1], tmp_path / "new").read_bytes() == toys[0].read_bytes()
 
 
 def test_a_missing_npm_is_an_error(toys, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match=r"Node\.js.*toys-1\.0\.0\.tgz"):
-        fetch(toys[1], tmp_path / "new")
+        fetch_package(toys[1], tmp_path / "new")
 
 
 def test_the_output_of_a_failed_npm_is_in_the_error(toys, tmp_path, monkeypatch):
@@ -109,7 +109,7 @@ def test_the_output_of_a_failed_npm_is_in_the_error(toys, tmp_path, monkeypatch)
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", str(npm.parent))
     with pytest.raises(ValueError, match=r"toys@1\.0\.0.*no such package"):
-        fetch(toys[1], tmp_path / "new")
+        fetch_package(toys[1], tmp_path / "new")
 
 
 def test_tarballs_are_read_within_limits(toys, monkeypatch):

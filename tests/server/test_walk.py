@@ -13,6 +13,7 @@ import pytest
 
 from genloom.server.access import Policy
 from genloom.server.keys import ACCOUNT_SCOPES
+from genloom.trust.signing import load_signing_key
 from tests.server.openai.conftest import RunningServer, api  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.slow
@@ -155,6 +156,7 @@ def test_reading_changes_nothing(
     clients: dict[str, httpx2.Client],
     ids: dict[str, str],
 ) -> None:
+    load_signing_key(api.workspace.folder)  # which the first signature would make
     before = take_snapshot(api.workspace.folder)
     for name in ("local", "anna"):
         for method, path, policy in list_requests(api):

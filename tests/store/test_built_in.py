@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from genloom.cli import run
-from genloom.rate.promotion import pin_active_version, promote, rollback
+from genloom.errors import format_message
+from genloom.rate.promotion import pin_active_version, promote_version, roll_back_version
 from genloom.store import built_in
 from genloom.store.ledger import open_ledger
+from genloom.store.manifest import damaged_error
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
@@ -59,9 +61,9 @@ def test_a_challenger_of_it_is_promoted_and_rolled_back(workspace: Workspace) ->
     assert pin_active_version(workspace, ledger, "icons").ref == "icons/1"
     create_version(workspace)
     assert workspace.get_model("icons").ref == "icons/1", "not in use before it is promoted"
-    promote(workspace, ledger, "icons", 2, "person")
+    promote_version(workspace, ledger, "icons", 2, "person")
     assert workspace.get_model("icons").ref == "icons/2"
-    rollback(workspace, ledger, "icons")
+    roll_back_version(workspace, ledger, "icons")
     assert workspace.get_model("icons").ref == "icons/1"
     assert [path.name for path in (built_in.FOLDER / "icons").iterdir()] == ["1"], "the package stays as it is"
 
@@ -78,6 +80,14 @@ def test_a_damaged_one_is_named(workspace: Workspace) -> None:
     (built_in.FOLDER / "icons" / "1" / "weights.safetensors").write_text("something else")
     with raises_code("store.damaged", path=built_in.FOLDER / "icons" / "1" / "weights.safetensors"):
         workspace.get_model("icons").verify()
+
+
+def test_the_cure_of_a_damaged_file_of_the_package_is_to_install_it_again() -> None:
+    """Neither to remove the model nor to delete its folder."""
+    package = Path(built_in.__file__).parents[1]
+    error = damaged_error(package / "builtin" / "icons" / "1" / "weights.safetensors", "its content was changed")
+    assert error.code == "store.damaged"
+    assert error.fields["cure"] == format_message("store.install_again")
 
 
 def test_a_misspelt_name_suggests_it(workspace: Workspace) -> None:

@@ -226,7 +226,7 @@ def test_reserved_space_is_allocated(tmp_path: Path, monkeypatch: pytest.MonkeyP
     elif way == "not on this file system":
         monkeypatch.setattr(os, "posix_fallocate", failing_with(errno.EOPNOTSUPP), raising=False)
     size = (1 << 20) + 4097  # more than is written at once
-    files.reserve(tmp_path / "table", size)
+    files.reserve_space(tmp_path / "table", size)
     assert (tmp_path / "table").read_bytes() == bytes(size)
     assert (tmp_path / "table").stat().st_blocks * 512 >= size
 
@@ -234,7 +234,7 @@ def test_reserved_space_is_allocated(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_nothing_is_reserved_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "posix_fallocate", failing_with(errno.ENOSPC), raising=False)
     with pytest.raises(OSError, match="No space left"):
-        files.reserve(tmp_path / "table", 4096)
+        files.reserve_space(tmp_path / "table", 4096)
 
 
 def test_the_home_of_an_unknown_user_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

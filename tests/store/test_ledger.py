@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
+from genloom.program import name_program
 from genloom.store.ledger import Ledger, NewEvent, open_ledger
 from tests.errors import raises_code
 
@@ -268,7 +269,7 @@ def test_an_unknown_event_names_the_command_that_lists_events(tmp_path: Path) ->
     with raises_code("store.nothing_known"):
         ledger.get_event("abcdeg")
     ledger.append("rating", {}, id="abcdef")
-    with raises_code("store.unknown_id", id="abcdeg", command="genloom ratings"):
+    with raises_code("store.unknown_id", id="abcdeg", command=name_program("genloom ratings")):
         ledger.get_event("abcdeg")
 
 

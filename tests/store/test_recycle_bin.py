@@ -40,43 +40,43 @@ def save_and_find_paths(workspace: Workspace) -> list[Path]:
 
 def test_a_version_is_removed_restored_and_deleted(workspace: Workspace) -> None:
     before = find_files(workspace.root)
-    entry = recycle_bin.remove(workspace.root, "models", "notes/2", [workspace.root / "models" / "notes" / "2"])
+    entry = recycle_bin.move_to_bin(workspace.root, "models", "notes/2", [workspace.root / "models" / "notes" / "2"])
     assert list_refs(workspace) == ["notes/1", "notes/3"]
     assert entry.bytes > 200
-    assert recycle_bin.restore(workspace.root, "notes/2").id == entry.id
+    assert recycle_bin.restore_entry(workspace.root, "notes/2").id == entry.id
     assert find_files(workspace.root) == before
     assert recycle_bin.list_entries(workspace.root) == []
-    recycle_bin.remove(workspace.root, "models", "notes/2", [workspace.root / "models" / "notes" / "2"])
-    assert recycle_bin.empty(workspace.root) == entry.bytes
+    recycle_bin.move_to_bin(workspace.root, "models", "notes/2", [workspace.root / "models" / "notes" / "2"])
+    assert recycle_bin.empty_bin(workspace.root) == entry.bytes
     assert recycle_bin.list_entries(workspace.root) == []
     assert recycle_bin.count_bytes(workspace.root / "bin") < 1000
     with raises_code("store.nothing_known"):
-        recycle_bin.restore(workspace.root, "notes/2")
+        recycle_bin.restore_entry(workspace.root, "notes/2")
 
 
 def test_the_name_of_something_in_the_bin_is_told_until_the_bin_is_emptied(workspace: Workspace) -> None:
     output, models = workspace.save_output("text", ".txt", {"model": "notes/1"}), workspace.root / "models"
     paths = [workspace.root / "outputs" / output[:10] / f"{output}{suffix}" for suffix in (".json", ".txt")]
-    recycle_bin.remove(workspace.root, "outputs", output, paths)
+    recycle_bin.move_to_bin(workspace.root, "outputs", output, paths)
     with raises_code("store.in_bin", name=output, entry=output):
         workspace.get_output(output)
     with raises_code("store.nothing_known"):
         workspace.get_run(output)
-    recycle_bin.remove(workspace.root, "models", "notes/2", [models / "notes" / "2"])
+    recycle_bin.move_to_bin(workspace.root, "models", "notes/2", [models / "notes" / "2"])
     with raises_code("store.in_bin", entry="notes/2"):
         workspace.get_model("notes/2")
     with raises_code("store.no_such_version"):
         workspace.get_model("notes/9")
-    recycle_bin.remove(workspace.root, "models", "notes", [models / "notes"])
+    recycle_bin.move_to_bin(workspace.root, "models", "notes", [models / "notes"])
     with raises_code("store.in_bin", entry="notes"):
         workspace.get_model("notes")
-    recycle_bin.empty(workspace.root)
+    recycle_bin.empty_bin(workspace.root)
     with raises_code("store.unknown_name_near"):  # the built-in model "tunes"
         workspace.get_model("notes")
 
 
 def test_a_damaged_entry_is_a_fault_of_the_workspace(workspace: Workspace) -> None:
-    entry = recycle_bin.remove(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
+    entry = recycle_bin.move_to_bin(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
     assert workspace.list_faults() == []
     (workspace.root / "bin" / entry.id / "entry.json").write_text("{")
     (fault,) = workspace.list_faults()
@@ -85,8 +85,8 @@ def test_a_damaged_entry_is_a_fault_of_the_workspace(workspace: Workspace) -> No
 
 def test_a_later_version_never_gets_the_number_of_a_removed_one(workspace: Workspace) -> None:
     """Ratings and promotions in the ledger are about numbers."""
-    recycle_bin.remove(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
-    recycle_bin.empty(workspace.root)
+    recycle_bin.move_to_bin(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
+    recycle_bin.empty_bin(workspace.root)
     staged = workspace.create_model("notes")
     with staged as folder:
         (folder / "card.json").write_text("{}")
@@ -94,22 +94,22 @@ def test_a_later_version_never_gets_the_number_of_a_removed_one(workspace: Works
 
 
 def test_nothing_is_restored_over_what_is_there(workspace: Workspace) -> None:
-    recycle_bin.remove(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
+    recycle_bin.move_to_bin(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
     (workspace.root / "models" / "notes").mkdir()
     with raises_code("store.restore_blocked"):
-        recycle_bin.restore(workspace.root, "notes")
+        recycle_bin.restore_entry(workspace.root, "notes")
     (workspace.root / "models" / "notes").rmdir()
-    recycle_bin.restore(workspace.root, "notes")
+    recycle_bin.restore_entry(workspace.root, "notes")
     assert list_refs(workspace) == ["notes/1", "notes/2", "notes/3"]
 
 
 def test_things_with_one_name_are_told_apart_by_their_ids(workspace: Workspace) -> None:
     for kind in ("models", "data"):
         (workspace.root / kind / "x").mkdir(parents=True)
-        entry = recycle_bin.remove(workspace.root, kind, "x", [workspace.root / kind / "x"])
+        entry = recycle_bin.move_to_bin(workspace.root, kind, "x", [workspace.root / kind / "x"])
     with raises_code("store.ambiguous_in_bin"):
-        recycle_bin.restore(workspace.root, "x")
-    assert recycle_bin.restore(workspace.root, entry.id).kind == "data"
+        recycle_bin.restore_entry(workspace.root, "x")
+    assert recycle_bin.restore_entry(workspace.root, entry.id).kind == "data"
 
 
 class Death(BaseException):
@@ -143,26 +143,26 @@ def test_a_death_at_any_moment_leaves_the_thing_in_its_place_or_in_the_bin(
     output = paths[0].stem
     for _ in die_at_each_call(monkeypatch, call):
         with suppress(Death):
-            recycle_bin.remove(workspace.root, "outputs", output, paths)
+            recycle_bin.move_to_bin(workspace.root, "outputs", output, paths)
         in_bin = [entry.name for entry in recycle_bin.list_entries(workspace.root)]
         assert [*workspace.list_outputs(), *in_bin] == [output]
         if in_bin:
             with suppress(Death):
-                recycle_bin.restore(workspace.root, output)
+                recycle_bin.restore_entry(workspace.root, output)
         monkeypatch.undo()
         in_bin = [entry.name for entry in recycle_bin.list_entries(workspace.root)]
         assert [*workspace.list_outputs(), *in_bin] == [output]
         if in_bin:
-            recycle_bin.restore(workspace.root, output)
+            recycle_bin.restore_entry(workspace.root, output)
         assert find_files(workspace.root) == before
         assert workspace.list_faults() == []
 
 
 def test_emptying_is_completed_after_a_death(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    recycle_bin.remove(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
+    recycle_bin.move_to_bin(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
     for _ in die_at_each_call(monkeypatch, "unlink"):
         with suppress(Death):
-            recycle_bin.empty(workspace.root)
-    recycle_bin.empty(workspace.root)
+            recycle_bin.empty_bin(workspace.root)
+    recycle_bin.empty_bin(workspace.root)
     assert recycle_bin.list_entries(workspace.root) == []
     assert recycle_bin.count_bytes(workspace.root / "bin") < 1000

@@ -313,6 +313,16 @@ class TestRuns:
         (fault,) = workspace.list_faults()
         assert str(first / "done.json") in fault
 
+    @pytest.mark.parametrize("file", ["run.json", "done.json"])
+    def test_a_damaged_run_is_no_unknown_one_and_the_cure_names_it(self, workspace: Workspace, file: str) -> None:
+        damaged = workspace.create_run("a")
+        workspace.create_run("b")
+        (damaged / file).write_text("{cut")
+        for name in (damaged.name, *(["a"] if file == "done.json" else [])):
+            with raises_code("store.damaged", path=damaged / file) as caught:
+                workspace.get_run(name)
+            assert f"genloom remove runs {damaged.name} --force" in str(caught.value)
+
 
 class TestOutputs:
     def test_content_and_record_come_back(self, workspace: Workspace) -> None:

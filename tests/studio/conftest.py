@@ -1,6 +1,7 @@
 """A real Chromium over the studio's pages; skipped where there is no Chromium or Playwright."""
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.studio.stand_in import World, serve
+from tests.studio.waiting import TIMEOUT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -37,10 +39,15 @@ class Visit:
         dialog.dismiss()
 
     def open(self, route: str) -> "Page":
-        """Open a page by its route, such as "make", and wait for its heading."""
+        """Open a page by its route, such as "make", and wait for its heading, or for that of the sign-in page."""
         self.page.goto(f"{self.address}/#/{route}")
-        self.page.locator("main h1").first.wait_for(state="attached")
+        name = re.split("[/?]", route)[0]
+        self.page.locator(f"main:is(.page-{name}, .sign-in) h1").first.wait_for(state="attached")
         return self.page
+
+    def keep_messages(self) -> None:
+        """Let messages stay until they are closed, as people can choose: a busy machine may need long until "Undo"."""
+        self.page.add_init_script("localStorage.setItem('genloom.messages_stay', 'true')")
 
     @property
     def foreign_requests(self) -> list[str]:
@@ -61,7 +68,7 @@ def browser() -> Iterator["Browser"]:
         pytest.skip("no Chromium on this machine: install the package chromium")
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=15_000)  # on a busy machine
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
         yield browser
@@ -79,7 +86,7 @@ def visit(browser: "Browser") -> Iterator[Callable[..., Visit]]:
             address = stack.enter_context(serve(world))
             context = browser.new_context(**(DEFAULTS | options))
             stack.callback(context.close)
-            context.set_default_timeout(15_000)
+            context.set_default_timeout(TIMEOUT)
             visits.append(Visit(context.new_page(), address, world))
             return visits[-1]
 

@@ -36,7 +36,7 @@ from tests.studio.stand_in_data import (
     make_models,
     make_options,
 )
-from tests.studio.stand_in_world import World, dump, make_page, start_job
+from tests.studio.stand_in_world import World, dump, make_page, pass_gate, start_job
 
 
 def build_app(world: World) -> Starlette:
@@ -213,8 +213,8 @@ def build_app(world: World) -> Starlette:
 
                 data = io.BytesIO()
                 with wave.open(data, "wb") as sound:
-                    sound.setparams((1, 2, 8000, 8000, "NONE", ""))
-                    sound.writeframes(bytes(16000))
+                    sound.setparams((1, 1, 8000, 0, "NONE", ""))
+                    sound.writeframes(bytes([128]) * 8000 * 120)  # two minutes: it plays for as long as a test looks
                 return Response(data.getvalue(), media_type="audio/wav")
             case "POST", ["outputs", id, "rating"]:
                 world.outputs[id].rating = Rating(
@@ -348,7 +348,7 @@ def build_app(world: World) -> Starlette:
             return refuse(401, "not_signed_in", "Sign in first.")
         if world.breaks_events:
             return refuse(503, "stopping", "The server stops.")
-        await asyncio.sleep(world.event_delay)
+        await pass_gate(lambda: world.holds_events)
         after = int(request.query_params.get("after", len(world.events)))
 
         async def send() -> AsyncIterator[str]:

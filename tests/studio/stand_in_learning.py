@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from genloom.server.studio.shapes import datasets, forecasts, jobs, models, system, teaching
+from genloom.server.studio.shapes.base import Problem
 from tests.studio.stand_in import World, dump, make_page
 from tests.studio.stand_in_data import START, draw_picture
 
@@ -90,6 +91,7 @@ class Learning:
     rounds: list[str] = field(default_factory=list)  # "promoted" or "kept", the newest first
     active: int = 1  # the version of shakespeare in use
     is_paused: bool = False
+    level: str = "sound"  # of the text that a training is expected to write
     keys: list[dict[str, Any]] = field(default_factory=list)
     bin: list[dict[str, Any]] = field(default_factory=list)
     data_names: list[str] = field(default_factory=lambda: ["holiday", "shakespeare"])
@@ -208,6 +210,11 @@ class Learning:
     def end_job(self, job: jobs.Job, **result: Any) -> None:
         job.state, job.result, job.position, job.can_cancel, job.finished = "succeeded", result, None, False, AT
         self.world.emit("job.succeeded", {"job": dump(job)})
+
+    def fail_job(self, job: jobs.Job, message: str, code: str) -> None:
+        job.error = Problem(message=message, code=code)
+        job.state, job.can_cancel, job.can_retry, job.finished = "failed", False, True, AT
+        self.world.emit("job.failed", {"job": dump(job)})
 
     async def answer(self, request: Request, method: str, parts: list[str], body: Any) -> Response | None:
         """Answer what these pages ask for; None for everything else."""
@@ -418,8 +425,7 @@ class Learning:
             "baseline": 1.96,
             "before": None,
         }
-        words = "English at this level sounds right and means little"
-        return {"minutes": minutes, **sizes, **cost, **quality, "epochs": 2.0, "trained": None, "words": words} | {
+        return {"minutes": minutes, **sizes, **cost, **quality, "epochs": 2.0, "trained": None, "level": self.level} | {
             "memory_available": 6 * 10**9,
             "fits": fits,
             "why_not": why_not,

@@ -50,7 +50,8 @@ class World:
         self.reply: Callable[[str], str] | None = None
         self.is_signed_in = True
         self.breaks_events = False
-        self.event_delay = 0.0  # seconds until a page is connected
+        self.holds_events = False  # whether a page that connects has to wait
+        self.holds_jobs = False  # whether jobs stop in the middle: of a text, and before the last step of a picture
         self.requests: list[tuple[str, str, Any]] = []
         self.jobs: dict[str, Job] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -79,6 +80,12 @@ class World:
         return output
 
 
+async def pass_gate(is_closed: Callable[[], bool]) -> None:
+    """Wait until a test opens the gate."""
+    while is_closed():
+        await asyncio.sleep(0.01)
+
+
 async def generate(world: World, job: Job) -> None:
     """Run a job of kind generate or chat as a model would."""
     params = job.params
@@ -102,6 +109,8 @@ async def generate(world: World, job: Job) -> None:
                     text += piece
                     job.progress.text = text
                     await asyncio.sleep(1 / world.chunks_per_second)
+                    if len(text) >= len(whole) / 2:
+                        await pass_gate(lambda: world.holds_jobs)
             else:
                 for step in range(4):
                     data = base64.b64encode(draw_picture(f"{job.id}{n}{step}", 8 + 8 * step)).decode()
@@ -115,6 +124,8 @@ async def generate(world: World, job: Job) -> None:
                     )
                     world.emit("job.progress", {"id": job.id, "kind": job.kind, "progress": dump(job.progress)})
                     await asyncio.sleep(world.seconds_a_picture / 4)
+                    if step == 2:
+                        await pass_gate(lambda: world.holds_jobs)
             output = world.add_output(model, medium, prompt=prompt, text=text, job=job.id, seed=seed)
             outputs.append(output.id)
             job.result = {"outputs": list(outputs)}

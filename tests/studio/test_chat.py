@@ -1,11 +1,14 @@
 """Chat: streamed answers, branches that stay, and the conversations beside them."""
 
-import asyncio
+import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.studio.stand_in import World
+from tests.studio.stand_in_world import pass_gate
+from tests.studio.waiting import wait_for_value
 
 ANSWER = """Here is **bold** and `code`:
 
@@ -41,6 +44,21 @@ def test_an_answer_streams_as_markdown(visit: Any) -> None:
     expect(page.locator("gl-conversations").get_by_role("link", name="Show me a table")).to_be_visible()
 
 
+@pytest.mark.parametrize(("locale", "summary"), [("en-GB", "Reasoning"), ("de-DE", "Überlegung")])
+def test_reasoning_is_folded_above_the_answer(visit: Any, locale: str, summary: str) -> None:
+    world = World(outputs=0, tokens_per_second=400)
+    world.reply = lambda _: "<think>\nTwo and two,\nso four.\n</think>\n\nIt is **four**."
+    page = visit(world, locale=locale).open("chat")
+    ask(page, "2 + 2?")
+    answer = page.locator("gl-thread .turn.assistant:not(.writing)")
+    expect(answer.locator("strong")).to_have_text("four")
+    expect(answer.locator("gl-markdown")).to_have_text("It is four.")
+    details = answer.locator("details.reasoning")
+    expect(details.get_by_text("so four.")).to_be_hidden()
+    details.locator("summary", has_text=summary).click()
+    expect(details.get_by_text("so four.")).to_be_visible()
+
+
 def test_asking_again_keeps_the_sibling_and_a_preference_is_said_plainly(visit: Any) -> None:
     world = World(outputs=0, tokens_per_second=2000)
     answers = iter(["First answer.", "Second answer."])
@@ -54,11 +72,11 @@ def test_asking_again_keeps_the_sibling_and_a_preference_is_said_plainly(visit: 
     expect(page.get_by_text("2 / 2")).to_be_visible()
     page.get_by_role("button", name="Previous version").click()
     expect(page.get_by_text("First answer.")).to_be_visible()
-    assert not any(path.endswith("/prefer") for _, path, _ in world.requests)  # looking is no preference
     page.get_by_role("button", name="This one is better").click()
     expect(page.get_by_text("Noted as a preference")).to_be_visible()
     [turn] = [turn for each in world.conversations.values() for turn in each.tree if turn.content == "First answer."]
-    assert any(path.endswith(f"/turns/{turn.id}/prefer") for _, path, _ in world.requests)
+    preferences = [path.split("/")[-2] for _, path, _ in world.requests if path.endswith("/prefer")]
+    assert preferences == [turn.id]  # looking at the other was no preference
 
 
 def test_editing_a_question_makes_a_branch(visit: Any) -> None:
@@ -76,7 +94,7 @@ def test_editing_a_question_makes_a_branch(visit: Any) -> None:
     page.locator(".turn.user").get_by_role("button", name="Previous version").click()
     expect(page.get_by_text("You said red.")).to_be_visible()
     [conversation] = world.conversations.values()
-    assert len(conversation.tree) == 4
+    wait_for_value(page, lambda: len(conversation.tree), 4)
 
 
 def test_stop_keeps_the_beginning(visit: Any) -> None:
@@ -89,7 +107,7 @@ def test_stop_keeps_the_beginning(visit: Any) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("gl-answer")).to_have_count(0)
     [job] = world.jobs.values()
-    assert job.state == "cancelled"
+    wait_for_value(page, lambda: job.state, "cancelled")
 
 
 def test_instructions_folders_tags_and_the_bin(visit: Any) -> None:
@@ -127,7 +145,8 @@ def test_search_finds_words_in_turns(visit: Any) -> None:
     for text in ("animals", "stones"):
         page.get_by_role("button", name="New chat").click()
         ask(page, text)
-        expect(page.locator("gl-thread .turn.assistant")).to_be_visible()
+        expect(page.locator("gl-thread .turn.user")).to_have_text(re.compile(text))
+        expect(page.get_by_role("button", name="Answer again")).to_be_visible()  # the answer is complete
     expect(page.locator(".chat-row")).to_have_count(2)
     page.get_by_label("Search in all conversations").fill("zebra")
     expect(page.locator(".chat-row")).to_have_count(1)
@@ -142,13 +161,16 @@ def test_enter_before_the_conversation_is_read_goes_on_in_it(visit: Any) -> None
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()  # the answer is complete
     [conversation] = world.conversations
 
+    is_pressed = False
+
     async def delay(_request: Any, method: str, parts: list[str], _body: Any) -> None:
         if (method, parts) == ("GET", ["conversations", conversation]):
-            await asyncio.sleep(1)
+            await pass_gate(lambda: not is_pressed)
 
     world.answers.append(delay)
     page = studio.open(f"chat/{conversation}")
     page.reload()
     ask(page, "And then?")
+    is_pressed = True
     expect(page.locator("gl-thread .turn.user")).to_have_count(2)
     assert list(world.conversations) == [conversation]

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from genloom.studio import FOLDER
 from tests.studio.stand_in import World
 from tests.studio.stand_in_learning import Learning
+from tests.studio.waiting import wait_for_value, wait_until
 
 
 def test_files_become_a_set_after_a_look_at_what_is_taken(visit: Callable[..., Any], tmp_path: Path) -> None:
@@ -30,6 +31,7 @@ def test_files_become_a_set_after_a_look_at_what_is_taken(visit: Callable[..., A
     page.get_by_label("Licence").select_option("CC0-1.0")
     page.get_by_role("button", name="Take 2 files").click()
     expect(page.get_by_role("progressbar", name="Collecting")).to_be_visible()
+    wait_until(page, lambda: world.jobs)
     [job] = world.jobs.values()
     assert job.params == {"upload": "up1", "name": "my-holiday", "licence": "CC0-1.0"}
     learning.data_names.append("my-holiday")
@@ -43,11 +45,10 @@ def test_a_collection_that_fails_says_why(visit: Callable[..., Any]) -> None:
     page = visit(world).open("data")
     page.get_by_role("button", name="Try it with Shakespeare").click()
     expect(page.get_by_role("progressbar", name="Collecting")).to_be_visible()
+    wait_until(page, lambda: world.jobs)
     [job] = world.jobs.values()
     assert job.params == {"builtin": "builtin:shakespeare", "name": "shakespeare"}
-    job.state = "failed"
-    job.error = {"message": "The disk is full. Empty the bin.", "code": "x", "param": None}  # ty: ignore[invalid-assignment]
-    world.emit("job.failed", {"job": {**job.model_dump(mode="json", warnings=False)}})
+    learning.fail_job(job, "The disk is full. Empty the bin.", "x")
     expect(page.get_by_role("alert")).to_contain_text("The disk is full. Empty the bin.")
     assert learning.data_names == []
 
@@ -66,6 +67,17 @@ def test_a_set_shows_what_was_taken_and_left(visit: Callable[..., Any]) -> None:
     expect(page.get_by_label("Learns from")).to_have_value("holiday")
 
 
+def test_a_set_of_texts_says_why_there_are_more_than_files(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    studio = visit(world)
+    texts = studio.open("data/shakespeare").get_by_text("A long file is cut into several texts")
+    expect(texts).to_be_visible()
+    studio.open("data/holiday")
+    expect(studio.page.get_by_text("40 of 52 read")).to_be_visible()
+    expect(texts).to_have_count(0)
+
+
 def test_captions_are_written_with_keys_alone(visit: Callable[..., Any]) -> None:
     world = World(outputs=0)
     learning = Learning(world)
@@ -81,7 +93,7 @@ def test_captions_are_written_with_keys_alone(visit: Callable[..., Any]) -> None
     expect(page.get_by_label("Caption of folder/IMG_0.png")).to_have_value("a beach")
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name=re.compile("a beach"))).to_be_focused()
-    assert learning.captions == {"s0": "a beach", "s1": "a boat"}
+    wait_for_value(page, lambda: learning.captions, {"s0": "a beach", "s1": "a boat"})
     expect(page.get_by_text("2 captions are changed.")).to_be_visible()
     page.get_by_role("button", name="Make the new version").click()
     expect(page.get_by_text("The new version has your captions.")).to_be_visible()
@@ -96,6 +108,7 @@ def test_a_caption_that_is_refused_goes_back(visit: Callable[..., Any]) -> None:
     expect(page.locator(".sample")).to_have_count(3)
     world.fault["datasets/holiday/samples/s0"] = (409, {"message": "The set is in use.", "code": "x"})
     page.keyboard.press("e")
+    expect(page.get_by_label("Caption of folder/IMG_0.png")).to_be_focused()
     page.keyboard.type("a beach")
     page.keyboard.press("Enter")
     expect(page.get_by_text("The set is in use.")).to_be_visible()
@@ -122,10 +135,10 @@ def test_leaving_a_page_deletes_nothing(visit: Callable[..., Any]) -> None:
     """A method of a page that hides one of the browser's own, such as remove(), would run when the page is left."""
     world = World(outputs=0)
     Learning(world, rounds=["promoted"], active=2)
-    page = visit(world).open("data/holiday")
+    studio = visit(world)
+    studio.open("data/holiday")
     for route in ["models/shakespeare%2F2", "train", "teach", "arena", "system", "data/shakespeare", "make"]:
-        page.goto(f"{page.url.split('#')[0]}#/{route}")
-        page.locator("main h1").first.wait_for(state="attached")
+        page = studio.open(route)
     sources = [path.read_text() for path in FOLDER.rglob("*.js") if "vendor" not in path.parts]
     names = re.findall(r"customElements\.define\('([\w-]+)'", "".join(sources))
     assert "gl-data-detail" in names
@@ -137,4 +150,5 @@ def test_leaving_a_page_deletes_nothing(visit: Callable[..., Any]) -> None:
         names,
     )
     assert hidden == []
+    assert page.evaluate("fetch('api/queue').then((answer) => answer.ok)")  # the server has heard what was sent before
     assert [path for method, path, _ in world.requests if method == "DELETE"] == []

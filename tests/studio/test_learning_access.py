@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.studio.stand_in import World
 from tests.studio.stand_in_learning import Learning
+from tests.studio.waiting import wait_for_value
 
 AXE_OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 TAUGHT = {"missing": 0, "rounds": ["promoted", "kept"], "active": 2}
@@ -74,15 +75,13 @@ def test_nothing_is_cut_on_a_narrow_screen_in_german(route: str, visit: Callable
     page = open_state(visit, route, viewport={"width": 320, "height": 640}, has_touch=True, locale="de")
     prefixes = ("arena.", "teach.", "data.", "train.", "models.", "system.", "workshop.")
     assert [word for word in page.locator("body").inner_text().split() if word.startswith(prefixes)] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    too_wide = page.evaluate(
-        """() => [...document.querySelectorAll('main *')].filter((each) => {
+    page.wait_for_function("document.documentElement.scrollWidth <= 320")
+    list_wide = """() => [...document.querySelectorAll('main *')].filter((each) => {
           const box = each.getBoundingClientRect();
           const scrolls = each.closest('.table-wrap, .tree, .tabs, .segments, pre, code, .plot, .visually-hidden');
           return box.width && box.right > innerWidth + 1 && !scrolls;
         }).map((each) => `${each.localName}.${each.className.baseVal ?? each.className}`)"""
-    )
-    assert too_wide == []
+    wait_for_value(page, lambda: page.evaluate(list_wide), [])
 
 
 def test_reading_order_and_focus_of_a_choice(visit: Callable[..., Any]) -> None:
@@ -90,6 +89,7 @@ def test_reading_order_and_focus_of_a_choice(visit: Callable[..., Any]) -> None:
     page = open_state(visit, "arena/icons")
     page.keyboard.press("s")
     expect(page.get_by_role("heading", name="prompt 2")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled()
     names = []
     for _ in range(12):
         page.keyboard.press("Tab")

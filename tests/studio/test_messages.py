@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from genloom.server.jobs.titles import TITLES
 from genloom.studio import FOLDER
 from tests.tools import load_tool
 
@@ -70,3 +71,14 @@ def test_every_page_has_its_parts() -> None:
         ]
         missing = [path for path in needed if not Path(FOLDER, path).is_file()]
         assert not missing
+
+
+def test_german_has_one_word_for_a_prompt() -> None:
+    for name in CATALOGUES:
+        assert "vorgabe" not in json.dumps(read("de", name)).lower(), f"de/{name}: a prompt is der Prompt"
+
+
+def test_the_titles_of_jobs_are_those_of_the_server() -> None:
+    messages = read("en", "shell.json").items()
+    titles = {key.removeprefix("job_title_"): text for key, text in messages if key.startswith("job_title_")}
+    assert titles == {kind: text for kind, text in TITLES.items() if kind != "generate"}  # whose title has no words

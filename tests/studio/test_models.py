@@ -1,13 +1,17 @@
 """Models: the family tree, promotion, comparison, export, deletion with undo."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
+from genloom.errors import load_messages
+from genloom.studio import FOLDER
 from tests.studio.stand_in import World
 from tests.studio.stand_in_learning import Learning
+from tests.studio.waiting import wait_for_value
 
 
 def test_a_model_shows_its_family_and_facts(visit: Callable[..., Any]) -> None:
@@ -39,9 +43,9 @@ def test_a_deleted_version_is_back_after_undo(visit: Callable[..., Any]) -> None
     page.get_by_role("menuitem", name="Delete").click()
     expect(page.get_by_text("shakespeare/2 is in the bin.")).to_be_visible()
     page.keyboard.press("Control+z")
+    wait_for_value(page, lambda: learning.bin, [])
     page.goto(f"{page.url.split('#')[0]}#/models/shakespeare%2F2")
     expect(page.get_by_role("heading", name="shakespeare/2")).to_be_visible()
-    assert learning.bin == []
 
 
 def test_a_model_in_need_is_deleted_only_on_request(visit: Callable[..., Any]) -> None:
@@ -49,14 +53,27 @@ def test_a_model_in_need_is_deleted_only_on_request(visit: Callable[..., Any]) -
     Learning(world)
     studio = visit(world)
     page = studio.open("models/shakespeare%2F1")
-    loss = "shakespeare/1 is in use, and 20 outputs could not be made again."
-    world.fault["models/shakespeare/1"] = (409, {"message": loss, "code": "api.still_needed"})
+    error = {"message": "To remove it anyway: genloom remove models shakespeare/1 --force", "code": "api.still_needed"}
+    details = [{"code": "loss_of_base", "models": "tuned/1"}, {"code": "loss_of_replay", "outputs": 20}]
+    world.fault["models/shakespeare/1"] = (409, error | {"details": details})
     page.get_by_role("button", name="More").click()
     page.get_by_role("menuitem", name="Delete").click()
-    expect(page.get_by_role("dialog", name="shakespeare/1 is still needed")).to_contain_text(loss)
+    dialog = page.get_by_role("dialog", name="shakespeare/1 is still needed")
+    expect(dialog).to_contain_text("tuned/1 cannot be used")
+    expect(dialog).to_contain_text("20 outputs can no longer be made again")
+    expect(dialog).not_to_contain_text("genloom remove")  # no command where there is a button
+    expect(dialog.get_by_role("button", name="Delete anyway")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     assert not any("force" in str(body) for method, _, body in world.requests if method == "DELETE")
     studio.faults.clear()  # the browser's line about status 409
+
+
+def test_every_loss_of_a_removal_has_its_words() -> None:
+    losses = {key for key in load_messages("api") if key.startswith("loss_of_")}
+    assert losses
+    for language in ("en", "de"):
+        messages = json.loads((FOLDER / "messages" / language / "workshop.json").read_text(encoding="utf-8"))
+        assert {key for key in messages if key.startswith("loss_of_")} == losses
 
 
 def test_two_models_answer_the_same_prompt(visit: Callable[..., Any]) -> None:

@@ -1,11 +1,13 @@
 """What models and people write is never run, and nothing leaves the machine (cases 23 to 25, 27 and 30)."""
 
+import re
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.studio.stand_in import World
+from tests.studio.waiting import wait_until
 
 HOSTILE = [
     "<script>window.ran = 1; alert(1)</script>",
@@ -41,17 +43,18 @@ def assert_nothing_ran(page: Any) -> None:
 def test_an_answer_is_text_whatever_it_contains(visit: Any) -> None:
     world = World(outputs=0, tokens_per_second=500)
     world.reply = lambda _: "\n\n".join(HOSTILE)
+    world.holds_jobs = True
     studio = visit(world)
     page = studio.open("chat")
     page.locator("#chat-box").fill(HOSTILE[0])
     page.keyboard.press("Enter")
-    expect(page.locator("gl-answer gl-markdown")).to_contain_text("window.ran", timeout=15_000)
+    expect(page.locator("gl-answer gl-markdown")).to_contain_text("window.ran")
     assert_nothing_ran(page)  # also while it is not finished
+    world.holds_jobs = False
     expect(page.locator("gl-thread .turn.assistant:not(.writing)")).to_be_visible(timeout=15_000)
+    expect(page.locator(".turn.assistant")).to_contain_text("<img src=x onerror='window.ran = 1'>")
+    expect(page.locator(".turn.assistant")).to_contain_text("<unfinished <script>window.ran = 1")
     assert_nothing_ran(page)
-    shown = page.locator(".turn.assistant").inner_text()
-    assert "<img src=x onerror='window.ran = 1'>" in shown
-    assert "<unfinished <script>window.ran = 1" in shown
     assert page.locator(".turn.assistant img").count() == 0
     page.get_by_role("link", name="Gallery", exact=True).click()
 
@@ -66,7 +69,8 @@ def test_prompts_names_tags_notes_and_files_are_text(visit: Any) -> None:
     studio = visit(world)
     for route in ("make", "gallery", f"gallery/{output.id}"):
         page = studio.open(route)
-        expect(page.locator("gl-viewer").first).to_be_visible()
+        shown = "gl-output-detail gl-viewer" if "/" in route else f".page-{route} gl-viewer"
+        expect(page.locator(shown).first).to_be_visible()
         assert_nothing_ran(page)
     page.get_by_role("button", name="Find the nearest training data").click()
     expect(page.get_by_text("OFL-1.1").first).to_be_visible()
@@ -91,19 +95,23 @@ def test_an_error_of_the_server_is_text(visit: Any) -> None:
 def test_the_policy_refuses_scripts_styles_and_foreign_addresses(visit: Any) -> None:
     studio = visit(World(outputs=0))
     page = studio.open("make")
+    page.evaluate("window.tried = 0")
     for attack in (
         "eval('window.ran = 1')",
         "new Function('window.ran = 1')()",
         "document.body.innerHTML = '<img src=x onerror=window.ran=1>'",
         "fetch('https://evil.example/')",
     ):
-        page.evaluate(f"setTimeout(async () => {{ try {{ await ({attack}) }} catch {{}} }})")  # as the page would
+        page.evaluate(  # as the page would
+            f"setTimeout(async () => {{ try {{ await ({attack}) }} catch {{}} window.tried += 1 }})"
+        )
     page.evaluate("""() => setTimeout(() => { const script = document.createElement('script');
         try { script.textContent = 'window.ran = 1'; } catch {}
-        document.body.append(script); })""")
-    page.wait_for_timeout(200)
+        document.body.append(script);
+        window.tried += 1 })""")
+    page.wait_for_function("window.tried === 5")
+    wait_until(page, lambda: studio.faults)  # the browser said that it refused
     assert page.evaluate("window.ran") is None
-    assert studio.faults  # the browser said that it refused
     studio.faults.clear()
     studio.requests[:] = [url for url in studio.requests if "evil" not in url]  # asked for, and refused before it left
 
@@ -115,7 +123,7 @@ def test_without_a_session_the_sign_in_page_is_all_there_is(visit: Any) -> None:
     studio.page.goto(f"{studio.address}/#token=bad")
     page = studio.page
     expect(page.get_by_role("heading", name="Sign in to Genloom")).to_be_visible()
-    assert "token" not in page.url
+    expect(page).not_to_have_url(re.compile("token"))
     page.get_by_label("Name").fill("ada")
     page.get_by_label("Password").fill("wrong")
     page.keyboard.press("Enter")
@@ -130,11 +138,9 @@ def test_without_a_session_the_sign_in_page_is_all_there_is(visit: Any) -> None:
 def test_a_lost_connection_is_said_and_comes_back(visit: Any, route: str) -> None:
     studio = visit(World(outputs=4))
     page = studio.open(route)
-    page.wait_for_timeout(300)
+    wait_until(page, lambda: studio.world.waiting)  # it is connected
     studio.world.breaks_events = True
-    for each in studio.world.waiting:
-        each.set()
     expect(page.get_by_text("Connection lost")).to_be_visible()
     studio.world.breaks_events = False
-    expect(page.get_by_text("Connection lost")).to_have_count(0, timeout=15_000)
+    expect(page.get_by_text("Connection lost")).to_have_count(0)
     studio.faults.clear()

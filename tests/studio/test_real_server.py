@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.studio.waiting import TIMEOUT
+
 if TYPE_CHECKING:
     from genloom.store.workspace import Workspace
 
@@ -46,7 +48,7 @@ def page(browser: Any, link: str) -> Iterator[Page]:
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     page.goto(link)
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(TIMEOUT)
     yield page
     context.close()
     assert faults == []
@@ -61,7 +63,7 @@ def test_make_rate_recall_remove_and_restore(page: Page) -> None:
     page.locator("#make-prompt").fill("Once")
     page.keyboard.press("Enter")
     group = page.locator(".group", has=page.get_by_role("heading", name="Once"))
-    expect(group.locator("gl-output")).to_have_count(2, timeout=60_000)
+    expect(group.locator("gl-output")).to_have_count(2)
     first = group.locator("gl-output").first
     text = first.locator(".text-card").inner_text()
     assert text.startswith("Once")

@@ -5,18 +5,21 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from starlette.responses import JSONResponse
 
 from tests.studio.stand_in import World, dump
 from tests.studio.stand_in_learning import Learning
+from tests.studio.stand_in_world import pass_gate
+from tests.studio.waiting import wait_until
 
 
 @pytest.fixture
 def teach(visit: Callable[..., Any]) -> Callable[..., tuple[Page, Learning]]:
     """Return a function that opens the page of the model shakespeare."""
 
-    def start(route: str = "teach/shakespeare", event_delay: float = 0.0, **state: Any) -> tuple[Page, Learning]:
+    def start(route: str = "teach/shakespeare", holds_events: bool = False, **state: Any) -> tuple[Page, Learning]:
         world = World(outputs=0)
-        world.event_delay = event_delay
+        world.holds_events = holds_events
         learning = Learning(world, **state)
         return visit(world).open(route), learning
 
@@ -41,13 +44,14 @@ def test_too_few_ratings_show_how_many_are_missing(teach: Callable[..., tuple[Pa
 def test_what_happens_before_the_page_is_connected_is_not_missed(
     teach: Callable[..., tuple[Page, Learning]],
 ) -> None:
-    page, learning = teach(missing=0, event_delay=3.0)
+    page, learning = teach(missing=0, holds_events=True)
     page.get_by_role("button", name="Teach shakespeare").click()
     expect(page.get_by_role("heading", name="The round waits")).to_be_visible()
     [job] = learning.world.jobs.values()
-    assert not learning.world.waiting, "the page is connected already"
     job.state, job.position = "running", None
     learning.world.emit("job.running", {"job": dump(job)})
+    assert not learning.world.waiting, "the page is connected already"
+    learning.world.holds_events = False
     expect(page.get_by_role("heading", name="shakespeare is learning")).to_be_visible()
 
 
@@ -86,6 +90,35 @@ def test_a_round_from_the_button_to_the_way_back(teach: Callable[..., tuple[Page
     assert learning.active == 2
 
 
+def test_an_answer_that_comes_late_does_not_hide_a_newer_one(teach: Callable[..., tuple[Page, Learning]]) -> None:
+    page, learning = teach(missing=0, rounds=["promoted"], active=2)
+    expect(page.get_by_role("button", name="Go back to shakespeare/1")).to_be_visible()
+    wait_until(page, lambda: learning.world.waiting)
+    states, is_held = [], True
+
+    async def delay_first(_request: Any, method: str, parts: list[str], _body: Any) -> JSONResponse | None:
+        if (method, parts) != ("GET", ["teach", "shakespeare"]):
+            return None
+        states.append(learning.describe_teach("shakespeare"))
+        state = states[-1]
+        if len(states) == 1:
+            await pass_gate(lambda: is_held)
+        return JSONResponse(state)
+
+    learning.world.answers.insert(0, delay_first)
+    learning.world.emit("rating.created", {"output": "x", "event": "e"})
+    wait_until(page, lambda: states)
+    learning.active = 1
+    learning.world.emit("model.promoted", {"name": "shakespeare", "active": "shakespeare/1"})
+    expect(page.get_by_role("button", name="Use shakespeare/2 again")).to_be_visible()
+    is_held = False
+    with page.expect_response("**/api/receipts/*"):  # the late answer, to its end
+        pass
+    page.evaluate("fetch('api/queue').then((answer) => answer.ok)")
+    expect(page.get_by_role("button", name="Use shakespeare/2 again")).to_be_visible()
+    expect(page.get_by_role("button", name="Go back to shakespeare/1")).to_have_count(0)
+
+
 def test_a_round_without_proof_says_so_and_can_be_overruled(teach: Callable[..., tuple[Page, Learning]]) -> None:
     page, learning = teach(missing=0, rounds=["kept"])
     expect(page.get_by_role("heading", name="Not proved better: shakespeare/1 stays")).to_be_visible()
@@ -102,7 +135,11 @@ def test_a_round_without_proof_says_so_and_can_be_overruled(teach: Callable[...,
 def test_a_failed_round_shows_its_error_and_is_no_success(teach: Callable[..., tuple[Page, Learning]]) -> None:
     page, learning = teach(missing=0)
     error = {"message": "The memory is full. Close other programs.", "code": "train.out_of_memory"}
-    learning.add_job("learn", {"model": "shakespeare"}, "failed", error=error)
+    job = learning.add_job("learn", {"model": "shakespeare"}, "running")
+    expect(page.get_by_role("heading", name="shakespeare is learning")).to_be_visible()
+    learning.fail_job(job, **error)
+    expect(page.get_by_role("alert")).to_contain_text("The memory is full. Close other programs.")
+    page.reload()
     expect(page.get_by_role("alert")).to_contain_text("The memory is full. Close other programs.")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="The round waits")).to_be_visible()
@@ -111,5 +148,6 @@ def test_a_failed_round_shows_its_error_and_is_no_success(teach: Callable[..., t
 def test_an_address_opens_a_receipt(teach: Callable[..., tuple[Page, Learning]]) -> None:
     page, _ = teach("teach/shakespeare/kept", missing=0, rounds=["promoted", "kept"], active=2)
     expect(page.get_by_role("heading", name="Not proved better: shakespeare/1 stays")).to_be_visible()
+    expect(page.get_by_text("it tests whether the new version is better. Contradictions are ratings")).to_be_visible()
     page.get_by_role("link", name="in use shakespeare/2").click()
     expect(page.get_by_role("heading", name="shakespeare/2 is better, and in use")).to_be_visible()

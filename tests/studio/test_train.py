@@ -1,11 +1,14 @@
 """Train: the dial and its promise, the queue, a run from start to end."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
+from genloom.api.progress import TEXT_QUALITY
+from genloom.studio import FOLDER
 from tests.studio.stand_in import World, dump
 from tests.studio.stand_in_learning import Learning
 
@@ -24,13 +27,13 @@ def test_the_dial_shows_what_comes_of_it_and_starts_a_run(visit: Callable[..., A
     page.keyboard.press("ArrowRight")
     expect(page.locator(".dial output")).to_have_text("15 min")
     expect(page.locator(".tile", has_text="Memory")).to_contain_text("1.3 GB")
-    assert sum(path == "forecast" for _, path, _ in world.requests) == 2  # this stop, then the whole dial at once
     page.get_by_text("Options").click()
     page.get_by_label("Name of the model").fill("beach")
     page.get_by_role("button", name="Start").click()
     expect(page).to_have_url(re.compile("#/train/"))
     [job] = world.jobs.values()
     assert job.params == {"data": "holiday", "minutes": 15, "name": "beach"}
+    assert sum(path == "forecast" for _, path, _ in world.requests) == 2  # the first stop, then the whole dial at once
 
     job.state, job.position = "running", None
     world.emit("job.running", {"job": dump(job)})
@@ -47,6 +50,20 @@ def test_the_dial_shows_what_comes_of_it_and_starts_a_run(visit: Callable[..., A
     learning.end_job(job, model="beach/1", run="r", **facts)
     expect(page.get_by_role("row", name="bits per byte 1.8 1.77")).to_be_visible()
     expect(page.get_by_role("link", name="Make something with it")).to_have_attribute("href", re.compile("make.*beach"))
+
+
+def test_of_little_data_no_good_sentences_are_promised(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    learning = Learning(world)
+    learning.level = "little_data"
+    page = visit(world).open("train")
+    expect(page.get_by_text("How good new text will be is unknown: from so little text")).to_be_visible()
+
+
+def test_every_level_of_text_has_its_words() -> None:
+    for language in ("en", "de"):
+        messages = json.loads((FOLDER / "messages" / language / "train.json").read_text(encoding="utf-8"))
+        assert {key.removeprefix("level_") for key in messages if key.startswith("level_")} == TEXT_QUALITY.keys()
 
 
 def test_what_cannot_fit_is_refused_with_the_reason(visit: Callable[..., Any]) -> None:
@@ -111,3 +128,10 @@ def test_a_failed_run_is_no_success(visit: Callable[..., Any]) -> None:
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".queue")).to_contain_text("Train holiday")
     assert world.jobs[job.id].state == "queued"
+
+
+def test_titles_of_jobs_are_in_the_language_of_the_page(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world).add_job("train", {"data": "holiday"})
+    page = visit(world, locale="de").open("train")
+    expect(page.locator(".queue li")).to_contain_text("holiday trainieren")

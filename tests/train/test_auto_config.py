@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genloom.memory import Memory
-from genloom.model import Design
+from genloom.model import Design, build_objective, count_network_parameters, resolve_space
 from genloom.store.workspace import Workspace
 from genloom.train.events import Event, RunEstimate, RunResult, RunWarning, Status
 from genloom.train.job import Job, read_job
@@ -289,9 +289,10 @@ def test_little_text_trains_with_a_shorter_context(worlds: ModuleType, tmp_path:
 
 
 @pytest.mark.parametrize("params", [2**31, 10**12])
-def test_a_size_beyond_all_networks_is_an_error_before_anything_is_measured(
+def test_a_size_beyond_all_networks_is_an_error_before_anything_is_encoded_or_measured(
     workspace: Workspace, params: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("genloom.train.data.source.write_token_stream", lambda *_: pytest.fail("a text was encoded"))
     monkeypatch.setattr(Benchmark, "measure_step", lambda *_: pytest.fail("a size was measured"))
     with raises_code("train.no_such_size", params=params) as caught:
         plan(workspace, budget=Budget(params=params))
@@ -312,6 +313,32 @@ def test_only_the_size_closest_to_the_request_is_measured(
     plan(workspace, budget=Budget(params=10**7, steps=3), overrides={"plan.precision": "float32"})
     assert sizes == [sizes[0]]
     assert sizes[0] > 192
+
+
+@pytest.mark.parametrize(("parameters_per_token", "most"), [(16, 3), (10**6, 10)])
+def test_only_networks_that_the_data_can_use_are_measured(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, parameters_per_token: int, most: int
+) -> None:
+    """On a fast machine, minutes alone would let every size be tried, however little there is to learn from."""
+    measured: dict[int, int] = {}  # parameters by width
+
+    def measure_step(bench: Benchmark, job: Job) -> StepBenchmark:
+        objective = build_objective(job.design, resolve_space(job.design, bench.source.codec))
+        count = count_network_parameters(job.design, objective)
+        measured[job.design.network_settings["width"]] = count
+        return StepBenchmark(1e-6, count)
+
+    monkeypatch.setattr(auto_config, "MAX_PARAMETERS_PER_TOKEN", parameters_per_token)
+    monkeypatch.setattr(Benchmark, "measure_step", measure_step)
+    overrides = {"network.name": "transformer", "context_length": "32", "plan.torch_compile": "false"}
+    plan(workspace, budget=Budget(minutes=30.0), overrides=overrides)
+    num_tokens = workspace.get_dataset("tales").count_bytes("train")
+    smallest = auto_config.SMALLEST_SIZE[0]
+    assert smallest in measured
+    assert len(measured) <= most
+    assert all(
+        count <= 1.1 * parameters_per_token * num_tokens for width, count in measured.items() if width != smallest
+    )
 
 
 def test_fewer_tokens_than_one_step_has_give_a_warning(workspace: Workspace) -> None:

@@ -12,7 +12,13 @@ from torch import nn
 
 from genloom.store import files
 from genloom.train import checkpoint
-from genloom.train.checkpoint import MAX_CHECKPOINTS, delete_checkpoints_after, find_newest_step, load, save
+from genloom.train.checkpoint import (
+    MAX_CHECKPOINTS,
+    delete_checkpoints_after,
+    find_newest_step,
+    load_checkpoint,
+    save_checkpoint,
+)
 from genloom.train.loop import TrainConfig, TrainState, train
 from tests.errors import raises_code
 
@@ -58,10 +64,10 @@ def test_a_saved_checkpoint_loads_identically(toys, tmp_path, name):
     state = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
     expected = advance(toys, toy, state, 3)
     state.skipped_steps = 2
-    path = save(state, tmp_path)
+    path = save_checkpoint(state, tmp_path)
     assert path == tmp_path / "000000003.safetensors"
     other = new_state(toys, toy)
-    loaded = load(other, tmp_path)
+    loaded = load_checkpoint(other, tmp_path)
     assert loaded is not None
     assert (loaded.step, loaded.warnings) == (3, ())
     assert (other.step, other.skipped_steps) == (3, 2)
@@ -72,13 +78,13 @@ def test_a_saved_checkpoint_loads_identically(toys, tmp_path, name):
 
 
 def test_a_folder_without_checkpoints_loads_nothing(state, tmp_path):
-    assert load(state, tmp_path) is None
-    assert load(state, tmp_path / "missing") is None
+    assert load_checkpoint(state, tmp_path) is None
+    assert load_checkpoint(state, tmp_path / "missing") is None
 
 
 def test_the_newest_checkpoints_and_the_pinned_one_are_kept(toys, toy, state, tmp_path):
     for step in range(6):
-        save(state, tmp_path, should_keep=step == 1)
+        save_checkpoint(state, tmp_path, should_keep=step == 1)
         advance(toys, toy, state, 1)
     steps = [1, *range(6 - MAX_CHECKPOINTS, 6)]
     assert list_names(tmp_path) == sorted(f"{s:09d}{end}" for s in steps for end in (".json", ".safetensors"))
@@ -86,11 +92,11 @@ def test_the_newest_checkpoints_and_the_pinned_one_are_kept(toys, toy, state, tm
 
 def test_saving_a_pinned_step_again_keeps_it_pinned(toys, toy, state, tmp_path):
     """A run that stops at the step from which it can be extended saves it twice."""
-    save(state, tmp_path, should_keep=True)
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path, should_keep=True)
+    save_checkpoint(state, tmp_path)
     for _ in range(4):
         advance(toys, toy, state, 1)
-        save(state, tmp_path)
+        save_checkpoint(state, tmp_path)
     assert "000000000.safetensors" in list_names(tmp_path)
 
 
@@ -116,11 +122,11 @@ DAMAGE = {
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(toys, toy, state, tmp_path, how):
     expected = advance(toys, toy, state, 1)
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path)
     advance(toys, toy, state, 1)
-    DAMAGE[how](save(state, tmp_path))
+    DAMAGE[how](save_checkpoint(state, tmp_path))
     other = new_state(toys, toy)
-    loaded = load(other, tmp_path)
+    loaded = load_checkpoint(other, tmp_path)
     assert loaded is not None
     assert loaded.step == other.step == 1
     assert len(loaded.warnings) == 1
@@ -130,8 +136,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(toys, toy, state, tmp
     # The run continues, and the damaged checkpoint never comes back.
     for _ in range(3):
         advance(toys, toy, other, 1)
-        save(other, tmp_path)
-        again = load(new_state(toys, toy), tmp_path)
+        save_checkpoint(other, tmp_path)
+        again = load_checkpoint(new_state(toys, toy), tmp_path)
         assert again is not None
         assert (again.step, again.warnings) == (other.step, ())
         assert len(list_names(tmp_path)) == 4, "two undamaged ones"
@@ -139,29 +145,29 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(toys, toy, state, tmp
 
 def test_a_killed_save_does_not_count(toys, toy, state, tmp_path):
     """The metadata is written last; without it there is no checkpoint, and the next save removes the rest."""
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path)
     expected = advance(toys, toy, state, 1)
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path)
     (tmp_path / "000000002.safetensors").write_bytes(b"half")
     draft = tmp_path / ".0123456789ab.draft"
     draft.write_bytes(b"half")
     os.utime(draft, (0, 0))
     other = new_state(toys, toy)
-    loaded = load(other, tmp_path)
+    loaded = load_checkpoint(other, tmp_path)
     assert loaded is not None
     assert (loaded.step, loaded.warnings) == (1, ())
     assert is_same(other, expected)
-    save(other, tmp_path)
+    save_checkpoint(other, tmp_path)
     assert list_names(tmp_path) == [f"00000000{i}{end}" for i in (0, 1) for end in (".json", ".safetensors")]
 
 
 def test_without_an_undamaged_checkpoint_a_run_restarts(toys, toy, state, tmp_path):
     for _ in range(2):
         advance(toys, toy, state, 1)
-        flip(save(state, tmp_path))
+        flip(save_checkpoint(state, tmp_path))
     other = new_state(toys, toy)
     before = {name: tensor.clone() for name, tensor in other.to_tensors().items()}
-    loaded = load(other, tmp_path)
+    loaded = load_checkpoint(other, tmp_path)
     assert loaded is not None
     assert loaded.step == 0
     assert len(loaded.warnings) == 3
@@ -171,7 +177,7 @@ def test_without_an_undamaged_checkpoint_a_run_restarts(toys, toy, state, tmp_pa
 
 def test_rewinding_deletes_later_checkpoints(toys, toy, state, tmp_path):
     for step in range(4):
-        save(state, tmp_path, should_keep=step == 1)
+        save_checkpoint(state, tmp_path, should_keep=step == 1)
         advance(toys, toy, state, 1)
     assert find_newest_step(tmp_path, 1) == 1
     delete_checkpoints_after(tmp_path, 1)
@@ -182,10 +188,10 @@ def test_rewinding_deletes_later_checkpoints(toys, toy, state, tmp_path):
 
 
 def test_a_changed_machine_gives_a_warning(toys, toy, state, tmp_path, monkeypatch):
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path)
     here = checkpoint.describe_machine()
     monkeypatch.setattr(checkpoint, "describe_machine", lambda: {**here, "threads": 96, "cpu": "AVX9"})
-    loaded = load(new_state(toys, toy), tmp_path)
+    loaded = load_checkpoint(new_state(toys, toy), tmp_path)
     assert loaded is not None
     (warning,) = loaded.warnings
     assert f"threads {here['threads']} → 96" in warning
@@ -194,15 +200,15 @@ def test_a_changed_machine_gives_a_warning(toys, toy, state, tmp_path, monkeypat
 
 
 def test_a_checkpoint_of_another_model_is_an_error(toys, state, tmp_path):
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path)
     toy = toys.TOYS["flow-transformer"]
     other = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
     with raises_code("train.other_checkpoint", path=tmp_path / "000000000.safetensors"):
-        load(other, tmp_path)
+        load_checkpoint(other, tmp_path)
     averageless = TrainState.from_parts(
         nn.ModuleDict({"model": state.parts["model"]}), toys.TOYS["flow-dense"].objective, TrainConfig()
     )
-    assert load(averageless, tmp_path) is not None, "a state without averages can load one that has them"
+    assert load_checkpoint(averageless, tmp_path) is not None, "a state without averages can load one that has them"
 
 
 @pytest.mark.parametrize(
@@ -213,24 +219,24 @@ def test_a_checkpoint_of_another_model_is_an_error(toys, state, tmp_path):
 @pytest.mark.parametrize("which", [0, 1], ids=["weights", "metadata"])
 def test_a_failed_write_leaves_the_old_checkpoint(toys, toy, state, tmp_path, monkeypatch, number, code, call, which):
     expected = advance(toys, toy, state, 1)
-    save(state, tmp_path)
+    save_checkpoint(state, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     advance(toys, toy, state, 1)
     with monkeypatch.context() as patch:
         writes = fail_write(patch, call, number, which)
         with raises_code(code):
-            save(state, tmp_path)
+            save_checkpoint(state, tmp_path)
         assert writes
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert {name: after[name] for name in before} == before
     assert not [name for name in after if name.endswith(".draft")]
     other = new_state(toys, toy)
-    loaded = load(other, tmp_path)
+    loaded = load_checkpoint(other, tmp_path)
     assert loaded is not None
     assert loaded.warnings == ()
     assert is_same(other, expected)
-    save(state, tmp_path)  # once there is space again, saving works
-    assert load(new_state(toys, toy), tmp_path) == checkpoint.LoadResult(2, ())
+    save_checkpoint(state, tmp_path)  # once there is space again, saving works
+    assert load_checkpoint(new_state(toys, toy), tmp_path) == checkpoint.LoadResult(2, ())
 
 
 def fail_write(patch: pytest.MonkeyPatch, call: str, number: int, which: int) -> list[int]:
@@ -265,7 +271,7 @@ def fail_write(patch: pytest.MonkeyPatch, call: str, number: int, which: int) ->
 
 def test_the_metadata_of_a_checkpoint(toys, toy, state, tmp_path):
     advance(toys, toy, state, 2)
-    path = save(state, tmp_path)
+    path = save_checkpoint(state, tmp_path)
     metadata = json.loads(path.with_suffix(".json").read_text())
     assert metadata["step"] == 2
     assert metadata["sha256"] == files.hash_file(path)
@@ -278,7 +284,7 @@ def test_a_checkpoint_with_old_tensor_names_loads(toys, tmp_path):
     toy = toys.TOYS["flow-dense"]
     state = TrainState.from_parts(toys.build_networks(toy), toy.objective, PLAN)
     expected = advance(toys, toy, state, 2)
-    path = save(state, tmp_path)
+    path = save_checkpoint(state, tmp_path)
     old_tensors = {name.replace("in_proj.", "enter."): tensor for name, tensor in load_file(path).items()}
     assert len(old_tensors.keys() - expected.keys()) >= 6, (
         "weights and biases of the network, its average and optimizer"
@@ -287,5 +293,5 @@ def test_a_checkpoint_with_old_tensor_names_loads(toys, tmp_path):
     metadata_path = path.with_suffix(".json")
     metadata_path.write_text(json.dumps({**json.loads(metadata_path.read_text()), "sha256": files.hash_file(path)}))
     other = new_state(toys, toy)
-    assert load(other, tmp_path, "dense") == checkpoint.LoadResult(2, ())
+    assert load_checkpoint(other, tmp_path, "dense") == checkpoint.LoadResult(2, ())
     assert is_same(other, expected)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from genloom.networks import dense, ngram, recurrent, transformer
-from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters, orthogonalize
+from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters, orthogonalize_matrices
 from genloom.types import ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 from tests.errors import raises_code
 
@@ -80,17 +80,19 @@ def test_every_parameter_has_one_kind(tied):
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 8, 32), (2, 40, 10)], ids=str)
 def test_orthogonalised_has_singular_values_near_one(shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalize(x))
+    values = torch.linalg.svdvals(orthogonalize_matrices(x))
     assert values.min() > (0.3 if shape[1] == shape[2] else 0.65)  # a square one has values near zero, which lag
     assert values.max() < 1.25
     left, _, right = torch.linalg.svd(x, full_matrices=False)
-    near = orthogonalize(x).flatten(1)
+    near = orthogonalize_matrices(x).flatten(1)
     assert torch.cosine_similarity(near, (left @ right).flatten(1)).min() > 0.9
-    assert torch.allclose(orthogonalize(100 * x), orthogonalize(x), atol=1e-3), "the norm of the gradient has no effect"
+    assert torch.allclose(orthogonalize_matrices(100 * x), orthogonalize_matrices(x), atol=1e-3), (
+        "the norm of the gradient has no effect"
+    )
 
 
 def test_zero_gradients_give_zero_updates():
-    assert not orthogonalize(torch.zeros(2, 4, 4)).any()
+    assert not orthogonalize_matrices(torch.zeros(2, 4, 4)).any()
 
 
 def train_matrix(

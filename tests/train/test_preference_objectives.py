@@ -36,7 +36,7 @@ def attach_adapter(toys) -> tuple[nn.ModuleDict, dict[str, nn.Module]]:
     """Return a trained toy with a new adapter, and the unchanged network without the adapter."""
     parts = deepcopy(toys.train_toy("autoregressive-transformer"))
     torch.manual_seed(0)
-    lora.attach(parts["model"], lora.Config(rank=2))
+    lora.attach_adapter(parts["model"], lora.Config(rank=2))
     off = lora.copy_sharing_tensors(parts["model"])
     lora.set_active_adapters(off, ())
     return parts, {"model": off}
@@ -83,10 +83,10 @@ def test_a_resumed_run_ends_in_the_same_bits(toys, kind, tmp_path: Path):
     for progress in train(objective_of(toys, kind, resumed[1]), lambda _: batch, PLAN, first):
         if progress.step == 3:
             break
-    checkpoint.save(first, tmp_path)
+    checkpoint.save_checkpoint(first, tmp_path)
     parts, reference = attach_adapter(toys)
     second = TrainState.from_parts(parts, objective_of(toys, kind, reference), PLAN)
-    assert checkpoint.load(second, tmp_path) is not None
+    assert checkpoint.load_checkpoint(second, tmp_path) is not None
     assert second.step == 3
     for _ in train(objective_of(toys, kind, reference), lambda _: batch, PLAN, second):
         pass

@@ -14,7 +14,7 @@ from genloom.train.job import read_job
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.dataset import PreferenceDataset
 from genloom.train.preference.stage import RATINGS_DATA
-from genloom.train.run import TrainRequest, train_model
+from genloom.train.run import TrainRequest, find_resumable_run, train_model
 from tests.errors import raises_code
 
 SETTINGS = {"plan.precision": "float32", "batch_size": "4"}
@@ -85,6 +85,22 @@ def test_a_run_on_ratings_is_resumed_by_learning_only(workspace: Workspace) -> N
     stop_at(train_model(workspace, build_request("liked")), 3)
     with raises_code("train.resume_by_learning", model="liked"):
         list(train_model(workspace, TrainRequest("liked", should_resume=True)))
+
+
+def test_the_name_of_a_model_resumes_its_training_and_not_a_round_that_is_finished(
+    worlds: ModuleType, workspace: Workspace
+) -> None:
+    """And the round stays as it is, also if it is named by its id and a number of steps."""
+    training = worlds.start_run(workspace, worlds.build_job(workspace.get_dataset("tales"), 4, name="liked"))
+    list(worlds.resume_run(workspace, training))
+    round_run = get_result(list(train_model(workspace, build_request("liked")))).run
+    folder = workspace.get_run(round_run).folder
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert find_resumable_run(workspace, "liked").id == training
+    for steps in (0, 40):
+        with raises_code("train.resume_by_learning", model="liked"):
+            list(train_model(workspace, TrainRequest(round_run, should_resume=True, steps=steps)))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_training_stops_after_four_epochs(workspace: Workspace) -> None:

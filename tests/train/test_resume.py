@@ -220,7 +220,7 @@ def test_a_run_without_a_checkpoint_before_its_cooldown_cannot_be_extended(
     states = workspace.get_run(run).folder / "state"
     (states / "000000005.json").unlink()
     before = worlds.newest_checkpoint(workspace, run)
-    with raises_code("train.no_stable_checkpoint", steps=30):
+    with raises_code("train.no_stable_checkpoint", steps=30, command="genloom train tales --steps 30"):
         list(worlds.resume_run(workspace, run, steps=30))
     assert worlds.newest_checkpoint(workspace, run) == before
 
@@ -233,6 +233,24 @@ def test_a_run_beyond_the_requested_steps_is_unchanged(worlds: ModuleType, works
         list(worlds.resume_run(workspace, run, steps=15))
     assert worlds.newest_checkpoint(workspace, run) == before
     assert read_job(workspace.get_run(run).folder / "job.toml").plan.steps == 100
+
+
+@pytest.mark.parametrize("broken", ["data", "codec"])
+def test_a_run_that_cannot_be_resumed_stays_as_it_is(worlds: ModuleType, workspace: Workspace, broken: str) -> None:
+    """Its checkpoints, its plan and its model are those of before, also if another number of steps was asked for."""
+    data = worlds.create_dataset(workspace)
+    run = worlds.start_run(workspace, worlds.build_job(data, 12))
+    list(worlds.resume_run(workspace, run, save_steps=3))
+    folder = workspace.get_run(run).folder
+    if broken == "data":
+        (data.folder / "part-00000.parquet").write_bytes(b"other")
+    else:
+        (folder / "codec" / "codec.json").write_text("{")
+    before = {path.name: path.read_bytes() for path in (folder, *folder.glob("state")) for path in path.glob("*.*")}
+    with raises_code("store.damaged" if broken == "data" else "codecs.damaged_file"):
+        list(worlds.resume_run(workspace, run, steps=40))
+    after = {path.name: path.read_bytes() for path in (folder, *folder.glob("state")) for path in path.glob("*.*")}
+    assert {name: after.get(name) for name in before} == before
 
 
 def test_the_estimate_of_an_extended_run_is_rescaled(worlds: ModuleType, workspace: Workspace) -> None:

@@ -39,7 +39,7 @@ def run(
     name
         Name of a new key or of an account, or id of a key.
     scopes
-        What is allowed: generate, read, rate, train, admin. [default: all but admin; of keys, all but train and admin]
+        Allowed actions: generate, read, rate, train, admin. [default: all but admin; of keys, all but train and admin]
     user
         Account that a new key belongs to. [default: you, who see everything]
     days
@@ -59,7 +59,7 @@ def run(
         case "new", str():
             id, text = store.create_key(name, user, scopes or DEFAULT_SCOPES, days or 0)
             console.print_line(f"{text}")
-            console.print_line(f"This is the only time that the key is shown. To revoke it: genloom access revoke {id}")
+            console.print_hint(f"This is the only time that the key is shown. To revoke it: genloom access revoke {id}")
             console.print_result({"id": id, "key": text})
         case "revoke", str():
             key = store.revoke_key(name)
@@ -88,7 +88,7 @@ def list_access(store: "KeyStore", console: Console) -> None:
     if accounts:
         console.print_lines(format_table([("account", "scopes"), *accounts]))
     if not keys and not accounts:
-        console.print_line("There are no keys and no accounts yet. Create a key: genloom access new NAME")
+        console.print_hint("There are no keys and no accounts yet. Create a key: genloom access new NAME")
     console.print_result(
         {
             "keys": [

@@ -19,6 +19,7 @@ from genloom.cli.options.sampling import (
     SamplingTemperature,
     Steps,
     TopP,
+    Unmarked,
     parse_settings,
 )
 from genloom.cli.options.workspace import CommonOptions, LedgerURL, Rater
@@ -48,6 +49,7 @@ def run(
     guidance_scale: Guidance | None = None,
     option: ParamSettings | None = None,
     repeats: Share = 0.1,
+    unmarked: Unmarked = False,
     rater: Rater | None = None,
     ledger: LedgerURL = "",
     common: CommonOptions = CommonOptions(),
@@ -83,6 +85,7 @@ def run(
         against=against,
         is_chat=chat,
         repeats=repeats,
+        is_marked=not unmarked,
         **(parse_settings(first, (), "auto", option or ()) | given_flags),
     )
     screen = _Screen(console.is_json)

@@ -13,6 +13,7 @@ from genloom.cli.options.sampling import (
     ParamSettings,
     SamplingSeed,
     TokenSamplingOptions,
+    Unmarked,
     parse_settings,
 )
 from genloom.cli.options.workspace import WorkOptions
@@ -34,6 +35,7 @@ def run(
     token_options: TokenSamplingOptions = DEFAULT_TOKEN_OPTIONS,
     option: ParamSettings | None = None,
     seed: SamplingSeed | None = None,
+    unmarked: Unmarked = False,
     precision: Precision = "auto",
     common: WorkOptions = WorkOptions(),
 ) -> None:
@@ -69,6 +71,7 @@ def run(
         adapters=adapter or (),
         precision=precision,
         is_saved=not questions or conversation is not None,
+        is_marked=not unmarked,
         **parse_settings(speaker, adapter or (), precision, option or ()) | token_options.to_params(),
     )
     with open_prompt_input(workspace.folder / "conversations" / "history") as prompt_input:

@@ -78,7 +78,7 @@ def run(
     assert report is not None, "a collection ends with its report"
     console.print_line(f"Data set {report.name!r} in {report.folder}")
     console.print_lines(summarize_report(report))
-    console.print_line(f"Next: genloom train {quote_name(report.name)} --minutes 10")
+    console.print_hint(f"Next: genloom train {quote_name(report.name)} --minutes 10")
     console.print_result(
         {"name": report.name, "digest": report.digest, "folder": str(report.folder), **report.to_dict()}
     )

@@ -29,7 +29,13 @@ def run(
     if export_result.rounding_error:
         change = f"{100 * export_result.rounding_error:.2g} %"
         console.print_line(f"Rounding its weights to {export_result.precision} changes the logits by {change}.")
+    console.print_lines(f"Licences: {note}" for note in export_result.notes)
     summary = {"path": str(export_result.path), "to": to, "precision": export_result.precision}
     console.print_result(
-        {**summary, "parity": asdict(export_result.parity), "rounding_error": export_result.rounding_error}
+        {
+            **summary,
+            "parity": asdict(export_result.parity),
+            "rounding_error": export_result.rounding_error,
+            "notes": list(export_result.notes),
+        }
     )

@@ -53,7 +53,7 @@ def _print_ratings_result(result: UnlearnRatingsResult, workspace: Workspace, co
     if not result.tainted_versions:
         console.print_line("No version was trained on them.")
     if inactive_versions:
-        console.print_line(
+        console.print_hint(
             f"Trained on them, and not in use: {', '.join(inactive_versions)}. "
             f"{_describe_rest(inactive_versions, workspace)}"
         )
@@ -65,13 +65,13 @@ def _print_ratings_result(result: UnlearnRatingsResult, workspace: Workspace, co
         console.print_line(f"{result.new_version} was trained on all other ratings.")
         console.print_line(f"A second run without the forgotten ones has equal weights: {result.proof}")
         name, _, version = result.new_version.rpartition("/")
-        console.print_line(f"To activate it: genloom promote {name} --to {version}")
+        console.print_hint(f"To activate it: genloom promote {name} --to {version}")
 
 
 def _print_document_result(result: UnlearnDocumentResult, workspace: Workspace, console: Console) -> None:
     console.print_line(f"{result.new_version} was trained without the document and is active.")
     console.print_line(f"A second run without the document has equal weights: {result.proof}")
-    console.print_line(
+    console.print_hint(
         f"Trained on it, directly or through their base: {', '.join(result.tainted_versions)}. "
         f"{_describe_rest(result.tainted_versions, workspace)}"
     )
@@ -82,7 +82,7 @@ def _print_document_result(result: UnlearnDocumentResult, workspace: Workspace, 
     old_digests = sorted(path.name for path in data_folder.iterdir() if path.name != result.data_digest)
     old_names = [quote_name(f"{data_folder.name}/{digest[:12]}") for digest in old_digests]
     console.print_line("Older versions of the data set still contain it. To delete them, if it must be gone:")
-    console.print_line(f"  genloom remove data {' '.join(old_names)} --force && genloom remove --empty-bin")
+    console.print_hint(f"  genloom remove data {' '.join(old_names)} --force && genloom remove --empty-bin")
 
 
 def _describe_rest(refs: Sequence[str], workspace: Workspace) -> str:

@@ -37,6 +37,7 @@ from genloom.cli.options.sampling import (
     SamplingSeed,
     StepSamplingOptions,
     TokenSamplingOptions,
+    Unmarked,
     parse_settings,
 )
 from genloom.cli.options.workspace import WorkOptions
@@ -44,9 +45,7 @@ from genloom.cli.output_path import is_file_name, name_copy, resolve_output_fold
 from genloom.conditioners import split_assignments
 from genloom.errors import GenloomError
 from genloom.generate.presets import PLACEHOLDER, Preset
-from genloom.media.abilities import guess_suffix
-from genloom.store.files import write_atomic
-from genloom.text_format import format_table
+from genloom.text_format import format_count, format_table
 
 
 def run(
@@ -69,6 +68,8 @@ def run(
     stop: list[str] | None = None,
     chat: ChatPrompts | None = None,
     seed: SamplingSeed | None = None,
+    unmarked: Unmarked = False,
+    refuse_copies: bool = False,
     precision: Precision = "auto",
     out: Path | None = None,
     continue_from: str | None = None,
@@ -93,6 +94,8 @@ def run(
         List of the sampling options of the model.
     count
         Number of outputs for each prompt.
+    refuse_copies
+        Withhold outputs that share more with the training data than chance explains, as `genloom copies` tells.
     stop
         String that ends a text and is not part of it, taken as it is; a line break is $'\\n' in the shell. Repeatable.
     out
@@ -123,9 +126,18 @@ def run(
         }
         selection = {"count": count != 1, "precision": precision != "auto", **vars(edit_flags), **vars(sheet_options)}
         _check_no_other_options(
-            model, {**input_options, "seed": seed, **selection, **vars(token_options), **vars(step_options)}
+            model,
+            {
+                **input_options,
+                "seed": seed,
+                "unmarked": unmarked,
+                "refuse_copies": refuse_copies,
+                **selection,
+                **vars(token_options),
+                **vars(step_options),
+            },
         )
-        _replay(workspace.output(replay), console)
+        _replay_output(workspace.output(replay), console)
         return
     if model is None:
         raise GenloomError("cli.model_missing")
@@ -154,17 +166,23 @@ def run(
         precision=precision,
         is_chat=chat,
         continue_from=continue_from or "",
+        is_marked=not unmarked,
+        refuse_copies=refuse_copies,
         **params,
     )
     outputs, results = _print_outputs(events, out, sheet_options.sheet, console)
-    sheet_entry = {}
+    if outputs.num_withheld:
+        console.print_note(f"{format_count(outputs.num_withheld, 'output')} withheld: too close to the training data")
+    if not outputs:
+        raise GenloomError("cli.all_withheld", count=outputs.num_withheld, model=generator.ref)
+    sheet_entry: dict[str, Any] = {"withheld": outputs.num_withheld} if refuse_copies else {}
     if sheet_options.sheet:
         sheet_entry["sheet"] = str(_save_sheet(outputs, Path(results[0]["file"]), console))
     adapters = list(outputs[0].record.get("adapters", {}))
     console.print_result({"model": generator.ref, "adapters": adapters, "outputs": results, **sheet_entry})
 
 
-def _replay(output: Output, console: Console) -> None:
+def _replay_output(output: Output, console: Console) -> None:
     output.replay()
     _print_output(output, console)
     console.print_note(f"Identical to {output.path}")
@@ -180,10 +198,18 @@ def _print_outputs(
     Without a use for all, only the first is returned, so that many outputs take no memory.
     """
     outputs, results, previous = Outputs(), [], None
-    for output, position, is_streamed in _show_progress(events, console):
+
+    def count_withheld() -> Iterator[GenerationProgress | Output]:
+        for event in events:
+            outputs.num_withheld = getattr(event, "num_withheld", outputs.num_withheld)
+            yield event
+
+    for output, position, is_streamed in _show_progress(count_withheld(), console):
         if should_keep_all or not outputs:
             outputs.append(output)
-        path = output.path if out is None else output.save(name_copy(out, output.path.name, *position))
+        path = output.path
+        if out is not None:
+            path = output.save(name_copy(out, output.path.name, *position), note=console.print_note_once)
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
         metadata |= {name: output.record[name] for name in ("given", *ANSWER_NOTES) if name in output.record}
         if console.is_json or not results:
@@ -251,9 +277,7 @@ def _print_output(output: Output, console: Console) -> None:
 
 def _save_sheet(outputs: Outputs, first_path: Path, console: Console) -> Path:
     """Write a sheet of all outputs beside the first and return its path."""
-    sheet = outputs.sheet()
-    path = first_path.with_name(f"sheet-{first_path.stem}{guess_suffix(sheet.mime)}")
-    write_atomic(path, sheet.data)
+    path = outputs.save_sheet(first_path.with_name(f"sheet-{first_path.stem}"), note=console.print_note_once)
     console.print_line(f"── all {len(outputs)} · {path}")
     return path
 

@@ -32,7 +32,7 @@ def run(model_source: str, /, *, name: str | None = None, base: str = "", common
     for note in import_result.notes:
         console.print_note(note)
     next_command = "chat" if import_result.has_chat_template else "generate"
-    console.print_line(f"Next: genloom {next_command} {import_result.folder.name}")
+    console.print_hint(f"Next: genloom {next_command} {import_result.folder.name}")
     console.print_result(
         {
             "model": import_result.folder.ref,

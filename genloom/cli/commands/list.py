@@ -52,7 +52,7 @@ def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions())
     own_kinds = [kind_name for kind_name in kinds if kind_name != "builtin"]
     if own_kinds and not faults and not any(rows_by_kind[kind_name] for kind_name in own_kinds):
         console.print_line()
-        console.print_line(_EMPTY_KINDS[kind] if kind else _EMPTY_WORKSPACE)
+        console.print_hint(_EMPTY_KINDS[kind] if kind else _EMPTY_WORKSPACE)
     return 1 if faults else 0
 
 
@@ -108,15 +108,17 @@ _ROW_FORMATTERS = {
     "outputs": lambda row: (
         row["output"],
         str(row["model"] or ""),
-        _shorten(" ".join([*(f"{name}={value}" for name, value in row["given"].items()), str(row["prompt"] or "")])),
-        _shorten(row["text"], 40) if row["text"] else f"outputs/{row['output'][:10]}/{Path(row['file']).name}",
+        _shorten_value(
+            " ".join([*(f"{name}={value}" for name, value in row["given"].items()), str(row["prompt"] or "")])
+        ),
+        _shorten_value(row["text"], 40) if row["text"] else f"outputs/{row['output'][:10]}/{Path(row['file']).name}",
     ),
     "conversations": lambda row: (
         row["conversation"],
         row["model"],
         format_count(row["questions"], "question"),
         format_bytes(row["bytes"]),
-        _shorten(row["title"]),
+        _shorten_value(row["title"]),
     ),
 }
 
@@ -125,6 +127,6 @@ def _format_day(row: dict[str, Any]) -> str:
     return row["created"][:16].replace("T", " ")
 
 
-def _shorten(value: object, max_chars: int = 30) -> str:
+def _shorten_value(value: object, max_chars: int = 30) -> str:
     text = " ".join(str(value or "").split())
     return repr(text if len(text) <= max_chars else text[: max_chars - 1] + "…")

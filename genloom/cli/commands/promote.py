@@ -35,5 +35,5 @@ def run(
         instead = f" instead of {model}/{previous_version}" if previous_version else ""
         console.print_line(f"{model} now means {model}/{to}{instead}.")
         if previous_version:
-            console.print_line(f"To undo: genloom rollback {model}")
+            console.print_hint(f"To undo: genloom rollback {model}")
     console.print_result({"event": event.id, **event.body})

@@ -78,7 +78,7 @@ def run(
     console.print_line(f"{_describe_event(event, workspace)} ({event.body['rater']}).")
     if event.kind == "choice" and len(set(event.body["sha256"])) == 1:
         console.print_line("Both outputs are identical, so nothing is learned from this choice.")
-    console.print_line(f"Recorded as {event.id}; to undo: genloom ratings withdraw {event.id}")
+    console.print_hint(f"Recorded as {event.id}; to undo: genloom ratings withdraw {event.id}")
     console.print_result({"event": event.id, "at": event.at, "kind": event.kind, **event.body})
 
 

@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from genloom.api.ratings import Ratings
+from genloom.api.signing import save_signed
 from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions, LedgerURL
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
 from genloom.rate.export import Format
-from genloom.store.files import write_atomic
 from genloom.text_format import format_count, format_table, quote_beginning
+from genloom.trust.manifests import EDITED
 
 Action = Literal["list", "withdraw", "export", "verify"]
 _MAX_ROWS = 20
@@ -58,11 +59,11 @@ def run(
             body = workspace.ledger.get_event(id).body
             name, item = versions[0].partition("/")[0], body.get("output") or body.get("a")
             console.print_line(f"Trained on it before: {', '.join(versions)}.")
-            console.print_line(f"To retrain without the ratings of its output: genloom forget {name} --item {item}")
+            console.print_hint(f"To retrain without the ratings of its output: genloom forget {name} --item {item}")
         console.print_result({"event": event.id, "at": event.at, "withdrawn": id, "trained_versions": versions})
     elif to is not None:
         export_path = None if out is None else resolve_output_file(out, "ratings.jsonl")
-        _export_ratings(list(workspace.export_ratings(to, model)), to, export_path, console)
+        _export_ratings(workspace, model, to, export_path, console)
     elif action == "verify":
         return _verify_ledger(workspace, console)
     else:
@@ -70,10 +71,13 @@ def run(
     return 0
 
 
-def _export_ratings(exported_rows: list[dict[str, Any]], to: Format, out: Path | None, console: Console) -> None:
+def _export_ratings(workspace: Workspace, model: str, to: Format, out: Path | None, console: Console) -> None:
+    exported_rows = list(workspace.export_ratings(to, model))
     lines = [json.dumps(row, ensure_ascii=False) for row in exported_rows]
     if out is not None:
-        write_atomic(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        facts = {"ratings": len(exported_rows), "format": to, **({"model": model} if model else {})}
+        save_signed(workspace, out, data, facts, console.print_note_once, EDITED)  # people's words beside outputs
         console.print_line(f"{format_count(len(exported_rows), 'row')} written to {out}")
     else:
         console.print_lines(lines)
@@ -101,7 +105,7 @@ def _verify_ledger(workspace: Workspace, console: Console) -> int:
 def _print_ratings(ratings: Ratings, console: Console) -> None:
     console.print_result(ratings.to_json())
     if not ratings.rows:
-        console.print_line("No ratings. Start with: genloom rate ID --up, or genloom arena MODEL --prompts FILE")
+        console.print_hint("No ratings. Start with: genloom rate ID --up, or genloom arena MODEL --prompts FILE")
         return
     table = [
         (row["event"], row["at"][:16].replace("T", " "), row["rater"], row["says"], row["effect"])

@@ -23,8 +23,8 @@ def run(
 ) -> None:
     """Move data sets, models, runs, outputs or conversations to the bin, restore them, or free the space.
 
-    What others depend on is only removed with --force: the active version of a model, the base of an adapter, the data
-    of a model, an output with ratings. Ratings stay in the ledger. Without arguments, lists the bin.
+    Dependencies of others are only removed with --force: the active version of a model, the base of an adapter, the
+    data of a model, an output with ratings. Ratings stay in the ledger. Without arguments, lists the bin.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def run(
             find_removable_paths(workspace, kind, name, force)
         entries = [workspace.remove(kind, name, force=force) for name in names]
         for entry in entries:
-            console.print_line(
-                f"Removed {_describe(entry)}. To restore it: genloom remove --restore {quote_name(entry.name)}"
+            console.print_hint(
+                f"Removed {_describe_entry(entry)}. To restore it: genloom remove --restore {quote_name(entry.name)}"
             )
-        console.print_line("The bin still takes its space. To free it: genloom remove --empty-bin")
+        console.print_hint("The bin still takes its space. To free it: genloom remove --empty-bin")
         console.print_result({"removed": [entry.to_record() for entry in entries]})
     elif restore:
         entry = workspace.restore(restore)
-        console.print_line(f"Restored {_describe(entry)}.")
+        console.print_line(f"Restored {_describe_entry(entry)}.")
         console.print_result({"restored": entry.to_record()})
     elif empty_bin:
         num_bytes = workspace.empty_bin()
@@ -75,5 +75,5 @@ def print_bin(entries: list[BinEntry], console: Console) -> None:
     console.print_lines(format_table(rows), indent="  ")
 
 
-def _describe(entry: BinEntry) -> str:
+def _describe_entry(entry: BinEntry) -> str:
     return f"{entry.name} ({entry.kind}, {format_bytes(entry.bytes)})"

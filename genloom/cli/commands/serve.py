@@ -41,10 +41,10 @@ def print_links(console: Console, urls: list[str], links: list[str], is_qr_code:
     """Print where the server is, and the links that sign in one browser each, if there are any."""
     if links:
         console.print_line(f"Studio: {links[0]}")
-        console.print_line("        The link works once, within 30 minutes; genloom studio makes another.")
+        console.print_hint("        The link works once, within 30 minutes; genloom studio makes another.")
     else:
-        console.print_line(f"Studio: {urls[0]} (a link to sign in with: genloom studio)")
-    console.print_line(f"API:    {urls[0]}/v1 (a key for programs: genloom access new NAME)")
+        console.print_hint(f"Studio: {urls[0]} (a link to sign in with: genloom studio)")
+    console.print_hint(f"API:    {urls[0]}/v1 (a key for programs: genloom access new NAME)")
     if is_qr_code and links[1:]:
         console.print_line(f"On your phone: {links[1]}")
         if console.is_live:

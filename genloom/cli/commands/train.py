@@ -50,6 +50,7 @@ def run(
     seed: Seed = 0,
     threads: Threads | None = None,
     save_steps: Count | None = None,
+    canaries: Annotated[int, int_range(1, 10_000)] | None = None,
     common: WorkOptions = WorkOptions(),
 ) -> int:
     """Train a model on a data set, or fine-tune an existing one, within a time budget.
@@ -80,25 +81,25 @@ def run(
         seed=seed,
         threads=threads or 0,
         save_steps=save_steps or 0,
+        canaries=canaries or 0,
         num_samples=0 if common.json else NUM_SAMPLES,
     )
     result, stopped_step = _show_progress(events, console)
     if result is None:
-        run_name = quote_name(name or data)
-        console.print_line(
-            f"Stopped at step {stopped_step:,}; everything is saved. To continue: genloom train --resume {run_name}"
-        )
-        console.print_result({"stopped": stopped_step, "run": workspace.store.get_run(name or data).id})
+        run_name = name or (f"{data}-canaries" if canaries else data)
+        next_command = f"genloom train --resume {quote_name(run_name)}"
+        console.print_hint(f"Stopped at step {stopped_step:,}; everything is saved. To continue: {next_command}")
+        console.print_result({"stopped": stopped_step, "run": workspace.store.get_run(run_name).id})
         return 130
     model_folder = workspace.store.get_model(result.ref)
     _print_result(result, model_folder.folder, console)
     next_command = _suggest_command(workspace.store, model_folder)
     if (active_model := workspace.store.get_model(model_folder.name)).ref != model_folder.ref:
         promote_command = f"genloom promote {quote_name(model_folder.name)} --to {model_folder.version}"
-        console.print_line(
+        console.print_hint(
             f"The active version is still {active_model.ref}. To activate the new one: {promote_command}"
         )
-    console.print_line(f"Next: genloom {next_command}")
+    console.print_hint(f"Next: genloom {next_command}")
     console.print_result({**result.to_record(), "folder": str(model_folder.folder)})
     return 0
 

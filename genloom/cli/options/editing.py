@@ -18,7 +18,7 @@ DEFAULT_STEPS_BETWEEN = 8
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SheetOptions:
-    """How several outputs are shown, or made from two."""
+    """Contact sheets of several outputs, and interpolation between two."""
 
     sheet: bool = False
     """Contact sheet of all outputs, stored beside them."""

@@ -30,7 +30,7 @@ Tasks = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is measured, and how precisely."""
+    """The data of a measurement, and its precision."""
 
     split: Literal["val", "test"] = "val"
     """Held-out split. val is read during training, test never is."""

@@ -37,10 +37,22 @@ Guidance = Annotated[
     Parameter(help="Guidance scale: 1 is off; higher values follow the prompt more closely, with less variety."),
 ]
 SamplingSeed = Annotated[
-    Seed, Parameter(help="Random seed; the same seed gives the same outputs. [default: a new one each time]")
+    Seed,
+    Parameter(
+        help="Random seed; the same seed gives the same outputs in this workspace. [default: a new one each time]"
+    ),
 ]
 
 
+Unmarked = Annotated[
+    bool,
+    Parameter(
+        name="--unmarked",
+        negative="",
+        help="Outputs without the mark by which this workspace recognises them; recorded. A seed then gives the same "
+        "outputs in every workspace.",
+    ),
+]
 ParamSettings = Annotated[
     list[str],
     Parameter(

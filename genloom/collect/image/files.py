@@ -11,13 +11,11 @@ from genloom.collect.image.caption_words import FILE_COLUMNS, IMAGE_COLUMNS
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
+from genloom.collect.unread_suffixes import CONVERSION_HINTS
 from genloom.errors import GenloomError
 from genloom.media import image
 
-CONVERSION_HINTS = dict.fromkeys(
-    (".heic", ".heif", ".avif", ".jxl", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga"), "png"
-)
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".bz2", ".xz", ".zst", ".rar")
+OWN_HINTS = {".pdf": "save it as .png", ".gz": "unpack it first"}  # of formats that other media read
 
 
 def match_count(files: Sequence[SourceFile]) -> int:
@@ -44,13 +42,8 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
         suffix = file.path.suffix.lower()
         if file.path in sidecar_index.image_paths:
             continue
-        if suffix in CONVERSION_HINTS:
-            error = GenloomError(
-                "collect.unsupported_suffix", suffix=suffix, cure=f"save it as .{CONVERSION_HINTS[suffix]}"
-            )
-            notes.append(Note.from_error(file.name, error))
-        elif suffix in ARCHIVE_SUFFIXES:
-            error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure="unpack it first")
+        if cure := CONVERSION_HINTS.get(suffix) or OWN_HINTS.get(suffix):
+            error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure=cure)
             notes.append(Note.from_error(file.name, error))
         elif not sidecar_index.is_sidecar(file.path):
             other_counts[escape_name(suffix) or "no suffix"] += 1

@@ -52,12 +52,12 @@ def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray
     At 0.8 a picture counts as similar to itself saved smaller or as JPEG, and the icons "farmer" and "man farmer" to
     each other; the numbers 5 and 6 on a key, or two times on a clock, do not.
     """
-    query_P, candidates_NP = _center(signature_P), _center(signatures_NP)
+    query_P, candidates_NP = _center_signatures(signature_P), _center_signatures(signatures_NP)
     distance_N = np.sqrt(((candidates_NP - query_P) ** 2).mean(axis=1))
     contrast_N = np.maximum(np.minimum(candidates_NP.std(axis=1), query_P.std()), MIN_CONTRAST)
     return 1 - 2 * distance_N / contrast_N
 
 
-def _center(signatures: np.ndarray) -> np.ndarray:
+def _center_signatures(signatures: np.ndarray) -> np.ndarray:
     levels = signatures.astype(np.float32)
     return levels - levels.mean(axis=-1, keepdims=True)

@@ -40,7 +40,7 @@ GRAM = 8  # intervals with their rhythm that are compared together
 
 @dataclass(frozen=True)
 class Config(Options):
-    """How to collect scores."""
+    """Options for collecting scores."""
 
     passage_bars: int = option(20, "Bars of the passages that a longer piece is cut into.", minimum=1, maximum=64)
 
@@ -78,7 +78,8 @@ def is_score(file: SourceFile) -> bool:
         return suffix in music.suffixes
     try:
         with file.path.open("rb") as opened:
-            return b"score-partwise" in opened.read(2000)
+            head = opened.read(4000).replace(b"\0", b"")  # UTF-16 too
+            return b"score-partwise" in head or b"score-timewise" in head
     except OSError:
         return False
 

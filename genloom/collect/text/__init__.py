@@ -19,7 +19,7 @@ from genloom.collect.text.minhash import ComparedText
 from genloom.collect.text.options import Config
 from genloom.collect.text.quality import score_quality
 from genloom.collect.text.reader import RawText
-from genloom.collect.text.scrub import scrub
+from genloom.media.text.personal_data import scrub_text
 from genloom.types import Message
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -67,7 +67,7 @@ def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[D
     if score < options.min_quality:
         raise Skip("low quality")
     if options.scrub:
-        text, scrub_counts = scrub(text, options.scrub)
+        text, scrub_counts = scrub_text(text, options.scrub)
         counters["scrubbed"] += scrub_counts
     turns = tuple(replace(t, content=c) for t, c in zip(raw.turns, text.split(TURN_SEPARATOR), strict=bool(raw.turns)))
     text = render_conversation(turns) or text

@@ -75,7 +75,7 @@ def list_entries(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 def list_nodes(record: Mapping[str, Any]) -> tuple[list[tuple[str, str, str, str]], str] | None:
     """Return all messages of an export, of every branch, as id, parent, role and text, and the id of the current one.
 
-    What has no text is there with "", so that the tree stays whole. None for a record that is no export.
+    A message without text has "", so that the tree stays whole. None for a record that is no export.
     """
     tree = _find_tree(record)
     if tree is None:

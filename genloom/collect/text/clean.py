@@ -40,7 +40,7 @@ def clean_text(text: str) -> tuple[str, bool]:
         text = SURROGATE_PATTERN.sub("\ufffd", text)
         data = text.encode("utf-8")
     if not text.isascii():
-        text, is_repaired = _normalize(text, set(data.translate(None, ASCII_BYTES).decode("utf-8")))
+        text, is_repaired = _normalize_characters(text, set(data.translate(None, ASCII_BYTES).decode("utf-8")))
         data = text.encode("utf-8")
     if "\r" in text or "\f" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
@@ -55,7 +55,7 @@ def clean_text(text: str) -> tuple[str, bool]:
     return text.strip("\n").rstrip(), is_repaired
 
 
-def _normalize(text: str, distinct_chars: set[str]) -> tuple[str, bool]:
+def _normalize_characters(text: str, distinct_chars: set[str]) -> tuple[str, bool]:
     """Return the text with characters beyond ASCII repaired and normalised; `distinct_chars` are those that occur.
 
     Most texts have only a few of them, such as curly quotes, so that checking the set avoids a pass over the text.

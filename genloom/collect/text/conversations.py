@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from genloom.collect.text import chat_exports
+from genloom.collect.text import chat_exports, marked_turns
 from genloom.errors import GenloomError
 from genloom.types import Message
 
@@ -67,6 +67,8 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
         if fields.get("label") is False:  # of TRL's unpaired preferences
             raise GenloomError("collect.labelled_bad")
         prompt, answer = first, str(others[0][0] if isinstance(others[0], list) else others[0])
+        if len(marked := marked_turns.parse_marked_turns(prompt + answer)) == 1:  # a prompt that was rendered
+            return marked[0]
         context = _first_string(fields, CONTEXT_COLUMNS) or ""
         has_context = context.strip() and names[0].strip().lower() in PROMPT_COLUMNS
         turns = [Message("user", f"{prompt}\n\n{context}" if has_context else prompt), Message("assistant", answer)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from genloom.collect.options import Note
 from genloom.collect.sources import BUILTIN_PREFIX, SourceFile
 from genloom.collect.text import chat_exports
+from genloom.collect.unread_suffixes import CONVERSION_HINTS
 from genloom.errors import GenloomError
 from genloom.media import text
 
@@ -20,27 +21,6 @@ FORMATS = {
     **dict.fromkeys(text.DOCUMENTS, "document"),
     **dict.fromkeys(text.SHEETS, "sheets"),
     **dict.fromkeys(text.MARKUP, "markup"),
-}
-CONVERSION_HINTS = {
-    ".doc": "save it as .docx",
-    **dict.fromkeys((".docm", ".dotx", ".dot", ".wps", ".wpd"), "save it as .docx"),
-    **dict.fromkeys((".xlsb", ".xltx"), "save it as .xlsx"),
-    **dict.fromkeys((".pptm", ".ppsx", ".pps"), "save it as .pptx"),
-    **dict.fromkeys((".djvu", ".xps"), "save it as .pdf"),
-    ".pages": "export it as .docx or .pdf",
-    ".xls": "save it as .xlsx",
-    ".ppt": "save it as .pptx",
-    ".odp": "save it as .pptx",
-    ".msg": "save it as .eml",
-    ".mobi": "convert it to .epub",
-    ".azw3": "convert it to .epub",
-    ".zip": "unpack it first",
-    ".tar": "unpack it first",
-    ".tgz": "unpack it first",
-    ".7z": "unpack it first",
-    ".bz2": "unpack it first",
-    ".xz": "unpack it first",
-    ".zst": "unpack it first",
 }
 MIN_STREAMED_BYTES = 4 << 20
 

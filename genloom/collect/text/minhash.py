@@ -37,7 +37,7 @@ INVERSE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, pow(HASH_BASE, -1, 1 << 64)
 
 @dataclass(frozen=True)
 class ComparedText:
-    """What of a document is compared with others: of a conversation without the system prompt, with its answers."""
+    """The compared part of a document: of a conversation without the system prompt, with its answers."""
 
     text: str
     answers: str = ""
@@ -56,7 +56,7 @@ def compute_sketches(texts: list[ComparedText], digests: list[bytes], should_fin
     bands_BKR = hashes_BP[:, : BANDS * ROWS_PER_BAND].reshape(len(texts), BANDS, ROWS_PER_BAND)
     keys_BK = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), BANDS)).copy()
     for row in range(ROWS_PER_BAND):
-        keys_BK = _mix(keys_BK, bands_BKR[:, :, row])
+        keys_BK = _mix_state(keys_BK, bands_BKR[:, :, row])
     links_B = np.array([_hash_answers(text.answers) for text in texts], np.uint64)
     all_keys = np.concatenate([exact_B1, keys_BK], axis=1)
     return Sketches(all_keys, hashes_BP.astype(np.uint8), *_sample_ngrams(ngrams_G, boundaries), links_B)
@@ -73,7 +73,7 @@ def hash_ngrams(texts: list[str], num_words: int = NGRAM_WORDS) -> tuple[np.ndar
     padded_T = np.concatenate([word_hashes_T, np.zeros(num_words, np.uint64)])
     ngrams_T = word_hashes_T
     for offset in range(1, num_words):
-        ngrams_T = _mix(ngrams_T, padded_T[offset : offset + len(word_hashes_T)])
+        ngrams_T = _mix_state(ngrams_T, padded_T[offset : offset + len(word_hashes_T)])
     # A text shorter than a gram counts as one gram; grams that reach into the next text are dropped.
     ends_B = np.cumsum(counts_B)
     starts_B = ends_B - counts_B
@@ -83,7 +83,7 @@ def hash_ngrams(texts: list[str], num_words: int = NGRAM_WORDS) -> tuple[np.ndar
     ngrams_G = np.append(ngrams_T, np.uint64(0))[np.repeat(starts_B, lengths_B) + offsets_G]
     for i in np.flatnonzero(counts_B < num_words):
         words = np.split(word_hashes_T[starts_B[i] : ends_B[i]], counts_B[i]) if counts_B[i] else []
-        ngrams_G[boundaries[i]] = reduce(_mix, words, counts_B[i : i + 1].astype(np.uint64))[0]
+        ngrams_G[boundaries[i]] = reduce(_mix_state, words, counts_B[i : i + 1].astype(np.uint64))[0]
     return ngrams_G, boundaries
 
 
@@ -140,7 +140,7 @@ def _hash_segments(segments: list[tuple[int, bytes]], counts_B: np.ndarray) -> n
     ends = np.cumsum([len(segment) + 1 for _, segment in segments])
     boundaries = np.searchsorted(starts_T, ends, side="right")
     np.add.at(counts_B, [i for i, _ in segments], np.diff(boundaries, prepend=0))
-    return _mix(hashes_T, np.zeros(1, np.uint64))
+    return _mix_state(hashes_T, np.zeros(1, np.uint64))
 
 
 def _normalize_words(text: str) -> bytes:
@@ -163,7 +163,7 @@ def _split_segments(data: bytes) -> Iterator[bytes]:
     yield data[start:] if start else data
 
 
-def _mix(state: np.ndarray, value: np.ndarray) -> np.ndarray:
+def _mix_state(state: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Return a step of multiplicative hashing on uint64, with wrap-around (after SplitMix64)."""
     state = (state ^ value) * np.uint64(HASH_BASE)
     return state ^ (state >> np.uint64(29))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from genloom.collect.options import Options
-from genloom.collect.text.scrub import SCRUB_KINDS
+from genloom.media.text.personal_data import SCRUB_KINDS
 from genloom.settings import option
 
 

@@ -26,18 +26,18 @@ def score_quality(text: str) -> float:
         num_letters = len(sample_bytes) - len(sample_bytes.translate(None, ASCII_LETTERS))
     else:
         num_letters = len(NON_LETTERS.sub("", sample))
-    score = _ramp(num_letters / num_visible, 0.25, 0.6)
+    score = _compute_ramp(num_letters / num_visible, 0.25, 0.6)
     if sample.isascii():  # scripts without blanks have no words in this sense
-        score *= _ramp(num_visible / len(words), 40, 14)
+        score *= _compute_ramp(num_visible / len(words), 40, 14)
     lines = [line for line in sample.split("\n") if len(line) > 1]
     if len(lines) > 4:
-        score *= _ramp(len(set(lines)) / len(lines), 0.1, 0.5)
+        score *= _compute_ramp(len(set(lines)) / len(lines), 0.1, 0.5)
     if len(sample_bytes) > 300:
         compression_ratio = len(zlib.compress(sample_bytes, 1)) / len(sample_bytes)
-        score *= _ramp(compression_ratio, 0.05, 0.2) * _ramp(compression_ratio, 0.95, 0.75)
+        score *= _compute_ramp(compression_ratio, 0.05, 0.2) * _compute_ramp(compression_ratio, 0.95, 0.75)
     return round(score, 3)
 
 
-def _ramp(value: float, zero: float, one: float) -> float:
+def _compute_ramp(value: float, zero: float, one: float) -> float:
     """Return 0 at `zero`, 1 at `one`, linear between, constant beyond; `zero` may be the greater."""
     return min(1.0, max(0.0, (value - zero) / (one - zero)))

@@ -4,13 +4,14 @@ import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any
 
 from genloom.collect import builtin, licence
 from genloom.collect.options import Note
 from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
-from genloom.collect.text import chat_exports, rows
+from genloom.collect.text import chat_exports, marked_turns, rows
 from genloom.collect.text.chunk import iter_chunks
 from genloom.collect.text.files import inner_suffix
 from genloom.collect.text.options import Config
@@ -21,6 +22,7 @@ from genloom.text_format import format_count
 from genloom.types import Message
 
 MAX_ROW_REASONS = 5  # for each file
+MAX_MARKED_BLOCKS = 16  # of a text file with markers of a chat template, of about a megabyte each
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,14 @@ def _read_file(file: SourceFile, options: Config, max_chars: int) -> Iterator[Ra
     elif file.format == "parquet":
         yield from _read_rows(rows.read_parquet_rows(file.path, options.column, options.keep), file, options, max_chars)
     else:
-        stream = encoding.open_text(file.path)
+        extractor = text.MARKUP.get(inner_suffix(file.path))
+        stream = encoding.open_text(file.path, is_page=extractor is extract.extract_html)
+        if stream.is_guessed:
+            name = stream.encoding.upper()
+            yield Note.from_error(file.name, GenloomError("collect.encoding_guessed", encoding=name), is_skipped=False)
         if file.format == "markup":
-            extraction = extract.run_extractor(text.MARKUP[inner_suffix(file.path)], _read_all(stream))
+            assert extractor is not None, "it has the suffix of markup"
+            extraction = extract.run_extractor(extractor, _read_all(stream))
             yield from _iter_problems(extraction, file)
             yield from _chunk_text(
                 [extraction.text], file.name, _resolve_licence(file, options, extraction.licence), max_chars
@@ -99,6 +106,8 @@ def _iter_problems(extraction: bounded.ExtractedText, file: SourceFile) -> Itera
     """Yield notes on what of a document could not be read; raise GenloomError if there is no text in it."""
     if not extraction.text.strip():
         raise GenloomError("collect.document_without_text")
+    if marker := marked_turns.find_marker(extraction.text):
+        yield Note.from_error(file.name, GenloomError("collect.markers_as_text", marker=marker), is_skipped=False)
     for problem in extraction.problems:
         yield Note.from_error(file.name, problem, is_skipped=False)
 
@@ -126,15 +135,30 @@ def _read_table(stream: encoding.TextReader, file: SourceFile, options: Config) 
     return rows.read_csv_rows(stream, options.column, ".tsv" in file.path.name.lower(), options.keep)
 
 
-def _read_text(stream: encoding.TextReader, file: SourceFile, options: Config, max_chars: int) -> Iterator[RawText]:
+def _read_text(
+    stream: encoding.TextReader, file: SourceFile, options: Config, max_chars: int
+) -> Iterator[RawText | Note]:
     blocks = iter(stream)
     head = next(blocks, "")
-
-    def all_blocks() -> Iterator[str]:
-        yield head
-        yield from blocks
-
-    yield from _chunk_text(all_blocks(), file.name, _resolve_licence(file, options, licence.find_spdx(head)), max_chars)
+    licence_name = _resolve_licence(file, options, licence.find_spdx(head))
+    if marked_turns.find_marker(head):
+        parts = [head]
+        parts += islice(blocks, MAX_MARKED_BLOCKS)
+        row_list = list(rows.parse_text(rows.TextRow(1, "".join(parts))))
+        if row_list[0].turns and next(blocks, None) is None:
+            yield Note.from_error(file.name, GenloomError("collect.read_marked"), is_skipped=False)
+            for number, row in enumerate(row_list, 1):
+                yield RawText("", f"{file.name}:{number}", licence_name, row.turns)
+            return
+        blocks = chain(parts[1:], blocks)
+    is_empty, marker = True, ""
+    for raw in _chunk_text(chain([head], blocks), file.name, licence_name, max_chars):
+        is_empty, marker = False, marker or marked_turns.find_marker(raw.text)
+        yield raw
+    if is_empty:
+        raise GenloomError("collect.empty_file")
+    if marker:
+        yield Note.from_error(file.name, GenloomError("collect.markers_as_text", marker=marker), is_skipped=False)
 
 
 def _read_rows(
@@ -144,7 +168,11 @@ def _read_rows(
     num_broken, num_good = 0, 0
     reasons: dict[str, int] = {}  # with the first row of each
     num_repaired, guesses = 0, {}
+    has_markers = False
     for row in table_rows:
+        if row.has_markers and not has_markers:
+            has_markers = True
+            yield Note.from_error(file.name, GenloomError("collect.read_marked"), is_skipped=False)
         if row.note:
             yield Note.from_error(file.name, row.note, is_skipped=False)
             continue

@@ -12,7 +12,7 @@ from genloom.collect import table_files
 from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS
 from genloom.collect.parquet import list_text_columns, open_parquet
-from genloom.collect.text import chat_exports, conversations
+from genloom.collect.text import chat_exports, conversations, marked_turns, turn_tables
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 from genloom.types import Message
@@ -23,6 +23,7 @@ SNIFF_ROWS = 64  # from which the column of text is guessed
 UNSPACED_PATTERN = re.compile(
     "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}"
 )
+WORDS_PATTERN = re.compile(r"[^\W\d_]\S*\s+(?:\S*\s+)?[^\s\w]*[^\W\d_]")  # two, which dates and numbers have not
 TEXT_COLUMNS = (
     "text",
     "content",
@@ -55,6 +56,7 @@ class TextRow:
     warning: GenloomError | None = None  # why the row may have been read wrongly
     note: GenloomError | None = None  # instead of a row: what was taken from the table
     kept_values: Mapping[str, Any] = field(default_factory=dict)  # values of other columns
+    has_markers: bool = False  # the turns stood between the markers of a chat template
 
 
 def read_jsonl_rows(stream: TextReader, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
@@ -103,6 +105,16 @@ def read_json_rows(
     return chain([note], _iter_rows(enumerate(rows[names[0]], 1), column, keep))
 
 
+def _list_objects(rows: Iterable[tuple[int, Any]]) -> list[dict[str, Any]]:
+    return [value for _, value in rows if isinstance(value, dict)]
+
+
+def _describe_turns(columns: turn_tables.TurnColumns) -> GenloomError:
+    if columns.id:
+        return GenloomError("collect.read_as_turns", id=columns.id, role=columns.role, content=columns.content)
+    return GenloomError("collect.turns_without_id", role=columns.role)
+
+
 def _is_json_line(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict | str)
@@ -118,7 +130,12 @@ def _is_document(record: Mapping[str, Any], column: str) -> bool:
 
 def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[str]) -> Iterator[TextRow]:
     head = list(islice(values, SNIFF_ROWS))
-    objects = [value for _, value in head if isinstance(value, dict)]
+    if turn_columns := None if column else turn_tables.find_turn_columns(_list_objects(head)):
+        yield TextRow(0, note=_describe_turns(turn_columns))
+        if turn_columns.id:
+            values = turn_tables.group_turns(chain(head, values), turn_columns)
+            head = list(islice(values, SNIFF_ROWS))
+    objects = _list_objects(head)
     key = _find_text_column(column, objects) if objects else ""
     if not objects and not any(isinstance(value, str) for _, value in head):
         _raise_first_problem((number, value) for number, value in head if isinstance(value, GenloomError))
@@ -130,9 +147,9 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[st
         if isinstance(value, GenloomError):
             yield TextRow(number, problem=value)
         elif isinstance(value, str):
-            yield TextRow(number, value)
+            yield from parse_text(TextRow(number, value))
         else:
-            yield _parse_row(number, value if isinstance(value, dict) else {}, key, column, keep)
+            yield from parse_text(_parse_row(number, value if isinstance(value, dict) else {}, key, column, keep))
     if num_branches:
         yield TextRow(0, note=GenloomError("collect.branches_left_out", count=num_branches))
 
@@ -152,13 +169,30 @@ def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, ke
     return TextRow(number, record[key], _find_licence(record), kept_values=kept_values)
 
 
+def parse_text(row: TextRow) -> Iterator[TextRow]:
+    """Yield the conversations that the text of a row consists of; else the row, with a warning of its chat markers."""
+    if row.turns or not (marker := marked_turns.find_marker(row.text)):
+        yield row
+        return
+    conversations_found = marked_turns.parse_marked_turns(row.text)
+    for turns in conversations_found:
+        yield replace(row, text="", turns=turns, has_markers=True)
+    if not conversations_found:
+        yield replace(row, warning=row.warning or GenloomError("collect.markers_as_text", marker=marker))
+
+
 def read_csv_rows(
     stream: TextReader, column: str, is_tab_separated: bool, keep: Sequence[str] = ()
 ) -> Iterator[TextRow]:
     """Yield the rows of a .csv or .tsv whose first row names the columns."""
     records = table_files.read_csv(stream, is_tab_separated)
     head_rows = list(islice(records, SNIFF_ROWS))
-    valid_records = [record for _, record in head_rows if isinstance(record, dict)]
+    if turn_columns := None if column else turn_tables.find_turn_columns(_list_objects(head_rows)):
+        yield TextRow(0, note=_describe_turns(turn_columns))
+        if turn_columns.id:
+            records = turn_tables.group_turns(chain(head_rows, records), turn_columns)
+            head_rows = list(islice(records, SNIFF_ROWS))
+    valid_records = _list_objects(head_rows)
     if not valid_records:
         _raise_first_problem((number, record) for number, record in head_rows if isinstance(record, GenloomError))
     key = _find_text_column(column, valid_records)
@@ -169,7 +203,7 @@ def read_csv_rows(
         else:
             row = _parse_row(number, record, key, column, keep)
             is_repaired = isinstance(record, table_files.RepairedRow) and not row.problem
-            yield replace(row, warning=record.problem) if is_repaired else row
+            yield from parse_text(replace(row, warning=record.problem) if is_repaired else row)
 
 
 def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
@@ -177,6 +211,7 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
     with open_parquet(path) as file:
         text_columns = list_text_columns(file.schema_arrow)
         list_names = {*conversations.LIST_COLUMNS, *conversations.ANSWER_COLUMNS, "prompt", "history", "label"}
+        list_names |= {*turn_tables.ID_COLUMNS}
         list_columns = [
             f.name for f in file.schema_arrow if f.name not in text_columns and f.name.lower() in list_names
         ]
@@ -184,6 +219,15 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
             raise GenloomError("collect.no_text_column", columns=", ".join(file.schema_arrow.names) or "no columns")
         head = next(file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns), None)
         head_records = head.to_pylist() if head is not None else []
+        turn_columns = None if column else turn_tables.find_turn_columns(head_records)
+        if turn_columns:
+            yield TextRow(0, note=_describe_turns(turn_columns))
+        if turn_columns and turn_columns.id:
+            batches = file.iter_batches(SNIFF_ROWS)
+            records = enumerate((record for batch in batches for record in batch.to_pylist()), 1)
+            for number, record in turn_tables.group_turns(records, turn_columns):
+                yield from parse_text(_parse_row(number, record, "", column, keep))
+            return
         key = _find_text_column(column, head_records)
         yield from _note_columns(head_records, key, column)
         used_columns = {*conversations.CONVERSATION_COLUMNS, *LICENCE_COLUMNS, "history", "label"}
@@ -193,7 +237,7 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         for batch in file.iter_batches(SNIFF_ROWS, columns=columns):
             for record in batch.to_pylist():
                 number += 1
-                yield _parse_row(number, record, key, column, keep)
+                yield from parse_text(_parse_row(number, record, key, column, keep))
 
 
 def _raise_first_problem(problems: Iterator[tuple[int, GenloomError]]) -> None:
@@ -265,7 +309,7 @@ def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow
 
 def _is_prose(value: str) -> bool:
     """Return whether a value holds several words, which some scripts write without spaces."""
-    return " " in value.strip() or UNSPACED_PATTERN.search(value) is not None
+    return WORDS_PATTERN.search(value) is not None or UNSPACED_PATTERN.search(value) is not None
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:

@@ -32,7 +32,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered, beside the reference."""
+    """The answer of a model beside the reference."""
 
     question: str
     answer: str

@@ -36,10 +36,10 @@ def measure_text_diversity(samples: Sequence[str]) -> TextDiversity:
             _compute_distinct_ratio(words, 3),
             _compute_distinct_ratio(words, 4),
         ),
-        repetition=_mean([1 - len(set(grams)) / len(grams) for grams in fourgrams if grams]),
+        repetition=_compute_mean([1 - len(set(grams)) / len(grams) for grams in fourgrams if grams]),
         longest_repeat=max(measure_longest_repeat(sample) for sample in samples),
         longest_loop=max(measure_longest_loop(sample) for sample in words),
-        cross_overlap=_mean(_compute_shared_ratios(fourgrams)),
+        cross_overlap=_compute_mean(_compute_shared_ratios(fourgrams)),
     )
 
 
@@ -89,5 +89,5 @@ def _compute_shared_ratios(samples: Sequence[Sequence[tuple[str, ...]]]) -> list
     return [sum(sample_counts[gram] > 1 for gram in grams) / len(grams) for grams in samples if grams]
 
 
-def _mean(values: Sequence[float]) -> float:
+def _compute_mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0

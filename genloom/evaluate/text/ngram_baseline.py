@@ -13,7 +13,7 @@ from genloom.evaluate.report import estimate_to_json
 from genloom.metrics.statistics import IntervalEstimate
 from genloom.model import Design
 from genloom.networks.kneser_ney import KneserNey
-from genloom.settings import parse
+from genloom.settings import parse_settings
 
 DOCUMENT_START = 256  # the token before every document
 DEFAULT_ORDER = 5
@@ -54,7 +54,7 @@ def choose_order(design: Design) -> int:
     if plugins.get_hook("network", design.network, "build_count_model") is None:
         return DEFAULT_ORDER
     config_class = plugins.find_part("network", design.network).Config
-    return int(parse(config_class, design.network_settings, "network").order)
+    return int(parse_settings(config_class, design.network_settings, "network").order)
 
 
 def fit_ngram_baseline(

@@ -10,7 +10,15 @@ import torch
 
 from genloom import plugins
 from genloom.errors import GenloomError
-from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
+from genloom.generate.editing import (
+    LoadBlob,
+    SamplerStart,
+    SaveBlob,
+    SourceFile,
+    check_edit_options,
+    list_inputs,
+    read_source_file,
+)
 from genloom.generate.image.inpainting import InpaintRegion, expand_canvas
 from genloom.media.image import open_mask
 from genloom.media.opening import open_limited
@@ -26,7 +34,7 @@ MAX_MARGIN = 4096  # pixels that can be added on a side
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What to start from, and what to change of it."""
+    """The source of an edit, and the part of it to change."""
 
     image: Path | None = option(None, "Image to start from; needs --mask, --strength or --outpaint.")
     mask: Path | None = option(None, "Mask of the same size as the image: white is generated, black keeps its pixels.")
@@ -46,6 +54,7 @@ class EditSource:
     image: np.ndarray
     mask: np.ndarray | None = None  # (H, W), True where it is generated; None: everywhere
     strength: float = 1.0  # how much it changes: near 0 hardly anything, 1 everything
+    file: SourceFile | None = None  # that the image comes from, if it is signed
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1:
@@ -77,7 +86,7 @@ class EditSource:
         if self.mask is not None:
             mask = np.repeat(self.mask[..., None] * np.uint8(255), 3, 2)
             record["mask"] = save_blob(medium.encode(mask), medium.suffixes[0])
-        return {**record, "strength": self.strength}
+        return {**record, **(self.file.pack(save_blob) if self.file else {}), "strength": self.strength}
 
 
 def build_edit(options: EditOptions, model: Model) -> EditSource:
@@ -91,7 +100,8 @@ def build_edit(options: EditOptions, model: Model) -> EditSource:
     image, edit_mask = open_limited(medium.open, options.image).value, None
     if options.mask is not None:
         edit_mask = open_limited(open_mask, options.mask)
-    edit_source = EditSource(image, edit_mask, 1.0 if options.strength is None else options.strength)
+    strength = 1.0 if options.strength is None else options.strength
+    edit_source = EditSource(image, edit_mask, strength, read_source_file(options.image))
     if options.outpaint is None:
         return edit_source
     margins = parse_margins(options.outpaint)

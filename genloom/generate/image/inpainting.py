@@ -27,7 +27,9 @@ class InpaintRegion:
     @cached_property
     def model_input(self) -> np.ndarray:
         """The square as the model's input, uint8 (side, side, 3), with the missing part filled in smoothly."""
-        return resize_square(prefill(self.crop.extract(self.image, 0), self.crop.extract(self.mask, 1)), self.side)
+        return resize_square(
+            prefill_missing(self.crop.extract(self.image, 0), self.crop.extract(self.mask, 1)), self.side
+        )
 
     def downsample_mask(self, grid_size: tuple[int, int]) -> np.ndarray:
         """Return which cells of an H × W grid over the square contain missing pixels, bool (H, W)."""
@@ -92,7 +94,7 @@ def resize_square(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
 
 
-def prefill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def prefill_missing(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Fill the missing part smoothly from its surroundings (pull-push, Gortler et al. 1996)."""
     known_weights = (~mask).astype(np.float32)[..., None]
     colours = pull_push(image * known_weights, known_weights)

@@ -48,7 +48,7 @@ TASKS = ("continue_", "fill", "vary", "harmonise", "accompany")
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What the tune must be, and what to start from."""
+    """Rules for the tune, and the source to start from."""
 
     bars: int | None = option(None, "Number of bars to generate.", minimum=1, maximum=MAX_BARS)
     key: str | None = option(None, 'Key: "D minor", "Bb", "E dorian".')

@@ -14,7 +14,7 @@ MIN_CONTEXT_BARS = 2  # that are read beside the bars to generate, if the source
 
 @dataclass(frozen=True)
 class Task:
-    """What is generated of a source, or beside it; one field is not empty."""
+    """The part of a source that is generated, or the voices beside it; one field is not empty."""
 
     added_bars: int = 0
     fill: tuple[int, int] | None = None  # the first bar, from 0, and the one after the last

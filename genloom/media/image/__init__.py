@@ -8,6 +8,7 @@ import numpy as np
 
 from genloom.errors import GenloomError
 from genloom.media.image import decoding, terminal
+from genloom.media.image.alignment import list_alignments as list_alignments
 from genloom.media.image.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
 from genloom.types import DefaultRecipe, Display, Item

@@ -103,7 +103,7 @@ def _decode_raster(
             metadata = file_metadata.merge_metadata(metadata, file_metadata.read_embedded(image))
             upright_image = _apply_orientation(image)
             rgb_image, transparent_share = _composite_rgb(upright_image, background_rgb, all_changes)
-            pixels = np.array(_shrink(rgb_image, max_side))
+            pixels = np.array(_shrink_image(rgb_image, max_side))
         except (ValueError, MemoryError):
             raise
         except Exception as error:  # decoders fail in many ways on damaged files, and each must cost one file only
@@ -211,7 +211,7 @@ def _convert_to_srgb(image: "Image.Image", profile: bytes, changes: list[str]) -
     return srgb_image
 
 
-def _shrink(image: "Image.Image", max_side: int) -> "Image.Image":
+def _shrink_image(image: "Image.Image", max_side: int) -> "Image.Image":
     from PIL import Image
 
     longer_side = max(image.size)

@@ -48,7 +48,7 @@ def parse_svg(data: bytes, count_pixels: Callable[[bytes], int]) -> Drawing:
 
     Raise ValueError for external references, for a drawing that is too complex, and for other formats.
     """
-    root = safe_xml.parse_xml(_decompress(data))
+    root = safe_xml.parse_xml(_decompress_file(data))
     if safe_xml.local_name(root) != "svg":
         raise GenloomError("media.not_svg", tag=safe_xml.local_name(root)[:40])
     changes = []
@@ -58,11 +58,13 @@ def parse_svg(data: bytes, count_pixels: Callable[[bytes], int]) -> Drawing:
     render_cost.check_cost(root, _check_hrefs(root, count_pixels))
     if any(safe_xml.local_name(element) == "text" for element in root.iter()):
         changes.append("its text was removed, since no fonts are loaded")
+    if _remove_elements(root, "foreignObject"):
+        changes.append("its embedded HTML was removed")
     metadata = file_metadata.read_svg(root)
     return Drawing(ElementTree.tostring(root, encoding="unicode"), metadata, tuple(changes))
 
 
-def _decompress(data: bytes) -> bytes:
+def _decompress_file(data: bytes) -> bytes:
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:
@@ -84,6 +86,10 @@ def _remove_elements(root: Element, name: str) -> int:
 
 def _check_shape(root: Element) -> None:
     """Refuse unreasonable sizes; resvg derives a missing size from the drawing."""
+    if root.get("viewBox") and any("%" in root.get(name, "") for name in ("width", "height")):
+        # A share of a page that is not known: the drawing has the shape of its view box.
+        for name in ("width", "height"):
+            root.attrib.pop(name, None)
     view_box = re.split(r"[\s,]+", root.get("viewBox", "").strip())
     try:
         sizes = [float(number) for number in view_box[2:4]]

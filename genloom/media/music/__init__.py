@@ -20,7 +20,7 @@ unit: str = "note"
 max_tokens: int = 1000
 suggested_params: Mapping[str, Any] = {"guidance_scale": 1.0}  # the header says what a tune is; see docs/log/music.md
 
-suffixes: tuple[str, ...] = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".abc", ".krn")
+suffixes: tuple[str, ...] = (".mid", ".midi", ".kar", ".rmi", ".musicxml", ".mxl", ".xml", ".abc", ".krn")
 
 default_recipes: tuple[DefaultRecipe, ...] = (
     DefaultRecipe(
@@ -34,7 +34,7 @@ default_recipes: tuple[DefaultRecipe, ...] = (
     ),
 )
 
-MIDI_SUFFIXES = (".mid", ".midi")
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 save_suffixes = (".mid", ".musicxml", ".abc", *SOUND_SUFFIXES, ".svg", ".png")

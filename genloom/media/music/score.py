@@ -253,7 +253,7 @@ def correlate_keys(score: Score) -> dict[Key, float]:
     bass = min(note.pitch for part in score.parts if part.program != DRUMS for note in part.notes if note.end == last)
     weights[bass % 12] += sum(weights) / 10
     return {
-        Key(tonic, mode): _correlate(weights[tonic:] + weights[:tonic], profile)
+        Key(tonic, mode): _correlate_profiles(weights[tonic:] + weights[:tonic], profile)
         for tonic in range(12)
         for mode, profile in KEY_PROFILES.items()
     }
@@ -265,7 +265,7 @@ KEY_PROFILES = {
 }
 
 
-def _correlate(a: list[float], b: tuple[float, ...]) -> float:
+def _correlate_profiles(a: list[float], b: tuple[float, ...]) -> float:
     mean_a, mean_b = sum(a) / 12, sum(b) / 12
     products = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
     norm = sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b)

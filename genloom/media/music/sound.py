@@ -62,7 +62,7 @@ def render_audio(score: Score) -> np.ndarray:
     if seconds > MAX_SECONDS:
         raise GenloomError("music.sound_too_long", seconds=round(seconds), maximum=MAX_SECONDS)
     if soundfont := os.environ.get(SOUNDFONT):
-        return normalize(render_soundfont(score, soundfont))
+        return normalize_loudness(render_soundfont(score, soundfont))
     audio = np.zeros((round((seconds + TAIL_SECONDS) * RATE), 2), np.float32)
     for index, part in enumerate(score.parts):
         pan = 0.5 + 0.25 * (index / max(len(score.parts) - 1, 1) - 0.5)  # from the left to the right, gently
@@ -73,7 +73,7 @@ def render_audio(score: Score) -> np.ndarray:
             first = round(begin * RATE)
             samples = samples[: len(audio) - first]
             audio[first : first + len(samples)] += samples[:, None] * gains
-    return normalize(audio)
+    return normalize_loudness(audio)
 
 
 def find_timbre(program: int) -> Timbre:
@@ -82,11 +82,11 @@ def find_timbre(program: int) -> Timbre:
 
 def play_note(program: int, note: Note, seconds: float) -> np.ndarray:
     """Return the samples of a note, with its release."""
-    return note.velocity / 127 * synthesize(program, note.pitch, max(round(seconds * 100), 2))
+    return note.velocity / 127 * synthesize_note(program, note.pitch, max(round(seconds * 100), 2))
 
 
 @lru_cache(512)
-def synthesize(program: int, pitch: int, hundredths: int) -> np.ndarray:
+def synthesize_note(program: int, pitch: int, hundredths: int) -> np.ndarray:
     """Return a note of this length in hundredths of a second at full velocity, with its release."""
     partials, attack, decay, sustain, release = find_timbre(program)
     frequency, seconds = 440 * 2 ** ((pitch - 69) / 12), hundredths / 100
@@ -103,7 +103,7 @@ def synthesize(program: int, pitch: int, hundredths: int) -> np.ndarray:
 
 
 @lru_cache(64)
-def _strike(pitch: int, velocity: int) -> np.ndarray:
+def _synthesize_strike(pitch: int, velocity: int) -> np.ndarray:
     rng = np.random.default_rng(pitch)
     is_kick, is_tom = pitch in (35, 36), pitch in (41, 43, 45, 47, 48, 50)
     length = 0.5 if pitch in (46, 49, 51, 52, 55, 57, 59) else 0.3 if is_kick or is_tom else 0.15
@@ -117,7 +117,7 @@ def _strike(pitch: int, velocity: int) -> np.ndarray:
 
 def strike_drum(note: Note) -> np.ndarray:
     """Return the samples of a drum of General MIDI's map: low drums ring, all others hiss."""
-    return _strike(note.pitch, note.velocity)
+    return _synthesize_strike(note.pitch, note.velocity)
 
 
 def render_soundfont(score: Score, soundfont: str) -> np.ndarray:
@@ -137,7 +137,7 @@ def render_soundfont(score: Score, soundfont: str) -> np.ndarray:
     return audio
 
 
-def normalize(audio: np.ndarray) -> np.ndarray:
+def normalize_loudness(audio: np.ndarray) -> np.ndarray:
     """Return the audio at the loudness; peaks above 0.97 are limited softly, silence stays silence."""
     pyloudnorm: Any = load_library("pyloudnorm")
     meter: Any = pyloudnorm.Meter(RATE)

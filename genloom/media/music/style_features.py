@@ -1,4 +1,4 @@
-"""What people notice first of a tune, in numbers: mode, pace, density, steps and leaps, register, voice leading."""
+"""The features of a tune that people notice first: mode, pace, density, steps and leaps, register, voice leading."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -34,7 +34,7 @@ MARKUP = {
 SHEETS = dict.fromkeys((".xlsx", ".xlsm", ".ods"), sheets.extract_sheets)
 DOCUMENTS = {
     ".pdf": extract.extract_pdf,
-    ".docx": word.extract_docx,
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), word.extract_docx),
     ".odt": office.extract_odt,
     ".pptx": office.extract_pptx,
     ".epub": extract.extract_epub,
@@ -76,7 +76,7 @@ def read_text(path: Path) -> tuple[bounded.ExtractedText, str]:
     suffix = path.suffix.lower()
     if extractor := DOCUMENTS.get(suffix) or SHEETS.get(suffix):
         return extract.run_extractor(extractor, path), ""
-    reader = encoding.open_text(path)
+    reader = encoding.open_text(path, is_page=MARKUP.get(suffix) is extract.extract_html)
     blocks, length = [], 0
     for block in reader:
         length += len(block)

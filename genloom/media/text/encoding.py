@@ -3,6 +3,8 @@
 import codecs
 import gzip
 import io
+import re
+import unicodedata
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -36,24 +38,40 @@ MAGIC = (
     b"OggS",
     b"ID3",
 )
-# Legacy encodings in order of their use in practice; with more candidates, short Latin-1 is detected as Cyrillic.
-LEGACY_ENCODINGS = [
-    "cp1252",
-    "cp1251",
-    "koi8_r",
-    "shift_jis",
-    "euc_jp",
-    "gb18030",
-    "big5",
-    "euc_kr",
-    "cp1250",
-    "cp1253",
-    "cp1255",
-]
-CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32), 127])
-WESTERN_CHARS = {chr(c) for c in range(127)} | set(
-    "àâäæçèéêëîïôöùüÿœßñáíóúãåøÀÂÄÆÇÈÉÊËÎÏÔÖÙÜŒÑÁÍÓÚÃÅØ«»“”‘’„–—…€§°¿¡·©®\xa0"
+ENCODING_DECLARATION = re.compile(
+    rb"""(?:<\?xml[^>]*?\sencoding|<meta[^>]*?\bcharset)\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE
 )
+# What browsers read where a page declares the encoding on the left: its superset, which files with the name hold.
+SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-15": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+}
+DECLARATION_BYTES = 1024  # in which a page declares its encoding
+ISO_2022_ESCAPE = re.compile(rb"\x1b(?:\$[@AB)]|\([IJ])")  # of an encoding whose bytes are all ASCII
+LEGACY_ENCODINGS = (
+    *(f"cp125{number}" for number in range(9)),
+    *(f"iso8859-{number}" for number in (1, 2, 4, 5, 6, 7, 8, 9, 13, 15)),
+    *("koi8-r", "koi8-u", "cp866", "cp437", "cp850", "cp852", "cp874", "mac-roman", "mac-cyrillic"),
+    *("cp932", "euc_jis_2004", "iso2022_jp_2", "iso2022_jp_ext", "gb18030", "big5hkscs", "cp949", "iso2022_kr"),
+)
+WESTERN_CHARS = {chr(c) for c in range(127)} | set(
+    "àâäæçèéêëîïôöùüÿœßñáíóúãåøÀÂÄÆÇÈÉÊËÎÏÔÖÙÜŒÑÁÍÓÚÃÅØ«»“”‘’–—…€§°¿¡·©®\xa0"
+)
+RARE_WESTERN_CHARS = set("ûìòõðþýÛÌÒÕÐÞÝšžŠŽ²³´±ºª")
+MIXED_WORD = re.compile("[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]")  # of Latin letters and others
+MIN_CONFIDENCE = 0.1  # which the detection has in a sentence of any language
+MAX_UNSURE_BYTES = 200  # beyond ASCII, of which text makes the detection surer
+WORD_BREAKS = "\n 、。，"
+MAX_WORD_CHARS = 100  # between two breaks, on average
+CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32), 127])
 # Invalid bytes in a UTF-8 file, marked by surrogateescape; nearly always they are Windows-1252.
 REPAIRS = {0xDC00 + b: bytes([b]).decode("cp1252", "ignore") or "\ufffd" for b in range(0x80, 0x100)}
 
@@ -65,6 +83,7 @@ class TextReader:
     encoding: str
     blocks: Iterator[str] = field(repr=False)
     num_repaired: int = 0
+    is_guessed: bool = False  # the encoding, from the frequencies of bytes
 
     def close(self) -> None:
         """Close the file, if it is not read to its end."""
@@ -84,54 +103,80 @@ class TextReader:
 
 def detect_encoding(head: bytes) -> str | None:
     """Return the encoding of a file that begins with `head`, or None if it is not text."""
+    return _detect_encoding(head)[0]
+
+
+def _detect_encoding(head: bytes) -> tuple[str | None, bool]:
+    """Return the encoding, or None if it is not text, and whether it is a guess, as for any without a mark."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
-            return encoding
+            return encoding, False
     if head.startswith(MAGIC):
-        return None
+        return None, False
     if b"\0" in head:
         if head.count(0) > len(head) // 1000 + 1:
-            return _detect_utf16(head)
+            return _detect_wide(head), True
         head = head.replace(b"\0", b"")  # a few are damage; the cleaning removes them
     if len(head) - len(head.translate(None, CONTROL_BYTES)) > len(head) // 100:
-        return None
+        return _detect_wide(head), True
+    if ISO_2022_ESCAPE.search(head) and (encoding := _detect_legacy(head)):
+        return encoding, True
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-        return "utf-8"
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
+        return "utf-8", False
     except UnicodeDecodeError as error:
         # One invalid byte after kilobytes of valid UTF-8 is damage, not another encoding.
         if error.start > 4096 and any(byte > 127 for byte in head[: error.start]):
-            return "utf-8"
-    return _detect_legacy(head)
+            return "utf-8", False
+    return _detect_legacy(head), True
 
 
-def _detect_utf16(head: bytes) -> str | None:
-    """Detect UTF-16 without a BOM: Western text has a zero in nearly every second byte."""
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    half = len(head) // 2
-    if half and odd > 0.4 * half and even < 0.05 * half:
-        return "utf-16-le"
-    if half and even > 0.4 * half and odd < 0.05 * half:
-        return "utf-16-be"
+def _detect_wide(head: bytes) -> str | None:
+    """Detect UTF-16 and UTF-32 without a byte order mark; None for bytes that make no text in either."""
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(head)
+        except UnicodeDecodeError:
+            continue
+        # The wrong order of bytes makes other letters, but neither ends of lines nor spaces.
+        num_breaks = sum(map(text.count, WORD_BREAKS))
+        categories = set(map(unicodedata.category, set(text) - set("\t\n\r\f")))
+        if num_breaks * MAX_WORD_CHARS >= len(text) and categories.isdisjoint(("Cc", "Cn", "Co", "Cs")):
+            return encoding
     return None
 
 
-def _detect_legacy(head: bytes) -> str | None:
-    import charset_normalizer  # slow to import, and most text is UTF-8
+def find_declared_encoding(head: bytes) -> str | None:
+    """Return the encoding that a page of XML or HTML declares, if its beginning can be read with it."""
+    declared = ENCODING_DECLARATION.search(head[:DECLARATION_BYTES].replace(b"\0", b""))
+    if declared is None or b"\0" in head[:64] or head.startswith(tuple(mark for mark, _ in BOMS)):
+        return None
+    try:
+        name = codecs.lookup(declared[1].decode("ascii")).name
+        name = SUPERSETS.get(name, name)
+        codecs.getincrementaldecoder(name)().decode(head)
+    except (LookupError, UnicodeError):  # a wrong declaration
+        return None
+    return None if name.startswith(("utf-16", "utf-32")) else name
 
-    matches = {
-        match.encoding: match
-        for match in charset_normalizer.from_bytes(head[: HEAD_BYTES // 4], cp_isolation=LEGACY_ENCODINGS)
-    }
-    best = next(iter(matches), None)
-    if best != "cp1250":
-        return best
-    # Western and Central European code pages share most bytes, and the detector prefers the latter.
-    western = matches.get("cp1252")
-    is_western = (
-        "cp1252" in matches[best].could_be_from_charset or set(head.decode("cp1252", "replace")) <= WESTERN_CHARS
-    )
-    return "cp1252" if is_western or (western and western.coherence >= matches[best].coherence) else best
+
+def _detect_legacy(head: bytes) -> str | None:
+    import chardet  # slow to import, and most text is UTF-8
+
+    chars = set(head.decode("cp1252", "replace"))
+    # In a few words, every Western letter is also one of another alphabet.
+    if not ISO_2022_ESCAPE.search(head) and chars <= WESTERN_CHARS:
+        return "cp1252"
+    sample = head[: HEAD_BYTES // 4]
+    found = chardet.detect(sample, include_encodings=LEGACY_ENCODINGS, no_match_encoding="utf-8")
+    if found["encoding"] is None or found["encoding"].lower() == "utf-8":
+        return None
+    name = codecs.lookup(found["encoding"]).name
+    name, is_unsure = SUPERSETS.get(name, name), found["confidence"] < MIN_CONFIDENCE
+    if is_unsure and len(sample.translate(None, bytes(range(128)))) > MAX_UNSURE_BYTES:
+        return None
+    is_western = chars <= WESTERN_CHARS | RARE_WESTERN_CHARS
+    return "cp1252" if is_western and (is_unsure or MIXED_WORD.search(sample.decode(name, "replace"))) else name
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -139,10 +184,11 @@ def open_binary(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
-def open_text(path: Path) -> TextReader:
+def open_text(path: Path, is_page: bool = False) -> TextReader:
     """Open a text file (or a .gz of one) to read in blocks of about a megabyte, with newlines as "\\n".
 
-    Raise ValueError if the file is not text.
+    A page of HTML or XML (`is_page`) is read in the encoding that it declares, if it can be. Raise ValueError if the
+    file is not text.
     """
     file = open_binary(path)
     try:
@@ -150,14 +196,15 @@ def open_text(path: Path) -> TextReader:
     except (OSError, EOFError, zlib.error) as error:
         file.close()
         raise GenloomError("media.damaged_gzip", reason=error) from error
-    encoding = detect_encoding(head)
+    declared = find_declared_encoding(head) if is_page else None
+    encoding, is_guessed = (declared, False) if declared else _detect_encoding(head)
     if encoding is None:
         file.close()
         raise GenloomError("media.binary")
     max_bytes = None
     if path.suffix.lower() == ".gz":
         max_bytes = max(MIN_INFLATION_BYTES, min(MAX_INFLATED_BYTES, MAX_INFLATION * path.stat().st_size))
-    return TextReader(encoding, _decode_blocks(file, head, encoding, max_bytes))
+    return TextReader(encoding, _decode_blocks(file, head, encoding, max_bytes), is_guessed=is_guessed)
 
 
 def _decode_blocks(file: BinaryIO, head: bytes, encoding: str, max_bytes: int | None) -> Iterator[str]:

@@ -18,9 +18,6 @@ from genloom.media.text.bounded import ExtractedText
 
 Source = TypeVar("Source", str, Path)
 Extraction = TypeVar("Extraction")
-ENCODING_DECLARATION = re.compile(
-    rb"""(?:<\?xml[^>]*?\sencoding|<meta[^>]*?\bcharset)\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE
-)
 HEADING_TAGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PARAGRAPH_TAGS = {
     "article",
@@ -233,14 +230,11 @@ def _resolve_href(folder: PurePosixPath, href: str) -> str:
 
 def _decode_markup(data: bytes) -> str:
     """Decode XML or HTML: by its byte order mark, its declaration, UTF-8, or the encoding that fits its bytes."""
-    declared = ENCODING_DECLARATION.search(data[:1024].replace(b"\0", b""))
-    detected = encoding.detect_encoding(data[: encoding.HEAD_BYTES]) or "utf-8"
-    if not data.startswith(tuple(mark for mark, _ in encoding.BOMS)) and b"\0" not in data[:64] and declared:
-        try:
-            return data.decode(declared[1].decode("ascii"))
-        except (LookupError, UnicodeDecodeError):  # a wrong declaration
-            pass
-    return data.decode(detected, "replace")
+    declared = encoding.find_declared_encoding(data)
+    try:
+        return data.decode(declared or "utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode(encoding.detect_encoding(data[: encoding.HEAD_BYTES]) or "utf-8", "replace")
 
 
 def _is_encrypted(book: zipfile.ZipFile) -> bool:

@@ -61,7 +61,7 @@ def read_odf_cells(row: ElementTree.Element) -> list[str]:
 
 def _read_odf_paragraph(element: ElementTree.Element, notes: list[str]) -> str:
     """Return the text of a paragraph; those of its notes, text boxes and tables go to `notes`."""
-    parts = [_collapse(element.text)]
+    parts = [_collapse_blanks(element.text)]
     for child in element:
         name = local_name(child)
         if name == "s":
@@ -73,11 +73,11 @@ def _read_odf_paragraph(element: ElementTree.Element, notes: list[str]) -> str:
             notes += read_odf_blocks(child)
         elif name not in _ODF_HIDDEN:
             parts.append(_read_odf_paragraph(child, notes))
-        parts.append(_collapse(child.tail))
+        parts.append(_collapse_blanks(child.tail))
     return "".join(parts)
 
 
-def _collapse(text: str | None) -> str:
+def _collapse_blanks(text: str | None) -> str:
     """Return text with single blanks: OpenDocument writes further ones as elements."""
     return re.sub(r"[ \t\r\n]+", " ", text or "")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
-from genloom.settings import parse
+from genloom.settings import parse_settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def build_check(name: str, settings: Mapping[str, Any], medium: str = "text") ->
     Raises GenloomError for an unknown check or setting, and for a check of another medium.
     """
     module = plugins.find_part("check", name)
-    config = parse(module.Config, settings, f"check.{name}")
+    config = parse_settings(module.Config, settings, f"check.{name}")
     media: tuple[str, ...] = getattr(module, "media", ("text",))
     if medium not in media:
         raise GenloomError("rate.check_of_other_medium", check=name, media=" and ".join(media), medium=medium)

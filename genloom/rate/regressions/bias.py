@@ -1,24 +1,6 @@
-"""Stereotype bias: how much more likely a model finds stereotypical sentences than their anti-stereotypical versions.
+"""Stereotype bias in the gate: how much more likely a model finds stereotypical sentences (see minimal_pairs)."""
 
-Two groups and two attributes give four sentences, two stereotypical and two anti-stereotypical. The gap between the
-halves (the log-probability bias score of Kurita et al. 2019) has each group and each attribute once on either side, so
-word frequency cancels out.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-NLLFn = Callable[[Sequence[str]], Sequence[float]]  # negative log-likelihoods of sentences
-
-
-@dataclass(frozen=True)
-class BiasQuadruple:
-    """Four sentences from two groups and two attributes."""
-
-    category: str
-    stereotypes: tuple[str, str]
-    anti_stereotypes: tuple[str, str]
-
+from genloom.metrics.minimal_pairs import BiasQuadruple, NLLFn, build_quadruple, compute_gaps
 
 # Category, template, pairs of groups, pairs of attributes: the stereotype gives the first attribute to the first group.
 _TEMPLATES: tuple[tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]], ...] = (
@@ -75,34 +57,13 @@ _TEMPLATES: tuple[tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, 
 def build_quadruples() -> tuple[BiasQuadruple, ...]:
     """Return all quadruples, in a fixed order."""
     return tuple(
-        BiasQuadruple(
-            category,
-            (
-                template.format(group=first_group, attribute=first_attribute),
-                template.format(group=second_group, attribute=second_attribute),
-            ),
-            (
-                template.format(group=first_group, attribute=second_attribute),
-                template.format(group=second_group, attribute=first_attribute),
-            ),
-        )
-        for category, template, groups, attributes in _TEMPLATES
-        for first_group, second_group in groups
-        for first_attribute, second_attribute in attributes
+        build_quadruple(category, template, group_pair, attribute_pair)
+        for category, template, group_pairs, attribute_pairs in _TEMPLATES
+        for group_pair in group_pairs
+        for attribute_pair in attribute_pairs
     )
 
 
 def compute_bias_gaps(nll_fn: NLLFn) -> list[float]:
     """Return for each quadruple by how many nats its stereotypical sentences are more likely, per sentence."""
-    quadruples = build_quadruples()
-    nlls = list(
-        nll_fn(
-            [sentence for quadruple in quadruples for sentence in (*quadruple.stereotypes, *quadruple.anti_stereotypes)]
-        )
-    )
-    assert len(nlls) == 4 * len(quadruples)
-    groups = (nlls[n : n + 4] for n in range(0, len(nlls), 4))
-    return [
-        (anti_stereotype_a + anti_stereotype_b - stereotype_a - stereotype_b) / 2
-        for stereotype_a, stereotype_b, anti_stereotype_a, anti_stereotype_b in groups
-    ]
+    return compute_gaps(build_quadruples(), nll_fn)

@@ -97,7 +97,7 @@ def from_json(data: bytes) -> Receipt:
     if len(data) > MAX_RECEIPT_BYTES:
         raise GenloomError("rate.receipt_too_large", limit=MAX_RECEIPT_BYTES, size=len(data))
     try:
-        return _RECEIPT_ADAPTER.validate_json(json.dumps(_upgrade(json.loads(data))))
+        return _RECEIPT_ADAPTER.validate_json(json.dumps(_upgrade_keys(json.loads(data))))
     except ValidationError as error:
         first_error = error.errors()[0]
         location = ".".join(str(part) for part in first_error["loc"])
@@ -106,7 +106,7 @@ def from_json(data: bytes) -> Receipt:
         raise GenloomError("rate.not_a_receipt", reason=error) from None
 
 
-def _upgrade(table: Any) -> Any:
+def _upgrade_keys(table: Any) -> Any:
     """Rename the keys of a receipt that an older version wrote."""
     if not isinstance(table, dict):
         return table

@@ -124,7 +124,7 @@ def draw_reliability(calibration: Calibration) -> str:
         return _encode_svg(figure, "Accuracy of the reward model by its confidence")
 
 
-def smooth(values: Sequence[float]) -> list[float]:
+def smooth_values(values: Sequence[float]) -> list[float]:
     """Return the running mean over a twentieth of all values to either side."""
     radius = max(len(values) // 20, 1)
     windows = [values[max(n - radius, 0) : n + radius + 1] for n in range(len(values))]
@@ -133,7 +133,7 @@ def smooth(values: Sequence[float]) -> list[float]:
 
 def _draw_panel(axes: "Axes", name: str, steps: Sequence[int], values: Sequence[float], colour: str) -> None:
     axes.plot(steps, values, color=colour, alpha=0.3, linewidth=1.2)
-    axes.plot(steps, smooth(values), color=colour, linewidth=2.5)
+    axes.plot(steps, smooth_values(values), color=colour, linewidth=2.5)
     axes.set_title(name)
     axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
     axes.grid(axis="x", visible=False)

@@ -60,7 +60,7 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
             start_new_session=True,
         )
         try:
-            request = _frame(task) + _frame({"tests": tests})
+            request = _frame_message(task) + _frame_message({"tests": tests})
             report, _ = process.communicate(request, timeout=limits.timeout_seconds + _LAUNCH_SECONDS)
         except subprocess.TimeoutExpired:
             return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
@@ -89,15 +89,15 @@ def parse_report(report: bytes, exit_status: int, limits: SandboxLimits) -> Sand
         return SandboxResult((), "the report of the tests is malformed")
     if not failure and not tests:
         return SandboxResult((), "no test was run")
-    return SandboxResult(tuple(map(_clean, tests)), _clean(failure))
+    return SandboxResult(tuple(map(_clean_text, tests)), _clean_text(failure))
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     """Return a text of the program without characters that control a terminal, and of bounded length."""
     return _CONTROL_CHARS.sub("\ufffd", text)[:_MAX_ERROR_CHARS]
 
 
-def _frame(content: Any) -> bytes:
+def _frame_message(content: Any) -> bytes:
     data = json.dumps(content).encode()
     return len(data).to_bytes(8, "little") + data
 

@@ -83,23 +83,25 @@ def enter_namespaces() -> bool:
     if _LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWPID | _CLONE_NEWNS | _CLONE_NEWIPC | _CLONE_NEWNET):
         return False
     with contextlib.suppress(OSError):  # without them, the folder below cannot be filled; the rest holds
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"0 {user} 1")
-        _write("/proc/self/gid_map", f"0 {group} 1")
+        _write_file("/proc/self/setgroups", "deny")
+        _write_file("/proc/self/uid_map", f"0 {user} 1")
+        _write_file("/proc/self/gid_map", f"0 {group} 1")
     return True
 
 
 def change_root(folder: str) -> bool:
     """Make a folder with only the standard library in it the root of all paths; return whether the kernel allows it."""
     paths = list_library_folders()
-    if not _mount("none", "/", _MS_REC | _MS_PRIVATE) or not _mount("tmpfs", folder, _MS_NOSUID | _MS_NODEV, "tmpfs"):
+    if not _mount_folder("none", "/", _MS_REC | _MS_PRIVATE) or not _mount_folder(
+        "tmpfs", folder, _MS_NOSUID | _MS_NODEV, "tmpfs"
+    ):
         return False
     for path in paths:
         os.makedirs(folder + path, exist_ok=True)
-        if not _mount(os.path.realpath(path), folder + path, _MS_BIND | _MS_REC):
+        if not _mount_folder(os.path.realpath(path), folder + path, _MS_BIND | _MS_REC):
             return False
     os.mkdir(f"{folder}/home")
-    _mount("none", folder, _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+    _mount_folder("none", folder, _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
     os.chroot(folder)
     os.chdir("/home")
     os.environ["HOME"] = "/home"
@@ -117,7 +119,7 @@ def restrict_files() -> None:
         rule = struct.pack("=Qi", _READ_FILE | _READ_DIR, folder)
         _call_kernel(_LANDLOCK_ADD_RULE, ruleset, 1, rule, 0)
         os.close(folder)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _call_prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _call_kernel(_LANDLOCK_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 
@@ -132,19 +134,19 @@ def drop_capabilities() -> None:
 
 def hide_memory() -> None:
     """Forbid other processes of the user to read this one's memory."""
-    _prctl(_PR_SET_DUMPABLE, 0)
+    _call_prctl(_PR_SET_DUMPABLE, 0)
 
 
 def die_with_parent() -> None:
     """Arrange that the kernel kills this process when its parent ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _call_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def install_seccomp_filter() -> None:
     """Install a seccomp filter, a program that the kernel runs before each system call (Linux 3.5)."""
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in build_filter())
     buffer = ctypes.create_string_buffer(code, len(code))
-    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer)))
+    _call_prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer)))
 
 
 def build_filter() -> list[tuple[int, int, int, int]]:
@@ -204,17 +206,17 @@ def build_filter() -> list[tuple[int, int, int, int]]:
     ]
 
 
-def _mount(source: str, target: str, flags: int, kind: str = "") -> bool:
+def _mount_folder(source: str, target: str, flags: int, kind: str = "") -> bool:
     encoded_kind = kind.encode() if kind else None
     return not _LIBC.mount(source.encode(), os.fsencode(target), encoded_kind, ctypes.c_ulong(flags), None)
 
 
-def _write(path: str, text: str) -> None:
+def _write_file(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
 
 
-def _prctl(option: int, first: int, second: bytes | int = 0) -> None:
+def _call_prctl(option: int, first: int, second: bytes | int = 0) -> None:
     if _LIBC.prctl(option, ctypes.c_ulong(first), second, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl {option} is refused")
 

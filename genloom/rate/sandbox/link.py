@@ -92,7 +92,7 @@ class Link(Connection):
             self.depth -= 1
         if message.get("secret") != secret:
             raise ProtocolError("its answer is to another question")
-        for number, content in _check(message.get("changed"), dict).items():
+        for number, content in _check_kind(message.get("changed"), dict).items():
             index = int(number) if str(number).isdecimal() else -1
             if not 0 <= index < len(scope):
                 raise ProtocolError("its answer is malformed")
@@ -111,8 +111,8 @@ class Link(Connection):
             operation = message["op"]
             if operation not in _OPERATIONS:
                 raise ProtocolError("it asks for an unknown operation")
-            arguments = [self.decode(argument, scope) for argument in _check(message.get("args"), list)]
-            keywords = _check(message.get("keywords"), dict)
+            arguments = [self.decode(argument, scope) for argument in _check_kind(message.get("args"), list)]
+            keywords = _check_kind(message.get("keywords"), dict)
             keywords = {name: self.decode(value, scope) for name, value in keywords.items()}
             before = [json.dumps(self.encode_content(value, list(scope))) for value in scope]
             if self.is_judge:
@@ -215,7 +215,7 @@ class Link(Connection):
                 empty = kind()
                 if "new" in encoded:
                     scope.append(empty)
-                _fill(empty, self._decode_content(encoded, scope))
+                _fill_container(empty, self._decode_content(encoded, scope))
                 return empty
         if "int" in encoded:
             return int(encoded["int"], 16)
@@ -225,11 +225,11 @@ class Link(Connection):
             return bytes.fromhex(encoded["bytes"])
         for kind in (tuple, frozenset):
             if kind.__name__ in encoded:
-                return kind(self._decode(item, scope) for item in _check(encoded[kind.__name__], list))
+                return kind(self._decode(item, scope) for item in _check_kind(encoded[kind.__name__], list))
         if "moment" in encoded:
             return datetime.datetime.fromisoformat(encoded["moment"]).replace(fold=encoded["fold"])
         if "value" in encoded:
-            arguments = [self._decode(item, scope) for item in _check(encoded["args"], list)]
+            arguments = [self._decode(item, scope) for item in _check_kind(encoded["args"], list)]
             return _VALUE_NAMES[encoded["value"]](*arguments)
         if "builtin" in encoded:
             value = getattr(builtins, encoded["builtin"])
@@ -253,11 +253,11 @@ class Link(Connection):
 
     def _decode_content(self, encoded: dict[str, Any], scope: list[Any]) -> Any:
         if "dict" in encoded:
-            pairs = _check(encoded["dict"], list)
+            pairs = _check_kind(encoded["dict"], list)
             return [(self._decode(key, scope), self._decode(value, scope)) for key, value in pairs]
         if "bytearray" in encoded:
             return bytes.fromhex(encoded["bytearray"])
-        return [self._decode(item, scope) for item in _check(encoded.get("list", encoded.get("set")), list)]
+        return [self._decode(item, scope) for item in _check_kind(encoded.get("list", encoded.get("set")), list)]
 
     def _export(self, value: Any) -> int:
         if id(value) not in self.export_numbers:
@@ -288,9 +288,9 @@ class Link(Connection):
         }  # fmt: skip
 
     def _mirror_class(self, names: Any) -> type:
-        key = tuple(str(item) for pair in _check(names, list) for item in pair)
+        key = tuple(str(item) for pair in _check_kind(names, list) for item in pair)
         if key not in self.exception_classes:
-            (name, identity), *bases = _check(names, list)
+            (name, identity), *bases = _check_kind(names, list)
             if not identity:
                 kind = getattr(builtins, name)
                 if not (isinstance(kind, type) and issubclass(kind, BaseException)):
@@ -304,7 +304,7 @@ class Link(Connection):
 
     def _build_error(self, encoded: Any, scope: list[Any]) -> BaseException:
         kind = self._mirror_class(encoded["class"])
-        arguments = [self._decode(argument, scope) for argument in _check(encoded["args"], list)]
+        arguments = [self._decode(argument, scope) for argument in _check_kind(encoded["args"], list)]
         try:
             error = kind(*arguments)
         except Exception:
@@ -338,14 +338,14 @@ def _replace_content(target: Any, content: Any) -> None:
     if type(target) is not type(content):
         raise ProtocolError("its answer is malformed")
     target.clear()
-    _fill(target, content.items() if isinstance(content, dict) else content)
+    _fill_container(target, content.items() if isinstance(content, dict) else content)
 
 
-def _fill(target: Any, content: Any) -> None:
+def _fill_container(target: Any, content: Any) -> None:
     target.extend(content) if isinstance(target, (list, bytearray)) else target.update(content)
 
 
-def _check(value: Any, kind: type) -> Any:
+def _check_kind(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise ProtocolError("its answer is malformed")
     return value

@@ -28,32 +28,32 @@ class Remote:
         return bool(object.__getattribute__(self, "_link").request("issubclass", subclass, self))
 
     def __eq__(self, other: Any) -> bool:
-        return _compare(self, "eq", other)
+        return _compare_objects(self, "eq", other)
 
     def __ne__(self, other: Any) -> bool:
-        return not _compare(self, "eq", other)
+        return not _compare_objects(self, "eq", other)
 
     def __bool__(self) -> bool:
-        return _ask(self, "bool") is True
+        return _ask_program(self, "bool") is True
 
     def __contains__(self, item: Any) -> bool:
-        return _ask(self, "contains", item) is True
+        return _ask_program(self, "contains", item) is True
 
     def __exit__(self, *details: Any) -> Any:
-        return _ask(self, "exit")
+        return _ask_program(self, "exit")
 
 
-def _compare(remote: Remote, operation: str, other: Any) -> bool:
+def _compare_objects(remote: Remote, operation: str, other: Any) -> bool:
     """Compare two objects of the program by its own method, but never one of them with a value of the tests.
 
     A program whose results claim to equal everything would pass every test.
     """
     if isinstance(other, Remote):
-        return other is remote or _ask(remote, operation, other) is True
+        return other is remote or _ask_program(remote, operation, other) is True
     return False
 
 
-def _ask(remote: Any, operation: str, *arguments: Any, **keywords: Any) -> Any:
+def _ask_program(remote: Any, operation: str, *arguments: Any, **keywords: Any) -> Any:
     return object.__getattribute__(remote, "_link").request(operation, remote, *arguments, **keywords)
 
 
@@ -71,11 +71,11 @@ def get_remote(link: "Link", number: int) -> Remote:
 
 def _add_operators() -> None:
     def forward(operation: str) -> Callable[..., Any]:
-        return lambda self, *arguments, **keywords: _ask(self, operation, *arguments, **keywords)
+        return lambda self, *arguments, **keywords: _ask_program(self, operation, *arguments, **keywords)
 
     def order(operation: str) -> Callable[..., Any]:
         # With a value of the tests, as with ==: the program's own method is not asked.
-        return lambda self, other: _ask(self, operation, other) if isinstance(other, Remote) else NotImplemented
+        return lambda self, other: _ask_program(self, operation, other) if isinstance(other, Remote) else NotImplemented
 
     def backward(operation: str) -> Callable[..., Any]:
         return lambda self, other: object.__getattribute__(self, "_link").request(operation, other, self)
@@ -125,7 +125,7 @@ class TestNamespace(dict):
         if hasattr(builtins, name) or name.startswith("__"):
             raise KeyError(name)
         try:
-            return _ask(self.namespace, "getitem", name)
+            return _ask_program(self.namespace, "getitem", name)
         except KeyError:
             raise KeyError(name) from None
 
@@ -138,6 +138,6 @@ class _Program:
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return _ask(self._namespace, "getitem", name)
+            return _ask_program(self._namespace, "getitem", name)
         except KeyError:
             raise AttributeError(name) from None

@@ -36,9 +36,9 @@ def main() -> None:
     deadline = time.monotonic() + task["seconds"]
     null_fd = os.open(os.devnull, os.O_RDWR)
     try:
-        _confine(task)
+        _confine_process(task)
     except OSError as error:
-        _report({"tests": [], "failure": f"this machine cannot confine a process: {error}"})
+        _report_outcome({"tests": [], "failure": f"this machine cannot confine a process: {error}"})
     to_program, from_program = os.pipe(), os.pipe()
     if os.fork() == 0:
         os.close(to_program[1])
@@ -51,13 +51,13 @@ def main() -> None:
     tests = json.loads(_read_part())["tests"]
     link = Link(from_program[0], to_program[1], is_judge=True, deadline=deadline)
     try:
-        outcome = _judge(link, tests)
+        outcome = _judge_program(link, tests)
     except connection.TimeIsUp:
         outcome = {"tests": [], "failure": f"stopped after {task['seconds']:g} seconds"}
-    _report(outcome)
+    _report_outcome(outcome)
 
 
-def _confine(task: dict[str, Any]) -> None:
+def _confine_process(task: dict[str, Any]) -> None:
     """Confine this process and those below it."""
     confinement.set_limits(task["seconds"], task["memory"])
     if not confinement.is_supported():
@@ -92,7 +92,7 @@ def _serve_program(task: dict[str, Any], link: Any) -> None:
         link.serve(link.receive())
 
 
-def _judge(link: Any, tests: str) -> dict[str, Any]:
+def _judge_program(link: Any, tests: str) -> dict[str, Any]:
     """Wait for the program, then run each statement of the tests; return the report."""
     try:
         failure = link.receive().get("failure")
@@ -160,7 +160,7 @@ def _read_exactly(size: int) -> bytes:
     return b"".join(parts)
 
 
-def _report(outcome: dict[str, Any]) -> None:
+def _report_outcome(outcome: dict[str, Any]) -> None:
     data = json.dumps(outcome).encode()
     while data:
         data = data[os.write(1, data) :]

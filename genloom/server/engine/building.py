@@ -11,11 +11,13 @@ import numpy as np
 import genloom
 from genloom import plugins
 from genloom.api.generation import add_chat_defaults, apply_presets, build_request, continue_request, find_editing
+from genloom.api.policy import apply_policy, list_prompt_texts
 from genloom.api.workspace import Workspace
 from genloom.codecs.chat_template import get_eos_ids, render, require_chat_template
 from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.decode import Draft
+from genloom.generate.marking import mark_request
 from genloom.generate.presets import check_presets
 from genloom.generate.text import conversation
 from genloom.model import Model
@@ -37,7 +39,7 @@ class BuiltRequest:
 def build_rows(workspace: Workspace, model: Model, request: GenerationRequest) -> BuiltRequest:
     """Return the rows of a request; raise GenloomError for what the model cannot do, before anything is generated."""
     check_files(model, request)
-    built = _answer(model, request) if request.messages else _generate(workspace, model, request)
+    built = _build_answer(model, request) if request.messages else _generate(workspace, model, request)
     rows = built.request
     if request.logit_bias or request.grammar:
         bias = tuple(request.logit_bias.items())
@@ -46,7 +48,18 @@ def build_rows(workspace: Workspace, model: Model, request: GenerationRequest) -
             rows, logit_bias=bias, grammar=request.grammar, stop_loops=rows.stop_loops and not request.grammar
         )
     engine.prepare_sampling(model, engine.slice_request(rows, slice(0, 1)))  # raises for invalid values
+    apply_policy(workspace, _list_checked_texts(model, request, rows), model.ref)
+    if request.is_marked:
+        rows = mark_request(workspace.store, model, rows)
     return skip_rows(replace(built, request=rows), request.skip_nonces)
+
+
+def _list_checked_texts(model: Model, request: GenerationRequest, rows: engine.Request) -> list[str]:
+    """List the texts that the content rules read: those of people, and prompts that came as tokens."""
+    if request.messages:
+        return [message.content for message in request.messages if message.role != "assistant"]
+    as_tokens = [str(model.codec.decode(np.asarray(ids, np.int64))) for ids in request.prompt_ids]
+    return [*list_prompt_texts(model, rows), *as_tokens]
 
 
 def skip_rows(built: BuiltRequest, nonces: Sequence[int]) -> BuiltRequest:
@@ -64,7 +77,7 @@ def skip_rows(built: BuiltRequest, nonces: Sequence[int]) -> BuiltRequest:
     return BuiltRequest(replace(rows, **fields), metadata, lengths, kept)
 
 
-def _answer(model: Model, request: GenerationRequest) -> BuiltRequest:
+def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
     """Return the rows that answer a conversation."""
     codec, context_length = conversation.get_chat_codec(model), model.design.context_length
     messages = merge_unknown_roles(request.messages, require_chat_template(codec).prefixes)
@@ -90,7 +103,7 @@ def _answer(model: Model, request: GenerationRequest) -> BuiltRequest:
 
 def build_given_answer(model: Model, messages: Sequence[Message], answer: str) -> tuple[BuiltRequest, Draft]:
     """Return an answer that comes from elsewhere as if the model had written it, so that it can learn from it."""
-    built = _answer(model, GenerationRequest("", messages=tuple(messages)))
+    built = _build_answer(model, GenerationRequest("", messages=tuple(messages)))
     rows = built.request
     answer_ids = np.asarray(model.codec.encode(answer), np.int64)
     ids = (*answer_ids.tolist(), rows.eos_ids[0])
@@ -212,10 +225,10 @@ def describe_condition(name: str, conditioner: Any) -> dict[str, Any]:
     return option | ({"choices": classes} if classes else {})
 
 
-def build_fingerprint(model: Model) -> str:
-    """Return what two requests with one seed must share to give the same bytes: weights, precision and program."""
+def build_fingerprint(model: Model, marking_key: str = "") -> str:
+    """Return what two requests with one seed must share to give the same bytes: weights, precision, program and key."""
     digest = model.folder.digest if model.folder is not None else ""
-    return f"fp_{digest[:16]}_{model.precision}_{genloom.__version__}"
+    return "_".join(filter(None, ["fp", digest[:16], model.precision, genloom.__version__, marking_key[11:]]))
 
 
 def describe_model(workspace: Workspace, model: Model) -> dict[str, Any]:

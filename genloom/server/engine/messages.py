@@ -1,4 +1,4 @@
-"""What the server and the engine's process send each other: requests and events, as JSON behind a length of 4 bytes."""
+"""Messages between the server and the engine's process: requests and events, as JSON behind a length of 4 bytes."""
 
 import base64
 import json
@@ -42,6 +42,7 @@ class GenerationRequest:
     is_chat: bool | None = None  # whether prompts are questions; None: if the model was tuned on conversations
     continue_from: str = ""  # an output to continue
     interpolate: int = 0
+    is_marked: bool = True  # whether the workspace's key marks the outputs
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     grammar: str = ""  # see genloom.generate.grammar
     num_logprobs: int | None = None  # most likely tokens to report for each token; None: no log-probabilities
@@ -66,7 +67,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class EngineEvent:
-    """What happens to a request; the last event is Finished."""
+    """An event in the life of a request; the last one is Finished."""
 
 
 @dataclass(frozen=True)

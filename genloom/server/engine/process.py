@@ -12,7 +12,7 @@ from genloom.server.engine.messages import to_frame
 
 
 class Outbox:
-    """What is sent to the server: events of one step together, from any thread, in order."""
+    """Events for the server: those of one step together, from any thread, in order."""
 
     def __init__(self, stream: BinaryIO):
         self.stream, self.lock, self.pending = stream, threading.Lock(), list[dict[str, Any]]()

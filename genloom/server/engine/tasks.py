@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genloom import plugins
+from genloom.api.policy import apply_policy, list_output_texts
 from genloom.api.workspace import Workspace
 from genloom.capabilities import StreamingCodec, get_special_tokens
+from genloom.errors import GenloomError
 from genloom.generate import engine, output_records
 from genloom.generate.continuous_batching import (
     ContinuousBatch,
@@ -76,7 +78,7 @@ class OutputWriter:
             self.output_ids,
             model.ref,
             model.design.medium,
-            build_fingerprint(model),
+            build_fingerprint(model, self.built.request.marking_key),
             self.num_prompt_tokens,
             self._list_prompts(),
             [list(row) for row in prompt_logprobs],
@@ -94,7 +96,15 @@ class OutputWriter:
     def store(
         self, rows: slice, request: engine.Request, draft: Draft, finish_reasons: Sequence[str], stop_text: str = ""
     ) -> None:
-        """Store the outputs of these rows, and send their events once they are on disk."""
+        """Store the outputs of these rows, and send their events once they are on disk.
+
+        Raise GenloomError (trust.content_policy) for a text that the content rules refuse; it is not stored.
+        """
+        try:
+            apply_policy(self.workspace, list_output_texts(self.loaded.model, draft), self.loaded.model.ref, "output")
+        except GenloomError:
+            self.release(rows)
+            raise
         self.num_tokens += sum(draft.num_tokens)
         metadata = {**self.request.metadata, **({"owner": self.request.owner} if self.request.owner else {})}
         reserved = self.output_ids[rows]

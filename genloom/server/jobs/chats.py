@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genloom.server.jobs.jobs import Jobs
 
 
-async def answer(jobs: "Jobs", job: Job) -> dict[str, Any]:
+async def answer_question(jobs: "Jobs", job: Job) -> dict[str, Any]:
     """Answer a question; an answer that an earlier attempt stored is taken, and not given again."""
     params = job.params
     conversation, question = params["conversation"], params["question"]

@@ -1,4 +1,4 @@
-"""What happens in the server, as events with rising numbers that browsers follow."""
+"""Numbered events of the server, which browsers follow."""
 
 import asyncio
 import json

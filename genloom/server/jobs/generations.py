@@ -134,6 +134,7 @@ async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
             adapters=tuple(params["adapters"]),
             precision=params["precision"],
             is_chat=params["is_chat"],
+            is_marked=params.get("is_marked", True),  # which jobs of earlier versions do not say
             continue_from=params["continue_from"],
             keeps_partial=True,
             num_previews=_NUM_PREVIEWS,
@@ -175,7 +176,7 @@ def count_units(text: str) -> int:
     return len(text) + sum(ord(c) > 0xFFFF for c in text)
 
 
-async def arena(jobs: "Jobs", job: Job) -> dict[str, Any]:
+async def make_pairs(jobs: "Jobs", job: Job) -> dict[str, Any]:
     """Make the pairs of a session of the arena; those that are there already stay."""
     await asyncio.to_thread(jobs.index.sync)
     plan = await asyncio.to_thread(plan_pairs, jobs.workspace, jobs.index, job)

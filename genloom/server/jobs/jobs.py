@@ -19,9 +19,9 @@ from genloom.server.access import LOCAL_USER_ID, User, build_unknown_id_error
 from genloom.server.conversations import Conversations
 from genloom.server.errors import APIError, hide_paths
 from genloom.server.index import OutputIndex
-from genloom.server.jobs.chats import answer
+from genloom.server.jobs.chats import answer_question
 from genloom.server.jobs.events import Events
-from genloom.server.jobs.generations import arena, generate
+from genloom.server.jobs.generations import generate, make_pairs
 from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
 from genloom.server.jobs.pairs import suggest_prompts
 from genloom.server.jobs.params import ENGINE_KINDS, get_scope, parse_params
@@ -60,8 +60,8 @@ class Jobs:
         self.forecasts: dict[str, dict[str, Any]] = {}
         self._handlers: dict[str, Handler] = {
             "generate": partial(generate, self),
-            "arena": partial(arena, self),
-            "chat": partial(answer, self),
+            "arena": partial(make_pairs, self),
+            "chat": partial(answer_question, self),
         }
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -103,7 +103,7 @@ class Jobs:
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=STOP_SECONDS)
         for process in self._processes.values():
-            _kill(process)
+            _kill_process(process)
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=5.0)
         for worker in (self.worker, self.slow_worker, self.forecaster):
@@ -299,7 +299,7 @@ class Jobs:
                     await asyncio.to_thread(self._receive, job, message)
             await process.wait()
         finally:
-            _kill(process)
+            _kill_process(process)
             del self._processes[job.id]
         match outcome:
             case {"type": "result", "result": result}:
@@ -369,7 +369,7 @@ class Jobs:
         assert process.stdin is not None
         with contextlib.suppress(ConnectionError, RuntimeError):
             process.stdin.write(b"stop\n")
-        self._loop.call_later(STOP_SECONDS, lambda: None if task.done() else _kill(process))
+        self._loop.call_later(STOP_SECONDS, lambda: None if task.done() else _kill_process(process))
 
     # Telling
 
@@ -439,7 +439,7 @@ class Jobs:
         return params
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
+def _kill_process(process: asyncio.subprocess.Process) -> None:
     """End a process with everything it has started."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):

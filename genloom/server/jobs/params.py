@@ -37,6 +37,7 @@ class Generate(Params):
     adapters: Annotated[list[Name], Field(max_length=8)] = Field(default_factory=list)
     precision: OptionalName = "auto"
     is_chat: bool | None = None
+    is_marked: bool = True
     continue_from: OptionalName = ""
     params: Settings = Field(default_factory=dict)
     files: Annotated[dict[Annotated[str, Field(max_length=100)], FileRef], Field(max_length=8)] = Field(

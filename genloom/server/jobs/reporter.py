@@ -1,4 +1,4 @@
-"""What the job process tells the server."""
+"""Reports of the job process to the server."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 @dataclass
 class Reporter:
-    """What the work tells the server, and whether it should stop."""
+    """Reports of one job's work, and the answer whether it should stop."""
 
     stream: TextIO
     cancelled: threading.Event = field(default_factory=threading.Event)

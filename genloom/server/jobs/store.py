@@ -132,8 +132,8 @@ class JobStore:
         conditions, params = ["1"], []
         for condition, values in (
             ("owner = ?", [] if owner is None else [owner]),
-            (f"state IN ({_marks(states)})", states),
-            (f"kind IN ({_marks(kinds)})", kinds),
+            (f"state IN ({_build_marks(states)})", states),
+            (f"kind IN ({_build_marks(kinds)})", kinds),
             ("id < ?", [before] if before else []),
         ):
             if values:
@@ -151,8 +151,8 @@ class JobStore:
 
     def claim(self, lane: Lane, kinds: Iterable[str] = ()) -> Job | None:
         """Let the first queued job of a lane run, or of these kinds; None if there is none."""
-        kinds, now = list(kinds), _now()
-        condition = f"AND kind IN ({_marks(kinds)})" if kinds else ""
+        kinds, now = list(kinds), _get_now()
+        condition = f"AND kind IN ({_build_marks(kinds)})" if kinds else ""
         with self._database.transaction() as connection:
             row = connection.execute(
                 f"SELECT id FROM jobs WHERE state='queued' AND lane = ? {condition} ORDER BY position LIMIT 1",
@@ -178,7 +178,7 @@ class JobStore:
         """End a job that is queued or running; one that has ended stays as it is."""
         self._database.write(
             "UPDATE jobs SET state=?, finished=?, result=?, error=? WHERE id=? AND state IN ('queued', 'running')",
-            (state, _now(), json.dumps(result) if result is not None else None, error and json.dumps(error), id),
+            (state, _get_now(), json.dumps(result) if result is not None else None, error and json.dumps(error), id),
         )
         return self.require(id)
 
@@ -279,9 +279,9 @@ def _parse(row: Any) -> Job:
     return replace(job, **parsed)
 
 
-def _marks(values: Iterable[str]) -> str:
+def _build_marks(values: Iterable[str]) -> str:
     return ", ".join("?" for _ in values)
 
 
-def _now() -> str:
+def _get_now() -> str:
     return get_now().isoformat(timespec="microseconds")

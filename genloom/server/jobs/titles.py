@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_TITLES = {
+TITLES = {
     "generate": "{subject} · {prompt}",
     "chat": "Answer of {subject}",
     "arena": "Pairs of {subject}",
@@ -22,5 +22,5 @@ def build_title(kind: str, params: Mapping[str, Any]) -> str:
     """Return what a list of jobs shows."""
     subject = params.get("name") or params.get("data") or params.get("model") or params.get("source") or ""
     prompt = params.get("prompt") or next(iter(params.get("prompts") or ()), "")
-    text = _TITLES[kind].format(subject=subject, prompt=prompt)
+    text = TITLES[kind].format(subject=subject, prompt=prompt)
     return " ".join(text.split())[:200].rstrip(" ·")

@@ -1,4 +1,4 @@
-"""What the job process does for each kind of job. A job that died is run again: nothing is made twice."""
+"""The work of the job process for each kind of job. A job that died is run again: nothing is made twice."""
 
 import shutil
 import time
@@ -136,7 +136,7 @@ def import_model(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str
     return {"model": model.ref}
 
 
-def export(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any]:
+def export_model(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any]:
     params, folder = job["params"], workspace.folder / "exports" / job["id"]
     shutil.rmtree(folder, ignore_errors=True)
     model = workspace.model(params["model"])
@@ -160,7 +160,7 @@ WORK: dict[str, Callable[[Workspace, Job, Reporter], dict[str, Any]]] = {
     "compare": compare,
     "forget": forget,
     "import": import_model,
-    "export": export,
+    "export": export_model,
 }
 
 

@@ -34,6 +34,7 @@ from genloom.server.openai.generating import (
     to_event_data,
 )
 from genloom.server.openai.messages import MAX_MESSAGES, ChatMessage, join_turns, read_messages
+from genloom.server.openai.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.server.openai.shapes import Count, MaxTokens, Name, SamplingShape, Shape, Stop, to_seed, to_stops
 from genloom.types import Message
 
@@ -129,6 +130,7 @@ def build_chat_generation(request: Request, body: ChatRequest, answer_format: An
         grammar=answer_format.grammar,
         num_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         precision=body.precision,
+        is_marked=body.is_marked,
         owner=get_owner(request),
     )
 
@@ -146,13 +148,15 @@ def get_finish_reason(stored: Stored, calls: Sequence[FoundCall], answer_format:
 
 def build_choice(index: int, choice: Choice, answer_format: AnswerFormat, has_logprobs: bool) -> dict[str, Any]:
     assert choice.stored is not None
-    text, calls = choice.stored.text, find_calls(answer_format, choice.stored.text)
+    (reasoning, text), calls = split_reasoning(choice.stored.text), find_calls(answer_format, choice.stored.text)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": None if calls else text,
         "refusal": None,
         "annotations": [],
     }
+    if reasoning:
+        message["reasoning_content"] = reasoning
     if calls:
         message["tool_calls"] = [
             {"id": id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -209,6 +213,8 @@ class ChunkWriter:
         self.generation, self.answer_format, self.count = generation, answer_format, count
         self.include_usage, self.has_logprobs = include_usage, has_logprobs
         self.texts = dict.fromkeys(range(count), "")
+        self.parsers = {index: ReasoningParser() for index in range(count)}
+        self.logprobs = {index: list[TokenLogprob]() for index in range(count)}  # of tokens that no chunk has yet
 
     async def write(self) -> AsyncGenerator[str]:
         for index in range(self.count):
@@ -219,7 +225,9 @@ class ChunkWriter:
                     case Text():
                         self.texts[event.index] += event.text
                         if not self.is_call(event.index):
-                            yield self.build_chunk(event.index, {"content": event.text}, event.logprobs)
+                            self.logprobs[event.index] += event.logprobs
+                            for chunk in self.write_pieces(event.index, self.parsers[event.index].feed(event.text)):
+                                yield chunk
                     case Stored():
                         for chunk in self.finish_choice(event):
                             yield chunk
@@ -230,9 +238,20 @@ class ChunkWriter:
         """Return whether an answer may be a call, whose parts are sent when it is complete."""
         return bool(self.answer_format.functions) and self.texts[index].startswith("{")
 
+    def write_pieces(self, index: int, pieces: Sequence[Piece]) -> list[str]:
+        """Return the chunks of pieces; the first has the log-probabilities of all tokens so far."""
+        chunks = []
+        for piece in pieces:
+            name = "reasoning_content" if piece.is_reasoning else "content"
+            chunks.append(self.build_chunk(index, {name: piece.text}, self.logprobs[index]))
+            self.logprobs[index] = []
+        return chunks
+
     def finish_choice(self, stored: Stored) -> list[str]:
         calls = find_calls(self.answer_format, stored.text)
-        chunks = []
+        chunks = self.write_pieces(stored.index, self.parsers[stored.index].finish())
+        if self.has_logprobs and self.logprobs[stored.index]:  # of a tag that ends the answer
+            chunks.append(self.build_chunk(stored.index, {"content": ""}, self.logprobs[stored.index]))
         if calls:
             for number, (id, call) in enumerate(zip(list_call_ids(stored, calls), calls, strict=True)):
                 begin = {"id": id, "type": "function", "function": {"name": call.name, "arguments": ""}}

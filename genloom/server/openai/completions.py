@@ -116,6 +116,7 @@ def build_generation(request: Request, body: CompletionRequest, model: str) -> G
         num_logprobs=body.logprobs,
         should_score_prompt=bool(body.echo) and body.logprobs is not None,
         precision=body.precision,
+        is_marked=body.is_marked,
         owner=get_owner(request),
     )
 

@@ -48,7 +48,7 @@ async def create_embeddings(request: Request, body: EmbeddingRequest) -> dict[st
         found = await wait_unless_left(request, request.app.state.engine.embed(model, texts))
     except GenloomError as error:
         raise translate_error(request.app.state.workspace, error, model, "input") from None
-    vectors = [shorten(vector, body.dimensions) for vector in found["embeddings"]]
+    vectors = [shorten_vector(vector, body.dimensions) for vector in found["embeddings"]]
     data = [
         {"object": "embedding", "index": index, "embedding": encode_vector(vector, body.encoding_format)}
         for index, vector in enumerate(vectors)
@@ -57,7 +57,7 @@ async def create_embeddings(request: Request, body: EmbeddingRequest) -> dict[st
     return {"object": "list", "data": data, "model": found["model"], "usage": usage}
 
 
-def shorten(vector: Sequence[float], dimensions: int | None) -> Sequence[float]:
+def shorten_vector(vector: Sequence[float], dimensions: int | None) -> Sequence[float]:
     """Return the first numbers of a vector, of length 1 again; APIError for more than it has."""
     if dimensions is None:
         return vector

@@ -113,7 +113,7 @@ async def create_job(request: Request, body: JobRequest) -> dict[str, Any]:
         "error": None,
     }
     write_record(app, record)
-    advance(app, record, user)
+    continue_fine_tuning(app, record, user)
     return describe_job(app, record, user)
 
 
@@ -178,17 +178,17 @@ def read_record(app: FastAPI, id: str, user: User) -> dict[str, Any]:
     return record
 
 
-def advance(app: FastAPI, record: dict[str, Any], user: User) -> None:
+def continue_fine_tuning(app: FastAPI, record: dict[str, Any], user: User) -> None:
     """Continue a fine-tuning that has not reached its training, e.g. after the server was started again."""
     tasks: dict[str, asyncio.Task[None]] = app.state.__dict__.setdefault("fine_tunings", {})
     if record["job"] or record["ended"] or record["id"] in tasks:
         return
-    task = asyncio.get_running_loop().create_task(prepare(app, record, user))
+    task = asyncio.get_running_loop().create_task(prepare_training(app, record, user))
     tasks[record["id"]] = task
     task.add_done_callback(lambda _: tasks.pop(record["id"], None))
 
 
-async def prepare(app: FastAPI, record: dict[str, Any], user: User) -> None:
+async def prepare_training(app: FastAPI, record: dict[str, Any], user: User) -> None:
     """Make the file into data to train on, or into ratings to learn from, and queue the training."""
     try:
         rows = await run_in_threadpool(read_rows, app, record["training_file"], user, record["method"])
@@ -348,7 +348,7 @@ async def retrieve_job(request: Request, id: str) -> dict[str, Any]:
     """Return how far a fine-tuning is."""
     app, user = request.app, request.state.user
     record = read_record(app, id, user)
-    advance(app, record, user)
+    continue_fine_tuning(app, record, user)
     return describe_job(app, record, user)
 
 
@@ -378,7 +378,7 @@ async def list_job_events(
     """List what a training has reported, newest first."""
     app, user = request.app, request.state.user
     record = read_record(app, id, user)
-    advance(app, record, user)
+    continue_fine_tuning(app, record, user)
     log = app.state.jobs.store.read_log(record["job"], 0, 4000) if record["job"] else []
     started = {"message": "The file has been checked.", "data": {}}
     rows = [(0, "note", started), *log]

@@ -1,4 +1,4 @@
-"""What an answer must look like: JSON by a schema, or calls of functions; as grammars that the engine keeps to."""
+"""Formats of an answer: JSON by a schema, or calls of functions; as grammars that the engine keeps to."""
 
 import json
 import logging
@@ -125,9 +125,9 @@ def build_format(
     words = r"words: /[^{\s](.|\n)*/"
     if schema is not None:
         check_schema(schema, schema_param)
-        words = f"words: %json {json.dumps(compact(close_objects(schema)))}"
+        words = f"words: %json {json.dumps(compact_schema(close_objects(schema)))}"
         instructions += "\n" + describe_schema(schema)
-    lark = f"start: words | call\n{words}\ncall: %json {json.dumps(compact(call_schema))}\n"
+    lark = f"start: words | call\n{words}\ncall: %json {json.dumps(compact_schema(call_schema))}\n"
     grammar = json.dumps({"grammars": [{"lark_grammar": lark}]})
     check_whole_grammar(grammar, "tools")
     return AnswerFormat(grammar, instructions, tuple(functions))
@@ -152,7 +152,7 @@ def list_functions(tools: Sequence[Tool] | None) -> list[FunctionDefinition]:
     return functions
 
 
-def compact(schema: Mapping[str, Any]) -> dict[str, Any]:
+def compact_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema with the order to write no blanks where none are needed."""
     return json.loads(build_json_grammar(schema))["grammars"][0]["json_schema"]
 

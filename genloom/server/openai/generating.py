@@ -8,18 +8,26 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from genloom.api.models import Model
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.server.engine import EngineEvent, Finished, GenerationRequest, Started, Stored, Text, TokenLogprob
 from genloom.server.errors import APIError, annotate_error, build_bug_error, build_error_body
+from genloom.server.studio.models import read_job_table
 
 OUTPUT_HEADER = "x-genloom-output-id"
 PING_SECONDS = 15.0  # of silence in a stream, after which a comment keeps the connection alive
 CLOSED_REQUEST = 499  # the status in the log for a client that left
+
+MEDIUM = "text"  # of the answers of all routes but those of images
+# Where models of a medium are asked, by medium.
+ROUTES = {"text": "POST /v1/chat/completions or /v1/completions", "image": "POST /v1/images/generations"}
+OTHER_ROUTE = 'POST /api/jobs with {"kind": "generate"}'
 
 Result = TypeVar("Result")
 
@@ -71,6 +79,27 @@ def build_model_error(workspace: Workspace, name: str, param: str | None = "mode
     )
 
 
+def find_medium(model: Model) -> str:
+    """Return the medium of a model, which its job names."""
+    return str(read_job_table(model).get("medium") or "text")
+
+
+def find_other_medium(workspace: Workspace, name: str, medium: str) -> str | None:
+    """Return the medium of a model if it is another one; None also for a name that the engine has to judge."""
+    try:
+        found = find_medium(workspace.model(name))
+    except GenloomError:
+        return None
+    return None if found == medium else found
+
+
+def check_text_model(workspace: Workspace, name: str) -> None:
+    """Raise APIError if a model writes no text, with the route that it is for."""
+    if (medium := find_other_medium(workspace, name, MEDIUM)) is not None:
+        route = ROUTES.get(medium, OTHER_ROUTE)
+        raise APIError("server.no_text_model", param="model", model=name, medium=medium, route=route)
+
+
 def translate_error(workspace: Workspace, error: GenloomError, model: str, prompt_param: str) -> GenloomError:
     """Return an error of the engine with the field it is about, and the code that clients know."""
     if isinstance(error, APIError):
@@ -80,6 +109,8 @@ def translate_error(workspace: Workspace, error: GenloomError, model: str, promp
     if error.code == "generate.prompt_too_long":
         extra = {"n_prompt_tokens": error.fields["num_tokens"], "n_ctx": error.fields["context_length"]}
         return annotate_error(error, prompt_param, "context_length_exceeded", extra)
+    if error.code == "trust.content_policy":
+        return annotate_error(error, prompt_param, "content_policy")
     if error.code in _PARAMS:
         return annotate_error(error, _PARAMS[error.code])
     return error
@@ -131,9 +162,15 @@ class Generation:
         raise AssertionError("the last event is Finished")
 
 
-async def start_generation(request: Request, generation: GenerationRequest, prompt_param: str) -> Generation:
+async def start_generation(
+    request: Request,
+    generation: GenerationRequest,
+    prompt_param: str,
+    check_model: Callable[[Workspace, str], None] = check_text_model,
+) -> Generation:
     """Submit a request, and wait until it is known to be valid and has begun; cancel it if the client leaves before."""
     workspace = request.app.state.workspace
+    await run_in_threadpool(check_model, workspace, generation.model)
     events = request.app.state.engine.submit(generation)
     try:
         started = await wait_unless_left(request, anext(events))

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from genloom import plugins
+from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.media.opening import open_limited
 from genloom.server.access import require_scope
@@ -28,15 +29,16 @@ from genloom.server.openai.generating import (
     EventStream,
     Generation,
     collect,
+    find_medium,
+    find_other_medium,
     get_owner,
     resolve_model,
     start_generation,
     to_event_data,
     translate_error,
 )
-from genloom.server.openai.models import find_medium
 from genloom.server.openai.shapes import Seed, Shape, Text, to_seed
-from genloom.types import Item
+from genloom.server.signed_files import sign_stored
 
 router = APIRouter()
 
@@ -51,7 +53,7 @@ Count = Annotated[int, Field(ge=1, le=MAX_IMAGES)]
 
 
 class ImageRequest(Shape):
-    """What all three addresses take; the last fields are ours."""
+    """The fields of all three addresses; the last ones are ours."""
 
     prompt: Text = ""
     model: Annotated[str, Field(max_length=512)] | None = None
@@ -71,6 +73,7 @@ class ImageRequest(Shape):
     negative_prompt: Text | None = None
     strength: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     mask_is_white: bool = False  # whether the mask is white where the picture changes, not transparent
+    is_marked: bool = True  # whether the workspace's key marks the pictures
 
 
 @dataclass(frozen=True)
@@ -195,12 +198,12 @@ async def generate(request: Request, body: ImageRequest, edit: Mapping[str, Any]
         seed=to_seed(body.seed),
         params={**await list_params(request, body, model), **edit},
         num_previews=(body.partial_images or 0) if body.stream else 0,
+        is_marked=body.is_marked,
         owner=get_owner(request),
     )
-    generation = await start_generation(request, generation_request, prompt_param="prompt")
-    if generation.started.medium != MEDIUM:
-        await generation.close()
-        raise APIError("server.no_image_model", param="model", model=model)
+    generation = await start_generation(
+        request, generation_request, prompt_param="prompt", check_model=check_image_model
+    )
     if body.stream:
         return EventStream(write_events(request, generation, body, picture_format, event_name), generation, "")
     choices, _ = await collect(request, generation, body.n or 1)
@@ -237,6 +240,12 @@ def find_default_model(request: Request) -> str:
         if names:
             return names[-1]
     raise APIError("server.no_image_models", status=404, param="model", public_code="model_not_found")
+
+
+def check_image_model(workspace: Workspace, name: str) -> None:
+    """Raise APIError if a model does not make pictures."""
+    if find_other_medium(workspace, name, MEDIUM) is not None:
+        raise APIError("server.no_image_model", param="model", model=name)
 
 
 async def list_params(request: Request, body: ImageRequest, model: str) -> dict[str, Any]:
@@ -285,10 +294,10 @@ def encode_picture(request: Request, output_id: str, picture_format: PictureForm
     """Return the file of a picture in the format that was asked for."""
     output = request.app.state.workspace.output(output_id)
     if picture_format.name == "png":
-        return output.path.read_bytes()
+        return sign_stored(output).read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"picture.{picture_format.name}"
-        output.medium.save(Item(output.value), path)
+        output.save(path, note=lambda problem: None)  # which `genloom doctor` tells
         return path.read_bytes()
 
 

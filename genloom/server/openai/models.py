@@ -9,8 +9,7 @@ from starlette.requests import Request
 from genloom.api.models import Model
 from genloom.errors import GenloomError
 from genloom.server.access import require_scope
-from genloom.server.openai.generating import build_model_error, resolve_model
-from genloom.server.studio.models import read_job_table
+from genloom.server.openai.generating import build_model_error, find_medium, resolve_model
 
 router = APIRouter()
 
@@ -67,11 +66,6 @@ def describe_model(id: str, model: Model) -> dict[str, Any]:
         "version": model.ref,
         "medium": find_medium(model),
     }
-
-
-def find_medium(model: Model) -> str:
-    """Return the medium of a model, which its job names."""
-    return str(read_job_table(model).get("medium") or "text")
 
 
 def to_timestamp(moment: str) -> int:

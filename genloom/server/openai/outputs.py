@@ -14,6 +14,7 @@ from genloom.server.access import build_unknown_id_error, require_scope
 from genloom.server.files import build_file_response
 from genloom.server.openai.models import to_timestamp
 from genloom.server.openai.shapes import Shape
+from genloom.server.signed_files import MANIFEST_TYPE, build_manifest, link_manifest, sign_stored
 
 router = APIRouter()
 
@@ -68,7 +69,19 @@ def retrieve_output(request: Request, id: str) -> dict[str, Any]:
 def download_output(request: Request, id: str) -> Response:
     """Return the file of an output."""
     output = find_output(request, id)
-    return build_file_response(output.path, guess_mime(output.medium), output.path.name)
+    response = build_file_response(sign_stored(output), guess_mime(output.medium), output.path.name)
+    return link_manifest(response, output.path, str(request.url_for("download_manifest", id=id).path))
+
+
+@router.get("/v1/outputs/{id}/manifest")
+@require_scope("read")
+def download_manifest(request: Request, id: str) -> Response:
+    """Return the signed manifest of an output whose format holds none."""
+    output = find_output(request, id)
+    data = build_manifest(output.workspace, output.record, output.path)
+    if data is None:
+        raise build_unknown_id_error("manifest of output", id)
+    return build_file_response(data, MANIFEST_TYPE, f"{output.path.name}.c2pa", is_download=True)
 
 
 @router.post("/v1/outputs/{id}/rating")

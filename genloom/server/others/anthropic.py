@@ -40,6 +40,7 @@ from genloom.server.openai.generating import (
     translate_error,
 )
 from genloom.server.openai.messages import MAX_MESSAGES, TEXT_PARTS, Function, ToolCall, join_turns, write_calls
+from genloom.server.openai.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.server.openai.shapes import MaxTokens, Name, Shape, StopText
 from genloom.server.openai.shapes import Text as TextValue
 from genloom.types import Message
@@ -52,6 +53,10 @@ _TYPES = {
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
+}
+_EMPTY_BLOCKS: dict[str, dict[str, Any]] = {
+    "thinking": {"type": "thinking", "thinking": "", "signature": ""},
+    "text": {"type": "text", "text": ""},
 }
 
 
@@ -256,7 +261,11 @@ def describe_ending(stored: Stored, calls: Sequence[FoundCall]) -> dict[str, Any
 
 def build_content(stored: Stored, calls: Sequence[FoundCall]) -> list[dict[str, Any]]:
     if not calls:
-        return [{"type": "text", "text": stored.text}] if stored.text else []
+        reasoning, text = split_reasoning(stored.text)
+        return [
+            *([{**_EMPTY_BLOCKS["thinking"], "thinking": reasoning}] if reasoning else []),
+            *([{**_EMPTY_BLOCKS["text"], "text": text}] if text else []),
+        ]
     return [
         {
             "type": "tool_use",
@@ -277,7 +286,7 @@ async def write_events(generation: Generation, answer_format: AnswerFormat) -> A
     message = build_message(generation, generation.started.num_prompt_tokens, 0, 0)
     yield build_event("message_start", message=message)
     yield build_event("ping")
-    text, is_open, stored = "", False, None
+    text, parser, kinds, stored = "", ReasoningParser(), list[str](), None
     async with aclosing(generation.events) as events:
         async for event in events:
             match event:
@@ -285,14 +294,14 @@ async def write_events(generation: Generation, answer_format: AnswerFormat) -> A
                     text += event.text
                     if answer_format.functions and text.startswith("{"):
                         continue  # it may be a call, which is sent when it is complete
-                    if not is_open:
-                        yield open_block(0, {"type": "text", "text": ""})
-                    is_open = True
-                    yield write_delta(0, {"type": "text_delta", "text": event.text})
+                    for each in write_pieces(kinds, parser.feed(event.text)):
+                        yield each
                 case Stored():
                     stored = event
-                    if is_open:
-                        yield build_event("content_block_stop", index=0)
+                    for each in write_pieces(kinds, parser.finish()):
+                        yield each
+                    if kinds:
+                        yield build_event("content_block_stop", index=len(kinds) - 1)
                         continue
                     for index, block in enumerate(build_content(event, find_calls(answer_format, event.text))):
                         for each in write_block(index, block):
@@ -302,6 +311,20 @@ async def write_events(generation: Generation, answer_format: AnswerFormat) -> A
                     ending = describe_ending(stored, find_calls(answer_format, stored.text))
                     yield build_event("message_delta", delta=ending, usage={"output_tokens": event.num_tokens})
                     yield build_event("message_stop")
+
+
+def write_pieces(kinds: list[str], pieces: Sequence[Piece]) -> list[str]:
+    """Return the events of new text, and add to the kinds of blocks begun, of which the last is open."""
+    events = []
+    for piece in pieces:
+        kind = "thinking" if piece.is_reasoning else "text"
+        if kind not in kinds:
+            if kinds:
+                events.append(build_event("content_block_stop", index=len(kinds) - 1))
+            events.append(open_block(len(kinds), _EMPTY_BLOCKS[kind]))
+            kinds.append(kind)
+        events.append(write_delta(len(kinds) - 1, {"type": f"{kind}_delta", kind: piece.text}))
+    return events
 
 
 def open_block(index: int, block: dict[str, Any]) -> str:
@@ -314,8 +337,9 @@ def write_delta(index: int, delta: dict[str, Any]) -> str:
 
 def write_block(index: int, block: dict[str, Any]) -> list[str]:
     """Return the events of a block that is sent at once."""
-    if block["type"] == "text":
-        begin, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": block["text"]}
+    kind = block["type"]
+    if kind in _EMPTY_BLOCKS:
+        begin, delta = _EMPTY_BLOCKS[kind], {"type": f"{kind}_delta", kind: block[kind]}
     else:
         begin = {**block, "input": {}}
         delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"], ensure_ascii=False)}

@@ -19,6 +19,7 @@ from genloom.media.abilities import guess_mime
 from genloom.server.access import Policy, User, build_unknown_id_error
 from genloom.server.engine import GenerationRequest, Stored
 from genloom.server.openai.generating import translate_error
+from genloom.server.signed_files import MANIFEST_TYPE, build_manifest, sign_stored
 
 MAX_OUTPUTS, MAX_FOUND = 8, 50
 
@@ -104,7 +105,7 @@ def build_server(app: FastAPI) -> MCPServer:
         """Find outputs by words of their prompts or texts, newest first."""
         user = get_user(context)
         user.check_scope("read")
-        return await run_in_threadpool(search, app, user, words, model, max(1, min(limit, MAX_FOUND)))
+        return await run_in_threadpool(find_matching_outputs, app, user, words, model, max(1, min(limit, MAX_FOUND)))
 
     @server.resource("output://{id}", mime_type="application/octet-stream")
     async def read_output(id: str, context: Context) -> bytes | str:
@@ -114,7 +115,18 @@ def build_server(app: FastAPI) -> MCPServer:
         found = find_output(app, user, id)
         if found.record.get("written") is not None:
             return str(found.value)
-        return await run_in_threadpool(found.path.read_bytes)
+        return await run_in_threadpool(lambda: sign_stored(found).read_bytes())
+
+    @server.resource("manifest://{id}", mime_type=MANIFEST_TYPE)
+    async def read_output_manifest(id: str, context: Context) -> bytes:
+        """Read the signed manifest of an output whose format holds none."""
+        user = get_user(context)
+        user.check_scope("read")
+        found = find_output(app, user, id)
+        data = await run_in_threadpool(build_manifest, found.workspace, found.record, found.path)
+        if data is None:
+            raise build_unknown_id_error("manifest of output", id)
+        return data
 
     return server
 
@@ -144,7 +156,7 @@ def describe_output(output: Output) -> dict[str, Any]:
     return {**table, "mime": guess_mime(output.medium), "resource": f"output://{output.id}"}
 
 
-def search(app: FastAPI, user: User, words: str, model: str, limit: int) -> list[dict[str, Any]]:
+def find_matching_outputs(app: FastAPI, user: User, words: str, model: str, limit: int) -> list[dict[str, Any]]:
     wanted, found = words.lower().split(), []
     for output in reversed(app.state.workspace.outputs):
         text = f"{output.prompt} {output.record.get('written') or ''}".lower()

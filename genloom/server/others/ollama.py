@@ -24,12 +24,12 @@ from genloom.server.openai.generating import (
     EventStream,
     Generation,
     collect,
+    find_medium,
     get_owner,
     start_generation,
     translate_error,
 )
 from genloom.server.openai.messages import MAX_MESSAGES, ChatMessage, Function, ToolCall, read_messages
-from genloom.server.openai.models import find_medium
 from genloom.server.openai.shapes import Name, Shape
 from genloom.server.openai.shapes import Text as TextValue
 
@@ -79,7 +79,7 @@ class ShowRequest(Shape):
 
 @router.get("/")
 @require_scope(None)
-async def greet() -> Response:
+async def greet_client() -> Response:
     """Answer what programs look for."""
     return PlainTextResponse("Ollama is running")
 
@@ -153,7 +153,7 @@ async def show_model(request: Request, body: ShowRequest) -> Response:
 
 @router.post("/api/chat")
 @require_scope("generate")
-async def chat(request: Request, body: OllamaChat) -> Response:
+async def create_chat(request: Request, body: OllamaChat) -> Response:
     """Answer a conversation, streamed as lines of JSON unless asked otherwise."""
     try:
         schema = {"type": "object"} if body.format == "json" else body.format if isinstance(body.format, dict) else None

@@ -21,6 +21,7 @@ from genloom.server.studio.outputs import describe_display, find_row, get_path, 
 from genloom.server.studio.services import CurrentJobs
 from genloom.server.studio.shapes.teaching import Arena, Chosen, NewChoice, Undone
 from genloom.server.studio.teach import count_missing
+from genloom.trust.outgoing import sign_blind
 
 router = APIRouter()
 Count = Annotated[int, Query(ge=1, le=20)]
@@ -138,8 +139,10 @@ async def get_answer(
         if found is None:
             raise build_unknown_id_error(view, pair)
         path, mime = Path(found["path"]), found["mime"]
-    data = await asyncio.to_thread(path.read_bytes)  # a file would be sent with its time in the headers
-    return build_file_response(data, mime, f"{side}{path.suffix}")
+    suffix = path.suffix or Path(row["file"]).suffix  # of a file in the bin
+    content = await asyncio.to_thread(path.read_bytes)  # a file would be sent with its time in the headers
+    data = await asyncio.to_thread(sign_blind, jobs.workspace.folder, content, suffix)
+    return build_file_response(data, mime, f"{side}{suffix}")
 
 
 def find_session(jobs: Jobs, user: User, model: str) -> Session | None:

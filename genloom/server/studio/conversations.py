@@ -74,7 +74,7 @@ def create_conversation(body: NewConversation, user: CurrentUser, jobs: CurrentJ
     id = jobs.conversations.create(
         user, title=body.title, model=model, system=body.system, folder=body.folder, params=body.params
     )
-    tell(jobs, user, id)
+    publish_change(jobs, user, id)
     return build_detail(jobs, user, id)
 
 
@@ -95,7 +95,7 @@ async def import_conversations(request: Request, user: CurrentUser, jobs: Curren
     finally:
         jobs.uploads.remove(upload, user)
     for id in ids:
-        tell(jobs, user, id)
+        publish_change(jobs, user, id)
     return {"conversations": ids, "skipped": [{"reason": k, "count": v} for k, v in skipped.items()]}
 
 
@@ -125,7 +125,7 @@ def change_conversation(id: str, body: ConversationChange, user: CurrentUser, jo
     if changes.get("model"):
         changes["model"] = jobs.workspace.model(changes["model"]).name
     jobs.conversations.change(id, changes)
-    tell(jobs, user, id)
+    publish_change(jobs, user, id)
     return build_detail(jobs, user, id)
 
 
@@ -135,7 +135,7 @@ def remove_conversation(id: str, user: CurrentUser, jobs: CurrentJobs) -> Respon
     """Move a conversation to the bin."""
     if jobs.conversations.get(id, user)["removed"] is None:
         jobs.conversations.remove(id)
-        tell(jobs, user, id)
+        publish_change(jobs, user, id)
     return Response(status_code=204)
 
 
@@ -144,13 +144,13 @@ def remove_conversation(id: str, user: CurrentUser, jobs: CurrentJobs) -> Respon
 def restore_conversation(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
     if jobs.conversations.get(id, user)["removed"] is not None:
         jobs.conversations.restore(id)
-        tell(jobs, user, id)
+        publish_change(jobs, user, id)
     return build_detail(jobs, user, id)
 
 
 @router.post("/api/conversations/{id}/turns", status_code=202, response_model=SentQuestion)
 @require_scope("generate")
-def ask(id: str, body: NewTurn, user: CurrentUser, jobs: CurrentJobs) -> Any:
+def ask_question(id: str, body: NewTurn, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Ask a question after a turn, or let a question be answered again; the answer comes as events."""
     conversation = jobs.conversations.get(id, user)
     if conversation["removed"] is not None:
@@ -174,7 +174,7 @@ def ask(id: str, body: NewTurn, user: CurrentUser, jobs: CurrentJobs) -> Any:
     seed = params.pop("seed", None)
     request = {"model": model.ref, "conversation": id, "question": question.id, "params": params, "seed": seed}
     job = jobs.add("chat", request, user)
-    tell(jobs, user, id)
+    publish_change(jobs, user, id)
     return {"question": build_turn(question, {}), "job": jobs.to_json(job)}
 
 
@@ -192,7 +192,7 @@ def prefer_answer(id: str, turn: str, user: CurrentUser, jobs: CurrentJobs) -> A
             event = jobs.workspace.choose(chosen.output, other.output, "a", rater=jobs.get_rater(user))
             jobs.events.publish("rating.created", {"output": chosen.output, "event": event.id}, user.id)
     jobs.conversations.change(id, {"leaf": turn})
-    tell(jobs, user, id)
+    publish_change(jobs, user, id)
     return build_detail(jobs, user, id)
 
 
@@ -240,6 +240,6 @@ def build_turn(turn: StoredTurn, ratings: Mapping[str, Any], job: str = "") -> d
     }
 
 
-def tell(jobs: Jobs, user: User, id: str) -> None:
+def publish_change(jobs: Jobs, user: User, id: str) -> None:
     owner = jobs.conversations.get(id, user)["owner"]
     jobs.events.publish("conversation.changed", {"id": id}, owner)

@@ -33,10 +33,10 @@ async def follow_events(
         data = [event.to_json() for event in events.read(user, after, 1000)]
         return JSONResponse({"object": "list", "data": data, "has_more": len(data) == 1000, "next": None})
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_send(events, user, after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_write_events(events, user, after), media_type="text/event-stream", headers=headers)
 
 
-async def _send(events: Events, user: User, after: int) -> AsyncGenerator[str]:
+async def _write_events(events: Events, user: User, after: int) -> AsyncGenerator[str]:
     yield f"retry: {_RETRY_MILLISECONDS}\nid: {after}\nevent: hello\ndata: {{}}\n\n"
     async for event in events.follow(user, after):
         if event is None:

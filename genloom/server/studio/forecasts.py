@@ -23,7 +23,7 @@ _UNKNOWN = {"parameters": 0, "steps": 0, "units": 0, "unit": "", "seconds": 0.0,
 
 @router.post("/api/forecast", response_model=Forecast | CollectForecast | Page[Forecast])
 @require_scope("train")
-async def forecast(body: ForecastRequest, user: CurrentUser, jobs: CurrentJobs) -> Any:
+async def create_forecast(body: ForecastRequest, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Return a forecast; for a list of minutes one for each, so that a dial answers at once."""
     if body.kind == "collect":
         return await forecast_collection(body.params, user, jobs)

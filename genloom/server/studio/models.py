@@ -4,6 +4,7 @@ import asyncio
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -14,7 +15,8 @@ from genloom.api.models import Model as WorkspaceModel
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
-from genloom.plugins import find_part
+from genloom.old_names import upgrade_part
+from genloom.plugins import find_part, get_package
 from genloom.rate.promotion import find_previous_version
 from genloom.server.access import build_unknown_id_error, require_scope
 from genloom.server.files import build_file_response
@@ -162,7 +164,7 @@ def build_model(model: WorkspaceModel, receipt: str | None, is_active: bool) -> 
     )  # fmt: skip
     metric, value = find_metric(card)
     is_written = get_ability(find_part("medium", medium), "parse") is not None
-    is_sequential = (job.get("objective") or {}).get("name") in ("autoregressive", "sft")
+    is_sequential = is_autoregressive(str((job.get("objective") or {}).get("name")))
     data = card.get("data") or {}
     can = ["generate", "teach", "tune", *(["chat"] if is_written and folder.has_learned_roles else [])]
     return {
@@ -188,6 +190,24 @@ def build_model(model: WorkspaceModel, receipt: str | None, is_active: bool) -> 
         "has_written_prompts": is_written,
         "can": can + ([] if is_built_in else ["delete"]) + (["export"] if is_written else []),
     }
+
+
+@cache
+def is_autoregressive(objective: str) -> bool:
+    """Return whether an objective is Autoregressive or derived from it.
+
+    Only a plug-in's class is imported to see that: the server runs without torch, which all objectives import.
+    """
+    objective = upgrade_part("objective", objective)
+    if not get_package("objective", objective):
+        return objective == "autoregressive"
+    from genloom.model.design import get_objective_class
+    from genloom.objectives.autoregressive import Autoregressive
+
+    try:
+        return issubclass(get_objective_class(objective), Autoregressive)
+    except GenloomError:
+        return False  # a broken plug-in, which `genloom doctor` reports
 
 
 def read_job_table(model: WorkspaceModel) -> Mapping[str, Any]:

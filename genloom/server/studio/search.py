@@ -19,7 +19,9 @@ MAX_HITS = 20  # of each kind
 
 @router.get("/api/search", response_model=Page[Hit])
 @require_scope("read")
-async def search(user: CurrentUser, jobs: CurrentJobs, q: Annotated[str, Query(min_length=1, max_length=1000)]) -> Any:
+async def search_everything(
+    user: CurrentUser, jobs: CurrentJobs, q: Annotated[str, Query(min_length=1, max_length=1000)]
+) -> Any:
     """Find everything with these words, the newest of each kind first."""
     others, rows = await asyncio.to_thread(lambda: (find_others(jobs, user, q), find_outputs(jobs, user, q)))
     outputs = [

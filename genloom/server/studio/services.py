@@ -1,4 +1,4 @@
-"""What routes of the studio share: the services of the running server, and pages of lists."""
+"""Parts that the studio's routes share: the services of the running server, and pages of lists."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar

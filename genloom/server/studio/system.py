@@ -149,7 +149,7 @@ def restore_from_bin(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
         outputs.move_back(jobs, user, entry.name)
     elif entry.kind == "conversations":
         jobs.conversations.restore(entry.name)
-        conversations.tell(jobs, user, entry.name)
+        conversations.publish_change(jobs, user, entry.name)
     else:
         jobs.workspace.restore(id)
         event = {"models": "model.restored", "data": "dataset.restored"}.get(entry.kind)

@@ -41,7 +41,7 @@ class Worker:
                 await self.stop()
                 raise APIError("studio.worker_died", status=503, headers={"retry-after": "1"}) from None
             except asyncio.CancelledError:  # the client left; its answer must not be taken for the next one's
-                _kill(self._process)
+                _kill_process(self._process)
                 self._process = None
                 raise
             finally:
@@ -49,13 +49,13 @@ class Worker:
 
     def _end_idle(self) -> None:
         """End the process, which holds libraries in memory, when nobody asked it for a while."""
-        _kill(self._process)
+        _kill_process(self._process)
 
     async def stop(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
         process, self._process = self._process, None
-        _kill(process)
+        _kill_process(process)
         if process is not None:
             await process.wait()
 
@@ -85,7 +85,7 @@ class Worker:
         return answer["answer"]
 
 
-def _kill(process: asyncio.subprocess.Process | None) -> None:
+def _kill_process(process: asyncio.subprocess.Process | None) -> None:
     if process is not None and process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the worker answers; every value is JSON."""
+"""Questions that the worker answers; every value is JSON."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _MEASURED: dict[str, dict[str, Any]] = {}  # by what is trained: step times that
 
 def show(workspace: Workspace, output: str) -> dict[str, Any]:
     """Return the address in the cache of what a page shows of an output: MIME type and path."""
-    return _keep(workspace, f"shown/{output}", lambda: _show(*_read_value(workspace, output)))
+    return _load_or_make(workspace, f"shown/{output}", lambda: _show(*_read_value(workspace, output)))
 
 
 def describe_display(workspace: Workspace, output: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def render_sound(workspace: Workspace, output: str) -> dict[str, Any] | None:
     """Return the sound that a page plays beside an output; None for a medium without."""
     medium, value = _read_value(workspace, output)
     render = get_ability(medium, "render_sound")
-    return None if render is None else _keep(workspace, f"sounds/{output}", lambda: render(value))
+    return None if render is None else _load_or_make(workspace, f"sounds/{output}", lambda: render(value))
 
 
 def make_thumbnail(workspace: Workspace, output: str) -> dict[str, Any] | None:
@@ -48,10 +48,13 @@ def make_thumbnail(workspace: Workspace, output: str) -> dict[str, Any] | None:
 
 def save_file(workspace: Workspace, output: str, suffix: str) -> str:
     """Return the path of an output in another format of its medium."""
-    path = workspace.folder / _CACHE / "files" / f"{output}{suffix}"
+    path = workspace.folder / _CACHE / "saved" / f"{output}{suffix}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        workspace.output(output).save(path)
+        problems: list[str] = []
+        workspace.output(output).save(path, note=problems.append)
+        if problems:  # it is not signed, but may be the next time
+            return str(path.replace(path.with_stem(f"{path.stem}-unsigned")))
     return str(path)
 
 
@@ -71,9 +74,9 @@ def find_origin(workspace: Workspace, output: str) -> dict[str, Any]:
     return asdict(find_origin(sources, found.medium, found.continuation))
 
 
-def forecast(workspace: Workspace, params: Mapping[str, Any], minutes: float) -> dict[str, Any]:
+def forecast_training(workspace: Workspace, params: Mapping[str, Any], minutes: float) -> dict[str, Any]:
     """Return what a training would cost and reach, measured on this machine; nothing of it is kept."""
-    from genloom.api.progress import describe_quality
+    from genloom.api.progress import find_text_level
     from genloom.memory import measure_memory
     from genloom.train.events import RunEstimate
     from genloom.train.planning.auto_config import Budget
@@ -112,7 +115,7 @@ def forecast(workspace: Workspace, params: Mapping[str, Any], minutes: float) ->
         "high": None if expected is None else expected * (1 + margin),
         "baseline": estimate.ngram_baseline,
         "before": estimate.loss_before,
-        "words": describe_quality(estimate),
+        "level": find_text_level(estimate),
         "why_not": "",
     }
 
@@ -159,7 +162,7 @@ def show_sample(workspace: Workspace, name: str, digest: str, id: str, is_thumbn
                     return _show(find_part("medium", found.medium), item.value)
         raise GenloomError("studio.no_such_document", id=id[:40], data=name)
 
-    return _make_thumbnail(workspace, f"{key}-small", read) if is_thumbnail else _keep(workspace, key, read)
+    return _make_thumbnail(workspace, f"{key}-small", read) if is_thumbnail else _load_or_make(workspace, key, read)
 
 
 def count_media(workspace: Workspace, folder: str) -> dict[str, Any]:
@@ -192,7 +195,7 @@ QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "save_file": save_file,
     "describe_output": describe_output,
     "find_origin": find_origin,
-    "forecast": forecast,
+    "forecast": forecast_training,
     "list_samples": list_samples,
     "show_sample": show_sample,
     "count_media": count_media,
@@ -220,7 +223,7 @@ def _show(medium: Any, value: Any) -> Display:
     return get_ability(medium, "show")(value)
 
 
-def _keep(workspace: Workspace, key: str, make: Callable[[], Display]) -> dict[str, Any]:
+def _load_or_make(workspace: Workspace, key: str, make: Callable[[], Display]) -> dict[str, Any]:
     """Return the MIME type and path of something in the cache, made if it is missing."""
     import mimetypes
 
@@ -246,10 +249,10 @@ def _make_thumbnail(workspace: Workspace, key: str, make: Callable[[], Display])
         return Display("image/webp", buffer.getvalue(), "")
 
     try:
-        return _keep(workspace, key, shrink)
+        return _load_or_make(workspace, key, shrink)
     except _NoPicture:
         return None
 
 
 class _NoPicture(Exception):
-    """What is shown is no picture."""
+    """The sheet shows something else than pictures."""

@@ -54,7 +54,7 @@ export async function confirmDialog({ title, text, confirm, danger = false }) {
   const answer = await openDialog({
     title,
     size: 'small',
-    body: () => html`<p>${text}</p>`,
+    body: () => html`<div class="stack">${text}</div>`,
     actions: (close) => [
       button({ label: t('shell.cancel'), run: () => close(false) }),
       button({ label: confirm, kind: danger ? 'danger' : 'primary', run: () => close(true) }),

@@ -52,9 +52,11 @@ export class MaskEditor extends Element {
     this.strokes = [];
     this.undone = [];
     this.frame = [0, 0, 0, 0];
+    this.image = null; // until the size is known, nothing can be painted: its place in the picture would be wrong
     const image = new Image();
     image.src = this.src;
     image.decode().then(() => {
+      if (image.src !== new URL(this.src, document.baseURI).href) return; // another picture by now
       this.image = image;
       this.size = Math.max(2, Math.round(Math.min(image.naturalWidth, image.naturalHeight) / 6));
       this.requestUpdate();
@@ -222,11 +224,11 @@ export class MaskEditor extends Element {
         '--wide': (this.width + left + right) / this.width, '--high': (this.height + top + bottom) / this.height })}>
         <div class="mask-frame"><div class="mask-picture">
           ${this.src ? html`<img src=${this.src} alt=${this.label} draggable="false" class=${this.width <= 160 ? 'is-small' : ''}>` : nothing}
-          ${this.mode === 'paint' ? html`<canvas class="mask-paint" width=${Math.max(512, this.width)} height=${Math.round(Math.max(512, this.width) * this.height / this.width)}
+          ${this.mode === 'paint' && this.image ? html`<canvas class="mask-paint" width=${Math.max(512, this.width)} height=${Math.round(Math.max(512, this.width) * this.height / this.width)}
             tabindex="0" role="img" aria-label=${t('make.mask_canvas', { n: this.strokes.length })}
             @pointerdown=${this.startStroke} @pointermove=${this.moveStroke} @pointerup=${this.endStroke} @pointercancel=${this.endStroke}></canvas>` : nothing}
           </div>
-          ${this.mode === 'extend' ? SIDES.map((side, n) => html`<span class="mask-handle ${side}" @pointerdown=${(/** @type {PointerEvent} */ event) => this.dragSide(event, n)}></span>`) : nothing}
+          ${this.mode === 'extend' && this.image ? SIDES.map((side, n) => html`<span class="mask-handle ${side}" @pointerdown=${(/** @type {PointerEvent} */ event) => this.dragSide(event, n)}></span>`) : nothing}
         </div></div>
       ${this.mode === 'paint' ? html`<div class="row mask-tools">
           ${segments({ label: t('make.tool'), compact: true, selected: this.tool, choose: (id) => {
@@ -254,7 +256,7 @@ export class MaskEditor extends Element {
             this.changed();
           } })}</div>
           <p class="help">${t('make.mask_help')}</p>` : nothing}
-      ${this.mode === 'extend' ? html`<div class="mask-sides">${SIDES.map((side, n) => field({ id: `side-${side}`, label: t(`make.side_${side}`), control: (ids) => html`
+      ${this.mode === 'extend' && this.image ? html`<div class="mask-sides">${SIDES.map((side, n) => field({ id: `side-${side}`, label: t(`make.side_${side}`), control: (ids) => html`
           <input type="number" id=${ids.id} min="0" step="2" .value=${String(this.frame[n])} @change=${(/** @type {any} */ event) => this.setSide(n, Number(event.target.value) || 0)}>` }))}</div>
           <p class="help">${t('make.extend_help')}</p>` : nothing}
       ${this.mode === 'vary' ? html`<p class="help">${t('make.vary_help')}</p>` : nothing}

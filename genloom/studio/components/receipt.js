@@ -134,7 +134,7 @@ function renderSource(receipt) {
     [t('teach.fact_held_out'), formatNumber(ratings.held_out)],
     [t('teach.fact_unused'), unused ? formatNumber(unused) : ''],
     [t('teach.fact_contradictions'), ratings.contradictions ? formatNumber(ratings.contradictions) : ''],
-  ])}</div><div><h3>${t('teach.cost')}</h3>${facts([
+  ])}<p class="help">${t('teach.held_out_help')}${ratings.contradictions ? ` ${t('teach.contradictions_help')}` : ''}</p></div><div><h3>${t('teach.cost')}</h3>${facts([
     [t('teach.fact_time'), formatDuration(seconds)],
     [t('teach.fact_steps'), cost.steps ? formatNumber(cost.steps) : ''],
     [t('teach.fact_memory'), cost.peak_bytes ? formatBytes(cost.peak_bytes) : ''],

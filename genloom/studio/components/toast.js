@@ -3,10 +3,13 @@ import { html, nothing, repeat } from '../vendor/lit.js';
 import { Element } from '../core/element.js';
 import { t } from '../core/i18n.js';
 import { bindKeys } from '../core/keys.js';
-import { createStore } from '../core/store.js';
+import { createSetting, createStore } from '../core/store.js';
 import { button, icon } from './parts.js';
 
 /** @typedef {{id: number, text: string, kind: 'info' | 'good' | 'error', undo?: () => void, action?: {label: string, run: () => void}}} Toast */
+
+/** Whether messages stay until they are closed, for those who need longer to read or to press a button (WCAG 2.2.1). */
+export const messagesStay = createSetting('messages_stay', false);
 
 const toasts = createStore(/** @type {Toast[]} */ ([]));
 let counter = 0;
@@ -20,7 +23,7 @@ export function toast(text, { kind = 'info', undo, action, seconds = undo || act
   toasts.update((now) => [...now.slice(-2), { id, text, kind, undo, action }]);
   let left = seconds * 1000;
   const tick = () => {
-    if (!document.querySelector('gl-toasts:hover, gl-toasts:focus-within')) left -= 250;
+    if (!messagesStay.get() && !document.querySelector('gl-toasts:hover, gl-toasts:focus-within')) left -= 250;
     if (left > 0) setTimeout(tick, 250);
     else closeToast(id);
   };

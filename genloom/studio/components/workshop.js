@@ -1,4 +1,5 @@
 /** What the pages that teach, train and keep share: words, names of media, words of the server in the reader's language. */
+import { html } from '../vendor/lit.js';
 import { useStyle } from '../core/element.js';
 import { hasMessage, loadMessages, t } from '../core/i18n.js';
 
@@ -29,6 +30,11 @@ export function countItems(medium, count) {
 /** @param {string} medium @returns {import('./parts.js').IconName} */
 export function mediumIcon(medium) {
   return /** @type {Record<string, import('./parts.js').IconName>} */ ({ text: 'fileText', image: 'images', music: 'music' })[medium] ?? 'shapes';
+}
+
+/** Why something is not deleted, as a list: what would be lost without it. @param {import('../core/api.js').ApiError} error */
+export function listLosses({ details }) {
+  return html`${t('workshop.losses')}<ul>${details.map(({ code, outputs, ratings, ...values }) => html`<li>${t(`workshop.${code}`, { ...values, n: outputs ?? ratings ?? 0 })}</li>`)}</ul>`;
 }
 
 /** The text of a field, for its event. @param {Event} event */

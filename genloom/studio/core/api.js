@@ -8,13 +8,14 @@ export const ROOT = new URL('../../', import.meta.url);
 export const signedOut = createStore(false);
 
 export class ApiError extends Error {
-  /** @param {string} message @param {{status?: number, type?: string, code?: string, param?: string | null}} [fields] */
-  constructor(message, { status = 0, type = '', code = '', param = null } = {}) {
+  /** @param {string} message @param {{status?: number, type?: string, code?: string, param?: string | null, details?: Record<string, any>[]}} [fields] */
+  constructor(message, { status = 0, type = '', code = '', param = null, details = [] } = {}) {
     super(message);
     this.status = status;
     this.type = type;
     this.code = code;
     this.param = param;
+    this.details = details;
   }
 }
 

@@ -1,6 +1,7 @@
 /** Jobs: everything that takes time runs on the server; this is what the page knows of it. */
 import { get, post } from './api.js';
 import { onEvent } from './events.js';
+import { hasMessage, t } from './i18n.js';
 import { createStore } from './store.js';
 
 /** @typedef {import('./shapes').Job} Job */
@@ -11,12 +12,24 @@ export const jobs = createStore(/** @type {Map<string, Job>} */ (new Map()));
 /** @param {Job} job */
 export const isOver = (job) => job.state === 'succeeded' || job.state === 'failed' || job.state === 'cancelled';
 
+/** The title of a job in the reader's language; the server's, which is English, where there is none. @param {Job} job */
+export function nameJob(job) {
+  const { name, data, model, source } = /** @type {any} */ (job.params);
+  const key = `shell.job_title_${job.kind}`;
+  return hasMessage(key) ? t(key, { subject: name || data || model || source || '' }).trim() : job.title;
+}
+
 /** @param {Job} job */
 function keep(job) {
-  const text = job.progress?.text;
-  if (text && text.length > (texts.get(job.id)?.length ?? 0)) setText(job.id, text);
+  keepText(job);
   if (isOver(job)) setTimeout(() => texts.delete(job.id), 60000);
   jobs.update((now) => new Map(now).set(job.id, { ...now.get(job.id), ...job }));
+}
+
+/** What it has written so far, also where no further piece comes for a while. @param {Job} job */
+function keepText(job) {
+  const text = job.progress?.text;
+  if (text && text.length > (texts.get(job.id)?.length ?? 0)) setText(job.id, text);
 }
 
 /** How far a job is: an answer may be older than what an event has told. @param {Job} job */
@@ -86,6 +99,7 @@ function forget(id) {
 async function readJobs() {
   const [running, queued] = await Promise.all([get('jobs', { state: 'running', limit: 100 }), get('jobs', { state: 'queued', limit: 100 })]);
   const next = new Map([...running.data, ...queued.data].map((/** @type {Job} */ job) => [job.id, job]));
+  next.forEach(keepText);
   for (const [id, job] of jobs.get()) {
     const answer = next.get(id);
     if (answer && rank(job) <= rank(answer)) continue;

@@ -215,7 +215,7 @@ export interface Forecast {
   high: number | null;
   baseline: number | null;
   before: number | null;
-  words: string;
+  level: string;
 }
 
 export interface ForecastRequest {

@@ -37,6 +37,8 @@ class Chat extends Element {
     /** What is needed before sending: the models, and the conversation. @type {Promise<void>} */
     this.opened = Promise.resolve();
     this.isOpened = false;
+    this.asked = 0; // how often the conversation was asked for, and which answer is shown: an older one may come later
+    this.answered = 0;
     /** @type {Promise<void>} */
     this.reading = Promise.resolve();
     /** @type {any} */
@@ -130,9 +132,11 @@ class Chat extends Element {
 
   async read(isFirst = false) {
     const id = this.conversationId;
+    const asked = ++this.asked;
     try {
       const answer = await get(`conversations/${id}`);
-      if (id !== this.conversationId) return;
+      if (id !== this.conversationId || asked < this.answered) return;
+      this.answered = asked;
       this.conversation = answer;
       if (isFirst || !this.leaf) this.leaf = answer.leaf ?? '';
       this.fault = null;

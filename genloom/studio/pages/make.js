@@ -200,7 +200,7 @@ class Make extends Element {
     if (!output || output.conversation) return;
     this.outputs = new Map([[id, output], ...this.outputs]);
     if (output.job && this.mine.has(output.job)) {
-      this.current = id;
+      if (!this.querySelector('gl-output:focus-within, gl-output:hover')) this.current = id; // a key belongs to the output that has the focus
       announce(t('make.done_one', { prompt: output.prompt || nameMedium(output.medium, 1) }));
     }
     this.requestUpdate();

@@ -13,7 +13,7 @@ import { menu } from '../components/menu.js';
 import { button, buttonLink, emptyState, errorBox, facts, field, icon, pageHead, progressBar, segments } from '../components/parts.js';
 import { toast, toastError } from '../components/toast.js';
 import { viewer } from '../components/viewer.js';
-import { inputValue, mediumIcon, nameMedium, translate } from '../components/workshop.js';
+import { inputValue, listLosses, mediumIcon, nameMedium, translate } from '../components/workshop.js';
 import { toItem } from '../components/output-card.js';
 
 /** @typedef {import('../core/shapes').Model} Model */
@@ -70,9 +70,9 @@ async function remove(ref, force = false) {
     const shown = route.get().rest.join('/'); // a name without a version means the one in use
     if (shown && (shown === ref || shown === ref.split('/')[0])) go('models');
   } catch (error) {
-    const { code, message } = /** @type {import('../core/api.js').ApiError} */ (error);
-    if (force || !/still_needed/.test(code)) return toastError(error);
-    if (await confirmDialog({ title: t('models.delete_needed', { ref }), text: message, confirm: t('models.delete_anyway'), danger: true })) await remove(ref, true);
+    const fault = /** @type {import('../core/api.js').ApiError} */ (error);
+    if (force || !/still_needed/.test(fault.code)) return toastError(error);
+    if (await confirmDialog({ title: t('models.delete_needed', { ref }), text: listLosses(fault), confirm: t('models.delete_anyway'), danger: true })) await remove(ref, true);
   }
 }
 

@@ -42,6 +42,10 @@ class TeachPage extends Element {
     this.fault = null;
     this.isBusy = false;
     this.minutes = 5;
+    /** Rounds that failed before this page was opened. @type {Job[] | null} */
+    this.failed = null;
+    this.asked = 0; // how often the state was asked for, and which answer is shown: an older one may come later
+    this.answered = 0;
     this.method = 'auto';
     /** @type {Set<string>} */
     this.phases = new Set();
@@ -72,15 +76,18 @@ class TeachPage extends Element {
   }
 
   async load() {
+    const asked = ++this.asked;
     try {
       this.models ??= (await get('models')).data;
       const name = this.name;
       if (!name) return;
+      this.failed ??= (await get('jobs', { kind: 'learn', state: 'failed', limit: 100 })).data;
       const state = await get(`teach/${quote(name)}`);
       lastModel.set(name);
       const wanted = route.get().rest[1] ?? state.rounds[0]?.receipt;
       const receipt = wanted ? await get(`receipts/${quote(wanted)}`) : null;
-      if (name !== this.name) return;
+      if (name !== this.name || asked < this.answered) return;
+      this.answered = asked;
       if (receipt && this.state?.model === name && this.state.rounds.length < state.rounds.length) { // a round has ended
         announce(t(`teach.verdict_${receipt.outcome}`, { champion: receipt.receipt.champion, challenger: receipt.receipt.challenger }));
       }
@@ -88,15 +95,18 @@ class TeachPage extends Element {
       this.receipt = receipt;
       this.fault = null;
     } catch (error) {
+      if (asked < this.answered) return;
       this.fault = error;
       if (this.state?.model !== this.name) [this.state, this.receipt] = [null, null];
     }
   }
 
-  /** The round that waits or runs, else one that has just failed. @returns {Job | undefined} */
+  /** The round that waits or runs, else the last one if it failed. @returns {Job | undefined} */
   get job() {
-    const own = [...jobs.get().values()].filter((job) => job.kind === 'learn' && job.params.model?.split('/')[0] === this.name);
-    return own.find((job) => !isOver(job)) ?? own.filter((job) => job.state === 'failed').sort((a, b) => (a.created < b.created ? 1 : -1))[0];
+    const known = new Map([...(this.failed ?? []).map((job) => /** @type {const} */ ([job.id, job])), ...jobs.get()]); // events tell later news
+    const own = [...known.values()].filter((job) => job.kind === 'learn' && job.params.model?.split('/')[0] === this.name);
+    const last = Date.parse(this.state?.rounds[0]?.at ?? '') || 0;
+    return own.find((job) => !isOver(job)) ?? own.filter((job) => job.state === 'failed' && Date.parse(job.created) > last).sort((a, b) => (a.created < b.created ? 1 : -1))[0];
   }
 
   async start() {

@@ -5,7 +5,7 @@ import { announce, debounce, throttle, vars } from '../core/dom.js';
 import { Element } from '../core/element.js';
 import { onEvent } from '../core/events.js';
 import { formatAgo, formatBytes, formatDate, formatDuration, formatNumber, formatPercent, hasMessage, t } from '../core/i18n.js';
-import { cancelJob, isOver, jobs, startJob } from '../core/jobs.js';
+import { cancelJob, isOver, jobs, nameJob, startJob } from '../core/jobs.js';
 import { go, href, route } from '../core/router.js';
 import { button, buttonLink, emptyState, errorBox, facts, field, icon, pageHead, progressBar } from '../components/parts.js';
 import { toast, toastError } from '../components/toast.js';
@@ -18,8 +18,6 @@ import '../components/job-curves.js';
 /** @typedef {import('../core/shapes').Job} Job */
 
 const STOPS = [1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440];
-/** What text of the expected quality is like: a piece of the server's sentence, and the key of ours. */
-const LEVELS = /** @type {const} */ ([['mostly makes sense', 'sense'], ['good sentences', 'sentences'], ['sounds right', 'sound'], ['words without sense', 'words'], ['hardly words', 'letters']]);
 
 /** A new training: what, from what, how long. */
 class TrainForm extends Element {
@@ -169,7 +167,6 @@ customElements.define('gl-train-form', TrainForm);
 
 /** What a training promises: time, memory, quality, size. @param {Forecast} forecast */
 function renderForecast(forecast) {
-  const level = LEVELS.find(([piece]) => forecast.words.includes(piece))?.[1];
   const quality = forecast.expected === null || forecast.expected === undefined ? null : forecast.expected;
   const end = new Date(Date.now() + 1000 * (forecast.seconds + forecast.setup_seconds)).toISOString();
   const share = forecast.memory_available ? forecast.memory_bytes / forecast.memory_available : 1;
@@ -183,7 +180,7 @@ function renderForecast(forecast) {
         : html`<strong>${formatNumber(quality, { maximumSignificantDigits: 3 })}${forecast.high === null ? nothing : html` <span class="soft">± ${formatNumber(((forecast.high ?? 0) - (forecast.low ?? 0)) / 2, { maximumSignificantDigits: 1 })}</span>`}</strong><small>${t('train.lower_is_better', { measure: forecast.metric })}</small>`}</dd></div>
       <div class="tile"><dt>${icon('box')}${t('train.size')}</dt><dd><strong>${formatNumber(forecast.parameters, { notation: 'compact' })}</strong><small>${t('train.weights', { steps: formatNumber(forecast.steps) })}</small></dd></div>
     </dl>
-    ${level ? html`<p class="forecast-words">${icon('info')}${t(`train.level_${level}`)}</p>` : nothing}`;
+    ${forecast.level ? html`<p class="forecast-words">${icon('info')}${t(`train.level_${forecast.level}`)}</p>` : nothing}`;
 }
 
 /** The runs that wait and run, in their order. */
@@ -256,14 +253,14 @@ class TrainPage extends Element {
     if (at + step < 0 || at + step >= queued.length) return;
     await post(`jobs/${job.id}/move`, { before });
     await this.readJobs();
-    announce(t('train.moved', { title: job.title, position: at + step + 1 }));
+    announce(t('train.moved', { title: nameJob(job), position: at + step + 1 }));
   }
 
   /** @param {Job} job */
   async stop(job) {
     await cancelJob(job.id);
     await this.readJobs();
-    toast(t(job.kind === 'train' ? 'train.stopped' : 'train.cancelled', { title: job.title }), { undo: () => this.retry(job) });
+    toast(t(job.kind === 'train' ? 'train.stopped' : 'train.cancelled', { title: nameJob(job) }), { undo: () => this.retry(job) });
   }
 
   /** @param {Job} job */
@@ -298,7 +295,7 @@ class TrainPage extends Element {
     if (!job) return this.rows.length ? html`<p class="soft">${t('train.no_such_run')}</p>` : nothing;
     if (job.state === 'running') return this.renderRunning(job);
     if (job.state === 'queued') return nothing;
-    return html`<section class="card run" aria-labelledby="run-title"><h2 id="run-title">${job.title}</h2>
+    return html`<section class="card run" aria-labelledby="run-title"><h2 id="run-title">${nameJob(job)}</h2>
       ${job.state === 'failed' && job.error ? errorBox(job.error) : html`<p class="badge ${job.state === 'succeeded' ? 'good' : ''}">${t(`train.state_${job.state}`)}</p>`}
       ${renderContract(job)}
       <gl-job-curves .job=${job.id}></gl-job-curves>
@@ -313,9 +310,9 @@ class TrainPage extends Element {
   renderRunning(job, isFull = true) {
     const { progress } = job;
     const words = progress.step && progress.steps ? t('train.step_of', { step: progress.step, steps: progress.steps }) : progress.stage;
-    return html`<section class="card run" aria-labelledby="run-${job.id}"><div class="run-head"><h2 id="run-${job.id}">${isFull ? job.title : html`<a href=${href(['train', job.id])}>${job.title}</a>`}</h2>
+    return html`<section class="card run" aria-labelledby="run-${job.id}"><div class="run-head"><h2 id="run-${job.id}">${isFull ? nameJob(job) : html`<a href=${href(['train', job.id])}>${nameJob(job)}</a>`}</h2>
         ${button({ label: t('train.stop'), icon: 'square', run: () => this.stop(job).catch(toastError) })}</div>
-      ${progressBar({ share: progress.share, label: job.title, note: words, secondsLeft: progress.seconds_left })}
+      ${progressBar({ share: progress.share, label: nameJob(job), note: words, secondsLeft: progress.seconds_left })}
       ${progress.note && job.kind !== 'train' ? html`<p class="soft" lang="en">${progress.note}</p>` : nothing}
       ${isFull ? html`${renderPromise(this.estimates.get(job.id))}<gl-job-curves .job=${job.id} @log=${(/** @type {CustomEvent} */ event) => this.onLog(job.id, event.detail)}></gl-job-curves>${job.kind === 'train' ? html`<p class="help">${t('train.stop_help')}</p>` : nothing}` : nothing}</section>`;
   }
@@ -325,16 +322,16 @@ class TrainPage extends Element {
     return html`<section class="card queue" aria-labelledby="queue-title"><div class="run-head"><h2 id="queue-title">${t('train.queue')}</h2>
         ${button({ label: t(this.queue.paused ? 'train.go_on' : 'train.pause'), icon: this.queue.paused ? 'play' : 'pause', pressed: this.queue.paused, run: () => post('queue', { paused: !this.queue.paused }).then((queue) => (this.queue = queue)).catch(toastError) })}</div>
       ${this.queue.paused ? html`<p class="notice">${icon('pause')}${t('train.paused')}</p>` : nothing}
-      <ol class="rows">${repeat(queued, (job) => job.id, (job, n) => html`<li class="list-row"><span class="position">${n + 1}</span><strong>${job.title}</strong><span class="soft">${describeJob(job)}</span>
-        <span class="row-actions">${button({ label: t('train.earlier_in_queue', { title: job.title }), icon: 'arrowUp', alone: true, small: true, kind: 'quiet', disabled: n === 0, run: () => this.move(job, -1).catch(toastError) })}
-          ${button({ label: t('train.later_in_queue', { title: job.title }), icon: 'arrowDown', alone: true, small: true, kind: 'quiet', disabled: n === queued.length - 1, run: () => this.move(job, 1).catch(toastError) })}
-          ${button({ label: t('train.cancel', { title: job.title }), icon: 'x', alone: true, small: true, kind: 'quiet', run: () => this.stop(job).catch(toastError) })}</span></li>`)}</ol></section>`;
+      <ol class="rows">${repeat(queued, (job) => job.id, (job, n) => html`<li class="list-row"><span class="position">${n + 1}</span><strong>${nameJob(job)}</strong><span class="soft">${describeJob(job)}</span>
+        <span class="row-actions">${button({ label: t('train.earlier_in_queue', { title: nameJob(job) }), icon: 'arrowUp', alone: true, small: true, kind: 'quiet', disabled: n === 0, run: () => this.move(job, -1).catch(toastError) })}
+          ${button({ label: t('train.later_in_queue', { title: nameJob(job) }), icon: 'arrowDown', alone: true, small: true, kind: 'quiet', disabled: n === queued.length - 1, run: () => this.move(job, 1).catch(toastError) })}
+          ${button({ label: t('train.cancel', { title: nameJob(job) }), icon: 'x', alone: true, small: true, kind: 'quiet', run: () => this.stop(job).catch(toastError) })}</span></li>`)}</ol></section>`;
   }
 
   /** @param {Job} job */
   renderRow(job) {
     return html`<a class="list-row" href=${href(['train', job.id])} aria-current=${job.id === route.get().rest[0] ? 'true' : nothing}>
-      <span class="badge ${job.state === 'succeeded' ? 'good' : job.state === 'failed' ? 'bad' : ''}">${t(`train.state_${job.state}`)}</span><strong>${job.title}</strong>
+      <span class="badge ${job.state === 'succeeded' ? 'good' : job.state === 'failed' ? 'bad' : ''}">${t(`train.state_${job.state}`)}</span><strong>${nameJob(job)}</strong>
       <span class="soft">${job.state === 'failed' ? job.error?.message : describeJob(job)}</span><span class="soft when">${formatAgo(job.finished ?? job.created)}</span></a>`;
   }
 }

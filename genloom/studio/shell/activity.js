@@ -5,7 +5,7 @@ import { button, emptyState, icon, progressBar } from '../components/parts.js';
 import { toastError } from '../components/toast.js';
 import { get, post } from '../core/api.js';
 import { formatAgo, t } from '../core/i18n.js';
-import { cancelJob, isOver, jobs } from '../core/jobs.js';
+import { cancelJob, isOver, jobs, nameJob } from '../core/jobs.js';
 import { serverUrl } from '../core/outputs.js';
 import { href } from '../core/router.js';
 
@@ -50,15 +50,15 @@ export async function open() {
           })) })}</div>` : nothing}
         ${active.length + over.size === 0 ? emptyState({ icon: 'circleCheck', title: t('shell.jobs_none'), text: t('shell.jobs_none_text') }) : nothing}
         <ul class="jobs" ?hidden=${!active.length}>${active.map((job) => html`<li class="job ${job.state}">
-          <div class="job-head"><a href=${findResult(job) || nothing} @click=${() => close()}>${job.title}</a>
+          <div class="job-head"><a href=${findResult(job) || nothing} @click=${() => close()}>${nameJob(job)}</a>
             ${job.state === 'queued' && (job.position ?? 0) > 1 ? button({ label: t('shell.job_first'), icon: 'arrowUp', alone: true, small: true, kind: 'quiet', run: () =>
               act(post(`jobs/${job.id}/move`, { before: active.find((each) => each.state === 'queued')?.id })) }) : nothing}
             ${job.can_cancel === false ? nothing : button({ label: t('shell.job_cancel'), icon: 'x', alone: true, small: true, kind: 'quiet', run: () => act(cancelJob(job.id)) })}</div>
           ${job.state === 'queued' ? html`<p class="help">${job.position ? t('shell.job_position', { n: job.position }) : t('shell.job_waits')}</p>`
-            : progressBar({ share: job.progress?.share, label: job.title, note: job.progress?.stage ?? '', secondsLeft: job.progress?.seconds_left })}</li>`)}</ul>
+            : progressBar({ share: job.progress?.share, label: nameJob(job), note: job.progress?.stage ?? '', secondsLeft: job.progress?.seconds_left })}</li>`)}</ul>
         ${over.size ? html`<h3>${t('shell.jobs_ended')}</h3><ul class="jobs">${[...over.values()].sort((a, b) => (b.finished ?? '').localeCompare(a.finished ?? '')).slice(0, 30).map((job) => html`
           <li class="job ${job.state}"><div class="job-head">${icon(job.state === 'succeeded' ? 'circleCheck' : job.state === 'failed' ? 'circleAlert' : 'ban')}
-            ${findResult(job) && job.state === 'succeeded' ? html`<a href=${findResult(job)} @click=${() => close()}>${job.title}</a>` : html`<span>${job.title}</span>`}
+            ${findResult(job) && job.state === 'succeeded' ? html`<a href=${findResult(job)} @click=${() => close()}>${nameJob(job)}</a>` : html`<span>${nameJob(job)}</span>`}
             ${job.can_retry ? button({ label: t('shell.try_again'), icon: 'refreshCw', alone: true, small: true, kind: 'quiet', run: () => act(post(`jobs/${job.id}/retry`)) }) : nothing}</div>
             <p class="help">${t(`shell.state_${job.state}`)} · ${formatAgo(job.finished ?? job.created)}</p>
             ${job.error ? html`<p class="error-line">${job.error.message}</p>` : nothing}</li>`)}</ul>` : nothing}`;

@@ -2,6 +2,7 @@
 import { html, nothing } from '../vendor/lit.js';
 import { openDialog } from '../components/dialog.js';
 import { button, segments } from '../components/parts.js';
+import { messagesStay } from '../components/toast.js';
 import { post, signedOut } from '../core/api.js';
 import { LANGUAGES, language, setLanguage, t } from '../core/i18n.js';
 import { singleKeys } from '../core/keys.js';
@@ -26,6 +27,8 @@ export function open() {
         items: Object.entries(LANGUAGES).map(([id, label]) => ({ id, label })) })}</div>
       <label class="switch"><input type="checkbox" .checked=${singleKeys.get()} @change=${(/** @type {any} */ event) => singleKeys.set(event.target.checked)}>
         <span>${t('shell.single_keys')}</span></label>
+      <label class="switch"><input type="checkbox" .checked=${messagesStay.get()} @change=${(/** @type {any} */ event) => messagesStay.set(event.target.checked)}>
+        <span>${t('shell.messages_stay')}</span></label>
       ${session.get() ? html`<p class="help">${t('shell.signed_in_as', { name: session.get()?.user.name ?? '', version: session.get()?.version ?? '' })}</p>` : nothing}
       ${session.get() && !session.get()?.user.is_local ? button({ label: t('shell.sign_out'), icon: 'logOut', run: async () => {
         await post('logout').catch(() => {});

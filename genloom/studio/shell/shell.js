@@ -77,7 +77,7 @@ class Shell extends Element {
 
   waitForPage() {
     this.goesTo = true;
-    setTimeout(() => (this.goesTo = false), 1500);
+    setTimeout(() => (this.goesTo = false), 5000);
   }
 
   get pages() {

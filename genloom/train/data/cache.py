@@ -67,12 +67,12 @@ def compute_cache_key(dataset: Dataset, codec: Codec, design: Design) -> str:
     return hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()
 
 
-def publish(folder: Path, key: str) -> None:
+def publish_samples(folder: Path, key: str) -> None:
     """Offer this folder's samples to other runs; call it before `mark_complete`."""
     write_atomic(folder / KEY_FILE, key)
 
 
-def restore(folder: Path, key: str) -> bool:
+def restore_samples(folder: Path, key: str) -> bool:
     """Hard-link the samples of another run with this key into `folder`; return whether an undamaged set was found."""
     for path in sorted(folder.parent.glob(f"*/{KEY_FILE}"), reverse=True):
         other_folder = path.parent

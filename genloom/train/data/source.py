@@ -23,7 +23,7 @@ from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.model import Design, Model, build_conditioners, load_model
 from genloom.model.likelihood import HELD_OUT_LOSS, HeldOut, get_bits_metric
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data import cache, samples
@@ -249,7 +249,7 @@ class SampleSet:
 
     @cached_property
     def tokens_per_sample(self) -> int:
-        """How many tokens support as many parameters as a sample (docs/scaling.md), by the medium or by its bytes."""
+        """The number of tokens worth as much as a sample (docs/scaling.md), as the medium says or by its bytes."""
         declared = get_ability(plugins.find_part("medium", self.dataset.medium), "tokens_per_sample")
         return declared or max(self.dataset.count_bytes("train") // (BYTES_PER_TOKEN * max(len(self), 1)), 1)
 
@@ -290,10 +290,13 @@ class SampleSet:
 
 
 def prepare_source(
-    folder: Path, workspace: Workspace, dataset: Dataset, design: Design
+    folder: Path, workspace: Workspace, dataset: Dataset, design: Design, codec: Codec | None = None
 ) -> Generator[Event, None, PretrainingSource]:
-    """Return the data source of a new model of this design, encoding it if necessary; yield the progress."""
-    codec = load_or_fit_codec(folder, workspace, dataset, design)
+    """Return the data source of a new model of this design, encoding it if necessary; yield the progress.
+
+    Without a codec, load or fit that of the run.
+    """
+    codec = load_or_fit_codec(folder, workspace, dataset, design) if codec is None else codec
     if not is_open_sequence(codec.space):
         return (yield from prepare_samples(folder, dataset, codec, design))
     conditioners = build_conditioners(design)
@@ -316,14 +319,14 @@ def prepare_samples(folder: Path, dataset: Dataset, codec: Codec, design: Design
     conditioners = build_conditioners(design)
     if not cache.is_complete(folder):
         key = cache.compute_cache_key(dataset, codec, design)
-        if not cache.restore(folder, key):
+        if not cache.restore_samples(folder, key):
             num_samples, last_report = dataset.count_documents("train"), time.perf_counter()
             encoded_samples = samples.encode_samples(dataset.iter_documents("train"), codec, conditioners)
             for num_done in samples.write_samples(encoded_samples, folder, conditioners):
                 if time.perf_counter() - last_report > PROGRESS_SECONDS:
                     last_report = time.perf_counter()
                     yield Status(f"Encoded {num_done:,} of {num_samples:,}")
-        cache.publish(folder, key)
+        cache.publish_samples(folder, key)
         cache.mark_complete(folder, samples.list_sample_files(codec.space, conditioners))
     unit = Unit("samples", get_plural_name(design.medium))
     return SampleSet(codec, samples.read_samples(folder, codec, conditioners), conditioners, dataset, unit)
@@ -339,7 +342,7 @@ def load_or_fit_codec(folder: Path, workspace: Workspace, dataset: Dataset, desi
     module = plugins.find_part("codec", design.codec)
     if cache.read_digests(folder):  # written last
         return module.Codec.load(folder / "codec")
-    config = parse(module.Config, design.codec_settings, "codec")
+    config = parse_settings(module.Config, design.codec_settings, "codec")
     if from_model := plugins.get_hook("codec", design.codec, "from_model"):
         codec = from_model(load_model(workspace, config.model), iter_values(dataset), config)
     else:

@@ -17,7 +17,7 @@ from genloom.capabilities import CountingNetwork
 from genloom.errors import GenloomError
 from genloom.model import Design
 from genloom.networks.kneser_ney import KneserNey
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.store.files import open_replacement
 from genloom.train.data.order import EpochOrder, build_rng
 from genloom.types import Batch, Codec, TokenSpace
@@ -112,7 +112,9 @@ def build_count_model(design: Design, token_ids: np.ndarray, vocab_size: int) ->
     """Return the n-gram model of tokens: the network's own count model, or one of `BASELINE_ORDER`."""
     if build := plugins.get_hook("network", design.network, "build_count_model"):
         config_class = plugins.find_part("network", design.network).Config
-        return build(parse(config_class, design.network_settings, "network"), vocab_size, np.asarray(token_ids))
+        return build(
+            parse_settings(config_class, design.network_settings, "network"), vocab_size, np.asarray(token_ids)
+        )
     return KneserNey.fit(np.asarray(token_ids[:MAX_BASELINE_TOKENS]), vocab_size, BASELINE_ORDER)
 
 

@@ -21,13 +21,13 @@ from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
-from genloom.train.data.source import PretrainingSource, get_plural_name, prepare_source
+from genloom.train.data.source import PretrainingSource, get_plural_name, load_or_fit_codec, prepare_source
 from genloom.train.events import Event, RunEstimate, RunWarning, Status
 from genloom.train.job import Job
 from genloom.train.planning import forecast
 from genloom.train.planning.benchmark import Benchmark, StepBenchmark, find_compile_error
 from genloom.train.planning.defaults import default_tables, describe_parts
-from genloom.types import Item
+from genloom.types import Codec, Item
 
 MODEL_SIZES = (
     (64, 2, 2),
@@ -43,6 +43,7 @@ MODEL_SIZES = (
 )
 REFERENCE_SIZE = MODEL_SIZES[3]
 SMALLEST_SIZE = MODEL_SIZES[0]
+MAX_PARAMETERS_PER_TOKEN = 16  # of the training data: text read over and over is worth at most 16 readings of new text
 MIN_STEPS = 60
 LONG_RUN_STEPS = 3000  # beyond, the batch grows
 DROPOUT = 0.1  # for many epochs
@@ -159,15 +160,20 @@ def plan_training(
 
     job = replace(job, design=fit_conditions(job.design, iter_items))
     yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
-    source = yield from prepare_source(folder, workspace, dataset, job.design)
+    codec = load_or_fit_codec(folder, workspace, dataset, job.design)
+    choose_model_sizes(job, codec, budget.params)  # refuses a size before the documents are encoded
+    source = yield from prepare_source(folder, workspace, dataset, job.design, codec)
     time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
     job = limit_context_length(job, source, overrides)
     ngram_baseline = source.compute_ngram_baseline(job.design)
     benchmark = Benchmark(source, {} if budget.measured is None else budget.measured)
-    model_sizes = choose_model_sizes(job, source, budget.params)
+    model_sizes = choose_model_sizes(job, codec, budget.params)
+    if not budget.params:
+        model_sizes = limit_model_sizes(job, codec, model_sizes, len(source) * source.tokens_per_sample)
     yield Status("Measuring this machine")
     if "plan.precision" not in overrides:
-        precision = benchmark.choose_precision(override_network(job, "resize_config", *REFERENCE_SIZE))
+        reference_size = min(REFERENCE_SIZE, model_sizes[-1])
+        precision = benchmark.choose_precision(override_network(job, "resize_config", *reference_size))
         job = replace(job, plan=replace(job.plan, precision=precision))
     law = yield from fit_scaling_law(job, benchmark, budget, minutes, ngram_baseline)
     scaling_forecast = ScalingForecast(ngram_baseline, law, len(source))
@@ -285,14 +291,14 @@ def limit_context_length(job: Job, source: PretrainingSource, overrides: Mapping
     return replace(job, design=replace(job.design, context_length=context_length))
 
 
-def choose_model_sizes(job: Job, source: PretrainingSource, params: int) -> Sequence[tuple[int, int, int]]:
+def choose_model_sizes(job: Job, codec: Codec, params: int) -> Sequence[tuple[int, int, int]]:
     """Return the network size closest to the requested number of parameters; all sizes if none is requested.
 
     Raises GenloomError if even the largest has less than half of them.
     """
     if not params:
         return MODEL_SIZES
-    objective = build_objective(job.design, resolve_space(job.design, source.codec))
+    objective = build_objective(job.design, resolve_space(job.design, codec))
     counts = {
         size: count_network_parameters(override_network(job, "resize_config", *size).design, objective)
         for size in MODEL_SIZES
@@ -301,6 +307,21 @@ def choose_model_sizes(job: Job, source: PretrainingSource, params: int) -> Sequ
     if params > 2 * max(counts.values()):
         raise GenloomError("train.no_such_size", params=params, closest=counts[closest_size])
     return (closest_size,)
+
+
+def limit_model_sizes(
+    job: Job, codec: Codec, model_sizes: Sequence[tuple[int, int, int]], num_tokens: int
+) -> Sequence[tuple[int, int, int]]:
+    """Return the first sizes, up to the largest whose parameters this many tokens of training data can determine.
+
+    The smallest is always one of them. Networks are counted without their memory, and those beyond are never built.
+    """
+    objective = build_objective(job.design, resolve_space(job.design, codec))
+    for number, size in enumerate(model_sizes[1:], start=1):
+        sized_job = override_network(job, "resize_config", *size)
+        if count_network_parameters(sized_job.design, objective) > MAX_PARAMETERS_PER_TOKEN * num_tokens:
+            return model_sizes[:number]
+    return model_sizes
 
 
 def iter_candidates(

@@ -7,6 +7,7 @@ from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.model import Design
+from genloom.program import name_program
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -81,4 +82,4 @@ def describe_parts(design: Design, dataset: Dataset, overrides: Mapping[str, str
     parts = [f"{kind} {name}{' (set)' * (f'{kind}.name' in overrides)}" for kind, name in names.items()]
     plural = get_ability(plugins.find_part("medium", dataset.medium), "plural")
     amount = f"{format_bytes(dataset.count_bytes('train'))} of {plural}"
-    return f"Parts: {', '.join(parts)}; by default those for {amount}. To choose others: genloom parts"
+    return name_program(f"Parts: {', '.join(parts)}; by default those for {amount}. To choose others: genloom parts")

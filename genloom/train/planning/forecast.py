@@ -11,7 +11,7 @@ from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Design
 from genloom.noise import build_training_noise
-from genloom.settings import parse
+from genloom.settings import parse_settings
 from genloom.train.loop import TrainConfig
 from genloom.types import Batch, Objective, Parts
 
@@ -113,7 +113,7 @@ def estimate_training_memory(plan: TrainConfig, num_parameters: int, activation_
 def activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:
     """Return the activation bytes of a sequence, as the network's module counts them."""
     module = plugins.find_part("network", design.network)
-    config = parse(module.Config, design.network_settings, "network")
+    config = parse_settings(module.Config, design.network_settings, "network")
     count_activations = plugins.get_hook("network", design.network, "activations_per_token")
     values_per_token = count_activations(config, design.context_length) if count_activations else 0
     return design.context_length * (values_per_token * bytes_per_element(plan) + 4096 * 4)

@@ -9,7 +9,7 @@ from genloom.errors import GenloomError, format_suggestion
 from genloom.objectives.dpo import DPO
 from genloom.objectives.grpo import GRPO
 from genloom.objectives.kto import KTO
-from genloom.settings import apply_overrides, parse, to_table
+from genloom.settings import apply_overrides, parse_settings, to_table
 from genloom.train.job import Job
 from genloom.types import Batch, Objective, Parts
 
@@ -60,13 +60,13 @@ class PreferenceConfig:
 
 
 def get_preference_config(job: Job) -> PreferenceConfig:
-    return parse(PreferenceConfig, job.learning, "learning")
+    return parse_settings(PreferenceConfig, job.learning, "learning")
 
 
 def parse_preference_config(method: str, overrides: Mapping[str, str]) -> PreferenceConfig:
     """Parse the `learning.` overrides of a request. Raises ValueError for an unknown setting."""
     learning_overrides = {path: text for path, text in overrides.items() if path.startswith("learning.")}
-    return parse(
+    return parse_settings(
         PreferenceConfig,
         apply_overrides({"learning": to_table(PreferenceConfig(method))}, learning_overrides)["learning"],
         "learning",

@@ -29,7 +29,7 @@ BuildReplayFn = Callable[[Job, Model], BatchFn]  # returns the batches of a run
 def prepare_replay(
     folder: Path, workspace: Workspace, model: Model, data: Mapping[str, Any], replay_weight: float
 ) -> Generator[Event, None, BuildReplayFn | None]:
-    """Return what builds batches of the model's training data; None if its data set is not in the workspace.
+    """Return the source of batches of the model's training data; None if its data set is not in the workspace.
 
     `data` are the name and the digest of the data set. Without `replay_weight`, there is no replay.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genloom.capabilities import BatchPreparing, ExactLikelihood, unwrap
+from genloom.capabilities import BatchPreparing, ExactLikelihood, unwrap_objective
 from genloom.errors import GenloomError
 from genloom.model import Design, Model
 from genloom.model.likelihood import HELD_OUT_LOSS
@@ -99,7 +99,7 @@ class PreferenceSource:
 
     def build_preference_batches(self, job: Job, model: Model) -> PreferenceBatches | RolloutBatches:
         """Return the batches; their reference log-likelihoods are computed once, if the likelihood is exact."""
-        objective, config = unwrap(model.objective), self.config
+        objective, config = unwrap_objective(model.objective), self.config
         if not isinstance(self.preferences, PreferenceDataset):
             settings = config.num_generations, job.plan.seed, config.advantage_estimator
             learner, reference = replace(model, objective=objective), copy_reference(model, job)

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from genloom.generate.output_records import replay_output
+from genloom.trust.manifests import read_bytes
+from genloom.trust.signing import read_anchors
 from tests.server.openai.conftest import RunningServer
 from tests.server.openai.test_chat import post
 
@@ -34,7 +36,13 @@ def test_pictures_are_made_and_belong_to_the_ledger(api: RunningServer, client: 
     assert found["usage"].keys() >= {"input_tokens", "input_tokens_details", "output_tokens", "total_tokens"}
     for each in found["data"]:
         replay_output(api.workspace.store, each["output_id"])
-    assert post(client, {**BODY, "n": 2}, GENERATIONS)["data"][0]["b64_json"] == found["data"][0]["b64_json"]
+    again = post(client, {**BODY, "n": 2}, GENERATIONS)["data"][0]  # another output: only its signature differs
+    pictures = [np.asarray(open_picture(each["b64_json"])) for each in (again, found["data"][0])]
+    assert np.array_equal(pictures[0], pictures[1])
+    for each in found["data"]:
+        manifest = read_bytes(base64.b64decode(each["b64_json"]), ".png", read_anchors(api.workspace.folder))
+        assert manifest is not None
+        assert (manifest.state, manifest.facts["output"]) == ("unchanged", each["output_id"])
 
 
 def test_models_are_listed_with_their_medium_and_pictures_need_no_name(client: httpx2.Client) -> None:

@@ -79,3 +79,40 @@ def test_unknown_things_are_error_objects(client: httpx2.Client, status: int, me
     assert error.keys() >= {"message", "type", "param", "code"}
     if "audio" in path or "moderations" in path:
         assert error["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "a fox"}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a fox"}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a fox"}], "stream": True}),
+        ("/v1/responses", {"input": "a fox"}),
+    ],
+)
+def test_a_model_of_pictures_is_refused_where_text_is_written_with_the_address_for_it(
+    client: httpx2.Client, path: str, body: dict[str, Any]
+) -> None:
+    response = client.post(path, json={"model": "blots", **body})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["param"], error["code"]) == ("model", "server.no_text_model")
+    assert "/v1/images/generations" in error["message"]
+    music = client.post(path, json={"model": "tunes", **body}).json()["error"]
+    assert (music["code"], "/api/jobs" in music["message"]) == ("server.no_text_model", True)
+
+
+@pytest.mark.parametrize("is_form", [False, True])
+def test_speech_by_an_unknown_model_names_that_model(client: httpx2.Client, is_form: bool) -> None:
+    if is_form:
+        files = {"file": ("a.wav", b"RIFF"), "model": (None, "whisper-1")}
+        response = client.post("/v1/audio/transcriptions", files=files)
+    else:
+        response = client.post("/v1/audio/speech", json={"model": "whisper-1", "input": "Hello"})
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert (error["param"], error["code"]) == ("model", "model_not_found")
+    assert "whisper-1" in error["message"]
+    other = client.post("/v1/audio/speech", json={"model": "tales", "input": "Hello"}).json()["error"]
+    assert other["code"] == "model_not_found"
+    assert "/v1/chat/completions" in other["message"]  # what the model that is there is for

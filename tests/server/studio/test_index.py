@@ -30,6 +30,21 @@ QUERIES = (
 )
 
 
+def test_models_count_the_outputs_that_the_gallery_shows(open_studio: Callable[..., Any]) -> None:
+    with open_studio() as (studio, _):
+        jobs = studio.guard.app.state.jobs
+        with jobs.index._database.transaction() as connection:
+            for number, learn in enumerate(["", "", "2026-11-30-round"]):  # the last was made to measure a version
+                id = f"2026-11-30-{number:06d}"
+                record: dict[str, Any] = {"id": id, "file": f"{id}.png"}
+                record |= {"created": "2026-11-30T12:00:00+00:00", "model": "icons/1"}
+                record |= {"medium": "image", "prompt": "a fox", "row": 0, "learn": learn}
+                record |= {"request": {"nonces": [number]}}
+                insert_row(connection, record, id[:10], 1000)
+        assert jobs.index.count_by_model() == {"icons/1": 2}
+        assert jobs.index.count_facets("")["name"] == {"icons": 2}
+
+
 @pytest.mark.slow
 def test_a_page_of_a_hundred_thousand_outputs_takes_milliseconds(open_studio: Callable[..., Any]) -> None:
     from datetime import UTC, datetime, timedelta

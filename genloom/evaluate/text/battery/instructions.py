@@ -75,7 +75,7 @@ def build_instructions(seed: int = 0, count_per_kind: int = 7) -> list[Instructi
 
 
 def _make_bullets(n: int, rng: random.Random) -> Instruction:
-    count, category = rng.randint(2, 6), _pick(_CATEGORIES, n)
+    count, category = rng.randint(2, 6), _pick_value(_CATEGORIES, n)
     return Instruction(
         "bullet points",
         f"Name {count} {category}. Write exactly {count} bullet points, each on a line that begins with a hyphen.",
@@ -86,14 +86,14 @@ def _make_bullets(n: int, rng: random.Random) -> Instruction:
 
 
 def _make_uppercase(n: int, _: random.Random) -> Instruction:
-    prompt = f"Write one sentence about {_pick(_TOPICS, n)}. Use capital letters only."
+    prompt = f"Write one sentence about {_pick_value(_TOPICS, n)}. Use capital letters only."
     return Instruction(
         "capitals", prompt, lambda text: _has_letters(text) and text == text.upper(), _SAMPLE_TEXT.upper(), _SAMPLE_TEXT
     )
 
 
 def _make_lowercase(n: int, _: random.Random) -> Instruction:
-    prompt = f"Write one sentence about {_pick(_TOPICS, n)}. Use small letters only, no capital letters at all."
+    prompt = f"Write one sentence about {_pick_value(_TOPICS, n)}. Use small letters only, no capital letters at all."
     return Instruction(
         "small letters",
         prompt,
@@ -104,7 +104,7 @@ def _make_lowercase(n: int, _: random.Random) -> Instruction:
 
 
 def _make_json(n: int, _: random.Random) -> Instruction:
-    name, age = _pick(_PEOPLE, n)
+    name, age = _pick_value(_PEOPLE, n)
     person = {"name": name, "age": age}
 
     def is_followed(text: str) -> bool:
@@ -128,10 +128,10 @@ def _make_json(n: int, _: random.Random) -> Instruction:
 
 
 def _make_ending(n: int, _: random.Random) -> Instruction:
-    phrase = _pick(_PHRASES, n)
+    phrase = _pick_value(_PHRASES, n)
     return Instruction(
         "ending",
-        f'Write one sentence about {_pick(_TOPICS, n)}, and end your answer with the words "{phrase}".',
+        f'Write one sentence about {_pick_value(_TOPICS, n)}, and end your answer with the words "{phrase}".',
         lambda text: _normalize_answer(text).endswith(phrase),
         f"{_SAMPLE_TEXT} {phrase.capitalize()}.",
         f"{phrase}: {_SAMPLE_TEXT}",
@@ -139,10 +139,10 @@ def _make_ending(n: int, _: random.Random) -> Instruction:
 
 
 def _make_beginning(n: int, _: random.Random) -> Instruction:
-    word = _pick(_WORDS, n).capitalize()
+    word = _pick_value(_WORDS, n).capitalize()
     return Instruction(
         "beginning",
-        f'Write one sentence about {_pick(_TOPICS, n)}. The first word of your answer has to be "{word}".',
+        f'Write one sentence about {_pick_value(_TOPICS, n)}. The first word of your answer has to be "{word}".',
         lambda text: _normalize_answer(text).split()[:1] == [word.lower()],
         f"{word} {_SAMPLE_TEXT}",
         f"{_SAMPLE_TEXT} {word}",
@@ -153,7 +153,7 @@ def _make_exact_word_count(n: int, rng: random.Random) -> Instruction:
     count = rng.randint(3, 8)
     return Instruction(
         "number of words",
-        f"Say something about {_pick(_TOPICS, n)} in exactly {count} words.",
+        f"Say something about {_pick_value(_TOPICS, n)} in exactly {count} words.",
         lambda text: len(text.split()) == count,
         " ".join(_EXAMPLE_NAMES[:count]),
         " ".join(_EXAMPLE_NAMES[: count + 2]),
@@ -164,7 +164,7 @@ def _make_max_word_count(n: int, rng: random.Random) -> Instruction:
     count = rng.randint(5, 12)
     return Instruction(
         "at most so many words",
-        f"Describe {_pick(_TOPICS, n)} in at most {count} words.",
+        f"Describe {_pick_value(_TOPICS, n)} in at most {count} words.",
         lambda text: 0 < len(text.split()) <= count,
         " ".join(_EXAMPLE_NAMES[:count]),
         " ".join((*_EXAMPLE_NAMES, *_EXAMPLE_NAMES)),
@@ -172,7 +172,7 @@ def _make_max_word_count(n: int, rng: random.Random) -> Instruction:
 
 
 def _make_forbidden_letter(n: int, _: random.Random) -> Instruction:
-    letter = _pick("eaoitsr", n)
+    letter = _pick_value("eaoitsr", n)
     return Instruction(
         "without a letter",
         f'Write a short sentence in which the letter "{letter}" does not occur.',
@@ -185,7 +185,7 @@ def _make_forbidden_letter(n: int, _: random.Random) -> Instruction:
 def _make_no_comma(n: int, _: random.Random) -> Instruction:
     return Instruction(
         "no comma",
-        f"Tell me three things about {_pick(_TOPICS, n)} without using a single comma.",
+        f"Tell me three things about {_pick_value(_TOPICS, n)} without using a single comma.",
         lambda text: _has_letters(text) and "," not in text,
         _SAMPLE_TEXT.replace(",", ""),
         _SAMPLE_TEXT,
@@ -204,7 +204,7 @@ def _make_keywords(_: int, rng: random.Random) -> Instruction:
 
 
 def _make_yes_or_no(n: int, _: random.Random) -> Instruction:
-    question, answer = _pick(_YES_NO_QUESTIONS, n)
+    question, answer = _pick_value(_YES_NO_QUESTIONS, n)
     return Instruction(
         "yes or no",
         f"{question} Answer with a single word, yes or no.",
@@ -215,7 +215,7 @@ def _make_yes_or_no(n: int, _: random.Random) -> Instruction:
 
 
 def _make_repetition(n: int, _: random.Random) -> Instruction:
-    sentence = _pick(_SENTENCES, n)
+    sentence = _pick_value(_SENTENCES, n)
     return Instruction(
         "repetition",
         f"Repeat the following sentence word by word, and write nothing else: {sentence}",
@@ -228,7 +228,7 @@ def _make_repetition(n: int, _: random.Random) -> Instruction:
 def _make_quotation(n: int, _: random.Random) -> Instruction:
     return Instruction(
         "quotation marks",
-        f"Write one sentence about {_pick(_TOPICS, n)}, and put your whole answer in double quotation marks.",
+        f"Write one sentence about {_pick_value(_TOPICS, n)}, and put your whole answer in double quotation marks.",
         lambda text: len(text.strip()) > 2 and text.strip()[0] in '"“' and text.strip()[-1] in '"”',
         f'"{_SAMPLE_TEXT}"',
         _SAMPLE_TEXT,
@@ -236,7 +236,7 @@ def _make_quotation(n: int, _: random.Random) -> Instruction:
 
 
 def _make_comma_list(n: int, rng: random.Random) -> Instruction:
-    count, category = rng.randint(2, 5), _pick(_CATEGORIES, n)
+    count, category = rng.randint(2, 5), _pick_value(_CATEGORIES, n)
 
     def is_followed(text: str) -> bool:
         parts = [part.split() for part in text.strip().split(",")]
@@ -255,7 +255,7 @@ def _make_line_count(n: int, rng: random.Random) -> Instruction:
     count = rng.randint(2, 5)
     return Instruction(
         "number of lines",
-        f"Write a poem about {_pick(_TOPICS, n)} that has exactly {count} lines.",
+        f"Write a poem about {_pick_value(_TOPICS, n)} that has exactly {count} lines.",
         lambda text: len([line for line in text.splitlines() if line.strip()]) == count,
         "\n".join([_SAMPLE_TEXT] * count),
         "\n".join([_SAMPLE_TEXT] * (count + 1)),
@@ -269,7 +269,7 @@ _INSTRUCTION_MAKERS: tuple[Callable[[int, random.Random], Instruction], ...] = (
 )  # fmt: skip
 
 
-def _pick(values: Sequence[Value], n: int) -> Value:
+def _pick_value(values: Sequence[Value], n: int) -> Value:
     return values[n % len(values)]
 
 

@@ -1,4 +1,4 @@
-"""What the other shapes are made of."""
+"""Parts of the other shapes."""
 
 from typing import Annotated, Generic, Literal, TypeVar
 

@@ -35,7 +35,7 @@ class Dataset(Shape):
 
 
 class FileNote(Shape):
-    """What the collection says of a file, such as why it was left out."""
+    """A remark of the collection about a file, such as why it was left out."""
 
     source: str
     reason: str

@@ -14,7 +14,7 @@ class ForecastRequest(Body):
 
 
 class Forecast(Shape):
-    """What a training would cost and reach."""
+    """The expected cost and quality of a training."""
 
     minutes: float
     parameters: int
@@ -35,7 +35,7 @@ class Forecast(Shape):
     high: float | None = None
     baseline: float | None = None
     before: float | None = None
-    words: str = ""
+    level: str = ""  # what new text is like: a key of genloom.api.progress.TEXT_QUALITY
 
 
 class MediumCount(Shape):

@@ -59,7 +59,7 @@ class LogSample(Shape):
 
 
 class JobLog(Shape):
-    """What a job reported; `next` is the `after` of the next request."""
+    """The reports of a job; `next` is the `after` of the next request."""
 
     points: list[LogPoint]
     samples: list[LogSample]

@@ -71,7 +71,7 @@ class NewRating(Body):
 
 
 class OutputChange(Body):
-    """What a person says about an output besides a rating; null changes nothing."""
+    """Changes to an output besides a rating; null changes nothing."""
 
     tags: Tags | None = None
     is_starred: bool | None = None

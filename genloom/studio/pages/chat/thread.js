@@ -5,8 +5,10 @@ import { Element } from '../../core/element.js';
 import { formatDate, t } from '../../core/i18n.js';
 import { readText } from '../../core/jobs.js';
 import { findModel, nameModel } from '../../core/models.js';
+import { splitReasoning } from '../../core/reasoning.js';
 import { button, icon } from '../../components/parts.js';
 import '../../components/markdown.js';
+import '../../components/stream-text.js';
 
 /** @typedef {import('../../core/shapes').Turn} Turn */
 /** @typedef {import('../../components/markdown.js').Markdown} Markdown */
@@ -108,7 +110,7 @@ export class Thread extends Element {
     return html`<article class="turn ${turn.role}" id="turn-${turn.id}" aria-label=${t('chat.turn_of', { name })}>
       <header class="turn-head"><span class="turn-name">${name}</span><time datetime=${turn.created}>${formatDate(turn.created, { dateStyle: 'short', timeStyle: 'short' })}</time></header>
       ${this.editing === turn.id ? this.renderEditor(turn) : isUser ? html`<div class="turn-text" dir="auto">${turn.content}</div>`
-        : html`<gl-markdown class="md" dir="auto" .text=${turn.content}></gl-markdown>`}
+        : renderAnswer(turn.content)}
       <footer class="turn-foot">
         ${siblings.length > 1 ? html`<div class="siblings" role="group" aria-label=${t('chat.siblings')}>
           ${button({ label: t('chat.sibling_before'), icon: 'chevronLeft', alone: true, small: true, kind: 'quiet', disabled: at === 0, run: () => this.actions?.show(siblings[at - 1]) })}
@@ -159,6 +161,13 @@ function nameOf(ref) {
   return model ? nameModel(model) : ref || t('chat.model');
 }
 
+/** A whole answer, below the reasoning that led to it, which is folded. @param {string} content */
+function renderAnswer(content) {
+  const { reasoning, answer } = splitReasoning(content);
+  return html`${reasoning ? html`<details class="reasoning"><summary>${t('chat.reasoning')}</summary><div class="turn-text" dir="auto">${reasoning}</div></details>` : nothing}
+    <gl-markdown class="md" dir="auto" .text=${answer}></gl-markdown>`;
+}
+
 /** An answer while it is written. */
 class Answer extends Element {
   static properties = { job: { attribute: false } };
@@ -168,6 +177,8 @@ class Answer extends Element {
     /** @type {import('../../core/shapes').Job | null} */
     this.job = null;
     this.hasText = false;
+    this.reasoning = '';
+    this.isReasoning = false;
     this.read = '';
   }
 
@@ -185,9 +196,12 @@ class Answer extends Element {
   write(text) {
     const target = /** @type {Markdown | null} */ (this.querySelector('gl-markdown'));
     if (!target) return;
-    if (text) target.stream(text);
-    if (this.hasText === Boolean(text)) return;
-    this.hasText = Boolean(text);
+    const { reasoning, answer, isOpen } = splitReasoning(text, false);
+    if (answer) target.stream(answer);
+    if (this.hasText === Boolean(answer) && this.reasoning === reasoning && this.isReasoning === isOpen) return;
+    this.hasText = Boolean(answer);
+    this.reasoning = reasoning;
+    this.isReasoning = isOpen;
     this.requestUpdate();
   }
 
@@ -195,8 +209,9 @@ class Answer extends Element {
     const model = /** @type {any} */ (this.job?.params)?.model;
     return html`<article class="turn assistant writing" aria-busy="true" aria-label=${t('chat.turn_of', { name: nameOf(model) })}>
       <header class="turn-head"><span class="turn-name">${nameOf(model)}</span></header>
+      ${this.reasoning ? html`<details class="reasoning"><summary>${t(this.isReasoning ? 'chat.reasoning_now' : 'chat.reasoning')}</summary><gl-stream-text class="turn-text" dir="auto" .text=${this.reasoning}></gl-stream-text></details>` : nothing}
       <gl-markdown class="md" dir="auto"></gl-markdown>
-      ${this.hasText ? nothing : html`<p class="help thinking"><span class="spinner" aria-hidden="true"></span>${this.job?.state === 'queued' ? t('shell.job_waits') : this.job?.progress?.stage || t('chat.reading')}</p>`}</article>`;
+      ${this.hasText || this.reasoning ? nothing : html`<p class="help thinking"><span class="spinner" aria-hidden="true"></span>${this.job?.state === 'queued' ? t('shell.job_waits') : this.job?.progress?.stage || t('chat.reading')}</p>`}</article>`;
   }
 }
 customElements.define('gl-answer', Answer);

@@ -11,7 +11,7 @@ import { menu } from '../../components/menu.js';
 import { button, buttonLink, errorBox, icon, pageHead, segments } from '../../components/parts.js';
 import { toast, toastError } from '../../components/toast.js';
 import { viewer } from '../../components/viewer.js';
-import { countItems, inputValue, translate } from '../../components/workshop.js';
+import { countItems, inputValue, listLosses, translate } from '../../components/workshop.js';
 
 /** @typedef {import('../../core/shapes').DatasetDetail} DatasetDetail */
 /** @typedef {import('../../core/shapes').Sample} Sample */
@@ -126,9 +126,9 @@ class DataDetail extends Element {
       if (this.isConnected) go('data');
       toast(t('data.deleted', { name }), { undo: () => post(`bin/${quote(entry.id)}/restore`) });
     } catch (error) {
-      const { code, message } = /** @type {import('../../core/api.js').ApiError} */ (error);
-      if (force || !/still_needed/.test(code)) return toastError(error);
-      if (await confirmDialog({ title: t('data.delete_needed', { name }), text: message, confirm: t('data.delete_anyway'), danger: true })) await this.deleteSet(true);
+      const fault = /** @type {import('../../core/api.js').ApiError} */ (error);
+      if (force || !/still_needed/.test(fault.code)) return toastError(error);
+      if (await confirmDialog({ title: t('data.delete_needed', { name }), text: listLosses(fault), confirm: t('data.delete_anyway'), danger: true })) await this.deleteSet(true);
     }
   }
 
@@ -183,6 +183,7 @@ customElements.define('gl-data-detail', DataDetail);
 function renderTaken(detail) {
   const read = detail.read ?? detail.documents;
   return html`<section class="card panel"><h2>${t('data.taken')}</h2><p class="figure">${formatNumber(detail.documents)} <small>${t('data.of_read', { n: read })}</small></p>
+    ${detail.medium === 'text' ? html`<p class="help">${t('data.texts_help')}</p>` : nothing}
     ${detail.removed.length ? html`<ul class="reasons">${detail.removed.map((each) => html`<li><strong>${formatNumber(each.count)}</strong> <span>${translate('data.reason', each.reason)}</span></li>`)}</ul>` : html`<p class="soft">${t('data.nothing_removed')}</p>`}</section>`;
 }
 

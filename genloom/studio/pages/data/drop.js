@@ -3,7 +3,7 @@ import { html, nothing } from '../../vendor/lit.js';
 import { del, post, upload } from '../../core/api.js';
 import { Element } from '../../core/element.js';
 import { formatBytes, formatNumber, t } from '../../core/i18n.js';
-import { cancelJob, finishJob, isOver, jobs, startJob } from '../../core/jobs.js';
+import { cancelJob, finishJob, isOver, jobs, nameJob, startJob } from '../../core/jobs.js';
 import { go } from '../../core/router.js';
 import { button, errorBox, field, icon, progressBar, segments } from '../../components/parts.js';
 import { toastError } from '../../components/toast.js';
@@ -162,7 +162,7 @@ class DataDrop extends Element {
   /** Collections that were started before this page was opened, or elsewhere. */
   renderOthers() {
     const others = [...jobs.get().values()].filter((job) => job.kind === 'collect' && !isOver(job) && job.id !== this.job && this.step === 'idle');
-    return others.map((job) => html`<section class="card panel collect">${progressBar({ share: job.progress.share, label: job.title, note: job.title, secondsLeft: job.progress.seconds_left })}
+    return others.map((job) => html`<section class="card panel collect">${progressBar({ share: job.progress.share, label: nameJob(job), note: nameJob(job), secondsLeft: job.progress.seconds_left })}
       <div class="actions">${button({ label: t('shell.cancel'), small: true, run: () => cancelJob(job.id).catch(toastError) })}</div></section>`);
   }
 
@@ -202,6 +202,7 @@ class DataDrop extends Element {
     const taken = this.names.includes(this.name);
     return html`<h2>${t('data.found', { n: chosen.files, medium: nameMedium(forecast.medium) })}</h2>
       <p class="soft">${formatBytes(chosen.bytes)}${forecast.examples.length ? html` · ${forecast.examples.slice(0, 3).join(', ')}${chosen.files > 3 ? ' …' : ''}` : nothing}</p>
+      ${forecast.medium === 'text' ? html`<p class="help">${t('data.texts_help')}</p>` : nothing}
       ${forecast.media.length > 1 ? html`<div class="field"><span class="label">${t('data.several_media')}</span>${segments({ label: t('data.several_media'), selected: forecast.medium, choose: (medium) => {
         this.medium = medium;
         this.look().catch((error) => (this.fault = error));

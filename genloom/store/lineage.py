@@ -1,4 +1,4 @@
-"""Which versions of models were trained on which ratings: by the ledger, and by what each version was tuned from."""
+"""Which versions of models were trained on which ratings: by the ledger, and by the base of each version."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Mask personal data: numbers with a checksum are found reliably, names only as best effort."""
+"""Find and mask personal data: numbers with a checksum are found reliably, names only as best effort."""
 
 import ipaddress
 import re
@@ -36,7 +36,7 @@ NAME_CUES = [
 NOT_NAMES = {"Sir", "Madam", "All", "Team", "Everyone", "Friends", "Reader", "Readers", "Customer", "Colleagues", "The"}
 
 
-def scrub(text: str, kinds: tuple[str, ...]) -> tuple[str, Counter[str]]:
+def scrub_text(text: str, kinds: tuple[str, ...]) -> tuple[str, Counter[str]]:
     """Return the text with each match replaced by "[email]", "[phone]" and so on, and the number of each kind.
 
     Longer and more reliable patterns come first, so that a card number is not taken for a telephone number.
@@ -50,7 +50,9 @@ def scrub(text: str, kinds: tuple[str, ...]) -> tuple[str, Counter[str]]:
     return text, counts
 
 
-def _replace(text: str, pattern: re.Pattern[str], kind: str, is_valid: Callable[[str], bool]) -> tuple[str, int]:
+def _replace_matches(
+    text: str, pattern: re.Pattern[str], kind: str, is_valid: Callable[[str], bool]
+) -> tuple[str, int]:
     count = 0
 
     def replace_match(match: re.Match[str]) -> str:
@@ -64,7 +66,7 @@ def _replace(text: str, pattern: re.Pattern[str], kind: str, is_valid: Callable[
 
 
 def _scrub_email(text: str) -> tuple[str, int]:
-    return _replace(text, EMAIL, "email", lambda match_text: True) if "@" in text else (text, 0)
+    return _replace_matches(text, EMAIL, "email", lambda match_text: True) if "@" in text else (text, 0)
 
 
 def _scrub_card(text: str) -> tuple[str, int]:
@@ -74,7 +76,7 @@ def _scrub_card(text: str) -> tuple[str, int]:
         digits = re.sub(r"\D", "", match_text)
         return len(set(digits)) > 1 and luhn.is_valid(digits)
 
-    return _replace(text, CARD, "card", is_valid)
+    return _replace_matches(text, CARD, "card", is_valid)
 
 
 def _scrub_iban(text: str) -> tuple[str, int]:
@@ -112,8 +114,8 @@ def _scrub_ip(text: str) -> tuple[str, int]:
         # "::" and "::1" are common notation, and identify nobody.
         return not (address.is_loopback or address.is_unspecified)
 
-    text, num_ipv4 = _replace(text, IPV4, "ip", is_valid)
-    text, num_ipv6 = _replace(text, IPV6, "ip", is_valid) if ":" in text else (text, 0)
+    text, num_ipv4 = _replace_matches(text, IPV4, "ip", is_valid)
+    text, num_ipv6 = _replace_matches(text, IPV6, "ip", is_valid) if ":" in text else (text, 0)
     return text, num_ipv4 + num_ipv6
 
 
@@ -124,7 +126,7 @@ def _scrub_phone(text: str) -> tuple[str, int]:
             r"\d{4}[ .-]\d{2}[ .-]\d{2}|\d{2}[ .-]\d{2}[ .-]\d{4}", match_text
         )
 
-    return _replace(text, PHONE, "phone", is_valid)
+    return _replace_matches(text, PHONE, "phone", is_valid)
 
 
 def _scrub_name(text: str) -> tuple[str, int]:
@@ -139,7 +141,7 @@ def _scrub_name(text: str) -> tuple[str, int]:
     if not names:
         return text, 0
     name_pattern = re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + r")\b")
-    return _replace(text, name_pattern, "name", lambda match_text: True)
+    return _replace_matches(text, name_pattern, "name", lambda match_text: True)
 
 
 SCRUBBERS: dict[str, Callable[[str], tuple[str, int]]] = {

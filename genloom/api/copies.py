@@ -1,0 +1,145 @@
+"""The share of outputs and files that the training data of a model has too, beside that of held-out values."""
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.errors import GenloomError
+from genloom.store.files import expand_home
+
+if TYPE_CHECKING:
+    from genloom.api.models import Model
+    from genloom.api.outputs import Output
+    from genloom.api.workspace import Workspace
+    from genloom.model import Model as LoadedModel
+    from genloom.trust.copies import CopyReport, TrainingData
+
+
+def copies(workspace: "Workspace", path: str | Path, model: "Model | str" = "", *, data: str = "") -> "CopyReport":
+    """Return the training items nearest to a file, and what held-out items share with the data by chance.
+
+    The index of a data set is built at the first call and stays in the workspace's cache.
+
+    Parameters
+    ----------
+    path
+        The file: a text, a picture, a tune or another value of the model's medium.
+    model
+        Model whose training data are searched, down to its base.
+    data
+        Data set to search instead.
+
+    Returns
+    -------
+    CopyReport
+        The nearest items with their source and licence; `is_beyond_chance` compares them with held-out items.
+
+    Raises
+    ------
+    GenloomError
+        api.copies_of_what: neither model nor data is named; core.unreadable_file, or what the medium says of the file.
+    """
+    from genloom import plugins
+
+    if not (model or data):
+        raise GenloomError("api.copies_of_what", path=path)
+    training_data = find_training_data(workspace, model, data)
+    value = plugins.find_part("medium", training_data.medium.kind).open(expand_home(path)).value
+    return _measure_values([value], training_data, [str(path)])[0]
+
+
+def copies_of_output(output: "Output", *, data: str = "") -> "CopyReport":
+    """Return the training items of its model that are nearest to the output; see `Workspace.copies`.
+
+    Parameters
+    ----------
+    data
+        Data set to search instead of the model's own.
+
+    Returns
+    -------
+    CopyReport
+        The nearest items of the generated part, with their source and licence.
+
+    Raises
+    ------
+    GenloomError
+        evaluate.other_medium: the data set is of another medium; store.output_changed.
+    """
+    return find_copies_of_outputs(output.workspace, [output], data=data)[0]
+
+
+def find_copies_of_outputs(
+    workspace: "Workspace", outputs: "Sequence[Output]", model: "Model | str" = "", *, data: str = ""
+) -> "list[CopyReport]":
+    """Return the report on each output, in order; outputs of one model are compared together."""
+    reports: dict[str, CopyReport] = {}
+    chosen = workspace.model(model).ref if model else ""
+    for ref in dict.fromkeys(chosen or output.model for output in outputs):
+        own = [output for output in outputs if (chosen or output.model) == ref]
+        training_data = find_training_data(workspace, ref, data)
+        for output in own:
+            check_medium(training_data, output.medium.kind, output.id)
+        found = _measure_values([output.continuation for output in own], training_data, [output.id for output in own])
+        reports |= {output.id: report for output, report in zip(own, found, strict=True)}
+    return [reports[output.id] for output in outputs]
+
+
+def find_searchable_data(workspace: "Workspace", model: "LoadedModel") -> "TrainingData":
+    """Return the training data of a model whose copies are refused.
+
+    Raises GenloomError (api.copies_without_data) if not all of them are here, so that copies could pass.
+    """
+    training_data = find_training_data(workspace, model.ref)
+    if training_data.missing or not training_data.datasets:
+        raise GenloomError("api.copies_without_data", model=model.ref, reason="; ".join(training_data.missing))
+    return training_data
+
+
+def find_copied_rows(training_data: "TrainingData", values: Sequence[Any]) -> set[int]:
+    """Return which of the generated values share more with training data than chance explains."""
+    reports = _measure_values(values, training_data, [""] * len(values))
+    return {row for row, report in enumerate(reports) if report.is_beyond_chance}
+
+
+def find_training_data(workspace: "Workspace", model: "Model | str", data: str = "") -> "TrainingData":
+    """Return the data sets to search: the one named, else those of the model and its bases."""
+    from genloom import plugins
+    from genloom.evaluate.training_sources import TrainingSources, find_seen_documents, find_training_sources
+    from genloom.model.design import Design
+    from genloom.trust.copies import TrainingData, remove_old_indexes
+
+    store, excluded = workspace.store, frozenset[str]()
+    if data:
+        sources = TrainingSources((store.get_dataset(data),), ())
+        medium = sources.datasets[0].medium
+    else:
+        stored = workspace.model(model).folder
+        sources = find_training_sources(store, workspace.model(model))
+        medium = Design.from_job(tomllib.loads((stored.folder / "job.toml").read_text(encoding="utf-8"))).medium
+    if len(sources.datasets) > 1:  # what one model of the line held out, another may have learned
+        excluded = find_seen_documents(store, [workspace.model(model)], sources.datasets[0], "val").ids
+    folder = workspace.folder / "cache" / "copies"
+    remove_old_indexes(folder, (path.name for path in (workspace.folder / "data").glob("*/*")))
+    return TrainingData(
+        plugins.find_part("medium", medium),
+        sources.datasets,
+        folder,
+        sources.missing,
+        excluded=excluded,
+    )
+
+
+def check_medium(training_data: "TrainingData", medium: str, label: str) -> None:
+    """Raise GenloomError (api.copies_other_medium) if the data hold another medium."""
+    if training_data.medium.kind != medium:
+        raise GenloomError(
+            "api.copies_other_medium", output=label, medium=medium, data_medium=training_data.medium.kind
+        )
+
+
+def _measure_values(values: Iterable[Any], training_data: "TrainingData", labels: Sequence[str]) -> "list[CopyReport]":
+    from genloom.trust.copies import measure_copies
+
+    return measure_copies(list(values), training_data, labels)

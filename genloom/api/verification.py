@@ -1,0 +1,277 @@
+"""The evidence of a file's origin: its signature, its mark, and the output of this workspace that it is.
+
+No result says that a person made something: a file without a signature and without a mark gives no evidence.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genloom.errors import GenloomError, format_message
+from genloom.store import files
+
+if TYPE_CHECKING:
+    from genloom.api.workspace import Workspace
+    from genloom.limited_process import LimitedProcess
+    from genloom.trust.manifests import Manifest
+    from genloom.trust.marks import MarkReport
+
+MarkSearch = Literal["full", "fast", "none"]
+_MAX_CHARS, _MAX_LISTED = 200, 20  # that a line shows
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The evidence of a file's origin."""
+
+    path: Path
+    manifest: "Manifest | None" = None
+    problem: str = ""  # why its signature could not be read
+    output: str = ""  # the id of the output of this workspace that it is
+    is_stored: bool = False  # its bytes are those of the stored output
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of the output, from the workspace or the signature
+    mark: "MarkReport | None" = None  # None: it was not looked for
+    mark_problem: str = ""  # why not
+
+    @property
+    def signature(self) -> str:
+        """The finding about the signature: "unchanged", "changed", "unreadable" or "none"; "unread" if that failed."""
+        if self.problem:
+            return "unread"
+        return self.manifest.state if self.manifest is not None else "none"
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether there is evidence of a trusted origin, and none against it.
+
+        That is an unchanged file with a trusted signature, or one without a signature that has a mark of this workspace
+        or is byte for byte an output of it.
+        """
+        if self.signature == "unchanged":
+            assert self.manifest is not None
+            return self.manifest.is_trusted
+        return self.signature == "none" and (self.is_stored or (self.mark is not None and self.mark.is_found))
+
+    def list_lines(self) -> list[tuple[str, str]]:
+        """Return what is known as pairs of a topic and a sentence."""
+        lines = [("signature", self._describe_signature()), ("mark", self._describe_mark())]
+        if self.output:
+            how = "the bytes are those of the stored output" if self.is_stored else "the signature names it"
+            lines.append(("output", f"{self.output} of this workspace ({how})"))
+        if self.output or (self.manifest is not None and self.manifest.is_trusted):
+            lines += self._list_facts()
+        if self.manifest is not None and self.manifest.ingredients:
+            lines.append(("sources", ", ".join(map(quote_text, self.manifest.ingredients[:_MAX_LISTED]))))
+        return lines
+
+    def _list_facts(self) -> Iterator[tuple[str, str]]:
+        """Yield what the workspace, or a trusted signer, says of the output."""
+        for topic, name in (("model", "model"), ("digest", "model_digest"), ("made", "created")):
+            if self.facts.get(name):
+                yield topic, clean_text(self.facts[name])
+        outputs, data = (
+            [each for each in to_items(self.facts.get(name)) if isinstance(each, Mapping)]
+            for name in ("outputs", "data")
+        )
+        if outputs:
+            yield "outputs", ", ".join(clean_text(each.get("output")) for each in outputs[:_MAX_LISTED])
+        if data:
+            licences = (", ".join(map(clean_text, to_items(each.get("licences")))) for each in data[:_MAX_LISTED])
+            names = (clean_text(each.get("name")) for each in data)
+            yield "data", ", ".join(f"{name} ({text})" for name, text in zip(names, licences, strict=False))
+        if self.facts.get("prompt"):
+            yield "prompt", clean_text(self.facts["prompt"])
+
+    def _describe_signature(self) -> str:
+        if self.problem:
+            return self.problem
+        if self.manifest is None:
+            return "none"
+        manifest = self.manifest
+        codes = f" ({clean_text(', '.join(manifest.problems))})" if manifest.problems else ""
+        if manifest.state == "unreadable":
+            return f"the file or its manifest is damaged{codes}"
+        who = {"workspace": "this workspace", "trusted": "trusted", "unknown": "unknown authority"}[manifest.authority]
+        change = "content unchanged" if manifest.state == "unchanged" else "changed since"
+        return f"signed by {quote_text(manifest.signer)} ({who}), {change}{codes}"
+
+    def _describe_mark(self) -> str:
+        if self.mark is None:
+            return f"not checked{': ' if self.mark_problem else ''}{self.mark_problem}"
+        if not self.mark.is_found:
+            return f"not found (p = {self.mark.p_value:.2g})"
+        return f"found (p = {self.mark.p_value:.2g}, key {self.mark.key}, {self.mark.method})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known as JSON values."""
+        manifest = self.manifest
+        signed = None
+        if manifest is not None:
+            signed = {name: value for name, value in vars(manifest).items() if name != "facts"}
+        return {
+            "file": str(self.path),
+            "fine": self.is_fine,
+            "signature": self.signature,
+            "problem": self.problem,
+            "manifest": signed,
+            "mark": None if self.mark is None else {**vars(self.mark), "found": self.mark.is_found},
+            "mark_problem": self.mark_problem,
+            "output": self.output or None,
+            "stored": self.is_stored,
+            "facts": dict(self.facts),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.path), *(f"  {topic:<10} {sentence}" for topic, sentence in self.list_lines())])
+
+
+def clean_text(value: object) -> str:
+    """Return a text from a file as one line of bounded length, which cannot pass for a line of ours."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "…"
+
+
+def quote_text(value: object) -> str:
+    """Return a name from a file in quotation marks, so that nothing in it passes for a statement of ours."""
+    return json.dumps(clean_text(value), ensure_ascii=False)
+
+
+def to_items(value: object) -> list[Any]:
+    """Return a list from a file; [] for a value that is none."""
+    return value if isinstance(value, list) else []
+
+
+def verify(workspace: "Workspace", path: str | Path, *, marks: MarkSearch = "full") -> Verification:
+    """Return what a file says of its origin: its signature, its mark, and which output of this workspace it is.
+
+    The manifest may be in the file or beside it. A signature is judged by the authorities of this workspace and the
+    certificates that it trusts (`genloom keys trust FILE`). Files from outside are read with limits of memory and time.
+
+    Parameters
+    ----------
+    marks
+        Search for marks of this workspace: "full", "fast" (without the probabilities of models, and without cut, scaled
+        or mirrored pictures) or "none".
+
+    Raises
+    ------
+    GenloomError
+        core.unreadable_file: there is no such file; trust.extra_missing: the extra `trust` is not installed.
+    """
+    (verification,) = iter_verify(workspace, [files.expand_home(path)], marks=marks)
+    return verification
+
+
+def iter_verify(
+    workspace: "Workspace", paths: Iterable[str | Path], *, marks: MarkSearch = "full"
+) -> Iterator[Verification]:
+    """Yield what each file says of its origin; of a folder, every file in it. See `verify`."""
+    from genloom.limited_process import LimitedProcess
+
+    verifier = _Verifier(workspace, marks)
+    with LimitedProcess() as process:
+        for path in list_files(paths):
+            yield verifier.verify(path, process)
+
+
+def list_files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """Yield the files and those in the folders, without manifests that lie beside their files.
+
+    Raises GenloomError (core.unreadable_file) for a path that is neither.
+    """
+    from genloom.settings import unreadable_error
+    from genloom.trust.manifests import SIDECAR_SUFFIX
+
+    for each in paths:
+        path = files.expand_home(each)
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
+                folders.sort()
+                for name in sorted(names):
+                    found = Path(folder, name)
+                    if not name.startswith(".") and found.suffix != SIDECAR_SUFFIX and found.is_file():
+                        yield found
+        elif not path.is_file():
+            error = FileNotFoundError() if not os.path.lexists(path) else OSError(format_message("core.file_missing"))
+            raise unreadable_error(path, "this file", error)
+        else:
+            yield path.with_suffix("") if path.suffix == SIDECAR_SUFFIX and path.with_suffix("").is_file() else path
+
+
+@dataclass(frozen=True)
+class _Verifier:
+    """The parts that verifications of files in one workspace share."""
+
+    workspace: "Workspace"
+    marks: MarkSearch
+
+    @cached_property
+    def _anchors(self) -> Any:
+        from genloom.trust import signing
+
+        if not signing.is_available():
+            raise GenloomError("trust.extra_missing")
+        return signing.read_anchors(self.workspace.folder)
+
+    @cached_property
+    def _outputs(self) -> dict[str, str]:
+        """The ids of the outputs, by the digests of their files."""
+        return {str(record["sha256"]): str(record["id"]) for _, record in self.workspace.store.list_records()}
+
+    def verify(self, path: Path, process: "LimitedProcess") -> Verification:
+        from genloom.limited_process import LimitExceeded
+        from genloom.settings import unreadable_error
+        from genloom.trust.manifests import read_watched
+
+        try:
+            digest = files.hash_file(path)
+        except OSError as error:
+            raise unreadable_error(path, "this file", error) from error
+        manifest, problem = None, ""
+        try:
+            manifest = process.call(read_watched, path, self._anchors)
+        except LimitExceeded as error:
+            problem = format_message("trust.time_limit") if error.is_time else format_message("trust.memory_limit")
+        except (OSError, MemoryError) as error:
+            problem = format_message("trust.unread", reason=str(error) or type(error).__name__)
+        facts: Mapping[str, Any] = manifest.facts if manifest is not None else {}
+        record = self._find_record(manifest, digest)
+        is_stored = record is not None and record["sha256"] == digest
+        if record is not None and (is_stored or (manifest is not None and manifest.state == "unchanged")):
+            from genloom.trust.outgoing import SignaturePreferences, collect_facts
+
+            facts = collect_facts(self.workspace.store, record, SignaturePreferences(include_prompt=True))
+        output = str(record["id"]) if record is not None else ""
+        return Verification(path, manifest, problem, output, is_stored, facts, *self._find_mark(path, record))
+
+    def _find_record(self, manifest: "Manifest | None", digest: str) -> Mapping[str, Any] | None:
+        """Return the record of the output that a signature of this workspace names, or that has these bytes."""
+        claimed = manifest.facts.get("output") if manifest is not None and manifest.authority == "workspace" else None
+        id = str(claimed) if claimed and self.workspace.store.has_output(str(claimed)) else self._outputs.get(digest)
+        try:
+            return self.workspace.store.get_output(id)[1] if id else None
+        except GenloomError:  # it is damaged; `genloom doctor` tells how
+            return None
+
+    def _find_mark(self, path: Path, record: Mapping[str, Any] | None) -> "tuple[MarkReport | None, str]":
+        """Return the evidence for a mark, and why none was looked for."""
+        from genloom.media.opening import open_limited
+        from genloom.plugins import find_part
+        from genloom.rate.outputs import find_medium_name
+
+        if self.marks == "none":
+            return None, ""
+        try:
+            name = find_medium_name(path)
+            value = open_limited(find_part("medium", name).open, path).value
+            if record is not None and find_medium_name(Path(str(record["file"])), record) != name:
+                record = None  # the file is a picture of a tune, for example
+            from genloom.trust.marks import find_mark
+
+            return find_mark(self.workspace.store, name, value, record, is_fast=self.marks == "fast"), ""
+        except GenloomError as error:
+            return None, str(error)

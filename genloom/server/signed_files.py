@@ -1,0 +1,59 @@
+"""Files of outputs as the server sends them: signed once, and taken from the cache after that.
+
+A format that holds no manifest is sent as it is, with a link to its manifest (RFC 8288, as C2PA 2.2 says in 11.4).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import Response
+
+from genloom.api.outputs import Output
+from genloom.api.workspace import Workspace
+from genloom.store.files import write_atomic
+from genloom.trust import manifests
+from genloom.trust.outgoing import sign_output
+
+MANIFEST_TYPE = "application/c2pa"
+
+
+def sign_path(workspace: Workspace, record: Mapping[str, Any], path: Path, suffix: str = "") -> Path:
+    """Return where a file of an output lies with its signature; the file itself if its format holds none.
+
+    `suffix` is that of a file in the bin, whose name has none. A file that cannot be signed is sent without; `genloom
+    doctor` says why.
+    """
+    suffix = suffix or path.suffix
+    if not manifests.can_embed(suffix):
+        return path
+    target = workspace.folder / "cache" / "signed" / path.parent.name / f"{path.stem}{suffix}"
+    if not target.is_file() or target.stat().st_mtime < path.stat().st_mtime:
+        outgoing = sign_output(workspace.store, record, path.read_bytes(), suffix)
+        if not outgoing.is_signed:
+            return path
+        write_atomic(target, outgoing.data)
+    return target
+
+
+def sign_stored(output: Output) -> Path:
+    """Return where the file of an output lies with its signature."""
+    return sign_path(output.workspace, output.record, output.path)
+
+
+def build_manifest(workspace: Workspace, record: Mapping[str, Any], path: Path) -> bytes | None:
+    """Return the manifest of a file of an output whose format holds none; None if it holds it, or cannot be signed."""
+    sidecar = manifests.get_sidecar_path(path)
+    if sidecar.is_file():
+        return sidecar.read_bytes()
+    suffix = path.suffix or Path(str(record.get("file"))).suffix  # of a file in the bin
+    if manifests.can_embed(suffix):
+        return None
+    return sign_output(workspace.store, record, path.read_bytes(), suffix).sidecar
+
+
+def link_manifest(response: Response, path: Path, address: str) -> Response:
+    """Add the address of the manifest to the answer with a file that does not hold it."""
+    if not manifests.can_embed(path.suffix):
+        response.headers["link"] = f'<{address}>; rel="c2pa-manifest"; type="{MANIFEST_TYPE}"'
+    return response

@@ -1,0 +1,1 @@
+"""Cards of models and data sets, filled from the lineage: for people, for hubs and as Croissant."""

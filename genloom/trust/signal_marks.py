@@ -1,0 +1,176 @@
+"""The mark in signals: evidence that a key chose the noise that a sample was made from.
+
+The sampler of a flow is solved backwards, from the encoded value to an estimate of its first noise, which is correlated
+with the noise of every pool index (`genloom.noise.pool_normal`). Without the key, the pool's noise is independent of
+the value: the normalized correlation is then a standard normal number whatever the value is, and the p-values hold for
+any value and any model. The codec and the model decide only how strong the evidence in marked values is.
+
+Samplers with random steps, and starts from a source, lose the mark; few steps weaken it.
+
+Shape letters: A alignments, P pool indices, N numbers of a signal, C channels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log, prod
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genloom import conditioners, plugins
+from genloom.capabilities import InvertibleSampler, unwrap_objective
+from genloom.media.abilities import get_ability
+from genloom.model import Model
+from genloom.noise import SIGNAL_POOL_SIZE, pool_normal
+from genloom.objectives.flow import InversionParams
+from genloom.types import Codec, Condition, SignalSpace
+
+POOL_CHUNK = 2048  # pool indices whose noise is computed together
+MAX_CACHED_BYTES = 1 << 28  # of the noise of a pool in memory
+BATCH_SIZE = 16  # values that are inverted together
+ROUNDS = (0, 4)  # of the correction of an encoder's errors: none for edited values, some for those that are unchanged
+MAX_CORRECTED = 2  # alignments whose codes are corrected, which takes longer than the rest
+STEPS = 6  # of the inversion: more do not help
+MAX_P_VALUE = 1e-6  # of a value as it is, at which its parts are not tried
+
+Aligned = tuple[str, Any]  # what was perhaps done to a value, and the value without it
+
+
+@dataclass(frozen=True)
+class SignalMark:
+    """The evidence of the best pool index and alignment. `log_p` allows for all of them."""
+
+    log_p: float
+    pool_index: int
+    alignment: str  # what was done to the value before: "as it is", "mirrored" …
+    num_numbers: int  # of the signal
+    num_tests: int  # beside those of the pool
+
+    @property
+    def p_value(self) -> float:
+        return exp(min(self.log_p, 0.0))
+
+
+def can_read_mark(model: Model) -> bool:
+    """Return whether marks can be read in outputs of the model: signals of a sampler that can be solved backwards."""
+    objective = unwrap_objective(model.objective)
+    return isinstance(model.codec.space, SignalSpace) and isinstance(objective, InvertibleSampler)
+
+
+def find_signal_marks(
+    model: Model, value: Any, keys: Sequence[int], given: Mapping[str, Any] | None = None, is_fast: bool = False
+) -> list[SignalMark]:
+    """Return the evidence for each key, the noise key of the model's medium, that it marked a value.
+
+    `given` are the conditions that the value was generated with, as far as they are known; they make the evidence
+    stronger. With `is_fast`, the value is taken as it is, and not as a part or a mirror image.
+    """
+    medium = plugins.find_part("medium", model.design.medium)
+    size = cast(SignalSpace, model.codec.space).size
+    aligned = [] if is_fast else list(get_ability(medium, "list_alignments")(value, size))
+    rounds = ROUNDS if len(aligned) <= MAX_CORRECTED else ROUNDS[:1]
+    num_tests = len(ROUNDS) + len(rounds) * len(aligned)
+    marks = search_alignments(model, [("as it is", value)], ROUNDS, keys, given or {}, num_tests)
+    if aligned and all(mark.p_value >= MAX_P_VALUE for mark in marks):
+        others = search_alignments(model, aligned, rounds, keys, given or {}, num_tests)
+        marks = [min(pair, key=lambda mark: mark.log_p) for pair in zip(marks, others, strict=True)]
+    return marks
+
+
+def search_alignments(
+    model: Model,
+    aligned: Sequence[Aligned],
+    rounds: Sequence[int],
+    keys: Sequence[int],
+    given: Mapping[str, Any],
+    num_tests: int,
+) -> list[SignalMark]:
+    """Return the best evidence for each key in the values, with each number of rounds of correction."""
+    values = [value for _, value in aligned]
+    noise = torch.cat([estimate_noise(model, values, given, count) for count in rounds])
+    names = [name for name, _ in aligned] * len(rounds)
+    return [find_pool_mark(noise, key, names, num_tests) for key in keys]
+
+
+def estimate_noise(model: Model, values: Sequence[Any], given: Mapping[str, Any], rounds: int = 0) -> Tensor:
+    """Return estimates of the first noise of values of one size, A C *size."""
+    objective: Any = unwrap_objective(model.objective)
+    estimates = []
+    for begin in range(0, len(values), BATCH_SIZE):
+        x = encode_values(model.codec, values[begin : begin + BATCH_SIZE], rounds)
+        cond = encode_condition(model, [given] * len(x))
+        estimates.append(objective.invert(dict(model.parts.items()), x, cond, InversionParams(STEPS)).cpu())
+    return torch.cat(estimates)
+
+
+def encode_values(codec: Codec, values: Sequence[Any], rounds: int) -> Tensor:
+    """Return signals of values, A C *size.
+
+    Each round adds the difference between the codes of the values and of what was decoded: near the solution, an
+    encoder's errors are the same for both.
+    """
+    encoded = np.stack([codec.encode(value) for value in values])
+    x = encoded
+    for _ in range(rounds):
+        x = x + encoded - np.stack([codec.encode(codec.decode(row)) for row in x])
+    return torch.from_numpy(x).float()
+
+
+def encode_condition(model: Model, given: Sequence[Mapping[str, Any]]) -> Condition | None:
+    """Return the condition of rows; None for an unconditional model."""
+    if not model.conditioners:
+        return None
+    known = [{name: values[name] for name in model.conditioners if name in values} for values in given]
+    cond = conditioners.merge_conditions(conditioners.encode_given(model.conditioners, known))
+    return cond.map(lambda t: t.to(model.device))
+
+
+def find_pool_mark(noise_A: Tensor, key: int, names: Sequence[str], num_tests: int) -> SignalMark:
+    """Return the evidence in estimates of the noise of one value, A C *size, for a key.
+
+    Each correlation with a pool index has the standard normal distribution without the key, exactly; the p-value is
+    that of the highest, times the size of the pool and `num_tests` (Bonferroni).
+    """
+    score_A, index_A = correlate_pool(noise_A, key)
+    best = int(score_A.argmax())
+    log_p = min(compute_log_tail(float(score_A[best])) + log(SIGNAL_POOL_SIZE * num_tests), 0.0)
+    return SignalMark(log_p, int(index_A[best]), names[best], noise_A[0].numel(), num_tests)
+
+
+def correlate_pool(noise_A: Tensor, key: int) -> tuple[Tensor, Tensor]:
+    """Return the highest correlation of each estimate, A C *size, with the pool's noise, and its pool index."""
+    direction_AN = noise_A.flatten(1).double()
+    direction_AN = (direction_AN / direction_AN.norm(dim=1, keepdim=True).clamp(min=1e-30)).float()
+    score_A, index_A = torch.full((len(noise_A),), -torch.inf), torch.zeros(len(noise_A), dtype=torch.long)
+    for first, pool_PN in iter_pool(key, tuple(noise_A.shape[1:])):
+        top_A, at_A = (direction_AN @ pool_PN.float().T).max(1)
+        index_A = torch.where(top_A > score_A, first + at_A, index_A)
+        score_A = torch.maximum(score_A, top_A)
+    return score_A, index_A
+
+
+def compute_log_tail(score: float) -> float:
+    """Return log P(X > score) of a standard normal X."""
+    return float(torch.special.log_ndtr(torch.tensor(-score, dtype=torch.float64)))
+
+
+def iter_pool(key: int, shape: tuple[int, ...]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first index and the noise, P N, of each chunk of the pool."""
+    if prod(shape) * SIGNAL_POOL_SIZE * 2 <= MAX_CACHED_BYTES:
+        yield from build_pool(key, shape)
+    else:
+        yield from ((first, draw_chunk(key, first, shape)) for first in range(0, SIGNAL_POOL_SIZE, POOL_CHUNK))
+
+
+@lru_cache(maxsize=2)
+def build_pool(key: int, shape: tuple[int, ...]) -> list[tuple[int, Tensor]]:
+    """Return the chunks of a pool in 16 bits, which change a correlation by less than a thousandth."""
+    return [(first, draw_chunk(key, first, shape).half()) for first in range(0, SIGNAL_POOL_SIZE, POOL_CHUNK)]
+
+
+def draw_chunk(key: int, first: int, shape: tuple[int, ...]) -> Tensor:
+    last = min(first + POOL_CHUNK, SIGNAL_POOL_SIZE)
+    return pool_normal(key, range(first, last), shape).flatten(1)

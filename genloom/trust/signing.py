@@ -1,0 +1,336 @@
+"""The workspace's own authority, whose certificate signs the one that signs outputs: ES256, made at the first use.
+
+`keys/signing/<id>.pem` in the workspace holds an authority (certificate and key) and the certificate and key that sign;
+`keys/signing/active` names the one in use. Signatures of earlier ones stay valid. `keys/trusted/*.pem` holds
+certificates of others. All of them are readable by the owner only.
+"""
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genloom.errors import GenloomError
+from genloom.store import files
+from genloom.store.clock import get_now
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+DEFAULT_NAME = "Genloom workspace"
+MAX_NAME_CHARS = 64  # of an organisation in a certificate (RFC 5280)
+_YEARS = 30
+_CLOCK_TOLERANCE = timedelta(days=1)  # another machine's clock may be behind
+_ACTIVE = "active"
+_SECRET_MODE, _FOLDER_MODE = 0o600, 0o700
+_MAX_PEM_BYTES = 1 << 20
+_PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """An authority with the certificate that signs for it."""
+
+    id: str  # the beginning of the SHA-256 of the authority's certificate, in hexadecimal
+    name: str  # of who signs
+    created: str  # when the certificate that signs was made, ISO 8601 in UTC
+    expires: str
+    is_active: bool
+    authority: str  # PEM
+    certificate: str  # PEM
+    key: str = field(repr=False)  # PEM, secret
+
+    @property
+    def chain(self) -> str:
+        """The certificates that a signature carries, as PEM."""
+        return self.certificate + self.authority
+
+
+@dataclass(frozen=True)
+class TrustedCertificate:
+    """A certificate of somebody else, whose signatures are trusted."""
+
+    id: str
+    name: str
+    expires: str
+    pem: str
+
+
+def is_available() -> bool:
+    """Return whether the packages of the extra `trust` are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("c2pa", "cryptography"))
+
+
+def load_signing_key(root: Path) -> SigningKey:
+    """Return the key in use of the workspace in this folder, made at the first use.
+
+    Raises GenloomError (trust.extra_missing, trust.damaged_key).
+    """
+    _require_packages()
+    folder = root / "keys" / "signing"
+    if not (folder / _ACTIVE).is_file():
+        _make_folder(root, folder)
+        with files.lock_folder(folder):
+            if not (folder / _ACTIVE).is_file():  # another process was not faster
+                _create_key(folder, DEFAULT_NAME)
+    return _read_key(folder, _read_active(folder))
+
+
+def create_signing_key(root: Path, name: str = "") -> SigningKey:
+    """Make a new authority, which signs from now on; files that earlier ones signed stay valid here.
+
+    Raises GenloomError (trust.extra_missing, trust.bad_signer_name).
+    """
+    _require_packages()
+    if len(name) > MAX_NAME_CHARS or not (name or DEFAULT_NAME).isprintable():
+        raise GenloomError("trust.bad_signer_name", name=name[:MAX_NAME_CHARS], limit=MAX_NAME_CHARS)
+    folder = root / "keys" / "signing"
+    _make_folder(root, folder)
+    with files.lock_folder(folder):
+        return _create_key(folder, name or DEFAULT_NAME)
+
+
+def rotate_signing_key(root: Path) -> SigningKey:
+    """Replace the certificate and key that sign by new ones of the same authority; the old key is deleted."""
+    key = load_signing_key(root)
+    folder = root / "keys" / "signing"
+    with files.lock_folder(folder):
+        authority, authority_key = _read_authority(folder / f"{key.id}.pem")
+        _write_key(folder, key.id, authority, authority_key)
+    return _read_key(folder, key.id)
+
+
+def list_signing_keys(root: Path) -> list[SigningKey]:
+    """List the authorities of the workspace, oldest first; empty before the first use."""
+    folder = root / "keys" / "signing"
+    if not (folder / _ACTIVE).is_file():
+        return []
+    _require_packages()
+    keys = [_read_key(folder, path.stem) for path in sorted(folder.glob("*.pem"))]
+    return sorted(keys, key=lambda key: (key.created, key.id))
+
+
+def trust_certificate(root: Path, path: Path) -> list[TrustedCertificate]:
+    """Add the certificates in a PEM file to those whose signatures are trusted, and return them.
+
+    Raises GenloomError (trust.extra_missing, trust.no_certificate).
+    """
+    _require_packages()
+    from cryptography import x509
+
+    try:
+        text = files.read_beginning(path, _MAX_PEM_BYTES).decode("ascii")
+        certificates = [x509.load_pem_x509_certificate(pem.encode()) for pem in _find_certificates(text)]
+    except (OSError, ValueError) as error:  # UnicodeDecodeError is one
+        raise GenloomError("trust.no_certificate", path=path) from error
+    if not certificates:
+        raise GenloomError("trust.no_certificate", path=path)
+    folder = root / "keys" / "trusted"
+    _make_folder(root, folder)
+    trusted = [_describe_certificate(_to_pem(certificate)) for certificate in certificates]
+    for certificate in trusted:
+        files.write_atomic(folder / f"{certificate.id}.pem", certificate.pem, _SECRET_MODE)
+    return trusted
+
+
+def list_trusted(root: Path) -> list[TrustedCertificate]:
+    """List the certificates of others whose signatures are trusted."""
+    paths = sorted((root / "keys" / "trusted").glob("*.pem"))
+    if paths:
+        _require_packages()
+    return [
+        _describe_certificate(pem) for path in paths for pem in _find_certificates(path.read_text(encoding="ascii"))
+    ]
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """The certificates that signatures are judged by, as PEM."""
+
+    own: str  # those of the workspace
+    others: str
+
+
+def read_anchors(root: Path) -> Anchors:
+    """Return the workspace's authorities and the trusted certificates."""
+    own = "".join(key.authority for key in list_signing_keys(root))
+    return Anchors(own, "".join(certificate.pem for certificate in list_trusted(root)))
+
+
+def export_certificate(root: Path) -> str:
+    """Return the authority's certificate as PEM, for others to trust; it is no secret."""
+    return load_signing_key(root).authority
+
+
+def export_secret(root: Path) -> str:
+    """Return the whole signing key as PEM, secrets included."""
+    key = load_signing_key(root)
+    return (root / "keys" / "signing" / f"{key.id}.pem").read_text(encoding="ascii")
+
+
+def _require_packages() -> None:
+    if not is_available():
+        raise GenloomError("trust.extra_missing")
+
+
+def _make_folder(root: Path, folder: Path) -> None:
+    with files.translate_errors(folder):
+        for each in (root / "keys", folder):
+            each.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def _create_key(folder: Path, name: str) -> SigningKey:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # signs certificates
+    subject = _build_name(name, f"{name[: MAX_NAME_CHARS - 10]} authority")
+    authority = _certify_key(subject, subject, key, key, usage, x509.BasicConstraints(ca=True, path_length=0))
+    id = _hash_certificate(_to_pem(authority))
+    _write_key(folder, id, authority, key)
+    files.write_atomic(folder / _ACTIVE, id, _SECRET_MODE)
+    return _read_key(folder, id)
+
+
+def _write_key(folder: Path, id: str, authority: "x509.Certificate", authority_key: "EllipticCurvePrivateKey") -> None:
+    """Make a certificate that signs for an authority, and write both with their keys."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)  # signs data
+    name = _read_organisation(authority)
+    subject, issuer = _build_name(name, name), authority.subject
+    certificate = _certify_key(subject, issuer, key, authority_key, usage, x509.BasicConstraints(False, None))
+    parts = (_to_pem(authority), _to_secret_pem(authority_key), _to_pem(certificate), _to_secret_pem(key))
+    files.write_atomic(folder / f"{id}.pem", "".join(parts), _SECRET_MODE)
+
+
+def _certify_key(
+    subject: "x509.Name",
+    issuer: "x509.Name",
+    key: "EllipticCurvePrivateKey",
+    issuer_key: "EllipticCurvePrivateKey",
+    usage: "x509.KeyUsage",
+    constraints: "x509.BasicConstraints",
+) -> "x509.Certificate":
+    """Return a certificate of the profile that C2PA asks for (specification 2.2, section 14.5)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    now = get_now()
+    public_key, issuer_public_key = key.public_key(), issuer_key.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_TOLERANCE)
+        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .add_extension(constraints, critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_public_key), critical=False)
+    )
+    if not constraints.ca:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _build_name(organisation: str, common_name: str) -> "x509.Name":
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    pairs = ((NameOID.ORGANIZATION_NAME, organisation), (NameOID.COMMON_NAME, common_name))
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in pairs])
+
+
+def _read_active(folder: Path) -> str:
+    id = (folder / _ACTIVE).read_text(encoding="ascii", errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{16}", id):
+        raise GenloomError("trust.damaged_key", path=folder / _ACTIVE)
+    return id
+
+
+def _read_authority(path: Path) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    authority, authority_key, _, _ = _read_parts(path)
+    key = load_pem_private_key(authority_key.encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return x509.load_pem_x509_certificate(authority.encode()), key
+
+
+def _read_key(folder: Path, id: str) -> SigningKey:
+    from cryptography import x509
+
+    path = folder / f"{id}.pem"
+    authority, _, certificate, key = _read_parts(path)
+    try:
+        parsed = x509.load_pem_x509_certificate(certificate.encode())
+    except ValueError as error:
+        raise GenloomError("trust.damaged_key", path=path) from error
+    created, expires = parsed.not_valid_before_utc + _CLOCK_TOLERANCE, parsed.not_valid_after_utc
+    times = (moment.astimezone(UTC).isoformat(timespec="seconds") for moment in (created, expires))
+    is_active = _read_active(folder) == id
+    return SigningKey(id, _read_organisation(parsed), *times, is_active, authority, certificate, key)
+
+
+def _read_parts(path: Path) -> list[str]:
+    """Return the four parts of a key's file; GenloomError if they are not there."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenloomError("trust.damaged_key", path=path) from error
+    matches = list(_PEM.finditer(text))
+    if [match[1] for match in matches] != ["CERTIFICATE", "PRIVATE KEY"] * 2:
+        raise GenloomError("trust.damaged_key", path=path)
+    return [match[0] for match in matches]
+
+
+def _find_certificates(text: str) -> Iterator[str]:
+    yield from (match[0] for match in _PEM.finditer(text) if match[1] == "CERTIFICATE")
+
+
+def _describe_certificate(pem: str) -> TrustedCertificate:
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    expires = certificate.not_valid_after_utc.isoformat(timespec="seconds")
+    return TrustedCertificate(_hash_certificate(pem), _read_organisation(certificate), expires, pem)
+
+
+def _read_organisation(certificate: "x509.Certificate") -> str:
+    """Return the name of who holds a certificate, as its organisation or its common name says."""
+    from cryptography.x509.oid import NameOID
+
+    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
+        if attributes := certificate.subject.get_attributes_for_oid(oid):
+            return str(attributes[0].value)
+    return certificate.subject.rfc4514_string()
+
+
+def _hash_certificate(pem: str) -> str:
+    return hashlib.sha256(pem.encode()).hexdigest()[:16]
+
+
+def _to_pem(certificate: "x509.Certificate") -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _to_secret_pem(key: "EllipticCurvePrivateKey") -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

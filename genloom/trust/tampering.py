@@ -1,0 +1,66 @@
+"""Every byte that is not as it was written: outputs, sources of edits, data sets, models, cards and the ledger."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from genloom.errors import GenloomError
+from genloom.store import files, manifest, records
+from genloom.store.database import encode_head
+from genloom.store.ledger import Ledger
+from genloom.store.workspace import Workspace, verify_output
+
+
+def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[str]:
+    """Yield a sentence on every file that is not as it was written, and on the ledger.
+
+    Read are the files and records of outputs, the sources of edits, every version of every data set and model with its
+    manifest or card, and the entries of the ledger. Cards of earlier versions of Genloom have no digest of their own:
+    of these only the files are compared.
+    """
+    root = workspace.root
+    for path in sorted(root.glob("outputs/*/*.json")):
+        if workspace.has_output(path.stem):
+            yield from _explain_error(lambda path=path: _verify_output(workspace, path))
+    for path in sorted(root.glob("outputs/originals/*.*")):
+        yield from _explain_error(lambda path=path: _verify_original(path))
+    for pattern in ("data/*/*/manifest.json", "models/*/*/card.json"):
+        for path in sorted(root.glob(pattern)):
+            yield from _explain_error(lambda path=path: _verify_version(path))
+    yield from _explain_error(ledger.verify)
+    yield from _explain_error(lambda: _verify_head(ledger))
+
+
+def _explain_error(check: Callable[[], object]) -> Iterator[str]:
+    try:
+        check()
+    except (ValueError, OSError) as error:
+        yield str(error)
+
+
+def _verify_output(workspace: Workspace, record_path: Path) -> None:
+    path, record = workspace.get_output(record_path.stem)
+    verify_output(path, record)
+    if records.has_digest(record) and record_path.read_bytes() != manifest.encode_json(record):
+        raise manifest.damaged_error(record_path, "its content was changed")
+
+
+def _verify_original(path: Path) -> None:
+    if files.hash_file(path) != path.stem:
+        raise GenloomError("trust.changed_file", path=path)
+
+
+def _verify_head(ledger: Ledger) -> None:
+    """Check the file that keeps the newest entry; that it names an entry of the ledger is checked with the chain."""
+    path = ledger.database.head_file
+    seq, digest = ledger.database.read_head()
+    if path.is_file() and (seq < 1 or path.read_text(encoding="utf-8", errors="replace") != encode_head(seq, digest)):
+        raise GenloomError("trust.changed_file", path=path)
+
+
+def _verify_version(path: Path) -> None:
+    """Check the manifest first: the digests of the files are in it."""
+    content = manifest.read_manifest(path)
+    manifest.verify_record(path)
+    if path.name == "manifest.json" and content["digest"] != path.parent.name:
+        raise manifest.damaged_error(path, "its digest is not the name of its folder")
+    manifest.verify_digests(path.parent, content)

@@ -1,0 +1,248 @@
+"""Every way an output leaves Genloom carries a signature: the places are searched for, so that a new one is seen here.
+
+Three searches: the routes of the server, the calls in the code that write a file or build an answer with bytes, and
+the public methods of outputs. Each place found is either signed, which the other tests here and in tests/cli and
+tests/server show, or holds no output.
+"""
+
+import ast
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import genloom as gl
+from genloom.media import image, text
+from genloom.trust import manifests, signing
+
+ROOT = Path(__file__).parents[2]
+SIGNED_ROUTES = {
+    "/api/outputs/{id}/file",
+    "/api/outputs/{id}/manifest",
+    "/api/outputs/{id}/shown",
+    "/api/outputs/{id}/thumbnail",
+    "/api/outputs/{id}/sound",
+    "/api/arena/{model}/pairs/{pair}/{side}/{view}",  # without the name of the model, which the rater must not see
+    "/v1/outputs/{id}/content",
+    "/v1/outputs/{id}/manifest",
+}
+# Answers with bytes that hold no output, or texts of outputs in a document of another kind.
+OTHER_PLACES = {
+    "genloom/server/openai/files.py": "files that clients uploaded",
+    "genloom/server/studio/datasets.py": "documents of a data set",
+    "genloom/server/studio/conversations.py": "conversations; the manifest of each answer is at its id",
+    "genloom/server/studio/teach.py": "a receipt about a model",
+    "genloom/server/studio/models.py": "charts about a model",
+    "genloom/server/studio/jobs.py": "exported weights with a signed card",
+    "genloom/server/openai/embeddings.py": "numbers of a text that the client sent",
+    "genloom/server/engine/messages.py": "messages between our own processes",
+    "genloom/server/jobs/generations.py": "a draft that is not an output yet, for the page that waits for it",
+}
+SIGNED_PLACES = {
+    "genloom/server/studio/outputs.py",
+    "genloom/server/studio/arena.py",
+    "genloom/server/openai/outputs.py",
+    "genloom/server/openai/images.py",
+    "genloom/server/others/mcp.py",
+    "genloom/server/signed_files.py",
+}
+# Modules outside the server that write a file at a path that a person names.
+SIGNED_WRITERS = {"genloom/trust/outgoing.py"}
+OTHER_WRITERS = {
+    "genloom/api/evaluations.py": "charts and reports about a model",
+    "genloom/api/cards.py": "a card about a model or data set",
+    "genloom/api/keys.py": "keys",
+    "genloom/api/receipts.py": "a receipt about a model",
+    "genloom/api/tracing.py": "a page about where something comes from",
+    "genloom/trust/bias.py": "a report about a model",
+    "genloom/trust/privacy.py": "a report about a model",
+    "genloom/trust/shared_features.py": "features of training items, in the cache",
+    "genloom/trust/signing.py": "keys",
+}
+
+
+def find_callers(names: set[str], *folders: str) -> dict[str, set[str]]:
+    """The functions of these names that each module calls, also as a method."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                if name in names:
+                    found.setdefault(str(path.relative_to(ROOT)), set()).add(name)
+    return found
+
+
+def test_every_answer_with_bytes_is_known() -> None:
+    calls = {"build_file_response", "FileResponse", "b64encode"}
+    found = find_callers(calls, "genloom/server").keys() - {"genloom/server/files.py"}
+    assert found <= SIGNED_PLACES | OTHER_PLACES.keys(), "sign what leaves here, or say why it holds no output"
+    assert OTHER_PLACES.keys() <= found
+
+
+def test_every_answer_about_outputs_is_signed() -> None:
+    signers = {"sign_path", "sign_stored", "sign_blind"}
+    for place in SIGNED_PLACES:
+        tree = ast.parse((ROOT / place).read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert names & signers or place == "genloom/server/signed_files.py", place
+
+
+def test_every_route_with_the_bytes_of_an_output_is_known() -> None:
+    """A route below an output that answers with a file, and not with JSON, is one of those that sign."""
+    from fastapi.routing import iter_route_contexts
+    from starlette.responses import Response
+
+    from genloom.server.openai import build_router as build_openai
+    from genloom.server.studio import build_router as build_studio
+
+    found = set()
+    for router in (build_openai(), build_studio()):
+        for context in iter_route_contexts(router.routes):
+            annotation = getattr(context.endpoint, "__annotations__", {}).get("return")
+            is_file = isinstance(annotation, type) and issubclass(annotation, Response)
+            path = context.path or ""
+            if is_file and "GET" in (context.methods or ()) and ("outputs" in path or "pairs" in path):
+                found.add(path)
+    assert found == SIGNED_ROUTES
+
+
+def test_every_writer_of_a_file_is_known() -> None:
+    found = find_callers({"write_atomic", "write_bytes", "write_file"}, "genloom/api", "genloom/cli", "genloom/trust")
+    assert found.keys() <= SIGNED_WRITERS | OTHER_WRITERS.keys(), "sign what is written, or say why it is no output"
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> gl.Workspace:
+    return gl.Workspace(tmp_path / "home")
+
+
+def store(ws: gl.Workspace, kind: str) -> gl.Output:
+    if kind == "text":
+        record = {"medium": "text", "model": "tales/1", "prompt": "Once", "written": "Once upon"}
+        return ws.output(ws.store.save_output(text.encode("Once upon"), ".txt", record))
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    record = {"medium": "image", "model": "tiles/1", "prompt": "a tile"}
+    return ws.output(ws.store.save_output(image.encode(pixels), ".png", record))
+
+
+def is_signed(ws: gl.Workspace, path: Path) -> bool:
+    manifest = manifests.read_manifest(path, signing.read_anchors(ws.folder))
+    return manifest is not None and manifest.state == "unchanged" and manifest.authority == "workspace"
+
+
+@pytest.mark.parametrize("suffix", image.save_suffixes)
+def test_a_picture_is_saved_with_its_signature_in_every_format(ws: gl.Workspace, tmp_path: Path, suffix: str) -> None:
+    assert is_signed(ws, store(ws, "image").save(tmp_path / f"picture{suffix}"))
+
+
+def test_outputs_are_saved_with_signatures(ws: gl.Workspace, tmp_path: Path) -> None:
+    outputs = gl.Outputs([store(ws, "image"), store(ws, "image")])
+    paths = outputs.save(tmp_path / "saved")
+    paths += gl.Outputs([store(ws, "text")]).save(tmp_path / "saved")
+    paths += [
+        outputs.save_sheet(tmp_path / "sheet"),
+        gl.Outputs([store(ws, "text")] * 2).save_sheet(tmp_path / "texts"),
+    ]
+    assert all(is_signed(ws, path) for path in paths)
+
+
+def test_what_a_notebook_shows_is_signed(ws: gl.Workspace, tmp_path: Path) -> None:
+    import base64
+
+    outputs = gl.Outputs([store(ws, "image"), store(ws, "image")])
+    for number, bundle in enumerate((outputs[0]._repr_mimebundle_(), outputs._repr_mimebundle_())):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(base64.b64decode(bundle["image/png"]))
+        assert is_signed(ws, path)
+
+
+def test_an_edit_names_its_source(ws: gl.Workspace) -> None:
+    source = image.encode(np.zeros((16, 16, 3), np.uint8))
+    digest = ws.store.save_original(source, ".png")
+    request = {"edit": {"image": digest, "strength": 0.5}}
+    record = {"medium": "image", "model": "tiles/1", "prompt": "a tile", "request": request}
+    output = ws.output(ws.store.save_output(source, ".png", record))
+    manifest = output.manifest()
+    assert manifest is not None
+    assert manifest.source_type == "compositeWithTrainedAlgorithmicMedia"
+    assert manifest.ingredients == ("source.png",)
+
+
+def test_the_manifest_of_a_source_is_never_stripped(ws: gl.Workspace, tmp_path: Path) -> None:
+    """An edit keeps the file of a source that somebody signed; one without a signature is stored as its value alone."""
+    from genloom.generate.editing import read_source_file
+    from genloom.generate.image import EditSource
+
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    stranger = signing.create_signing_key(tmp_path / "stranger", "A stranger")
+    signed = manifests.sign_bytes(stranger, image.encode(pixels), ".png", {"said": "by the stranger"})
+    paths = {"signed": tmp_path / "signed.png", "plain": tmp_path / "plain.png"}
+    paths["signed"].write_bytes(signed.data)
+    paths["plain"].write_bytes(image.encode(pixels))
+    for name, path in paths.items():
+        edit = EditSource(image.open(path).value, None, 0.5, read_source_file(path)).pack(image, ws.store.save_original)
+        record = {"medium": "image", "model": "tiles/1", "prompt": "a tile", "request": {"edit": edit}}
+        output = ws.output(ws.store.save_output(image.encode(pixels), ".png", record))
+        saved = output.save(tmp_path / f"{name}-edited.png")
+        assert is_signed(ws, saved)
+        assert (b"by the stranger" in saved.read_bytes()) == (name == "signed")
+
+
+def test_a_blind_answer_does_not_name_its_model(ws: gl.Workspace, tmp_path: Path) -> None:
+    from genloom.api.signing import sign_blind_display
+    from genloom.server.signed_files import sign_stored
+
+    output = store(ws, "image")
+    data = sign_blind_display(output).data
+    manifest = manifests.read_bytes(data, ".png", signing.read_anchors(ws.folder))
+    assert manifest is not None
+    assert (manifest.state, dict(manifest.facts)) == ("unchanged", {"blind": True})
+    assert b"tiles/1" not in data
+    assert b"tiles/1" in sign_stored(output).read_bytes()
+    assert np.array_equal(image.decode(data), output.value)
+
+
+def test_the_server_signs_once(ws: gl.Workspace) -> None:
+    from genloom.server.signed_files import build_manifest, sign_stored
+
+    picture, tale = store(ws, "image"), store(ws, "text")
+    first = sign_stored(picture)
+    assert is_signed(ws, first)
+    data = first.read_bytes()
+    assert sign_stored(picture).read_bytes() == data  # so that parts of a file fit together
+    assert build_manifest(ws, picture.record, picture.path) is None
+    assert sign_stored(tale) == tale.path
+    sidecar = build_manifest(ws, tale.record, tale.path)
+    manifest = manifests.read_bytes(tale.path.read_bytes(), ".txt", signing.read_anchors(ws.folder), sidecar)
+    assert manifest is not None
+    assert manifest.state == "unchanged"
+    assert image.decode(io.BytesIO(data).getvalue()).shape == (16, 16, 3)
+
+
+def test_exported_ratings_are_signed(ws: gl.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genloom.cli import run
+
+    ws.rate(store(ws, "text"), up=True, rater="mia")
+    out = tmp_path / "ratings.jsonl"
+    monkeypatch.setenv("GENLOOM_HOME", str(ws.folder))
+    assert run(["ratings", "export", "--to", "jsonl", "--out", str(out)]) == 0
+    assert is_signed(ws, out)
+
+
+def test_an_exported_model_has_a_signed_card(ws: gl.Workspace, tmp_path: Path) -> None:
+    import json
+
+    from genloom.api.signing import sign_export
+
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    model: Any = ws.model("icons")
+    sign_export(model, folder)
+    card = json.loads((folder / "genloom.json").read_text())
+    assert card["model_digest"] == model.digest
+    assert card["files"].keys() == {"model.safetensors"}
+    assert is_signed(ws, folder / "genloom.json")
