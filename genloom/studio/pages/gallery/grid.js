@@ -225,7 +225,7 @@ export class OutputGrid extends Element {
         data-place=${place} aria-label=${describe(output)} @click=${(/** @type {MouseEvent} */ event) => this.onClick(event, output, place)}
         @focus=${() => (this.focusAt = place)} @keydown=${(/** @type {KeyboardEvent} */ event) => {
           if (event.target !== event.currentTarget) return;
-          if (event.key === 'Enter') this.dispatchEvent(new CustomEvent('open', { detail: output }));
+          if (event.key === 'Enter' && !event.ctrlKey && !event.metaKey) this.dispatchEvent(new CustomEvent('open', { detail: output }));
           else if (event.key === ' ') this.select(output, place, event.shiftKey);
           else return;
           event.preventDefault();

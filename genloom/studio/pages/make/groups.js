@@ -126,7 +126,7 @@ export function makeGroup(group, page) {
         @dragstart=${(/** @type {DragEvent} */ event) => event.dataTransfer?.setData('text/genloom-output', output.id)}
         @click=${(/** @type {MouseEvent} */ event) => /** @type {HTMLElement} */ (event.target).closest('.output-shown') && !/** @type {HTMLElement} */ (event.target).closest('button, input, a') && go(['gallery', output.id])}
         @focusin=${() => take(page, output)} @pointerenter=${() => take(page, output)}
-        @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Enter' && event.target === event.currentTarget && go(['gallery', output.id])}></gl-output>`)}
+        @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Enter' && !event.ctrlKey && !event.metaKey && event.target === event.currentTarget && go(['gallery', output.id])}></gl-output>`)}
       ${job?.state === 'running' ? html`<gl-pending .job=${job}></gl-pending>
         ${Array.from({ length: Math.max(0, count - outputs.length - 1) }, () => waitingCard)}` : Array.from({ length: countMissing(group) }, () => waitingCard)}
     </div></section>`;
