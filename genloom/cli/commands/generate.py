@@ -95,7 +95,7 @@ def run(
     count
         Number of outputs for each prompt.
     refuse_copies
-        Withhold outputs that share more with the training data than chance explains, as `genloom copies` tells.
+        Withhold outputs that copy training data.
     stop
         String that ends a text and is not part of it, taken as it is; a line break is $'\\n' in the shell. Repeatable.
     out

@@ -38,9 +38,7 @@ Guidance = Annotated[
 ]
 SamplingSeed = Annotated[
     Seed,
-    Parameter(
-        help="Random seed; the same seed gives the same outputs in this workspace. [default: a new one each time]"
-    ),
+    Parameter(help="Random seed. [default: a new one each time]"),
 ]
 
 
@@ -49,8 +47,7 @@ Unmarked = Annotated[
     Parameter(
         name="--unmarked",
         negative="",
-        help="Outputs without the mark by which this workspace recognises them; recorded. A seed then gives the same "
-        "outputs in every workspace.",
+        help="Outputs without the mark of this workspace.",
     ),
 ]
 ParamSettings = Annotated[
