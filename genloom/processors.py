@@ -1,6 +1,7 @@
 """The processors that this process may use: those it may run on, or fewer by the quota of its container."""
 
 import os
+import platform
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -69,3 +70,28 @@ def limit_threads(root: Path = Path("/")) -> dict[str, str]:
     if quota is None or quota >= count_allowed_processors():
         return {}
     return {"OMP_NUM_THREADS": str(count_processors(root)), "GOMP_SPINCOUNT": SHORT_SPIN}
+
+
+WIDE_INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")  # of x86 processors
+
+
+def describe_processor(root: Path = Path("/")) -> str:
+    """Return what the libraries choose their kernels by: maker, family and model, wide instructions, second cache.
+
+    Two processors with the same name of `torch.backends.cpu.get_cpu_capability` can still round the last bits
+    differently. Elsewhere than on Linux it is the name that the system gives.
+    """
+    facts: dict[str, str] = {}
+    with suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
+            name, _, value = line.partition(":")
+            facts[name.strip()] = value.strip()
+    if not facts.keys() & {"flags", "Features"}:
+        return platform.processor() or platform.machine()
+    maker = facts.get("vendor_id", facts.get("CPU implementer", ""))
+    model = f"{facts.get('cpu family', '')}-{facts.get('model', facts.get('CPU part', ''))}"
+    instructions = [name for name in WIDE_INSTRUCTIONS if name in facts.get("flags", "").split()]
+    with suppress(OSError):
+        cache = (root / "sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        instructions.append(f"L2 {cache}")
+    return " ".join(filter(None, [maker, model.strip("-"), *instructions]))

@@ -1,6 +1,7 @@
 """The number of processors keeps to the quota of a container, and OpenMP's threads with it."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genloom import processors
-from genloom.processors import count_processors, limit_threads, read_quota
+from genloom.processors import count_processors, describe_processor, limit_threads, read_quota
 
 V1 = "4:memory:/x\n2:cpu,cpuacct:/docker/abc\n"
 V2 = "0::/user.slice/a.scope\n"
@@ -74,3 +75,19 @@ def test_nice_lets_other_programs_go_first() -> None:
     script += "before = os.nice(0); WorkOptions(nice=3).open(); print(min(before + 3, 19) == os.nice(0))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "True\n"
+
+
+def test_a_processor_is_described_by_maker_model_instructions_and_cache(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(
+        "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 85\nflags\t\t: fpu avx2 avx512f\n\n"
+        "processor\t: 1\nvendor_id\t: Other\n"
+    )
+    cache = tmp_path / "sys/devices/system/cpu/cpu0/cache/index2"
+    cache.mkdir(parents=True)
+    (cache / "size").write_text("1024K\n")
+    assert describe_processor(tmp_path) == "GenuineIntel 6-85 avx2 avx512f L2 1024K"
+
+
+def test_a_processor_without_a_list_of_flags_has_the_name_of_the_system(tmp_path: Path) -> None:
+    assert describe_processor(tmp_path) == (platform.processor() or platform.machine())

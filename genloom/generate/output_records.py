@@ -15,7 +15,8 @@ from genloom.generate.marking import restore_noise_key
 from genloom.model import Model, describe_machine, load_model
 from genloom.old_names import upgrade_request
 from genloom.settings import parse_settings, to_table
-from genloom.store.workspace import Workspace, verify_output
+from genloom.store.output_files import verify_output
+from genloom.store.workspace import Workspace
 
 
 def store_outputs(
@@ -134,7 +135,12 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     value = run_request(model, request, keep_partial="medium" not in record).values[record["row"]]
     if medium.encode(value) != path.read_bytes():
         machine = describe_machine()
-        changes = [f"{k}: {v} → {machine.get(k)}" for k, v in record["machine"].items() if machine.get(k) != v]
+        saved_machine = record["machine"]
+        changes = [
+            f"{k}: {saved_machine.get(k, 'not recorded')} → {v}"
+            for k, v in machine.items()
+            if saved_machine.get(k) != v
+        ]
         if changes:
             raise GenloomError("generate.replay_differs_by_machine", output=output_id, changes="; ".join(changes))
         raise GenloomError("generate.replay_differs", output=output_id)
